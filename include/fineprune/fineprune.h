@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+// fineprune: personalise an ONNX model by pruning it with a user's own unlabelled data.
+//
+// The whole job, in the order of a program:
+//
+//     fineprune_model *model = NULL;
+//     fineprune_data *data = NULL;
+//     fineprune_report *report = NULL;
+//     fineprune_error err = {0};
+//     fineprune_prune_options options = FINEPRUNE_PRUNE_OPTIONS_INIT;
+//     int status = fineprune_model_open(&model, "model.onnx", NULL, &err);
+//     if (!status) status = fineprune_data_open(&data, model, NULL, &err);
+//     if (!status) status = fineprune_data_add(data, "recordings.npz", &err);
+//     if (!status) status = fineprune_prune(model, data, &options, &report, &err);
+//     if (!status) status = fineprune_model_save(model, "pruned.onnx", NULL, &err);
+//
+// Conventions. A function that can fail returns FINEPRUNE_OK or another fineprune_status, puts its message into `err` (which
+// may be NULL) and sets its `out` parameters only on success. `free` functions accept NULL. Strings are UTF-8. A handle may be
+// used by one thread at a time; different handles are independent. The library never prints, exits, or opens a
+// connection, and it writes no file but those that a function names.
+#ifndef FINEPRUNE_H
+#define FINEPRUNE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define FINEPRUNE_API __attribute__((visibility("default")))
+#else
+#define FINEPRUNE_API
+#endif
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Status. The program's exit codes are the same numbers.
+
+enum fineprune_status {
+    FINEPRUNE_OK = 0,
+    FINEPRUNE_INTERNAL = 1, // a mistake of ours
+    FINEPRUNE_USAGE = 2,    // an option or argument that makes no sense
+    FINEPRUNE_MODEL = 3,    // the model is unreadable, invalid or uses something that is not supported
+    FINEPRUNE_DATA = 4,     // data are missing or do not fit the model
+    FINEPRUNE_GATE = 5,     // the result is whole, but a promise (min_agreement) is not kept
+    FINEPRUNE_IO = 6,       // reading or writing failed
+    FINEPRUNE_LIMIT = 7,    // memory, time or another limit
+    FINEPRUNE_CANCELLED = 8 // the progress callback asked to stop
+};
+
+// One line of what went wrong, and (when not empty) one line of how to mend it. Zero it before first use.
+typedef struct fineprune_error {
+    int status;
+    char message[1000];
+    char hint[500];
+} fineprune_error;
+
+// "1.0.0". The second form names the libraries too: "fineprune 1.0.0 (oneDNN 3.2.0, protobuf-c 1.4.1, ...)". Static memory.
+FINEPRUNE_API const char *fineprune_version(void);
+FINEPRUNE_API const char *fineprune_version_long(void);
+
+// Called now and then from within a long call, always on the calling thread. `stage` is a static word ("forward", "repair", ...);
+// done and total count samples or weights. A non-zero return cancels the call with FINEPRUNE_CANCELLED.
+typedef int (*fineprune_progress)(void *user, const char *stage, size_t done, size_t total);
+
+// What every long call obeys. Zero values are the defaults.
+typedef struct fineprune_run_options {
+    int threads;       // 0: all cores
+    size_t max_memory; // bytes of tensors, statistics and model; 0: no limit
+    size_t batch;      // samples run at once; 0: chosen
+    fineprune_progress progress;
+    void *progress_user;
+} fineprune_run_options;
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Models
+
+typedef struct fineprune_model fineprune_model;
+
+// Reads an ONNX file, checks it and keeps it in memory; external data are found beneath the file's own folder only. On success
+// *out is the caller's, freed with fineprune_model_free. options may be NULL. Errors: IO (cannot be read), MODEL (not ONNX,
+// damaged, over a limit of nesting or size).
+FINEPRUNE_API int fineprune_model_open(fineprune_model **out, const char *path, const fineprune_run_options *options,
+                                       fineprune_error *err);
+FINEPRUNE_API void fineprune_model_free(fineprune_model *model);
+
+typedef struct fineprune_save_options {
+    bool force;              // overwrite path when it exists
+    int external_data;       // -1 never, 0 automatic (when the file would pass 1 GiB), 1 always
+    bool sparse_initializers; // store pruned weights as SparseTensorProto
+} fineprune_save_options;
+
+// Writes the model to `path` ("-" is standard output): a temporary file in the same folder, fsync, rename. Nothing is left behind
+// on failure. options may be NULL. Errors: USAGE (path exists without force, or is the file the model came from), IO.
+FINEPRUNE_API int fineprune_model_save(const fineprune_model *model, const char *path, const fineprune_save_options *options,
+                                       fineprune_error *err);
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Data
+
+typedef struct fineprune_data fineprune_data;
+
+typedef struct fineprune_data_options {
+    size_t limit;           // at most so many samples; 0: all
+    const char *preprocess; // preparation file for images and sound; NULL: looked for beside the model
+    const char *resize;     // "224" or "256x192"; these override the file; NULL: not given
+    const char *crop;       // "224" or "none"
+    const char *mean;       // "0.485,0.456,0.406"
+    const char *std;        // "0.229,0.224,0.225"
+    const char *layout;     // "nchw" or "nhwc"
+    const char *rate;       // "16000"
+    const char *const *shapes; // "NAME:1,3,224,224", n_shapes of them: fixes symbolic dims of inputs
+    size_t n_shapes;
+} fineprune_data_options;
+
+// An empty collection of samples for the inputs of `model`, which must live as long as it. options may be NULL; its strings are
+// copied. On success *out is the caller's, freed with fineprune_data_free.
+FINEPRUNE_API int fineprune_data_open(fineprune_data **out, const fineprune_model *model, const fineprune_data_options *options,
+                                      fineprune_error *err);
+FINEPRUNE_API void fineprune_data_free(fineprune_data *data);
+
+// Adds a source, "[NAME=]SRC": a .npz (keys are input names, axis 0 the samples), a .npy (models of one input), a folder of either, of
+// test_data_set_* , of images or of WAV files, @list.txt, "-" for a .npz on standard input, or random[:SEED]. Shapes and types
+// are checked against the model's inputs. Errors: DATA, IO.
+FINEPRUNE_API int fineprune_data_add(fineprune_data *data, const char *source, fineprune_error *err);
+
+// How many samples there are.
+FINEPRUNE_API size_t fineprune_data_samples(const fineprune_data *data);
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Reports: what a call found, as JSON, as text for people, as a page
+
+typedef struct fineprune_report fineprune_report;
+
+FINEPRUNE_API void fineprune_report_free(fineprune_report *report);
+// malloc'ed text that the caller frees with free(); NULL when out of memory. json: one object, `schema` first. summary: the few lines
+// for standard error. table: one row per weight. html: one page that stands alone. markdown-free plain text except for json and html.
+FINEPRUNE_API char *fineprune_report_json(const fineprune_report *report);
+FINEPRUNE_API char *fineprune_report_summary(const fineprune_report *report);
+FINEPRUNE_API char *fineprune_report_table(const fineprune_report *report);
+FINEPRUNE_API char *fineprune_report_html(const fineprune_report *report);
+// Adds a string to an object of the report, as a program does that knows more than the library (where a file went, ...).
+FINEPRUNE_API int fineprune_report_note(fineprune_report *report, const char *section, const char *key, const char *value);
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Pruning
+
+typedef struct fineprune_prune_options {
+    size_t size;              // sizeof(fineprune_prune_options), set by the initialiser
+    double sparsity;          // share of zeros over all prunable weights, 0 to 1; negative: auto
+    const char *method;       // a named set of the five choices below; NULL: "fine-pruning"
+    const char *score;        // NULL: the method's
+    const char *allocation;
+    const char *pattern;
+    const char *repair;
+    const char *outputs;      // "keep" or "prune"
+    const char *readout;      // "keep" or "hebbian"
+    int rounds;               // 0: the method's
+    double min_agreement;     // share of the reserve's answers that must not change; 0: no gate
+    double reserve;           // share of the samples kept for measuring, never used for scores
+    const char *const *include; // globs over weight names; NULL-terminated; NULL: all
+    const char *const *exclude;
+    bool keep_first, keep_last; // leave the first or last weight dense
+    bool no_metadata;           // do not add metadata_props
+    fineprune_run_options run;
+} fineprune_prune_options;
+
+#define FINEPRUNE_PRUNE_OPTIONS_INIT \
+    { .size = sizeof(fineprune_prune_options), .sparsity = 0.7, .reserve = 0.2 }
+
+// Prunes `model` in place with the samples of `data`. On success *report (may be NULL) is the caller's. When a gate is missed
+// the call returns FINEPRUNE_GATE with the model pruned and *report set. On another failure the model may be half
+// pruned: free it.
+FINEPRUNE_API int fineprune_prune(fineprune_model *model, fineprune_data *data, const fineprune_prune_options *options,
+                                  fineprune_report **report, fineprune_error *err);
+// The masks of the last fineprune_prune or fineprune_apply on this model, as a .npz of bool arrays keyed by tensor name (true: kept).
+FINEPRUNE_API int fineprune_masks_save(const fineprune_model *model, const char *path, bool force, fineprune_error *err);
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Statistics apart from pruning
+
+typedef struct fineprune_stats fineprune_stats;
+
+// Runs the samples and gathers all that any score, repair and read-out needs. The caller owns *out.
+FINEPRUNE_API int fineprune_score(fineprune_stats **out, fineprune_model *model, fineprune_data *data,
+                                  const fineprune_run_options *options, fineprune_error *err);
+FINEPRUNE_API int fineprune_stats_open(fineprune_stats **out, const char *path, fineprune_error *err);
+FINEPRUNE_API int fineprune_stats_save(const fineprune_stats *stats, const char *path, bool force, fineprune_error *err);
+// Adds `other` (disjoint data, same model) to `stats`. Errors: DATA when they belong to different models.
+FINEPRUNE_API int fineprune_stats_merge(fineprune_stats *stats, const fineprune_stats *other, fineprune_error *err);
+FINEPRUNE_API void fineprune_stats_free(fineprune_stats *stats);
+// As fineprune_prune, from statistics alone: one round, no measuring on a reserve.
+FINEPRUNE_API int fineprune_apply(fineprune_model *model, const fineprune_stats *stats, const fineprune_prune_options *options,
+                                  fineprune_report **report, fineprune_error *err);
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Looking and measuring
+
+// Inputs, outputs, operators, weights and sparsity of a model. No data, nothing is run.
+FINEPRUNE_API int fineprune_inspect(const fineprune_model *model, fineprune_report **report, fineprune_error *err);
+// Every obstacle to running and pruning at once. data may be NULL. Returns MODEL or DATA when there is an obstacle; *report is set in
+// that case too.
+FINEPRUNE_API int fineprune_check(fineprune_model *model, fineprune_data *data, fineprune_report **report, fineprune_error *err);
+// Runs the model over the samples and writes a .npz keyed by output name, axis 0 the samples.
+FINEPRUNE_API int fineprune_run(fineprune_model *model, fineprune_data *data, const char *path, bool force,
+                                const fineprune_run_options *options, fineprune_report **report, fineprune_error *err);
+// Drift of b's outputs against a's over the same samples. labels (a .npy of class indices, or NULL) adds the accuracy of both.
+FINEPRUNE_API int fineprune_compare(fineprune_model *a, fineprune_model *b, fineprune_data *data, const char *labels,
+                                    const fineprune_run_options *options, fineprune_report **report, fineprune_error *err);
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Lists: what can be named in the options
+
+// kind: "method", "score", "allocation", "pattern", "repair", "readout", "outputs", "operator". Sets *name and *summary (static
+// memory) for index 0, 1, ...; false past the end or for an unknown kind.
+FINEPRUNE_API bool fineprune_list(const char *kind, size_t index, const char **name, const char **summary);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

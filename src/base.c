@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+// Errors, checked sizes, the memory budget and small text helpers.
+#include "base.h"
+
+#include <errno.h>
+#include <fnmatch.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+// ---- errors
+
+static bool is_control(unsigned char c) { return c < 0x20 || c == 0x7f; }
+
+char *fp_escape(char *dst, size_t size, const char *src) {
+    size_t n = 0;
+    for (const unsigned char *s = (const unsigned char *)src; *s && n + 5 < size; s++) {
+        if (is_control(*s)) n += (size_t)snprintf(dst + n, size - n, "\\x%02x", *s);
+        else dst[n++] = (char)*s;
+    }
+    if (size) dst[n < size ? n : size - 1] = '\0';
+    return dst;
+}
+
+static void format_line(char *dst, size_t size, const char *format, va_list args) {
+    char text[4000];
+    vsnprintf(text, sizeof(text), format, args);
+    fp_escape(dst, size, text);
+}
+
+int fp_fail(fineprune_error *err, int status, const char *format, ...) {
+    if (!err || err->status) return status;
+    va_list args;
+    va_start(args, format);
+    format_line(err->message, sizeof(err->message), format, args);
+    va_end(args);
+    err->status = status;
+    return status;
+}
+
+int fp_fail_memory(fineprune_error *err, const char *what, size_t bytes) {
+    int status = fp_fail(err, FINEPRUNE_LIMIT, "not enough memory for %s (%.1f MB)", what, (double)bytes / 1e6);
+    fp_hint(err, "raise --max-memory, lower --batch, or use a machine with more memory");
+    return status;
+}
+
+void fp_hint(fineprune_error *err, const char *format, ...) {
+    if (!err || err->hint[0]) return;
+    va_list args;
+    va_start(args, format);
+    format_line(err->hint, sizeof(err->hint), format, args);
+    va_end(args);
+}
+
+void fp_error_clear(fineprune_error *err) {
+    if (err) memset(err, 0, sizeof(*err));
+}
+
+// ---- sizes
+
+bool fp_mul(size_t a, size_t b, size_t *out) {
+    return !__builtin_mul_overflow(a, b, out) && *out <= PTRDIFF_MAX;
+}
+
+bool fp_add(size_t a, size_t b, size_t *out) {
+    return !__builtin_add_overflow(a, b, out) && *out <= PTRDIFF_MAX;
+}
+
+bool fp_product(int rank, const int64_t *dims, size_t *out) {
+    // A zero anywhere makes the product zero, but only among dims that are valid on their own.
+    size_t n = 1;
+    bool empty = false;
+    for (int i = 0; i < rank; i++) {
+        if (dims[i] < 0) return false;
+        if (dims[i] == 0) empty = true;
+        else if (!fp_mul(n, (size_t)dims[i], &n)) return false;
+    }
+    *out = empty ? 0 : n;
+    return true;
+}
+
+// ---- memory
+
+void *fp_take(struct fp_memory *memory, size_t size) {
+    size_t rounded;
+    if (!fp_add(size, 63, &rounded)) return NULL;
+    rounded = rounded / 64 * 64;
+    if (!rounded) rounded = 64;
+    if (memory && memory->limit && (rounded > memory->limit || memory->used > memory->limit - rounded)) return NULL;
+    void *data = aligned_alloc(64, rounded);
+    if (!data) return NULL;
+    if (memory) {
+        memory->used += rounded;
+        if (memory->used > memory->peak) memory->peak = memory->used;
+    }
+    return data;
+}
+
+void fp_release(struct fp_memory *memory, void *data, size_t size) {
+    if (!data) return;
+    free(data);
+    size_t rounded = (size + 63) / 64 * 64;
+    if (memory) memory->used -= rounded ? rounded : 64;
+}
+
+void *fp_calloc(size_t count, size_t size) {
+    size_t bytes;
+    if (!fp_mul(count, size, &bytes)) return NULL;
+    return calloc(bytes ? bytes : 1, 1);
+}
+
+void *fp_grow(void *array, size_t *capacity, size_t need, size_t size) {
+    if (need <= *capacity && array) return array;
+    size_t wanted = *capacity ? *capacity : 8, bytes;
+    while (wanted < need)
+        if (!fp_mul(wanted, 2, &wanted)) return NULL;
+    if (!fp_mul(wanted, size, &bytes)) return NULL;
+    void *grown = realloc(array, bytes);
+    if (grown) *capacity = wanted;
+    return grown;
+}
+
+// ---- text
+
+char *fp_format(const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    char *text = NULL;
+    int n = vasprintf(&text, format, args);
+    va_end(args);
+    return n < 0 ? NULL : text;
+}
+
+bool fp_glob(const char *pattern, const char *name) { return fnmatch(pattern, name, 0) == 0; }
+
+// ---- numbers
+
+uint64_t fp_random(uint64_t *state) {
+    uint64_t z = (*state += 0x9e3779b97f4a7c15u);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+uint64_t fp_hash(const void *data, size_t size, uint64_t seed) {
+    uint64_t h = seed ^ 0xcbf29ce484222325u;
+    const unsigned char *p = data;
+    for (; size >= 8; size -= 8, p += 8) {
+        uint64_t word;
+        memcpy(&word, p, 8);
+        h = (h ^ word) * 0x100000001b3u;
+        h ^= h >> 29;
+    }
+    for (; size; size--, p++) h = (h ^ *p) * 0x100000001b3u;
+    return fp_random(&h);
+}
+
+double fp_seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// What every file needs: status and error messages, checked sizes, the memory budget, small text helpers.
+#ifndef FP_BASE_H
+#define FP_BASE_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "fineprune/fineprune.h"
+
+#define FP_COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define FP_PRINTF(text, first) __attribute__((format(printf, text, first)))
+
+// Puts one line into `err` (which may be NULL) and returns `status`, so that `return fp_fail(...)` is the idiom. Control
+// bytes in the text are escaped, as names come from files that are not trusted. The first error wins: a later call
+// does not overwrite a message that is set.
+int fp_fail(fineprune_error *err, int status, const char *format, ...) FP_PRINTF(3, 4);
+int fp_fail_memory(fineprune_error *err, const char *what, size_t bytes);
+// Adds the line "hint: ..." to an error.
+void fp_hint(fineprune_error *err, const char *format, ...) FP_PRINTF(2, 3);
+void fp_error_clear(fineprune_error *err);
+
+// Sizes that come from a file go through these before use. They return false when the result does not fit.
+bool fp_mul(size_t a, size_t b, size_t *out);
+bool fp_add(size_t a, size_t b, size_t *out);
+// Product of `rank` dims. False for a negative dim or a product over PTRDIFF_MAX.
+bool fp_product(int rank, const int64_t *dims, size_t *out);
+
+// What the program may hold at once. `used` and `peak` count the buffers of tensors, the parsed model and the statistics;
+// limit 0 means none. Not thread-safe: buffers are taken by the one thread that drives the graph.
+struct fp_memory {
+    size_t limit, used, peak;
+};
+// Zeroed or not zeroed memory aligned to 64 bytes; NULL when the budget or the system has no more. size 0 gives a
+// valid pointer. `memory` may be NULL (no budget). Freed by fp_release with the same size.
+void *fp_take(struct fp_memory *memory, size_t size);
+void fp_release(struct fp_memory *memory, void *data, size_t size);
+
+// Plain allocation of count * size zeroed bytes with the product checked; freed with free().
+void *fp_calloc(size_t count, size_t size);
+// Grows an array to hold at least `need` elements; NULL when that is impossible (the old array stays valid).
+void *fp_grow(void *array, size_t *capacity, size_t need, size_t size);
+
+// malloc'ed text, NULL when out of memory.
+char *fp_format(const char *format, ...) FP_PRINTF(1, 2);
+// Copies src into dst with control bytes and quotes as \xNN; always terminated; returns dst.
+char *fp_escape(char *dst, size_t size, const char *src);
+// Shell pattern (* ? [a-z]) against a whole name.
+bool fp_glob(const char *pattern, const char *name);
+
+// Fixed generator (splitmix64) for sampled positions and random data: same seed, same numbers, everywhere.
+uint64_t fp_random(uint64_t *state);
+// FNV-1a-like 64-bit hash of bytes, for telling samples apart; not for security.
+uint64_t fp_hash(const void *data, size_t size, uint64_t seed);
+// Monotonic seconds, for the timing section of the report.
+double fp_seconds(void);
+
+#endif

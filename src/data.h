@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// The user's samples, from whatever files they come, as input tensors of the model.
+#ifndef FP_DATA_H
+#define FP_DATA_H
+
+#include "model.h"
+
+// How many samples may share one run: 1 when an input's first dim is fixed to 1, or when samples are whole inputs
+// (test_data_set folders, arrays with one axis more than the input); the fixed first dim B when it is greater (the last run is filled by
+// repeating its last sample); SIZE_MAX when every input's first dim is symbolic.
+size_t fp_data_max_batch(const struct fineprune_data *data);
+// One tensor per graph input, in order, holding the samples of the given numbers along axis 0 (or the one sample as it is, when samples are
+// whole inputs). Converted to the inputs' types. The caller drops each with fp_tensor_done. Errors: DATA, IO, LIMIT.
+int fp_data_batch(struct fineprune_data *data, const size_t *samples, size_t n, struct fp_tensor *inputs, fineprune_error *err);
+// A hash of all inputs of one sample, equal for equal content.
+int fp_data_hash(struct fineprune_data *data, size_t sample, uint64_t *hash, fineprune_error *err);
+// The sources as given, for the report; NULL past the end.
+const char *fp_data_source(const struct fineprune_data *data, size_t index);
+// No source was added: the error that lists the model's inputs and the accepted forms.
+int fp_data_missing(const struct fineprune_model *model, fineprune_error *err);
+
+#endif

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// NumPy's files. .npy: magic, version, a Python dict as text (descr, fortran_order, shape), elements. .npz: a zip of
+// them, stored or deflated, zip64 included (libzip). All numeric types of tensor.h that NumPy has; Fortran order and big-endian are
+// converted on reading.
+#ifndef FP_NPZ_H
+#define FP_NPZ_H
+
+#include "tensor.h"
+
+int fp_npy_read(struct fp_tensor *out, const char *path, struct fp_memory *memory, fineprune_error *err);
+
+struct fp_npz;
+// path "-" reads standard input. Only the directory is read; arrays are read by fp_npz_read.
+int fp_npz_open(struct fp_npz **out, const char *path, fineprune_error *err);
+size_t fp_npz_count(const struct fp_npz *npz);
+const char *fp_npz_name(const struct fp_npz *npz, size_t index); // without ".npy"
+int fp_npz_read(struct fp_npz *npz, const char *name, struct fp_tensor *out, struct fp_memory *memory, fineprune_error *err);
+void fp_npz_free(struct fp_npz *npz);
+
+// Writing: deterministic bytes (no time stamps), through output.h.
+struct fp_npz_writer;
+int fp_npz_create(struct fp_npz_writer **out, const char *path, bool force, fineprune_error *err);
+int fp_npz_add(struct fp_npz_writer *writer, const char *name, const struct fp_tensor *t, fineprune_error *err);
+// Finishes the file and frees the writer, also on failure.
+int fp_npz_finish(struct fp_npz_writer *writer, fineprune_error *err);
+void fp_npz_abandon(struct fp_npz_writer *writer); // frees it and leaves no file; accepts NULL
+
+#endif

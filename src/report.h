@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// A report is one JSON object; the texts for people are made from it. The members, all optional but the first three:
+//
+//   schema "fineprune-report-1"   tool {name, version, onednn, protobuf_c}   command "prune" | "apply" | "run" | "compare" | "inspect" | "check"
+//   model {path, sha256, opset, ir, producer, file_size, parameters}     second_model {the same}: compare's B
+//   inputs [{name, type, shape}]   outputs_of_model [{name, type, shape}]   operators [{type, domain, count, supported}]    inspect, check
+//   obstacles [text]                                                          check
+//   data {sources [text], samples, reserve}
+//   config {sparsity, method, score, allocation, pattern, repair, outputs, readout, rounds, min_agreement, ...}
+//   layers [{name, op, node, shape, params, zeros, sparsity, error_before_repair, error_after_repair}]
+//   skipped [{name, reason, params}]
+//   pruned {params, zeros, sparsity, asked}        over all prunable weights
+//   outputs {kept [index], pruned, reason}         classes
+//   readout {applied, reason, changed}
+//   notes [text]                                   what a user should know (few samples, ...)
+//   drift [{output, cosine, sqnr_db, max_abs, top1_agreement}]    on the reserve (prune) or the data (compare)
+//   accuracy {a, b, samples}                       compare with labels
+//   size {before {raw, deflated}, after {raw, deflated}}
+//   gates [{name, asked, measured, met}]
+//   timing {load, forward, statistics, solve, write, seconds, samples_per_second}   peak_rss_bytes
+//   wrote path
+#ifndef FP_REPORT_H
+#define FP_REPORT_H
+
+#include <jansson.h>
+
+#include "base.h"
+
+struct fineprune_report {
+    json_t *root;
+};
+
+// With schema, tool and command set; NULL when out of memory.
+struct fineprune_report *fp_report_new(const char *command);
+// The object (or array) of that name in the report, made when missing; borrowed.
+json_t *fp_report_object(struct fineprune_report *report, const char *name);
+json_t *fp_report_array(struct fineprune_report *report, const char *name);
+// Appends a line to "notes".
+void fp_report_say(struct fineprune_report *report, const char *format, ...) FP_PRINTF(2, 3);
+
+#endif
