@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+// Files appear whole or not at all.
+#include "output.h"
+
+#include <dirent.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+struct place {
+    char folder[64], path[96];
+};
+
+static int set_up(void **state) {
+    struct place *place = calloc(1, sizeof(*place));
+    assert_non_null(place);
+    strcpy(place->folder, "/tmp/fineprune-output-XXXXXX");
+    assert_non_null(mkdtemp(place->folder));
+    snprintf(place->path, sizeof(place->path), "%s/out.bin", place->folder);
+    *state = place;
+    return 0;
+}
+
+static int count_files(const char *folder) {
+    int n = 0;
+    DIR *dir = opendir(folder);
+    assert_non_null(dir);
+    for (struct dirent *e = readdir(dir); e; e = readdir(dir)) n += strcmp(e->d_name, ".") && strcmp(e->d_name, "..");
+    closedir(dir);
+    return n;
+}
+
+static int tear_down(void **state) {
+    struct place *place = *state;
+    DIR *dir = opendir(place->folder);
+    for (struct dirent *e = readdir(dir); e; e = readdir(dir)) unlinkat(dirfd(dir), e->d_name, 0);
+    closedir(dir);
+    rmdir(place->folder);
+    free(place);
+    return 0;
+}
+
+static void expect_content(const char *path, const char *content) {
+    char text[100] = "";
+    FILE *f = fopen(path, "rb");
+    assert_non_null(f);
+    size_t n = fread(text, 1, sizeof(text) - 1, f);
+    fclose(f);
+    assert_int_equal(n, strlen(content));
+    assert_string_equal(text, content);
+}
+
+static int write_text(const char *path, bool force, const char *text, fineprune_error *err) {
+    struct fp_output *output;
+    int status = fp_output_open(&output, path, force, err);
+    if (status) return status;
+    assert_int_equal(fp_output_write(output, text, strlen(text), err), 0);
+    return fp_output_commit(output, err);
+}
+
+static void test_writes(void **state) {
+    struct place *place = *state;
+    fineprune_error err = {0};
+    struct fp_output *output;
+    assert_int_equal(fp_output_open(&output, place->path, false, &err), 0);
+    assert_int_equal(fp_output_write(output, "one ", 4, &err), 0);
+    fprintf(fp_output_stream(output), "two");
+    assert_int_equal(access(place->path, F_OK), -1);
+    assert_int_equal(fp_output_commit(output, &err), 0);
+    expect_content(place->path, "one two");
+    assert_int_equal(count_files(place->folder), 1);
+}
+
+static void test_refuses_existing(void **state) {
+    struct place *place = *state;
+    fineprune_error err = {0};
+    assert_int_equal(write_text(place->path, false, "old", &err), 0);
+    assert_int_equal(write_text(place->path, false, "new", &err), FINEPRUNE_USAGE);
+    assert_non_null(strstr(err.message, "exists"));
+    expect_content(place->path, "old");
+    fp_error_clear(&err);
+    assert_int_equal(chmod(place->path, 0640), 0);
+    assert_int_equal(write_text(place->path, true, "new", &err), 0);
+    expect_content(place->path, "new");
+    struct stat st;
+    assert_int_equal(stat(place->path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0640);
+}
+
+static void test_made_meanwhile(void **state) {
+    struct place *place = *state;
+    fineprune_error err = {0};
+    struct fp_output *output;
+    assert_int_equal(fp_output_open(&output, place->path, false, &err), 0);
+    assert_int_equal(write_text(place->path, false, "theirs", &err), 0);
+    assert_int_equal(fp_output_commit(output, &err), FINEPRUNE_USAGE);
+    expect_content(place->path, "theirs");
+    assert_int_equal(count_files(place->folder), 1);
+}
+
+static void test_abandon(void **state) {
+    struct place *place = *state;
+    fineprune_error err = {0};
+    struct fp_output *output;
+    assert_int_equal(fp_output_open(&output, place->path, false, &err), 0);
+    assert_int_equal(fp_output_write(output, "half", 4, &err), 0);
+    fp_output_abandon(output);
+    fp_output_abandon(NULL);
+    assert_int_equal(count_files(place->folder), 0);
+}
+
+static void test_emergency(void **state) {
+    struct place *place = *state;
+    fineprune_error err = {0};
+    struct fp_output *output;
+    assert_int_equal(fp_output_open(&output, place->path, false, &err), 0);
+    assert_int_equal(count_files(place->folder), 1);
+    fp_output_emergency();
+    assert_int_equal(count_files(place->folder), 0);
+    // In the program the process ends here; a caller that lives on gets an error.
+    assert_int_equal(fp_output_commit(output, &err), FINEPRUNE_IO);
+    assert_int_equal(count_files(place->folder), 0);
+}
+
+static void test_impossible(void **state) {
+    struct place *place = *state;
+    fineprune_error err = {0};
+    struct fp_output *output = NULL;
+    assert_int_equal(fp_output_open(&output, place->folder, true, &err), FINEPRUNE_USAGE);
+    fp_error_clear(&err);
+    assert_int_equal(fp_output_open(&output, "/tmp/fineprune-none/none/out", true, &err), FINEPRUNE_IO);
+    assert_non_null(strstr(err.message, "/tmp/fineprune-none/none"));
+    fp_error_clear(&err);
+    assert_int_equal(symlink("nothing-here", place->path), 0);
+    assert_int_equal(fp_output_open(&output, place->path, true, &err), FINEPRUNE_USAGE);
+    assert_null(output);
+    assert_int_equal(count_files(place->folder), 1);
+}
+
+static void test_full_disk(void **state) {
+    (void)state;
+    fineprune_error err = {0};
+    struct fp_output *output;
+    assert_int_equal(fp_output_open(&output, "/dev/full", false, &err), 0);
+    fprintf(fp_output_stream(output), "lost");
+    assert_int_equal(fp_output_commit(output, &err), FINEPRUNE_IO);
+    assert_non_null(strstr(err.message, "No space left"));
+    assert_int_equal(access("/dev/full", F_OK), 0);
+}
+
+static void test_links(void **state) {
+    struct place *place = *state;
+    fineprune_error err = {0};
+    char link_path[128], other[128];
+    snprintf(link_path, sizeof(link_path), "%s/link", place->folder);
+    snprintf(other, sizeof(other), "%s/../%s/out.bin", place->folder, place->folder + 5);
+    assert_true(fp_same_file(place->path, other)); // neither exists
+    assert_int_equal(write_text(place->path, false, "old", &err), 0);
+    assert_int_equal(symlink("out.bin", link_path), 0);
+    assert_true(fp_same_file(place->path, link_path));
+    assert_true(fp_same_file(place->path, other));
+    assert_false(fp_same_file(place->path, "-"));
+    assert_false(fp_same_file(place->path, "/dev/null"));
+    assert_int_equal(write_text(link_path, true, "new", &err), 0);
+    expect_content(place->path, "new");
+    struct stat st;
+    assert_int_equal(lstat(link_path, &st), 0);
+    assert_true(S_ISLNK(st.st_mode));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_writes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_refuses_existing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_made_meanwhile, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_abandon, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_emergency, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_impossible, set_up, tear_down),
+        cmocka_unit_test(test_full_disk),
+        cmocka_unit_test_setup_teardown(test_links, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
