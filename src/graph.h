@@ -24,7 +24,7 @@ struct fp_value {
     struct fp_use *readers;
 };
 
-// Reader `node` takes the value as its input `index`; node NULL: it is graph output `index`.
+// Reader `node` takes the value as its input `index` (-1: a body of the node reads it); node NULL: it is graph output `index`.
 struct fp_use {
     struct fp_node *node;
     int index;
@@ -50,9 +50,12 @@ struct fp_graph {
     struct fineprune_model *model;
     struct fp_graph *parent; // NULL for the main graph and for function bodies
     struct fp_node *parent_node;
+    const Onnx__FunctionProto *function_proto; // when it is the body of a function call
     const char *name;
-    int n_values, n_nodes, n_inputs, n_outputs;
-    struct fp_value *values;
+    int n_values, value_capacity, n_nodes, n_inputs, n_outputs;
+    struct fp_use *uses; // all readers, value by value
+    int *ids;            // all in and out arrays of nodes
+    struct fp_value *values; // move while the graph is built, so nodes hold ids
     struct fp_node *nodes;   // in topological order
     int *inputs;             // main graph: without those that are initializers too
     int *outputs;

@@ -23,7 +23,7 @@ struct fineprune_model {
     struct fp_memory memory;
     struct fp_graph *graph; // the view of the main graph (graph.h), built once on open; always set
     struct fp_mapping *mappings; // mapped files, unmapped on free
-    struct fp_masks *masks;      // of the last pruning (weights.h), or NULL
+    struct fp_masks *masks;      // of the last pruning (masks.h), or NULL
     void *allocator;       // budgeted ProtobufCAllocator
 };
 
@@ -47,10 +47,11 @@ const char *fp_model_metadata(const struct fineprune_model *model, const char *k
 int fp_node_add_input(struct fineprune_model *model, Onnx__NodeProto *node, size_t index, const char *base_name,
                       const struct fp_tensor *t, const char **name_out, fineprune_error *err);
 const char *fp_model_sha256(struct fineprune_model *model);
+const char *fp_model_producer(const struct fineprune_model *model); // never NULL
 int64_t fp_model_ir_version(const struct fineprune_model *model);
 // Version of an imported operator set, 0 when it is not imported. "" and "ai.onnx" are the same.
 int fp_model_opset(const struct fineprune_model *model, const char *domain);
-// Size of the model file as it would be written now, and of that file deflated at zlib's level 6.
+// Size of the model file as it would be written now, and of that file deflated at zlib's level 1.
 int fp_model_sizes(const struct fineprune_model *model, size_t *raw, size_t *deflated, fineprune_error *err);
 
 #endif

@@ -7,21 +7,24 @@
 #include "graph.h"
 
 struct fp_exec;
+struct fp_op;
 
 // One call of an operator. in[] and out[] are in the node's order; an input that is left out is NULL, an output nobody wants is still
 // made (see fp_wanted).
 struct fp_call {
     const struct fp_node *node;
+    const struct fp_op *op;      // the row that serves the node
     int n_in, n_out;
     struct fp_tensor *const *in; // row-major unless the row has FP_OP_BLOCKED; type, dims and data are there already in prepare
     struct fp_tensor *out;
+    int *alias;                  // per output: the input whose memory it shares, -1: none; set by fp_out_alias
     void *state;                 // the operator's own; done() frees it. free() does when the row has no done
     uint64_t constant;           // bit i: input i never changes; its packed form may be kept
     uint64_t values_read;        // bit i: prepare used the elements of input i; set by fp_read_ints and friends
     int threads;
     struct fp_memory *memory;
-    struct fp_exec *exec;        // for control flow only
-    struct fp_frame *frame;      // for control flow only
+    struct fp_exec *exec;
+    struct fp_frame *frame;      // of the executor, for fp_exec_body
     fineprune_error *err;
 };
 

@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: Apache-2.0
+// Opening a model file: what kind of file it is, the pre-scan, the parse, the first checks; metadata and versions.
+#include "model.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <libgen.h>
+#include <sha256.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "graph.h"
+#include "mapping.h"
+#include "masks.h"
+#include "onnx.pb-c.h"
+#include "wire.h"
+
+#define OLDEST_IR 3
+
+// ---- what people pass by mistake
+
+static int refuse_kind(const char *path, const char *what, const char *hint, fineprune_error *err) {
+    fp_fail(err, FINEPRUNE_MODEL, "'%s' is %s, not an ONNX model", path, what);
+    if (hint) fp_hint(err, "%s", hint);
+    return FINEPRUNE_MODEL;
+}
+
+static bool is_text(const uint8_t *data, size_t size) {
+    size_t n = size < 64 ? size : 64;
+    for (size_t i = 0; i < n; i++)
+        if (!isprint(data[i]) && !isspace(data[i])) return false;
+    return n > 0;
+}
+
+static int refuse_other_kinds(const char *path, const uint8_t *data, size_t size, fineprune_error *err) {
+    static const struct {
+        const char *magic;
+        size_t length;
+        const char *what, *hint;
+    } KINDS[] = {
+        {"version https://git-lfs", 23, "a git-LFS pointer", "fetch the real file with 'git lfs pull'"},
+        {"\x1f\x8b", 2, "a gzip archive", "unpack it first"},
+        {"PK\x03\x04", 4, "a zip archive (a PyTorch checkpoint or saved archive?)", "export the model to ONNX first"},
+        {"\x80\x02", 2, "a Python pickle", "export the model to ONNX first"},
+        {"\x89HDF", 4, "an HDF5 file", "export the model to ONNX first"},
+        {"<!DOCTYPE", 9, "an HTML page", "the download failed; fetch the model again"},
+        {"<html", 5, "an HTML page", "the download failed; fetch the model again"},
+    };
+    if (!size) return refuse_kind(path, "an empty file", NULL, err);
+    for (size_t i = 0; i < FP_COUNT(KINDS); i++)
+        if (size >= KINDS[i].length && !memcmp(data, KINDS[i].magic, KINDS[i].length))
+            return refuse_kind(path, KINDS[i].what, KINDS[i].hint, err);
+    return is_text(data, size) ? refuse_kind(path, "a text file", NULL, err) : FINEPRUNE_OK;
+}
+
+// ---- the parse
+
+// protobuf-c's allocator within the model's budget. The size stands in front of each block, as protobuf-c frees without it, and a zero
+// behind, so that the bytes of a string attribute are terminated.
+enum { HEADER = 16 };
+
+static void *budget_alloc(void *data, size_t size) {
+    struct fp_memory *memory = data;
+    size_t whole;
+    if (!fp_add(size, HEADER + 1, &whole)) return NULL;
+    if (memory->limit && (whole > memory->limit || memory->used > memory->limit - whole)) return NULL;
+    char *block = malloc(whole);
+    if (!block) return NULL;
+    memory->used += whole;
+    if (memory->used > memory->peak) memory->peak = memory->used;
+    memcpy(block, &whole, sizeof(whole));
+    block[whole - 1] = 0;
+    return block + HEADER;
+}
+
+static void budget_free(void *data, void *block) {
+    if (!block) return;
+    struct fp_memory *memory = data;
+    size_t whole;
+    memcpy(&whole, (char *)block - HEADER, sizeof(whole));
+    memory->used -= whole;
+    free((char *)block - HEADER);
+}
+
+// After the parse every raw_data holds the offset of its contents in the file: point it there.
+static int point_into_file(ProtobufCMessage *message, void *user) {
+    struct fineprune_model *model = user;
+    Onnx__TensorProto *tensor = (Onnx__TensorProto *)message;
+    ProtobufCBinaryData *raw = &tensor->raw_data;
+    if (!tensor->has_raw_data) return 0;
+    uint64_t offset = 0;
+    for (size_t i = 0; i < 8 && i < raw->len; i++) offset |= (uint64_t)raw->data[i] << (8 * i);
+    budget_free(&model->memory, raw->data);
+    size_t start, file_size = model->mappings->size;
+    raw->len = fp_wire_length(model->mappings->data, file_size, (size_t)offset, &start);
+    raw->data = model->mappings->data + start;
+    return 0;
+}
+
+static int forget_file(ProtobufCMessage *message, void *user) {
+    ProtobufCBinaryData *raw = &((Onnx__TensorProto *)message)->raw_data;
+    if (fp_mapping_holds(user, raw->data)) *raw = (ProtobufCBinaryData){0};
+    return 0;
+}
+
+static int parse(struct fineprune_model *model, fineprune_error *err) {
+    const struct fp_mapping *file = model->mappings;
+    uint8_t *compact;
+    size_t size;
+    int status = fp_wire_compact(&compact, &size, &onnx__model_proto__descriptor, file->data, file->size, err);
+    if (status) return status;
+    ProtobufCAllocator *allocator = model->allocator;
+    model->proto = onnx__model_proto__unpack(allocator, size, compact);
+    free(compact);
+    if (!model->proto) {
+        if (model->memory.limit && model->memory.used + size > model->memory.limit)
+            return fp_fail_memory(err, "the parsed model", model->memory.used + size);
+        return fp_fail(err, FINEPRUNE_MODEL, "'%s' is not a valid ONNX file: its messages cannot be parsed", model->path);
+    }
+    fp_wire_visit(&model->proto->base, &onnx__tensor_proto__descriptor, point_into_file, model);
+    return FINEPRUNE_OK;
+}
+
+static int check_header(struct fineprune_model *model, fineprune_error *err) {
+    const Onnx__ModelProto *proto = model->proto;
+    if (!proto->graph || (!proto->graph->n_node && !proto->graph->n_output))
+        return fp_fail(err, FINEPRUNE_MODEL, "'%s' holds no graph: not an ONNX model, or only a part of one", model->path);
+    if (!proto->has_ir_version || proto->ir_version < OLDEST_IR)
+        return fp_fail(err, FINEPRUNE_MODEL, "'%s' has IR version %lld; %d and newer can be read", model->path,
+                       (long long)proto->ir_version, OLDEST_IR);
+    if (!proto->n_opset_import)
+        return fp_fail(err, FINEPRUNE_MODEL, "'%s' names no operator set (opset_import is empty)", model->path);
+    return FINEPRUNE_OK;
+}
+
+static int fill_model(struct fineprune_model *model, const char *path, const fineprune_run_options *options, fineprune_error *err) {
+    model->memory.limit = options ? options->max_memory : 0;
+    model->path = strdup(path);
+    char *copy = strdup(path);
+    model->folder = copy ? strdup(dirname(copy)) : NULL;
+    free(copy);
+    ProtobufCAllocator *allocator = model->allocator = malloc(sizeof(*allocator));
+    if (!model->path || !model->folder || !allocator) return fp_fail_memory(err, "a path", strlen(path));
+    *allocator = (ProtobufCAllocator){.alloc = budget_alloc, .free = budget_free, .allocator_data = &model->memory};
+    int status = fp_mapping_open(&model->mappings, path, err);
+    if (status) return status;
+    model->file_size = model->mappings->size;
+    status = refuse_other_kinds(path, model->mappings->data, model->mappings->size, err);
+    if (!status) status = parse(model, err);
+    if (!status) status = check_header(model, err);
+    if (!status) status = fp_graph_new(&model->graph, model, err);
+    return status;
+}
+
+int fineprune_model_open(fineprune_model **out, const char *path, const fineprune_run_options *options, fineprune_error *err) {
+    if (!out || !path) return fp_fail(err, FINEPRUNE_USAGE, "no model was named");
+    struct fineprune_model *model = calloc(1, sizeof(*model));
+    if (!model) return fp_fail_memory(err, "the model", sizeof(*model));
+    int status = fill_model(model, path, options, err);
+    if (status) fineprune_model_free(model);
+    else *out = model;
+    return status;
+}
+
+void fineprune_model_free(fineprune_model *model) {
+    if (!model) return;
+    fp_masks_free(model->masks);
+    fp_graph_free(model->graph);
+    if (model->proto) {
+        fp_wire_visit(&model->proto->base, &onnx__tensor_proto__descriptor, forget_file, model->mappings);
+        onnx__model_proto__free_unpacked(model->proto, model->allocator);
+    }
+    fp_mapping_free(model->mappings);
+    free(model->allocator);
+    free(model->folder);
+    free(model->path);
+    free(model);
+}
+
+// ---- versions
+
+int64_t fp_model_ir_version(const struct fineprune_model *model) { return model->proto->ir_version; }
+
+int fp_model_opset(const struct fineprune_model *model, const char *domain) {
+    if (!strcmp(domain, "ai.onnx")) domain = "";
+    for (size_t i = 0; i < model->proto->n_opset_import; i++) {
+        const Onnx__OperatorSetIdProto *import = model->proto->opset_import[i];
+        const char *name = import->domain ? import->domain : "";
+        if (!strcmp(name, "ai.onnx")) name = "";
+        if (!strcmp(name, domain)) return import->version > 0 && import->version < 1 << 20 ? (int)import->version : 1;
+    }
+    return 0;
+}
+
+const char *fp_model_producer(const struct fineprune_model *model) {
+    return model->proto->producer_name ? model->proto->producer_name : "";
+}
+
+const char *fp_model_sha256(struct fineprune_model *model) {
+    if (!model->sha256[0]) {
+        SHA2_CTX context;
+        SHA256Init(&context);
+        SHA256Update(&context, model->mappings->data, model->mappings->size);
+        SHA256End(&context, model->sha256);
+    }
+    return model->sha256;
+}
+
+// ---- metadata
+
+static char *copy_text(struct fineprune_model *model, const char *text) {
+    size_t size = strlen(text) + 1;
+    char *copy = budget_alloc(&model->memory, size);
+    if (copy) memcpy(copy, text, size);
+    return copy;
+}
+
+static Onnx__StringStringEntryProto *find_metadata(const struct fineprune_model *model, const char *key) {
+    for (size_t i = 0; i < model->proto->n_metadata_props; i++) {
+        Onnx__StringStringEntryProto *entry = model->proto->metadata_props[i];
+        if (entry->key && !strcmp(entry->key, key)) return entry;
+    }
+    return NULL;
+}
+
+const char *fp_model_metadata(const struct fineprune_model *model, const char *key) {
+    const Onnx__StringStringEntryProto *entry = find_metadata(model, key);
+    return entry ? entry->value : NULL;
+}
+
+// Appends a pointer to a repeated field of the parsed message.
+static bool append(struct fineprune_model *model, void ***array, size_t *n, void *item) {
+    void **grown = budget_alloc(&model->memory, (*n + 1) * sizeof(void *));
+    if (!grown) return false;
+    if (*n) memcpy(grown, *array, *n * sizeof(void *));
+    grown[(*n)++] = item;
+    budget_free(&model->memory, *array);
+    *array = grown;
+    return true;
+}
+
+int fp_model_set_metadata(struct fineprune_model *model, const char *key, const char *value, fineprune_error *err) {
+    char *copy = copy_text(model, value);
+    if (!copy) return fp_fail_memory(err, "metadata", strlen(value));
+    Onnx__StringStringEntryProto *entry = find_metadata(model, key);
+    if (entry) {
+        budget_free(&model->memory, entry->value);
+        entry->value = copy;
+        return FINEPRUNE_OK;
+    }
+    entry = budget_alloc(&model->memory, sizeof(*entry));
+    if (entry) {
+        onnx__string_string_entry_proto__init(entry);
+        entry->value = copy;
+        entry->key = copy_text(model, key);
+        if (entry->key && append(model, (void ***)&model->proto->metadata_props, &model->proto->n_metadata_props, entry))
+            return FINEPRUNE_OK;
+        budget_free(&model->memory, entry->key);
+        budget_free(&model->memory, entry);
+    }
+    budget_free(&model->memory, copy);
+    return fp_fail_memory(err, "metadata", strlen(value));
+}
+
+// ---- a further input of a node
+
+static bool name_taken(const Onnx__GraphProto *graph, const char *name) {
+    for (size_t i = 0; i < graph->n_initializer; i++)
+        if (graph->initializer[i]->name && !strcmp(graph->initializer[i]->name, name)) return true;
+    for (size_t i = 0; i < graph->n_input; i++)
+        if (graph->input[i]->name && !strcmp(graph->input[i]->name, name)) return true;
+    for (size_t i = 0; i < graph->n_node; i++)
+        for (size_t j = 0; j < graph->node[i]->n_output; j++)
+            if (!strcmp(graph->node[i]->output[j], name)) return true;
+    return false;
+}
+
+static char *fresh_name(struct fineprune_model *model, const char *base) {
+    char text[600];
+    for (int i = 0; i < 10000; i++) {
+        if (i) snprintf(text, sizeof(text), "%.500s_%d", base, i);
+        else snprintf(text, sizeof(text), "%.500s", base);
+        if (!name_taken(model->proto->graph, text)) return copy_text(model, text);
+    }
+    return NULL;
+}
+
+static Onnx__TensorProto *new_float_tensor(struct fineprune_model *model, char *name, const struct fp_tensor *t) {
+    Onnx__TensorProto *tensor = budget_alloc(&model->memory, sizeof(*tensor));
+    if (!tensor) return NULL;
+    onnx__tensor_proto__init(tensor);
+    tensor->name = name;
+    tensor->has_data_type = 1;
+    tensor->data_type = FP_FLOAT;
+    tensor->dims = budget_alloc(&model->memory, sizeof(int64_t) * (size_t)(t->rank + 1));
+    tensor->raw_data.data = budget_alloc(&model->memory, t->count * sizeof(float) + 1);
+    if (!tensor->dims || !tensor->raw_data.data) {
+        budget_free(&model->memory, tensor->dims);
+        budget_free(&model->memory, tensor->raw_data.data);
+        budget_free(&model->memory, tensor);
+        return NULL;
+    }
+    tensor->n_dims = (size_t)t->rank;
+    memcpy(tensor->dims, t->dims, sizeof(int64_t) * (size_t)t->rank);
+    tensor->has_raw_data = 1;
+    tensor->raw_data.len = t->count * sizeof(float);
+    memcpy(tensor->raw_data.data, t->data, tensor->raw_data.len);
+    return tensor;
+}
+
+int fp_node_add_input(struct fineprune_model *model, Onnx__NodeProto *node, size_t index, const char *base_name,
+                      const struct fp_tensor *t, const char **name_out, fineprune_error *err) {
+    Onnx__GraphProto *graph = model->proto->graph;
+    char *name = fresh_name(model, base_name), *input = name ? copy_text(model, name) : NULL;
+    Onnx__TensorProto *tensor = input ? new_float_tensor(model, name, t) : NULL;
+    bool done = tensor && append(model, (void ***)&graph->initializer, &graph->n_initializer, tensor);
+    while (done && node->n_input < index) {
+        char *gap = copy_text(model, "");
+        done = gap && append(model, (void ***)&node->input, &node->n_input, gap);
+    }
+    done = done && append(model, (void ***)&node->input, &node->n_input, input);
+    if (!done) return fp_fail_memory(err, "a bias", t->count * sizeof(float)); // what is linked in is freed with the model
+    *name_out = name;
+    return FINEPRUNE_OK;
+}

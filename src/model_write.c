@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+// Writing a model: the parsed message is packed straight into the output, so only what was changed differs. Large tensors can go to a file
+// beside it (docs/ExternalData.md).
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "mapping.h"
+#include "model.h"
+#include "onnx.pb-c.h"
+#include "output.h"
+#include "wire.h"
+
+#define EXTERNAL_AT ((size_t)1 << 30) // protobuf's own limit is 2 GiB
+#define EXTERNAL_FROM 1024            // smaller tensors stay in the model
+#define EXTERNAL_ALIGN 4096           // lets readers map them
+
+// ---- packing
+
+struct sink {
+    ProtobufCBuffer base;
+    struct fp_output *output;
+    fineprune_error *err;
+    int status;
+};
+
+static void sink_append(ProtobufCBuffer *buffer, size_t size, const uint8_t *data) {
+    struct sink *sink = (struct sink *)buffer;
+    if (!sink->status && size) sink->status = fp_output_write(sink->output, data, size, sink->err);
+}
+
+static int pack(const Onnx__ModelProto *proto, struct fp_output *output, fineprune_error *err) {
+    struct sink sink = {.base = {.append = sink_append}, .output = output, .err = err};
+    protobuf_c_message_pack_to_buffer(&proto->base, &sink.base);
+    return sink.status;
+}
+
+// ---- external data
+
+// One tensor on its way to the external file, and what its message was before.
+struct moved {
+    Onnx__TensorProto *tensor;
+    Onnx__TensorProto before;
+    Onnx__StringStringEntryProto entries[3], *pointers[3];
+    char offset[24], length[24];
+};
+
+struct mover {
+    struct fineprune_model *model;
+    struct fp_output *output;
+    const char *location;
+    size_t at;
+    struct moved **items;
+    size_t n, capacity;
+    bool all; // else only those that are external already
+    fineprune_error *err;
+    int status;
+};
+
+static bool is_external(const Onnx__TensorProto *t) {
+    return t->has_data_location && t->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL;
+}
+
+static int write_aligned(struct mover *m, const struct fp_tensor *t) {
+    static const char zeros[EXTERNAL_ALIGN];
+    size_t gap = (EXTERNAL_ALIGN - m->at % EXTERNAL_ALIGN) % EXTERNAL_ALIGN;
+    int status = gap ? fp_output_write(m->output, zeros, gap, m->err) : FINEPRUNE_OK;
+    if (!status) status = fp_output_write(m->output, t->data, fp_tensor_bytes(t), m->err);
+    m->at += gap;
+    return status;
+}
+
+static void point_outside(struct moved *moved, const char *location, size_t offset, size_t length) {
+    const char *keys[3] = {"location", "offset", "length"};
+    snprintf(moved->offset, sizeof(moved->offset), "%zu", offset);
+    snprintf(moved->length, sizeof(moved->length), "%zu", length);
+    char *values[3] = {(char *)location, moved->offset, moved->length};
+    for (int i = 0; i < 3; i++) {
+        onnx__string_string_entry_proto__init(&moved->entries[i]);
+        moved->entries[i].key = (char *)keys[i];
+        moved->entries[i].value = values[i];
+        moved->pointers[i] = &moved->entries[i];
+    }
+    Onnx__TensorProto *t = moved->tensor;
+    t->has_raw_data = 0;
+    t->n_external_data = 3;
+    t->external_data = moved->pointers;
+    t->has_data_location = 1;
+    t->data_location = ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL;
+}
+
+static int move_tensor(struct mover *m, Onnx__TensorProto *proto) {
+    struct fp_tensor t = {0};
+    struct moved **items = fp_grow(m->items, &m->capacity, m->n + 1, sizeof(*items));
+    struct moved *moved = items ? calloc(1, sizeof(*moved)) : NULL;
+    if (items) m->items = items;
+    if (!moved) return fp_fail_memory(m->err, "external data", sizeof(*moved));
+    int status = fp_initializer_load(m->model, proto, &t, m->err);
+    if (!status) status = write_aligned(m, &t);
+    if (status) {
+        free(moved);
+    } else {
+        moved->tensor = proto;
+        moved->before = *proto;
+        m->items[m->n++] = moved;
+        point_outside(moved, m->location, m->at, fp_tensor_bytes(&t));
+        m->at += fp_tensor_bytes(&t);
+    }
+    fp_tensor_done(&t);
+    return status;
+}
+
+static int visit_tensor(ProtobufCMessage *message, void *user) {
+    struct mover *m = user;
+    Onnx__TensorProto *proto = (Onnx__TensorProto *)message;
+    bool large = m->all && proto->has_raw_data && proto->raw_data.len >= EXTERNAL_FROM;
+    if (is_external(proto) || large) m->status = move_tensor(m, proto);
+    return m->status;
+}
+
+static void put_back(struct mover *m) {
+    for (size_t i = 0; i < m->n; i++) {
+        *m->items[i]->tensor = m->items[i]->before;
+        free(m->items[i]);
+    }
+    free(m->items);
+}
+
+static int find_external(ProtobufCMessage *message, void *user) {
+    (void)user;
+    return is_external((Onnx__TensorProto *)message);
+}
+
+// Writes the model with its large tensors in PATH.data.
+static int save_with_external(struct fineprune_model *model, const char *path, const fineprune_save_options *options, fineprune_error *err) {
+    if (!strcmp(path, "-"))
+        return fp_fail(err, FINEPRUNE_USAGE, "a model with external data cannot be written to standard output");
+    char *beside = fp_format("%s.data", path), *copy = beside ? strdup(beside) : NULL;
+    struct fp_output *output = NULL, *external = NULL;
+    struct mover m = {.model = model, .location = copy ? basename(copy) : NULL, .all = options->external_data >= 0, .err = err};
+    int status = copy ? FINEPRUNE_OK : fp_fail_memory(err, "a path", strlen(path));
+    if (!status) status = fp_output_open(&external, beside, options->force, err);
+    if (!status) status = fp_output_open(&output, path, options->force, err);
+    m.output = external;
+    if (!status) status = fp_wire_visit(&model->proto->base, &onnx__tensor_proto__descriptor, visit_tensor, &m);
+    if (!status) status = pack(model->proto, output, err);
+    put_back(&m);
+    // The data first: a model without its data is worse than data without their model.
+    if (!status) status = fp_output_commit(external, err);
+    else fp_output_abandon(external);
+    if (!status) status = fp_output_commit(output, err);
+    else fp_output_abandon(output);
+    free(beside);
+    free(copy);
+    return status;
+}
+
+int fineprune_model_save(const fineprune_model *model, const char *path, const fineprune_save_options *given, fineprune_error *err) {
+    const fineprune_save_options options = given ? *given : (fineprune_save_options){0};
+    if (!path || !path[0]) return fp_fail(err, FINEPRUNE_USAGE, "no output was named");
+    if (strcmp(path, "-") && fp_same_file(path, model->path))
+        return fp_fail(err, FINEPRUNE_USAGE, "output '%s' is the model that is read", path);
+    size_t size = protobuf_c_message_get_packed_size(&model->proto->base);
+    bool has_external = fp_wire_visit(&model->proto->base, &onnx__tensor_proto__descriptor, find_external, NULL);
+    if (has_external && options.external_data < 0)
+        return fp_fail(err, FINEPRUNE_USAGE, "'%s' has external data; they cannot be written with --external-data never", model->path);
+    if (!has_external && options.external_data < 0 && size >> 31)
+        return fp_fail(err, FINEPRUNE_LIMIT, "the model takes %zu bytes; one file can hold 2 GiB", size);
+    if (has_external || options.external_data > 0 || (options.external_data == 0 && size > EXTERNAL_AT))
+        return save_with_external((struct fineprune_model *)model, path, &options, err);
+    struct fp_output *output = NULL;
+    int status = fp_output_open(&output, path, options.force, err);
+    if (status) return status;
+    status = pack(model->proto, output, err);
+    if (!status) return fp_output_commit(output, err);
+    fp_output_abandon(output);
+    return status;
+}
+
+// ---- sizes
+
+struct meter {
+    ProtobufCBuffer base;
+    z_stream stream;
+    size_t raw, deflated;
+    bool failed;
+};
+
+static void feed(struct meter *meter, const uint8_t *data, size_t size, int flush) {
+    uint8_t out[1 << 15];
+    meter->raw += size;
+    do {
+        uInt part = size > 1u << 30 ? 1u << 30 : (uInt)size;
+        meter->stream.next_in = (uint8_t *)data;
+        meter->stream.avail_in = part;
+        data += part;
+        size -= part;
+        do {
+            meter->stream.next_out = out;
+            meter->stream.avail_out = sizeof(out);
+            if (deflate(&meter->stream, size ? Z_NO_FLUSH : flush) == Z_STREAM_ERROR) meter->failed = true;
+            meter->deflated += sizeof(out) - meter->stream.avail_out;
+        } while (!meter->stream.avail_out && !meter->failed);
+    } while (size && !meter->failed);
+}
+
+static void meter_append(ProtobufCBuffer *buffer, size_t size, const uint8_t *data) {
+    if (size) feed((struct meter *)buffer, data, size, Z_NO_FLUSH);
+}
+
+int fp_model_sizes(const struct fineprune_model *model, size_t *raw, size_t *deflated, fineprune_error *err) {
+    struct meter meter = {.base = {.append = meter_append}};
+    if (deflateInit(&meter.stream, 1) != Z_OK) return fp_fail_memory(err, "deflate", 0);
+    protobuf_c_message_pack_to_buffer(&model->proto->base, &meter.base);
+    for (const struct fp_mapping *m = model->mappings; m && !meter.failed; m = m->next)
+        if (m->location) feed(&meter, m->data, m->size, Z_NO_FLUSH);
+    feed(&meter, NULL, 0, Z_FINISH);
+    deflateEnd(&meter.stream);
+    if (meter.failed) return fp_fail(err, FINEPRUNE_INTERNAL, "deflate failed");
+    *raw = meter.raw;
+    *deflated = meter.deflated;
+    return FINEPRUNE_OK;
+}

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// The tables of operators, one per family; each ends with a row without a type. The list of names is families.def.
+#ifndef FP_FAMILIES_H
+#define FP_FAMILIES_H
+
+#include "op.h"
+
+#define FAMILY(name) extern const struct fp_op fp_ops_##name[];
+#include "families.def"
+#undef FAMILY
+
+#endif
