@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: Apache-2.0
+// Convolutions and their transposes, over channels-last data whatever the model says: that is what oneDNN is fast with, and the
+// result stays so for the operators that take it.
+#include <stdlib.h>
+
+#include "dnnl_corner.h"
+#include "window.h"
+
+enum { DOWN, UP }; // variants: Conv, ConvTranspose
+
+struct conv {
+    struct fp_prim prim, to_last;
+    bool reorder_src;
+    size_t src_bytes;
+    int n_tail;
+    struct fp_tail tail[FP_TAIL_MAX];
+};
+
+struct geometry {
+    struct fp_window w;
+    int64_t groups, in_channels, out_channels;
+};
+
+static void done(void *state) {
+    struct conv *c = state;
+    fp_prim_done(&c->prim);
+    fp_prim_done(&c->to_last);
+    free(c);
+}
+
+static int check_channels(struct fp_call *call, int variant, struct geometry *g) {
+    const struct fp_tensor *x = call->in[0], *w = call->in[1];
+    g->groups = fp_attr_int(call->node, "group", 1);
+    g->in_channels = x->dims[1];
+    if (g->groups < 1 || g->groups > INT32_MAX)
+        return fp_call_fail(call, "group is %lld", (long long)g->groups);
+    int64_t had = variant == UP ? w->dims[0] : w->dims[1] * g->groups;
+    if (had != g->in_channels || had == 0 || had % g->groups)
+        return fp_call_fail(call, "the data have %lld channels, the weights are for %lld in %lld groups", (long long)g->in_channels,
+                            (long long)had, (long long)g->groups);
+    g->out_channels = variant == UP ? w->dims[1] * g->groups : w->dims[0];
+    if (g->out_channels % g->groups || g->out_channels == 0)
+        return fp_call_fail(call, "%lld output channels in %lld groups", (long long)g->out_channels, (long long)g->groups);
+    if (fp_given(call, 2) && (call->in[2]->rank != 1 || call->in[2]->dims[0] != g->out_channels))
+        return fp_call_fail(call, "the bias has %zu values for %lld channels", call->in[2]->count, (long long)g->out_channels);
+    return 0;
+}
+
+static int check(struct fp_call *call, int variant, struct geometry *g) {
+    int status = fp_need(call, 2);
+    if (status)
+        return status;
+    const struct fp_tensor *x = call->in[0], *w = call->in[1];
+    if (x->rank < 3 || x->rank > 5)
+        return fp_call_fail(call, "data of rank %d; 1 to 3 spatial dims are supported", x->rank);
+    if (w->rank != x->rank)
+        return fp_call_fail(call, "the data have rank %d, the weights %d", x->rank, w->rank);
+    for (int i = 0; i < 3; i++)
+        if (fp_given(call, i) && call->in[i]->type != FP_FLOAT)
+            return fp_call_fail(call, "input %d has type %s", i, fp_type_name(call->in[i]->type));
+    return check_channels(call, variant, g);
+}
+
+// ---- ConvTranspose: what the attributes say about the output
+
+static void split_padding(struct fp_window *w, int i, int64_t total, bool upper) {
+    total = total > 0 ? total : 0;
+    w->begin[i] = upper ? total / 2 : total - total / 2;
+    w->end[i] = total - w->begin[i];
+}
+
+static int grow_window(struct fp_call *call, struct fp_window *w) {
+    int64_t pads[2 * FP_WINDOW_MAX], extra[FP_WINDOW_MAX], shape[FP_WINDOW_MAX];
+    int status = fp_window_ints(call, "pads", 2 * w->n, pads, 0, 0);
+    if (!status)
+        status = fp_window_ints(call, "output_padding", w->n, extra, 0, 0);
+    if (!status)
+        status = fp_window_ints(call, "output_shape", w->n, shape, 0, 0);
+    if (status)
+        return status;
+    const char *pad = fp_attr_text(call->node, "auto_pad", "NOTSET");
+    bool upper = strcmp(pad, "SAME_UPPER") == 0, same = upper || strcmp(pad, "SAME_LOWER") == 0, valid = strcmp(pad, "VALID") == 0;
+    for (int i = 0; i < w->n; i++) {
+        int64_t full = w->stride[i] * (w->in[i] - 1) + extra[i] + fp_window_reach(w, i);
+        w->begin[i] = valid ? 0 : pads[i];
+        w->end[i] = valid ? 0 : pads[i + w->n];
+        if (fp_attr_has(call->node, "output_shape"))
+            w->out[i] = shape[i];
+        else if (same)
+            w->out[i] = w->in[i] * w->stride[i];
+        else
+            w->out[i] = full - w->begin[i] - w->end[i];
+        if (fp_attr_has(call->node, "output_shape") || same)
+            split_padding(w, i, full - w->out[i], upper);
+        if (w->out[i] < 1)
+            return fp_call_fail(call, "the output would have %lld elements along spatial axis %d", (long long)w->out[i], i);
+    }
+    return 0;
+}
+
+// ---- primitives
+
+// ONNX has [M, C/g, k...] for Conv and [C, M/g, k...] for ConvTranspose, oneDNN wants (g,) M/g, C/g, k... for both.
+static int weight_desc(struct fp_call *call, int variant, const struct geometry *g, dnnl_memory_desc_t *plain, dnnl_memory_desc_t *any) {
+    const struct fp_tensor *w = call->in[1];
+    int64_t lie[FP_MAX_RANK], dims[FP_MAX_RANK], strides[FP_MAX_RANK];
+    fp_layout_strides(w, lie);
+    int64_t out = g->out_channels / g->groups, in = g->in_channels / g->groups;
+    int r = 0;
+    if (g->groups > 1) {
+        dims[0] = g->groups;
+        strides[r++] = lie[0] * (variant == UP ? in : out);
+    }
+    dims[r] = out;
+    strides[r++] = lie[variant == UP ? 1 : 0];
+    dims[r] = in;
+    strides[r++] = lie[variant == UP ? 0 : 1];
+    for (int i = 2; i < w->rank; i++) {
+        dims[r] = w->dims[i];
+        strides[r++] = lie[i];
+    }
+    int status = fp_desc_dims(call, plain, r, dims, strides);
+    return status ? status : fp_desc_any(call, any, r, dims);
+}
+
+static dnnl_status_t create(int variant, dnnl_engine_t engine, const struct fp_window *w, dnnl_memory_desc_t md[5],
+                            dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *desc) {
+    dnnl_dims_t stride, dilation, begin, end;
+    for (int i = 0; i < w->n; i++) {
+        stride[i] = w->stride[i];
+        dilation[i] = w->dilation[i] - 1;
+        begin[i] = w->begin[i];
+        end[i] = w->end[i];
+        if (variant == UP) // what oneDNN's check asks for when the output has extra rows
+            end[i] = w->stride[i] * (w->in[i] - 1) + fp_window_reach(w, i) - w->out[i] - begin[i];
+    }
+    if (variant == UP)
+        return dnnl_deconvolution_forward_primitive_desc_create(desc, engine, dnnl_forward_inference, dnnl_deconvolution_direct, md[0],
+                                                                md[2], md[3], md[4], stride, dilation, begin, end, attr);
+    return dnnl_convolution_forward_primitive_desc_create(desc, engine, dnnl_forward_inference, dnnl_convolution_direct, md[0], md[2],
+                                                          md[3], md[4], stride, dilation, begin, end, attr);
+}
+
+// md: source, weights as they lie, weights as oneDNN likes, bias or NULL, result.
+static int describe(struct fp_call *call, int variant, const struct geometry *g, dnnl_memory_desc_t md[5]) {
+    const struct fp_tensor *x = call->in[0], *y = &call->out[0];
+    int status = fp_desc_last(call, &md[0], x->rank, x->dims);
+    if (!status)
+        status = weight_desc(call, variant, g, &md[1], &md[2]);
+    if (!status && fp_given(call, 2))
+        status = fp_desc_tensor(call, &md[3], call->in[2]);
+    return status ? status : fp_desc_last(call, &md[4], y->rank, y->dims);
+}
+
+static int make(struct fp_call *call, struct conv *c, int variant, const struct geometry *g, dnnl_memory_desc_t md[5]) {
+    dnnl_engine_t engine;
+    dnnl_stream_t stream;
+    dnnl_post_ops_t ops = NULL;
+    int status = fp_dnnl_engine(call, &engine, &stream);
+    if (!status)
+        status = describe(call, variant, g, md);
+    if (!status)
+        status = fp_tail_ops(call, c->tail, c->n_tail, &call->out[0], &ops);
+    dnnl_primitive_attr_t attr = status ? NULL : fp_dnnl_attr(call, ops);
+    if (!attr)
+        return status ? status : FINEPRUNE_INTERNAL;
+    dnnl_primitive_desc_t desc = NULL;
+    status = fp_dnnl_check(call, create(variant, engine, &g->w, md, attr, &desc), "convolve");
+    dnnl_primitive_attr_destroy(attr);
+    if (!status)
+        status = fp_prim_make(call, &c->prim, desc);
+    if (!status)
+        status = fp_prim_pack(call, &c->prim, md[1]);
+    return status ? status : fp_tail_bind(call, &c->prim, c->tail, c->n_tail, &call->out[0]);
+}
+
+// A reorder of the source when it comes row-major and that is not the same.
+static int make_reorder(struct fp_call *call, struct conv *c, dnnl_memory_desc_t last) {
+    const struct fp_tensor *x = call->in[0];
+    c->reorder_src = !fp_is_last(x) && fp_last_matters(x);
+    c->src_bytes = x->count * sizeof(float);
+    if (!c->reorder_src)
+        return 0;
+    dnnl_memory_desc_t plain = NULL;
+    int status = fp_desc_tensor(call, &plain, x);
+    if (!status)
+        status = fp_prim_reorder(call, &c->to_last, plain, last);
+    fp_desc_done(&plain);
+    return status;
+}
+
+static int finish(struct fp_call *call, struct conv *c, int variant, const struct geometry *g) {
+    int64_t dims[FP_MAX_RANK] = {call->in[0]->dims[0], g->out_channels};
+    memcpy(dims + 2, g->w.out, (size_t)g->w.n * sizeof(dims[0]));
+    int status = fp_out(call, 0, FP_FLOAT, call->in[0]->rank, dims);
+    if (status || call->out[0].count == 0)
+        return status;
+    if (fp_last_matters(&call->out[0]))
+        call->out[0].layout = fp_channels_last;
+    dnnl_memory_desc_t md[5] = {0};
+    status = make(call, c, variant, g, md);
+    if (!status)
+        status = make_reorder(call, c, md[0]);
+    for (size_t i = 0; i < FP_COUNT(md); i++)
+        fp_desc_done(&md[i]);
+    return status;
+}
+
+static int prepare_conv(struct fp_call *call) {
+    struct geometry g;
+    int status = check(call, DOWN, &g);
+    if (!status)
+        status = fp_window_read(call, &g.w, call->in[0], call->in[1]->dims + 2);
+    struct conv *c = status ? NULL : fp_state(call, sizeof(*c));
+    if (!c)
+        return status ? status : FINEPRUNE_LIMIT;
+    return finish(call, c, DOWN, &g);
+}
+
+static int prepare_transpose(struct fp_call *call) {
+    struct geometry g;
+    int status = check(call, UP, &g);
+    if (!status)
+        status = fp_window_steps(call, &g.w, call->in[0], call->in[1]->dims + 2);
+    if (!status)
+        status = grow_window(call, &g.w);
+    struct conv *c = status ? NULL : fp_state(call, sizeof(*c));
+    if (!c)
+        return status ? status : FINEPRUNE_LIMIT;
+    return finish(call, c, UP, &g);
+}
+
+static int bring_src(struct fp_call *call, struct conv *c, const void **src) {
+    *src = call->in[0]->data;
+    if (!c->reorder_src)
+        return 0;
+    void *last = fp_scratch(call, FP_SCRATCH_SRC, c->src_bytes);
+    if (!last)
+        return FINEPRUNE_LIMIT;
+    int status = fp_prim_set(call, &c->to_last, DNNL_ARG_FROM, NULL, *src);
+    if (!status)
+        status = fp_prim_set(call, &c->to_last, DNNL_ARG_TO, NULL, last);
+    *src = last;
+    return status ? status : fp_prim_run(call, &c->to_last);
+}
+
+static int run(struct fp_call *call) {
+    struct conv *c = call->state;
+    if (call->out[0].count == 0)
+        return 0;
+    const void *src;
+    int status = bring_src(call, c, &src);
+    if (!status)
+        status = fp_prim_weights(call, &c->prim, call->in[1]->data, fp_is_constant(call, 1));
+    if (!status)
+        status = fp_prim_set(call, &c->prim, DNNL_ARG_SRC, NULL, src);
+    if (!status && fp_given(call, 2))
+        status = fp_prim_set(call, &c->prim, DNNL_ARG_BIAS, NULL, call->in[2]->data);
+    if (!status)
+        status = fp_prim_set(call, &c->prim, DNNL_ARG_DST, NULL, call->out[0].data);
+    if (!status)
+        status = fp_tail_bind(call, &c->prim, c->tail, c->n_tail, &call->out[0]);
+    return status ? status : fp_prim_run(call, &c->prim);
+}
+
+// ---- com.microsoft FusedConv: a convolution, an optional sum with input 3, an activation
+
+static int read_activation(struct fp_call *call, struct conv *c) {
+    static const struct { const char *name; enum fp_tail_kind kind; } known[] = {
+        {"Relu", FP_TAIL_RELU}, {"LeakyRelu", FP_TAIL_RELU}, {"Tanh", FP_TAIL_TANH}, {"Sigmoid", FP_TAIL_SIGMOID},
+        {"Clip", FP_TAIL_CLIP}, {"HardSigmoid", FP_TAIL_HARD_SIGMOID},
+    };
+    const char *name = fp_attr_text(call->node, "activation", "");
+    size_t n;
+    const float *p = fp_attr_floats(call->node, "activation_params", &n);
+    for (size_t i = 0; i < FP_COUNT(known); i++)
+        if (strcmp(name, known[i].name) == 0) {
+            c->tail[c->n_tail++] = (struct fp_tail){known[i].kind, n > 0 ? p[0] : 0, n > 1 ? p[1] : 0, 0};
+            return 0;
+        }
+    return *name ? fp_call_fail(call, "activation '%s' is not known", name) : 0;
+}
+
+static int prepare_fused(struct fp_call *call) {
+    struct geometry g;
+    int status = check(call, DOWN, &g);
+    if (!status)
+        status = fp_window_read(call, &g.w, call->in[0], call->in[1]->dims + 2);
+    struct conv *c = status ? NULL : fp_state(call, sizeof(*c));
+    if (!c)
+        return status ? status : FINEPRUNE_LIMIT;
+    c->n_tail = 0;
+    if (fp_given(call, 3)) {
+        const struct fp_tensor *z = call->in[3];
+        int64_t dims[FP_MAX_RANK] = {call->in[0]->dims[0], g.out_channels};
+        memcpy(dims + 2, g.w.out, (size_t)g.w.n * sizeof(dims[0]));
+        if (z->rank != g.w.n + 2 || z->type != FP_FLOAT || memcmp(z->dims, dims, (size_t)z->rank * sizeof(dims[0])) != 0)
+            return fp_call_fail(call, "input 3 does not have the type and shape of the result");
+        c->tail[c->n_tail++] = (struct fp_tail){FP_TAIL_ADD, 0, 0, 3};
+    }
+    status = read_activation(call, c);
+    return status ? status : finish(call, c, DOWN, &g);
+}
+
+const struct fp_op fp_ops_conv[] = {
+    {"", "Conv", 1, prepare_conv, run, done, FP_OP_FLOAT32 | FP_OP_BLOCKED | FP_OP_WEIGHTED, DOWN, NULL},
+    {"", "ConvTranspose", 1, prepare_transpose, run, done, FP_OP_FLOAT32 | FP_OP_BLOCKED | FP_OP_WEIGHTED, UP, NULL},
+    {"com.microsoft", "FusedConv", 1, prepare_fused, run, done, FP_OP_FLOAT32 | FP_OP_BLOCKED | FP_OP_WEIGHTED, DOWN, NULL},
+    {0},
+};
