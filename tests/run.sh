@@ -1,0 +1,91 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Every test: installs what is missing, builds with warnings as errors, runs all parts on that build, the same parts on a build with
+# AddressSanitizer and UndefinedBehaviorSanitizer, and a few commands under valgrind. The last line counts everything.
+#
+#   tests/run.sh            all of it
+#   tests/run.sh --quick    without sanitizers and valgrind
+set -u
+cd "$(dirname "$0")/.."
+root=$PWD
+quick=no
+[ "${1:-}" = --quick ] && quick=yes
+
+tally=$(mktemp)
+trap 'rm -f "$tally"' EXIT
+export FINEPRUNE_TALLY=$tally PYTHONDONTWRITEBYTECODE=1 OMP_WAIT_POLICY=passive
+python=$root/.venv/bin/python
+
+finish() {
+    printf '\n'
+    awk '{p += $2; f += $3; s += $4} END {printf "%d passed, %d failed, %d skipped\n", p, f, s; exit f > 0 || p == 0}' "$tally"
+    exit
+}
+
+# part NAME COMMAND...: a part appends "name passed failed skipped" to the tally; one that ends badly without a word counts as failed.
+part() {
+    local name=$1 before after start=$SECONDS
+    shift
+    printf '\n== %s\n' "$name"
+    before=$(awk '{f += $3} END {print f + 0, NR}' "$tally")
+    if "$@"; then
+        after=$(awk '{f += $3} END {print f + 0, NR}' "$tally")
+        [ "${before#* }" != "${after#* }" ] || printf '%s 1 0 0\n' "$name" >>"$tally"
+    else
+        after=$(awk '{f += $3} END {print f + 0, NR}' "$tally")
+        [ "${before% *}" != "${after% *}" ] || { printf '%s: FAIL\n' "$name"; printf '%s 0 1 0\n' "$name" >>"$tally"; }
+    fi
+    printf -- '-- %s: %d s\n' "$name" $((SECONDS - start))
+}
+
+# build FOLDER OPTION...: sets it up when needed, builds it, and shows the log only when that fails.
+build() {
+    local folder=$1
+    shift
+    if [ ! -f "$folder/build.ninja" ] || ! meson introspect --buildoptions "$folder" >/dev/null 2>&1; then
+        rm -rf "$folder"
+        meson setup "$folder" --cmake-prefix-path="$root/.prefix" --werror -Dtests=enabled "$@" >"$folder.log" 2>&1 ||
+            { cat "$folder.log"; return 1; }
+        rm -f "$folder.log"
+    fi
+    ninja -C "$folder" >"$folder/ninja.log" 2>&1 || { grep -v '^\[' "$folder/ninja.log" | head -60; return 1; }
+}
+
+unit() {
+    meson test -C "$1" --no-rebuild --suite unit --print-errorlogs >"$1/unit.log" 2>&1
+    "$python" tests/count_unit.py "$1/meson-logs/testlog.json" || { tail -n 60 "$1/unit.log"; return 1; }
+}
+
+parts() {
+    local label=$1 folder=$2
+    export FINEPRUNE=$root/$folder/fineprune
+    part "$label: unit tests" unit "$folder"
+    part "$label: command line" "$python" tests/cli/run_cli.py
+    part "$label: bad input" "$python" tests/hostile/run_hostile.py
+    part "$label: references" "$python" tests/reference/run_reference.py
+    part "$label: ONNX suites" "$python" tests/conformance/run_suites.py
+}
+
+part "set-up" ./setup.sh --tests --no-build
+[ -x "$python" ] || finish
+part "build, warnings as errors" build build-test
+[ -x build-test/fineprune ] || finish
+part "source and symbols" tests/checks.sh build-test
+parts "release" build-test
+
+if [ "$quick" = no ]; then
+    if command -v clang >/dev/null 2>&1; then
+        part "build with clang, without tests" env CC=clang bash -c "$(declare -f build); root=$root; build build-clang -Dtests=disabled"
+    fi
+    part "build with sanitizers" build build-asan -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false
+    if [ -x build-asan/fineprune ]; then
+        export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1:detect_stack_use_after_return=1
+        export LSAN_OPTIONS=suppressions=$root/tests/leaks.supp:print_suppressions=0
+        export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+        export FINEPRUNE_SANITIZED=1
+        parts "sanitizers" build-asan
+        unset ASAN_OPTIONS LSAN_OPTIONS UBSAN_OPTIONS FINEPRUNE_SANITIZED
+    fi
+    part "valgrind" "$python" tests/run_valgrind.py build-test/fineprune
+fi
+finish
