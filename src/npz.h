@@ -21,6 +21,9 @@ void fp_npz_free(struct fp_npz *npz);
 struct fp_npz_writer;
 int fp_npz_create(struct fp_npz_writer **out, const char *path, bool force, fineprune_error *err);
 int fp_npz_add(struct fp_npz_writer *writer, const char *name, const struct fp_tensor *t, fineprune_error *err);
+// One array from n tensors of one type, one after the other; dims is its shape.
+int fp_npz_add_rows(struct fp_npz_writer *writer, const char *name, int rank, const int64_t *dims, const struct fp_tensor *rows, size_t n,
+                    fineprune_error *err);
 // Finishes the file and frees the writer, also on failure.
 int fp_npz_finish(struct fp_npz_writer *writer, fineprune_error *err);
 void fp_npz_abandon(struct fp_npz_writer *writer); // frees it and leaves no file; accepts NULL

@@ -3,9 +3,9 @@
 #ifndef FP_OUTPUT_H
 #define FP_OUTPUT_H
 
-#include <stdio.h>
-
 #include "base.h"
+
+#include <stdio.h>
 
 struct fp_output;
 // path "-" is standard output (written at fp_output_commit's time or as it comes). An existing path is refused without force (USAGE). A

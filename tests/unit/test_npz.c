@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: Apache-2.0
+// NumPy's files: what is written is read back, what NumPy may write is read, and what is broken is refused with its name.
+#include "npz.h"
+
+#include "scratch_folder.h"
+
+// A .npy of version 1 with the given dict text and elements.
+static size_t make_npy(uint8_t *dst, const char *dict, const void *elements, size_t bytes) {
+    const size_t length = strlen(dict);
+    memcpy(dst, "\x93NUMPY\x01\x00", 8);
+    dst[8] = (uint8_t)length;
+    dst[9] = (uint8_t)(length >> 8);
+    memcpy(dst + 10, dict, length);
+    if (bytes) memcpy(dst + 10 + length, elements, bytes);
+    return 10 + length + bytes;
+}
+
+static int read_npy(void **state, const char *dict, const void *elements, size_t bytes, struct fp_tensor *t, fineprune_error *err) {
+    uint8_t file[4096];
+    const char *path = scratch_path(state, "a.npy");
+    scratch_write(path, file, make_npy(file, dict, elements, bytes));
+    memset(t, 0, sizeof(*t));
+    fp_error_clear(err);
+    return fp_npy_read(t, path, NULL, err);
+}
+
+static void test_plain(void **state) {
+    fineprune_error err;
+    struct fp_tensor t;
+    const float x[6] = {1, 2, 3, 4, 5, 6};
+    assert_int_equal(read_npy(state, "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }\n", x, sizeof(x), &t, &err), 0);
+    assert_int_equal(t.type, FP_FLOAT);
+    assert_int_equal(t.rank, 2);
+    assert_int_equal(t.dims[0], 2);
+    assert_int_equal(t.dims[1], 3);
+    assert_memory_equal(t.data, x, sizeof(x));
+    fp_tensor_done(&t);
+    // other ways to write the same dict
+    assert_int_equal(read_npy(state, "{\"shape\":(6,),\"fortran_order\":False,\"descr\":\"<f4\"}", x, sizeof(x), &t, &err), 0);
+    assert_int_equal(t.rank, 1);
+    fp_tensor_done(&t);
+    assert_int_equal(read_npy(state, "{'descr': '<f4', 'fortran_order': False, 'shape': (), }", x, 4, &t, &err), 0);
+    assert_int_equal(t.rank, 0);
+    assert_int_equal(t.count, 1);
+    fp_tensor_done(&t);
+    assert_int_equal(read_npy(state, "{'descr': '<f4', 'fortran_order': False, 'shape': (0L, 3L), }", x, 0, &t, &err), 0);
+    assert_int_equal(t.count, 0);
+    fp_tensor_done(&t);
+}
+
+static void test_orders(void **state) {
+    fineprune_error err;
+    struct fp_tensor t;
+    const int16_t columns[6] = {1, 4, 2, 5, 3, 6}, rows[6] = {1, 2, 3, 4, 5, 6};
+    assert_int_equal(read_npy(state, "{'descr': '<i2', 'fortran_order': True, 'shape': (2, 3), }", columns, 12, &t, &err), 0);
+    assert_int_equal(t.type, FP_INT16);
+    assert_memory_equal(t.data, rows, sizeof(rows));
+    fp_tensor_done(&t);
+    const uint8_t big[8] = {0x3f, 0x80, 0, 0, 0x40, 0, 0, 0};
+    const float want[2] = {1, 2};
+    assert_int_equal(read_npy(state, "{'descr': '>f4', 'fortran_order': False, 'shape': (2,), }", big, 8, &t, &err), 0);
+    assert_memory_equal(t.data, want, 8);
+    fp_tensor_done(&t);
+    assert_int_equal(read_npy(state, "{'descr': '>c8', 'fortran_order': False, 'shape': (1,), }", big, 8, &t, &err), 0);
+    assert_int_equal(t.type, FP_COMPLEX64);
+    assert_memory_equal(t.data, want, 8);
+    fp_tensor_done(&t);
+}
+
+static void test_broken(void **state) {
+    static const struct {
+        const char *dict, *message;
+        size_t bytes;
+    } cases[] = {
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }", "holds 20 bytes", 20},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }", "holds 28 bytes", 28},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }", "negative size", 4},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387904, 4), }", "impossible shape", 4},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999,), }", "damaged header", 4},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (1,1,1,1,1,1,1,1,1,1,1,1,1), }", "damaged header", 4},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (1 1), }", "damaged header", 4},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (1,)", "damaged header", 4},
+        {"{'descr': '<f4', 'fortran_order': False, }", "damaged header", 4},
+        {"{'descr': '<f4', 'shape': (1,), }", "damaged header", 4},
+        {"{'descr': '<f4, 'fortran_order': False, 'shape': (1,), }", "not a plain number", 4},
+        {"", "damaged header", 4},
+        {"{'descr': '|O', 'fortran_order': False, 'shape': (1,), }", "'|O', which is not a plain number", 4},
+        {"{'descr': '<U3', 'fortran_order': False, 'shape': (1,), }", "'<U3', which is not a plain number", 12},
+        {"{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,), }", "not a plain number", 4},
+        {"{'descr': '<f3', 'fortran_order': False, 'shape': (1,), }", "'<f3'", 3},
+        {"{'descr': '', 'fortran_order': False, 'shape': (1,), }", "not a plain number", 3},
+    };
+    const char zeros[64] = {0};
+    for (size_t i = 0; i < FP_COUNT(cases); i++) {
+        fineprune_error err;
+        struct fp_tensor t;
+        assert_int_equal(read_npy(state, cases[i].dict, zeros, cases[i].bytes, &t, &err), FINEPRUNE_DATA);
+        if (!strstr(err.message, cases[i].message)) fail_msg("case %zu: %s", i, err.message);
+        assert_non_null(strstr(err.message, "a.npy"));
+        assert_null(t.data);
+    }
+}
+
+static void test_not_npy(void **state) {
+    fineprune_error err = {0};
+    struct fp_tensor t = {0};
+    const char *path = scratch_path(state, "a.npy");
+    assert_int_equal(fp_npy_read(&t, path, NULL, &err), FINEPRUNE_IO);
+    fp_error_clear(&err);
+    scratch_write(path, "", 0);
+    assert_int_equal(fp_npy_read(&t, path, NULL, &err), FINEPRUNE_DATA);
+    fp_error_clear(&err);
+    scratch_write(path, "version https://git-lfs", 23);
+    assert_int_equal(fp_npy_read(&t, path, NULL, &err), FINEPRUNE_DATA);
+    assert_non_null(strstr(err.message, "not in NumPy's format"));
+    fp_error_clear(&err);
+    scratch_write(path, "\x93NUMPY\x02\x00\xff\xff\xff\xff", 12);
+    assert_int_equal(fp_npy_read(&t, path, NULL, &err), FINEPRUNE_DATA);
+    assert_non_null(strstr(err.message, "header of 4294967295 bytes"));
+    fp_error_clear(&err);
+    assert_int_equal(fp_npy_read(&t, *state, NULL, &err), FINEPRUNE_DATA); // a folder
+}
+
+static void fill(struct fp_tensor *t, enum fp_type type, int64_t rows, int64_t columns) {
+    const int64_t dims[2] = {rows, columns};
+    fineprune_error err = {0};
+    memset(t, 0, sizeof(*t));
+    assert_int_equal(fp_tensor_new(t, NULL, type, 2, dims, &err), 0);
+    uint64_t seed = (uint64_t)type;
+    uint8_t *bytes = t->data;
+    for (size_t i = 0; i < fp_tensor_bytes(t); i++) bytes[i] = type == FP_BOOL ? fp_random(&seed) & 1 : (uint8_t)fp_random(&seed);
+}
+
+static const enum fp_type TYPES[] = {FP_FLOAT, FP_DOUBLE, FP_FLOAT16, FP_UINT8,  FP_INT8, FP_UINT16,    FP_INT16,
+                                     FP_INT32, FP_INT64,  FP_UINT32,  FP_UINT64, FP_BOOL, FP_COMPLEX64, FP_COMPLEX128};
+
+static void write_all(const char *path) {
+    fineprune_error err = {0};
+    struct fp_npz_writer *writer;
+    assert_int_equal(fp_npz_create(&writer, path, true, &err), 0);
+    for (size_t i = 0; i < FP_COUNT(TYPES); i++) {
+        struct fp_tensor t;
+        fill(&t, TYPES[i], 7, 1300);
+        assert_int_equal(fp_npz_add(writer, fp_type_name(TYPES[i]), &t, &err), 0);
+        fp_tensor_done(&t);
+    }
+    assert_int_equal(fp_npz_finish(writer, &err), 0);
+}
+
+static void test_round_trip(void **state) {
+    fineprune_error err = {0};
+    const char *path = scratch_path(state, "a.npz");
+    write_all(path);
+    struct fp_npz *npz;
+    assert_int_equal(fp_npz_open(&npz, path, &err), 0);
+    assert_int_equal(fp_npz_count(npz), FP_COUNT(TYPES));
+    for (size_t i = 0; i < FP_COUNT(TYPES); i++) {
+        struct fp_tensor t = {0}, want;
+        fill(&want, TYPES[i], 7, 1300);
+        assert_string_equal(fp_npz_name(npz, i), fp_type_name(TYPES[i]));
+        assert_int_equal(fp_npz_read(npz, fp_type_name(TYPES[i]), &t, NULL, &err), 0);
+        assert_int_equal(t.type, TYPES[i]);
+        assert_true(fp_same_shape(&t, &want));
+        assert_memory_equal(t.data, want.data, fp_tensor_bytes(&t));
+        fp_tensor_done(&t);
+        fp_tensor_done(&want);
+    }
+    assert_null(fp_npz_name(npz, FP_COUNT(TYPES)));
+    struct fp_tensor t = {0};
+    assert_int_equal(fp_npz_read(npz, "absent", &t, NULL, &err), FINEPRUNE_DATA);
+    assert_non_null(strstr(err.message, "array 'absent' is not there"));
+    fp_npz_free(npz);
+    fp_npz_free(NULL);
+}
+
+static void test_same_bytes(void **state) {
+    const char *a = scratch_path(state, "a.npz"), *b = scratch_path(state, "b.npz");
+    write_all(a);
+    write_all(b);
+    size_t n, m;
+    uint8_t *x = scratch_read(a, &n), *y = scratch_read(b, &m);
+    assert_int_equal(n, m);
+    assert_memory_equal(x, y, n);
+    // masks are an eighth
+    assert_true(n < 7 * 1300 * (4 + 8 + 2 + 1 + 1 + 2 + 2 + 4 + 8 + 4 + 8 + 8 + 16 + .25) + FP_COUNT(TYPES) * 300);
+    free(x);
+    free(y);
+}
+
+static void test_rows(void **state) {
+    fineprune_error err = {0};
+    const char *path = scratch_path(state, "a.npz");
+    struct fp_tensor rows[2], t = {0};
+    fill(&rows[0], FP_FLOAT, 2, 5);
+    fill(&rows[1], FP_FLOAT, 1, 5);
+    struct fp_npz_writer *writer;
+    assert_int_equal(fp_npz_create(&writer, path, false, &err), 0);
+    assert_int_equal(fp_npz_add_rows(writer, "a/b: c", 2, (int64_t[]){3, 5}, rows, 2, &err), 0);
+    assert_int_equal(fp_npz_add_rows(writer, "none", 2, (int64_t[]){0, 5}, NULL, 0, &err), 0);
+    assert_int_equal(fp_npz_add_rows(writer, "wrong", 2, (int64_t[]){4, 5}, rows, 2, &err), FINEPRUNE_INTERNAL);
+    assert_int_equal(fp_npz_finish(writer, NULL), 0);
+    struct fp_npz *npz;
+    fp_error_clear(&err);
+    assert_int_equal(fp_npz_open(&npz, path, &err), 0);
+    assert_int_equal(fp_npz_read(npz, "a/b: c", &t, NULL, &err), 0);
+    assert_int_equal(t.dims[0], 3);
+    assert_memory_equal(t.data, rows[0].data, 40);
+    assert_memory_equal((char *)t.data + 40, rows[1].data, 20);
+    fp_tensor_done(&t);
+    fp_tensor_done(&rows[0]);
+    fp_tensor_done(&rows[1]);
+    fp_npz_free(npz);
+}
+
+static void test_damaged_archive(void **state) {
+    const char *path = scratch_path(state, "a.npz");
+    write_all(path);
+    size_t n;
+    uint8_t *file = scratch_read(path, &n);
+    // Cut anywhere, or with a flipped bit: an error or an intact array, never a crash.
+    uint64_t seed = 1;
+    for (int i = 0; i < 300; i++) {
+        const size_t at = fp_random(&seed) % n;
+        const uint8_t old = file[at];
+        file[at] ^= (uint8_t)(1 << (i % 8));
+        scratch_write(path, file, i % 3 == 0 ? at : n);
+        file[at] = old;
+        fineprune_error err = {0};
+        struct fp_npz *npz;
+        struct fp_memory memory = {.limit = 1 << 22};
+        if (fp_npz_open(&npz, path, &err)) {
+            assert_true(err.status == FINEPRUNE_DATA || err.status == FINEPRUNE_IO);
+            assert_non_null(strstr(err.message, "a.npz"));
+            continue;
+        }
+        assert_int_not_equal(i % 3, 0);
+        for (size_t k = 0; k < fp_npz_count(npz); k++) {
+            struct fp_tensor t = {0};
+            fp_npz_read(npz, fp_npz_name(npz, k), &t, &memory, NULL);
+            fp_tensor_done(&t);
+        }
+        assert_int_equal(memory.used, 0);
+        fp_npz_free(npz);
+    }
+    free(file);
+}
+
+static void test_check_sum(void **state) {
+    const char *path = scratch_path(state, "a.npz");
+    write_all(path);
+    size_t n;
+    uint8_t *file = scratch_read(path, &n);
+    file[400] ^= 1; // an element of the first array
+    scratch_write(path, file, n);
+    free(file);
+    fineprune_error err = {0};
+    struct fp_npz *npz;
+    struct fp_tensor t = {0};
+    assert_int_equal(fp_npz_open(&npz, path, &err), 0);
+    assert_int_equal(fp_npz_read(npz, "float32", &t, NULL, &err), FINEPRUNE_DATA);
+    assert_null(t.data);
+    assert_non_null(strstr(err.message, "CRC"));
+    fp_npz_free(npz);
+}
+
+// 64 MB of zeros in some 64 KB: allowed when memory allows.
+static void test_bomb_meets_budget(void **state) {
+    fineprune_error err = {0};
+    const char *path = scratch_path(state, "a.npz");
+    struct fp_tensor t = {0};
+    const int64_t dims[1] = {64 << 20};
+    assert_int_equal(fp_tensor_new(&t, NULL, FP_BOOL, 1, dims, &err), 0);
+    memset(t.data, 0, t.count);
+    struct fp_npz_writer *writer;
+    assert_int_equal(fp_npz_create(&writer, path, false, &err), 0);
+    assert_int_equal(fp_npz_add(writer, "zeros", &t, &err), 0);
+    assert_int_equal(fp_npz_finish(writer, &err), 0);
+    fp_tensor_done(&t);
+    struct fp_npz *npz;
+    struct fp_memory memory = {.limit = 1 << 20};
+    assert_int_equal(fp_npz_open(&npz, path, &err), 0);
+    assert_int_equal(fp_npz_read(npz, "zeros", &t, &memory, &err), FINEPRUNE_LIMIT);
+    assert_int_equal(memory.peak, 0);
+    memory.limit = 0;
+    assert_int_equal(fp_npz_read(npz, "zeros", &t, &memory, NULL), 0);
+    assert_int_equal(((char *)t.data)[dims[0] - 1], 0);
+    fp_tensor_done(&t);
+    fp_npz_free(npz);
+}
+
+static void test_not_npz(void **state) {
+    const char *path = scratch_path(state, "a.npz");
+    fineprune_error err = {0};
+    struct fp_npz *npz = NULL;
+    assert_int_equal(fp_npz_open(&npz, path, &err), FINEPRUNE_IO);
+    fp_error_clear(&err);
+    scratch_write(path, "", 0);
+    assert_int_equal(fp_npz_open(&npz, path, &err), FINEPRUNE_DATA);
+    fp_error_clear(&err);
+    scratch_write(path, "some text", 9);
+    assert_int_equal(fp_npz_open(&npz, path, &err), FINEPRUNE_DATA);
+    assert_null(npz);
+    fp_error_clear(&err);
+    struct fp_npz_writer *writer;
+    assert_int_equal(fp_npz_create(&writer, path, false, &err), FINEPRUNE_USAGE);
+}
+
+static void test_abandon(void **state) {
+    const char *path = scratch_path(state, "a.npz");
+    fineprune_error err = {0};
+    struct fp_npz_writer *writer;
+    struct fp_tensor t;
+    fill(&t, FP_FLOAT, 3, 3);
+    assert_int_equal(fp_npz_create(&writer, path, false, &err), 0);
+    assert_int_equal(fp_npz_add(writer, "x", &t, &err), 0);
+    fp_npz_abandon(writer);
+    fp_npz_abandon(NULL);
+    fp_tensor_done(&t);
+    assert_int_equal(access(path, F_OK), -1);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        scratch_test(test_plain),      scratch_test(test_orders),          scratch_test(test_broken),
+        scratch_test(test_not_npy),    scratch_test(test_round_trip),      scratch_test(test_same_bytes),
+        scratch_test(test_rows),       scratch_test(test_damaged_archive), scratch_test(test_check_sum),
+        scratch_test(test_bomb_meets_budget), scratch_test(test_not_npz),  scratch_test(test_abandon),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
