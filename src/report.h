@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A report is one JSON object; the texts for people are made from it. The members, all optional but the first three:
 //
-//   schema "fineprune-report-1"   tool {name, version, onednn, protobuf_c}   command "prune" | "apply" | "run" | "compare" | "inspect" | "check"
+//   schema "fineprune-report-1"   tool {name, version, libraries}   command "prune" | "apply" | "run" | "compare" | "inspect" | "check"
 //   model {path, sha256, opset, ir, producer, file_size, parameters}     second_model {the same}: compare's B
 //   inputs [{name, type, shape}]   outputs_of_model [{name, type, shape}]   operators [{type, domain, count, supported}]    inspect, check
 //   obstacles [text]                                                          check
@@ -26,6 +26,8 @@
 
 #include "base.h"
 
+#define FP_REPORT_SCHEMA "fineprune-report-1"
+
 struct fineprune_report {
     json_t *root;
 };
@@ -37,5 +39,11 @@ json_t *fp_report_object(struct fineprune_report *report, const char *name);
 json_t *fp_report_array(struct fineprune_report *report, const char *name);
 // Appends a line to "notes".
 void fp_report_say(struct fineprune_report *report, const char *format, ...) FP_PRINTF(2, 3);
+// A JSON string of text that may come from a file: bytes that are not UTF-8 become U+FFFD (json_string would refuse it all). A JSON number,
+// or null for what JSON has no number for.
+json_t *fp_report_string(const char *text);
+json_t *fp_report_real(double value);
+// A report from the JSON that fineprune_report_json writes; NULL when it is not an object.
+struct fineprune_report *fp_report_parse(const char *text);
 
 #endif

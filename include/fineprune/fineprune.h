@@ -141,8 +141,10 @@ FINEPRUNE_API char *fineprune_report_json(const fineprune_report *report);
 FINEPRUNE_API char *fineprune_report_summary(const fineprune_report *report);
 FINEPRUNE_API char *fineprune_report_table(const fineprune_report *report);
 FINEPRUNE_API char *fineprune_report_html(const fineprune_report *report);
-// Adds a string to an object of the report, as a program does that knows more than the library (where a file went, ...).
+// Adds a string or a number to an object of the report, as a program does that knows more than the library (where a file went, how
+// long writing it took, ...). section NULL: the report itself. Errors: LIMIT.
 FINEPRUNE_API int fineprune_report_note(fineprune_report *report, const char *section, const char *key, const char *value);
+FINEPRUNE_API int fineprune_report_number(fineprune_report *report, const char *section, const char *key, double value);
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Pruning
@@ -209,6 +211,18 @@ FINEPRUNE_API int fineprune_run(fineprune_model *model, fineprune_data *data, co
 // Drift of b's outputs against a's over the same samples. labels (a .npy of class indices, or NULL) adds the accuracy of both.
 FINEPRUNE_API int fineprune_compare(fineprune_model *a, fineprune_model *b, fineprune_data *data, const char *labels,
                                     const fineprune_run_options *options, fineprune_report **report, fineprune_error *err);
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Files, for programs that promise the same of theirs
+
+// Whether `path` may be written, asked before any work is done: refuses (USAGE) what exists without force, is a folder, lies in a folder
+// that is not there, or is the same file as `input` (by path, link or inode; NULL: no input); IO when the folder cannot be written to. "-"
+// is always well. Writes nothing.
+FINEPRUNE_API int fineprune_output_check(const char *path, const char *input, bool force, fineprune_error *err);
+// Writes text to a file as fineprune_model_save does: whole or not at all; "-" is standard output. Errors: USAGE (exists without force), IO.
+FINEPRUNE_API int fineprune_text_save(const char *path, const char *text, bool force, fineprune_error *err);
+// Removes the temporary files of every output that is being written. Async-signal-safe: for a signal handler that ends the process.
+FINEPRUNE_API void fineprune_emergency(void);
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Lists: what can be named in the options
