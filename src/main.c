@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: Apache-2.0
+// The program: from a command line to calls of the library and back to files, standard output and an exit code.
+#include "options.h"
+#include "terminal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+// What one command holds while it runs; everything is freed in one place.
+struct job {
+    const struct cli_options *options;
+    struct terminal *terminal;
+    fineprune_error *err;
+    fineprune_run_options run;
+    fineprune_model *model, *second;
+    fineprune_data *data;
+    fineprune_stats *stats;
+    fineprune_report *report;
+};
+
+static int fail_memory(fineprune_error *err) { return cli_fail(err, FINEPRUNE_LIMIT, NULL, "not enough memory for the report"); }
+
+// ---- what is read
+
+static int open_model(struct job *job, fineprune_model **out, const char *path) {
+    int status = fineprune_model_open(out, path, &job->run, job->err);
+    return status ? status : terminal_stopped(job->terminal, job->err);
+}
+
+static int open_data(struct job *job) {
+    const struct cli_options *o = job->options;
+    fineprune_data_options options = {.limit = o->limit, .preprocess = o->preprocess, .resize = o->resize, .crop = o->crop, .mean = o->mean,
+                                      .std = o->std, .layout = o->layout, .rate = o->rate, .shapes = o->shape.items, .n_shapes = o->shape.count};
+    int status = fineprune_data_open(&job->data, job->model, &options, job->err);
+    for (size_t i = 0; i < o->data.count && !status; i++) {
+        status = fineprune_data_add(job->data, o->data.items[i], job->err);
+        if (!status) status = terminal_stopped(job->terminal, job->err);
+    }
+    return status;
+}
+
+static fineprune_prune_options prune_options(const struct job *job) {
+    const struct cli_options *o = job->options;
+    fineprune_prune_options options = FINEPRUNE_PRUNE_OPTIONS_INIT;
+    options.sparsity = o->sparsity;
+    options.method = o->method;
+    options.score = o->score;
+    options.allocation = o->allocation;
+    options.pattern = o->pattern;
+    options.repair = o->repair;
+    options.outputs = o->outputs;
+    options.readout = o->readout;
+    options.rounds = (int)o->rounds;
+    options.min_agreement = o->min_agreement;
+    options.reserve = o->reserve;
+    options.include = o->include.items;
+    options.exclude = o->exclude.items;
+    options.keep_first = o->keep_first;
+    options.keep_last = o->keep_last;
+    options.no_metadata = !o->metadata;
+    options.run = job->run;
+    return options;
+}
+
+// ---- what is written
+
+// Refuses outputs that exist, are an input, or are named twice, before any work is done.
+static int check_output(const struct cli_options *o, const char *path, fineprune_error *err) {
+    const char *fixed[] = {o->labels, o->stats, o->preprocess, o->config};
+    int status = fineprune_output_check(path, NULL, true, err); // whether it can be written at all
+    for (size_t i = 0; i < o->operands.count && !status; i++) status = fineprune_output_check(path, o->operands.items[i], true, err);
+    for (size_t i = 0; i < o->data.count && !status; i++) {
+        const char *source = o->data.items[i], *equals = strchr(source, '=');
+        status = fineprune_output_check(path, source + (*source == '@'), true, err);
+        if (!status && equals) status = fineprune_output_check(path, equals + 1, true, err);
+    }
+    for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]) && !status; i++)
+        if (fixed[i]) status = fineprune_output_check(path, fixed[i], true, err);
+    return status ? status : fineprune_output_check(path, NULL, o->force, err);
+}
+
+static int check_outputs(const struct cli_options *o, fineprune_error *err) {
+    const char *paths[] = {o->output, o->json, o->report, o->masks};
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+        if (!paths[i] || strcmp(paths[i], "-") == 0) continue;
+        int status = check_output(o, paths[i], err);
+        if (status) return status;
+        for (size_t k = 0; k < i; k++)
+            if (paths[k] && strcmp(paths[k], paths[i]) == 0)
+                return cli_fail(err, FINEPRUNE_USAGE, NULL, "two outputs are called '%s'", paths[i]);
+    }
+    return FINEPRUNE_OK;
+}
+
+static int write_text(struct job *job, char *text, const char *path) {
+    if (!text) return fail_memory(job->err);
+    terminal_wipe(job->terminal);
+    int status = fineprune_text_save(path, text, job->options->force, job->err);
+    free(text);
+    return status;
+}
+
+static int write_reports(struct job *job) {
+    int status = FINEPRUNE_OK;
+    if (job->options->json) status = write_text(job, fineprune_report_json(job->report), job->options->json);
+    if (!status && job->options->report) status = write_text(job, fineprune_report_html(job->report), job->options->report);
+    return status;
+}
+
+// A table or listing on standard output.
+static int print_listing(struct job *job, char *text) {
+    if (!text) return fail_memory(job->err);
+    terminal_print_table(job->terminal, text, job->options->table != CLI_TABLE_PLAIN);
+    free(text);
+    if (fflush(stdout) == 0) return FINEPRUNE_OK;
+    return cli_fail(job->err, FINEPRUNE_IO, NULL, "cannot write standard output: %s", strerror(errno));
+}
+
+static int print_table(struct job *job) {
+    int table = job->options->table;
+    if (table != CLI_TABLE_AUTO && table != CLI_TABLE_PLAIN) return FINEPRUNE_OK;
+    return print_listing(job, fineprune_report_table(job->report));
+}
+
+static int say_summary(struct job *job) {
+    char *text = fineprune_report_summary(job->report);
+    if (!text) return fail_memory(job->err);
+    terminal_say(job->terminal, text);
+    free(text);
+    return FINEPRUNE_OK;
+}
+
+// The listing is what was asked for, so it goes to standard output unless JSON does.
+static int show_listing(struct job *job) {
+    bool taken = job->options->json && strcmp(job->options->json, "-") == 0;
+    taken |= job->options->report && strcmp(job->options->report, "-") == 0;
+    int status = taken ? FINEPRUNE_OK : print_listing(job, fineprune_report_summary(job->report));
+    bool inspect = strcmp(job->options->command->name, "inspect") == 0;
+    if (!status && !taken && inspect && job->options->table != CLI_TABLE_NONE) status = print_listing(job, fineprune_report_table(job->report));
+    return status ? status : write_reports(job);
+}
+
+static void say_wrote(struct job *job, const char *what) {
+    char text[1200];
+    snprintf(text, sizeof(text), "%s\nwrote    %s\n", what, strcmp(job->options->output, "-") ? job->options->output : "standard output");
+    terminal_say(job->terminal, text);
+}
+
+// ---- commands
+
+static int save_model(struct job *job) {
+    const struct cli_options *o = job->options;
+    static const int external[] = {[CLI_AUTO] = 0, [CLI_ALWAYS] = 1, [CLI_NEVER] = -1};
+    fineprune_save_options options = {.force = o->force, .external_data = external[o->external_data],
+                                      .sparse_initializers = o->sparse_initializers};
+    double started = terminal_clock();
+    int status = fineprune_model_save(job->model, o->output, &options, job->err);
+    if (status) return status;
+    status = fineprune_report_note(job->report, NULL, "wrote", o->output);
+    if (!status) status = fineprune_report_number(job->report, "timing", "write", terminal_clock() - started);
+    return status ? fail_memory(job->err) : FINEPRUNE_OK;
+}
+
+// After pruning: the model, the masks, the report. A missed gate (status GATE) is reported like a success, and stays the status.
+static int finish_pruning(struct job *job, int pruned) {
+    const struct cli_options *o = job->options;
+    bool missed = pruned == FINEPRUNE_GATE, write = !o->dry_run && !(missed && o->on_fail == CLI_DISCARD);
+    if (pruned && !missed) return pruned;
+    fineprune_error fresh = {0}, gate = *job->err;
+    *job->err = fresh;
+    int status = terminal_stopped(job->terminal, job->err);
+    if (!status && write) status = save_model(job);
+    if (!status && o->masks) status = fineprune_masks_save(job->model, o->masks, o->force, job->err);
+    if (!status) status = say_summary(job);
+    if (!status) status = write_reports(job);
+    if (!status) status = print_table(job);
+    if (status || !missed) return status;
+    *job->err = gate;
+    if (!write && !o->dry_run && !job->err->hint[0])
+        snprintf(job->err->hint, sizeof(job->err->hint), "nothing was written; lower -s, or see the result with --on-fail keep");
+    return FINEPRUNE_GATE;
+}
+
+static int command_prune(struct job *job) {
+    fineprune_prune_options options = prune_options(job);
+    int status = open_model(job, &job->model, job->options->operands.items[0]);
+    if (!status) status = open_data(job);
+    if (!status) status = fineprune_prune(job->model, job->data, &options, &job->report, job->err);
+    return finish_pruning(job, status);
+}
+
+static int command_apply(struct job *job) {
+    fineprune_prune_options options = prune_options(job);
+    int status = open_model(job, &job->model, job->options->operands.items[0]);
+    if (!status) status = fineprune_stats_open(&job->stats, job->options->stats, job->err);
+    if (!status) status = fineprune_apply(job->model, job->stats, &options, &job->report, job->err);
+    return finish_pruning(job, status);
+}
+
+static int save_stats(struct job *job) {
+    int status = terminal_stopped(job->terminal, job->err);
+    return status ? status : fineprune_stats_save(job->stats, job->options->output, job->options->force, job->err);
+}
+
+static int command_score(struct job *job) {
+    char text[300];
+    int status = open_model(job, &job->model, job->options->operands.items[0]);
+    if (!status) status = open_data(job);
+    if (!status) status = fineprune_score(&job->stats, job->model, job->data, &job->run, job->err);
+    if (!status) status = save_stats(job);
+    if (status) return status;
+    snprintf(text, sizeof(text), "data     %zu samples", fineprune_data_samples(job->data));
+    say_wrote(job, text);
+    return FINEPRUNE_OK;
+}
+
+static int command_merge(struct job *job) {
+    char text[300];
+    const struct cli_list *files = &job->options->operands;
+    int status = fineprune_stats_open(&job->stats, files->items[0], job->err);
+    for (size_t i = 1; i < files->count && !status; i++) {
+        fineprune_stats *other = NULL;
+        status = fineprune_stats_open(&other, files->items[i], job->err);
+        if (!status) status = fineprune_stats_merge(job->stats, other, job->err);
+        fineprune_stats_free(other);
+        if (!status) status = terminal_stopped(job->terminal, job->err);
+    }
+    if (!status) status = save_stats(job);
+    if (status) return status;
+    snprintf(text, sizeof(text), "stats    %zu files", files->count);
+    say_wrote(job, text);
+    return FINEPRUNE_OK;
+}
+
+static int command_run(struct job *job) {
+    const struct cli_options *o = job->options;
+    int status = open_model(job, &job->model, o->operands.items[0]);
+    if (!status) status = open_data(job);
+    if (!status) status = fineprune_run(job->model, job->data, o->output, o->force, &job->run, &job->report, job->err);
+    if (!status && fineprune_report_note(job->report, NULL, "wrote", o->output)) status = fail_memory(job->err);
+    if (!status) status = say_summary(job);
+    return status ? status : write_reports(job);
+}
+
+static int command_compare(struct job *job) {
+    const struct cli_options *o = job->options;
+    int status = open_model(job, &job->model, o->operands.items[0]);
+    if (!status) status = open_model(job, &job->second, o->operands.items[1]);
+    if (!status) status = open_data(job);
+    if (!status) status = fineprune_compare(job->model, job->second, job->data, o->labels, &job->run, &job->report, job->err);
+    return status ? status : show_listing(job);
+}
+
+static int command_inspect(struct job *job) {
+    int status = open_model(job, &job->model, job->options->operands.items[0]);
+    if (!status) status = fineprune_inspect(job->model, &job->report, job->err);
+    return status ? status : show_listing(job);
+}
+
+// The listing of obstacles is shown also, and above all, when there are some.
+static int command_check(struct job *job) {
+    int status = open_model(job, &job->model, job->options->operands.items[0]);
+    if (!status && job->options->data.count) status = open_data(job);
+    if (!status) status = fineprune_check(job->model, job->data, &job->report, job->err);
+    if (!job->report) return status;
+    fineprune_error fresh = {0}, found = *job->err;
+    *job->err = fresh;
+    int shown = show_listing(job);
+    if (shown || !status) return shown;
+    *job->err = found;
+    return status;
+}
+
+// In the order of cli_commands.
+static int (*const commands[])(struct job *) = {command_prune, command_score,   command_merge,   command_apply,
+                                                command_run,   command_compare, command_inspect, command_check};
+
+// ---- the program
+
+static int do_command(const struct cli_options *options, struct terminal *terminal, fineprune_error *err) {
+    struct job job = {.options = options, .terminal = terminal, .err = err};
+    job.run = (fineprune_run_options){.threads = (int)options->threads, .max_memory = options->max_memory, .batch = options->batch,
+                                      .progress = terminal_progress, .progress_user = terminal};
+    int status = check_outputs(options, err);
+    if (!status) status = commands[options->command - cli_commands](&job);
+    fineprune_report_free(job.report);
+    fineprune_stats_free(job.stats);
+    fineprune_data_free(job.data);
+    fineprune_model_free(job.second);
+    fineprune_model_free(job.model);
+    if (status != FINEPRUNE_CANCELLED) return status;
+    fineprune_error why = {0}; // our own words say who stopped it
+    if (terminal_stopped(terminal, &why)) *err = why;
+    return status;
+}
+
+static int print_text(const struct cli_options *options, fineprune_error *err) {
+    int status = FINEPRUNE_OK;
+    if (options->help) cli_print_help(stdout, options->command);
+    else if (options->version) printf("%s\n", fineprune_version_long());
+    else if (options->help_man) cli_print_man(stdout);
+    else if (options->completion) status = cli_print_completion(stdout, options->completion, err);
+    else if (options->list) status = cli_print_list(stdout, options->list, err);
+    else status = cli_print_config(stdout, options, err);
+    if (!status && (fflush(stdout) || ferror(stdout)))
+        status = cli_fail(err, FINEPRUNE_IO, NULL, "cannot write standard output: %s", strerror(errno));
+    return status;
+}
+
+// A standard stream that is closed would give its number to the next file that is opened, and what is printed would go there.
+static void open_standard_streams(void) {
+    int fd;
+    do {
+        fd = open("/dev/null", O_RDONLY); // so that printing fails, and is told
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0) close(fd);
+}
+
+int main(int argc, char **argv) {
+    open_standard_streams();
+    struct cli_options options;
+    struct terminal terminal;
+    fineprune_error err = {0};
+    int status = cli_options_parse(&options, argc, argv, &err);
+    terminal_init(&terminal, &options);
+    bool text = options.help || options.version || options.help_man || options.completion || options.list || options.print_config;
+    if (!status && text) {
+        status = print_text(&options, &err);
+    } else if (!status) {
+        terminal_catch_signals();
+        status = do_command(&options, &terminal, &err);
+    }
+    if (status) terminal_error(&terminal, &err);
+    else terminal_wipe(&terminal);
+    cli_options_done(&options);
+    return terminal_exit_code(status);
+}

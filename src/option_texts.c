@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the tables of commands and options say to people and shells: help, manual page, completions, lists, configuration.
+#include "option_table.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COLUMN 28
+#define WIDTH 80
+
+static const char *const kinds[] = {"method", "score", "allocation", "pattern", "repair", "outputs", "readout", "operator", NULL};
+
+static const char tagline[] = "personalise an ONNX model by pruning it with your own unlabelled data";
+
+static const struct {
+    int code;
+    const char *meaning;
+} exit_codes[] = {{0, "done, and every gate is met"},
+                  {1, "an internal error"},
+                  {2, "a wrong option or argument"},
+                  {3, "the model is unreadable, invalid or not supported"},
+                  {4, "the data are missing or do not fit"},
+                  {5, "a gate such as --min-agreement is missed"},
+                  {6, "reading or writing failed"},
+                  {7, "out of memory, time or another limit"},
+                  {130, "stopped by SIGINT (143: SIGTERM)"},
+                  {0, NULL}};
+
+// ---- help
+
+// Text in lines of at most WIDTH columns, the first starting where the cursor is, at column `at`, the others at `indent`.
+static void print_wrapped(FILE *file, const char *text, size_t at, size_t indent) {
+    bool first = true;
+    while (*text) {
+        size_t length = strcspn(text, " ");
+        if (!first && at + 1 + length > WIDTH) {
+            fprintf(file, "\n%*s", (int)indent, "");
+            at = indent;
+            first = true;
+        }
+        fprintf(file, "%s%.*s", first ? "" : " ", (int)length, text);
+        at += length + !first;
+        first = false;
+        text += length + (text[length] == ' ');
+    }
+    fputc('\n', file);
+}
+
+// "-o, --output FILE|-" as it stands in the help, the manual page and nowhere else. A flag that is on by default shows its --no- form.
+static void spell(char *dst, size_t size, const struct cli_row *row) {
+    char letter[8] = "";
+    if (row->letter) snprintf(letter, sizeof(letter), "-%c, ", row->letter);
+    bool on = row->kind == CLI_FLAG && row->initial;
+    const char *open = row->kind == CLI_MAYBE ? "[=" : row->argument ? " " : "", *close = row->kind == CLI_MAYBE ? "]" : "";
+    snprintf(dst, size, "%s--%s%s%s%s%s", letter, on ? "no-" : "", row->name, open, row->argument ? row->argument : "", close);
+}
+
+static void print_row(FILE *file, const struct cli_row *row) {
+    char words[100], text[600];
+    spell(words, sizeof(words), row);
+    bool on = row->kind == CLI_FLAG && row->initial;
+    bool shown = row->initial && !on;
+    snprintf(text, sizeof(text), "%s%s%s%s%s", on ? "do not " : "", row->help, shown ? " (default " : "", shown ? row->initial : "",
+             shown ? ")" : "");
+    int n = fprintf(file, "  %s%s", row->letter ? "" : "    ", words);
+    if (n + 2 > COLUMN) fprintf(file, "\n%*s", COLUMN, "");
+    else fprintf(file, "%*s", COLUMN - n, "");
+    print_wrapped(file, text, COLUMN, COLUMN);
+}
+
+static void print_rows(FILE *file, const struct cli_command *command) {
+    const char *group = NULL;
+    for (const struct cli_row *row = cli_rows; row->name; row++) {
+        if (!row->group || (command ? !cli_row_belongs(row, command) : row->commands != 0)) continue;
+        if (command && (!group || strcmp(group, row->group))) fprintf(file, "\n%s\n", group = row->group);
+        print_row(file, row);
+    }
+}
+
+static void print_program_help(FILE *file) {
+    fprintf(file, "fineprune: %s\n\nusage: fineprune COMMAND ... [OPTION...]\n\nCommands\n", tagline);
+    for (const struct cli_command *c = cli_commands; c->name; c++) fprintf(file, "  %-9s %s\n", c->name, c->summary);
+    fprintf(file, "\nOptions without a command\n");
+    print_rows(file, NULL);
+    fprintf(file, "\n'fineprune COMMAND --help' lists the options of a command.\n\nA first run\n");
+    for (const struct cli_command *c = cli_commands; c->name; c++)
+        if (strcmp(c->name, "inspect") == 0 || strcmp(c->name, "prune") == 0) fprintf(file, "  %s\n", c->example);
+    fprintf(file, "\nExit codes\n");
+    for (size_t i = 0; exit_codes[i].meaning; i++) fprintf(file, "  %-4d %s\n", exit_codes[i].code, exit_codes[i].meaning);
+}
+
+void cli_print_help(FILE *file, const struct cli_command *command) {
+    if (!command) {
+        print_program_help(file);
+        return;
+    }
+    fprintf(file, "usage: fineprune %s %s [OPTION...]\n\n", command->name, command->synopsis);
+    print_wrapped(file, command->description, 0, 0);
+    fprintf(file, "\nExample\n  %s\n", command->example);
+    print_rows(file, command);
+}
+
+// ---- manual page
+
+static void print_troff(FILE *file, const char *text) {
+    if (*text == '.' || *text == '\'') fputs("\\&", file);
+    for (; *text; text++) {
+        if (*text == '-') fputs("\\-", file);
+        else if (*text == '\\') fputs("\\e", file);
+        else if (*text == '\'') fputs("\\(aq", file);
+        else fputc(*text, file);
+    }
+}
+
+static void print_macro(FILE *file, const char *macro, const char *text) {
+    fprintf(file, "%s ", macro);
+    print_troff(file, text);
+    fputc('\n', file);
+}
+
+static void print_man_row(FILE *file, const struct cli_row *row) {
+    char words[100];
+    spell(words, sizeof(words), row);
+    fputs(".TP\n", file);
+    print_macro(file, ".B", words);
+    if (row->kind == CLI_FLAG && row->initial) fputs("Do not ", file);
+    print_troff(file, row->help);
+    if (row->initial && row->kind != CLI_FLAG) {
+        fputs(" Default: ", file);
+        print_troff(file, row->initial);
+    }
+    fputs(".\n", file);
+    if (!row->commands) return;
+    fputs("With", file);
+    bool all = true, first = true;
+    for (const struct cli_command *c = cli_commands; c->name; c++) all &= cli_row_belongs(row, c);
+    for (const struct cli_command *c = cli_commands; c->name && !all; c++) {
+        if (!cli_row_belongs(row, c)) continue;
+        fprintf(file, "%s %s", first ? "" : ",", c->name);
+        first = false;
+    }
+    fputs(all ? " every command.\n" : ".\n", file);
+}
+
+static void print_man_commands(FILE *file) {
+    fputs(".SH COMMANDS\n", file);
+    for (const struct cli_command *c = cli_commands; c->name; c++) {
+        fprintf(file, ".TP\n.B %s ", c->name);
+        print_troff(file, c->synopsis);
+        fputc('\n', file);
+        print_troff(file, c->description);
+        fputs("\n.IP\n.EX\n", file);
+        print_troff(file, c->example);
+        fputs("\n.EE\n", file);
+    }
+}
+
+static void print_man_names(FILE *file) {
+    fputs(".SH NAMES\n", file);
+    for (size_t k = 0; kinds[k]; k++) {
+        const char *name, *summary;
+        if (strcmp(kinds[k], "operator") == 0 || !fineprune_list(kinds[k], 0, &name, &summary)) continue;
+        print_macro(file, ".SS", kinds[k]);
+        for (size_t i = 0; fineprune_list(kinds[k], i, &name, &summary); i++) {
+            fputs(".TP\n", file);
+            print_macro(file, ".B", name);
+            print_troff(file, summary);
+            fputc('\n', file);
+        }
+    }
+}
+
+void cli_print_man(FILE *file) {
+    fprintf(file, ".TH FINEPRUNE 1 \"\" \"fineprune %s\" \"User Commands\"\n.SH NAME\nfineprune \\- ", fineprune_version());
+    print_troff(file, tagline);
+    fputs("\n.SH SYNOPSIS\n.B fineprune\n.I COMMAND\n\\&... [\\fIOPTION\\fR...]\n", file);
+    print_man_commands(file);
+    const char *group = NULL;
+    fputs(".SH OPTIONS\nA share is 70% or 0.7, a size 64K, 4M or 2G. A flag \\-\\-x is taken back by \\-\\-no\\-x.\n", file);
+    for (const struct cli_row *row = cli_rows; row->name; row++) {
+        if (!row->group) continue;
+        if (!group || strcmp(group, row->group)) print_macro(file, ".SS", group = row->group);
+        print_man_row(file, row);
+    }
+    print_man_names(file);
+    fputs(".SH \"EXIT STATUS\"\n", file);
+    for (size_t i = 0; exit_codes[i].meaning; i++) {
+        fprintf(file, ".TP\n.B %d\n", exit_codes[i].code);
+        print_troff(file, exit_codes[i].meaning);
+        fputs(".\n", file);
+    }
+    fputs(".SH ENVIRONMENT\n.TP\n.B NO_COLOR\nWhen set and not empty, no colours unless \\-\\-color always.\n.SH EXAMPLES\n.EX\n", file);
+    for (const struct cli_command *c = cli_commands; c->name; c++) {
+        print_troff(file, c->example);
+        fputc('\n', file);
+    }
+    fputs(".EE\n", file);
+}
+
+// ---- completions
+
+// The values that can be completed for a row, separated by blanks.
+static void print_values(FILE *file, const struct cli_row *row) {
+    const char *name, *summary;
+    if (row->kind == CLI_NAME)
+        for (size_t i = 0; fineprune_list(row->choices, i, &name, &summary); i++) fprintf(file, "%s%s", i ? " " : "", name);
+    if (row->kind == CLI_CHOICE)
+        for (const char *c = row->choices; *c; c++) fputc(*c == '|' ? ' ' : *c, file);
+}
+
+static bool has_values(const struct cli_row *row) { return row->kind == CLI_NAME || row->kind == CLI_CHOICE; }
+
+static bool is_path(const struct cli_row *row) { return row->kind == CLI_PATH || row->kind == CLI_PATHS; }
+
+static void print_bash(FILE *file) {
+    fputs("_fineprune() {\n    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]} words=\n"
+          "    COMPREPLY=()\n    if ((COMP_CWORD == 1)); then\n        words=\"", file);
+    for (const struct cli_command *c = cli_commands; c->name; c++) fprintf(file, "%s ", c->name);
+    fputs("--help --version --list\"\n        COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n        return\n    fi\n"
+          "    case $before in\n", file);
+    for (const struct cli_row *row = cli_rows; row->name; row++) {
+        if (!has_values(row)) continue;
+        fprintf(file, "    --%s) words=\"", row->name);
+        print_values(file, row);
+        fputs("\" ;;\n", file);
+    }
+    fputs("    *) [[ $word == -* ]] && case $command in\n", file);
+    for (const struct cli_command *c = cli_commands; c->name; c++) {
+        fprintf(file, "        %s) words=\"", c->name);
+        for (const struct cli_row *row = cli_rows; row->name; row++)
+            if (row->group && cli_row_belongs(row, c)) fprintf(file, "--%s ", row->name);
+        fputs("\" ;;\n", file);
+    }
+    fputs("        esac ;;\n    esac\n    if [[ -n $words ]]; then\n        COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n"
+          "    else\n        compopt -o filenames 2>/dev/null\n        COMPREPLY=($(compgen -f -- \"$word\"))\n    fi\n}\n"
+          "complete -F _fineprune fineprune\n", file);
+}
+
+// Text inside single quotes, for zsh's _arguments (which wants : [ ] escaped) and for fish.
+static void print_quoted(FILE *file, const char *text, const char *special) {
+    for (; *text; text++) {
+        if (*text == '\'') fputs("'\\''", file);
+        else if (strchr(special, *text)) fprintf(file, "\\%c", *text);
+        else fputc(*text, file);
+    }
+}
+
+static void print_zsh_row(FILE *file, const struct cli_row *row) {
+    fprintf(file, "            '%s--%s%s[", cli_row_repeats(row) ? "*" : "", row->name,
+            row->kind == CLI_MAYBE ? "=-" : cli_row_takes_argument(row) ? "=" : "");
+    print_quoted(file, row->help, ":[]\\");
+    fputc(']', file);
+    if (cli_row_takes_argument(row)) {
+        fputs(row->kind == CLI_MAYBE ? "::" : ":", file);
+        print_quoted(file, row->argument, ":[]\\");
+        fputc(':', file);
+        if (has_values(row)) {
+            fputc('(', file);
+            print_values(file, row);
+            fputc(')', file);
+        } else if (is_path(row) || row->kind == CLI_MAYBE) {
+            fputs("_files", file);
+        }
+    }
+    fputs("' \\\n", file);
+}
+
+static void print_zsh(FILE *file) {
+    fputs("#compdef fineprune\n_fineprune() {\n    if ((CURRENT == 2)); then\n        local -a commands=(\n", file);
+    for (const struct cli_command *c = cli_commands; c->name; c++) {
+        fprintf(file, "            '%s:", c->name);
+        print_quoted(file, c->summary, ":");
+        fputs("'\n", file);
+    }
+    fputs("        )\n        _describe command commands\n        return\n    fi\n    local command=$words[2]\n    shift words\n"
+          "    ((CURRENT--))\n    case $command in\n", file);
+    for (const struct cli_command *c = cli_commands; c->name; c++) {
+        fprintf(file, "    %s)\n        _arguments \\\n", c->name);
+        for (const struct cli_row *row = cli_rows; row->name; row++)
+            if (row->group && cli_row_belongs(row, c)) print_zsh_row(file, row);
+        fputs("            '*:file:_files' ;;\n", file);
+    }
+    fputs("    esac\n}\n_fineprune \"$@\"\n", file);
+}
+
+static void print_fish(FILE *file) {
+    for (const struct cli_command *c = cli_commands; c->name; c++) {
+        fprintf(file, "complete -c fineprune -n __fish_use_subcommand -a %s -d '", c->name);
+        print_quoted(file, c->summary, "\\");
+        fputs("'\n", file);
+    }
+    for (const struct cli_row *row = cli_rows; row->name; row++) {
+        if (!row->group) continue;
+        fputs("complete -c fineprune", file);
+        if (row->commands) {
+            fputs(" -n '__fish_seen_subcommand_from", file);
+            for (const struct cli_command *c = cli_commands; c->name; c++)
+                if (cli_row_belongs(row, c)) fprintf(file, " %s", c->name);
+            fputc('\'', file);
+        }
+        fprintf(file, " -l %s", row->name);
+        if (row->letter) fprintf(file, " -s %c", row->letter);
+        if (cli_row_takes_argument(row) && row->kind != CLI_MAYBE) fputs(is_path(row) ? " -r" : " -x", file);
+        if (has_values(row)) {
+            fputs(" -a '", file);
+            print_values(file, row);
+            fputc('\'', file);
+        }
+        fputs(" -d '", file);
+        print_quoted(file, row->help, "\\");
+        fputs("'\n", file);
+    }
+}
+
+int cli_print_completion(FILE *file, const char *shell, fineprune_error *err) {
+    static const struct {
+        const char *name;
+        void (*print)(FILE *);
+    } shells[] = {{"bash", print_bash}, {"zsh", print_zsh}, {"fish", print_fish}};
+    for (size_t i = 0; i < sizeof(shells) / sizeof(shells[0]); i++) {
+        if (strcmp(shells[i].name, shell)) continue;
+        shells[i].print(file);
+        return FINEPRUNE_OK;
+    }
+    return cli_fail(err, FINEPRUNE_USAGE, "one of: bash, zsh, fish", "--completion cannot be '%s'", shell);
+}
+
+// ---- lists
+
+static void print_kind(FILE *file, const char *kind) {
+    const char *name, *summary;
+    for (size_t i = 0; fineprune_list(kind, i, &name, &summary); i++) {
+        int n = fprintf(file, "  %s", name);
+        if (!summary || !*summary) {
+            fputc('\n', file);
+            continue;
+        }
+        fprintf(file, "%*s", n + 2 > 22 ? 2 : 22 - n, "");
+        print_wrapped(file, summary, n + 2 > 22 ? (size_t)n + 2 : 22, 22);
+    }
+}
+
+int cli_print_list(FILE *file, const char *kind, fineprune_error *err) {
+    bool found = false;
+    for (size_t k = 0; kinds[k]; k++) {
+        const char *name, *summary;
+        if (*kind ? strcmp(kinds[k], kind) != 0 : !fineprune_list(kinds[k], 0, &name, &summary)) continue;
+        fprintf(file, "%s%s\n", found ? "\n" : "", kinds[k]);
+        print_kind(file, kinds[k]);
+        found = true;
+    }
+    if (found || !*kind) return FINEPRUNE_OK;
+    struct cli_guess guess = {.word = kind};
+    char hint[120] = "one of:";
+    for (size_t k = 0; kinds[k]; k++) {
+        size_t used = strlen(hint);
+        snprintf(hint + used, sizeof(hint) - used, " %s", kinds[k]);
+        cli_guess_offer(&guess, kinds[k]);
+    }
+    if (guess.best) snprintf(hint, sizeof(hint), "did you mean '%s'?", guess.best);
+    return cli_fail(err, FINEPRUNE_USAGE, hint, "--list cannot be '%s'", kind);
+}
+
+// ---- configuration
+
+static json_t *config_value(const struct cli_options *options, const struct cli_row *row) {
+    json_t *list = NULL, *value = NULL;
+    for (size_t i = 0; i < options->n_given; i++) {
+        const struct cli_given *given = &options->given[i];
+        if (given->row != row) continue;
+        json_decref(value);
+        if (!given->text) value = json_boolean(given->on);
+        else value = row->kind == CLI_COUNT ? json_integer(atoll(given->text)) : json_string(given->text);
+        if (!cli_row_repeats(row)) continue;
+        if (!list) list = json_array();
+        json_array_append_new(list, value);
+        value = NULL;
+    }
+    if (list || value) return list ? list : value;
+    if (row->kind == CLI_FLAG) return json_boolean(*(const bool *)((const char *)options + row->field));
+    return row->initial ? json_string(row->initial) : NULL;
+}
+
+int cli_print_config(FILE *file, const struct cli_options *options, fineprune_error *err) {
+    json_t *root = json_object();
+    bool whole = root != NULL;
+    for (const struct cli_row *row = cli_rows; row->name && whole; row++) {
+        if (!row->commands || row->kind == CLI_SWITCH || strcmp(row->name, "config") == 0 || !cli_row_belongs(row, options->command)) continue;
+        json_t *value = config_value(options, row);
+        if (value) whole = json_object_set_new(root, row->name, value) == 0;
+    }
+    char *text = whole ? json_dumps(root, JSON_INDENT(2)) : NULL;
+    json_decref(root);
+    if (!text) return cli_fail(err, FINEPRUNE_INTERNAL, NULL, "the options cannot be written as JSON");
+    fprintf(file, "%s\n", text);
+    free(text);
+    return FINEPRUNE_OK;
+}

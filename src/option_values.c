@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+// Words into values: shares, sizes, counts, durations, choices and the names that the library lists.
+#include "option_table.h"
+
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+// ---- "did you mean"
+
+static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+
+// Edits (insert, delete, replace, swap of neighbours) from a to b; words longer than the row are as far as can be.
+static size_t edit_distance(const char *a, const char *b) {
+    enum { LONGEST = 40 };
+    size_t n = strlen(a), m = strlen(b), rows[3][LONGEST + 1];
+    if (n > LONGEST || m > LONGEST) return SIZE_MAX;
+    size_t *before = rows[0], *last = rows[1], *now = rows[2];
+    for (size_t j = 0; j <= m; j++) last[j] = j;
+    for (size_t i = 1; i <= n; i++) {
+        now[0] = i;
+        for (size_t j = 1; j <= m; j++) {
+            now[j] = smaller(smaller(now[j - 1], last[j]) + 1, last[j - 1] + (a[i - 1] != b[j - 1]));
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) now[j] = smaller(now[j], before[j - 2] + 1);
+        }
+        size_t *spare = before;
+        before = last;
+        last = now;
+        now = spare;
+    }
+    return last[m];
+}
+
+void cli_guess_offer(struct cli_guess *guess, const char *candidate) {
+    size_t length = strlen(guess->word);
+    size_t distance = edit_distance(guess->word, candidate);
+    if (length >= 3 && strncmp(guess->word, candidate, length) == 0) distance = 1; // a beginning is near
+    if (distance > (length < 3 ? 1 : 1 + length / 4)) return;
+    if (guess->best && guess->distance <= distance) return;
+    guess->best = candidate;
+    guess->distance = distance;
+}
+
+// ---- values
+
+static int bad_value(const struct cli_row *row, const char *text, const char *origin, const char *hint, fineprune_error *err) {
+    if (origin) return cli_fail(err, FINEPRUNE_USAGE, hint, "'%s' in '%s' cannot be '%s'", row->name, origin, text);
+    return cli_fail(err, FINEPRUNE_USAGE, hint, "--%s cannot be '%s'", row->name, text);
+}
+
+// A plain decimal number at the start of text; *end behind it. strtod alone would take "inf", "nan" and hexadecimals.
+static bool decimal(const char *text, double *value, const char **end) {
+    size_t length = strspn(text, "0123456789.");
+    char word[40];
+    if (!length || length >= sizeof(word)) return false;
+    memcpy(word, text, length);
+    word[length] = '\0';
+    char *stop;
+    *value = strtod(word, &stop);
+    *end = text + length;
+    return *stop == '\0';
+}
+
+static bool parse_share(const char *text, double *value) {
+    const char *end;
+    if (!decimal(text, value, &end)) return false;
+    if (strcmp(end, "%") == 0) *value /= 100;
+    else if (*end) return false;
+    return *value >= 0 && *value <= 1;
+}
+
+static bool parse_count(const char *text, size_t *value) {
+    if (!*text || text[strspn(text, "0123456789")] || strlen(text) > 9) return false;
+    *value = strtoul(text, NULL, 10);
+    return *value > 0;
+}
+
+static bool parse_size(const char *text, size_t *value) {
+    static const char suffixes[] = "KMGT";
+    const char *end;
+    double number;
+    if (!decimal(text, &number, &end)) return false;
+    if (*end) {
+        const char *suffix = strchr(suffixes, *end >= 'a' ? *end - 'a' + 'A' : *end);
+        if (!suffix || end[1]) return false;
+        number = ldexp(number, 10 * (int)(suffix - suffixes + 1));
+    }
+    if (number < 1 || number >= ldexp(1, 62)) return false;
+    *value = (size_t)number;
+    return true;
+}
+
+static bool parse_duration(const char *text, double *value) {
+    static const char units[] = "smhd";
+    static const double seconds[] = {1, 60, 3600, 86400};
+    double total = 0;
+    do {
+        double number;
+        if (!decimal(text, &number, &text)) return false;
+        const char *unit = *text ? strchr(units, *text++) : units;
+        if (!unit) return false;
+        total += number * seconds[unit - units];
+    } while (*text);
+    *value = total;
+    return total > 0 && total < 1e9;
+}
+
+static bool parse_choice(const char *text, const char *choices, int *index) {
+    size_t length = strlen(text);
+    int i = 0;
+    for (const char *c = choices; *c; i++) {
+        size_t n = strcspn(c, "|");
+        if (n == length && memcmp(c, text, n) == 0) return *index = i, true;
+        c += n + (c[n] == '|');
+    }
+    return false;
+}
+
+// Whether text is a listed name; a capital in the list stands for a number ("N:M" lists 2:4).
+static bool name_fits(const char *listed, const char *text) {
+    for (; *listed; listed++) {
+        bool number = *listed >= 'A' && *listed <= 'Z' && strspn(text, "0123456789") > 0;
+        if (!number && *listed != *text) return false;
+        text += number ? strspn(text, "0123456789") : 1;
+    }
+    return *text == '\0';
+}
+
+static int check_name(const struct cli_row *row, const char *text, const char *origin, fineprune_error *err) {
+    struct cli_guess guess = {.word = text};
+    const char *name, *summary;
+    char hint[300] = "";
+    size_t used = 0, count = 0;
+    for (; fineprune_list(row->choices, count, &name, &summary); count++) {
+        if (name_fits(name, text)) return FINEPRUNE_OK;
+        cli_guess_offer(&guess, name);
+        if (used < sizeof(hint))
+            used += (size_t)snprintf(hint + used, sizeof(hint) - used, "%s%s", count ? ", " : "one of: ", name);
+    }
+    if (guess.best) snprintf(hint, sizeof(hint), "did you mean '%s'?", guess.best);
+    return bad_value(row, text, origin, hint[0] ? hint : NULL, err);
+}
+
+bool cli_list_append(struct cli_list *list, const char *item) {
+    const char **items = realloc(list->items, (list->count + 2) * sizeof(*items));
+    if (!items) return false;
+    list->items = items;
+    items[list->count++] = item;
+    items[list->count] = NULL;
+    return true;
+}
+
+static int set_choice(const struct cli_row *row, void *field, const char *text, const char *origin, fineprune_error *err) {
+    int index;
+    char hint[100] = "one of:";
+    for (const char *c = row->choices; c && *c; c += strcspn(c, "|"), c += *c == '|') {
+        size_t used = strlen(hint);
+        snprintf(hint + used, sizeof(hint) - used, "%s %.*s", used > 7 ? "," : "", (int)strcspn(c, "|"), c);
+    }
+    if (!parse_choice(text, row->choices, &index)) return bad_value(row, text, origin, hint, err);
+    *(int *)field = index + row->first;
+    return FINEPRUNE_OK;
+}
+
+// Those kinds that are a number, with what to say when it is none.
+static const char *set_number(const struct cli_row *row, void *field, const char *text) {
+    switch (row->kind) {
+    case CLI_SPARSITY:
+        if (strcmp(text, "auto") == 0) return *(double *)field = -1, NULL;
+        return parse_share(text, field) ? NULL : "a share such as 70% or 0.7, or auto";
+    case CLI_SHARE: return parse_share(text, field) ? NULL : "a share such as 70% or 0.7";
+    case CLI_COUNT: return parse_count(text, field) ? NULL : "a whole number, at least 1";
+    case CLI_SIZE: return parse_size(text, field) ? NULL : "a size such as 64K, 4M or 2G";
+    default: return parse_duration(text, field) ? NULL : "a time such as 90s, 10m or 2h";
+    }
+}
+
+int cli_value_set(struct cli_options *options, const struct cli_given *given, const char *origin, fineprune_error *err) {
+    const struct cli_row *row = given->row;
+    void *field = (char *)options + row->field;
+    if (row->kind == CLI_FLAG || row->kind == CLI_SWITCH) {
+        *(bool *)field = given->on;
+        return FINEPRUNE_OK;
+    }
+    if (!*given->text && row->kind != CLI_MAYBE) return cli_fail(err, FINEPRUNE_USAGE, NULL, "--%s is empty", row->name);
+    if (row->kind == CLI_TEXTS || row->kind == CLI_PATHS) {
+        if (cli_list_append(field, given->text)) return FINEPRUNE_OK;
+        return cli_fail(err, FINEPRUNE_LIMIT, NULL, "not enough memory for --%s", row->name);
+    }
+    if (row->kind == CLI_CHOICE) return set_choice(row, field, given->text, origin, err);
+    if (row->kind >= CLI_SHARE && row->kind <= CLI_DURATION) {
+        const char *wanted = set_number(row, field, given->text);
+        return wanted ? bad_value(row, given->text, origin, wanted, err) : FINEPRUNE_OK;
+    }
+    int status = row->kind == CLI_NAME ? check_name(row, given->text, origin, err) : FINEPRUNE_OK;
+    if (!status) *(const char **)field = given->text;
+    return status;
+}

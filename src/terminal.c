@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+// The side of the program that faces a person: messages, progress, signals.
+#include "terminal.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#define REDRAW_SECONDS 0.1
+#define PLAIN_SECONDS 2.0
+
+// A signal handler can reach nothing else.
+static volatile sig_atomic_t caught;
+
+static void on_signal(int number) {
+    if (caught) {
+        fineprune_emergency();
+        _exit(128 + number);
+    }
+    caught = number;
+}
+
+// The reader of our output has gone: leave as any filter does, but leave no temporary file.
+static void on_pipe(int number) {
+    fineprune_emergency();
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+void terminal_catch_signals(void) {
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction action = {.sa_handler = on_signal}, old;
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+        if (sigaction(numbers[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN) sigaction(numbers[i], &action, NULL);
+    action.sa_handler = on_pipe;
+    action.sa_flags = SA_NODEFER;
+    if (sigaction(SIGPIPE, NULL, &old) == 0 && old.sa_handler != SIG_IGN) sigaction(SIGPIPE, &action, NULL);
+}
+
+double terminal_clock(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static bool is_capable(int fd) {
+    const char *name = getenv("TERM");
+    return isatty(fd) && name && *name && strcmp(name, "dumb");
+}
+
+static bool wants_color(int when, int fd) {
+    const char *no = getenv("NO_COLOR");
+    if (when != CLI_AUTO) return when == CLI_ALWAYS;
+    return is_capable(fd) && !(no && *no);
+}
+
+void terminal_init(struct terminal *terminal, const struct cli_options *options) {
+    struct winsize size;
+    *terminal = (struct terminal){.quiet = options->quiet, .started = terminal_clock(), .timeout = options->timeout, .columns = 80};
+    terminal->color = wants_color(options->color, STDERR_FILENO);
+    terminal->stdout_color = wants_color(options->color, STDOUT_FILENO);
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) terminal->columns = size.ws_col;
+    if (options->quiet || options->progress == CLI_NEVER) return;
+    terminal->line = options->progress == CLI_ALWAYS || is_capable(STDERR_FILENO);
+    terminal->plain = !terminal->line && options->verbose;
+}
+
+// ---- stopping
+
+static bool is_late(const struct terminal *terminal) {
+    return terminal->timeout > 0 && terminal_clock() - terminal->started > terminal->timeout;
+}
+
+int terminal_stopped(struct terminal *terminal, fineprune_error *err) {
+    if (!caught && !is_late(terminal)) return FINEPRUNE_OK;
+    terminal_wipe(terminal);
+    if (caught) {
+        const char *name = caught == SIGINT ? "SIGINT" : caught == SIGTERM ? "SIGTERM" : "SIGHUP";
+        return cli_fail(err, FINEPRUNE_CANCELLED, NULL, "stopped by %s", name);
+    }
+    return cli_fail(err, FINEPRUNE_CANCELLED, "raise --timeout, or use fewer samples with --limit", "not done after %g seconds",
+                    terminal->timeout);
+}
+
+int terminal_exit_code(int status) {
+    if (status != FINEPRUNE_CANCELLED) return status;
+    return caught ? 128 + caught : FINEPRUNE_LIMIT;
+}
+
+// ---- progress
+
+void terminal_wipe(struct terminal *terminal) {
+    if (!terminal->drawn_any) return;
+    fputs("\r\033[K", stderr);
+    fflush(stderr);
+    terminal->drawn_any = false;
+}
+
+static void format_time(char *dst, size_t size, double seconds) {
+    unsigned s = seconds > 0 && seconds < 1e8 ? (unsigned)(seconds + 0.5) : 0;
+    if (s >= 3600) snprintf(dst, size, "%u:%02u:%02u", s / 3600, s / 60 % 60, s % 60);
+    else snprintf(dst, size, "%u:%02u", s / 60, s % 60);
+}
+
+static void format_progress(char *dst, size_t size, const struct terminal *terminal, size_t done, size_t total, bool bar) {
+    char rate[32] = "", left[48] = "", picture[32] = "";
+    double spent = terminal_clock() - terminal->stage_started, share = total ? (double)done / (double)total : 0;
+    if (done > terminal->stage_first && spent > 0.05) {
+        double per_second = (double)(done - terminal->stage_first) / spent;
+        snprintf(rate, sizeof(rate), per_second < 10 ? "  %.1f/s" : "  %.0f/s", per_second);
+        char clock[32];
+        format_time(clock, sizeof(clock), (double)(total > done ? total - done : 0) / per_second);
+        if (total > done) snprintf(left, sizeof(left), "  ETA %s", clock);
+    }
+    if (bar) {
+        int full = (int)(share * 20 + 0.5);
+        if (full > 20) full = 20;
+        snprintf(picture, sizeof(picture), "  [%.*s%*s]", full, "####################", 20 - full, "");
+    }
+    snprintf(dst, size, "%-12s %zu/%zu%s %3.0f%%%s%s", terminal->stage, done, total, picture, 100 * share, rate, left);
+}
+
+static void show_progress(struct terminal *terminal, size_t done, size_t total) {
+    char text[200];
+    format_progress(text, sizeof(text), terminal, done, total, terminal->line && terminal->columns >= 70);
+    terminal->drawn = terminal_clock();
+    if (terminal->plain) {
+        fprintf(stderr, "%s\n", text);
+        return;
+    }
+    fprintf(stderr, "\r%.*s\033[K", terminal->columns > 1 ? terminal->columns - 1 : 1, text);
+    fflush(stderr);
+    terminal->drawn_any = true;
+}
+
+int terminal_progress(void *user, const char *stage, size_t done, size_t total) {
+    struct terminal *terminal = user;
+    if (terminal->line || terminal->plain) {
+        double now = terminal_clock();
+        bool fresh = !terminal->stage || strcmp(terminal->stage, stage);
+        if (fresh) {
+            terminal->stage = stage;
+            terminal->stage_started = now;
+            terminal->stage_first = done;
+        }
+        double pause = terminal->plain ? PLAIN_SECONDS : REDRAW_SECONDS;
+        if (fresh || done == total || now - terminal->drawn >= pause) show_progress(terminal, done, total);
+    }
+    return caught || is_late(terminal);
+}
+
+// ---- messages
+
+void terminal_print_table(struct terminal *terminal, const char *text, bool fit) {
+    struct winsize size;
+    fit = fit && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 8;
+    terminal_wipe(terminal);
+    for (bool heading = true; *text; heading = false) {
+        size_t length = strcspn(text, "\n"), shown = 0;
+        for (size_t columns = 0; shown < length; shown++) { // bytes that go on a character take no column
+            bool starts = ((unsigned char)text[shown] & 0xc0) != 0x80;
+            if (starts && fit && columns == size.ws_col) break;
+            columns += starts;
+        }
+        bool bold = heading && fit && terminal->stdout_color;
+        printf("%s%.*s%s\n", bold ? "\033[1m" : "", (int)shown, text, bold ? "\033[0m" : "");
+        text += length + (text[length] == '\n');
+    }
+}
+
+void terminal_say(struct terminal *terminal, const char *text) {
+    if (terminal->quiet) return;
+    terminal_wipe(terminal);
+    while (*text) {
+        size_t length = strcspn(text, "\n"), word = strcspn(text, " \n");
+        if (terminal->color && word && word < length) fprintf(stderr, "\033[1m%.*s\033[0m%.*s\n", (int)word, text, (int)(length - word), text + word);
+        else fprintf(stderr, "%.*s\n", (int)length, text);
+        text += length + (text[length] == '\n');
+    }
+}
+
+void terminal_error(struct terminal *terminal, const fineprune_error *err) {
+    terminal_wipe(terminal);
+    const char *red = terminal->color ? "\033[1;31m" : "", *dim = terminal->color ? "\033[36m" : "", *off = terminal->color ? "\033[0m" : "";
+    fprintf(stderr, "fineprune: %serror:%s %s\n", red, off, err->message[0] ? err->message : "an error without a message");
+    if (err->hint[0]) fprintf(stderr, "  %shint:%s %s\n", dim, off, err->hint);
+}
