@@ -22,6 +22,8 @@ static const struct {
     {FP_FLOAT8E4M3FN, 1, "float8e4m3fn"}, {FP_FLOAT8E4M3FNUZ, 1, "float8e4m3fnuz"},
     {FP_FLOAT8E5M2, 1, "float8e5m2"}, {FP_FLOAT8E5M2FNUZ, 1, "float8e5m2fnuz"},
     {FP_UINT4, 1, "uint4"},         {FP_INT4, 1, "int4"}, // in memory one element a byte
+    {FP_FLOAT4E2M1, 1, "float4e2m1"}, {FP_FLOAT8E8M0, 1, "float8e8m0"},
+    {FP_UINT2, 1, "uint2"},         {FP_INT2, 1, "int2"},
     {FP_SEQUENCE, 0, "sequence"},   {FP_NONE, 0, "none"},
 };
 

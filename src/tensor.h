@@ -3,9 +3,9 @@
 #ifndef FP_TENSOR_H
 #define FP_TENSOR_H
 
-#include <string.h>
-
 #include "base.h"
+
+#include <string.h>
 
 #define FP_MAX_RANK 12 // oneDNN's own limit
 
@@ -33,8 +33,14 @@ enum fp_type {
     FP_FLOAT8E4M3FNUZ = 18,
     FP_FLOAT8E5M2 = 19,
     FP_FLOAT8E5M2FNUZ = 20,
+    // One element per byte in memory (INT4 and INT2 sign-extended, FLOAT4E2M1 in the low bits); packed only in files,
+    // see fp_pack and fp_unpack in narrow.h.
     FP_UINT4 = 21,
     FP_INT4 = 22,
+    FP_FLOAT4E2M1 = 23,
+    FP_FLOAT8E8M0 = 24,
+    FP_UINT2 = 25,
+    FP_INT2 = 26,
 };
 
 // Shared memory of one or several tensors. `destroy` (may be NULL) is called before the memory is released.
@@ -60,7 +66,7 @@ struct fp_tensor {
     const void *layout;
 };
 
-// Bytes of one element; 0 for strings, sequences and types that are not stored one by one.
+// Bytes of one element in memory; 0 for strings and sequences.
 size_t fp_type_size(enum fp_type type);
 // "float32", "int64", ...; never NULL.
 const char *fp_type_name(enum fp_type type);
