@@ -484,7 +484,7 @@ static int narrow_outputs(struct fp_exec *exec, struct fp_call *call, enum fp_ty
 }
 
 static int call_operator(struct fp_exec *exec, struct fp_frame *frame, struct cell *cell, struct arguments *a, struct fp_tensor *out) {
-    struct fp_call call = {.node = cell->node, .n_in = cell->node->n_in, .n_out = cell->node->n_out, .in = a->in, .out = out,
+    struct fp_call call = {.node = cell->node, .op = cell->op, .n_in = cell->node->n_in, .n_out = cell->node->n_out, .in = a->in, .out = out,
                            .alias = cell->alias, .state = cell->state, .constant = cell->constant, .threads = exec->threads,
                            .memory = exec->memory, .exec = exec, .frame = frame, .err = exec->err};
     int status = FINEPRUNE_OK;
