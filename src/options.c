@@ -239,7 +239,9 @@ static int add_members(struct cli_options *options, json_t *root, const char *pa
     json_t *value;
     json_object_foreach(root, key, value) {
         const struct cli_row *row = cli_row_find(key, strlen(key));
-        if (!row || !row->commands || strcmp(key, "config") == 0 || strcmp(key, "print-config") == 0) return fail_member(key, path, err);
+        if (!row) return fail_member(key, path, err);
+        if (!row->commands || row->kind == CLI_SWITCH || strcmp(key, "config") == 0)
+            return cli_fail(err, FINEPRUNE_USAGE, NULL, "'%s' in '%s' belongs on the command line", key, path);
         if (is_given(options, from_argv, row) || !cli_row_belongs(row, options->command)) continue;
         if (!json_is_array(value) || !cli_row_repeats(row)) {
             int status = add_member(options, row, value, path, err);
