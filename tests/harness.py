@@ -20,6 +20,7 @@ class Ran(NamedTuple):
     err: str
     seconds: float
     rss: int  # largest resident set, in bytes
+    cpu: float  # seconds of processor time
 
     @property
     def crashed(self):
@@ -31,15 +32,15 @@ class Ran(NamedTuple):
         return next((line for line in self.err.splitlines() if line.strip()), "")
 
 
-def run(*arguments, timeout=60, stdin=None, env=None, cwd=None):
+def run(*arguments, timeout=60, stdin=None, env=None, cwd=None, preexec_fn=None):
     """Runs the program under test and measures it."""
     command = [FINEPRUNE, *map(str, arguments)]
     environment = {**os.environ, "NO_COLOR": "1", **(env or {})}
     start = time.monotonic()
     process = subprocess.Popen(command, stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, cwd=cwd)
-    # wait4 tells the memory of this one child, but communicate() reaps it first; so the peak is read from /proc while it lives.
-    watch = _Peak(process)
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, cwd=cwd,
+                               preexec_fn=preexec_fn)
+    watch = _Usage(process)
     try:
         out, err = process.communicate(stdin, timeout=timeout)
         code = process.returncode
@@ -47,14 +48,14 @@ def run(*arguments, timeout=60, stdin=None, env=None, cwd=None):
         process.kill()
         out, err = process.communicate()
         code = None
-    return Ran(code, out, err.decode("utf-8", "replace"), time.monotonic() - start, watch.peak)
+    return Ran(code, out, err.decode("utf-8", "replace"), time.monotonic() - start, watch.rss, watch.cpu)
 
 
-class _Peak:
-    """The peak resident set of a child, taken from its rusage when the interpreter reaps it."""
+class _Usage:
+    """Memory and time of one child: wait4 tells them when the interpreter reaps it."""
 
     def __init__(self, process):
-        self.peak = 0
+        self.rss, self.cpu = 0, 0.0
         original = process._try_wait
 
         def try_wait(flags):
@@ -63,7 +64,7 @@ class _Peak:
             except ChildProcessError:
                 return original(flags)
             if pid == process.pid:
-                self.peak = usage.ru_maxrss * 1024
+                self.rss, self.cpu = usage.ru_maxrss * 1024, usage.ru_utime + usage.ru_stime
             return pid, status
 
         process._try_wait = try_wait

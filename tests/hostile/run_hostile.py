@@ -1,0 +1,235 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Bad input of every kind. Each case must end with
+
+    - the right exit code and no crash,
+    - one clear line, `fineprune: error: ...`, that names the file, node, tensor or value at fault (and at most a hint below it),
+    - no new file anywhere in its folder, and every file of before unchanged,
+    - in under 2 s of processor time and 256 MiB.
+"""
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import re
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import harness  # noqa: E402
+from bad_data import DATA  # noqa: E402
+from bad_models import MODELS, save, tiny  # noqa: E402
+
+SECONDS, BYTES = 2.0, 256 << 20
+TALLY = harness.Tally("hostile")
+ONLY = sys.argv[1] if len(sys.argv) > 1 else ""
+
+
+def snapshot(folder):
+    """Path -> what it is and holds, for everything below the folder."""
+    state = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink():
+            state[path] = os.readlink(path)
+        elif path.is_file():
+            state[path] = path.read_bytes()
+        else:
+            state[path] = "other"
+    return state
+
+
+def judge(ran, codes, pattern):
+    """None, or what is not as it should be."""
+    if ran.crashed:
+        return f"crashed: exit {ran.code}: {ran.err[:600]}"
+    if ran.code not in codes:
+        return f"exit {ran.code}, expected {codes}: {ran.first_line()[:300]}"
+    if ran.code == 0:
+        return None
+    lines = [line for line in ran.err.split("\n") if line.strip()]
+    errors = [line for line in lines if line.startswith("fineprune: error: ")]
+    if len(errors) != 1:
+        return f"{len(errors)} lines of error instead of one: {ran.err[:300]!r}"
+    after = lines[lines.index(errors[0]) + 1:]
+    if any(not line.startswith("  ") for line in after) or len(after) > 40:
+        return f"something else after the error: {after[:3]}"
+    if re.search(r"[\x00-\x08\x0b-\x1f\x7f]", ran.err):
+        return f"control bytes in the message: {ran.err[:300]!r}"
+    if len(errors[0]) > 1100:
+        return f"a message of {len(errors[0])} characters"
+    if not re.search(pattern, ran.err):
+        return f"the message does not name it ({pattern}): {errors[0][:300]}"
+    return None
+
+
+def limits(ran):
+    if harness.SANITIZED:
+        return None
+    if ran.cpu > SECONDS:
+        return f"took {ran.cpu:.1f} s"
+    if ran.rss > BYTES:
+        return f"took {ran.rss >> 20} MiB"
+    return None
+
+
+def attempt(case, folder, arguments, codes, pattern, **kwargs):
+    before = snapshot(folder)
+    ran = harness.run(*arguments, timeout=10 if not harness.SANITIZED else 60, cwd=folder, **kwargs)
+    why = judge(ran, codes, pattern) or limits(ran)
+    if not why and ran.code != 0:
+        after = snapshot(folder)
+        if after != before:
+            changed = [str(p.relative_to(folder)) for p in set(before) | set(after) if before.get(p) != after.get(p)]
+            why = f"left behind or changed: {changed}"
+    TALLY.check(case, not why, why)
+
+
+def wanted(case):
+    return re.search(ONLY, case)
+
+
+# ---- models ------------------------------------------------------------------------------------------------------------------------
+
+
+def try_models(scratch):
+    for number, (name, make, pattern, codes, runs) in enumerate(MODELS):
+        if not wanted(name):
+            continue
+        folder = scratch / f"model{number}"
+        folder.mkdir()
+        path = make(folder)
+        np.savez(folder / "good.npz", x=np.random.default_rng(5).standard_normal((6, 4)).astype(np.float32))
+        if not runs:
+            attempt(f"{name} (inspect)", folder, ["inspect", path], codes, pattern)
+        attempt(f"{name} (prune)", folder, ["prune", path, "--data", folder / "good.npz", "-o", folder / "out.onnx"], codes, pattern)
+        attempt(f"{name} (run)", folder, ["run", path, "--data", folder / "good.npz", "-o", folder / "out.npz"], codes, pattern)
+        shutil.rmtree(folder)
+
+
+# ---- data ---------------------------------------------------------------------------------------------------------------------------
+
+
+def try_data(scratch):
+    for number, (name, make, pattern, codes) in enumerate(DATA):
+        if not wanted(name):
+            continue
+        folder = scratch / f"data{number}"
+        folder.mkdir()
+        save(folder, tiny())
+        options = make(folder)
+        attempt(f"{name} (prune)", folder, ["prune", folder / "model.onnx", *options, "-o", folder / "out.onnx"], codes, pattern)
+        attempt(f"{name} (run)", folder, ["run", folder / "model.onnx", *options, "-o", folder / "out.npz"], codes, pattern)
+        shutil.rmtree(folder)
+
+
+# ---- outputs ------------------------------------------------------------------------------------------------------------------------
+
+
+def good(folder):
+    folder.mkdir()
+    model = save(folder, tiny())
+    np.savez(folder / "good.npz", x=np.random.default_rng(5).standard_normal((20, 4)).astype(np.float32))
+    return model, ["prune", model, "--data", folder / "good.npz"]
+
+
+def try_outputs(scratch):
+    def case(name, codes, pattern, prepare, options, **kwargs):
+        if not wanted(name):
+            return
+        folder = scratch / re.sub(r"\W+", "-", name)
+        _, command = good(folder)
+        prepare(folder)
+        attempt(name, folder, [*command, *options(folder)], codes, pattern, **kwargs)
+        shutil.rmtree(folder)
+
+    nothing = lambda folder: None
+    case("output is the input", (2,), r"model\.onnx", nothing, lambda f: ["-o", f / "model.onnx"])
+    case("output is the input, forced", (2,), r"model\.onnx", nothing, lambda f: ["-o", f / "model.onnx", "-f"])
+    case("output is the input by another path", (2,), r"model\.onnx", nothing, lambda f: ["-o", f"{f}/../{f.name}/./model.onnx", "-f"])
+    case("output is a symbolic link to the input", (2,), r"link\.onnx", lambda f: (f / "link.onnx").symlink_to("model.onnx"),
+         lambda f: ["-o", f / "link.onnx", "-f"])
+    case("output is a hard link to the input", (2,), r"hard\.onnx", lambda f: os.link(f / "model.onnx", f / "hard.onnx"),
+         lambda f: ["-o", f / "hard.onnx", "-f"])
+    case("output exists", (2,), r"there\.onnx", lambda f: (f / "there.onnx").write_text("keep me"), lambda f: ["-o", f / "there.onnx"])
+    case("output is a folder", (2, 6), r"there", lambda f: (f / "there").mkdir(), lambda f: ["-o", f / "there", "-f"])
+    case("output in a missing folder", (6,), r"absent", nothing, lambda f: ["-o", f / "absent" / "out.onnx"])
+    case("output below a file", (6,), r"model\.onnx", nothing, lambda f: ["-o", f / "model.onnx" / "out.onnx"])
+    case("full disk", (6,), r"/dev/full.*(?i:space)", nothing, lambda f: ["-o", "/dev/full", "-f"])
+    case("full disk for the report", (6,), r"/dev/full", nothing, lambda f: ["-o", "/dev/full", "-f", "--json=/dev/full"])
+    case("output name too long", (6,), r"(?i:too long)", nothing, lambda f: ["-o", f / ("o" * 300)])
+    case("empty output name", (2, 6), r".", nothing, lambda f: ["-o", ""])
+    case("no output", (2,), r"-o", nothing, lambda f: [])
+    case("a file may not grow", (6,), r"out\.onnx.*(?i:large|space|size)", nothing, lambda f: ["-o", f / "out.onnx"],
+         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)))
+    case("a sparsity of 170 %", (2,), r"170", nothing, lambda f: ["-o", f / "o.onnx", "-s", "170%"])
+    case("a negative sparsity", (2,), r"-0\.5|-s", nothing, lambda f: ["-o", f / "o.onnx", "-s", "-0.5"])
+    case("a sparsity that is no number", (2,), r"lots", nothing, lambda f: ["-o", f / "o.onnx", "-s", "lots"])
+    case("a sparsity of NaN", (2,), r"(?i:nan)", nothing, lambda f: ["-o", f / "o.onnx", "-s", "nan"])
+    case("an unknown method", (2,), r"alchemy", nothing, lambda f: ["-o", f / "o.onnx", "--method", "alchemy"])
+    case("an unknown option", (2,), r"--frobnicate", nothing, lambda f: ["-o", f / "o.onnx", "--frobnicate"])
+    case("a glob that fits no weight", (2, 3, 4), r"nothing\*", nothing, lambda f: ["-o", f / "o.onnx", "--include", "nothing*"])
+    case("memory that does not suffice", (7,), r"(?i:memory)", nothing, lambda f: ["-o", f / "o.onnx", "--max-memory", "1K"])
+    case("a gate that fails, discarded", (5,), r"(?i:agreement)", nothing,
+         lambda f: ["-o", f / "o.onnx", "-s", "99%", "--method", "magnitude", "--min-agreement", "100%", "--on-fail", "discard"])
+    for command in ("run", "score"):
+        if wanted(f"{command}: output is the input"):
+            folder = scratch / f"{command}-input"
+            model, _ = good(folder)
+            attempt(f"{command}: output is the input", folder, [command, model, "--data", folder / "good.npz", "-o", model, "-f"],
+                    (2,), r"model\.onnx")
+            attempt(f"{command}: output is the data", folder,
+                    [command, model, "--data", folder / "good.npz", "-o", folder / "good.npz", "-f"], (2,), r"good\.npz")
+            attempt(f"{command}: full disk", folder, [command, model, "--data", folder / "good.npz", "-o", "/dev/full", "-f"], (6,),
+                    r"/dev/full")
+    if wanted("no data"):
+        folder = scratch / "no-data"
+        model, _ = good(folder)
+        attempt("no data", folder, ["prune", model, "-o", folder / "out.onnx"], (2, 4), r"(?s)\bx\b")
+
+
+# ---- signals ------------------------------------------------------------------------------------------------------------------------
+
+
+def try_signals(scratch):
+    """A signal in the middle of the work: 130 or 143, and no file."""
+    for number, name, code in ((signal.SIGINT, "SIGINT", 130), (signal.SIGTERM, "SIGTERM", 143)):
+        if not wanted(name):
+            continue
+        folder = scratch / name
+        model, _ = good(folder)
+        # Data on standard input that do not come: the program waits in its middle.
+        command = [harness.FINEPRUNE, "prune", model, "--data", "-", "-o", folder / "out.onnx"]
+        before = snapshot(folder)
+        process = subprocess.Popen(list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        time.sleep(1.0 if not harness.SANITIZED else 3.0)
+        process.send_signal(number)
+        try:
+            _, err = process.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            TALLY.bad(name, "goes on for 20 s after the signal")
+            continue
+        got = process.returncode
+        TALLY.check(name, got == code or got == -number, f"exit {got}, expected {code}: {err[:200]!r}")
+        TALLY.check(f"{name} leaves nothing", snapshot(folder) == before, "a file was left behind")
+
+
+def main():
+    with tempfile.TemporaryDirectory(prefix="fineprune-hostile-") as scratch:
+        scratch = Path(scratch)
+        try_models(scratch)
+        try_data(scratch)
+        try_outputs(scratch)
+        try_signals(scratch)
+    TALLY.finish()
+
+
+if __name__ == "__main__":
+    main()
