@@ -54,7 +54,7 @@ void fp_output_emergency(void) {
 }
 
 static int fail_errno(fineprune_error *err, const char *what, const char *path, int error) {
-    return fp_fail(err, FINEPRUNE_IO, "cannot %s '%s': %s", what, path, strerror(error));
+    return fp_fail(err, FINEPRUNE_IO, "cannot %s '%s': %s", what, strcmp(path, "-") ? path : "standard output", strerror(error));
 }
 
 static void output_free(struct fp_output *output) {

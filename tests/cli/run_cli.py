@@ -1,0 +1,519 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The command line: commands, exact words on both streams, exit codes, and what is on the disk afterwards.
+
+    run_cli.py [WORD]      only the cases whose name holds WORD; -v prints every case
+"""
+import fcntl
+import json
+import os
+import pty
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import harness  # noqa: E402
+
+GESTURE = harness.ROOT / "samples" / "gesture"
+WORDS = [word for word in sys.argv[1:] if word != "-v"]
+SHOW = "-v" in sys.argv[1:]
+CASES = []
+
+
+def case(function):
+    CASES.append(function)
+    return function
+
+
+class Place:
+    """A folder with a model and data, in which the program is run."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        for name in ("gesture.onnx", "local.npz", "test.npz", "test_labels.npy"):
+            shutil.copy(GESTURE / name, self.folder / name)
+        shutil.copy(GESTURE / "gesture.onnx", self.folder / "m.onnx")
+
+    def run(self, line, **options):
+        return harness.run(*line.split(), cwd=self.folder, **options)
+
+    def path(self, name):
+        return self.folder / name
+
+    def names(self):
+        return sorted(path.name for path in self.folder.iterdir())
+
+    def long_data(self):
+        """Samples enough for a run of a minute."""
+        signals = np.load(self.path("local.npz"))["signal"]
+        np.savez(self.path("long.npz"), signal=np.tile(signals, (200, 1, 1)))
+        return "long.npz"
+
+
+def equal(got, expected, what):
+    assert got == expected, f"{what}: {got!r} instead of {expected!r}"
+
+
+def fails(place, line, code, error, hint=None, **options):
+    """Runs the line; the exit code and the whole of standard error are as given, standard output is empty, no file is made."""
+    before = {path: path.read_bytes() for path in place.folder.iterdir() if path.is_file()}
+    ran = place.run(line, **options)
+    equal(ran.err, f"fineprune: error: {error}\n" + (f"  hint: {hint}\n" if hint else ""), "standard error")
+    equal(ran.code, code, "exit code")
+    equal(ran.out, b"", "standard output")
+    after = {path: path.read_bytes() for path in place.folder.iterdir() if path.is_file()}
+    assert after == before, f"files changed: {sorted(map(str, set(after) ^ set(before)))}"
+
+
+def works(place, line, code=0, **options):
+    ran = place.run(line, **options)
+    equal((ran.code, ran.err if ran.code != code else ""), (code, ""), f"exit code and standard error of '{line}'")
+    return ran
+
+
+def labels_of(text):
+    return [line.split(" ", 1)[0] for line in text.splitlines() if line]
+
+
+# ---- wrong command lines
+
+
+WRONG = [
+    ("", 2, "which command?", "'fineprune --help' lists them"),
+    ("prun m.onnx", 2, "unknown command 'prun'", "did you mean 'prune'?"),
+    ("m.onnx", 2, "unknown command 'm.onnx'", "the command comes first, as in 'fineprune prune MODEL --data SRC -o OUT'"),
+    ("prune", 2, "'prune' needs MODEL", "usage: fineprune prune MODEL --data SRC -o OUT"),
+    ("prune m.onnx --data local.npz", 2, "'prune' needs -o OUT", "or --dry-run, to see what would come of it"),
+    ("prune m.onnx --dta local.npz", 2, "unknown option '--dta'", "did you mean --data?"),
+    ("prune m.onnx -o o.onnx --method finepruning", 2, "--method cannot be 'finepruning'", "did you mean 'fine-pruning'?"),
+    ("prune m.onnx -o o.onnx -s 70", 2, "--sparsity cannot be '70'", "a share such as 70% or 0.7, or auto"),
+    ("prune m.onnx -o o.onnx --timeout soon", 2, "--timeout cannot be 'soon'", "a time such as 90s, 10m or 2h"),
+    ("prune m.onnx -o o.onnx --max-memory lots", 2, "--max-memory cannot be 'lots'", "a size such as 64K, 4M or 2G"),
+    ("inspect m.onnx --data local.npz", 2, "'inspect' has no option --data", "it belongs to prune score run compare check"),
+    ("prune m.onnx -o - --json", 2, "-o - and --json both want standard output", "give one of them a file"),
+    ("prune m.onnx --config none.json", 6, "cannot read 'none.json': No such file or directory", None),
+    ("prune m.onnx --list=metod", 2, "--list cannot be 'metod'", "did you mean 'method'?"),
+    ("merge -o s", 2, "'merge' needs STATS...", "usage: fineprune merge STATS... -o STATS"),
+    ("apply m.onnx -o o.onnx", 2, "'apply' needs --stats STATS", "'fineprune score MODEL --data SRC -o STATS' makes it"),
+]
+
+
+@case
+def wrong_command_lines(place):
+    for line, code, error, hint in WRONG:
+        fails(place, line, code, error, hint)
+
+
+@case
+def outputs_are_refused_before_any_work(place):
+    data = "--data local.npz"
+    place.path("there.onnx").write_bytes(b"precious")
+    fails(place, f"prune m.onnx {data} -o there.onnx", 2, "output 'there.onnx' exists", "-f overwrites it")
+    same = "give the output another name; an input is never overwritten"
+    os.symlink("m.onnx", place.path("link.onnx"))
+    os.link(place.path("m.onnx"), place.path("hard.onnx"))
+    for name in ("m.onnx", "./m.onnx", "link.onnx", "hard.onnx"):
+        fails(place, f"prune m.onnx {data} -f -o {name}", 2, f"output '{name}' is the input 'm.onnx'", same)
+    fails(place, f"prune m.onnx {data} -f -o local.npz", 2, "output 'local.npz' is the input 'local.npz'", same)
+    fails(place, f"prune m.onnx {data} -o o.onnx --json=m.onnx -f", 2, "output 'm.onnx' is the input 'm.onnx'", same)
+    fails(place, f"prune m.onnx {data} -o o.onnx --report o.onnx", 2, "two outputs are called 'o.onnx'")
+    fails(place, f"prune m.onnx {data} -o none/o.onnx", 6,
+          "cannot write 'none/o.onnx': the folder 'none': No such file or directory")
+    fails(place, f"prune m.onnx {data} -o .", 2, "output '.' is a folder")
+
+
+@case
+def unreadable_input(place):
+    ran = place.run("prune none.onnx --data local.npz -o o.onnx")
+    equal(ran.code, 6, "exit code")
+    assert "none.onnx" in ran.err, ran.err
+    place.path("text.onnx").write_text("not a model")
+    ran = place.run("inspect text.onnx")
+    equal(ran.code, 3, "exit code")
+    assert "text.onnx" in ran.err, ran.err
+
+
+@case
+def no_data_lists_the_inputs(place):
+    ran = place.run("prune m.onnx -o o.onnx")
+    equal(ran.code, 4, "exit code")
+    assert ran.err.startswith("fineprune: error: ") and "signal" in ran.err and ".npz" in ran.err, ran.err
+    assert "o.onnx" not in place.names()
+
+
+# ---- texts
+
+
+@case
+def help_texts(place):
+    ran = works(place, "--help")
+    equal(ran.err, "", "standard error")
+    commands = re.findall(r"^  (\w+) +\S", ran.out.decode().split("Commands\n")[1].split("\n\n")[0], re.M)
+    equal(commands, ["prune", "score", "merge", "apply", "run", "compare", "inspect", "check"], "commands")
+    for command in commands:
+        ran = works(place, f"{command} --help")
+        text = ran.out.decode()
+        assert text.startswith(f"usage: fineprune {command} "), text[:80]
+        assert "--color auto|always|never" in text, command
+        for line in text.splitlines()[1:]:
+            assert len(line) <= 80 or line.startswith("  fineprune "), line
+
+
+@case
+def version_and_lists(place):
+    ran = works(place, "--version")
+    assert re.match(rb"fineprune \d+\.\d+\.\d+ \(.*oneDNN.*\)\n$", ran.out), ran.out
+    ran = works(place, "--list")
+    for word in ("method", "fine-pruning", "wanda", "magnitude", "paper", "lamp", "least-squares", "hebbian", "unstructured", "Conv"):
+        assert word in ran.out.decode().split(), word
+    ran = works(place, "--list=score")
+    equal(ran.out.decode().splitlines()[0], "score", "first line")
+
+
+@case
+def manual_page_and_completions(place):
+    page = works(place, "--help-man").out
+    assert page.startswith(b".TH FINEPRUNE 1"), page[:40]
+    if shutil.which("groff"):
+        groff = subprocess.run(["groff", "-man", "-Tutf8", "-ww", "-z"], input=page, capture_output=True)
+        equal((groff.returncode, groff.stderr), (0, b""), "groff")
+    script = works(place, "--completion bash").out.decode()
+    asked = subprocess.run(["bash", "-c", script + """
+        COMP_WORDS=(fineprune pr); COMP_CWORD=1; _fineprune; echo "${COMPREPLY[@]}"
+        COMP_WORDS=(fineprune prune --min); COMP_CWORD=2; _fineprune; echo "${COMPREPLY[@]}"
+        COMP_WORDS=(fineprune prune --on-fail d); COMP_CWORD=3; _fineprune; echo "${COMPREPLY[@]}" """],
+                           capture_output=True, text=True)
+    equal(asked.stdout, "prune\n--min-agreement\ndiscard\n", "bash completion")
+    for shell in ("zsh", "fish"):
+        assert b"min-agreement" in works(place, f"--completion {shell}").out
+
+
+@case
+def answers_at_once(place):
+    for line in ("--help", "--version", "inspect m.onnx", "check m.onnx"):
+        best = min(works(place, line).seconds for _ in range(3))
+        assert harness.SANITIZED or best < 0.5, f"{line}: {best:.2f} s"
+
+
+# ---- configuration
+
+
+@case
+def configuration(place):
+    ran = works(place, "prune --data a --data b -s 0.6 -j 3 --no-metadata --print-config")
+    config = json.loads(ran.out)
+    equal(list(config)[:3], ["data", "reserve", "sparsity"], "first names")
+    equal((config["data"], config["sparsity"], config["threads"], config["metadata"]), (["a", "b"], "0.6", 3, False), "values")
+    place.path("c.json").write_bytes(ran.out)
+    again = works(place, "prune --config c.json --print-config")
+    equal(again.out, ran.out, "printed again")
+    ran = works(place, "prune --config c.json --print-config -s 80% --data c --metadata")
+    config = json.loads(ran.out)
+    equal((config["data"], config["sparsity"], config["metadata"]), (["c"], "80%", True), "the command line wins")
+    place.path("c.json").write_text('{"sparsity": "60%", "limit": 50, "labels": "for another command"}')
+    ran = works(place, "prune m.onnx --data local.npz --config c.json --dry-run --json")
+    equal(json.loads(ran.out)["data"]["samples"], 50, "samples")
+    place.path("c.json").write_text('{"sparsty": "60%"}')
+    fails(place, "prune m.onnx --config c.json -o o.onnx", 2, "unknown option 'sparsty' in 'c.json'", "did you mean 'sparsity'?")
+    place.path("c.json").write_text('{"sparsity": "60%"')
+    fails(place, "prune m.onnx --config c.json -o o.onnx", 2, "'c.json' is not JSON: line 1: '}' expected near end of file")
+
+
+# ---- prune
+
+
+PRUNE = "prune m.onnx --data local.npz"
+
+
+@case
+def prune_says_six_lines(place):
+    ran = works(place, f"{PRUNE} -o o.onnx -s 70%")
+    equal(ran.out, b"", "standard output")
+    wanted = ["model", "data", "pruned", "drift", "size", "wrote"]
+    equal([label for label in labels_of(ran.err) if label not in ("readout", "gate", "note")], wanted, "labels")
+    lines = {line.split(" ", 1)[0]: line for line in ran.err.splitlines()}
+    assert lines["model"].startswith("model    m.onnx, opset "), lines["model"]
+    assert "(local.npz)" in lines["data"], lines["data"]
+    assert re.match(r"pruned   (69\.[5-9]|70\.[0-5])% zeros: ", lines["pruned"]), lines["pruned"]
+    assert "do not make a dense runtime faster" in lines["size"] and "2:4" in lines["size"], lines["size"]
+    assert lines["wrote"].startswith("wrote    o.onnx"), lines["wrote"]
+    onnx.checker.check_model(onnx.load(place.path("o.onnx")), full_check=True)
+
+
+@case
+def prune_gives_the_same_bytes(place):
+    first = works(place, f"{PRUNE} -o a.onnx -j 1") and place.path("a.onnx").read_bytes()
+    works(place, f"{PRUNE} -o b.onnx -j 2")
+    assert place.path("b.onnx").read_bytes() == first, "two threads make another model"
+    os.mkdir(place.path("sub"))
+    ran = works(place, f"prune ../m.onnx --data ../local.npz -o -".replace("../", ""))
+    assert ran.out == first, "standard output gets another model"
+    assert b"m.onnx" not in first and b"local.npz" not in first, "a path is in the model"
+
+
+@case
+def prune_quietly(place):
+    ran = works(place, f"{PRUNE} -o o.onnx -q")
+    equal((ran.out, ran.err), (b"", ""), "streams")
+
+
+@case
+def prune_dry_run(place):
+    before = place.names()
+    ran = works(place, f"{PRUNE} --dry-run")
+    assert "wrote    nothing" in ran.err, ran.err
+    works(place, f"{PRUNE} --dry-run -o o.onnx")
+    equal(place.names(), before, "files")
+
+
+MEMBERS = ["schema", "tool", "command", "model", "data", "config", "layers", "skipped", "pruned", "outputs", "drift", "size", "gates", "wrote",
+           "timing", "peak_rss_bytes"]
+
+
+@case
+def prune_reports(place):
+    ran = works(place, f"{PRUNE} -o o.onnx --json --report r.html --masks k.npz --min-agreement 1%")
+    report = json.loads(ran.out)
+    equal([name for name in report if name in MEMBERS], MEMBERS, "members")
+    equal((report["schema"], report["command"], report["wrote"]), ("fineprune-report-1", "prune", "o.onnx"), "head")
+    for name in ("path", "sha256", "opset", "ir"):
+        assert name in report["model"], f"model.{name}"
+    for layer in report["layers"]:
+        for name in ("name", "op", "shape", "params", "zeros", "sparsity", "error_before_repair", "error_after_repair"):
+            assert name in layer, f"layers[].{name}"
+    for name in ("output", "cosine", "sqnr_db", "max_abs", "top1_agreement"):
+        assert name in report["drift"][0], f"drift[].{name}"
+    assert report["gates"][0]["met"] is True, report["gates"]
+    tensors = {t.name: onnx.numpy_helper.to_array(t) for t in onnx.load(place.path("o.onnx")).graph.initializer}
+    masks = np.load(place.path("k.npz"))
+    for layer in report["layers"]:
+        zeros = int((tensors[layer["name"]] == 0).sum())
+        assert abs(zeros - layer["zeros"]) <= max(2, layer["params"] // 1000), f"{layer['name']}: {zeros} zeros, {layer['zeros']} said"
+        equal((masks[layer["name"]].dtype, masks[layer["name"]].shape), (np.dtype(bool), tensors[layer["name"]].shape), "mask")
+        assert not tensors[layer["name"]][~masks[layer["name"]]].any(), f"{layer['name']}: a masked element is not zero"
+    page = place.path("r.html").read_text()
+    assert page.startswith("<!doctype html>") and page.endswith("</html>\n") and "<script" not in page, "page"
+    fails_ = place.run(f"{PRUNE} -o p.onnx --json=r.html")
+    equal(fails_.code, 2, "a report that exists")
+    works(place, f"{PRUNE} -o p.onnx --json=r.json -f")
+    equal(json.loads(place.path("r.json").read_text())["command"], "prune", "command")
+
+
+@case
+def prune_table(place):
+    ran = works(place, f"{PRUNE} -o o.onnx --table plain")
+    lines = ran.out.decode().splitlines()
+    equal(lines[0].split(), ["weight", "operator", "shape", "elements", "zeros", "sparsity", "error", "repaired"], "heading")
+    equal(lines[-1].split()[0], "total", "last line")
+    equal(works(place, f"{PRUNE} -o p.onnx --table none").out, b"", "standard output")
+
+
+@case
+def gates(place):
+    ran = place.run(f"{PRUNE} -o o.onnx -s 99% --repair none --readout keep --min-agreement 99.9%")
+    equal(ran.code, 5, f"exit code ({ran.err})")
+    assert "o.onnx" not in place.names(), "a result that misses its gate is there"
+    assert "missed" in ran.err and "fineprune: error: " in ran.err, ran.err
+    ran = place.run(f"{PRUNE} -o o.onnx -s 99% --repair none --readout keep --min-agreement 99.9% --on-fail keep --json")
+    equal(ran.code, 5, "exit code")
+    assert "o.onnx" in place.names(), "--on-fail keep wrote nothing"
+    equal(json.loads(ran.out)["gates"][0]["met"], False, "met")
+
+
+@case
+def patterns_tell_the_truth_about_speed(place):
+    assert "TensorRT, which knows 2:4, does" in works(place, f"{PRUNE} -o o.onnx --pattern 2:4 -s 50%").err
+
+
+# ---- the other commands
+
+
+@case
+def score_merge_apply(place):
+    signals = np.load(place.path("local.npz"))["signal"]
+    np.savez(place.path("one.npz"), signal=signals[:100])
+    np.savez(place.path("two.npz"), signal=signals[100:])
+    works(place, "score m.onnx --data one.npz -o one.stats")
+    works(place, "score m.onnx --data two.npz -o two.stats")
+    ran = works(place, "merge one.stats two.stats -o both.stats")
+    assert "wrote    both.stats" in ran.err, ran.err
+    equal(place.run("merge one.stats two.stats -o both.stats").code, 2, "an output that exists")
+    ran = works(place, "apply m.onnx --stats both.stats -s 60% -o o.onnx --json")
+    report = json.loads(ran.out)
+    equal(report["command"], "apply", "command")
+    assert 0.55 < report["pruned"]["sparsity"] < 0.65, report["pruned"]
+    onnx.checker.check_model(onnx.load(place.path("o.onnx")))
+    equal(place.run("apply m.onnx --stats m.onnx -o p.onnx").code, 4, "a model for statistics")
+
+
+@case
+def run_writes_outputs(place):
+    ran = works(place, "run m.onnx --data local.npz -o y.npz --json")
+    report = json.loads(ran.out)
+    samples = len(np.load(place.path("local.npz"))["signal"])
+    equal((report["command"], report["data"]["samples"]), ("run", samples), "report")
+    outputs = np.load(place.path("y.npz"))
+    equal(outputs.files, ["logits"], "names")
+    equal(outputs["logits"].shape[0], samples, "samples")
+    piped = works(place, "run m.onnx --data - -o z.npz", stdin=place.path("local.npz").read_bytes())
+    equal(np.load(place.path("z.npz"))["logits"].tobytes(), outputs["logits"].tobytes(), "from standard input")
+    equal(piped.out, b"", "standard output")
+
+
+@case
+def compare_measures(place):
+    ran = works(place, "compare m.onnx gesture.onnx --data test.npz --labels test_labels.npy")
+    equal(ran.err, "", "standard error")
+    text = ran.out.decode()
+    equal(labels_of(text)[:4], ["A", "B", "data", "drift"], "labels")
+    assert "cosine 1.0000" in text and "same answer 100.0%" in text, text
+    assert re.search(r"^accuracy A (\d+\.\d)%, B \1% of \d+ samples$", text, re.M), text
+    ran = works(place, "compare m.onnx gesture.onnx --data test.npz --json")
+    equal(json.loads(ran.out)["drift"][0]["top1_agreement"], 1, "agreement")
+
+
+@case
+def inspect_lists(place):
+    ran = works(place, "inspect m.onnx")
+    equal(ran.err, "", "standard error")
+    text = ran.out.decode()
+    for word in ("model    m.onnx, opset ", "\ninputs\n  signal  float32  ", "\noutputs\n  logits  float32  ", "\noperators: ", "Conv", "\nweight "):
+        assert word in text, f"{word!r} is not in {text}"
+    assert "\nweight " not in works(place, "inspect m.onnx --table none").out.decode()
+    report = json.loads(works(place, "inspect m.onnx --json").out)
+    equal(report["inputs"][0]["name"], "signal", "input")
+    assert report["operators"] and report["layers"], "operators and layers"
+    works(place, "inspect m.onnx --report r.html -q")
+    assert "GlobalAveragePool" in place.path("r.html").read_text()
+
+
+@case
+def check_names_every_obstacle(place):
+    ran = works(place, "check m.onnx --data local.npz")
+    assert "fine     the model can be run and pruned" in ran.out.decode(), ran.out
+    model = onnx.load(place.path("m.onnx"))
+    strange = [node for node in model.graph.node if node.op_type == "Relu"]
+    strange[0].op_type, strange[1].op_type, strange[1].domain = "Rleu", "Squish", "com.example"
+    model.opset_import.append(onnx.helper.make_opsetid("com.example", 1))
+    onnx.save(model, place.path("bad.onnx"))
+    ran = place.run("check bad.onnx")
+    equal(ran.code, 3, "exit code")
+    assert "Rleu" in ran.out.decode() and "Squish" in ran.out.decode(), ran.out
+    ran = place.run("prune bad.onnx --data local.npz -o o.onnx")
+    equal(ran.code, 3, "exit code")
+    assert "Rleu" in ran.err and "Squish" in ran.err, ran.err
+    np.savez(place.path("odd.npz"), signal=np.zeros((3, 5, 64), np.float32))
+    equal(place.run("check m.onnx --data odd.npz").code, 4, "data that do not fit")
+
+
+# ---- streams
+
+
+def on_terminal(place, line, env=None, columns=100, seconds=60):
+    """Runs the line on a pseudo terminal and gives back (exit code, all that was written)."""
+    main, side = pty.openpty()
+    fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
+    environment = {k: v for k, v in os.environ.items() if k != "NO_COLOR"} | {"TERM": "xterm"} | (env or {})
+    process = subprocess.Popen([harness.FINEPRUNE, *line.split()], cwd=place.folder, stdin=side, stdout=side, stderr=side, env=environment)
+    os.close(side)
+    text = b""
+    try:
+        while chunk := os.read(main, 65536):
+            text += chunk
+    except OSError:
+        pass  # the other side is closed
+    os.close(main)
+    return process.wait(seconds), text
+
+
+@case
+def terminal(place):
+    code, text = on_terminal(place, f"{PRUNE} -o a.onnx")
+    equal(code, 0, "exit code")
+    assert b"\r" in text and b"\x1b[K" in text and b"\x1b[1mmodel\x1b[0m" in text, text[:300]
+    code, text = on_terminal(place, f"{PRUNE} -o b.onnx --progress never", env={"NO_COLOR": "1"})
+    assert b"\x1b" not in text and b"model    m.onnx" in text, text[:300]
+    code, text = on_terminal(place, f"{PRUNE} -o c.onnx -q")
+    equal((code, text), (0, b""), "quiet")
+    code, text = on_terminal(place, f"{PRUNE} -o -")
+    equal(code, 2, "a model to a terminal")
+    assert b"standard output is a terminal" in text, text
+    code, text = on_terminal(place, "inspect m.onnx", columns=30)
+    assert all(len(part) <= 30 for part in text.decode().splitlines()), text
+
+
+@case
+def streams(place):
+    ran = works(place, f"{PRUNE} -o a.onnx -v")
+    assert "\r" not in ran.err and "\x1b" not in ran.err and re.search(r"^\S+ +\d+/\d+ +\d+%", ran.err, re.M), ran.err[:300]
+    ran = works(place, f"{PRUNE} -o b.onnx --color always", env={"NO_COLOR": "1"})
+    assert "\x1b[1mmodel\x1b[0m" in ran.err, ran.err[:200]
+    assert "\r" in works(place, f"{PRUNE} -o c.onnx --progress always").err
+    for line in ("inspect m.onnx", "inspect m.onnx --json", "--help", f"{PRUNE} --dry-run --json", f"{PRUNE} -o -"):
+        with open("/dev/full", "wb") as full:
+            ran = subprocess.run([harness.FINEPRUNE, *line.split()], cwd=place.folder, stdout=full, stderr=subprocess.PIPE)
+        equal(ran.returncode, 6, f"exit code of '{line}' with a full disk ({ran.stderr})")
+        ran = subprocess.run(["bash", "-c", f'"$0" {line} >&-', harness.FINEPRUNE], cwd=place.folder, stderr=subprocess.PIPE)
+        equal(ran.returncode, 6, f"exit code of '{line}' with standard output closed ({ran.stderr})")
+    ran = subprocess.run(["bash", "-c", f'"$0" {PRUNE} -o d.onnx >&- 2>&- <&-', harness.FINEPRUNE], cwd=place.folder)
+    equal(ran.returncode, 0, "with all streams closed")
+    onnx.load(place.path("d.onnx"))
+
+
+@case
+def signals_stop_and_clean_up(place):
+    data = place.long_data()
+    before = place.names()
+    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        process = subprocess.Popen([harness.FINEPRUNE, "prune", "m.onnx", "--data", data, "-o", "o.onnx"], cwd=place.folder,
+                                   stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+        time.sleep(1.5)
+        assert process.poll() is None, f"it was done before the signal came ({process.stderr.read()})"
+        process.send_signal(number)
+        sent = time.monotonic()
+        err = process.communicate(timeout=60)[1].decode()
+        equal((process.returncode, err), (code, f"fineprune: error: stopped by {signal.Signals(number).name}\n"), "exit code and words")
+        assert harness.SANITIZED or time.monotonic() - sent < 3, "slow to stop"
+        equal(place.names(), before, "files")
+    fails(place, f"prune m.onnx --data {data} -o o.onnx --timeout 1s", 7, "not done after 1 seconds",
+          "raise --timeout, or use fewer samples with --limit")
+
+
+@case
+def memory_limit(place):
+    ran = place.run(f"{PRUNE} -o o.onnx --max-memory 64K")
+    equal(ran.code, 7, f"exit code ({ran.err})")
+    assert "memory" in ran.err, ran.err
+    assert "o.onnx" not in place.names()
+
+
+def main():
+    tally = harness.Tally("cli")
+    for function in CASES:
+        name = function.__name__
+        if WORDS and not any(word in name for word in WORDS):
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                function(Place(folder))
+                tally.ok(name)
+                if SHOW:
+                    print(f"cli: good {name}", flush=True)
+            except (AssertionError, subprocess.TimeoutExpired, KeyError, ValueError, OSError) as why:
+                tally.bad(name, f"{type(why).__name__}: {why}")
+    tally.finish()
+
+
+if __name__ == "__main__":
+    main()
