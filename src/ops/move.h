@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// Elements moved by their size, whatever their type; strings are duplicated. One strided copy serves Transpose, Slice, Expand, Concat,
+// Split, Tile and their like.
+#ifndef FP_MOVE_H
+#define FP_MOVE_H
+
+#include "op.h"
+
+enum { FP_MOVE_RANK = 2 * FP_MAX_RANK };
+
+// A box of elements, seen in two places. Strides are in elements; those of src may be 0 or negative.
+struct fp_move {
+    int rank;
+    int64_t dims[FP_MOVE_RANK], dst[FP_MOVE_RANK], src[FP_MOVE_RANK];
+};
+// Adds an inner dim.
+void fp_move_add(struct fp_move *move, int64_t dim, int64_t dst, int64_t src);
+// Copies the box; dst and src point to the element at index 0 of every dim. Errors: memory, for strings only.
+int fp_move_run(struct fp_call *call, const struct fp_move *move, enum fp_type type, void *dst, const void *src);
+
+// Copies n elements that lie together: dst[at...] = src[from...]. Errors as above.
+int fp_put(struct fp_call *call, enum fp_type type, void *dst, size_t at, const void *src, size_t from, size_t n);
+// dst[at...] = value, n times. Errors as above.
+int fp_fill(struct fp_call *call, enum fp_type type, void *dst, size_t at, const void *value, size_t n);
+// The zero or "" of any type, as `value` above.
+const void *fp_zero(enum fp_type type);
+// Out 0 becomes a copy of in 0, if it is not in the same memory already.
+int fp_put_whole(struct fp_call *call);
+
+// out 0 [i, j, ...] = in 0 [maps[0][i], maps[1][j], ...], of the same rank and type; `value` where any map has -1.
+int fp_map_run(struct fp_call *call, const int64_t *const *maps, const void *value);
+
+// *dst becomes item `at` of src along its first axis; it shares the memory.
+void fp_view(struct fp_tensor *dst, const struct fp_tensor *src, int64_t at);
+// Makes *out (empty before) a tensor of n items of one type and shape along a new axis, in reverse order if so wanted.
+int fp_stack(struct fp_call *call, struct fp_tensor *out, const struct fp_tensor *items, size_t n, int axis, bool reverse);
+
+// As fp_need; also an output to write, and no sequence or absent optional among the inputs.
+int fp_need_tensors(struct fp_call *call, int needed);
+// Element `at` of an integer tensor, any width.
+int64_t fp_int_at(const struct fp_tensor *t, size_t at);
+// `index` in [-n, n) brought to [0, n); an error names it when outside.
+int fp_index(struct fp_call *call, int64_t index, int64_t n, size_t *out);
+// An error unless input i is int32 or int64.
+int fp_index_type(struct fp_call *call, int i);
+// An error unless inputs i and j are of one type.
+int fp_same_type(struct fp_call *call, int i, int j);
+// The axis attribute, brought to 0..rank-1.
+int fp_axis_attr(struct fp_call *call, int64_t absent, int rank, int *axis);
+// Product of dims[begin, end), which belong to a tensor that exists.
+size_t fp_span(const int64_t *dims, int begin, int end);
+
+#endif

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// Pad. Each axis has a map from its output positions to input positions (-1: the constant), and rows are copied through the maps.
+#include "move.h"
+
+#include <stdlib.h>
+
+struct pad {
+    int64_t before[FP_MAX_RANK], after[FP_MAX_RANK]; // negative: that many are cropped
+};
+
+// Position p outside [0, n), n > 0.
+static int64_t outside_constant(int64_t p, int64_t n) { return (void)p, (void)n, -1; }
+static int64_t outside_edge(int64_t p, int64_t n) { return p < 0 ? 0 : n - 1; }
+static int64_t outside_wrap(int64_t p, int64_t n) { return (p % n + n) % n; }
+static int64_t outside_reflect(int64_t p, int64_t n) {
+    if (n == 1) return 0;
+    int64_t period = 2 * (n - 1), at = (p % period + period) % period;
+    return at < n ? at : period - at;
+}
+
+static const struct mode {
+    const char *name;
+    int64_t (*outside)(int64_t p, int64_t n);
+} MODES[] = {{"constant", outside_constant}, {"reflect", outside_reflect}, {"edge", outside_edge}, {"wrap", outside_wrap}};
+
+static const struct mode *find_mode(struct fp_call *call) {
+    const char *name = fp_attr_text(call->node, "mode", "constant");
+    for (size_t i = 0; i < FP_COUNT(MODES); i++)
+        if (!strcmp(MODES[i].name, name)) return &MODES[i];
+    fp_call_fail(call, "mode %s is not supported", name);
+    return NULL;
+}
+
+static int64_t cropped(int64_t pad) { return pad < 0 ? -pad : 0; }
+
+static int read_pads(struct fp_call *call, struct pad *p) {
+    int64_t pads[2 * FP_MAX_RANK], axes[FP_MAX_RANK];
+    size_t n, n_axes = (size_t)call->in[0]->rank;
+    bool given;
+    int status = fp_ints_either(call, "pads", 1, pads, 2 * FP_MAX_RANK, &n, &given);
+    if (!status && fp_given(call, 3)) status = fp_read_ints(call, 3, axes, FP_MAX_RANK, &n_axes);
+    if (status) return status;
+    if (!given || n != 2 * n_axes) return fp_call_fail(call, "there are %zu pads for %zu axes", n, n_axes);
+    memset(p, 0, sizeof(*p));
+    for (size_t i = 0; i < n_axes; i++) {
+        int axis;
+        status = fp_axis(call, fp_given(call, 3) ? axes[i] : (int64_t)i, call->in[0]->rank, &axis);
+        if (status) return status;
+        p->before[axis] = pads[i];
+        p->after[axis] = pads[n_axes + i];
+    }
+    return FINEPRUNE_OK;
+}
+
+static int prepare_pad(struct fp_call *call) {
+    struct pad *p = fp_state(call, sizeof(*p));
+    if (!p) return FINEPRUNE_LIMIT;
+    int status = fp_need_tensors(call, 1);
+    if (!status) status = read_pads(call, p);
+    if (status) return status;
+    const struct mode *mode = find_mode(call);
+    if (!mode) return FINEPRUNE_MODEL;
+    const struct fp_tensor *x = call->in[0];
+    if (fp_given(call, 2) && (call->in[2]->type != x->type || call->in[2]->count != 1))
+        return fp_call_fail(call, "the constant is %zu of %s (one %s is needed)", call->in[2]->count, fp_type_name(call->in[2]->type),
+                            fp_type_name(x->type));
+    int64_t dims[FP_MAX_RANK];
+    for (int i = 0; i < x->rank; i++) {
+        int64_t limit = INT64_MAX / 4, rest;
+        bool fits = p->before[i] > -limit && p->before[i] < limit && p->after[i] > -limit && p->after[i] < limit && x->dims[i] < limit;
+        rest = fits ? x->dims[i] - cropped(p->before[i]) - cropped(p->after[i]) : -1;
+        dims[i] = fits ? x->dims[i] + p->before[i] + p->after[i] : -1;
+        if (rest < 0 || dims[i] < 0 || (!rest && dims[i] && mode->outside != outside_constant))
+            return fp_call_fail(call, "a dim of %lld cannot be padded by %lld and %lld", (long long)x->dims[i], (long long)p->before[i],
+                                (long long)p->after[i]);
+    }
+    return fp_out(call, 0, x->type, x->rank, dims);
+}
+
+static void fill_map(const struct pad *p, int axis, int64_t dim, int64_t out, const struct mode *mode, int64_t *map) {
+    int64_t first = cropped(p->before[axis]), n = dim - first - cropped(p->after[axis]);
+    int64_t shift = p->before[axis] > 0 ? p->before[axis] : 0;
+    for (int64_t i = 0; i < out; i++) {
+        int64_t at = i - shift;
+        if (at < 0 || at >= n) at = n ? mode->outside(at, n) : -1;
+        map[i] = at < 0 ? -1 : first + at;
+    }
+}
+
+// The constant: an input, an attribute, or zero. `room` holds the attribute in the tensor's type.
+static const void *constant_of(struct fp_call *call, double *room) {
+    enum fp_type type = call->in[0]->type;
+    if (fp_given(call, 2)) return call->in[2]->data;
+    float value = fp_attr_float(call->node, "value", 0);
+    if (value == 0 || type == FP_STRING || type == FP_COMPLEX64 || type == FP_COMPLEX128) return fp_zero(type);
+    fp_convert(room, type, &value, FP_FLOAT, 1);
+    return room;
+}
+
+static int run_pad(struct fp_call *call) {
+    const struct pad *p = call->state;
+    const struct fp_tensor *x = call->in[0];
+    struct fp_tensor *y = &call->out[0];
+    const struct mode *mode = find_mode(call);
+    const int64_t *maps[FP_MAX_RANK];
+    double room = 0;
+    size_t total = 0;
+    for (int i = 0; i < y->rank; i++) total += (size_t)y->dims[i];
+    int64_t *memory = fp_calloc(total, sizeof(*memory)), *at = memory;
+    if (!memory || !mode) {
+        free(memory);
+        return fp_fail_memory(call->err, "padding", total * sizeof(*memory));
+    }
+    for (int i = 0; i < y->rank; i++) {
+        fill_map(p, i, x->dims[i], y->dims[i], mode, at);
+        maps[i] = at;
+        at += y->dims[i];
+    }
+    int status = fp_map_run(call, maps, constant_of(call, &room));
+    free(memory);
+    return status;
+}
+
+const struct fp_op fp_ops_pad[] = {
+    {"", "Pad", 2, prepare_pad, run_pad, NULL, FP_OP_ANY_KIND, 0, NULL},
+    {0},
+};
