@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the operators of quantized models share; see integer.h.
+#include "integer.h"
+
+#include <math.h>
+
+#include "dnnl_corner.h"
+#include "loops.h"
+
+enum { K_BLOCK = 256, M_BLOCK = 512, N_BLOCK = 4096 }; // 256 * 255 * 255 < 2^24
+
+static size_t least(size_t a, size_t b) { return a < b ? a : b; }
+
+// Adds a block of products to the result.
+struct sum {
+    int32_t *c;
+    size_t stride, n;
+    const float *block;
+};
+
+static void add_rows(void *user, size_t begin, size_t end) {
+    const struct sum *s = user;
+    for (size_t i = begin; i < end; i++) {
+        uint32_t *row = (uint32_t *)s->c + i * s->stride;
+        for (size_t j = 0; j < s->n; j++) row[j] += (uint32_t)(int32_t)s->block[i * s->n + j];
+    }
+}
+
+struct filling {
+    const struct fp_factor *factor;
+    float *dst;
+    size_t row, column, columns;
+};
+
+static void fill_rows(void *user, size_t begin, size_t end) {
+    const struct filling *f = user;
+    f->factor->fill(f->factor->user, f->dst + begin * f->columns, f->row + begin, end - begin, f->column, f->columns);
+}
+
+static void fill(struct fp_call *call, const struct fp_factor *factor, float *dst, size_t row, size_t rows, size_t column, size_t columns) {
+    struct filling f = {.factor = factor, .dst = dst, .row = row, .column = column, .columns = columns};
+    fp_pieces(rows * columns > 16384 ? call->threads : 1, rows, columns < 4096 ? 4096 / columns + 1 : 1, fill_rows, &f);
+}
+
+int fp_exact_product(struct fp_call *call, int32_t *c, const struct fp_factor *a, const struct fp_factor *b, size_t m, size_t k, size_t n) {
+    if (m == 0 || n == 0) return FINEPRUNE_OK;
+    memset(c, 0, m * n * sizeof(*c));
+    size_t km = least(k, K_BLOCK), mm = least(m, M_BLOCK), nm = least(n, N_BLOCK);
+    float *fa = fp_scratch(call, FP_SCRATCH_A, mm * km * sizeof(float)), *fb = fp_scratch(call, FP_SCRATCH_B, km * nm * sizeof(float));
+    float *fc = fp_scratch(call, FP_SCRATCH_DST, mm * nm * sizeof(float));
+    if (!fa || !fb || !fc) return FINEPRUNE_LIMIT;
+    for (size_t j = 0; j < n; j += N_BLOCK)
+        for (size_t l = 0; l < k; l += K_BLOCK) {
+            size_t nn = least(N_BLOCK, n - j), kk = least(K_BLOCK, k - l);
+            fill(call, b, fb, l, kk, j, nn);
+            for (size_t i = 0; i < m; i += M_BLOCK) {
+                size_t rows = least(M_BLOCK, m - i);
+                fill(call, a, fa, i, rows, l, kk);
+                dnnl_status_t done = dnnl_sgemm('N', 'N', (dnnl_dim_t)rows, (dnnl_dim_t)nn, (dnnl_dim_t)kk, 1, fa, (dnnl_dim_t)kk, fb,
+                                                (dnnl_dim_t)nn, 0, fc, (dnnl_dim_t)nn);
+                int status = fp_dnnl_check(call, done, "multiply matrices");
+                if (status) return status;
+                struct sum sum = {.c = c + i * n + j, .stride = n, .n = nn, .block = fc};
+                fp_pieces(rows * nn > 50000 ? call->threads : 1, rows, 16, add_rows, &sum);
+            }
+        }
+    return FINEPRUNE_OK;
+}
+
+void fp_fill_codes(const void *user, float *dst, size_t row, size_t rows, size_t column, size_t columns) {
+    const struct fp_codes *m = user;
+    bool many = m->zero && m->zero->count > 1;
+    for (size_t i = 0; i < rows; i++, dst += columns) {
+        int64_t at = (int64_t)(row + i) * m->row_stride + (int64_t)column * m->column_stride;
+        int zero = m->zero ? fp_code(m->type, m->zero->data, many && m->zero_per_row ? row + i : 0) : 0;
+        const int8_t *s = (const int8_t *)m->data + at;
+        const uint8_t *u = (const uint8_t *)m->data + at;
+        if (many && !m->zero_per_row) {
+            for (size_t j = 0; j < columns; j++)
+                dst[j] = (float)(fp_code(m->type, u, (size_t)((int64_t)j * m->column_stride)) - fp_code(m->type, m->zero->data, column + j));
+        } else if (m->type == FP_INT8) {
+            for (size_t j = 0; j < columns; j++) dst[j] = (float)(s[(int64_t)j * m->column_stride] - zero);
+        } else {
+            for (size_t j = 0; j < columns; j++) dst[j] = (float)(u[(int64_t)j * m->column_stride] - zero);
+        }
+    }
+}
+
+float fp_parameter(const struct fp_call *call, int i, size_t at, float absent) {
+    if (!fp_given(call, i)) return absent;
+    const struct fp_tensor *t = call->in[i];
+    float value;
+    fp_convert(&value, FP_FLOAT, (const char *)t->data + (t->count == 1 ? 0 : at) * fp_type_size(t->type), t->type, 1);
+    return value;
+}
+
+int fp_check_scale(struct fp_call *call, int i, size_t count) {
+    const struct fp_tensor *t = call->in[i];
+    if (!fp_type_is_float(t->type)) return fp_bad_type(call, i);
+    if (t->count != 1 && t->count != count)
+        return fp_call_fail(call, "input %d has %zu scales where 1 or %zu fit", i, t->count, count);
+    return FINEPRUNE_OK;
+}
+
+int fp_check_zero(struct fp_call *call, int i, enum fp_type type, size_t count) {
+    if (!fp_given(call, i)) return FINEPRUNE_OK;
+    const struct fp_tensor *t = call->in[i];
+    if (t->type != type) return fp_call_fail(call, "zero point %d is %s, not %s", i, fp_type_name(t->type), fp_type_name(type));
+    if (t->count != 1 && t->count != count)
+        return fp_call_fail(call, "input %d has %zu zero points where 1 or %zu fit", i, t->count, count);
+    return FINEPRUNE_OK;
+}
+
+static void put(void *dst, enum fp_type type, size_t i, double value) {
+    double low = type == FP_INT8 ? -128 : 0, high = type == FP_INT8 ? 127 : 255;
+    value = value > low ? value : low; // NaN too
+    ((uint8_t *)dst)[i] = (uint8_t)(int)(value < high ? value : high);
+}
+
+void fp_requantize(void *dst, enum fp_type type, const int32_t *acc, size_t n, const float *factor, size_t step, float zero) {
+    for (size_t i = 0; i < n; i++) put(dst, type, i, rint((double)acc[i] * (double)factor[i * step]) + (double)zero);
+}
+
+void fp_quantize_bytes(void *dst, enum fp_type type, const float *x, size_t n, float scale, float zero) {
+    for (size_t i = 0; i < n; i++) put(dst, type, i, (double)(rintf(x[i] / scale) + zero));
+}

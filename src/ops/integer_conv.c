@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+// Convolutions of quantized numbers: ConvInteger and QLinearConv. Weights [channels out, channels in * kernel] times the patches of the
+// data, which are never stored: a piece of them is made whenever the product asks for it. Padding is the zero point, so 0 here.
+#include "families.h"
+#include "integer.h"
+#include "loops.h"
+#include "window.h"
+
+struct slots {
+    int x, w, x_scale, w_scale, x_zero, w_zero, y_scale, y_zero, bias;
+};
+static const struct slots SLOTS[] = {
+    {0, 1, -1, -1, 2, 3, -1, -1, -1}, // ConvInteger
+    {0, 3, 1, 4, 2, 5, 6, 7, 8},      // QLinearConv
+};
+enum { CONV_INTEGER, QLINEAR_CONV };
+
+struct conv {
+    struct fp_window w;
+    size_t groups, channels, outputs; // channels of a group
+    size_t kernel, in, out;           // elements of a kernel, of an input plane, of an output plane
+};
+
+// The patches of one group of one sample: row (channel, kernel position), column output position.
+struct patches {
+    const struct conv *c;
+    enum fp_type type;
+    const uint8_t *data;
+    int zero;
+};
+
+// One row of outputs along the last axis; at is where its first input would be, relative to the line's start.
+static void fill_line(const struct patches *p, float *dst, const uint8_t *line, int64_t at, int64_t stride, int64_t extent, size_t n) {
+    for (size_t i = 0; i < n; i++, at += stride)
+        dst[i] = at >= 0 && at < extent ? (float)(fp_code(p->type, line, (size_t)at) - p->zero) : 0;
+}
+
+// Offset of the line that the outer output coordinates and kernel coordinates point at; false when it lies in the padding.
+static bool line_of(const struct fp_window *w, const int64_t *position, const int64_t *tap, int64_t *offset) {
+    *offset = 0;
+    for (int i = 0; i < w->n - 1; i++) {
+        int64_t at = position[i] * w->stride[i] - w->begin[i] + tap[i] * w->dilation[i];
+        if (at < 0 || at >= w->in[i]) return false;
+        *offset = (*offset + at) * w->in[i + 1];
+    }
+    return true;
+}
+
+static void unravel(size_t index, int n, const int64_t *dims, int64_t *at) {
+    for (int i = n - 1; i >= 0; i--) {
+        at[i] = (int64_t)(index % (size_t)dims[i]);
+        index /= (size_t)dims[i];
+    }
+}
+
+static void fill_patches(const void *user, float *dst, size_t row, size_t rows, size_t column, size_t columns) {
+    const struct patches *p = user;
+    const struct fp_window *w = &p->c->w;
+    int last = w->n - 1;
+    size_t width = (size_t)w->out[last];
+    int64_t tap[FP_WINDOW_MAX], position[FP_WINDOW_MAX], offset;
+    for (size_t r = row; r < row + rows; r++) {
+        const uint8_t *plane = p->data + r / p->c->kernel * p->c->in;
+        unravel(r % p->c->kernel, w->n, w->kernel, tap);
+        for (size_t done = 0; done < columns;) {
+            size_t at = column + done, left = width - at % width, n = left < columns - done ? left : columns - done;
+            unravel(at, w->n, w->out, position);
+            int64_t start = position[last] * w->stride[last] - w->begin[last] + tap[last] * w->dilation[last];
+            if (line_of(w, position, tap, &offset)) fill_line(p, dst + done, plane + offset, start, w->stride[last], w->in[last], n);
+            else memset(dst + done, 0, n * sizeof(*dst));
+            done += n;
+        }
+        dst += columns;
+    }
+}
+
+// ---- prepare
+
+static int check_types(struct fp_call *call, const struct slots *s, size_t outputs) {
+    const struct fp_tensor *x = call->in[s->x], *w = call->in[s->w];
+    if (!fp_is_byte(x->type)) return fp_bad_type(call, s->x);
+    if (!fp_is_byte(w->type)) return fp_bad_type(call, s->w);
+    int status = fp_check_zero(call, s->x_zero, x->type, 1);
+    if (!status) status = fp_check_zero(call, s->w_zero, w->type, outputs);
+    if (status || s->x_scale < 0) return status;
+    status = fp_check_scale(call, s->x_scale, 1);
+    if (!status) status = fp_check_scale(call, s->w_scale, outputs);
+    if (!status) status = fp_check_scale(call, s->y_scale, 1);
+    if (status) return status;
+    if (!fp_is_byte(call->in[s->y_zero]->type)) return fp_bad_type(call, s->y_zero);
+    if (call->in[s->y_zero]->count != 1) return fp_call_fail(call, "%zu zero points of the output", call->in[s->y_zero]->count);
+    if (!fp_given(call, s->bias)) return FINEPRUNE_OK;
+    if (call->in[s->bias]->type != FP_INT32) return fp_bad_type(call, s->bias);
+    if (call->in[s->bias]->count == outputs) return FINEPRUNE_OK;
+    return fp_call_fail(call, "the bias has %zu numbers for %zu channels", call->in[s->bias]->count, outputs);
+}
+
+static int prepare(struct fp_call *call) {
+    const struct slots *s = &SLOTS[call->op->variant];
+    int status = fp_need(call, call->op->variant == QLINEAR_CONV ? 8 : 2);
+    if (status) return status;
+    const struct fp_tensor *x = call->in[s->x], *w = call->in[s->w];
+    if (x->rank < 3 || w->rank != x->rank) return fp_call_fail(call, "data of rank %d and weights of rank %d", x->rank, w->rank);
+    struct conv *c = fp_state(call, sizeof(*c));
+    if (!c) return FINEPRUNE_LIMIT;
+    int64_t groups = fp_attr_int(call->node, "group", 1);
+    if (groups < 1 || groups > x->dims[1] || x->dims[1] % groups || w->dims[0] % groups || w->dims[1] != x->dims[1] / groups)
+        return fp_call_fail(call, "%lld channels of data do not fit weights of %lld by %lld channels in %lld groups", (long long)x->dims[1],
+                            (long long)w->dims[0], (long long)w->dims[1], (long long)groups);
+    status = fp_window_read(call, &c->w, x, w->dims + 2);
+    if (!status) status = check_types(call, s, (size_t)w->dims[0]);
+    if (status) return status;
+    int64_t dims[FP_MAX_RANK] = {x->dims[0], w->dims[0]};
+    memcpy(dims + 2, c->w.out, (size_t)c->w.n * sizeof(dims[0]));
+    status = fp_out(call, 0, s->y_zero < 0 ? FP_INT32 : call->in[s->y_zero]->type, x->rank, dims);
+    if (status) return status;
+    c->groups = (size_t)groups;
+    c->channels = (size_t)w->dims[1];
+    c->outputs = (size_t)(w->dims[0] / groups);
+    if (!fp_product(c->w.n, c->w.kernel, &c->kernel) || !fp_product(c->w.n, c->w.in, &c->in) || !fp_product(c->w.n, c->w.out, &c->out))
+        return fp_call_fail(call, "the planes are too large");
+    return FINEPRUNE_OK;
+}
+
+// ---- run
+
+// Sums of one group of one sample to eight bits; channels are numbered over all groups.
+static void finish(const struct fp_call *call, const struct conv *c, const struct slots *s, int32_t *acc, size_t channel, char *y) {
+    float x_scale = fp_parameter(call, s->x_scale, 0, 1), y_scale = fp_parameter(call, s->y_scale, 0, 1);
+    float zero = fp_parameter(call, s->y_zero, 0, 0);
+    for (size_t i = 0; i < c->outputs; i++, channel++, acc += c->out, y += c->out) {
+        float factor = x_scale * fp_parameter(call, s->w_scale, channel, 1) / y_scale;
+        uint32_t bias = fp_given(call, s->bias) ? (uint32_t)((const int32_t *)call->in[s->bias]->data)[channel] : 0;
+        for (size_t j = 0; j < c->out && bias; j++) acc[j] = (int32_t)((uint32_t)acc[j] + bias);
+        fp_requantize(y, call->out[0].type, acc, c->out, &factor, 0, zero);
+    }
+}
+
+// The weights' zero points of one group, as a tensor of their own.
+static struct fp_tensor group_zero(const struct fp_call *call, int slot, size_t first, size_t count) {
+    struct fp_tensor zero = {.count = 0};
+    if (slot < 0 || !fp_given(call, slot)) return zero;
+    const struct fp_tensor *t = call->in[slot];
+    zero.type = t->type;
+    zero.count = t->count == 1 ? 1 : count;
+    zero.data = (uint8_t *)t->data + (t->count == 1 ? 0 : first);
+    return zero;
+}
+
+static int run_group(struct fp_call *call, const struct conv *c, const struct slots *s, int32_t *acc, size_t sample, size_t group) {
+    const struct fp_tensor *x = call->in[s->x], *w = call->in[s->w], *y = &call->out[0];
+    size_t k = c->channels * c->kernel, first = group * c->outputs;
+    struct fp_tensor zero = group_zero(call, s->w_zero, first, c->outputs);
+    struct fp_codes weights = {.zero = zero.count ? &zero : NULL, .zero_per_row = true, .type = w->type,
+                               .data = (const uint8_t *)w->data + first * k, .row_stride = (int64_t)k, .column_stride = 1};
+    struct patches patches = {.c = c, .type = x->type, .data = (const uint8_t *)x->data + (sample * c->groups + group) * c->channels * c->in,
+                              .zero = (int)fp_parameter(call, s->x_zero, 0, 0)};
+    size_t at = (sample * c->groups + group) * c->outputs * c->out;
+    int32_t *sums = acc ? acc : (int32_t *)y->data + at;
+    int status = fp_exact_product(call, sums, &(struct fp_factor){fp_fill_codes, &weights}, &(struct fp_factor){fill_patches, &patches}, c->outputs,
+                                  k, c->out);
+    if (!status && acc) finish(call, c, s, acc, first, (char *)y->data + at);
+    return status;
+}
+
+static int run(struct fp_call *call) {
+    const struct conv *c = call->state;
+    const struct slots *s = &SLOTS[call->op->variant];
+    if (call->out[0].count == 0) return FINEPRUNE_OK;
+    int32_t *acc = NULL;
+    size_t bytes = 0;
+    if (call->op->variant == QLINEAR_CONV) {
+        if (!fp_mul(c->outputs * c->out, sizeof(*acc), &bytes)) return fp_call_fail(call, "the planes are too large");
+        acc = fp_take(call->memory, bytes);
+        if (!acc) return fp_fail_memory(call->err, "sums", bytes);
+    }
+    int status = FINEPRUNE_OK;
+    for (int64_t i = 0; i < call->in[s->x]->dims[0] && !status; i++)
+        for (size_t g = 0; g < c->groups && !status; g++) status = run_group(call, c, s, acc, (size_t)i, g);
+    if (acc) fp_release(call->memory, acc, bytes);
+    return status;
+}
+
+const struct fp_op fp_ops_integer_conv[] = {
+    {"", "ConvInteger", 10, prepare, run, NULL, 0, CONV_INTEGER},
+    {"", "QLinearConv", 10, prepare, run, NULL, 0, QLINEAR_CONV},
+    {0},
+};
