@@ -1,0 +1,412 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What fineprune computes, against independent references.
+
+    masks         of `magnitude` and `wanda` equal NumPy's bit for bit, at 70 % in every row
+    repair        by least squares equals NumPy in double precision to 1e-4 relative
+    bytes         only pruned and repaired tensors and metadata_props differ from the input, byte for byte
+    differential  `run` gives what ONNX Runtime gives; `prune` hits the asked sparsity, its output is valid to onnx.checker, opens in
+                  ONNX Runtime and runs there as here
+    threads       the same bytes with any number of threads
+"""
+import json
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import harness  # noqa: E402
+import models  # noqa: E402
+
+onnxruntime.set_default_logger_severity(3)
+TALLY = harness.Tally("reference")
+ONLY = sys.argv[1] if len(sys.argv) > 1 else ""
+GESTURE = harness.ROOT / "samples" / "gesture"
+
+
+def wanted(name):
+    return re.search(ONLY, name)
+
+
+def fineprune(case, *arguments):
+    """True when it ended well; else the case has failed."""
+    ran = harness.run(*arguments, timeout=120)
+    return TALLY.check(case, ran.code == 0 and not ran.crashed, f"exit {ran.code}: {ran.err[:400]}")
+
+
+def store(folder, model, data):
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+    np.savez(folder / "data.npz", **data)
+    return folder / "model.onnx", folder / "data.npz"
+
+
+def initializers(path):
+    return {t.name: numpy_helper.to_array(t) for t in onnx.load(path).graph.initializer}
+
+
+# ---- weights as matrices ------------------------------------------------------------------------------------------------------------
+
+
+def windows(x, kernel, strides, pads, dilations):
+    """im2col: [rows, channels * kernel positions], rows over samples and output positions; padding is zero."""
+    n = len(kernel)
+    x = np.pad(x, [(0, 0), (0, 0), *zip(pads[:n], pads[n:])])
+    out = [(x.shape[2 + i] - (kernel[i] - 1) * dilations[i] - 1) // strides[i] + 1 for i in range(n)]
+    columns = []
+    for offset in np.ndindex(*kernel):
+        part = x
+        for axis in range(n):
+            start = offset[axis] * dilations[axis]
+            part = np.take(part, np.arange(out[axis]) * strides[axis] + start, axis=2 + axis)
+        columns.append(part)
+    stacked = np.stack(columns, axis=2)  # [N, C, K, out...]
+    stacked = np.moveaxis(stacked.reshape(*stacked.shape[:3], -1), 3, 1)  # [N, P, C, K]
+    return stacked.reshape(-1, stacked.shape[2], stacked.shape[3])
+
+
+class Layer:
+    """One weight with the input that it sees: `matrix` [groups, rows, cols] of the stored tensor and `seen` [groups, samples, cols]."""
+
+    def __init__(self, name, model, data, weight, to_matrix, from_matrix, seen):
+        self.name, self.model, self.data, self.weight = name, model, data, weight
+        self.to_matrix, self.from_matrix, self.seen = to_matrix, from_matrix, seen
+
+
+def single(name, op, weight, x_shape, x, bias=None, rank=None, **attributes):
+    node = helper.make_node(op, ["x", "w"] + (["b"] if bias is not None else []), ["y"], name="layer", **attributes)
+    constants = [numpy_helper.from_array(weight, "w")] + ([numpy_helper.from_array(bias, "b")] if bias is not None else [])
+    graph = helper.make_graph([node], "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, x_shape)],
+                              [helper.make_tensor_value_info("y", TensorProto.FLOAT, [f"d{i}" for i in range(rank or x.ndim)])], constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def convolution(name, weight_shape, x_shape, group=1, bias=True, strides=None, pads=None, dilations=None, seed=0):
+    random = np.random.default_rng(seed)
+    n = len(weight_shape) - 2
+    w = random.standard_normal(weight_shape).astype(np.float32)
+    b = random.standard_normal(weight_shape[0]).astype(np.float32) if bias else None
+    x = (random.standard_normal((12, *x_shape)) * random.uniform(0.2, 3, (1, x_shape[0], *[1] * n)) + 0.3).astype(np.float32)
+    strides, pads, dilations = strides or [1] * n, pads or [0] * 2 * n, dilations or [1] * n
+    model = single(name, "Conv", w, ["N", *x_shape], x, b, group=group, strides=strides, pads=pads, dilations=dilations)
+    seen = windows(x.astype(np.float64), weight_shape[2:], strides, pads, dilations)  # [rows, C, K]
+    per = seen.shape[1] // group
+    seen = np.stack([seen[:, g * per:(g + 1) * per].reshape(len(seen), -1) for g in range(group)])
+    return Layer(name, model, {"x": x}, "w", lambda t: t.reshape(group, t.shape[0] // group, -1), lambda m: m.reshape(weight_shape), seen)
+
+
+def product(name, op, rows, cols, lead=(), transpose=False, seed=0, bias=True):
+    random = np.random.default_rng(seed)
+    w = random.standard_normal((rows, cols) if transpose else (cols, rows)).astype(np.float32)
+    x = (random.standard_normal((40, *lead, cols)) * random.uniform(0.2, 3, cols) + 0.3).astype(np.float32)
+    b = random.standard_normal(rows).astype(np.float32) if op == "Gemm" and bias else None
+    attributes = {"transB": 1} if transpose else {}
+    model = single(name, op, w, ["N", *lead, cols], x, b, **attributes)
+    seen = x.astype(np.float64).reshape(1, -1, cols)
+    if transpose:
+        return Layer(name, model, {"x": x}, "w", lambda t: t[None], lambda m: m[0], seen)
+    return Layer(name, model, {"x": x}, "w", lambda t: t.T[None], lambda m: m[0].T, seen)
+
+
+def layers():
+    yield convolution("Conv 3x3", (16, 5, 3, 3), (5, 9, 9), pads=[1, 1, 1, 1], seed=1)
+    yield convolution("Conv strided, dilated, uneven pads", (8, 4, 3, 2), (4, 14, 11), strides=[2, 1], dilations=[1, 2], pads=[0, 2, 1, 1], seed=2)
+    yield convolution("Conv grouped", (12, 3, 3, 3), (12, 8, 8), group=4, seed=3)
+    yield convolution("Conv 1-D", (10, 7, 5), (7, 30), pads=[2, 2], seed=4)
+    yield convolution("Conv 3-D", (6, 2, 2, 3, 3), (2, 4, 6, 6), seed=5)
+    yield convolution("Conv 1x1 without bias", (20, 16, 1, 1), (16, 6, 6), bias=False, seed=6)
+    yield product("Gemm transB", "Gemm", 17, 33, transpose=True, seed=7)
+    yield product("Gemm", "Gemm", 9, 40, seed=8)
+    yield product("MatMul", "MatMul", 21, 30, seed=9)
+    yield product("MatMul on rank 3", "MatMul", 12, 16, lead=(5,), seed=10)
+
+
+# ---- masks -----------------------------------------------------------------------------------------------------------------------------
+
+
+def reference_mask(layer, method, sparsity=0.7):
+    """The floor(sparsity * columns) lowest scores of every row go; equal scores go by index. Single precision, as the weights."""
+    w = layer.to_matrix(initializers_of(layer.model)[layer.weight])
+    factor = np.ones((w.shape[0], w.shape[2]))
+    if method == "wanda":
+        factor = np.sqrt((layer.seen ** 2).mean(axis=1))
+    score = np.abs(w) * factor.astype(np.float32)[:, None, :]
+    kept = np.ones(w.shape, bool)
+    order = np.argsort(score, axis=2, kind="stable")
+    np.put_along_axis(kept, order[:, :, : int(sparsity * w.shape[2] + 1e-9)], False, axis=2)
+    return layer.from_matrix(kept)
+
+
+def initializers_of(model):
+    return {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+
+
+def test_masks(scratch):
+    for layer in layers():
+        for method in ("magnitude", "wanda"):
+            case = f"masks: {method}, {layer.name}"
+            if not wanted(case):
+                continue
+            folder = Path(tempfile.mkdtemp(dir=scratch))
+            model, data = store(folder, layer.model, layer.data)
+            if not fineprune(case, "prune", model, "--data", data, "--method", method, "-s", "70%", "--reserve", "0",
+                             "-o", folder / "out.onnx", "--masks", folder / "masks.npz"):
+                continue
+            kept, expected = dict(np.load(folder / "masks.npz")), reference_mask(layer, method)
+            got = kept.get(layer.weight)
+            if not TALLY.check(case, got is not None and got.shape == expected.shape and got.dtype == bool,
+                               f"masks hold {[(k, v.shape, v.dtype) for k, v in kept.items()]}, expected {layer.weight} {expected.shape}"):
+                continue
+            TALLY.check(case, np.array_equal(got, expected), f"{np.count_nonzero(got != expected)} of {got.size} differ")
+            before, after = initializers(model)[layer.weight], initializers(folder / "out.onnx")[layer.weight]
+            TALLY.check(f"{case}: values", np.array_equal(after, np.where(expected, before, 0)), "kept weights changed or pruned ones did not")
+
+
+# ---- least squares -----------------------------------------------------------------------------------------------------------------------
+
+
+def reference_repair(layer, kept):
+    """W_r,S <- (C_SS + l I)^-1 (C_S,: W_r + l W_r,S), l = 1 % of the mean diagonal; the bias gains (W_old - W_new) . E[x]."""
+    w = layer.to_matrix(initializers_of(layer.model)[layer.weight]).astype(np.float64)
+    kept = layer.to_matrix(kept)
+    new = np.zeros_like(w)
+    gain = np.zeros(w.shape[:2])
+    for g in range(w.shape[0]):
+        mean = layer.seen[g].mean(axis=0)
+        centred = layer.seen[g] - mean
+        c = centred.T @ centred / len(centred)
+        ridge = 0.01 * np.trace(c) / len(c)
+        for r in range(w.shape[1]):
+            s = np.flatnonzero(kept[g, r])
+            new[g, r, s] = np.linalg.solve(c[np.ix_(s, s)] + ridge * np.eye(len(s)), c[s] @ w[g, r] + ridge * w[g, r, s])
+        gain[g] = (w[g] - new[g]) @ mean
+    return layer.from_matrix(new), gain.reshape(-1)
+
+
+def test_repair(scratch):
+    for layer in layers():
+        case = f"repair: {layer.name}"
+        if not wanted(case):
+            continue
+        folder = Path(tempfile.mkdtemp(dir=scratch))
+        model, data = store(folder, layer.model, layer.data)
+        if not fineprune(case, "prune", model, "--data", data, "--score", "wanda", "--allocation", "row", "--repair", "least-squares",
+                         "--outputs", "keep", "--readout", "keep", "--rounds", "1", "-s", "70%", "--reserve", "0", "-o", folder / "out.onnx"):
+            continue
+        before, after = initializers(model), initializers(folder / "out.onnx")
+        expected, gain = reference_repair(layer, reference_mask(layer, "wanda"))
+        error = np.linalg.norm(after[layer.weight] - expected) / np.linalg.norm(expected)
+        TALLY.check(f"{case}: weight", error < 1e-4, f"relative error {error:.2e}")
+        TALLY.check(f"{case}: zeros", np.array_equal(after[layer.weight] == 0, expected == 0), "the support changed")
+        if "b" in before:
+            error = np.linalg.norm(after["b"] - (before["b"] + gain)) / np.linalg.norm(before["b"] + gain)
+            TALLY.check(f"{case}: bias", error < 1e-4, f"relative error {error:.2e}")
+
+
+# ---- bytes -------------------------------------------------------------------------------------------------------------------------------
+
+
+def fields(data):
+    """(number, wire type, start, body start, end) of every field of one message."""
+    at = 0
+
+    def varint(at):
+        value = shift = 0
+        while True:
+            byte = data[at]
+            value |= (byte & 127) << shift
+            at, shift = at + 1, shift + 7
+            if byte < 128:
+                return value, at
+
+    while at < len(data):
+        start = at
+        key, at = varint(at)
+        if key & 7 == 2:
+            size, body = varint(at)
+            at = body + size
+        else:
+            body = at
+            at = varint(at)[1] if key & 7 == 0 else at + (8 if key & 7 == 1 else 4)
+        yield key >> 3, key & 7, start, body, at
+
+
+def without_metadata(data):
+    return b"".join(data[start:end] for number, kind, start, _, end in fields(data) if not (number == 14 and kind == 2))
+
+
+def differing_tensors(before, after):
+    """Names of the tensors in which two files of equal length differ; raises when they differ anywhere else."""
+    assert len(before) == len(after), f"{len(before)} bytes became {len(after)}"
+    different = np.flatnonzero(np.frombuffer(before, np.uint8) != np.frombuffer(after, np.uint8))
+    regions = sorted(payloads(before))
+    starts = np.array([r[0] for r in regions])
+    names = set()
+    for at in different:
+        index = np.searchsorted(starts, at, side="right") - 1
+        assert index >= 0 and at < regions[index][1], f"byte {at} differs outside of any tensor"
+        names.add(regions[index][2])
+    return names
+
+
+def payloads(data, base=0, path=("model",)):
+    """(start, end, name) of the elements of every TensorProto: raw_data or the packed typed fields."""
+    inside = {"model": {7: "graph", 25: "function"}, "graph": {1: "node", 5: "tensor"}, "function": {7: "node"},
+              "node": {5: "attribute"}, "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph"}}
+    kind = path[-1]
+    if kind == "tensor":
+        rows = list(fields(data))
+        name = next((data[b:e].decode() for n, _, _, b, e in rows if n == 8), "")
+        for number, wire, _, body, end in rows:
+            if number in (4, 5, 7, 9, 10, 11) and wire == 2:
+                yield base + body, base + end, name
+        return
+    for number, wire, _, body, end in fields(data):
+        if wire == 2 and number in inside[kind]:
+            yield from payloads(data[body:end], base + body, (*path, inside[kind][number]))
+
+
+def check_bytes(case, before, after, allowed=None):
+    try:
+        names = differing_tensors(without_metadata(before), without_metadata(after))
+    except AssertionError as error:
+        TALLY.bad(case, error)
+        return
+    TALLY.check(case, names and (allowed is None or names <= allowed), f"tensors that differ: {sorted(names)}, allowed: {sorted(allowed or ())}")
+
+
+def decorate(model):
+    """Fields that fineprune has no use for, and one that no schema knows, must survive."""
+    model.doc_string = "a model with ünïcode"
+    model.metadata_props.add(key="author", value="somebody")
+    model.graph.doc_string = "graph"
+    model.graph.node[0].doc_string = "node"
+    model.graph.quantization_annotation.add(tensor_name="x")
+    model.graph.node[0].metadata_props.add(key="k", value="v")
+    return model.SerializeToString() + b"\xfa\x3e\x07unknown"
+
+
+def test_bytes(scratch):
+    if not wanted("bytes"):
+        return
+    folder = Path(tempfile.mkdtemp(dir=scratch))
+    model, data = models.MODELS["conv2d"]()
+    (folder / "model.onnx").write_bytes(decorate(model))
+    np.savez(folder / "data.npz", **data)
+    for method in ("magnitude", "fine-pruning"):
+        out = folder / f"{method}.onnx"
+        if fineprune(f"bytes: {method}", "prune", folder / "model.onnx", "--data", folder / "data.npz", "--method", method, "-o", out):
+            before, after = (folder / "model.onnx").read_bytes(), out.read_bytes()
+            weights = {t.name for t in model.graph.initializer if method != "magnitude" or len(t.dims) in (2, 4)}
+            check_bytes(f"bytes: {method}", before, after, weights)
+            kept = onnx.load(out)
+            TALLY.check(f"bytes: {method}: metadata", {"author": "somebody"}.items() <= {p.key: p.value for p in kept.metadata_props}.items(),
+                        "the old metadata_props are gone")
+    if fineprune("bytes: no metadata", "prune", folder / "model.onnx", "--data", folder / "data.npz", "--method", "magnitude",
+                 "--no-metadata", "-o", folder / "bare.onnx"):
+        before, after = (folder / "model.onnx").read_bytes(), (folder / "bare.onnx").read_bytes()
+        TALLY.check("bytes: no metadata: length", len(before) == len(after), f"{len(before)} bytes became {len(after)}")
+    if fineprune("bytes: nothing pruned", "prune", folder / "model.onnx", "--data", folder / "data.npz", "--method", "magnitude", "-s", "0",
+                 "--no-metadata", "-o", folder / "same.onnx"):
+        TALLY.check("bytes: nothing pruned: identical", (folder / "model.onnx").read_bytes() == (folder / "same.onnx").read_bytes(), "bytes differ")
+
+
+# ---- differential ------------------------------------------------------------------------------------------------------------------------
+
+
+def fixed_batch(model):
+    return model.graph.input[0].type.tensor_type.shape.dim[0].dim_value == 1
+
+
+def runtime(path, data, one_by_one):
+    """ONNX Runtime's outputs, keyed by name, axis 0 the samples."""
+    session = onnxruntime.InferenceSession(str(path))
+    names = [o.name for o in session.get_outputs()]
+    if not one_by_one:
+        return dict(zip(names, session.run(None, data)))
+    runs = [session.run(None, {k: v[i:i + 1] for k, v in data.items()}) for i in range(len(next(iter(data.values()))))]
+    return {name: np.concatenate([r[i] for r in runs]) for i, name in enumerate(names)}
+
+
+def close(case, expected, path):
+    got = dict(np.load(path))
+    for name, array in expected.items():
+        if name not in got:
+            return TALLY.bad(case, f"no output {name}, only {sorted(got)}")
+        if got[name].shape != array.shape:
+            return TALLY.bad(case, f"{name}: shape {got[name].shape}, ONNX Runtime {array.shape}")
+        wide = np.abs(got[name].astype(np.float64) - array) > 1e-4 + 1e-3 * np.abs(array.astype(np.float64))
+        if wide.any() or not np.array_equal(np.isnan(got[name]), np.isnan(array)):
+            worst = np.abs(got[name].astype(np.float64) - array).max()
+            return TALLY.bad(case, f"{name}: {wide.sum()} of {wide.size} differ, by {worst:.3g} at most")
+    return TALLY.ok(case)
+
+
+def prune_and_check(case, folder, model, data, path, source):
+    out, report = folder / "pruned.onnx", folder / "report.json"
+    if not fineprune(f"{case}: prune", "prune", path, "--data", source, "-s", "50%", "-o", out, f"--json={report}"):
+        return
+    told = json.loads(report.read_text())
+    params, zeros = (sum(layer[key] for layer in told["layers"]) for key in ("params", "zeros"))
+    TALLY.check(f"{case}: sparsity", params > 0 and abs(zeros / params - 0.5) < 0.02 + 8 * len(told["layers"]) / params,
+                f"{zeros} of {params} are zero, asked for half")
+    TALLY.check(f"{case}: names", {s["name"] for s in told["skipped"]}.isdisjoint({layer["name"] for layer in told["layers"]}),
+                "a weight is both pruned and skipped")
+    try:
+        onnx.checker.check_model(str(out), full_check=True)
+        expected = runtime(out, data, fixed_batch(model))
+    except Exception as error:
+        TALLY.bad(f"{case}: output", f"{error!r:.300}")
+        return
+    TALLY.ok()
+    check_bytes(f"{case}: bytes", path.read_bytes(), out.read_bytes())
+    if fineprune(f"{case}: run the output", "run", out, "--data", source, "-o", folder / "after.npz"):
+        close(f"{case}: output in both", expected, folder / "after.npz")
+
+
+def test_differential(scratch):
+    for name, make in models.MODELS.items():
+        case = f"differential: {name}"
+        if not wanted(case):
+            continue
+        model, data = make()
+        folder = Path(tempfile.mkdtemp(dir=scratch))
+        path, source = store(folder, model, data)
+        if fineprune(f"{case}: run", "run", path, "--data", source, "-o", folder / "before.npz"):
+            close(f"{case}: run", runtime(path, data, fixed_batch(model)), folder / "before.npz")
+        prune_and_check(case, folder, model, data, path, source)
+
+
+# ---- threads -----------------------------------------------------------------------------------------------------------------------------
+
+
+def test_threads(scratch):
+    if not wanted("threads"):
+        return
+    folder = Path(tempfile.mkdtemp(dir=scratch))
+    outputs = []
+    for threads in (1, 2, 3, 1):
+        out = folder / f"{len(outputs)}.onnx"
+        if fineprune("threads", "prune", GESTURE / "gesture.onnx", "--data", GESTURE / "local.npz", "-j", threads, "-o", out):
+            outputs.append(out.read_bytes())
+    TALLY.check("threads: same bytes", len(outputs) == 4 and len(set(outputs)) == 1, f"{len(set(outputs))} different files of {len(outputs)}")
+
+
+def main():
+    with tempfile.TemporaryDirectory(prefix="fineprune-reference-") as scratch:
+        test_masks(scratch)
+        test_repair(scratch)
+        test_bytes(scratch)
+        test_differential(scratch)
+        test_threads(scratch)
+    TALLY.finish()
+
+
+if __name__ == "__main__":
+    main()
