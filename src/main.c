@@ -32,8 +32,16 @@ static int open_model(struct job *job, fineprune_model **out, const char *path) 
 
 static int open_data(struct job *job) {
     const struct cli_options *o = job->options;
-    fineprune_data_options options = {.limit = o->limit, .preprocess = o->preprocess, .resize = o->resize, .crop = o->crop, .mean = o->mean,
-                                      .std = o->std, .layout = o->layout, .rate = o->rate, .shapes = o->shape.items, .n_shapes = o->shape.count};
+    fineprune_data_options options = {.limit = o->limit,
+                                      .preprocess = o->preprocess,
+                                      .resize = o->resize,
+                                      .crop = o->crop,
+                                      .mean = o->mean,
+                                      .std = o->std,
+                                      .layout = o->layout,
+                                      .rate = o->rate,
+                                      .shapes = o->shape.items,
+                                      .n_shapes = o->shape.count};
     int status = fineprune_data_open(&job->data, job->model, &options, job->err);
     for (size_t i = 0; i < o->data.count && !status; i++) {
         status = fineprune_data_add(job->data, o->data.items[i], job->err);
@@ -71,7 +79,8 @@ static fineprune_prune_options prune_options(const struct job *job) {
 static int check_output(const struct cli_options *o, const char *path, fineprune_error *err) {
     const char *fixed[] = {o->labels, o->stats, o->preprocess, o->config};
     int status = fineprune_output_check(path, NULL, true, err); // whether it can be written at all
-    for (size_t i = 0; i < o->operands.count && !status; i++) status = fineprune_output_check(path, o->operands.items[i], true, err);
+    for (size_t i = 0; i < o->operands.count && !status; i++)
+        status = fineprune_output_check(path, o->operands.items[i], true, err);
     for (size_t i = 0; i < o->data.count && !status; i++) {
         const char *source = o->data.items[i], *equals = strchr(source, '=');
         status = fineprune_output_check(path, source + (*source == '@'), true, err);
@@ -139,13 +148,15 @@ static int show_listing(struct job *job) {
     taken |= job->options->report && strcmp(job->options->report, "-") == 0;
     int status = taken ? FINEPRUNE_OK : print_listing(job, fineprune_report_summary(job->report));
     bool inspect = strcmp(job->options->command->name, "inspect") == 0;
-    if (!status && !taken && inspect && job->options->table != CLI_TABLE_NONE) status = print_listing(job, fineprune_report_table(job->report));
+    if (!status && !taken && inspect && job->options->table != CLI_TABLE_NONE)
+        status = print_listing(job, fineprune_report_table(job->report));
     return status ? status : write_reports(job);
 }
 
 static void say_wrote(struct job *job, const char *what) {
     char text[1200];
-    snprintf(text, sizeof(text), "%s\nwrote    %s\n", what, strcmp(job->options->output, "-") ? job->options->output : "standard output");
+    snprintf(text, sizeof(text), "%s\nwrote    %s\n", what,
+             strcmp(job->options->output, "-") ? job->options->output : "standard output");
     terminal_say(job->terminal, text);
 }
 
@@ -154,8 +165,8 @@ static void say_wrote(struct job *job, const char *what) {
 static int save_model(struct job *job) {
     const struct cli_options *o = job->options;
     static const int external[] = {[CLI_AUTO] = 0, [CLI_ALWAYS] = 1, [CLI_NEVER] = -1};
-    fineprune_save_options options = {.force = o->force, .external_data = external[o->external_data],
-                                      .sparse_initializers = o->sparse_initializers};
+    fineprune_save_options options = {
+        .force = o->force, .external_data = external[o->external_data], .sparse_initializers = o->sparse_initializers};
     double started = terminal_clock();
     int status = fineprune_model_save(job->model, o->output, &options, job->err);
     if (status) return status;
@@ -282,8 +293,11 @@ static int (*const commands[])(struct job *) = {command_prune, command_score,   
 
 static int do_command(const struct cli_options *options, struct terminal *terminal, fineprune_error *err) {
     struct job job = {.options = options, .terminal = terminal, .err = err};
-    job.run = (fineprune_run_options){.threads = (int)options->threads, .max_memory = options->max_memory, .batch = options->batch,
-                                      .progress = terminal_progress, .progress_user = terminal};
+    job.run = (fineprune_run_options){.threads = (int)options->threads,
+                                      .max_memory = options->max_memory,
+                                      .batch = options->batch,
+                                      .progress = terminal_progress,
+                                      .progress_user = terminal};
     int status = check_outputs(options, err);
     if (!status) status = commands[options->command - cli_commands](&job);
     fineprune_report_free(job.report);

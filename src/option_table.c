@@ -7,8 +7,9 @@
 const struct cli_command cli_commands[] = {
     {.name = "prune", .operands = "MODEL", .synopsis = "MODEL --data SRC -o OUT", .min_operands = 1, .max_operands = 1,
      .needs_output = true, .summary = "prune a model with your own data",
-     .description = "Runs MODEL over the samples of SRC, finds the synapses and outputs that these samples do not need, sets them to "
-                    "zero, repairs what is left and writes an ordinary ONNX file. No labels are needed and nothing leaves this computer.",
+     .description = "Runs MODEL over the samples of SRC, finds the synapses and outputs that these samples do not need, sets "
+                    "them to zero, repairs what is left and writes an ordinary ONNX file. No labels are needed and nothing "
+                    "leaves this computer.",
      .example = "fineprune prune model.onnx --data recordings.npz -s 70% -o pruned.onnx"},
     {.name = "score", .operands = "MODEL", .synopsis = "MODEL --data SRC -o STATS", .min_operands = 1, .max_operands = 1,
      .needs_output = true, .summary = "gather the statistics only; statistics of several runs can be merged",
@@ -22,11 +23,13 @@ const struct cli_command cli_commands[] = {
      .example = "fineprune merge monday.stats tuesday.stats -o week.stats"},
     {.name = "apply", .operands = "MODEL", .synopsis = "MODEL --stats STATS -o OUT", .min_operands = 1, .max_operands = 1,
      .needs_output = true, .summary = "prune again, at another sparsity, without running the data again",
-     .description = "Prunes MODEL from the statistics that 'score' or 'merge' wrote: in one round, without measuring on a reserve.",
+     .description = "Prunes MODEL from the statistics that 'score' or 'merge' wrote: in one round, without measuring on a "
+                    "reserve.",
      .example = "fineprune apply model.onnx --stats week.stats -s 80% -o pruned80.onnx"},
     {.name = "run", .operands = "MODEL", .synopsis = "MODEL --data SRC -o OUT.npz", .min_operands = 1, .max_operands = 1,
      .needs_output = true, .summary = "run the model and keep its outputs",
-     .description = "Runs MODEL over the samples of SRC and writes an .npz of its outputs, keyed by output name, axis 0 the samples.",
+     .description = "Runs MODEL over the samples of SRC and writes an .npz of its outputs, keyed by output name, axis 0 the "
+                    "samples.",
      .example = "fineprune run model.onnx --data recordings.npz -o answers.npz"},
     {.name = "compare", .operands = "A B", .synopsis = "A B --data SRC", .min_operands = 2, .max_operands = 2,
      .summary = "measure how far two models differ on your data",
@@ -35,19 +38,19 @@ const struct cli_command cli_commands[] = {
      .example = "fineprune compare model.onnx pruned.onnx --data test.npz --labels test_labels.npy"},
     {.name = "inspect", .operands = "MODEL", .synopsis = "MODEL", .min_operands = 1, .max_operands = 1,
      .summary = "list inputs, outputs, operators, weights and their sparsity",
-     .description = "Lists what is in MODEL: inputs, outputs, operators, and every weight with its sparsity, or the reason why it stays "
-                    "dense. Nothing is run and no data are needed.",
+     .description = "Lists what is in MODEL: inputs, outputs, operators, and every weight with its sparsity, or the reason why "
+                    "it stays dense. Nothing is run and no data are needed.",
      .example = "fineprune inspect model.onnx"},
     {.name = "check", .operands = "MODEL", .synopsis = "MODEL [--data SRC]", .min_operands = 1, .max_operands = 1,
      .summary = "tell whether a model can be run and pruned, naming every obstacle",
-     .description = "Names every operator, type and shape of MODEL that cannot be run, and with --data also what does not fit between "
-                    "the data and the model, all at once.",
+     .description = "Names every operator, type and shape of MODEL that cannot be run, and with --data also what does not fit "
+                    "between the data and the model, all at once.",
      .example = "fineprune check model.onnx --data recordings.npz"},
     {.name = NULL}};
 
 // A bit per command, in the order above.
 enum {
-    PRUNE = 1 << 0, SCORE = 1 << 1, MERGE = 1 << 2, APPLY = 1 << 3, RUN = 1 << 4, COMPARE = 1 << 5, INSPECT = 1 << 6, CHECK = 1 << 7,
+    PRUNE = 1, SCORE = 2, MERGE = 4, APPLY = 8, RUN = 16, COMPARE = 32, INSPECT = 64, CHECK = 128,
     ALL = 255,
     SAMPLES = PRUNE | SCORE | RUN | COMPARE | CHECK,
     REPORTS = PRUNE | APPLY | RUN | COMPARE | INSPECT | CHECK
@@ -62,9 +65,9 @@ enum {
 
 const struct cli_row cli_rows[] = {
     {"data", 0, CLI_PATHS, SAMPLES, FIELD(data), DATA, .argument = "[NAME=]SRC",
-     .help = "your samples; repeatable. A .npz (keys are input names, axis 0 the samples), a .npy (models of one input), a folder of "
-             "either, of ONNX test_data_set_* folders, of images or of WAV files, @list.txt, or - for a .npz on standard input. "
-             "random[:SEED] makes noise, for trying things out. NAME= says which input a source is for"},
+     .help = "your samples; repeatable. A .npz (keys are input names, axis 0 the samples), a .npy (models of one input), a "
+             "folder of either, of ONNX test_data_set_* folders, of images or of WAV files, @list.txt, or - for a .npz on "
+             "standard input. random[:SEED] makes noise, for trying things out. NAME= says which input a source is for"},
     {"labels", 0, CLI_PATH, COMPARE, FIELD(labels), DATA, .argument = "FILE.npy",
      .help = "class indices of the samples: adds the accuracy of both models. Labels are only measured against"},
     {"batch", 0, CLI_COUNT, PRUNE | SCORE | RUN | COMPARE, FIELD(batch), DATA, .argument = "N",
@@ -75,9 +78,10 @@ const struct cli_row cli_rows[] = {
     {"shape", 0, CLI_TEXTS, SAMPLES, FIELD(shape), DATA, .argument = "NAME:DIMS",
      .help = "fixes the symbolic dims of an input, as in image:1,3,224,224; repeatable"},
     {"preprocess", 0, CLI_PATH, SAMPLES, FIELD(preprocess), DATA, .argument = "FILE",
-     .help = "how images and sound are prepared: a preprocessor_config.json, a timm config.json, or one of ours; one beside the model is "
-             "found by itself. The six options below win over it"},
-    {"resize", 0, CLI_TEXT, SAMPLES, FIELD(resize), DATA, .argument = "N|WxH", .help = "resize images: shorter side N, or to WxH"},
+     .help = "how images and sound are prepared: a preprocessor_config.json, a timm config.json, or one of ours; one beside the "
+             "model is found by itself. The six options below win over it"},
+    {"resize", 0, CLI_TEXT, SAMPLES, FIELD(resize), DATA, .argument = "N|WxH",
+     .help = "resize images: shorter side N, or to WxH"},
     {"crop", 0, CLI_TEXT, SAMPLES, FIELD(crop), DATA, .argument = "N|none", .help = "then cut out the centre"},
     {"mean", 0, CLI_TEXT, SAMPLES, FIELD(mean), DATA, .argument = "R,G,B", .help = "subtracted from pixels scaled to 0..1"},
     {"std", 0, CLI_TEXT, SAMPLES, FIELD(std), DATA, .argument = "R,G,B", .help = "then divided by"},
@@ -101,7 +105,8 @@ const struct cli_row cli_rows[] = {
      .help = "whether classes that your data never show are pruned too"},
     {"readout", 0, CLI_NAME, PRUNE | APPLY, FIELD(readout), PRUNING, .argument = "NAME", .choices = "readout",
      .help = "whether the last layer learns from your data"},
-    {"rounds", 0, CLI_COUNT, PRUNE, FIELD(rounds), PRUNING, .argument = "N", .help = "prune in N steps (the method's number when not given)"},
+    {"rounds", 0, CLI_COUNT, PRUNE, FIELD(rounds), PRUNING, .argument = "N",
+     .help = "prune in N steps (the method's number when not given)"},
     {"include", 0, CLI_TEXTS, PRUNE | APPLY, FIELD(include), PRUNING, .argument = "GLOB",
      .help = "prune only weights whose name matches; repeatable"},
     {"exclude", 0, CLI_TEXTS, PRUNE | APPLY, FIELD(exclude), PRUNING, .argument = "GLOB",
@@ -116,7 +121,8 @@ const struct cli_row cli_rows[] = {
     {"output", 'o', CLI_PATH, PRUNE | SCORE | MERGE | APPLY | RUN, FIELD(output), OUTPUT, .argument = "FILE|-",
      .help = "where the result goes; - is standard output. It appears whole or not at all"},
     {"force", 'f', CLI_FLAG, ALL, FIELD(force), OUTPUT, .help = "overwrite files that exist (never the input)"},
-    {"external-data", 0, CLI_CHOICE, PRUNE | APPLY, FIELD(external_data), OUTPUT, .argument = "auto|always|never", .initial = "auto",
+    {"external-data", 0, CLI_CHOICE, PRUNE | APPLY, FIELD(external_data), OUTPUT, .argument = "auto|always|never",
+     .initial = "auto",
      .choices = "auto|always|never", .help = "put large tensors in a file beside the model"},
     {"sparse-initializers", 0, CLI_FLAG, PRUNE | APPLY, FIELD(sparse_initializers), OUTPUT,
      .help = "store pruned weights as sparse_initializer; few runtimes read them"},
@@ -126,21 +132,24 @@ const struct cli_row cli_rows[] = {
 
     {"json", 0, CLI_MAYBE, REPORTS, FIELD(json), REPORT, .argument = "FILE|-", .choices = "-",
      .help = "the report as JSON, to standard output or FILE"},
-    {"report", 0, CLI_PATH, REPORTS, FIELD(report), REPORT, .argument = "FILE.html", .help = "the report as one page that stands alone"},
+    {"report", 0, CLI_PATH, REPORTS, FIELD(report), REPORT, .argument = "FILE.html",
+     .help = "the report as one page that stands alone"},
     {"masks", 0, CLI_PATH, PRUNE | APPLY, FIELD(masks), REPORT, .argument = "FILE.npz",
      .help = "which elements were kept: a bool array per weight"},
     {"table", 0, CLI_CHOICE, PRUNE | APPLY | INSPECT, FIELD(table), REPORT, .argument = "auto|plain|none",
      .choices = "auto|plain|none", .first = CLI_TABLE_AUTO,
-     .help = "one row per weight on standard output: auto fits a terminal, plain is never cut or coloured; 'inspect' shows it without "
-             "being asked"},
+     .help = "one row per weight on standard output: auto fits a terminal, plain is never cut or coloured; 'inspect' shows it "
+             "without being asked"},
 
     {"threads", 'j', CLI_COUNT, ALL, FIELD(threads), RUNNING, .argument = "N",
      .help = "use N threads (all cores when not given); the result is the same with any number"},
     {"max-memory", 0, CLI_SIZE, ALL, FIELD(max_memory), RUNNING, .argument = "SIZE", .help = "hold at most so much, as in 4G"},
-    {"timeout", 0, CLI_DURATION, ALL, FIELD(timeout), RUNNING, .argument = "TIME", .help = "give up after so long, as in 90s, 10m or 2h"},
+    {"timeout", 0, CLI_DURATION, ALL, FIELD(timeout), RUNNING, .argument = "TIME",
+     .help = "give up after so long, as in 90s, 10m or 2h"},
     {"config", 0, CLI_PATH, ALL, FIELD(config), RUNNING, .argument = "FILE",
      .help = "a JSON object of option names and values; the command line wins. Options of other commands are passed over"},
-    {"print-config", 0, CLI_SWITCH, ALL, FIELD(print_config), RUNNING, .help = "print such an object with the options as they are, and stop"},
+    {"print-config", 0, CLI_SWITCH, ALL, FIELD(print_config), RUNNING,
+     .help = "print such an object with the options as they are, and stop"},
     {"verbose", 'v', CLI_FLAG, ALL, FIELD(verbose), RUNNING, .help = "progress as plain lines where there is no terminal"},
     {"quiet", 'q', CLI_FLAG, ALL, FIELD(quiet), RUNNING, .help = "say nothing but errors"},
     {"progress", 0, CLI_CHOICE, ALL, FIELD(progress), RUNNING, .argument = "auto|always|never", .initial = "auto",

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one table of options that the parser, the help, the man page and the completions walk. Only for options.c and its neighbours.
+// The one table of options that the parser, the help, the manual page and the completions walk. Only for options.c and
+// its neighbours.
 #ifndef FP_OPTION_TABLE_H
 #define FP_OPTION_TABLE_H
 

@@ -16,16 +16,11 @@ static const char tagline[] = "personalise an ONNX model by pruning it with your
 static const struct {
     int code;
     const char *meaning;
-} exit_codes[] = {{0, "done, and every gate is met"},
-                  {1, "an internal error"},
-                  {2, "a wrong option or argument"},
-                  {3, "the model is unreadable, invalid or not supported"},
-                  {4, "the data are missing or do not fit"},
-                  {5, "a gate such as --min-agreement is missed"},
-                  {6, "reading or writing failed"},
-                  {7, "out of memory, time or another limit"},
-                  {130, "stopped by SIGINT (143: SIGTERM)"},
-                  {0, NULL}};
+} exit_codes[] = {{0, "done, and every gate is met"},        {1, "an internal error"},
+                  {2, "a wrong option or argument"},         {3, "the model is unreadable, invalid or not supported"},
+                  {4, "the data are missing or do not fit"}, {5, "a gate such as --min-agreement is missed"},
+                  {6, "reading or writing failed"},          {7, "out of memory, time or another limit"},
+                  {130, "stopped by SIGINT (143: SIGTERM)"}, {0, NULL}};
 
 // ---- help
 
@@ -47,7 +42,8 @@ static void print_wrapped(FILE *file, const char *text, size_t at, size_t indent
     fputc('\n', file);
 }
 
-// "-o, --output FILE|-" as it stands in the help, the manual page and nowhere else. A flag that is on by default shows its --no- form.
+// "-o, --output FILE|-" as it stands in the help, the manual page and nowhere else. A flag that is on by default shows its --no-
+// form.
 static void spell(char *dst, size_t size, const struct cli_row *row) {
     char letter[8] = "";
     if (row->letter) snprintf(letter, sizeof(letter), "-%c, ", row->letter);
@@ -61,8 +57,8 @@ static void print_row(FILE *file, const struct cli_row *row) {
     spell(words, sizeof(words), row);
     bool on = row->kind == CLI_FLAG && row->initial;
     bool shown = row->initial && !on;
-    snprintf(text, sizeof(text), "%s%s%s%s%s", on ? "do not " : "", row->help, shown ? " (default " : "", shown ? row->initial : "",
-             shown ? ")" : "");
+    snprintf(text, sizeof(text), "%s%s%s%s%s", on ? "do not " : "", row->help, shown ? " (default " : "",
+             shown ? row->initial : "", shown ? ")" : "");
     int n = fprintf(file, "  %s%s", row->letter ? "" : "    ", words);
     if (n + 2 > COLUMN) fprintf(file, "\n%*s", COLUMN, "");
     else fprintf(file, "%*s", COLUMN - n, "");
@@ -190,7 +186,8 @@ void cli_print_man(FILE *file) {
         print_troff(file, exit_codes[i].meaning);
         fputs(".\n", file);
     }
-    fputs(".SH ENVIRONMENT\n.TP\n.B NO_COLOR\nWhen set and not empty, no colours unless \\-\\-color always.\n.SH EXAMPLES\n.EX\n", file);
+    fputs(".SH ENVIRONMENT\n.TP\n.B NO_COLOR\nWhen set and not empty, no colours unless \\-\\-color always.\n.SH EXAMPLES\n.EX\n",
+          file);
     for (const struct cli_command *c = cli_commands; c->name; c++) {
         print_troff(file, c->example);
         fputc('\n', file);
@@ -214,11 +211,14 @@ static bool has_values(const struct cli_row *row) { return row->kind == CLI_NAME
 static bool is_path(const struct cli_row *row) { return row->kind == CLI_PATH || row->kind == CLI_PATHS; }
 
 static void print_bash(FILE *file) {
-    fputs("_fineprune() {\n    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]} words=\n"
-          "    COMPREPLY=()\n    if ((COMP_CWORD == 1)); then\n        words=\"", file);
+    fputs("_fineprune() {\n    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]} "
+          "words=\n"
+          "    COMPREPLY=()\n    if ((COMP_CWORD == 1)); then\n        words=\"",
+          file);
     for (const struct cli_command *c = cli_commands; c->name; c++) fprintf(file, "%s ", c->name);
     fputs("--help --version --list\"\n        COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n        return\n    fi\n"
-          "    case $before in\n", file);
+          "    case $before in\n",
+          file);
     for (const struct cli_row *row = cli_rows; row->name; row++) {
         if (!has_values(row)) continue;
         fprintf(file, "    --%s) words=\"", row->name);
@@ -234,7 +234,8 @@ static void print_bash(FILE *file) {
     }
     fputs("        esac ;;\n    esac\n    if [[ -n $words ]]; then\n        COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n"
           "    else\n        compopt -o filenames 2>/dev/null\n        COMPREPLY=($(compgen -f -- \"$word\"))\n    fi\n}\n"
-          "complete -F _fineprune fineprune\n", file);
+          "complete -F _fineprune fineprune\n",
+          file);
 }
 
 // Text inside single quotes, for zsh's _arguments (which wants : [ ] escaped) and for fish.
@@ -248,7 +249,9 @@ static void print_quoted(FILE *file, const char *text, const char *special) {
 
 static void print_zsh_row(FILE *file, const struct cli_row *row) {
     fprintf(file, "            '%s--%s%s[", cli_row_repeats(row) ? "*" : "", row->name,
-            row->kind == CLI_MAYBE ? "=-" : cli_row_takes_argument(row) ? "=" : "");
+            row->kind == CLI_MAYBE        ? "=-"
+            : cli_row_takes_argument(row) ? "="
+                                          : "");
     print_quoted(file, row->help, ":[]\\");
     fputc(']', file);
     if (cli_row_takes_argument(row)) {
@@ -274,7 +277,8 @@ static void print_zsh(FILE *file) {
         fputs("'\n", file);
     }
     fputs("        )\n        _describe command commands\n        return\n    fi\n    local command=$words[2]\n    shift words\n"
-          "    ((CURRENT--))\n    case $command in\n", file);
+          "    ((CURRENT--))\n    case $command in\n",
+          file);
     for (const struct cli_command *c = cli_commands; c->name; c++) {
         fprintf(file, "    %s)\n        _arguments \\\n", c->name);
         for (const struct cli_row *row = cli_rows; row->name; row++)
@@ -386,7 +390,9 @@ int cli_print_config(FILE *file, const struct cli_options *options, fineprune_er
     json_t *root = json_object();
     bool whole = root != NULL;
     for (const struct cli_row *row = cli_rows; row->name && whole; row++) {
-        if (!row->commands || row->kind == CLI_SWITCH || strcmp(row->name, "config") == 0 || !cli_row_belongs(row, options->command)) continue;
+        if (!row->commands || row->kind == CLI_SWITCH || strcmp(row->name, "config") == 0 ||
+            !cli_row_belongs(row, options->command))
+            continue;
         json_t *value = config_value(options, row);
         if (value) whole = json_object_set_new(root, row->name, value) == 0;
     }

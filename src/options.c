@@ -125,7 +125,8 @@ static int fail_option(int code, const char *word, fineprune_error *err) {
     bool is_long = word[0] == '-' && word[1] == '-';
     if (code == ':' && is_long) return cli_fail(err, FINEPRUNE_USAGE, NULL, "%s needs a value", word);
     if (code == ':') return cli_fail(err, FINEPRUNE_USAGE, NULL, "-%c needs a value", optopt);
-    if (!is_long) return cli_fail(err, FINEPRUNE_USAGE, "'fineprune COMMAND --help' lists the options", "unknown option '-%c'", optopt);
+    if (!is_long)
+        return cli_fail(err, FINEPRUNE_USAGE, "'fineprune COMMAND --help' lists the options", "unknown option '-%c'", optopt);
     const char *name = word + 2, *equals = strchr(name, '=');
     bool negated = strncmp(name, "no-", 3) == 0;
     const char *known = negated ? name + 3 : name;
@@ -148,7 +149,8 @@ static int take_option(struct cli_options *options, int code, const char *word, 
     return add_given(options, row, text, !negated) ? FINEPRUNE_OK : fail_memory(err);
 }
 
-static int read_words(struct cli_options *options, const struct long_options *known, int argc, char **argv, fineprune_error *err) {
+static int read_words(struct cli_options *options, const struct long_options *known, int argc, char **argv,
+                      fineprune_error *err) {
     opterr = 0;
     optind = 0; // glibc and musl: start afresh
     for (int at = 1;; at = optind) {
@@ -172,7 +174,8 @@ static int fail_unknown_command(const char *word, fineprune_error *err) {
     struct cli_guess guess = {.word = word};
     for (const struct cli_command *c = cli_commands; c->name; c++) cli_guess_offer(&guess, c->name);
     if (guess.best) snprintf(hint, sizeof(hint), "did you mean '%s'?", guess.best);
-    else if (access(word, F_OK) == 0) snprintf(hint, sizeof(hint), "the command comes first, as in 'fineprune prune MODEL --data SRC -o OUT'");
+    else if (access(word, F_OK) == 0)
+        snprintf(hint, sizeof(hint), "the command comes first, as in 'fineprune prune MODEL --data SRC -o OUT'");
     return cli_fail(err, FINEPRUNE_USAGE, hint, "unknown command '%s'", word);
 }
 
@@ -219,8 +222,8 @@ static int add_member(struct cli_options *options, const struct cli_row *row, co
         else snprintf(number, sizeof(number), "%.15g", json_real_value(value));
     }
     if (!fits)
-        return cli_fail(err, FINEPRUNE_USAGE, flag ? "true or false" : "a string or a number", "'%s' in '%s' has a value of the wrong type",
-                        row->name, path);
+        return cli_fail(err, FINEPRUNE_USAGE, flag ? "true or false" : "a string or a number",
+                        "'%s' in '%s' has a value of the wrong type", row->name, path);
     return add_given(options, row, text, !flag || json_is_true(value)) ? FINEPRUNE_OK : fail_memory(err);
 }
 
@@ -264,8 +267,9 @@ static int read_config(struct cli_options *options, fineprune_error *err) {
     json_t *root = json_loadf(file, JSON_REJECT_DUPLICATES, &where);
     fclose(file);
     if (!root) return cli_fail(err, FINEPRUNE_USAGE, NULL, "'%s' is not JSON: line %d: %s", path, where.line, where.text);
-    int status = json_is_object(root) ? add_members(options, root, path, err)
-                                      : cli_fail(err, FINEPRUNE_USAGE, "as --print-config writes it", "'%s' is not a JSON object", path);
+    int status = json_is_object(root)
+                     ? add_members(options, root, path, err)
+                     : cli_fail(err, FINEPRUNE_USAGE, "as --print-config writes it", "'%s' is not a JSON object", path);
     json_decref(root);
     return status;
 }
@@ -297,17 +301,21 @@ static int check_operands(const struct cli_options *options, fineprune_error *er
     if (options->operands.count < (size_t)c->min_operands)
         return cli_fail(err, FINEPRUNE_USAGE, hint, "'%s' needs %s", c->name, c->operands);
     if (c->max_operands >= 0 && options->operands.count > (size_t)c->max_operands)
-        return cli_fail(err, FINEPRUNE_USAGE, hint, "'%s' is one argument too many for '%s'", options->operands.items[c->max_operands],
-                        c->name);
+        return cli_fail(err, FINEPRUNE_USAGE, hint, "'%s' is one argument too many for '%s'",
+                        options->operands.items[c->max_operands], c->name);
     for (size_t i = 0; i < options->operands.count; i++)
         if (!*options->operands.items[i]) return cli_fail(err, FINEPRUNE_USAGE, hint, "an argument of '%s' is empty", c->name);
     if (c->needs_output && !options->output && !options->dry_run) {
         bool dry = cli_row_belongs(cli_row_find("dry-run", 7), c);
-        return cli_fail(err, FINEPRUNE_USAGE, dry ? "or --dry-run, to see what would come of it" : NULL, "'%s' needs -o %s", c->name,
-                        strrchr(c->synopsis, ' ') + 1);
+        return cli_fail(err, FINEPRUNE_USAGE, dry ? "or --dry-run, to see what would come of it" : NULL, "'%s' needs -o %s",
+                        c->name, strrchr(c->synopsis, ' ') + 1);
     }
+    if (strcmp(c->name, "apply") == 0 && options->sparsity < 0)
+        return cli_fail(err, FINEPRUNE_USAGE, "'fineprune prune' can, since it has the data",
+                        "'apply' cannot choose the sparsity: it has nothing to measure with");
     if (strcmp(c->name, "apply") == 0 && !options->stats)
-        return cli_fail(err, FINEPRUNE_USAGE, "'fineprune score MODEL --data SRC -o STATS' makes it", "'apply' needs --stats STATS");
+        return cli_fail(err, FINEPRUNE_USAGE, "'fineprune score MODEL --data SRC -o STATS' makes it",
+                        "'apply' needs --stats STATS");
     return FINEPRUNE_OK;
 }
 
@@ -321,11 +329,12 @@ static int check_standard_output(const struct cli_options *options, fineprune_er
     if (is_standard(options->report)) users[n++] = "--report -";
     if (is_standard(options->masks)) users[n++] = "--masks -";
     if (n > 1)
-        return cli_fail(err, FINEPRUNE_USAGE, "give one of them a file", "%s and %s both want standard output", users[0], users[1]);
+        return cli_fail(err, FINEPRUNE_USAGE, "give one of them a file", "%s and %s both want standard output", users[0],
+                        users[1]);
     bool table = options->table == CLI_TABLE_AUTO || options->table == CLI_TABLE_PLAIN;
     if (n && table && strcmp(options->command->name, "inspect"))
-        return cli_fail(err, FINEPRUNE_USAGE, "give one of them a file, or --table none", "%s and --table both want standard output",
-                        users[0]);
+        return cli_fail(err, FINEPRUNE_USAGE, "give one of them a file, or --table none",
+                        "%s and --table both want standard output", users[0]);
     bool binary = is_standard(options->masks) || (is_standard(options->output) && !options->dry_run);
     if (binary && isatty(STDOUT_FILENO))
         return cli_fail(err, FINEPRUNE_USAGE, "send it to a file or a pipe", "standard output is a terminal");

@@ -66,8 +66,8 @@ struct cli_options {
     size_t n_given;
 };
 
-// Reads the command line and the --config file, checks every value and the rules between them. Errors: USAGE, IO. `options` is to be
-// passed to cli_options_done in any case. With --help, --version, --list and the like nothing but those is checked.
+// Reads the command line and the --config file, checks every value and the rules between them. Errors: USAGE, IO.
+// `options` is to be passed to cli_options_done in any case. With --help, --version, --list and the like nothing but those is checked.
 int cli_options_parse(struct cli_options *options, int argc, char **argv, fineprune_error *err);
 void cli_options_done(struct cli_options *options);
 

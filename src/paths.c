@@ -14,8 +14,10 @@ static int check_folder(const char *path, fineprune_error *err) {
     if (!folder) return fp_fail_memory(err, "a path", strlen(path));
     struct stat st;
     int status = FINEPRUNE_OK;
-    if (stat(folder, &st)) status = fp_fail(err, FINEPRUNE_IO, "cannot write '%s': the folder '%s': %s", path, folder, strerror(errno));
-    else if (!S_ISDIR(st.st_mode)) status = fp_fail(err, FINEPRUNE_USAGE, "cannot write '%s': '%s' is not a folder", path, folder);
+    if (stat(folder, &st))
+        status = fp_fail(err, FINEPRUNE_IO, "cannot write '%s': the folder '%s': %s", path, folder, strerror(errno));
+    else if (!S_ISDIR(st.st_mode))
+        status = fp_fail(err, FINEPRUNE_USAGE, "cannot write '%s': '%s' is not a folder", path, folder);
     else if (access(folder, W_OK | X_OK))
         status = fp_fail(err, FINEPRUNE_IO, "cannot write '%s': the folder '%s': %s", path, folder, strerror(errno));
     free(folder);

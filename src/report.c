@@ -8,12 +8,14 @@
 #include <string.h>
 
 // The order of the members in every report, whatever the order in which they were found.
-static const char *const order[] = {"schema", "tool", "command", "model", "second_model", "inputs", "outputs_of_model", "operators", "obstacles",
-                                    "data", "config", "layers", "skipped", "pruned", "outputs", "readout", "notes", "drift", "accuracy", "size",
-                                    "gates", "wrote", "timing", "peak_rss_bytes"};
+static const char *const order[] = {"schema",           "tool",      "command",   "model",   "second_model", "inputs",
+                                    "outputs_of_model", "operators", "obstacles", "data",    "config",       "layers",
+                                    "skipped",          "pruned",    "outputs",   "readout", "notes",        "drift",
+                                    "accuracy",         "size",      "gates",     "wrote",   "timing",       "peak_rss_bytes"};
 
 static json_t *make_tool(void) {
-    return json_pack("{s:s, s:s, s:s}", "name", "fineprune", "version", fineprune_version(), "libraries", fineprune_version_long());
+    return json_pack("{s:s, s:s, s:s}", "name", "fineprune", "version", fineprune_version(), "libraries",
+                     fineprune_version_long());
 }
 
 struct fineprune_report *fp_report_new(const char *command) {

@@ -39,8 +39,8 @@ json_t *fp_report_object(struct fineprune_report *report, const char *name);
 json_t *fp_report_array(struct fineprune_report *report, const char *name);
 // Appends a line to "notes".
 void fp_report_say(struct fineprune_report *report, const char *format, ...) FP_PRINTF(2, 3);
-// A JSON string of text that may come from a file: bytes that are not UTF-8 become U+FFFD (json_string would refuse it all). A JSON number,
-// or null for what JSON has no number for.
+// A JSON string of text that may come from a file: bytes that are not UTF-8 become U+FFFD (json_string would refuse it
+// all). A JSON number, or null for what JSON has no number for.
 json_t *fp_report_string(const char *text);
 json_t *fp_report_real(double value);
 // A report from the JSON that fineprune_report_json writes; NULL when it is not an object.

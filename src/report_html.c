@@ -7,38 +7,53 @@
 #include <string.h>
 
 static const char style[] =
-    ":root{color-scheme:light dark;--bg:#f6f5f1;--card:#fff;--ink:#1d2126;--dim:#666d76;--line:#e3e1da;--soft:#eceae3;--zero:#2563a8;"
+    ":root{color-scheme:light "
+    "dark;--bg:#f6f5f1;--card:#fff;--ink:#1d2126;--dim:#666d76;--line:#e3e1da;--soft:#eceae3;--zero:#2563a8;"
     "--kept:#c9d8ea;--before:#d9822b;--after:#2a8f67;--bad:#c0392b;--badsoft:#fbe9e6;--goodsoft:#e3f3ec;--note:#fdf3dc}"
-    "@media(prefers-color-scheme:dark){:root{--bg:#14171b;--card:#1c2026;--ink:#e7e9ec;--dim:#98a0aa;--line:#2d333b;--soft:#262b32;"
-    "--zero:#6aa6e8;--kept:#33475f;--before:#e39a4d;--after:#4fbf92;--bad:#f0766a;--badsoft:#3a2321;--goodsoft:#1d3329;--note:#352d1b}}"
-    "*{box-sizing:border-box}body{margin:0;background:var(--bg);color:var(--ink);font:15px/1.5 system-ui,-apple-system,'Segoe UI',Roboto,"
-    "'Helvetica Neue',Arial,sans-serif;font-variant-numeric:tabular-nums}main{max-width:1080px;margin:0 auto;padding:40px 24px 64px}"
+    "@media(prefers-color-scheme:dark){:root{--bg:#14171b;--card:#1c2026;--ink:#e7e9ec;--dim:#98a0aa;--line:#2d333b;--soft:#"
+    "262b32;"
+    "--zero:#6aa6e8;--kept:#33475f;--before:#e39a4d;--after:#4fbf92;--bad:#f0766a;--badsoft:#3a2321;--goodsoft:#1d3329;--note:#"
+    "352d1b}}"
+    "*{box-sizing:border-box}body{margin:0;background:var(--bg);color:var(--ink);font:15px/1.5 system-ui,-apple-system,'Segoe "
+    "UI',Roboto,"
+    "'Helvetica Neue',Arial,sans-serif;font-variant-numeric:tabular-nums}main{max-width:1080px;margin:0 auto;padding:40px 24px "
+    "64px}"
     "header p{margin:.2em 0;color:var(--dim)}.brand{font-size:13px;letter-spacing:.04em;color:var(--dim)}"
-    "h1{font-size:30px;line-height:1.2;margin:.1em 0 .15em;letter-spacing:-.01em;overflow-wrap:anywhere}h2{font-size:18px;margin:0 0 8px}h2+p{margin-top:-4px!important}"
+    "h1{font-size:30px;line-height:1.2;margin:.1em 0 "
+    ".15em;letter-spacing:-.01em;overflow-wrap:anywhere}h2{font-size:18px;margin:0 0 8px}h2+p{margin-top:-4px!important}"
     "section{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:22px 24px;margin-top:18px}"
     "section>p{margin:0 0 14px;color:var(--dim);max-width:96ch}"
     ".cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(215px,1fr));gap:14px;margin-top:26px}"
-    ".card{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:16px 18px}.card b{display:block;font-size:30px;"
-    "line-height:1.25;font-weight:650;letter-spacing:-.02em}.card span{color:var(--dim);font-size:13px;display:block}.card .what{color:"
+    ".card{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:16px 18px}.card "
+    "b{display:block;font-size:30px;"
+    "line-height:1.25;font-weight:650;letter-spacing:-.02em}.card span{color:var(--dim);font-size:13px;display:block}.card "
+    ".what{color:"
     "var(--ink);font-weight:600}"
     ".badge{display:inline-block;border-radius:99px;padding:2px 11px;font-size:13px;font-weight:600;margin:6px 6px 0 0}"
     ".good{background:var(--goodsoft);color:var(--after)}.bad{background:var(--badsoft);color:var(--bad)}"
     ".note{background:var(--note);border-radius:8px;padding:9px 14px;margin:10px 0 0}"
-    ".wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:13.5px}th{text-align:left;font-weight:600;color:var(--dim);"
+    ".wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:13.5px}th{text-align:left;font-weight:600;color:"
+    "var(--dim);"
     "font-size:12.5px;border-bottom:1px solid var(--line);padding:6px 14px 6px 0;white-space:nowrap;vertical-align:bottom}"
     "td{padding:6px 14px 6px 0;border-bottom:1px solid var(--soft);vertical-align:middle}tr:last-child td{border-bottom:0}"
-    "th:last-child,td:last-child{padding-right:0}.n{text-align:right;white-space:nowrap}td.what{white-space:nowrap}td.name{font:12.5px/1.4 ui-monospace,SFMono-Regular,"
+    "th:last-child,td:last-child{padding-right:0}.n{text-align:right;white-space:nowrap}td.what{white-space:nowrap}td.name{font:"
+    "12.5px/1.4 ui-monospace,SFMono-Regular,"
     "Menlo,Consolas,monospace;min-width:170px;max-width:330px;overflow-wrap:anywhere}td.op{color:var(--dim);white-space:nowrap}"
     "svg{display:block}.zero{fill:var(--zero)}.kept{fill:var(--kept)}.soft{fill:var(--soft)}.before{fill:var(--before)}"
-    ".after{fill:var(--after)}.rule{stroke:var(--ink);stroke-width:1.5;stroke-dasharray:5 4;fill:none}.gap{stroke:var(--card);stroke-width:1}"
-    ".key{display:flex;flex-wrap:wrap;gap:6px 20px;margin-top:12px;color:var(--dim);font-size:13px}.key i{display:inline-block;width:11px;"
+    ".after{fill:var(--after)}.rule{stroke:var(--ink);stroke-width:1.5;stroke-dasharray:5 "
+    "4;fill:none}.gap{stroke:var(--card);stroke-width:1}"
+    ".key{display:flex;flex-wrap:wrap;gap:6px 20px;margin-top:12px;color:var(--dim);font-size:13px}.key "
+    "i{display:inline-block;width:11px;"
     "height:11px;border-radius:3px;margin-right:7px;vertical-align:-1px}"
-    "dl{display:grid;grid-template-columns:max-content 1fr max-content 1fr;gap:4px 22px;margin:0;font-size:14px}dt{color:var(--dim)}"
-    "dd{margin:0;overflow-wrap:anywhere}details summary{cursor:pointer;font-size:18px;font-weight:600}details[open] summary{margin-bottom:12px}"
+    "dl{display:grid;grid-template-columns:max-content 1fr max-content 1fr;gap:4px "
+    "22px;margin:0;font-size:14px}dt{color:var(--dim)}"
+    "dd{margin:0;overflow-wrap:anywhere}details summary{cursor:pointer;font-size:18px;font-weight:600}details[open] "
+    "summary{margin-bottom:12px}"
     "code{font:12.5px ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-wrap:anywhere}"
     ".two{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,400px),1fr));gap:0 18px}.two section{min-width:0}"
     "footer{color:var(--dim);font-size:13px;margin-top:26px}"
-    "@media(max-width:560px){main{padding:22px 14px}section{padding:16px}.two{grid-template-columns:1fr}dl{grid-template-columns:max-content 1fr}h1{font-size:24px}}"
+    "@media(max-width:560px){main{padding:22px "
+    "14px}section{padding:16px}.two{grid-template-columns:1fr}dl{grid-template-columns:max-content 1fr}h1{font-size:24px}}"
     "@media print{body{background:#fff}section,.card{break-inside:avoid}}";
 
 // ---- text
@@ -57,7 +72,9 @@ static void put(FILE *file, const char *text) {
     }
 }
 
-static const json_t *section(const struct fineprune_report *report, const char *name) { return json_object_get(report->root, name); }
+static const json_t *section(const struct fineprune_report *report, const char *name) {
+    return json_object_get(report->root, name);
+}
 
 static bool is_pruning(const struct fineprune_report *report) { return section(report, "pruned") != NULL; }
 
@@ -160,7 +177,8 @@ static void put_drift_card(FILE *file, const struct fineprune_report *report) {
     char below[200];
     fp_words value, other;
     double agreement = fp_member_number(worst, "top1_agreement"), cosine = fp_member_number(worst, "cosine");
-    if (isfinite(agreement)) snprintf(below, sizeof(below), "over %zu samples; cosine %s", samples, fp_say_number(other, "%.4f", cosine));
+    if (isfinite(agreement))
+        snprintf(below, sizeof(below), "over %zu samples; cosine %s", samples, fp_say_number(other, "%.4f", cosine));
     else snprintf(below, sizeof(below), "of the outputs, over %zu samples", samples);
     if (isfinite(agreement)) put_card(file, "Same answer", fp_say_share(value, agreement), below);
     else put_card(file, "Cosine", fp_say_number(value, "%.4f", cosine), below);
@@ -171,7 +189,8 @@ static void put_size_card(FILE *file, const struct fineprune_report *report) {
     if (!size) return;
     char below[200];
     fp_words value, before;
-    snprintf(below, sizeof(below), "compressed, from %s", fp_say_bytes(before, fp_member_number(json_object_get(size, "before"), "deflated")));
+    snprintf(below, sizeof(below), "compressed, from %s",
+             fp_say_bytes(before, fp_member_number(json_object_get(size, "before"), "deflated")));
     put_card(file, "Size", fp_say_bytes(value, fp_member_number(json_object_get(size, "after"), "deflated")), below);
 }
 
@@ -190,8 +209,8 @@ static void put_accuracy_card(FILE *file, const struct fineprune_report *report)
     if (!accuracy) return;
     char below[200];
     fp_words a, b;
-    snprintf(below, sizeof(below), "of the second model, from %s of the first; %zu samples", fp_say_share(a, fp_member_number(accuracy, "a")),
-             fp_member_count(accuracy, "samples"));
+    snprintf(below, sizeof(below), "of the second model, from %s of the first; %zu samples",
+             fp_say_share(a, fp_member_number(accuracy, "a")), fp_member_count(accuracy, "samples"));
     put_card(file, "Accuracy", fp_say_share(b, fp_member_number(accuracy, "b")), below);
 }
 
@@ -222,18 +241,20 @@ static void put_skyline(FILE *file, const struct fineprune_report *report) {
         zeros += (double)fp_member_count(json_array_get(layers, i), "zeros");
     }
     if (total <= 0 || zeros <= 0) return;
-    fprintf(file, "<svg viewBox=\"0 0 %.0f %.0f\" width=\"100%%\" role=\"img\" aria-label=\"share of zeros in every weight\">\n", CHART_WIDTH,
-            CHART_HEIGHT);
+    fprintf(file, "<svg viewBox=\"0 0 %.0f %.0f\" width=\"100%%\" role=\"img\" aria-label=\"share of zeros in every weight\">\n",
+            CHART_WIDTH, CHART_HEIGHT);
     for (size_t i = 0; i < json_array_size(layers); i++) {
         const json_t *layer = json_array_get(layers, i);
-        double width = CHART_WIDTH * (double)fp_member_count(layer, "params") / total, sparsity = bounded(fp_member_number(layer, "sparsity"));
+        double width = CHART_WIDTH * (double)fp_member_count(layer, "params") / total,
+               sparsity = bounded(fp_member_number(layer, "sparsity"));
         double height = CHART_HEIGHT * sparsity, shown = width > 2.5 ? width - 1 : width;
         fp_words share;
         fputs("<g><title>", file);
         put(file, fp_member_text(layer, "name"));
-        fprintf(file, ": %s zeros</title><rect class=\"kept\" x=\"%.2f\" y=\"0\" width=\"%.2f\" height=\"%.2f\"/>", fp_say_share(share, sparsity), x,
-                shown, CHART_HEIGHT - height);
-        fprintf(file, "<rect class=\"zero\" x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\"/></g>\n", x, CHART_HEIGHT - height, shown, height);
+        fprintf(file, ": %s zeros</title><rect class=\"kept\" x=\"%.2f\" y=\"0\" width=\"%.2f\" height=\"%.2f\"/>",
+                fp_say_share(share, sparsity), x, shown, CHART_HEIGHT - height);
+        fprintf(file, "<rect class=\"zero\" x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\"/></g>\n", x,
+                CHART_HEIGHT - height, shown, height);
         x += width;
     }
     double y = CHART_HEIGHT * (1 - zeros / total);
@@ -250,19 +271,23 @@ static double largest_error(const json_t *layers) {
     double largest = 0;
     for (size_t i = 0; i < json_array_size(layers); i++) {
         const json_t *layer = json_array_get(layers, i);
-        largest = fmax(largest, fmax(fp_member_number(layer, "error_before_repair"), fp_member_number(layer, "error_after_repair")));
+        largest = fmax(largest, fmax(fp_member_number(layer, "error_before_repair"), fp_member_number(layer, "error_after_"
+                                                                                                             "repair")));
     }
     return largest;
 }
 
 static void put_share_bar(FILE *file, double share) {
-    fprintf(file, "<svg width=\"120\" height=\"10\" aria-hidden=\"true\"><rect class=\"kept\" width=\"120\" height=\"10\" rx=\"3\"/>"
-                  "<rect class=\"zero\" width=\"%.1f\" height=\"10\" rx=\"3\"/></svg>", 120 * bounded(share));
+    fprintf(file,
+            "<svg width=\"120\" height=\"10\" aria-hidden=\"true\"><rect class=\"kept\" width=\"120\" height=\"10\" rx=\"3\"/>"
+            "<rect class=\"zero\" width=\"%.1f\" height=\"10\" rx=\"3\"/></svg>",
+            120 * bounded(share));
 }
 
 static void put_error_bars(FILE *file, double before, double after, double largest) {
-    fprintf(file, "<svg width=\"120\" height=\"14\" aria-hidden=\"true\"><rect class=\"before\" width=\"%.1f\" height=\"6\" rx=\"2\"/>"
-                  "<rect class=\"after\" y=\"8\" width=\"%.1f\" height=\"6\" rx=\"2\"/></svg>",
+    fprintf(file,
+            "<svg width=\"120\" height=\"14\" aria-hidden=\"true\"><rect class=\"before\" width=\"%.1f\" height=\"6\" rx=\"2\"/>"
+            "<rect class=\"after\" y=\"8\" width=\"%.1f\" height=\"6\" rx=\"2\"/></svg>",
             largest > 0 ? 120 * bounded(before / largest) : 0, largest > 0 ? 120 * bounded(after / largest) : 0);
 }
 
@@ -283,7 +308,8 @@ static void put_weight(FILE *file, const json_t *layer, double largest) {
     if (largest > 0) {
         fputs("<td>", file);
         put_error_bars(file, before, after, largest);
-        fprintf(file, "</td><td class=\"n\">%s → %s</td>", fp_say_number(words, "%.3f", before), fp_say_number(other, "%.3f", after));
+        fprintf(file, "</td><td class=\"n\">%s → %s</td>", fp_say_number(words, "%.3f", before),
+                fp_say_number(other, "%.3f", after));
     }
     fputs("</tr>\n", file);
     free(shape);
@@ -295,9 +321,12 @@ static void put_weights(FILE *file, const struct fineprune_report *report) {
     if (!n) return;
     double largest = largest_error(layers);
     fprintf(file, "<section><h2>%zu weight%s</h2>\n", n, n == 1 ? "" : "s");
-    if (is_pruning(report)) fputs("<p>A column for every weight, as wide as it has elements: the coloured area is the number of zeros.</p>\n", file);
+    if (is_pruning(report))
+        fputs("<p>A column for every weight, as wide as it has elements: the coloured area is the number of zeros.</p>\n", file);
     put_skyline(file, report);
-    fputs("<div class=\"wide\" style=\"margin-top:20px\"><table><thead><tr><th>Weight<th>Operator<th>Shape<th class=\"n\">Elements<th colspan=\"2\">Zeros", file);
+    fputs("<div class=\"wide\" style=\"margin-top:20px\"><table><thead><tr><th>Weight<th>Operator<th>Shape<th "
+          "class=\"n\">Elements<th colspan=\"2\">Zeros",
+          file);
     if (largest > 0) fputs("<th colspan=\"2\">Error of its output", file);
     fputs("</tr></thead><tbody>\n", file);
     for (size_t i = 0; i < n; i++) put_weight(file, json_array_get(layers, i), largest);
@@ -317,10 +346,14 @@ static void put_outputs(FILE *file, const struct fineprune_report *report) {
     const json_t *outputs = section(report, "outputs"), *kept = json_object_get(outputs, "kept");
     size_t gone = fp_member_count(outputs, "pruned"), total = json_array_size(kept) + gone;
     if (!gone || !json_is_array(kept)) return;
-    fprintf(file, "<section><h2>Outputs</h2>\n<p>%zu of %zu classes are kept, since the data show them; the others can no longer be answered.</p>\n",
+    fprintf(file,
+            "<section><h2>Outputs</h2>\n<p>%zu of %zu classes are kept, since the data show them; the others can no longer be "
+            "answered.</p>\n",
             total - gone, total);
-    fputs("<svg viewBox=\"0 0 1000 26\" width=\"100%\" height=\"26\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"kept outputs\">"
-          "<rect class=\"soft\" width=\"1000\" height=\"26\"/>\n", file);
+    fputs("<svg viewBox=\"0 0 1000 26\" width=\"100%\" height=\"26\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"kept "
+          "outputs\">"
+          "<rect class=\"soft\" width=\"1000\" height=\"26\"/>\n",
+          file);
     double width = fmax(1000.0 / (double)total, 2);
     for (size_t i = 0; i < json_array_size(kept); i++) {
         double index = json_number_value(json_array_get(kept, i));
@@ -336,13 +369,16 @@ static void put_outputs(FILE *file, const struct fineprune_report *report) {
 
 static void put_size_bar(FILE *file, const char *name, double bytes, double largest, const char *class) {
     fp_words words;
-    fprintf(file, "<tr><td class=\"what\">%s</td><td style=\"width:60%%\"><svg viewBox=\"0 0 300 12\" width=\"100%%\" height=\"12\" preserveAspectRatio=\"none\" "
-                  "aria-hidden=\"true\"><rect class=\"%s\" width=\"%.1f\" height=\"12\"/></svg></td><td class=\"n\">%s</td></tr>\n",
+    fprintf(file,
+            "<tr><td class=\"what\">%s</td><td style=\"width:60%%\"><svg viewBox=\"0 0 300 12\" width=\"100%%\" height=\"12\" "
+            "preserveAspectRatio=\"none\" "
+            "aria-hidden=\"true\"><rect class=\"%s\" width=\"%.1f\" height=\"12\"/></svg></td><td class=\"n\">%s</td></tr>\n",
             name, class, largest > 0 ? 300 * bounded(bytes / largest) : 0, fp_say_bytes(words, bytes));
 }
 
 static void put_sizes(FILE *file, const struct fineprune_report *report) {
-    const json_t *before = json_object_get(section(report, "size"), "before"), *after = json_object_get(section(report, "size"), "after");
+    const json_t *before = json_object_get(section(report, "size"), "before"),
+                 *after = json_object_get(section(report, "size"), "after");
     if (!before || !after) return;
     double values[] = {fp_member_number(before, "raw"), fp_member_number(after, "raw"), fp_member_number(before, "deflated"),
                        fp_member_number(after, "deflated")};
@@ -360,8 +396,10 @@ static void put_sizes(FILE *file, const struct fineprune_report *report) {
 static void put_drift(FILE *file, const struct fineprune_report *report) {
     const json_t *drift = section(report, "drift");
     if (!json_array_size(drift)) return;
-    fprintf(file, "<section><h2>Drift</h2>\n<p>%s</p>\n<div class=\"wide\"><table><thead><tr><th>Output<th class=\"n\">Cosine<th class=\"n\">SQNR"
-                  "<th class=\"n\">Largest difference<th class=\"n\">Same answer</tr></thead><tbody>\n",
+    fprintf(file,
+            "<section><h2>Drift</h2>\n<p>%s</p>\n<div class=\"wide\"><table><thead><tr><th>Output<th class=\"n\">Cosine<th "
+            "class=\"n\">SQNR"
+            "<th class=\"n\">Largest difference<th class=\"n\">Same answer</tr></thead><tbody>\n",
             is_pruning(report) ? "Outputs of the pruned model against those of the dense one, on samples that pruning never saw."
                                : "Outputs of the second model against those of the first.");
     for (size_t i = 0; i < json_array_size(drift); i++) {
@@ -370,8 +408,10 @@ static void put_drift(FILE *file, const struct fineprune_report *report) {
         fputs("<tr><td class=\"name\">", file);
         put(file, fp_member_text(one, "output"));
         fprintf(file, "</td><td class=\"n\">%s</td><td class=\"n\">%s</td><td class=\"n\">%s</td><td class=\"n\">%s</td></tr>\n",
-                fp_say_number(a, "%.4f", fp_member_number(one, "cosine")), fp_say_number(b, "%.1f dB", fp_member_number(one, "sqnr_db")),
-                fp_say_number(c, "%.3g", fp_member_number(one, "max_abs")), fp_say_share(d, fp_member_number(one, "top1_agreement")));
+                fp_say_number(a, "%.4f", fp_member_number(one, "cosine")),
+                fp_say_number(b, "%.1f dB", fp_member_number(one, "sqnr_db")),
+                fp_say_number(c, "%.3g", fp_member_number(one, "max_abs")),
+                fp_say_share(d, fp_member_number(one, "top1_agreement")));
     }
     fputs("</tbody></table></div></section>\n", file);
 }
@@ -390,7 +430,8 @@ static void put_data(FILE *file, const struct fineprune_report *report) {
     fp_words words;
     for (size_t i = 0; i < json_array_size(sources); i++) put_fact(file, "data", json_string_value(json_array_get(sources, i)));
     put_fact(file, "samples", fp_say_number(words, "%.0f", fp_member_number(data, "samples")));
-    if (fp_member_count(data, "reserve")) put_fact(file, "kept to measure with", fp_say_number(words, "%.0f", fp_member_number(data, "reserve")));
+    if (fp_member_count(data, "reserve"))
+        put_fact(file, "kept to measure with", fp_say_number(words, "%.0f", fp_member_number(data, "reserve")));
 }
 
 static void put_config(FILE *file, const struct fineprune_report *report) {
@@ -401,7 +442,8 @@ static void put_config(FILE *file, const struct fineprune_report *report) {
         fp_words number;
         for (char *c = name; c && *c; c++) *c = *c == '_' ? ' ' : *c == '<' || *c == '&' ? '?' : *c;
         if (json_is_string(value)) put_fact(file, name ? name : "?", json_string_value(value));
-        else if (json_is_number(value)) put_fact(file, name ? name : "?", fp_say_number(number, "%.4g", json_number_value(value)));
+        else if (json_is_number(value))
+            put_fact(file, name ? name : "?", fp_say_number(number, "%.4g", json_number_value(value)));
         else if (json_is_boolean(value)) put_fact(file, name ? name : "?", json_is_true(value) ? "yes" : "no");
         free(name);
     }
@@ -414,7 +456,11 @@ static void put_how(FILE *file, const struct fineprune_report *report) {
     put_data(file, report);
     put_config(file, report);
     const char *reason = fp_member_text(readout, "reason");
-    if (readout) put_fact(file, "last layer learned", json_is_true(json_object_get(readout, "applied")) ? "yes" : reason && *reason ? reason : "no");
+    if (readout)
+        put_fact(file, "last layer learned",
+                 json_is_true(json_object_get(readout, "applied")) ? "yes"
+                 : reason && *reason                               ? reason
+                                                                   : "no");
     reason = fp_member_text(section(report, "outputs"), "reason");
     if (reason && *reason) put_fact(file, "outputs", reason);
     if (fp_member_text(report->root, "wrote")) put_fact(file, "wrote", fp_member_text(report->root, "wrote"));
@@ -424,7 +470,8 @@ static void put_how(FILE *file, const struct fineprune_report *report) {
 static void put_timing(FILE *file, const struct fineprune_report *report) {
     static const char *const stages[] = {"load", "forward", "statistics", "solve", "write"};
     const json_t *timing = section(report, "timing");
-    double largest = 0, memory = fp_member_number(report->root, "peak_rss_bytes"), rate = fp_member_number(timing, "samples_per_second");
+    double largest = 0, memory = fp_member_number(report->root, "peak_rss_bytes"),
+           rate = fp_member_number(timing, "samples_per_second");
     fp_words words;
     if (!timing) return;
     for (size_t i = 0; i < FP_COUNT(stages); i++) largest = fmax(largest, fp_member_number(timing, stages[i]));
@@ -435,8 +482,11 @@ static void put_timing(FILE *file, const struct fineprune_report *report) {
     for (size_t i = 0; i < FP_COUNT(stages); i++) {
         double seconds = fp_member_number(timing, stages[i]);
         if (!isfinite(seconds)) continue;
-        fprintf(file, "<tr><td class=\"what\">%s</td><td style=\"width:60%%\"><svg viewBox=\"0 0 300 12\" width=\"100%%\" height=\"12\" preserveAspectRatio=\"none\" "
-                      "aria-hidden=\"true\"><rect class=\"kept\" width=\"%.1f\" height=\"12\"/></svg></td><td class=\"n\">%s</td></tr>\n",
+        fprintf(file,
+                "<tr><td class=\"what\">%s</td><td style=\"width:60%%\"><svg viewBox=\"0 0 300 12\" width=\"100%%\" "
+                "height=\"12\" preserveAspectRatio=\"none\" "
+                "aria-hidden=\"true\"><rect class=\"kept\" width=\"%.1f\" height=\"12\"/></svg></td><td "
+                "class=\"n\">%s</td></tr>\n",
                 stages[i], largest > 0 ? 300 * bounded(seconds / largest) : 0, fp_say_seconds(words, seconds));
     }
     fputs("</tbody></table></section>\n", file);
@@ -473,7 +523,9 @@ static void put_operators(FILE *file, const struct fineprune_report *report) {
         if (domain && *domain) fputc('.', file);
         put(file, fp_member_text(one, "type"));
         fprintf(file, "</td><td class=\"n\">%zu</td><td>%s</td></tr>\n", fp_member_count(one, "count"),
-                json_is_false(json_object_get(one, "supported")) ? "<span class=\"badge bad\" style=\"margin:0\">not supported</span>" : "");
+                json_is_false(json_object_get(one, "supported")) ? "<span class=\"badge bad\" style=\"margin:0\">not "
+                                                                   "supported</span>"
+                                                                 : "");
     }
     fputs("</tbody></table></div></section>\n", file);
 }
@@ -481,7 +533,8 @@ static void put_operators(FILE *file, const struct fineprune_report *report) {
 static void put_skipped(FILE *file, const struct fineprune_report *report) {
     const json_t *skipped = section(report, "skipped");
     if (!json_array_size(skipped)) return;
-    fprintf(file, "<section><details><summary>%zu left dense</summary>\n<div class=\"wide\"><table><tbody>\n", json_array_size(skipped));
+    fprintf(file, "<section><details><summary>%zu left dense</summary>\n<div class=\"wide\"><table><tbody>\n",
+            json_array_size(skipped));
     for (size_t i = 0; i < json_array_size(skipped); i++) {
         const json_t *one = json_array_get(skipped, i);
         fp_words count;
@@ -510,8 +563,11 @@ static void put_footer(FILE *file, const struct fineprune_report *report) {
 // ---- the page
 
 static void put_page(FILE *file, const struct fineprune_report *report) {
-    fputs("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width,"
-          "initial-scale=1\">\n<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n<title>", file);
+    fputs("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" "
+          "content=\"width=device-width,"
+          "initial-scale=1\">\n<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
+          "'unsafe-inline'\">\n<title>",
+          file);
     put(file, fp_base_name(fp_member_text(section(report, "model"), "path")));
     fprintf(file, " · fineprune</title>\n<style>%s</style>\n</head>\n<body>\n<main>\n", style);
     put_header(file, report);

@@ -18,7 +18,9 @@ static void put(FILE *file, const char *text) {
     }
 }
 
-static const json_t *section(const struct fineprune_report *report, const char *name) { return json_object_get(report->root, name); }
+static const json_t *section(const struct fineprune_report *report, const char *name) {
+    return json_object_get(report->root, name);
+}
 
 static bool is_command(const struct fineprune_report *report, const char *name) {
     const char *command = fp_member_text(report->root, "command");
@@ -131,8 +133,8 @@ static void total_row(struct grid *grid, double params, double zeros) {
 
 static void print_weights(FILE *file, const struct fineprune_report *report) {
     static const char *const names[] = {"weight", "operator", "shape", "elements", "zeros", "sparsity", NULL};
-    static const char *const with_errors[] = {"weight", "operator", "shape",   "elements",
-                                              "zeros",  "sparsity", "error", "repaired", NULL};
+    static const char *const with_errors[] = {"weight",   "operator", "shape",    "elements", "zeros",
+                                              "sparsity", "error",    "repaired", NULL};
     const json_t *layers = section(report, "layers");
     bool errors = false;
     double params = 0, zeros = 0;
@@ -226,7 +228,9 @@ static void print_drift_values(FILE *file, const json_t *drift) {
     static const struct {
         const char *name, *format;
         double scale;
-    } parts[] = {{"cosine", "cosine %.4f", 1}, {"sqnr_db", "SQNR %.1f dB", 1}, {"max_abs", "largest difference %.3g", 1},
+    } parts[] = {{"cosine", "cosine %.4f", 1},
+                 {"sqnr_db", "SQNR %.1f dB", 1},
+                 {"max_abs", "largest difference %.3g", 1},
                  {"top1_agreement", "same answer %.1f%%", 100}};
     for (size_t i = 0; i < FP_COUNT(parts); i++) {
         double value = fp_member_number(drift, parts[i].name);
@@ -251,7 +255,8 @@ static void print_drift(FILE *file, const struct fineprune_report *report) {
 }
 
 static void print_size(FILE *file, const struct fineprune_report *report) {
-    const json_t *before = json_object_get(section(report, "size"), "before"), *after = json_object_get(section(report, "size"), "after");
+    const json_t *before = json_object_get(section(report, "size"), "before"),
+                 *after = json_object_get(section(report, "size"), "after");
     fp_words a, b, c, d;
     fprintf(file, "size     raw %s -> %s, compressed %s -> %s; %s\n", fp_say_bytes(a, fp_member_number(before, "raw")),
             fp_say_bytes(b, fp_member_number(after, "raw")), fp_say_bytes(c, fp_member_number(before, "deflated")),
@@ -260,7 +265,8 @@ static void print_size(FILE *file, const struct fineprune_report *report) {
 
 static void print_wrote(FILE *file, const struct fineprune_report *report) {
     const char *path = fp_member_text(report->root, "wrote");
-    double seconds = fp_member_number(section(report, "timing"), "seconds"), memory = fp_member_number(report->root, "peak_rss_bytes");
+    double seconds = fp_member_number(section(report, "timing"), "seconds"), memory = fp_member_number(report->root, "peak_rss_"
+                                                                                                                     "bytes");
     fp_words words, bytes;
     fputs("wrote    ", file);
     put(file, !path ? "nothing" : strcmp(path, "-") ? path : "standard output");
@@ -278,8 +284,10 @@ static void print_readout(FILE *file, const struct fineprune_report *report) {
     put(file, name ? name : "changed");
     double changed = fp_member_number(readout, "changed");
     fp_words words;
-    if (isfinite(changed) && changed <= 1) fprintf(file, ": the last layer learned from the data, %s of the answers changed", fp_say_share(words, changed));
-    else if (isfinite(changed)) fprintf(file, ": the last layer learned from the data, %s weights changed", fp_say_count(words, changed));
+    if (isfinite(changed) && changed <= 1)
+        fprintf(file, ": the last layer learned from the data, %s of the answers changed", fp_say_share(words, changed));
+    else if (isfinite(changed))
+        fprintf(file, ": the last layer learned from the data, %s weights changed", fp_say_count(words, changed));
     else fputs(": the last layer learned from the data", file);
     if (reason && *reason) {
         fputs("; ", file);
@@ -296,7 +304,8 @@ static void print_gates(FILE *file, const struct fineprune_report *report) {
         fputs("gate     ", file);
         put(file, fp_member_text(gate, "name"));
         fprintf(file, " %s asked, %s measured: %s\n", fp_say_share(asked, fp_member_number(gate, "asked")),
-                fp_say_share(measured, fp_member_number(gate, "measured")), json_is_true(json_object_get(gate, "met")) ? "met" : "missed");
+                fp_say_share(measured, fp_member_number(gate, "measured")),
+                json_is_true(json_object_get(gate, "met")) ? "met" : "missed");
     }
 }
 

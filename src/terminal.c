@@ -60,7 +60,8 @@ static bool wants_color(int when, int fd) {
 
 void terminal_init(struct terminal *terminal, const struct cli_options *options) {
     struct winsize size;
-    *terminal = (struct terminal){.quiet = options->quiet, .started = terminal_clock(), .timeout = options->timeout, .columns = 80};
+    *terminal =
+        (struct terminal){.quiet = options->quiet, .started = terminal_clock(), .timeout = options->timeout, .columns = 80};
     terminal->color = wants_color(options->color, STDERR_FILENO);
     terminal->stdout_color = wants_color(options->color, STDOUT_FILENO);
     if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) terminal->columns = size.ws_col;
@@ -177,7 +178,8 @@ void terminal_say(struct terminal *terminal, const char *text) {
     terminal_wipe(terminal);
     while (*text) {
         size_t length = strcspn(text, "\n"), word = strcspn(text, " \n");
-        if (terminal->color && word && word < length) fprintf(stderr, "\033[1m%.*s\033[0m%.*s\n", (int)word, text, (int)(length - word), text + word);
+        if (terminal->color && word && word < length)
+            fprintf(stderr, "\033[1m%.*s\033[0m%.*s\n", (int)word, text, (int)(length - word), text + word);
         else fprintf(stderr, "%.*s\n", (int)length, text);
         text += length + (text[length] == '\n');
     }
@@ -185,7 +187,8 @@ void terminal_say(struct terminal *terminal, const char *text) {
 
 void terminal_error(struct terminal *terminal, const fineprune_error *err) {
     terminal_wipe(terminal);
-    const char *red = terminal->color ? "\033[1;31m" : "", *dim = terminal->color ? "\033[36m" : "", *off = terminal->color ? "\033[0m" : "";
+    const char *red = terminal->color ? "\033[1;31m" : "", *dim = terminal->color ? "\033[36m" : "",
+               *off = terminal->color ? "\033[0m" : "";
     fprintf(stderr, "fineprune: %serror:%s %s\n", red, off, err->message[0] ? err->message : "an error without a message");
     if (err->hint[0]) fprintf(stderr, "  %shint:%s %s\n", dim, off, err->hint);
 }

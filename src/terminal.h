@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the program does on a terminal: errors, remarks, the progress line, colours, signals and the time limit. Not part of the library.
+// What the program does on a terminal: errors, remarks, the progress line, colours, signals and the time limit. Not part
+// of the library.
 #ifndef FP_TERMINAL_H
 #define FP_TERMINAL_H
 
 #include "options.h"
 
 struct terminal {
-    bool quiet, color, stdout_color, line, plain; // line: progress is one line that is drawn over; plain: it is lines, now and then
+    bool quiet, color, stdout_color;
+    bool line, plain; // progress is one line that is drawn over, or a line now and then
     int columns;
     double started, timeout;
     const char *stage; // of the progress now on display

@@ -13,7 +13,8 @@ static int parse_line(struct cli_options *options, const char *line, char *copy,
     char *words[MOST_WORDS + 1] = {(char *)"fineprune"};
     int n = 1;
     snprintf(copy, size, "%s", line);
-    for (char *word = strtok(copy, " "); word && n < MOST_WORDS; word = strtok(NULL, " ")) words[n++] = strcmp(word, "''") ? word : (char *)"";
+    for (char *word = strtok(copy, " "); word && n < MOST_WORDS; word = strtok(NULL, " "))
+        words[n++] = strcmp(word, "''") ? word : (char *)"";
     *err = (fineprune_error){0};
     return cli_options_parse(options, n, words, err);
 }
@@ -52,7 +53,8 @@ static void defaults(void **state) {
 static void values(void **state) {
     (void)state;
     struct parsed p;
-    struct cli_options *o = good(&p, "prune --data=a --data x=b -s70% -fo - --no-metadata --max-memory 1.5G --timeout 1h30m -j4 --batch 8 m "
+    struct cli_options *o = good(&p, "prune --data=a --data x=b -s70% -fo - --no-metadata --max-memory 1.5G --timeout 1h30m -j4 "
+                                     "--batch 8 m "
                                      "--reserve 0.25");
     assert_int_equal(o->data.count, 2);
     assert_string_equal(o->data.items[1], "x=b");
@@ -119,6 +121,8 @@ static const struct {
     {"compare a", "'compare' needs A B", "usage: fineprune compare A B --data SRC"},
     {"prune a", "'prune' needs -o OUT", "or --dry-run, to see what would come of it"},
     {"run a", "'run' needs -o OUT.npz", ""},
+    {"apply a -o b --stats s -s auto", "'apply' cannot choose the sparsity: it has nothing to measure with",
+     "'fineprune prune' can, since it has the data"},
     {"apply a -o b", "'apply' needs --stats STATS", "'fineprune score MODEL --data SRC -o STATS' makes it"},
     {"prune a --sparsty 1 -o b", "unknown option '--sparsty'", "did you mean --sparsity?"},
     {"prune a --spars=1 -o b", "unknown option '--spars'", "did you mean --sparsity?"},
@@ -166,7 +170,8 @@ static void bad_command_lines(void **state) {
 }
 
 static void config_file(void **state) {
-    static const char text[] = "{\"data\": [\"a\", \"b\"], \"sparsity\": 0.65, \"threads\": 2, \"force\": true, \"labels\": \"for compare\", "
+    static const char text[] = "{\"data\": [\"a\", \"b\"], \"sparsity\": 0.65, \"threads\": 2, \"force\": true, \"labels\": "
+                               "\"for compare\", "
                                "\"reserve\": \"10%\", \"json\": false, \"metadata\": false}";
     const char *path = scratch_path(state, "c.json");
     char line[400];
@@ -204,7 +209,8 @@ static void bad_config_files(void **state) {
         snprintf(line, sizeof(line), "prune m -o x --config %s", path);
         int status = parse_line(&p.options, line, p.copy, sizeof(p.copy), &p.err);
         at = strstr(bad_configs[i].message, "PATH");
-        snprintf(expected, sizeof(expected), "%.*s%s%s", (int)(at - bad_configs[i].message), bad_configs[i].message, path, at + 4);
+        snprintf(expected, sizeof(expected), "%.*s%s%s", (int)(at - bad_configs[i].message), bad_configs[i].message, path,
+                 at + 4);
         if (status != FINEPRUNE_USAGE || strcmp(p.err.message, expected) || strcmp(p.err.hint, bad_configs[i].hint))
             fail_msg("%s: status %d, '%s', hint '%s'", bad_configs[i].text, status, p.err.message, p.err.hint);
         cli_options_done(&p.options);
@@ -240,7 +246,8 @@ static void tables_are_sound(void **state) {
         assert_non_null(row->help);
         assert_true(cli_row_takes_argument(row) == (row->argument != NULL));
         assert_true(row->help[strlen(row->help) - 1] != '.');
-        for (const struct cli_row *other = row + 1; other->name; other++) assert_true(!row->letter || row->letter != other->letter);
+        for (const struct cli_row *other = row + 1; other->name; other++)
+            assert_true(!row->letter || row->letter != other->letter);
     }
 }
 
@@ -301,10 +308,12 @@ static void completions(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(defaults),         cmocka_unit_test(values),        cmocka_unit_test(sparsity_auto),
-        cmocka_unit_test(listed_names),     cmocka_unit_test(bad_command_lines), scratch_test(config_file),
-        scratch_test(bad_config_files),     scratch_test(config_round_trip), cmocka_unit_test(tables_are_sound),
-        cmocka_unit_test(help_is_whole),    cmocka_unit_test(man_page_is_whole), cmocka_unit_test(completions),
+        cmocka_unit_test(defaults),          cmocka_unit_test(values),
+        cmocka_unit_test(sparsity_auto),     cmocka_unit_test(listed_names),
+        cmocka_unit_test(bad_command_lines), scratch_test(config_file),
+        scratch_test(bad_config_files),      scratch_test(config_round_trip),
+        cmocka_unit_test(tables_are_sound),  cmocka_unit_test(help_is_whole),
+        cmocka_unit_test(man_page_is_whole), cmocka_unit_test(completions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

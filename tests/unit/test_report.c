@@ -14,9 +14,11 @@ static const char pruned_json[] =
     "{\"schema\": \"fineprune-report-1\", \"tool\": {\"name\": \"fineprune\"}, \"command\": \"prune\","
     "\"model\": {\"path\": \"a/m.onnx\", \"opset\": 17, \"file_size\": 2000000, \"parameters\": 500000},"
     "\"data\": {\"sources\": [\"local.npz\"], \"samples\": 100, \"reserve\": 20},"
-    "\"config\": {\"method\": \"fine-pruning\", \"score\": \"deviation\", \"allocation\": \"lamp\", \"pattern\": \"unstructured\","
+    "\"config\": {\"method\": \"fine-pruning\", \"score\": \"deviation\", \"allocation\": \"lamp\", \"pattern\": "
+    "\"unstructured\","
     "\"repair\": \"least-squares\", \"rounds\": 3, \"readout\": \"hebbian\"},"
-    "\"layers\": [{\"name\": \"conv\", \"op\": \"Conv\", \"shape\": [8, 3, 3, 3], \"params\": 216, \"zeros\": 108, \"sparsity\": 0.5,"
+    "\"layers\": [{\"name\": \"conv\", \"op\": \"Conv\", \"shape\": [8, 3, 3, 3], \"params\": 216, \"zeros\": 108, \"sparsity\": "
+    "0.5,"
     "\"error_before_repair\": 0.25, \"error_after_repair\": 0.125},"
     "{\"name\": \"fc<b>\\u001b[31m\", \"op\": \"Gemm\", \"shape\": [10, 64], \"params\": 640, \"zeros\": 480, \"sparsity\": 0.75,"
     "\"error_before_repair\": 0.5, \"error_after_repair\": null}],"
@@ -37,16 +39,18 @@ static void summary_of_pruning(void **state) {
     (void)state;
     struct fineprune_report *report = fp_report_parse(pruned_json);
     assert_non_null(report);
-    expect_text(fineprune_report_summary(report),
-                "model    a/m.onnx, opset 17, 2.0 MB, 500.0 k parameters, 2 weights to prune\n"
-                "data     100 samples, 20 of them kept to measure with (local.npz)\n"
-                "pruned   68.7% zeros: 588 of 856 by fine-pruning: deviation, lamp, unstructured, least-squares, 3 rounds; 2 of 10 outputs kept\n"
-                "drift    cosine 0.9900, SQNR 20.5 dB, largest difference 0.5, same answer 95.0%\n"
-                "size     raw 2.0 MB -> 2.0 MB, compressed 1.8 MB -> 700.0 kB; scattered zeros do not make a dense runtime faster; those of "
-                "--pattern 2:4 do in TensorRT\n"
-                "gate     min-agreement 90.0% asked, 95.0% measured: met\n"
-                "note     few samples\n"
-                "wrote    out.onnx\n");
+    expect_text(fineprune_report_summary(report), "model    a/m.onnx, opset 17, 2.0 MB, 500.0 k parameters, 2 weights to prune\n"
+                                                  "data     100 samples, 20 of them kept to measure with (local.npz)\n"
+                                                  "pruned   68.7% zeros: 588 of 856 by fine-pruning: deviation, lamp, "
+                                                  "unstructured, least-squares, 3 rounds; 2 of 10 outputs kept\n"
+                                                  "drift    cosine 0.9900, SQNR 20.5 dB, largest difference 0.5, same answer "
+                                                  "95.0%\n"
+                                                  "size     raw 2.0 MB -> 2.0 MB, compressed 1.8 MB -> 700.0 kB; scattered zeros "
+                                                  "do not make a dense runtime faster; those of "
+                                                  "--pattern 2:4 do in TensorRT\n"
+                                                  "gate     min-agreement 90.0% asked, 95.0% measured: met\n"
+                                                  "note     few samples\n"
+                                                  "wrote    out.onnx\n");
     fineprune_report_free(report);
 }
 
@@ -91,7 +95,8 @@ static void json_order(void **state) {
     json_object_set_new(fp_report_object(report, "model"), "path", fp_report_string("m"));
     char *text = fineprune_report_json(report);
     assert_non_null(text);
-    static const char *const order[] = {"\"schema\"", "\"tool\"", "\"command\"", "\"model\"", "\"layers\"", "\"notes\"", "\"wrote\"", "\"timing\""};
+    static const char *const order[] = {"\"schema\"", "\"tool\"",  "\"command\"", "\"model\"",
+                                        "\"layers\"", "\"notes\"", "\"wrote\"",   "\"timing\""};
     const char *last = text;
     for (size_t i = 0; i < FP_COUNT(order); i++) {
         const char *at = strstr(last, order[i]);
@@ -148,7 +153,8 @@ static void numbers(void **state) {
 
 static void shapes(void **state) {
     (void)state;
-    static const char *const pairs[][2] = {{"[1, 3, \"N\", \"\"]", "1x3xNx?"}, {"[]", "scalar"}, {"[7]", "7"}, {"\"3x3\"", "3x3"}, {"null", "?"}};
+    static const char *const pairs[][2] = {
+        {"[1, 3, \"N\", \"\"]", "1x3xNx?"}, {"[]", "scalar"}, {"[7]", "7"}, {"\"3x3\"", "3x3"}, {"null", "?"}};
     for (size_t i = 0; i < FP_COUNT(pairs); i++) {
         json_t *shape = json_loads(pairs[i][0], JSON_DECODE_ANY, NULL);
         expect_text(fp_say_shape(shape), pairs[i][1]);
@@ -158,27 +164,34 @@ static void shapes(void **state) {
 
 static void listing_of_a_model(void **state) {
     (void)state;
-    struct fineprune_report *report = fp_report_parse(
-        "{\"command\": \"inspect\", \"model\": {\"path\": \"m.onnx\", \"opset\": {\"\": 17, \"com.microsoft\": 1}, \"ir\": 8, \"producer\": \"p\"},"
-        "\"inputs\": [{\"name\": \"x\", \"type\": \"float32\", \"shape\": [\"N\", 4]}],"
-        "\"outputs_of_model\": [{\"name\": \"y\", \"type\": \"float32\", \"shape\": [\"N\", 3]}],"
-        "\"operators\": [{\"type\": \"Conv\", \"domain\": \"\", \"count\": 12, \"supported\": true},"
-        "{\"type\": \"Odd\", \"domain\": \"com.me\", \"count\": 1, \"supported\": false}],"
-        "\"skipped\": [{\"name\": \"b\", \"reason\": \"a bias\", \"params\": 3}]}");
+    struct fineprune_report *report =
+        fp_report_parse("{\"command\": \"inspect\", \"model\": {\"path\": \"m.onnx\", \"opset\": {\"\": 17, \"com.microsoft\": "
+                        "1}, \"ir\": 8, \"producer\": \"p\"},"
+                        "\"inputs\": [{\"name\": \"x\", \"type\": \"float32\", \"shape\": [\"N\", 4]}],"
+                        "\"outputs_of_model\": [{\"name\": \"y\", \"type\": \"float32\", \"shape\": [\"N\", 3]}],"
+                        "\"operators\": [{\"type\": \"Conv\", \"domain\": \"\", \"count\": 12, \"supported\": true},"
+                        "{\"type\": \"Odd\", \"domain\": \"com.me\", \"count\": 1, \"supported\": false}],"
+                        "\"skipped\": [{\"name\": \"b\", \"reason\": \"a bias\", \"params\": 3}]}");
     expect_text(fineprune_report_summary(report), "model    m.onnx, opset 17, opset com.microsoft 1\n"
                                                   "format   ONNX IR 8, made by p\n"
                                                   "\ninputs\n  x  float32  Nx4\n"
                                                   "\noutputs\n  y  float32  Nx3\n"
-                                                  "\noperators: 2 in 13 nodes\n  Conv        12\n  com.me.Odd   1  not supported\n"
+                                                  "\noperators: 2 in 13 nodes\n  Conv        12\n  com.me.Odd   1  not "
+                                                  "supported\n"
                                                   "\nleft dense: 1 tensor\n  b  3  a bias\n");
     fineprune_report_free(report);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(summary_of_pruning), cmocka_unit_test(table_of_weights), cmocka_unit_test(page),
-        cmocka_unit_test(json_order),         cmocka_unit_test(empty_reports),    cmocka_unit_test(numbers),
-        cmocka_unit_test(shapes),             cmocka_unit_test(listing_of_a_model),
+        cmocka_unit_test(summary_of_pruning),
+        cmocka_unit_test(table_of_weights),
+        cmocka_unit_test(page),
+        cmocka_unit_test(json_order),
+        cmocka_unit_test(empty_reports),
+        cmocka_unit_test(numbers),
+        cmocka_unit_test(shapes),
+        cmocka_unit_test(listing_of_a_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
