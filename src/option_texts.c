@@ -345,13 +345,45 @@ static void print_kind(FILE *file, const char *kind) {
     }
 }
 
+static int by_text(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+static char *operator_name(size_t index) {
+    const char *name, *domain;
+    if (!fineprune_list("operator", index, &name, &domain)) return NULL;
+    size_t length = strlen(name) + (domain ? strlen(domain) : 0) + 2;
+    char *text = malloc(length);
+    if (text) snprintf(text, length, "%s%s%s", domain ? domain : "", domain && *domain ? "." : "", name);
+    return text;
+}
+
+// Operators have a row per version, and are many: each once, in alphabetical order, as running text.
+static void print_operators(FILE *file) {
+    const char *name, *domain;
+    size_t rows = 0, n = 0, size;
+    while (fineprune_list("operator", rows, &name, &domain)) rows++;
+    char **names = calloc(rows + 1, sizeof(*names)), *text = NULL;
+    FILE *words = names ? open_memstream(&text, &size) : NULL;
+    while (words && (names[n] = operator_name(n))) n++;
+    if (words) qsort(names, n, sizeof(*names), by_text);
+    for (size_t i = 0; i < n; i++)
+        if (!i || strcmp(names[i], names[i - 1])) fprintf(words, "%s%s", i ? " " : "", names[i]);
+    if (words && fclose(words) == 0) {
+        fputs("  ", file);
+        print_wrapped(file, text, 2, 2);
+    }
+    for (size_t i = 0; i < n; i++) free(names[i]);
+    free(names);
+    free(text);
+}
+
 int cli_print_list(FILE *file, const char *kind, fineprune_error *err) {
     bool found = false;
     for (size_t k = 0; kinds[k]; k++) {
         const char *name, *summary;
         if (*kind ? strcmp(kinds[k], kind) != 0 : !fineprune_list(kinds[k], 0, &name, &summary)) continue;
         fprintf(file, "%s%s\n", found ? "\n" : "", kinds[k]);
-        print_kind(file, kinds[k]);
+        if (strcmp(kinds[k], "operator") == 0) print_operators(file);
+        else print_kind(file, kinds[k]);
         found = true;
     }
     if (found || !*kind) return FINEPRUNE_OK;
