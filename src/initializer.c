@@ -9,6 +9,7 @@
 
 #include "mapping.h"
 #include "model.h"
+#include "narrow.h"
 #include "onnx.pb-c.h"
 
 const char *fp_initializer_name(const Onnx__TensorProto *proto) { return proto->name ? proto->name : ""; }
@@ -95,10 +96,15 @@ static int external_range(struct fineprune_model *model, const Onnx__TensorProto
 
 // ---- where the elements are
 
-static bool packs_two(enum fp_type type) { return type == FP_INT4 || type == FP_UINT4; }
+static bool is_packed(enum fp_type type) { return fp_per_byte(type) > 1; }
+
+static size_t packed_bytes(enum fp_type type, size_t count) {
+    size_t per = (size_t)fp_per_byte(type);
+    return count / per + (count % per != 0);
+}
 
 static size_t stored_bytes(enum fp_type type, size_t count) {
-    return packs_two(type) ? (count + 1) / 2 : count * fp_type_size(type);
+    return is_packed(type) ? packed_bytes(type, count) : count * fp_type_size(type);
 }
 
 struct storage {
@@ -123,7 +129,7 @@ static int typed_field(const Onnx__TensorProto *proto, enum fp_type type, size_t
     case FP_STRING: out->field = STRINGS, found = proto->n_string_data, field = "elements in string_data"; break;
     default: out->field = INT32S, found = proto->n_int32_data, field = "elements in int32_data";
     }
-    if (packs_two(type)) expected = (count + 1) / 2;
+    if (is_packed(type)) expected = packed_bytes(type, count);
     return found == expected ? FINEPRUNE_OK : fail(proto, err, field, found, expected);
 }
 
@@ -142,13 +148,6 @@ static int locate(struct fineprune_model *model, const Onnx__TensorProto *proto,
 
 // ---- load
 
-static void unpack_pairs(int8_t *dst, const uint8_t *src, size_t count, enum fp_type type) {
-    for (size_t i = 0; i < count; i++) {
-        int v = src[i / 2] >> (i % 2 ? 4 : 0) & 15;
-        dst[i] = (int8_t)(type == FP_INT4 ? (v ^ 8) - 8 : v);
-    }
-}
-
 static int copy_strings(const Onnx__TensorProto *proto, struct fp_tensor *out, fineprune_error *err) {
     for (size_t i = 0; i < out->count; i++) {
         char *text = strndup((const char *)proto->string_data[i].data, proto->string_data[i].len);
@@ -158,13 +157,27 @@ static int copy_strings(const Onnx__TensorProto *proto, struct fp_tensor *out, f
     return FINEPRUNE_OK;
 }
 
+// Packed elements in int32_data: a byte of them each.
+static void unpack_int32s(const Onnx__TensorProto *proto, struct fp_tensor *out) {
+    size_t per = (size_t)fp_per_byte(out->type);
+    for (size_t i = 0; i < out->count; i += per) {
+        uint8_t byte = (uint8_t)proto->int32_data[i / per];
+        fp_unpack((uint8_t *)out->data + i, &byte, out->count - i < per ? out->count - i : per, out->type);
+    }
+}
+
+static void pack_int32s(Onnx__TensorProto *proto, const struct fp_tensor *t) {
+    size_t per = (size_t)fp_per_byte(t->type);
+    for (size_t i = 0; i < t->count; i += per) {
+        uint8_t byte;
+        fp_pack(&byte, (const uint8_t *)t->data + i, t->count - i < per ? t->count - i : per, t->type);
+        proto->int32_data[i / per] = byte;
+    }
+}
+
 static int copy_int32s(const Onnx__TensorProto *proto, struct fp_tensor *out) {
-    if (packs_two(out->type)) {
-        for (size_t i = 0; i < out->count; i++) {
-            uint8_t byte = (uint8_t)proto->int32_data[i / 2];
-            int v = byte >> (i % 2 ? 4 : 0) & 15;
-            ((int8_t *)out->data)[i] = (int8_t)(out->type == FP_INT4 ? (v ^ 8) - 8 : v);
-        }
+    if (is_packed(out->type)) {
+        unpack_int32s(proto, out);
         return FINEPRUNE_OK;
     }
     // float16 and its like are bits here, not numbers: copy by size.
@@ -178,7 +191,7 @@ static int copy_elements(const Onnx__TensorProto *proto, const struct storage *f
     if (!out->count) return FINEPRUNE_OK;
     switch (from->field) {
     case RAW:
-        if (packs_two(out->type)) unpack_pairs(out->data, from->bytes, out->count, out->type);
+        if (is_packed(out->type)) fp_unpack(out->data, from->bytes, out->count, out->type);
         else memcpy(out->data, from->bytes, bytes);
         return FINEPRUNE_OK;
     case FLOATS: memcpy(out->data, proto->float_data, bytes); return FINEPRUNE_OK;
@@ -211,7 +224,7 @@ int fp_initializer_load(struct fineprune_model *model, const Onnx__TensorProto *
     if (!status) status = locate(model, proto, t.type, t.count, &from, err);
     if (status) return status;
     size_t size = fp_type_size(t.type);
-    bool lend = from.field == RAW && t.count && !packs_two(t.type) && (uintptr_t)from.bytes % (size > 8 ? 8 : size) == 0;
+    bool lend = from.field == RAW && t.count && !is_packed(t.type) && (uintptr_t)from.bytes % (size > 8 ? 8 : size) == 0;
     if (lend) {
         t.data = from.bytes;
     } else {
@@ -240,20 +253,16 @@ int fp_initializer_store(struct fineprune_model *model, Onnx__TensorProto *proto
     if (!t->count) return FINEPRUNE_OK;
     switch (to.field) {
     case RAW:
-        if (!packs_two(t->type)) memcpy(to.bytes, t->data, bytes);
-        else
-            for (size_t i = 0; i < t->count; i++) {
-                int shift = i % 2 ? 4 : 0;
-                to.bytes[i / 2] = (uint8_t)((to.bytes[i / 2] & ~(15 << shift)) | (((const uint8_t *)t->data)[i] & 15) << shift);
-            }
+        if (is_packed(t->type)) fp_pack(to.bytes, t->data, t->count, t->type);
+        else memcpy(to.bytes, t->data, bytes);
         return FINEPRUNE_OK;
     case FLOATS: memcpy(proto->float_data, t->data, bytes); return FINEPRUNE_OK;
     case DOUBLES: memcpy(proto->double_data, t->data, bytes); return FINEPRUNE_OK;
     case INT64S: memcpy(proto->int64_data, t->data, bytes); return FINEPRUNE_OK;
     case UINT64S: fp_convert(proto->uint64_data, FP_UINT64, t->data, t->type, t->count); return FINEPRUNE_OK;
     case INT32S:
-        if (packs_two(t->type)) break;
-        if (t->type == FP_INT8 || t->type == FP_INT16) fp_convert(proto->int32_data, FP_INT32, t->data, t->type, t->count);
+        if (is_packed(t->type)) pack_int32s(proto, t);
+        else if (t->type == FP_INT8 || t->type == FP_INT16) fp_convert(proto->int32_data, FP_INT32, t->data, t->type, t->count);
         else
             for (size_t i = 0; i < t->count; i++) {
                 proto->int32_data[i] = 0;
