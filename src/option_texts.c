@@ -363,7 +363,10 @@ static void print_operators(FILE *file) {
     while (fineprune_list("operator", rows, &name, &domain)) rows++;
     char **names = calloc(rows + 1, sizeof(*names)), *text = NULL;
     FILE *words = names ? open_memstream(&text, &size) : NULL;
-    while (words && (names[n] = operator_name(n))) n++;
+    for (; words && n < rows; n++) {
+        names[n] = operator_name(n);
+        if (!names[n]) break;
+    }
     if (words) qsort(names, n, sizeof(*names), by_text);
     for (size_t i = 0; i < n; i++)
         if (!i || strcmp(names[i], names[i - 1])) fprintf(words, "%s%s", i ? " " : "", names[i]);
