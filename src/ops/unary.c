@@ -354,9 +354,16 @@ static int run_not(struct fp_call *call) {
     return FINEPRUNE_OK;
 }
 
+// Sequences and absent optionals have no shape: they are handed on by run.
 static int prepare_identity(struct fp_call *call) {
     int status = fp_need(call, 1);
-    return status ? status : fp_out_alias(call, 0, 0, call->in[0]->rank, call->in[0]->dims);
+    if (status || call->in[0]->type == FP_SEQUENCE || call->in[0]->type == FP_NONE) return status;
+    return fp_out_alias(call, 0, 0, call->in[0]->rank, call->in[0]->dims);
+}
+
+static int run_identity(struct fp_call *call) {
+    if (call->in[0]->type == FP_SEQUENCE && call->n_out > 0) fp_tensor_share(&call->out[0], call->in[0]);
+    return FINEPRUNE_OK;
 }
 
 // Without training Dropout hands its input on; the mask is all true (of the input's own type before opset 10).
@@ -396,7 +403,7 @@ const struct fp_op fp_ops_unary[] = {
     {"", "IsNaN", 1, prepare_is, run_is, NULL, 0, IS_NAN},
     {"", "IsInf", 1, prepare_is, run_is, NULL, 0, IS_INF},
     {"", "Not", 1, prepare_not, run_not, NULL, FP_OP_IN_PLACE},
-    {"", "Identity", 1, prepare_identity, NULL, NULL, FP_OP_ANY_KIND},
+    {"", "Identity", 1, prepare_identity, run_identity, NULL, FP_OP_ANY_KIND},
     {"", "Dropout", 1, prepare_dropout, run_dropout},
     {"com.microsoft", "Gelu", 1, prepare, run_map, NULL, FP_OP_IN_PLACE | FP_OP_BLOCKED, GELU},
     {"com.microsoft", "QuickGelu", 1, prepare, run_map, NULL, FP_OP_IN_PLACE | FP_OP_BLOCKED, QUICK_GELU},
