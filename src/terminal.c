@@ -142,7 +142,8 @@ int terminal_progress(void *user, const char *stage, size_t done, size_t total) 
     struct terminal *terminal = user;
     if (terminal->line || terminal->plain) {
         double now = terminal_clock();
-        bool fresh = !terminal->stage || strcmp(terminal->stage, stage);
+        bool fresh = !terminal->stage || done < terminal->stage_done || strcmp(terminal->stage, stage);
+        terminal->stage_done = done;
         if (fresh) {
             terminal->stage = stage;
             terminal->stage_started = now;

@@ -13,7 +13,7 @@ struct terminal {
     double started, timeout;
     const char *stage; // of the progress now on display
     double stage_started, drawn;
-    size_t stage_first; // done when the stage came up
+    size_t stage_first, stage_done; // done when the stage came up, and last
     bool drawn_any; // a line is on display and must be wiped before other text
 };
 
