@@ -628,14 +628,7 @@ static int run_graph(struct fp_exec *exec, struct plan *plan, struct fp_frame *p
 
 // ---- what others call
 
-int fp_exec_new(struct fp_exec **out, struct fineprune_model *model, const fineprune_run_options *options, fineprune_error *err) {
-    char *unsupported = fp_exec_unsupported(model);
-    if (unsupported) {
-        int status = fp_fail(err, FINEPRUNE_MODEL, "'%s' uses operators that are not supported: %s", model->path, unsupported);
-        fp_hint(err, "'fineprune --list' names the operators that are");
-        free(unsupported);
-        return status;
-    }
+int fp_exec_plan(struct fp_exec **out, struct fineprune_model *model, const fineprune_run_options *options, fineprune_error *err) {
     struct fp_exec *exec = calloc(1, sizeof(*exec));
     if (!exec) return fp_fail_memory(err, "the executor", sizeof(*exec));
     exec->model = model;
@@ -644,6 +637,15 @@ int fp_exec_new(struct fp_exec **out, struct fineprune_model *model, const finep
     int status = plan_new(&exec->plan, model->graph, NULL, NULL, err);
     if (status) fp_exec_free(exec);
     else *out = exec;
+    return status;
+}
+
+int fp_exec_new(struct fp_exec **out, struct fineprune_model *model, const fineprune_run_options *options, fineprune_error *err) {
+    char *unsupported = fp_exec_unsupported(model);
+    if (!unsupported) return fp_exec_plan(out, model, options, err);
+    int status = fp_fail(err, FINEPRUNE_MODEL, "'%s' uses operators that are not supported: %s", model->path, unsupported);
+    fp_hint(err, "'fineprune --list' names the operators that are");
+    free(unsupported);
     return status;
 }
 

@@ -14,6 +14,8 @@ struct fp_observer {
 
 // Makes an executor for the model's main graph. Errors: MODEL, naming every node whose operator is not supported, at once.
 int fp_exec_new(struct fp_exec **out, struct fineprune_model *model, const fineprune_run_options *options, fineprune_error *err);
+// The same for looking only: unsupported operators are let through, and the graph cannot be run.
+int fp_exec_plan(struct fp_exec **out, struct fineprune_model *model, const fineprune_run_options *options, fineprune_error *err);
 void fp_exec_free(struct fp_exec *exec);
 // Asks for the input of the weight at `slot` of `node` (in any graph of the model) to be shown with `tag`.
 int fp_exec_watch(struct fp_exec *exec, const struct fp_node *node, int slot, int tag, fineprune_error *err);

@@ -14,6 +14,7 @@
 //   readout {applied, reason, changed}
 //   notes [text]                                   what a user should know (few samples, ...)
 //   drift [{output, cosine, sqnr_db, max_abs, top1_agreement}]    on the reserve (prune) or the data (compare)
+//   agreement {pruning, with_dense}               shares of the reserve's answers that are as before: against the dense model with the same read-out, and as it was
 //   accuracy {a, b, samples}                       compare with labels
 //   size {before {raw, deflated}, after {raw, deflated}}
 //   gates [{name, asked, measured, met}]

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// Arithmetic on a classifier's answers: softmax, class frequencies, ridge regression. Matrices are row-major, samples first.
+#ifndef FP_ANSWERS_H
+#define FP_ANSWERS_H
+
+#include "pass.h"
+
+// The frequency of each class in the samples by expectation maximization over the model's softmax: q_nk ~ p(k|x_n) pi_k, pi_k <- mean of q_nk. pi:
+// classes doubles. FINEPRUNE_LIMIT without memory. (Saerens et al. 2002, "Adjusting the outputs of a classifier to new a priori
+// probabilities", with equal frequencies in training)
+int fp_class_frequencies(const struct fp_answers *a, double *pi);
+// Softmax over the columns for which use[k] is set (all when NULL); others get 0.
+void fp_softmax(const double *logits, double *q, size_t classes, const uint8_t *use);
+// The greatest of the used columns, the lower index on ties.
+size_t fp_best(const float *logits, size_t classes, const uint8_t *use);
+// W (targets x features) and b that minimize the mean of |f W^T + b - t|^2 + ridge * mean diagonal of Cov(f) * |W - W0|^2, W0 and b0 being where W and b
+// start. features: n x d floats, targets: n x k doubles.
+int fp_ridge(const float *features, size_t n, size_t d, const double *targets, size_t k, double ridge, double *w, double *b);
+
+#endif

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// From names to choices: the method's set, with single choices put over it.
+#include "job.h"
+
+static int unknown(fineprune_error *err, const char *kind, const char *name) {
+    fp_fail(err, FINEPRUNE_USAGE, "there is no %s '%s'", kind, name);
+    fp_hint(err, "'fineprune --list' names them all");
+    return FINEPRUNE_USAGE;
+}
+
+static const char *or(const char *given, const char *absent) { return given ? given : absent; }
+
+int fp_choose(struct fp_choices *c, const fineprune_prune_options *o, fineprune_error *err) {
+    const char *method = or(o->method, "fine-pruning");
+    const struct fp_method *m = fp_find_method(method);
+    if (!m) return unknown(err, "method", method);
+    const char *score = or(o->score, m->score), *allocation = or(o->allocation, m->allocation), *pattern = or(o->pattern, m->pattern);
+    const char *repair = or(o->repair, m->repair), *outputs = or(o->outputs, m->outputs), *readout = or(o->readout, m->readout);
+    *c = (struct fp_choices){.method = m, .score = fp_find_score(score), .allocation = fp_find_allocation(allocation),
+                             .pattern = fp_find_pattern(pattern), .pattern_text = pattern, .repair = fp_find_repair(repair),
+                             .outputs = fp_find_outputs(outputs), .readout = fp_find_readout(readout),
+                             .rounds = o->rounds > 0 ? o->rounds : m->rounds};
+    if (!c->score) return unknown(err, "score", score);
+    if (!c->allocation) return unknown(err, "allocation", allocation);
+    if (!c->pattern) return unknown(err, "pattern", pattern);
+    if (!c->repair) return unknown(err, "repair", repair);
+    if (!c->outputs) return unknown(err, "outputs", outputs);
+    if (!c->readout) return unknown(err, "readout", readout);
+    if (c->rounds > 100) return fp_fail(err, FINEPRUNE_USAGE, "%d rounds are more than make sense (100)", c->rounds);
+    if (o->sparsity >= 1 || (o->sparsity < 0 && o->sparsity != -1))
+        return fp_fail(err, FINEPRUNE_USAGE, "sparsity %g is not a share of zeros from 0 to below 1", o->sparsity);
+    if (o->reserve < 0 || o->reserve >= 1) return fp_fail(err, FINEPRUNE_USAGE, "reserve %g is not a share from 0 to below 1", o->reserve);
+    if (o->min_agreement < 0 || o->min_agreement > 1)
+        return fp_fail(err, FINEPRUNE_USAGE, "min-agreement %g is not a share from 0 to 1", o->min_agreement);
+    return FINEPRUNE_OK;
+}

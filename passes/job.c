@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+// A job's weights and layers: opened once, calibrated and rewritten in every round.
+#include "job.h"
+
+#include <omp.h>
+#include <stdlib.h>
+
+// ---- open
+
+static int find_weights(struct fp_job *job) {
+    struct fp_exec *exec;
+    int status = fp_exec_new(&exec, job->model, &job->options->run, job->err);
+    if (status) return status;
+    status = fp_weights_find(&job->weights, exec, job->model, false, job->err);
+    fp_exec_free(exec);
+    return status;
+}
+
+// A repair that moves constants into biases needs places for them.
+static int add_biases(struct fp_job *job) {
+    if (!job->choices.repair->needs) return FINEPRUNE_OK;
+    int added, status = fp_weights_add_biases(job->weights, &added, job->err);
+    if (status || !added) return status;
+    fp_weights_free(job->weights);
+    job->weights = NULL;
+    status = fp_model_refresh(job->model, job->err);
+    return status ? status : find_weights(job);
+}
+
+static bool matches(const char *const *patterns, const char *name) {
+    for (size_t i = 0; patterns && patterns[i]; i++)
+        if (fp_glob(patterns[i], name)) return true;
+    return false;
+}
+
+static int leave_out(struct fp_job *job) {
+    const fineprune_prune_options *o = job->options;
+    const char *first = job->weights->n ? job->weights->items[0].name : "", *last = job->weights->n ? job->weights->items[job->weights->n - 1].name : "";
+    for (int i = job->weights->n; i-- > 0;) {
+        const char *name = job->weights->items[i].name, *reason = NULL;
+        if (o->include && o->include[0] && !matches(o->include, name)) reason = "not among --include";
+        else if (matches(o->exclude, name)) reason = "named by --exclude";
+        else if (o->keep_first && !strcmp(name, first)) reason = "the first weight (--keep-first)";
+        else if (o->keep_last && !strcmp(name, last)) reason = "the last weight (--keep-last)";
+        int status = reason ? fp_weights_skip(job->weights, i, reason, job->err) : FINEPRUNE_OK;
+        if (status) return status;
+    }
+    if (job->weights->n) return FINEPRUNE_OK;
+    fp_fail(job->err, FINEPRUNE_MODEL, "'%s' has no weight that can be pruned", job->model->path);
+    fp_hint(job->err, "'fineprune inspect' lists all weights with the reasons");
+    return FINEPRUNE_MODEL;
+}
+
+static int open_layer(struct fp_job *job, struct fp_layer *layer, struct fp_weight *w) {
+    size_t rows = w->groups * w->rows;
+    *layer = (struct fp_layer){.w = w, .error_before = -1, .error_after = -1};
+    layer->dense = fp_calloc(w->count, sizeof(float));
+    layer->values = fp_calloc(w->count, sizeof(float));
+    layer->score = fp_calloc(w->count, sizeof(float));
+    layer->keep = fp_calloc(w->count, 1);
+    layer->dense_bias = fp_calloc(rows, sizeof(float));
+    layer->bias_change = fp_calloc(rows, sizeof(double));
+    if (!layer->dense || !layer->values || !layer->score || !layer->keep || !layer->dense_bias || !layer->bias_change)
+        return fp_fail_memory(job->err, w->name, w->count * 13);
+    memset(layer->keep, 1, w->count);
+    int status = fp_weight_read(job->model, w, layer->dense, job->err);
+    if (!status) status = fp_weight_read_bias(job->model, w, layer->dense_bias, job->err);
+    if (!status) memcpy(layer->values, layer->dense, w->count * sizeof(float));
+    return status;
+}
+
+int fp_job_open(struct fp_job *job) {
+    job->threads = job->options->run.threads > 0 ? job->options->run.threads : omp_get_num_procs();
+    int status = find_weights(job);
+    if (!status) status = add_biases(job);
+    if (!status) status = leave_out(job);
+    if (status) return status;
+    fp_classifier_find(&job->classifier, job->weights);
+    job->layers = fp_calloc((size_t)job->weights->n, sizeof(*job->layers));
+    if (!job->layers) return fp_fail_memory(job->err, "layers", sizeof(*job->layers));
+    for (int i = 0; i < job->weights->n && !status; i++) {
+        status = open_layer(job, &job->layers[i], &job->weights->items[i]);
+        job->total += job->weights->items[i].count;
+        job->n = i + 1;
+    }
+    return status;
+}
+
+static void drop_stats(struct fp_job *job) {
+    if (!job->stats_lent) fp_stats_free(job->stats);
+    job->stats = NULL;
+    for (int i = 0; i < job->n; i++) job->layers[i].stat = NULL;
+}
+
+static void free_answers(struct fp_answers *a) {
+    free(a->features);
+    free(a->logits);
+}
+
+void fp_job_close(struct fp_job *job) {
+    drop_stats(job);
+    for (int i = 0; i < job->n; i++) {
+        struct fp_layer *l = &job->layers[i];
+        free(l->dense);
+        free(l->values);
+        free(l->score);
+        free(l->keep);
+        free(l->dense_bias);
+        free(l->bias_change);
+    }
+    free(job->layers);
+    fp_weights_free(job->weights);
+    free(job->local);
+    free(job->reserve);
+    free_answers(&job->dense);
+    free_answers(&job->dense_reserve);
+    free(job->kept_classes);
+    free(job->removed_rows);
+    free(job->teacher);
+    free(job->reference_w);
+    free(job->reference_b);
+    fp_verify_free(job->verify);
+}
+
+// ---- every round
+
+void fp_job_use_stats(struct fp_job *job, struct fp_stats *stats, bool lent) {
+    drop_stats(job);
+    job->stats = stats;
+    job->stats_lent = lent;
+    for (int i = 0; i < job->n; i++) job->layers[i].stat = &stats->items[i];
+}
+
+int fp_job_calibrate(struct fp_job *job, unsigned needs) {
+    double start = fp_seconds(), forward = 0;
+    drop_stats(job);
+    struct fp_exec *exec;
+    int status = fp_exec_new(&exec, job->model, &job->options->run, job->err);
+    if (status) return status;
+    const struct fp_stats_request request = {.needs = needs, .classifier = &job->classifier, .options = &job->options->run, .stage = "forward"};
+    struct fp_stats *stats = NULL;
+    status = fp_stats_gather(&stats, exec, job->weights, job->data, job->local, job->n_local, &request, &forward, job->err);
+    fp_exec_free(exec);
+    if (!status) fp_job_use_stats(job, stats, false);
+    job->forward += forward;
+    job->statistics += fp_seconds() - start - forward;
+    return status;
+}
+
+int fp_job_rewrite(struct fp_job *job) {
+    for (int i = 0; i < job->n; i++) {
+        struct fp_layer *l = &job->layers[i];
+        for (size_t r = 0; r < fp_layer_rows(l); r++)
+            if (fp_row_removed(l, r)) l->bias_change[r] = job->outputs_floor - (double)l->dense_bias[r];
+        int status = fp_weight_write(job->model, l->w, l->values, l->keep, job->err);
+        if (!status) status = fp_weight_set_bias(job->model, l->w, l->bias_change, l->dense_bias, job->err);
+        if (status) return status;
+    }
+    return FINEPRUNE_OK;
+}

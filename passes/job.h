@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// The parts of a pruning job, in the order in which prune.c calls them.
+#ifndef FP_JOB_H
+#define FP_JOB_H
+
+#include "pass.h"
+
+// choices.c: resolves the options to choices. Errors: USAGE, naming what is not known.
+int fp_choose(struct fp_choices *choices, const fineprune_prune_options *options, fineprune_error *err);
+
+// job.c: weights, layers with their dense values, the classifier; biases are added where a repair can use them.
+int fp_job_open(struct fp_job *job);
+void fp_job_close(struct fp_job *job);
+// Statistics of the model as it is now over the local samples, into job->stats.
+int fp_job_calibrate(struct fp_job *job, unsigned needs);
+// Takes statistics from elsewhere; lent ones are not freed with the job.
+void fp_job_use_stats(struct fp_job *job, struct fp_stats *stats, bool lent);
+// Writes values and biases of all layers into the model.
+int fp_job_rewrite(struct fp_job *job);
+
+// reserve.c: splits the samples by their content: job->local and job->reserve.
+int fp_job_split(struct fp_job *job);
+
+// outputs_prune.c: which classes stay; sets kept_classes and the classifier layer's removed rows.
+int fp_prune_outputs(struct fp_job *job);
+
+// readout_hebbian.c: the teacher, from the dense model's answers; then the last layer from the pruned model's features.
+int fp_readout_teach(struct fp_job *job);
+int fp_readout_learn(struct fp_job *job, const struct fp_answers *now);
+
+// verify.c: the classifier's features and logits of the model as it is now over the local samples or the reserve; empty for other models. The caller
+// frees both arrays.
+int fp_answers_gather(struct fp_job *job, bool reserve, struct fp_answers *out);
+// Shares of the reserve's answers that are as before, negative when there is nothing to compare: *agreement with the dense model with the same
+// read-out (what pruning has changed), *with_dense with the dense model as it was.
+int fp_verify_agreement(struct fp_job *job, double *agreement, double *with_dense);
+// The drift of all outputs over the reserve: run the dense model, then, when it is pruned, compare and fill the report.
+int fp_verify_before(struct fp_job *job);
+int fp_verify_drift(struct fp_job *job);
+void fp_verify_free(struct fp_verify *verify);
+
+// auto_sparsity.c: the most zeros that keep options->min_agreement on the reserve; leaves the model pruned so.
+int fp_prune_auto(struct fp_job *job, int (*prune_to)(struct fp_job *, double sparsity), double *sparsity);
+
+// job_report.c: the model as it was, then all that is known after the pruning, into job->report. Returns GATE when a promise is not kept.
+int fp_job_report_before(struct fp_job *job);
+int fp_job_report(struct fp_job *job, double asked);
+
+#endif

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a pruning job tells: its configuration, every layer, what was left alone, the gates and the times.
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "describe.h"
+#include "job.h"
+
+static void report_data(struct fp_job *job) {
+    if (!job->data) return;
+    json_t *data = fp_report_object(job->report, "data"), *sources = json_array();
+    for (size_t i = 0; fp_data_source(job->data, i); i++) {
+        const char *source = fp_data_source(job->data, i);
+        json_t *string = json_string(source);
+        json_array_append_new(sources, string ? string : json_string("?"));
+    }
+    json_object_set_new(data, "sources", sources);
+    json_object_set_new(data, "samples", json_integer((json_int_t)(job->n_local + job->n_reserve)));
+    json_object_set_new(data, "reserve", json_integer((json_int_t)job->n_reserve));
+}
+
+static void report_config(struct fp_job *job, double asked) {
+    const struct fp_choices *c = &job->choices;
+    json_t *config = fp_report_object(job->report, "config");
+    json_object_set_new(config, "sparsity", job->options->sparsity < 0 ? json_string("auto") : json_real(asked));
+    json_object_set_new(config, "method", json_string(c->method->name));
+    json_object_set_new(config, "score", json_string(c->score->name));
+    json_object_set_new(config, "allocation", json_string(c->allocation->name));
+    json_object_set_new(config, "pattern", json_string(c->pattern_text));
+    json_object_set_new(config, "repair", json_string(c->repair->name));
+    json_object_set_new(config, "outputs", json_string(c->outputs->name));
+    json_object_set_new(config, "readout", json_string(c->readout->name));
+    json_object_set_new(config, "rounds", json_integer(c->rounds));
+    json_object_set_new(config, "min_agreement", json_real(job->options->min_agreement));
+    json_object_set_new(config, "reserve", json_real(job->options->reserve));
+}
+
+static int report_layers(struct fp_job *job) {
+    for (int i = 0; i < job->n; i++) {
+        const struct fp_layer *l = &job->layers[i];
+        size_t zeros;
+        int status = fp_count_zeros(job->model, l->w, &zeros, job->err);
+        if (status) return status;
+        json_t *entry = fp_describe_weight(job->report, l->w, zeros);
+        if (l->error_before >= 0) json_object_set_new(entry, "error_before_repair", json_real(l->error_before));
+        if (l->error_after >= 0) json_object_set_new(entry, "error_after_repair", json_real(l->error_after));
+    }
+    fp_describe_skipped(job->report, job->weights);
+    return FINEPRUNE_OK;
+}
+
+static int report_gate(struct fp_job *job, double agreement) {
+    double asked = job->options->min_agreement;
+    if (asked <= 0) return FINEPRUNE_OK;
+    bool met = agreement >= asked;
+    json_t *gate = json_object();
+    json_object_set_new(gate, "name", json_string("min_agreement"));
+    json_object_set_new(gate, "asked", json_real(asked));
+    json_object_set_new(gate, "measured", agreement >= 0 ? json_real(agreement) : json_null());
+    json_object_set_new(gate, "met", json_boolean(met));
+    json_array_append_new(fp_report_array(job->report, "gates"), gate);
+    if (met) return FINEPRUNE_OK;
+    if (agreement < 0) return fp_fail(job->err, FINEPRUNE_GATE, "min-agreement %g could not be measured: no reserve, or no classes", asked);
+    fp_fail(job->err, FINEPRUNE_GATE, "the pruned model agrees with the dense one on %.1f %% of the reserve; %.1f %% were asked", 100 * agreement, 100 * asked);
+    fp_hint(job->err, "ask for less sparsity, or '--sparsity auto'");
+    return FINEPRUNE_GATE;
+}
+
+static int add_metadata(struct fp_job *job, double asked) {
+    if (job->options->no_metadata) return FINEPRUNE_OK;
+    char text[64];
+    snprintf(text, sizeof(text), "%.4f", asked);
+    int status = fp_model_set_metadata(job->model, "fineprune.sparsity", text, job->err);
+    if (!status) status = fp_model_set_metadata(job->model, "fineprune.method", job->choices.method->name, job->err);
+    if (!status) status = fp_model_set_metadata(job->model, "fineprune.version", fineprune_version(), job->err);
+    json_t *kept = job->kept_classes ? json_object_get(fp_report_object(job->report, "outputs"), "kept") : NULL;
+    if (status || !kept) return status;
+    char *list = json_dumps(kept, JSON_COMPACT);
+    if (!list) return fp_fail_memory(job->err, "metadata", 0);
+    status = fp_model_set_metadata(job->model, "fineprune.outputs_kept", list, job->err);
+    free(list);
+    return status;
+}
+
+static int report_sizes(struct fp_job *job, const char *when) {
+    size_t raw, deflated;
+    int status = fp_model_sizes(job->model, &raw, &deflated, job->err);
+    if (status) return status;
+    json_t *size = json_object();
+    json_object_set_new(size, "raw", json_integer((json_int_t)raw));
+    json_object_set_new(size, "deflated", json_integer((json_int_t)deflated));
+    json_object_set_new(fp_report_object(job->report, "size"), when, size);
+    return FINEPRUNE_OK;
+}
+
+int fp_job_report_before(struct fp_job *job) {
+    fp_describe_model(job->report, "model", job->model);
+    return report_sizes(job, "before");
+}
+
+int fp_job_report(struct fp_job *job, double asked) {
+    report_data(job);
+    report_config(job, asked);
+    int status = report_layers(job);
+    if (status) return status;
+    fp_describe_total(job->report, asked);
+    double agreement = -1, with_dense = -1;
+    if (job->data) status = fp_verify_agreement(job, &agreement, &with_dense);
+    if (!status && job->data) status = fp_verify_drift(job);
+    if (agreement >= 0) {
+        json_t *answers = fp_report_object(job->report, "agreement");
+        json_object_set_new(answers, "pruning", json_real(agreement));
+        json_object_set_new(answers, "with_dense", json_real(with_dense));
+    }
+    if (!status) status = add_metadata(job, asked);
+    if (!status) status = report_sizes(job, "after");
+    if (status) return status;
+    json_t *timing = fp_report_object(job->report, "timing");
+    json_object_set_new(timing, "forward", json_real(job->forward));
+    json_object_set_new(timing, "statistics", json_real(job->statistics));
+    json_object_set_new(timing, "solve", json_real(job->solve));
+    json_object_set_new(job->report->root, "peak_rss_bytes", json_integer((json_int_t)fp_peak_rss()));
+    return report_gate(job, agreement);
+}

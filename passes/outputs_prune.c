@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// Output neurons that this user never needs go first: the class frequencies pi over the user's samples (fp_class_frequencies), and every class
+// whose pi is below half a sample is removed: its row becomes zeros and its bias lies below every value that a kept class took.
+// 1,000 classes before; the few of this user after.
+#include <math.h>
+#include <stdlib.h>
+
+#include "answers.h"
+#include "job.h"
+
+#define LEAST_SAMPLES 0.5 // a class seen once in n samples has pi = 1 / n
+
+static int keep_all(struct fp_job *job, const char *reason) {
+    json_t *outputs = fp_report_object(job->report, "outputs");
+    json_object_set_new(outputs, "pruned", json_integer(0));
+    json_object_set_new(outputs, "reason", json_string(reason));
+    return FINEPRUNE_OK;
+}
+
+static void report_kept(struct fp_job *job, size_t kept) {
+    json_t *outputs = fp_report_object(job->report, "outputs"), *list = json_array();
+    for (size_t k = 0; k < job->classifier.classes; k++)
+        if (job->kept_classes[k]) json_array_append_new(list, json_integer((json_int_t)k));
+    json_object_set_new(outputs, "kept", list);
+    json_object_set_new(outputs, "pruned", json_integer((json_int_t)(job->classifier.classes - kept)));
+}
+
+// The least value a kept class took, less the spread of them all: nothing that follows can make the class win.
+static double floor_of(const struct fp_answers *a, const uint8_t *kept) {
+    double least = INFINITY, most = -INFINITY;
+    for (size_t i = 0; i < a->samples * a->classes; i++) {
+        if (!kept[i % a->classes]) continue;
+        least = fmin(least, (double)a->logits[i]);
+        most = fmax(most, (double)a->logits[i]);
+    }
+    return least - (most - least) - 1;
+}
+
+int fp_prune_outputs(struct fp_job *job) {
+    const struct fp_classifier *c = &job->classifier;
+    if (!job->choices.outputs->prunes) return keep_all(job, "all outputs were asked to stay");
+    if (c->weight < 0) return keep_all(job, c->reason);
+    struct fp_layer *layer = &job->layers[c->weight];
+    if (!layer->w->bias.proto) return keep_all(job, "the last layer has no bias that could hold a class back");
+    double *pi = fp_calloc(c->classes, sizeof(*pi));
+    job->kept_classes = fp_calloc(c->classes, 1);
+    job->removed_rows = fp_calloc(c->classes, 1);
+    if (!pi || !job->kept_classes || !job->removed_rows || fp_class_frequencies(&job->dense, pi)) {
+        free(pi);
+        return fp_fail_memory(job->err, "class frequencies", c->classes * sizeof(*pi));
+    }
+    size_t kept = 0;
+    for (size_t k = 0; k < c->classes; k++) kept += job->kept_classes[k] = pi[k] * (double)job->dense.samples >= LEAST_SAMPLES;
+    free(pi);
+    if (kept < 2) { // one class for everything would be no classifier
+        free(job->kept_classes);
+        job->kept_classes = NULL;
+        return keep_all(job, "the samples show fewer than two classes");
+    }
+    double low = floor_of(&job->dense, job->kept_classes);
+    for (size_t k = 0; k < c->classes; k++) job->removed_rows[k] = !job->kept_classes[k];
+    layer->removed = job->removed_rows;
+    job->outputs_floor = low;
+    report_kept(job, kept);
+    return FINEPRUNE_OK;
+}

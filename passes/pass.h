@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the passes share: a layer on its way through a pruning job, and the kinds of ideas that can be named. An idea is one file with one
+// table row, and one line in lists.c.
+#ifndef FP_PASS_H
+#define FP_PASS_H
+
+#include "classifier.h"
+#include "report.h"
+#include "stats.h"
+#include "weights.h"
+
+// One weight in a job. Arrays are groups x rows x cols, in the order of struct fp_weight.
+struct fp_layer {
+    struct fp_weight *w;
+    struct fp_stat *stat;   // of this round; NULL when the job needs none
+    float *dense;           // before pruning
+    float *dense_bias;      // groups * rows, the part of the bias that was there
+    float *values;          // now
+    double *bias_change;    // groups * rows: now against dense
+    float *score;           // higher stays longer; never NaN
+    uint8_t *keep;          // 1: kept
+    const uint8_t *removed; // groups * rows: output rows that are pruned whole, or NULL
+    bool fixed;             // the read-out decides its values: no mask, no repair
+    size_t zeros;           // in keep
+    double error_before, error_after; // output error relative to the output's spread, without and with repair; negative: not measured
+};
+
+struct fp_job;
+struct fp_verify;
+
+struct fp_score {
+    const char *name, *summary;
+    unsigned needs; // FP_NEED_...
+    int (*run)(struct fp_job *, struct fp_layer *); // fills score
+};
+
+// Sets keep for all layers so that `zeros` elements over all layers are 0. Rows that are removed are 0 already and count. Layers that are
+// fixed stay whole but for removed rows. Ties go to the lower index.
+struct fp_allocation {
+    const char *name, *summary;
+    int (*run)(struct fp_job *, double sparsity, size_t zeros);
+};
+
+struct fp_pattern {
+    const char *name, *summary; // name up to ':' for patterns with sizes
+    int (*merge)(struct fp_job *, struct fp_layer *, const char *spec); // before the allocation: scores of elements that go together; may be NULL
+    int (*snap)(struct fp_job *, struct fp_layer *, const char *spec);  // after it: keep follows the pattern; may be NULL
+};
+
+struct fp_repair {
+    const char *name, *summary;
+    unsigned needs;
+    int (*run)(struct fp_job *, struct fp_layer *); // from dense and keep: fills values and bias_change
+};
+
+struct fp_outputs {
+    const char *name, *summary;
+    unsigned needs;
+    bool prunes;
+};
+
+struct fp_readout {
+    const char *name, *summary;
+    unsigned needs;
+    bool learns;
+};
+
+// A named set of choices.
+struct fp_method {
+    const char *name, *summary;
+    const char *score, *allocation, *pattern, *repair, *outputs, *readout;
+    int rounds;
+    bool regrow;   // a pruned synapse may come back in a later round
+    bool cubic;    // sparsity of the rounds by the cubic schedule, else by shares
+};
+
+// What was chosen, by name; every pointer is set.
+struct fp_choices {
+    const struct fp_method *method;
+    const struct fp_score *score;
+    const struct fp_allocation *allocation;
+    const struct fp_pattern *pattern;
+    const char *pattern_text; // "2:4"
+    const struct fp_repair *repair;
+    const struct fp_outputs *outputs;
+    const struct fp_readout *readout;
+    int rounds;
+};
+
+struct fp_job {
+    struct fineprune_model *model;
+    struct fineprune_data *data;   // NULL when pruning from statistics
+    const fineprune_prune_options *options;
+    struct fp_choices choices;
+    struct fp_weights *weights;
+    struct fp_layer *layers;       // as many as weights
+    int n, threads;
+    size_t total;                  // elements of all layers
+    size_t *local, *reserve;       // numbers of the samples that decide, and of those that measure
+    size_t n_local, n_reserve;
+    struct fp_stats *stats;        // of the current round; owned unless stats_lent
+    bool stats_lent;
+    struct fp_classifier classifier;
+    struct fp_answers dense, dense_reserve; // the dense model's answers on the local samples and the reserve
+    uint8_t *kept_classes;         // per class; NULL: all
+    double outputs_floor;          // the bias of removed classes
+    uint8_t *removed_rows;         // of the classifier's layer; what its `removed` points to
+    double *teacher;               // local samples x classes, NULL: no read-out
+    double *reference_w, *reference_b; // the dense model's last layer with the read-out, for measuring
+    bool readout_dense;            // the read-out fills the last layer's kept rows
+    struct fp_verify *verify;      // verify.c
+    struct fineprune_report *report;
+    double forward, statistics, solve; // seconds
+    fineprune_error *err;
+};
+
+// NULL-terminated lists (lists.c); find returns NULL for an unknown name.
+extern const struct fp_score *const fp_scores[];
+extern const struct fp_allocation *const fp_allocations[];
+extern const struct fp_pattern *const fp_patterns[];
+extern const struct fp_repair *const fp_repairs[];
+extern const struct fp_outputs *const fp_outputs_choices[];
+extern const struct fp_readout *const fp_readouts[];
+extern const struct fp_method *const fp_methods[];
+const struct fp_score *fp_find_score(const char *name);
+const struct fp_allocation *fp_find_allocation(const char *name);
+const struct fp_pattern *fp_find_pattern(const char *name);
+const struct fp_repair *fp_find_repair(const char *name);
+const struct fp_outputs *fp_find_outputs(const char *name);
+const struct fp_readout *fp_find_readout(const char *name);
+const struct fp_method *fp_find_method(const char *name);
+
+static inline size_t fp_layer_rows(const struct fp_layer *l) { return l->w->groups * l->w->rows; }
+static inline bool fp_row_removed(const struct fp_layer *l, size_t row) { return l->removed && l->removed[row]; }
+
+#endif

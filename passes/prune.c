@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+// The whole method, in the order it happens. fineprune_prune is the job; prune_to is what makes a model sparse.
+#include <stdlib.h>
+
+#include "job.h"
+
+// ---- one round: score, allocate, repair, rewrite
+
+static int score(struct fp_job *job) {
+    for (int i = 0; i < job->n; i++) {
+        struct fp_layer *layer = &job->layers[i];
+        int status = job->choices.score->run(job, layer);
+        if (!status && job->choices.pattern->merge) status = job->choices.pattern->merge(job, layer, job->choices.pattern_text);
+        if (status) return status;
+    }
+    return FINEPRUNE_OK;
+}
+
+// What a former round has pruned must not come back.
+static void bar_return(struct fp_job *job, bool first) {
+    if (first || job->choices.method->regrow) return;
+    for (int i = 0; i < job->n; i++)
+        for (size_t k = 0; k < job->layers[i].w->count; k++)
+            if (!job->layers[i].keep[k]) job->layers[i].score[k] = 0;
+}
+
+static int allocate(struct fp_job *job, double sparsity) {
+    size_t zeros = (size_t)(sparsity * (double)job->total + 0.999999);
+    int status = job->choices.allocation->run(job, sparsity, zeros);
+    for (int i = 0; i < job->n && !status && job->choices.pattern->snap; i++)
+        if (!job->layers[i].fixed) status = job->choices.pattern->snap(job, &job->layers[i], job->choices.pattern_text);
+    return status;
+}
+
+static int repair(struct fp_job *job) {
+    double start = fp_seconds();
+    int status = FINEPRUNE_OK;
+    for (int i = 0; i < job->n && !status; i++) {
+        struct fp_layer *layer = &job->layers[i];
+        status = job->choices.repair->run(job, layer);
+        const fineprune_run_options *run = &job->options->run;
+        if (!status && run->progress && run->progress(run->progress_user, "repair", (size_t)i + 1, (size_t)job->n))
+            status = fp_fail(job->err, FINEPRUNE_CANCELLED, "stopped in the repair of '%s'", layer->w->name);
+    }
+    job->solve += fp_seconds() - start;
+    return status;
+}
+
+// Rounds come nearer to the asked sparsity: by shares of it, or by the cubic schedule s_t = s + (0.5 - s)(1 - t / T)^3.
+static double sparsity_of_round(const struct fp_job *job, double sparsity, int round) {
+    int rounds = job->choices.rounds;
+    if (round == rounds) return sparsity;
+    double left = 1 - (double)round / rounds;
+    if (job->choices.method->cubic) return sparsity > 0.5 ? sparsity + (0.5 - sparsity) * left * left * left : sparsity;
+    return sparsity * (1 - 0.9 * left * left); // three rounds: 60, 90, 100 %
+}
+
+static unsigned needs_of(const struct fp_choices *c) { return c->score->needs | c->repair->needs; }
+
+static int prune_to(struct fp_job *job, double sparsity) {
+    for (int round = 1; round <= job->choices.rounds; round++) {
+        int status = FINEPRUNE_OK;
+        bool fresh = round > 1 || !job->stats; // statistics of the dense model may be there already
+        if (fresh && needs_of(&job->choices)) status = fp_job_calibrate(job, needs_of(&job->choices));
+        if (!status) status = score(job);
+        bar_return(job, round == 1);
+        if (!status) status = allocate(job, sparsity_of_round(job, sparsity, round));
+        if (!status) status = repair(job);
+        if (!status) status = fp_job_rewrite(job);
+        if (status) return status;
+    }
+    return FINEPRUNE_OK;
+}
+
+// Back to the dense model, for another try.
+static int restore(struct fp_job *job) {
+    for (int i = 0; i < job->n; i++) {
+        struct fp_layer *l = &job->layers[i];
+        memset(l->keep, 1, l->w->count);
+        memcpy(l->values, l->dense, l->w->count * sizeof(float));
+        memset(l->bias_change, 0, fp_layer_rows(l) * sizeof(double));
+        int status = fp_weight_write(job->model, l->w, l->values, NULL, job->err);
+        if (!status) status = fp_weight_set_bias(job->model, l->w, l->bias_change, l->dense_bias, job->err);
+        if (status) return status;
+    }
+    return FINEPRUNE_OK;
+}
+
+// The last layer learns from what the pruned model makes of the samples.
+static int read_out(struct fp_job *job) {
+    if (!job->teacher) return FINEPRUNE_OK;
+    struct fp_answers now = {0};
+    int status = fp_answers_gather(job, false, &now);
+    if (!status) status = fp_readout_learn(job, &now);
+    free(now.features);
+    free(now.logits);
+    return status ? status : fp_job_rewrite(job);
+}
+
+static int prune_and_read_out(struct fp_job *job, double sparsity) {
+    int status = prune_to(job, sparsity);
+    return status ? status : read_out(job);
+}
+
+static int try_again(struct fp_job *job, double sparsity) {
+    int status = restore(job);
+    return status ? status : prune_and_read_out(job, sparsity);
+}
+
+// ---- the job
+
+// What the dense model says about the samples decides the outputs and teaches the read-out.
+static int ask_dense_model(struct fp_job *job) {
+    bool asks = job->choices.outputs->needs || job->choices.readout->needs;
+    int status = fp_answers_gather(job, true, &job->dense_reserve);
+    if (!status && asks) status = fp_answers_gather(job, false, &job->dense);
+    if (!status) status = fp_prune_outputs(job);
+    return status ? status : fp_readout_teach(job);
+}
+
+static int prune(struct fp_job *job) {
+    double sparsity = job->options->sparsity;
+    int status = fp_job_split(job);
+    if (!status) status = fp_job_open(job);
+    if (!status) status = fp_job_report_before(job);
+    if (!status) status = fp_verify_before(job);
+    if (!status) status = ask_dense_model(job);
+    if (status) return status;
+    status = sparsity < 0 ? fp_prune_auto(job, try_again, &sparsity) : prune_and_read_out(job, sparsity);
+    if (!status) status = fp_weights_record_masks(job->weights, job->err);
+    return status ? status : fp_job_report(job, sparsity);
+}
+
+int fineprune_prune(fineprune_model *model, fineprune_data *data, const fineprune_prune_options *options, fineprune_report **report,
+                    fineprune_error *err) {
+    const fineprune_prune_options defaults = FINEPRUNE_PRUNE_OPTIONS_INIT;
+    fineprune_error local = {0};
+    struct fp_job job = {.model = model, .data = data, .options = options ? options : &defaults, .err = err ? err : &local};
+    int status = fp_choose(&job.choices, job.options, job.err);
+    bool wants_data = !status && (needs_of(&job.choices) || job.choices.outputs->needs || job.choices.readout->needs);
+    if (!status && wants_data && (!data || !fineprune_data_samples(data))) status = fp_data_missing(model, job.err);
+    if (!status) job.report = fp_report_new("prune");
+    if (!status && !job.report) status = fp_fail_memory(job.err, "the report", 0);
+    if (!status) status = prune(&job);
+    fp_job_close(&job);
+    if (report && (!status || status == FINEPRUNE_GATE)) *report = job.report;
+    else fineprune_report_free(job.report);
+    return status;
+}

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+// What scores of the form |W| times a factor of the column have in common.
+#ifndef FP_SCORE_COLUMNS_H
+#define FP_SCORE_COLUMNS_H
+
+#include "pass.h"
+
+// score[g, r, c] = |W[g, r, c]| * factor(stat, g, c); products are float32.
+int fp_score_columns(struct fp_job *job, struct fp_layer *layer, double (*factor)(const struct fp_stat *, size_t g, size_t c));
+
+#endif

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// score = (|W| / sum of its row + |W| / sum of its column) * sqrt(sqrt(E x^2)). (Zhang et al. 2024, "Plug-and-play: an efficient
+// post-training pruning method for large language models", relative importance and activations, exponent 1/2)
+#include <math.h>
+#include <stdlib.h>
+
+#include "pass.h"
+
+static void score_group(const struct fp_layer *layer, size_t g, double *row_sum, double *col_sum) {
+    const struct fp_weight *w = layer->w;
+    const float *dense = layer->dense + g * w->rows * w->cols;
+    float *score = layer->score + g * w->rows * w->cols;
+    for (size_t r = 0; r < w->rows; r++)
+        for (size_t c = 0; c < w->cols; c++) {
+            double a = fabs((double)dense[r * w->cols + c]);
+            row_sum[r] += a;
+            col_sum[c] += a;
+        }
+    for (size_t r = 0; r < w->rows; r++)
+        for (size_t c = 0; c < w->cols; c++) {
+            double a = fabs((double)dense[r * w->cols + c]);
+            double relative = a > 0 ? a / row_sum[r] + a / col_sum[c] : 0;
+            double s = relative * sqrt(fp_stat_rms(layer->stat, g, c));
+            score[r * w->cols + c] = s >= 0 ? (float)s : 0;
+        }
+}
+
+static int run(struct fp_job *job, struct fp_layer *layer) {
+    const struct fp_weight *w = layer->w;
+    for (size_t g = 0; g < w->groups; g++) {
+        double *sums = fp_calloc(w->rows + w->cols, sizeof(*sums));
+        if (!sums) return fp_fail_memory(job->err, "scores", (w->rows + w->cols) * sizeof(*sums));
+        score_group(layer, g, sums, sums + w->rows);
+        free(sums);
+    }
+    return FINEPRUNE_OK;
+}
+
+const struct fp_score fp_score_ria = {"ria", "relative importance in row and column * sqrt(rms)", FP_NEED_SUMS, run};

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+// The reserve measures: how the pruned model's outputs drift from the dense model's, and how many answers stay the same. A classifier's answers are
+// compared among its kept classes; with a read-out, against the dense model with the same read-out, for that is what pruning changes.
+#include <stdlib.h>
+
+#include "answers.h"
+#include "batches.h"
+#include "drift.h"
+#include "job.h"
+
+static int gather_answers(struct fp_job *job, const size_t *samples, size_t n, struct fp_answers *out) {
+    struct fp_exec *exec;
+    int status = fp_exec_new(&exec, job->model, &job->options->run, job->err);
+    if (status) return status;
+    const struct fp_stats_request request = {.needs = FP_NEED_ANSWERS, .classifier = &job->classifier, .options = &job->options->run, .stage = "answers"};
+    struct fp_stats *stats = NULL;
+    double forward = 0;
+    status = fp_stats_gather(&stats, exec, job->weights, job->data, samples, n, &request, &forward, job->err);
+    job->forward += forward;
+    fp_exec_free(exec);
+    if (status) return status;
+    *out = stats->answers;
+    stats->answers = (struct fp_answers){0};
+    fp_stats_free(stats);
+    return FINEPRUNE_OK;
+}
+
+int fp_answers_gather(struct fp_job *job, bool reserve, struct fp_answers *out) {
+    const size_t *samples = reserve ? job->reserve : job->local;
+    size_t n = reserve ? job->n_reserve : job->n_local;
+    *out = (struct fp_answers){0};
+    if (job->classifier.weight < 0 || !n) return FINEPRUNE_OK;
+    return gather_answers(job, samples, n, out);
+}
+
+// The dense model's answer to reserve sample i, with its read-out where there is one.
+static size_t reference_answer(const struct fp_job *job, size_t i) {
+    const struct fp_answers *a = &job->dense_reserve;
+    const float *logits = a->logits + i * a->classes, *f = a->features + i * a->n_features;
+    if (!job->reference_w) return fp_best(logits, a->classes, job->kept_classes);
+    size_t best = a->classes;
+    double most = 0;
+    for (size_t k = 0; k < a->classes; k++) {
+        if (job->kept_classes && !job->kept_classes[k]) continue;
+        double v = job->reference_b[k];
+        for (size_t j = 0; j < a->n_features; j++) v += job->reference_w[k * a->n_features + j] * (double)f[j];
+        if (best == a->classes || v > most) best = k, most = v;
+    }
+    return best;
+}
+
+// Share of the reserve's answers that pruning has not changed; negative when there is nothing to compare.
+int fp_verify_agreement(struct fp_job *job, double *agreement, double *with_dense) {
+    struct fp_answers now;
+    *agreement = *with_dense = -1;
+    int status = fp_answers_gather(job, true, &now);
+    if (status || !now.samples) return status;
+    size_t same = 0, same_dense = 0;
+    for (size_t i = 0; i < now.samples; i++) {
+        size_t answer = fp_best(now.logits + i * now.classes, now.classes, job->kept_classes);
+        same += answer == reference_answer(job, i);
+        same_dense += answer == fp_best(job->dense_reserve.logits + i * now.classes, now.classes, job->kept_classes);
+    }
+    *agreement = (double)same / (double)now.samples;
+    *with_dense = (double)same_dense / (double)now.samples;
+    free(now.features);
+    free(now.logits);
+    return FINEPRUNE_OK;
+}
+
+// ---- drift of all outputs
+
+#define KEEP_AT_MOST ((size_t)512 << 20) // bytes of the dense model's outputs that are kept for comparison
+
+struct kept_output {
+    struct fp_tensor *tensors; // n_outputs
+};
+
+struct fp_verify {
+    const struct fp_graph *graph;
+    struct kept_output *batches;
+    size_t n, capacity, at, bytes;
+    size_t samples;      // of the reserve, as many as there is room for
+    struct fp_drift *drifts;
+    const struct fp_job *job;
+};
+
+static int keep_outputs(void *user, const struct fp_batch *batch, const struct fp_tensor *outputs, fineprune_error *err) {
+    struct fp_verify *v = user;
+    struct kept_output *batches = fp_grow(v->batches, &v->capacity, v->n + 1, sizeof(*batches));
+    struct fp_tensor *copy = batches ? fp_calloc((size_t)v->graph->n_outputs, sizeof(*copy)) : NULL;
+    if (batches) v->batches = batches;
+    if (!copy) return fp_fail_memory(err, "the reserve's outputs", sizeof(*copy));
+    v->batches[v->n++].tensors = copy;
+    if (v->bytes > KEEP_AT_MOST) return FINEPRUNE_OK; // an empty record: this batch and those after it are not compared
+    int status = FINEPRUNE_OK;
+    for (int i = 0; i < v->graph->n_outputs && !status; i++) {
+        if (!fp_type_size(outputs[i].type)) continue;
+        status = fp_tensor_copy(&copy[i], NULL, &outputs[i], err);
+        v->bytes += fp_tensor_bytes(&outputs[i]);
+    }
+    v->samples += batch->n;
+    return status;
+}
+
+static int compare_outputs(void *user, const struct fp_batch *batch, const struct fp_tensor *outputs, fineprune_error *err) {
+    struct fp_verify *v = user;
+    (void)batch;
+    const struct fp_tensor *before = v->batches[v->at++].tensors;
+    int status = FINEPRUNE_OK;
+    for (int i = 0; i < v->graph->n_outputs && !status; i++) {
+        const uint8_t *use = v->job->classifier.weight >= 0 && v->job->classifier.output == i ? v->job->kept_classes : NULL;
+        if (before[i].type) status = fp_drift_add(&v->drifts[i], &before[i], &outputs[i], use, err);
+    }
+    return status;
+}
+
+static int run_reserve(struct fp_job *job, struct fp_verify *v, int (*end)(void *, const struct fp_batch *, const struct fp_tensor *, fineprune_error *)) {
+    struct fp_exec *exec;
+    int status = fp_exec_new(&exec, job->model, &job->options->run, job->err);
+    if (status) return status;
+    const struct fp_batch_visitor visitor = {.end = end, .user = v};
+    v->graph = job->model->graph;
+    status = fp_batches_run(exec, job->model, job->data, job->reserve, job->n_reserve, &job->options->run, "reserve", &visitor, job->err);
+    fp_exec_free(exec);
+    return status;
+}
+
+int fp_verify_before(struct fp_job *job) {
+    struct fp_verify *v = job->verify = calloc(1, sizeof(*v));
+    if (!v) return fp_fail_memory(job->err, "the reserve", sizeof(*v));
+    v->job = job;
+    return job->n_reserve ? run_reserve(job, v, keep_outputs) : FINEPRUNE_OK;
+}
+
+int fp_verify_drift(struct fp_job *job) {
+    struct fp_verify *v = job->verify;
+    const struct fp_graph *graph = job->model->graph;
+    json_t *list = fp_report_array(job->report, "drift");
+    if (!v || !v->n) return FINEPRUNE_OK;
+    v->drifts = fp_calloc((size_t)graph->n_outputs, sizeof(*v->drifts));
+    if (!v->drifts) return fp_fail_memory(job->err, "the reserve", sizeof(*v->drifts));
+    for (int i = 0; i < graph->n_outputs; i++) v->drifts[i].output = graph->values[graph->outputs[i]].name;
+    int status = run_reserve(job, v, compare_outputs);
+    for (int i = 0; i < graph->n_outputs && !status; i++)
+        if (v->drifts[i].count) json_array_append_new(list, fp_drift_json(&v->drifts[i]));
+    return status;
+}
+
+void fp_verify_free(struct fp_verify *v) {
+    if (!v) return;
+    for (size_t b = 0; b < v->n; b++) {
+        for (int i = 0; i < v->graph->n_outputs; i++) fp_tensor_done(&v->batches[b].tensors[i]);
+        free(v->batches[b].tensors);
+    }
+    free(v->batches);
+    free(v->drifts);
+    free(v);
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// Running many samples: batches of equal shapes, no larger than the model and the options allow.
+#include "batches.h"
+
+#include <stdlib.h>
+
+#define DEFAULT_BATCH 16
+
+static void drop(struct fp_tensor *tensors, int n) {
+    for (int i = 0; tensors && i < n; i++) fp_tensor_done(&tensors[i]);
+    free(tensors);
+}
+
+static int run_batch(struct fp_exec *exec, const struct fp_graph *graph, struct fineprune_data *data, struct fp_batch *batch,
+                     const struct fp_batch_visitor *v, fineprune_error *err) {
+    struct fp_tensor *inputs = fp_calloc((size_t)graph->n_inputs, sizeof(*inputs));
+    struct fp_tensor *outputs = fp_calloc((size_t)graph->n_outputs, sizeof(*outputs));
+    int status = inputs && outputs ? FINEPRUNE_OK : fp_fail_memory(err, "a batch", sizeof(*inputs));
+    if (!status) status = fp_data_batch(data, batch->samples, batch->n, inputs, err);
+    size_t most = fp_data_max_batch(data);
+    batch->size = most > 1 && most < SIZE_MAX ? most : batch->n; // a fixed batch is filled up
+    if (!status && v->begin) status = v->begin(v->user, batch, err);
+    if (!status) status = fp_exec_run(exec, inputs, outputs, v->observer, err);
+    if (!status && v->end) status = v->end(v->user, batch, outputs, err);
+    drop(inputs, graph->n_inputs);
+    drop(outputs, graph->n_outputs);
+    return status;
+}
+
+int fp_batches_run(struct fp_exec *exec, const struct fineprune_model *model, struct fineprune_data *data, const size_t *samples, size_t n,
+                   const fineprune_run_options *options, const char *stage, const struct fp_batch_visitor *visitor, fineprune_error *err) {
+    size_t size = options && options->batch ? options->batch : DEFAULT_BATCH, most = fp_data_max_batch(data);
+    if (size > most) size = most;
+    for (size_t done = 0; done < n;) {
+        struct fp_batch batch = {.samples = samples + done};
+        batch.n = fp_data_same_shape(data, batch.samples, n - done < size ? n - done : size);
+        int status = run_batch(exec, model->graph, data, &batch, visitor, err);
+        if (status) return status;
+        done += batch.n;
+        if (options && options->progress && options->progress(options->progress_user, stage, done, n))
+            return fp_fail(err, FINEPRUNE_CANCELLED, "stopped after %zu of %zu samples", done, n);
+    }
+    return FINEPRUNE_OK;
+}

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whether arrays fit the model's inputs: rank, dims and every element.
+#include "data_parts.h"
+
+#include <errno.h>
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+// ---- texts
+
+char *fp_input_text(char *dst, size_t size, const struct fp_input *input) {
+    size_t n = (size_t)snprintf(dst, size, "'%.100s' %s", input->name, fp_type_name(input->type));
+    if (input->rank < 0) return dst;
+    for (int i = 0; i < input->rank && n < size; i++) {
+        const char *before = i ? "," : " [";
+        if (input->dims[i] >= 0) n += (size_t)snprintf(dst + n, size - n, "%s%lld", before, (long long)input->dims[i]);
+        else n += (size_t)snprintf(dst + n, size - n, "%s%.30s", before, input->symbols[i] ? input->symbols[i] : "?");
+    }
+    if (n < size) snprintf(dst + n, size - n, input->rank ? "]" : " []");
+    return dst;
+}
+
+char *fp_inputs_text(char *dst, size_t size, const struct fp_input *inputs, size_t n) {
+    size_t used = 0;
+    dst[0] = '\0';
+    for (size_t i = 0; i < n && used + 10 < size; i++) {
+        char text[400];
+        used += (size_t)snprintf(dst + used, size - used, "%s%s", i ? ", " : "", fp_input_text(text, sizeof(text), &inputs[i]));
+    }
+    return dst;
+}
+
+// ---- shapes
+
+bool fp_input_fits(const struct fp_input *input, int skip, int rank, const int64_t *dims) {
+    if (input->rank < 0) return true;
+    if (rank != input->rank - skip) return false;
+    for (int i = 0; i < rank; i++)
+        if (input->dims[i + skip] >= 0 && dims[i] != input->dims[i + skip]) return false;
+    return true;
+}
+
+static int fail_shape(const struct fp_input *input, const struct fp_tensor *array, const char *name, fineprune_error *err) {
+    char shape[200], wanted[400];
+    fp_shape_text(shape, sizeof(shape), array->rank, array->dims);
+    fp_input_text(wanted, sizeof(wanted), input);
+    return fp_fail(err, FINEPRUNE_DATA, "%s is %s %s, but the model's input %s is wanted", name, fp_type_name(array->type), shape, wanted);
+}
+
+int fp_fit_array(const struct fp_input *input, const struct fp_tensor *array, const char *name, enum fp_piece_mode *mode,
+                 fineprune_error *err) {
+    const bool rows = array->rank && (input->rank < 0 || array->rank == input->rank);
+    const bool whole = input->rank >= 0 && array->rank == input->rank + 1;
+    if (!array->rank && input->rank <= 0) {
+        *mode = FP_CONSTANT;
+        return FINEPRUNE_OK;
+    }
+    if ((rows && fp_input_fits(input, 1, array->rank - 1, array->dims + 1)) ||
+        (rows && input->rank < 0) ||
+        (whole && fp_input_fits(input, 0, array->rank - 1, array->dims + 1))) {
+        *mode = rows ? FP_ROWS : FP_WHOLE;
+        if (array->dims[0]) return FINEPRUNE_OK;
+        return fp_fail(err, FINEPRUNE_DATA, "%s holds no samples (axis 0 has length 0)", name);
+    }
+    int status = fail_shape(input, array, name, err);
+    if (array->rank == input->rank - 1 && fp_input_fits(input, 1, array->rank, array->dims))
+        fp_hint(err, "axis 0 of an array is its samples; save one sample as array[numpy.newaxis]");
+    else if (rows || whole)
+        fp_hint(err, "axis 0 of an array is its samples; the other axes must be the model's");
+    return status;
+}
+
+// ---- elements
+
+static const struct {
+    enum fp_type type;
+    double low, high; // inclusive
+    bool integer;
+} RANGES[] = {
+    {FP_BOOL, 0, 1, true},
+    {FP_UINT8, 0, UINT8_MAX, true},
+    {FP_INT8, INT8_MIN, INT8_MAX, true},
+    {FP_UINT16, 0, UINT16_MAX, true},
+    {FP_INT16, INT16_MIN, INT16_MAX, true},
+    {FP_UINT32, 0, UINT32_MAX, true},
+    {FP_INT32, INT32_MIN, INT32_MAX, true},
+    {FP_UINT64, 0, 0x1.fffffffffffffp63, true},
+    {FP_INT64, -0x1p63, 0x1.fffffffffffffp62, true},
+    {FP_UINT4, 0, 15, true},
+    {FP_INT4, -8, 7, true},
+    {FP_FLOAT16, -65504, 65504, false},
+    {FP_BFLOAT16, -0x1.fep127, 0x1.fep127, false},
+    {FP_FLOAT, -FLT_MAX, FLT_MAX, false},
+    {FP_DOUBLE, -DBL_MAX, DBL_MAX, false},
+};
+
+static int fail_element(const struct fp_input *input, const struct fp_tensor *array, size_t at, double value, size_t samples,
+                        const char *name, fineprune_error *err) {
+    const size_t sample = samples ? at / (array->count / samples) : 0;
+    int status;
+    if (!isfinite(value)) {
+        status = fp_fail(err, FINEPRUNE_DATA, "%s has %s in sample %zu", name, isnan(value) ? "NaN" : "an infinite value", sample);
+        fp_hint(err, "remove the sample, or replace the value before saving (numpy.nan_to_num)");
+    } else {
+        status = fp_fail(err, FINEPRUNE_DATA, "%s has %.17g in sample %zu, which the model's input '%s' of %s cannot hold", name, value,
+                         sample, input->name, fp_type_name(input->type));
+    }
+    return status;
+}
+
+int fp_fit_elements(const struct fp_input *input, const struct fp_tensor *array, size_t samples, const char *name, fineprune_error *err) {
+    const enum fp_type to = input->type, from = array->type;
+    if (to == from && !fp_type_is_float(from)) return FINEPRUNE_OK;
+    size_t range = 0;
+    while (range < FP_COUNT(RANGES) && RANGES[range].type != to) range++;
+    const bool plain = fp_type_is_float(from) || fp_type_is_integer(from) || from == FP_BOOL;
+    if (range == FP_COUNT(RANGES) || !plain)
+        return fp_fail(err, FINEPRUNE_DATA, "%s is %s, which does not become the model's input '%s' of %s", name, fp_type_name(from),
+                       input->name, fp_type_name(to));
+    const double low = RANGES[range].low, high = RANGES[range].high;
+    const size_t size = fp_type_size(from);
+    double chunk[1024];
+    for (size_t at = 0; at < array->count; at += FP_COUNT(chunk)) {
+        const size_t n = array->count - at < FP_COUNT(chunk) ? array->count - at : FP_COUNT(chunk);
+        fp_convert(chunk, FP_DOUBLE, (const char *)array->data + at * size, from, n);
+        for (size_t i = 0; i < n; i++) {
+            const bool in_range = chunk[i] >= low && chunk[i] <= high; // false for NaN
+            if (!in_range || (RANGES[range].integer && chunk[i] != floor(chunk[i])))
+                return fail_element(input, array, at + i, chunk[i], samples, name, err);
+        }
+    }
+    return FINEPRUNE_OK;
+}
+
+// ---- --shape
+
+static int parse_dims(const char *text, const char *whole, int *rank, int64_t *dims, fineprune_error *err) {
+    *rank = 0;
+    if (!*text) return FINEPRUNE_OK; // a scalar
+    for (const char *at = text;; at++) {
+        char *end = (char *)(uintptr_t)at + 1;
+        errno = 0;
+        int64_t value = *at == '?' ? -1 : strtoll(at, &end, 10);
+        if (errno || end == at || value < -1 || (*end && *end != ',') || *rank == FP_MAX_RANK)
+            return fp_fail(err, FINEPRUNE_USAGE, "--shape '%s' is not NAME:1,3,224,224", whole);
+        dims[(*rank)++] = value;
+        if (!*end) return FINEPRUNE_OK;
+        at = end;
+    }
+}
+
+static void fix_symbol(struct fp_input *inputs, size_t n, const char *symbol, int64_t value) {
+    for (size_t i = 0; i < n; i++)
+        for (int axis = 0; axis < inputs[i].rank; axis++)
+            if (inputs[i].dims[axis] < 0 && inputs[i].symbols[axis] && strcmp(inputs[i].symbols[axis], symbol) == 0)
+                inputs[i].dims[axis] = value;
+}
+
+static int fail_fixed(const struct fp_input *input, const char *text, fineprune_error *err) {
+    char wanted[400];
+    return fp_fail(err, FINEPRUNE_USAGE, "--shape '%s' contradicts the model's input %s", text, fp_input_text(wanted, sizeof(wanted), input));
+}
+
+int fp_fit_shape(struct fp_input *inputs, size_t n, const char *text, fineprune_error *err) {
+    const char *colon = strrchr(text, ':');
+    struct fp_input *input = NULL;
+    for (size_t i = 0; colon && i < n; i++)
+        if (strlen(inputs[i].name) == (size_t)(colon - text) && memcmp(inputs[i].name, text, (size_t)(colon - text)) == 0) input = &inputs[i];
+    if (!input) {
+        char all[600];
+        return fp_fail(err, FINEPRUNE_USAGE, "--shape '%s' names no input of the model (%s)", text, fp_inputs_text(all, sizeof(all), inputs, n));
+    }
+    int rank;
+    int64_t dims[FP_MAX_RANK];
+    int status = parse_dims(colon + 1, text, &rank, dims, err);
+    if (status) return status;
+    if (input->rank >= 0 && input->rank != rank) return fail_fixed(input, text, err);
+    for (int i = 0; i < rank; i++) {
+        if (input->rank < 0) input->dims[i] = dims[i];
+        if (dims[i] < 0) continue;
+        if (input->dims[i] >= 0 && input->dims[i] != dims[i]) return fail_fixed(input, text, err);
+        if (input->dims[i] < 0 && input->symbols[i]) fix_symbol(inputs, n, input->symbols[i], dims[i]);
+        input->dims[i] = dims[i];
+    }
+    input->rank = rank;
+    return FINEPRUNE_OK;
+}

@@ -1,0 +1,400 @@
+// SPDX-License-Identifier: Apache-2.0
+// Gathering statistics. Everything is added sample by sample in the order of the samples, in double, and each sample's sampled rows depend
+// on its content alone: batch size, threads and the split of the data over several runs change nothing.
+#include "stats.h"
+
+#include <cblas.h>
+#include <math.h>
+#include <omp.h>
+#include <stdlib.h>
+
+#include "batches.h"
+#include "columns.h"
+
+#define FLUSH_ROWS 256 // rows that become part of the co-activations at once
+#define LEAST_ROWS 8192
+
+// ---- the run
+
+struct gather {
+    struct fp_stats *stats;
+    const struct fp_weights *weights;
+    const struct fp_stats_request *request;
+    struct pending {         // rows that wait to be added to the co-activations, groups * FLUSH_ROWS * cols
+        float *rows;
+        size_t n;
+    } *pending;
+    struct target {          // what a tag of the observer means
+        int weight, use;
+    } *targets;
+    int n_targets, threads;
+    size_t samples, total;   // in this batch, over all
+    size_t real;             // of this batch's, without filling
+    uint64_t *seeds;         // of this batch's samples
+    size_t seed_capacity;
+    struct fineprune_data *data;
+    double seconds;          // spent in statistics
+};
+
+// ---- co-activations
+
+// Adds rows^T rows to the lower triangle of gram, tile by tile: each tile is one BLAS call, so the sums have one order.
+static void add_products(const float *rows, size_t n, size_t cols, double *wide, double *gram, int threads) {
+    enum { TILE = 256 };
+    #pragma omp parallel for num_threads(threads) schedule(static) if (n * cols > 20000)
+    for (size_t r = 0; r < n; r++)
+        for (size_t c = 0; c < cols; c++) wide[r * cols + c] = (double)rows[r * cols + c];
+    size_t tiles = (cols + TILE - 1) / TILE;
+    #pragma omp parallel for num_threads(threads) schedule(dynamic) collapse(2) if (cols > 64)
+    for (size_t i = 0; i < tiles; i++)
+        for (size_t j = 0; j < tiles; j++) {
+            if (j > i) continue;
+            size_t a = i * TILE, b = j * TILE, m = cols - a < TILE ? cols - a : TILE, k = cols - b < TILE ? cols - b : TILE;
+            if (i == j)
+                cblas_dsyrk(CblasRowMajor, CblasLower, CblasTrans, (int)m, (int)n, 1, wide + a, (int)cols, 1, gram + a * cols + a, (int)cols);
+            else
+                cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)m, (int)k, (int)n, 1, wide + a, (int)cols, wide + b, (int)cols, 1,
+                            gram + a * cols + b, (int)cols);
+        }
+}
+
+static int flush_weight(struct gather *g, int weight, fineprune_error *err) {
+    struct fp_stat *s = &g->stats->items[weight];
+    struct pending *p = &g->pending[weight];
+    if (!p->n || !s->gram) return FINEPRUNE_OK;
+    double *wide = fp_calloc(p->n * s->cols, sizeof(*wide));
+    if (!wide) return fp_fail_memory(err, "co-activations", p->n * s->cols * sizeof(*wide));
+    for (size_t group = 0; group < s->groups; group++)
+        add_products(p->rows + group * FLUSH_ROWS * s->cols, p->n, s->cols, wide, s->gram + group * s->cols * s->cols, g->threads);
+    free(wide);
+    p->n = 0;
+    return FINEPRUNE_OK;
+}
+
+static int keep_rows(struct fp_stat *s, const float *rows, fineprune_error *err) {
+    // rows: one row per group; kept is [sampled][groups][cols] while it grows, sorted by group only by its reader.
+    size_t width = s->groups * s->cols, need;
+    if (!fp_mul(s->sampled + 1, width, &need)) return fp_fail_memory(err, "co-activations", 0);
+    float *kept = fp_grow(s->kept, &s->kept_capacity, need, sizeof(float));
+    if (!kept) return fp_fail_memory(err, "co-activations", need * sizeof(float));
+    s->kept = kept;
+    memcpy(kept + s->sampled * width, rows, width * sizeof(float));
+    return FINEPRUNE_OK;
+}
+
+static int sample_row(struct gather *g, int weight, const struct fp_columns *c, size_t unit, size_t row, fineprune_error *err) {
+    struct fp_stat *s = &g->stats->items[weight];
+    struct pending *p = &g->pending[weight];
+    size_t stride = s->gram ? FLUSH_ROWS * s->cols : s->cols;
+    for (size_t group = 0; group < s->groups; group++) {
+        float *dst = p->rows + group * stride + (s->gram ? p->n * s->cols : 0);
+        fp_columns_row(c, group, unit, row, dst);
+        double *sum = s->sampled_sum + group * s->cols;
+        for (size_t i = 0; i < s->cols; i++) sum[i] += (double)dst[i];
+    }
+    int status = FINEPRUNE_OK;
+    if (!s->gram) status = keep_rows(s, p->rows, err);
+    else if (++p->n == FLUSH_ROWS) status = flush_weight(g, weight, err);
+    s->sampled++;
+    return status;
+}
+
+// Rows of one unit: evenly spread, each at a place within its stretch that the sample's content decides.
+static int sample_unit(struct gather *g, int weight, const struct fp_columns *c, size_t unit, uint64_t seed, fineprune_error *err) {
+    const struct fp_stat *s = &g->stats->items[weight];
+    size_t nominal = g->request->nominal_samples ? g->request->nominal_samples : g->total;
+    size_t wanted = 4 * s->cols > LEAST_ROWS ? 4 * s->cols : LEAST_ROWS, quota = (wanted + nominal - 1) / nominal;
+    if (c->units == 1 && g->samples > 1) quota *= g->samples;
+    size_t n = quota < c->rows ? quota : c->rows;
+    uint64_t state = seed ^ (uint64_t)weight * 0x9e3779b97f4a7c15u;
+    int status = FINEPRUNE_OK;
+    for (size_t i = 0; i < n && !status; i++) {
+        size_t from = i * c->rows / n, to = (i + 1) * c->rows / n;
+        size_t row = from + (size_t)(fp_random(&state) % (to - from));
+        status = sample_row(g, weight, c, unit, row, err);
+    }
+    return status;
+}
+
+static int see_weight(struct gather *g, const struct target *target, const struct fp_tensor *x, fineprune_error *err) {
+    const struct fp_weight *w = &g->weights->items[target->weight];
+    struct fp_stat *s = &g->stats->items[target->weight];
+    struct fp_columns c;
+    int status = fp_columns_of(&c, w, &w->uses[target->use], x, g->samples, err);
+    size_t units = c.units > g->real && c.units == g->samples ? g->real : c.units;
+    for (size_t u = 0; u < units && !status; u++) {
+        if (fp_columns_sum(&c, u, s->sum, s->square, s->absolute, g->threads)) status = fp_fail_memory(err, "sums", 0);
+        s->rows += (double)c.rows;
+        if (!status && g->request->needs & FP_NEED_GRAM && w->repairable)
+            status = sample_unit(g, target->weight, &c, u, g->seeds[u < g->real ? u : 0], err);
+    }
+    return status;
+}
+
+// ---- answers
+
+static int see_answers(struct gather *g, bool features, const struct fp_tensor *x, fineprune_error *err) {
+    struct fp_answers *a = &g->stats->answers;
+    size_t width = features ? a->n_features : a->classes, units = g->samples;
+    // A 1x1 convolution before a pooling has positions: the classifier is linear, so their mean is what counts.
+    if (!units || x->count % (units * width)) return fp_fail(err, FINEPRUNE_MODEL, "the last layer's values do not split into samples");
+    size_t positions = x->count / (units * width);
+    float *dst = (features ? a->features : a->logits) + a->samples * width;
+    for (size_t u = 0; u < g->real; u++)
+        for (size_t i = 0; i < width; i++) {
+            const float *v = (const float *)x->data + (u * width + i) * positions;
+            double sum = 0;
+            for (size_t p = 0; p < positions; p++) sum += (double)v[p];
+            dst[u * width + i] = (float)(sum / (double)positions);
+        }
+    return FINEPRUNE_OK;
+}
+
+static int see(void *user, int tag, const struct fp_tensor *x, fineprune_error *err) {
+    struct gather *g = user;
+    double start = fp_seconds();
+    struct fp_tensor wide = {0};
+    if (x->type != FP_FLOAT) {
+        int status = fp_tensor_convert(&wide, NULL, x, FP_FLOAT, err);
+        if (status) return status;
+        x = &wide;
+    }
+    int status;
+    if (tag < g->n_targets) status = see_weight(g, &g->targets[tag], x, err);
+    else status = see_answers(g, tag == g->n_targets, x, err);
+    fp_tensor_done(&wide);
+    g->seconds += fp_seconds() - start;
+    return status;
+}
+
+// ---- set-up
+
+static int stat_init(struct fp_stat *s, const struct fp_weight *w, bool gram, size_t rows_expected, fineprune_error *err) {
+    *s = (struct fp_stat){.groups = w->groups, .cols = w->cols};
+    size_t n = w->groups * w->cols, square;
+    s->sum = fp_calloc(n, sizeof(double));
+    s->square = fp_calloc(n, sizeof(double));
+    s->absolute = fp_calloc(n, sizeof(double));
+    s->sampled_sum = fp_calloc(n, sizeof(double));
+    if (!s->sum || !s->square || !s->absolute || !s->sampled_sum) return fp_fail_memory(err, "statistics", n * sizeof(double));
+    if (!gram || rows_expected <= w->cols) return FINEPRUNE_OK;
+    if (!fp_mul(n, w->cols, &square)) return fp_fail_memory(err, "co-activations", n);
+    s->gram = fp_calloc(square, sizeof(double));
+    return s->gram ? FINEPRUNE_OK : fp_fail_memory(err, "co-activations", square * sizeof(double));
+}
+
+static int watch_all(struct gather *g, struct fp_exec *exec, fineprune_error *err) {
+    int n = 0;
+    for (int i = 0; i < g->weights->n; i++) n += g->weights->items[i].n_uses;
+    g->targets = fp_calloc((size_t)n, sizeof(*g->targets));
+    if (!g->targets) return fp_fail_memory(err, "statistics", sizeof(*g->targets));
+    for (int i = 0; i < g->weights->n; i++)
+        for (int k = 0; k < g->weights->items[i].n_uses; k++) {
+            const struct fp_weight_use *use = &g->weights->items[i].uses[k];
+            if (use->slot < 0) continue; // another form of the weight, which cannot be counted
+            g->targets[g->n_targets] = (struct target){i, k};
+            int status = fp_exec_watch(exec, use->node, use->slot, g->n_targets++, err);
+            if (status) return status;
+        }
+    return FINEPRUNE_OK;
+}
+
+static int answers_init(struct gather *g, struct fp_exec *exec, size_t n, fineprune_error *err) {
+    const struct fp_classifier *c = g->request->classifier;
+    if (!(g->request->needs & FP_NEED_ANSWERS) || !c || c->weight < 0) return FINEPRUNE_OK;
+    struct fp_answers *a = &g->stats->answers;
+    *a = (struct fp_answers){.n_features = c->features, .classes = c->classes};
+    size_t f, l;
+    if (!fp_mul(n, c->features, &f) || !fp_mul(n, c->classes, &l)) return fp_fail_memory(err, "answers", n);
+    a->features = fp_calloc(f, sizeof(float));
+    a->logits = fp_calloc(l, sizeof(float));
+    if (!a->features || !a->logits) return fp_fail_memory(err, "answers", (f + l) * sizeof(float));
+    int status = fp_exec_watch_value(exec, c->features_value, g->n_targets, err);
+    return status ? status : fp_exec_watch_value(exec, c->logits_value, g->n_targets + 1, err);
+}
+
+static int stats_init(struct gather *g, struct fp_exec *exec, size_t n, fineprune_error *err) {
+    struct fp_stats *stats = g->stats;
+    stats->n = g->weights->n;
+    stats->samples = n;
+    stats->items = fp_calloc((size_t)stats->n, sizeof(*stats->items));
+    stats->names = fp_calloc((size_t)stats->n, sizeof(*stats->names));
+    g->pending = fp_calloc((size_t)stats->n, sizeof(*g->pending));
+    if (!stats->items || !stats->names || !g->pending) return fp_fail_memory(err, "statistics", sizeof(*stats->items));
+    memcpy(stats->model, fp_model_sha256(g->weights->model), sizeof(stats->model));
+    bool gram = g->request->needs & FP_NEED_GRAM;
+    for (int i = 0; i < stats->n; i++) {
+        const struct fp_weight *w = &g->weights->items[i];
+        // A product with one row a sample: few samples, few rows. Anything else has rows enough.
+        bool one_row = w->kind == FP_WEIGHT_RIGHT && w->groups == 1;
+        size_t rows = one_row && g->request->nominal_samples == 0 ? n : SIZE_MAX;
+        stats->names[i] = strdup(w->name);
+        int status = stats->names[i] ? stat_init(&stats->items[i], w, gram && w->repairable, rows, err) : fp_fail_memory(err, "a name", 1);
+        if (status) return status;
+        size_t width = w->groups * w->cols * (stats->items[i].gram ? FLUSH_ROWS : 1);
+        if (gram) g->pending[i].rows = fp_calloc(width, sizeof(float));
+        if (gram && !g->pending[i].rows) return fp_fail_memory(err, "statistics", width * sizeof(float));
+    }
+    int status = g->request->needs & FP_NEED_SUMS ? watch_all(g, exec, err) : FINEPRUNE_OK;
+    return status ? status : answers_init(g, exec, n, err);
+}
+
+static int begin(void *user, const struct fp_batch *batch, fineprune_error *err) {
+    struct gather *g = user;
+    uint64_t *seeds = fp_grow(g->seeds, &g->seed_capacity, batch->n, sizeof(*seeds));
+    if (!seeds) return fp_fail_memory(err, "a batch", batch->n * sizeof(*seeds));
+    g->seeds = seeds;
+    g->samples = batch->size;
+    g->real = batch->n;
+    int status = FINEPRUNE_OK;
+    for (size_t i = 0; i < batch->n && !status; i++) status = fp_data_hash(g->data, batch->samples[i], &seeds[i], err);
+    return status;
+}
+
+static int end(void *user, const struct fp_batch *batch, const struct fp_tensor *outputs, fineprune_error *err) {
+    struct gather *g = user;
+    (void)outputs, (void)err;
+    if (g->stats->answers.features) g->stats->answers.samples += batch->n;
+    return FINEPRUNE_OK;
+}
+
+static int run_all(struct gather *g, struct fp_exec *exec, const size_t *samples, size_t n, fineprune_error *err) {
+    const struct fp_observer observer = {see, g};
+    const struct fp_batch_visitor visitor = {begin, end, &observer, g};
+    int status = fp_batches_run(exec, g->weights->model, g->data, samples, n, g->request->options, g->request->stage, &visitor, err);
+    for (int i = 0; i < g->stats->n && !status; i++) status = flush_weight(g, i, err);
+    return status;
+}
+
+int fp_stats_gather(struct fp_stats **out, struct fp_exec *exec, const struct fp_weights *weights, struct fineprune_data *data,
+                    const size_t *samples, size_t n, const struct fp_stats_request *request, double *forward, fineprune_error *err) {
+    double start = fp_seconds();
+    struct gather g = {.weights = weights, .data = data, .request = request, .total = n, .stats = calloc(1, sizeof(*g.stats))};
+    if (!g.stats) return fp_fail_memory(err, "statistics", sizeof(*g.stats));
+    g.threads = request->options && request->options->threads > 0 ? request->options->threads : omp_get_num_procs();
+    openblas_set_num_threads(1); // the parallelism is ours, so that sums keep their order
+    int status = stats_init(&g, exec, n, err);
+    if (!status) status = run_all(&g, exec, samples, n, err);
+    for (int i = 0; g.pending && i < g.stats->n; i++) free(g.pending[i].rows);
+    free(g.pending);
+    free(g.targets);
+    free(g.seeds);
+    if (forward) *forward += fp_seconds() - start - g.seconds;
+    if (status) fp_stats_free(g.stats);
+    else *out = g.stats;
+    return status;
+}
+
+void fp_stats_free(struct fp_stats *stats) {
+    if (!stats) return;
+    for (int i = 0; stats->items && i < stats->n; i++) {
+        free(stats->items[i].sum);
+        free(stats->items[i].square);
+        free(stats->items[i].absolute);
+        free(stats->items[i].sampled_sum);
+        free(stats->items[i].gram);
+        free(stats->items[i].kept);
+    }
+    for (int i = 0; stats->names && i < stats->n; i++) free(stats->names[i]);
+    free(stats->items);
+    free(stats->names);
+    free(stats->answers.features);
+    free(stats->answers.logits);
+    free(stats);
+}
+
+// ---- reading
+
+double fp_stat_deviation(const struct fp_stat *s, size_t g, size_t c) {
+    if (s->rows <= 0) return 0;
+    double mean = fp_stat_mean(s, g, c), variance = s->square[g * s->cols + c] / s->rows - mean * mean;
+    // Below the rounding of the two terms the spread is noise of the subtraction.
+    return variance > 1e-14 * mean * mean ? sqrt(variance) : 0;
+}
+
+double fp_stat_rms(const struct fp_stat *s, size_t g, size_t c) {
+    double v = s->rows > 0 ? s->square[g * s->cols + c] / s->rows : 0;
+    return v > 0 ? sqrt(v) : 0;
+}
+
+static void gram_of_kept(const struct fp_stat *s, size_t g, double *dst) {
+    double *rows = fp_calloc(s->sampled * s->cols, sizeof(*rows));
+    if (!rows) return; // dst stays zero: the repair falls back to its ridge and changes nothing
+    for (size_t r = 0; r < s->sampled; r++)
+        for (size_t c = 0; c < s->cols; c++) rows[r * s->cols + c] = (double)s->kept[(r * s->groups + g) * s->cols + c];
+    cblas_dsyrk(CblasRowMajor, CblasLower, CblasTrans, (int)s->cols, (int)s->sampled, 1, rows, (int)s->cols, 0, dst, (int)s->cols);
+    free(rows);
+}
+
+void fp_stat_covariance(const struct fp_stat *s, size_t g, double *dst, int threads) {
+    size_t n = s->cols;
+    memset(dst, 0, n * n * sizeof(*dst));
+    if (!s->sampled) return;
+    if (s->gram) memcpy(dst, s->gram + g * n * n, n * n * sizeof(*dst));
+    else gram_of_kept(s, g, dst);
+    const double *sum = s->sampled_sum + g * n;
+    double rows = (double)s->sampled;
+    #pragma omp parallel for num_threads(threads) schedule(dynamic, 16) if (n > 128)
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j <= i; j++) dst[i * n + j] = dst[i * n + j] / rows - sum[i] / rows * (sum[j] / rows);
+    #pragma omp parallel for num_threads(threads) schedule(dynamic, 16) if (n > 128)
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = i + 1; j < n; j++) dst[i * n + j] = dst[j * n + i];
+}
+
+// ---- adding up
+
+static int add_kept(struct fp_stat *a, const struct fp_stat *b, fineprune_error *err) {
+    size_t width = a->groups * a->cols, need;
+    if (!b->kept) return FINEPRUNE_OK;
+    if (!fp_mul(a->sampled + b->sampled, width, &need)) return fp_fail_memory(err, "co-activations", 0);
+    float *kept = fp_grow(a->kept, &a->kept_capacity, need, sizeof(float));
+    if (!kept) return fp_fail_memory(err, "co-activations", need * sizeof(float));
+    a->kept = kept;
+    memcpy(kept + a->sampled * width, b->kept, b->sampled * width * sizeof(float));
+    return FINEPRUNE_OK;
+}
+
+static int add_stat(struct fp_stat *a, const struct fp_stat *b, fineprune_error *err) {
+    size_t n = a->groups * a->cols;
+    for (size_t i = 0; i < n; i++) {
+        a->sum[i] += b->sum[i];
+        a->square[i] += b->square[i];
+        a->absolute[i] += b->absolute[i];
+        a->sampled_sum[i] += b->sampled_sum[i];
+    }
+    for (size_t i = 0; a->gram && b->gram && i < n * a->cols; i++) a->gram[i] += b->gram[i];
+    int status = a->gram ? FINEPRUNE_OK : add_kept(a, b, err);
+    a->rows += b->rows;
+    a->sampled += b->sampled;
+    return status;
+}
+
+static int add_answers(struct fp_answers *a, const struct fp_answers *b, fineprune_error *err) {
+    if (!b->samples) return FINEPRUNE_OK;
+    size_t n = a->samples + b->samples, f, l;
+    if (!fp_mul(n, a->n_features * sizeof(float), &f) || !fp_mul(n, a->classes * sizeof(float), &l)) return fp_fail_memory(err, "answers", n);
+    float *features = realloc(a->features, f);
+    if (features) a->features = features;
+    float *logits = features ? realloc(a->logits, l) : NULL;
+    if (!logits) return fp_fail_memory(err, "answers", f + l);
+    a->logits = logits;
+    memcpy(a->features + a->samples * a->n_features, b->features, b->samples * b->n_features * sizeof(float));
+    memcpy(a->logits + a->samples * a->classes, b->logits, b->samples * b->classes * sizeof(float));
+    a->samples = n;
+    return FINEPRUNE_OK;
+}
+
+int fp_stats_add(struct fp_stats *stats, const struct fp_stats *other, fineprune_error *err) {
+    bool same = stats->n == other->n && !strcmp(stats->model, other->model) && stats->answers.classes == other->answers.classes &&
+                stats->answers.n_features == other->answers.n_features;
+    for (int i = 0; same && i < stats->n; i++)
+        same = !strcmp(stats->names[i], other->names[i]) && stats->items[i].cols == other->items[i].cols &&
+               stats->items[i].groups == other->items[i].groups && !stats->items[i].gram == !other->items[i].gram;
+    if (!same) return fp_fail(err, FINEPRUNE_DATA, "the statistics belong to different models");
+    int status = FINEPRUNE_OK;
+    for (int i = 0; i < stats->n && !status; i++) status = add_stat(&stats->items[i], &other->items[i], err);
+    if (!status) status = add_answers(&stats->answers, &other->answers, err);
+    stats->samples += other->samples;
+    return status;
+}

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the samples tell about each weight's input: sums per column, co-activations of sampled rows, and, for a classifier, the last
+// layer's input and answer sample by sample.
+#ifndef FP_STATS_H
+#define FP_STATS_H
+
+#include "classifier.h"
+#include "data.h"
+#include "weights.h"
+
+// Of one weight; arrays are groups * cols. Sums are over all rows of all samples, in the order of the samples.
+struct fp_stat {
+    size_t groups, cols;
+    double rows; // that each group's sums run over
+    double *sum, *square, *absolute;
+    // Co-activations, over rows sampled evenly from every sample: per group, the sum of x and the lower triangle of the sum of x x^T
+    // (cols * cols, row-major). When there are fewer rows than columns the rows themselves are kept instead (float32,
+    // sampled * cols a group) and gram is NULL.
+    size_t sampled;
+    double *sampled_sum, *gram;
+    float *kept;
+    size_t kept_capacity;
+};
+
+// Sample by sample for the classifier's last layer (classifier.h): features [samples, n_features] and logits [samples, classes].
+struct fp_answers {
+    size_t samples, n_features, classes;
+    float *features, *logits;
+};
+
+struct fp_stats {
+    int n; // as many as weights, in their order
+    struct fp_stat *items;
+    char **names; // of the weights
+    size_t samples;
+    struct fp_answers answers;
+    char model[65]; // sha256 of the model file
+};
+
+enum { FP_NEED_SUMS = 1, FP_NEED_GRAM = 2, FP_NEED_ANSWERS = 4 };
+
+struct fp_stats_request {
+    unsigned needs;
+    size_t nominal_samples; // rows sampled per sample are chosen as if there were so many; 0: the number there is
+    struct fp_classifier *classifier; // for answers; may be NULL
+    const fineprune_run_options *options;
+    const char *stage;      // for progress
+};
+
+// Runs the given samples through `exec` (made for the same weights' model and not run before) and gathers. *forward (may be NULL)
+// gets the seconds spent in the graph alone. Errors: as fp_exec_run and fp_data_batch, CANCELLED.
+int fp_stats_gather(struct fp_stats **out, struct fp_exec *exec, const struct fp_weights *weights, struct fineprune_data *data,
+                    const size_t *samples, size_t n, const struct fp_stats_request *request, double *forward, fineprune_error *err);
+void fp_stats_free(struct fp_stats *stats);
+// Adds `other` to `stats`. Errors: DATA when the weights differ.
+int fp_stats_add(struct fp_stats *stats, const struct fp_stats *other, fineprune_error *err);
+
+// Mean of column c of group g.
+static inline double fp_stat_mean(const struct fp_stat *s, size_t g, size_t c) { return s->rows > 0 ? s->sum[g * s->cols + c] / s->rows : 0; }
+// Standard deviation; 0 when rounding has made the variance negative.
+double fp_stat_deviation(const struct fp_stat *s, size_t g, size_t c);
+double fp_stat_rms(const struct fp_stat *s, size_t g, size_t c);
+// The covariance of group g's columns over the sampled rows into a full symmetric cols * cols matrix of doubles.
+void fp_stat_covariance(const struct fp_stat *s, size_t g, double *dst, int threads);
+
+#endif

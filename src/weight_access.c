@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reading weights as matrices and storing them back, on the quantized grid where there is one; biases; masks.
+#include <math.h>
+#include <stdlib.h>
+
+#include "masks.h"
+#include "onnx.pb-c.h"
+#include "weights.h"
+
+// ---- the order of elements
+
+static size_t operand_index(const struct fp_weight *w, size_t g, size_t r, size_t c) {
+    return g * w->group_stride + r * w->row_stride + c / w->inner * w->col_stride + c % w->inner;
+}
+
+static size_t stored_index(const struct fp_weight *w, size_t operand) {
+    return w->map.count ? (size_t)((const int64_t *)w->map.data)[operand] : operand;
+}
+
+// All elements of all sources as float32, in the order of their numbers.
+static int load_sources(struct fineprune_model *model, const struct fp_weight *w, float **out, fineprune_error *err) {
+    const struct fp_source *last = &w->sources[w->n_sources - 1];
+    float *all = fp_calloc(last->base + last->count, sizeof(float));
+    if (!all) return fp_fail_memory(err, "a weight", (last->base + last->count) * sizeof(float));
+    int status = FINEPRUNE_OK;
+    for (int k = 0; k < w->n_sources && !status; k++) {
+        const struct fp_source *s = &w->sources[k];
+        struct fp_tensor t = {0};
+        status = fp_initializer_load(model, s->proto, &t, err);
+        if (status) break;
+        float *dst = all + s->base;
+        fp_convert(dst, FP_FLOAT, t.data, t.type, t.count);
+        const float *scale = s->scale.data;
+        const int32_t *zero = s->zero.data;
+        for (size_t i = 0; scale && i < s->count; i++) dst[i] = (dst[i] - (zero ? (float)zero[i] : 0)) * scale[i];
+        fp_tensor_done(&t);
+    }
+    if (status) free(all);
+    else *out = all;
+    return status;
+}
+
+int fp_weight_read(struct fineprune_model *model, const struct fp_weight *w, float *dst, fineprune_error *err) {
+    float *all = NULL;
+    int status = load_sources(model, w, &all, err);
+    if (status) return status;
+    for (size_t g = 0; g < w->groups; g++)
+        for (size_t r = 0; r < w->rows; r++)
+            for (size_t c = 0; c < w->cols; c++) *dst++ = all[stored_index(w, operand_index(w, g, r, c))];
+    free(all);
+    return FINEPRUNE_OK;
+}
+
+// ---- storing
+
+// The stored bits of a value on the grid of a quantized tensor.
+static int64_t to_grid(const struct fp_source *s, size_t i, float value, bool keep) {
+    int64_t zero = s->zero.data ? ((const int32_t *)s->zero.data)[i] : 0;
+    if (!keep) return zero;
+    static const struct {
+        enum fp_type type;
+        int64_t low, high;
+    } RANGES[] = {{FP_INT8, -128, 127}, {FP_UINT8, 0, 255}, {FP_INT16, -32768, 32767}, {FP_UINT16, 0, 65535}, {FP_INT4, -8, 7},
+                  {FP_UINT4, 0, 15}, {FP_INT32, INT32_MIN, INT32_MAX}};
+    float scale = ((const float *)s->scale.data)[i];
+    double q = scale != 0 ? nearbyint((double)value / (double)scale) + (double)zero : (double)zero;
+    for (size_t k = 0; k < FP_COUNT(RANGES); k++)
+        if (RANGES[k].type == s->type) return (int64_t)fmin(fmax(q, (double)RANGES[k].low), (double)RANGES[k].high);
+    return zero;
+}
+
+static void put(const struct fp_source *s, struct fp_tensor *t, size_t i, float value, bool keep) {
+    void *at = (char *)t->data + i * fp_type_size(t->type);
+    if (s->scale.data) {
+        int64_t q = to_grid(s, i, value, keep);
+        fp_convert(at, t->type, &q, FP_INT64, 1);
+    } else {
+        if (!keep) value = 0;
+        fp_convert(at, t->type, &value, FP_FLOAT, 1);
+    }
+}
+
+static const struct fp_source *source_of(const struct fp_weight *w, size_t stored, int *k) {
+    while (stored >= w->sources[*k].base + w->sources[*k].count) (*k)++;
+    while (stored < w->sources[*k].base) (*k)--;
+    return &w->sources[*k];
+}
+
+int fp_weight_write(struct fineprune_model *model, const struct fp_weight *w, const float *src, const uint8_t *keep, fineprune_error *err) {
+    struct fp_tensor *stored = fp_calloc((size_t)w->n_sources, sizeof(*stored));
+    if (!stored) return fp_fail_memory(err, "a weight", sizeof(*stored));
+    int status = FINEPRUNE_OK, k = 0;
+    for (int i = 0; i < w->n_sources && !status; i++) {
+        struct fp_tensor t = {0};
+        status = fp_initializer_load(model, w->sources[i].proto, &t, err);
+        if (!status) status = fp_tensor_copy(&stored[i], &model->memory, &t, err);
+        fp_tensor_done(&t);
+    }
+    size_t n = 0;
+    for (size_t g = 0; g < w->groups && !status; g++)
+        for (size_t r = 0; r < w->rows; r++)
+            for (size_t c = 0; c < w->cols; c++, n++) {
+                size_t at = stored_index(w, operand_index(w, g, r, c));
+                const struct fp_source *s = source_of(w, at, &k);
+                put(s, &stored[k], at - s->base, src[n], !keep || keep[n]);
+            }
+    for (int i = 0; i < w->n_sources; i++) {
+        if (!status) status = fp_initializer_store(model, w->sources[i].proto, &stored[i], err);
+        fp_tensor_done(&stored[i]);
+    }
+    free(stored);
+    return status;
+}
+
+// ---- biases
+
+int fp_weight_read_bias(struct fineprune_model *model, const struct fp_weight *w, float *dst, fineprune_error *err) {
+    memset(dst, 0, w->groups * w->rows * sizeof(*dst));
+    if (!w->bias.proto) return FINEPRUNE_OK;
+    struct fp_tensor t = {0}, wide = {0};
+    int status = fp_initializer_load(model, w->bias.proto, &t, err);
+    if (!status) status = fp_tensor_convert(&wide, &model->memory, &t, FP_FLOAT, err);
+    for (size_t g = 0; !status && g < w->groups; g++)
+        for (size_t r = 0; r < w->rows; r++) {
+            size_t at = g * w->bias.group_stride + w->bias.offset + r;
+            if (at < wide.count) dst[g * w->rows + r] = ((const float *)wide.data)[at] * (float)(1 / w->bias.sign);
+        }
+    fp_tensor_done(&t);
+    fp_tensor_done(&wide);
+    return status;
+}
+
+int fp_weight_set_bias(struct fineprune_model *model, const struct fp_weight *w, const double *change, const float *dense, fineprune_error *err) {
+    if (!w->bias.proto) return FINEPRUNE_OK;
+    struct fp_tensor t = {0}, copy = {0};
+    int status = fp_initializer_load(model, w->bias.proto, &t, err);
+    if (!status) status = fp_tensor_copy(&copy, &model->memory, &t, err);
+    for (size_t i = 0; !status && i < w->groups * w->rows; i++) {
+        size_t at = i / w->rows * w->bias.group_stride + w->bias.offset + i % w->rows;
+        if (at >= copy.count) {
+            status = fp_fail(err, FINEPRUNE_MODEL, "the bias of weight '%s' has %zu elements; %zu are needed", w->name, copy.count, at + 1);
+            break;
+        }
+        double value = ((double)dense[i] + change[i]) * w->bias.sign;
+        fp_convert((char *)copy.data + at * fp_type_size(copy.type), copy.type, &value, FP_DOUBLE, 1);
+    }
+    if (!status) status = fp_initializer_store(model, w->bias.proto, &copy, err);
+    fp_tensor_done(&t);
+    fp_tensor_done(&copy);
+    return status;
+}
+
+int fp_weights_add_biases(struct fp_weights *weights, int *added, fineprune_error *err) {
+    struct fineprune_model *model = weights->model;
+    *added = 0;
+    for (int i = 0; i < weights->n; i++) {
+        const struct fp_weight *w = &weights->items[i];
+        if (w->bias.proto || !w->bias.missing_input) continue;
+        int64_t dims[1] = {(int64_t)(w->groups * w->rows)};
+        struct fp_tensor zeros = {0};
+        int status = fp_tensor_new(&zeros, NULL, FP_FLOAT, 1, dims, err);
+        if (status) return status;
+        memset(zeros.data, 0, fp_tensor_bytes(&zeros));
+        char *base = fp_format("%s.bias", w->name);
+        const char *name;
+        status = base ? fp_node_add_input(model, w->node->proto, w->bias.missing_input, base, &zeros, &name, err)
+                      : fp_fail_memory(err, "a bias", 1);
+        free(base);
+        fp_tensor_done(&zeros);
+        if (status) return status;
+        (*added)++;
+    }
+    return FINEPRUNE_OK;
+}
+
+int fp_model_refresh(struct fineprune_model *model, fineprune_error *err) {
+    struct fp_graph *graph;
+    int status = fp_graph_new(&graph, model, err);
+    if (status) return status;
+    fp_graph_free(model->graph);
+    model->graph = graph;
+    return FINEPRUNE_OK;
+}
+
+// ---- masks
+
+static int record_source(struct fineprune_model *model, const struct fp_source *s, fineprune_error *err) {
+    struct fp_tensor t = {0}, kept = {0};
+    int status = fp_initializer_load(model, s->proto, &t, err);
+    if (!status) status = fp_tensor_new(&kept, NULL, FP_BOOL, t.rank, t.dims, err);
+    for (size_t i = 0; !status && i < t.count; i++) {
+        double value;
+        fp_convert(&value, FP_DOUBLE, (const char *)t.data + i * fp_type_size(t.type), t.type, 1);
+        double zero = s->zero.data ? ((const int32_t *)s->zero.data)[i] : 0;
+        ((uint8_t *)kept.data)[i] = value != zero;
+    }
+    if (!status) status = fp_masks_add(model->masks, s->name, &kept, err);
+    fp_tensor_done(&kept);
+    fp_tensor_done(&t);
+    return status;
+}
+
+int fp_weights_record_masks(struct fp_weights *weights, fineprune_error *err) {
+    struct fineprune_model *model = weights->model;
+    fp_masks_free(model->masks);
+    model->masks = calloc(1, sizeof(*model->masks));
+    if (!model->masks) return fp_fail_memory(err, "masks", sizeof(*model->masks));
+    for (int i = 0; i < weights->n; i++)
+        for (int k = 0; k < weights->items[i].n_sources; k++) {
+            int status = record_source(model, &weights->items[i].sources[k], err);
+            if (status) return status;
+        }
+    return FINEPRUNE_OK;
+}
