@@ -178,9 +178,11 @@ int fp_fit_shape(struct fp_input *inputs, size_t n, const char *text, fineprune_
     if (status) return status;
     if (input->rank >= 0 && input->rank != rank) return fail_fixed(input, text, err);
     for (int i = 0; i < rank; i++) {
-        if (input->rank < 0) input->dims[i] = dims[i];
+        if (input->rank < 0) input->dims[i] = -1;
+        if (dims[i] >= 0 && input->dims[i] >= 0 && input->dims[i] != dims[i]) return fail_fixed(input, text, err);
+    }
+    for (int i = 0; i < rank; i++) {
         if (dims[i] < 0) continue;
-        if (input->dims[i] >= 0 && input->dims[i] != dims[i]) return fail_fixed(input, text, err);
         if (input->dims[i] < 0 && input->symbols[i]) fix_symbol(inputs, n, input->symbols[i], dims[i]);
         input->dims[i] = dims[i];
     }

@@ -1,0 +1,495 @@
+// SPDX-License-Identifier: Apache-2.0
+// Samples from every kind of source: what fits is handed out unchanged and in order, what does not is refused by name.
+#include "data.h"
+
+#include <math.h>
+
+#include "data_parts.h"
+#include "npz.h"
+#include "scratch_folder.h"
+
+// A model that is its inputs only; the data need no more.
+struct fake {
+    struct fineprune_model model;
+    struct fp_graph graph;
+    struct fp_value values[4];
+    int ids[4];
+};
+
+static void fake_input(struct fake *f, const char *name, enum fp_type type, int rank, const int64_t *dims) {
+    static int64_t stores[64][FP_MAX_RANK];
+    static int next;
+    const int id = f->graph.n_inputs++;
+    int64_t *store = stores[next++ % 64];
+    if (rank > 0) memcpy(store, dims, (size_t)rank * sizeof(*dims));
+    f->values[id] = (struct fp_value){.name = name, .type = type, .rank = rank, .dims = store};
+    f->ids[id] = id;
+    f->graph.values = f->values;
+    f->graph.inputs = f->ids;
+    f->model.graph = &f->graph;
+    f->model.folder = (char[]){"/nowhere"};
+}
+
+// rank and dims
+#define DIMS(...) (int)FP_COUNT(((int64_t[]){__VA_ARGS__})), (int64_t[]){__VA_ARGS__}
+
+static void make(struct fp_tensor *t, enum fp_type type, int rank, const int64_t *dims) {
+    fineprune_error err = {0};
+    memset(t, 0, sizeof(*t));
+    assert_int_equal(fp_tensor_new(t, NULL, type, rank, dims, &err), 0);
+    for (size_t i = 0; i < t->count; i++) {
+        const double value = (double)(i % 100);
+        fp_convert((char *)t->data + i * fp_type_size(type), type, &value, FP_DOUBLE, 1);
+    }
+}
+
+static void write_npz(const char *path, const char *const *names, const struct fp_tensor *arrays, size_t n) {
+    fineprune_error err = {0};
+    struct fp_npz_writer *w;
+    assert_int_equal(fp_npz_create(&w, path, true, &err), 0);
+    for (size_t i = 0; i < n; i++) assert_int_equal(fp_npz_add(w, names[i], &arrays[i], &err), 0);
+    assert_int_equal(fp_npz_finish(w, &err), 0);
+}
+
+static void save(const char *path, const char *name, enum fp_type type, int rank, const int64_t *dims) {
+    struct fp_tensor t;
+    make(&t, type, rank, dims);
+    write_npz(path, &name, &t, 1);
+    fp_tensor_done(&t);
+}
+
+static void save_npy(const char *path, const struct fp_tensor *t) {
+    char header[4096];
+    const char *type = t->type == FP_FLOAT ? "<f4" : t->type == FP_INT64 ? "<i8" : t->type == FP_DOUBLE ? "<f8" : "|u1";
+    char shape[200];
+    fp_shape_text(shape, sizeof(shape), t->rank, t->dims);
+    shape[strlen(shape) - 1] = '\0';
+    const int n = snprintf(header + 10, sizeof(header) - 10, "{'descr': '%s', 'fortran_order': False, 'shape': (%s%s), }", type, shape + 1,
+                           t->rank == 1 ? "," : "");
+    memcpy(header, "\x93NUMPY\x01\x00", 8);
+    header[8] = (char)n;
+    header[9] = 0;
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    fwrite(header, 1, (size_t)n + 10, f);
+    fwrite(t->data, 1, fp_tensor_bytes(t), f);
+    fclose(f);
+}
+
+static fineprune_data *open_data(const struct fake *f, const fineprune_data_options *options) {
+    fineprune_error err = {0};
+    fineprune_data *data = NULL;
+    if (fineprune_data_open(&data, &f->model, options, &err)) fail_msg("%s", err.message);
+    return data;
+}
+
+static void add(fineprune_data *data, const char *source) {
+    fineprune_error err = {0};
+    if (fineprune_data_add(data, source, &err)) fail_msg("%s", err.message);
+}
+
+static void refuse(fineprune_data *data, const char *source, int status, const char *message) {
+    fineprune_error err = {0};
+    const size_t before = fineprune_data_samples(data);
+    assert_int_equal(fineprune_data_add(data, source, &err), status);
+    if (!strstr(err.message, message)) fail_msg("'%s' is not in: %s", message, err.message);
+    assert_int_equal(fineprune_data_samples(data), before);
+}
+
+static void batch(fineprune_data *data, struct fp_tensor *inputs, size_t n, ...) {
+    size_t samples[16];
+    va_list args;
+    va_start(args, n);
+    for (size_t i = 0; i < n; i++) samples[i] = (size_t)va_arg(args, int);
+    va_end(args);
+    fineprune_error err = {0};
+    if (fp_data_batch(data, samples, n, inputs, &err)) fail_msg("%s", err.message);
+}
+
+static void test_rows(void **state) {
+    struct fake f = {0};
+    fake_input(&f, "x", FP_FLOAT, DIMS(-1, 3));
+    const char *path = scratch_path(state, "a.npz");
+    save(path, "x", FP_DOUBLE, DIMS(5, 3));
+    fineprune_data *data = open_data(&f, NULL);
+    add(data, path);
+    add(data, path); // whole sources append
+    assert_int_equal(fineprune_data_samples(data), 10);
+    assert_true(fp_data_max_batch(data) == SIZE_MAX);
+    assert_false(fp_data_whole(data));
+    struct fp_tensor t;
+    batch(data, &t, 3, 4, 0, 6);
+    assert_int_equal(t.type, FP_FLOAT);
+    assert_int_equal(t.rank, 2);
+    assert_int_equal(t.dims[0], 3);
+    const float want[9] = {12, 13, 14, 0, 1, 2, 3, 4, 5};
+    assert_memory_equal(t.data, want, sizeof(want));
+    fp_tensor_done(&t);
+    assert_string_equal(fp_data_source(data, 1), path);
+    assert_null(fp_data_source(data, 2));
+    uint64_t a, b, c;
+    assert_int_equal(fp_data_hash(data, 1, &a, NULL), 0);
+    assert_int_equal(fp_data_hash(data, 6, &b, NULL), 0);
+    assert_int_equal(fp_data_hash(data, 2, &c, NULL), 0);
+    assert_true(a == b);
+    assert_true(a != c);
+    fineprune_data_free(data);
+    assert_int_equal(f.model.memory.used, 0);
+}
+
+static void test_fixed_batch(void **state) {
+    struct fake one = {0}, four = {0};
+    fake_input(&one, "x", FP_FLOAT, DIMS(1, 3));
+    fake_input(&four, "x", FP_FLOAT, DIMS(4, 3));
+    const char *path = scratch_path(state, "a.npz");
+    save(path, "x", FP_FLOAT, DIMS(6, 3));
+    fineprune_data *data = open_data(&one, NULL);
+    add(data, path);
+    assert_int_equal(fp_data_max_batch(data), 1);
+    fineprune_data_free(data);
+    data = open_data(&four, NULL);
+    add(data, path);
+    assert_int_equal(fp_data_max_batch(data), 4);
+    struct fp_tensor t;
+    batch(data, &t, 2, 4, 5);
+    assert_int_equal(t.dims[0], 4);
+    const float want[12] = {12, 13, 14, 15, 16, 17, 15, 16, 17, 15, 16, 17}; // filled with the last
+    assert_memory_equal(t.data, want, sizeof(want));
+    fp_tensor_done(&t);
+    const size_t all[6] = {0, 1, 2, 3, 4, 5};
+    assert_int_equal(fp_data_next(data, all, 6, 1), 4);
+    assert_int_equal(fp_data_next(data, all + 4, 2, 0), 2);
+    fineprune_data_free(data);
+}
+
+static void test_whole(void **state) {
+    struct fake f = {0};
+    fake_input(&f, "x", FP_FLOAT, DIMS(-1, 3));
+    const char *path = scratch_path(state, "a.npz");
+    save(path, "x", FP_FLOAT, DIMS(2, 5, 3));
+    fineprune_data *data = open_data(&f, NULL);
+    add(data, path);
+    assert_int_equal(fineprune_data_samples(data), 2);
+    assert_int_equal(fp_data_max_batch(data), 1);
+    assert_true(fp_data_whole(data));
+    struct fp_tensor t;
+    batch(data, &t, 1, 1);
+    assert_int_equal(t.rank, 2);
+    assert_int_equal(t.dims[0], 5);
+    assert_true(((float *)t.data)[0] == 15);
+    fp_tensor_done(&t);
+    fineprune_data_free(data);
+}
+
+static void test_several_inputs(void **state) {
+    struct fake f = {0};
+    fake_input(&f, "x", FP_FLOAT, DIMS(-1, 3));
+    fake_input(&f, "a=b", FP_INT64, DIMS(-1, 2));
+    fake_input(&f, "rate", FP_INT64, 0, NULL);
+    const char *x = scratch_path(state, "x.npz"), *y = scratch_path(state, "y.npz"), *r = scratch_path(state, "r.npz");
+    save(x, "x", FP_FLOAT, DIMS(4, 3));
+    save(y, "other", FP_UINT8, DIMS(4, 2));
+    save(r, "rate", FP_INT32, 0, NULL);
+    char source[400];
+    fineprune_data *data = open_data(&f, NULL);
+    snprintf(source, sizeof(source), "x=%s", x);
+    add(data, source);
+    fineprune_error err = {0};
+    assert_int_equal(fp_data_ready(data, &err), FINEPRUNE_DATA);
+    assert_non_null(strstr(err.message, "no data for the model's input 'a=b'"));
+    snprintf(source, sizeof(source), "a=b=%s", y);
+    add(data, source);
+    snprintf(source, sizeof(source), "rate=%s", r);
+    add(data, source);
+    assert_int_equal(fp_data_ready(data, NULL), 0);
+    assert_int_equal(fineprune_data_samples(data), 4);
+    struct fp_tensor t[3];
+    batch(data, t, 2, 3, 0);
+    assert_int_equal(t[1].type, FP_INT64);
+    assert_int_equal(((int64_t *)t[1].data)[0], 6);
+    assert_int_equal(t[2].rank, 0);
+    for (int i = 0; i < 3; i++) fp_tensor_done(&t[i]);
+    add(data, (snprintf(source, sizeof(source), "x=%s", x), source));
+    fp_error_clear(&err);
+    assert_int_equal(fp_data_ready(data, &err), FINEPRUNE_DATA);
+    assert_non_null(strstr(err.message, "input 'x' has 8 samples, but input 'a=b' has 4"));
+    refuse(data, "y=random", FINEPRUNE_DATA, "'y' is not an input of the model");
+    refuse(data, x, FINEPRUNE_DATA, "has no array for the model's input 'a=b'");
+    fineprune_data_free(data);
+}
+
+static void test_shapes_refused(void **state) {
+    struct fake f = {0};
+    fake_input(&f, "x", FP_FLOAT, DIMS(-1, 3, 8));
+    static const char *symbols[] = {"batch", NULL, NULL};
+    f.values[0].symbols = symbols;
+    const char *path = scratch_path(state, "a.npz");
+    fineprune_data *data = open_data(&f, NULL);
+    save(path, "x", FP_FLOAT, DIMS(5, 3, 7));
+    refuse(data, path, FINEPRUNE_DATA, "array 'x' is float32 [5,3,7], but the model's input 'x' float32 [batch,3,8] is wanted");
+    save(path, "x", FP_FLOAT, DIMS(3, 8));
+    refuse(data, path, FINEPRUNE_DATA, "float32 [3,8]");
+    fineprune_error err = {0};
+    assert_int_equal(fineprune_data_add(data, path, &err), FINEPRUNE_DATA);
+    assert_non_null(strstr(err.hint, "numpy.newaxis"));
+    save(path, "x", FP_FLOAT, DIMS(0, 3, 8));
+    refuse(data, path, FINEPRUNE_DATA, "holds no samples");
+    save(path, "z", FP_FLOAT, DIMS(2, 3, 8));
+    refuse(data, path, FINEPRUNE_DATA, "its arrays are 'z'");
+    save(path, "arr_0", FP_FLOAT, DIMS(2, 3, 8));
+    add(data, path);
+    refuse(data, "/tmp/fineprune-none.npz", FINEPRUNE_DATA, "cannot read the data");
+    fineprune_data_free(data);
+}
+
+static void put_value(const char *path, enum fp_type type, double value) {
+    struct fp_tensor t;
+    make(&t, type, DIMS(4, 3));
+    fp_convert((char *)t.data + 7 * fp_type_size(type), type, &value, FP_DOUBLE, 1); // in sample 2
+    save_npy(path, &t);
+    fp_tensor_done(&t);
+}
+
+static void test_elements(void **state) {
+    struct fake floats = {0}, bytes = {0}, halves = {0};
+    fake_input(&floats, "x", FP_FLOAT, DIMS(-1, 3));
+    fake_input(&bytes, "x", FP_INT8, DIMS(-1, 3));
+    fake_input(&halves, "x", FP_FLOAT16, DIMS(-1, 3));
+    const char *path = scratch_path(state, "a.npy");
+    fineprune_data *a = open_data(&floats, NULL), *b = open_data(&bytes, NULL), *c = open_data(&halves, NULL);
+    put_value(path, FP_FLOAT, NAN);
+    refuse(a, path, FINEPRUNE_DATA, "a.npy' has NaN in sample 2");
+    refuse(b, path, FINEPRUNE_DATA, "NaN");
+    put_value(path, FP_FLOAT, -INFINITY);
+    refuse(a, path, FINEPRUNE_DATA, "a.npy' has an infinite value in sample 2");
+    put_value(path, FP_DOUBLE, 1e300);
+    refuse(a, path, FINEPRUNE_DATA, "in sample 2, which the model's input 'x' of float32 cannot hold");
+    put_value(path, FP_FLOAT, 65536);
+    refuse(c, path, FINEPRUNE_DATA, "float16 cannot hold");
+    put_value(path, FP_INT64, 128);
+    refuse(b, path, FINEPRUNE_DATA, "has 128 in sample 2, which the model's input 'x' of int8 cannot hold");
+    put_value(path, FP_FLOAT, 1.5);
+    refuse(b, path, FINEPRUNE_DATA, "has 1.5 in sample 2");
+    put_value(path, FP_DOUBLE, -128);
+    add(b, path);
+    put_value(path, FP_INT64, 1 << 20);
+    add(a, path);
+    struct fp_tensor t;
+    batch(b, &t, 1, 2);
+    assert_int_equal(((int8_t *)t.data)[1], -128);
+    fp_tensor_done(&t);
+    fineprune_data_free(a);
+    fineprune_data_free(b);
+    fineprune_data_free(c);
+}
+
+static void test_folders(void **state) {
+    struct fake one = {0}, two = {0};
+    fake_input(&one, "x", FP_FLOAT, DIMS(-1, -1));
+    fake_input(&two, "x", FP_FLOAT, DIMS(-1, 3));
+    fake_input(&two, "y", FP_FLOAT, DIMS(-1, 2));
+    struct fp_tensor t;
+    make(&t, FP_FLOAT, DIMS(2, 3));
+    save_npy(scratch_path(state, "x.npy"), &t);
+    fp_tensor_done(&t);
+    make(&t, FP_FLOAT, DIMS(2, 2));
+    save_npy(scratch_path(state, "y.npy"), &t);
+    fp_tensor_done(&t);
+    scratch_write(scratch_path(state, "README"), "notes", 5);
+    fineprune_data *a = open_data(&one, NULL), *b = open_data(&two, NULL);
+    add(a, *state);
+    assert_int_equal(fineprune_data_samples(a), 4);
+    const size_t all[4] = {0, 1, 2, 3};
+    assert_int_equal(fp_data_same_shape(a, all, 4), 2); // of two widths
+    assert_int_equal(fp_data_next(a, all, 4, 0), 2);
+    fineprune_error err = {0};
+    struct fp_tensor none[1];
+    assert_int_equal(fp_data_batch(a, all, 4, none, &err), FINEPRUNE_DATA);
+    assert_non_null(strstr(err.message, "different shapes"));
+    add(b, *state); // x.npy and y.npy are the inputs x and y
+    assert_int_equal(fineprune_data_samples(b), 2);
+    save(scratch_path(state, "z.npz"), "x", FP_FLOAT, DIMS(2, 3));
+    refuse(a, *state, FINEPRUNE_DATA, "holds files of two kinds: .npy ('x.npy') and .npz ('z.npz')");
+    char list[300], text[300];
+    snprintf(list, sizeof(list), "@%s", scratch_path(state, "list.txt"));
+    snprintf(text, sizeof(text), "# two\r\n x.npy \n\n%s/z.npz\n", (const char *)*state);
+    scratch_write(list + 1, text, strlen(text));
+    add(a, list);
+    assert_int_equal(fineprune_data_samples(a), 8);
+    snprintf(text, sizeof(text), "x.npy\nabsent.npy\n");
+    scratch_write(list + 1, text, strlen(text));
+    refuse(a, list, FINEPRUNE_DATA, "absent.npy");
+    scratch_write(list + 1, "@list.txt", 9);
+    refuse(a, list, FINEPRUNE_DATA, "only one level");
+    scratch_write(list + 1, "", 0);
+    refuse(a, list, FINEPRUNE_DATA, "names no files");
+    assert_int_equal(mkdir(scratch_path(state, "empty"), 0700), 0);
+    refuse(a, scratch_path(state, "empty"), FINEPRUNE_DATA, "holds no data");
+    refuse(a, scratch_path(state, "README"), FINEPRUNE_DATA, "not a kind of file");
+    fineprune_data_free(a);
+    fineprune_data_free(b);
+}
+
+// TensorProto: dims (1), data_type (2), float_data (4) or raw_data (9), name (8).
+static size_t tensor_proto(uint8_t *dst, const char *name, int rows, int columns, bool raw) {
+    size_t n = 0;
+    dst[n++] = 0x08, dst[n++] = (uint8_t)rows, dst[n++] = 0x08, dst[n++] = (uint8_t)columns;
+    dst[n++] = 0x10, dst[n++] = FP_FLOAT;
+    dst[n++] = raw ? 0x4a : 0x22, dst[n++] = (uint8_t)(rows * columns * 4);
+    for (int i = 0; i < rows * columns; i++, n += 4) memcpy(dst + n, &(float){(float)i}, 4);
+    dst[n++] = 0x42, dst[n++] = (uint8_t)strlen(name);
+    memcpy(dst + n, name, strlen(name));
+    return n + strlen(name);
+}
+
+static void test_test_data_sets(void **state) {
+    struct fake f = {0};
+    fake_input(&f, "x", FP_FLOAT, DIMS(-1, 3));
+    fake_input(&f, "y", FP_FLOAT, DIMS(2, 2));
+    uint8_t file[300];
+    for (int i = 0; i < 3; i++) {
+        const int number = i == 2 ? 10 : i;
+        char folder[100], name[160];
+        snprintf(folder, sizeof(folder), "test_data_set_%d", number);
+        assert_int_equal(mkdir(scratch_path(state, folder), 0700), 0);
+        // named tensors in the other order for the second set
+        snprintf(name, sizeof(name), "%s/input_%d.pb", folder, i == 1);
+        scratch_write(scratch_path(state, name), file, tensor_proto(file, i == 1 ? "x" : "", i + 1, 3, i == 1));
+        snprintf(name, sizeof(name), "%s/input_%d.pb", folder, i != 1);
+        scratch_write(scratch_path(state, name), file, tensor_proto(file, i == 1 ? "y" : "", 2, 2, true));
+    }
+    fineprune_data *data = open_data(&f, NULL);
+    add(data, *state);
+    assert_int_equal(fineprune_data_samples(data), 3);
+    assert_int_equal(fp_data_max_batch(data), 1);
+    struct fp_tensor t[2];
+    for (int i = 0; i < 3; i++) {
+        batch(data, t, 1, i);
+        assert_int_equal(t[0].dims[0], i + 1);
+        assert_int_equal(t[1].count, 4);
+        fp_tensor_done(&t[0]);
+        fp_tensor_done(&t[1]);
+    }
+    char single[200];
+    snprintf(single, sizeof(single), "%s/", scratch_path(state, "test_data_set_10"));
+    add(data, single);
+    assert_int_equal(fineprune_data_samples(data), 4);
+    const char *broken = scratch_path(state, "test_data_set_1/input_0.pb");
+    scratch_write(broken, file, 20);
+    refuse(data, *state, FINEPRUNE_DATA, "test_data_set_1/input_0.pb'");
+    scratch_write(broken, file, tensor_proto(file, "x", 1, 4, true));
+    refuse(data, *state, FINEPRUNE_DATA, "is float32 [1,4], but the model's input 'x'");
+    scratch_write(broken, file, tensor_proto(file, "x", 1, 3, true));
+    refuse(data, *state, FINEPRUNE_DATA, "second tensor for the input 'x'");
+    unlink(broken);
+    refuse(data, *state, FINEPRUNE_DATA, "has no tensor for the model's input 'y'");
+    fineprune_data_free(data);
+    assert_int_equal(f.model.memory.used, 0);
+}
+
+static void test_random(void **state) {
+    (void)state;
+    struct fake f = {0};
+    fake_input(&f, "x", FP_FLOAT, DIMS(-1, 3, -1));
+    fake_input(&f, "ids", FP_INT64, DIMS(-1, 5));
+    fineprune_data *data = open_data(&f, NULL);
+    refuse(data, "random", FINEPRUNE_DATA, "axis 2");
+    refuse(data, "random:x", FINEPRUNE_USAGE, "not a number");
+    fineprune_data_free(data);
+    const char *shapes[] = {"x:?,3,400"};
+    const fineprune_data_options options = {.shapes = shapes, .n_shapes = 1, .limit = 7};
+    data = open_data(&f, &options);
+    add(data, "random:3");
+    assert_int_equal(fineprune_data_samples(data), 7);
+    struct fp_tensor t[2], u[2];
+    batch(data, t, 2, 1, 2);
+    batch(data, u, 1, 2);
+    assert_int_equal(t[0].count, 2400);
+    assert_memory_equal((float *)t[0].data + 1200, u[0].data, 4800);
+    double sum = 0, squares = 0;
+    for (int i = 0; i < 2400; i++) {
+        const double x = (double)((float *)t[0].data)[i];
+        sum += x, squares += x * x;
+    }
+    assert_true(fabs(sum / 2400) < 0.1 && fabs(squares / 2400 - 1) < 0.1);
+    for (size_t i = 0; i < t[1].count; i++) assert_in_range(((int64_t *)t[1].data)[i], 0, 1);
+    for (int i = 0; i < 2; i++) fp_tensor_done(&t[i]), fp_tensor_done(&u[i]);
+    refuse(data, "random", FINEPRUNE_DATA, "has data already");
+    fineprune_data_free(data);
+}
+
+static void test_shape_option(void **state) {
+    (void)state;
+    struct fake f = {0};
+    fake_input(&f, "in:0", FP_FLOAT, DIMS(-1, 3, -1));
+    fake_input(&f, "mask", FP_FLOAT, DIMS(-1, -1));
+    static const char *first[] = {"n", NULL, "time"}, *second[] = {"n", "time"};
+    f.values[0].symbols = first;
+    f.values[1].symbols = second;
+    static const struct {
+        const char *text, *message;
+    } bad[] = {{"x:1,3,4", "names no input"}, {"in:0:1,4,4", "contradicts the model's input 'in:0' float32 [n,3,time]"},
+               {"in:0:1,3", "contradicts"},   {"in:0:1,3,", "is not NAME:"}, {"in:0:a,3,4", "is not NAME:"}, {"in:0:1,3,-4", "is not NAME:"},
+               {"in:0", "names no input"}};
+    for (size_t i = 0; i < FP_COUNT(bad); i++) {
+        fineprune_error err = {0};
+        fineprune_data *data = NULL;
+        const fineprune_data_options options = {.shapes = &bad[i].text, .n_shapes = 1};
+        assert_int_equal(fineprune_data_open(&data, &f.model, &options, &err), FINEPRUNE_USAGE);
+        if (!strstr(err.message, bad[i].message)) fail_msg("%s", err.message);
+        assert_null(data);
+    }
+    const char *text = "in:0:2,3,4";
+    const fineprune_data_options options = {.shapes = &text, .n_shapes = 1};
+    fineprune_data *data = open_data(&f, &options);
+    add(data, "random");
+    assert_int_equal(fp_data_max_batch(data), 2);
+    struct fp_tensor t[2];
+    batch(data, t, 1, 0);
+    assert_int_equal(t[1].dims[0], 2);
+    assert_int_equal(t[1].dims[1], 4); // the same symbols
+    fp_tensor_done(&t[0]);
+    fp_tensor_done(&t[1]);
+    fineprune_data_free(data);
+}
+
+static void test_missing(void **state) {
+    (void)state;
+    struct fake f = {0};
+    fake_input(&f, "x", FP_FLOAT, DIMS(-1, 3));
+    fineprune_data *data = open_data(&f, NULL);
+    fineprune_error err = {0};
+    assert_int_equal(fp_data_ready(data, &err), FINEPRUNE_DATA);
+    assert_string_equal(err.message, "no data; the model's inputs are 'x' float32 [?,3]");
+    assert_non_null(strstr(err.hint, "random[:SEED]"));
+    assert_int_equal(fineprune_data_samples(data), 0);
+    fineprune_data_free(data);
+    fineprune_data_free(NULL);
+}
+
+static void test_memory_limit(void **state) {
+    struct fake f = {0};
+    fake_input(&f, "x", FP_FLOAT, DIMS(-1, 1000));
+    f.model.memory.limit = 100000;
+    const char *path = scratch_path(state, "a.npz");
+    save(path, "x", FP_FLOAT, DIMS(20, 1000));
+    fineprune_data *data = open_data(&f, NULL);
+    add(data, path);
+    refuse(data, path, FINEPRUNE_LIMIT, "not enough memory");
+    size_t samples[20];
+    for (size_t i = 0; i < 20; i++) samples[i] = i;
+    struct fp_tensor t;
+    assert_int_equal(fp_data_batch(data, samples, 20, &t, NULL), FINEPRUNE_LIMIT);
+    fineprune_data_free(data);
+    assert_int_equal(f.model.memory.used, 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        scratch_test(test_rows),           scratch_test(test_fixed_batch), scratch_test(test_whole),
+        scratch_test(test_several_inputs), scratch_test(test_shapes_refused), scratch_test(test_elements),
+        scratch_test(test_folders),        scratch_test(test_test_data_sets), cmocka_unit_test(test_random),
+        cmocka_unit_test(test_shape_option), cmocka_unit_test(test_missing), scratch_test(test_memory_limit),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
