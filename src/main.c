@@ -19,6 +19,7 @@ struct job {
     fineprune_data *data;
     fineprune_stats *stats;
     fineprune_report *report;
+    double load; // seconds
 };
 
 static int fail_memory(fineprune_error *err) { return cli_fail(err, FINEPRUNE_LIMIT, NULL, "not enough memory for the report"); }
@@ -26,7 +27,9 @@ static int fail_memory(fineprune_error *err) { return cli_fail(err, FINEPRUNE_LI
 // ---- what is read
 
 static int open_model(struct job *job, fineprune_model **out, const char *path) {
+    double started = terminal_clock();
     int status = fineprune_model_open(out, path, &job->run, job->err);
+    job->load += terminal_clock() - started;
     return status ? status : terminal_stopped(job->terminal, job->err);
 }
 
@@ -112,6 +115,14 @@ static int write_text(struct job *job, char *text, const char *path) {
     return status;
 }
 
+// The parts of the time that only the program sees.
+static int report_times(struct job *job, double write) {
+    int status = fineprune_report_number(job->report, "timing", "load", job->load);
+    if (!status && write >= 0) status = fineprune_report_number(job->report, "timing", "write", write);
+    if (!status) status = fineprune_report_number(job->report, "timing", "seconds", terminal_clock() - job->terminal->started);
+    return status ? fail_memory(job->err) : FINEPRUNE_OK;
+}
+
 static int write_reports(struct job *job) {
     int status = FINEPRUNE_OK;
     if (job->options->json) status = write_text(job, fineprune_report_json(job->report), job->options->json);
@@ -162,17 +173,16 @@ static void say_wrote(struct job *job, const char *what) {
 
 // ---- commands
 
-static int save_model(struct job *job) {
+static int save_model(struct job *job, double *seconds) {
     const struct cli_options *o = job->options;
     static const int external[] = {[CLI_AUTO] = 0, [CLI_ALWAYS] = 1, [CLI_NEVER] = -1};
     fineprune_save_options options = {
         .force = o->force, .external_data = external[o->external_data], .sparse_initializers = o->sparse_initializers};
     double started = terminal_clock();
     int status = fineprune_model_save(job->model, o->output, &options, job->err);
-    if (status) return status;
-    status = fineprune_report_note(job->report, NULL, "wrote", o->output);
-    if (!status) status = fineprune_report_number(job->report, "timing", "write", terminal_clock() - started);
-    return status ? fail_memory(job->err) : FINEPRUNE_OK;
+    *seconds = terminal_clock() - started;
+    if (!status && fineprune_report_note(job->report, NULL, "wrote", o->output)) status = fail_memory(job->err);
+    return status;
 }
 
 // After pruning: the model, the masks, the report. A missed gate (status GATE) is reported like a success, and stays the status.
@@ -182,9 +192,11 @@ static int finish_pruning(struct job *job, int pruned) {
     if (pruned && !missed) return pruned;
     fineprune_error fresh = {0}, gate = *job->err;
     *job->err = fresh;
+    double seconds = -1;
     int status = terminal_stopped(job->terminal, job->err);
-    if (!status && write) status = save_model(job);
+    if (!status && write) status = save_model(job, &seconds);
     if (!status && o->masks) status = fineprune_masks_save(job->model, o->masks, o->force, job->err);
+    if (!status) status = report_times(job, seconds);
     if (!status) status = say_summary(job);
     if (!status) status = write_reports(job);
     if (!status) status = print_table(job);
@@ -252,6 +264,7 @@ static int command_run(struct job *job) {
     if (!status) status = open_data(job);
     if (!status) status = fineprune_run(job->model, job->data, o->output, o->force, &job->run, &job->report, job->err);
     if (!status && fineprune_report_note(job->report, NULL, "wrote", o->output)) status = fail_memory(job->err);
+    if (!status) status = report_times(job, -1);
     if (!status) status = say_summary(job);
     return status ? status : write_reports(job);
 }

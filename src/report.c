@@ -10,7 +10,7 @@
 // The order of the members in every report, whatever the order in which they were found.
 static const char *const order[] = {"schema",           "tool",      "command",   "model",   "second_model", "inputs",
                                     "outputs_of_model", "operators", "obstacles", "data",    "config",       "layers",
-                                    "skipped",          "pruned",    "outputs",   "readout", "notes",        "drift",
+                                    "skipped",          "pruned",    "outputs",   "readout", "notes",        "drift", "agreement",
                                     "accuracy",         "size",      "gates",     "wrote",   "timing",       "peak_rss_bytes"};
 
 static json_t *make_tool(void) {
@@ -104,19 +104,29 @@ int fineprune_report_number(struct fineprune_report *report, const char *section
     return put(report, section, key, fp_report_real(value));
 }
 
-char *fineprune_report_json(const struct fineprune_report *report) {
-    json_t *sorted = json_object(), *value;
+// A new object with the members in that order, those that are not in it behind.
+static json_t *sorted(json_t *object, const char *const *names, size_t n) {
+    json_t *result = json_object(), *value;
     const char *key;
-    int failed = !sorted;
-    for (size_t i = 0; i < FP_COUNT(order) && !failed; i++) {
-        value = json_object_get(report->root, order[i]);
-        if (value) failed = json_object_set(sorted, order[i], value);
+    int failed = !result;
+    for (size_t i = 0; i < n && !failed; i++) {
+        value = json_object_get(object, names[i]);
+        if (value) failed = json_object_set(result, names[i], value);
     }
-    json_object_foreach(report->root, key, value) {
-        if (!failed && !json_object_get(sorted, key)) failed = json_object_set(sorted, key, value);
+    json_object_foreach(object, key, value) {
+        if (!failed && !json_object_get(result, key)) failed = json_object_set(result, key, value);
     }
-    char *text = failed ? NULL : json_dumps(sorted, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
-    json_decref(sorted);
+    if (!failed) return result;
+    json_decref(result);
+    return NULL;
+}
+
+char *fineprune_report_json(const struct fineprune_report *report) {
+    static const char *const stages[] = {"load", "forward", "statistics", "solve", "write", "seconds", "samples_per_second"};
+    json_t *root = sorted(report->root, order, FP_COUNT(order)), *timing = json_object_get(root, "timing");
+    int failed = !root || (timing && json_object_set_new(root, "timing", sorted(timing, stages, FP_COUNT(stages))));
+    char *text = failed ? NULL : json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+    json_decref(root);
     if (!text) return NULL;
     char *line = fp_format("%s\n", text);
     free(text);

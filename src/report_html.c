@@ -76,7 +76,7 @@ static const json_t *section(const struct fineprune_report *report, const char *
     return json_object_get(report->root, name);
 }
 
-static bool is_pruning(const struct fineprune_report *report) { return section(report, "pruned") != NULL; }
+static bool is_pruning(const struct fineprune_report *report) { return section(report, "config") != NULL; }
 
 static double bounded(double share) { return share > 0 ? share < 1 ? share : 1 : 0; } // NAN is 0
 
@@ -170,17 +170,22 @@ static void put_pruned_card(FILE *file, const struct fineprune_report *report) {
 }
 
 static void put_drift_card(FILE *file, const struct fineprune_report *report) {
-    const json_t *worst = fp_worst_drift(report), *data = section(report, "data");
+    const json_t *worst = fp_worst_drift(report), *data = section(report, "data"), *agreement = section(report, "agreement");
     if (!worst) return;
     size_t samples = fp_member_count(data, "reserve");
     if (!samples) samples = fp_member_count(data, "samples");
     char below[200];
     fp_words value, other;
-    double agreement = fp_member_number(worst, "top1_agreement"), cosine = fp_member_number(worst, "cosine");
-    if (isfinite(agreement))
+    double same = fp_member_number(worst, "top1_agreement"), cosine = fp_member_number(worst, "cosine");
+    bool learned = json_is_true(json_object_get(section(report, "readout"), "applied")) && agreement;
+    if (learned)
+        snprintf(below, sizeof(below), "as the dense model that learned so too; %s as the dense model; %zu samples",
+                 fp_say_share(other, fp_member_number(agreement, "with_dense")), samples);
+    else if (isfinite(same))
         snprintf(below, sizeof(below), "over %zu samples; cosine %s", samples, fp_say_number(other, "%.4f", cosine));
     else snprintf(below, sizeof(below), "of the outputs, over %zu samples", samples);
-    if (isfinite(agreement)) put_card(file, "Same answer", fp_say_share(value, agreement), below);
+    if (learned) same = fp_member_number(agreement, "pruning");
+    if (isfinite(same)) put_card(file, "Same answer", fp_say_share(value, same), below);
     else put_card(file, "Cosine", fp_say_number(value, "%.4f", cosine), below);
 }
 

@@ -278,21 +278,14 @@ static void print_wrote(FILE *file, const struct fineprune_report *report) {
 // "readout", "gate" and "note" lines, where there is something to say.
 static void print_readout(FILE *file, const struct fineprune_report *report) {
     const json_t *readout = section(report, "readout");
-    const char *reason = fp_member_text(readout, "reason"), *name = fp_member_text(section(report, "config"), "readout");
+    const char *name = fp_member_text(section(report, "config"), "readout");
     if (!json_is_true(json_object_get(readout, "applied"))) return;
     fputs("readout  ", file);
     put(file, name ? name : "changed");
-    double changed = fp_member_number(readout, "changed");
+    fputs(": the last layer learned from the data", file);
+    double same = fp_member_number(section(report, "agreement"), "pruning");
     fp_words words;
-    if (isfinite(changed) && changed <= 1)
-        fprintf(file, ": the last layer learned from the data, %s of the answers changed", fp_say_share(words, changed));
-    else if (isfinite(changed))
-        fprintf(file, ": the last layer learned from the data, %s weights changed", fp_say_count(words, changed));
-    else fputs(": the last layer learned from the data", file);
-    if (reason && *reason) {
-        fputs("; ", file);
-        put(file, reason);
-    }
+    if (isfinite(same)) fprintf(file, "; same answer as the dense model that learned so too: %s", fp_say_share(words, same));
     fputc('\n', file);
 }
 
