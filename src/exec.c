@@ -127,7 +127,7 @@ char *fp_exec_unsupported(struct fineprune_model *model) {
 static void plan_free(struct plan *plan);
 
 static void cell_free(struct cell *cell) {
-    if (cell->op && cell->op->done) cell->op->done(cell->state);
+    if (cell->state && cell->op && cell->op->done) cell->op->done(cell->state);
     else free(cell->state);
     for (int i = 0; cell->seen && i < cell->node->n_in; i++) free(cell->seen[i].copy);
     for (int i = 0; cell->converted && i < cell->node->n_in; i++) fp_tensor_done(&cell->converted[i]);
