@@ -130,3 +130,14 @@ int fp_ridge(const float *features, size_t n, size_t d, const double *targets, s
     free(u);
     return done ? FINEPRUNE_OK : FINEPRUNE_LIMIT;
 }
+
+int fp_answers_copy(struct fp_answers *dst, const struct fp_answers *src, fineprune_error *err) {
+    size_t f = src->samples * src->n_features, l = src->samples * src->classes;
+    *dst = *src;
+    dst->features = fp_calloc(f, sizeof(float));
+    dst->logits = fp_calloc(l, sizeof(float));
+    if (!dst->features || !dst->logits) return fp_fail_memory(err, "answers", (f + l) * sizeof(float));
+    if (f) memcpy(dst->features, src->features, f * sizeof(float));
+    if (l) memcpy(dst->logits, src->logits, l * sizeof(float));
+    return FINEPRUNE_OK;
+}

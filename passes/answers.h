@@ -17,4 +17,7 @@ size_t fp_best(const float *logits, size_t classes, const uint8_t *use);
 // start. features: n x d floats, targets: n x k doubles.
 int fp_ridge(const float *features, size_t n, size_t d, const double *targets, size_t k, double ridge, double *w, double *b);
 
+// A deep copy; *dst is freed by its owner also on failure.
+int fp_answers_copy(struct fp_answers *dst, const struct fp_answers *src, fineprune_error *err);
+
 #endif

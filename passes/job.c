@@ -128,7 +128,10 @@ void fp_job_use_stats(struct fp_job *job, struct fp_stats *stats, bool lent) {
     drop_stats(job);
     job->stats = stats;
     job->stats_lent = lent;
-    for (int i = 0; i < job->n; i++) job->layers[i].stat = &stats->items[i];
+    for (int i = 0, k = 0; i < job->n; i++) { // in the same order, but statistics may know of weights that are left out here
+        while (k < stats->n && strcmp(stats->names[k], job->layers[i].w->name)) k++;
+        if (k < stats->n) job->layers[i].stat = &stats->items[k++];
+    }
 }
 
 int fp_job_calibrate(struct fp_job *job, unsigned needs) {

@@ -2,6 +2,7 @@
 // The whole method, in the order it happens. fineprune_prune is the job; prune_to is what makes a model sparse.
 #include <stdlib.h>
 
+#include "answers.h"
 #include "job.h"
 
 // ---- one round: score, allocate, repair, rewrite
@@ -131,19 +132,54 @@ static int prune(struct fp_job *job) {
     return status ? status : fp_job_report(job, sparsity);
 }
 
-int fineprune_prune(fineprune_model *model, fineprune_data *data, const fineprune_prune_options *options, fineprune_report **report,
-                    fineprune_error *err) {
+// From statistics alone: the dense model's, one round.
+static int apply(struct fp_job *job, struct fp_stats *stats) {
+    if (job->options->sparsity < 0) return fp_fail(job->err, FINEPRUNE_USAGE, "sparsity auto needs data to measure on: use 'prune'");
+    job->choices.rounds = 1;
+    int status = fp_job_open(job);
+    if (status) return status;
+    if (strcmp(stats->model, fp_model_sha256(job->model))) return fp_fail(job->err, FINEPRUNE_DATA, "the statistics belong to another model than '%s'", job->model->path);
+    fp_job_use_stats(job, stats, true);
+    for (int i = 0; i < job->n; i++)
+        if (!job->layers[i].stat) return fp_fail(job->err, FINEPRUNE_DATA, "the statistics know nothing of weight '%s'", job->layers[i].w->name);
+    job->n_local = stats->samples;
+    status = fp_job_report_before(job);
+    if (!status) status = fp_answers_copy(&job->dense, &stats->answers, job->err);
+    if (!status) status = fp_prune_outputs(job);
+    if (!status) status = fp_readout_teach(job);
+    if (!status) status = prune_to(job, job->options->sparsity);
+    // The pruned model's own features cannot be known without data: the dense model's stand for them.
+    if (!status && job->teacher) status = fp_readout_learn(job, &job->dense);
+    if (!status && job->teacher) status = fp_job_rewrite(job);
+    if (!status) status = fp_weights_record_masks(job->weights, job->err);
+    return status ? status : fp_job_report(job, job->options->sparsity);
+}
+
+static bool wants_data(const struct fp_choices *c) { return needs_of(c) || c->outputs->needs || c->readout->needs; }
+
+// Opens, runs and closes a job over `data` or, when that is NULL, over `stats`.
+static int run_job(const char *command, fineprune_model *model, fineprune_data *data, struct fp_stats *stats, const fineprune_prune_options *options,
+                   fineprune_report **report, fineprune_error *err) {
     const fineprune_prune_options defaults = FINEPRUNE_PRUNE_OPTIONS_INIT;
     fineprune_error local = {0};
     struct fp_job job = {.model = model, .data = data, .options = options ? options : &defaults, .err = err ? err : &local};
     int status = fp_choose(&job.choices, job.options, job.err);
-    bool wants_data = !status && (needs_of(&job.choices) || job.choices.outputs->needs || job.choices.readout->needs);
-    if (!status && wants_data && (!data || !fineprune_data_samples(data))) status = fp_data_missing(model, job.err);
-    if (!status) job.report = fp_report_new("prune");
+    if (!status && !stats && wants_data(&job.choices) && (!data || !fineprune_data_samples(data))) status = fp_data_missing(model, job.err);
+    if (!status) job.report = fp_report_new(command);
     if (!status && !job.report) status = fp_fail_memory(job.err, "the report", 0);
-    if (!status) status = prune(&job);
+    if (!status) status = stats ? apply(&job, stats) : prune(&job);
     fp_job_close(&job);
     if (report && (!status || status == FINEPRUNE_GATE)) *report = job.report;
     else fineprune_report_free(job.report);
     return status;
+}
+
+int fineprune_prune(fineprune_model *model, fineprune_data *data, const fineprune_prune_options *options, fineprune_report **report,
+                    fineprune_error *err) {
+    return run_job("prune", model, data, NULL, options, report, err);
+}
+
+int fineprune_apply(fineprune_model *model, const fineprune_stats *stats, const fineprune_prune_options *options, fineprune_report **report,
+                    fineprune_error *err) {
+    return run_job("apply", model, NULL, fp_stats_of(stats), options, report, err);
 }
