@@ -4,8 +4,6 @@
 
 #include <stdlib.h>
 
-#define DEFAULT_BATCH 16
-
 static void drop(struct fp_tensor *tensors, int n) {
     for (int i = 0; tensors && i < n; i++) fp_tensor_done(&tensors[i]);
     free(tensors);
@@ -29,11 +27,9 @@ static int run_batch(struct fp_exec *exec, const struct fp_graph *graph, struct 
 
 int fp_batches_run(struct fp_exec *exec, const struct fineprune_model *model, struct fineprune_data *data, const size_t *samples, size_t n,
                    const fineprune_run_options *options, const char *stage, const struct fp_batch_visitor *visitor, fineprune_error *err) {
-    size_t size = options && options->batch ? options->batch : DEFAULT_BATCH, most = fp_data_max_batch(data);
-    if (size > most) size = most;
     for (size_t done = 0; done < n;) {
         struct fp_batch batch = {.samples = samples + done};
-        batch.n = fp_data_same_shape(data, batch.samples, n - done < size ? n - done : size);
+        batch.n = fp_data_next(data, batch.samples, n - done, options ? options->batch : 0);
         int status = run_batch(exec, model->graph, data, &batch, visitor, err);
         if (status) return status;
         done += batch.n;

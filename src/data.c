@@ -79,6 +79,7 @@ void fineprune_data_free(fineprune_data *data) {
     free(data->columns);
     free(data->inputs);
     fp_preprocess_free(data->preprocess);
+    free(data->hashes);
     free(data);
 }
 
@@ -232,6 +233,8 @@ int fineprune_data_add(fineprune_data *data, const char *source, fineprune_error
     const char *rest = source;
     const size_t input = fp_data_split(data, &rest);
     int status = fp_data_add_source(data, input, rest, 0, err);
+    free(data->hashes);
+    data->hashes = NULL;
     if (status) {
         roll_back(data, n_before, bare);
         free(copy);
@@ -255,6 +258,8 @@ size_t fineprune_data_samples(const fineprune_data *data) {
     if (n == SIZE_MAX) n = data->limit ? data->limit : RANDOM_SAMPLES;
     return data->limit && data->limit < n ? data->limit : n;
 }
+
+bool fp_data_limited(const struct fineprune_data *data) { return data->limit != 0; }
 
 int fp_data_missing(const struct fineprune_model *model, fineprune_error *err) {
     struct fineprune_data view = {.model = model};
@@ -458,7 +463,7 @@ static uint64_t hash_tensor(const struct fp_tensor *t, uint64_t seed) {
     return h;
 }
 
-int fp_data_hash(struct fineprune_data *data, size_t sample, uint64_t *hash, fineprune_error *err) {
+static int compute_hash(struct fineprune_data *data, size_t sample, uint64_t *hash, fineprune_error *err) {
     struct fp_tensor *inputs = fp_calloc(data->n_inputs, sizeof(*inputs));
     if (!inputs) return fp_fail_memory(err, "the inputs", data->n_inputs * sizeof(*inputs));
     int status = fp_data_batch(data, &sample, 1, inputs, err);
@@ -471,4 +476,17 @@ int fp_data_hash(struct fineprune_data *data, size_t sample, uint64_t *hash, fin
     }
     free(inputs);
     return status;
+}
+
+// Kept once it is known, as it may have cost the decoding of a picture.
+int fp_data_hash(struct fineprune_data *data, size_t sample, uint64_t *hash, fineprune_error *err) {
+    if (!data->hashes) data->hashes = fp_calloc(fineprune_data_samples(data), sizeof(*data->hashes));
+    if (!data->hashes) return fp_fail_memory(err, "the samples", fineprune_data_samples(data) * sizeof(*data->hashes));
+    if (sample >= fineprune_data_samples(data)) return fp_fail(err, FINEPRUNE_INTERNAL, "sample %zu of %zu", sample, fineprune_data_samples(data));
+    if (!data->hashes[sample]) {
+        int status = compute_hash(data, sample, &data->hashes[sample], err);
+        if (status) return status;
+    }
+    *hash = data->hashes[sample];
+    return FINEPRUNE_OK;
 }

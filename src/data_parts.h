@@ -61,6 +61,7 @@ struct fineprune_data {
     size_t bare;              // samples of a model without inputs
     char **sources;
     size_t n_sources, capacity;
+    uint64_t *hashes;         // of samples, 0 where not computed yet; NULL before the first
     struct fp_preprocess *preprocess; // made at the first image or sound
     char *options[7];                 // copies of fineprune_data_options, see fp_data_option
 };

@@ -24,6 +24,7 @@ static void add_rows(struct fp_drift *d, const double *a, const double *b, size_
     d->count += n;
     for (size_t r = 0; d->classes && r < n / width; r++, d->answers++)
         d->same += greatest(a + r * width, width, use) == greatest(b + r * width, width, use);
+    for (size_t i = 0; d->labels && i < n; i++, d->answers++) d->same += a[i] == b[i];
 }
 
 int fp_drift_add(struct fp_drift *drift, const struct fp_tensor *a, const struct fp_tensor *b, const uint8_t *use, fineprune_error *err) {
@@ -34,7 +35,9 @@ int fp_drift_add(struct fp_drift *drift, const struct fp_tensor *a, const struct
                        fp_shape_text(x, sizeof(x), a->rank, a->dims), fp_shape_text(y, sizeof(y), b->rank, b->dims));
     }
     bool classes = a->rank == 2 && a->dims[1] > 1 && fp_type_is_float(a->type);
+    bool labels = a->rank == 1 && fp_type_is_integer(a->type);
     drift->classes = drift->count ? drift->classes && classes : classes;
+    drift->labels = drift->count ? drift->labels && labels : labels;
     size_t width = classes ? (size_t)a->dims[1] : 1, rows = a->count / width, step = width > 4096 ? 1 : 4096 / width;
     double *room = fp_calloc(2 * step * width, sizeof(*room));
     if (!room) return fp_fail_memory(err, "a comparison", 2 * step * width * sizeof(*room));
@@ -58,6 +61,6 @@ json_t *fp_drift_json(const struct fp_drift *d) {
     json_object_set_new(entry, "cosine", number(scale > 0 ? d->ab / scale : d->aa == d->bb ? 1 : 0));
     json_object_set_new(entry, "sqnr_db", d->dd > 0 ? number(10 * log10(d->aa / d->dd)) : json_null()); // null: no difference at all
     json_object_set_new(entry, "max_abs", number(d->max_abs));
-    if (d->classes && d->answers) json_object_set_new(entry, "top1_agreement", json_real((double)d->same / (double)d->answers));
+    if ((d->classes || d->labels) && d->answers) json_object_set_new(entry, "top1_agreement", json_real((double)d->same / (double)d->answers));
     return entry;
 }
