@@ -52,9 +52,10 @@ FP_VECTOR static void scale(float *dst, size_t n, float factor) {
     for (size_t i = 0; i < n; i++) dst[i] *= factor;
 }
 
-FP_VECTOR static void shift_by(float *dst, const float *src, size_t n, float shift) {
+// Less the greatest first, which is exact near it, then the logarithm.
+FP_VECTOR static void shift_twice(float *dst, const float *src, size_t n, float first, float second) {
 #pragma omp simd
-    for (size_t i = 0; i < n; i++) dst[i] = src[i] - shift;
+    for (size_t i = 0; i < n; i++) dst[i] = src[i] - first - second;
 }
 
 static void softmax_row(float *dst, const float *src, size_t n) {
@@ -72,7 +73,7 @@ static void log_softmax_row(float *dst, const float *src, size_t n) {
         exponentials(piece, src + i, m, top);
         total += sum(piece, m);
     }
-    shift_by(dst, src, n, (float)(top + log(total)));
+    shift_twice(dst, src, n, top, (float)log(total));
 }
 
 // ---- columns side by side, for all else
@@ -91,10 +92,10 @@ static void log_softmax_row(float *dst, const float *src, size_t n) {
                 total[c] += e; \
                 if (!logarithm) dst[i * step + c] = e; \
             } \
-        for (size_t c = 0; c < width; c++) total[c] = logarithm ? log(total[c]) + top[c] : 1 / total[c]; \
+        for (size_t c = 0; c < width; c++) total[c] = logarithm ? log(total[c]) : 1 / total[c]; \
         for (size_t i = 0; i < n; i++) \
             for (size_t c = 0; c < width; c++) \
-                dst[i * step + c] = (T)(logarithm ? src[i * step + c] - (T)total[c] : dst[i * step + c] * (T)total[c]); \
+                dst[i * step + c] = (T)(logarithm ? src[i * step + c] - top[c] - (T)total[c] : dst[i * step + c] * (T)total[c]); \
     } \
     static void divide_columns_##T(T *dst, const T *src, size_t n, size_t step, size_t width, bool squares) { \
         double total[WIDE] = {0}; \
