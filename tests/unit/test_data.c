@@ -14,6 +14,7 @@ struct fake {
     struct fp_graph graph;
     struct fp_value values[4];
     int ids[4];
+    char folder[200];
 };
 
 static void fake_input(struct fake *f, const char *name, enum fp_type type, int rank, const int64_t *dims) {
@@ -27,7 +28,8 @@ static void fake_input(struct fake *f, const char *name, enum fp_type type, int 
     f->graph.values = f->values;
     f->graph.inputs = f->ids;
     f->model.graph = &f->graph;
-    f->model.folder = (char[]){"/nowhere"};
+    f->model.folder = f->folder;
+    strcpy(f->folder, "/nowhere");
 }
 
 // rank and dims
