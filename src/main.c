@@ -119,7 +119,9 @@ static int write_text(struct job *job, char *text, const char *path) {
 static int report_times(struct job *job, double write) {
     int status = fineprune_report_number(job->report, "timing", "load", job->load);
     if (!status && write >= 0) status = fineprune_report_number(job->report, "timing", "write", write);
-    if (!status) status = fineprune_report_number(job->report, "timing", "seconds", terminal_clock() - job->terminal->started);
+    double seconds = terminal_clock() - job->terminal->started, samples = job->data ? (double)fineprune_data_samples(job->data) : 0;
+    if (!status) status = fineprune_report_number(job->report, "timing", "seconds", seconds);
+    if (!status && samples > 0) status = fineprune_report_number(job->report, "timing", "samples_per_second", samples / seconds);
     return status ? fail_memory(job->err) : FINEPRUNE_OK;
 }
 
@@ -130,10 +132,10 @@ static int write_reports(struct job *job) {
     return status;
 }
 
-// A table or listing on standard output.
-static int print_listing(struct job *job, char *text) {
+// A table or listing on standard output; fit: cut to the width of a terminal.
+static int print_listing(struct job *job, char *text, bool fit) {
     if (!text) return fail_memory(job->err);
-    terminal_print_table(job->terminal, text, job->options->table != CLI_TABLE_PLAIN);
+    terminal_print_table(job->terminal, text, fit);
     free(text);
     if (fflush(stdout) == 0) return FINEPRUNE_OK;
     return cli_fail(job->err, FINEPRUNE_IO, NULL, "cannot write standard output: %s", strerror(errno));
@@ -142,7 +144,7 @@ static int print_listing(struct job *job, char *text) {
 static int print_table(struct job *job) {
     int table = job->options->table;
     if (table != CLI_TABLE_AUTO && table != CLI_TABLE_PLAIN) return FINEPRUNE_OK;
-    return print_listing(job, fineprune_report_table(job->report));
+    return print_listing(job, fineprune_report_table(job->report), table == CLI_TABLE_AUTO);
 }
 
 static int say_summary(struct job *job) {
@@ -157,10 +159,10 @@ static int say_summary(struct job *job) {
 static int show_listing(struct job *job) {
     bool taken = job->options->json && strcmp(job->options->json, "-") == 0;
     taken |= job->options->report && strcmp(job->options->report, "-") == 0;
-    int status = taken ? FINEPRUNE_OK : print_listing(job, fineprune_report_summary(job->report));
+    int status = taken ? FINEPRUNE_OK : print_listing(job, fineprune_report_summary(job->report), false);
     bool inspect = strcmp(job->options->command->name, "inspect") == 0;
     if (!status && !taken && inspect && job->options->table != CLI_TABLE_NONE)
-        status = print_listing(job, fineprune_report_table(job->report));
+        status = print_listing(job, fineprune_report_table(job->report), job->options->table != CLI_TABLE_PLAIN);
     return status ? status : write_reports(job);
 }
 
@@ -275,6 +277,7 @@ static int command_compare(struct job *job) {
     if (!status) status = open_model(job, &job->second, o->operands.items[1]);
     if (!status) status = open_data(job);
     if (!status) status = fineprune_compare(job->model, job->second, job->data, o->labels, &job->run, &job->report, job->err);
+    if (!status) status = report_times(job, -1);
     return status ? status : show_listing(job);
 }
 

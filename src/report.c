@@ -18,12 +18,17 @@ static json_t *make_tool(void) {
                      fineprune_version_long());
 }
 
+// Programs that read a report of pruning find these lists also when they are empty.
+static const char *const lists[] = {"skipped", "drift", "gates"};
+
 struct fineprune_report *fp_report_new(const char *command) {
     struct fineprune_report *report = fp_calloc(1, sizeof(*report));
     if (!report) return NULL;
     report->root = json_pack("{s:s, s:o, s:s}", "schema", FP_REPORT_SCHEMA, "tool", make_tool(), "command", command);
-    if (report->root) return report;
-    free(report);
+    bool whole = report->root != NULL, prunes = strcmp(command, "prune") == 0 || strcmp(command, "apply") == 0;
+    for (size_t i = 0; i < FP_COUNT(lists) && whole && prunes; i++) whole = fp_report_array(report, lists[i]) != NULL;
+    if (whole) return report;
+    fineprune_report_free(report);
     return NULL;
 }
 
