@@ -85,6 +85,20 @@ static int recurrent(struct fp_columns *c, const struct fp_tensor *x, size_t sam
     return FINEPRUNE_OK;
 }
 
+// How the input's leading axes meet those of a batched weight: each of its matrices has its own, or one is for all of them.
+enum meeting { NEITHER, ONE_EACH, ONE_FOR_ALL };
+
+static enum meeting batches_meet(const struct fp_weight *w, const struct fp_tensor *x) {
+    int axes = w->rank - 2, first = x->rank - w->rank;
+    bool each = first >= 0, all = true;
+    for (int i = 0; i < axes; i++) {
+        int64_t dim = first + i >= 0 ? x->dims[first + i] : 1;
+        each &= dim == w->dims[i];
+        all &= dim == 1;
+    }
+    return each ? ONE_EACH : all ? ONE_FOR_ALL : NEITHER;
+}
+
 static int product(struct fp_columns *c, const struct fp_tensor *x, size_t samples, bool transposed, fineprune_error *err) {
     const struct fp_weight *w = c->w;
     int rank = x->rank;
@@ -94,9 +108,9 @@ static int product(struct fp_columns *c, const struct fp_tensor *x, size_t sampl
     size_t a = rank > 1 ? (size_t)x->dims[rank - 2] : 1, b = (size_t)x->dims[rank - 1];
     if ((last ? b : a) != w->cols) return does_not_fit(w, x, err);
     size_t matrices = x->count && a && b ? x->count / (a * b) : 0, groups = w->groups, per_row = last ? a : b;
-    // A batched weight meets the matrix of the same number; one input matrix meets all of them.
-    bool grouped = groups > 1 && matrices % groups == 0;
-    if (groups > 1 && !grouped && matrices != 1) return does_not_fit(w, x, err);
+    enum meeting meeting = groups > 1 ? batches_meet(w, x) : ONE_FOR_ALL;
+    if (meeting == NEITHER) return does_not_fit(w, x, err);
+    bool grouped = meeting == ONE_EACH;
     c->group_stride = grouped ? a * b : 0;
     size_t outer = grouped ? matrices / groups : matrices, outer_stride = grouped ? a * b * groups : a * b;
     c->col_stride = last ? 1 : b;
