@@ -150,12 +150,18 @@ int fp_weight_set_bias(struct fineprune_model *model, const struct fp_weight *w,
     return status;
 }
 
+// A new bias is float32, as the operand must be: stored so, or quantized. Before IR 4 it would have to be an input of the graph too.
+static bool can_add_bias(const struct fineprune_model *model, const struct fp_weight *w) {
+    enum fp_type type = w->sources[0].type;
+    return !w->bias.proto && w->bias.missing_input && fp_model_ir_version(model) >= 4 && (type == FP_FLOAT || fp_type_is_integer(type));
+}
+
 int fp_weights_add_biases(struct fp_weights *weights, int *added, fineprune_error *err) {
     struct fineprune_model *model = weights->model;
     *added = 0;
     for (int i = 0; i < weights->n; i++) {
         const struct fp_weight *w = &weights->items[i];
-        if (w->bias.proto || !w->bias.missing_input) continue;
+        if (!can_add_bias(model, w)) continue;
         int64_t dims[1] = {(int64_t)(w->groups * w->rows)};
         struct fp_tensor zeros = {0};
         int status = fp_tensor_new(&zeros, NULL, FP_FLOAT, 1, dims, err);
