@@ -17,12 +17,13 @@ def network(function):
 class Builder:
     """Collects nodes and constants; every method returns the name of the value that it made."""
 
-    def __init__(self, seed=0):
+    def __init__(self, seed=0, prefix=""):
         self.random = np.random.default_rng(seed)
+        self.prefix = prefix  # of names in a body, which must differ from those around it
         self.nodes, self.constants, self.count = [], [], 0
 
     def const(self, array, name=None):
-        name = name or f"const_{len(self.constants)}"
+        name = name or f"{self.prefix}const_{len(self.constants)}"
         self.constants.append(numpy_helper.from_array(np.asarray(array), name))
         return name
 
@@ -33,7 +34,7 @@ class Builder:
 
     def __call__(self, op, *inputs, outputs=1, domain="", **attributes):
         self.count += 1
-        names = [f"{op.lower()}_{self.count}" + (f"_{i}" if outputs > 1 else "") for i in range(outputs)]
+        names = [f"{self.prefix}{op.lower()}_{self.count}" + (f"_{i}" if outputs > 1 else "") for i in range(outputs)]
         self.nodes.append(helper.make_node(op, list(inputs), names, name=f"/{op}_{self.count}", domain=domain, **attributes))
         return names[0] if outputs == 1 else names
 
@@ -166,7 +167,7 @@ def channels_last():
     b = Builder(6)
     x = b("Transpose", "x", perm=[0, 3, 1, 2])
     kernel = b("Transpose", b.weight(3, 3, 3, 12, scale=0.3), perm=[3, 2, 0, 1])
-    x = b("Relu", b("Conv", x, kernel, auto_pad="SAME_UPPER"))
+    x = b("Relu", b("Conv", x, kernel, b.weight(12, scale=0.1), auto_pad="SAME_UPPER"))
     x = b("Transpose", b("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2]), perm=[0, 2, 3, 1])
     flat = b("Reshape", x, b.const(np.array([-1, 7 * 7 * 12], np.int64)))
     half = b("Cast", b.const((b.random.standard_normal((7 * 7 * 12, 9)) * 0.05).astype(np.float16)), to=F32)
@@ -285,7 +286,7 @@ def float16():
     x = b("Cast", "x", to=F16)
     w = b.const((b.random.standard_normal((20, 12)) * 0.3).astype(np.float16))
     x = b("Relu", b("Add", b("MatMul", x, w), b.const((b.random.standard_normal(12) * 0.1).astype(np.float16))))
-    x = b("Gemm", x, b.const((b.random.standard_normal((12, 4)) * 0.3).astype(np.float16)))
+    x = b("Gemm", x, b.const((b.random.standard_normal((12, 4)) * 0.3).astype(np.float16)))  # without a bias
     return b.model({"x": (F32, ["N", 20])}, [b("Cast", x, to=F32)]), {"x": samples((20,))}
 
 
@@ -306,7 +307,7 @@ def qdq():
     x = activation("x", 0.04)
     x = activation(b("Relu", b("Conv", x, quantized(8, 3, 3, 3), b.weight(8, scale=0.1))), 0.03)
     x = activation(b("Flatten", b("GlobalAveragePool", x)), 0.02)
-    return b.model({"x": (F32, ["N", 3, 12, 12])}, [b("Gemm", x, quantized(6, 8), transB=1)]), {"x": samples((3, 12, 12))}
+    return b.model({"x": (F32, ["N", 3, 12, 12])}, [b("Gemm", x, quantized(6, 8), b.weight(6, scale=0.1), transB=1)]), {"x": samples((3, 12, 12))}
 
 
 @network
@@ -330,7 +331,7 @@ def subgraph(b, name, outputs, inputs=()):
 @network
 def branches():
     """If with a weight in each branch; the condition depends on the data, so samples run one by one."""
-    b, yes, no = Builder(19), Builder(20), Builder(21)
+    b, yes, no = Builder(19), Builder(20, "yes_"), Builder(21, "no_")
     yes_out = yes("Relu", yes("MatMul", "x", yes.weight(8, 5, name="w_yes")))
     no_out = no("Tanh", no("MatMul", "x", no.weight(8, 5, name="w_no")))
     condition = b("Greater", b("ReduceSum", "x", keepdims=0), b.const(np.float32(0)))
@@ -341,7 +342,7 @@ def branches():
 @network
 def loop():
     """A Loop that applies one weight three times and collects what it sees."""
-    b, body = Builder(22), Builder(23)
+    b, body = Builder(22), Builder(23, "body_")
     h = body("Tanh", body("MatMul", "h_in", body.weight(6, 6, name="w_loop")))
     inputs = [helper.make_tensor_value_info("i", I64, []), helper.make_tensor_value_info("go", TensorProto.BOOL, []),
               helper.make_tensor_value_info("h_in", F32, [1, 6])]
@@ -354,14 +355,14 @@ def loop():
 
 @network
 def scan():
-    b, body = Builder(24), Builder(25)
+    b, body = Builder(24), Builder(25, "body_")
     h = body("Sigmoid", body("Add", body("MatMul", "h_in", body.weight(4, 4)), body("MatMul", "x_in", body.weight(3, 4))))
     copy = body("Identity", h)
     inputs = [helper.make_tensor_value_info("h_in", F32, [1, 4]), helper.make_tensor_value_info("x_in", F32, [1, 3])]
     start = b("ConstantOfShape", b.const(np.array([1, 4], np.int64)), value=numpy_helper.from_array(np.array([0.5], np.float32)))
     x = b("Transpose", "x", perm=[1, 0, 2])
     final, seen = b("Scan", start, x, outputs=2, num_scan_inputs=1, body=subgraph(body, "body", [(h, F32, [1, 4]), (copy, F32, [1, 4])], inputs))
-    return b.model({"x": (F32, [1, 7, 3])}, [final, b("Squeeze", seen, b.const(np.array([1], np.int64)))], ranks=2), {"x": samples((7, 3))}
+    return b.model({"x": (F32, [1, 7, 3])}, [final, b("Transpose", seen, perm=[1, 0, 2])], ranks=3), {"x": samples((7, 3))}
 
 
 @network

@@ -334,14 +334,21 @@ def runtime(path, data, one_by_one):
     return {name: np.concatenate([r[i] for r in runs]) for i, name in enumerate(names)}
 
 
+# ONNX Runtime rounds every step to float16, fineprune only what the graph stores.
+LOOSE = {"float16": 5e-3}
+# Their constants meet no weighted operator, and fineprune says so.
+NOTHING_TO_PRUNE = {"dynamic_quantized", "einsum"}
+
+
 def close(case, expected, path):
     got = dict(np.load(path))
+    tolerance = next((t for name, t in LOOSE.items() if name in case), 1e-4)
     for name, array in expected.items():
         if name not in got:
             return TALLY.bad(case, f"no output {name}, only {sorted(got)}")
         if got[name].shape != array.shape:
             return TALLY.bad(case, f"{name}: shape {got[name].shape}, ONNX Runtime {array.shape}")
-        wide = np.abs(got[name].astype(np.float64) - array) > 1e-4 + 1e-3 * np.abs(array.astype(np.float64))
+        wide = np.abs(got[name].astype(np.float64) - array) > tolerance + 1e-3 * np.abs(array.astype(np.float64))
         if wide.any() or not np.array_equal(np.isnan(got[name]), np.isnan(array)):
             worst = np.abs(got[name].astype(np.float64) - array).max()
             return TALLY.bad(case, f"{name}: {wide.sum()} of {wide.size} differ, by {worst:.3g} at most")
@@ -350,6 +357,10 @@ def close(case, expected, path):
 
 def prune_and_check(case, folder, model, data, path, source):
     out, report = folder / "pruned.onnx", folder / "report.json"
+    if case.split()[-1] in NOTHING_TO_PRUNE:
+        ran = harness.run("prune", path, "--data", source, "-o", out)
+        TALLY.check(f"{case}: refused", ran.code == 3 and "no weight" in ran.err and not out.exists(), f"exit {ran.code}: {ran.err[:200]}")
+        return
     if not fineprune(f"{case}: prune", "prune", path, "--data", source, "-s", "50%", "-o", out, f"--json={report}"):
         return
     told = json.loads(report.read_text())
@@ -359,6 +370,7 @@ def prune_and_check(case, folder, model, data, path, source):
     TALLY.check(f"{case}: names", {s["name"] for s in told["skipped"]}.isdisjoint({layer["name"] for layer in told["layers"]}),
                 "a weight is both pruned and skipped")
     try:
+        onnx.checker.check_model(str(path), full_check=True)
         onnx.checker.check_model(str(out), full_check=True)
         expected = runtime(out, data, fixed_batch(model))
     except Exception as error:
