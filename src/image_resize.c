@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Resizing as image models are trained with: a separable filter that widens when the picture shrinks, weights in 22-bit fixed point, 8-bit
-// pixels between the two passes. This is the arithmetic of Pillow's resize, so results are equal to its.
+// pixels between the two passes. This is the arithmetic of Pillow's resize (newer versions of which
+// may take the height first, which moves a pixel by a level at most).
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -130,9 +131,12 @@ static int nearest(struct fp_image *image, int64_t width, int64_t height, finepr
     const double across = (double)image->width / (double)width, down = (double)image->height / (double)height;
     const size_t c = (size_t)image->channels;
     uint8_t *out = dst.pixels;
-    for (int64_t y = 0; y < height; y++) {
-        const uint8_t *row = image->pixels + (size_t)(((double)y + 0.5) * down) * (size_t)image->width * c;
-        for (int64_t x = 0; x < width; x++, out += c) memcpy(out, row + (size_t)(((double)x + 0.5) * across) * c, c);
+    // positions are added up, not multiplied: that decides which pixel a tie goes to
+    double y_at = down * 0.5;
+    for (int64_t y = 0; y < height; y++, y_at += down) {
+        const uint8_t *row = image->pixels + (size_t)y_at * (size_t)image->width * c;
+        double x_at = across * 0.5;
+        for (int64_t x = 0; x < width; x++, x_at += across, out += c) memcpy(out, row + (size_t)x_at * c, c);
     }
     fp_image_done(image);
     *image = dst;

@@ -4,36 +4,9 @@
 
 #include <math.h>
 
-#include "data_parts.h"
+#include "fake_model.h"
 #include "npz.h"
 #include "scratch_folder.h"
-
-// A model that is its inputs only; the data need no more.
-struct fake {
-    struct fineprune_model model;
-    struct fp_graph graph;
-    struct fp_value values[4];
-    int ids[4];
-    char folder[200];
-};
-
-static void fake_input(struct fake *f, const char *name, enum fp_type type, int rank, const int64_t *dims) {
-    static int64_t stores[64][FP_MAX_RANK];
-    static int next;
-    const int id = f->graph.n_inputs++;
-    int64_t *store = stores[next++ % 64];
-    if (rank > 0) memcpy(store, dims, (size_t)rank * sizeof(*dims));
-    f->values[id] = (struct fp_value){.name = name, .type = type, .rank = rank, .dims = store};
-    f->ids[id] = id;
-    f->graph.values = f->values;
-    f->graph.inputs = f->ids;
-    f->model.graph = &f->graph;
-    f->model.folder = f->folder;
-    strcpy(f->folder, "/nowhere");
-}
-
-// rank and dims
-#define DIMS(...) (int)FP_COUNT(((int64_t[]){__VA_ARGS__})), (int64_t[]){__VA_ARGS__}
 
 static void make(struct fp_tensor *t, enum fp_type type, int rank, const int64_t *dims) {
     fineprune_error err = {0};
@@ -76,36 +49,6 @@ static void save_npy(const char *path, const struct fp_tensor *t) {
     fwrite(header, 1, (size_t)n + 10, f);
     fwrite(t->data, 1, fp_tensor_bytes(t), f);
     fclose(f);
-}
-
-static fineprune_data *open_data(const struct fake *f, const fineprune_data_options *options) {
-    fineprune_error err = {0};
-    fineprune_data *data = NULL;
-    if (fineprune_data_open(&data, &f->model, options, &err)) fail_msg("%s", err.message);
-    return data;
-}
-
-static void add(fineprune_data *data, const char *source) {
-    fineprune_error err = {0};
-    if (fineprune_data_add(data, source, &err)) fail_msg("%s", err.message);
-}
-
-static void refuse(fineprune_data *data, const char *source, int status, const char *message) {
-    fineprune_error err = {0};
-    const size_t before = fineprune_data_samples(data);
-    assert_int_equal(fineprune_data_add(data, source, &err), status);
-    if (!strstr(err.message, message)) fail_msg("'%s' is not in: %s", message, err.message);
-    assert_int_equal(fineprune_data_samples(data), before);
-}
-
-static void batch(fineprune_data *data, struct fp_tensor *inputs, size_t n, ...) {
-    size_t samples[16];
-    va_list args;
-    va_start(args, n);
-    for (size_t i = 0; i < n; i++) samples[i] = (size_t)va_arg(args, int);
-    va_end(args);
-    fineprune_error err = {0};
-    if (fp_data_batch(data, samples, n, inputs, &err)) fail_msg("%s", err.message);
 }
 
 static void test_rows(void **state) {

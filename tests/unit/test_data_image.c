@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: Apache-2.0
+// Pictures: decoded, resized, cut and scaled to the model's input as the preparation says; broken ones are refused by name.
+#include "image_file.h"
+
+#include <math.h>
+
+#include "fake_model.h"
+#include "scratch_folder.h"
+
+#include <jpeglib.h>
+#include <png.h>
+
+static uint8_t level(int64_t x, int64_t y, int c) { return (uint8_t)lround(127 + 90 * sin((double)x / (7 + c) + (double)y / 11) + (double)((x * 7 + y * 3) % 20)); }
+
+static void fill(struct fp_image *image, int64_t width, int64_t height, int channels) {
+    assert_int_equal(fp_image_new(image, width, height, channels, NULL, NULL), 0);
+    for (int64_t y = 0; y < height; y++)
+        for (int64_t x = 0; x < width; x++)
+            for (int c = 0; c < channels; c++) image->pixels[(y * width + x) * channels + c] = level(x, y, c);
+}
+
+static void write_png(const char *path, int64_t width, int64_t height, int channels) {
+    struct fp_image image;
+    fill(&image, width, height, channels);
+    png_image png = {.version = PNG_IMAGE_VERSION, .width = (png_uint_32)width, .height = (png_uint_32)height,
+                     .format = channels == 3 ? PNG_FORMAT_RGB : PNG_FORMAT_GRAY};
+    assert_true(png_image_write_to_file(&png, path, 0, image.pixels, 0, NULL));
+    fp_image_done(&image);
+}
+
+static void write_jpeg(const char *path, int64_t width, int64_t height) {
+    struct fp_image image;
+    struct jpeg_compress_struct jpeg;
+    struct jpeg_error_mgr errors;
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    fill(&image, width, height, 3);
+    jpeg.err = jpeg_std_error(&errors);
+    jpeg_create_compress(&jpeg);
+    jpeg_stdio_dest(&jpeg, f);
+    jpeg.image_width = (JDIMENSION)width;
+    jpeg.image_height = (JDIMENSION)height;
+    jpeg.input_components = 3;
+    jpeg.in_color_space = JCS_RGB;
+    jpeg_set_defaults(&jpeg);
+    jpeg_set_quality(&jpeg, 100, TRUE);
+    jpeg_start_compress(&jpeg, TRUE);
+    for (int64_t y = 0; y < height; y++) {
+        JSAMPROW row = image.pixels + y * width * 3;
+        jpeg_write_scanlines(&jpeg, &row, 1);
+    }
+    jpeg_finish_compress(&jpeg);
+    jpeg_destroy_compress(&jpeg);
+    fclose(f);
+    fp_image_done(&image);
+}
+
+// ---- resizing against a plain reference in double
+
+static double kernel(enum fp_filter filter, double x) {
+    x = fabs(x);
+    if (filter == FP_BILINEAR) return x < 1 ? 1 - x : 0;
+    if (filter == FP_BICUBIC) return x < 1 ? 1.5 * x * x * x - 2.5 * x * x + 1 : x < 2 ? -.5 * x * x * x + 2.5 * x * x - 4 * x + 2 : 0;
+    return x == 0 ? 1 : x < 3 ? 3 * sin(M_PI * x) * sin(M_PI * x / 3) / (M_PI * M_PI * x * x) : 0;
+}
+
+// One output level: all input pixels weighted by distance, along one axis, clipped to 0..255 and rounded, as in 8-bit pixels.
+static double sample(const double *src, int64_t n, int64_t stride, int64_t at, int64_t to, enum fp_filter filter) {
+    const double scale = (double)n / (double)to, wide = scale > 1 ? scale : 1, centre = ((double)at + .5) * scale;
+    double sum = 0, total = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const double w = kernel(filter, ((double)i + .5 - centre) / wide);
+        sum += w * src[i * stride];
+        total += w;
+    }
+    return fmin(255, fmax(0, floor(sum / total + .5)));
+}
+
+static void test_resize(void **state) {
+    (void)state;
+    static const int64_t sizes[][4] = {{40, 30, 13, 17}, {13, 17, 40, 30}, {31, 20, 31, 9}, {16, 16, 5, 16}, {1, 1, 4, 3}, {50, 3, 1, 1}};
+    const enum fp_filter filters[] = {FP_BILINEAR, FP_BICUBIC, FP_LANCZOS};
+    for (size_t f = 0; f < FP_COUNT(filters); f++)
+        for (size_t i = 0; i < FP_COUNT(sizes); i++) {
+            const int64_t w = sizes[i][0], h = sizes[i][1], to_w = sizes[i][2], to_h = sizes[i][3];
+            struct fp_image image;
+            fill(&image, w, h, 1);
+            double src[2000], middle[2000];
+            for (int64_t k = 0; k < w * h; k++) src[k] = image.pixels[k];
+            for (int64_t y = 0; y < h; y++)
+                for (int64_t x = 0; x < to_w; x++) middle[y * to_w + x] = w == to_w ? src[y * w + x] : sample(src + y * w, w, 1, x, to_w, filters[f]);
+            assert_int_equal(fp_image_resize(&image, to_w, to_h, filters[f], NULL), 0);
+            assert_int_equal(image.width, to_w);
+            assert_int_equal(image.height, to_h);
+            for (int64_t y = 0; y < to_h; y++)
+                for (int64_t x = 0; x < to_w; x++) {
+                    const double want = h == to_h ? middle[y * to_w + x] : sample(middle + x, h, to_w, y, to_h, filters[f]);
+                    if (fabs(want - image.pixels[y * to_w + x]) > 1) fail_msg("filter %d size %zu at %d,%d: %g, not %d", filters[f], i, (int)x, (int)y, want, image.pixels[y * to_w + x]);
+                }
+            fp_image_done(&image);
+        }
+}
+
+static void test_nearest(void **state) {
+    (void)state;
+    struct fp_image image;
+    fill(&image, 4, 2, 1);
+    assert_int_equal(fp_image_resize(&image, 2, 4, FP_NEAREST, NULL), 0);
+    for (int y = 0; y < 4; y++)
+        for (int x = 0; x < 2; x++) assert_int_equal(image.pixels[y * 2 + x], level(2 * x + 1, y / 2, 0));
+    fp_image_done(&image);
+}
+
+// ---- decoding
+
+static void test_decode(void **state) {
+    struct fp_image image;
+    int64_t w, h;
+    const char *png = scratch_path(state, "a.png"), *grey = scratch_path(state, "g.png"), *jpg = scratch_path(state, "a.jpg");
+    write_png(png, 33, 20, 3);
+    write_png(grey, 9, 8, 1);
+    write_jpeg(jpg, 40, 24);
+    assert_int_equal(fp_image_probe(png, &w, &h, NULL), 0);
+    assert_true(w == 33 && h == 20);
+    assert_int_equal(fp_image_probe(jpg, &w, &h, NULL), 0);
+    assert_true(w == 40 && h == 24);
+    assert_int_equal(fp_image_read(&image, png, NULL, NULL), 0);
+    for (int64_t i = 0; i < 33 * 20 * 3; i++) assert_int_equal(image.pixels[i], level(i / 3 % 33, i / 99, (int)(i % 3)));
+    fp_image_done(&image);
+    assert_int_equal(fp_image_read(&image, grey, NULL, NULL), 0);
+    fp_image_to_grey(&image);
+    for (int64_t i = 0; i < 72; i++) assert_int_equal(image.pixels[i], level(i % 9, i / 9, 0));
+    fp_image_done(&image);
+    assert_int_equal(fp_image_read(&image, jpg, NULL, NULL), 0);
+    double apart = 0;
+    for (int64_t i = 0; i < 40 * 24 * 3; i++) apart += fabs((double)image.pixels[i] - level(i / 3 % 40, i / 120, (int)(i % 3)));
+    assert_true(apart / (40 * 24 * 3) < 8); // colours are stored at half the size
+    fp_image_done(&image);
+}
+
+static void expect_broken(const char *path, const uint8_t *data, size_t n) {
+    struct fp_image image = {0};
+    fineprune_error err = {0};
+    struct fp_memory memory = {.limit = 1 << 24};
+    scratch_write(path, data, n);
+    const int status = fp_image_read(&image, path, &memory, &err);
+    if (!status) fp_image_done(&image);
+    else assert_true(strstr(err.message, path) != NULL);
+    assert_int_equal(memory.used, 0);
+}
+
+static void test_damaged(void **state) {
+    const char *names[] = {scratch_path(state, "a.png"), scratch_path(state, "a.jpg")}, *broken = scratch_path(state, "broken");
+    write_png(names[0], 33, 20, 3);
+    write_jpeg(names[1], 40, 24);
+    uint64_t seed = 5;
+    for (int k = 0; k < 2; k++) {
+        size_t n;
+        uint8_t *file = scratch_read(names[k], &n);
+        fineprune_error err = {0};
+        struct fp_image image;
+        scratch_write(broken, file, n / 2);
+        assert_int_equal(fp_image_read(&image, broken, NULL, &err), FINEPRUNE_DATA);
+        assert_non_null(strstr(err.message, "broken'"));
+        for (int i = 0; i < 200; i++) {
+            const size_t at = fp_random(&seed) % n;
+            const uint8_t old = file[at];
+            file[at] = (uint8_t)fp_random(&seed);
+            expect_broken(broken, file, i % 4 ? n : at);
+            file[at] = old;
+        }
+        if (k == 0) { // a header of 2^31 - 1 x 2^31 - 1 pixels
+            memset(file + 16, 0x7f, 8);
+            expect_broken(broken, file, n);
+        }
+        free(file);
+    }
+    expect_broken(broken, (const uint8_t *)"", 0);
+    expect_broken(broken, (const uint8_t *)"GIF89a........", 14);
+}
+
+// ---- as samples
+
+static void test_layouts(void **state) {
+    struct fake nchw = {0}, nhwc = {0}, grey = {0}, whole = {0};
+    fake_input(&nchw, "x", FP_FLOAT, DIMS(-1, 3, 8, 6));
+    fake_input(&nhwc, "x", FP_UINT8, DIMS(1, 8, 6, 3));
+    fake_input(&grey, "x", FP_FLOAT, DIMS(-1, 8, 6));
+    fake_input(&whole, "x", FP_FLOAT16, DIMS(3, -1, -1));
+    const char *path = scratch_path(state, "a.png");
+    write_png(path, 6, 8, 3);
+    const fineprune_data_options options = {.mean = "0,0.5,1", .std = "1,2,4"}, plain = {.mean = "0", .std = "1"};
+    struct fp_tensor t;
+    fineprune_data *data = open_data(&nchw, &options);
+    add(data, *state);
+    add(data, path);
+    assert_int_equal(fineprune_data_samples(data), 2);
+    batch(data, &t, 2, 1, 0);
+    const double mean[] = {0, .5, 1}, std[] = {1, 2, 4};
+    for (int i = 0; i < 2 * 3 * 48; i++) {
+        const int c = i / 48 % 3, y = i / 6 % 8, x = i % 6;
+        assert_true(fabs((double)((float *)t.data)[i] - (level(x, y, c) / 255. - mean[c]) / std[c]) < 1e-6);
+    }
+    fp_tensor_done(&t);
+    fineprune_data_free(data);
+    data = open_data(&nhwc, NULL); // bytes as they are
+    add(data, path);
+    assert_int_equal(fp_data_max_batch(data), 1);
+    batch(data, &t, 1, 0);
+    assert_int_equal(t.rank, 4);
+    for (int i = 0; i < 144; i++) assert_int_equal(((uint8_t *)t.data)[i], level(i / 3 % 6, i / 18, i % 3));
+    fp_tensor_done(&t);
+    fineprune_data_free(data);
+    data = open_data(&grey, &plain);
+    add(data, path);
+    batch(data, &t, 1, 0);
+    assert_int_equal(t.count, 48);
+    assert_true(fabs((double)((float *)t.data)[0] * 255 - (.299 * level(0, 0, 0) + .587 * level(0, 0, 1) + .114 * level(0, 0, 2))) < 1);
+    fp_tensor_done(&t);
+    fineprune_data_free(data);
+    data = open_data(&whole, &plain);
+    add(data, path);
+    assert_true(fp_data_whole(data));
+    batch(data, &t, 1, 0);
+    assert_int_equal(t.rank, 3);
+    assert_int_equal(t.dims[1], 8);
+    fp_tensor_done(&t);
+    fineprune_data_free(data);
+}
+
+static void expect_shape(const struct fake *f, const fineprune_data_options *options, const char *path, int64_t height, int64_t width) {
+    fineprune_data *data = open_data(f, options);
+    struct fp_tensor t;
+    add(data, path);
+    batch(data, &t, 1, 0);
+    assert_int_equal(t.dims[2], height);
+    assert_int_equal(t.dims[3], width);
+    fp_tensor_done(&t);
+    fineprune_data_free(data);
+}
+
+static void test_sizes(void **state) {
+    struct fake open = {0}, fixed = {0};
+    fake_input(&open, "x", FP_UINT8, DIMS(-1, 3, -1, -1));
+    fake_input(&fixed, "x", FP_UINT8, DIMS(-1, 3, 10, 10));
+    const char *path = scratch_path(state, "a.png");
+    write_png(path, 40, 20, 3);
+    expect_shape(&open, NULL, path, 20, 40);
+    expect_shape(&fixed, NULL, path, 10, 10);
+    expect_shape(&open, &(fineprune_data_options){.resize = "10"}, path, 10, 20);
+    expect_shape(&open, &(fineprune_data_options){.resize = "12x18"}, path, 12, 18);
+    expect_shape(&open, &(fineprune_data_options){.resize = "16", .crop = "8"}, path, 8, 8);
+    expect_shape(&open, &(fineprune_data_options){.crop = "8x9"}, path, 8, 9);
+    expect_shape(&fixed, &(fineprune_data_options){.resize = "12"}, path, 10, 10); // the input's size is cut out
+    expect_shape(&fixed, &(fineprune_data_options){.resize = "none", .crop = "10"}, path, 10, 10);
+    fineprune_data *data = open_data(&fixed, &(fineprune_data_options){.resize = "12x18"});
+    refuse(data, path, FINEPRUNE_DATA, "becomes 18 x 12 pixels, but the model's input is 'x' uint8 [?,3,10,10]");
+    fineprune_data_free(data);
+    data = open_data(&open, &(fineprune_data_options){.crop = "21"});
+    refuse(data, path, FINEPRUNE_DATA, "21 x 21 pixels cannot be cut out of 40 x 20");
+    fineprune_data_free(data);
+    data = open_data(&open, &(fineprune_data_options){.crop = "big"});
+    refuse(data, path, FINEPRUNE_USAGE, "--crop");
+    fineprune_data_free(data);
+}
+
+static void test_refused(void **state) {
+    struct fake floats = {0}, vector = {0}, many = {0};
+    fake_input(&floats, "x", FP_FLOAT, DIMS(-1, 3, 8, 8));
+    fake_input(&vector, "x", FP_FLOAT, DIMS(-1, 30));
+    fake_input(&many, "x", FP_FLOAT, DIMS(-1, 4, 8, 8));
+    const char *path = scratch_path(state, "a.png");
+    write_png(path, 8, 8, 3);
+    fineprune_data *data = open_data(&floats, NULL);
+    refuse(data, path, FINEPRUNE_DATA, "no mean and std for the model's input 'x'");
+    fineprune_data_free(data);
+    data = open_data(&floats, &(fineprune_data_options){.mean = "0,1", .std = "1"});
+    refuse(data, path, FINEPRUNE_DATA, "given for 2 and 1 channels");
+    fineprune_data_free(data);
+    data = open_data(&vector, NULL);
+    refuse(data, path, FINEPRUNE_DATA, "is a picture, but the model's input 'x' float32 [?,30]");
+    fineprune_data_free(data);
+    data = open_data(&many, NULL);
+    refuse(data, path, FINEPRUNE_DATA, "1 or 3 channels");
+    fineprune_data_free(data);
+    data = open_data(&floats, &(fineprune_data_options){.mean = "0", .std = "0"});
+    refuse(data, path, FINEPRUNE_USAGE, "--std");
+    fineprune_data_free(data);
+    scratch_write(path, "\x89PNG\r\n\x1a\nrest", 12);
+    data = open_data(&floats, &(fineprune_data_options){.mean = "0", .std = "1"});
+    refuse(data, path, FINEPRUNE_DATA, "a.png': not a picture that can be decoded");
+    refuse(data, *state, FINEPRUNE_DATA, "a.png'");
+    fineprune_data_free(data);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_resize), cmocka_unit_test(test_nearest), scratch_test(test_decode), scratch_test(test_damaged),
+        scratch_test(test_layouts),    scratch_test(test_sizes),       scratch_test(test_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
