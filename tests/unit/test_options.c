@@ -269,8 +269,11 @@ static void help_is_whole(void **state) {
             snprintf(name, sizeof(name), "--%s%s", row->kind == CLI_FLAG && row->initial ? "no-" : "", row->name);
             if (row->group && cli_row_belongs(row, c) && !strstr(text, name)) fail_msg("%s: no %s", c->name, name);
         }
-        for (char *line = strtok(strstr(text, "\nData") ? strstr(text, "\nData") : text, "\n"); line; line = strtok(NULL, "\n"))
-            if (strlen(line) > 80 || line[strlen(line) - 1] == ' ') fail_msg("'%s'", line);
+        const char *line = strstr(text, "\n  -"); // the line of the example may be longer
+        for (line = line ? line : text; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+            size_t length = strcspn(line, "\n");
+            if (length > 80 || (length && line[length - 1] == ' ')) fail_msg("'%.*s'", (int)length, line);
+        }
         free(text);
     }
 }
