@@ -35,7 +35,7 @@ static uint8_t *protect_rows(const struct fp_layer *layer, const float *score) {
     uint8_t *skip = fp_calloc(rows * cols, 1);
     if (!skip) return NULL;
     for (size_t r = 0; r < rows; r++) {
-        if (layer->fixed || fp_row_removed(layer, r)) {
+        if (fp_row_removed(layer, r)) {
             memset(skip + r * cols, 1, cols);
             continue;
         }
@@ -67,8 +67,7 @@ int fp_allocate_together(struct fp_job *job, float *const *scores, size_t zeros)
 }
 
 int fp_allocate_layer(struct fp_job *job, struct fp_layer *layer, double share) {
-    uint8_t *skip = layer->fixed ? NULL : protect_rows(layer, layer->score);
-    if (layer->fixed) return FINEPRUNE_OK;
+    uint8_t *skip = protect_rows(layer, layer->score);
     if (!skip) return fp_fail_memory(job->err, "masks", layer->w->count);
     size_t alive = 0;
     for (size_t r = 0; r < fp_layer_rows(layer); r++) alive += fp_row_removed(layer, r) ? 0 : layer->w->cols;

@@ -20,7 +20,7 @@ static int run(struct fp_job *job, double sparsity, size_t zeros) {
     (void)zeros;
     fp_allocate_start(job);
     for (int i = 0; i < job->n; i++)
-        if (!job->layers[i].fixed) run_layer(job, &job->layers[i], sparsity);
+        run_layer(job, &job->layers[i], sparsity);
     fp_allocate_finish(job);
     return FINEPRUNE_OK;
 }

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Softmax, class frequencies and ridge regression over a classifier's answers.
+// Softmax, the best class and class frequencies over a classifier's answers.
 #include "answers.h"
 
-#include <cblas.h>
-#include <lapacke.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -51,84 +49,6 @@ int fp_class_frequencies(const struct fp_answers *a, double *pi) {
     }
     free(p);
     return FINEPRUNE_OK;
-}
-
-struct centred {
-    double *x, *y;           // n x d, n x k: features and residuals without their means
-    double *mean_x, *mean_y; // d, k
-};
-
-static bool centre(struct centred *c, const float *features, size_t n, size_t d, const double *targets, size_t k, const double *w, const double *b) {
-    c->x = fp_calloc(n * d, sizeof(double));
-    c->y = fp_calloc(n * k, sizeof(double));
-    c->mean_x = fp_calloc(d, sizeof(double));
-    c->mean_y = fp_calloc(k, sizeof(double));
-    if (!c->x || !c->y || !c->mean_x || !c->mean_y) return false;
-    for (size_t i = 0; i < n * d; i++) c->x[i] = (double)features[i];
-    for (size_t i = 0; i < n; i++)
-        for (size_t j = 0; j < k; j++) c->y[i * k + j] = targets[i * k + j] - b[j];
-    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)n, (int)k, (int)d, -1, c->x, (int)d, w, (int)d, 1, c->y, (int)k);
-    for (size_t i = 0; i < n; i++) {
-        for (size_t j = 0; j < d; j++) c->mean_x[j] += c->x[i * d + j] / (double)n;
-        for (size_t j = 0; j < k; j++) c->mean_y[j] += c->y[i * k + j] / (double)n;
-    }
-    for (size_t i = 0; i < n; i++) {
-        for (size_t j = 0; j < d; j++) c->x[i * d + j] -= c->mean_x[j];
-        for (size_t j = 0; j < k; j++) c->y[i * k + j] -= c->mean_y[j];
-    }
-    return true;
-}
-
-static void centred_done(struct centred *c) {
-    free(c->x);
-    free(c->y);
-    free(c->mean_x);
-    free(c->mean_y);
-}
-
-// u (k x d) = y^T x (x^T x + l I)^-1, by whichever of the two systems is smaller.
-static bool solve(const struct centred *c, size_t n, size_t d, size_t k, double l, double *u) {
-    bool dual = n < d;
-    size_t side = dual ? n : d;
-    double *m = fp_calloc(side * side, sizeof(*m)), *right = fp_calloc(side * k, sizeof(*right));
-    bool done = m && right;
-    if (done) {
-        cblas_dsyrk(CblasRowMajor, CblasLower, dual ? CblasNoTrans : CblasTrans, (int)side, (int)(dual ? d : n), 1, c->x, (int)d, 0, m, (int)side);
-        for (size_t i = 0; i < side; i++) m[i * side + i] += l;
-        if (dual) memcpy(right, c->y, n * k * sizeof(*right));
-        else cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)d, (int)k, (int)n, 1, c->x, (int)d, c->y, (int)k, 0, right, (int)k);
-        done = LAPACKE_dposv(LAPACK_ROW_MAJOR, 'L', (int)side, (int)k, m, (int)side, right, (int)k) == 0;
-    }
-    if (done && dual)
-        cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)k, (int)d, (int)n, 1, right, (int)k, c->x, (int)d, 0, u, (int)d);
-    else if (done)
-        for (size_t j = 0; j < k; j++)
-            for (size_t i = 0; i < d; i++) u[j * d + i] = right[i * k + j];
-    free(m);
-    free(right);
-    return done;
-}
-
-int fp_ridge(const float *features, size_t n, size_t d, const double *targets, size_t k, double ridge, double *w, double *b) {
-    struct centred c = {0};
-    double *u = fp_calloc(k * d, sizeof(*u));
-    bool done = u && centre(&c, features, n, d, targets, k, w, b);
-    if (done) {
-        double diagonal = 0;
-        for (size_t i = 0; i < n * d; i++) diagonal += c.x[i] * c.x[i];
-        // Features that never move have nothing to tell: only the bias is fitted.
-        if (diagonal > 0) done = solve(&c, n, d, k, ridge * diagonal / (double)d, u);
-        for (size_t j = 0; done && j < k; j++) {
-            b[j] += c.mean_y[j];
-            for (size_t i = 0; i < d; i++) {
-                w[j * d + i] += u[j * d + i];
-                b[j] -= u[j * d + i] * c.mean_x[i];
-            }
-        }
-    }
-    centred_done(&c);
-    free(u);
-    return done ? FINEPRUNE_OK : FINEPRUNE_LIMIT;
 }
 
 int fp_answers_copy(struct fp_answers *dst, const struct fp_answers *src, fineprune_error *err) {

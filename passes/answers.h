@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Arithmetic on a classifier's answers: softmax, class frequencies, ridge regression. Matrices are row-major, samples first.
+// Arithmetic on a classifier's answers: softmax, the best class, class frequencies. Matrices are row-major, samples first.
 #ifndef FP_ANSWERS_H
 #define FP_ANSWERS_H
 
@@ -13,10 +13,6 @@ int fp_class_frequencies(const struct fp_answers *a, double *pi);
 void fp_softmax(const double *logits, double *q, size_t classes, const uint8_t *use);
 // The greatest of the used columns, the lower index on ties.
 size_t fp_best(const float *logits, size_t classes, const uint8_t *use);
-// W (targets x features) and b that minimize the mean of |f W^T + b - t|^2 + ridge * mean diagonal of Cov(f) * |W - W0|^2, W0 and b0 being where W and b
-// start. features: n x d floats, targets: n x k doubles.
-int fp_ridge(const float *features, size_t n, size_t d, const double *targets, size_t k, double ridge, double *w, double *b);
-
 // A deep copy; *dst is freed by its owner also on failure.
 int fp_answers_copy(struct fp_answers *dst, const struct fp_answers *src, fineprune_error *err);
 

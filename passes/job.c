@@ -117,8 +117,6 @@ void fp_job_close(struct fp_job *job) {
     free(job->kept_classes);
     free(job->removed_rows);
     free(job->teacher);
-    free(job->reference_w);
-    free(job->reference_b);
     fp_verify_free(job->verify);
 }
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Output neurons that this user never needs go first: the class frequencies pi over the user's samples (fp_class_frequencies), and every class
-// whose pi is below half a sample is removed: its row becomes zeros and its bias lies below every value that a kept class took.
-// 1,000 classes before; the few of this user after.
+// Output neurons that this user never needs go first. The class frequencies pi over the n samples (fp_class_frequencies) count n pi_k samples of class
+// k; a class with less than half a sample is removed: its row becomes zeros and its bias lies below every value that a kept class took. Only where
+// that is safe: the kept classes are a clear minority (a quarter or fewer of all), and the share of the user's future that belongs to classes not
+// seen yet, by Good and Turing's estimate from the classes seen once (plus three, for the few samples), is at most a tenth. 1,000 classes before; the
+// few of this user after. (Good 1953, "The population frequencies of species")
 #include <math.h>
 #include <stdlib.h>
 
@@ -9,6 +11,8 @@
 #include "job.h"
 
 #define LEAST_SAMPLES 0.5 // a class seen once in n samples has pi = 1 / n
+#define MOST_OF_ALL 4     // kept classes are at most one in so many
+#define MOST_UNSEEN 0.1   // share of future samples whose class has not been seen
 
 static int keep_all(struct fp_job *job, const char *reason) {
     json_t *outputs = fp_report_object(job->report, "outputs");
@@ -49,13 +53,21 @@ int fp_prune_outputs(struct fp_job *job) {
         free(pi);
         return fp_fail_memory(job->err, "class frequencies", c->classes * sizeof(*pi));
     }
-    size_t kept = 0;
-    for (size_t k = 0; k < c->classes; k++) kept += job->kept_classes[k] = pi[k] * (double)job->dense.samples >= LEAST_SAMPLES;
+    size_t kept = 0, once = 0;
+    double n = (double)job->dense.samples;
+    for (size_t k = 0; k < c->classes; k++) {
+        kept += job->kept_classes[k] = pi[k] * n >= LEAST_SAMPLES;
+        once += pi[k] * n >= LEAST_SAMPLES && pi[k] * n < LEAST_SAMPLES + 1;
+    }
     free(pi);
-    if (kept < 2) { // one class for everything would be no classifier
+    const char *unsafe = kept < 2                            ? "the samples show fewer than two classes"
+                         : kept * MOST_OF_ALL > c->classes   ? "the samples need too many of the classes"
+                         : ((double)once + 3) / n > MOST_UNSEEN ? "too few samples to tell which classes are not needed"
+                                                             : NULL;
+    if (unsafe) {
         free(job->kept_classes);
         job->kept_classes = NULL;
-        return keep_all(job, "the samples show fewer than two classes");
+        return keep_all(job, unsafe);
     }
     double low = floor_of(&job->dense, job->kept_classes);
     for (size_t k = 0; k < c->classes; k++) job->removed_rows[k] = !job->kept_classes[k];

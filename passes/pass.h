@@ -13,14 +13,13 @@
 struct fp_layer {
     struct fp_weight *w;
     struct fp_stat *stat;   // of this round; NULL when the job needs none
-    float *dense;           // before pruning
-    float *dense_bias;      // groups * rows, the part of the bias that was there
+    float *dense;           // what pruning starts from and repairs towards: the dense model's, with the read-out's lesson in the last layer
+    float *dense_bias;      // groups * rows, the part of the bias that goes with it
     float *values;          // now
     double *bias_change;    // groups * rows: now against dense
     float *score;           // higher stays longer; never NaN
     uint8_t *keep;          // 1: kept
     const uint8_t *removed; // groups * rows: output rows that are pruned whole, or NULL
-    bool fixed;             // the read-out decides its values: no mask, no repair
     size_t zeros;           // in keep
     double error_before, error_after; // output error relative to the output's spread, without and with repair; negative: not measured
 };
@@ -34,8 +33,8 @@ struct fp_score {
     int (*run)(struct fp_job *, struct fp_layer *); // fills score
 };
 
-// Sets keep for all layers so that `zeros` elements over all layers are 0. Rows that are removed are 0 already and count. Layers that are
-// fixed stay whole but for removed rows. Ties go to the lower index.
+// Sets keep for all layers so that `zeros` elements over all layers are 0. Rows that are removed are 0 already and count. Ties go to the
+// lower index.
 struct fp_allocation {
     const char *name, *summary;
     int (*run)(struct fp_job *, double sparsity, size_t zeros);
@@ -106,8 +105,6 @@ struct fp_job {
     double outputs_floor;          // the bias of removed classes
     uint8_t *removed_rows;         // of the classifier's layer; what its `removed` points to
     double *teacher;               // local samples x classes, NULL: no read-out
-    double *reference_w, *reference_b; // the dense model's last layer with the read-out, for measuring
-    bool readout_dense;            // the read-out fills the last layer's kept rows
     struct fp_verify *verify;      // verify.c
     struct fineprune_report *report;
     double forward, statistics, solve; // seconds
@@ -130,6 +127,8 @@ const struct fp_outputs *fp_find_outputs(const char *name);
 const struct fp_readout *fp_find_readout(const char *name);
 const struct fp_method *fp_find_method(const char *name);
 
+// What an element is worth scoring as: its value where it is kept, the dense one where it could come back.
+static inline float fp_layer_base(const struct fp_layer *l, size_t at) { return l->keep[at] ? l->values[at] : l->dense[at]; }
 static inline size_t fp_layer_rows(const struct fp_layer *l) { return l->w->groups * l->w->rows; }
 static inline bool fp_row_removed(const struct fp_layer *l, size_t row) { return l->removed && l->removed[row]; }
 

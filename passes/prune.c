@@ -29,7 +29,7 @@ static int allocate(struct fp_job *job, double sparsity) {
     size_t zeros = (size_t)(sparsity * (double)job->total + 0.999999);
     int status = job->choices.allocation->run(job, sparsity, zeros);
     for (int i = 0; i < job->n && !status && job->choices.pattern->snap; i++)
-        if (!job->layers[i].fixed) status = job->choices.pattern->snap(job, &job->layers[i], job->choices.pattern_text);
+        status = job->choices.pattern->snap(job, &job->layers[i], job->choices.pattern_text);
     return status;
 }
 
@@ -53,7 +53,7 @@ static double sparsity_of_round(const struct fp_job *job, double sparsity, int r
     if (round == rounds) return sparsity;
     double left = 1 - (double)round / rounds;
     if (job->choices.method->cubic) return sparsity > 0.5 ? sparsity + (0.5 - sparsity) * left * left * left : sparsity;
-    return sparsity * (1 - 0.9 * left * left); // three rounds: 60, 90, 100 %
+    return sparsity * (1 - left * (0.3 + 0.45 * left)); // three rounds: 60, 85, 100 %
 }
 
 static unsigned needs_of(const struct fp_choices *c) { return c->score->needs | c->repair->needs; }

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The last layer learns from the user's own activations: neurons that fire together wire together. With f the dense last layer's input, mu = E f,
-// F_n = (f_n - mu) / E|f - mu|, L_n the dense logits over the kept classes and t = 4 E(max_k L_nk - mean_k L_nk): start from q = softmax(L), ten
-// times C_k = the sum of q_nk (f_n - mu) / |f_n - mu| at length 1, q = softmax(t F C^T + L). The teacher's logits are T = t F C^T + L; after
-// pruning the last layer becomes the ridge regression of T on the pruned model's features. Prototypes added to the old answers instead of replacing
+// F_n = (f_n - mu) / E|f - mu|, L_n the dense logits over the K kept classes and t = a 4 E(max_k L_nk - mean_k L_nk), a = 1 - K / n: start from
+// q = softmax(L), ten times C_k = the sum of q_nk (f_n - mu) / |f_n - mu| at length 1, q = softmax(t F C^T + L). The lesson T = t F C^T + L is linear in
+// f, so it is added to the last layer before anything is pruned: W_k += t C_k / E|f - mu|, b_k -= t C_k . mu / E|f - mu|. After pruning, the rows that are
+// left are the ridge regression of T on the pruned model's features over the kept synapses. Prototypes added to the old answers instead of replacing
 // them: nobody loses. (Prototypes: Iwasawa & Matsuo 2021, T3A)
+#include <cblas.h>
+#include <lapacke.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -12,14 +15,14 @@
 
 #define STEPS 10
 #define WEIGHT 4.0  // of the prototypes against the spread of the old logits
-#define RIDGE 0.05
-#define LEAST_SAMPLES 8
+#define RIDGE 0.1   // of the features' mean variance, towards the repaired row
 
 struct teacher {
     size_t n, d, classes;
     const uint8_t *use;   // kept classes or NULL
     double *centred;      // n x d: f - mu
     double *length;       // n: |f - mu|
+    double *mean;         // d: mu
     double mean_length, t;
     double *prototypes;   // classes x d
     double *q, *logits;   // n x classes
@@ -40,7 +43,7 @@ static bool teacher_init(struct teacher *t, const struct fp_answers *a, const ui
     t->prototypes = fp_calloc(k * d, sizeof(double));
     t->q = fp_calloc(n * k, sizeof(double));
     t->logits = fp_calloc(n * k, sizeof(double));
-    double *mean = fp_calloc(d, sizeof(double));
+    double *mean = t->mean = fp_calloc(d, sizeof(double));
     bool done = t->centred && t->length && t->prototypes && t->q && t->logits && mean;
     for (size_t i = 0; done && i < n * d; i++) mean[i % d] += (double)a->features[i] / (double)n;
     for (size_t i = 0; done && i < n; i++) {
@@ -52,16 +55,22 @@ static bool teacher_init(struct teacher *t, const struct fp_answers *a, const ui
         t->length[i] = sqrt(square);
         t->mean_length += t->length[i] / (double)n;
     }
-    free(mean);
     return done;
 }
 
 static void teacher_done(struct teacher *t) {
+    free(t->mean);
     free(t->centred);
     free(t->length);
     free(t->prototypes);
     free(t->q);
     free(t->logits);
+}
+
+static size_t kept_of(const struct teacher *t) {
+    size_t n = 0;
+    for (size_t k = 0; k < t->classes; k++) n += !t->use || t->use[k];
+    return n;
 }
 
 static void start(struct teacher *t, const struct fp_answers *a) {
@@ -79,7 +88,9 @@ static void start(struct teacher *t, const struct fp_answers *a) {
         spread += (most - sum / (double)count) / (double)t->n;
         fp_softmax(t->logits + i * t->classes, t->q + i * t->classes, t->classes, t->use);
     }
-    t->t = WEIGHT * spread;
+    // The fewer samples a class has, the less its prototype is worth.
+    double trust = 1 - (double)kept_of(t) / (double)t->n;
+    t->t = trust > 0 ? trust * WEIGHT * spread : 0;
 }
 
 static void update_prototypes(struct teacher *t) {
@@ -108,49 +119,19 @@ static void update_logits(struct teacher *t, const struct fp_answers *a) {
     }
 }
 
-// Rows of the kept classes out of and into the full layer.
-static size_t kept_rows(const struct fp_job *job, size_t *rows) {
-    size_t n = 0;
-    for (size_t k = 0; k < job->classifier.classes; k++)
-        if (!job->kept_classes || job->kept_classes[k]) rows[n++] = k;
-    return n;
-}
-
-// Regression of the teacher on features: fills w (kept x d) and b from the dense layer as the start.
-static int regress(struct fp_job *job, const struct fp_answers *a, const size_t *rows, size_t n_rows, double *w, double *b) {
-    const struct fp_layer *l = &job->layers[job->classifier.weight];
-    size_t d = a->n_features, n = a->samples, classes = a->classes;
-    double *targets = fp_calloc(n * n_rows, sizeof(*targets));
-    if (!targets) return fp_fail_memory(job->err, "the read-out", n * n_rows * sizeof(*targets));
-    for (size_t i = 0; i < n; i++)
-        for (size_t k = 0; k < n_rows; k++) targets[i * n_rows + k] = job->teacher[i * classes + rows[k]];
-    for (size_t k = 0; k < n_rows; k++) {
-        b[k] = (double)l->dense_bias[rows[k]];
-        for (size_t j = 0; j < d; j++) w[k * d + j] = (double)l->dense[rows[k] * d + j];
+// The lesson into the dense layer.
+static void add_lesson(const struct teacher *t, struct fp_layer *l) {
+    for (size_t k = 0; k < t->classes; k++) {
+        if (t->use && !t->use[k]) continue;
+        double shift = 0, scale = t->t / t->mean_length;
+        for (size_t j = 0; j < t->d; j++) {
+            double c = scale * t->prototypes[k * t->d + j];
+            l->dense[k * t->d + j] = (float)((double)l->dense[k * t->d + j] + c);
+            shift += c * t->mean[j];
+        }
+        l->dense_bias[k] = (float)((double)l->dense_bias[k] - shift);
     }
-    int status = fp_ridge(a->features, n, d, targets, n_rows, RIDGE, w, b);
-    free(targets);
-    return status ? fp_fail_memory(job->err, "the read-out", d * d * sizeof(double)) : FINEPRUNE_OK;
-}
-
-static int keep_reference(struct fp_job *job) {
-    const struct fp_answers *a = &job->dense;
-    size_t *rows = fp_calloc(a->classes, sizeof(*rows));
-    double *w = fp_calloc(a->classes * a->n_features, sizeof(double)), *b = fp_calloc(a->classes, sizeof(double));
-    if (!rows || !w || !b) {
-        free(rows), free(w), free(b);
-        return fp_fail_memory(job->err, "the read-out", a->classes * a->n_features * sizeof(double));
-    }
-    size_t n_rows = kept_rows(job, rows);
-    int status = regress(job, a, rows, n_rows, w, b);
-    for (size_t k = n_rows; k-- > 0 && !status;) { // spread from the end: row k goes to rows[k] >= k
-        memmove(w + rows[k] * a->n_features, w + k * a->n_features, a->n_features * sizeof(double));
-        b[rows[k]] = b[k];
-    }
-    free(rows);
-    job->reference_w = w;
-    job->reference_b = b;
-    return status;
+    memcpy(l->values, l->dense, l->w->count * sizeof(float));
 }
 
 int fp_readout_teach(struct fp_job *job) {
@@ -159,7 +140,7 @@ int fp_readout_teach(struct fp_job *job) {
     if (c->weight < 0) return leave(job, c->reason);
     struct fp_layer *l = &job->layers[c->weight];
     if (!l->w->bias.proto) return leave(job, "the last layer has no bias");
-    if (job->dense.samples < LEAST_SAMPLES) return leave(job, "too few samples");
+    if (job->dense.samples < 2) return leave(job, "too few samples");
     struct teacher t;
     if (!teacher_init(&t, &job->dense, job->kept_classes)) {
         teacher_done(&t);
@@ -174,28 +155,83 @@ int fp_readout_teach(struct fp_job *job) {
         update_prototypes(&t);
         update_logits(&t, &job->dense);
     }
-    job->teacher = t.logits;
-    t.logits = NULL;
+    if (t.t > 0) {
+        add_lesson(&t, l);
+        job->teacher = t.logits;
+        t.logits = NULL;
+    }
     teacher_done(&t);
-    l->fixed = true;
-    return keep_reference(job);
+    return job->teacher ? FINEPRUNE_OK : leave(job, "too few samples for so many classes");
+}
+
+// Features without their mean, their covariance, and what the rows are fitted with.
+struct lesson {
+    size_t n, d;
+    double *x, *mean, *covariance, ridge; // n x d, d, d x d
+};
+
+static bool lesson_init(struct lesson *s, const struct fp_answers *a) {
+    size_t n = a->samples, d = a->n_features;
+    *s = (struct lesson){.n = n, .d = d, .x = fp_calloc(n * d, sizeof(double)), .mean = fp_calloc(d, sizeof(double)), .covariance = fp_calloc(d * d, sizeof(double))};
+    if (!s->x || !s->mean || !s->covariance) return false;
+    for (size_t i = 0; i < n * d; i++) s->mean[i % d] += (double)a->features[i] / (double)n;
+    for (size_t i = 0; i < n * d; i++) s->x[i] = (double)a->features[i] - s->mean[i % d];
+    cblas_dsyrk(CblasRowMajor, CblasLower, CblasTrans, (int)d, (int)n, 1 / (double)n, s->x, (int)d, 0, s->covariance, (int)d);
+    for (size_t j = 0; j < d; j++) s->ridge += RIDGE * s->covariance[j * d + j] / (double)d;
+    return true;
+}
+
+static void lesson_done(struct lesson *s) {
+    free(s->x);
+    free(s->mean);
+    free(s->covariance);
+}
+
+// Row k's kept weights: (C_SS + l I) w = Cov(f_S, T_k) + l w_now. Then the bias meets the mean of T_k.
+static bool learn_row(const struct fp_job *job, const struct lesson *s, struct fp_layer *l, size_t k) {
+    size_t d = s->d, n = s->n, n_kept = 0, classes = job->classifier.classes;
+    size_t *kept = fp_calloc(d, sizeof(*kept));
+    for (size_t j = 0; kept && j < d; j++)
+        if (l->keep[k * d + j]) kept[n_kept++] = j;
+    double *m = fp_calloc(n_kept * n_kept, sizeof(*m)), *w = fp_calloc(n_kept, sizeof(*w)), mean = 0;
+    bool done = kept && m && w;
+    for (size_t i = 0; done && i < n; i++) mean += job->teacher[i * classes + k] / (double)n;
+    for (size_t a = 0; done && a < n_kept; a++) {
+        w[a] = s->ridge * (double)l->values[k * d + kept[a]];
+        for (size_t i = 0; i < n; i++) w[a] += s->x[i * d + kept[a]] * (job->teacher[i * classes + k] - mean) / (double)n;
+        for (size_t b = 0; b <= a; b++) m[a * n_kept + b] = s->covariance[kept[a] * d + kept[b]];
+        m[a * n_kept + a] += s->ridge;
+    }
+    // Row-major lower is column-major upper. A row that cannot be solved stays as it was repaired.
+    if (done && n_kept && s->ridge > 0 && !LAPACKE_dposv_work(LAPACK_COL_MAJOR, 'U', (int)n_kept, 1, m, (int)n_kept, w, (int)n_kept)) {
+        double shift = 0;
+        for (size_t a = 0; a < n_kept; a++) {
+            l->values[k * d + kept[a]] = (float)w[a];
+            shift += w[a] * s->mean[kept[a]];
+        }
+        l->bias_change[k] = mean - shift - (double)l->dense_bias[k];
+    }
+    free(kept);
+    free(m);
+    free(w);
+    return done;
 }
 
 int fp_readout_learn(struct fp_job *job, const struct fp_answers *now) {
     if (!job->teacher) return FINEPRUNE_OK;
     struct fp_layer *l = &job->layers[job->classifier.weight];
-    size_t d = now->n_features, *rows = fp_calloc(now->classes, sizeof(*rows));
-    double *w = fp_calloc(now->classes * d, sizeof(double)), *b = fp_calloc(now->classes, sizeof(double));
-    int status = rows && w && b ? FINEPRUNE_OK : fp_fail_memory(job->err, "the read-out", now->classes * d * sizeof(double));
-    size_t n_rows = status ? 0 : kept_rows(job, rows);
-    if (!status) status = regress(job, now, rows, n_rows, w, b);
-    for (size_t k = 0; k < n_rows && !status; k++) {
-        for (size_t j = 0; j < d; j++) l->values[rows[k] * d + j] = (float)w[k * d + j];
-        l->bias_change[rows[k]] = b[k] - (double)l->dense_bias[rows[k]];
+    struct lesson s;
+    bool failed = !lesson_init(&s, now);
+    #pragma omp parallel for num_threads(job->threads) schedule(dynamic) if (now->classes > 1 && !failed)
+    for (size_t k = 0; k < now->classes; k++) {
+        if (failed || (job->kept_classes && !job->kept_classes[k])) continue;
+        if (!learn_row(job, &s, l, k)) {
+            #pragma omp atomic write
+            failed = true;
+        }
     }
-    if (!status) json_object_set_new(fp_report_object(job->report, "readout"), "applied", json_true());
-    free(rows);
-    free(w);
-    free(b);
-    return status;
+    lesson_done(&s);
+    if (failed) return fp_fail_memory(job->err, "the read-out", now->n_features * now->n_features * sizeof(double));
+    json_object_set_new(fp_report_object(job->report, "readout"), "applied", json_true());
+    return FINEPRUNE_OK;
 }

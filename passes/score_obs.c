@@ -23,7 +23,7 @@ static int score_group(struct fp_job *job, struct fp_layer *layer, size_t g, dou
     for (size_t r = 0; r < w->rows; r++)
         for (size_t c = 0; c < n; c++) {
             size_t at = (g * w->rows + r) * n + c;
-            double v = fabs((double)layer->dense[at]) / sqrt(h[c * n + c]);
+            double v = fabs((double)fp_layer_base(layer, at)) / sqrt(h[c * n + c]);
             layer->score[at] = v >= 0 ? (float)v : 0;
         }
     return FINEPRUNE_OK;

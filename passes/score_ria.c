@@ -8,17 +8,17 @@
 
 static void score_group(const struct fp_layer *layer, size_t g, double *row_sum, double *col_sum) {
     const struct fp_weight *w = layer->w;
-    const float *dense = layer->dense + g * w->rows * w->cols;
+    const size_t first = g * w->rows * w->cols;
     float *score = layer->score + g * w->rows * w->cols;
     for (size_t r = 0; r < w->rows; r++)
         for (size_t c = 0; c < w->cols; c++) {
-            double a = fabs((double)dense[r * w->cols + c]);
+            double a = fabs((double)fp_layer_base(layer, first + r * w->cols + c));
             row_sum[r] += a;
             col_sum[c] += a;
         }
     for (size_t r = 0; r < w->rows; r++)
         for (size_t c = 0; c < w->cols; c++) {
-            double a = fabs((double)dense[r * w->cols + c]);
+            double a = fabs((double)fp_layer_base(layer, first + r * w->cols + c));
             double relative = a > 0 ? a / row_sum[r] + a / col_sum[c] : 0;
             double s = relative * sqrt(fp_stat_rms(layer->stat, g, c));
             score[r * w->cols + c] = s >= 0 ? (float)s : 0;

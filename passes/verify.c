@@ -37,13 +37,14 @@ int fp_answers_gather(struct fp_job *job, bool reserve, struct fp_answers *out) 
 static size_t reference_answer(const struct fp_job *job, size_t i) {
     const struct fp_answers *a = &job->dense_reserve;
     const float *logits = a->logits + i * a->classes, *f = a->features + i * a->n_features;
-    if (!job->reference_w) return fp_best(logits, a->classes, job->kept_classes);
+    if (!job->teacher) return fp_best(logits, a->classes, job->kept_classes);
+    const struct fp_layer *l = &job->layers[job->classifier.weight];
     size_t best = a->classes;
     double most = 0;
     for (size_t k = 0; k < a->classes; k++) {
         if (job->kept_classes && !job->kept_classes[k]) continue;
-        double v = job->reference_b[k];
-        for (size_t j = 0; j < a->n_features; j++) v += job->reference_w[k * a->n_features + j] * (double)f[j];
+        double v = (double)l->dense_bias[k];
+        for (size_t j = 0; j < a->n_features; j++) v += (double)l->dense[k * a->n_features + j] * (double)f[j];
         if (best == a->classes || v > most) best = k, most = v;
     }
     return best;
