@@ -251,7 +251,9 @@ static void tables_are_sound(void **state) {
     }
 }
 
-static char *text_of(void (*print)(FILE *, const struct cli_command *), const struct cli_command *command) {
+// Not inlined: the compiler takes the stream's text for a pointer to the local variable.
+__attribute__((noinline)) static char *text_of(void (*print)(FILE *, const struct cli_command *),
+                                               const struct cli_command *command) {
     char *text = NULL;
     size_t size;
     FILE *file = open_memstream(&text, &size);
