@@ -35,7 +35,7 @@ static void slice_axis(int64_t dim, int64_t *start, int64_t end, int64_t *step, 
         last = clamp(last, 0, dim);
         *n = last > first ? (last - first - 1) / *step + 1 : 0;
     } else {
-        first = clamp(first, -1, dim - 1);
+        first = clamp(first, dim ? 0 : -1, dim - 1);
         last = clamp(last, -1, dim - 1);
         *n = first > last ? (first - last - 1) / -*step + 1 : 0;
     }

@@ -76,7 +76,8 @@ static float clampf(float x, float low, float high) { return !(x > low) ? low : 
 static float settle(const struct sampler *s, float x, int64_t n) {
     float low = s->align_corners ? 0 : -0.5f, high = s->align_corners ? (float)(n - 1) : (float)n - 0.5f;
     if (x >= low && x <= high) return x;
-    if (s->padding == BORDER) return clampf(x, 0, (float)(n - 1));
+    // Cubic weighs pixels beyond the border too, each as the one at the border.
+    if (s->padding == BORDER && s->taps < 4) return clampf(x, 0, (float)(n - 1));
     if (s->padding == REFLECTION) return reflect(x, low, high);
     return clampf(x, -3, (float)n + 2); // far outside is as good as outside
 }

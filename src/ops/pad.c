@@ -105,6 +105,7 @@ static int run_pad(struct fp_call *call) {
     const int64_t *maps[FP_MAX_RANK];
     double room = 0;
     size_t total = 0;
+    if (!y->count) return FINEPRUNE_OK; // and no maps of dims that nothing has paid for
     for (int i = 0; i < y->rank; i++) total += (size_t)y->dims[i];
     int64_t *memory = fp_calloc(total, sizeof(*memory)), *at = memory;
     if (!memory || !mode) {

@@ -12,7 +12,8 @@ struct axis {
     double scale, roi[2];
     int taps;         // per output position
     int64_t *index;   // out * taps, in [0, in); -1 outside what is extrapolated
-    float *weight;    // out * taps, NULL for nearest
+    float *weight;    // out * taps behind the indices, NULL for nearest
+    size_t bytes;     // of both
     bool changes;
 };
 
@@ -20,13 +21,11 @@ struct resize {
     struct axis axes[FP_MAX_RANK];
     int n_axes;
     bool outside; // some index is -1
+    struct fp_memory *memory;
 };
 
 static void axes_done(struct resize *r) {
-    for (int i = 0; i < FP_MAX_RANK; i++) {
-        free(r->axes[i].index);
-        free(r->axes[i].weight);
-    }
+    for (int i = 0; i < FP_MAX_RANK; i++) fp_release(r->memory, r->axes[i].index, r->axes[i].bytes);
     memset(r, 0, sizeof(*r));
 }
 
@@ -145,14 +144,14 @@ static void weighted_taps(const struct how *how, const struct axis *a, double x,
 
 static int make_taps(struct fp_call *call, const struct how *how, struct resize *r, struct axis *a) {
     double scale = how->antialias && a->scale < 1 ? a->scale : 1, first = how->kernel ? floor(-how->radius / scale) + 1 : 0;
-    size_t n, bytes;
+    size_t n;
     if (!(first > -1e8)) return fp_call_fail(call, "a scale of %g is not possible", a->scale);
     a->taps = how->kernel ? 2 - 2 * (int)first : 1;
-    if (!fp_mul((size_t)a->out, (size_t)a->taps, &n) || !fp_mul(n, sizeof(int64_t), &bytes))
+    if (!fp_mul((size_t)a->out, (size_t)a->taps, &n) || !fp_mul(n, sizeof(int64_t) + sizeof(float), &a->bytes))
         return fp_call_fail(call, "an axis of %lld is not possible", (long long)a->out);
-    a->index = fp_calloc(n, sizeof(int64_t));
-    if (how->kernel) a->weight = fp_calloc(n, sizeof(float));
-    if (!a->index || (how->kernel && !a->weight)) return fp_fail_memory(call->err, "resizing", bytes);
+    a->index = fp_take(call->memory, a->bytes);
+    if (!a->index) return fp_fail_memory(call->err, "resizing", a->bytes);
+    if (how->kernel) a->weight = (float *)(a->index + n);
     a->changes = a->in != a->out;
     for (int64_t i = 0; i < a->out; i++) {
         double x = how->at(a, (double)i);
@@ -274,6 +273,7 @@ static int prepare(struct fp_call *call, bool legacy) {
     if (status) return status;
     const struct fp_tensor *x = call->in[0];
     r->n_axes = x->rank;
+    r->memory = call->memory;
     int64_t dims[FP_MAX_RANK];
     for (int i = 0; i < x->rank; i++) r->axes[i] = (struct axis){.in = x->dims[i], .out = x->dims[i], .scale = 1, .roi = {0, 1}};
     status = legacy ? read_legacy(call, r) : read_inputs(call, r, how.at == at_crop);
@@ -281,7 +281,9 @@ static int prepare(struct fp_call *call, bool legacy) {
     if (!status && how.kernel && (x->type == FP_COMPLEX64 || x->type == FP_COMPLEX128))
         status = fp_call_fail(call, "%s is not supported", fp_type_name(x->type));
     if (!status) status = fp_out(call, 0, x->type, x->rank, dims); // before the taps, as it checks the product
-    for (int i = 0; i < x->rank && !status; i++) status = make_taps(call, &how, r, &r->axes[i]);
+    size_t count = 0;
+    if (!status && !fp_product(x->rank, dims, &count)) return fp_call_fail(call, "the sizes are not possible");
+    for (int i = 0; i < x->rank && count && !status; i++) status = make_taps(call, &how, r, &r->axes[i]);
     return status;
 }
 
