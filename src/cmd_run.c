@@ -3,6 +3,9 @@
 //     axis 0 is the batch           the rows of all samples, one after the other
 //     another axis 0, same shapes   a new axis 0 of samples
 //     shapes differ                 one array per sample: NAME_000000, NAME_000001, ...
+//     a sequence                    one array per item: NAME_0, NAME_1, ... (NAME_000000_0, ... for several samples)
+// Strings become NumPy's; types that NumPy does not have become the next one that holds every value: bfloat16, float8 and float4 become
+// float32, integers of four and two bits become those of eight. An optional that is absent is left out.
 // Samples run together first; when an output of several samples does not have a row for each, all run again one by one.
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,8 +13,10 @@
 #include "batches.h"
 #include "cmd.h"
 #include "describe.h"
+#include "narrow.h"
 #include "npz.h"
 #include "output.h"
+#include "sequence.h"
 
 void fp_cmd_report_data(struct fineprune_report *report, const struct fineprune_data *data) {
     json_t *object = fp_report_object(report, "data"), *sources = json_array();
@@ -42,7 +47,7 @@ struct gathered {
     struct fp_tensor *parts; // one per run
     size_t n, capacity;
     bool rows;               // axis 0 is the batch in all of them
-    bool other;              // strings, sequences: not written
+    bool items;              // sequences
 };
 
 struct gatherer {
@@ -65,11 +70,29 @@ static void drop_parts(struct gatherer *g) {
     g->samples = 0;
 }
 
+static enum fp_type written_as(enum fp_type type) {
+    if (type == FP_UINT4 || type == FP_UINT2) return FP_UINT8;
+    if (type == FP_INT4 || type == FP_INT2) return FP_INT8;
+    return fp_is_narrow(type) || type == FP_BFLOAT16 ? FP_FLOAT : type;
+}
+
+// *dst (empty) becomes the tensor, or its copy in a type that NumPy has.
+static int take(struct fp_tensor *dst, const struct fp_tensor *t, fineprune_error *err) {
+    enum fp_type type = written_as(t->type);
+    if (type == t->type) {
+        fp_tensor_share(dst, t);
+        return FINEPRUNE_OK;
+    }
+    int status = fp_tensor_new(dst, NULL, type, t->rank, t->dims, err);
+    if (!status) fp_convert_all(dst->data, type, t->data, t->type, t->count, false, FP_ROUND_NEAREST);
+    return status;
+}
+
 static int gather_output(struct gatherer *g, struct gathered *o, const struct fp_batch *batch, const struct fp_tensor *t, fineprune_error *err) {
-    o->other |= !fp_type_size(t->type) || (o->n && o->parts[0].type != t->type);
-    if (o->other) return FINEPRUNE_OK;
-    const bool rows = t->rank && t->dims[0] == (int64_t)batch->size;
+    const bool rows = t->type != FP_SEQUENCE && t->rank && t->dims[0] == (int64_t)batch->size;
+    if (t->type == FP_NONE) return FINEPRUNE_OK;
     o->rows &= rows;
+    o->items |= t->type == FP_SEQUENCE;
     // a fixed batch cannot run one by one: what is the same for all its samples stays one array per run
     if (!rows && batch->n > 1 && g->max_batch == SIZE_MAX) {
         g->again = true;
@@ -78,8 +101,13 @@ static int gather_output(struct gatherer *g, struct gathered *o, const struct fp
     struct fp_tensor *grown = fp_grow(o->parts, &o->capacity, o->n + 1, sizeof(*grown));
     if (!grown) return fp_fail_memory(err, o->name, o->n * sizeof(*grown));
     o->parts = grown;
-    if (rows) fp_cmd_take_rows(&o->parts[o->n], t, batch->n);
-    else fp_tensor_share(&o->parts[o->n], t);
+    struct fp_tensor whole = {0}, *part = &o->parts[o->n];
+    memset(part, 0, sizeof(*part));
+    int status = take(&whole, t, err);
+    if (status) return status;
+    if (rows) fp_cmd_take_rows(part, &whole, batch->n);
+    else fp_tensor_share(part, &whole);
+    fp_tensor_done(&whole);
     o->n++;
     return FINEPRUNE_OK;
 }
@@ -130,7 +158,7 @@ static int run_samples(struct gatherer *g, struct fineprune_model *model, struct
 static bool same_dims(const struct gathered *o, int from) {
     for (size_t i = 1; i < o->n; i++) {
         const struct fp_tensor *a = &o->parts[0], *b = &o->parts[i];
-        if (a->rank != b->rank || memcmp(a->dims + from, b->dims + from, (size_t)(a->rank - from) * sizeof(a->dims[0])) != 0) return false;
+        if (a->type != b->type || a->rank != b->rank || memcmp(a->dims + from, b->dims + from, (size_t)(a->rank - from) * sizeof(a->dims[0])) != 0) return false;
     }
     return true;
 }
@@ -166,18 +194,32 @@ static int write_apart(struct fp_npz_writer *w, const struct gathered *o, finepr
             struct fp_tensor row = *t; // lent
             row.dims[0] = 1;
             row.count = t->count / (size_t)t->dims[0];
-            row.data = (char *)t->data + (size_t)r * row.count * fp_type_size(t->type);
+            row.data = (char *)t->data + (size_t)r * row.count * (t->type == FP_STRING ? sizeof(char *) : fp_type_size(t->type));
             status = write_one(w, o->name, number++, &row, err);
         }
     }
     return status;
 }
 
-static int write_outputs(struct fp_npz_writer *w, const struct gatherer *g, struct fineprune_report *report, fineprune_error *err) {
+static int write_items(struct fp_npz_writer *w, const struct gathered *o, fineprune_error *err) {
+    int status = FINEPRUNE_OK;
+    for (size_t i = 0; i < o->n; i++)
+        for (size_t k = 0; k < o->parts[i].count && !status; k++) {
+            struct fp_tensor item = {0};
+            char *key = o->n > 1 ? fp_format("%s_%06zu_%zu", o->name, i, k) : fp_format("%s_%zu", o->name, k);
+            status = key ? take(&item, &fp_sequence_items(&o->parts[i])[k], err) : fp_fail_memory(err, o->name, strlen(o->name));
+            if (!status) status = fp_npz_add(w, key, &item, err);
+            fp_tensor_done(&item);
+            free(key);
+        }
+    return status;
+}
+
+static int write_outputs(struct fp_npz_writer *w, const struct gatherer *g, fineprune_error *err) {
     int status = FINEPRUNE_OK;
     for (size_t i = 0; i < g->n && !status; i++) {
         const struct gathered *o = &g->outputs[i];
-        if (o->other) fp_report_say(report, "output '%s' is not made of numbers and is not written", o->name);
+        if (o->items) status = write_items(w, o, err);
         else if (o->n && same_dims(o, o->rows)) status = write_joined(w, o, err);
         else if (o->n) status = write_apart(w, o, err);
     }
@@ -200,7 +242,7 @@ static int run(struct gatherer *g, struct fineprune_model *model, struct finepru
     const double began = fp_seconds();
     int status = make_gatherer(g, model, data, err);
     if (!status) status = run_samples(g, model, data, options, err);
-    if (!status) status = write_outputs(*w, g, report, err);
+    if (!status) status = write_outputs(*w, g, err);
     if (status) return status;
     status = fp_npz_finish(*w, err);
     *w = NULL;

@@ -295,14 +295,10 @@ int fp_npy_read(struct fp_tensor *out, const char *path, struct fp_memory *memor
     return status;
 }
 
-size_t fp_npy_header(char *dst, enum fp_type type, int rank, const int64_t *dims) {
-    size_t kind = 0;
-    while (kind < FP_COUNT(KINDS) && KINDS[kind].type != type) kind++;
-    if (kind == FP_COUNT(KINDS)) return 0;
-    const char order = KINDS[kind].word == 1 ? '|' : __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? '<' : '>';
+static size_t put_header(char *dst, char kind, size_t word, size_t size, int rank, const int64_t *dims) {
+    const char order = word == 1 ? '|' : __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? '<' : '>';
     size_t n = 10;
-    n += (size_t)snprintf(dst + n, FP_NPY_HEADER - n, "{'descr': '%c%c%zu', 'fortran_order': False, 'shape': (", order,
-                          KINDS[kind].kind, KINDS[kind].size);
+    n += (size_t)snprintf(dst + n, FP_NPY_HEADER - n, "{'descr': '%c%c%zu', 'fortran_order': False, 'shape': (", order, kind, size);
     for (int i = 0; i < rank; i++)
         n += (size_t)snprintf(dst + n, FP_NPY_HEADER - n, "%s%lld", i ? ", " : "", (long long)dims[i]);
     n += (size_t)snprintf(dst + n, FP_NPY_HEADER - n, rank == 1 ? ",), }" : "), }");
@@ -313,3 +309,11 @@ size_t fp_npy_header(char *dst, enum fp_type type, int rank, const int64_t *dims
     dst[9] = (char)((n - 10) >> 8);
     return n;
 }
+
+size_t fp_npy_header(char *dst, enum fp_type type, int rank, const int64_t *dims) {
+    size_t kind = 0;
+    while (kind < FP_COUNT(KINDS) && KINDS[kind].type != type) kind++;
+    return kind == FP_COUNT(KINDS) ? 0 : put_header(dst, KINDS[kind].kind, KINDS[kind].word, KINDS[kind].size, rank, dims);
+}
+
+size_t fp_npy_text_header(char *dst, size_t width, int rank, const int64_t *dims) { return put_header(dst, 'U', 4, width, rank, dims); }

@@ -21,5 +21,7 @@ int fp_npy_parse(struct fp_tensor *out, const struct fp_npy_source *source, stru
 // Writes the header of a row-major array into dst (FP_NPY_HEADER bytes); the number of bytes, a multiple of 64. 0 when NumPy has
 // no such type.
 size_t fp_npy_header(char *dst, enum fp_type type, int rank, const int64_t *dims);
+// The same for strings of `width` characters, which follow as four bytes each (UCS-4), filled up with zeros.
+size_t fp_npy_text_header(char *dst, size_t width, int rank, const int64_t *dims);
 
 #endif

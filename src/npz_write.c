@@ -3,7 +3,7 @@
 // The layout (little endian; sizes over 32 bits go to a zip64 extra field, as APPNOTE.TXT has it):
 //     per entry: local header, name, [zip64 extra], the .npy bytes        then per entry: central header, name, [zip64 extra]
 //     then [zip64 end record, zip64 locator], end record
-// Arrays of bools (masks) are deflated, all others are stored: weights and activations hardly shrink. The bytes depend on names and
+// Arrays of bools (masks) and strings are deflated, all others are stored: weights and activations hardly shrink. The bytes depend on names and
 // arrays only.
 #include "npz.h"
 
@@ -209,10 +209,62 @@ static int add_entry(struct fp_npz_writer *w, const char *name, const struct par
     return status;
 }
 
+// ---- strings
+
+// The next character of UTF-8 text; a byte that starts none stands for itself.
+static uint32_t next_character(const char **text) {
+    const uint8_t *at = (const uint8_t *)*text;
+    int more = at[0] >= 0xf0 ? 3 : at[0] >= 0xe0 ? 2 : at[0] >= 0xc0 ? 1 : 0;
+    uint32_t c = more ? at[0] & (0x3fu >> more) : at[0];
+    for (int i = 1; i <= more; i++) {
+        if ((at[i] & 0xc0) != 0x80) { // cut off
+            more = 0;
+            c = at[0];
+            break;
+        }
+        c = c << 6 | (at[i] & 0x3f);
+    }
+    *text += more + 1;
+    return c;
+}
+
+static size_t longest(const struct fp_tensor *rows, size_t n) {
+    size_t width = 1;
+    for (size_t k = 0; k < n; k++)
+        for (size_t i = 0; i < rows[k].count; i++) {
+            size_t length = 0;
+            for (const char *at = ((char **)rows[k].data)[i]; *at; length++) next_character(&at);
+            if (length > width) width = length;
+        }
+    return width;
+}
+
+static int add_strings(struct fp_npz_writer *writer, const char *name, int rank, const int64_t *dims, const struct fp_tensor *rows, size_t n,
+                       fineprune_error *err) {
+    char header[FP_NPY_HEADER];
+    size_t width = longest(rows, n), count = 0, bytes;
+    for (size_t k = 0; k < n; k++) count += rows[k].count;
+    uint32_t *text = fp_mul(count, width * sizeof(*text), &bytes) ? fp_calloc(count * width, sizeof(*text)) : NULL;
+    if (!text) return fp_fail_memory(err, name, count);
+    uint32_t *dst = text;
+    for (size_t k = 0; k < n; k++)
+        for (size_t i = 0; i < rows[k].count; i++, dst += width) {
+            uint32_t *character = dst;
+            for (const char *at = ((char **)rows[k].data)[i]; *at;) *character++ = next_character(&at);
+        }
+    const struct part parts[] = {{header, fp_npy_text_header(header, width, rank, dims)}, {text, bytes}};
+    int status = add_entry(writer, name, parts, 2, true, err);
+    free(text);
+    return status;
+}
+
+// ---- arrays
+
 int fp_npz_add_rows(struct fp_npz_writer *writer, const char *name, int rank, const int64_t *dims, const struct fp_tensor *rows, size_t n,
                     fineprune_error *err) {
     char header[FP_NPY_HEADER];
     const enum fp_type type = n ? rows[0].type : FP_FLOAT;
+    if (type == FP_STRING && rank <= FP_MAX_RANK) return add_strings(writer, name, rank, dims, rows, n, err);
     const size_t size = rank <= FP_MAX_RANK ? fp_npy_header(header, type, rank, dims) : 0;
     if (!size) return fp_fail(err, FINEPRUNE_DATA, "'%s' is %s, which NumPy's format cannot hold", name, fp_type_name(type));
     if (strlen(name) > 60000) return fp_fail(err, FINEPRUNE_DATA, "the name '%.50s...' is too long for a .npz", name);
