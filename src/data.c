@@ -16,6 +16,7 @@
 
 static int copy_input(struct fp_input *input, const struct fp_value *value, fineprune_error *err) {
     *input = (struct fp_input){.name = value->name, .type = value->type, .rank = value->rank};
+    input->foreign = value->is_optional ? "an optional" : value->type == FP_SEQUENCE ? "a sequence" : NULL;
     if (value->rank > FP_MAX_RANK)
         return fp_fail(err, FINEPRUNE_MODEL, "input '%s' has rank %d; up to %d is supported", value->name, value->rank, FP_MAX_RANK);
     for (int i = 0; i < value->rank; i++) {
@@ -96,6 +97,12 @@ int fp_data_preprocess(struct fineprune_data *data, fineprune_error *err) {
     return fp_preprocess_new(&data->preprocess, data->model->folder, data->options, err);
 }
 
+int fp_data_takes(const struct fineprune_data *data, size_t input, const char *name, fineprune_error *err) {
+    const struct fp_input *in = &data->inputs[input];
+    if (!in->foreign) return FINEPRUNE_OK;
+    return fp_fail(err, FINEPRUNE_DATA, "%s: the model's input '%s' is %s, which samples cannot give", name, in->name, in->foreign);
+}
+
 int fp_data_put(struct fineprune_data *data, size_t input, struct fp_piece *piece, const char *name, fineprune_error *err) {
     struct fp_column *column = &data->columns[input];
     size_t total = 0;
@@ -165,7 +172,10 @@ static int put_array(struct fineprune_data *data, size_t input, struct fp_tensor
     struct fp_input *in = &data->inputs[input];
     const size_t n = single ? 1 : mode == FP_CONSTANT ? FP_ENDLESS : (size_t)array->dims[0];
     if (in->type == FP_NONE) in->type = array->type;
-    int status = fp_fit_elements(in, array, n == FP_ENDLESS ? 1 : n, name, err);
+    // Tensors in files of their own are test vectors, which may hold NaN and infinities.
+    const bool as_it_is = single && in->type == array->type;
+    int status = fp_data_takes(data, input, name, err);
+    if (!status && !as_it_is) status = fp_fit_elements(in, array, n == FP_ENDLESS ? 1 : n, name, err);
     if (status) {
         fp_tensor_done(array);
         return status;

@@ -14,6 +14,7 @@ struct fp_input {
     int rank;          // -1: not declared
     int64_t dims[FP_MAX_RANK];
     const char *symbols[FP_MAX_RANK]; // names of symbolic dims or NULL
+    const char *foreign; // what it is when samples cannot give it: "a sequence", "an optional"; else NULL
 };
 
 enum fp_piece_mode {
@@ -93,6 +94,8 @@ int fp_data_put(struct fineprune_data *data, size_t input, struct fp_piece *piec
 int fp_data_put_array(struct fineprune_data *data, size_t input, struct fp_tensor *array, const char *name, fineprune_error *err);
 // One sample that is a whole input.
 int fp_data_put_whole(struct fineprune_data *data, size_t input, struct fp_tensor *array, const char *name, fineprune_error *err);
+// DATA when samples cannot give the input.
+int fp_data_takes(const struct fineprune_data *data, size_t input, const char *name, fineprune_error *err);
 // Index of the input of that name, n_inputs when there is none.
 size_t fp_data_input(const struct fineprune_data *data, const char *name, size_t length);
 // The input NAME of "NAME=SRC", and *source moved behind the '='; n_inputs when no input has that name. Names may hold '=' themselves.

@@ -93,10 +93,11 @@ static int add_tensor_file(struct fineprune_data *data, size_t input, const char
     if (status) return status;
     struct fp_tensor tensor = {0};
     char *tensor_name, name[300];
-    status = fp_tensor_file_read(&tensor, &tensor_name, path, data->memory, err);
+    snprintf(name, sizeof(name), "'%s'", path);
+    status = fp_data_takes(data, input, name, err);
+    if (!status) status = fp_tensor_file_read(&tensor, &tensor_name, path, data->memory, err);
     if (status) return status;
     free(tensor_name);
-    snprintf(name, sizeof(name), "'%s'", path);
     return fp_data_put_whole(data, input, &tensor, name, err);
 }
 
@@ -104,11 +105,12 @@ static int add_tensor_file(struct fineprune_data *data, size_t input, const char
 static int add_set_file(struct fineprune_data *data, const char *path, unsigned long number, bool *seen, fineprune_error *err) {
     struct fp_tensor tensor = {0};
     char *tensor_name, name[300];
-    int status = fp_tensor_file_read(&tensor, &tensor_name, path, data->memory, err);
+    snprintf(name, sizeof(name), "'%s'", path);
+    int status = number < data->n_inputs ? fp_data_takes(data, number, name, err) : FINEPRUNE_OK;
+    if (!status) status = fp_tensor_file_read(&tensor, &tensor_name, path, data->memory, err);
     if (status) return status;
     size_t input = fp_data_input(data, tensor_name, strlen(tensor_name));
     if (input == data->n_inputs && number < data->n_inputs) input = number;
-    snprintf(name, sizeof(name), "'%s'", path);
     if (input == data->n_inputs) status = fp_fail(err, FINEPRUNE_DATA, "%s: the model has no input '%s' and no input number %lu", name, tensor_name, number);
     else if (seen[input]) status = fp_fail(err, FINEPRUNE_DATA, "%s is the second tensor for the input '%s'", name, data->inputs[input].name);
     free(tensor_name);

@@ -83,8 +83,10 @@ static int set_shape(struct builder *b, struct fp_value *value, const Onnx__Type
 
 static int set_type(struct builder *b, struct fp_value *value, const Onnx__TypeProto *type) {
     if (!type) return FINEPRUNE_OK;
-    if (type->value_case == ONNX__TYPE_PROTO__VALUE_OPTIONAL_TYPE && type->optional_type)
+    if (type->value_case == ONNX__TYPE_PROTO__VALUE_OPTIONAL_TYPE && type->optional_type) {
+        value->is_optional = true;
         return set_type(b, value, type->optional_type->elem_type);
+    }
     if (type->value_case == ONNX__TYPE_PROTO__VALUE_SEQUENCE_TYPE) value->type = FP_SEQUENCE;
     if (type->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE || !type->tensor_type) return FINEPRUNE_OK;
     return set_shape(b, value, type->tensor_type);

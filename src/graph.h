@@ -20,6 +20,7 @@ struct fp_value {
     Onnx__SparseTensorProto *sparse_initializer;
     int outer;          // id of the same value in the parent graph, -1 when it is not captured
     bool is_input, is_output;
+    bool is_optional;   // declared so; type, rank and dims are its element's
     int n_readers;      // readers in this graph, subgraphs of it included, graph outputs included
     struct fp_use *readers;
 };
