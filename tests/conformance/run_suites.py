@@ -131,12 +131,13 @@ def difference(name, expected, got):
 
 
 def compare(expected, path):
-    # A test data set is one sample whose inputs are whole; `fineprune run` gives its outputs a new axis of samples in front.
-    got = {name: array[0] if array.ndim and len(array) == 1 else array for name, array in np.load(path).items()}
+    got = dict(np.load(path))
     for name, array in expected.items():
         if name not in got:
             return f"{name}: no such array in the output; it has {sorted(got)[:6]}"
-        why = difference(name, array, got[name])
+        # A test data set is one sample whose inputs are whole: its outputs have an axis of samples in front.
+        value = got[name]
+        why = difference(name, array, value[0] if value.shape == (1, *array.shape) else value)
         if why:
             return why
     return None
