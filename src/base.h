@@ -16,6 +16,12 @@
 
 #define FP_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define FP_PRINTF(text, first) __attribute__((format(printf, text, first)))
+// On x86-64, hot loops are compiled twice and the processor picks. Without -ffp-contract both give the same bytes.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define FP_VECTOR __attribute__((target_clones("avx2", "default")))
+#else
+#define FP_VECTOR
+#endif
 
 // Puts one line into `err` (which may be NULL) and returns `status`, so that `return fp_fail(...)` is the idiom. Control
 // bytes in the text are escaped, as names come from files that are not trusted. The first error wins: a later call

@@ -155,10 +155,26 @@ static void convert_chunk(void *dst, enum fp_type to, const void *src, enum fp_t
     else fp_convert(dst, to, values, FP_FLOAT, n);
 }
 
+// The plain type whose elements lie in memory as those of a packed integer do.
+static enum fp_type plain(enum fp_type type) { return integer_bits(type) < 0 ? FP_INT8 : integer_bits(type) > 0 ? FP_UINT8 : type; }
+
+static void convert_integers(uint8_t *dst, enum fp_type to, const char *src, enum fp_type from, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        int64_t value;
+        fp_convert(&value, FP_INT64, src + i * fp_type_size(from), from, 1);
+        dst[i] = extend((unsigned)value, integer_bits(to));
+    }
+}
+
 void fp_convert_all(void *dst, enum fp_type to, const void *src, enum fp_type from, size_t n, bool saturate,
                     enum fp_rounding rounding) {
+    from = plain(from);
     if (!fp_is_narrow(to) && !fp_is_narrow(from)) {
         fp_convert(dst, to, src, from, n);
+        return;
+    }
+    if (integer_bits(to) && (fp_type_is_integer(from) || from == FP_BOOL)) {
+        convert_integers(dst, to, src, from, n);
         return;
     }
     size_t to_size = fp_type_size(to), from_size = fp_type_size(from);

@@ -5,13 +5,6 @@
 
 #include "op.h"
 
-// On x86-64, hot loops are compiled twice and the processor picks. Without -ffp-contract both give the same bytes.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define FP_VECTOR __attribute__((target_clones("avx2", "default")))
-#else
-#define FP_VECTOR
-#endif
-
 enum { FP_CHUNK = 512 }; // elements of a buffer on the stack
 
 // Calls body(user, begin, end) over [0, n) in pieces of `grain` (the last may be shorter), by up to `threads` threads. The
