@@ -46,6 +46,8 @@ static int leave_out(struct fp_job *job) {
         if (status) return status;
     }
     if (job->weights->n) return FINEPRUNE_OK;
+    if (o->include && o->include[0] && job->weights->n_skipped)
+        return fp_fail(job->err, FINEPRUNE_USAGE, "no weight of '%s' that can be pruned is named by --include '%s'", job->model->path, o->include[0]);
     fp_fail(job->err, FINEPRUNE_MODEL, "'%s' has no weight that can be pruned", job->model->path);
     fp_hint(job->err, "'fineprune inspect' lists all weights with the reasons");
     return FINEPRUNE_MODEL;

@@ -9,6 +9,8 @@
 
 #include "dnnl_corner.h"
 
+#define NEWEST_OPSET 26 // of the default domain
+
 // What prepare saw of one input; prepare is called again when it changes.
 struct seen {
     bool given;
@@ -107,7 +109,8 @@ static int note_missing(struct fp_node *node, void *user) {
 char *fp_exec_unsupported(struct fineprune_model *model) {
     struct missing_list list = {0};
     fp_graph_visit(model->graph, note_missing, &list);
-    char *text = NULL;
+    int opset = fp_model_opset(model, "");
+    char *text = opset > NEWEST_OPSET ? fp_format("operator set %d (up to %d is known)", opset, NEWEST_OPSET) : NULL;
     for (size_t i = 0; i < list.n; i++) {
         struct missing *m = &list.items[i];
         char *more = list.failed ? NULL
@@ -503,17 +506,27 @@ static int call_operator(struct fp_exec *exec, struct fp_frame *frame, struct ce
     return status;
 }
 
+// A failure without words gets some; one of memory is told with the node that wanted it.
+static int name_node(fineprune_error *err, int status, const struct fp_node *node) {
+    char text[400];
+    if (!err) return status;
+    fp_node_text(text, sizeof(text), node);
+    if (!err->status) return fp_fail(err, status, "%s failed", text);
+    if (status != FINEPRUNE_LIMIT || !strncmp(err->message, "node ", 5)) return status;
+    fineprune_error found = *err;
+    fp_error_clear(err);
+    fp_fail(err, status, "%s: %s", text, found.message);
+    if (found.hint[0]) fp_hint(err, "%s", found.hint);
+    return status;
+}
+
 static int run_operator(struct fp_exec *exec, struct fp_frame *frame, struct cell *cell, struct fp_tensor *out) {
     struct arguments a;
     if (!arguments_init(&a, cell->node->n_in)) return fp_fail_memory(exec->err, "arguments", sizeof(a));
     int status = gather(exec, frame, cell, &a);
     if (!status) status = call_operator(exec, frame, cell, &a, out);
     arguments_done(&a);
-    if (status && exec->err && !exec->err->status) {
-        char text[400];
-        fp_fail(exec->err, status, "%s failed", fp_node_text(text, sizeof(text), cell->node));
-    }
-    return status;
+    return status ? name_node(exec->err, status, cell->node) : FINEPRUNE_OK;
 }
 
 static int run_graph(struct fp_exec *exec, struct plan *plan, struct fp_frame *parent, const struct fp_tensor *inputs, int n_inputs,

@@ -46,6 +46,7 @@ static int external_number(const Onnx__TensorProto *proto, const char *key, size
 static int open_external(struct fineprune_model *model, const Onnx__TensorProto *proto, const char *location,
                          struct fp_mapping **out, fineprune_error *err) {
     const char *name = fp_initializer_name(proto);
+    if (!location[0]) return fp_fail(err, FINEPRUNE_MODEL, "tensor '%s': the location of its external data is empty", name);
     for (struct fp_mapping *m = model->mappings; m; m = m->next)
         if (m->location && !strcmp(m->location, location)) {
             *out = m;
@@ -54,7 +55,7 @@ static int open_external(struct fineprune_model *model, const Onnx__TensorProto 
     char folder[PATH_MAX], path[PATH_MAX];
     char *joined = fp_format("%s/%s", model->folder, location);
     if (!joined) return fp_fail_memory(err, "a path", strlen(location));
-    bool found = location[0] && location[0] != '/' && realpath(model->folder, folder) && realpath(joined, path);
+    bool found = location[0] != '/' && realpath(model->folder, folder) && realpath(joined, path);
     free(joined);
     size_t n = found ? strlen(folder) : 0;
     if (location[0] == '/' || strstr(location, "..") || (found && (strncmp(path, folder, n) || (n > 1 && path[n] != '/'))))

@@ -321,10 +321,10 @@ static int do_command(const struct cli_options *options, struct terminal *termin
     fineprune_data_free(job.data);
     fineprune_model_free(job.second);
     fineprune_model_free(job.model);
-    if (status != FINEPRUNE_CANCELLED) return status;
-    fineprune_error why = {0}; // our own words say who stopped it
-    if (terminal_stopped(terminal, &why)) *err = why;
-    return status;
+    fineprune_error why = {0}; // our own words say who stopped it, also when a read was interrupted by it
+    if (!status || status == FINEPRUNE_GATE || !terminal_stopped(terminal, &why)) return status;
+    *err = why;
+    return FINEPRUNE_CANCELLED;
 }
 
 static int print_text(const struct cli_options *options, fineprune_error *err) {

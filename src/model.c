@@ -107,14 +107,15 @@ static int parse(struct fineprune_model *model, fineprune_error *err) {
     const struct fp_mapping *file = model->mappings;
     uint8_t *compact;
     size_t size;
-    int status = fp_wire_compact(&compact, &size, &onnx__model_proto__descriptor, file->data, file->size, err);
-    if (status) return status;
+    fineprune_error inner = {0};
+    int status = fp_wire_compact(&compact, &size, &onnx__model_proto__descriptor, file->data, file->size, &inner);
+    if (status) return fp_fail(err, status, "'%s': %s", model->path, inner.message);
     ProtobufCAllocator *allocator = model->allocator;
     model->proto = onnx__model_proto__unpack(allocator, size, compact);
     free(compact);
     if (!model->proto) {
-        if (model->memory.limit && model->memory.used + size > model->memory.limit)
-            return fp_fail_memory(err, "the parsed model", model->memory.used + size);
+        if (model->memory.limit && model->memory.limit - model->memory.used < 64 * size) // the scan has left little else that can fail
+            return fp_fail_memory(err, "the parsed model", 64 * size);
         return fp_fail(err, FINEPRUNE_MODEL, "'%s' is not a valid ONNX file: its messages cannot be parsed", model->path);
     }
     fp_wire_visit(&model->proto->base, &onnx__tensor_proto__descriptor, point_into_file, model);
@@ -171,6 +172,7 @@ void fineprune_model_free(fineprune_model *model) {
         onnx__model_proto__free_unpacked(model->proto, model->allocator);
     }
     fp_mapping_free(model->mappings);
+    fp_memory_trim(&model->memory);
     free(model->allocator);
     free(model->folder);
     free(model->path);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <zip.h>
 
 #include "npy.h"
@@ -76,7 +77,14 @@ static int open_zip(struct fp_npz *npz, fineprune_error *err) {
         source = zip_source_buffer_create(data, size, 1, &error);
         if (!source) free(data);
     } else {
-        FILE *f = fopen(npz->path, "rbe");
+        struct stat st; // a pipe without a writer would be waited for
+        bool found = stat(npz->path, &st) == 0;
+        if (found && !S_ISREG(st.st_mode)) {
+            int status = fp_fail(err, FINEPRUNE_IO, "cannot read '%s': not a regular file", npz->path);
+            fp_hint(err, "a stream goes in by standard input: --data -");
+            return status;
+        }
+        FILE *f = found ? fopen(npz->path, "rbe") : NULL;
         if (!f) return fp_fail(err, FINEPRUNE_IO, "cannot read '%s': %s", npz->path, strerror(errno));
         source = zip_source_filep_create(f, 0, -1, &error);
         if (!source) fclose(f);

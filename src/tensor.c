@@ -42,7 +42,7 @@ char *fp_shape_text(char *dst, size_t size, int rank, const int64_t *dims) {
     size_t n = 0;
     n += (size_t)snprintf(dst, size, "[");
     for (int i = 0; i < rank && n < size; i++) {
-        if (dims[i] < 0) n += (size_t)snprintf(dst + n, size - n, "%s?", i ? "," : "");
+        if (dims[i] == -1) n += (size_t)snprintf(dst + n, size - n, "%s?", i ? "," : "");
         else n += (size_t)snprintf(dst + n, size - n, "%s%lld", i ? "," : "", (long long)dims[i]);
     }
     if (n < size) snprintf(dst + n, size - n, "]");

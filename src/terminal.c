@@ -31,6 +31,7 @@ static void on_pipe(int number) {
 }
 
 void terminal_catch_signals(void) {
+    signal(SIGXFSZ, SIG_IGN); // a file that may not grow is an error of writing
     static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
     struct sigaction action = {.sa_handler = on_signal}, old;
     sigemptyset(&action.sa_mask);

@@ -8,6 +8,8 @@
 
 #include "onnx.pb-c.h"
 
+#define UNKNOWN_FIELD 100 // bytes that protobuf-c spends to keep one
+
 struct scan {
     const uint8_t *src;
     size_t size;
@@ -108,7 +110,8 @@ static int scan_message(struct scan *s, const ProtobufCMessageDescriptor *type, 
         if (!read_varint(s->src, end, &at, &tag) || tag >> 35 || !(tag >> 3)) return damaged(s, tag_at, "a broken field tag");
         const ProtobufCFieldDescriptor *field = protobuf_c_message_descriptor_get_field(type, (unsigned)(tag >> 3));
         size_t payload = at;
-        int status = FINEPRUNE_OK;
+        int status = field ? FINEPRUNE_OK : count_parsed(s, UNKNOWN_FIELD);
+        if (status) return status;
         switch (tag & 7) {
         case 0:
             if (!read_varint(s->src, end, &at, &value)) return damaged(s, tag_at, "a broken number");
