@@ -161,7 +161,6 @@ def try_outputs(scratch):
     case("output in a missing folder", (6,), r"absent", nothing, lambda f: ["-o", f / "absent" / "out.onnx"])
     case("output below a file", (2, 6), r"model\.onnx", nothing, lambda f: ["-o", f / "model.onnx" / "out.onnx"])
     case("full disk", (6,), r"/dev/full.*(?i:space)", nothing, lambda f: ["-o", "/dev/full", "-f"])
-    case("full disk for the report", (6,), r"/dev/full", nothing, lambda f: ["-o", f / "out.onnx", "-f", "--json=/dev/full"])
     case("output name too long", (6,), r"(?i:too long)", nothing, lambda f: ["-o", f / ("o" * 300)])
     case("empty output name", (2, 6), r".", nothing, lambda f: ["-o", ""])
     case("no output", (2,), r"-o", nothing, lambda f: [])
