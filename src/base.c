@@ -82,13 +82,65 @@ bool fp_product(int rank, const int64_t *dims, size_t *out) {
 
 // ---- memory
 
+// A spare buffer holds its own list entry.
+struct fp_spare {
+    struct fp_spare *next;
+    size_t size;
+};
+
+enum { SPARE_LEAST = 1 << 14 };
+
+// Buffers come in sizes of which few differ: multiples of 64, and of an eighth of the power of two below for larger ones.
+static bool round_size(size_t size, size_t *rounded) {
+    size_t step = 64;
+    while (size >= SPARE_LEAST && step < size / 16) step *= 2;
+    if (!fp_add(size, step - 1, rounded)) return false;
+    *rounded = *rounded / step * step;
+    if (!*rounded) *rounded = 64;
+    return true;
+}
+
+// Drops spare buffers, the oldest first, until no more than `most` bytes are left.
+static void drop_spare(struct fp_memory *memory, size_t most) {
+    struct fp_spare **at = &memory->spare;
+    size_t kept = 0;
+    while (*at && kept + (*at)->size <= most) {
+        kept += (*at)->size;
+        at = &(*at)->next;
+    }
+    struct fp_spare *rest = *at;
+    *at = NULL;
+    memory->spare_size = kept;
+    while (rest) {
+        struct fp_spare *next = rest->next;
+        free(rest);
+        rest = next;
+    }
+}
+
+void fp_memory_trim(struct fp_memory *memory) { drop_spare(memory, 0); }
+
+static void *take_spare(struct fp_memory *memory, size_t size) {
+    for (struct fp_spare **at = &memory->spare; *at; at = &(*at)->next) {
+        struct fp_spare *found = *at;
+        if (found->size != size) continue;
+        *at = found->next;
+        memory->spare_size -= size;
+        return found;
+    }
+    return NULL;
+}
+
 void *fp_take(struct fp_memory *memory, size_t size) {
     size_t rounded;
-    if (!fp_add(size, 63, &rounded)) return NULL;
-    rounded = rounded / 64 * 64;
-    if (!rounded) rounded = 64;
+    if (!round_size(size, &rounded)) return NULL;
     if (memory && memory->limit && (rounded > memory->limit || memory->used > memory->limit - rounded)) return NULL;
-    void *data = aligned_alloc(64, rounded);
+    void *data = memory && rounded >= SPARE_LEAST ? take_spare(memory, rounded) : NULL;
+    if (!data && memory && memory->spare) { // room for it among what is kept
+        size_t total = memory->used + rounded, most = memory->limit && memory->limit < memory->peak ? memory->limit : memory->peak;
+        drop_spare(memory, most > total ? most - total : 0);
+    }
+    if (!data) data = aligned_alloc(64, rounded);
     if (!data) return NULL;
     if (memory) {
         memory->used += rounded;
@@ -99,9 +151,19 @@ void *fp_take(struct fp_memory *memory, size_t size) {
 
 void fp_release(struct fp_memory *memory, void *data, size_t size) {
     if (!data) return;
+    size_t rounded = 0;
+    round_size(size, &rounded);
+    if (memory) memory->used -= rounded;
+#ifndef __SANITIZE_ADDRESS__ // which watches what is freed
+    if (memory && rounded >= SPARE_LEAST) {
+        struct fp_spare *spare = data;
+        *spare = (struct fp_spare){memory->spare, rounded};
+        memory->spare = spare;
+        memory->spare_size += rounded;
+        return;
+    }
+#endif
     free(data);
-    size_t rounded = (size + 63) / 64 * 64;
-    if (memory) memory->used -= rounded ? rounded : 64;
 }
 
 void *fp_calloc(size_t count, size_t size) {

@@ -39,10 +39,16 @@ bool fp_add(size_t a, size_t b, size_t *out);
 bool fp_product(int rank, const int64_t *dims, size_t *out);
 
 // What the program may hold at once. `used` and `peak` count the buffers of tensors, the parsed model and the statistics;
-// limit 0 means none. Not thread-safe: buffers are taken by the one thread that drives the graph.
+// limit 0 means none. Not thread-safe: buffers are taken by the one thread that drives the graph. Larger buffers that are
+// released are kept for the next of their size, as new pages from the system cost more than filling them; what is kept and
+// what is used together never pass the peak of use.
 struct fp_memory {
     size_t limit, used, peak;
+    struct fp_spare *spare; // last released first
+    size_t spare_size;
 };
+// Gives back to the system what is kept.
+void fp_memory_trim(struct fp_memory *memory);
 // Zeroed or not zeroed memory aligned to 64 bytes; NULL when the budget or the system has no more. size 0 gives a
 // valid pointer. `memory` may be NULL (no budget). Freed by fp_release with the same size.
 void *fp_take(struct fp_memory *memory, size_t size);
