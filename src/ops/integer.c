@@ -2,8 +2,6 @@
 // What the operators of quantized models share; see integer.h.
 #include "integer.h"
 
-#include <math.h>
-
 #include "dnnl_corner.h"
 #include "loops.h"
 
@@ -67,22 +65,32 @@ int fp_exact_product(struct fp_call *call, int32_t *c, const struct fp_factor *a
     return FINEPRUNE_OK;
 }
 
+#define FILL(T) \
+    FP_VECTOR static void fill_##T(float *dst, const T *src, size_t n, int zero) { \
+        for (size_t i = 0; i < n; i++) dst[i] = (float)(src[i] - zero); \
+    }
+FILL(int8_t)
+FILL(uint8_t)
+#undef FILL
+
+// A row whose zero points or whose elements do not lie together.
+static void fill_scattered(const struct fp_codes *m, float *dst, int64_t at, size_t column, size_t columns, int zero) {
+    bool per_column = m->zero && m->zero->count > 1 && !m->zero_per_row;
+    for (size_t j = 0; j < columns; j++, at += m->column_stride) {
+        int z = per_column ? fp_code(m->type, m->zero->data, column + j) : zero;
+        dst[j] = (float)(fp_code(m->type, m->data, (size_t)at) - z);
+    }
+}
+
 void fp_fill_codes(const void *user, float *dst, size_t row, size_t rows, size_t column, size_t columns) {
     const struct fp_codes *m = user;
     bool many = m->zero && m->zero->count > 1;
-    for (size_t i = 0; i < rows; i++, dst += columns) {
-        int64_t at = (int64_t)(row + i) * m->row_stride + (int64_t)column * m->column_stride;
-        int zero = m->zero ? fp_code(m->type, m->zero->data, many && m->zero_per_row ? row + i : 0) : 0;
-        const int8_t *s = (const int8_t *)m->data + at;
-        const uint8_t *u = (const uint8_t *)m->data + at;
-        if (many && !m->zero_per_row) {
-            for (size_t j = 0; j < columns; j++)
-                dst[j] = (float)(fp_code(m->type, u, (size_t)((int64_t)j * m->column_stride)) - fp_code(m->type, m->zero->data, column + j));
-        } else if (m->type == FP_INT8) {
-            for (size_t j = 0; j < columns; j++) dst[j] = (float)(s[(int64_t)j * m->column_stride] - zero);
-        } else {
-            for (size_t j = 0; j < columns; j++) dst[j] = (float)(u[(int64_t)j * m->column_stride] - zero);
-        }
+    for (size_t i = row; i < row + rows; i++, dst += columns) {
+        int64_t at = (int64_t)i * m->row_stride + (int64_t)column * m->column_stride;
+        int zero = m->zero ? fp_code(m->type, m->zero->data, many && m->zero_per_row ? i : 0) : 0;
+        if (m->column_stride != 1 || (many && !m->zero_per_row)) fill_scattered(m, dst, at, column, columns, zero);
+        else if (m->type == FP_INT8) fill_int8_t(dst, (const int8_t *)m->data + at, columns, zero);
+        else fill_uint8_t(dst, (const uint8_t *)m->data + at, columns, zero);
     }
 }
 
@@ -111,16 +119,41 @@ int fp_check_zero(struct fp_call *call, int i, enum fp_type type, size_t count) 
     return FINEPRUNE_OK;
 }
 
-static void put(void *dst, enum fp_type type, size_t i, double value) {
-    double low = type == FP_INT8 ? -128 : 0, high = type == FP_INT8 ? 127 : 255;
-    value = value > low ? value : low; // NaN too
-    ((uint8_t *)dst)[i] = (uint8_t)(int)(value < high ? value : high);
+// The sum with this number has no bits below the ones: it rounds to the nearest integer, halves to even.
+static const double ROUND = 0x1.8p52;
+
+// Numbers far outside become ones a little outside first, NaN the least.
+static inline double round_near(double v) {
+    v = v > -1e6 ? v : -1e6;
+    v = v < 1e6 ? v : 1e6;
+    return (v + ROUND) - ROUND;
+}
+
+static inline uint8_t saturate(double v, double low, double high) {
+    v = v > low ? v : low;
+    return (uint8_t)(int32_t)(v < high ? v : high);
+}
+
+static double low_of(enum fp_type type) { return type == FP_INT8 ? -128 : 0; }
+static double high_of(enum fp_type type) { return type == FP_INT8 ? 127 : 255; }
+
+FP_VECTOR static void requantize_row(uint8_t *dst, const int32_t *acc, size_t n, double factor, double zero, double low, double high) {
+    for (size_t i = 0; i < n; i++) dst[i] = saturate(round_near((double)acc[i] * factor) + zero, low, high);
+}
+
+FP_VECTOR static void requantize_columns(uint8_t *dst, const int32_t *acc, size_t n, const float *factor, double zero, double low, double high) {
+    for (size_t i = 0; i < n; i++) dst[i] = saturate(round_near((double)acc[i] * (double)factor[i]) + zero, low, high);
 }
 
 void fp_requantize(void *dst, enum fp_type type, const int32_t *acc, size_t n, const float *factor, size_t step, float zero) {
-    for (size_t i = 0; i < n; i++) put(dst, type, i, rint((double)acc[i] * (double)factor[i * step]) + (double)zero);
+    if (step) requantize_columns(dst, acc, n, factor, (double)zero, low_of(type), high_of(type));
+    else requantize_row(dst, acc, n, (double)*factor, (double)zero, low_of(type), high_of(type));
+}
+
+FP_VECTOR static void quantize_row(uint8_t *dst, const float *x, size_t n, float scale, double zero, double low, double high) {
+    for (size_t i = 0; i < n; i++) dst[i] = saturate(round_near((double)(x[i] / scale)) + zero, low, high);
 }
 
 void fp_quantize_bytes(void *dst, enum fp_type type, const float *x, size_t n, float scale, float zero) {
-    for (size_t i = 0; i < n; i++) put(dst, type, i, (double)(rintf(x[i] / scale) + zero));
+    quantize_row(dst, x, n, scale, (double)zero, low_of(type), high_of(type));
 }

@@ -29,10 +29,32 @@ struct patches {
     int zero;
 };
 
-// One row of outputs along the last axis; at is where its first input would be, relative to the line's start.
+// How many of n positions at, at + stride, ... lie below `limit`.
+static size_t below(int64_t at, int64_t stride, int64_t limit, size_t n) {
+    if (at >= limit) return 0;
+    uint64_t k = (uint64_t)(limit - at - 1) / (uint64_t)stride + 1;
+    return k < n ? (size_t)k : n;
+}
+
+#define LINE(T) \
+    FP_VECTOR static void line_##T(float *dst, const T *src, int64_t stride, size_t n, int zero) { \
+        if (stride == 1) \
+            for (size_t i = 0; i < n; i++) dst[i] = (float)(src[i] - zero); \
+        else \
+            for (size_t i = 0; i < n; i++) dst[i] = (float)(src[(int64_t)i * stride] - zero); \
+    }
+LINE(uint8_t)
+LINE(int8_t)
+#undef LINE
+
+// One row of outputs along the last axis; `at` is where its first input would be, relative to the line's start.
 static void fill_line(const struct patches *p, float *dst, const uint8_t *line, int64_t at, int64_t stride, int64_t extent, size_t n) {
-    for (size_t i = 0; i < n; i++, at += stride)
-        dst[i] = at >= 0 && at < extent ? (float)(fp_code(p->type, line, (size_t)at) - p->zero) : 0;
+    size_t from = below(at, stride, 0, n), to = below(at, stride, extent, n);
+    memset(dst, 0, from * sizeof(*dst));
+    const uint8_t *src = to > from ? line + (at + (int64_t)from * stride) : line;
+    if (p->type == FP_INT8) line_int8_t(dst + from, (const int8_t *)src, stride, to - from, p->zero);
+    else line_uint8_t(dst + from, src, stride, to - from, p->zero);
+    memset(dst + to, 0, (n - to) * sizeof(*dst));
 }
 
 // Offset of the line that the outer output coordinates and kernel coordinates point at; false when it lies in the padding.
@@ -124,16 +146,16 @@ static int prepare(struct fp_call *call) {
 
 // ---- run
 
-// Sums of one group of one sample to eight bits; channels are numbered over all groups.
-static void finish(const struct fp_call *call, const struct conv *c, const struct slots *s, int32_t *acc, size_t channel, char *y) {
-    float x_scale = fp_parameter(call, s->x_scale, 0, 1), y_scale = fp_parameter(call, s->y_scale, 0, 1);
-    float zero = fp_parameter(call, s->y_zero, 0, 0);
-    for (size_t i = 0; i < c->outputs; i++, channel++, acc += c->out, y += c->out) {
-        float factor = x_scale * fp_parameter(call, s->w_scale, channel, 1) / y_scale;
-        uint32_t bias = fp_given(call, s->bias) ? (uint32_t)((const int32_t *)call->in[s->bias]->data)[channel] : 0;
-        for (size_t j = 0; j < c->out && bias; j++) acc[j] = (int32_t)((uint32_t)acc[j] + bias);
-        fp_requantize(y, call->out[0].type, acc, c->out, &factor, 0, zero);
+// n sums of a channel (numbered over all groups) to where they belong.
+static void finish(const struct fp_call *call, const struct slots *s, int32_t *acc, size_t n, size_t channel, char *y) {
+    if (s->y_scale < 0) {
+        memcpy(y, acc, n * sizeof(*acc));
+        return;
     }
+    float factor = fp_parameter(call, s->x_scale, 0, 1) * fp_parameter(call, s->w_scale, channel, 1) / fp_parameter(call, s->y_scale, 0, 1);
+    uint32_t bias = fp_given(call, s->bias) ? (uint32_t)((const int32_t *)call->in[s->bias]->data)[channel] : 0;
+    for (size_t j = 0; j < n && bias; j++) acc[j] = (int32_t)((uint32_t)acc[j] + bias);
+    fp_requantize(y, call->out[0].type, acc, n, &factor, 0, fp_parameter(call, s->y_zero, 0, 0));
 }
 
 // The weights' zero points of one group, as a tensor of their own.
@@ -147,37 +169,93 @@ static struct fp_tensor group_zero(const struct fp_call *call, int slot, size_t 
     return zero;
 }
 
-static int run_group(struct fp_call *call, const struct conv *c, const struct slots *s, int32_t *acc, size_t sample, size_t group) {
-    const struct fp_tensor *x = call->in[s->x], *w = call->in[s->w], *y = &call->out[0];
+static struct fp_codes weights_of(const struct fp_call *call, const struct conv *c, const struct slots *s, size_t group, struct fp_tensor *zero) {
+    const struct fp_tensor *w = call->in[s->w];
     size_t k = c->channels * c->kernel, first = group * c->outputs;
-    struct fp_tensor zero = group_zero(call, s->w_zero, first, c->outputs);
-    struct fp_codes weights = {.zero = zero.count ? &zero : NULL, .zero_per_row = true, .type = w->type,
-                               .data = (const uint8_t *)w->data + first * k, .row_stride = (int64_t)k, .column_stride = 1};
-    struct patches patches = {.c = c, .type = x->type, .data = (const uint8_t *)x->data + (sample * c->groups + group) * c->channels * c->in,
-                              .zero = (int)fp_parameter(call, s->x_zero, 0, 0)};
-    size_t at = (sample * c->groups + group) * c->outputs * c->out;
-    int32_t *sums = acc ? acc : (int32_t *)y->data + at;
-    int status = fp_exact_product(call, sums, &(struct fp_factor){fp_fill_codes, &weights}, &(struct fp_factor){fill_patches, &patches}, c->outputs,
-                                  k, c->out);
-    if (!status && acc) finish(call, c, s, acc, first, (char *)y->data + at);
+    *zero = group_zero(call, s->w_zero, first, c->outputs);
+    return (struct fp_codes){.zero = zero->count ? zero : NULL, .zero_per_row = true, .type = w->type,
+                             .data = (const uint8_t *)w->data + first * k, .row_stride = (int64_t)k, .column_stride = 1};
+}
+
+static struct patches patches_of(const struct fp_call *call, const struct conv *c, const struct slots *s, size_t sample, size_t group) {
+    const struct fp_tensor *x = call->in[s->x];
+    return (struct patches){.c = c, .type = x->type, .data = (const uint8_t *)x->data + (sample * c->groups + group) * c->channels * c->in,
+                            .zero = (int)fp_parameter(call, s->x_zero, 0, 0)};
+}
+
+static int run_group(struct fp_call *call, const struct conv *c, const struct slots *s, int32_t *acc, size_t sample, size_t group) {
+    struct fp_tensor zero;
+    struct fp_codes weights = weights_of(call, c, s, group, &zero);
+    struct patches patches = patches_of(call, c, s, sample, group);
+    size_t at = (sample * c->groups + group) * c->outputs * c->out, size = fp_type_size(call->out[0].type);
+    int status = fp_exact_product(call, acc, &(struct fp_factor){fp_fill_codes, &weights}, &(struct fp_factor){fill_patches, &patches}, c->outputs,
+                                  c->channels * c->kernel, c->out);
+    for (size_t i = 0; i < c->outputs && !status; i++)
+        finish(call, s, acc + i * c->out, c->out, group * c->outputs + i, (char *)call->out[0].data + (at + i * c->out) * size);
     return status;
+}
+
+// Groups of few outputs (depthwise): too small for a matrix product, so the groups are shared out among the threads.
+enum { FEW = 4, COLUMNS = 1024 };
+
+struct few {
+    const struct fp_call *call;
+    const struct conv *c;
+    const struct slots *s;
+};
+
+FP_VECTOR static void add_scaled(float *acc, const float *x, float factor, size_t n) {
+#pragma omp simd
+    for (size_t i = 0; i < n; i++) acc[i] += x[i] * factor;
+}
+
+static void few_outputs(const struct few *f, size_t sample, size_t group) {
+    const struct conv *c = f->c;
+    size_t k = c->channels * c->kernel;
+    struct fp_tensor zero;
+    struct fp_codes weights = weights_of(f->call, c, f->s, group, &zero);
+    struct patches patches = patches_of(f->call, c, f->s, sample, group);
+    size_t at = (sample * c->groups + group) * c->outputs * c->out, size = fp_type_size(f->call->out[0].type);
+    for (size_t j = 0; j < c->out; j += COLUMNS) {
+        float acc[FEW][COLUMNS] = {{0}}, x[COLUMNS], w;
+        int32_t sums[COLUMNS];
+        size_t n = c->out - j < COLUMNS ? c->out - j : COLUMNS;
+        for (size_t l = 0; l < k; l++) {
+            fill_patches(&patches, x, l, 1, j, n);
+            for (size_t i = 0; i < c->outputs; i++) {
+                fp_fill_codes(&weights, &w, i, 1, l, 1);
+                add_scaled(acc[i], x, w, n);
+            }
+        }
+        for (size_t i = 0; i < c->outputs; i++) {
+            for (size_t l = 0; l < n; l++) sums[l] = (int32_t)acc[i][l];
+            finish(f->call, f->s, sums, n, group * c->outputs + i, (char *)f->call->out[0].data + (at + i * c->out + j) * size);
+        }
+    }
+}
+
+static void few_piece(void *user, size_t begin, size_t end) {
+    const struct few *f = user;
+    for (size_t i = begin; i < end; i++) few_outputs(f, i / f->c->groups, i % f->c->groups);
 }
 
 static int run(struct fp_call *call) {
     const struct conv *c = call->state;
     const struct slots *s = &SLOTS[call->op->variant];
+    size_t bytes, samples = (size_t)call->in[s->x]->dims[0];
     if (call->out[0].count == 0) return FINEPRUNE_OK;
-    int32_t *acc = NULL;
-    size_t bytes = 0;
-    if (call->op->variant == QLINEAR_CONV) {
-        if (!fp_mul(c->outputs * c->out, sizeof(*acc), &bytes)) return fp_call_fail(call, "the planes are too large");
-        acc = fp_take(call->memory, bytes);
-        if (!acc) return fp_fail_memory(call->err, "sums", bytes);
+    if (c->outputs <= FEW && c->channels * c->kernel <= 256) {
+        struct few few = {.call = call, .c = c, .s = s};
+        fp_pieces(call->out[0].count > 4096 ? call->threads : 1, samples * c->groups, 1, few_piece, &few);
+        return FINEPRUNE_OK;
     }
+    if (!fp_mul(c->outputs * c->out, sizeof(int32_t), &bytes)) return fp_call_fail(call, "the planes are too large");
+    int32_t *acc = fp_take(call->memory, bytes);
+    if (!acc) return fp_fail_memory(call->err, "sums", bytes);
     int status = FINEPRUNE_OK;
-    for (int64_t i = 0; i < call->in[s->x]->dims[0] && !status; i++)
-        for (size_t g = 0; g < c->groups && !status; g++) status = run_group(call, c, s, acc, (size_t)i, g);
-    if (acc) fp_release(call->memory, acc, bytes);
+    for (size_t i = 0; i < samples && !status; i++)
+        for (size_t g = 0; g < c->groups && !status; g++) status = run_group(call, c, s, acc, i, g);
+    fp_release(call->memory, acc, bytes);
     return status;
 }
 
