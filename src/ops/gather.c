@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-enum { PARALLEL = 50000 };
+enum { PARALLEL = 200000 };
 
 static void *element(const struct fp_tensor *t, int64_t at) {
     size_t size = t->type == FP_STRING ? sizeof(char *) : fp_type_size(t->type);
@@ -122,35 +122,50 @@ static int prepare_gather(struct fp_call *call) {
 }
 
 // All indices checked and brought to [0, n); freed by the caller.
-static int resolve_indices(struct fp_call *call, int64_t n, size_t **out) {
+static int resolve_indices(struct fp_call *call, int64_t n, int64_t **out) {
     const struct fp_tensor *indices = call->in[1];
-    size_t *at = fp_calloc(indices->count, sizeof(*at));
+    int64_t *at = fp_calloc(indices->count, sizeof(*at));
     if (!at) return fp_fail_memory(call->err, "indices", indices->count * sizeof(*at));
     for (size_t i = 0; i < indices->count; i++) {
-        int status = fp_index(call, fp_int_at(indices, i), n, &at[i]);
-        if (!status) continue;
-        free(at);
-        return status;
+        size_t index;
+        int status = fp_index(call, fp_int_at(indices, i), n, &index);
+        if (status) {
+            free(at);
+            return status;
+        }
+        at[i] = (int64_t)index;
     }
     *out = at;
     return FINEPRUNE_OK;
+}
+
+// Rows begin to end of [outer, n, inner], where n is the number of indices.
+static int gather_rows(struct fp_call *call, const int64_t *at, size_t begin, size_t end, size_t dim, size_t inner) {
+    const struct fp_tensor *x = call->in[0];
+    size_t n = call->in[1]->count;
+    int status = FINEPRUNE_OK;
+    for (size_t i = begin; i < end && !status; i++)
+        status = fp_put(call, x->type, call->out[0].data, i * inner, x->data, (i / n * dim + (size_t)at[i % n]) * inner, inner);
+    return status;
 }
 
 static int run_gather(struct fp_call *call) {
     const struct fp_tensor *x = call->in[0];
     struct fp_tensor *y = &call->out[0];
     int axis = 0, status = fp_axis_attr(call, 0, x->rank, &axis);
-    size_t *at = NULL, outer, dim, inner, n = call->in[1]->count;
+    size_t outer, dim, inner, n = call->in[1]->count, size = fp_type_size(x->type);
+    int64_t *at = NULL;
     if (!status) status = resolve_indices(call, x->dims[axis], &at);
     if (status) return status;
     fp_split_axis(x, axis, &outer, &dim, &inner);
-    if (x->type == FP_STRING) {
-        for (size_t i = 0; i < outer * n && !status; i++)
-            status = fp_put(call, x->type, y->data, i * inner, x->data, (i / n * dim + at[i % n]) * inner, inner);
+    if (!size) {
+        status = gather_rows(call, at, 0, outer * n, dim, inner);
+    } else if (inner == 1) {
+#pragma omp parallel for num_threads(call->threads) if (y->count > PARALLEL)
+        for (size_t o = 0; o < outer; o++) fp_pick((char *)y->data + o * n * size, (const char *)x->data + o * dim * size, at, n, size);
     } else {
 #pragma omp parallel for num_threads(call->threads) if (y->count > PARALLEL)
-        for (size_t i = 0; i < outer * n; i++)
-            fp_put(call, x->type, y->data, i * inner, x->data, (i / n * dim + at[i % n]) * inner, inner);
+        for (size_t i = 0; i < outer * n; i++) gather_rows(call, at, i, i + 1, dim, inner);
     }
     free(at);
     return status;
@@ -174,16 +189,23 @@ struct pick {
     struct fp_call *call;
     const struct fp_walk *walk;
     int64_t stride;    // of the axis
-    const size_t *at;
+    const int64_t *at;
     int status;
 };
 
 static void pick_run(void *user, size_t begin, const int64_t *offsets, size_t n) {
     struct pick *p = user;
     const struct fp_tensor *x = p->call->in[0];
-    for (size_t i = 0; i < n && !p->status; i++) {
-        int64_t from = offsets[0] + (int64_t)i * p->walk->step[0] + (int64_t)p->at[begin + i] * p->stride;
-        p->status = fp_put(p->call, x->type, p->call->out[0].data, begin + i, x->data, (size_t)from, 1);
+    struct fp_tensor *y = &p->call->out[0];
+    size_t size = fp_type_size(x->type);
+    int64_t from[FP_CHUNK];
+    for (size_t done = 0; done < n && !p->status; done += FP_CHUNK) {
+        size_t count = n - done < FP_CHUNK ? n - done : FP_CHUNK;
+        for (size_t i = 0; i < count; i++)
+            from[i] = offsets[0] + (int64_t)(done + i) * p->walk->step[0] + p->at[begin + done + i] * p->stride;
+        if (size) fp_pick((char *)y->data + (begin + done) * size, x->data, from, count, size);
+        for (size_t i = 0; i < count && !size && !p->status; i++)
+            p->status = fp_put(p->call, x->type, y->data, begin + done + i, x->data, (size_t)from[i], 1);
     }
 }
 
@@ -193,7 +215,7 @@ static int run_gather_elements(struct fp_call *call) {
     struct fp_walk walk;
     struct pick pick = {.call = call, .walk = &walk};
     int axis = 0;
-    size_t *at = NULL;
+    int64_t *at = NULL;
     int status = fp_axis_attr(call, 0, x->rank, &axis);
     if (!status) status = resolve_indices(call, x->dims[axis], &at);
     if (status) return status;

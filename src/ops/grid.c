@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-enum { MAX_SPATIAL = 4, MAX_TAPS = 4 * 4 * 4 * 4 };
+enum { MAX_SPATIAL = 4, MAX_TAPS = 4 * 4 * 4 * 4, POINTS = 16 };
 
 // ---- GridSample
 
@@ -139,25 +139,33 @@ static void locate(const struct sampler *s, const float *grid, struct place *pla
     }
 }
 
+static float weigh_place(const struct place *p, const float *src) {
+    float sum = 0;
+    for (int k = 0; k < p->n; k++) sum += p->weight[k] * src[p->offset[k]];
+    return sum;
+}
+
+// Up to POINTS points from `point` on of one batch, in all channels.
+static void sample_points(const struct fp_call *call, const struct sampler *s, size_t batch, size_t point, size_t points) {
+    const struct fp_tensor *x = call->in[0];
+    struct place places[POINTS];
+    size_t channels = (size_t)x->dims[1], size = fp_span(x->dims, 2, x->rank), n = points - point < POINTS ? points - point : POINTS;
+    for (size_t i = 0; i < n; i++)
+        locate(s, (const float *)call->in[1]->data + (batch * points + point + i) * (size_t)s->spatial, &places[i]);
+    for (size_t c = batch * channels; c < (batch + 1) * channels; c++)
+        for (size_t i = 0; i < n; i++)
+            ((float *)call->out[0].data)[c * points + point + i] = weigh_place(&places[i], (const float *)x->data + c * size);
+}
+
 static int run_grid_sample(struct fp_call *call) {
     struct sampler s;
-    const struct fp_tensor *x = call->in[0], *grid = call->in[1];
+    const struct fp_tensor *x = call->in[0];
     struct fp_tensor *y = &call->out[0];
     int status = sampler_init(call, &s);
     if (status || !y->count) return status;
-    size_t channels = (size_t)x->dims[1], size = fp_span(x->dims, 2, x->rank), points = fp_span(y->dims, 2, y->rank);
-#pragma omp parallel for num_threads(call->threads) if (y->count > 10000)
-    for (size_t i = 0; i < (size_t)x->dims[0] * points; i++) {
-        struct place place;
-        locate(&s, (const float *)grid->data + i * (size_t)s.spatial, &place);
-        size_t batch = i / points;
-        for (size_t c = 0; c < channels; c++) {
-            const float *src = (const float *)x->data + (batch * channels + c) * size;
-            float sum = 0;
-            for (int k = 0; k < place.n; k++) sum += place.weight[k] * src[place.offset[k]];
-            ((float *)y->data)[(batch * channels + c) * points + i % points] = sum;
-        }
-    }
+    size_t points = fp_span(y->dims, 2, y->rank), blocks = (points + POINTS - 1) / POINTS;
+#pragma omp parallel for num_threads(call->threads) if (y->count > 20000)
+    for (size_t i = 0; i < (size_t)x->dims[0] * blocks; i++) sample_points(call, &s, i / blocks, i % blocks * POINTS, points);
     return FINEPRUNE_OK;
 }
 

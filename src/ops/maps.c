@@ -2,12 +2,22 @@
 // Copies through one map of positions per axis: Pad and nearest-neighbour Resize. See fp_map_run in move.h.
 #include "move.h"
 
+#include <stdlib.h>
+
+// Positions of the innermost mapped axis that lie together in the input, or are all constant (from < 0).
+struct run {
+    int64_t from;
+    size_t n;
+};
+
 struct rows {
     struct fp_call *call;
     const int64_t *const *maps;
-    int last;      // the innermost axis that is mapped; those inside it are copied whole
-    size_t inner;  // elements of those
-    bool single;   // the map of `last` has only short runs and no -1
+    int last;        // the innermost axis that is mapped; those inside it are copied whole
+    size_t inner;    // elements of those
+    bool single;     // the map of `last` has only short runs and no -1
+    struct run *runs;
+    size_t n_runs;
     const void *value;
 };
 
@@ -25,43 +35,38 @@ static int64_t source_row(const struct rows *r, size_t row) {
     return from;
 }
 
-#define PICK(T)                                                                  \
-    for (size_t i = 0; i < n; i++) ((T *)dst)[i] = ((const T *)src)[map[i]];     \
-    break
-
-static void pick(void *dst, const void *src, const int64_t *map, size_t n, size_t size) {
-    switch (size) {
-    case 1: PICK(uint8_t);
-    case 2: PICK(uint16_t);
-    case 4: PICK(uint32_t);
-    case 8: PICK(uint64_t);
-    default:
-        for (size_t i = 0; i < n; i++) memcpy((char *)dst + i * size, (const char *)src + (size_t)map[i] * size, size);
-    }
-}
-#undef PICK
-
-static int copy_row(const struct rows *r, size_t row) {
+static int copy_row(const struct rows *r, size_t row, int64_t from) {
     const struct fp_tensor *x = r->call->in[0], *y = &r->call->out[0];
-    const int64_t *map = r->maps[r->last];
     size_t n = (size_t)y->dims[r->last], to = row * n * r->inner, size = fp_type_size(y->type);
-    int64_t from = source_row(r, row);
     if (from < 0) return fp_fill(r->call, y->type, y->data, to, r->value, n * r->inner);
     from *= x->dims[r->last];
     if (r->single) {
-        pick((char *)y->data + to * size, (const char *)x->data + (size_t)from * size, map, n, size);
+        fp_pick((char *)y->data + to * size, (const char *)x->data + (size_t)from * size, r->maps[r->last], n, size);
         return FINEPRUNE_OK;
     }
-    for (size_t i = 0; i < n;) {
-        size_t run = 1; // positions that lie together in the input, or are all constant
-        while (i + run < n && (map[i] < 0 ? map[i + run] < 0 : map[i + run] == map[i] + (int64_t)run)) run++;
-        int status = map[i] < 0 ? fp_fill(r->call, y->type, y->data, to, r->value, run * r->inner)
-                                : fp_put(r->call, y->type, y->data, to, x->data, (size_t)(from + map[i]) * r->inner, run * r->inner);
+    for (size_t i = 0; i < r->n_runs; i++) {
+        const struct run *run = &r->runs[i];
+        int status = run->from < 0 ? fp_fill(r->call, y->type, y->data, to, r->value, run->n * r->inner)
+                                   : fp_put(r->call, y->type, y->data, to, x->data, (size_t)(from + run->from) * r->inner, run->n * r->inner);
         if (status) return status;
-        to += run * r->inner;
-        i += run;
+        to += run->n * r->inner;
     }
     return FINEPRUNE_OK;
+}
+
+// The rows of one box of the two innermost mapped axes. A row that is the same as the one before is copied from there.
+static int copy_box(const struct rows *r, size_t box, size_t per_box) {
+    struct fp_tensor *y = &r->call->out[0];
+    size_t length = (size_t)y->dims[r->last] * r->inner;
+    int64_t last = -2;
+    int status = FINEPRUNE_OK;
+    for (size_t row = box * per_box; row < (box + 1) * per_box && !status; row++) {
+        int64_t from = source_row(r, row);
+        if (from == last) status = fp_put(r->call, y->type, y->data, row * length, y->data, (row - 1) * length, length);
+        else status = copy_row(r, row, from);
+        last = from;
+    }
+    return status;
 }
 
 static bool is_identity(const int64_t *map, int64_t in, int64_t out) {
@@ -71,13 +76,20 @@ static bool is_identity(const int64_t *map, int64_t in, int64_t out) {
     return true;
 }
 
-static bool has_short_runs(const int64_t *map, int64_t n) {
-    int64_t runs = 1;
-    for (int64_t i = 0; i < n; i++) {
-        if (map[i] < 0) return false;
-        if (i && map[i] != map[i - 1] + 1) runs++;
+static int find_runs(struct rows *r) {
+    const int64_t *map = r->maps[r->last];
+    size_t n = (size_t)r->call->out[0].dims[r->last];
+    bool constant = false;
+    r->runs = fp_calloc(n, sizeof(*r->runs));
+    if (!r->runs) return fp_fail_memory(r->call->err, "positions", n * sizeof(*r->runs));
+    for (size_t i = 0; i < n; i++) {
+        struct run *run = &r->runs[r->n_runs];
+        constant = constant || map[i] < 0;
+        if (i && (map[i] < 0 ? run[-1].from < 0 : map[i - 1] >= 0 && map[i] == map[i - 1] + 1)) run[-1].n++;
+        else r->runs[r->n_runs++] = (struct run){map[i], 1};
     }
-    return runs * 8 > n;
+    r->single = r->inner == 1 && fp_type_size(r->call->out[0].type) && !constant && r->n_runs * 8 > n;
+    return FINEPRUNE_OK;
 }
 
 int fp_map_run(struct fp_call *call, const int64_t *const *maps, const void *value) {
@@ -87,14 +99,14 @@ int fp_map_run(struct fp_call *call, const int64_t *const *maps, const void *val
     if (!x->count) return fp_fill(call, y->type, y->data, 0, value, y->count);
     while (r.last >= 0 && is_identity(maps[r.last], x->dims[r.last], y->dims[r.last])) r.inner *= (size_t)x->dims[r.last--];
     if (r.last < 0) return fp_put_whole(call);
-    r.single = r.inner == 1 && y->type != FP_STRING && has_short_runs(maps[r.last], y->dims[r.last]);
-    size_t n = fp_span(y->dims, 0, r.last);
-    int status = FINEPRUNE_OK;
+    int status = find_runs(&r);
+    size_t per_box = r.last ? (size_t)y->dims[r.last - 1] : 1, boxes = fp_span(y->dims, 0, r.last) / per_box;
     if (y->type == FP_STRING) {
-        for (size_t i = 0; i < n && !status; i++) status = copy_row(&r, i);
-        return status;
+        for (size_t i = 0; i < boxes && !status; i++) status = copy_box(&r, i, per_box);
+    } else if (!status) {
+#pragma omp parallel for num_threads(call->threads) if (y->count > 200000)
+        for (size_t i = 0; i < boxes; i++) copy_box(&r, i, per_box);
     }
-#pragma omp parallel for num_threads(call->threads) if (y->count > 50000)
-    for (size_t i = 0; i < n; i++) copy_row(&r, i);
-    return FINEPRUNE_OK;
+    free(r.runs);
+    return status;
 }

@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-enum { TILE = 16, PARALLEL = 50000 };
+enum { TILE = 16, PARALLEL = 200000 };
 
 struct wide { uint64_t part[2]; };
 
@@ -42,6 +42,23 @@ int fp_fill(struct fp_call *call, enum fp_type type, void *dst, size_t at, const
     for (size_t have = 1; have < n; have *= 2) memcpy(to + have * size, to, (have < n - have ? have : n - have) * size);
     return FINEPRUNE_OK;
 }
+
+#define EACH(T, left, right)                                                      \
+    for (size_t i = 0; i < n; i++) ((T *)dst)[left] = ((const T *)src)[right];   \
+    break
+#define BY_SIZE(left, right)                            \
+    switch (size) {                                     \
+    case 1: EACH(uint8_t, left, right);                 \
+    case 2: EACH(uint16_t, left, right);                \
+    case 4: EACH(uint32_t, left, right);                \
+    case 8: EACH(uint64_t, left, right);                \
+    case 16: EACH(struct wide, left, right);            \
+    }
+
+void fp_pick(void *dst, const void *src, const int64_t *at, size_t n, size_t size) { BY_SIZE(i, at[i]) }
+void fp_place(void *dst, const void *src, const int64_t *at, size_t n, size_t size) { BY_SIZE(at[i], i) }
+#undef BY_SIZE
+#undef EACH
 
 const void *fp_zero(enum fp_type type) {
     static const struct wide zero;
@@ -209,14 +226,14 @@ static void move_piece(const struct fp_move *m, size_t size, void (*copy)(void *
 }
 
 static void move_sized(const struct fp_move *m, size_t size, int threads, char *dst, const char *src) {
-    size_t kernel = 0, boxes = 1, total = 1;
+    size_t kernel = 0, boxes = 1;
     while (KERNELS[kernel].size != size) kernel++;
-    for (int i = 0; i < m->rank; i++) total *= (size_t)m->dims[i];
     for (int i = 0; i < m->rank - 2; i++) boxes *= (size_t)m->dims[i];
+    if (boxes * (size_t)m->dims[m->rank - 2] * (size_t)m->dims[m->rank - 1] < PARALLEL) threads = 1;
     int64_t rows = (m->dims[m->rank - 2] + threads - 1) / threads;
     rows = boxes >= 4 * (size_t)threads ? m->dims[m->rank - 2] : (rows + TILE - 1) / TILE * TILE;
     size_t per_box = (size_t)((m->dims[m->rank - 2] + rows - 1) / rows), pieces = boxes * per_box;
-#pragma omp parallel for num_threads(threads) schedule(static) if (total > PARALLEL && threads > 1)
+#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
     for (size_t i = 0; i < pieces; i++) move_piece(m, size, KERNELS[kernel].copy, i, per_box, rows, dst, src);
 }
 

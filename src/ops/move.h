@@ -22,6 +22,9 @@ int fp_move_run(struct fp_call *call, const struct fp_move *move, enum fp_type t
 int fp_put(struct fp_call *call, enum fp_type type, void *dst, size_t at, const void *src, size_t from, size_t n);
 // dst[at...] = value, n times. Errors as above.
 int fp_fill(struct fp_call *call, enum fp_type type, void *dst, size_t at, const void *value, size_t n);
+// dst[i] = src[at[i]] and dst[at[i]] = src[i], for elements of `size` bytes.
+void fp_pick(void *dst, const void *src, const int64_t *at, size_t n, size_t size);
+void fp_place(void *dst, const void *src, const int64_t *at, size_t n, size_t size);
 // The zero or "" of any type, as `value` above.
 const void *fp_zero(enum fp_type type);
 // Out 0 becomes a copy of in 0, if it is not in the same memory already.

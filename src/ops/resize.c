@@ -14,7 +14,7 @@ struct axis {
     int64_t *index;   // out * taps, in [0, in); -1 outside what is extrapolated
     float *weight;    // out * taps behind the indices, NULL for nearest
     size_t bytes;     // of both
-    bool changes;
+    bool changes, outside; // outside: some index is -1
 };
 
 struct resize {
@@ -164,8 +164,9 @@ static int make_taps(struct fp_call *call, const struct how *how, struct resize 
             weighted_taps(how, a, x, scale, (int)first, index, a->weight + i * a->taps);
         }
         a->changes = a->changes || x != (double)i;
-        r->outside = r->outside || index[0] < 0;
+        a->outside = a->outside || index[0] < 0;
     }
+    r->outside = r->outside || a->outside;
     return FINEPRUNE_OK;
 }
 
@@ -303,6 +304,11 @@ static void weigh_row(float *dst, const float *src, const struct axis *a, size_t
 }
 
 static void weigh_line(float *dst, const float *src, const struct axis *a) {
+    if (a->taps == 2 && !a->outside) {
+        for (int64_t at = 0; at < a->out; at++)
+            dst[at] = a->weight[2 * at] * src[a->index[2 * at]] + a->weight[2 * at + 1] * src[a->index[2 * at + 1]];
+        return;
+    }
     for (int64_t at = 0; at < a->out; at++) {
         const int64_t *index = a->index + at * a->taps;
         const float *weight = a->weight + at * a->taps;

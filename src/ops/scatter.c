@@ -132,12 +132,20 @@ struct spread {
 
 static void spread_run(void *user, size_t begin, const int64_t *offsets, size_t n) {
     struct spread *s = user;
-    for (size_t i = 0; i < n && !s->status; i++) {
-        size_t at;
-        s->status = fp_index(s->call, fp_int_at(s->call->in[1], begin + i), s->dim, &at);
-        if (s->status) return;
-        int64_t to = offsets[0] + (int64_t)i * s->walk->step[0] + (int64_t)at * s->stride;
-        s->status = put(s->call, s->reduce, (size_t)to, begin + i, 1);
+    struct fp_tensor *y = &s->call->out[0];
+    const struct fp_tensor *updates = s->call->in[2];
+    size_t size = fp_type_size(y->type);
+    int64_t to[FP_CHUNK];
+    for (size_t done = 0; done < n && !s->status; done += FP_CHUNK) {
+        size_t count = n - done < FP_CHUNK ? n - done : FP_CHUNK, at;
+        for (size_t i = 0; i < count; i++) {
+            s->status = fp_index(s->call, fp_int_at(s->call->in[1], begin + done + i), s->dim, &at);
+            if (s->status) return;
+            to[i] = offsets[0] + (int64_t)(done + i) * s->walk->step[0] + (int64_t)at * s->stride;
+        }
+        bool plain = size && !s->reduce;
+        if (plain) fp_place(y->data, (const char *)updates->data + (begin + done) * size, to, count, size);
+        for (size_t i = 0; i < count && !plain && !s->status; i++) s->status = put(s->call, s->reduce, (size_t)to[i], begin + done + i, 1);
     }
 }
 
