@@ -3,15 +3,15 @@
 // on its content alone: batch size, threads and the split of the data over several runs change nothing.
 #include "stats.h"
 
-#include <cblas.h>
 #include <math.h>
 #include <omp.h>
 #include <stdlib.h>
 
 #include "batches.h"
 #include "columns.h"
+#include "gemm.h"
 
-#define FLUSH_ROWS 256 // rows that become part of the co-activations at once
+#define FLUSH_ROWS 512 // rows that become part of the co-activations at once
 #define LEAST_ROWS 8192
 
 // ---- the run
@@ -38,35 +38,13 @@ struct gather {
 
 // ---- co-activations
 
-// Adds rows^T rows to the lower triangle of gram, tile by tile: each tile is one BLAS call, so the sums have one order.
-static void add_products(const float *rows, size_t n, size_t cols, double *wide, double *gram, int threads) {
-    enum { TILE = 256 };
-    #pragma omp parallel for num_threads(threads) schedule(static) if (n * cols > 20000)
-    for (size_t r = 0; r < n; r++)
-        for (size_t c = 0; c < cols; c++) wide[r * cols + c] = (double)rows[r * cols + c];
-    size_t tiles = (cols + TILE - 1) / TILE;
-    #pragma omp parallel for num_threads(threads) schedule(dynamic) collapse(2) if (cols > 64)
-    for (size_t i = 0; i < tiles; i++)
-        for (size_t j = 0; j < tiles; j++) {
-            if (j > i) continue;
-            size_t a = i * TILE, b = j * TILE, m = cols - a < TILE ? cols - a : TILE, k = cols - b < TILE ? cols - b : TILE;
-            if (i == j)
-                cblas_dsyrk(CblasRowMajor, CblasLower, CblasTrans, (int)m, (int)n, 1, wide + a, (int)cols, 1, gram + a * cols + a, (int)cols);
-            else
-                cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)m, (int)k, (int)n, 1, wide + a, (int)cols, wide + b, (int)cols, 1,
-                            gram + a * cols + b, (int)cols);
-        }
-}
-
 static int flush_weight(struct gather *g, int weight, fineprune_error *err) {
     struct fp_stat *s = &g->stats->items[weight];
     struct pending *p = &g->pending[weight];
     if (!p->n || !s->gram) return FINEPRUNE_OK;
-    double *wide = fp_calloc(p->n * s->cols, sizeof(*wide));
-    if (!wide) return fp_fail_memory(err, "co-activations", p->n * s->cols * sizeof(*wide));
     for (size_t group = 0; group < s->groups; group++)
-        add_products(p->rows + group * FLUSH_ROWS * s->cols, p->n, s->cols, wide, s->gram + group * s->cols * s->cols, g->threads);
-    free(wide);
+        if (!fp_gram(s->cols, p->n, p->rows + group * FLUSH_ROWS * s->cols, s->gram + group * s->cols * s->cols, g->threads))
+            return fp_fail_memory(err, "co-activations", 0);
     p->n = 0;
     return FINEPRUNE_OK;
 }
@@ -113,6 +91,8 @@ static int sample_unit(struct gather *g, int weight, const struct fp_columns *c,
         size_t row = from + (size_t)(fp_random(&state) % (to - from));
         status = sample_row(g, weight, c, unit, row, err);
     }
+    // Statistics that will be merged must not depend on which samples stand together.
+    if (!status && g->request->nominal_samples) status = flush_weight(g, weight, err);
     return status;
 }
 
@@ -272,7 +252,6 @@ int fp_stats_gather(struct fp_stats **out, struct fp_exec *exec, const struct fp
     struct gather g = {.weights = weights, .data = data, .request = request, .total = n, .stats = calloc(1, sizeof(*g.stats))};
     if (!g.stats) return fp_fail_memory(err, "statistics", sizeof(*g.stats));
     g.threads = request->options && request->options->threads > 0 ? request->options->threads : omp_get_num_procs();
-    openblas_set_num_threads(1); // the parallelism is ours, so that sums keep their order
     int status = stats_init(&g, exec, n, err);
     if (!status) status = run_all(&g, exec, samples, n, err);
     for (int i = 0; g.pending && i < g.stats->n; i++) free(g.pending[i].rows);
@@ -317,12 +296,11 @@ double fp_stat_rms(const struct fp_stat *s, size_t g, size_t c) {
     return v > 0 ? sqrt(v) : 0;
 }
 
-static void gram_of_kept(const struct fp_stat *s, size_t g, double *dst) {
-    double *rows = fp_calloc(s->sampled * s->cols, sizeof(*rows));
-    if (!rows) return; // dst stays zero: the repair falls back to its ridge and changes nothing
-    for (size_t r = 0; r < s->sampled; r++)
-        for (size_t c = 0; c < s->cols; c++) rows[r * s->cols + c] = (double)s->kept[(r * s->groups + g) * s->cols + c];
-    cblas_dsyrk(CblasRowMajor, CblasLower, CblasTrans, (int)s->cols, (int)s->sampled, 1, rows, (int)s->cols, 0, dst, (int)s->cols);
+static void gram_of_kept(const struct fp_stat *s, size_t g, double *dst, int threads) {
+    float *rows = fp_calloc(s->sampled * s->cols, sizeof(*rows));
+    if (!rows) return; // dst stays zero: nothing is known of the co-activations
+    for (size_t r = 0; r < s->sampled; r++) memcpy(rows + r * s->cols, s->kept + (r * s->groups + g) * s->cols, s->cols * sizeof(*rows));
+    fp_gram(s->cols, s->sampled, rows, dst, threads);
     free(rows);
 }
 
@@ -331,7 +309,7 @@ void fp_stat_covariance(const struct fp_stat *s, size_t g, double *dst, int thre
     memset(dst, 0, n * n * sizeof(*dst));
     if (!s->sampled) return;
     if (s->gram) memcpy(dst, s->gram + g * n * n, n * n * sizeof(*dst));
-    else gram_of_kept(s, g, dst);
+    else gram_of_kept(s, g, dst, threads);
     const double *sum = s->sampled_sum + g * n;
     double rows = (double)s->sampled;
     #pragma omp parallel for num_threads(threads) schedule(dynamic, 16) if (n > 128)

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+// Many linear systems that share their matrix: each row r wants (C_SS + l I) u = C_SP w_P for its own S. Masked to S, a product with C over all rows at
+// once is one matrix product, so conjugate gradients (Hestenes & Stiefel 1952) run for all rows together; rows that have converged leave.
+#include "repair_solve.h"
+
+#include <lapacke.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "gemm.h"
+
+#define RIDGE 0.01
+#define DIRECT 128 // columns up to which systems are factorized
+#define MOST_STEPS 200
+
+// ---- the matrix
+
+static int from_gram(struct fp_system *s, struct fp_job *job, const struct fp_stat *stat, size_t g) {
+    size_t n = s->n, size;
+    double diagonal = 0;
+    if (!fp_mul(n, n, &size) || !(s->exact = fp_calloc(size, sizeof(double))) || !(s->c = fp_calloc(size, sizeof(float))))
+        return fp_fail_memory(job->err, "a repair", n * n * sizeof(double));
+    fp_stat_covariance(stat, g, s->exact, job->threads);
+    for (size_t i = 0; i < size; i++) s->c[i] = (float)s->exact[i];
+    for (size_t i = 0; i < n; i++) diagonal += s->exact[i * n + i];
+    s->ridge = (float)(RIDGE * diagonal / (double)n);
+    if (n > DIRECT) {
+        free(s->exact);
+        s->exact = NULL;
+    }
+    return FINEPRUNE_OK;
+}
+
+static int from_rows(struct fp_system *s, struct fp_job *job, const struct fp_stat *stat, size_t g) {
+    size_t n = s->n, size;
+    double diagonal = 0, scale = 1 / sqrt((double)stat->sampled);
+    s->count = stat->sampled;
+    if (!fp_mul(s->count, n, &size) || !(s->a = fp_calloc(size, sizeof(float)))) return fp_fail_memory(job->err, "a repair", s->count * n * sizeof(float));
+    for (size_t r = 0; r < s->count; r++)
+        for (size_t c = 0; c < n; c++) {
+            double v = ((double)stat->kept[(r * stat->groups + g) * n + c] - stat->sampled_sum[g * n + c] / (double)s->count) * scale;
+            s->a[r * n + c] = (float)v;
+            diagonal += v * v;
+        }
+    s->ridge = (float)(RIDGE * diagonal / (double)n);
+    return FINEPRUNE_OK;
+}
+
+int fp_system_init(struct fp_system *s, struct fp_job *job, const struct fp_layer *layer, size_t g) {
+    *s = (struct fp_system){.n = layer->stat->cols};
+    return layer->stat->gram ? from_gram(s, job, layer->stat, g) : from_rows(s, job, layer->stat, g);
+}
+
+void fp_system_done(struct fp_system *s) {
+    free(s->c);
+    free(s->a);
+    free(s->exact);
+}
+
+void fp_system_apply(const struct fp_system *s, const float *x, size_t rows, float *y, float *room, int threads) {
+    size_t n = s->n;
+    if (s->c) {
+        fp_gemm(false, false, rows, n, n, x, n, s->c, n, 0, y, n, threads);
+        return;
+    }
+    fp_gemm(false, true, rows, s->count, n, x, n, s->a, n, 0, room, s->count, threads);
+    fp_gemm(false, false, rows, n, s->count, room, s->count, s->a, n, 0, y, n, threads);
+}
+
+// ---- one small system by Cholesky
+
+static bool factorize_row(const struct fp_system *s, const float *dense, const uint8_t *keep, float *values, double *matrix, double *right, size_t *kept) {
+    size_t n = s->n, n_kept = 0;
+    for (size_t c = 0; c < n; c++)
+        if (keep[c]) kept[n_kept++] = c;
+    for (size_t i = 0; i < n_kept; i++) {
+        const double *row = s->exact + kept[i] * n;
+        right[i] = 0;
+        for (size_t c = 0; c < n; c++) right[i] += keep[c] ? 0 : row[c] * (double)dense[c];
+        for (size_t j = 0; j <= i; j++) matrix[i * n_kept + j] = row[kept[j]];
+        matrix[i * n_kept + i] += (double)s->ridge;
+    }
+    // Row-major lower is column-major upper: no copy. A row that LAPACK finds singular stays as it is.
+    if (!n_kept || n_kept == n || LAPACKE_dposv_work(LAPACK_COL_MAJOR, 'U', (int)n_kept, 1, matrix, (int)n_kept, right, (int)n_kept)) return false;
+    for (size_t i = 0; i < n_kept; i++) values[kept[i]] = (float)((double)dense[kept[i]] + right[i]);
+    return true;
+}
+
+static int factorize(const struct fp_system *s, const float *dense, const uint8_t *keep, size_t rows, float *values, int threads, fineprune_error *err) {
+    size_t n = s->n;
+    bool failed = false;
+    #pragma omp parallel num_threads(threads) if (rows * n > 2000)
+    {
+        double *matrix = fp_calloc(n * n, sizeof(double)), *right = fp_calloc(n, sizeof(double));
+        size_t *kept = fp_calloc(n, sizeof(size_t));
+        bool ready = matrix && right && kept;
+        if (!ready) {
+            #pragma omp atomic write
+            failed = true;
+        }
+        #pragma omp for schedule(dynamic)
+        for (size_t r = 0; r < rows; r++)
+            if (ready) factorize_row(s, dense + r * n, keep + r * n, values + r * n, matrix, right, kept);
+        free(matrix);
+        free(right);
+        free(kept);
+    }
+    return failed ? fp_fail_memory(err, "a repair", n * n * sizeof(double)) : FINEPRUNE_OK;
+}
+
+// ---- all rows by conjugate gradients
+
+struct gradients {
+    const struct fp_system *s;
+    size_t active;           // rows that have not converged; they stand first
+    size_t *row;             // which row each is
+    float *u, *r, *p, *q;    // active * n each
+    float *room;             // for fp_system_apply
+    float *inverse;          // n: 1 / (c_ii + ridge)
+    double *rz, *limit;      // r . z, and the square of r . r at which a row is done
+    bool *done;
+};
+
+static bool gradients_init(struct gradients *g, const struct fp_system *s, size_t rows) {
+    size_t n = s->n, size;
+    *g = (struct gradients){.s = s, .active = rows};
+    if (!fp_mul(rows, n, &size)) return false;
+    g->row = fp_calloc(rows, sizeof(*g->row));
+    g->u = fp_calloc(size, sizeof(float));
+    g->r = fp_calloc(size, sizeof(float));
+    g->p = fp_calloc(size, sizeof(float));
+    g->q = fp_calloc(size, sizeof(float));
+    g->room = fp_calloc(rows * s->count, sizeof(float));
+    g->inverse = fp_calloc(n, sizeof(float));
+    g->rz = fp_calloc(rows, sizeof(double));
+    g->limit = fp_calloc(rows, sizeof(double));
+    g->done = fp_calloc(rows, sizeof(bool));
+    if (!g->row || !g->u || !g->r || !g->p || !g->q || !g->room || !g->inverse || !g->rz || !g->limit || !g->done) return false;
+    for (size_t i = 0; i < n; i++) {
+        double diagonal = s->c ? (double)s->c[i * n + i] : 0;
+        for (size_t k = 0; s->a && k < s->count; k++) diagonal += (double)s->a[k * n + i] * (double)s->a[k * n + i];
+        g->inverse[i] = (float)(1 / (diagonal + (double)s->ridge));
+    }
+    return true;
+}
+
+static void gradients_done(struct gradients *g) {
+    free(g->row), free(g->u), free(g->r), free(g->p), free(g->q);
+    free(g->room), free(g->inverse), free(g->rz), free(g->limit), free(g->done);
+}
+
+// r = C_SP w_P, p = z = r / diagonal.
+static void start(struct gradients *g, const float *dense, const uint8_t *keep, double tolerance, int threads) {
+    size_t n = g->s->n;
+    for (size_t i = 0; i < g->active; i++) {
+        g->row[i] = i;
+        for (size_t c = 0; c < n; c++) g->p[i * n + c] = keep[i * n + c] ? 0 : dense[i * n + c];
+    }
+    fp_system_apply(g->s, g->p, g->active, g->r, g->room, threads);
+    #pragma omp parallel for num_threads(threads) schedule(static)
+    for (size_t i = 0; i < g->active; i++) {
+        double rz = 0, rr = 0;
+        for (size_t c = 0; c < n; c++) {
+            float r = g->r[i * n + c] = keep[i * n + c] ? g->r[i * n + c] : 0, z = r * g->inverse[c];
+            g->p[i * n + c] = z;
+            rz += (double)r * (double)z;
+            rr += (double)r * (double)r;
+        }
+        g->rz[i] = rz;
+        g->limit[i] = tolerance * tolerance * rr;
+        g->done[i] = !(rr > 0);
+    }
+}
+
+static void step(struct gradients *g, const uint8_t *keep, int threads) {
+    size_t n = g->s->n;
+    fp_system_apply(g->s, g->p, g->active, g->q, g->room, threads);
+    #pragma omp parallel for num_threads(threads) schedule(static)
+    for (size_t i = 0; i < g->active; i++) {
+        const uint8_t *k = keep + g->row[i] * n;
+        float *u = g->u + i * n, *r = g->r + i * n, *p = g->p + i * n, *q = g->q + i * n;
+        double pq = 0, rz = 0, rr = 0;
+        for (size_t c = 0; c < n; c++) {
+            q[c] = k[c] ? q[c] + g->s->ridge * p[c] : 0;
+            pq += (double)p[c] * (double)q[c];
+        }
+        if (!(pq > 0)) {
+            g->done[i] = true;
+            continue;
+        }
+        float alpha = (float)(g->rz[i] / pq);
+        for (size_t c = 0; c < n; c++) {
+            u[c] += alpha * p[c];
+            r[c] -= alpha * q[c];
+            double v = (double)r[c];
+            rz += v * v * (double)g->inverse[c];
+            rr += v * v;
+        }
+        float beta = (float)(rz / g->rz[i]);
+        for (size_t c = 0; c < n; c++) p[c] = r[c] * g->inverse[c] + beta * p[c];
+        g->rz[i] = rz;
+        g->done[i] = rr <= g->limit[i];
+    }
+}
+
+// Rows that are done give their result and leave; the others close up, in order.
+static void leave(struct gradients *g, const float *dense, const uint8_t *keep, float *values) {
+    size_t n = g->s->n, left = 0;
+    for (size_t i = 0; i < g->active; i++) {
+        size_t row = g->row[i];
+        if (g->done[i]) {
+            for (size_t c = 0; c < n; c++)
+                if (keep[row * n + c]) values[row * n + c] = dense[row * n + c] + g->u[i * n + c];
+            continue;
+        }
+        if (left != i) {
+            memcpy(g->u + left * n, g->u + i * n, n * sizeof(float));
+            memcpy(g->r + left * n, g->r + i * n, n * sizeof(float));
+            memcpy(g->p + left * n, g->p + i * n, n * sizeof(float));
+            g->row[left] = row;
+            g->rz[left] = g->rz[i];
+            g->limit[left] = g->limit[i];
+        }
+        g->done[left++] = false;
+    }
+    g->active = left;
+}
+
+static int iterate(const struct fp_system *s, const float *dense, const uint8_t *keep, size_t rows, float *values, double tolerance, int threads,
+                   fineprune_error *err) {
+    struct gradients g;
+    int status = gradients_init(&g, s, rows) ? FINEPRUNE_OK : fp_fail_memory(err, "a repair", 4 * rows * s->n * sizeof(float));
+    if (!status) {
+        start(&g, dense, keep, tolerance, threads);
+        leave(&g, dense, keep, values);
+        for (int i = 0; i < MOST_STEPS && g.active; i++) {
+            step(&g, keep, threads);
+            leave(&g, dense, keep, values);
+        }
+        for (size_t i = 0; i < g.active; i++) g.done[i] = true; // as far as they came
+        leave(&g, dense, keep, values);
+    }
+    gradients_done(&g);
+    return status;
+}
+
+int fp_system_solve(const struct fp_system *s, const float *dense, const uint8_t *keep, size_t rows, float *values, double tolerance, int threads,
+                    fineprune_error *err) {
+    if (!(s->ridge > 0)) return FINEPRUNE_OK; // an input that never moves
+    return s->exact ? factorize(s, dense, keep, rows, values, threads, err) : iterate(s, dense, keep, rows, values, tolerance, threads, err);
+}

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// The systems of the least-squares repair: one for each row, all with parts of the same matrix.
+#ifndef FP_REPAIR_SOLVE_H
+#define FP_REPAIR_SOLVE_H
+
+#include "pass.h"
+
+// Covariance of n columns: c (n x n), or, when there are fewer rows than columns, centred rows a with c = a^T a (count x n).
+struct fp_system {
+    size_t n, count;
+    float *c, *a;
+    double *exact; // c in double, for small systems that are factorized; else NULL
+    float ridge;
+};
+
+int fp_system_init(struct fp_system *s, struct fp_job *job, const struct fp_layer *layer, size_t g);
+void fp_system_done(struct fp_system *s);
+// y (rows x n) = x c. room: rows * count floats when the system is made of rows, else unused.
+void fp_system_apply(const struct fp_system *s, const float *x, size_t rows, float *y, float *room, int threads);
+// For each row: values_S += u with (c_SS + ridge I) u = c_SP dense_P, S and P the kept and the pruned columns; values_P = 0. values holds the
+// kept part of dense on entry. Small systems by Cholesky (LAPACK), large ones by conjugate gradients, all rows at once, preconditioned by the
+// diagonal, until the residual is `tolerance` of the right side.
+int fp_system_solve(const struct fp_system *s, const float *dense, const uint8_t *keep, size_t rows, float *values, double tolerance, int threads,
+                    fineprune_error *err);
+
+#endif
