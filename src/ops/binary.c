@@ -442,14 +442,20 @@ struct choice {
     bool failed;
 };
 
+// Both sides are read, so that the loops are vector code.
 #define CHOOSE(T) \
-    static void choose_##T(const struct choice *j, size_t at, const int64_t *offsets, size_t n) { \
-        const uint8_t *c = j->condition + offsets[0]; \
-        const T *a = (const T *)j->src[1] + offsets[1], *b = (const T *)j->src[0] + offsets[2]; \
-        T *dst = (T *)j->dst + at; \
-        int64_t sc = j->walk->step[0], sa = j->walk->step[1], sb = j->walk->step[2]; \
-        for (size_t i = 0; i < n; i++) \
-            dst[i] = c[(int64_t)i * sc] ? a[(int64_t)i * sa] : b[(int64_t)i * sb]; \
+    FP_VECTOR static void choose_##T(T *dst, const uint8_t *c, const T *a, const T *b, size_t n, const int64_t *step) { \
+        bool plain = step[0] == 1; \
+        const T x = *a, y = *b; \
+        if (plain && step[1] == 1 && step[2] == 1) \
+            for (size_t i = 0; i < n; i++) dst[i] = c[i] ? a[i] : b[i]; \
+        else if (plain && step[1] == 1 && step[2] == 0) \
+            for (size_t i = 0; i < n; i++) dst[i] = c[i] ? a[i] : y; \
+        else if (plain && step[1] == 0 && step[2] == 1) \
+            for (size_t i = 0; i < n; i++) dst[i] = c[i] ? x : b[i]; \
+        else \
+            for (size_t i = 0; i < n; i++) \
+                dst[i] = c[(int64_t)i * step[0]] ? a[(int64_t)i * step[1]] : b[(int64_t)i * step[2]]; \
     }
 CHOOSE(uint8_t)
 CHOOSE(uint16_t)
@@ -459,17 +465,21 @@ CHOOSE(uint64_t)
 
 static void choose(void *user, size_t at, const int64_t *offsets, size_t n) {
     const struct choice *j = user;
+    const uint8_t *c = j->condition + offsets[0];
+    const int64_t *step = j->walk->step;
+    void *dst = j->dst + at * j->size;
+    const void *a = j->src[1] + offsets[1] * (int64_t)j->size, *b = j->src[0] + offsets[2] * (int64_t)j->size;
     switch (j->size) {
-    case 1: choose_uint8_t(j, at, offsets, n); return;
-    case 2: choose_uint16_t(j, at, offsets, n); return;
-    case 4: choose_uint32_t(j, at, offsets, n); return;
-    case 8: choose_uint64_t(j, at, offsets, n); return;
+    case 1: choose_uint8_t(dst, c, a, b, n, step); return;
+    case 2: choose_uint16_t(dst, c, a, b, n, step); return;
+    case 4: choose_uint32_t(dst, c, a, b, n, step); return;
+    case 8: choose_uint64_t(dst, c, a, b, n, step); return;
     default: break;
     }
     for (size_t i = 0; i < n; i++) {
-        bool yes = j->condition[offsets[0] + (int64_t)i * j->walk->step[0]];
-        int64_t from = yes ? offsets[1] + (int64_t)i * j->walk->step[1] : offsets[2] + (int64_t)i * j->walk->step[2];
-        memcpy(j->dst + (at + i) * j->size, j->src[yes] + from * (int64_t)j->size, j->size);
+        bool yes = c[(int64_t)i * step[0]];
+        const char *from = yes ? (const char *)a + (int64_t)i * step[1] * (int64_t)j->size : (const char *)b + (int64_t)i * step[2] * (int64_t)j->size;
+        memcpy((char *)dst + i * j->size, from, j->size);
     }
 }
 

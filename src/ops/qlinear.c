@@ -85,18 +85,34 @@ static int prepare_pair(struct fp_call *call) {
     return FINEPRUNE_OK;
 }
 
+#define LOAD(T) \
+    FP_VECTOR static void load_##T(float *dst, const T *src, int64_t step, size_t n, float zero, float scale) { \
+        if (step == 1) \
+            for (size_t i = 0; i < n; i++) dst[i] = ((float)src[i] - zero) * scale; \
+        else \
+            for (size_t i = 0; i < n; i++) dst[i] = ((float)src[(int64_t)i * step] - zero) * scale; \
+    }
+LOAD(uint8_t)
+LOAD(int8_t)
+#undef LOAD
+
+static void load(const struct pair *p, int k, float *dst, int64_t at, size_t n) {
+    int64_t step = p->walk.step[k];
+    if (p->type == FP_INT8) load_int8_t(dst, (const int8_t *)p->src[k] + at, step, n, p->zero[k], p->scale[k]);
+    else load_uint8_t(dst, p->src[k] + at, step, n, p->zero[k], p->scale[k]);
+}
+
 static void pair_run(void *user, size_t at, const int64_t *offsets, size_t n) {
     const struct pair *p = user;
-    float y[FP_CHUNK];
+    float v[2][FP_CHUNK];
     for (size_t i = 0; i < n; i += FP_CHUNK) {
         size_t m = n - i < FP_CHUNK ? n - i : FP_CHUNK;
-        for (size_t j = 0; j < m; j++) {
-            float v[2];
-            for (int k = 0; k < 2; k++)
-                v[k] = ((float)fp_code(p->type, p->src[k], (size_t)(offsets[k] + (int64_t)(i + j) * p->walk.step[k])) - p->zero[k]) * p->scale[k];
-            y[j] = p->product ? v[0] * v[1] : v[0] + v[1];
-        }
-        fp_quantize_bytes(p->dst + at + i, p->type, y, m, p->scale[2], p->zero[2]);
+        for (int k = 0; k < 2; k++) load(p, k, v[k], offsets[k] + (int64_t)i * p->walk.step[k], m);
+        if (p->product)
+            for (size_t j = 0; j < m; j++) v[0][j] *= v[1][j];
+        else
+            for (size_t j = 0; j < m; j++) v[0][j] += v[1][j];
+        fp_quantize_bytes(p->dst + at + i, p->type, v[0], m, p->scale[2], p->zero[2]);
     }
 }
 
