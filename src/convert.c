@@ -79,8 +79,9 @@ enum { TYPES = FP_BFLOAT16 + 1 };
         [FP_INT32] = name##_to_u32, [FP_UINT64] = name##_to_u64, [FP_INT64] = name##_to_u64 \
     }
 static conversion *const TABLE[TYPES][TYPES] = {
-    [FP_UINT8] = TO(u8), [FP_INT8] = TO(i8), [FP_UINT16] = TO(u16), [FP_INT16] = TO(i16), [FP_UINT32] = TO(u32), [FP_INT32] = TO(i32),
-    [FP_UINT64] = TO(u64), [FP_INT64] = TO(i64), [FP_BOOL] = TO(u8), [FP_FLOAT] = TO(f32), [FP_DOUBLE] = TO(f64),
+    [FP_UINT8] = TO(u8),   [FP_INT8] = TO(i8),   [FP_UINT16] = TO(u16), [FP_INT16] = TO(i16),
+    [FP_UINT32] = TO(u32), [FP_INT32] = TO(i32), [FP_UINT64] = TO(u64), [FP_INT64] = TO(i64),
+    [FP_BOOL] = TO(u8),    [FP_FLOAT] = TO(f32), [FP_DOUBLE] = TO(f64),
 };
 #undef TO
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Types of eight bits and less; see narrow.h. A small float is described by one row: the widths of its parts and its special codes.
+// Types of eight bits and less; see narrow.h. A small float is described by one row: the widths of its parts and its special
+// codes.
 #include "narrow.h"
 
 #include <assert.h>
@@ -156,7 +157,9 @@ static void convert_chunk(void *dst, enum fp_type to, const void *src, enum fp_t
 }
 
 // The plain type whose elements lie in memory as those of a packed integer do.
-static enum fp_type plain(enum fp_type type) { return integer_bits(type) < 0 ? FP_INT8 : integer_bits(type) > 0 ? FP_UINT8 : type; }
+static enum fp_type plain(enum fp_type type) {
+    return integer_bits(type) < 0 ? FP_INT8 : integer_bits(type) > 0 ? FP_UINT8 : type;
+}
 
 static void convert_integers(uint8_t *dst, enum fp_type to, const char *src, enum fp_type from, size_t n) {
     for (size_t i = 0; i < n; i++) {

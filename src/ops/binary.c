@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Functions of two elements with broadcasting: arithmetic, comparison, logic, bits; Sum, Mean, Min and Max of many; Where. A kernel is
-// one inner run for one type; which kernels a function has is its row of TABLE. Types without a kernel go through a wider one in pieces.
+// Functions of two elements with broadcasting: arithmetic, comparison, logic, bits; Sum, Mean, Min and Max of many; Where. A kernel
+// is one inner run for one type; which kernels a function has is its row of TABLE. Types without a kernel go through a wider one.
 #include <math.h>
 
 #include "dnnl_corner.h"
@@ -116,9 +116,11 @@ enum function {
 enum { TYPES = FP_UINT64 + 1 };
 
 #define F(name) [FP_FLOAT] = name##_float, [FP_DOUBLE] = name##_double
-#define U(name) [FP_UINT8] = name##_uint8_t, [FP_UINT16] = name##_uint16_t, [FP_UINT32] = name##_uint32_t, [FP_UINT64] = name##_uint64_t
+#define U(name)                                                                                                                  \
+    [FP_UINT8] = name##_uint8_t, [FP_UINT16] = name##_uint16_t, [FP_UINT32] = name##_uint32_t, [FP_UINT64] = name##_uint64_t
 #define S(name) [FP_INT8] = name##_int8_t, [FP_INT16] = name##_int16_t, [FP_INT32] = name##_int32_t, [FP_INT64] = name##_int64_t
-#define W(name) [FP_INT8] = name##_uint8_t, [FP_INT16] = name##_uint16_t, [FP_INT32] = name##_uint32_t, [FP_INT64] = name##_uint64_t
+#define W(name)                                                                                                                  \
+    [FP_INT8] = name##_uint8_t, [FP_INT16] = name##_uint16_t, [FP_INT32] = name##_uint32_t, [FP_INT64] = name##_uint64_t
 #define B(name) [FP_BOOL] = name##_uint8_t
 static kernel *const TABLE[][TYPES] = {
     [ADD] = {F(add), U(add), W(add)},
@@ -171,8 +173,8 @@ struct job {
 
 static void run_direct(void *user, size_t at, const int64_t *offsets, size_t n) {
     const struct job *j = user;
-    j->kernel(j->dst + at * j->to_size, j->src[0] + offsets[0] * (int64_t)j->size[0], j->src[1] + offsets[1] * (int64_t)j->size[1], n,
-              j->walk->step[0], j->walk->step[1]);
+    j->kernel(j->dst + at * j->to_size, j->src[0] + offsets[0] * (int64_t)j->size[0],
+              j->src[1] + offsets[1] * (int64_t)j->size[1], n, j->walk->step[0], j->walk->step[1]);
 }
 
 static void load(void *buffer, enum fp_type to, const char *src, enum fp_type from, size_t n, int64_t step) {
@@ -190,8 +192,8 @@ static void run_converting(void *user, size_t at, const int64_t *offsets, size_t
     for (size_t i = 0; i < n; i += FP_CHUNK) {
         size_t m = n - i < FP_CHUNK ? n - i : FP_CHUNK;
         for (int k = 0; k < 2; k++)
-            load(buffer[k], j->compute, j->src[k] + (offsets[k] + (int64_t)i * j->walk->step[k]) * (int64_t)j->size[k], j->from[k], m,
-                 j->walk->step[k]);
+            load(buffer[k], j->compute, j->src[k] + (offsets[k] + (int64_t)i * j->walk->step[k]) * (int64_t)j->size[k],
+                 j->from[k], m, j->walk->step[k]);
         char *dst = j->dst + (at + i) * j->to_size;
         void *result = j->to == FP_BOOL ? (void *)dst : buffer[2];
         j->kernel(result, buffer[0], buffer[1], m, j->walk->step[0] != 0, j->walk->step[1] != 0);
@@ -226,7 +228,8 @@ static int old_view(struct fp_call *call, const struct fp_tensor *a, struct fp_t
     if (!fp_attr_int(call->node, "broadcast", 0)) {
         if (fp_same_shape(a, b)) return FINEPRUNE_OK;
         char left[160], right[160];
-        return fp_call_fail(call, "shapes %s and %s differ and broadcast is not set", fp_shape_text(left, sizeof(left), a->rank, a->dims),
+        return fp_call_fail(call, "shapes %s and %s differ and broadcast is not set",
+                            fp_shape_text(left, sizeof(left), a->rank, a->dims),
                             fp_shape_text(right, sizeof(right), b->rank, b->dims));
     }
     if (!fp_attr_has(call->node, "axis")) return FINEPRUNE_OK;
@@ -347,7 +350,8 @@ static int prepare_compare(struct fp_call *call) {
 
 static void equal_strings(void *user, size_t at, const int64_t *offsets, size_t n) {
     const struct job *j = user;
-    char *const *a = (char *const *)(const void *)j->src[0] + offsets[0], *const *b = (char *const *)(const void *)j->src[1] + offsets[1];
+    char *const *a = (char *const *)(const void *)j->src[0] + offsets[0];
+    char *const *b = (char *const *)(const void *)j->src[1] + offsets[1];
     for (size_t i = 0; i < n; i++)
         j->dst[at + i] = strcmp(a[(int64_t)i * j->walk->step[0]], b[(int64_t)i * j->walk->step[1]]) == 0;
 }
@@ -478,7 +482,8 @@ static void choose(void *user, size_t at, const int64_t *offsets, size_t n) {
     }
     for (size_t i = 0; i < n; i++) {
         bool yes = c[(int64_t)i * step[0]];
-        const char *from = yes ? (const char *)a + (int64_t)i * step[1] * (int64_t)j->size : (const char *)b + (int64_t)i * step[2] * (int64_t)j->size;
+        const char *from = yes ? (const char *)a + (int64_t)i * step[1] * (int64_t)j->size
+                               : (const char *)b + (int64_t)i * step[2] * (int64_t)j->size;
         memcpy((char *)dst + i * j->size, from, j->size);
     }
 }
@@ -512,10 +517,26 @@ static int run_where(struct fp_call *call) {
 #define COMPARISON(type, name) {"", type, 1, prepare_compare, run_compare, NULL, FP_OP_ANY_KIND, name}
 #define MANY(type, name) {"", type, 1, prepare_many, run_many, NULL, 0, name}
 const struct fp_op fp_ops_binary[] = {
-    ROW("Add", ADD), ROW("Sub", SUB), ROW("Mul", MUL), ROW("Div", DIV), ROW("Pow", POWER), ROW("PRelu", PRELU), ROW("And", AND),
-    ROW("Or", OR), ROW("Xor", XOR), ROW("BitwiseAnd", BIT_AND), ROW("BitwiseOr", BIT_OR), ROW("BitwiseXor", BIT_XOR),
-    COMPARISON("Equal", EQUAL), COMPARISON("Greater", GREATER), COMPARISON("GreaterOrEqual", GREATER_EQUAL), COMPARISON("Less", LESS),
-    COMPARISON("LessOrEqual", LESS_EQUAL), MANY("Sum", SUM_OF_MANY), MANY("Mean", MEAN_OF_MANY), MANY("Min", MIN_OF_MANY),
+    ROW("Add", ADD),
+    ROW("Sub", SUB),
+    ROW("Mul", MUL),
+    ROW("Div", DIV),
+    ROW("Pow", POWER),
+    ROW("PRelu", PRELU),
+    ROW("And", AND),
+    ROW("Or", OR),
+    ROW("Xor", XOR),
+    ROW("BitwiseAnd", BIT_AND),
+    ROW("BitwiseOr", BIT_OR),
+    ROW("BitwiseXor", BIT_XOR),
+    COMPARISON("Equal", EQUAL),
+    COMPARISON("Greater", GREATER),
+    COMPARISON("GreaterOrEqual", GREATER_EQUAL),
+    COMPARISON("Less", LESS),
+    COMPARISON("LessOrEqual", LESS_EQUAL),
+    MANY("Sum", SUM_OF_MANY),
+    MANY("Mean", MEAN_OF_MANY),
+    MANY("Min", MIN_OF_MANY),
     MANY("Max", MAX_OF_MANY),
     {"", "Mod", 1, prepare_mod, run, NULL, FP_OP_IN_PLACE},
     {"", "BitShift", 1, prepare_shift, run, NULL, FP_OP_IN_PLACE},

@@ -110,8 +110,8 @@ static int prepare_cast_like(struct fp_call *call) {
 
 static void cast_piece(void *user, size_t begin, size_t end) {
     const struct cast *s = user;
-    fp_convert_all(s->dst + begin * fp_type_size(s->to), s->to, s->src + begin * fp_type_size(s->from), s->from, end - begin, s->saturate,
-                   s->rounding);
+    fp_convert_all(s->dst + begin * fp_type_size(s->to), s->to, s->src + begin * fp_type_size(s->from), s->from, end - begin,
+                   s->saturate, s->rounding);
 }
 
 static int run_cast(struct fp_call *call) {

@@ -27,7 +27,8 @@ static double determinant(double *a, lapack_int *pivots, lapack_int n) {
 static int run(struct fp_call *call) {
     const struct fp_tensor *x = call->in[0];
     struct fp_tensor *out = &call->out[0];
-    size_t n = (size_t)x->dims[x->rank - 1], size = fp_type_size(x->type), bytes = n * n * sizeof(double) + n * sizeof(lapack_int);
+    size_t n = (size_t)x->dims[x->rank - 1], size = fp_type_size(x->type),
+           bytes = n * n * sizeof(double) + n * sizeof(lapack_int);
     double *a = fp_take(call->memory, bytes);
     if (!a) return fp_fail_memory(call->err, "a determinant", bytes);
     for (size_t i = 0; i < out->count; i++) {

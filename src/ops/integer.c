@@ -35,16 +35,19 @@ static void fill_rows(void *user, size_t begin, size_t end) {
     f->factor->fill(f->factor->user, f->dst + begin * f->columns, f->row + begin, end - begin, f->column, f->columns);
 }
 
-static void fill(struct fp_call *call, const struct fp_factor *factor, float *dst, size_t row, size_t rows, size_t column, size_t columns) {
+static void fill(struct fp_call *call, const struct fp_factor *factor, float *dst, size_t row, size_t rows, size_t column,
+                 size_t columns) {
     struct filling f = {.factor = factor, .dst = dst, .row = row, .column = column, .columns = columns};
     fp_pieces(rows * columns > 16384 ? call->threads : 1, rows, columns < 4096 ? 4096 / columns + 1 : 1, fill_rows, &f);
 }
 
-int fp_exact_product(struct fp_call *call, int32_t *c, const struct fp_factor *a, const struct fp_factor *b, size_t m, size_t k, size_t n) {
+int fp_exact_product(struct fp_call *call, int32_t *c, const struct fp_factor *a, const struct fp_factor *b, size_t m, size_t k,
+                     size_t n) {
     if (m == 0 || n == 0) return FINEPRUNE_OK;
     memset(c, 0, m * n * sizeof(*c));
     size_t km = least(k, K_BLOCK), mm = least(m, M_BLOCK), nm = least(n, N_BLOCK);
-    float *fa = fp_scratch(call, FP_SCRATCH_A, mm * km * sizeof(float)), *fb = fp_scratch(call, FP_SCRATCH_B, km * nm * sizeof(float));
+    float *fa = fp_scratch(call, FP_SCRATCH_A, mm * km * sizeof(float)),
+          *fb = fp_scratch(call, FP_SCRATCH_B, km * nm * sizeof(float));
     float *fc = fp_scratch(call, FP_SCRATCH_DST, mm * nm * sizeof(float));
     if (!fa || !fb || !fc) return FINEPRUNE_LIMIT;
     for (size_t j = 0; j < n; j += N_BLOCK)
@@ -54,8 +57,8 @@ int fp_exact_product(struct fp_call *call, int32_t *c, const struct fp_factor *a
             for (size_t i = 0; i < m; i += M_BLOCK) {
                 size_t rows = least(M_BLOCK, m - i);
                 fill(call, a, fa, i, rows, l, kk);
-                dnnl_status_t done = dnnl_sgemm('N', 'N', (dnnl_dim_t)rows, (dnnl_dim_t)nn, (dnnl_dim_t)kk, 1, fa, (dnnl_dim_t)kk, fb,
-                                                (dnnl_dim_t)nn, 0, fc, (dnnl_dim_t)nn);
+                dnnl_status_t done = dnnl_sgemm('N', 'N', (dnnl_dim_t)rows, (dnnl_dim_t)nn, (dnnl_dim_t)kk, 1, fa, (dnnl_dim_t)kk,
+                                                fb, (dnnl_dim_t)nn, 0, fc, (dnnl_dim_t)nn);
                 int status = fp_dnnl_check(call, done, "multiply matrices");
                 if (status) return status;
                 struct sum sum = {.c = c + i * n + j, .stride = n, .n = nn, .block = fc};
@@ -137,11 +140,13 @@ static inline uint8_t saturate(double v, double low, double high) {
 static double low_of(enum fp_type type) { return type == FP_INT8 ? -128 : 0; }
 static double high_of(enum fp_type type) { return type == FP_INT8 ? 127 : 255; }
 
-FP_VECTOR static void requantize_row(uint8_t *dst, const int32_t *acc, size_t n, double factor, double zero, double low, double high) {
+FP_VECTOR static void requantize_row(uint8_t *dst, const int32_t *acc, size_t n, double factor, double zero, double low,
+                                     double high) {
     for (size_t i = 0; i < n; i++) dst[i] = saturate(round_near((double)acc[i] * factor) + zero, low, high);
 }
 
-FP_VECTOR static void requantize_columns(uint8_t *dst, const int32_t *acc, size_t n, const float *factor, double zero, double low, double high) {
+FP_VECTOR static void requantize_columns(uint8_t *dst, const int32_t *acc, size_t n, const float *factor, double zero, double low,
+                                         double high) {
     for (size_t i = 0; i < n; i++) dst[i] = saturate(round_near((double)acc[i] * (double)factor[i]) + zero, low, high);
 }
 

@@ -6,15 +6,16 @@
 
 #include "op.h"
 
-// A matrix of whole numbers within -255..255 that is made piece by piece: fill writes its block of `rows` x `columns` at (row, column),
-// row-major, as floats.
+// A matrix of whole numbers within -255..255 that is made piece by piece: fill writes its block of `rows` x `columns` at (row,
+// column), row-major, as floats.
 struct fp_factor {
     void (*fill)(const void *user, float *dst, size_t row, size_t rows, size_t column, size_t columns);
     const void *user;
 };
-// c[m, n] = a[m, k] b[k, n] in int32 (wrapping). Floats hold sums of up to 256 such products exactly, so fast float kernels do the work,
-// and int32 adds their results.
-int fp_exact_product(struct fp_call *call, int32_t *c, const struct fp_factor *a, const struct fp_factor *b, size_t m, size_t k, size_t n);
+// c[m, n] = a[m, k] b[k, n] in int32 (wrapping). Floats hold sums of up to 256 such products exactly, so fast float kernels do
+// the work, and int32 adds their results.
+int fp_exact_product(struct fp_call *call, int32_t *c, const struct fp_factor *a, const struct fp_factor *b, size_t m, size_t k,
+                     size_t n);
 
 // A plain matrix of uint8 or int8 less its zero points: one, one per row or one per column (of the same type), or none.
 struct fp_codes {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Convolutions of quantized numbers: ConvInteger and QLinearConv. Weights [channels out, channels in * kernel] times the patches of the
-// data, which are never stored: a piece of them is made whenever the product asks for it. Padding is the zero point, so 0 here.
+// Convolutions of quantized numbers: ConvInteger and QLinearConv. Weights [channels out, channels in * kernel] times the
+// patches of the data, which are never stored: a piece of them is made whenever the product asks for it. Padding is the zero
+// point, so 0 here.
 #include "families.h"
 #include "integer.h"
 #include "loops.h"
@@ -48,7 +49,8 @@ LINE(int8_t)
 #undef LINE
 
 // One row of outputs along the last axis; `at` is where its first input would be, relative to the line's start.
-static void fill_line(const struct patches *p, float *dst, const uint8_t *line, int64_t at, int64_t stride, int64_t extent, size_t n) {
+static void fill_line(const struct patches *p, float *dst, const uint8_t *line, int64_t at, int64_t stride, int64_t extent,
+                      size_t n) {
     size_t from = below(at, stride, 0, n), to = below(at, stride, extent, n);
     memset(dst, 0, from * sizeof(*dst));
     const uint8_t *src = to > from ? line + (at + (int64_t)from * stride) : line;
@@ -88,7 +90,8 @@ static void fill_patches(const void *user, float *dst, size_t row, size_t rows, 
             size_t at = column + done, left = width - at % width, n = left < columns - done ? left : columns - done;
             unravel(at, w->n, w->out, position);
             int64_t start = position[last] * w->stride[last] - w->begin[last] + tap[last] * w->dilation[last];
-            if (line_of(w, position, tap, &offset)) fill_line(p, dst + done, plane + offset, start, w->stride[last], w->in[last], n);
+            if (line_of(w, position, tap, &offset))
+                fill_line(p, dst + done, plane + offset, start, w->stride[last], w->in[last], n);
             else memset(dst + done, 0, n * sizeof(*dst));
             done += n;
         }
@@ -127,8 +130,8 @@ static int prepare(struct fp_call *call) {
     if (!c) return FINEPRUNE_LIMIT;
     int64_t groups = fp_attr_int(call->node, "group", 1);
     if (groups < 1 || groups > x->dims[1] || x->dims[1] % groups || w->dims[0] % groups || w->dims[1] != x->dims[1] / groups)
-        return fp_call_fail(call, "%lld channels of data do not fit weights of %lld by %lld channels in %lld groups", (long long)x->dims[1],
-                            (long long)w->dims[0], (long long)w->dims[1], (long long)groups);
+        return fp_call_fail(call, "%lld channels of data do not fit weights of %lld by %lld channels in %lld groups",
+                            (long long)x->dims[1], (long long)w->dims[0], (long long)w->dims[1], (long long)groups);
     status = fp_window_read(call, &c->w, x, w->dims + 2);
     if (!status) status = check_types(call, s, (size_t)w->dims[0]);
     if (status) return status;
@@ -139,7 +142,8 @@ static int prepare(struct fp_call *call) {
     c->groups = (size_t)groups;
     c->channels = (size_t)w->dims[1];
     c->outputs = (size_t)(w->dims[0] / groups);
-    if (!fp_product(c->w.n, c->w.kernel, &c->kernel) || !fp_product(c->w.n, c->w.in, &c->in) || !fp_product(c->w.n, c->w.out, &c->out))
+    if (!fp_product(c->w.n, c->w.kernel, &c->kernel) || !fp_product(c->w.n, c->w.in, &c->in) ||
+        !fp_product(c->w.n, c->w.out, &c->out))
         return fp_call_fail(call, "the planes are too large");
     return FINEPRUNE_OK;
 }
@@ -152,7 +156,8 @@ static void finish(const struct fp_call *call, const struct slots *s, int32_t *a
         memcpy(y, acc, n * sizeof(*acc));
         return;
     }
-    float factor = fp_parameter(call, s->x_scale, 0, 1) * fp_parameter(call, s->w_scale, channel, 1) / fp_parameter(call, s->y_scale, 0, 1);
+    float factor =
+        fp_parameter(call, s->x_scale, 0, 1) * fp_parameter(call, s->w_scale, channel, 1) / fp_parameter(call, s->y_scale, 0, 1);
     uint32_t bias = fp_given(call, s->bias) ? (uint32_t)((const int32_t *)call->in[s->bias]->data)[channel] : 0;
     for (size_t j = 0; j < n && bias; j++) acc[j] = (int32_t)((uint32_t)acc[j] + bias);
     fp_requantize(y, call->out[0].type, acc, n, &factor, 0, fp_parameter(call, s->y_zero, 0, 0));
@@ -169,7 +174,8 @@ static struct fp_tensor group_zero(const struct fp_call *call, int slot, size_t 
     return zero;
 }
 
-static struct fp_codes weights_of(const struct fp_call *call, const struct conv *c, const struct slots *s, size_t group, struct fp_tensor *zero) {
+static struct fp_codes weights_of(const struct fp_call *call, const struct conv *c, const struct slots *s, size_t group,
+                                  struct fp_tensor *zero) {
     const struct fp_tensor *w = call->in[s->w];
     size_t k = c->channels * c->kernel, first = group * c->outputs;
     *zero = group_zero(call, s->w_zero, first, c->outputs);
@@ -177,19 +183,23 @@ static struct fp_codes weights_of(const struct fp_call *call, const struct conv 
                              .data = (const uint8_t *)w->data + first * k, .row_stride = (int64_t)k, .column_stride = 1};
 }
 
-static struct patches patches_of(const struct fp_call *call, const struct conv *c, const struct slots *s, size_t sample, size_t group) {
+static struct patches patches_of(const struct fp_call *call, const struct conv *c, const struct slots *s, size_t sample,
+                                 size_t group) {
     const struct fp_tensor *x = call->in[s->x];
-    return (struct patches){.c = c, .type = x->type, .data = (const uint8_t *)x->data + (sample * c->groups + group) * c->channels * c->in,
+    return (struct patches){.c = c,
+                            .type = x->type,
+                            .data = (const uint8_t *)x->data + (sample * c->groups + group) * c->channels * c->in,
                             .zero = (int)fp_parameter(call, s->x_zero, 0, 0)};
 }
 
-static int run_group(struct fp_call *call, const struct conv *c, const struct slots *s, int32_t *acc, size_t sample, size_t group) {
+static int run_group(struct fp_call *call, const struct conv *c, const struct slots *s, int32_t *acc, size_t sample,
+                     size_t group) {
     struct fp_tensor zero;
     struct fp_codes weights = weights_of(call, c, s, group, &zero);
     struct patches patches = patches_of(call, c, s, sample, group);
     size_t at = (sample * c->groups + group) * c->outputs * c->out, size = fp_type_size(call->out[0].type);
-    int status = fp_exact_product(call, acc, &(struct fp_factor){fp_fill_codes, &weights}, &(struct fp_factor){fill_patches, &patches}, c->outputs,
-                                  c->channels * c->kernel, c->out);
+    int status = fp_exact_product(call, acc, &(struct fp_factor){fp_fill_codes, &weights},
+                                  &(struct fp_factor){fill_patches, &patches}, c->outputs, c->channels * c->kernel, c->out);
     for (size_t i = 0; i < c->outputs && !status; i++)
         finish(call, s, acc + i * c->out, c->out, group * c->outputs + i, (char *)call->out[0].data + (at + i * c->out) * size);
     return status;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Matrix products of quantized numbers: MatMulInteger, QLinearMatMul, and QGemm, DynamicQuantizeMatMul and MatMulIntegerToFloat of
-// com.microsoft. All are an exact int32 product and differ in what becomes of it.
+// Matrix products of quantized numbers: MatMulInteger, QLinearMatMul, and QGemm, DynamicQuantizeMatMul and MatMulIntegerToFloat
+// of com.microsoft. All are an exact int32 product and differ in what becomes of it.
 #include "families.h"
 #include "integer.h"
 #include "loops.h"
@@ -27,7 +27,8 @@ enum { MATMUL_INTEGER, QLINEAR_MATMUL, QGEMM, TO_FLOAT, DYNAMIC };
 // ---- shapes
 
 // As MatMul: operands of rank 1 are a row on the left and a column on the right, and lose that dim in the result.
-static int matmul_shape(struct fp_call *call, struct product *p, const struct fp_tensor *a, const struct fp_tensor *b, int *rank, int64_t *dims) {
+static int matmul_shape(struct fp_call *call, struct product *p, const struct fp_tensor *a, const struct fp_tensor *b, int *rank,
+                        int64_t *dims) {
     struct fp_tensor left = {.rank = a->rank > 2 ? a->rank - 2 : 0}, right = {.rank = b->rank > 2 ? b->rank - 2 : 0};
     if (a->rank < 1 || b->rank < 1) return fp_call_fail(call, "an operand has rank 0");
     p->m = a->rank > 1 ? (size_t)a->dims[a->rank - 2] : 1;
@@ -52,7 +53,8 @@ static int matmul_shape(struct fp_call *call, struct product *p, const struct fp
     return FINEPRUNE_OK;
 }
 
-static int gemm_shape(struct fp_call *call, struct product *p, const struct fp_tensor *a, const struct fp_tensor *b, int *rank, int64_t *dims) {
+static int gemm_shape(struct fp_call *call, struct product *p, const struct fp_tensor *a, const struct fp_tensor *b, int *rank,
+                      int64_t *dims) {
     bool turn_a = fp_attr_int(call->node, "transA", 0) != 0, turn_b = fp_attr_int(call->node, "transB", 0) != 0;
     if (a->rank != 2 || b->rank != 2) return fp_call_fail(call, "operands of rank %d and %d are not matrices", a->rank, b->rank);
     p->m = (size_t)a->dims[turn_a];
@@ -120,7 +122,9 @@ static int prepare(struct fp_call *call) {
 
 // ---- one product
 
-static const struct fp_tensor *zero_of(const struct fp_call *call, int slot) { return slot >= 0 && fp_given(call, slot) ? call->in[slot] : NULL; }
+static const struct fp_tensor *zero_of(const struct fp_call *call, int slot) {
+    return slot >= 0 && fp_given(call, slot) ? call->in[slot] : NULL;
+}
 
 // What becomes of one matrix of sums; `y` is its place in the output.
 struct finish {
@@ -128,7 +132,8 @@ struct finish {
     float alpha;
 };
 
-static int finish_matrix(struct fp_call *call, const struct product *p, const struct slots *s, const struct finish *f, int32_t *acc, size_t at) {
+static int finish_matrix(struct fp_call *call, const struct product *p, const struct slots *s, const struct finish *f,
+                         int32_t *acc, size_t at) {
     enum fp_type type = call->out[0].type;
     char *y = (char *)call->out[0].data + at * fp_type_size(type);
     size_t bytes;
@@ -140,14 +145,16 @@ static int finish_matrix(struct fp_call *call, const struct product *p, const st
     float *factors = fp_take(call->memory, bytes);
     if (!factors) return fp_fail_memory(call->err, "scales", bytes);
     bool quantized = fp_is_byte(type);
-    float y_scale = quantized ? fp_parameter(call, s->y_scale, 0, 1) : 1, y_zero = quantized ? fp_parameter(call, s->y_zero, 0, 0) : 0;
+    float y_scale = quantized ? fp_parameter(call, s->y_scale, 0, 1) : 1,
+          y_zero = quantized ? fp_parameter(call, s->y_zero, 0, 0) : 0;
     const struct fp_tensor *bias = s->bias >= 0 && fp_given(call, s->bias) ? call->in[s->bias] : NULL;
     for (size_t i = 0; i < p->m; i++) {
         float left = s->a_scale >= 0 ? fp_parameter(call, s->a_scale, i, 1) : f->a_scale;
         int32_t *row = acc + i * p->n;
         for (size_t j = 0; j < p->n; j++) factors[j] = f->alpha * left * fp_parameter(call, s->b_scale, j, 1) / y_scale;
         if (bias && bias->type == FP_INT32)
-            for (size_t j = 0; j < p->n; j++) row[j] = (int32_t)((uint32_t)row[j] + (uint32_t)((const int32_t *)bias->data)[bias->count > 1 ? j : 0]);
+            for (size_t j = 0; j < p->n; j++)
+                row[j] = (int32_t)((uint32_t)row[j] + (uint32_t)((const int32_t *)bias->data)[bias->count > 1 ? j : 0]);
         if (quantized) {
             fp_requantize(y + i * p->n, type, row, p->n, factors, 1, y_zero);
         } else {
@@ -161,8 +168,8 @@ static int finish_matrix(struct fp_call *call, const struct product *p, const st
     return FINEPRUNE_OK;
 }
 
-static int multiply(struct fp_call *call, struct product *p, const struct slots *s, const struct finish *f, const void *a, const struct fp_tensor *a_zero,
-                    enum fp_type a_type) {
+static int multiply(struct fp_call *call, struct product *p, const struct slots *s, const struct finish *f, const void *a,
+                    const struct fp_tensor *a_zero, enum fp_type a_type) {
     const struct fp_tensor *b = call->in[s->b];
     const struct fp_tensor *b_zero = zero_of(call, s->b_zero);
     int status = FINEPRUNE_OK;
@@ -170,12 +177,13 @@ static int multiply(struct fp_call *call, struct product *p, const struct slots 
         int64_t offsets[3];
         fp_walk_row(&p->walk, i / p->walk.last, offsets);
         for (int k = 0; k < 2; k++) offsets[k] += (int64_t)(i % p->walk.last) * p->walk.step[k];
-        struct fp_codes left = {.zero = a_zero, .zero_per_row = true, .type = a_type, .row_stride = p->a_row, .column_stride = p->a_column};
+        struct fp_codes left = {
+            .zero = a_zero, .zero_per_row = true, .type = a_type, .row_stride = p->a_row, .column_stride = p->a_column};
         struct fp_codes right = {.zero = b_zero, .type = b->type, .row_stride = p->b_row, .column_stride = p->b_column};
         left.data = (const char *)a + (size_t)offsets[0] * p->m * p->k;
         right.data = (const char *)b->data + (size_t)offsets[1] * p->k * p->n;
-        status = fp_exact_product(call, p->acc, &(struct fp_factor){fp_fill_codes, &left}, &(struct fp_factor){fp_fill_codes, &right}, p->m, p->k,
-                                  p->n);
+        status = fp_exact_product(call, p->acc, &(struct fp_factor){fp_fill_codes, &left},
+                                  &(struct fp_factor){fp_fill_codes, &right}, p->m, p->k, p->n);
         if (!status) status = finish_matrix(call, p, s, f, p->acc, i * p->m * p->n);
     }
     return status;

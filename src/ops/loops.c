@@ -119,7 +119,8 @@ int fp_float_out(struct fp_call *call, struct fp_tensor *dst, int i) {
 
 void fp_put_float(struct fp_call *call, int i, struct fp_tensor *computed) {
     struct fp_tensor *out = &call->out[i];
-    if (computed->data && computed->data != out->data) fp_convert(out->data, out->type, computed->data, computed->type, out->count);
+    if (computed->data && computed->data != out->data)
+        fp_convert(out->data, out->type, computed->data, computed->type, out->count);
     fp_tensor_done(computed);
 }
 

@@ -32,7 +32,8 @@ void fp_walk_run(const struct fp_walk *walk, size_t begin, size_t end,
 // [outer, n, inner] around an axis.
 void fp_split_axis(const struct fp_tensor *t, int axis, size_t *outer, size_t *n, size_t *inner);
 
-// *dst is t itself (shared) when it is float32 or float64, a float32 copy when it is float16 or bfloat16; else an error that names the type.
+// *dst is t itself (shared) when it is float32 or float64, a float32 copy when it is float16 or bfloat16; else an error that
+// names the type.
 int fp_as_float(struct fp_call *call, struct fp_tensor *dst, const struct fp_tensor *t);
 // A float32 or float64 tensor like out[i] to compute into: out[i] itself, or new memory to be put by fp_put_float.
 int fp_float_out(struct fp_call *call, struct fp_tensor *dst, int i);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// ArgMax, ArgMin, TopK, Hardmax: which elements along an axis are the greatest. Elements of all types become 64-bit keys of the same
-// order, so that there is one comparison.
+// ArgMax, ArgMin, TopK, Hardmax: which elements along an axis are the greatest. Elements of all types become 64-bit keys of the
+// same order, so that there is one comparison.
 #include <math.h>
 
 #include "families.h"
@@ -65,7 +65,8 @@ static size_t winner(const struct best *s, const char *src) {
 static void arg_piece(void *user, size_t begin, size_t end) {
     const struct best *s = user;
     size_t size = fp_type_size(s->type);
-    for (size_t i = begin; i < end; i++) s->dst[i] = (int64_t)winner(s, s->src + (i / s->inner * s->n * s->inner + i % s->inner) * size);
+    for (size_t i = begin; i < end; i++)
+        s->dst[i] = (int64_t)winner(s, s->src + (i / s->inner * s->n * s->inner + i % s->inner) * size);
 }
 
 static int split(struct fp_call *call, struct best *s, int axis) {
@@ -93,7 +94,8 @@ static int prepare_arg(struct fp_call *call) {
     for (int i = 0; i < x->rank; i++)
         if (i != axis || keep) dims[rank++] = i == axis ? 1 : x->dims[i];
     status = fp_out(call, 0, FP_INT64, rank, dims);
-    if (!status && call->n_out && call->out[0].count && s->n == 0) status = fp_call_fail(call, "nothing along axis %d to choose from", axis);
+    if (!status && call->n_out && call->out[0].count && s->n == 0)
+        status = fp_call_fail(call, "nothing along axis %d to choose from", axis);
     return status;
 }
 
@@ -223,7 +225,8 @@ static int prepare_top(struct fp_call *call) {
     if (!status) status = fp_axis(call, fp_attr_int(call->node, "axis", -1), x->rank, &axis);
     if (status) return status;
     if (n != 1 || k < 0 || k > x->dims[axis])
-        return fp_call_fail(call, "k is %lld of %lld along axis %d", (long long)(n == 1 ? k : -1), (long long)x->dims[axis], axis);
+        return fp_call_fail(call, "k is %lld of %lld along axis %d", (long long)(n == 1 ? k : -1), (long long)x->dims[axis],
+                            axis);
     struct top *s = fp_state(call, sizeof(*s));
     if (!s) return FINEPRUNE_LIMIT;
     *s = (struct top){.k = (size_t)k, .best.least = !fp_attr_int(call->node, "largest", 1)};

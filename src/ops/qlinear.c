@@ -40,7 +40,8 @@ static int prepare_map(struct fp_call *call) {
 
 static int run_map(struct fp_call *call) {
     const struct fp_tensor *x = call->in[0];
-    float scale = fp_parameter(call, 3, 0, 1), zero = fp_parameter(call, 4, 0, 0), alpha = fp_attr_float(call->node, "alpha", 0.01f);
+    float scale = fp_parameter(call, 3, 0, 1), zero = fp_parameter(call, 4, 0, 0),
+          alpha = fp_attr_float(call->node, "alpha", 0.01f);
     uint8_t table[256];
     for (int i = 0; i < 256; i++) {
         uint8_t code = (uint8_t)i;
@@ -154,10 +155,12 @@ static int run_pool(struct fp_call *call) {
     size_t channels = (size_t)x->dims[last ? x->rank - 1 : 1], plane = x->count / (size_t)x->dims[0] / channels;
     float scale = fp_parameter(call, 3, 0, 1), zero = fp_parameter(call, 4, 0, 0);
     for (size_t i = 0; i < call->out[0].count; i++) {
-        size_t sample = i / channels, channel = i % channels, start = sample * channels * plane + (last ? channel : channel * plane);
+        size_t sample = i / channels, channel = i % channels,
+               start = sample * channels * plane + (last ? channel : channel * plane);
         int64_t sum = 0;
         for (size_t j = 0; j < plane; j++) sum += fp_code(x->type, x->data, start + j * (last ? channels : 1));
-        float mean = (float)(((double)sum / (double)plane - (double)fp_parameter(call, 2, 0, 0)) * (double)fp_parameter(call, 1, 0, 1));
+        float mean =
+            (float)(((double)sum / (double)plane - (double)fp_parameter(call, 2, 0, 0)) * (double)fp_parameter(call, 1, 0, 1));
         fp_quantize_bytes((uint8_t *)call->out[0].data + i, x->type, &mean, 1, scale, zero);
     }
     return FINEPRUNE_OK;
@@ -181,7 +184,8 @@ static int prepare_concat(struct fp_call *call) {
         for (int k = 0; k < first->rank && fits; k++) fits = k == axis || x->dims[k] == first->dims[k];
         if (!fits) return fp_call_fail(call, "input %d does not fit the first part", i);
         status = check_pair(call, i + 1, x->type);
-        if (i > 2 && __builtin_add_overflow(dims[axis], x->dims[axis], &dims[axis])) return fp_call_fail(call, "the parts are too long");
+        if (i > 2 && __builtin_add_overflow(dims[axis], x->dims[axis], &dims[axis]))
+            return fp_call_fail(call, "the parts are too long");
     }
     return status ? status : fp_out(call, 0, first->type, first->rank, dims);
 }
@@ -203,7 +207,8 @@ static int run_concat(struct fp_call *call) {
             fp_quantize_bytes(&table[k], x->type, &v, 1, scale, zero);
         }
         for (size_t o = 0; o < outer; o++)
-            for (size_t k = 0; k < row; k++) ((uint8_t *)out->data)[o * n * inner + offset + k] = table[((const uint8_t *)x->data)[o * row + k]];
+            for (size_t k = 0; k < row; k++)
+                ((uint8_t *)out->data)[o * n * inner + offset + k] = table[((const uint8_t *)x->data)[o * row + k]];
         offset += row;
     }
     return FINEPRUNE_OK;

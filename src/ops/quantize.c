@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// QuantizeLinear, DequantizeLinear, DynamicQuantizeLinear. A scale and a zero point hold for the whole tensor, for one index of an
-// axis, or for a block along it; all three come down to runs of elements whose scales are one number or lie beside each other.
+// QuantizeLinear, DequantizeLinear, DynamicQuantizeLinear. A scale and a zero point hold for the whole tensor, for one index of
+// an axis, or for a block along it; all three come down to runs of elements whose scales are one number or lie beside each
+// other.
 #include <math.h>
 
 #include "families.h"
@@ -178,9 +179,11 @@ static int run(struct fp_call *call) {
     if (!scales) return fp_fail_memory(call->err, "scales", bytes);
     fp_convert_all(scales, FP_FLOAT, scale->data, scale->type, scale->count, true, FP_ROUND_NEAREST);
     if (q->precision != FP_NONE)
-        for (size_t i = 0; i < scale->count; i += FP_CHUNK) round_trip(scales + i, q->precision, least(FP_CHUNK, scale->count - i));
+        for (size_t i = 0; i < scale->count; i += FP_CHUNK)
+            round_trip(scales + i, q->precision, least(FP_CHUNK, scale->count - i));
     memset(zeros, 0, scale->count * sizeof(float));
-    if (fp_given(call, 2)) fp_convert_all(zeros, FP_FLOAT, call->in[2]->data, call->in[2]->type, scale->count, true, FP_ROUND_NEAREST);
+    if (fp_given(call, 2))
+        fp_convert_all(zeros, FP_FLOAT, call->in[2]->data, call->in[2]->type, scale->count, true, FP_ROUND_NEAREST);
     bool dequantizes = call->op->variant == DEQUANTIZE, coded = dequantizes && fp_is_narrow(q->from) && !range_of(q->from);
     for (int i = 0; i < 256 && coded; i++) values[i] = fp_narrow_to_float(q->from, (uint8_t)i);
     q->scales = scales;
@@ -189,15 +192,16 @@ static int run(struct fp_call *call) {
     q->src = x->data;
     q->dst = call->out[0].data;
     size_t work = q->count / q->runs + 1;
-    fp_pieces(q->count > 32768 ? call->threads : 1, q->runs, work < RUN ? RUN / work + 1 : 1, dequantizes ? dequantize_piece : quantize_piece,
-              q);
+    fp_pieces(q->count > 32768 ? call->threads : 1, q->runs, work < RUN ? RUN / work + 1 : 1,
+              dequantizes ? dequantize_piece : quantize_piece, q);
     fp_release(call->memory, scales, bytes);
     return FINEPRUNE_OK;
 }
 
 static int bad_scale(struct fp_call *call) {
     char data[160], scale[160];
-    return fp_call_fail(call, "scales of shape %s do not fit data of shape %s", fp_shape_text(scale, sizeof(scale), call->in[1]->rank, call->in[1]->dims),
+    return fp_call_fail(call, "scales of shape %s do not fit data of shape %s",
+                        fp_shape_text(scale, sizeof(scale), call->in[1]->rank, call->in[1]->dims),
                         fp_shape_text(data, sizeof(data), call->in[0]->rank, call->in[0]->dims));
 }
 
@@ -239,13 +243,15 @@ static int prepare_quantize(struct fp_call *call) {
     enum fp_type from = call->in[0]->type, scale = call->in[1]->type;
     enum fp_type named = (enum fp_type)fp_attr_int(call->node, "output_dtype", FP_NONE);
     enum fp_type to = fp_given(call, 2) ? call->in[2]->type : named ? named : FP_UINT8;
-    if (named && named != to) return fp_call_fail(call, "output_dtype is %s, the zero point %s", fp_type_name(named), fp_type_name(to));
+    if (named && named != to)
+        return fp_call_fail(call, "output_dtype is %s, the zero point %s", fp_type_name(named), fp_type_name(to));
     if (!range_of(to) && !is_coded_float(to)) return fp_call_fail(call, "to %s is not supported", fp_type_name(to));
     if (!fp_type_is_float(from) && from != FP_INT32) return fp_bad_type(call, 0);
     if (!fp_type_is_float(scale) && scale != FP_INT32 && scale != FP_FLOAT8E8M0) return fp_bad_type(call, 1);
     enum fp_type precision = (enum fp_type)fp_attr_int(call->node, "precision", FP_NONE);
     if (precision == FP_NONE && from == scale) precision = scale;
-    *q = (struct quantize){.from = from, .to = to, .precision = precision, .saturate = fp_attr_int(call->node, "saturate", 1) != 0};
+    *q = (struct quantize){
+        .from = from, .to = to, .precision = precision, .saturate = fp_attr_int(call->node, "saturate", 1) != 0};
     status = layout(call, q);
     return status ? status : fp_out(call, 0, to, call->in[0]->rank, call->in[0]->dims);
 }

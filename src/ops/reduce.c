@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reductions over axes. Adjacent axes of one kind are merged; then either the innermost axis is kept and whole rows are added up, or
-// it is reduced and a run becomes one number. Floats accumulate in float64, integers in 64 bits, always in the same order.
+// Reductions over axes. Adjacent axes of one kind are merged; then either the innermost axis is kept and whole rows are added
+// up, or it is reduced and a run becomes one number. Floats accumulate in float64, integers in 64 bits, always in the same
+// order.
 #include <math.h>
 
 #include "families.h"
@@ -65,7 +66,8 @@ COLUMNS(int64_t, uint64_t, x[i] < 0 ? 0 - (uint64_t)x[i] : (uint64_t)x[i], *grea
 COLUMNS(uint64_t, uint64_t, x[i], *greatest)
 #undef COLUMNS
 
-static void columns(const struct reduce *r, enum step step, union number *acc, const union number *x, const union number *greatest, size_t n) {
+static void columns(const struct reduce *r, enum step step, union number *acc, const union number *x,
+                    const union number *greatest, size_t n) {
     const void *values = x, *top = greatest;
     if (r->compute == FP_DOUBLE) columns_double(step, &acc->d, values, top, n);
     else if (r->compute == FP_INT64) columns_int64_t(step, &acc->i, values, top, n);
@@ -102,7 +104,8 @@ static int64_t offset(const struct axes *a, size_t index) {
 }
 
 // acc[0..n) over all reduced elements of n neighbouring results.
-static void reduce_columns(const struct reduce *r, enum step step, int64_t at, union number *acc, const union number *greatest, size_t n) {
+static void reduce_columns(const struct reduce *r, enum step step, int64_t at, union number *acc, const union number *greatest,
+                           size_t n) {
     union number x[FP_CHUNK];
     for (size_t i = 0; i < n; i++) acc[i] = neutral(r, step);
     for (size_t k = 0; k < r->reduced.count; k++) {
@@ -157,7 +160,8 @@ static void store(const struct reduce *r, size_t at, union number *acc, const un
 }
 
 static void column_block(const struct reduce *r, size_t index) {
-    size_t row = index / r->blocks, from = index % r->blocks * FP_CHUNK, n = r->inner - from < FP_CHUNK ? r->inner - from : FP_CHUNK;
+    size_t row = index / r->blocks, from = index % r->blocks * FP_CHUNK,
+           n = r->inner - from < FP_CHUNK ? r->inner - from : FP_CHUNK;
     int64_t at = offset(&r->kept, row) + (int64_t)from;
     union number acc[FP_CHUNK], greatest[FP_CHUNK];
     bool two_passes = r->kind == LOG_SUM_EXP;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Functions of one element: activations, rounding, trigonometry. One row of MAPS is a function over float32, over float64, and
-// over integers where it has one; the rows of the operator table only name it. float16 and bfloat16 are computed as float32 in pieces.
+// over integers where it has one; the rows of the operator table only name it. float16 and bfloat16 are computed as float32 in
+// pieces.
 #include "families.h"
 #include "loops.h"
 #include "narrow.h"
@@ -120,9 +121,9 @@ static void shrink_int(int64_t *dst, const int64_t *src, size_t n, const struct 
 }
 
 enum map_name {
-    RELU, LEAKY_RELU, THRESHOLDED_RELU, ELU, SELU, CELU, SIGMOID, HARD_SIGMOID, HARD_SWISH, SWISH, QUICK_GELU, TANH, ERF, GELU, GELU_TANH,
-    SOFTPLUS, SOFTSIGN, MISH, EXP, LOG, SQRT, RECIPROCAL, ABS, NEG, SIGN, FLOOR, CEIL, ROUND, SIN, COS, TAN, ASIN, ACOS, ATAN, SINH,
-    COSH, ASINH, ACOSH, ATANH, SHRINK, CLIP, BITWISE_NOT
+    RELU, LEAKY_RELU, THRESHOLDED_RELU, ELU, SELU, CELU, SIGMOID, HARD_SIGMOID, HARD_SWISH, SWISH, QUICK_GELU, TANH,
+    ERF, GELU, GELU_TANH, SOFTPLUS, SOFTSIGN, MISH, EXP, LOG, SQRT, RECIPROCAL, ABS, NEG, SIGN, FLOOR, CEIL, ROUND,
+    SIN, COS, TAN, ASIN, ACOS, ATAN, SINH, COSH, ASINH, ACOSH, ATANH, SHRINK, CLIP, BITWISE_NOT
 };
 
 static const struct map {
@@ -244,7 +245,8 @@ static int prepare(struct fp_call *call) { return prepare_map(call, &TABLE[call-
 static int run_map(struct fp_call *call) {
     const struct unary *u = call->state;
     const struct fp_tensor *x = call->in[0];
-    struct job job = {.unary = u, .p32 = {(float)u->p[0], (float)u->p[1]}, .type = x->type, .dst = call->out[0].data, .src = x->data};
+    struct job job = {
+        .unary = u, .p32 = {(float)u->p[0], (float)u->p[1]}, .type = x->type, .dst = call->out[0].data, .src = x->data};
     void (*body)(void *, size_t, size_t) = x->type == FP_FLOAT         ? map_float
                                            : x->type == FP_DOUBLE      ? map_double
                                            : fp_type_is_float(x->type) ? map_half
@@ -255,7 +257,8 @@ static int run_map(struct fp_call *call) {
 
 static int prepare_gelu(struct fp_call *call) {
     const char *how = fp_attr_text(call->node, "approximate", "none");
-    if (strcmp(how, "none") && strcmp(how, "tanh")) return fp_call_fail(call, "approximate=\"%.40s\" is neither none nor tanh", how);
+    if (strcmp(how, "none") && strcmp(how, "tanh"))
+        return fp_call_fail(call, "approximate=\"%.40s\" is neither none nor tanh", how);
     return prepare_map(call, &TABLE[strcmp(how, "tanh") ? GELU : GELU_TANH]);
 }
 
@@ -374,7 +377,8 @@ static int prepare_dropout(struct fp_call *call) {
         status = fp_read_scalar(call, 2, &training);
         if (!status && training != 0 && fp_given(call, 1)) status = fp_read_scalar(call, 1, &ratio);
     }
-    if (!status && training != 0 && ratio != 0) status = fp_call_fail(call, "training_mode with ratio %g is not supported", ratio);
+    if (!status && training != 0 && ratio != 0)
+        status = fp_call_fail(call, "training_mode with ratio %g is not supported", ratio);
     if (status || call->n_out < 2) return status;
     enum fp_type type = call->node->opset < 10 ? call->in[0]->type : FP_BOOL;
     return fp_out(call, 1, type, call->in[0]->rank, call->in[0]->dims);
@@ -391,13 +395,44 @@ static int run_dropout(struct fp_call *call) {
 
 #define ROW(type, name) {"", type, 1, prepare, run_map, NULL, FP_OP_IN_PLACE | FP_OP_BLOCKED, name}
 const struct fp_op fp_ops_unary[] = {
-    ROW("Relu", RELU), ROW("LeakyRelu", LEAKY_RELU), ROW("ThresholdedRelu", THRESHOLDED_RELU), ROW("Elu", ELU), ROW("Selu", SELU),
-    ROW("Celu", CELU), ROW("Sigmoid", SIGMOID), ROW("HardSigmoid", HARD_SIGMOID), ROW("HardSwish", HARD_SWISH), ROW("Swish", SWISH),
-    ROW("Mish", MISH), ROW("Tanh", TANH), ROW("Erf", ERF), ROW("Softplus", SOFTPLUS), ROW("Softsign", SOFTSIGN), ROW("Exp", EXP),
-    ROW("Log", LOG), ROW("Sqrt", SQRT), ROW("Reciprocal", RECIPROCAL), ROW("Abs", ABS), ROW("Neg", NEG), ROW("Sign", SIGN),
-    ROW("Floor", FLOOR), ROW("Ceil", CEIL), ROW("Round", ROUND), ROW("Sin", SIN), ROW("Cos", COS), ROW("Tan", TAN), ROW("Asin", ASIN),
-    ROW("Acos", ACOS), ROW("Atan", ATAN), ROW("Sinh", SINH), ROW("Cosh", COSH), ROW("Asinh", ASINH), ROW("Acosh", ACOSH),
-    ROW("Atanh", ATANH), ROW("Shrink", SHRINK), ROW("BitwiseNot", BITWISE_NOT),
+    ROW("Relu", RELU),
+    ROW("LeakyRelu", LEAKY_RELU),
+    ROW("ThresholdedRelu", THRESHOLDED_RELU),
+    ROW("Elu", ELU),
+    ROW("Selu", SELU),
+    ROW("Celu", CELU),
+    ROW("Sigmoid", SIGMOID),
+    ROW("HardSigmoid", HARD_SIGMOID),
+    ROW("HardSwish", HARD_SWISH),
+    ROW("Swish", SWISH),
+    ROW("Mish", MISH),
+    ROW("Tanh", TANH),
+    ROW("Erf", ERF),
+    ROW("Softplus", SOFTPLUS),
+    ROW("Softsign", SOFTSIGN),
+    ROW("Exp", EXP),
+    ROW("Log", LOG),
+    ROW("Sqrt", SQRT),
+    ROW("Reciprocal", RECIPROCAL),
+    ROW("Abs", ABS),
+    ROW("Neg", NEG),
+    ROW("Sign", SIGN),
+    ROW("Floor", FLOOR),
+    ROW("Ceil", CEIL),
+    ROW("Round", ROUND),
+    ROW("Sin", SIN),
+    ROW("Cos", COS),
+    ROW("Tan", TAN),
+    ROW("Asin", ASIN),
+    ROW("Acos", ACOS),
+    ROW("Atan", ATAN),
+    ROW("Sinh", SINH),
+    ROW("Cosh", COSH),
+    ROW("Asinh", ASINH),
+    ROW("Acosh", ACOSH),
+    ROW("Atanh", ATANH),
+    ROW("Shrink", SHRINK),
+    ROW("BitwiseNot", BITWISE_NOT),
     {"", "Gelu", 1, prepare_gelu, run_map, NULL, FP_OP_IN_PLACE | FP_OP_BLOCKED},
     {"", "Clip", 1, prepare_clip, run_clip, NULL, FP_OP_IN_PLACE | FP_OP_BLOCKED},
     {"", "IsNaN", 1, prepare_is, run_is, NULL, 0, IS_NAN},
