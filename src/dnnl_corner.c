@@ -2,7 +2,6 @@
 // The one door to oneDNN. Scratch memory is shared by all primitives of an executor, as it runs one node at a time.
 #include "dnnl_corner.h"
 
-#include <assert.h>
 #include <stdlib.h>
 
 const char fp_channels_last[] = "channels last";
@@ -321,6 +320,15 @@ int fp_prim_reorder(struct fp_call *call, struct fp_prim *p, const_dnnl_memory_d
 
 // ---- tails
 
+bool fp_last_matters(const struct fp_tensor *t) {
+    if (t->rank < 3 || t->dims[1] <= 1)
+        return false;
+    for (int i = 2; i < t->rank; i++)
+        if (t->dims[i] > 1)
+            return true;
+    return false;
+}
+
 static const struct {
     dnnl_alg_kind_t algorithm;
     int defaults; // the values of a and b are ours: 1
@@ -345,15 +353,37 @@ static bool is_binary(const struct fp_tail *t) {
     return t->kind == FP_TAIL_ADD || t->kind == FP_TAIL_MUL;
 }
 
-// The other operand as it lies, with leading dims of 1 up to the rank of the output.
-static int binary_desc(struct fp_call *call, const struct fp_tensor *x, const struct fp_tensor *out, dnnl_memory_desc_t *desc) {
-    struct fp_tensor wide = {.rank = out->rank, .layout = x->layout};
-    for (int i = 0; i < out->rank; i++)
-        wide.dims[i] = i < out->rank - x->rank ? 1 : x->dims[i - (out->rank - x->rank)];
-    return fp_desc_tensor(call, desc, &wide);
+// FusedConv has its operand among its own inputs, which it says by a negative number.
+static const struct fp_tensor *operand_of(const struct fp_call *call, const struct fp_tail *t) {
+    return t->input < 0 ? call->in[-t->input] : call->extra[t->input];
 }
 
-static int append_tail(struct fp_call *call, const struct fp_tail *t, const struct fp_tensor *out, dnnl_post_ops_t ops) {
+// The other operand as the primitive sees it. `full` is the result as the node has it.
+static int binary_desc(struct fp_call *call, const struct fp_tensor *x, const struct fp_tail_place *place, dnnl_memory_desc_t *desc) {
+    const struct fp_tensor *full = &call->out[0];
+    if (x->type != FP_FLOAT || x->rank > full->rank)
+        return FP_NOT_FUSED;
+    int skip = full->rank - x->rank, axis = full->rank - (place->out.rank - place->axis);
+    bool whole = x->count == full->count, one_axis = true;
+    for (int i = 0; i < x->rank; i++) {
+        if (x->dims[i] != 1 && x->dims[i] != full->dims[i + skip])
+            return FP_NOT_FUSED;
+        one_axis = one_axis && (x->dims[i] == 1 || i + skip == axis);
+    }
+    struct fp_tensor seen = place->out;
+    if (one_axis) {
+        seen.layout = NULL;
+        for (int i = 0; i < seen.rank; i++)
+            seen.dims[i] = i == place->axis && axis >= skip ? x->dims[axis - skip] : 1;
+    } else if (!whole || (x->layout != place->out.layout && (fp_last_matters(x) || fp_last_matters(full)))) {
+        return FP_NOT_FUSED;
+    }
+    return fp_desc_tensor(call, desc, &seen);
+}
+
+static int append_one(struct fp_call *call, const struct fp_tail *t, const struct fp_tail_place *place, dnnl_post_ops_t ops) {
+    if (t->kind == FP_TAIL_NORM)
+        return FP_NOT_FUSED;
     dnnl_alg_kind_t algorithm = tails[t->kind].algorithm;
     if (!is_binary(t)) {
         bool own = tails[t->kind].defaults;
@@ -361,52 +391,38 @@ static int append_tail(struct fp_call *call, const struct fp_tail *t, const stru
                              "add an activation");
     }
     dnnl_memory_desc_t desc = NULL;
-    int status = binary_desc(call, call->in[t->input], out, &desc);
+    int status = binary_desc(call, operand_of(call, t), place, &desc);
     if (!status)
         status = fp_dnnl_check(call, dnnl_post_ops_append_binary(ops, algorithm, desc), "add an operand");
     fp_desc_done(&desc);
     return status;
 }
 
-int fp_tail_ops(struct fp_call *call, const struct fp_tail *tail, int n, const struct fp_tensor *out, dnnl_post_ops_t *ops) {
-    *ops = NULL;
-    if (n == 0)
-        return 0;
-    int status = fp_dnnl_check(call, dnnl_post_ops_create(ops), "add an activation");
-    for (int i = 0; i < n && !status; i++)
-        status = append_tail(call, &tail[i], out, *ops);
-    if (status && *ops) {
-        dnnl_post_ops_destroy(*ops);
-        *ops = NULL;
-    }
+int fp_tail_append(struct fp_call *call, const struct fp_tail_place *place, dnnl_post_ops_t ops) {
+    int status = 0;
+    for (int i = 0; i < place->n && !status; i++)
+        status = append_one(call, &place->tail[i], place, ops);
     return status;
 }
 
-int fp_tail_bind(struct fp_call *call, struct fp_prim *p, const struct fp_tail *tail, int n, const struct fp_tensor *out) {
+int fp_tail_bind(struct fp_call *call, struct fp_prim *p, const struct fp_tail_place *place) {
     int status = 0;
-    for (int i = 0; i < n && !status; i++) {
-        if (!is_binary(&tail[i]))
+    for (int i = 0; i < place->n && !status; i++) {
+        if (!is_binary(&place->tail[i]))
             continue;
         dnnl_memory_desc_t desc = NULL;
-        const struct fp_tensor *x = call->in[tail[i].input];
-        status = binary_desc(call, x, out, &desc);
+        const struct fp_tensor *x = operand_of(call, &place->tail[i]);
+        int arg = DNNL_ARG_ATTR_MULTIPLE_POST_OP(i + place->first) | DNNL_ARG_SRC_1;
+        if (!find_arg(p, arg))
+            status = binary_desc(call, x, place, &desc);
         if (!status)
-            status = fp_prim_set(call, p, DNNL_ARG_ATTR_MULTIPLE_POST_OP(i) | DNNL_ARG_SRC_1, desc, x->data);
+            status = fp_prim_set(call, p, arg, desc, x->data);
         fp_desc_done(&desc);
     }
     return status;
 }
 
 // ---- plain copies
-
-bool fp_last_matters(const struct fp_tensor *t) {
-    if (t->rank < 3 || t->dims[1] <= 1)
-        return false;
-    for (int i = 2; i < t->rank; i++)
-        if (t->dims[i] > 1)
-            return true;
-    return false;
-}
 
 // Sample by sample: [S, C] becomes [C, S].
 static void transpose_sample(float *dst, const float *src, int64_t spatial, int64_t channels) {
@@ -503,17 +519,23 @@ static int product_descs(struct fp_call *call, struct fp_matmul_shape *s, dnnl_m
     return status;
 }
 
-// alpha comes first, so a bias that follows it is an addition; it is only given together with alpha = 1 otherwise.
-static dnnl_status_t product_ops(struct fp_matmul_shape *s, const_dnnl_memory_desc_t bias, dnnl_post_ops_t *ops) {
-    if (s->alpha == 1)
-        return dnnl_success;
-    assert(!s->ops);
+// alpha comes first, then a bias that it does not scale, then the tail.
+static int product_ops(struct fp_call *call, struct fp_matmul *p, struct fp_matmul_shape *s, const dnnl_memory_desc_t *d, dnnl_post_ops_t *ops) {
+    p->bias_after = s->bias && s->alpha != 1;
+    p->place = (struct fp_tail_place){.tail = p->tail, .n = s->n_tail, .axis = s->batch + 1, .first = (s->alpha != 1) + p->bias_after,
+                                      .out = {.rank = s->batch + 2}};
+    if (s->n_tail)
+        memcpy(p->tail, s->tail, (size_t)s->n_tail * sizeof(*s->tail));
+    for (int i = 0; i < s->batch; i++)
+        p->place.out.dims[i] = s->a_batch[i] > s->b_batch[i] ? s->a_batch[i] : s->b_batch[i];
+    p->place.out.dims[s->batch] = s->m;
+    p->place.out.dims[s->batch + 1] = s->n;
     dnnl_status_t status = dnnl_post_ops_create(ops);
-    if (status == dnnl_success)
+    if (status == dnnl_success && s->alpha != 1)
         status = dnnl_post_ops_append_eltwise(*ops, dnnl_eltwise_linear, s->alpha, 0);
-    if (status == dnnl_success && s->bias)
-        status = dnnl_post_ops_append_binary(*ops, dnnl_binary_add, bias);
-    return status;
+    if (status == dnnl_success && p->bias_after)
+        status = dnnl_post_ops_append_binary(*ops, dnnl_binary_add, d[4]);
+    return status == dnnl_success ? fp_tail_append(call, &p->place, *ops) : fp_dnnl_check(call, status, "scale a product");
 }
 
 enum { BIAS_AFTER = DNNL_ARG_ATTR_MULTIPLE_POST_OP(1) | DNNL_ARG_SRC_1 };
@@ -524,14 +546,17 @@ static int make_product(struct fp_call *call, struct fp_matmul *p, struct fp_mat
     int status = fp_dnnl_engine(call, &engine, &stream);
     if (!status)
         status = product_descs(call, s, d);
-    dnnl_post_ops_t ops = s->ops;
+    dnnl_post_ops_t ops = NULL;
     if (!status)
-        status = fp_dnnl_check(call, product_ops(s, d[4], &ops), "scale a product");
-    dnnl_primitive_attr_t attr = status ? NULL : fp_dnnl_attr(call, ops);
+        status = product_ops(call, p, s, d, &ops);
+    dnnl_primitive_attr_t attr = fp_dnnl_attr(call, ops);
     if (!attr)
         return status ? status : FINEPRUNE_INTERNAL;
+    if (status) {
+        dnnl_primitive_attr_destroy(attr);
+        return status;
+    }
     dnnl_primitive_desc_t desc = NULL;
-    p->bias_after = s->bias && s->alpha != 1;
     status = fp_dnnl_check(call, dnnl_matmul_primitive_desc_create(&desc, engine, d[0], d[2], p->bias_after ? NULL : d[4], d[3], attr),
                            "multiply matrices");
     dnnl_primitive_attr_destroy(attr);
@@ -541,7 +566,7 @@ static int make_product(struct fp_call *call, struct fp_matmul *p, struct fp_mat
         status = fp_prim_pack(call, &p->prim, d[1]);
     if (!status && p->bias_after)
         status = fp_prim_set(call, &p->prim, BIAS_AFTER, d[4], NULL);
-    return status;
+    return status ? status : fp_tail_bind(call, &p->prim, &p->place);
 }
 
 int fp_matmul_make(struct fp_call *call, struct fp_matmul *p, struct fp_matmul_shape *s) {
@@ -552,7 +577,7 @@ int fp_matmul_make(struct fp_call *call, struct fp_matmul *p, struct fp_matmul_s
         count *= (size_t)(s->a_batch[i] == 1 ? s->b_batch[i] : s->a_batch[i]);
     p->count = count * (size_t)s->m * (size_t)s->n;
     if (p->count == 0 || s->k == 0)
-        return 0;
+        return s->n_tail ? FP_NOT_FUSED : 0;
     dnnl_memory_desc_t d[5] = {0};
     int status = make_product(call, p, s, d);
     for (size_t i = 0; i < FP_COUNT(d); i++)
@@ -576,6 +601,8 @@ int fp_matmul_run(struct fp_call *call, struct fp_matmul *p, const float *a, con
         status = fp_prim_set(call, &p->prim, DNNL_ARG_DST, NULL, c);
     if (!status && bias)
         status = fp_prim_set(call, &p->prim, p->bias_after ? BIAS_AFTER : DNNL_ARG_BIAS, NULL, bias);
+    if (!status)
+        status = fp_tail_bind(call, &p->prim, &p->place);
     return status ? status : fp_prim_run(call, &p->prim);
 }
 

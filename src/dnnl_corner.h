@@ -48,30 +48,14 @@ void fp_desc_done(dnnl_memory_desc_t *desc);
 // destroyed). NULL with the error set.
 dnnl_primitive_attr_t fp_dnnl_attr(struct fp_call *call, dnnl_post_ops_t ops);
 
-// Elementwise work at the end of a convolution or matrix product.
-enum fp_tail_kind {
-    FP_TAIL_RELU,        // also LeakyRelu with slope a
-    FP_TAIL_CLIP,        // a..b
-    FP_TAIL_SIGMOID,
-    FP_TAIL_TANH,
-    FP_TAIL_HARD_SIGMOID, // a x + b
-    FP_TAIL_HARD_SWISH,
-    FP_TAIL_SWISH,       // x sigmoid(a x)
-    FP_TAIL_ELU,
-    FP_TAIL_GELU,
-    FP_TAIL_GELU_TANH,
-    FP_TAIL_LINEAR,      // a x + b
-    FP_TAIL_ADD,         // input number `input` of the call, of the shape of the output or broadcast to it
-    FP_TAIL_MUL,
+// Where a tail is applied: the result as the primitive sees it, in which `axis` holds the channels. Operands are whole, or vary along the
+// axis only, or are one value; FP_NOT_FUSED otherwise.
+struct fp_tail_place {
+    const struct fp_tail *tail;
+    int n, axis, first; // first: number of post-ops before
+    struct fp_tensor out; // rank, dims, layout
 };
-struct fp_tail {
-    enum fp_tail_kind kind;
-    float a, b;
-    int input;
-};
-enum { FP_TAIL_MAX = 8 };
-// Post-ops for the list, NULL in *ops for an empty list. out: shape and layout of the result.
-int fp_tail_ops(struct fp_call *call, const struct fp_tail *tail, int n, const struct fp_tensor *out, dnnl_post_ops_t *ops);
+int fp_tail_append(struct fp_call *call, const struct fp_tail_place *place, dnnl_post_ops_t ops);
 
 // A primitive and its arguments.
 enum { FP_PRIM_ARGS = 10 };
@@ -95,8 +79,8 @@ int fp_prim_pack(struct fp_call *call, struct fp_prim *p, const_dnnl_memory_desc
 int fp_prim_weights(struct fp_call *call, struct fp_prim *p, const void *data, bool constant);
 int fp_prim_run(struct fp_call *call, struct fp_prim *p);
 void fp_prim_done(struct fp_prim *p);
-// Binds the inputs of the list's binary entries; for prepare (data may be NULL) and each run.
-int fp_tail_bind(struct fp_call *call, struct fp_prim *p, const struct fp_tail *tail, int n, const struct fp_tensor *out);
+// Binds the operands of the tail; in prepare and in each run.
+int fp_tail_bind(struct fp_call *call, struct fp_prim *p, const struct fp_tail_place *place);
 // A primitive that copies from one layout to another.
 int fp_prim_reorder(struct fp_call *call, struct fp_prim *p, const_dnnl_memory_desc_t from, const_dnnl_memory_desc_t to);
 // Whether row-major and channels-last differ for the shape of t.
@@ -112,13 +96,16 @@ struct fp_matmul_shape {
     float alpha;
     bool bias;                  // n values added to each row
     bool pack_b;                // b is constant: let oneDNN choose how it lies
-    dnnl_post_ops_t ops;        // further post-ops or NULL; taken over
+    const struct fp_tail *tail; // what follows, on c
+    int n_tail;
 };
 struct fp_matmul {
     struct fp_prim prim;
     size_t count;    // elements of c; 0: nothing to do
     int64_t k, n;    // k 0: c is the bias or 0, as row-major memory
     bool bias_after; // the bias follows a scale
+    struct fp_tail_place place;
+    struct fp_tail tail[FP_TAIL_MAX];
 };
 // Fills the strides with row-major ones for the given batch; a_t and b_t: the last two dims lie transposed.
 void fp_matmul_plain(struct fp_matmul_shape *s, bool a_t, bool b_t);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "dnnl_corner.h"
+#include "fuse.h"
 
 #define NEWEST_OPSET 26 // of the default domain
 
@@ -20,6 +21,12 @@ struct seen {
     const void *layout;
     void *copy; // of the elements, when prepare has read them
     size_t copy_size;
+};
+
+// The nodes that are done inside another's call.
+struct tail {
+    struct fp_fusion fusion;
+    struct seen seen[FP_TAIL_EXTRA];
 };
 
 struct watch {
@@ -39,6 +46,8 @@ struct cell {
     int *alias;                  // n_out
     struct plan **bodies;        // of node->bodies
     struct watch *watches;
+    struct tail *tail;           // what is done inside this node's call, or NULL
+    const struct cell *inside;   // whose call does this node, as long as that one has a tail
 };
 
 struct plan {
@@ -48,6 +57,7 @@ struct plan {
     bool *is_constant;            // per value
     struct fp_tensor *constants;  // per value, once loaded or folded
     int *watch_value;             // per value: tag + 1, or 0; NULL when none is watched
+    bool fused;                   // tails have been looked for
 };
 
 struct fp_frame {
@@ -129,7 +139,13 @@ char *fp_exec_unsupported(struct fineprune_model *model) {
 
 static void plan_free(struct plan *plan);
 
+static void tail_free(struct tail *tail) {
+    for (int i = 0; tail && i < FP_TAIL_EXTRA; i++) free(tail->seen[i].copy);
+    free(tail);
+}
+
 static void cell_free(struct cell *cell) {
+    tail_free(cell->tail);
     if (cell->state && cell->op && cell->op->done) cell->op->done(cell->state);
     else free(cell->state);
     for (int i = 0; cell->seen && i < cell->node->n_in; i++) free(cell->seen[i].copy);
@@ -303,6 +319,7 @@ static bool any_kind_missing(const struct fp_op *op, const struct fp_tensor *t) 
 // The inputs as the operator wants them: row-major, and float32 where its row says so. own[i] is what must be dropped afterwards.
 struct arguments {
     struct fp_tensor **in, *own;
+    struct fp_tensor *extra[FP_TAIL_EXTRA]; // of the tail, as they come
     enum fp_type narrow; // of the first input that was made float32
     size_t n;
     char room[8 * (sizeof(struct fp_tensor *) + sizeof(struct fp_tensor))];
@@ -370,32 +387,43 @@ static int gather(struct fp_exec *exec, struct fp_frame *frame, struct cell *cel
 
 // ---- prepare
 
-static bool same_as_seen(const struct cell *cell, int i, const struct fp_tensor *t) {
-    const struct seen *s = &cell->seen[i];
+static bool same_shape_as_seen(const struct seen *s, const struct fp_tensor *t) {
     if (s->given != (t != NULL)) return false;
     if (!t) return true;
     if (s->type != t->type || s->rank != t->rank || s->layout != t->layout) return false;
-    if (memcmp(s->dims, t->dims, (size_t)t->rank * sizeof(t->dims[0]))) return false;
-    bool read = i < 64 && (cell->values_read >> i & 1) && !(cell->constant >> i & 1);
+    return memcmp(s->dims, t->dims, (size_t)t->rank * sizeof(t->dims[0])) == 0;
+}
+
+static bool same_as_seen(const struct cell *cell, int i, const struct fp_tensor *t) {
+    const struct seen *s = &cell->seen[i];
+    if (!same_shape_as_seen(s, t)) return false;
+    bool read = t && i < 64 && (cell->values_read >> i & 1) && !(cell->constant >> i & 1);
     return !read || (s->copy && s->copy_size == fp_tensor_bytes(t) && !memcmp(s->copy, t->data, s->copy_size));
 }
 
-static bool needs_prepare(const struct cell *cell, struct fp_tensor *const *in) {
+static bool needs_prepare(const struct cell *cell, const struct arguments *a) {
     if (!cell->prepared || cell->op->flags & FP_OP_DYNAMIC) return true;
     for (int i = 0; i < cell->node->n_in; i++)
-        if (!same_as_seen(cell, i, in[i])) return true;
+        if (!same_as_seen(cell, i, a->in[i])) return true;
+    for (int i = 0; cell->tail && i < cell->tail->fusion.n_extra; i++)
+        if (!same_shape_as_seen(&cell->tail->seen[i], a->extra[i])) return true;
     return false;
 }
 
-static bool remember(struct cell *cell, int i, const struct fp_tensor *t) {
-    struct seen *s = &cell->seen[i];
+static void remember_shape(struct seen *s, const struct fp_tensor *t) {
     free(s->copy);
     *s = (struct seen){.given = t != NULL};
-    if (!t) return true;
+    if (!t) return;
     s->type = t->type;
     s->rank = t->rank;
     s->layout = t->layout;
     memcpy(s->dims, t->dims, sizeof(s->dims));
+}
+
+static bool remember(struct cell *cell, int i, const struct fp_tensor *t) {
+    struct seen *s = &cell->seen[i];
+    remember_shape(s, t);
+    if (!t) return true;
     if (i >= 64 || !(cell->values_read >> i & 1) || cell->constant >> i & 1) return true;
     s->copy_size = fp_tensor_bytes(t);
     s->copy = malloc(s->copy_size + 1);
@@ -403,7 +431,16 @@ static bool remember(struct cell *cell, int i, const struct fp_tensor *t) {
     return s->copy != NULL;
 }
 
-static int prepare(struct fp_exec *exec, struct cell *cell, struct fp_call *call) {
+// The nodes of the tail go back to being run one by one, as they come after this one.
+static void drop_tail(struct plan *plan, struct cell *cell) {
+    if (!cell->tail) return;
+    for (int i = 0; i < cell->tail->fusion.n_nodes; i++) plan->cells[cell->tail->fusion.nodes[i]->id].inside = NULL;
+    tail_free(cell->tail);
+    cell->tail = NULL;
+    cell->prepared = false;
+}
+
+static int prepare_once(struct cell *cell, struct fp_call *call) {
     cell->prepared = false;
     for (int i = 0; i < call->n_out; i++) {
         call->out[i] = (struct fp_tensor){0};
@@ -411,7 +448,18 @@ static int prepare(struct fp_exec *exec, struct cell *cell, struct fp_call *call
     }
     int status = cell->op->prepare(call);
     cell->state = call->state;
+    return status;
+}
+
+static int prepare(struct fp_exec *exec, struct plan *plan, struct cell *cell, struct fp_call *call) {
+    int status = prepare_once(cell, call);
+    if (status == FP_NOT_FUSED) {
+        drop_tail(plan, cell);
+        call->n_tail = 0;
+        status = prepare_once(cell, call);
+    }
     if (status) return status;
+    for (int i = 0; cell->tail && i < cell->tail->fusion.n_extra; i++) remember_shape(&cell->tail->seen[i], call->extra[i]);
     cell->values_read = call->values_read;
     for (int i = 0; i < call->n_in; i++)
         if (!remember(cell, i, call->in[i])) return fp_fail_memory(exec->err, "a shape", 0);
@@ -491,8 +539,14 @@ static int call_operator(struct fp_exec *exec, struct fp_frame *frame, struct ce
                            .alias = cell->alias, .state = cell->state, .constant = cell->constant, .threads = exec->threads,
                            .memory = exec->memory, .exec = exec, .frame = frame, .err = exec->err};
     int status = FINEPRUNE_OK;
-    if (needs_prepare(cell, a->in)) {
-        status = prepare(exec, cell, &call);
+    if (cell->tail && a->narrow) drop_tail(frame->plan, cell); // each of its nodes rounds
+    if (cell->tail) {
+        call.n_tail = cell->tail->fusion.n_tail;
+        call.tail = cell->tail->fusion.tail;
+        call.extra = a->extra;
+    }
+    if (needs_prepare(cell, a)) {
+        status = prepare(exec, frame->plan, cell, &call);
         for (int i = 0; i < call.n_out && !status; i++)
             if (!out[i].data && !out[i].buffer) cell->shapes[i] = out[i]; // what prepare itself has filled it does each time
     } else {
@@ -524,6 +578,8 @@ static int run_operator(struct fp_exec *exec, struct fp_frame *frame, struct cel
     struct arguments a;
     if (!arguments_init(&a, cell->node->n_in)) return fp_fail_memory(exec->err, "arguments", sizeof(a));
     int status = gather(exec, frame, cell, &a);
+    for (int i = 0; cell->tail && i < cell->tail->fusion.n_extra && !status; i++)
+        status = value_of(exec, frame, cell->tail->fusion.extra[i], &a.extra[i]);
     if (!status) status = call_operator(exec, frame, cell, &a, out);
     arguments_done(&a);
     return status ? name_node(exec->err, status, cell->node) : FINEPRUNE_OK;
@@ -581,7 +637,7 @@ static int run_cell(struct fp_exec *exec, struct fp_frame *frame, struct cell *c
     if (!out) return fp_fail_memory(exec->err, "outputs", sizeof(*out));
     int status = cell->op ? run_operator(exec, frame, cell, out) : run_function(exec, frame, cell, out);
     for (int i = 0; i < node->n_out; i++) {
-        int value = node->out[i];
+        int value = i == 0 && cell->tail ? cell->tail->fusion.last->out[0] : node->out[i];
         if (!status && value >= 0 && (!frame->left || frame->left[value] > 0 || (frame->plan->watch_value && frame->plan->watch_value[value]))) {
             frame->values[value] = out[i];
             status = show_value(exec, frame->plan, value, &out[i]);
@@ -592,7 +648,41 @@ static int run_cell(struct fp_exec *exec, struct fp_frame *frame, struct cell *c
     }
     if (out != few) free(out);
     if (frame->left) release_inputs(frame, node);
+    for (int i = 0; frame->left && cell->tail && i < cell->tail->fusion.n_nodes; i++) release_inputs(frame, cell->tail->fusion.nodes[i]);
     return status;
+}
+
+// ---- tails
+
+struct scalar_source {
+    struct fp_exec *exec;
+    struct plan *plan;
+};
+
+static bool read_constant_scalar(void *user, int value, float *out) {
+    const struct scalar_source *source = user;
+    struct fp_tensor *t = NULL;
+    if (constant_of(source->exec, source->plan, value, &t) || t->type != FP_FLOAT || t->count != 1) return false;
+    *out = *(const float *)t->data;
+    return true;
+}
+
+// Looked for before the first run, when it is known which values must be seen.
+static int find_tails(struct fp_exec *exec, struct plan *plan) {
+    struct scalar_source source = {exec, plan};
+    struct fp_fuse_view view = {plan->graph, plan->is_constant, plan->watch_value, read_constant_scalar, &source};
+    plan->fused = true;
+    for (int i = 0; i < plan->graph->n_nodes; i++) {
+        struct cell *cell = &plan->cells[i];
+        struct fp_fusion fusion;
+        if (!cell->op || !(cell->op->flags & FP_OP_FUSES) || cell->inside || can_fold(plan, cell)) continue;
+        if (!fp_fuse_find(&view, cell->node, &fusion)) continue;
+        cell->tail = calloc(1, sizeof(*cell->tail));
+        if (!cell->tail) return fp_fail_memory(exec->err, "the plan", sizeof(*cell->tail));
+        cell->tail->fusion = fusion;
+        for (int k = 0; k < fusion.n_nodes; k++) plan->cells[fusion.nodes[k]->id].inside = cell;
+    }
+    return FINEPRUNE_OK;
 }
 
 static int start_frame(struct fp_exec *exec, struct fp_frame *frame, const struct fp_tensor *inputs, int n_inputs) {
@@ -626,11 +716,12 @@ static int take_outputs(struct fp_exec *exec, struct fp_frame *frame, struct fp_
 static int run_graph(struct fp_exec *exec, struct plan *plan, struct fp_frame *parent, const struct fp_tensor *inputs, int n_inputs,
                      struct fp_tensor *outputs) {
     struct fp_frame frame = {.plan = plan, .parent = parent};
-    int status = start_frame(exec, &frame, inputs, n_inputs);
+    int status = plan->fused ? FINEPRUNE_OK : find_tails(exec, plan);
+    if (!status) status = start_frame(exec, &frame, inputs, n_inputs);
     for (int i = 0; i < plan->graph->n_nodes && !status; i++) {
         struct cell *cell = &plan->cells[i];
         bool constant = cell->op && can_fold(plan, cell);
-        if (!constant) status = run_cell(exec, &frame, cell);
+        if (!constant && !cell->inside) status = run_cell(exec, &frame, cell);
     }
     if (!status) status = take_outputs(exec, &frame, outputs);
     for (int i = 0; frame.values && i < plan->graph->n_values; i++) fp_tensor_done(&frame.values[i]);
@@ -694,6 +785,8 @@ int fp_exec_watch_value(struct fp_exec *exec, int value, int tag, fineprune_erro
     if (!exec->plan->watch_value) exec->plan->watch_value = fp_calloc((size_t)exec->plan->graph->n_values, sizeof(int));
     if (!exec->plan->watch_value) return fp_fail_memory(err, "a watch", sizeof(int));
     exec->plan->watch_value[value] = tag + 1;
+    for (int i = 0; i < exec->plan->graph->n_nodes; i++) drop_tail(exec->plan, &exec->plan->cells[i]);
+    exec->plan->fused = false;
     return FINEPRUNE_OK;
 }
 

@@ -9,6 +9,32 @@
 struct fp_exec;
 struct fp_op;
 
+// Elementwise work that follows a node and is done inside its call; see FP_OP_FUSES.
+enum fp_tail_kind {
+    FP_TAIL_RELU,         // also LeakyRelu with slope a
+    FP_TAIL_CLIP,         // a..b
+    FP_TAIL_SIGMOID,
+    FP_TAIL_TANH,
+    FP_TAIL_HARD_SIGMOID, // a x + b
+    FP_TAIL_HARD_SWISH,
+    FP_TAIL_SWISH,        // x sigmoid(a x)
+    FP_TAIL_ELU,          // a (exp(x) - 1) below 0
+    FP_TAIL_GELU,
+    FP_TAIL_GELU_TANH,
+    FP_TAIL_LINEAR,       // a x + b
+    FP_TAIL_ADD,          // extra[input], broadcast to the result
+    FP_TAIL_MUL,
+    FP_TAIL_NORM,         // BatchNormalization by extra[input..input+3] with epsilon a; only first
+};
+struct fp_tail {
+    enum fp_tail_kind kind;
+    float a, b;
+    int input;
+};
+enum { FP_TAIL_MAX = 8, FP_TAIL_EXTRA = 8 };
+// What prepare returns when it can not do the tail; the executor then runs the nodes of it one by one.
+enum { FP_NOT_FUSED = -1 };
+
 // One call of an operator. in[] and out[] are in the node's order; an input that is left out is NULL, an output nobody wants is still
 // made (see fp_wanted).
 struct fp_call {
@@ -21,6 +47,9 @@ struct fp_call {
     void *state;                 // the operator's own; done() frees it. free() does when the row has no done
     uint64_t constant;           // bit i: input i never changes; its packed form may be kept
     uint64_t values_read;        // bit i: prepare used the elements of input i; set by fp_read_ints and friends
+    int n_tail;
+    const struct fp_tail *tail;  // what to do to out[0] at the end
+    struct fp_tensor *const *extra; // its further inputs, as they come
     int threads;
     struct fp_memory *memory;
     struct fp_exec *exec;
@@ -36,7 +65,7 @@ enum {
     FP_OP_DYNAMIC = 1 << 1,
     // out[0] may take the memory of in[0] when nobody else needs it, type and size being equal.
     FP_OP_IN_PLACE = 1 << 2,
-    // Takes inputs in oneDNN layouts as they come.
+    // Takes channels-last inputs as they come (see dnnl_corner.h), and may set out[i].layout.
     FP_OP_BLOCKED = 1 << 3,
     // Makes other results each time (random numbers): never folded.
     FP_OP_IMPURE = 1 << 4,
@@ -44,6 +73,8 @@ enum {
     FP_OP_ANY_KIND = 1 << 5,
     // Has the weights of a layer; see `weight` below.
     FP_OP_WEIGHTED = 1 << 6,
+    // Does call->tail; other rows never get one.
+    FP_OP_FUSES = 1 << 7,
 };
 
 struct fp_op {

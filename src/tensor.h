@@ -54,8 +54,8 @@ struct fp_buffer {
 };
 
 // A tensor is a small value: copy it with fp_tensor_share (which counts the reference), never with =, unless ownership
-// moves. Zeroed is a valid empty tensor. `layout` NULL means row-major; else it is a oneDNN memory descriptor that
-// belongs to the buffer (only the executor and operators that declare FP_OP_BLOCKED ever see one).
+// moves. Zeroed is a valid empty tensor. `layout` NULL means row-major; else it is fp_channels_last, the elements in the
+// order N, spatial, C (only the executor and operators that declare FP_OP_BLOCKED ever see that).
 struct fp_tensor {
     enum fp_type type;
     int rank;

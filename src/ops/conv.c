@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Convolutions and their transposes, over channels-last data whatever the model says: that is what oneDNN is fast with, and the
 // result stays so for the operators that take it.
+#include <math.h>
 #include <stdlib.h>
 
 #include "dnnl_corner.h"
@@ -12,8 +13,13 @@ struct conv {
     struct fp_prim prim, to_last;
     bool reorder_src;
     size_t src_bytes;
-    int n_tail;
+    struct fp_tail_place place;
     struct fp_tail tail[FP_TAIL_MAX];
+    // A normalization that follows is folded in: factors of the output channels, then the biases that result.
+    bool folds;
+    float *factors, *bias;
+    float *weights; // scaled, when the primitive takes them as they are
+    size_t weights_size;
 };
 
 struct geometry {
@@ -25,6 +31,8 @@ static void done(void *state) {
     struct conv *c = state;
     fp_prim_done(&c->prim);
     fp_prim_done(&c->to_last);
+    fp_release(c->prim.memory, c->weights, c->weights_size);
+    free(c->factors);
     free(c);
 }
 
@@ -142,13 +150,13 @@ static dnnl_status_t create(int variant, dnnl_engine_t engine, const struct fp_w
 }
 
 // md: source, weights as they lie, weights as oneDNN likes, bias or NULL, result.
-static int describe(struct fp_call *call, int variant, const struct geometry *g, dnnl_memory_desc_t md[5]) {
+static int describe(struct fp_call *call, const struct conv *c, int variant, const struct geometry *g, dnnl_memory_desc_t md[5]) {
     const struct fp_tensor *x = call->in[0], *y = &call->out[0];
     int status = fp_desc_last(call, &md[0], x->rank, x->dims);
     if (!status)
         status = weight_desc(call, variant, g, &md[1], &md[2]);
-    if (!status && fp_given(call, 2))
-        status = fp_desc_tensor(call, &md[3], call->in[2]);
+    if (!status && (fp_given(call, 2) || c->folds))
+        status = fp_desc_dims(call, &md[3], 1, &g->out_channels, NULL);
     return status ? status : fp_desc_last(call, &md[4], y->rank, y->dims);
 }
 
@@ -158,12 +166,18 @@ static int make(struct fp_call *call, struct conv *c, int variant, const struct 
     dnnl_post_ops_t ops = NULL;
     int status = fp_dnnl_engine(call, &engine, &stream);
     if (!status)
-        status = describe(call, variant, g, md);
+        status = describe(call, c, variant, g, md);
     if (!status)
-        status = fp_tail_ops(call, c->tail, c->n_tail, &call->out[0], &ops);
-    dnnl_primitive_attr_t attr = status ? NULL : fp_dnnl_attr(call, ops);
+        status = fp_dnnl_check(call, dnnl_post_ops_create(&ops), "add an activation");
+    if (!status)
+        status = fp_tail_append(call, &c->place, ops);
+    dnnl_primitive_attr_t attr = fp_dnnl_attr(call, ops);
     if (!attr)
         return status ? status : FINEPRUNE_INTERNAL;
+    if (status) {
+        dnnl_primitive_attr_destroy(attr);
+        return status;
+    }
     dnnl_primitive_desc_t desc = NULL;
     status = fp_dnnl_check(call, create(variant, engine, &g->w, md, attr, &desc), "convolve");
     dnnl_primitive_attr_destroy(attr);
@@ -171,7 +185,7 @@ static int make(struct fp_call *call, struct conv *c, int variant, const struct 
         status = fp_prim_make(call, &c->prim, desc);
     if (!status)
         status = fp_prim_pack(call, &c->prim, md[1]);
-    return status ? status : fp_tail_bind(call, &c->prim, c->tail, c->n_tail, &call->out[0]);
+    return status ? status : fp_tail_bind(call, &c->prim, &c->place);
 }
 
 // A reorder of the source when it comes row-major and that is not the same.
@@ -189,14 +203,89 @@ static int make_reorder(struct fp_call *call, struct conv *c, dnnl_memory_desc_t
     return status;
 }
 
+// ---- a normalization after the convolution
+
+static int fold(struct fp_call *call, struct conv *c, const struct fp_tail *t, int64_t channels) {
+    const float *v[4];
+    for (int i = 0; i < 4; i++) {
+        const struct fp_tensor *x = call->extra[t->input + i];
+        if (x->type != FP_FLOAT || x->count != (size_t)channels)
+            return FP_NOT_FUSED;
+        v[i] = x->data;
+    }
+    if (!fp_is_constant(call, 1) || (fp_given(call, 2) && !fp_is_constant(call, 2)))
+        return FP_NOT_FUSED;
+    free(c->factors);
+    c->factors = fp_calloc((size_t)channels * 2, sizeof(float));
+    if (!c->factors)
+        return fp_fail_memory(call->err, "factors", (size_t)channels * 2 * sizeof(float));
+    c->bias = c->factors + channels;
+    c->folds = true;
+    const float *scale = v[0], *shift = v[1], *mean = v[2], *variance = v[3], *bias = fp_given(call, 2) ? call->in[2]->data : NULL;
+    for (int64_t i = 0; i < channels; i++) {
+        c->factors[i] = scale[i] / sqrtf(variance[i] + t->a);
+        c->bias[i] = shift[i] + ((bias ? bias[i] : 0) - mean[i]) * c->factors[i];
+    }
+    return 0;
+}
+
+static void scale_weights(const struct conv *c, const struct fp_tensor *w, float *to) {
+    const float *from = w->data;
+    size_t each = w->count / (size_t)w->dims[0];
+    for (size_t m = 0; m < (size_t)w->dims[0]; m++)
+        for (size_t i = 0; i < each; i++)
+            to[m * each + i] = from[m * each + i] * c->factors[m];
+}
+
+static int bring_folded(struct fp_call *call, struct conv *c) {
+    const struct fp_tensor *w = call->in[1];
+    struct fp_packed *packed = &c->prim.packed;
+    bool keeps = !packed->reorder; // the primitive reads the scaled weights themselves
+    if (keeps ? c->weights != NULL : packed->source == w->data)
+        return fp_prim_set(call, &c->prim, DNNL_ARG_WEIGHTS, NULL, keeps ? c->weights : packed->data);
+    size_t size = w->count * sizeof(float);
+    float *scaled = keeps ? fp_take(call->memory, size) : fp_scratch(call, FP_SCRATCH_B, size);
+    if (!scaled)
+        return fp_fail_memory(call->err, "scaled weights", size);
+    scale_weights(c, w, scaled);
+    if (keeps) {
+        c->weights = scaled;
+        c->weights_size = size;
+    }
+    int status = fp_prim_weights(call, &c->prim, scaled, true);
+    packed->source = status ? NULL : w->data;
+    return status;
+}
+
+// What follows: a first normalization is folded in, the rest are post-ops.
+static int take_tail(struct fp_call *call, struct conv *c, int64_t channels) {
+    int n = call->n_tail, first = 0, status = 0;
+    c->prim.packed.source = NULL;
+    fp_release(c->prim.memory, c->weights, c->weights_size);
+    c->weights = NULL;
+    c->folds = false;
+    if (n && call->tail[0].kind == FP_TAIL_NORM) {
+        status = fold(call, c, &call->tail[0], channels);
+        first = 1;
+    }
+    for (int i = first; i < n; i++)
+        c->tail[c->place.n++] = call->tail[i];
+    return status;
+}
+
 static int finish(struct fp_call *call, struct conv *c, int variant, const struct geometry *g) {
     int64_t dims[FP_MAX_RANK] = {call->in[0]->dims[0], g->out_channels};
     memcpy(dims + 2, g->w.out, (size_t)g->w.n * sizeof(dims[0]));
     int status = fp_out(call, 0, FP_FLOAT, call->in[0]->rank, dims);
+    if (!status)
+        status = take_tail(call, c, g->out_channels);
     if (status || call->out[0].count == 0)
-        return status;
+        return status ? status : call->n_tail ? FP_NOT_FUSED : 0;
     if (fp_last_matters(&call->out[0]))
         call->out[0].layout = fp_channels_last;
+    c->place.tail = c->tail;
+    c->place.axis = 1;
+    c->place.out = call->out[0];
     dnnl_memory_desc_t md[5] = {0};
     status = make(call, c, variant, g, md);
     if (!status)
@@ -214,6 +303,7 @@ static int prepare_conv(struct fp_call *call) {
     struct conv *c = status ? NULL : fp_state(call, sizeof(*c));
     if (!c)
         return status ? status : FINEPRUNE_LIMIT;
+    c->place.n = 0;
     return finish(call, c, DOWN, &g);
 }
 
@@ -227,6 +317,7 @@ static int prepare_transpose(struct fp_call *call) {
     struct conv *c = status ? NULL : fp_state(call, sizeof(*c));
     if (!c)
         return status ? status : FINEPRUNE_LIMIT;
+    c->place.n = 0;
     return finish(call, c, UP, &g);
 }
 
@@ -251,15 +342,15 @@ static int run(struct fp_call *call) {
     const void *src;
     int status = bring_src(call, c, &src);
     if (!status)
-        status = fp_prim_weights(call, &c->prim, call->in[1]->data, fp_is_constant(call, 1));
+        status = c->folds ? bring_folded(call, c) : fp_prim_weights(call, &c->prim, call->in[1]->data, fp_is_constant(call, 1));
     if (!status)
         status = fp_prim_set(call, &c->prim, DNNL_ARG_SRC, NULL, src);
-    if (!status && fp_given(call, 2))
-        status = fp_prim_set(call, &c->prim, DNNL_ARG_BIAS, NULL, call->in[2]->data);
+    if (!status && (c->folds || fp_given(call, 2)))
+        status = fp_prim_set(call, &c->prim, DNNL_ARG_BIAS, NULL, c->folds ? c->bias : call->in[2]->data);
     if (!status)
         status = fp_prim_set(call, &c->prim, DNNL_ARG_DST, NULL, call->out[0].data);
     if (!status)
-        status = fp_tail_bind(call, &c->prim, c->tail, c->n_tail, &call->out[0]);
+        status = fp_tail_bind(call, &c->prim, &c->place);
     return status ? status : fp_prim_run(call, &c->prim);
 }
 
@@ -275,7 +366,7 @@ static int read_activation(struct fp_call *call, struct conv *c) {
     const float *p = fp_attr_floats(call->node, "activation_params", &n);
     for (size_t i = 0; i < FP_COUNT(known); i++)
         if (strcmp(name, known[i].name) == 0) {
-            c->tail[c->n_tail++] = (struct fp_tail){known[i].kind, n > 0 ? p[0] : 0, n > 1 ? p[1] : 0, 0};
+            c->tail[c->place.n++] = (struct fp_tail){known[i].kind, n > 0 ? p[0] : 0, n > 1 ? p[1] : 0, 0};
             return 0;
         }
     return *name ? fp_call_fail(call, "activation '%s' is not known", name) : 0;
@@ -289,21 +380,21 @@ static int prepare_fused(struct fp_call *call) {
     struct conv *c = status ? NULL : fp_state(call, sizeof(*c));
     if (!c)
         return status ? status : FINEPRUNE_LIMIT;
-    c->n_tail = 0;
+    c->place.n = 0;
     if (fp_given(call, 3)) {
         const struct fp_tensor *z = call->in[3];
         int64_t dims[FP_MAX_RANK] = {call->in[0]->dims[0], g.out_channels};
         memcpy(dims + 2, g.w.out, (size_t)g.w.n * sizeof(dims[0]));
         if (z->rank != g.w.n + 2 || z->type != FP_FLOAT || memcmp(z->dims, dims, (size_t)z->rank * sizeof(dims[0])) != 0)
             return fp_call_fail(call, "input 3 does not have the type and shape of the result");
-        c->tail[c->n_tail++] = (struct fp_tail){FP_TAIL_ADD, 0, 0, 3};
+        c->tail[c->place.n++] = (struct fp_tail){FP_TAIL_ADD, 0, 0, -3};
     }
     status = read_activation(call, c);
     return status ? status : finish(call, c, DOWN, &g);
 }
 
 const struct fp_op fp_ops_conv[] = {
-    {"", "Conv", 1, prepare_conv, run, done, FP_OP_FLOAT32 | FP_OP_BLOCKED | FP_OP_WEIGHTED, DOWN, NULL},
+    {"", "Conv", 1, prepare_conv, run, done, FP_OP_FLOAT32 | FP_OP_BLOCKED | FP_OP_WEIGHTED | FP_OP_FUSES, DOWN, NULL},
     {"", "ConvTranspose", 1, prepare_transpose, run, done, FP_OP_FLOAT32 | FP_OP_BLOCKED | FP_OP_WEIGHTED, UP, NULL},
     {"com.microsoft", "FusedConv", 1, prepare_fused, run, done, FP_OP_FLOAT32 | FP_OP_BLOCKED | FP_OP_WEIGHTED, DOWN, NULL},
     {0},

@@ -34,7 +34,11 @@ static int check_types(struct fp_call *call, struct matmul *m, int n) {
 
 static int make(struct fp_call *call, struct matmul *m, struct fp_matmul_shape *s) {
     m->shape = *s;
-    s->pack_b = fp_is_constant(call, 1) && s->batch == 0;
+    if (call->n_tail && (m->integers || m->add))
+        return FP_NOT_FUSED;
+    s->tail = call->tail;
+    s->n_tail = call->n_tail;
+    s->pack_b = fp_is_constant(call, 1);
     return m->integers ? 0 : fp_matmul_make(call, &m->core, s);
 }
 
@@ -111,6 +115,7 @@ static int prepare_matmul(struct fp_call *call) {
         transpose(call, &a, "transBatchA", "transA");
         transpose(call, &b, "transBatchB", "transB");
     }
+    m->add = false;
     status = fp_matmul_fit(call, &s, &a, &b, &rank, dims);
     if (!status)
         status = set_out(call, rank, dims);
@@ -246,8 +251,8 @@ static int run(struct fp_call *call) {
 }
 
 const struct fp_op fp_ops_matmul[] = {
-    {"", "MatMul", 1, prepare_matmul, run, done, FP_OP_FLOAT32 | FP_OP_WEIGHTED, MATMUL, NULL},
-    {"", "Gemm", 1, prepare_gemm, run, done, FP_OP_FLOAT32 | FP_OP_WEIGHTED, GEMM, NULL},
-    {"com.microsoft", "FusedMatMul", 1, prepare_matmul, run, done, FP_OP_FLOAT32 | FP_OP_WEIGHTED, MATMUL, NULL},
+    {"", "MatMul", 1, prepare_matmul, run, done, FP_OP_FLOAT32 | FP_OP_WEIGHTED | FP_OP_FUSES, MATMUL, NULL},
+    {"", "Gemm", 1, prepare_gemm, run, done, FP_OP_FLOAT32 | FP_OP_WEIGHTED | FP_OP_FUSES, GEMM, NULL},
+    {"com.microsoft", "FusedMatMul", 1, prepare_matmul, run, done, FP_OP_FLOAT32 | FP_OP_WEIGHTED | FP_OP_FUSES, MATMUL, NULL},
     {0},
 };
