@@ -15,7 +15,7 @@ int fp_prune_auto(struct fp_job *job, int (*prune_to)(struct fp_job *, double), 
     for (int step = 0; step <= STEPS; step++) {
         double agreement, with_dense;
         int status = prune_to(job, tried);
-        if (!status) status = fp_verify_agreement(job, &agreement, &with_dense);
+        if (!status) status = fp_verify_after(job, false, &agreement, &with_dense);
         if (status) return status;
         if (agreement >= wanted) low = tried;
         else high = tried;

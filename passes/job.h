@@ -28,15 +28,13 @@ int fp_prune_outputs(struct fp_job *job);
 int fp_readout_teach(struct fp_job *job);
 int fp_readout_learn(struct fp_job *job, const struct fp_answers *now);
 
-// verify.c: the classifier's features and logits of the model as it is now over the local samples or the reserve; empty for other models. The caller
-// frees both arrays.
-int fp_answers_gather(struct fp_job *job, bool reserve, struct fp_answers *out);
-// Shares of the reserve's answers that are as before, negative when there is nothing to compare: *agreement with the dense model with the same
-// read-out (what pruning has changed), *with_dense with the dense model as it was.
-int fp_verify_agreement(struct fp_job *job, double *agreement, double *with_dense);
-// The drift of all outputs over the reserve: run the dense model, then, when it is pruned, compare and fill the report.
+// verify.c: the classifier's features and logits of the model as it is now over the local samples; empty for other models. The caller frees both arrays.
+int fp_answers_gather(struct fp_job *job, struct fp_answers *out);
+// The dense model on the reserve, before anything is changed; then the pruned one. Shares of the reserve's answers that are as before, negative when there
+// is nothing to compare: *agreement with the dense model with the same read-out (what pruning has changed), *with_dense with the dense
+// model as it was. report: the drift of all outputs goes into it.
 int fp_verify_before(struct fp_job *job);
-int fp_verify_drift(struct fp_job *job);
+int fp_verify_after(struct fp_job *job, bool report, double *agreement, double *with_dense);
 void fp_verify_free(struct fp_verify *verify);
 
 // auto_sparsity.c: the most zeros that keep options->min_agreement on the reserve; leaves the model pruned so.

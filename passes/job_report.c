@@ -105,8 +105,7 @@ int fp_job_report(struct fp_job *job, double asked) {
     if (status) return status;
     fp_describe_total(job->report, asked);
     double agreement = -1, with_dense = -1;
-    if (job->data) status = fp_verify_agreement(job, &agreement, &with_dense);
-    if (!status && job->data) status = fp_verify_drift(job);
+    status = fp_verify_after(job, true, &agreement, &with_dense);
     if (agreement >= 0) {
         json_t *answers = fp_report_object(job->report, "agreement");
         json_object_set_new(answers, "pruning", json_real(agreement));

@@ -98,7 +98,8 @@ struct fp_job {
     size_t *local, *reserve;       // numbers of the samples that decide, and of those that measure
     size_t n_local, n_reserve;
     struct fp_stats *stats;        // of the current round; owned unless stats_lent
-    bool stats_lent;
+    bool last_round;               // the one whose values stay
+    bool stats_lent, stats_are_dense; // the latter: of the dense model, good for the first round
     struct fp_classifier classifier;
     struct fp_answers dense, dense_reserve; // the dense model's answers on the local samples and the reserve
     uint8_t *kept_classes;         // per class; NULL: all

@@ -61,8 +61,9 @@ static unsigned needs_of(const struct fp_choices *c) { return c->score->needs | 
 static int prune_to(struct fp_job *job, double sparsity) {
     for (int round = 1; round <= job->choices.rounds; round++) {
         int status = FINEPRUNE_OK;
-        bool fresh = round > 1 || !job->stats; // statistics of the dense model may be there already
-        if (fresh && needs_of(&job->choices)) status = fp_job_calibrate(job, needs_of(&job->choices));
+        job->last_round = round == job->choices.rounds;
+        if (!job->stats_are_dense && needs_of(&job->choices)) status = fp_job_calibrate(job, needs_of(&job->choices));
+        job->stats_are_dense = false;
         if (!status) status = score(job);
         bar_return(job, round == 1);
         if (!status) status = allocate(job, sparsity_of_round(job, sparsity, round));
@@ -91,7 +92,7 @@ static int restore(struct fp_job *job) {
 static int read_out(struct fp_job *job) {
     if (!job->teacher) return FINEPRUNE_OK;
     struct fp_answers now = {0};
-    int status = fp_answers_gather(job, false, &now);
+    int status = fp_answers_gather(job, &now);
     if (!status) status = fp_readout_learn(job, &now);
     free(now.features);
     free(now.logits);
@@ -110,11 +111,15 @@ static int try_again(struct fp_job *job, double sparsity) {
 
 // ---- the job
 
-// What the dense model says about the samples decides the outputs and teaches the read-out.
+// What the dense model says about the samples decides the outputs and teaches the read-out. The same run gathers the first round's statistics.
 static int ask_dense_model(struct fp_job *job) {
-    bool asks = job->choices.outputs->needs || job->choices.readout->needs;
-    int status = fp_answers_gather(job, true, &job->dense_reserve);
-    if (!status && asks) status = fp_answers_gather(job, false, &job->dense);
+    unsigned needs = needs_of(&job->choices) | job->choices.outputs->needs | job->choices.readout->needs;
+    int status = needs ? fp_job_calibrate(job, needs) : FINEPRUNE_OK;
+    if (!status && job->stats) {
+        job->dense = job->stats->answers;
+        job->stats->answers = (struct fp_answers){0};
+        job->stats_are_dense = true;
+    }
     if (!status) status = fp_prune_outputs(job);
     return status ? status : fp_readout_teach(job);
 }
@@ -140,6 +145,7 @@ static int apply(struct fp_job *job, struct fp_stats *stats) {
     if (status) return status;
     if (strcmp(stats->model, fp_model_sha256(job->model))) return fp_fail(job->err, FINEPRUNE_DATA, "the statistics belong to another model than '%s'", job->model->path);
     fp_job_use_stats(job, stats, true);
+    job->stats_are_dense = true;
     for (int i = 0; i < job->n; i++)
         if (!job->layers[i].stat) return fp_fail(job->err, FINEPRUNE_DATA, "the statistics know nothing of weight '%s'", job->layers[i].w->name);
     job->n_local = stats->samples;

@@ -8,7 +8,8 @@
 #include "repair_bias.h"
 #include "repair_solve.h"
 
-#define TOLERANCE 1e-6
+#define TOLERANCE 1e-5       // of the residual, in the last round
+#define TOLERANCE_EARLY 1e-2 // in rounds whose result is only the next one's start
 
 // The output error of rows for what they have lost, d^T C d, and their whole output, w^T C w, added up over the group's rows that stay.
 static int measure(struct fp_job *job, const struct fp_system *s, const struct fp_layer *layer, size_t g, double *before, double *after, double *whole) {
@@ -36,7 +37,8 @@ static int repair_group(struct fp_job *job, struct fp_layer *layer, size_t g, do
     struct fp_system s;
     int status = fp_system_init(&s, job, layer, g);
     if (!status)
-        status = fp_system_solve(&s, layer->dense + at, layer->keep + at, layer->w->rows, layer->values + at, TOLERANCE, job->threads, job->err);
+        status = fp_system_solve(&s, layer->dense + at, layer->keep + at, layer->w->rows, layer->values + at,
+                                 job->last_round ? TOLERANCE : TOLERANCE_EARLY, job->threads, job->err);
     if (!status) status = measure(job, &s, layer, g, before, after, whole);
     fp_system_done(&s);
     return status;

@@ -8,15 +8,21 @@
 #include "drift.h"
 #include "job.h"
 
-static int gather_answers(struct fp_job *job, const size_t *samples, size_t n, struct fp_answers *out) {
+typedef int outputs_visitor(void *user, const struct fp_batch *batch, const struct fp_tensor *outputs, fineprune_error *err);
+
+// One run over the local samples or the reserve: the classifier's answers into *out, every output to `visit` (may be NULL).
+static int gather_answers(struct fp_job *job, bool reserve, struct fp_answers *out, outputs_visitor *visit, void *user) {
+    const size_t *samples = reserve ? job->reserve : job->local;
+    size_t n = reserve ? job->n_reserve : job->n_local;
+    *out = (struct fp_answers){0};
+    if (!n || (job->classifier.weight < 0 && !visit)) return FINEPRUNE_OK;
     struct fp_exec *exec;
     int status = fp_exec_new(&exec, job->model, &job->options->run, job->err);
     if (status) return status;
-    const struct fp_stats_request request = {.needs = FP_NEED_ANSWERS, .classifier = &job->classifier, .options = &job->options->run, .stage = "answers"};
+    const struct fp_stats_request request = {.needs = FP_NEED_ANSWERS, .classifier = &job->classifier, .options = &job->options->run,
+                                             .stage = reserve ? "reserve" : "answers", .outputs = visit, .outputs_user = user};
     struct fp_stats *stats = NULL;
-    double forward = 0;
-    status = fp_stats_gather(&stats, exec, job->weights, job->data, samples, n, &request, &forward, job->err);
-    job->forward += forward;
+    status = fp_stats_gather(&stats, exec, job->weights, job->data, samples, n, &request, &job->forward, job->err);
     fp_exec_free(exec);
     if (status) return status;
     *out = stats->answers;
@@ -25,13 +31,7 @@ static int gather_answers(struct fp_job *job, const size_t *samples, size_t n, s
     return FINEPRUNE_OK;
 }
 
-int fp_answers_gather(struct fp_job *job, bool reserve, struct fp_answers *out) {
-    const size_t *samples = reserve ? job->reserve : job->local;
-    size_t n = reserve ? job->n_reserve : job->n_local;
-    *out = (struct fp_answers){0};
-    if (job->classifier.weight < 0 || !n) return FINEPRUNE_OK;
-    return gather_answers(job, samples, n, out);
-}
+int fp_answers_gather(struct fp_job *job, struct fp_answers *out) { return gather_answers(job, false, out, NULL, NULL); }
 
 // The dense model's answer to reserve sample i, with its read-out where there is one.
 static size_t reference_answer(const struct fp_job *job, size_t i) {
@@ -50,23 +50,15 @@ static size_t reference_answer(const struct fp_job *job, size_t i) {
     return best;
 }
 
-// Share of the reserve's answers that pruning has not changed; negative when there is nothing to compare.
-int fp_verify_agreement(struct fp_job *job, double *agreement, double *with_dense) {
-    struct fp_answers now;
-    *agreement = *with_dense = -1;
-    int status = fp_answers_gather(job, true, &now);
-    if (status || !now.samples) return status;
+static void compare_answers(const struct fp_job *job, const struct fp_answers *now, double *agreement, double *with_dense) {
     size_t same = 0, same_dense = 0;
-    for (size_t i = 0; i < now.samples; i++) {
-        size_t answer = fp_best(now.logits + i * now.classes, now.classes, job->kept_classes);
+    for (size_t i = 0; i < now->samples; i++) {
+        size_t answer = fp_best(now->logits + i * now->classes, now->classes, job->kept_classes);
         same += answer == reference_answer(job, i);
-        same_dense += answer == fp_best(job->dense_reserve.logits + i * now.classes, now.classes, job->kept_classes);
+        same_dense += answer == fp_best(job->dense_reserve.logits + i * now->classes, now->classes, job->kept_classes);
     }
-    *agreement = (double)same / (double)now.samples;
-    *with_dense = (double)same_dense / (double)now.samples;
-    free(now.features);
-    free(now.logits);
-    return FINEPRUNE_OK;
+    *agreement = now->samples ? (double)same / (double)now->samples : -1;
+    *with_dense = now->samples ? (double)same_dense / (double)now->samples : -1;
 }
 
 // ---- drift of all outputs
@@ -116,35 +108,32 @@ static int compare_outputs(void *user, const struct fp_batch *batch, const struc
     return status;
 }
 
-static int run_reserve(struct fp_job *job, struct fp_verify *v, int (*end)(void *, const struct fp_batch *, const struct fp_tensor *, fineprune_error *)) {
-    struct fp_exec *exec;
-    int status = fp_exec_new(&exec, job->model, &job->options->run, job->err);
-    if (status) return status;
-    const struct fp_batch_visitor visitor = {.end = end, .user = v};
-    v->graph = job->model->graph;
-    status = fp_batches_run(exec, job->model, job->data, job->reserve, job->n_reserve, &job->options->run, "reserve", &visitor, job->err);
-    fp_exec_free(exec);
-    return status;
-}
-
 int fp_verify_before(struct fp_job *job) {
     struct fp_verify *v = job->verify = calloc(1, sizeof(*v));
     if (!v) return fp_fail_memory(job->err, "the reserve", sizeof(*v));
     v->job = job;
-    return job->n_reserve ? run_reserve(job, v, keep_outputs) : FINEPRUNE_OK;
+    v->graph = job->model->graph;
+    return gather_answers(job, true, &job->dense_reserve, keep_outputs, v);
 }
 
-int fp_verify_drift(struct fp_job *job) {
+int fp_verify_after(struct fp_job *job, bool report, double *agreement, double *with_dense) {
     struct fp_verify *v = job->verify;
     const struct fp_graph *graph = job->model->graph;
-    json_t *list = fp_report_array(job->report, "drift");
-    if (!v || !v->n) return FINEPRUNE_OK;
+    struct fp_answers now = {0};
+    *agreement = *with_dense = -1;
+    if (!v || !job->n_reserve) return FINEPRUNE_OK;
+    v->graph = graph;
+    v->at = 0;
+    free(v->drifts);
     v->drifts = fp_calloc((size_t)graph->n_outputs, sizeof(*v->drifts));
     if (!v->drifts) return fp_fail_memory(job->err, "the reserve", sizeof(*v->drifts));
     for (int i = 0; i < graph->n_outputs; i++) v->drifts[i].output = graph->values[graph->outputs[i]].name;
-    int status = run_reserve(job, v, compare_outputs);
-    for (int i = 0; i < graph->n_outputs && !status; i++)
-        if (v->drifts[i].count) json_array_append_new(list, fp_drift_json(&v->drifts[i]));
+    int status = gather_answers(job, true, &now, report ? compare_outputs : NULL, v);
+    if (!status) compare_answers(job, &now, agreement, with_dense);
+    for (int i = 0; i < graph->n_outputs && !status && report; i++)
+        if (v->drifts[i].count) json_array_append_new(fp_report_array(job->report, "drift"), fp_drift_json(&v->drifts[i]));
+    free(now.features);
+    free(now.logits);
     return status;
 }
 

@@ -233,9 +233,8 @@ static int begin(void *user, const struct fp_batch *batch, fineprune_error *err)
 
 static int end(void *user, const struct fp_batch *batch, const struct fp_tensor *outputs, fineprune_error *err) {
     struct gather *g = user;
-    (void)outputs, (void)err;
     if (g->stats->answers.features) g->stats->answers.samples += batch->n;
-    return FINEPRUNE_OK;
+    return g->request->outputs ? g->request->outputs(g->request->outputs_user, batch, outputs, err) : FINEPRUNE_OK;
 }
 
 static int run_all(struct gather *g, struct fp_exec *exec, const size_t *samples, size_t n, fineprune_error *err) {

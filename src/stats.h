@@ -4,6 +4,7 @@
 #ifndef FP_STATS_H
 #define FP_STATS_H
 
+#include "batches.h"
 #include "classifier.h"
 #include "data.h"
 #include "weights.h"
@@ -48,6 +49,9 @@ struct fp_stats_request {
     struct fp_classifier *classifier; // for answers; may be NULL
     const fineprune_run_options *options;
     const char *stage;      // for progress
+    // Sees the graph's outputs of every batch too; may be NULL.
+    int (*outputs)(void *user, const struct fp_batch *batch, const struct fp_tensor *outputs, fineprune_error *err);
+    void *outputs_user;
 };
 
 // Runs the given samples through `exec` (made for the same weights' model and not run before) and gathers. *forward (may be NULL)
