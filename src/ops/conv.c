@@ -10,9 +10,8 @@
 enum { DOWN, UP }; // variants: Conv, ConvTranspose
 
 struct conv {
-    struct fp_prim prim, to_last;
-    bool reorder_src;
-    size_t src_bytes;
+    struct fp_prim prim;
+    struct move { struct fp_prim prim; bool needed; size_t bytes; } src, dst; // to and from the order that the primitive wants
     struct fp_tail_place place;
     struct fp_tail tail[FP_TAIL_MAX];
     // A normalization that follows is folded in: factors of the output channels, then the biases that result.
@@ -30,7 +29,8 @@ struct geometry {
 static void done(void *state) {
     struct conv *c = state;
     fp_prim_done(&c->prim);
-    fp_prim_done(&c->to_last);
+    fp_prim_done(&c->src.prim);
+    fp_prim_done(&c->dst.prim);
     fp_release(c->prim.memory, c->weights, c->weights_size);
     free(c->factors);
     free(c);
@@ -149,15 +149,26 @@ static dnnl_status_t create(int variant, dnnl_engine_t engine, const struct fp_w
                                                           md[3], md[4], stride, dilation, begin, end, attr);
 }
 
+// Over the few channels of an image oneDNN has a kernel that reads planes, and writes an order of its own.
+static bool reads_planes(const struct fp_call *call, const struct conv *c, int variant, const struct geometry *g) {
+    for (int i = 0; i < c->place.n; i++)
+        if (c->tail[i].kind == FP_TAIL_ADD || c->tail[i].kind == FP_TAIL_MUL)
+            return false;
+    return variant == DOWN && g->groups == 1 && g->w.n == 2 && g->in_channels < 4 && g->out_channels % 16 == 0 && !fp_is_last(call->in[0]);
+}
+
 // md: source, weights as they lie, weights as oneDNN likes, bias or NULL, result.
 static int describe(struct fp_call *call, const struct conv *c, int variant, const struct geometry *g, dnnl_memory_desc_t md[5]) {
     const struct fp_tensor *x = call->in[0], *y = &call->out[0];
-    int status = fp_desc_last(call, &md[0], x->rank, x->dims);
+    bool planes = reads_planes(call, c, variant, g);
+    int status = planes ? fp_desc_any(call, &md[0], x->rank, x->dims) : fp_desc_last(call, &md[0], x->rank, x->dims);
     if (!status)
         status = weight_desc(call, variant, g, &md[1], &md[2]);
     if (!status && (fp_given(call, 2) || c->folds))
         status = fp_desc_dims(call, &md[3], 1, &g->out_channels, NULL);
-    return status ? status : fp_desc_last(call, &md[4], y->rank, y->dims);
+    if (status)
+        return status;
+    return planes ? fp_desc_any(call, &md[4], y->rank, y->dims) : fp_desc_last(call, &md[4], y->rank, y->dims);
 }
 
 static int make(struct fp_call *call, struct conv *c, int variant, const struct geometry *g, dnnl_memory_desc_t md[5]) {
@@ -188,19 +199,24 @@ static int make(struct fp_call *call, struct conv *c, int variant, const struct 
     return status ? status : fp_tail_bind(call, &c->prim, &c->place);
 }
 
-// A reorder of the source when it comes row-major and that is not the same.
-static int make_reorder(struct fp_call *call, struct conv *c, dnnl_memory_desc_t last) {
-    const struct fp_tensor *x = call->in[0];
-    c->reorder_src = !fp_is_last(x) && fp_last_matters(x);
-    c->src_bytes = x->count * sizeof(float);
-    if (!c->reorder_src)
-        return 0;
-    dnnl_memory_desc_t plain = NULL;
-    int status = fp_desc_tensor(call, &plain, x);
-    if (!status)
-        status = fp_prim_reorder(call, &c->to_last, plain, last);
-    fp_desc_done(&plain);
+// `ours` is how the tensor lies, `wanted` what the primitive takes; out: the primitive's result comes to us.
+static int make_move(struct fp_call *call, struct move *m, const struct fp_tensor *t, const_dnnl_memory_desc_t wanted, bool out) {
+    dnnl_memory_desc_t ours = NULL;
+    int status = fp_desc_tensor(call, &ours, t);
+    m->needed = !status && !dnnl_memory_desc_equal(ours, wanted) &&
+                (fp_last_matters(t) || dnnl_memory_desc_get_size(wanted) != t->count * sizeof(float));
+    m->bytes = dnnl_memory_desc_get_size(wanted);
+    if (m->needed)
+        status = out ? fp_prim_reorder(call, &m->prim, wanted, ours) : fp_prim_reorder(call, &m->prim, ours, wanted);
+    fp_desc_done(&ours);
     return status;
+}
+
+static int run_move(struct fp_call *call, struct move *m, const void *from, void *to) {
+    int status = fp_prim_set(call, &m->prim, DNNL_ARG_FROM, NULL, from);
+    if (!status)
+        status = fp_prim_set(call, &m->prim, DNNL_ARG_TO, NULL, to);
+    return status ? status : fp_prim_run(call, &m->prim);
 }
 
 // ---- a normalization after the convolution
@@ -289,7 +305,9 @@ static int finish(struct fp_call *call, struct conv *c, int variant, const struc
     dnnl_memory_desc_t md[5] = {0};
     status = make(call, c, variant, g, md);
     if (!status)
-        status = make_reorder(call, c, md[0]);
+        status = make_move(call, &c->src, call->in[0], dnnl_primitive_desc_query_md(c->prim.desc, dnnl_query_src_md, 0), false);
+    if (!status)
+        status = make_move(call, &c->dst, &call->out[0], dnnl_primitive_desc_query_md(c->prim.desc, dnnl_query_dst_md, 0), true);
     for (size_t i = 0; i < FP_COUNT(md); i++)
         fp_desc_done(&md[i]);
     return status;
@@ -323,16 +341,14 @@ static int prepare_transpose(struct fp_call *call) {
 
 static int bring_src(struct fp_call *call, struct conv *c, const void **src) {
     *src = call->in[0]->data;
-    if (!c->reorder_src)
+    if (!c->src.needed)
         return 0;
-    void *last = fp_scratch(call, FP_SCRATCH_SRC, c->src_bytes);
-    if (!last)
+    void *moved = fp_scratch(call, FP_SCRATCH_SRC, c->src.bytes);
+    if (!moved)
         return FINEPRUNE_LIMIT;
-    int status = fp_prim_set(call, &c->to_last, DNNL_ARG_FROM, NULL, *src);
-    if (!status)
-        status = fp_prim_set(call, &c->to_last, DNNL_ARG_TO, NULL, last);
-    *src = last;
-    return status ? status : fp_prim_run(call, &c->to_last);
+    int status = run_move(call, &c->src, *src, moved);
+    *src = moved;
+    return status;
 }
 
 static int run(struct fp_call *call) {
@@ -340,6 +356,9 @@ static int run(struct fp_call *call) {
     if (call->out[0].count == 0)
         return 0;
     const void *src;
+    void *dst = c->dst.needed ? fp_scratch(call, FP_SCRATCH_DST, c->dst.bytes) : call->out[0].data;
+    if (!dst)
+        return FINEPRUNE_LIMIT;
     int status = bring_src(call, c, &src);
     if (!status)
         status = c->folds ? bring_folded(call, c) : fp_prim_weights(call, &c->prim, call->in[1]->data, fp_is_constant(call, 1));
@@ -348,10 +367,12 @@ static int run(struct fp_call *call) {
     if (!status && (c->folds || fp_given(call, 2)))
         status = fp_prim_set(call, &c->prim, DNNL_ARG_BIAS, NULL, c->folds ? c->bias : call->in[2]->data);
     if (!status)
-        status = fp_prim_set(call, &c->prim, DNNL_ARG_DST, NULL, call->out[0].data);
+        status = fp_prim_set(call, &c->prim, DNNL_ARG_DST, NULL, dst);
     if (!status)
         status = fp_tail_bind(call, &c->prim, &c->place);
-    return status ? status : fp_prim_run(call, &c->prim);
+    if (!status)
+        status = fp_prim_run(call, &c->prim);
+    return status || !c->dst.needed ? status : run_move(call, &c->dst, dst, call->out[0].data);
 }
 
 // ---- com.microsoft FusedConv: a convolution, an optional sum with input 3, an activation
