@@ -151,8 +151,9 @@ static int locate(struct fineprune_model *model, const Onnx__TensorProto *proto,
 
 static int copy_strings(const Onnx__TensorProto *proto, struct fp_tensor *out, fineprune_error *err) {
     for (size_t i = 0; i < out->count; i++) {
-        char *text = strndup((const char *)proto->string_data[i].data, proto->string_data[i].len);
-        if (!text) return fp_fail_memory(err, "text", proto->string_data[i].len);
+        const ProtobufCBinaryData *bytes = &proto->string_data[i]; // data is NULL when it is empty
+        char *text = bytes->len ? strndup((const char *)bytes->data, bytes->len) : strdup("");
+        if (!text) return fp_fail_memory(err, "text", bytes->len);
         ((char **)out->data)[i] = text;
     }
     return FINEPRUNE_OK;
