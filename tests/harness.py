@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the Python tests share: where the program is, how it is run and measured, and the count at the end."""
 import os
+import re
 import subprocess
 import sys
 import time
@@ -25,8 +26,8 @@ class Ran(NamedTuple):
     @property
     def crashed(self):
         """A signal, our own 'internal error', a sanitizer's finding, or no end."""
-        return (self.code is None or self.code < 0 or self.code == 1 or self.code in (134, 136, 139)
-                or "Sanitizer" in self.err or "runtime error:" in self.err)
+        return bool(self.code is None or self.code < 0 or self.code == 1 or self.code in (134, 136, 139)
+                or re.search(r"(ERROR|SUMMARY): \w+Sanitizer", self.err) or "runtime error:" in self.err)
 
     def first_line(self):
         return next((line for line in self.err.splitlines() if line.strip()), "")
