@@ -662,7 +662,8 @@ struct scalar_source {
 static bool read_constant_scalar(void *user, int value, float *out) {
     const struct scalar_source *source = user;
     struct fp_tensor *t = NULL;
-    if (constant_of(source->exec, source->plan, value, &t) || t->type != FP_FLOAT || t->count != 1) return false;
+    // A scalar of a higher rank could add dims to the result.
+    if (constant_of(source->exec, source->plan, value, &t) || t->type != FP_FLOAT || t->count != 1 || t->rank > 1) return false;
     *out = *(const float *)t->data;
     return true;
 }
