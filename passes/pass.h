@@ -101,11 +101,11 @@ struct fp_job {
     bool last_round;               // the one whose values stay
     bool stats_lent, stats_are_dense; // the latter: of the dense model, good for the first round
     struct fp_classifier classifier;
-    struct fp_answers dense, dense_reserve; // the dense model's answers on the local samples and the reserve
+    struct fp_answers dense, dense_reserve; // the dense model's answers on the local samples with the reserve behind them, and on the reserve
     uint8_t *kept_classes;         // per class; NULL: all
     double outputs_floor;          // the bias of removed classes
     uint8_t *removed_rows;         // of the classifier's layer; what its `removed` points to
-    double *teacher;               // local samples x classes, NULL: no read-out
+    double *teacher;               // samples of `dense` x classes, NULL: no read-out
     struct fp_verify *verify;      // verify.c
     struct fineprune_report *report;
     double forward, statistics, solve; // seconds

@@ -111,7 +111,8 @@ static int try_again(struct fp_job *job, double sparsity) {
 
 // ---- the job
 
-// What the dense model says about the samples decides the outputs and teaches the read-out. The same run gathers the first round's statistics.
+// What the dense model says about the samples decides the outputs and teaches the read-out. The same run gathers the first round's statistics. The
+// lesson is taken from the reserve's answers too: it is what the pruned model is measured against, and no mask or repair sees it.
 static int ask_dense_model(struct fp_job *job) {
     unsigned needs = needs_of(&job->choices) | job->choices.outputs->needs | job->choices.readout->needs;
     int status = needs ? fp_job_calibrate(job, needs) : FINEPRUNE_OK;
@@ -119,6 +120,7 @@ static int ask_dense_model(struct fp_job *job) {
         job->dense = job->stats->answers;
         job->stats->answers = (struct fp_answers){0};
         job->stats_are_dense = true;
+        if (job->dense.samples && job->dense_reserve.samples) status = fp_answers_add(&job->dense, &job->dense_reserve, job->err);
     }
     if (!status) status = fp_prune_outputs(job);
     return status ? status : fp_readout_teach(job);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The last layer learns from the user's own activations: neurons that fire together wire together. With f the dense last layer's input, mu = E f,
-// F_n = (f_n - mu) / E|f - mu|, L_n the dense logits over the K kept classes and t = a 4 E(max_k L_nk - mean_k L_nk), a = 1 - K / n: start from
+// F_n = (f_n - mu) / E|f - mu|, L_n the dense logits over the K kept classes and t = a 4 E(max_k L_nk - mean_k L_nk), a = 1 - (2 K / n)^2: start from
 // q = softmax(L), ten times C_k = the sum of q_nk (f_n - mu) / |f_n - mu| at length 1, q = softmax(t F C^T + L). The lesson T = t F C^T + L is linear in
 // f, so it is added to the last layer before anything is pruned: W_k += t C_k / E|f - mu|, b_k -= t C_k . mu / E|f - mu|. After pruning, the rows that are
 // left are the ridge regression of T on the pruned model's features over the kept synapses. Prototypes added to the old answers instead of replacing
@@ -89,7 +89,7 @@ static void start(struct teacher *t, const struct fp_answers *a) {
         fp_softmax(t->logits + i * t->classes, t->q + i * t->classes, t->classes, t->use);
     }
     // The fewer samples a class has, the less its prototype is worth.
-    double trust = 1 - (double)kept_of(t) / (double)t->n;
+    double share = 2 * (double)kept_of(t) / (double)t->n, trust = 1 - share * share;
     t->t = trust > 0 ? trust * WEIGHT * spread : 0;
 }
 

@@ -347,7 +347,7 @@ static int add_stat(struct fp_stat *a, const struct fp_stat *b, fineprune_error 
     return status;
 }
 
-static int add_answers(struct fp_answers *a, const struct fp_answers *b, fineprune_error *err) {
+int fp_answers_add(struct fp_answers *a, const struct fp_answers *b, fineprune_error *err) {
     if (!b->samples) return FINEPRUNE_OK;
     size_t n = a->samples + b->samples, f, l;
     if (!fp_mul(n, a->n_features * sizeof(float), &f) || !fp_mul(n, a->classes * sizeof(float), &l)) return fp_fail_memory(err, "answers", n);
@@ -371,7 +371,7 @@ int fp_stats_add(struct fp_stats *stats, const struct fp_stats *other, fineprune
     if (!same) return fp_fail(err, FINEPRUNE_DATA, "the statistics belong to different models");
     int status = FINEPRUNE_OK;
     for (int i = 0; i < stats->n && !status; i++) status = add_stat(&stats->items[i], &other->items[i], err);
-    if (!status) status = add_answers(&stats->answers, &other->answers, err);
+    if (!status) status = fp_answers_add(&stats->answers, &other->answers, err);
     stats->samples += other->samples;
     return status;
 }

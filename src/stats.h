@@ -62,6 +62,9 @@ void fp_stats_free(struct fp_stats *stats);
 // Adds `other` to `stats`. Errors: DATA when the weights differ.
 int fp_stats_add(struct fp_stats *stats, const struct fp_stats *other, fineprune_error *err);
 
+// Appends b's samples to a's.
+int fp_answers_add(struct fp_answers *a, const struct fp_answers *b, fineprune_error *err);
+
 // Mean of column c of group g.
 static inline double fp_stat_mean(const struct fp_stat *s, size_t g, size_t c) { return s->rows > 0 ? s->sum[g * s->cols + c] / s->rows : 0; }
 // Standard deviation; 0 when rounding has made the variance negative.
