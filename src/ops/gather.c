@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Operators that pick elements by position: Slice, Gather, GatherElements, GatherND, Compress, NonZero, OneHot.
+#include "dnnl_corner.h"
 #include "loops.h"
 #include "move.h"
 
@@ -30,6 +31,8 @@ static int64_t clamp(int64_t x, int64_t low, int64_t high) { return x < low ? lo
 // Positions of one axis: start, step and how many.
 static void slice_axis(int64_t dim, int64_t *start, int64_t end, int64_t *step, int64_t *n) {
     int64_t first = *start < 0 ? *start + dim : *start, last = end < 0 ? end + dim : end;
+    // By itself this slice would be empty; exporters mean the end in the direction of the step, and runtimes take it so.
+    if (*step < 0 && (end == INT64_MAX || end == INT32_MAX)) last = -1;
     if (*step > 0) {
         first = clamp(first, 0, dim);
         last = clamp(last, 0, dim);
@@ -86,7 +89,9 @@ static int prepare_slice(struct fp_call *call) {
     status = slice_axes(call, s, dims);
     if (status) return status;
     for (int i = 0; i < x->rank; i++) whole = whole && dims[i] == x->dims[i] && s->step[i] == 1;
-    return whole ? fp_out_alias(call, 0, 0, x->rank, dims) : fp_out(call, 0, x->type, x->rank, dims);
+    status = whole ? fp_out_alias(call, 0, 0, x->rank, dims) : fp_out(call, 0, x->type, x->rank, dims);
+    if (!status) call->out[0].layout = x->layout;
+    return status;
 }
 
 static int run_slice(struct fp_call *call) {
@@ -96,8 +101,8 @@ static int run_slice(struct fp_call *call) {
     if (y->data == x->data || !y->count) return FINEPRUNE_OK;
     int64_t from[FP_MAX_RANK], to[FP_MAX_RANK], start = 0;
     struct fp_move m = {0};
-    fp_strides(x->rank, x->dims, from);
-    fp_strides(y->rank, y->dims, to);
+    fp_layout_strides(x, from);
+    fp_layout_strides(y, to);
     for (int i = 0; i < x->rank; i++) {
         start += s->start[i] * from[i];
         fp_move_add(&m, y->dims[i], to[i], s->step[i] * from[i]);
@@ -380,7 +385,7 @@ static int run_one_hot(struct fp_call *call) {
 
 #define ROW(name, since, prepare, run, flags) {"", name, since, prepare, run, NULL, flags, 0, NULL}
 const struct fp_op fp_ops_gather[] = {
-    ROW("Slice", 1, prepare_slice, run_slice, FP_OP_ANY_KIND),
+    ROW("Slice", 1, prepare_slice, run_slice, FP_OP_ANY_KIND | FP_OP_BLOCKED),
     ROW("Gather", 1, prepare_gather, run_gather, FP_OP_ANY_KIND),
     ROW("GatherElements", 11, prepare_gather_elements, run_gather_elements, FP_OP_ANY_KIND),
     ROW("GatherND", 11, prepare_gather_nd, run_gather_nd, FP_OP_ANY_KIND),

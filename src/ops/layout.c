@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Operators that put elements into another order or tensors together and apart: Transpose, Concat, Split, Tile, DepthToSpace, ReverseSequence,
 // CenterCropPad, Col2Im, TensorScatter.
+#include "dnnl_corner.h"
 #include "move.h"
 
 #include <stdlib.h>
@@ -54,7 +55,7 @@ static int prepare_transpose(struct fp_call *call) {
     if (status) return status;
     const struct fp_tensor *x = call->in[0];
     for (int i = 0; i < x->rank; i++) dims[i] = x->dims[perm[i]];
-    if (keeps_order(x, perm)) return fp_out_alias(call, 0, 0, x->rank, dims);
+    if (!x->layout && keeps_order(x, perm)) return fp_out_alias(call, 0, 0, x->rank, dims);
     return fp_out(call, 0, x->type, x->rank, dims);
 }
 
@@ -67,13 +68,23 @@ static int run_transpose(struct fp_call *call) {
     struct fp_move m = {0};
     int status = read_perm(call, perm);
     if (status) return status;
-    fp_strides(x->rank, x->dims, from);
+    fp_layout_strides(x, from);
     fp_strides(y->rank, y->dims, to);
     for (int i = 0; i < y->rank; i++) fp_move_add(&m, y->dims[i], to[i], from[perm[i]]);
     return fp_move_run(call, &m, y->type, y->data, x->data);
 }
 
 // ---- Concat, Split, Tile
+
+// Whether most of what comes in is channels-last.
+static bool prefers_last(const struct fp_call *call) {
+    size_t last = 0, all = 0;
+    for (int i = 0; i < call->n_in; i++) {
+        all += call->in[i]->count;
+        if (fp_is_last(call->in[i])) last += call->in[i]->count;
+    }
+    return last > all / 2;
+}
 
 static int prepare_concat(struct fp_call *call) {
     int status = fp_need_tensors(call, 1), axis = 0;
@@ -95,20 +106,30 @@ static int prepare_concat(struct fp_call *call) {
         if (!status && __builtin_add_overflow(dims[axis], x->dims[axis], &dims[axis]))
             status = fp_call_fail(call, "the inputs are too large along axis %d", axis);
     }
-    return status ? status : fp_out(call, 0, first->type, first->rank, dims);
+    if (!status) status = fp_out(call, 0, first->type, first->rank, dims);
+    if (!status && prefers_last(call)) call->out[0].layout = fp_channels_last;
+    return status;
+}
+
+// Copies part of x along an axis: `at` positions in, `whole` (which has the axis in full) and `part` in either direction.
+static int move_part(struct fp_call *call, const struct fp_tensor *whole, const struct fp_tensor *part, int axis, int64_t at, bool to_whole) {
+    int64_t outside[FP_MAX_RANK], inside[FP_MAX_RANK];
+    struct fp_move m = {0};
+    fp_layout_strides(whole, outside);
+    fp_layout_strides(part, inside);
+    for (int i = 0; i < part->rank; i++) fp_move_add(&m, part->dims[i], to_whole ? outside[i] : inside[i], to_whole ? inside[i] : outside[i]);
+    if (!part->count) return FINEPRUNE_OK;
+    void *place = element(whole, at * outside[axis]);
+    return fp_move_run(call, &m, part->type, to_whole ? place : part->data, to_whole ? part->data : place);
 }
 
 static int run_concat(struct fp_call *call) {
     struct fp_tensor *y = &call->out[0];
     int axis, status = fp_axis_attr(call, 1, y->rank, &axis);
-    int64_t outer = (int64_t)fp_span(y->dims, 0, axis), inner = (int64_t)fp_span(y->dims, axis + 1, y->rank), at = 0;
+    int64_t at = 0;
     for (int i = 0; i < call->n_in && !status; i++) {
-        int64_t run = call->in[i]->dims[axis] * inner;
-        struct fp_move m = {0};
-        fp_move_add(&m, outer, y->dims[axis] * inner, run);
-        fp_move_add(&m, run, 1, 1);
-        status = fp_move_run(call, &m, y->type, element(y, at), call->in[i]->data);
-        at += run;
+        status = move_part(call, y, call->in[i], axis, at, true);
+        at += call->in[i]->dims[axis];
     }
     return status;
 }
@@ -157,6 +178,7 @@ static int prepare_split(struct fp_call *call) {
     for (int i = 0; i < call->n_out && !status; i++) {
         dims[axis] = sizes[i];
         status = fp_out(call, i, x->type, x->rank, dims);
+        call->out[i].layout = x->layout;
     }
     free(sizes);
     return status;
@@ -165,15 +187,10 @@ static int prepare_split(struct fp_call *call) {
 static int run_split(struct fp_call *call) {
     const struct fp_tensor *x = call->in[0];
     int axis, status = fp_axis_attr(call, 0, x->rank, &axis);
-    if (status) return status;
-    int64_t outer = (int64_t)fp_span(x->dims, 0, axis), inner = (int64_t)fp_span(x->dims, axis + 1, x->rank), at = 0;
+    int64_t at = 0;
     for (int i = 0; i < call->n_out && !status; i++) {
-        int64_t run = call->out[i].dims[axis] * inner;
-        struct fp_move m = {0};
-        fp_move_add(&m, outer, run, x->dims[axis] * inner);
-        fp_move_add(&m, run, 1, 1);
-        status = fp_move_run(call, &m, x->type, call->out[i].data, element(x, at));
-        at += run;
+        status = move_part(call, x, &call->out[i], axis, at, false);
+        at += call->out[i].dims[axis];
     }
     return status;
 }
@@ -462,9 +479,9 @@ static int run_tensor_scatter(struct fp_call *call) {
 
 #define ROW(name, since, prepare, run, flags) {"", name, since, prepare, run, NULL, flags, 0, NULL}
 const struct fp_op fp_ops_layout[] = {
-    ROW("Transpose", 1, prepare_transpose, run_transpose, FP_OP_ANY_KIND),
-    ROW("Concat", 4, prepare_concat, run_concat, FP_OP_ANY_KIND),
-    ROW("Split", 2, prepare_split, run_split, FP_OP_ANY_KIND),
+    ROW("Transpose", 1, prepare_transpose, run_transpose, FP_OP_ANY_KIND | FP_OP_BLOCKED),
+    ROW("Concat", 4, prepare_concat, run_concat, FP_OP_ANY_KIND | FP_OP_BLOCKED),
+    ROW("Split", 2, prepare_split, run_split, FP_OP_ANY_KIND | FP_OP_BLOCKED),
     ROW("Tile", 6, prepare_tile, run_tile, FP_OP_ANY_KIND),
     ROW("DepthToSpace", 1, prepare_depth_to_space, run_depth_to_space, FP_OP_ANY_KIND),
     ROW("SpaceToDepth", 1, prepare_space_to_depth, run_space_to_depth, FP_OP_ANY_KIND),

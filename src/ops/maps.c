@@ -12,7 +12,8 @@ struct run {
 
 struct rows {
     struct fp_call *call;
-    const int64_t *const *maps;
+    const int64_t *maps[FP_MAX_RANK]; // these three by the order of the axes in memory
+    int64_t in[FP_MAX_RANK], out[FP_MAX_RANK];
     int last;        // the innermost axis that is mapped; those inside it are copied whole
     size_t inner;    // elements of those
     bool single;     // the map of `last` has only short runs and no -1
@@ -23,23 +24,22 @@ struct rows {
 
 // Input row of an output row, -1 when all of it is constant.
 static int64_t source_row(const struct rows *r, size_t row) {
-    const struct fp_tensor *x = r->call->in[0], *y = &r->call->out[0];
     int64_t from = 0, stride = 1;
     for (int i = r->last - 1; i >= 0; i--) {
-        int64_t at = r->maps[i][row % (size_t)y->dims[i]];
+        int64_t at = r->maps[i][row % (size_t)r->out[i]];
         if (at < 0) return -1;
-        row /= (size_t)y->dims[i];
+        row /= (size_t)r->out[i];
         from += at * stride;
-        stride *= x->dims[i];
+        stride *= r->in[i];
     }
     return from;
 }
 
 static int copy_row(const struct rows *r, size_t row, int64_t from) {
     const struct fp_tensor *x = r->call->in[0], *y = &r->call->out[0];
-    size_t n = (size_t)y->dims[r->last], to = row * n * r->inner, size = fp_type_size(y->type);
+    size_t n = (size_t)r->out[r->last], to = row * n * r->inner, size = fp_type_size(y->type);
     if (from < 0) return fp_fill(r->call, y->type, y->data, to, r->value, n * r->inner);
-    from *= x->dims[r->last];
+    from *= r->in[r->last];
     if (r->single) {
         fp_pick((char *)y->data + to * size, (const char *)x->data + (size_t)from * size, r->maps[r->last], n, size);
         return FINEPRUNE_OK;
@@ -57,7 +57,7 @@ static int copy_row(const struct rows *r, size_t row, int64_t from) {
 // The rows of one box of the two innermost mapped axes. A row that is the same as the one before is copied from there.
 static int copy_box(const struct rows *r, size_t box, size_t per_box) {
     struct fp_tensor *y = &r->call->out[0];
-    size_t length = (size_t)y->dims[r->last] * r->inner;
+    size_t length = (size_t)r->out[r->last] * r->inner;
     int64_t last = -2;
     int status = FINEPRUNE_OK;
     for (size_t row = box * per_box; row < (box + 1) * per_box && !status; row++) {
@@ -78,7 +78,7 @@ static bool is_identity(const int64_t *map, int64_t in, int64_t out) {
 
 static int find_runs(struct rows *r) {
     const int64_t *map = r->maps[r->last];
-    size_t n = (size_t)r->call->out[0].dims[r->last];
+    size_t n = (size_t)r->out[r->last];
     bool constant = false;
     r->runs = fp_calloc(n, sizeof(*r->runs));
     if (!r->runs) return fp_fail_memory(r->call->err, "positions", n * sizeof(*r->runs));
@@ -94,13 +94,20 @@ static int find_runs(struct rows *r) {
 
 int fp_map_run(struct fp_call *call, const int64_t *const *maps, const void *value) {
     const struct fp_tensor *x = call->in[0], *y = &call->out[0];
-    struct rows r = {.call = call, .maps = maps, .last = y->rank - 1, .inner = 1, .value = value};
+    struct rows r = {.call = call, .last = y->rank - 1, .inner = 1, .value = value};
+    int axes[FP_MAX_RANK];
     if (!y->count) return FINEPRUNE_OK;
     if (!x->count) return fp_fill(call, y->type, y->data, 0, value, y->count);
-    while (r.last >= 0 && is_identity(maps[r.last], x->dims[r.last], y->dims[r.last])) r.inner *= (size_t)x->dims[r.last--];
+    fp_physical(y, axes);
+    for (int i = 0; i < y->rank; i++) {
+        r.maps[i] = maps[axes[i]];
+        r.in[i] = x->dims[axes[i]];
+        r.out[i] = y->dims[axes[i]];
+    }
+    while (r.last >= 0 && is_identity(r.maps[r.last], r.in[r.last], r.out[r.last])) r.inner *= (size_t)r.in[r.last--];
     if (r.last < 0) return fp_put_whole(call);
     int status = find_runs(&r);
-    size_t per_box = r.last ? (size_t)y->dims[r.last - 1] : 1, boxes = fp_span(y->dims, 0, r.last) / per_box;
+    size_t per_box = r.last ? (size_t)r.out[r.last - 1] : 1, boxes = fp_span(r.out, 0, r.last) / per_box;
     if (y->type == FP_STRING) {
         for (size_t i = 0; i < boxes && !status; i++) status = copy_box(&r, i, per_box);
     } else if (!status) {

@@ -116,6 +116,10 @@ int fp_axis_attr(struct fp_call *call, int64_t absent, int rank, int *axis) {
     return fp_axis(call, fp_attr_int(call->node, "axis", absent), rank, axis);
 }
 
+void fp_physical(const struct fp_tensor *t, int *axes) {
+    for (int i = 0; i < t->rank; i++) axes[i] = !t->layout || i == 0 ? i : i == t->rank - 1 ? 1 : i + 1;
+}
+
 size_t fp_span(const int64_t *dims, int begin, int end) {
     size_t n = 1;
     for (int i = begin; i < end; i++) n *= (size_t)dims[i];
@@ -130,8 +134,25 @@ void fp_move_add(struct fp_move *m, int64_t dim, int64_t dst, int64_t src) {
     m->src[m->rank++] = src;
 }
 
-// Drops dims of 1 and merges neighbours that are one run in both places. False when there is nothing to copy.
-static bool simplify(struct fp_move *to, const struct fp_move *from) {
+static void swap(int64_t *array, int i, int j) {
+    int64_t held = array[i];
+    array[i] = array[j];
+    array[j] = held;
+}
+
+static void swap_dims(struct fp_move *m, int i, int j) {
+    swap(m->dims, i, j);
+    swap(m->dst, i, j);
+    swap(m->src, i, j);
+}
+
+// Drops dims of 1, orders the others as they lie in dst, and merges neighbours that are one run in both places. False when there
+// is nothing to copy.
+static bool simplify(struct fp_move *to, const struct fp_move *move) {
+    struct fp_move sorted = *move;
+    const struct fp_move *from = &sorted;
+    for (int i = 1; i < sorted.rank; i++)
+        for (int k = i; k > 0 && sorted.dst[k] > sorted.dst[k - 1]; k--) swap_dims(&sorted, k, k - 1);
     memset(to, 0, sizeof(*to));
     for (int i = 0; i < from->rank; i++) {
         if (from->dims[i] == 0) return false;
@@ -149,21 +170,13 @@ static bool simplify(struct fp_move *to, const struct fp_move *from) {
     return true;
 }
 
-static void swap(int64_t *array, int i, int j) {
-    int64_t held = array[i];
-    array[i] = array[j];
-    array[j] = held;
-}
-
 // Brings the dim along which src is contiguous to the place next to the innermost, so that pairs of both can be tiled.
 static void pair_inner(struct fp_move *m) {
     int last = m->rank - 1;
     if (m->rank < 2 || m->dst[last] != 1 || m->src[last] == 1 || m->src[last] == 0) return;
     for (int i = 0; i < last; i++) {
         if (m->src[i] != 1) continue;
-        swap(m->dims, i, last - 1);
-        swap(m->dst, i, last - 1);
-        swap(m->src, i, last - 1);
+        swap_dims(m, i, last - 1);
         return;
     }
 }

@@ -30,7 +30,8 @@ const void *fp_zero(enum fp_type type);
 // Out 0 becomes a copy of in 0, if it is not in the same memory already.
 int fp_put_whole(struct fp_call *call);
 
-// out 0 [i, j, ...] = in 0 [maps[0][i], maps[1][j], ...], of the same rank and type; `value` where any map has -1.
+// out 0 [i, j, ...] = in 0 [maps[0][i], maps[1][j], ...], of the same rank, type and layout; `value` where any map
+// has -1.
 int fp_map_run(struct fp_call *call, const int64_t *const *maps, const void *value);
 
 // *dst becomes item `at` of src along its first axis; it shares the memory.
@@ -50,6 +51,8 @@ int fp_index_type(struct fp_call *call, int i);
 int fp_same_type(struct fp_call *call, int i, int j);
 // The axis attribute, brought to 0..rank-1.
 int fp_axis_attr(struct fp_call *call, int64_t absent, int rank, int *axis);
+// The axes of t in the order in which they lie in memory: 0, 1, ... or, channels last, 0, 2, ..., 1.
+void fp_physical(const struct fp_tensor *t, int *axes);
 // Product of dims[begin, end), which belong to a tensor that exists.
 size_t fp_span(const int64_t *dims, int begin, int end);
 

@@ -74,7 +74,9 @@ static int prepare_pad(struct fp_call *call) {
             return fp_call_fail(call, "a dim of %lld cannot be padded by %lld and %lld", (long long)x->dims[i], (long long)p->before[i],
                                 (long long)p->after[i]);
     }
-    return fp_out(call, 0, x->type, x->rank, dims);
+    status = fp_out(call, 0, x->type, x->rank, dims);
+    call->out[0].layout = x->layout;
+    return status;
 }
 
 static void fill_map(const struct pad *p, int axis, int64_t dim, int64_t out, const struct mode *mode, int64_t *map) {
@@ -123,6 +125,6 @@ static int run_pad(struct fp_call *call) {
 }
 
 const struct fp_op fp_ops_pad[] = {
-    {"", "Pad", 2, prepare_pad, run_pad, NULL, FP_OP_ANY_KIND, 0, NULL},
+    {"", "Pad", 2, prepare_pad, run_pad, NULL, FP_OP_ANY_KIND | FP_OP_BLOCKED, 0, NULL},
     {0},
 };

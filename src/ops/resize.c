@@ -34,29 +34,29 @@ static void resize_done(void *state) {
     free(state);
 }
 
-// ---- where an output position lies in the input
+// ---- where an output position lies in the input; in float, so that ties fall as they do elsewhere
 
-static double at_half_pixel(const struct axis *a, double x) { return (x + 0.5) / a->scale - 0.5; }
-static double at_asymmetric(const struct axis *a, double x) { return x / a->scale; }
-static double at_pytorch_half_pixel(const struct axis *a, double x) { return a->out > 1 ? at_half_pixel(a, x) : 0; }
-static double at_align_corners(const struct axis *a, double x) {
-    double length = a->scale * (double)a->in;
-    return length == 1 ? 0 : x * (double)(a->in - 1) / (length - 1);
+static float at_half_pixel(const struct axis *a, float x) { return (x + 0.5f) / (float)a->scale - 0.5f; }
+static float at_asymmetric(const struct axis *a, float x) { return x / (float)a->scale; }
+static float at_pytorch_half_pixel(const struct axis *a, float x) { return a->out > 1 ? at_half_pixel(a, x) : 0; }
+static float at_align_corners(const struct axis *a, float x) {
+    float length = (float)(a->scale * (double)a->in);
+    return length == 1 ? 0 : x * (float)(a->in - 1) / (length - 1);
 }
-static double at_half_pixel_symmetric(const struct axis *a, double x) {
-    double adjustment = (double)a->out / (a->scale * (double)a->in);
-    return (double)a->in / 2 * (1 - adjustment) + at_half_pixel(a, x);
+static float at_half_pixel_symmetric(const struct axis *a, float x) {
+    float adjustment = (float)((double)a->out / (a->scale * (double)a->in));
+    return (float)a->in / 2 * (1 - adjustment) + (x + 0.5f) / (float)a->scale - 0.5f;
 }
-static double at_tf_half_pixel_for_nn(const struct axis *a, double x) { return (x + 0.5) / a->scale; }
-static double at_crop(const struct axis *a, double x) {
-    double last = (double)(a->in - 1), length = a->scale * (double)a->in;
-    if (a->out == 1) return (a->roi[0] + a->roi[1]) * last / 2;
-    return a->roi[0] * last + x * (a->roi[1] - a->roi[0]) * last / (length - 1);
+static float at_tf_half_pixel_for_nn(const struct axis *a, float x) { return (x + 0.5f) / (float)a->scale; }
+static float at_crop(const struct axis *a, float x) {
+    float last = (float)(a->in - 1), start = (float)a->roi[0], end = (float)a->roi[1];
+    if (a->out == 1) return (start + end) * last / 2;
+    return start * last + x * (end - start) * last / (float)(a->scale * (double)a->in - 1);
 }
 
 static const struct coordinates {
     const char *name;
-    double (*at)(const struct axis *, double);
+    float (*at)(const struct axis *, float);
 } COORDINATES[] = {
     {"half_pixel", at_half_pixel},       {"asymmetric", at_asymmetric},
     {"align_corners", at_align_corners}, {"pytorch_half_pixel", at_pytorch_half_pixel},
@@ -81,18 +81,19 @@ static double cubic(double x, double a) {
 
 // How to resize: what the attributes say.
 struct how {
-    double (*at)(const struct axis *, double);
+    float (*at)(const struct axis *, float);
     double (*round)(double);               // for nearest, else NULL
     double (*kernel)(double x, double a);  // else
     double radius, a;
     bool exclude_outside, antialias;
+    bool legacy; // nearest goes up when it shrinks
 };
 
 static int read_how(struct fp_call *call, bool legacy, struct how *how) {
     const char *mode = fp_attr_text(call->node, "mode", "nearest");
     const char *coordinates = legacy ? "asymmetric" : fp_attr_text(call->node, "coordinate_transformation_mode", "half_pixel");
     const char *nearest = legacy ? "floor" : fp_attr_text(call->node, "nearest_mode", "round_prefer_floor");
-    *how = (struct how){.a = fp_attr_float(call->node, "cubic_coeff_a", -0.75f),
+    *how = (struct how){.legacy = legacy, .a = fp_attr_float(call->node, "cubic_coeff_a", -0.75f),
                         .exclude_outside = fp_attr_int(call->node, "exclude_outside", 0) != 0,
                         .antialias = fp_attr_int(call->node, "antialias", 0) != 0};
     for (size_t i = 0; i < FP_COUNT(COORDINATES); i++)
@@ -118,7 +119,7 @@ static bool is_outside(const struct how *how, const struct axis *a, double x) {
 
 static int64_t nearest_tap(const struct how *how, const struct axis *a, double x) {
     if (is_outside(how, a, x)) return -1;
-    double at = how->round(x);
+    double at = how->legacy && a->scale < 1 ? ceil(x) : how->round(x);
     return !(at > 0) ? 0 : at > (double)(a->in - 1) ? a->in - 1 : (int64_t)at;
 }
 
@@ -154,7 +155,7 @@ static int make_taps(struct fp_call *call, const struct how *how, struct resize 
     if (how->kernel) a->weight = (float *)(a->index + n);
     a->changes = a->in != a->out;
     for (int64_t i = 0; i < a->out; i++) {
-        double x = how->at(a, (double)i);
+        double x = (double)how->at(a, (float)i);
         int64_t *index = a->index + i * a->taps;
         if (how->round) {
             index[0] = nearest_tap(how, a, x);
@@ -282,6 +283,7 @@ static int prepare(struct fp_call *call, bool legacy) {
     if (!status && how.kernel && (x->type == FP_COMPLEX64 || x->type == FP_COMPLEX128))
         status = fp_call_fail(call, "%s is not supported", fp_type_name(x->type));
     if (!status) status = fp_out(call, 0, x->type, x->rank, dims); // before the taps, as it checks the product
+    call->out[0].layout = x->layout;
     size_t count = 0;
     if (!status && !fp_product(x->rank, dims, &count)) return fp_call_fail(call, "the sizes are not possible");
     for (int i = 0; i < x->rank && count && !status; i++) status = make_taps(call, &how, r, &r->axes[i]);
@@ -341,12 +343,12 @@ static int pass(struct fp_call *call, const struct axis *a, int axis, struct fp_
     return FINEPRUNE_OK;
 }
 
-static void extrapolate(const struct resize *r, struct fp_tensor *t, float value) {
+static void extrapolate(const struct resize *r, const int *axes, struct fp_tensor *t, float value) {
     for (size_t i = 0; i < t->count; i++) {
         size_t rest = i;
         bool outside = false;
         for (int k = t->rank - 1; k >= 0; k--) {
-            const struct axis *a = &r->axes[k];
+            const struct axis *a = &r->axes[axes[k]];
             outside = outside || a->index[rest % (size_t)a->out * (size_t)a->taps] < 0;
             rest /= (size_t)a->out;
         }
@@ -367,23 +369,34 @@ static void put_result(struct fp_tensor *y, const struct fp_tensor *t) {
     fp_convert(y->data, y->type, t->data, FP_FLOAT, t->count);
 }
 
+// *t is x in float32, its dims in the order in which they lie in memory.
+static int load(struct fp_call *call, const int *axes, struct fp_tensor *t) {
+    struct fp_tensor x = *call->in[0];
+    for (int i = 0; i < x.rank; i++) x.dims[i] = call->in[0]->dims[axes[i]];
+    x.layout = NULL;
+    if (x.type != FP_FLOAT) return fp_tensor_convert(t, call->memory, &x, FP_FLOAT, call->err);
+    fp_tensor_share(t, &x);
+    return FINEPRUNE_OK;
+}
+
 static int run_weighted(struct fp_call *call, const struct resize *r, float value) {
-    struct fp_tensor t = {0};
-    const struct fp_tensor *x = call->in[0];
-    int status = FINEPRUNE_OK;
-    if (x->type == FP_FLOAT) fp_tensor_share(&t, x);
-    else status = fp_tensor_convert(&t, call->memory, x, FP_FLOAT, call->err);
-    for (int i = x->rank - 1; i >= 0 && !status; i--)
-        if (r->axes[i].changes) status = pass(call, &r->axes[i], i, &t);
-    bool shared = t.data == x->data; // nothing changes, so there is nothing outside either
-    if (!status && r->outside && !shared) extrapolate(r, &t, value);
-    if (!status && !shared && call->out[0].type == FP_FLOAT) {
-        fp_tensor_done(&call->out[0]);
-        call->out[0] = t;
+    struct fp_tensor t = {0}, *y = &call->out[0];
+    int axes[FP_MAX_RANK];
+    fp_physical(y, axes);
+    int status = load(call, axes, &t);
+    for (int i = t.rank - 1; i >= 0 && !status; i--)
+        if (r->axes[axes[i]].changes) status = pass(call, &r->axes[axes[i]], i, &t);
+    bool shared = t.data == call->in[0]->data; // nothing changes, so there is nothing outside either
+    if (!status && shared) status = fp_put_whole(call);
+    if (!status && r->outside && !shared) extrapolate(r, axes, &t, value);
+    if (!status && !shared && y->type != FP_FLOAT) put_result(y, &t);
+    if (!status && !shared && y->type == FP_FLOAT) {
+        memcpy(t.dims, y->dims, sizeof(t.dims));
+        t.layout = y->layout;
+        fp_tensor_done(y);
+        *y = t;
         return FINEPRUNE_OK;
     }
-    if (!status && shared) status = fp_put_whole(call);
-    else if (!status) put_result(&call->out[0], &t);
     fp_tensor_done(&t);
     return status;
 }
@@ -401,7 +414,7 @@ static int run_resize(struct fp_call *call) {
     return fp_map_run(call, maps, room);
 }
 
-#define ROW(name, since, prepare) {"", name, since, prepare, run_resize, resize_done, 0, 0, NULL}
+#define ROW(name, since, prepare) {"", name, since, prepare, run_resize, resize_done, FP_OP_BLOCKED, 0, NULL}
 const struct fp_op fp_ops_resize[] = {
     ROW("Upsample", 7, prepare_legacy),
     ROW("Resize", 10, prepare_legacy),
