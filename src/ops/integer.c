@@ -162,3 +162,23 @@ FP_VECTOR static void quantize_row(uint8_t *dst, const float *x, size_t n, float
 void fp_quantize_bytes(void *dst, enum fp_type type, const float *x, size_t n, float scale, float zero) {
     quantize_row(dst, x, n, scale, (double)zero, low_of(type), high_of(type));
 }
+
+int fp_need_these(struct fp_call *call, unsigned bits) {
+    for (int i = 0; bits >> i; i++)
+        if (bits >> i & 1 && !fp_given(call, i)) return fp_call_fail(call, "input %d is missing", i);
+    return FINEPRUNE_OK;
+}
+
+int fp_check_pair(struct fp_call *call, int i, enum fp_type type) {
+    int status = fp_check_scale(call, i, 1);
+    return status ? status : fp_check_zero(call, i + 1, type, 1);
+}
+
+void fp_recode_table(const struct fp_call *call, int from, int to, enum fp_type type, uint8_t *table) {
+    float scale = fp_parameter(call, from, 0, 1), zero = fp_parameter(call, from + 1, 0, 0), values[256];
+    for (int i = 0; i < 256; i++) {
+        uint8_t code = (uint8_t)i;
+        values[i] = ((float)fp_code(type, &code, 0) - zero) * scale;
+    }
+    fp_quantize_bytes(table, type, values, 256, fp_parameter(call, to, 0, 1), fp_parameter(call, to + 1, 0, 0));
+}

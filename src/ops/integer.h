@@ -37,6 +37,12 @@ float fp_parameter(const struct fp_call *call, int i, size_t at, float absent);
 // That input i is left out, or floats (scale) or of `type` (zero point), one or `count` of them.
 int fp_check_scale(struct fp_call *call, int i, size_t count);
 int fp_check_zero(struct fp_call *call, int i, enum fp_type type, size_t count);
+// That the inputs whose bits are set are there.
+int fp_need_these(struct fp_call *call, unsigned bits);
+// One scale at input i and one zero point (or none) at i + 1.
+int fp_check_pair(struct fp_call *call, int i, enum fp_type type);
+// What each code by the scale and zero point at inputs `from` and from + 1 is by those at `to` and to + 1.
+void fp_recode_table(const struct fp_call *call, int from, int to, enum fp_type type, uint8_t *table);
 
 // dst = saturate(round(acc * factor) + zero) as uint8 or int8; factors lie `step` (0 or 1) apart.
 void fp_requantize(void *dst, enum fp_type type, const int32_t *acc, size_t n, const float *factor, size_t step, float zero);
