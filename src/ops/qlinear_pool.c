@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Operators of com.microsoft that gather quantized numbers: QLinearGlobalAveragePool, QLinearAveragePool, QLinearSoftmax. Inputs are
-// the data and scale and zero point of data and output.
+// Operators of com.microsoft that gather quantized numbers: QLinearGlobalAveragePool, QLinearAveragePool, QLinearSoftmax. Inputs
+// are the data and scale and zero point of data and output.
 #include <math.h>
 
 #include "families.h"
@@ -75,16 +75,16 @@ static void extent(const struct fp_window *w, int i, int64_t at, int64_t *from, 
     *to = start + w->kernel[i] < w->in[i] ? start + w->kernel[i] : w->in[i];
 }
 
-// Sum of the codes of one window, less the zero point each; *n is how many it is the mean of: the whole kernel when padding counts,
-// also where a last window goes past it.
-static int64_t window_sum(const struct fp_window *w, enum fp_type type, const uint8_t *plane, const int64_t *at, bool padding, int zero,
-                          int64_t *n) {
+// Sum of the codes of one window, less the zero point each; *n is how many it is the mean of: the whole kernel when padding
+// counts, also where a last window goes past it.
+static int64_t window_sum(const struct fp_window *w, enum fp_type type, const uint8_t *plane, const int64_t *at, bool padding,
+                          int zero, double *n) {
     int64_t from[FP_WINDOW_MAX], to[FP_WINDOW_MAX], here[FP_WINDOW_MAX], sum = 0;
     *n = 1;
     for (int i = 0; i < w->n; i++) {
         extent(w, i, at[i], &from[i], &to[i]);
         if (to[i] <= from[i]) return 0;
-        *n *= padding ? w->kernel[i] : to[i] - from[i];
+        *n *= (double)(padding ? w->kernel[i] : to[i] - from[i]);
         here[i] = from[i];
     }
     for (int i = 0; i >= 0;) {
@@ -108,14 +108,15 @@ static int run_average(struct fp_call *call) {
     int zero = (int)fp_parameter(call, 2, 0, 0);
     for (size_t p = 0; p < planes; p++)
         for (size_t o = 0; o < out; o++) {
-            int64_t at[FP_WINDOW_MAX], n;
+            int64_t at[FP_WINDOW_MAX];
+            double n;
             size_t rest = o;
             for (int i = w->n - 1; i >= 0; i--) {
                 at[i] = (int64_t)(rest % (size_t)w->out[i]);
                 rest /= (size_t)w->out[i];
             }
             int64_t sum = window_sum(w, x->type, (const uint8_t *)x->data + p * in, at, padding, zero, &n);
-            put(call, p * out + o, n ? (float)((double)sum / (double)n) * scale : 0);
+            put(call, p * out + o, (float)((double)sum / n) * scale);
         }
     return FINEPRUNE_OK;
 }
