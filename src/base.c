@@ -137,7 +137,8 @@ void *fp_take(struct fp_memory *memory, size_t size) {
     if (memory && memory->limit && (rounded > memory->limit || memory->used > memory->limit - rounded)) return NULL;
     void *data = memory && rounded >= SPARE_LEAST ? take_spare(memory, rounded) : NULL;
     if (!data && memory && memory->spare) { // room for it among what is kept
-        size_t total = memory->used + rounded, most = memory->limit && memory->limit < memory->peak ? memory->limit : memory->peak;
+        size_t total = memory->used + rounded, most = memory->peak + memory->peak / 4;
+        if (memory->limit && memory->limit < most) most = memory->limit;
         drop_spare(memory, most > total ? most - total : 0);
     }
     if (!data) data = aligned_alloc(64, rounded);

@@ -41,7 +41,7 @@ bool fp_product(int rank, const int64_t *dims, size_t *out);
 // What the program may hold at once. `used` and `peak` count the buffers of tensors, the parsed model and the statistics;
 // limit 0 means none. Not thread-safe: buffers are taken by the one thread that drives the graph. Larger buffers that are
 // released are kept for the next of their size, as new pages from the system cost more than filling them; what is kept and
-// what is used together never pass the peak of use.
+// what is used together stay within the limit and 5/4 of the peak of use.
 struct fp_memory {
     size_t limit, used, peak;
     struct fp_spare *spare; // last released first
