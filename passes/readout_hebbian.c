@@ -67,6 +67,13 @@ static void teacher_done(struct teacher *t) {
     free(t->logits);
 }
 
+// Below the rounding of float32 features there is nothing to learn from.
+static bool moves(const struct teacher *t) {
+    double square = 0;
+    for (size_t j = 0; j < t->d; j++) square += t->mean[j] * t->mean[j];
+    return t->mean_length > 1e-6 * sqrt(square);
+}
+
 static size_t kept_of(const struct teacher *t) {
     size_t n = 0;
     for (size_t k = 0; k < t->classes; k++) n += !t->use || t->use[k];
@@ -146,7 +153,7 @@ int fp_readout_teach(struct fp_job *job) {
         teacher_done(&t);
         return fp_fail_memory(job->err, "the read-out", t.n * t.d * sizeof(double));
     }
-    if (!(t.mean_length > 0)) {
+    if (!moves(&t)) {
         teacher_done(&t);
         return leave(job, "the last layer's input is the same for all samples");
     }
