@@ -359,7 +359,8 @@ static const struct fp_tensor *operand_of(const struct fp_call *call, const stru
 }
 
 // The other operand as the primitive sees it. `full` is the result as the node has it.
-static int binary_desc(struct fp_call *call, const struct fp_tensor *x, const struct fp_tail_place *place, dnnl_memory_desc_t *desc) {
+static int binary_desc(struct fp_call *call, const struct fp_tail *t, const struct fp_tail_place *place, dnnl_memory_desc_t *desc) {
+    const struct fp_tensor *x = operand_of(call, t);
     const struct fp_tensor *full = &call->out[0];
     if (x->type != FP_FLOAT || x->rank > full->rank)
         return FP_NOT_FUSED;
@@ -375,8 +376,10 @@ static int binary_desc(struct fp_call *call, const struct fp_tensor *x, const st
         seen.layout = NULL;
         for (int i = 0; i < seen.rank; i++)
             seen.dims[i] = i == place->axis && axis >= skip ? x->dims[axis - skip] : 1;
-    } else if (!whole || (x->layout != place->out.layout && (fp_last_matters(x) || fp_last_matters(full)))) {
+    } else if (!whole || (t->input >= 0 && x->layout != place->out.layout && (fp_last_matters(x) || fp_last_matters(full)))) {
         return FP_NOT_FUSED;
+    } else {
+        seen.layout = x->layout; // another order is slow, but what a node of its own asks for must be done
     }
     return fp_desc_tensor(call, desc, &seen);
 }
@@ -391,7 +394,7 @@ static int append_one(struct fp_call *call, const struct fp_tail *t, const struc
                              "add an activation");
     }
     dnnl_memory_desc_t desc = NULL;
-    int status = binary_desc(call, operand_of(call, t), place, &desc);
+    int status = binary_desc(call, t, place, &desc);
     if (!status)
         status = fp_dnnl_check(call, dnnl_post_ops_append_binary(ops, algorithm, desc), "add an operand");
     fp_desc_done(&desc);
@@ -414,7 +417,7 @@ int fp_tail_bind(struct fp_call *call, struct fp_prim *p, const struct fp_tail_p
         const struct fp_tensor *x = operand_of(call, &place->tail[i]);
         int arg = DNNL_ARG_ATTR_MULTIPLE_POST_OP(i + place->first) | DNNL_ARG_SRC_1;
         if (!find_arg(p, arg))
-            status = binary_desc(call, x, place, &desc);
+            status = binary_desc(call, &place->tail[i], place, &desc);
         if (!status)
             status = fp_prim_set(call, p, arg, desc, x->data);
         fp_desc_done(&desc);
