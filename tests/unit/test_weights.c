@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+// Weights behind operators that move elements: read as what the operator sees, written so that it sees the masked ones, and no other byte changes.
+#include "made_model.h"
+
+#include <math.h>
+
+static float operand_at(const struct fp_tensor *t, const struct fp_weight *w, size_t i) {
+    const size_t g = i / (w->rows * w->cols), r = i / w->cols % w->rows, c = i % w->cols;
+    return ((const float *)t->data)[g * w->group_stride + r * w->row_stride + c / w->inner * w->col_stride + c % w->inner];
+}
+
+static void operand(struct made *m, const struct fp_weight *w, struct fp_tensor *out) {
+    fineprune_error err = {0};
+    if (fp_exec_constant(m->exec, w->node->graph, w->node->in[w->uses[0].slot], out, &err)) fail_msg("%s", err.message);
+}
+
+// Reads all weights, masks every third element, and looks again through a new executor. step: of the quantized grid, or 0.
+static void check(Onnx__ModelProto *proto, int n, double step) {
+    struct made m;
+    made_open(&m, proto);
+    if (m.weights->n != n) fail_msg("%d weights, not %d (%s)", m.weights->n, n, m.weights->n_skipped ? m.weights->skipped[0].reason : "");
+    float *values[4];
+    uint8_t *keep[4];
+    for (int k = 0; k < n; k++) {
+        const struct fp_weight *w = &m.weights->items[k];
+        struct fp_tensor seen = {0};
+        values[k] = fp_calloc(w->count, sizeof(float)), keep[k] = fp_calloc(w->count, 1);
+        assert_int_equal(fp_weight_read(&m.model, w, values[k], NULL), 0);
+        operand(&m, w, &seen);
+        assert_int_equal(seen.count, w->count);
+        for (size_t i = 0; i < w->count; i++) {
+            assert_true(values[k][i] == operand_at(&seen, w, i));
+            keep[k][i] = i % 3 != 0;
+            values[k][i] += keep[k][i] ? (float)step * (float)(i % 2) : 0;
+        }
+        fp_tensor_done(&seen);
+        assert_int_equal(fp_weight_write(&m.model, w, values[k], keep[k], NULL), 0);
+    }
+    fp_weights_free(m.weights), fp_exec_free(m.exec); // constants are folded once
+    made_find(&m);
+    for (int k = 0; k < n; k++) {
+        const struct fp_weight *w = &m.weights->items[k];
+        struct fp_tensor seen = {0};
+        operand(&m, w, &seen);
+        for (size_t i = 0; i < w->count; i++) assert_true(operand_at(&seen, w, i) == (keep[k][i] ? values[k][i] : 0));
+        fp_tensor_done(&seen);
+        free(values[k]), free(keep[k]);
+    }
+    made_close(&m);
+}
+
+static Onnx__ModelProto *with_input(int64_t cols) {
+    Onnx__ModelProto *proto = made_new();
+    made_input(proto->graph, "x", SHAPE(-1, cols));
+    made_output(proto->graph, "y");
+    return proto;
+}
+
+static void test_moves(void **state) {
+    (void)state;
+    Onnx__ModelProto *p = with_input(4);
+    made_random(p->graph, "w", SHAPE(3, 4), 1);
+    made_node(p->graph, "Transpose", "w", "t"), made_node(p->graph, "MatMul", "x,t", "y");
+    check(p, 1, 0.25);
+    p = with_input(4);
+    made_random(p->graph, "w", SHAPE(2, 6), 1);
+    made_initializer(p->graph, "s", FP_INT64, SHAPE(2), (int64_t[]){4, 3});
+    made_node(p->graph, "Reshape", "w,s", "t"), made_node(p->graph, "Identity", "t", "i"), made_node(p->graph, "MatMul", "x,i", "y");
+    check(p, 1, 0.25);
+    p = with_input(4);
+    const double wide[12] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, -12};
+    made_initializer(p->graph, "w", FP_DOUBLE, SHAPE(4, 3), wide);
+    made_int(made_node(p->graph, "Cast", "w", "t"), "to", FP_FLOAT), made_node(p->graph, "MatMul", "x,t", "y");
+    check(p, 1, 0.25);
+    p = with_input(4);
+    made_random(p->graph, "a", SHAPE(4, 1), 1), made_random(p->graph, "b", SHAPE(4, 2), 2);
+    made_int(made_node(p->graph, "Concat", "a,b", "t"), "axis", 1), made_node(p->graph, "MatMul", "x,t", "y");
+    check(p, 1, 0.25);
+    p = with_input(4);
+    Onnx__NodeProto *constant = made_node(p->graph, "Constant", "", "t");
+    constant->n_input = 0;
+    float values[12];
+    made_fill(values, 12, 3);
+    made_attribute(constant, "value", ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TENSOR)->t = made_tensor("", FP_FLOAT, SHAPE(4, 3), values);
+    made_node(p->graph, "MatMul", "x,t", "y");
+    check(p, 1, 0.25);
+}
+
+static void test_quantized(void **state) {
+    (void)state;
+    Onnx__ModelProto *p = with_input(4);
+    const int8_t q[12] = {-100, 3, 7, 0, 50, -3, 100, 90, 1, 2, -60, 5};
+    made_initializer(p->graph, "w", FP_INT8, SHAPE(4, 3), q);
+    made_initializer(p->graph, "s", FP_FLOAT, SHAPE(3), (float[]){0.5f, 0.5f, 0.5f});
+    made_initializer(p->graph, "z", FP_INT8, SHAPE(3), (int8_t[]){3, -5, 0});
+    made_int(made_node(p->graph, "DequantizeLinear", "w,s,z", "t"), "axis", 1), made_node(p->graph, "MatMul", "x,t", "y");
+    check(p, 1, 0.5);
+}
+
+static void check_skipped(Onnx__ModelProto *p, const char *name, const char *reason) {
+    struct made m;
+    made_open(&m, p);
+    assert_int_equal(m.weights->n, 0);
+    for (int i = 0; i < m.weights->n_skipped; i++)
+        if (!strcmp(m.weights->skipped[i].name, name)) {
+            assert_string_equal(m.weights->skipped[i].reason, reason);
+            made_close(&m);
+            return;
+        }
+    fail_msg("'%s' is not among the skipped", name);
+}
+
+static void test_shared(void **state) {
+    (void)state;
+    Onnx__ModelProto *p = with_input(4); // twice in the same form: one weight of two uses
+    made_random(p->graph, "w", SHAPE(4, 4), 1);
+    made_node(p->graph, "MatMul", "x,w", "h"), made_node(p->graph, "MatMul", "h,w", "y");
+    struct made m;
+    made_open(&m, p);
+    assert_int_equal(m.weights->n, 1);
+    assert_int_equal(m.weights->items[0].n_uses, 2);
+    assert_true(m.weights->items[0].repairable);
+    made_close(&m);
+    p = with_input(4); // and in another: masked once, not repaired
+    made_random(p->graph, "w", SHAPE(4, 4), 1);
+    made_node(p->graph, "MatMul", "x,w", "h"), made_node(p->graph, "Transpose", "w", "t"), made_node(p->graph, "MatMul", "h,t", "y");
+    made_open(&m, p);
+    assert_int_equal(m.weights->n, 1);
+    assert_false(m.weights->items[0].repairable);
+    made_close(&m);
+    p = made_new(); // an embedding that is also the last layer
+    MADE_ADD(p->graph, input, made_value("ids", FP_INT64, SHAPE(-1)));
+    made_random(p->graph, "e", SHAPE(6, 4), 1);
+    made_node(p->graph, "Gather", "e,ids", "x"), made_node(p->graph, "Transpose", "e", "t"), made_node(p->graph, "MatMul", "x,t", "y");
+    made_output(p->graph, "y");
+    check_skipped(p, "e", "also an embedding (read by Gather)");
+    p = with_input(4);
+    made_random(p->graph, "w", SHAPE(4, 4), 1);
+    made_node(p->graph, "MatMul", "x,w", "y");
+    made_output(p->graph, "w");
+    check_skipped(p, "w", "also read by other operators");
+}
+
+// Nothing in the message changes but the elements that are masked.
+static void test_other_bytes(void **state) {
+    (void)state;
+    Onnx__ModelProto *p = with_input(4);
+    made_random(p->graph, "w", SHAPE(4, 3), 1), made_random(p->graph, "b", SHAPE(3), 2);
+    made_node(p->graph, "MatMul", "x,w", "h"), made_node(p->graph, "Add", "h,b", "y");
+    p->producer_name = strdup("someone"), p->graph->doc_string = strdup("text");
+    const size_t size = onnx__model_proto__get_packed_size(p);
+    uint8_t *before = made_message(size), *after = made_message(size);
+    onnx__model_proto__pack(p, before);
+    struct made m;
+    made_open(&m, p);
+    float values[12];
+    uint8_t keep[12];
+    memset(keep, 1, sizeof(keep)), keep[5] = 0;
+    const struct fp_weight *w = &m.weights->items[0];
+    assert_ptr_equal(w->bias.proto, p->graph->initializer[1]);
+    assert_int_equal(fp_weight_read(&m.model, w, values, NULL), 0);
+    assert_int_equal(fp_weight_write(&m.model, w, values, NULL, NULL), 0);
+    onnx__model_proto__pack(p, after);
+    assert_memory_equal(before, after, size); // as it was
+    assert_int_equal(fp_weight_write(&m.model, w, values, keep, NULL), 0);
+    assert_int_equal(onnx__model_proto__get_packed_size(p), size);
+    onnx__model_proto__pack(p, after);
+    size_t different = 0;
+    for (size_t i = 0; i < size; i++) different += before[i] != after[i];
+    assert_true(different > 0 && different <= sizeof(float));
+    made_close(&m);
+    free(before), free(after);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_moves), cmocka_unit_test(test_quantized), cmocka_unit_test(test_shared), cmocka_unit_test(test_other_bytes)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
