@@ -71,6 +71,7 @@ struct fp_method {
     int rounds;
     bool regrow;   // a pruned synapse may come back in a later round
     bool cubic;    // sparsity of the rounds by the cubic schedule, else by shares
+    bool cautious; // few samples justify less sparsity than asked
 };
 
 // What was chosen, by name; every pointer is set.

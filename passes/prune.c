@@ -56,6 +56,15 @@ static double sparsity_of_round(const struct fp_job *job, double sparsity, int r
     return sparsity * (1 - left * (0.3 + 0.45 * left)); // three rounds: 60, 85, 100 %
 }
 
+// n samples justify n / (n + 10) of zeros at most: 50 % for 10, 83 % for 50, 96 % for 250.
+static double justified(struct fp_job *job, double asked) {
+    double n = (double)(job->n_local + job->n_reserve), most = n / (n + 10);
+    if (!job->choices.method->cautious || asked <= most) return asked;
+    fp_report_say(job->report, "%zu samples are few: they justify %.0f %% zeros, not the %.0f %% that were asked", job->n_local + job->n_reserve,
+                  100 * most, 100 * asked);
+    return most;
+}
+
 static unsigned needs_of(const struct fp_choices *c) { return c->score->needs | c->repair->needs; }
 
 static int prune_to(struct fp_job *job, double sparsity) {
@@ -134,7 +143,7 @@ static int prune(struct fp_job *job) {
     if (!status) status = fp_verify_before(job);
     if (!status) status = ask_dense_model(job);
     if (status) return status;
-    status = sparsity < 0 ? fp_prune_auto(job, try_again, &sparsity) : prune_and_read_out(job, sparsity);
+    status = sparsity < 0 ? fp_prune_auto(job, try_again, &sparsity) : prune_and_read_out(job, justified(job, sparsity));
     if (!status) status = fp_weights_record_masks(job->weights, job->err);
     return status ? status : fp_job_report(job, sparsity);
 }
@@ -155,7 +164,7 @@ static int apply(struct fp_job *job, struct fp_stats *stats) {
     if (!status) status = fp_answers_copy(&job->dense, &stats->answers, job->err);
     if (!status) status = fp_prune_outputs(job);
     if (!status) status = fp_readout_teach(job);
-    if (!status) status = prune_to(job, job->options->sparsity);
+    if (!status) status = prune_to(job, justified(job, job->options->sparsity));
     // The pruned model's own features cannot be known without data: the dense model's stand for them.
     if (!status && job->teacher) status = fp_readout_learn(job, &job->dense);
     if (!status && job->teacher) status = fp_job_rewrite(job);

@@ -51,6 +51,30 @@ static const char *check_layer(const struct fp_classifier *c, const struct fp_we
     return NULL;
 }
 
+// Back through operators that only spread one number a row (and Max with a constant) to a reduction of `type`; what it reduces, or -1.
+static int reduced(const struct fp_graph *graph, int value, const char *type) {
+    for (int steps = 0; steps < 6; steps++) {
+        const struct fp_node *node = producer(graph, value);
+        if (is(node, type)) return node->in[0];
+        bool spreads = moves_only(node) || is(node, "Expand") || is(node, "Unsqueeze");
+        if (is(node, "Max") && node->n_in == 2) value = producer(graph, node->in[0]) ? node->in[0] : node->in[1];
+        else if (spreads) value = node->in[0];
+        else return -1;
+    }
+    return -1;
+}
+
+// Softmax as some exporters write it out: exp(x - max x) / sum of the same. x, or -1 when the value is not made like that.
+static int written_out_softmax(const struct fp_graph *graph, int value) {
+    const struct fp_node *quotient = producer(graph, value);
+    if (!is(quotient, "Div") || quotient->n_in != 2) return -1;
+    const struct fp_node *power = producer(graph, quotient->in[0]);
+    if (!is(power, "Exp") || reduced(graph, quotient->in[1], "ReduceSum") != quotient->in[0]) return -1;
+    const struct fp_node *shift = producer(graph, power->in[0]);
+    if (!is(shift, "Sub")) return power->in[0];
+    return reduced(graph, shift->in[1], "ReduceMax") == shift->in[0] ? shift->in[0] : -1;
+}
+
 static bool of_rank_2(const struct fp_value *v) { return v->rank == 2 && fp_type_is_float(v->type); }
 
 static void try_output(struct fp_classifier *c, const struct fp_weights *weights, const struct fp_graph *graph, int output) {
@@ -61,6 +85,8 @@ static void try_output(struct fp_classifier *c, const struct fp_weights *weights
         value = node->in[0];
         node = producer(graph, value);
     }
+    int scores = written_out_softmax(graph, value);
+    if (scores >= 0) value = scores;
     if (is(node, "Sigmoid")) {
         c->reason = "its answers are independent (Sigmoid), not classes";
         return;

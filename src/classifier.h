@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whether a model is a classifier by its graph: one last weight whose rows are the classes, then at most a bias, a pooling
-// and a softmax, then an output of rank 2.
+// and a softmax (an operator, or written out), then an output of rank 2.
 #ifndef FP_CLASSIFIER_H
 #define FP_CLASSIFIER_H
 
