@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// Elements of a TensorProto in each of its fields: loaded, stored back into the same field, refused when their number is wrong; sparse and external ones.
+#include "made_model.h"
+
+static struct fineprune_model empty(void) { return (struct fineprune_model){.folder = (char *)(uintptr_t) "/nowhere"}; }
+
+static Onnx__TensorProto *without_data(enum fp_type type, int rank, const int64_t *dims) {
+    Onnx__TensorProto *t = made_tensor("t", FP_UINT8, rank, dims, "                                        ");
+    t->data_type = type;
+    free(t->raw_data.data);
+    t->has_raw_data = 0, t->raw_data = (ProtobufCBinaryData){0};
+    return t;
+}
+
+static void refuse(Onnx__TensorProto *proto, const char *message) {
+    struct fineprune_model model = empty();
+    struct fp_tensor t = {0};
+    fineprune_error err = {0};
+    assert_int_equal(fp_initializer_load(&model, proto, &t, &err), FINEPRUNE_MODEL);
+    assert_null(t.data);
+    if (!strstr(err.message, message)) fail_msg("'%s' is not in: %s", message, err.message);
+}
+
+// Loads, compares with `expected`, stores it reversed, loads again, and sees that a wrong number of elements is refused.
+static void round_trip(Onnx__TensorProto *proto, size_t *n_field, const void *expected) {
+    struct fineprune_model model = empty();
+    struct fp_tensor t = {0}, copy = {0}, again = {0};
+    assert_int_equal(fp_initializer_load(&model, proto, &t, NULL), 0);
+    assert_memory_equal(t.data, expected, fp_tensor_bytes(&t));
+    assert_int_equal(fp_tensor_copy(&copy, NULL, &t, NULL), 0);
+    const size_t size = fp_type_size(t.type);
+    for (size_t i = 0; i < t.count; i++) memcpy((char *)copy.data + i * size, (const char *)expected + (t.count - 1 - i) * size, size);
+    assert_int_equal(fp_initializer_store(&model, proto, &copy, NULL), 0);
+    assert_int_equal(fp_initializer_load(&model, proto, &again, NULL), 0);
+    assert_memory_equal(again.data, copy.data, fp_tensor_bytes(&copy));
+    fp_tensor_done(&t), fp_tensor_done(&copy), fp_tensor_done(&again);
+    --*n_field;
+    refuse(proto, "found");
+    ++*n_field;
+    onnx__tensor_proto__free_unpacked(proto, NULL);
+}
+
+static void test_fields(void **state) {
+    (void)state;
+#define TYPED(type, field, ...) \
+    { \
+        Onnx__TensorProto *p = without_data(type, SHAPE(2, 3)); \
+        p->n_##field = 6, p->field = made_message(6 * sizeof(*p->field)); \
+        for (int i = 0; i < 6; i++) p->field[i] = (__VA_ARGS__)[i]; \
+        round_trip(p, &p->n_##field, (__VA_ARGS__)); \
+    }
+    TYPED(FP_FLOAT, float_data, (float[]){1, -2, 3.5f, 0, 1e30f, 6})
+    TYPED(FP_DOUBLE, double_data, (double[]){1, -2, 3.5, 0, 1e300, 6})
+    TYPED(FP_INT64, int64_data, (int64_t[]){1, -2, INT64_MAX, 0, INT64_MIN, 6})
+    TYPED(FP_UINT64, uint64_data, (uint64_t[]){1, 2, UINT64_MAX, 0, 5, 6})
+    TYPED(FP_UINT32, uint64_data, (uint32_t[]){1, 2, UINT32_MAX, 0, 5, 6})
+    TYPED(FP_INT32, int32_data, (int32_t[]){1, -2, INT32_MAX, 0, INT32_MIN, 6})
+    TYPED(FP_INT8, int32_data, (int8_t[]){1, -2, 127, 0, -128, 6})
+    TYPED(FP_UINT8, int32_data, (uint8_t[]){1, 2, 255, 0, 128, 6})
+    TYPED(FP_INT16, int32_data, (int16_t[]){1, -2, 32767, 0, -32768, 6})
+    TYPED(FP_FLOAT16, int32_data, (uint16_t[]){0x3c00, 0xbc00, 0x7bff, 0, 0x8000, 1}) // bits
+    TYPED(FP_BOOL, int32_data, (uint8_t[]){1, 0, 1, 1, 0, 0})
+#undef TYPED
+}
+
+static void test_raw(void **state) {
+    (void)state;
+    const float floats[6] = {1, -2, 3, -4, 5, -6};
+    Onnx__TensorProto *p = made_tensor("t", FP_FLOAT, SHAPE(2, 3), floats);
+    round_trip(p, &p->raw_data.len, floats);
+    const uint8_t packed[3] = {0x21, 0xf8, 0x07}; // five of four bits, low ones first
+    p = made_tensor("t", FP_UINT8, SHAPE(3), packed);
+    p->data_type = FP_INT4, p->dims[0] = 5;
+    round_trip(p, &p->raw_data.len, (int8_t[]){1, 2, -8, -1, 7});
+}
+
+static void test_refused(void **state) {
+    (void)state;
+    const float floats[6] = {0};
+    Onnx__TensorProto *p = made_tensor("t", FP_FLOAT, SHAPE(2, 3), floats);
+    p->dims[0] = -2, refuse(p, "tensor 't'");
+    p->dims[0] = INT64_MAX, refuse(p, "tensor 't'");
+    p->dims[0] = 2, p->data_type = 99, refuse(p, "element type 99");
+    p->data_type = FP_FLOAT, p->n_dims = 13, refuse(p, "rank 13");
+    p->n_dims = 2;
+    onnx__tensor_proto__free_unpacked(p, NULL);
+}
+
+static void test_sparse(void **state) {
+    (void)state;
+    struct fineprune_model model = empty();
+    const float values[3] = {5, 6, 7};
+    const int64_t linear[3] = {0, 4, 5}, coordinates[6] = {0, 0, 1, 1, 1, 2}, outside[3] = {0, 4, 6};
+    const float expected[6] = {5, 0, 0, 0, 6, 7};
+    int64_t dims[2] = {2, 3};
+    Onnx__TensorProto *v = made_tensor("v", FP_FLOAT, SHAPE(3), values), *a = made_tensor("i", FP_INT64, SHAPE(3), linear);
+    Onnx__TensorProto *b = made_tensor("i", FP_INT64, SHAPE(3, 2), coordinates), *c = made_tensor("i", FP_INT64, SHAPE(3), outside);
+    Onnx__SparseTensorProto sparse = ONNX__SPARSE_TENSOR_PROTO__INIT;
+    sparse.values = v, sparse.n_dims = 2, sparse.dims = dims;
+    for (int i = 0; i < 2; i++) {
+        struct fp_tensor t = {0};
+        sparse.indices = i ? b : a;
+        assert_int_equal(fp_sparse_initializer_load(&model, &sparse, &t, NULL), 0);
+        assert_memory_equal(t.data, expected, sizeof(expected));
+        fp_tensor_done(&t);
+    }
+    struct fp_tensor t = {0};
+    sparse.indices = c;
+    assert_int_equal(fp_sparse_initializer_load(&model, &sparse, &t, NULL), FINEPRUNE_MODEL);
+    assert_null(t.data);
+    onnx__tensor_proto__free_unpacked(v, NULL), onnx__tensor_proto__free_unpacked(a, NULL);
+    onnx__tensor_proto__free_unpacked(b, NULL), onnx__tensor_proto__free_unpacked(c, NULL);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_fields), cmocka_unit_test(test_raw), cmocka_unit_test(test_refused), cmocka_unit_test(test_sparse)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
