@@ -74,7 +74,8 @@ part "source and symbols" tests/checks.sh build-test
 parts "release" build-test
 
 if [ "$quick" = no ]; then
-    if command -v clang >/dev/null 2>&1; then
+    # clang brings its own OpenMP (libomp-dev); without it there is nothing to build with.
+    if command -v clang >/dev/null 2>&1 && echo '#include <omp.h>' | clang -fopenmp -fsyntax-only -x c - 2>/dev/null; then
         part "build with clang, without tests" env CC=clang bash -c "$(declare -f build); root=$root; build build-clang -Dtests=disabled"
     fi
     part "build with sanitizers" build build-asan -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false
