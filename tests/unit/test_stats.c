@@ -6,7 +6,7 @@
 
 #include <math.h>
 
-enum { N = 23 };
+enum { N = 23 }; // 1000: as if of so many samples, of which not all rows count
 
 // Statistics of `n` samples from `first` on.
 static struct fp_stats *gather(void **state, size_t first, size_t n, size_t nominal, int threads, size_t batch) {
@@ -65,7 +65,7 @@ static void compare(const struct fp_stats *a, const struct fp_stats *b, double t
 
 static void test_same(void **state) {
     const size_t batches[] = {1, 3, 16, 0};
-    for (size_t nominal = 0; nominal <= 100; nominal += 100) {
+    for (size_t nominal = 0; nominal <= 1000; nominal += 1000) {
         struct fp_stats *one = gather(state, 0, N, nominal, 1, 1);
         for (int threads = 1; threads <= 3; threads++)
             for (size_t b = 0; b < FP_COUNT(batches); b++) {
@@ -78,7 +78,7 @@ static void test_same(void **state) {
 }
 
 static void test_halves(void **state) {
-    struct fp_stats *whole = gather(state, 0, N, 100, 2, 4), *first = gather(state, 0, 10, 100, 2, 3), *second = gather(state, 10, N - 10, 100, 1, 5);
+    struct fp_stats *whole = gather(state, 0, N, 1000, 2, 4), *first = gather(state, 0, 10, 1000, 2, 3), *second = gather(state, 10, N - 10, 1000, 1, 5);
     assert_int_equal(fp_stats_add(first, second, NULL), 0);
     compare(whole, first, 1e-12);
     fineprune_error err = {0};
