@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Operators on signals: DFT, STFT, windows and mel filters. A transform is a product with the matrix of its waves, in double.
+#include "loops.h"
 #include "move.h"
 
-#include <cblas.h>
 #include <math.h>
 #include <stdlib.h>
 
-enum { BLOCK = 1 << 22 }; // elements of one block of a matrix
+enum {
+    BLOCK = 1 << 22, // elements of the rows that are loaded at once
+    WIDE = 32,       // columns of the matrix that are made at once
+    HIGH = 4,        // rows that are multiplied together
+};
 
 // Where the rows of a transform lie: row r starts at r / period * big + r % period * small, and its elements are `stride` apart.
 struct place {
@@ -24,7 +28,7 @@ struct transform {
 
 static size_t start_of(const struct place *p, size_t row) { return row / p->period * p->big + row % p->period * p->small; }
 
-// Columns [begin, begin + n) of the matrix that a row is multiplied with: n_in * c_in rows of n * c_out.
+// Columns [begin, begin + n) of the matrix that a row is multiplied with: n_in * c_in rows of WIDE, of which n * c_out are set.
 static void fill_waves(const struct transform *t, const double *wave, size_t begin, size_t n, double *dst) {
     double sign = t->inverse ? 1 : -1, scale = t->inverse ? 1 / (double)t->length : 1;
     const double *sine = wave + t->length;
@@ -34,11 +38,11 @@ static void fill_waves(const struct transform *t, const double *wave, size_t beg
         for (size_t k = 0; k < n; k++) {
             size_t at = j * (begin + k) % t->length; // lengths are below 2^28, so this fits
             double re = factor * wave[at], im = factor * sign * sine[at];
-            double *to = dst + (j * t->c_in * n + k) * t->c_out; // row of the real part, then that of the imaginary one
+            double *to = dst + j * t->c_in * WIDE + k * t->c_out; // row of the real part, then that of the imaginary one
             to[0] = re;
             if (t->c_out == 2) to[1] = im;
-            if (t->c_in == 2) to[n * t->c_out] = -im;
-            if (t->c_in == 2 && t->c_out == 2) to[n * t->c_out + 1] = re;
+            if (t->c_in == 2) to[WIDE] = -im;
+            if (t->c_in == 2 && t->c_out == 2) to[WIDE + 1] = re;
         }
     }
 }
@@ -51,42 +55,69 @@ static void load_rows(const struct transform *t, const float *src, size_t begin,
     }
 }
 
-static void store_rows(const struct transform *t, const double *src, size_t begin, size_t n, size_t column, size_t columns, float *dst) {
-    for (size_t r = 0; r < n; r++) {
-        float *to = dst + start_of(&t->out, begin + r) + column * t->out.stride;
-        for (size_t k = 0; k < columns; k++)
-            for (size_t c = 0; c < t->c_out; c++) to[k * t->out.stride + c] = (float)*src++;
+typedef double quad __attribute__((vector_size(32), aligned(8), may_alias));
+
+// sums = rows * waves for HIGH rows; each sum is made in order, so that it is the same everywhere.
+FP_VECTOR static void multiply(const double *rows, const double *waves, size_t width, double *sums) {
+    const double *row1 = rows + width, *row2 = row1 + width, *row3 = row2 + width;
+    for (size_t j = 0; j < WIDE; j += 8) {
+        quad a0 = {0}, a1 = {0}, b0 = {0}, b1 = {0}, c0 = {0}, c1 = {0}, d0 = {0}, d1 = {0};
+        for (size_t i = 0; i < width; i++) {
+            const quad left = *(const quad *)(waves + i * WIDE + j), right = *(const quad *)(waves + i * WIDE + j + 4);
+            a0 += rows[i] * left, a1 += rows[i] * right;
+            b0 += row1[i] * left, b1 += row1[i] * right;
+            c0 += row2[i] * left, c1 += row2[i] * right;
+            d0 += row3[i] * left, d1 += row3[i] * right;
+        }
+        quad *to = (quad *)(sums + j);
+        to[0] = a0, to[1] = a1;
+        to[WIDE / 4] = b0, to[WIDE / 4 + 1] = b1;
+        to[WIDE / 2] = c0, to[WIDE / 2 + 1] = c1;
+        to[3 * WIDE / 4] = d0, to[3 * WIDE / 4 + 1] = d1;
     }
 }
 
 // The memory of one run, all from one allocation.
 struct work {
-    double *wave, *waves, *rows, *sums;
-    size_t columns, n_rows, bytes;
+    double *wave, *waves, *rows;
+    size_t width, n_rows, bytes;
 };
 
 static bool work_init(struct fp_call *call, const struct transform *t, struct work *w) {
-    size_t width = t->n_in * t->c_in, total, a, b, c;
-    if (!width) width = 1;
-    w->columns = BLOCK / width / t->c_out;
-    if (w->columns < 1) w->columns = 1;
-    if (w->columns > t->n_out) w->columns = t->n_out;
-    w->n_rows = BLOCK / width;
-    if (w->n_rows < 1) w->n_rows = 1;
-    if (w->n_rows > 4096) w->n_rows = 4096;
+    size_t total, a, b;
+    w->width = t->n_in * t->c_in;
+    w->n_rows = BLOCK / (w->width ? w->width : 1);
     if (w->n_rows > t->rows) w->n_rows = t->rows;
-    bool fits = fp_mul(width, w->columns * t->c_out, &a) && fp_mul(width, w->n_rows, &b) && fp_mul(w->n_rows, w->columns * t->c_out, &c) &&
-                fp_add(a, b, &total) && fp_add(total, c, &total) && fp_add(total, 2 * t->length, &total) && fp_mul(total, sizeof(double), &w->bytes);
+    w->n_rows = (w->n_rows ? w->n_rows + HIGH - 1 : HIGH) / HIGH * HIGH;
+    w->bytes = 0;
+    bool fits = fp_mul(w->width, WIDE, &a) && fp_mul(w->width, w->n_rows, &b) && fp_add(a, b, &total) &&
+                fp_add(total, 2 * t->length, &total) && fp_mul(total, sizeof(double), &w->bytes);
     w->wave = fits ? fp_take(call->memory, w->bytes) : NULL;
     if (!w->wave) return false;
+    memset(w->wave, 0, w->bytes);
     w->waves = w->wave + 2 * t->length;
     w->rows = w->waves + a;
-    w->sums = w->rows + b;
     return true;
+}
+
+// Rows [begin, begin + n), which are loaded, times the columns [column, column + columns), which are made.
+static void run_block(const struct fp_call *call, const struct transform *t, const struct work *w, size_t begin, size_t n, size_t column,
+                      size_t columns, float *dst) {
+#pragma omp parallel for num_threads(call->threads) if (n * w->width > 50000)
+    for (size_t at = 0; at < n; at += HIGH) {
+        double sums[HIGH * WIDE];
+        multiply(w->rows + at * w->width, w->waves, w->width, sums);
+        for (size_t r = 0; r < HIGH && at + r < n; r++) {
+            float *to = dst + start_of(&t->out, begin + at + r) + column * t->out.stride;
+            for (size_t k = 0; k < columns; k++)
+                for (size_t c = 0; c < t->c_out; c++) to[k * t->out.stride + c] = (float)sums[r * WIDE + k * t->c_out + c];
+        }
+    }
 }
 
 static int run_transform(struct fp_call *call, const struct transform *t, const float *src, float *dst) {
     struct work w;
+    size_t wide = WIDE / t->c_out;
     if (!t->rows || !t->n_out) return FINEPRUNE_OK;
     if (!work_init(call, t, &w)) return fp_fail_memory(call->err, "a transform", w.bytes);
     for (size_t i = 0; i < t->length; i++) {
@@ -94,16 +125,13 @@ static int run_transform(struct fp_call *call, const struct transform *t, const 
         w.wave[i] = cos(angle);
         w.wave[t->length + i] = sin(angle);
     }
-    for (size_t column = 0; column < t->n_out; column += w.columns) {
-        size_t columns = t->n_out - column < w.columns ? t->n_out - column : w.columns;
-        int width = (int)(t->n_in * t->c_in), n = (int)(columns * t->c_out);
-        fill_waves(t, w.wave, column, columns, w.waves);
-        for (size_t row = 0; row < t->rows; row += w.n_rows) {
-            size_t rows = t->rows - row < w.n_rows ? t->rows - row : w.n_rows;
-            load_rows(t, src, row, rows, w.rows);
-            if (width) cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)rows, n, width, 1, w.rows, width, w.waves, n, 0, w.sums, n);
-            else memset(w.sums, 0, rows * (size_t)n * sizeof(double));
-            store_rows(t, w.sums, row, rows, column, columns, dst);
+    for (size_t row = 0; row < t->rows; row += w.n_rows) {
+        size_t rows = t->rows - row < w.n_rows ? t->rows - row : w.n_rows;
+        load_rows(t, src, row, rows, w.rows);
+        for (size_t column = 0; column < t->n_out; column += wide) {
+            size_t columns = t->n_out - column < wide ? t->n_out - column : wide;
+            fill_waves(t, w.wave, column, columns, w.waves);
+            run_block(call, t, &w, row, rows, column, columns, dst);
         }
     }
     fp_release(call->memory, w.wave, w.bytes);
