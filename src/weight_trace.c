@@ -64,6 +64,11 @@ static int add_source(struct tracer *t, const struct fp_graph *graph, int value,
     memcpy(s.dims, elements.dims, sizeof(s.dims));
     fp_tensor_done(&elements);
     if (!can_hold_weights(s.type)) return refuse(t, "its element type cannot be pruned");
+    for (int i = 0; i < t->w->n_sources; i++) { // another part of the same tensor
+        if (t->w->sources[i].identity != s.identity || t->w->sources[i].type != s.type || t->w->sources[i].count != s.count) continue;
+        s.base = t->w->sources[i].base;
+        return number_elements(t, &s, numbers);
+    }
     struct fp_source *sources = realloc(t->w->sources, sizeof(*sources) * (size_t)(t->w->n_sources + 1));
     if (!sources) return fp_fail_memory(t->err, "a weight", sizeof(*sources));
     t->w->sources = sources;
