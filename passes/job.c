@@ -94,6 +94,15 @@ static void drop_stats(struct fp_job *job) {
     for (int i = 0; i < job->n; i++) job->layers[i].stat = NULL;
 }
 
+static void layer_done(struct fp_layer *l) {
+    free(l->dense);
+    free(l->values);
+    free(l->score);
+    free(l->keep);
+    free(l->dense_bias);
+    free(l->bias_change);
+}
+
 static void free_answers(struct fp_answers *a) {
     free(a->features);
     free(a->logits);
@@ -101,15 +110,7 @@ static void free_answers(struct fp_answers *a) {
 
 void fp_job_close(struct fp_job *job) {
     drop_stats(job);
-    for (int i = 0; i < job->n; i++) {
-        struct fp_layer *l = &job->layers[i];
-        free(l->dense);
-        free(l->values);
-        free(l->score);
-        free(l->keep);
-        free(l->dense_bias);
-        free(l->bias_change);
-    }
+    for (int i = 0; i < job->n; i++) layer_done(&job->layers[i]);
     free(job->layers);
     fp_weights_free(job->weights);
     free(job->local);
@@ -132,6 +133,27 @@ void fp_job_use_stats(struct fp_job *job, struct fp_stats *stats, bool lent) {
         while (k < stats->n && strcmp(stats->names[k], job->layers[i].w->name)) k++;
         if (k < stats->n) job->layers[i].stat = &stats->items[k++];
     }
+}
+
+int fp_job_leave_unreached(struct fp_job *job) {
+    int status = FINEPRUNE_OK, before = job->n;
+    for (int i = job->n; i-- > 0 && !status;) {
+        struct fp_layer *l = &job->layers[i];
+        if (!l->stat || l->stat->rows > 0) continue;
+        status = fp_weights_skip(job->weights, i, "no sample reaches it: it is in a branch that was not taken", job->err);
+        if (status) break;
+        layer_done(l);
+        memmove(l, l + 1, sizeof(*l) * (size_t)(job->n - i - 1));
+        job->n--;
+    }
+    if (status || job->n == before) return status;
+    job->total = 0;
+    for (int i = 0; i < job->n; i++) {
+        job->layers[i].w = &job->weights->items[i];
+        job->total += job->layers[i].w->count;
+    }
+    fp_classifier_find(&job->classifier, job->weights);
+    return job->n ? FINEPRUNE_OK : fp_fail(job->err, FINEPRUNE_DATA, "no sample reaches a weight of '%s' that can be pruned", job->model->path);
 }
 
 int fp_job_calibrate(struct fp_job *job, unsigned needs) {

@@ -15,6 +15,8 @@ void fp_job_close(struct fp_job *job);
 int fp_job_calibrate(struct fp_job *job, unsigned needs);
 // Takes statistics from elsewhere; lent ones are not freed with the job.
 void fp_job_use_stats(struct fp_job *job, struct fp_stats *stats, bool lent);
+// Layers of which the statistics (with sums) have not seen one input are left as they are: nothing tells what they are worth.
+int fp_job_leave_unreached(struct fp_job *job);
 // Writes values and biases of all layers into the model.
 int fp_job_rewrite(struct fp_job *job);
 

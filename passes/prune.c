@@ -125,6 +125,7 @@ static int try_again(struct fp_job *job, double sparsity) {
 static int ask_dense_model(struct fp_job *job) {
     unsigned needs = needs_of(&job->choices) | job->choices.outputs->needs | job->choices.readout->needs;
     int status = needs ? fp_job_calibrate(job, needs) : FINEPRUNE_OK;
+    if (!status && needs & FP_NEED_SUMS) status = fp_job_leave_unreached(job);
     if (!status && job->stats) {
         job->dense = job->stats->answers;
         job->stats->answers = (struct fp_answers){0};
@@ -160,7 +161,8 @@ static int apply(struct fp_job *job, struct fp_stats *stats) {
     for (int i = 0; i < job->n; i++)
         if (!job->layers[i].stat) return fp_fail(job->err, FINEPRUNE_DATA, "the statistics know nothing of weight '%s'", job->layers[i].w->name);
     job->n_local = stats->samples;
-    status = fp_job_report_before(job);
+    status = needs_of(&job->choices) ? fp_job_leave_unreached(job) : FINEPRUNE_OK;
+    if (!status) status = fp_job_report_before(job);
     if (!status) status = fp_answers_copy(&job->dense, &stats->answers, job->err);
     if (!status) status = fp_prune_outputs(job);
     if (!status) status = fp_readout_teach(job);
