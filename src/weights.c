@@ -177,8 +177,18 @@ static void find_bias(struct fp_weight *w, const struct layer *layer, int slot) 
 
 // ---- the list
 
+// Which weight has a source, by the source's identity: open addressing, at most half full.
+struct owners {
+    size_t n, capacity;
+    struct owner {
+        const void *identity;
+        int weight;
+    } *entries;
+};
+
 struct finder {
     struct fp_weights *weights;
+    struct owners owners;
     struct fp_exec *exec;
     bool depthwise;
     size_t capacity, skipped_capacity;
@@ -192,12 +202,14 @@ static void weight_done(struct fp_weight *w) {
 }
 
 static int add_skipped(struct fp_weights *weights, const char *name, const char *reason, size_t count, fineprune_error *err) {
-    for (int i = 0; i < weights->n_skipped; i++)
-        if (!strcmp(weights->skipped[i].name, name)) return FINEPRUNE_OK;
+    if (fp_name_find(&weights->skipped_names, name) >= 0) return FINEPRUNE_OK;
     struct fp_skipped *items = realloc(weights->skipped, sizeof(*items) * (size_t)(weights->n_skipped + 1));
     if (items) weights->skipped = items;
     char *copy = items ? strdup(name) : NULL;
-    if (!copy) return fp_fail_memory(err, "the list of weights", sizeof(*items));
+    if (!copy || !fp_name_add(&weights->skipped_names, copy, weights->n_skipped)) {
+        free(copy);
+        return fp_fail_memory(err, "the list of weights", sizeof(*items));
+    }
     items[weights->n_skipped++] = (struct fp_skipped){.name = copy, .reason = reason, .count = count};
     return FINEPRUNE_OK;
 }
@@ -217,12 +229,40 @@ static int add_use(struct fp_weight *w, const struct fp_node *node, int slot, fi
     return FINEPRUNE_OK;
 }
 
-static struct fp_weight *find_shared(struct fp_weights *weights, const struct fp_weight *w) {
-    for (int i = 0; i < weights->n; i++)
-        for (int a = 0; a < weights->items[i].n_sources; a++)
-            for (int b = 0; b < w->n_sources; b++)
-                if (weights->items[i].sources[a].identity == w->sources[b].identity) return &weights->items[i];
-    return NULL;
+static struct owner *owner_of(const struct owners *owners, const void *identity) {
+    size_t slot = (size_t)fp_hash(&identity, sizeof(identity), 0) & (owners->capacity - 1);
+    while (owners->entries[slot].identity && owners->entries[slot].identity != identity) slot = (slot + 1) & (owners->capacity - 1);
+    return &owners->entries[slot];
+}
+
+static bool enlarge(struct owners *owners) {
+    struct owners bigger = {.n = owners->n, .capacity = owners->capacity ? owners->capacity * 2 : 64};
+    bigger.entries = fp_calloc(bigger.capacity, sizeof(*bigger.entries));
+    if (!bigger.entries) return false;
+    for (size_t i = 0; i < owners->capacity; i++)
+        if (owners->entries[i].identity) *owner_of(&bigger, owners->entries[i].identity) = owners->entries[i];
+    free(owners->entries);
+    *owners = bigger;
+    return true;
+}
+
+static bool add_owner(struct owners *owners, const void *identity, int weight) {
+    if (2 * (owners->n + 1) > owners->capacity && !enlarge(owners)) return false;
+    struct owner *owner = owner_of(owners, identity);
+    if (owner->identity) return true; // a weight that has it twice
+    *owner = (struct owner){identity, weight};
+    owners->n++;
+    return true;
+}
+
+// The first weight that has one of the sources.
+static struct fp_weight *find_shared(struct finder *f, const struct fp_weight *w) {
+    int first = -1;
+    for (int i = 0; i < w->n_sources && f->owners.capacity; i++) {
+        const struct owner *owner = owner_of(&f->owners, w->sources[i].identity);
+        if (owner->identity && (first < 0 || owner->weight < first)) first = owner->weight;
+    }
+    return first < 0 ? NULL : &f->weights->items[first];
 }
 
 static int take(struct finder *f, struct fp_weight *w) {
@@ -230,6 +270,8 @@ static int take(struct finder *f, struct fp_weight *w) {
     struct fp_weight *items = fp_grow(weights->items, &f->capacity, (size_t)weights->n + 1, sizeof(*items));
     if (!items) return fp_fail_memory(f->err, "the list of weights", sizeof(*items));
     weights->items = items;
+    for (int i = 0; i < w->n_sources; i++)
+        if (!add_owner(&f->owners, w->sources[i].identity, weights->n)) return fp_fail_memory(f->err, "the list of weights", sizeof(*items));
     items[weights->n++] = *w;
     *w = (struct fp_weight){0};
     return FINEPRUNE_OK;
@@ -248,7 +290,7 @@ static int visit_slot(struct finder *f, const struct layer *layer, const struct 
     if (!status && !reason && !w.count) reason = "it is empty";
     if (!status && !reason && w.groups > 1 && w.kind == FP_WEIGHT_CONV && w.cols == w.inner && !f->depthwise)
         reason = "kernel of a depthwise convolution";
-    struct fp_weight *shared = status || reason ? NULL : find_shared(f->weights, &w);
+    struct fp_weight *shared = status || reason ? NULL : find_shared(f, &w);
     w.name = w.n_sources ? w.sources[0].name : "";
     if (!status && reason) {
         status = add_skipped(f->weights, name_of(&w, node, slot), reason, w.count, f->err);
@@ -316,11 +358,13 @@ static void fill_biases(struct fp_weights *weights) {
 
 // ---- what is left alone
 
-static bool is_listed(const struct fp_weights *weights, const struct fp_graph *graph, int value) {
-    for (int i = 0; i < weights->n; i++)
+// Per value of the graph: whether a weight is made of it. To be freed; NULL when out of memory.
+static bool *list_sources(const struct fp_weights *weights, const struct fp_graph *graph) {
+    bool *listed = fp_calloc((size_t)graph->n_values, sizeof(*listed));
+    for (int i = 0; listed && i < weights->n; i++)
         for (int k = 0; k < weights->items[i].n_sources; k++)
-            if (weights->items[i].sources[k].graph == graph && weights->items[i].sources[k].value == value) return true;
-    return false;
+            if (weights->items[i].sources[k].graph == graph) listed[weights->items[i].sources[k].value] = true;
+    return listed;
 }
 
 static const char *reason_for_reader(const struct fp_value *v) {
@@ -344,18 +388,18 @@ static const char *reason_for_reader(const struct fp_value *v) {
 }
 
 static int skip_rest(struct finder *f, const struct fp_graph *graph) {
-    for (int i = 0; i < graph->n_values; i++) {
+    bool *listed = list_sources(f->weights, graph);
+    int status = listed ? FINEPRUNE_OK : fp_fail_memory(f->err, "the list of weights", (size_t)graph->n_values);
+    for (int i = 0; i < graph->n_values && !status; i++) {
         const struct fp_value *v = &graph->values[i];
-        if (!v->initializer || !fp_type_size(v->type)) continue;
+        if (listed[i] || !v->initializer || !fp_type_size(v->type)) continue;
         struct fp_tensor t = {0};
         if (fp_initializer_load(f->weights->model, v->initializer, &t, NULL)) continue; // a broken tensor fails where it is used
-        bool small = t.rank < 2 || t.count < 2;
-        size_t count = t.count;
+        if (t.rank >= 2 && t.count >= 2) status = add_skipped(f->weights, v->name, reason_for_reader(v), t.count, f->err);
         fp_tensor_done(&t);
-        int status = small || is_listed(f->weights, graph, i) ? FINEPRUNE_OK : add_skipped(f->weights, v->name, reason_for_reader(v), count, f->err);
-        if (status) return status;
     }
-    return FINEPRUNE_OK;
+    free(listed);
+    return status;
 }
 
 int fp_weights_find(struct fp_weights **out, struct fp_exec *exec, struct fineprune_model *model, bool depthwise, fineprune_error *err) {
@@ -367,6 +411,7 @@ int fp_weights_find(struct fp_weights **out, struct fp_exec *exec, struct finepr
     if (!status) status = protect_others(&f);
     if (!status) fill_biases(weights);
     if (!status) status = skip_rest(&f, model->graph);
+    free(f.owners.entries);
     if (status) fp_weights_free(weights);
     else *out = weights;
     return status;
@@ -376,6 +421,7 @@ void fp_weights_free(struct fp_weights *weights) {
     if (!weights) return;
     for (int i = 0; i < weights->n; i++) weight_done(&weights->items[i]);
     for (int i = 0; i < weights->n_skipped; i++) free(weights->skipped[i].name);
+    fp_name_map_done(&weights->skipped_names);
     free(weights->items);
     free(weights->skipped);
     free(weights);

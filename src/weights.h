@@ -4,6 +4,7 @@
 #define FP_WEIGHTS_H
 
 #include "exec.h"
+#include "name_map.h"
 
 // How the matrix meets its input (stats.c).
 enum fp_weight_kind {
@@ -73,6 +74,7 @@ struct fp_weights {
     int n, n_skipped;
     struct fp_weight *items;
     struct fp_skipped *skipped;
+    struct fp_name_map skipped_names; // number in `skipped`
 };
 
 // Finds all weights of the model in the order of their first use, and all other constants of rank 2 and more with the reason why they
