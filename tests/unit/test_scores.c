@@ -61,7 +61,7 @@ static double formula(const struct fake_job *f, const char *name, int k, size_t 
     if (!strcmp(name, "deviation")) {
         double mean = 0;
         for (size_t i = 0; i < cols; i++) mean += moments_of(f, k, g, i).variance / (double)cols;
-        return base(l, at) * sqrt(0.9 * m.variance + 0.1 * mean);
+        return base(l, at) * sqrt(0.99 * m.variance + 0.01 * mean); // rho = (10 / (90 + 10))^2
     }
     if (!strcmp(name, "obs")) return base(l, at) / sqrt(inverse_diagonal(f, k, g, c));
     assert_string_equal(name, "ria"); // a new score needs its formula here
