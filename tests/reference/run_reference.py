@@ -196,7 +196,7 @@ def test_repair(scratch):
             continue
         folder = Path(tempfile.mkdtemp(dir=scratch))
         model, data = store(folder, layer.model, layer.data)
-        if not fineprune(case, "prune", model, "--data", data, "--score", "wanda", "--allocation", "row", "--repair", "least-squares",
+        if not fineprune(case, "prune", model, "--data", data, "--method", "wanda", "--repair", "least-squares",
                          "--outputs", "keep", "--readout", "keep", "--rounds", "1", "-s", "70%", "--reserve", "0", "-o", folder / "out.onnx"):
             continue
         before, after = initializers(model), initializers(folder / "out.onnx")
