@@ -56,9 +56,9 @@ static double sparsity_of_round(const struct fp_job *job, double sparsity, int r
     return sparsity * (1 - left * (0.3 + 0.45 * left)); // three rounds: 60, 85, 100 %
 }
 
-// n samples justify n / (n + 10) of zeros at most: 50 % for 10, 83 % for 50, 96 % for 250.
+// n samples justify n / (n + 10) of zeros at most, but half at least: 50 % for 10, 83 % for 50, 96 % for 250.
 static double justified(struct fp_job *job, double asked) {
-    double n = (double)(job->n_local + job->n_reserve), most = n / (n + 10);
+    double n = (double)(job->n_local + job->n_reserve), most = n > 10 ? n / (n + 10) : 0.5;
     if (!job->choices.method->cautious || asked <= most) return asked;
     fp_report_say(job->report, "%zu samples are few: they justify %.0f %% zeros, not the %.0f %% that were asked", job->n_local + job->n_reserve,
                   100 * most, 100 * asked);
