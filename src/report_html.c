@@ -405,7 +405,7 @@ static void put_drift(FILE *file, const struct fineprune_report *report) {
             "<section><h2>Drift</h2>\n<p>%s</p>\n<div class=\"wide\"><table><thead><tr><th>Output<th class=\"n\">Cosine<th "
             "class=\"n\">SQNR"
             "<th class=\"n\">Largest difference<th class=\"n\">Same answer</tr></thead><tbody>\n",
-            is_pruning(report) ? "Outputs of the pruned model against those of the dense one, on samples that pruning never saw."
+            is_pruning(report) ? "Outputs of the pruned model against those of the dense one, on samples that no mask or repair has seen."
                                : "Outputs of the second model against those of the first.");
     for (size_t i = 0; i < json_array_size(drift); i++) {
         const json_t *one = json_array_get(drift, i);
