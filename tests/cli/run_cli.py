@@ -4,6 +4,7 @@
 
     run_cli.py [WORD]      only the cases whose name holds WORD; -v prints every case
 """
+import signal as interrupts
 import fcntl
 import json
 import os
@@ -18,6 +19,9 @@ import tempfile
 import termios
 import time
 from pathlib import Path
+
+# A runner in the background may have SIGINT ignored, and children would inherit that.
+interrupts.signal(interrupts.SIGINT, interrupts.default_int_handler)
 
 import numpy as np
 import onnx

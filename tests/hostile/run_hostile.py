@@ -7,6 +7,7 @@
     - no new file anywhere in its folder, and every file of before unchanged,
     - in under 2 s of processor time and 256 MiB.
 """
+import signal as interrupts
 import os
 import resource
 import shutil
@@ -17,6 +18,9 @@ import tempfile
 import time
 import re
 from pathlib import Path
+
+# A runner in the background may have SIGINT ignored, and children would inherit that.
+interrupts.signal(interrupts.SIGINT, interrupts.default_int_handler)
 
 import numpy as np
 
