@@ -39,7 +39,7 @@ static int report_layers(struct fp_job *job) {
     for (int i = 0; i < job->n; i++) {
         const struct fp_layer *l = &job->layers[i];
         size_t zeros;
-        int status = fp_count_zeros(job->model, l->w, &zeros, job->err);
+        int status = fp_weight_zeros(job->model, l->w, &zeros, job->err);
         if (status) return status;
         json_t *entry = fp_describe_weight(job->report, l->w, zeros);
         if (l->error_before >= 0) json_object_set_new(entry, "error_before_repair", json_real(l->error_before));

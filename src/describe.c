@@ -58,6 +58,10 @@ static json_t *shape_of(int rank, const int64_t *dims, const char *const *symbol
 json_t *fp_describe_weight(struct fineprune_report *report, const struct fp_weight *w, size_t zeros) {
     json_t *entry = json_object();
     json_object_set_new(entry, "name", text(w->name));
+    if (w->part) json_object_set_new(entry, "part", json_string(w->part));
+    json_t *tensors = w->n_sources > 1 ? json_array() : NULL;
+    for (int i = 0; tensors && i < w->n_sources; i++) json_array_append_new(tensors, text(w->sources[i].name));
+    if (tensors) json_object_set_new(entry, "tensors", tensors);
     json_object_set_new(entry, "op", text(w->op));
     json_object_set_new(entry, "node", text(w->node->name));
     json_object_set_new(entry, "shape", shape_of(w->rank, w->dims, NULL));
@@ -73,6 +77,7 @@ void fp_describe_skipped(struct fineprune_report *report, const struct fp_weight
     for (int i = 0; i < weights->n_skipped; i++) {
         json_t *entry = json_object();
         json_object_set_new(entry, "name", text(weights->skipped[i].name));
+        if (weights->skipped[i].part) json_object_set_new(entry, "part", json_string(weights->skipped[i].part));
         json_object_set_new(entry, "reason", json_string(weights->skipped[i].reason));
         json_object_set_new(entry, "params", json_integer((json_int_t)weights->skipped[i].count));
         json_array_append_new(list, entry);
@@ -130,30 +135,6 @@ void fp_describe_graph(struct fineprune_report *report, struct fineprune_model *
     fp_graph_visit(model->graph, count_operator, fp_report_array(report, "operators"));
 }
 
-int fp_count_zeros(struct fineprune_model *model, const struct fp_weight *w, size_t *zeros, fineprune_error *err) {
-    *zeros = 0;
-    for (int k = 0; k < w->n_sources; k++) {
-        const struct fp_source *s = &w->sources[k];
-        struct fp_tensor t = {0};
-        int status = fp_initializer_load(model, s->proto, &t, err);
-        if (status) return status;
-        const int32_t *zero = s->zero.data;
-        if (t.type == FP_FLOAT && !zero) {
-            size_t n = 0;
-            for (size_t i = 0; i < t.count; i++) n += ((const float *)t.data)[i] == 0;
-            *zeros += n;
-        } else {
-            for (size_t i = 0; i < t.count; i++) {
-                double value;
-                fp_convert(&value, FP_DOUBLE, (const char *)t.data + i * fp_type_size(t.type), t.type, 1);
-                *zeros += value == (zero ? (double)zero[i] : 0);
-            }
-        }
-        fp_tensor_done(&t);
-    }
-    return FINEPRUNE_OK;
-}
-
 // ---- inspect and check
 
 static int describe_all(struct fineprune_model *model, struct fineprune_report *report, fineprune_error *err) {
@@ -165,7 +146,7 @@ static int describe_all(struct fineprune_model *model, struct fineprune_report *
     if (!status) status = fp_weights_find(&weights, exec, model, false, err);
     for (int i = 0; !status && i < weights->n; i++) {
         size_t zeros;
-        status = fp_count_zeros(model, &weights->items[i], &zeros, err);
+        status = fp_weight_zeros(model, &weights->items[i], &zeros, err);
         if (!status) fp_describe_weight(report, &weights->items[i], zeros);
     }
     if (!status) {

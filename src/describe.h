@@ -8,7 +8,7 @@
 
 // Fills the member `name` ("model", "second_model"): path, sha256, opset, ir, producer, file_size, parameters.
 void fp_describe_model(struct fineprune_report *report, const char *name, struct fineprune_model *model);
-// Appends one weight to "layers": name, op, node, shape, params, zeros, sparsity. Returns the entry (borrowed).
+// Appends one weight to "layers": name, part, tensors, op, node, shape, params, zeros, sparsity. Returns the entry (borrowed).
 json_t *fp_describe_weight(struct fineprune_report *report, const struct fp_weight *w, size_t zeros);
 // "skipped", with the reasons.
 void fp_describe_skipped(struct fineprune_report *report, const struct fp_weights *weights);
@@ -18,7 +18,5 @@ void fp_describe_total(struct fineprune_report *report, double asked);
 void fp_describe_graph(struct fineprune_report *report, struct fineprune_model *model);
 // Greatest resident memory of the process so far, bytes.
 size_t fp_peak_rss(void);
-// Zeros among the stored elements of a weight.
-int fp_count_zeros(struct fineprune_model *model, const struct fp_weight *w, size_t *zeros, fineprune_error *err);
 
 #endif

@@ -7,8 +7,9 @@
 //   obstacles [text]                                                          check
 //   data {sources [text], samples, reserve}
 //   config {sparsity, method, score, allocation, pattern, repair, outputs, readout, rounds, min_agreement, ...}
-//   layers [{name, op, node, shape, params, zeros, sparsity, error_before_repair, error_after_repair}]
-//   skipped [{name, reason, params}]
+//   layers [{name, part, tensors, op, node, shape, params, zeros, sparsity, error_before_repair, error_after_repair}]
+//          name is that of the stored tensor; part "[:, 0:64]" where it is not the whole; tensors [text] where it has several
+//   skipped [{name, part, reason, params}]
 //   pruned {params, zeros, sparsity, asked}        over all prunable weights
 //   outputs {kept [index], pruned, reason}         classes
 //   readout {applied, reason, changed}

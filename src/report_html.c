@@ -72,6 +72,12 @@ static void put(FILE *file, const char *text) {
     }
 }
 
+static void put_name(FILE *file, const json_t *entry) {
+    char *name = fp_say_weight(entry);
+    put(file, name);
+    free(name);
+}
+
 static const json_t *section(const struct fineprune_report *report, const char *name) {
     return json_object_get(report->root, name);
 }
@@ -255,7 +261,7 @@ static void put_skyline(FILE *file, const struct fineprune_report *report) {
         double height = CHART_HEIGHT * sparsity, shown = width > 2.5 ? width - 1 : width;
         fp_words share;
         fputs("<g><title>", file);
-        put(file, fp_member_text(layer, "name"));
+        put_name(file, layer);
         fprintf(file, ": %s zeros</title><rect class=\"kept\" x=\"%.2f\" y=\"0\" width=\"%.2f\" height=\"%.2f\"/>",
                 fp_say_share(share, sparsity), x, shown, CHART_HEIGHT - height);
         fprintf(file, "<rect class=\"zero\" x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\"/></g>\n", x,
@@ -302,7 +308,7 @@ static void put_weight(FILE *file, const json_t *layer, double largest) {
     double sparsity = fp_member_number(layer, "sparsity");
     double before = fp_member_number(layer, "error_before_repair"), after = fp_member_number(layer, "error_after_repair");
     fputs("<tr><td class=\"name\">", file);
-    put(file, fp_member_text(layer, "name"));
+    put_name(file, layer);
     fputs("</td><td class=\"op\">", file);
     put(file, fp_member_text(layer, "op"));
     fputs("</td><td class=\"op\">", file);
@@ -544,7 +550,7 @@ static void put_skipped(FILE *file, const struct fineprune_report *report) {
         const json_t *one = json_array_get(skipped, i);
         fp_words count;
         fputs("<tr><td class=\"name\">", file);
-        put(file, fp_member_text(one, "name"));
+        put_name(file, one);
         fprintf(file, "</td><td class=\"n\">%s</td><td>", fp_say_count(count, fp_member_number(one, "params")));
         put(file, fp_member_text(one, "reason"));
         fputs("</td></tr>\n", file);

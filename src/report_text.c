@@ -109,9 +109,9 @@ static void grid_heading(struct grid *grid, const char *const *names) {
 
 static void weight_row(struct grid *grid, const json_t *layer, bool errors) {
     fp_words words;
-    char *shape = fp_say_shape(json_object_get(layer, "shape"));
+    char *shape = fp_say_shape(json_object_get(layer, "shape")), *name = fp_say_weight(layer);
     grid_row(grid);
-    grid_cell(grid, 0, fp_member_text(layer, "name"));
+    grid_cell(grid, 0, name);
     grid_cell(grid, 1, fp_member_text(layer, "op"));
     grid_cell(grid, 2, shape);
     grid_cell(grid, 3, fp_say_number(words, "%.0f", fp_member_number(layer, "params")));
@@ -120,6 +120,7 @@ static void weight_row(struct grid *grid, const json_t *layer, bool errors) {
     if (errors) grid_cell(grid, 6, fp_say_number(words, "%.4f", fp_member_number(layer, "error_before_repair")));
     if (errors) grid_cell(grid, 7, fp_say_number(words, "%.4f", fp_member_number(layer, "error_after_repair")));
     free(shape);
+    free(name);
 }
 
 static void total_row(struct grid *grid, double params, double zeros) {
@@ -402,8 +403,10 @@ static void print_skipped(FILE *file, const struct fineprune_report *report) {
     for (size_t i = 0; i < json_array_size(skipped) && !grid.failed; i++) {
         const json_t *one = json_array_get(skipped, i);
         fp_words count;
+        char *name = fp_say_weight(one);
         grid_row(&grid);
-        grid_cell(&grid, 0, fp_member_text(one, "name"));
+        grid_cell(&grid, 0, name);
+        free(name);
         grid_cell(&grid, 1, fp_say_number(count, "%.0f", fp_member_number(one, "params")));
         grid_cell(&grid, 2, fp_member_text(one, "reason"));
     }

@@ -78,6 +78,19 @@ char *fp_say_shape(const json_t *shape) {
     return NULL;
 }
 
+char *fp_say_weight(const json_t *entry) {
+    const char *name = fp_member_text(entry, "name"), *part = fp_member_text(entry, "part");
+    const json_t *tensors = json_object_get(entry, "tensors");
+    char *text = fp_format("%s%s", name ? name : "?", part ? part : "");
+    for (size_t i = 1; text && i < json_array_size(tensors); i++) {
+        const char *next = json_string_value(json_array_get(tensors, i));
+        char *longer = fp_format("%s + %s", text, next ? next : "?");
+        free(text);
+        text = longer;
+    }
+    return text;
+}
+
 const char *fp_base_name(const char *path) {
     const char *slash = path ? strrchr(path, '/') : NULL;
     return slash && slash[1] ? slash + 1 : path;

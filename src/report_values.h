@@ -24,6 +24,8 @@ char *fp_say_seconds(fp_words dst, double seconds);
 char *fp_say_number(fp_words dst, const char *format, double number);
 // "64x3x7x7" of an array of numbers and names, or the text itself; malloc'ed.
 char *fp_say_shape(const json_t *shape);
+// "w", "w[:, 0:64]", "a + b", of an entry of the layers or of those left alone; malloc'ed.
+char *fp_say_weight(const json_t *entry);
 // The last part of a path.
 const char *fp_base_name(const char *path);
 // What the zeros of this pattern mean for speed: the plain truth in one sentence.

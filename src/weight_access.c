@@ -51,6 +51,42 @@ int fp_weight_read(struct fineprune_model *model, const struct fp_weight *w, flo
     return FINEPRUNE_OK;
 }
 
+static const struct fp_source *source_of(const struct fp_weight *w, size_t stored, int *k) {
+    while (stored >= w->sources[*k].base + w->sources[*k].count) (*k)++;
+    while (stored < w->sources[*k].base) (*k)--;
+    return &w->sources[*k];
+}
+
+static int load_each(struct fineprune_model *model, const struct fp_weight *w, struct fp_tensor **out, fineprune_error *err) {
+    struct fp_tensor *stored = *out = fp_calloc((size_t)w->n_sources, sizeof(*stored));
+    int status = stored ? FINEPRUNE_OK : fp_fail_memory(err, "a weight", sizeof(*stored));
+    for (int i = 0; i < w->n_sources && !status; i++) status = fp_initializer_load(model, w->sources[i].proto, &stored[i], err);
+    return status;
+}
+
+static void free_each(const struct fp_weight *w, struct fp_tensor *stored) {
+    for (int i = 0; stored && i < w->n_sources; i++) fp_tensor_done(&stored[i]);
+    free(stored);
+}
+
+int fp_weight_zeros(struct fineprune_model *model, const struct fp_weight *w, size_t *zeros, fineprune_error *err) {
+    struct fp_tensor *stored;
+    int status = load_each(model, w, &stored, err), k = 0;
+    size_t n = 0;
+    for (size_t i = 0; i < w->count && !status; i++) {
+        size_t at = stored_index(w, i);
+        const struct fp_source *s = source_of(w, at, &k);
+        at -= s->base;
+        float value;
+        if (s->type == FP_FLOAT) value = ((const float *)stored[k].data)[at];
+        else fp_convert(&value, FP_FLOAT, (const char *)stored[k].data + at * fp_type_size(s->type), s->type, 1);
+        n += value == (s->zero.data ? (float)((const int32_t *)s->zero.data)[at] : 0);
+    }
+    free_each(w, stored);
+    *zeros = n;
+    return status;
+}
+
 // ---- storing
 
 // The stored bits of a value on the grid of a quantized tensor.
@@ -78,12 +114,6 @@ static void put(const struct fp_source *s, struct fp_tensor *t, size_t i, float 
         if (!keep) value = 0;
         fp_convert(at, t->type, &value, FP_FLOAT, 1);
     }
-}
-
-static const struct fp_source *source_of(const struct fp_weight *w, size_t stored, int *k) {
-    while (stored >= w->sources[*k].base + w->sources[*k].count) (*k)++;
-    while (stored < w->sources[*k].base) (*k)--;
-    return &w->sources[*k];
 }
 
 int fp_weight_write(struct fineprune_model *model, const struct fp_weight *w, const float *src, const uint8_t *keep, fineprune_error *err) {
@@ -206,6 +236,15 @@ static int record_source(struct fineprune_model *model, const struct fp_source *
     return status;
 }
 
+// Whether a weight before has the tensor too.
+static bool is_recorded(const struct fp_weights *weights, int weight, int source) {
+    const struct fp_weight *w = &weights->items[weight];
+    for (int i = 0; i < weight && w->map.count; i++)
+        for (int k = 0; k < weights->items[i].n_sources; k++)
+            if (weights->items[i].sources[k].identity == w->sources[source].identity) return true;
+    return false;
+}
+
 int fp_weights_record_masks(struct fp_weights *weights, fineprune_error *err) {
     struct fineprune_model *model = weights->model;
     fp_masks_free(model->masks);
@@ -213,6 +252,7 @@ int fp_weights_record_masks(struct fp_weights *weights, fineprune_error *err) {
     if (!model->masks) return fp_fail_memory(err, "masks", sizeof(*model->masks));
     for (int i = 0; i < weights->n; i++)
         for (int k = 0; k < weights->items[i].n_sources; k++) {
+            if (is_recorded(weights, i, k)) continue;
             int status = record_source(model, &weights->items[i].sources[k], err);
             if (status) return status;
         }

@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+#include "weight_share.h"
+
 struct tracer {
     struct fp_exec *exec;
     struct fineprune_model *model;
@@ -54,13 +56,17 @@ static bool can_hold_weights(enum fp_type type) {
            type == FP_UINT4 || type == FP_INT32;
 }
 
+const void *fp_source_identity(const Onnx__TensorProto *proto, const struct fp_tensor *loaded) {
+    return loaded->buffer ? (const void *)proto : loaded->data;
+}
+
 static int add_source(struct tracer *t, const struct fp_graph *graph, int value, Onnx__TensorProto *proto, struct fp_tensor *numbers) {
     struct fp_tensor elements = {0};
     int status = fp_initializer_load(t->model, proto, &elements, t->err);
     if (status) return status;
-    struct fp_source s = {.proto = proto, 
+    struct fp_source s = {.proto = proto,
                           .graph = graph, .value = value, .name = graph->values[value].name, .type = elements.type, .rank = elements.rank,
-                          .count = elements.count, .base = t->next, .identity = elements.buffer ? (const void *)proto : elements.data};
+                          .count = elements.count, .base = t->next, .identity = fp_source_identity(proto, &elements)};
     memcpy(s.dims, elements.dims, sizeof(s.dims));
     fp_tensor_done(&elements);
     if (!can_hold_weights(s.type)) return refuse(t, "its element type cannot be pruned");
@@ -206,43 +212,81 @@ int fp_trace_weight(struct fp_exec *exec, struct fineprune_model *model, const s
 
 // ---- who else reads it
 
-static const char *first_other(const struct fp_graph *graph, int value, const struct fp_weight_use *uses, int n_uses);
+struct reading {
+    struct fp_exec *exec;
+    struct fineprune_model *model;
+    const struct fp_weight *w;
+    const struct fp_weight_use *uses;
+    int n_uses;
+    const char *other;
+    fineprune_error *err;
+};
 
-static const char *other_in_reader(const struct fp_graph *graph, const struct fp_use *use, const struct fp_weight_use *uses, int n_uses,
-                                   int value) {
+static int follow(struct reading *r, const struct fp_graph *graph, int value);
+
+// Whether the value has elements of the weight: some operators on the way hand on a part only.
+static int has_elements(struct reading *r, const struct fp_graph *graph, int value, bool *has) {
+    *has = true;
+    if (!r->w->map.count || !fp_exec_is_constant(r->exec, graph, value)) return FINEPRUNE_OK;
+    struct fp_weight read = {0};
+    const char *reason;
+    enum fp_overlap overlap = FP_CROSSES;
+    int status = fp_trace_weight(r->exec, r->model, graph, value, &read, &reason, r->err);
+    if (!status && !reason && read.n_sources) status = fp_weights_overlap(&read, r->w, &overlap, r->err);
+    *has = overlap != FP_DISJOINT;
+    fp_sources_free(read.sources, read.n_sources);
+    fp_tensor_done(&read.map);
+    return status;
+}
+
+static int note_other(struct reading *r, const struct fp_graph *graph, int value, const char *type) {
+    bool has;
+    int status = has_elements(r, graph, value, &has);
+    if (!status && has) r->other = type;
+    return status;
+}
+
+// The inside of a call or of a node with bodies.
+static int follow_bodies(struct reading *r, const struct fp_use *use, int value) {
     const struct fp_node *node = use->node;
-    if (!node) return "the graph's output";
-    for (int i = 0; i < n_uses; i++)
-        if (uses[i].node == node && uses[i].slot == use->index) return NULL;
-    for (int i = 0; i < node->n_bodies && (use->index < 0 || node->function); i++) {
+    int status = FINEPRUNE_OK;
+    for (int i = 0; i < node->n_bodies && !status && !r->other; i++) {
         const struct fp_graph *body = node->bodies[i];
-        for (int k = 0; use->index >= 0 && use->index < body->n_inputs && k <= use->index; k++)
-            if (k == use->index) return first_other(body, body->inputs[k], uses, n_uses);
-        for (int k = 0; k < body->n_values; k++)
-            if (body->values[k].outer == value) {
-                const char *other = first_other(body, k, uses, n_uses);
-                if (other) return other;
-            }
+        if (node->function && use->index >= 0) {
+            if (use->index < body->n_inputs) status = follow(r, body, body->inputs[use->index]);
+            continue;
+        }
+        for (int k = 0; k < body->n_values && !status && !r->other; k++)
+            if (body->values[k].outer == value) status = follow(r, body, k);
     }
-    if (use->index < 0) return NULL;
-    if (!strcmp(node->type, "Shape") || !strcmp(node->type, "Size")) return NULL;
-    if (!fp_is_move(node)) return node->type;
-    for (int i = 0; i < node->n_out; i++) {
-        const char *other = node->out[i] < 0 ? NULL : first_other(graph, node->out[i], uses, n_uses);
-        if (other) return other;
-    }
-    return NULL;
+    return status;
 }
 
-static const char *first_other(const struct fp_graph *graph, int value, const struct fp_weight_use *uses, int n_uses) {
+static int follow_use(struct reading *r, const struct fp_graph *graph, const struct fp_use *use, int value) {
+    const struct fp_node *node = use->node;
+    if (!node) return note_other(r, graph, value, "the graph's output");
+    for (int i = 0; i < r->n_uses; i++)
+        if (r->uses[i].node == node && r->uses[i].slot == use->index) return FINEPRUNE_OK;
+    if (use->index < 0 || node->function) return follow_bodies(r, use, value);
+    if (!strcmp(node->type, "Shape") || !strcmp(node->type, "Size")) return FINEPRUNE_OK;
+    if (!fp_is_move(node)) return note_other(r, graph, value, node->type);
+    int status = FINEPRUNE_OK;
+    for (int i = 0; i < node->n_out && !status && !r->other; i++)
+        if (node->out[i] >= 0) status = follow(r, graph, node->out[i]);
+    return status;
+}
+
+static int follow(struct reading *r, const struct fp_graph *graph, int value) {
     const struct fp_value *v = &graph->values[value];
-    for (int i = 0; i < v->n_readers; i++) {
-        const char *other = other_in_reader(graph, &v->readers[i], uses, n_uses, value);
-        if (other) return other;
-    }
-    return NULL;
+    int status = FINEPRUNE_OK;
+    for (int i = 0; i < v->n_readers && !status && !r->other; i++) status = follow_use(r, graph, &v->readers[i], value);
+    return status;
 }
 
-const char *fp_trace_other_reader(const struct fp_graph *graph, int value, const struct fp_weight_use *uses, int n_uses) {
-    return first_other(graph, value, uses, n_uses);
+int fp_trace_other_reader(struct fp_exec *exec, struct fineprune_model *model, const struct fp_weight *w, int k, const struct fp_weight_use *uses,
+                          int n_uses, const char **other, fineprune_error *err) {
+    struct reading r = {.exec = exec, .model = model, .w = w, .uses = uses, .n_uses = n_uses, .err = err};
+    int status = follow(&r, w->sources[k].graph, w->sources[k].value);
+    *other = r.other;
+    return status;
 }

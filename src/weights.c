@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "weight_share.h"
 #include "weight_trace.h"
 
 // ---- the operators that have weights
@@ -177,18 +178,9 @@ static void find_bias(struct fp_weight *w, const struct layer *layer, int slot) 
 
 // ---- the list
 
-// Which weight has a source, by the source's identity: open addressing, at most half full.
-struct owners {
-    size_t n, capacity;
-    struct owner {
-        const void *identity;
-        int weight;
-    } *entries;
-};
-
 struct finder {
     struct fp_weights *weights;
-    struct owners owners;
+    struct fp_owners owners;
     struct fp_exec *exec;
     bool depthwise;
     size_t capacity, skipped_capacity;
@@ -199,18 +191,33 @@ static void weight_done(struct fp_weight *w) {
     fp_sources_free(w->sources, w->n_sources);
     fp_tensor_done(&w->map);
     free(w->uses);
+    free(w->part);
 }
 
-static int add_skipped(struct fp_weights *weights, const char *name, const char *reason, size_t count, fineprune_error *err) {
-    if (fp_name_find(&weights->skipped_names, name) >= 0) return FINEPRUNE_OK;
+static void skipped_done(struct fp_skipped *s) {
+    free(s->name);
+    free(s->part);
+    free(s->key);
+}
+
+static int add_skipped(struct fp_weights *weights, const char *name, const char *part, const char *reason, size_t count, fineprune_error *err) {
+    struct fp_skipped item = {.reason = reason, .count = count, .key = fp_format("%s%s", name, part ? part : "")};
+    if (item.key && fp_name_find(&weights->skipped_names, item.key) >= 0) {
+        free(item.key);
+        return FINEPRUNE_OK;
+    }
     struct fp_skipped *items = realloc(weights->skipped, sizeof(*items) * (size_t)(weights->n_skipped + 1));
     if (items) weights->skipped = items;
-    char *copy = items ? strdup(name) : NULL;
-    if (!copy || !fp_name_add(&weights->skipped_names, copy, weights->n_skipped)) {
-        free(copy);
+    item.name = strdup(name);
+    item.part = part ? strdup(part) : NULL;
+    // A part stands for its tensor too, in the list of what is left.
+    bool first = item.key && item.name && fp_name_find(&weights->skipped_names, item.name) < 0;
+    if (!items || !item.key || !item.name || (part && !item.part) || !fp_name_add(&weights->skipped_names, item.key, weights->n_skipped) ||
+        (part && first && !fp_name_add(&weights->skipped_names, item.name, weights->n_skipped))) {
+        skipped_done(&item);
         return fp_fail_memory(err, "the list of weights", sizeof(*items));
     }
-    items[weights->n_skipped++] = (struct fp_skipped){.name = copy, .reason = reason, .count = count};
+    items[weights->n_skipped++] = item;
     return FINEPRUNE_OK;
 }
 
@@ -218,6 +225,8 @@ static bool same_matrix(const struct fp_weight *a, const struct fp_weight *b) {
     if (a->kind != b->kind || a->groups != b->groups || a->rows != b->rows || a->cols != b->cols || a->row_stride != b->row_stride ||
         a->col_stride != b->col_stride || a->inner != b->inner || a->n_sources != b->n_sources || a->map.count != b->map.count)
         return false;
+    for (int i = 0; i < a->n_sources; i++)
+        if (a->sources[i].identity != b->sources[i].identity || a->sources[i].count != b->sources[i].count) return false;
     return !a->map.count || !memcmp(a->map.data, b->map.data, fp_tensor_bytes(&a->map));
 }
 
@@ -229,52 +238,77 @@ static int add_use(struct fp_weight *w, const struct fp_node *node, int slot, fi
     return FINEPRUNE_OK;
 }
 
-static struct owner *owner_of(const struct owners *owners, const void *identity) {
-    size_t slot = (size_t)fp_hash(&identity, sizeof(identity), 0) & (owners->capacity - 1);
-    while (owners->entries[slot].identity && owners->entries[slot].identity != identity) slot = (slot + 1) & (owners->capacity - 1);
-    return &owners->entries[slot];
-}
-
-static bool enlarge(struct owners *owners) {
-    struct owners bigger = {.n = owners->n, .capacity = owners->capacity ? owners->capacity * 2 : 64};
-    bigger.entries = fp_calloc(bigger.capacity, sizeof(*bigger.entries));
-    if (!bigger.entries) return false;
-    for (size_t i = 0; i < owners->capacity; i++)
-        if (owners->entries[i].identity) *owner_of(&bigger, owners->entries[i].identity) = owners->entries[i];
-    free(owners->entries);
-    *owners = bigger;
-    return true;
-}
-
-static bool add_owner(struct owners *owners, const void *identity, int weight) {
-    if (2 * (owners->n + 1) > owners->capacity && !enlarge(owners)) return false;
-    struct owner *owner = owner_of(owners, identity);
-    if (owner->identity) return true; // a weight that has it twice
-    *owner = (struct owner){identity, weight};
-    owners->n++;
-    return true;
-}
-
-// The first weight that has one of the sources.
-static struct fp_weight *find_shared(struct finder *f, const struct fp_weight *w) {
-    int first = -1;
-    for (int i = 0; i < w->n_sources && f->owners.capacity; i++) {
-        const struct owner *owner = owner_of(&f->owners, w->sources[i].identity);
-        if (owner->identity && (first < 0 || owner->weight < first)) first = owner->weight;
-    }
-    return first < 0 ? NULL : &f->weights->items[first];
-}
-
 static int take(struct finder *f, struct fp_weight *w) {
     struct fp_weights *weights = f->weights;
     struct fp_weight *items = fp_grow(weights->items, &f->capacity, (size_t)weights->n + 1, sizeof(*items));
     if (!items) return fp_fail_memory(f->err, "the list of weights", sizeof(*items));
     weights->items = items;
     for (int i = 0; i < w->n_sources; i++)
-        if (!add_owner(&f->owners, w->sources[i].identity, weights->n)) return fp_fail_memory(f->err, "the list of weights", sizeof(*items));
+        if (!fp_owners_add(&f->owners, w->sources[i].identity, weights->n)) return fp_fail_memory(f->err, "the list of weights", sizeof(*items));
     items[weights->n++] = *w;
     *w = (struct fp_weight){0};
     return FINEPRUNE_OK;
+}
+
+// ---- weights that have elements in common
+
+// A use whose input says nothing of the weight's columns: other forms of the same elements cannot add to the statistics, and the rows
+// must not be repaired for one form at the cost of the other.
+static int add_other_form(struct fp_weight *w, const struct fp_node *node, int slot, fineprune_error *err) {
+    w->repairable = false;
+    return add_use(w, node, slot < 0 ? slot : -1 - slot, err);
+}
+
+// `w` has all elements of `old`, which stops being a weight of its own (no uses).
+static int absorb(struct fp_weight *w, struct fp_weight *old, fineprune_error *err) {
+    int status = FINEPRUNE_OK;
+    for (int i = 0; i < old->n_uses && !status; i++) status = add_other_form(w, old->uses[i].node, old->uses[i].slot, err);
+    old->n_uses = 0;
+    return status;
+}
+
+// What a new weight has to do with those found before.
+struct meeting {
+    bool done;    // it is one of them, or a part of one
+    bool crosses; // it has elements of another weight, and others
+};
+
+static int meet(struct finder *f, struct fp_weight *w, struct fp_weight *old, const struct fp_node *node, int slot, struct meeting *m) {
+    if (same_matrix(old, w)) {
+        m->done = true;
+        return add_use(old, node, slot, f->err);
+    }
+    enum fp_overlap overlap;
+    int status = fp_weights_overlap(w, old, &overlap, f->err);
+    if (status || overlap == FP_DISJOINT) return status;
+    if (overlap == FP_CONTAINS) return absorb(w, old, f->err);
+    m->done |= overlap == FP_WITHIN;
+    m->crosses |= overlap == FP_CROSSES;
+    return add_other_form(old, node, slot, f->err);
+}
+
+// Meets every weight that has one of the sources, once.
+static int meet_all(struct finder *f, struct fp_weight *w, const struct fp_node *node, int slot, struct meeting *m) {
+    int status = FINEPRUNE_OK;
+    for (int k = 0; k < w->n_sources; k++)
+        for (int l = fp_owners_first(&f->owners, w->sources[k].identity); l >= 0; l = f->owners.links[l].next) {
+            struct fp_weight *old = &f->weights->items[f->owners.links[l].weight];
+            bool met = !old->n_uses;
+            for (int j = 0; j < k; j++)
+                for (int i = 0; i < old->n_sources; i++) met |= old->sources[i].identity == w->sources[j].identity;
+            if (!met) status = meet(f, w, old, node, slot, m);
+            if (status || m->done) return status;
+        }
+    return FINEPRUNE_OK;
+}
+
+static int place(struct finder *f, struct fp_weight *w, const struct fp_node *node, int slot, const char **reason) {
+    struct meeting m = {0};
+    int status = add_use(w, node, slot, f->err);
+    if (!status) status = meet_all(f, w, node, slot, &m);
+    if (status || m.done) return status;
+    if (m.crosses) return refuse(reason, "some of its elements belong to another weight");
+    return take(f, w);
 }
 
 static const char *name_of(const struct fp_weight *w, const struct fp_node *node, int slot) {
@@ -290,17 +324,14 @@ static int visit_slot(struct finder *f, const struct layer *layer, const struct 
     if (!status && !reason && !w.count) reason = "it is empty";
     if (!status && !reason && w.groups > 1 && w.kind == FP_WEIGHT_CONV && w.cols == w.inner && !f->depthwise)
         reason = "kernel of a depthwise convolution";
-    struct fp_weight *shared = status || reason ? NULL : find_shared(f, &w);
+    bool repeats = false;
+    if (!status && !reason) status = fp_weight_repeats(&w, &repeats, f->err);
+    if (repeats) reason = "it has some of its elements in two places";
     w.name = w.n_sources ? w.sources[0].name : "";
+    if (!status && !reason) status = place(f, &w, node, slot, &reason);
     if (!status && reason) {
-        status = add_skipped(f->weights, name_of(&w, node, slot), reason, w.count, f->err);
-    } else if (!status && shared) {
-        // Masked once. Other forms of the same elements cannot add to the statistics, and their rows must not be repaired.
-        if (same_matrix(shared, &w)) status = add_use(shared, node, slot, f->err);
-        else shared->repairable = false, status = add_use(shared, node, -1 - slot, f->err);
-    } else if (!status) {
-        status = add_use(&w, node, slot, f->err);
-        if (!status) status = take(f, &w);
+        if (w.n_sources) status = fp_weight_part(&w, node->id, &w.part, f->err);
+        if (!status) status = add_skipped(f->weights, name_of(&w, node, slot), w.part, reason, w.count, f->err);
     }
     weight_done(&w);
     return status;
@@ -321,7 +352,9 @@ static int visit_node(struct fp_node *node, void *user) {
 
 int fp_weights_skip(struct fp_weights *weights, int i, const char *reason, fineprune_error *err) {
     struct fp_weight *w = &weights->items[i];
-    int status = add_skipped(weights, w->name, reason, w->count, err);
+    int status = add_skipped(weights, w->name, w->part, reason, w->count, err);
+    for (int k = 1; k < w->n_sources && !status; k++)
+        status = add_skipped(weights, w->sources[k].name, NULL, reason, w->sources[k].count, err);
     if (status) return status;
     weight_done(w);
     memmove(w, w + 1, sizeof(*w) * (size_t)(weights->n - i - 1));
@@ -329,23 +362,54 @@ int fp_weights_skip(struct fp_weights *weights, int i, const char *reason, finep
     return FINEPRUNE_OK;
 }
 
-// Tensors that something else reads too (a tied embedding, an output) stay as they are.
-static int protect_others(struct finder *f) {
-    for (int i = f->weights->n; i-- > 0;) {
-        struct fp_weight *w = &f->weights->items[i];
-        struct fp_weight_use *uses = fp_calloc((size_t)w->n_uses, sizeof(*uses));
-        if (!uses) return fp_fail_memory(f->err, "the list of weights", sizeof(*uses));
-        for (int k = 0; k < w->n_uses; k++)
-            uses[k] = (struct fp_weight_use){w->uses[k].node, w->uses[k].slot < 0 ? -1 - w->uses[k].slot : w->uses[k].slot};
-        const char *other = NULL;
-        for (int k = 0; k < w->n_sources && !other; k++)
-            other = fp_trace_other_reader(w->sources[k].graph, w->sources[k].value, uses, w->n_uses);
-        free(uses);
-        const char *reason = !other ? NULL : !strcmp(other, "Gather") ? "also an embedding (read by Gather)" : "also read by other operators";
-        int status = reason ? fp_weights_skip(f->weights, i, reason, f->err) : FINEPRUNE_OK;
-        if (status) return status;
-    }
+// All uses of the weights that have a source of `w`. To be freed.
+static int gather_uses(struct finder *f, const struct fp_weight *w, struct fp_weight_use **out, int *n) {
+    size_t capacity = 0;
+    *out = NULL, *n = 0;
+    for (int k = 0; k < w->n_sources; k++)
+        for (int l = fp_owners_first(&f->owners, w->sources[k].identity); l >= 0; l = f->owners.links[l].next) {
+            const struct fp_weight *other = &f->weights->items[f->owners.links[l].weight];
+            struct fp_weight_use *uses = fp_grow(*out, &capacity, (size_t)(*n + other->n_uses), sizeof(*uses));
+            if (!uses) return fp_fail_memory(f->err, "the list of weights", sizeof(*uses));
+            *out = uses;
+            for (int i = 0; i < other->n_uses; i++) {
+                const struct fp_weight_use *u = &other->uses[i];
+                uses[(*n)++] = (struct fp_weight_use){u->node, u->slot < 0 ? -1 - u->slot : u->slot};
+            }
+        }
     return FINEPRUNE_OK;
+}
+
+static int find_other(struct finder *f, const struct fp_weight *w, const char **reason) {
+    struct fp_weight_use *uses;
+    int n, status = gather_uses(f, w, &uses, &n);
+    const char *other = NULL;
+    for (int k = 0; k < w->n_sources && !other && !status; k++)
+        status = fp_trace_other_reader(f->exec, f->weights->model, w, k, uses, n, &other, f->err);
+    free(uses);
+    *reason = !other ? NULL : !strcmp(other, "Gather") ? "also an embedding (read by Gather)" : "also read by other operators";
+    return status;
+}
+
+// Tensors that something else reads too (a tied embedding, an output) stay as they are. Weights that others have absorbed go too.
+static int protect_others(struct finder *f) {
+    struct fp_weights *weights = f->weights;
+    const char **reasons = fp_calloc((size_t)weights->n, sizeof(*reasons));
+    int status = reasons ? FINEPRUNE_OK : fp_fail_memory(f->err, "the list of weights", sizeof(*reasons));
+    for (int i = 0; i < weights->n && !status; i++)
+        if (weights->items[i].n_uses) status = find_other(f, &weights->items[i], &reasons[i]);
+    for (int i = weights->n; i-- > 0 && !status;) {
+        struct fp_weight *w = &weights->items[i];
+        if (reasons[i]) {
+            status = fp_weights_skip(weights, i, reasons[i], f->err);
+        } else if (!w->n_uses) {
+            weight_done(w);
+            memmove(w, w + 1, sizeof(*w) * (size_t)(weights->n - i - 1));
+            weights->n--;
+        }
+    }
+    free(reasons);
+    return status;
 }
 
 static void fill_biases(struct fp_weights *weights) {
@@ -357,15 +421,6 @@ static void fill_biases(struct fp_weights *weights) {
 }
 
 // ---- what is left alone
-
-// Per value of the graph: whether a weight is made of it. To be freed; NULL when out of memory.
-static bool *list_sources(const struct fp_weights *weights, const struct fp_graph *graph) {
-    bool *listed = fp_calloc((size_t)graph->n_values, sizeof(*listed));
-    for (int i = 0; listed && i < weights->n; i++)
-        for (int k = 0; k < weights->items[i].n_sources; k++)
-            if (weights->items[i].sources[k].graph == graph) listed[weights->items[i].sources[k].value] = true;
-    return listed;
-}
 
 static const char *reason_for_reader(const struct fp_value *v) {
     static const struct {
@@ -381,24 +436,70 @@ static const char *reason_for_reader(const struct fp_value *v) {
         {"Einsum", "operand of Einsum"},
         {"Attention", "weight of a fused Attention"},
     };
-    const char *type = v->n_readers && v->readers[0].node ? v->readers[0].node->type : "";
+    const struct fp_node *reader = v->n_readers ? v->readers[0].node : NULL;
+    const char *type = reader ? reader->type : "";
+    const struct layer *layer = reader ? layer_of(reader) : NULL;
+    if (layer && v->readers[0].index != layer->slots[0] && v->readers[0].index != layer->slots[1]) return "a bias or a state of its operator";
     for (size_t i = 0; i < FP_COUNT(REASONS); i++)
         if (!strcmp(REASONS[i].type, type)) return REASONS[i].reason;
     return v->n_readers ? "not the weight of a layer" : "read by nothing";
 }
 
+// Whether a weight has the tensor: by this name, or only its bytes.
+static bool is_listed(const struct finder *f, const char *name, const void *identity, bool *bytes) {
+    int l = fp_owners_first(&f->owners, identity);
+    *bytes = l >= 0;
+    for (; l >= 0; l = f->owners.links[l].next) {
+        const struct fp_weight *w = &f->weights->items[f->owners.links[l].weight];
+        for (int k = 0; k < w->n_sources; k++)
+            if (w->sources[k].identity == identity && !strcmp(w->sources[k].name, name)) return true;
+    }
+    return false;
+}
+
 static int skip_rest(struct finder *f, const struct fp_graph *graph) {
-    bool *listed = list_sources(f->weights, graph);
-    int status = listed ? FINEPRUNE_OK : fp_fail_memory(f->err, "the list of weights", (size_t)graph->n_values);
+    int status = FINEPRUNE_OK;
     for (int i = 0; i < graph->n_values && !status; i++) {
         const struct fp_value *v = &graph->values[i];
-        if (listed[i] || !v->initializer || !fp_type_size(v->type)) continue;
+        if (!v->initializer || !fp_type_size(v->type)) continue;
         struct fp_tensor t = {0};
         if (fp_initializer_load(f->weights->model, v->initializer, &t, NULL)) continue; // a broken tensor fails where it is used
-        if (t.rank >= 2 && t.count >= 2) status = add_skipped(f->weights, v->name, reason_for_reader(v), t.count, f->err);
+        const void *identity = fp_source_identity(v->initializer, &t);
+        bool bytes = false;
+        if (t.rank >= 2 && t.count >= 2 && !is_listed(f, v->name, identity, &bytes)) {
+            const char *reason = bytes ? "shares its bytes with a weight, and is pruned with it" : reason_for_reader(v);
+            status = add_skipped(f->weights, v->name, NULL, reason, t.count, f->err);
+        }
         fp_tensor_done(&t);
     }
-    free(listed);
+    return status;
+}
+
+static int skip_rest_of_bodies(struct fp_node *node, void *user) {
+    int status = FINEPRUNE_OK;
+    for (int i = 0; i < node->n_bodies && !status; i++) status = skip_rest(user, node->bodies[i]);
+    return status;
+}
+
+static int list_owners(struct finder *f) {
+    struct fp_weights *weights = f->weights;
+    fp_owners_done(&f->owners);
+    f->owners = (struct fp_owners){0};
+    for (int i = 0; i < weights->n; i++)
+        for (int k = 0; k < weights->items[i].n_sources; k++)
+            if (!fp_owners_add(&f->owners, weights->items[i].sources[k].identity, i)) return fp_fail_memory(f->err, "the list of weights", 1);
+    return FINEPRUNE_OK;
+}
+
+static int name_parts(struct finder *f) {
+    int status = FINEPRUNE_OK;
+    for (int i = 0; i < f->weights->n && !status; i++) {
+        struct fp_weight *w = &f->weights->items[i];
+        int number = 0;
+        for (int l = fp_owners_first(&f->owners, w->sources[0].identity); l >= 0; l = f->owners.links[l].next)
+            number += f->owners.links[l].weight <= i;
+        status = fp_weight_part(w, number, &w->part, f->err);
+    }
     return status;
 }
 
@@ -408,10 +509,13 @@ int fp_weights_find(struct fp_weights **out, struct fp_exec *exec, struct finepr
     weights->model = model;
     struct finder f = {.weights = weights, .exec = exec, .depthwise = depthwise, .err = err};
     int status = fp_graph_visit(model->graph, visit_node, &f);
+    if (!status) status = name_parts(&f);
     if (!status) status = protect_others(&f);
+    if (!status) status = list_owners(&f); // anew: numbers have changed
     if (!status) fill_biases(weights);
     if (!status) status = skip_rest(&f, model->graph);
-    free(f.owners.entries);
+    if (!status) status = fp_graph_visit(model->graph, skip_rest_of_bodies, &f);
+    fp_owners_done(&f.owners);
     if (status) fp_weights_free(weights);
     else *out = weights;
     return status;
@@ -420,7 +524,7 @@ int fp_weights_find(struct fp_weights **out, struct fp_exec *exec, struct finepr
 void fp_weights_free(struct fp_weights *weights) {
     if (!weights) return;
     for (int i = 0; i < weights->n; i++) weight_done(&weights->items[i]);
-    for (int i = 0; i < weights->n_skipped; i++) free(weights->skipped[i].name);
+    for (int i = 0; i < weights->n_skipped; i++) skipped_done(&weights->skipped[i]);
     fp_name_map_done(&weights->skipped_names);
     free(weights->items);
     free(weights->skipped);

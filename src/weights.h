@@ -46,6 +46,7 @@ struct fp_bias {
 // g * group_stride + r * row_stride + c / inner * col_stride + c % inner of the operand.
 struct fp_weight {
     const char *name;  // of the (first) stored tensor
+    char *part;        // which part of it, "[:, 0:64]"; NULL when it is the whole tensor
     const char *op;
     const struct fp_node *node;
     enum fp_weight_kind kind;
@@ -64,7 +65,8 @@ struct fp_weight {
 };
 
 struct fp_skipped {
-    char *name;
+    char *name, *part;  // as a weight's
+    char *key;          // both together
     const char *reason; // static text
     size_t count;
 };
@@ -74,18 +76,20 @@ struct fp_weights {
     int n, n_skipped;
     struct fp_weight *items;
     struct fp_skipped *skipped;
-    struct fp_name_map skipped_names; // number in `skipped`
+    struct fp_name_map skipped_names; // keys; number in `skipped`
 };
 
 // Finds all weights of the model in the order of their first use, and all other constants of rank 2 and more with the reason why they
 // stay. `depthwise`: take the kernels of depthwise convolutions too. Errors: MODEL, LIMIT.
 int fp_weights_find(struct fp_weights **out, struct fp_exec *exec, struct fineprune_model *model, bool depthwise, fineprune_error *err);
 void fp_weights_free(struct fp_weights *weights);
-// Takes item i out of the list into the skipped ones.
+// Takes item i out of the list into the skipped ones, with every tensor that it is made of.
 int fp_weights_skip(struct fp_weights *weights, int i, const char *reason, fineprune_error *err);
 
 // The matrix as float32, groups x rows x cols row-major, into dst (w->count floats).
 int fp_weight_read(struct fineprune_model *model, const struct fp_weight *w, float *dst, fineprune_error *err);
+// How many of its elements are zero (the zero point of a quantized tensor) as they are stored.
+int fp_weight_zeros(struct fineprune_model *model, const struct fp_weight *w, size_t *zeros, fineprune_error *err);
 // Stores the matrix: elements whose keep[] is 0 become zero (the zero point of a quantized tensor), others are rounded once to the stored
 // type. keep may be NULL.
 int fp_weight_write(struct fineprune_model *model, const struct fp_weight *w, const float *src, const uint8_t *keep, fineprune_error *err);

@@ -400,6 +400,28 @@ def split_weight():
 
 
 @network
+def fused_qkv():
+    """Attention whose projections are one tensor: [3d, d] cut by Slice and transposed, two parts of each head, [d, 3d] split behind a Cast."""
+    b = Builder(31)
+    width, heads = 12, 3
+
+    def numbers(*values):
+        return b.const(np.array(values, np.int64))
+
+    fused = b.weight(3 * width, width)
+    parts = [b("Transpose", b("Slice", fused, numbers(i * width), numbers(i * width + width), numbers(0)), perm=[1, 0]) for i in range(3)]
+    q, k, v = (b("MatMul", "x", part) for part in parts)
+    x = b("Reshape", b("MatMul", b("Softmax", b("MatMul", q, b("Transpose", k, perm=[0, 2, 1]))), v), numbers(-1, width))
+    mixed = b("Reshape", b.weight(heads * 2 * 4, width), numbers(heads, 2, 4, width))
+    halves = [b("Reshape", part, numbers(12, width)) for part in b("Split", mixed, numbers(1, 1), outputs=2, axis=1)]
+    x = b("Add", *(b("Gemm", x, half, b.weight(width, scale=0.1), transB=1) for half in halves))
+    wide = b("Split", b("Cast", b.const(np.asarray(b.random.standard_normal((width, 8)) * 0.3, np.float64)), to=TensorProto.FLOAT),
+             numbers(3, 5), outputs=2, axis=1)
+    x = b("Concat", b("MatMul", x, wide[0]), b("MatMul", x, wide[1]), axis=1)
+    return b.model({"x": (F32, ["N", 5, width])}, [b("Reshape", x, numbers(-1, 5, 8))]), {"x": samples((5, width))}
+
+
+@network
 def batched_products():
     """Weights of rank 3 for all heads at once, activations of rank 4."""
     b = Builder(29)

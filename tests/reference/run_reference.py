@@ -367,8 +367,15 @@ def prune_and_check(case, folder, model, data, path, source):
     params, zeros = (sum(layer[key] for layer in told["layers"]) for key in ("params", "zeros"))
     TALLY.check(f"{case}: sparsity", params > 0 and abs(zeros / params - 0.5) < 0.02 + 8 * len(told["layers"]) / params,
                 f"{zeros} of {params} are zero, asked for half")
-    TALLY.check(f"{case}: names", {s["name"] for s in told["skipped"]}.isdisjoint({layer["name"] for layer in told["layers"]}),
-                "a weight is both pruned and skipped")
+    pruned, left = {layer["name"] for layer in told["layers"]}, {s["name"] for s in told["skipped"]}
+    TALLY.check(f"{case}: names", left.isdisjoint(pruned), "a weight is both pruned and skipped")
+    named = left | pruned | {name for layer in told["layers"] for name in layer.get("tensors", ())}
+    missing = {t.name for t in model.graph.initializer if len(t.dims) > 1 and np.prod(t.dims) > 1} - named
+    TALLY.check(f"{case}: all named", not missing, f"neither pruned nor left alone: {sorted(missing)}")
+    sizes = {t.name: int(np.prod(t.dims)) for t in model.graph.initializer}
+    if named - left <= set(sizes):
+        whole = sum(sizes[name] for name in named - left)
+        TALLY.check(f"{case}: all elements", whole == params, f"{params} elements are pruned of tensors with {whole}")
     try:
         onnx.checker.check_model(str(path), full_check=True)
         onnx.checker.check_model(str(out), full_check=True)

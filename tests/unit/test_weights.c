@@ -146,6 +146,119 @@ static void test_shared(void **state) {
     check_skipped(p, "w", "also read by other operators");
 }
 
+// One tensor that is cut into several weights.
+static Onnx__ModelProto *split_in_three(void) {
+    Onnx__ModelProto *p = with_input(4);
+    made_random(p->graph, "w", SHAPE(4, 6), 1);
+    made_initializer(p->graph, "s", FP_INT64, SHAPE(3), (int64_t[]){2, 2, 2});
+    made_int(made_node(p->graph, "Split", "w,s", "q,k,v"), "axis", 1);
+    made_node(p->graph, "MatMul", "x,q", "a"), made_node(p->graph, "MatMul", "x,k", "b"), made_node(p->graph, "MatMul", "x,v", "c");
+    made_node(p->graph, "Sum", "a,b,c", "y");
+    return p;
+}
+
+static void test_parts(void **state) {
+    (void)state;
+    struct made m;
+    made_open(&m, split_in_three());
+    assert_int_equal(m.weights->n, 3);
+    assert_int_equal(m.weights->n_skipped, 0);
+    const char *parts[3] = {"[:, 0:2]", "[:, 2:4]", "[:, 4:6]"};
+    for (int i = 0; i < 3; i++) {
+        const struct fp_weight *w = &m.weights->items[i];
+        assert_string_equal(w->name, "w");
+        assert_string_equal(w->part, parts[i]);
+        assert_int_equal(w->count, 8);
+        assert_int_equal(w->n_uses, 1);
+        assert_true(w->repairable);
+    }
+    made_close(&m);
+    check(split_in_three(), 3, 0.25);
+    Onnx__ModelProto *p = with_input(4); // [3d, d], cut by Slice and turned: the rows of every third
+    made_random(p->graph, "w", SHAPE(6, 4), 1);
+    made_initializer(p->graph, "from", FP_INT64, SHAPE(1), (int64_t[]){1});
+    made_initializer(p->graph, "to", FP_INT64, SHAPE(1), (int64_t[]){6});
+    made_initializer(p->graph, "axes", FP_INT64, SHAPE(1), (int64_t[]){0});
+    made_initializer(p->graph, "steps", FP_INT64, SHAPE(1), (int64_t[]){3});
+    made_node(p->graph, "Slice", "w,from,to,axes,steps", "u"), made_node(p->graph, "Transpose", "u", "t"), made_node(p->graph, "MatMul", "x,t", "y");
+    made_open(&m, p);
+    assert_int_equal(m.weights->n, 1);
+    assert_string_equal(m.weights->items[0].part, "[1:5:3, :]");
+    made_close(&m);
+}
+
+static const struct fp_skipped *skipped(const struct made *m, const char *key) {
+    for (int i = 0; i < m->weights->n_skipped; i++)
+        if (!strcmp(m->weights->skipped[i].key, key)) return &m->weights->skipped[i];
+    return NULL;
+}
+
+static void slice_columns(Onnx__GraphProto *graph, int64_t from, int64_t to, const char *out) {
+    char inputs[80], a[16], b[16];
+    snprintf(a, sizeof(a), "from_%s", out), snprintf(b, sizeof(b), "to_%s", out);
+    snprintf(inputs, sizeof(inputs), "w,%s,%s,one", a, b);
+    made_initializer(graph, a, FP_INT64, SHAPE(1), &from), made_initializer(graph, b, FP_INT64, SHAPE(1), &to);
+    made_node(graph, "Slice", inputs, out);
+}
+
+// Parts that have elements in common: masked once, by the greater one; what crosses another is left alone, with its reason.
+static void test_overlaps(void **state) {
+    (void)state;
+    const int64_t one = 1;
+    struct made m;
+    for (int whole_first = 0; whole_first < 2; whole_first++) { // a part that is also used whole
+        Onnx__ModelProto *p = with_input(4);
+        made_random(p->graph, "w", SHAPE(4, 6), 1), made_initializer(p->graph, "one", FP_INT64, SHAPE(1), &one);
+        slice_columns(p->graph, 0, 4, "t");
+        if (whole_first) made_node(p->graph, "MatMul", "x,w", "h"), made_node(p->graph, "MatMul", "x,t", "y");
+        else made_node(p->graph, "MatMul", "x,t", "y"), made_node(p->graph, "MatMul", "x,w", "h");
+        made_open(&m, p);
+        assert_int_equal(m.weights->n, 1);
+        assert_int_equal(m.weights->items[0].count, 24);
+        assert_int_equal(m.weights->items[0].n_uses, 2);
+        assert_null(m.weights->items[0].part);
+        assert_false(m.weights->items[0].repairable);
+        assert_null(skipped(&m, "w"));
+        made_close(&m);
+    }
+    Onnx__ModelProto *p = with_input(4);
+    made_random(p->graph, "w", SHAPE(4, 6), 1), made_initializer(p->graph, "one", FP_INT64, SHAPE(1), &one);
+    slice_columns(p->graph, 0, 4, "t"), slice_columns(p->graph, 2, 6, "u"), slice_columns(p->graph, 4, 5, "r");
+    made_node(p->graph, "MatMul", "x,t", "a"), made_node(p->graph, "MatMul", "x,u", "b"), made_node(p->graph, "Add", "a,b", "y");
+    made_open(&m, p);
+    assert_int_equal(m.weights->n, 1);
+    assert_string_equal(m.weights->items[0].part, "[:, 0:4]");
+    assert_non_null(skipped(&m, "w[:, 2:6]"));
+    assert_string_equal(skipped(&m, "w[:, 2:6]")->reason, "some of its elements belong to another weight");
+    assert_string_equal(skipped(&m, "w[:, 2:6]")->name, "w");
+    made_close(&m);
+}
+
+// Another operator that reads one part protects that part only.
+static void test_protected_parts(void **state) {
+    (void)state;
+    Onnx__ModelProto *p = split_in_three();
+    made_node(p->graph, "Add", "k,k", "z"), made_output(p->graph, "z");
+    struct made m;
+    made_open(&m, p);
+    assert_int_equal(m.weights->n, 2);
+    assert_string_equal(m.weights->items[0].part, "[:, 0:2]");
+    assert_string_equal(m.weights->items[1].part, "[:, 4:6]");
+    assert_non_null(skipped(&m, "w[:, 2:4]"));
+    assert_string_equal(skipped(&m, "w[:, 2:4]")->reason, "also read by other operators");
+    made_close(&m);
+    p = split_in_three();
+    made_output(p->graph, "w");
+    made_open(&m, p);
+    assert_int_equal(m.weights->n, 0);
+    assert_int_equal(m.weights->n_skipped, 3);
+    made_close(&m);
+    p = with_input(4); // the same elements twice in one operand
+    made_random(p->graph, "w", SHAPE(4, 3), 1);
+    made_int(made_node(p->graph, "Concat", "w,w", "t"), "axis", 1), made_node(p->graph, "MatMul", "x,t", "y");
+    check_skipped(p, "w", "it has some of its elements in two places");
+}
+
 // Nothing in the message changes but the elements that are masked.
 static void test_other_bytes(void **state) {
     (void)state;
@@ -178,6 +291,8 @@ static void test_other_bytes(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_moves), cmocka_unit_test(test_quantized), cmocka_unit_test(test_shared), cmocka_unit_test(test_other_bytes)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_moves), cmocka_unit_test(test_quantized), cmocka_unit_test(test_shared),
+                                       cmocka_unit_test(test_parts), cmocka_unit_test(test_overlaps),
+                                       cmocka_unit_test(test_protected_parts), cmocka_unit_test(test_other_bytes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
