@@ -94,7 +94,7 @@ static int report_sizes(struct fp_job *job, const char *when) {
 }
 
 int fp_job_report_before(struct fp_job *job) {
-    fp_describe_model(job->report, "model", job->model);
+    fp_describe_model(job->report, "model", job->model, true);
     return report_sizes(job, "before");
 }
 

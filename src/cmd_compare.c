@@ -243,8 +243,8 @@ static int report_accuracy(struct comparison *c, struct fineprune_report *report
 }
 
 static int report_comparison(struct comparison *c, struct fineprune_report *report, double began, fineprune_error *err) {
-    fp_describe_model(report, "model", c->a.model);
-    fp_describe_model(report, "second_model", c->b.model);
+    fp_describe_model(report, "model", c->a.model, true);
+    fp_describe_model(report, "second_model", c->b.model, true);
     fp_cmd_report_data(report, c->data);
     json_t *drift = fp_report_array(report, "drift");
     for (int i = 0; i < c->a.model->graph->n_outputs; i++) {

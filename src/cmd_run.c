@@ -246,7 +246,7 @@ static int run(struct gatherer *g, struct fineprune_model *model, struct finepru
     if (status) return status;
     status = fp_npz_finish(*w, err);
     *w = NULL;
-    fp_describe_model(report, "model", model);
+    fp_describe_model(report, "model", model, true);
     fp_cmd_report_data(report, data);
     fp_cmd_report_timing(report, g->forward, fp_seconds() - began, g->samples);
     return status;

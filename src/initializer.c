@@ -219,11 +219,51 @@ static int tensor_shape(const Onnx__TensorProto *proto, struct fp_tensor *out, f
     return FINEPRUNE_OK;
 }
 
+static int find_elements(struct fineprune_model *model, const Onnx__TensorProto *proto, struct fp_tensor *shape, struct storage *from,
+                         fineprune_error *err) {
+    int status = tensor_shape(proto, shape, err);
+    return status ? status : locate(model, proto, shape->type, shape->count, from, err);
+}
+
+int fp_initializer_shape(struct fineprune_model *model, const Onnx__TensorProto *proto, struct fp_tensor *out, const void **identity,
+                         fineprune_error *err) {
+    struct storage from;
+    struct fp_tensor t;
+    int status = find_elements(model, proto, &t, &from, err);
+    if (status) return status;
+    *out = t;
+    if (identity) *identity = from.field == RAW && from.bytes ? (const void *)from.bytes : proto;
+    return FINEPRUNE_OK;
+}
+
+// Stored floats may lie at any address of the file.
+FP_VECTOR static size_t count_zeros(const uint8_t *bytes, size_t count) {
+    size_t zeros = 0;
+    for (size_t done = 0; done < count;) {
+        uint32_t n = count - done > 1u << 20 ? 1u << 20 : (uint32_t)(count - done), found = 0;
+        for (uint32_t i = 0; i < n; i++) {
+            uint32_t bits;
+            memcpy(&bits, bytes + (done + i) * sizeof(bits), sizeof(bits));
+            found += (bits & 0x7fffffff) == 0;
+        }
+        zeros += found;
+        done += n;
+    }
+    return zeros;
+}
+
+bool fp_initializer_zeros(struct fineprune_model *model, const Onnx__TensorProto *proto, size_t *zeros) {
+    struct storage from;
+    struct fp_tensor t;
+    if (find_elements(model, proto, &t, &from, NULL) || t.type != FP_FLOAT || from.field != RAW) return false;
+    *zeros = count_zeros(from.bytes, t.count);
+    return true;
+}
+
 int fp_initializer_load(struct fineprune_model *model, const Onnx__TensorProto *proto, struct fp_tensor *out, fineprune_error *err) {
     struct storage from;
     struct fp_tensor t;
-    int status = tensor_shape(proto, &t, err);
-    if (!status) status = locate(model, proto, t.type, t.count, &from, err);
+    int status = find_elements(model, proto, &t, &from, err);
     if (status) return status;
     size_t size = fp_type_size(t.type);
     bool lend = from.field == RAW && t.count && !is_packed(t.type) && (uintptr_t)from.bytes % (size > 8 ? 8 : size) == 0;
@@ -246,8 +286,7 @@ int fp_initializer_load(struct fineprune_model *model, const Onnx__TensorProto *
 int fp_initializer_store(struct fineprune_model *model, Onnx__TensorProto *proto, const struct fp_tensor *t, fineprune_error *err) {
     struct storage to;
     struct fp_tensor shape;
-    int status = tensor_shape(proto, &shape, err);
-    if (!status) status = locate(model, proto, shape.type, shape.count, &to, err);
+    int status = find_elements(model, proto, &shape, &to, err);
     if (status) return status;
     if (shape.type != t->type || shape.count != t->count)
         return fp_fail(err, FINEPRUNE_INTERNAL, "tensor '%s' cannot take other elements", fp_initializer_name(proto));

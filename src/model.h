@@ -32,6 +32,12 @@ struct fineprune_model {
 // (name, type, dims and byte counts do not fit, or external data lie outside the folder or the file), IO, LIMIT.
 int fp_initializer_load(struct fineprune_model *model, const Onnx__TensorProto *proto, struct fp_tensor *out,
                         fineprune_error *err);
+// The same checks; type and shape alone, without elements (nothing to release). *identity (may be NULL) is equal for tensors that share
+// their stored bytes.
+int fp_initializer_shape(struct fineprune_model *model, const Onnx__TensorProto *proto, struct fp_tensor *out, const void **identity,
+                         fineprune_error *err);
+// Zeros among the stored float32 elements, counted where they lie. False where they must be loaded to be looked at.
+bool fp_initializer_zeros(struct fineprune_model *model, const Onnx__TensorProto *proto, size_t *zeros);
 int fp_sparse_initializer_load(struct fineprune_model *model, const Onnx__SparseTensorProto *proto, struct fp_tensor *out,
                                fineprune_error *err);
 // Puts the elements of `t` (same type and count as the message) into the same field they came from; everything else in the

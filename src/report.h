@@ -2,7 +2,7 @@
 // A report is one JSON object; the texts for people are made from it. The members, all optional but the first three:
 //
 //   schema "fineprune-report-1"   tool {name, version, libraries}   command "prune" | "apply" | "run" | "compare" | "inspect" | "check"
-//   model {path, sha256, opset, ir, producer, file_size, parameters}     second_model {the same}: compare's B
+//   model {path, sha256, opset, ir, producer, file_size, parameters}     second_model {the same}: compare's B. Without sha256: inspect, check
 //   inputs [{name, type, shape}]   outputs_of_model [{name, type, shape}]   operators [{type, domain, count, supported}]    inspect, check
 //   obstacles [text]                                                          check
 //   data {sources [text], samples, reserve}

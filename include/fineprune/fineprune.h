@@ -200,7 +200,8 @@ FINEPRUNE_API int fineprune_apply(fineprune_model *model, const fineprune_stats 
 // ---------------------------------------------------------------------------------------------------------------------
 // Looking and measuring
 
-// Inputs, outputs, operators, weights and sparsity of a model. No data, nothing is run.
+// Inputs, outputs, operators, weights and sparsity of a model. No data, nothing is run. The report leaves out the model's SHA-256, which would
+// take longer than all the rest.
 FINEPRUNE_API int fineprune_inspect(const fineprune_model *model, fineprune_report **report, fineprune_error *err);
 // Every obstacle to running and pruning at once. data may be NULL. Returns MODEL or DATA when there is an obstacle; *report is set in
 // that case too.

@@ -74,6 +74,36 @@ static void test_raw(void **state) {
     round_trip(p, &p->raw_data.len, (int8_t[]){1, 2, -8, -1, 7});
 }
 
+// Shape, identity and zeros without loading: the same refusals, and bytes that are looked at where they lie.
+static void test_not_loaded(void **state) {
+    (void)state;
+    struct fineprune_model model = empty();
+    const float floats[6] = {1, -0.0f, 3, 0, 5, 1e-45f};
+    Onnx__TensorProto *p = made_tensor("t", FP_FLOAT, SHAPE(2, 3), floats), *other = made_tensor("u", FP_FLOAT, SHAPE(2, 3), floats);
+    struct fp_tensor t;
+    const void *identity, *its;
+    size_t zeros = 9;
+    assert_int_equal(fp_initializer_shape(&model, p, &t, &identity, NULL), 0);
+    assert_int_equal(fp_initializer_shape(&model, other, &t, &its, NULL), 0);
+    assert_true(t.type == FP_FLOAT && t.rank == 2 && t.dims[1] == 3 && t.count == 6 && !t.data && !t.buffer);
+    assert_ptr_not_equal(identity, its);
+    uint8_t shifted[25], *own = other->raw_data.data;
+    memcpy(shifted + 1, floats, 24);
+    other->raw_data.data = shifted + 1;
+    assert_true(fp_initializer_zeros(&model, other, &zeros) && zeros == 2);
+    assert_int_equal(fp_initializer_shape(&model, other, &t, &identity, NULL), 0);
+    assert_ptr_equal(identity, shifted + 1); // not a copy's address
+    other->raw_data.data = own;
+    p->raw_data.len--;
+    assert_int_equal(fp_initializer_shape(&model, p, &t, NULL, NULL), FINEPRUNE_MODEL);
+    assert_false(fp_initializer_zeros(&model, p, &zeros));
+    p->raw_data.len++;
+    p->data_type = FP_INT32;
+    assert_false(fp_initializer_zeros(&model, p, &zeros));
+    onnx__tensor_proto__free_unpacked(p, NULL);
+    onnx__tensor_proto__free_unpacked(other, NULL);
+}
+
 static void test_refused(void **state) {
     (void)state;
     const float floats[6] = {0};
@@ -113,6 +143,7 @@ static void test_sparse(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_fields), cmocka_unit_test(test_raw), cmocka_unit_test(test_refused), cmocka_unit_test(test_sparse)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_fields), cmocka_unit_test(test_raw), cmocka_unit_test(test_not_loaded),
+                                      cmocka_unit_test(test_refused), cmocka_unit_test(test_sparse)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
