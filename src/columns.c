@@ -3,9 +3,9 @@
 // walk per axis, so it is taken axis by axis from the last to the first: never an im2col copy.
 #include "columns.h"
 
-#include <math.h>
 #include <stdlib.h>
 
+#include "moments.h"
 #include "ops/window.h"
 
 // ---- geometry
@@ -41,6 +41,25 @@ static int transposed_window(struct fp_columns *c, struct fp_call *call, struct 
     return FINEPRUNE_OK;
 }
 
+// Axes of one element in and out are none. A kernel of one element that meets every position once has no borders: its axes are as good as one.
+static void merge_axes(struct fp_columns *c) {
+    int n = 0;
+    for (int i = 0; i < c->n; i++) {
+        if (c->in[i] == 1 && c->kernel[i] == 1 && c->out[i] == 1 && c->begin[i] == 0 && (n || i + 1 < c->n)) continue;
+        c->in[n] = c->in[i], c->out[n] = c->out[i], c->kernel[n] = c->kernel[i];
+        c->stride[n] = c->stride[i], c->dilation[n] = c->dilation[i], c->begin[n] = c->begin[i];
+        n++;
+    }
+    c->n = n;
+    int64_t plane = 1;
+    for (int i = 0; i < c->n; i++) {
+        if (c->kernel[i] != 1 || c->stride[i] != 1 || c->begin[i] != 0 || c->out[i] != c->in[i]) return;
+        plane *= c->in[i];
+    }
+    c->n = 1;
+    c->in[0] = c->out[0] = plane;
+}
+
 static int convolution(struct fp_columns *c, const struct fp_weight_use *use, const struct fp_tensor *x, fineprune_error *err) {
     const struct fp_weight *w = c->w;
     if (x->rank != w->rank || x->rank - 2 > FP_SPATIAL) return does_not_fit(w, x, err);
@@ -63,7 +82,11 @@ static int convolution(struct fp_columns *c, const struct fp_weight_use *use, co
     }
     c->units = (size_t)x->dims[0];
     c->unit_stride = c->units ? x->count / c->units : 0;
-    c->group_stride = c->channels * (w->groups && c->channels ? c->unit_stride / (c->channels * w->groups) : 0);
+    size_t all = c->channels * w->groups, plane = all ? c->unit_stride / all : 0;
+    c->channel_stride = x->layout ? 1 : plane;
+    c->position_stride = x->layout ? all : 1;
+    c->group_stride = c->channels * c->channel_stride;
+    merge_axes(c);
     return FINEPRUNE_OK;
 }
 
@@ -137,7 +160,9 @@ int fp_columns_of(struct fp_columns *out, const struct fp_weight *w, const struc
                   size_t samples, fineprune_error *err) {
     struct fp_columns c = {.w = w, .x = x->data, .row_inner = 1};
     int status;
-    if (w->kind == FP_WEIGHT_CONV || w->kind == FP_WEIGHT_CONV_TRANSPOSE) {
+    bool is_convolution = w->kind == FP_WEIGHT_CONV || w->kind == FP_WEIGHT_CONV_TRANSPOSE;
+    if (x->layout && !is_convolution) return fp_fail(err, FINEPRUNE_INTERNAL, "the input of weight '%s' lies in another order", w->name);
+    if (is_convolution) {
         status = convolution(&c, use, x, err);
     } else if (is_recurrent(w)) {
         status = recurrent(&c, x, samples, err);
@@ -164,14 +189,12 @@ static int64_t meet(const struct fp_columns *c, int axis, int64_t o, int64_t k) 
 
 static void convolution_row(const struct fp_columns *c, size_t g, size_t unit, size_t row, float *dst) {
     const float *x = c->x + unit * c->unit_stride + g * c->group_stride;
-    int64_t o[FP_SPATIAL], offsets_done = 1;
-    size_t plane = 1, kernel = c->w->inner;
+    int64_t o[FP_SPATIAL];
+    size_t kernel = c->w->inner;
     for (int i = c->n; i-- > 0;) {
         o[i] = (int64_t)(row % (size_t)c->out[i]);
         row /= (size_t)c->out[i];
-        plane *= (size_t)c->in[i];
     }
-    (void)offsets_done;
     for (size_t k = 0; k < kernel; k++) {
         int64_t at = 0, stride = 1;
         size_t left = k;
@@ -181,7 +204,8 @@ static void convolution_row(const struct fp_columns *c, size_t g, size_t unit, s
             at = position < 0 ? -1 : at + position * stride;
             stride *= c->in[i];
         }
-        for (size_t ch = 0; ch < c->channels; ch++) dst[ch * kernel + k] = at < 0 ? 0 : x[ch * plane + (size_t)at];
+        const float *from = x + (at < 0 ? 0 : (size_t)at * c->position_stride);
+        for (size_t ch = 0; ch < c->channels; ch++) dst[ch * kernel + k] = at < 0 ? 0 : from[ch * c->channel_stride];
     }
 }
 
@@ -202,28 +226,25 @@ void fp_columns_row(const struct fp_columns *c, size_t g, size_t unit, size_t ro
 
 // ---- sums of products' inputs
 
-static void product_sum(const struct fp_columns *c, size_t unit, double *sum, double *square, double *absolute, int threads) {
-    enum { BLOCK = 64 };
-    const size_t cols = c->w->cols, blocks = (cols + BLOCK - 1) / BLOCK, n = c->w->groups * blocks;
+static void put_moments(const double *found, size_t lanes, size_t width, size_t at, double *const *totals) {
+    for (int m = 0; m < FP_MOMENTS; m++)
+        for (size_t i = 0; totals[m] && i < width; i++) totals[m][at + i] += found[(size_t)m * lanes + i];
+}
+
+// Blocks of columns that lie side by side; or columns that are lines, one by one.
+static void product_sum(const struct fp_columns *c, size_t unit, double *const *totals, int threads) {
+    const size_t cols = c->w->cols, lanes = c->col_stride == 1 ? FP_LANES : 1, blocks = (cols + lanes - 1) / lanes, n = c->w->groups * blocks;
     #pragma omp parallel for num_threads(threads) if (c->rows * cols > 20000) schedule(static)
     for (size_t task = 0; task < n; task++) {
-        size_t g = task / blocks, first = task % blocks * BLOCK, width = cols - first < BLOCK ? cols - first : BLOCK;
-        double s[BLOCK] = {0}, q[BLOCK] = {0}, a[BLOCK] = {0};
-        for (size_t r = 0; r < c->rows; r++) {
+        size_t g = task / blocks, first = task % blocks * lanes, width = cols - first < lanes ? cols - first : lanes;
+        double found[FP_MOMENTS * FP_LANES] = {0};
+        for (size_t r = 0; r < c->rows; r += c->row_inner) {
             const float *x = product_row(c, g, unit, r) + first * c->col_stride;
-            for (size_t i = 0; i < width; i++) {
-                double v = (double)x[i * c->col_stride];
-                s[i] += v;
-                q[i] += v * v;
-                a[i] += fabs(v);
-            }
+            size_t length = c->rows - r < c->row_inner ? c->rows - r : c->row_inner;
+            if (lanes == FP_LANES) fp_moments_lanes(x, length, c->row_stride, width, found);
+            else fp_moments_line(x, length, c->row_stride, found);
         }
-        for (size_t i = 0; i < width; i++) {
-            size_t at = g * cols + first + i;
-            if (sum) sum[at] += s[i];
-            if (square) square[at] += q[i];
-            if (absolute) absolute[at] += a[i];
-        }
+        put_moments(found, lanes, width, g * cols + first, totals);
     }
 }
 
@@ -249,41 +270,78 @@ static struct fp_walk walk_of(const struct fp_columns *c, int axis, int64_t k) {
     return w;
 }
 
-enum moment { SUM, SQUARE, ABSOLUTE };
+// Most sums are those of the whole axis less its ends.
+static bool is_most(const struct fp_walk *w, size_t length) { return w->step == 1 && (size_t)w->count * 2 > length; }
 
-static double moment_of(double v, enum moment m) { return m == SUM ? v : m == SQUARE ? v * v : fabs(v); }
+static void subtract(double *dst, const double *less, size_t n) {
+    for (size_t i = 0; i < n; i++) dst[i] -= less[i];
+}
 
-// The last axis: dst[line * kernel + k] from lines of floats. A walk with step 1 is the whole line less its ends.
-static void sum_lines(const float *x, size_t lines, size_t length, const struct fp_walk *walks, size_t kernel, enum moment m, double *dst) {
-    for (size_t l = 0; l < lines; l++, x += length) {
-        double whole = 0;
-        for (size_t i = 0; i < length; i++) whole += moment_of((double)x[i], m);
-        for (size_t k = 0; k < kernel; k++) {
-            const struct fp_walk *w = &walks[k];
-            double v = 0;
-            if (w->step == 1 && (size_t)w->count * 2 > length) {
-                v = whole;
-                for (int64_t i = 0; i < w->first; i++) v -= moment_of((double)x[i], m);
-                for (int64_t i = w->first + w->count; i < (int64_t)length; i++) v -= moment_of((double)x[i], m);
-            } else {
-                for (int64_t i = 0; i < w->count; i++) v += moment_of((double)x[w->first + i * w->step], m);
-            }
-            dst[l * kernel + k] = v;
+// Some channels side by side (lanes 16) or one (lanes 1), at some place of the outer axes.
+struct strip {
+    const struct fp_columns *c;
+    const float *x;
+    size_t lanes, width;
+};
+
+static void strip_moments(const struct strip *s, size_t first, size_t step, size_t count, double *dst) {
+    const float *x = s->x + first * s->c->position_stride;
+    if (s->lanes == 1) fp_moments_line(x, count, step * s->c->position_stride, dst);
+    else fp_moments_lanes(x, count, step * s->c->position_stride, s->width, dst);
+}
+
+// The last axis of `length` positions: dst is [kernel, moments, lanes].
+static void sum_line(const struct strip *s, size_t length, const struct fp_walk *walks, size_t kernel, double *dst) {
+    const size_t size = FP_MOMENTS * s->lanes;
+    double whole[FP_MOMENTS * FP_LANES] = {0}, ends[FP_MOMENTS * FP_LANES];
+    bool known = false;
+    for (size_t k = 0; k < kernel; k++, dst += size) {
+        const struct fp_walk *w = &walks[k];
+        memset(dst, 0, size * sizeof(*dst));
+        if (!is_most(w, length)) {
+            strip_moments(s, (size_t)w->first, (size_t)w->step, (size_t)w->count, dst);
+            continue;
         }
+        if (!known) strip_moments(s, 0, 1, length, whole);
+        known = true;
+        memset(ends, 0, sizeof(ends));
+        strip_moments(s, 0, 1, (size_t)w->first, ends);
+        strip_moments(s, (size_t)(w->first + w->count), 1, length - (size_t)(w->first + w->count), ends);
+        memcpy(dst, whole, size * sizeof(*dst));
+        subtract(dst, ends, size);
     }
 }
 
-// A further axis: src is [outer, length, inner] of doubles, dst [outer, kernel, inner].
-static void sum_axis(const double *src, size_t outer, size_t length, size_t inner, const struct fp_walk *walks, size_t kernel, double *dst) {
-    for (size_t o = 0; o < outer; o++)
-        for (size_t k = 0; k < kernel; k++) {
-            double *d = dst + (o * kernel + k) * inner;
-            memset(d, 0, inner * sizeof(*d));
-            for (int64_t i = 0; i < walks[k].count; i++) {
-                const double *s = src + (o * length + (size_t)(walks[k].first + i * walks[k].step)) * inner;
-                for (size_t e = 0; e < inner; e++) d[e] += s[e];
+static void add_rows(double *dst, const double *src, size_t count, size_t step, size_t inner) {
+    for (size_t i = 0; i < count; i++, src += step * inner)
+        for (size_t e = 0; e < inner; e++) dst[e] += src[e];
+}
+
+// A further axis: src is [outer, length, inner] of doubles, dst [outer, kernel, inner]. room: 2 * inner.
+static void sum_axis(const double *src, size_t outer, size_t length, size_t inner, const struct fp_walk *walks, size_t kernel, double *room, double *dst) {
+    double *whole = room, *ends = room + inner;
+    for (size_t o = 0; o < outer; o++, src += length * inner) {
+        bool known = false;
+        for (size_t k = 0; k < kernel; k++, dst += inner) {
+            const struct fp_walk *w = &walks[k];
+            size_t first = (size_t)w->first, count = (size_t)w->count;
+            memset(dst, 0, inner * sizeof(*dst));
+            if (!is_most(w, length)) {
+                add_rows(dst, src + first * inner, count, (size_t)w->step, inner);
+                continue;
             }
+            if (!known) {
+                memset(whole, 0, inner * sizeof(*whole));
+                add_rows(whole, src, length, 1, inner);
+                known = true;
+            }
+            memset(ends, 0, inner * sizeof(*ends));
+            add_rows(ends, src, first, 1, inner);
+            add_rows(ends, src + (first + count) * inner, length - first - count, 1, inner);
+            memcpy(dst, whole, inner * sizeof(*dst));
+            subtract(dst, ends, inner);
         }
+    }
 }
 
 struct walks {
@@ -304,28 +362,42 @@ static void walks_done(struct walks *w) {
     for (int i = 0; i < FP_SPATIAL; i++) free(w->axis[i]);
 }
 
-// One channel of one unit: all kernel positions, added to dst (w->inner doubles). room: two buffers of `half` doubles.
-static void channel_sum(const struct fp_columns *c, const struct walks *w, const float *x, enum moment m, double *room, size_t half, double *dst) {
-    size_t outer = 1, inner = (size_t)c->kernel[c->n - 1];
-    for (int i = 0; i + 1 < c->n; i++) outer *= (size_t)c->in[i];
+// All kernel positions of one strip of one unit: [kernel positions, moments, lanes]. room: two buffers of `half` doubles, and a third for a line.
+static const double *strip_sum(struct strip *s, const struct walks *w, double *room, size_t half) {
+    const struct fp_columns *c = s->c;
+    const int last = c->n - 1;
+    size_t outer = 1, length = (size_t)c->in[last], inner = (size_t)c->kernel[last] * FP_MOMENTS * s->lanes;
+    for (int i = 0; i < last; i++) outer *= (size_t)c->in[i];
     double *from = room, *to = room + half;
-    sum_lines(x, outer, (size_t)c->in[c->n - 1], w->axis[c->n - 1], inner, m, from);
-    for (int i = c->n - 2; i >= 0; i--) {
+    for (size_t l = 0; l < outer; l++, s->x += length * c->position_stride)
+        sum_line(s, length, w->axis[last], (size_t)c->kernel[last], from + l * inner);
+    for (int i = last - 1; i >= 0; i--) {
         outer /= (size_t)c->in[i];
-        sum_axis(from, outer, (size_t)c->in[i], inner, w->axis[i], (size_t)c->kernel[i], to);
+        sum_axis(from, outer, (size_t)c->in[i], inner, w->axis[i], (size_t)c->kernel[i], room + 2 * half, to);
         inner *= (size_t)c->kernel[i];
         double *swap = from;
         from = to;
         to = swap;
     }
-    for (size_t k = 0; k < c->w->inner; k++) dst[k] += from[k] > 0 || m == SUM ? from[k] : 0;
+    return from;
 }
 
-// Doubles that one of the two buffers must hold.
-static size_t room_for(const struct fp_columns *c) {
+// What is left of squares may be below 0 by rounding.
+static void put_strip(const struct fp_columns *c, const double *found, size_t lanes, size_t width, size_t channel, double *const *totals) {
+    for (int m = 0; m < FP_MOMENTS; m++)
+        for (size_t i = 0; totals[m] && i < width; i++)
+            for (size_t k = 0; k < c->w->inner; k++) {
+                double v = found[(k * FP_MOMENTS + (size_t)m) * lanes + i];
+                totals[m][(channel + i) * c->w->inner + k] += v > 0 || m == 0 ? v : 0;
+            }
+}
+
+// Doubles of each lane and moment that one of the two buffers must hold; *line: of the third.
+static size_t room_for(const struct fp_columns *c, size_t *line) {
     size_t most = 0, outer = 1, inner = 1;
     for (int i = 0; i < c->n; i++) outer *= (size_t)c->in[i];
     for (int i = c->n; i-- > 0;) {
+        *line = 2 * inner;
         outer /= (size_t)(c->in[i] ? c->in[i] : 1);
         inner *= (size_t)c->kernel[i];
         if (outer * inner > most) most = outer * inner;
@@ -337,22 +409,23 @@ static int convolution_sum(const struct fp_columns *c, size_t unit, double *cons
     for (int i = 0; i < c->n; i++)
         if (!c->in[i]) return FINEPRUNE_OK;
     struct walks walks;
-    size_t half = room_for(c), plane = 1, channels = c->channels * c->w->groups;
-    for (int i = 0; i < c->n; i++) plane *= (size_t)c->in[i];
+    const size_t channels = c->channels * c->w->groups, lanes = c->channel_stride == 1 ? FP_LANES : 1, strips = (channels + lanes - 1) / lanes;
+    size_t line = 0, half = room_for(c, &line) * FP_MOMENTS * lanes;
+    line *= FP_MOMENTS * lanes;
     bool failed = !walks_init(&walks, c);
-    #pragma omp parallel num_threads(threads) if (!failed && channels * plane > 20000)
+    #pragma omp parallel num_threads(threads) if (!failed && c->unit_stride > 20000)
     {
-        double *room = failed ? NULL : fp_calloc(2 * half, sizeof(*room));
+        double *room = failed ? NULL : fp_calloc(2 * half + line, sizeof(*room));
         #pragma omp for schedule(static)
-        for (size_t ch = 0; ch < channels; ch++) {
+        for (size_t task = 0; task < strips; task++) {
             if (!room) {
                 #pragma omp atomic write
                 failed = true;
                 continue;
             }
-            const float *x = c->x + unit * c->unit_stride + ch * plane;
-            for (int m = 0; m < 3; m++)
-                if (totals[m]) channel_sum(c, &walks, x, (enum moment)m, room, half, totals[m] + ch * c->w->inner);
+            size_t channel = task * lanes, width = channels - channel < lanes ? channels - channel : lanes;
+            struct strip strip = {c, c->x + unit * c->unit_stride + channel * c->channel_stride, lanes, width};
+            put_strip(c, strip_sum(&strip, &walks, room, half), lanes, width, channel, totals);
         }
         free(room);
     }
@@ -361,8 +434,8 @@ static int convolution_sum(const struct fp_columns *c, size_t unit, double *cons
 }
 
 int fp_columns_sum(const struct fp_columns *c, size_t unit, double *sum, double *square, double *absolute, int threads) {
-    double *totals[3] = {sum, square, absolute};
+    double *totals[FP_MOMENTS] = {sum, square, absolute};
     if (c->n) return convolution_sum(c, unit, totals, threads);
-    product_sum(c, unit, sum, square, absolute, threads);
+    product_sum(c, unit, totals, threads);
     return FINEPRUNE_OK;
 }

@@ -21,13 +21,14 @@ struct fp_columns {
     // convolutions
     int n;           // spatial dims
     size_t channels; // of a group
+    size_t channel_stride, position_stride;
     int64_t in[FP_SPATIAL], out[FP_SPATIAL], kernel[FP_SPATIAL], stride[FP_SPATIAL], dilation[FP_SPATIAL], begin[FP_SPATIAL];
     // products: row r of unit u of group g starts at base(g) + row_base; element c is c * col_stride further
     size_t unit_stride, row_stride, col_stride, group_stride;
     size_t row_inner, row_outer_stride; // row r is (r / row_inner) * row_outer_stride + (r % row_inner) * row_stride
 };
 
-// Looks at x, the float32 row-major input of `use` of weight w, of which `samples` samples are along axis 0 (axis 1 for recurrent
+// Looks at x, the float32 input (row-major; of convolutions also channels-last) of `use` of weight w, of which `samples` samples are along axis 0 (axis 1 for recurrent
 // layers). Errors: MODEL when the shape does not fit.
 int fp_columns_of(struct fp_columns *out, const struct fp_weight *w, const struct fp_weight_use *use, const struct fp_tensor *x,
                   size_t samples, fineprune_error *err);

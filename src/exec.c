@@ -453,7 +453,7 @@ static int prepare_once(struct cell *cell, struct fp_call *call) {
 
 static int prepare(struct fp_exec *exec, struct plan *plan, struct cell *cell, struct fp_call *call) {
     int status = prepare_once(cell, call);
-    if (status == FP_NOT_FUSED) {
+    if (status == FP_NOT_FUSED || (!status && cell->tail && call->out[0].rank < cell->tail->fusion.least_rank)) {
         drop_tail(plan, cell);
         call->n_tail = 0;
         status = prepare_once(cell, call);
@@ -488,6 +488,7 @@ static int allocate_outputs(struct fp_exec *exec, struct fp_frame *frame, struct
             fp_tensor_share(out, call->in[alias]);
             out->type = shape.type;
             out->rank = shape.rank;
+            out->layout = shape.layout;
             memcpy(out->dims, shape.dims, sizeof(out->dims));
         } else if (out->type > 0 && !out->data) {
             int status = fp_tensor_allocate(out, exec->memory, exec->err);
@@ -503,7 +504,7 @@ static int show(struct fp_exec *exec, struct cell *cell, struct fp_call *call) {
         int status = FINEPRUNE_OK;
         if (cell->op->weight_input) status = cell->op->weight_input(call, w->slot, &x);
         else fp_tensor_share(&x, call->in[w->slot == 0 ? 1 : 0]);
-        if (!status && x.layout) {
+        if (!status && x.layout && !exec->observer->takes_last) {
             status = fp_dnnl_plain(exec, &plain, &x, exec->err);
             fp_tensor_done(&x);
             x = plain;
@@ -659,12 +660,12 @@ struct scalar_source {
     struct plan *plan;
 };
 
-static bool read_constant_scalar(void *user, int value, float *out) {
+static bool read_constant_scalar(void *user, int value, float *out, int *rank) {
     const struct scalar_source *source = user;
     struct fp_tensor *t = NULL;
-    // A scalar of a higher rank could add dims to the result.
-    if (constant_of(source->exec, source->plan, value, &t) || t->type != FP_FLOAT || t->count != 1 || t->rank > 1) return false;
+    if (constant_of(source->exec, source->plan, value, &t) || t->type != FP_FLOAT || t->count != 1) return false;
     *out = *(const float *)t->data;
+    *rank = t->rank;
     return true;
 }
 
@@ -676,8 +677,8 @@ static int find_tails(struct fp_exec *exec, struct plan *plan) {
     for (int i = 0; i < plan->graph->n_nodes; i++) {
         struct cell *cell = &plan->cells[i];
         struct fp_fusion fusion;
-        if (!cell->op || !(cell->op->flags & FP_OP_FUSES) || cell->inside || can_fold(plan, cell)) continue;
-        if (!fp_fuse_find(&view, cell->node, &fusion)) continue;
+        if (!cell->op || !(cell->op->flags & (FP_OP_FUSES | FP_OP_FUSES_FUNCTIONS)) || cell->inside || can_fold(plan, cell)) continue;
+        if (!fp_fuse_find(&view, cell->node, cell->op->flags & FP_OP_FUSES_FUNCTIONS, &fusion)) continue;
         cell->tail = calloc(1, sizeof(*cell->tail));
         if (!cell->tail) return fp_fail_memory(exec->err, "the plan", sizeof(*cell->tail));
         cell->tail->fusion = fusion;

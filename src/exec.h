@@ -10,6 +10,7 @@
 struct fp_observer {
     int (*see)(void *user, int tag, const struct fp_tensor *x, fineprune_error *err);
     void *user;
+    bool takes_last; // the inputs of weights may lie channels-last; else all are row-major
 };
 
 // Makes an executor for the model's main graph. Errors: MODEL, naming every node whose operator is not supported, at once.

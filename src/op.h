@@ -75,6 +75,8 @@ enum {
     FP_OP_WEIGHTED = 1 << 6,
     // Does call->tail; other rows never get one.
     FP_OP_FUSES = 1 << 7,
+    // The same for rows that do only functions of one value (fp_tail_map).
+    FP_OP_FUSES_FUNCTIONS = 1 << 8,
 };
 
 struct fp_op {

@@ -169,6 +169,8 @@ struct job {
     size_t size[2], to_size;
     const char *src[2];
     char *dst;
+    int n_tail;
+    const struct fp_tail *tail;
 };
 
 static void run_direct(void *user, size_t at, const int64_t *offsets, size_t n) {
@@ -205,6 +207,7 @@ static void run_piece(void *user, size_t begin, size_t end) {
     const struct job *j = user;
     bool direct = j->from[0] == j->compute && j->from[1] == j->compute;
     fp_walk_run(j->walk, begin, end, direct ? run_direct : run_converting, user);
+    for (int i = 0; i < j->n_tail; i++) fp_tail_map(&j->tail[i], (float *)j->dst + begin, end - begin);
 }
 
 static void apply(struct fp_call *call, const struct fp_walk *walk, kernel *k, enum fp_type compute, const struct fp_tensor *a,
@@ -212,7 +215,7 @@ static void apply(struct fp_call *call, const struct fp_walk *walk, kernel *k, e
     struct fp_tensor *out = &call->out[0];
     struct job job = {.walk = walk, .kernel = k, .compute = compute, .from = {a->type, b->type}, .to = out->type,
                       .size = {fp_type_size(a->type), fp_type_size(b->type)}, .to_size = fp_type_size(out->type),
-                      .src = {a->data, b->data}, .dst = out->data};
+                      .src = {a->data, b->data}, .dst = out->data, .n_tail = call->n_tail, .tail = call->tail};
     fp_pieces(out->count > 32768 ? call->threads : 1, out->count, 16384, run_piece, &job);
 }
 
@@ -289,6 +292,9 @@ static int prepare_kernel(struct fp_call *call, enum function function, bool com
     s->compute = compute_type(call, TABLE[function]);
     if (s->compute == FP_NONE) return bad_types(call);
     s->kernel = TABLE[function][s->compute];
+    bool floats = s->compute == FP_FLOAT && call->in[0]->type == FP_FLOAT && !compares;
+    for (int i = 0; i < call->n_tail; i++)
+        if (!floats || !fp_tail_map(&call->tail[i], NULL, 0)) return FP_NOT_FUSED;
     const struct fp_tensor *a = call->in[0];
     struct fp_tensor b = *call->in[1]; // lent, to be seen in another shape
     int rank;
@@ -514,13 +520,14 @@ static int run_where(struct fp_call *call) {
 }
 
 #define ROW(type, name) {"", type, 1, prepare, run, NULL, FP_OP_IN_PLACE | FP_OP_BLOCKED, name}
+#define FUSING(type, name) {"", type, 1, prepare, run, NULL, FP_OP_IN_PLACE | FP_OP_BLOCKED | FP_OP_FUSES_FUNCTIONS, name}
 #define COMPARISON(type, name) {"", type, 1, prepare_compare, run_compare, NULL, FP_OP_ANY_KIND, name}
 #define MANY(type, name) {"", type, 1, prepare_many, run_many, NULL, 0, name}
 const struct fp_op fp_ops_binary[] = {
-    ROW("Add", ADD),
-    ROW("Sub", SUB),
-    ROW("Mul", MUL),
-    ROW("Div", DIV),
+    FUSING("Add", ADD),
+    FUSING("Sub", SUB),
+    FUSING("Mul", MUL),
+    FUSING("Div", DIV),
     ROW("Pow", POWER),
     ROW("PRelu", PRELU),
     ROW("And", AND),
@@ -544,5 +551,6 @@ const struct fp_op fp_ops_binary[] = {
     {0},
 };
 #undef ROW
+#undef FUSING
 #undef COMPARISON
 #undef MANY

@@ -24,6 +24,7 @@ struct conv {
 struct geometry {
     struct fp_window w;
     int64_t groups, in_channels, out_channels;
+    struct fp_tensor x, weights, y; // as oneDNN is told that they lie
 };
 
 static void done(void *state) {
@@ -108,9 +109,37 @@ static int grow_window(struct fp_call *call, struct fp_window *w) {
 
 // ---- primitives
 
+static bool is_unit(const struct fp_window *w, int i) {
+    return w->in[i] == 1 && w->kernel[i] == 1 && w->out[i] == 1 && w->begin[i] == 0 && w->end[i] == 0;
+}
+
+static void swap_axes(struct fp_window *w, int i, int k) {
+    int64_t *all[] = {w->in, w->out, w->kernel, w->stride, w->dilation, w->begin, w->end};
+    for (size_t a = 0; a < FP_COUNT(all); a++) {
+        int64_t v = all[a][i];
+        all[a][i] = all[a][k];
+        all[a][k] = v;
+    }
+}
+
+// oneDNN blocks the last spatial axis. Where that one is of one element (a 1-D convolution written as a 2-D one), the last axis that has
+// more takes its place; nothing moves in memory.
+static void look_along(struct fp_call *call, struct geometry *g) {
+    struct fp_window *w = &g->w;
+    int last = w->n - 1, other = last;
+    while (other > 0 && is_unit(w, other)) other--;
+    if (other != last) swap_axes(w, other, last);
+    g->x = *call->in[0];
+    g->weights = *call->in[1];
+    g->y = call->out[0];
+    memcpy(g->x.dims + 2, w->in, (size_t)w->n * sizeof(w->in[0]));
+    memcpy(g->weights.dims + 2, w->kernel, (size_t)w->n * sizeof(w->in[0]));
+    memcpy(g->y.dims + 2, w->out, (size_t)w->n * sizeof(w->in[0]));
+}
+
 // ONNX has [M, C/g, k...] for Conv and [C, M/g, k...] for ConvTranspose, oneDNN wants (g,) M/g, C/g, k... for both.
 static int weight_desc(struct fp_call *call, int variant, const struct geometry *g, dnnl_memory_desc_t *plain, dnnl_memory_desc_t *any) {
-    const struct fp_tensor *w = call->in[1];
+    const struct fp_tensor *w = &g->weights;
     int64_t lie[FP_MAX_RANK], dims[FP_MAX_RANK], strides[FP_MAX_RANK];
     fp_layout_strides(w, lie);
     int64_t out = g->out_channels / g->groups, in = g->in_channels / g->groups;
@@ -159,7 +188,7 @@ static bool reads_planes(const struct fp_call *call, const struct conv *c, int v
 
 // md: source, weights as they lie, weights as oneDNN likes, bias or NULL, result.
 static int describe(struct fp_call *call, const struct conv *c, int variant, const struct geometry *g, dnnl_memory_desc_t md[5]) {
-    const struct fp_tensor *x = call->in[0], *y = &call->out[0];
+    const struct fp_tensor *x = &g->x, *y = &g->y;
     bool planes = reads_planes(call, c, variant, g);
     int status = planes ? fp_desc_any(call, &md[0], x->rank, x->dims) : fp_desc_last(call, &md[0], x->rank, x->dims);
     if (!status)
@@ -289,7 +318,7 @@ static int take_tail(struct fp_call *call, struct conv *c, int64_t channels) {
     return status;
 }
 
-static int finish(struct fp_call *call, struct conv *c, int variant, const struct geometry *g) {
+static int finish(struct fp_call *call, struct conv *c, int variant, struct geometry *g) {
     int64_t dims[FP_MAX_RANK] = {call->in[0]->dims[0], g->out_channels};
     memcpy(dims + 2, g->w.out, (size_t)g->w.n * sizeof(dims[0]));
     int status = fp_out(call, 0, FP_FLOAT, call->in[0]->rank, dims);
@@ -299,15 +328,16 @@ static int finish(struct fp_call *call, struct conv *c, int variant, const struc
         return status ? status : call->n_tail ? FP_NOT_FUSED : 0;
     if (fp_last_matters(&call->out[0]))
         call->out[0].layout = fp_channels_last;
+    look_along(call, g);
     c->place.tail = c->tail;
     c->place.axis = 1;
-    c->place.out = call->out[0];
+    c->place.out = g->y;
     dnnl_memory_desc_t md[5] = {0};
     status = make(call, c, variant, g, md);
     if (!status)
-        status = make_move(call, &c->src, call->in[0], dnnl_primitive_desc_query_md(c->prim.desc, dnnl_query_src_md, 0), false);
+        status = make_move(call, &c->src, &g->x, dnnl_primitive_desc_query_md(c->prim.desc, dnnl_query_src_md, 0), false);
     if (!status)
-        status = make_move(call, &c->dst, &call->out[0], dnnl_primitive_desc_query_md(c->prim.desc, dnnl_query_dst_md, 0), true);
+        status = make_move(call, &c->dst, &g->y, dnnl_primitive_desc_query_md(c->prim.desc, dnnl_query_dst_md, 0), true);
     for (size_t i = 0; i < FP_COUNT(md); i++)
         fp_desc_done(&md[i]);
     return status;

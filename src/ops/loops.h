@@ -29,6 +29,9 @@ void fp_walk_row(const struct fp_walk *walk, size_t row, int64_t *offsets);
 void fp_walk_run(const struct fp_walk *walk, size_t begin, size_t end,
                  void (*run)(void *user, size_t at, const int64_t *offsets, size_t n), void *user);
 
+// The function of a tail over n floats, in place; false (with nothing done) when it has further operands. n may be 0.
+bool fp_tail_map(const struct fp_tail *tail, float *x, size_t n);
+
 // [outer, n, inner] around an axis.
 void fp_split_axis(const struct fp_tensor *t, int axis, size_t *outer, size_t *n, size_t *inner);
 

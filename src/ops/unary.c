@@ -81,6 +81,7 @@ MAPS2(asinh, asinhf(x), asinh(x))
 MAPS2(acosh, acoshf(x), acosh(x))
 MAPS2(atanh, atanhf(x), atanh(x))
 MAPS(shrink, x < -a ? x + b : x > a ? x - b : 0)
+MAP32(linear, a * x + b)
 MAPS(clip, (x < a ? a : x) > b ? b : (x < a ? a : x))
 #undef MAPS
 #undef MAPS2
@@ -175,6 +176,20 @@ static const struct map {
     [CLIP] = {clip_32, clip_64, clip_int},
     [BITWISE_NOT] = {NULL, NULL, bitwise_not_int},
 };
+
+// ---- tails
+
+bool fp_tail_map(const struct fp_tail *tail, float *x, size_t n) {
+    static map32 *const maps[] = {
+        [FP_TAIL_RELU] = leaky_relu_32, [FP_TAIL_CLIP] = clip_32, [FP_TAIL_SIGMOID] = sigmoid_32, [FP_TAIL_TANH] = tanh_32,
+        [FP_TAIL_HARD_SIGMOID] = hard_sigmoid_32, [FP_TAIL_HARD_SWISH] = hard_swish_32, [FP_TAIL_SWISH] = swish_32, [FP_TAIL_ELU] = elu_32,
+        [FP_TAIL_GELU] = gelu_32, [FP_TAIL_GELU_TANH] = gelu_tanh_32, [FP_TAIL_LINEAR] = linear_32,
+    };
+    if ((size_t)tail->kind >= FP_COUNT(maps) || !maps[tail->kind]) return false;
+    bool hard = tail->kind == FP_TAIL_HARD_SWISH, plain = tail->kind == FP_TAIL_RELU && tail->a == 0;
+    (plain ? relu_32 : maps[tail->kind])(x, x, n, (const float[]){hard ? 1 : tail->a, hard ? 0.5f : tail->b});
+    return true;
+}
 
 // One run over a tensor.
 struct job {

@@ -2,6 +2,7 @@
 // Rows of columns against the executor: the weight's rows times the columns are the layer's output. Sums against sums over the rows; convolutions
 // also against a plain loop over the kernel.
 #include "columns.h"
+#include "dnnl_corner.h"
 #include "made_model.h"
 
 #include <math.h>
@@ -35,6 +36,28 @@ static void check_sums(const struct fp_columns *c, const struct look *l, size_t 
     }
 }
 
+// The same input with its channels last gives the same rows, and the same sums but for the order of the additions.
+static void check_last(const struct fp_columns *c, const struct look *l, const struct fp_tensor *x) {
+    struct fp_tensor last = *x;
+    struct fp_columns other;
+    const size_t channels = (size_t)x->dims[1], plane = x->count / (size_t)x->dims[0] / channels;
+    float *data = fp_calloc(x->count, sizeof(float)), *row = fp_calloc(l->w->cols, sizeof(float));
+    for (size_t n = 0; n < (size_t)x->dims[0]; n++)
+        for (size_t ch = 0; ch < channels; ch++)
+            for (size_t p = 0; p < plane; p++) data[(n * plane + p) * channels + ch] = ((const float *)x->data)[(n * channels + ch) * plane + p];
+    last.data = data;
+    last.layout = fp_channels_last;
+    assert_int_equal(fp_columns_of(&other, l->w, &l->w->uses[l->use], &last, l->samples, NULL), 0);
+    for (size_t u = 0; u < c->units; u++) {
+        for (size_t i = 0; i < c->rows * l->w->groups; i++) {
+            fp_columns_row(&other, i % l->w->groups, u, i / l->w->groups, row);
+            assert_memory_equal(row, l->rows + (u * c->rows * l->w->groups + i) * l->w->cols, l->w->cols * sizeof(float));
+        }
+        check_sums(&other, l, u);
+    }
+    free(data), free(row);
+}
+
 static int see(void *user, int tag, const struct fp_tensor *x, fineprune_error *err) {
     struct look *l = user;
     struct fp_columns c;
@@ -49,6 +72,7 @@ static int see(void *user, int tag, const struct fp_tensor *x, fineprune_error *
             for (size_t g = 0; g < l->w->groups; g++) fp_columns_row(&c, g, u, r, l->rows + ((u * c.rows + r) * l->w->groups + g) * l->w->cols);
         check_sums(&c, l, u);
     }
+    if (c.n) check_last(&c, l, x);
     return 0;
 }
 
@@ -106,6 +130,9 @@ static const struct conv CONVS[] = {
     {"Conv", "SAME_UPPER", 2, {2, 2, 7, 8}, {3, 2, 4, 3}, {2, 2}, {1, 1}, {0}, {0}, {0}, 1},
     {"Conv", "SAME_LOWER", 2, {2, 2, 7, 8}, {3, 2, 4, 3}, {2, 3}, {1, 1}, {0}, {0}, {0}, 1},
     {"Conv", "VALID", 1, {2, 2, 11}, {3, 2, 4}, {3}, {1}, {0}, {0}, {0}, 1},
+    {"Conv", NULL, 2, {2, 40, 7, 9}, {4, 20, 3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1}, {0}, {0}, 2},
+    {"Conv", NULL, 2, {1, 17, 6, 5}, {2, 17, 1, 1}, {1, 1}, {1, 1}, {0}, {0}, {0}, 1},
+    {"Conv", NULL, 2, {1, 32, 12, 11}, {2, 32, 5, 5}, {2, 1}, {1, 1}, {2, 2, 2, 2}, {0}, {0}, 1},
     {"ConvTranspose", NULL, 1, {2, 3, 7}, {3, 2, 4}, {3}, {2}, {1, 2}, {1}, {0}, 1},
     {"ConvTranspose", NULL, 2, {2, 4, 5, 4}, {4, 3, 3, 2}, {2, 1}, {1, 2}, {1, 0, 0, 1}, {0}, {0}, 2},
     {"ConvTranspose", NULL, 2, {1, 2, 4, 5}, {2, 3, 3, 3}, {2, 2}, {1, 1}, {0}, {0}, {9, 10}, 1},
