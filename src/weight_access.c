@@ -70,9 +70,11 @@ static void free_each(const struct fp_weight *w, struct fp_tensor *stored) {
 }
 
 int fp_weight_zeros(struct fineprune_model *model, const struct fp_weight *w, size_t *zeros, fineprune_error *err) {
+    size_t n = 0;
+    bool whole = w->n_sources == 1 && !w->map.count && !w->sources[0].scale.data && w->count == w->sources[0].count;
+    if (whole && fp_initializer_zeros(model, w->sources[0].proto, zeros)) return FINEPRUNE_OK;
     struct fp_tensor *stored;
     int status = load_each(model, w, &stored, err), k = 0;
-    size_t n = 0;
     for (size_t i = 0; i < w->count && !status; i++) {
         size_t at = stored_index(w, i);
         const struct fp_source *s = source_of(w, at, &k);
