@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -349,6 +350,16 @@ static void open_standard_streams(void) {
     if (fd >= 0) close(fd);
 }
 
+// The OpenMP runtime lets idle threads spin, which is ruinous where other work wants the cores too (8 times slower beside one busy
+// process), and reads how to wait when it is loaded. So the program starts itself once more with that said, unless somebody has.
+static void wait_politely(char **argv) {
+    char path[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+    if (n <= 0 || getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT") || setenv("OMP_WAIT_POLICY", "passive", 0)) return;
+    path[n] = '\0';
+    execv(path, argv); // when that fails we go on as we are
+}
+
 int main(int argc, char **argv) {
     open_standard_streams();
     struct cli_options options;
@@ -360,6 +371,7 @@ int main(int argc, char **argv) {
     if (!status && text) {
         status = print_text(&options, &err);
     } else if (!status) {
+        if (options.data.count) wait_politely(argv);
         terminal_catch_signals();
         status = do_command(&options, &terminal, &err);
     }
