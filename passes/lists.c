@@ -5,7 +5,7 @@
 
 extern const struct fp_score fp_score_magnitude, fp_score_activation, fp_score_wanda, fp_score_deviation, fp_score_ria, fp_score_obs;
 const struct fp_score *const fp_scores[] = {
-    &fp_score_deviation, &fp_score_wanda, &fp_score_magnitude, &fp_score_activation, &fp_score_ria, &fp_score_obs, NULL,
+    &fp_score_obs, &fp_score_deviation, &fp_score_wanda, &fp_score_magnitude, &fp_score_activation, &fp_score_ria, NULL,
 };
 
 extern const struct fp_allocation fp_allocation_lamp, fp_allocation_uniform, fp_allocation_row, fp_allocation_global, fp_allocation_owl;
@@ -30,7 +30,7 @@ static const struct fp_readout readout_keep = {"keep", "the last layer is a laye
 const struct fp_readout *const fp_readouts[] = {&readout_hebbian, &readout_keep, NULL};
 
 static const struct fp_method METHODS[] = {
-    {"fine-pruning", "deviation, lamp, least-squares, outputs pruned, hebbian read-out, three rounds", "deviation", "lamp", "unstructured",
+    {"fine-pruning", "obs, lamp, least-squares, outputs pruned, hebbian read-out, three rounds", "obs", "lamp", "unstructured",
      "least-squares", "prune", "hebbian", 3, true, false, true},
     {"wanda", "Wanda: the same share in every row, no repair", "wanda", "row", "unstructured", "none", "keep", "keep", 1, true, false, false},
     {"magnitude", "the smallest weights of every row, no data needed", "magnitude", "row", "unstructured", "none", "keep", "keep", 1, true, false, false},

@@ -20,7 +20,7 @@ static int from_gram(struct fp_system *s, struct fp_job *job, const struct fp_st
     double diagonal = 0;
     if (!fp_mul(n, n, &size) || !(s->exact = fp_calloc(size, sizeof(double))) || !(s->c = fp_calloc(size, sizeof(float))))
         return fp_fail_memory(job->err, "a repair", n * n * sizeof(double));
-    fp_stat_covariance(stat, g, s->exact, job->threads);
+    fp_stat_covariance(stat, g, 0, n, s->exact, job->threads);
     for (size_t i = 0; i < size; i++) s->c[i] = (float)s->exact[i];
     for (size_t i = 0; i < n; i++) diagonal += s->exact[i * n + i];
     s->ridge = (float)(RIDGE * diagonal / (double)n);

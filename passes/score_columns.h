@@ -10,4 +10,7 @@ int fp_score_columns(struct fp_job *job, struct fp_layer *layer, double (*factor
 // The same with the factors given, groups * cols.
 void fp_score_factors(struct fp_job *job, struct fp_layer *layer, const float *factors);
 
+// What a score that needs co-activations falls back to where a layer has none.
+extern const struct fp_score fp_score_deviation;
+
 #endif

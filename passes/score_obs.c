@@ -1,46 +1,72 @@
 // SPDX-License-Identifier: Apache-2.0
-// score = |W| / sqrt([H^-1]_cc) with H = E[x x^T] + 1 % of its mean diagonal: the loss of an optimal repair. The square root keeps the order and the
-// scale of the other scores. (Hassibi & Stork 1993, optimal brain surgeon; Frantar & Alistarh 2022)
+// score = |W| / sqrt([H^-1]_cc): what pruning the synapse costs when the others of its row make up for it as well as they can. (Hassibi & Stork 1993,
+// optimal brain surgeon.) H is the covariance C of the inputs, as constant parts go to the bias, drawn towards its mean diagonal v for few samples
+// and for the repair's ridge: H = (1 - rho) C + (rho + 0.01) v I with rho = 10 / (n + 10) for n samples. It is taken as block-diagonal, in
+// blocks of 256 columns that lie together (a channel's kernel positions are the ones that stand in for each other): the inverse of a wide
+// layer as a whole would take longer than all the rest.
 #include <lapacke.h>
 #include <math.h>
 #include <stdlib.h>
 
-#include "pass.h"
+#include "score_columns.h"
 
-static int score_group(struct fp_job *job, struct fp_layer *layer, size_t g, double *h) {
-    const struct fp_weight *w = layer->w;
-    size_t n = w->cols;
-    const struct fp_stat *s = layer->stat;
-    double diagonal = 0;
-    fp_stat_covariance(s, g, h, job->threads);
-    for (size_t i = 0; i < n; i++)
-        for (size_t j = 0; j < n; j++)
-            h[i * n + j] += s->sampled_sum[g * n + i] / (double)s->sampled * (s->sampled_sum[g * n + j] / (double)s->sampled);
-    for (size_t i = 0; i < n; i++) diagonal += h[i * n + i];
-    for (size_t i = 0; i < n; i++) h[i * n + i] += 0.01 * diagonal / (double)n + 1e-30;
-    if (LAPACKE_dpotrf(LAPACK_ROW_MAJOR, 'L', (int)n, h, (int)n) || LAPACKE_dpotri(LAPACK_ROW_MAJOR, 'L', (int)n, h, (int)n))
-        return fp_fail(job->err, FINEPRUNE_DATA, "the inputs of weight '%s' are not numbers that can be inverted", w->name);
-    for (size_t r = 0; r < w->rows; r++)
-        for (size_t c = 0; c < n; c++) {
-            size_t at = (g * w->rows + r) * n + c;
-            double v = fabs((double)fp_layer_base(layer, at)) / sqrt(h[c * n + c]);
-            layer->score[at] = v >= 0 ? (float)v : 0;
+#define PRIOR_SAMPLES 10.0
+#define RIDGE 0.01
+#define BLOCK 256
+
+// 1 / sqrt of the inverse's diagonal, for the columns [first, first + m) of group g. h: m * m of room. False when there is no inverse.
+static bool factors_of_block(const struct fp_layer *layer, size_t g, size_t first, size_t m, double rho, double mean, double *h, float *factors) {
+    fp_stat_covariance(layer->stat, g, first, m, h, 1);
+    for (size_t i = 0; i < m; i++) {
+        for (size_t j = 0; j < i; j++) h[i * m + j] *= 1 - rho;
+        h[i * m + i] = (1 - rho) * h[i * m + i] + (rho + RIDGE) * mean;
+    }
+    // Row-major lower is column-major upper.
+    if (LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'U', (int)m, h, (int)m) || LAPACKE_dpotri_work(LAPACK_COL_MAJOR, 'U', (int)m, h, (int)m)) return false;
+    for (size_t i = 0; i < m; i++) factors[first + i] = (float)(1 / sqrt(h[i * m + i]));
+    return true;
+}
+
+static double mean_variance(const struct fp_stat *s, size_t g) {
+    double mean = 0;
+    for (size_t c = 0; c < s->cols; c++) mean += fp_stat_deviation(s, g, c) * fp_stat_deviation(s, g, c) / (double)s->cols;
+    return mean;
+}
+
+static int factors_of_layer(struct fp_job *job, struct fp_layer *layer, float *factors) {
+    const size_t n = layer->w->cols, width = n < BLOCK ? n : BLOCK, blocks = (n + BLOCK - 1) / BLOCK, tasks = layer->w->groups * blocks;
+    const double rho = PRIOR_SAMPLES / ((double)job->n_local + PRIOR_SAMPLES);
+    bool no_memory = false, no_inverse = false;
+    #pragma omp parallel num_threads(job->threads) if (layer->w->groups * n > 64)
+    {
+        double *h = fp_calloc(width * width, sizeof(*h));
+        #pragma omp for schedule(dynamic)
+        for (size_t t = 0; t < tasks; t++) {
+            size_t g = t / blocks, first = t % blocks * BLOCK, m = n - first < BLOCK ? n - first : BLOCK;
+            double mean = mean_variance(layer->stat, g);
+            if (!h) {
+                #pragma omp atomic write
+                no_memory = true;
+            } else if (mean > 0 && !factors_of_block(layer, g, first, m, rho, mean, h, factors + g * n)) { // inputs that never move carry nothing
+                #pragma omp atomic write
+                no_inverse = true;
+            }
         }
-    return FINEPRUNE_OK;
+        free(h);
+    }
+    if (no_memory) return fp_fail_memory(job->err, "scores", width * width * sizeof(double));
+    return no_inverse ? fp_fail(job->err, FINEPRUNE_DATA, "the inputs of weight '%s' are not finite", layer->w->name) : FINEPRUNE_OK;
 }
 
 static int run(struct fp_job *job, struct fp_layer *layer) {
-    const struct fp_weight *w = layer->w;
-    size_t n;
-    if (!layer->stat->sampled)
-        return fp_fail(job->err, FINEPRUNE_USAGE, "score obs needs co-activations, which weight '%s' has none of", w->name);
-    if (!fp_mul(w->cols, w->cols, &n)) return fp_fail_memory(job->err, "scores", w->cols);
-    double *h = fp_calloc(n, sizeof(*h));
-    if (!h) return fp_fail_memory(job->err, "scores", n * sizeof(*h));
-    int status = FINEPRUNE_OK;
-    for (size_t g = 0; g < w->groups && !status; g++) status = score_group(job, layer, g, h);
-    free(h);
+    if (!layer->stat->sampled) return fp_score_deviation.run(job, layer); // a layer without co-activations
+    float *factors = fp_calloc(layer->w->groups * layer->w->cols, sizeof(*factors));
+    if (!factors) return fp_fail_memory(job->err, "scores", layer->w->cols * sizeof(*factors));
+    int status = factors_of_layer(job, layer, factors);
+    if (!status) fp_score_factors(job, layer, factors);
+    free(factors);
     return status;
 }
 
-const struct fp_score fp_score_obs = {"obs", "|W| / sqrt of the inverse Hessian's diagonal", FP_NEED_SUMS | FP_NEED_GRAM, run};
+const struct fp_score fp_score_obs = {"obs", "|W| / sqrt of the inverse covariance's diagonal: what pruning costs after the best repair",
+                                      FP_NEED_SUMS | FP_NEED_GRAM, run};

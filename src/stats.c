@@ -295,28 +295,28 @@ double fp_stat_rms(const struct fp_stat *s, size_t g, size_t c) {
     return v > 0 ? sqrt(v) : 0;
 }
 
-static void gram_of_kept(const struct fp_stat *s, size_t g, double *dst, int threads) {
-    float *rows = fp_calloc(s->sampled * s->cols, sizeof(*rows));
+static void gram_of_kept(const struct fp_stat *s, size_t g, size_t first, size_t m, double *dst, int threads) {
+    float *rows = fp_calloc(s->sampled * m, sizeof(*rows));
     if (!rows) return; // dst stays zero: nothing is known of the co-activations
-    for (size_t r = 0; r < s->sampled; r++) memcpy(rows + r * s->cols, s->kept + (r * s->groups + g) * s->cols, s->cols * sizeof(*rows));
-    fp_gram(s->cols, s->sampled, rows, dst, threads);
+    for (size_t r = 0; r < s->sampled; r++) memcpy(rows + r * m, s->kept + (r * s->groups + g) * s->cols + first, m * sizeof(*rows));
+    fp_gram(m, s->sampled, rows, dst, threads);
     free(rows);
 }
 
-void fp_stat_covariance(const struct fp_stat *s, size_t g, double *dst, int threads) {
-    size_t n = s->cols;
-    memset(dst, 0, n * n * sizeof(*dst));
+void fp_stat_covariance(const struct fp_stat *s, size_t g, size_t first, size_t m, double *dst, int threads) {
+    const size_t n = s->cols;
+    memset(dst, 0, m * m * sizeof(*dst));
     if (!s->sampled) return;
-    if (s->gram) memcpy(dst, s->gram + g * n * n, n * n * sizeof(*dst));
-    else gram_of_kept(s, g, dst, threads);
-    const double *sum = s->sampled_sum + g * n;
-    double rows = (double)s->sampled;
-    #pragma omp parallel for num_threads(threads) schedule(dynamic, 16) if (n > 128)
-    for (size_t i = 0; i < n; i++)
-        for (size_t j = 0; j <= i; j++) dst[i * n + j] = dst[i * n + j] / rows - sum[i] / rows * (sum[j] / rows);
-    #pragma omp parallel for num_threads(threads) schedule(dynamic, 16) if (n > 128)
-    for (size_t i = 0; i < n; i++)
-        for (size_t j = i + 1; j < n; j++) dst[i * n + j] = dst[j * n + i];
+    if (!s->gram) gram_of_kept(s, g, first, m, dst, threads);
+    const double *gram = s->gram ? s->gram + g * n * n + first * n + first : dst, *sum = s->sampled_sum + g * n + first;
+    const size_t step = s->gram ? n : m;
+    const double rows = (double)s->sampled;
+    #pragma omp parallel for num_threads(threads) schedule(dynamic, 16) if (m > 128)
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = 0; j <= i; j++) dst[i * m + j] = gram[i * step + j] / rows - sum[i] / rows * (sum[j] / rows);
+    #pragma omp parallel for num_threads(threads) schedule(dynamic, 16) if (m > 128)
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = i + 1; j < m; j++) dst[i * m + j] = dst[j * m + i];
 }
 
 // ---- adding up

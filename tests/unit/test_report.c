@@ -14,7 +14,7 @@ static const char pruned_json[] =
     "{\"schema\": \"fineprune-report-1\", \"tool\": {\"name\": \"fineprune\"}, \"command\": \"prune\","
     "\"model\": {\"path\": \"a/m.onnx\", \"opset\": 17, \"file_size\": 2000000, \"parameters\": 500000},"
     "\"data\": {\"sources\": [\"local.npz\"], \"samples\": 100, \"reserve\": 20},"
-    "\"config\": {\"method\": \"fine-pruning\", \"score\": \"deviation\", \"allocation\": \"lamp\", \"pattern\": "
+    "\"config\": {\"method\": \"fine-pruning\", \"score\": \"obs\", \"allocation\": \"lamp\", \"pattern\": "
     "\"unstructured\","
     "\"repair\": \"least-squares\", \"rounds\": 3, \"readout\": \"hebbian\"},"
     "\"layers\": [{\"name\": \"conv\", \"op\": \"Conv\", \"shape\": [8, 3, 3, 3], \"params\": 216, \"zeros\": 108, \"sparsity\": "

@@ -37,12 +37,19 @@ static double base(const struct fp_layer *l, size_t at) { return fabs((double)(l
 static double inverse_diagonal(const struct fake_job *f, int k, size_t g, size_t c) {
     enum { MOST = 16 };
     const size_t n = f->weights[k].cols, width = f->weights[k].groups * n;
-    double h[MOST][MOST + 1] = {{0}}, diagonal = 0;
+    double h[MOST][MOST + 1] = {{0}}, mean[MOST] = {0}, diagonal = 0;
+    const double rho = 0.1; // 10 / (90 + 10)
+    for (size_t r = 0; r < ROWS; r++)
+        for (size_t i = 0; i < n; i++) mean[i] += (double)f->rows[k][r * width + g * n + i] / ROWS;
     for (size_t r = 0; r < ROWS; r++)
         for (size_t i = 0; i < n; i++)
-            for (size_t j = 0; j < n; j++) h[i][j] += (double)f->rows[k][r * width + g * n + i] * (double)f->rows[k][r * width + g * n + j] / ROWS;
+            for (size_t j = 0; j < n; j++)
+                h[i][j] += ((double)f->rows[k][r * width + g * n + i] - mean[i]) * ((double)f->rows[k][r * width + g * n + j] - mean[j]) / ROWS;
     for (size_t i = 0; i < n; i++) diagonal += h[i][i] / (double)n;
-    for (size_t i = 0; i < n; i++) h[i][i] += 0.01 * diagonal, h[i][n] = i == c;
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j < n; j++) h[i][j] *= 1 - rho;
+        h[i][i] += (rho + 0.01) * diagonal, h[i][n] = i == c;
+    }
     for (size_t p = 0; p < n; p++)
         for (size_t i = 0; i < n; i++) {
             const double ratio = i == p ? 0 : h[i][p] / h[p][p];
