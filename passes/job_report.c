@@ -83,12 +83,13 @@ static int add_metadata(struct fp_job *job, double asked) {
 }
 
 static int report_sizes(struct fp_job *job, const char *when) {
-    size_t raw, deflated;
-    int status = fp_model_sizes(job->model, &raw, &deflated, job->err);
+    struct fp_model_size bytes;
+    int status = fp_model_sizes(job->model, job->threads, &bytes, job->err);
     if (status) return status;
     json_t *size = json_object();
-    json_object_set_new(size, "raw", json_integer((json_int_t)raw));
-    json_object_set_new(size, "deflated", json_integer((json_int_t)deflated));
+    json_object_set_new(size, "raw", json_integer((json_int_t)bytes.raw));
+    json_object_set_new(size, "deflated", json_integer((json_int_t)bytes.deflated));
+    if (bytes.estimated) json_object_set_new(size, "estimated", json_true());
     json_object_set_new(fp_report_object(job->report, "size"), when, size);
     return FINEPRUNE_OK;
 }

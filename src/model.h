@@ -57,7 +57,12 @@ const char *fp_model_producer(const struct fineprune_model *model); // never NUL
 int64_t fp_model_ir_version(const struct fineprune_model *model);
 // Version of an imported operator set, 0 when it is not imported. "" and "ai.onnx" are the same.
 int fp_model_opset(const struct fineprune_model *model, const char *domain);
-// Size of the model file as it would be written now, and of that file deflated at zlib's level 1.
-int fp_model_sizes(const struct fineprune_model *model, size_t *raw, size_t *deflated, fineprune_error *err);
+// Size of the model file (with its external data) as it would be written now, and of that file deflated at zlib's level 1; over 1 MB the latter is
+// estimated from a sample. The same with any number of threads.
+struct fp_model_size {
+    size_t raw, deflated;
+    bool estimated;
+};
+int fp_model_sizes(const struct fineprune_model *model, int threads, struct fp_model_size *out, fineprune_error *err);
 
 #endif

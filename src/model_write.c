@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-#include <zlib.h>
 
 #include "mapping.h"
 #include "model.h"
@@ -179,49 +178,4 @@ int fineprune_model_save(const fineprune_model *model, const char *path, const f
     if (!status) return fp_output_commit(output, err);
     fp_output_abandon(output);
     return status;
-}
-
-// ---- sizes
-
-struct meter {
-    ProtobufCBuffer base;
-    z_stream stream;
-    size_t raw, deflated;
-    bool failed;
-};
-
-static void feed(struct meter *meter, const uint8_t *data, size_t size, int flush) {
-    uint8_t out[1 << 15];
-    meter->raw += size;
-    do {
-        uInt part = size > 1u << 30 ? 1u << 30 : (uInt)size;
-        meter->stream.next_in = (uint8_t *)data;
-        meter->stream.avail_in = part;
-        data += part;
-        size -= part;
-        do {
-            meter->stream.next_out = out;
-            meter->stream.avail_out = sizeof(out);
-            if (deflate(&meter->stream, size ? Z_NO_FLUSH : flush) == Z_STREAM_ERROR) meter->failed = true;
-            meter->deflated += sizeof(out) - meter->stream.avail_out;
-        } while (!meter->stream.avail_out && !meter->failed);
-    } while (size && !meter->failed);
-}
-
-static void meter_append(ProtobufCBuffer *buffer, size_t size, const uint8_t *data) {
-    if (size) feed((struct meter *)buffer, data, size, Z_NO_FLUSH);
-}
-
-int fp_model_sizes(const struct fineprune_model *model, size_t *raw, size_t *deflated, fineprune_error *err) {
-    struct meter meter = {.base = {.append = meter_append}};
-    if (deflateInit(&meter.stream, 1) != Z_OK) return fp_fail_memory(err, "deflate", 0);
-    protobuf_c_message_pack_to_buffer(&model->proto->base, &meter.base);
-    for (const struct fp_mapping *m = model->mappings; m && !meter.failed; m = m->next)
-        if (m->location) feed(&meter, m->data, m->size, Z_NO_FLUSH);
-    feed(&meter, NULL, 0, Z_FINISH);
-    deflateEnd(&meter.stream);
-    if (meter.failed) return fp_fail(err, FINEPRUNE_INTERNAL, "deflate failed");
-    *raw = meter.raw;
-    *deflated = meter.deflated;
-    return FINEPRUNE_OK;
 }
