@@ -29,6 +29,8 @@ static const struct layer LAYERS[] = {
     {"", "Gemm", {1, 0}, 2, 0, gemm_operand},
     {"", "MatMul", {1, 0}, -1, 0, matrix_operand},
     {"com.microsoft", "FusedMatMul", {1, 0}, -1, 0, gemm_operand},
+    {"com.microsoft", "FusedGemm", {1, 0}, 2, 0, gemm_operand},
+    {"com.microsoft", "Attention", {1, -1}, 2, 0, matrix_operand},
     {"", "LSTM", {1, 2}, 3, 4, recurrent_operand},
     {"", "GRU", {1, 2}, 3, 3, recurrent_operand},
     {"", "RNN", {1, 2}, 3, 1, recurrent_operand},
@@ -164,7 +166,7 @@ static void find_bias(struct fp_weight *w, const struct layer *layer, int slot) 
     if (layer->bias >= 0 && node->n_in > layer->bias && node->in[layer->bias] >= 0) {
         w->bias.proto = own_tensor(node->graph, node->in[layer->bias], w->groups * w->rows);
         double beta = (double)fp_attr_float(node, "beta", 1);
-        if (!strcmp(node->type, "Gemm")) w->bias.sign = beta != 0 ? 1 / beta : 0;
+        if (!strcmp(node->type, "Gemm") || !strcmp(node->type, "FusedGemm")) w->bias.sign = beta != 0 ? 1 / beta : 0;
         if (w->bias.sign == 0 || w->kind == FP_WEIGHT_LEFT) w->bias.proto = NULL;
         return;
     }
@@ -434,7 +436,11 @@ static const char *reason_for_reader(const struct fp_value *v) {
         {"Add", "a constant that is added"},
         {"Mul", "a constant that is multiplied element by element"},
         {"Einsum", "operand of Einsum"},
-        {"Attention", "weight of a fused Attention"},
+        {"DynamicQuantizeMatMul", "integer weight of DynamicQuantizeMatMul"},
+        {"MatMulIntegerToFloat", "integer weight of MatMulIntegerToFloat"},
+        {"QGemm", "integer weight of QGemm"},
+        {"QAttention", "integer weight of QAttention"},
+        {"DynamicQuantizeLSTM", "integer weight of DynamicQuantizeLSTM"},
     };
     const struct fp_node *reader = v->n_readers ? v->readers[0].node : NULL;
     const char *type = reader ? reader->type : "";

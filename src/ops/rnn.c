@@ -1,60 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // LSTM, GRU and RNN: one product for the inputs of all steps, then a loop with one product for the hidden states of each step.
-#include <math.h>
 #include <stdlib.h>
 
+#include "activation.h"
 #include "dnnl_corner.h"
 #include "loops.h"
-#include "vmath.h"
 
 enum { LSTM, GRU, PLAIN };
 enum { X, W, R, B, LENGTHS, H0, C0, P }; // inputs
 
-// ---- activations
-
 struct activation {
     void (*apply)(float *x, size_t n, float a, float b);
     float a, b;
-};
-
-#define ACTIVATION(name, expression)                                         \
-    FP_VECTOR static void name(float *x, size_t n, float a, float b) {       \
-        (void)a, (void)b;                                                    \
-        for (size_t i = 0; i < n; i++) {                                     \
-            float v = x[i];                                                  \
-            x[i] = expression;                                               \
-        }                                                                    \
-    }
-ACTIVATION(relu, v > 0 ? v : 0)
-ACTIVATION(hyperbolic, fp_tanh(v))
-ACTIVATION(sigmoid, fp_sigmoid(v))
-ACTIVATION(affine, a * v + b)
-ACTIVATION(leaky_relu, v >= 0 ? v : a * v)
-ACTIVATION(thresholded_relu, v > a ? v : 0)
-ACTIVATION(scaled_tanh, a * fp_tanh(b * v))
-ACTIVATION(hard_sigmoid, fminf(fmaxf(a * v + b, 0), 1))
-ACTIVATION(elu, v >= 0 ? v : a * (fp_exp(v) - 1))
-ACTIVATION(softsign, v / (1 + fabsf(v)))
-ACTIVATION(softplus, fp_softplus(v))
-#undef ACTIVATION
-
-static const struct {
-    const char *name;
-    void (*apply)(float *, size_t, float, float);
-    bool has_a, has_b;
-    float a, b;
-} ACTIVATIONS[] = {
-    {"Relu", relu, false, false, 0, 0},
-    {"Tanh", hyperbolic, false, false, 0, 0},
-    {"Sigmoid", sigmoid, false, false, 0, 0},
-    {"Affine", affine, true, true, 1, 0},
-    {"LeakyRelu", leaky_relu, true, false, 0.01f, 0},
-    {"ThresholdedRelu", thresholded_relu, true, false, 1, 0},
-    {"ScaledTanh", scaled_tanh, true, true, 1, 1},
-    {"HardSigmoid", hard_sigmoid, true, true, 0.2f, 0.5f},
-    {"Elu", elu, true, false, 1, 0},
-    {"Softsign", softsign, false, false, 0, 0},
-    {"Softplus", softplus, false, false, 0, 0},
 };
 
 struct rnn {
@@ -76,12 +33,6 @@ static void done(void *state) {
     free(r);
 }
 
-static bool same_word(const char *a, const char *b) {
-    for (; *a && (*a | 32) == (*b | 32); a++)
-        b++;
-    return *a == *b;
-}
-
 // alpha and beta are lists that the functions which have such a value take from in order.
 static int read_activations(struct fp_call *call, struct rnn *r) {
     static const char *const usual[][3] = {[LSTM] = {"Sigmoid", "Tanh", "Tanh"}, [GRU] = {"Sigmoid", "Tanh"}, [PLAIN] = {"Tanh"}};
@@ -91,16 +42,14 @@ static int read_activations(struct fp_call *call, struct rnn *r) {
     bool given = fp_attr_strings(call->node, "activations", 0) != NULL;
     for (int i = 0; i < r->directions * each; i++) {
         const char *name = given ? fp_attr_strings(call->node, "activations", (size_t)i) : usual[r->kind][i % each];
-        size_t k = 0;
-        while (name && k < FP_COUNT(ACTIVATIONS) && !same_word(ACTIVATIONS[k].name, name))
-            k++;
-        if (!name || k == FP_COUNT(ACTIVATIONS))
+        const struct fp_activation *f = name ? fp_activation_find(name) : NULL;
+        if (!f)
             return fp_call_fail(call, "activation %d is '%s'", i, name ? name : "missing");
         struct activation *to = &r->act[i / each][i % each];
-        *to = (struct activation){ACTIVATIONS[k].apply, ACTIVATIONS[k].a, ACTIVATIONS[k].b};
-        if (ACTIVATIONS[k].has_a && at_a < n_a)
+        *to = (struct activation){f->apply, f->a, f->b};
+        if (f->has_a && at_a < n_a)
             to->a = a[at_a++];
-        if (ACTIVATIONS[k].has_b && at_b < n_b)
+        if (f->has_b && at_b < n_b)
             to->b = b[at_b++];
     }
     return 0;
@@ -148,10 +97,10 @@ static int read_attributes(struct fp_call *call, struct rnn *r) {
     r->before_reset = fp_attr_int(node, "linear_before_reset", 0) != 0;
     r->input_forget = fp_attr_int(node, "input_forget", 0) != 0;
     r->clip = fp_attr_float(node, "clip", 0);
-    r->directions = same_word(direction, "bidirectional") ? 2 : 1;
-    r->reverse[0] = same_word(direction, "reverse");
+    r->directions = fp_same_word(direction, "bidirectional") ? 2 : 1;
+    r->reverse[0] = fp_same_word(direction, "reverse");
     r->reverse[1] = true;
-    if (r->directions == 1 && !r->reverse[0] && !same_word(direction, "forward"))
+    if (r->directions == 1 && !r->reverse[0] && !fp_same_word(direction, "forward"))
         return fp_call_fail(call, "direction '%s' is not known", direction);
     const struct fp_tensor *x = call->in[X], *weights = call->in[R];
     if (x->rank != 3 || x->type != FP_FLOAT || weights->rank != 3)

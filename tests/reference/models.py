@@ -311,6 +311,39 @@ def qdq():
 
 
 @network
+def quantized_in_graph():
+    """As networks are exported that were trained to be quantized: weights are floats that the graph quantizes and dequantizes."""
+    b = Builder(32)
+
+    def fake(w, axis, domain=""):
+        count = {b.constants[-1].name: b.constants[-1].dims[axis]}[w]
+        scale, zero = b.const(np.linspace(0.02, 0.03, count).astype(np.float32)), b.const(np.zeros(count, np.int8))
+        q = b("QuantizeLinear", w, scale, zero, axis=axis, domain=domain)
+        return b("DequantizeLinear", q, scale, zero, axis=axis, domain=domain)
+
+    x = b("Relu", b("Conv", "x", fake(b.weight(8, 3, 3, 3), 0), b.weight(8, scale=0.1)))
+    x = b("Flatten", b("GlobalAveragePool", x), axis=1)
+    return b.model({"x": (F32, ["N", 3, 9, 9])}, [b("MatMul", x, fake(b.weight(8, 6), 1, "com.microsoft"))], domains=["com.microsoft"], ranks=2), {
+        "x": samples((3, 9, 9))}
+
+
+@network
+def fused_products():
+    """What ONNX Runtime's graph optimizer writes for products and what follows them."""
+    b = Builder(33)
+    x = b("Attention", "x", b.weight(12, 36), b.weight(36, scale=0.1), num_heads=3, domain="com.microsoft")
+    x = b("FusedMatMul", x, b.weight(10, 12), alpha=0.7, transB=1, domain="com.microsoft")
+    x = b("Reshape", x, b.const(np.array([-1, 50], np.int64)))
+    x = b("FusedGemm", x, b.weight(50, 8), b.weight(8, scale=0.1), domain="com.microsoft", activation="Relu")
+    for name, parameters in (("LeakyRelu", {"alpha": 0.2}), ("Tanh", {}), ("Sigmoid", {}), ("HardSigmoid", {"alpha": 0.3, "beta": 0.4}),
+                             ("Elu", {"alpha": 0.8}), ("Selu", {"alpha": 1.5, "gamma": 1.1}), ("Softsign", {}), ("Softplus", {})):
+        parameters = {f"activation_{key}": value for key, value in parameters.items()}
+        x = b("FusedGemm", x, b.weight(8, 8), b.weight(8, scale=0.1), domain="com.microsoft", activation=name, alpha=0.9, beta=0.5, transB=1,
+              **parameters)
+    return b.model({"x": (F32, ["N", 5, 12])}, [x], domains=["com.microsoft"], ranks=2), {"x": samples((5, 12))}
+
+
+@network
 def dynamic_quantized():
     b = Builder(18)
     q, scale, zero = b("DynamicQuantizeLinear", "x", outputs=3)
