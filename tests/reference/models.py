@@ -271,10 +271,16 @@ def vit():
 
 @network
 def einsum():
+    """Constants whose axes are rows, columns and groups in several orders; one that is no product stays dense."""
     b = Builder(15)
-    x = b("Einsum", "x", b.weight(8, 2, 6, scale=0.4), equation="bsd,dhk->bhsk")
-    x = b("Einsum", x, x, equation="bhsk,bhtk->bhst")
-    return b.model({"x": (F32, ["N", 5, 8])}, [b("ReduceSum", b("Softmax", x, axis=-1), b.const(np.array([1], np.int64)), keepdims=0)]), {"x": samples((5, 8))}
+    q = b("Einsum", "x", b.weight(8, 2, 6, scale=0.4), equation="bsd,dhk->bhsk")
+    k = b("Einsum", b.weight(2, 8, 6, scale=0.4), "x", equation="hdk,bsd->bhsk")
+    p = b("Softmax", b("Einsum", q, k, equation="bhsk,bhtk->bhst"), axis=-1)
+    v = b("Einsum", k, b.weight(2, 6, 4, scale=0.4), equation="b h s k, h k e -> b h s e")
+    y = b("Einsum", b("Einsum", p, v, equation="bhst,bhte->bhse"), b.weight(2, 4, 7, scale=0.4), equation="bhse,hen->bsn")
+    y = b("Add", b("Einsum", y, b.weight(7, 7, scale=0.4), equation="...n,nm->...m"), b.weight(7, scale=0.1))
+    y = b("Einsum", y, b.weight(5, 7, scale=0.4), equation="bsm,sm->bsm")
+    return b.model({"x": (F32, ["N", 5, 8])}, [b("Einsum", y, b.weight(7, 3, scale=0.4), equation="bsm,mo")]), {"x": samples((5, 8))}
 
 
 # ---- types --------------------------------------------------------------------------------------------------------------------------
