@@ -4,6 +4,7 @@
 #ifndef FP_MODEL_H
 #define FP_MODEL_H
 
+#include "name_map.h"
 #include "tensor.h"
 
 typedef struct Onnx__ModelProto Onnx__ModelProto;
@@ -24,6 +25,7 @@ struct fineprune_model {
     struct fp_graph *graph; // the view of the main graph (graph.h), built once on open; always set
     struct fp_mapping *mappings; // mapped files, unmapped on free
     struct fp_masks *masks;      // of the last pruning (masks.h), or NULL
+    struct fp_name_map value_names; // of all graphs; filled when a new name is first asked for
     void *allocator;       // budgeted ProtobufCAllocator
 };
 
