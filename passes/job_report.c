@@ -99,12 +99,20 @@ int fp_job_report_before(struct fp_job *job) {
     return report_sizes(job, "before");
 }
 
+// A pattern that decides by itself how many zeros there are says so when that is not what was asked.
+static void note_pattern(struct fp_job *job, double asked) {
+    double got = json_number_value(json_object_get(fp_report_object(job->report, "pruned"), "sparsity"));
+    if (!job->choices.pattern->decides || asked < 0 || (got > asked - 0.02 && got < asked + 0.02)) return;
+    fp_report_say(job->report, "pattern %s makes %.0f %% zeros, not the %.0f %% that were asked", job->choices.pattern_text, 100 * got, 100 * asked);
+}
+
 int fp_job_report(struct fp_job *job, double asked) {
     report_data(job);
     report_config(job, asked);
     int status = report_layers(job);
     if (status) return status;
     fp_describe_total(job->report, asked);
+    note_pattern(job, asked);
     double agreement = -1, with_dense = -1;
     status = fp_verify_after(job, true, &agreement, &with_dense);
     if (agreement >= 0) {

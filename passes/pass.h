@@ -44,6 +44,7 @@ struct fp_pattern {
     const char *name, *summary; // name up to ':' for patterns with sizes
     int (*merge)(struct fp_job *, struct fp_layer *, const char *spec); // before the allocation: scores of elements that go together; may be NULL
     int (*snap)(struct fp_job *, struct fp_layer *, const char *spec);  // after it: keep follows the pattern; may be NULL
+    bool decides; // how many zeros there are, whatever was asked
 };
 
 struct fp_repair {

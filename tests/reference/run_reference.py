@@ -387,6 +387,7 @@ def prune_and_check(case, folder, model, data, path, source):
     params, zeros = (sum(layer[key] for layer in told["layers"]) for key in ("params", "zeros"))
     TALLY.check(f"{case}: sparsity", params > 0 and abs(zeros / params - 0.5) < 0.02 + 8 * len(told["layers"]) / params,
                 f"{zeros} of {params} are zero, asked for half")
+    TALLY.check(f"{case}: parameters", told["model"]["parameters"] >= params, f"{told['model']['parameters']} parameters, {params} to prune")
     pruned, left = {layer["name"] for layer in told["layers"]}, {s["name"] for s in told["skipped"]}
     TALLY.check(f"{case}: names", left.isdisjoint(pruned), "a weight is both pruned and skipped")
     named = left | pruned | {name for layer in told["layers"] for name in layer.get("tensors", ())}
