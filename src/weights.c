@@ -507,6 +507,7 @@ static const char *reason_for_reader(const struct fp_value *v) {
     const char *type = reader ? reader->type : "";
     const struct layer *layer = reader ? layer_of(reader) : NULL;
     if (layer && v->readers[0].index != layer->slots[0] && v->readers[0].index != layer->slots[1]) return "a bias or a state of its operator";
+    if (!strcmp(type, "DynamicQuantizeLSTM") && v->readers[0].index > 2) return "a bias or a state of its operator";
     for (size_t i = 0; i < FP_COUNT(REASONS); i++)
         if (!strcmp(REASONS[i].type, type)) return REASONS[i].reason;
     return v->n_readers ? "not the weight of a layer" : "read by nothing";

@@ -360,6 +360,25 @@ def dynamic_quantized():
     return b.model({"x": (F32, [1, 10])}, [y]), {"x": samples((10,))}
 
 
+@network
+def quantized_lstm():
+    """As ONNX Runtime quantizes an LSTM: eight-bit weights, one scale a direction or one a column, data quantized as they come."""
+    b, hidden = Builder(34), 5
+
+    def codes(*shape):
+        return b.const(b.random.integers(0, 256, shape).astype(np.uint8))
+
+    x = b("Transpose", "x", perm=[1, 0, 2])
+    w = [codes(2, 6, 4 * hidden), b.const(np.array([0.004, 0.003], np.float32)), b.const(np.array([127, 130], np.uint8))]
+    r = [codes(2, hidden, 4 * hidden), b.const(b.random.uniform(0.002, 0.005, (2, 4 * hidden)).astype(np.float32)),
+         b.const(np.full((2, 4 * hidden), 128, np.uint8))]
+    y, h, c = b("DynamicQuantizeLSTM", x, w[0], r[0], b.weight(2, 8 * hidden, scale=0.1), "", "", "", "", *w[1:], *r[1:], outputs=3,
+                domain="com.microsoft", direction="bidirectional", hidden_size=hidden)
+    last = b("Unsqueeze", b("Mul", h, c), b.const(np.array([0], np.int64)))
+    flat = b("Reshape", b("Concat", y, last, axis=0), b.const(np.array([1, -1], np.int64)))
+    return b.model({"x": (F32, [1, 7, 6])}, [b.linear(flat, 80, 4)], domains=["com.microsoft"], ranks=2), {"x": samples((7, 6))}
+
+
 # ---- control flow and structure ------------------------------------------------------------------------------------------------------
 
 
