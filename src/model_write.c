@@ -151,11 +151,16 @@ static int save_with_external(struct fineprune_model *model, const char *path, c
     if (!status) status = fp_wire_visit(&model->proto->base, &onnx__tensor_proto__descriptor, visit_tensor, &m);
     if (!status) status = pack(model, output, err);
     put_back(&m);
-    // The data first: a model without its data is worse than data without their model.
-    if (!status) status = fp_output_commit(external, err);
-    else fp_output_abandon(external);
-    if (!status) status = fp_output_commit(output, err);
+    // The data appear first: a model without its data is worse than data without their model.
+    fineprune_group *own = NULL;
+    if (!status && !options->group) status = fineprune_group_new(&own, err);
+    fineprune_group *group = own ? own : options->group;
+    if (!status) status = fp_output_hold(output, group, err);
     else fp_output_abandon(output);
+    if (!status) status = fp_output_hold(external, group, err);
+    else fp_output_abandon(external);
+    if (own && !status) status = fineprune_group_finish(own, err);
+    else fineprune_group_free(own);
     free(beside);
     free(copy);
     return status;
@@ -178,7 +183,7 @@ int fineprune_model_save(const fineprune_model *model, const char *path, const f
     int status = fp_output_open(&output, path, options.force, err);
     if (status) return status;
     status = pack(model, output, err);
-    if (!status) return fp_output_commit(output, err);
+    if (!status) return fp_output_hold(output, options.group, err);
     fp_output_abandon(output);
     return status;
 }

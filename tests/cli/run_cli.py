@@ -315,6 +315,12 @@ def prune_reports(place):
 
 
 @case
+def prune_writes_all_or_nothing(place):
+    for option in ("--masks /dev/full", "--json=/dev/full", "--report /dev/full", "--masks k.npz --json=j.json --report /dev/full"):
+        fails(place, f"{PRUNE} -q -f -o o.onnx --method magnitude {option}", 6, "cannot write '/dev/full': No space left on device")
+
+
+@case
 def prune_table(place):
     ran = works(place, f"{PRUNE} -o o.onnx --table plain")
     lines = ran.out.decode().splitlines()
