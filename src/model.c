@@ -63,7 +63,7 @@ static void *budget_alloc(void *data, size_t size) {
     struct fp_memory *memory = data;
     size_t whole;
     if (!fp_add(size, HEADER + 1, &whole)) return NULL;
-    if (memory->limit && (whole > memory->limit || memory->used > memory->limit - whole)) return NULL;
+    if (!fp_memory_allows(memory, whole)) return NULL;
     char *block = malloc(whole);
     if (!block) return NULL;
     memory->used += whole;
@@ -163,6 +163,7 @@ int fineprune_model_open(fineprune_model **out, const char *path, const fineprun
     struct fineprune_model *model = calloc(1, sizeof(*model));
     if (!model) return fp_fail_memory(err, "the model", sizeof(*model));
     int status = fill_model(model, path, options, err);
+    if (status) fp_memory_hint(&model->memory, err);
     if (status) fineprune_model_free(model);
     else *out = model;
     return status;

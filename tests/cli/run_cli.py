@@ -511,6 +511,27 @@ def memory_limit(place):
     equal(ran.code, 7, f"exit code ({ran.err})")
     assert "memory" in ran.err, ran.err
     assert "o.onnx" not in place.names()
+    needed = re.search(r"\n  hint: at least --max-memory (\d+)K is needed\n$", ran.err)
+    assert needed and int(needed[1]) > 64, ran.err
+
+
+def fits(place, limit, batch):
+    ran = place.run(f"run m.onnx --data local.npz -q -f -o o.npz --max-memory {limit}K --batch {batch}")
+    assert ran.code in (0, 7), ran.err
+    return ran.code == 0
+
+
+@case
+def memory_limit_makes_batches_smaller(place):
+    low, high = 1, 1 << 20
+    while high - low > 8:
+        middle = (low + high) // 2
+        low, high = (low, middle) if fits(place, middle, 1) else (middle, high)
+    assert fits(place, high, 1)
+    alone = dict(np.load(place.path("o.npz")))
+    assert fits(place, high, 1000), f"--batch 1000 needs more than the {high}K of --batch 1"
+    for name, value in np.load(place.path("o.npz")).items():
+        assert np.array_equal(value, alone[name]), name
 
 
 def main():
