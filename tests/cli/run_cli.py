@@ -10,6 +10,7 @@ import json
 import os
 import pty
 import re
+import resource
 import shutil
 import signal
 import struct
@@ -532,6 +533,26 @@ def memory_limit_makes_batches_smaller(place):
     assert fits(place, high, 1000), f"--batch 1000 needs more than the {high}K of --batch 1"
     for name, value in np.load(place.path("o.npz")).items():
         assert np.array_equal(value, alone[name]), name
+
+
+@case
+def large_files_do_not_stay_in_memory(place):
+    helper, side, n = onnx.helper, 4096, 18  # 1.1 GiB, nearly all of it a hole
+    nodes, weights = [], []
+    for i in range(n):
+        weight = onnx.TensorProto(name=f"w{i}", data_type=onnx.TensorProto.FLOAT, dims=[side, side], data_location=onnx.TensorProto.EXTERNAL)
+        for key, value in (("location", "big.data"), ("offset", 4 * i * side * side), ("length", 4 * side * side)):
+            weight.external_data.add(key=key, value=str(value))
+        weights.append(weight)
+        nodes.append(helper.make_node("MatMul", [f"v{i}", f"w{i}"], [f"v{i + 1}"]))
+    values = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["N", side]) for name in ("v0", f"v{n}")]
+    graph = helper.make_graph(nodes, "g", values[:1], values[1:], weights)
+    place.path("big.onnx").write_bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString())
+    with open(place.path("big.data"), "wb") as file:
+        file.truncate(4 * n * side * side)
+    assert "100.0%" in works(place, "inspect big.onnx").out.decode()
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10
+    assert peak < 700, f"{peak} MB were resident"
 
 
 def main():
