@@ -83,12 +83,13 @@ static int add_metadata(struct fp_job *job, double asked) {
 }
 
 static int report_sizes(struct fp_job *job, const char *when) {
-    size_t raw, deflated;
-    int status = fp_model_sizes(job->model, &raw, &deflated, job->err);
+    struct fp_model_size bytes;
+    int status = fp_model_sizes(job->model, job->threads, &bytes, job->err);
     if (status) return status;
     json_t *size = json_object();
-    json_object_set_new(size, "raw", json_integer((json_int_t)raw));
-    json_object_set_new(size, "deflated", json_integer((json_int_t)deflated));
+    json_object_set_new(size, "raw", json_integer((json_int_t)bytes.raw));
+    json_object_set_new(size, "deflated", json_integer((json_int_t)bytes.deflated));
+    if (bytes.estimated) json_object_set_new(size, "estimated", json_true());
     json_object_set_new(fp_report_object(job->report, "size"), when, size);
     return FINEPRUNE_OK;
 }
@@ -98,12 +99,20 @@ int fp_job_report_before(struct fp_job *job) {
     return report_sizes(job, "before");
 }
 
+// A pattern that decides by itself how many zeros there are says so when that is not what was asked.
+static void note_pattern(struct fp_job *job, double asked) {
+    double got = json_number_value(json_object_get(fp_report_object(job->report, "pruned"), "sparsity"));
+    if (!job->choices.pattern->decides || asked < 0 || (got > asked - 0.02 && got < asked + 0.02)) return;
+    fp_report_say(job->report, "pattern %s makes %.0f %% zeros, not the %.0f %% that were asked", job->choices.pattern_text, 100 * got, 100 * asked);
+}
+
 int fp_job_report(struct fp_job *job, double asked) {
     report_data(job);
     report_config(job, asked);
     int status = report_layers(job);
     if (status) return status;
     fp_describe_total(job->report, asked);
+    note_pattern(job, asked);
     double agreement = -1, with_dense = -1;
     status = fp_verify_after(job, true, &agreement, &with_dense);
     if (agreement >= 0) {

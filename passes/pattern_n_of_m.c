@@ -31,4 +31,4 @@ static int snap(struct fp_job *job, struct fp_layer *layer, const char *spec) {
     return FINEPRUNE_OK;
 }
 
-const struct fp_pattern fp_pattern_n_of_m = {"N:M", "N of every M neighbouring columns stay, as in 2:4", NULL, snap};
+const struct fp_pattern fp_pattern_n_of_m = {"N:M", "N of every M neighbouring columns stay, as in 2:4", NULL, snap, true};

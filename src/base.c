@@ -120,6 +120,21 @@ static void drop_spare(struct fp_memory *memory, size_t most) {
 
 void fp_memory_trim(struct fp_memory *memory) { drop_spare(memory, 0); }
 
+bool fp_memory_allows(struct fp_memory *memory, size_t more) {
+    if (!memory->limit || (more <= memory->limit && memory->used <= memory->limit - more)) return true;
+    size_t total;
+    if (fp_add(memory->used, more, &total) && total > memory->refused) memory->refused = total;
+    return false;
+}
+
+void fp_memory_hint(const struct fp_memory *memory, fineprune_error *err) {
+    if (!err || err->status != FINEPRUNE_LIMIT || memory->refused <= memory->limit) return;
+    err->hint[0] = '\0';
+    bool small = memory->refused < (size_t)10 << 20;
+    size_t unit = small ? (size_t)1 << 10 : (size_t)1 << 20;
+    fp_hint(err, "at least --max-memory %zu%c is needed", memory->refused / unit + 1, small ? 'K' : 'M');
+}
+
 static void *take_spare(struct fp_memory *memory, size_t size) {
     for (struct fp_spare **at = &memory->spare; *at; at = &(*at)->next) {
         struct fp_spare *found = *at;
@@ -134,7 +149,7 @@ static void *take_spare(struct fp_memory *memory, size_t size) {
 void *fp_take(struct fp_memory *memory, size_t size) {
     size_t rounded;
     if (!round_size(size, &rounded)) return NULL;
-    if (memory && memory->limit && (rounded > memory->limit || memory->used > memory->limit - rounded)) return NULL;
+    if (memory && !fp_memory_allows(memory, rounded)) return NULL;
     void *data = memory && rounded >= SPARE_LEAST ? take_spare(memory, rounded) : NULL;
     if (!data && memory && memory->spare) { // room for it among what is kept
         size_t total = memory->used + rounded, most = memory->peak + memory->peak / 4;

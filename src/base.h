@@ -44,9 +44,14 @@ bool fp_product(int rank, const int64_t *dims, size_t *out);
 // what is used together stay within the limit and 5/4 of the peak of use.
 struct fp_memory {
     size_t limit, used, peak;
+    size_t refused; // the most that would have been in use, had the limit allowed it; 0: it always did
     struct fp_spare *spare; // last released first
     size_t spare_size;
 };
+// Whether the limit allows that much more.
+bool fp_memory_allows(struct fp_memory *memory, size_t more);
+// When an error comes from the limit: the hint tells how much is needed at least.
+void fp_memory_hint(const struct fp_memory *memory, fineprune_error *err);
 // Gives back to the system what is kept.
 void fp_memory_trim(struct fp_memory *memory);
 // Zeroed or not zeroed memory aligned to 64 bytes; NULL when the budget or the system has no more. size 0 gives a

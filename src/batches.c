@@ -32,30 +32,39 @@ static int run_batch(struct fp_exec *exec, const struct fp_graph *graph, struct 
 
 // The first sample runs alone and tells what a sample's values take. Small batches keep them in the cache; large ones read the weights less often: the
 // values of a batch may take as much as the model does.
-static size_t fitting_batch(const struct fineprune_model *model, const struct fp_memory *memory, size_t sample_bytes) {
+static size_t fitting_batch(const struct fineprune_model *model, const struct fp_memory *memory, size_t sample_bytes, size_t asked) {
     size_t room = model->file_size < LEAST_VALUES ? LEAST_VALUES : model->file_size > MOST_VALUES ? MOST_VALUES : model->file_size;
-    size_t left = memory->limit && memory->limit > memory->used ? (memory->limit - memory->used) / 4 * 3 : SIZE_MAX;
+    size_t left = memory->limit && memory->limit > memory->used ? (memory->limit - memory->used) / 2 : SIZE_MAX;
+    if (asked) room = SIZE_MAX;
     if (left < room) room = left;
     size_t n = sample_bytes ? room / sample_bytes : SIZE_MAX;
+    if (asked && n > asked) n = asked;
     return n ? n : 1;
 }
 
 int fp_batches_run(struct fp_exec *exec, const struct fineprune_model *model, struct fineprune_data *data, const size_t *samples, size_t n,
                    const fineprune_run_options *options, const char *stage, const struct fp_batch_visitor *visitor, fineprune_error *err) {
     struct fp_memory *memory = fp_exec_memory(exec);
-    size_t asked = options ? options->batch : 0, most = asked ? asked : 1;
+    // With a limit the batch that was asked for is the most, and a second sample runs alone: in the first run the weights that are packed on the way
+    // hide what the values take.
+    size_t asked = options ? options->batch : 0;
+    int trials = asked == 1 ? 0 : memory->limit ? 2 : asked ? 0 : 1;
+    size_t most = trials ? 1 : asked;
     for (size_t done = 0; done < n;) {
         struct fp_batch batch = {.samples = samples + done};
         size_t free_choice = fp_data_next(data, batch.samples, n - done, asked), peak = memory->peak;
-        bool first = !asked && !done;
+        bool trial = trials > 0;
         batch.n = fp_data_max_batch(data) == SIZE_MAX && free_choice > most ? fp_data_next(data, batch.samples, n - done, most) : free_choice;
-        if (first) memory->peak = memory->used;
+        if (trial) memory->peak = memory->used;
         int status = run_batch(exec, model->graph, data, &batch, visitor, err);
-        if (first) {
-            most = fitting_batch(model, memory, (memory->peak - memory->used) / batch.n);
+        if (trial) {
+            if (--trials == 0) most = fitting_batch(model, memory, (memory->peak - memory->used) / batch.n, asked);
             if (peak > memory->peak) memory->peak = peak;
         }
-        if (status) return status;
+        if (status) {
+            fp_memory_hint(memory, err);
+            return status;
+        }
         done += batch.n;
         if (options && options->progress && options->progress(options->progress_user, stage, done, n))
             return fp_fail(err, FINEPRUNE_CANCELLED, "stopped after %zu of %zu samples", done, n);

@@ -246,6 +246,7 @@ int fineprune_data_add(fineprune_data *data, const char *source, fineprune_error
     free(data->hashes);
     data->hashes = NULL;
     if (status) {
+        fp_memory_hint(data->memory, err);
         roll_back(data, n_before, bare);
         free(copy);
     } else {

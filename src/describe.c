@@ -7,6 +7,7 @@
 
 #include "data.h"
 #include "exec.h"
+#include "weight_share.h"
 
 size_t fp_peak_rss(void) {
     struct rusage usage;
@@ -24,14 +25,36 @@ static json_t *text(const char *s) {
     return json_string(clean);
 }
 
+// Numbers that are stored: initializers and constants of all graphs, those of a function that is called twice once.
+struct parameters {
+    struct fineprune_model *model;
+    struct fp_owners seen;
+    size_t n;
+};
+
+static void add_parameters(struct parameters *p, Onnx__TensorProto *proto) {
+    struct fp_tensor t = {0};
+    if (!proto || fp_owners_first(&p->seen, proto) >= 0 || !fp_owners_add(&p->seen, proto, 0)) return;
+    if (!fp_initializer_load(p->model, proto, &t, NULL)) p->n += t.count;
+    fp_tensor_done(&t);
+}
+
+static void add_graph(struct parameters *p, const struct fp_graph *graph) {
+    for (int i = 0; i < graph->n_values; i++) add_parameters(p, graph->values[i].initializer);
+}
+
+static int add_node(struct fp_node *node, void *user) {
+    if (!node->domain[0] && !strcmp(node->type, "Constant")) add_parameters(user, fp_attr_tensor_proto(node, "value"));
+    for (int i = 0; i < node->n_bodies; i++) add_graph(user, node->bodies[i]);
+    return 0;
+}
+
 static size_t count_parameters(struct fineprune_model *model) {
-    size_t n = 0;
-    const struct fp_graph *graph = model->graph;
-    for (int i = 0; i < graph->n_values; i++) {
-        struct fp_tensor t;
-        if (graph->values[i].initializer && !fp_initializer_shape(model, graph->values[i].initializer, &t, NULL, NULL)) n += t.count;
-    }
-    return n;
+    struct parameters p = {.model = model};
+    add_graph(&p, model->graph);
+    fp_graph_visit(model->graph, add_node, &p);
+    fp_owners_done(&p.seen);
+    return p.n;
 }
 
 void fp_describe_model(struct fineprune_report *report, const char *name, struct fineprune_model *model, bool hash) {

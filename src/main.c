@@ -20,6 +20,7 @@ struct job {
     fineprune_data *data;
     fineprune_stats *stats;
     fineprune_report *report;
+    fineprune_group *group; // of files that appear together, or NULL
     double load; // seconds
 };
 
@@ -111,7 +112,7 @@ static int check_outputs(const struct cli_options *o, fineprune_error *err) {
 static int write_text(struct job *job, char *text, const char *path) {
     if (!text) return fail_memory(job->err);
     terminal_wipe(job->terminal);
-    int status = fineprune_text_save(path, text, job->options->force, job->err);
+    int status = fineprune_text_save(path, text, job->options->force, job->group, job->err);
     free(text);
     return status;
 }
@@ -180,7 +181,8 @@ static int save_model(struct job *job, double *seconds) {
     const struct cli_options *o = job->options;
     static const int external[] = {[CLI_AUTO] = 0, [CLI_ALWAYS] = 1, [CLI_NEVER] = -1};
     fineprune_save_options options = {
-        .force = o->force, .external_data = external[o->external_data], .sparse_initializers = o->sparse_initializers};
+        .force = o->force, .external_data = external[o->external_data], .sparse_initializers = o->sparse_initializers,
+        .group = job->group};
     double started = terminal_clock();
     int status = fineprune_model_save(job->model, o->output, &options, job->err);
     *seconds = terminal_clock() - started;
@@ -188,7 +190,13 @@ static int save_model(struct job *job, double *seconds) {
     return status;
 }
 
-// After pruning: the model, the masks, the report. A missed gate (status GATE) is reported like a success, and stays the status.
+static int finish_group(struct job *job) {
+    int status = fineprune_group_finish(job->group, job->err);
+    job->group = NULL;
+    return status;
+}
+
+// After pruning: the model, the masks, the report, all or none. A missed gate (status GATE) is reported like a success, and stays the status.
 static int finish_pruning(struct job *job, int pruned) {
     const struct cli_options *o = job->options;
     bool missed = pruned == FINEPRUNE_GATE, write = !o->dry_run && !(missed && o->on_fail == CLI_DISCARD);
@@ -197,11 +205,13 @@ static int finish_pruning(struct job *job, int pruned) {
     *job->err = fresh;
     double seconds = -1;
     int status = terminal_stopped(job->terminal, job->err);
+    if (!status) status = fineprune_group_new(&job->group, job->err);
     if (!status && write) status = save_model(job, &seconds);
-    if (!status && o->masks) status = fineprune_masks_save(job->model, o->masks, o->force, job->err);
+    if (!status && o->masks) status = fineprune_masks_save(job->model, o->masks, o->force, job->group, job->err);
     if (!status) status = report_times(job, seconds);
-    if (!status) status = say_summary(job);
     if (!status) status = write_reports(job);
+    if (!status) status = finish_group(job);
+    if (!status) status = say_summary(job);
     if (!status) status = print_table(job);
     if (status || !missed) return status;
     *job->err = gate;
@@ -308,15 +318,27 @@ static int (*const commands[])(struct job *) = {command_prune, command_score,   
 
 // ---- the program
 
+// Where the program writes anyway. Nowhere when it writes to standard output.
+static const char *output_folder(char *dst, const char *output) {
+    const char *slash = output ? strrchr(output, '/') : NULL;
+    size_t length = slash ? (size_t)(slash - output) + (slash == output) : 0;
+    if (!output || strcmp(output, "-") == 0 || length >= PATH_MAX) return NULL;
+    snprintf(dst, PATH_MAX, "%.*s", slash ? (int)length : 1, slash ? output : ".");
+    return dst;
+}
+
 static int do_command(const struct cli_options *options, struct terminal *terminal, fineprune_error *err) {
+    char scratch[PATH_MAX];
     struct job job = {.options = options, .terminal = terminal, .err = err};
     job.run = (fineprune_run_options){.threads = (int)options->threads,
                                       .max_memory = options->max_memory,
                                       .batch = options->batch,
                                       .progress = terminal_progress,
-                                      .progress_user = terminal};
+                                      .progress_user = terminal,
+                                      .scratch = output_folder(scratch, options->output)};
     int status = check_outputs(options, err);
     if (!status) status = commands[options->command - cli_commands](&job);
+    fineprune_group_free(job.group);
     fineprune_report_free(job.report);
     fineprune_stats_free(job.stats);
     fineprune_data_free(job.data);

@@ -27,13 +27,13 @@ void fp_masks_free(struct fp_masks *masks) {
     free(masks);
 }
 
-int fineprune_masks_save(const fineprune_model *model, const char *path, bool force, fineprune_error *err) {
+int fineprune_masks_save(const fineprune_model *model, const char *path, bool force, fineprune_group *group, fineprune_error *err) {
     if (!model->masks) return fp_fail(err, FINEPRUNE_USAGE, "there are no masks: the model has not been pruned");
     struct fp_npz_writer *writer = NULL;
     int status = fp_npz_create(&writer, path, force, err);
     for (size_t i = 0; !status && i < model->masks->n; i++)
         status = fp_npz_add(writer, model->masks->items[i].name, &model->masks->items[i].kept, err);
-    if (!status) return fp_npz_finish(writer, err);
+    if (!status) return fp_npz_hold(writer, group, err);
     fp_npz_abandon(writer);
     return status;
 }

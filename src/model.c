@@ -63,7 +63,7 @@ static void *budget_alloc(void *data, size_t size) {
     struct fp_memory *memory = data;
     size_t whole;
     if (!fp_add(size, HEADER + 1, &whole)) return NULL;
-    if (memory->limit && (whole > memory->limit || memory->used > memory->limit - whole)) return NULL;
+    if (!fp_memory_allows(memory, whole)) return NULL;
     char *block = malloc(whole);
     if (!block) return NULL;
     memory->used += whole;
@@ -73,12 +73,16 @@ static void *budget_alloc(void *data, size_t size) {
     return block + HEADER;
 }
 
+static size_t budget_size(const void *block) {
+    size_t whole;
+    memcpy(&whole, (const char *)block - HEADER, sizeof(whole));
+    return whole - HEADER - 1;
+}
+
 static void budget_free(void *data, void *block) {
     if (!block) return;
     struct fp_memory *memory = data;
-    size_t whole;
-    memcpy(&whole, (char *)block - HEADER, sizeof(whole));
-    memory->used -= whole;
+    memory->used -= budget_size(block) + HEADER + 1;
     free((char *)block - HEADER);
 }
 
@@ -140,6 +144,7 @@ static int fill_model(struct fineprune_model *model, const char *path, const fin
     char *copy = strdup(path);
     model->folder = copy ? strdup(dirname(copy)) : NULL;
     free(copy);
+    if (options && options->scratch) model->scratch = strdup(options->scratch);
     ProtobufCAllocator *allocator = model->allocator = malloc(sizeof(*allocator));
     if (!model->path || !model->folder || !allocator) return fp_fail_memory(err, "a path", strlen(path));
     *allocator = (ProtobufCAllocator){.alloc = budget_alloc, .free = budget_free, .allocator_data = &model->memory};
@@ -158,6 +163,7 @@ int fineprune_model_open(fineprune_model **out, const char *path, const fineprun
     struct fineprune_model *model = calloc(1, sizeof(*model));
     if (!model) return fp_fail_memory(err, "the model", sizeof(*model));
     int status = fill_model(model, path, options, err);
+    if (status) fp_memory_hint(&model->memory, err);
     if (status) fineprune_model_free(model);
     else *out = model;
     return status;
@@ -167,6 +173,7 @@ void fineprune_model_free(fineprune_model *model) {
     if (!model) return;
     fp_masks_free(model->masks);
     fp_graph_free(model->graph);
+    fp_name_map_done(&model->value_names);
     if (model->proto) {
         fp_wire_visit(&model->proto->base, &onnx__tensor_proto__descriptor, forget_file, model->mappings);
         onnx__model_proto__free_unpacked(model->proto, model->allocator);
@@ -175,6 +182,7 @@ void fineprune_model_free(fineprune_model *model) {
     fp_memory_trim(&model->memory);
     free(model->allocator);
     free(model->folder);
+    free(model->scratch);
     free(model->path);
     free(model);
 }
@@ -230,9 +238,13 @@ const char *fp_model_metadata(const struct fineprune_model *model, const char *k
     return entry ? entry->value : NULL;
 }
 
-// Appends a pointer to a repeated field of the parsed message.
+// Appends a pointer to a repeated field of the parsed message, which doubles when it is full.
 static bool append(struct fineprune_model *model, void ***array, size_t *n, void *item) {
-    void **grown = budget_alloc(&model->memory, (*n + 1) * sizeof(void *));
+    if (*array && budget_size(*array) / sizeof(void *) > *n) {
+        (*array)[(*n)++] = item;
+        return true;
+    }
+    void **grown = budget_alloc(&model->memory, (*n ? *n * 2 : 1) * sizeof(void *));
     if (!grown) return false;
     if (*n) memcpy(grown, *array, *n * sizeof(void *));
     grown[(*n)++] = item;
@@ -266,23 +278,38 @@ int fp_model_set_metadata(struct fineprune_model *model, const char *key, const 
 
 // ---- a further input of a node
 
-static bool name_taken(const Onnx__GraphProto *graph, const char *name) {
-    for (size_t i = 0; i < graph->n_initializer; i++)
-        if (graph->initializer[i]->name && !strcmp(graph->initializer[i]->name, name)) return true;
-    for (size_t i = 0; i < graph->n_input; i++)
-        if (graph->input[i]->name && !strcmp(graph->input[i]->name, name)) return true;
-    for (size_t i = 0; i < graph->n_node; i++)
-        for (size_t j = 0; j < graph->node[i]->n_output; j++)
-            if (!strcmp(graph->node[i]->output[j], name)) return true;
-    return false;
+static bool add_name(struct fp_name_map *names, const char *name) {
+    return !name || fp_name_find(names, name) >= 0 || fp_name_add(names, name, 1);
 }
 
+static int add_names_of_graph(ProtobufCMessage *message, void *user) {
+    const Onnx__GraphProto *graph = (Onnx__GraphProto *)message;
+    bool added = true;
+    for (size_t i = 0; i < graph->n_initializer && added; i++) added = add_name(user, graph->initializer[i]->name);
+    for (size_t i = 0; i < graph->n_sparse_initializer && added; i++)
+        added = !graph->sparse_initializer[i]->values || add_name(user, graph->sparse_initializer[i]->values->name);
+    for (size_t i = 0; i < graph->n_input && added; i++) added = add_name(user, graph->input[i]->name);
+    for (size_t i = 0; i < graph->n_node && added; i++)
+        for (size_t j = 0; j < graph->node[i]->n_output && added; j++) added = add_name(user, graph->node[i]->output[j]);
+    return !added;
+}
+
+// A name that no value has, in the main graph or a body. From now on it is taken.
 static char *fresh_name(struct fineprune_model *model, const char *base) {
+    struct fp_name_map *names = &model->value_names;
+    if (!names->n && fp_wire_visit(&model->proto->base, &onnx__graph_proto__descriptor, add_names_of_graph, names)) {
+        fp_name_map_done(names);
+        return NULL;
+    }
     char text[600];
     for (int i = 0; i < 10000; i++) {
         if (i) snprintf(text, sizeof(text), "%.500s_%d", base, i);
         else snprintf(text, sizeof(text), "%.500s", base);
-        if (!name_taken(model->proto->graph, text)) return copy_text(model, text);
+        if (fp_name_find(names, text) >= 0) continue;
+        char *name = copy_text(model, text);
+        if (name && fp_name_add(names, name, 1)) return name;
+        budget_free(&model->memory, name);
+        return NULL;
     }
     return NULL;
 }

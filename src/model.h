@@ -4,6 +4,7 @@
 #ifndef FP_MODEL_H
 #define FP_MODEL_H
 
+#include "name_map.h"
 #include "tensor.h"
 
 typedef struct Onnx__ModelProto Onnx__ModelProto;
@@ -18,12 +19,14 @@ struct fineprune_model {
     Onnx__ModelProto *proto;
     char *path;            // as given; "" for a model from memory
     char *folder;          // where external data may lie
+    char *scratch;         // where changes of large models may lie, or NULL
     size_t file_size;
     char sha256[65];       // of the file, hex; filled by fp_model_sha256 on first use
     struct fp_memory memory;
     struct fp_graph *graph; // the view of the main graph (graph.h), built once on open; always set
     struct fp_mapping *mappings; // mapped files, unmapped on free
     struct fp_masks *masks;      // of the last pruning (masks.h), or NULL
+    struct fp_name_map value_names; // of all graphs; filled when a new name is first asked for
     void *allocator;       // budgeted ProtobufCAllocator
 };
 
@@ -43,6 +46,8 @@ int fp_sparse_initializer_load(struct fineprune_model *model, const Onnx__Sparse
 // Puts the elements of `t` (same type and count as the message) into the same field they came from; everything else in the
 // message stays. External data become memory of ours first, and go back to an external file on writing.
 int fp_initializer_store(struct fineprune_model *model, Onnx__TensorProto *proto, const struct fp_tensor *t, fineprune_error *err);
+// The stored elements are not needed soon: of a large model they need not stay in memory.
+void fp_initializer_drop(struct fineprune_model *model, const Onnx__TensorProto *proto);
 const char *fp_initializer_name(const Onnx__TensorProto *proto);
 
 // Sets (or replaces) a metadata_props entry.
@@ -57,7 +62,12 @@ const char *fp_model_producer(const struct fineprune_model *model); // never NUL
 int64_t fp_model_ir_version(const struct fineprune_model *model);
 // Version of an imported operator set, 0 when it is not imported. "" and "ai.onnx" are the same.
 int fp_model_opset(const struct fineprune_model *model, const char *domain);
-// Size of the model file as it would be written now, and of that file deflated at zlib's level 1.
-int fp_model_sizes(const struct fineprune_model *model, size_t *raw, size_t *deflated, fineprune_error *err);
+// Size of the model file (with its external data) as it would be written now, and of that file deflated at zlib's level 1; over 1 MB the latter is
+// estimated from a sample. The same with any number of threads.
+struct fp_model_size {
+    size_t raw, deflated;
+    bool estimated;
+};
+int fp_model_sizes(const struct fineprune_model *model, int threads, struct fp_model_size *out, fineprune_error *err);
 
 #endif

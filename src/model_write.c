@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-#include <zlib.h>
 
 #include "mapping.h"
 #include "model.h"
@@ -23,6 +22,7 @@
 
 struct sink {
     ProtobufCBuffer base;
+    const struct fp_mapping *mappings;
     struct fp_output *output;
     fineprune_error *err;
     int status;
@@ -31,11 +31,12 @@ struct sink {
 static void sink_append(ProtobufCBuffer *buffer, size_t size, const uint8_t *data) {
     struct sink *sink = (struct sink *)buffer;
     if (!sink->status && size) sink->status = fp_output_write(sink->output, data, size, sink->err);
+    fp_mapping_drop(sink->mappings, data, size);
 }
 
-static int pack(const Onnx__ModelProto *proto, struct fp_output *output, fineprune_error *err) {
-    struct sink sink = {.base = {.append = sink_append}, .output = output, .err = err};
-    protobuf_c_message_pack_to_buffer(&proto->base, &sink.base);
+static int pack(const struct fineprune_model *model, struct fp_output *output, fineprune_error *err) {
+    struct sink sink = {.base = {.append = sink_append}, .mappings = model->mappings, .output = output, .err = err};
+    protobuf_c_message_pack_to_buffer(&model->proto->base, &sink.base);
     return sink.status;
 }
 
@@ -101,6 +102,7 @@ static int move_tensor(struct mover *m, Onnx__TensorProto *proto) {
     if (!moved) return fp_fail_memory(m->err, "external data", sizeof(*moved));
     int status = fp_initializer_load(m->model, proto, &t, m->err);
     if (!status) status = write_aligned(m, &t);
+    fp_initializer_drop(m->model, proto);
     if (status) {
         free(moved);
     } else {
@@ -147,13 +149,18 @@ static int save_with_external(struct fineprune_model *model, const char *path, c
     if (!status) status = fp_output_open(&output, path, options->force, err);
     m.output = external;
     if (!status) status = fp_wire_visit(&model->proto->base, &onnx__tensor_proto__descriptor, visit_tensor, &m);
-    if (!status) status = pack(model->proto, output, err);
+    if (!status) status = pack(model, output, err);
     put_back(&m);
-    // The data first: a model without its data is worse than data without their model.
-    if (!status) status = fp_output_commit(external, err);
-    else fp_output_abandon(external);
-    if (!status) status = fp_output_commit(output, err);
+    // The data appear first: a model without its data is worse than data without their model.
+    fineprune_group *own = NULL;
+    if (!status && !options->group) status = fineprune_group_new(&own, err);
+    fineprune_group *group = own ? own : options->group;
+    if (!status) status = fp_output_hold(output, group, err);
     else fp_output_abandon(output);
+    if (!status) status = fp_output_hold(external, group, err);
+    else fp_output_abandon(external);
+    if (own && !status) status = fineprune_group_finish(own, err);
+    else fineprune_group_free(own);
     free(beside);
     free(copy);
     return status;
@@ -175,53 +182,8 @@ int fineprune_model_save(const fineprune_model *model, const char *path, const f
     struct fp_output *output = NULL;
     int status = fp_output_open(&output, path, options.force, err);
     if (status) return status;
-    status = pack(model->proto, output, err);
-    if (!status) return fp_output_commit(output, err);
+    status = pack(model, output, err);
+    if (!status) return fp_output_hold(output, options.group, err);
     fp_output_abandon(output);
     return status;
-}
-
-// ---- sizes
-
-struct meter {
-    ProtobufCBuffer base;
-    z_stream stream;
-    size_t raw, deflated;
-    bool failed;
-};
-
-static void feed(struct meter *meter, const uint8_t *data, size_t size, int flush) {
-    uint8_t out[1 << 15];
-    meter->raw += size;
-    do {
-        uInt part = size > 1u << 30 ? 1u << 30 : (uInt)size;
-        meter->stream.next_in = (uint8_t *)data;
-        meter->stream.avail_in = part;
-        data += part;
-        size -= part;
-        do {
-            meter->stream.next_out = out;
-            meter->stream.avail_out = sizeof(out);
-            if (deflate(&meter->stream, size ? Z_NO_FLUSH : flush) == Z_STREAM_ERROR) meter->failed = true;
-            meter->deflated += sizeof(out) - meter->stream.avail_out;
-        } while (!meter->stream.avail_out && !meter->failed);
-    } while (size && !meter->failed);
-}
-
-static void meter_append(ProtobufCBuffer *buffer, size_t size, const uint8_t *data) {
-    if (size) feed((struct meter *)buffer, data, size, Z_NO_FLUSH);
-}
-
-int fp_model_sizes(const struct fineprune_model *model, size_t *raw, size_t *deflated, fineprune_error *err) {
-    struct meter meter = {.base = {.append = meter_append}};
-    if (deflateInit(&meter.stream, 1) != Z_OK) return fp_fail_memory(err, "deflate", 0);
-    protobuf_c_message_pack_to_buffer(&model->proto->base, &meter.base);
-    for (const struct fp_mapping *m = model->mappings; m && !meter.failed; m = m->next)
-        if (m->location) feed(&meter, m->data, m->size, Z_NO_FLUSH);
-    feed(&meter, NULL, 0, Z_FINISH);
-    deflateEnd(&meter.stream);
-    if (meter.failed) return fp_fail(err, FINEPRUNE_INTERNAL, "deflate failed");
-    *raw = meter.raw;
-    *deflated = meter.deflated;
-    return FINEPRUNE_OK;
 }

@@ -26,6 +26,7 @@ int fp_npz_add_rows(struct fp_npz_writer *writer, const char *name, int rank, co
                     fineprune_error *err);
 // Finishes the file and frees the writer, also on failure.
 int fp_npz_finish(struct fp_npz_writer *writer, fineprune_error *err);
+int fp_npz_hold(struct fp_npz_writer *writer, fineprune_group *group, fineprune_error *err); // as fp_output_hold
 void fp_npz_abandon(struct fp_npz_writer *writer); // frees it and leaves no file; accepts NULL
 
 #endif

@@ -304,13 +304,15 @@ static void writer_free(struct fp_npz_writer *w) {
     free(w);
 }
 
-int fp_npz_finish(struct fp_npz_writer *writer, fineprune_error *err) {
+int fp_npz_finish(struct fp_npz_writer *writer, fineprune_error *err) { return fp_npz_hold(writer, NULL, err); }
+
+int fp_npz_hold(struct fp_npz_writer *writer, fineprune_group *group, fineprune_error *err) {
     const uint64_t start = writer->offset;
     int status = FINEPRUNE_OK;
     for (size_t i = 0; i < writer->count && !status; i++) status = write_central(writer, &writer->entries[i], err);
     if (!status) status = write_end(writer, start, err);
     if (status) fp_output_abandon(writer->output);
-    else status = fp_output_commit(writer->output, err);
+    else status = fp_output_hold(writer->output, group, err);
     writer_free(writer);
     return status;
 }

@@ -20,7 +20,13 @@ struct fp_output {
     char *folder;
     char *temp;   // NULL: the target is written directly
     bool force;
+    bool placed;  // renamed
     int error;    // errno of the first failed write
+};
+
+struct fineprune_group {
+    struct fp_output *items[8];
+    size_t n;
 };
 
 // The only state of the library that outlives a call: a signal handler has no other way to learn what to remove. A slot is taken
@@ -211,21 +217,56 @@ static void sync_folder(const char *folder) {
     close(fd);
 }
 
+static int put_in_place(struct fp_output *output, fineprune_error *err) {
+    if (!output->temp) return FINEPRUNE_OK;
+    int status = rename_into_place(output, err);
+    if (status) return status;
+    sync_folder(output->folder);
+    if (unregister_temporary(output->temp)) free(output->temp);
+    output->temp = NULL;
+    output->placed = true;
+    return FINEPRUNE_OK;
+}
+
 int fp_output_commit(struct fp_output *output, fineprune_error *err) {
     int status = flush(output, err);
-    if (!status && output->temp) {
-        status = rename_into_place(output, err);
-        if (!status) {
-            sync_folder(output->folder);
-            if (unregister_temporary(output->temp)) free(output->temp);
-            output->temp = NULL;
-        }
-    }
+    if (!status) status = put_in_place(output, err);
     output_free(output);
     return status;
 }
 
 void fp_output_abandon(struct fp_output *output) { output_free(output); }
+
+// ---- files that appear together
+
+int fineprune_group_new(fineprune_group **out, fineprune_error *err) {
+    *out = fp_calloc(1, sizeof(**out));
+    return *out ? FINEPRUNE_OK : fp_fail_memory(err, "outputs", sizeof(**out));
+}
+
+int fp_output_hold(struct fp_output *output, struct fineprune_group *group, fineprune_error *err) {
+    if (!group) return fp_output_commit(output, err);
+    int status = group->n < FP_COUNT(group->items) ? flush(output, err)
+                                                   : fp_fail(err, FINEPRUNE_LIMIT, "over %zu outputs at once", FP_COUNT(group->items));
+    if (status) output_free(output);
+    else group->items[group->n++] = output;
+    return status;
+}
+
+// The last one first: what came first is what the others are about.
+int fineprune_group_finish(fineprune_group *group, fineprune_error *err) {
+    int status = FINEPRUNE_OK;
+    for (size_t i = group->n; i-- > 0 && !status;) status = put_in_place(group->items[i], err);
+    for (size_t i = 0; i < group->n && status; i++)
+        if (group->items[i]->placed && !group->items[i]->force) unlink(group->items[i]->path); // it was not there before
+    fineprune_group_free(group);
+    return status;
+}
+
+void fineprune_group_free(fineprune_group *group) {
+    for (size_t i = 0; group && i < group->n; i++) output_free(group->items[i]);
+    free(group);
+}
 
 // The path with its folder resolved, for files that need not exist.
 static char *resolve(const char *path) {

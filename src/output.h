@@ -15,6 +15,8 @@ int fp_output_write(struct fp_output *output, const void *data, size_t size, fin
 FILE *fp_output_stream(struct fp_output *output); // the same file, buffered
 // Flush, fsync, rename; frees `output`, also on failure.
 int fp_output_commit(struct fp_output *output, fineprune_error *err);
+// The same without the rename when there is a group: that is for fineprune_group_finish.
+int fp_output_hold(struct fp_output *output, struct fineprune_group *group, fineprune_error *err);
 void fp_output_abandon(struct fp_output *output); // removes the temporary file; accepts NULL
 // Removes the temporary files of all outputs that are open: for a signal handler (async-signal-safe).
 void fp_output_emergency(void);

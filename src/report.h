@@ -17,7 +17,7 @@
 //   drift [{output, cosine, sqnr_db, max_abs, top1_agreement}]    on the reserve (prune) or the data (compare)
 //   agreement {pruning, with_dense}               shares of the reserve's answers that are as before: against the dense model with the same read-out, and as it was
 //   accuracy {a, b, samples}                       compare with labels
-//   size {before {raw, deflated}, after {raw, deflated}}
+//   size {before {raw, deflated, estimated}, after {the same}}      estimated: deflated is, from a sample
 //   gates [{name, asked, measured, met}]
 //   timing {load, forward, statistics, solve, write, seconds, samples_per_second}   peak_rss_bytes
 //   wrote path

@@ -200,7 +200,7 @@ static void put_size_card(FILE *file, const struct fineprune_report *report) {
     if (!size) return;
     char below[200];
     fp_words value, before;
-    snprintf(below, sizeof(below), "compressed, from %s",
+    snprintf(below, sizeof(below), "compressed%s, from %s", fp_say_about(json_object_get(size, "after"))[0] ? " (estimated)" : "",
              fp_say_bytes(before, fp_member_number(json_object_get(size, "before"), "deflated")));
     put_card(file, "Size", fp_say_bytes(value, fp_member_number(json_object_get(size, "after"), "deflated")), below);
 }
@@ -394,13 +394,14 @@ static void put_sizes(FILE *file, const struct fineprune_report *report) {
     double values[] = {fp_member_number(before, "raw"), fp_member_number(after, "raw"), fp_member_number(before, "deflated"),
                        fp_member_number(after, "deflated")};
     double largest = fmax(fmax(values[0], values[1]), fmax(values[2], values[3]));
+    bool about = fp_say_about(after)[0] != '\0';
     fputs("<section><h2>Size and speed</h2>\n<p>", file);
     const char *truth = fp_speed_truth(report);
     fprintf(file, "%c%s.</p>\n<table><tbody>\n", truth[0] - 'a' + 'A', truth + 1);
     put_size_bar(file, "file before", values[0], largest, "kept");
     put_size_bar(file, "file after", values[1], largest, "zero");
-    put_size_bar(file, "compressed before", values[2], largest, "kept");
-    put_size_bar(file, "compressed after", values[3], largest, "zero");
+    put_size_bar(file, about ? "compressed before, about" : "compressed before", values[2], largest, "kept");
+    put_size_bar(file, about ? "compressed after, about" : "compressed after", values[3], largest, "zero");
     fputs("</tbody></table></section>\n", file);
 }
 

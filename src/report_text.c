@@ -259,8 +259,8 @@ static void print_size(FILE *file, const struct fineprune_report *report) {
     const json_t *before = json_object_get(section(report, "size"), "before"),
                  *after = json_object_get(section(report, "size"), "after");
     fp_words a, b, c, d;
-    fprintf(file, "size     raw %s -> %s, compressed %s -> %s; %s\n", fp_say_bytes(a, fp_member_number(before, "raw")),
-            fp_say_bytes(b, fp_member_number(after, "raw")), fp_say_bytes(c, fp_member_number(before, "deflated")),
+    fprintf(file, "size     raw %s -> %s, compressed %s%s -> %s; %s\n", fp_say_bytes(a, fp_member_number(before, "raw")),
+            fp_say_bytes(b, fp_member_number(after, "raw")), fp_say_about(after), fp_say_bytes(c, fp_member_number(before, "deflated")),
             fp_say_bytes(d, fp_member_number(after, "deflated")), fp_speed_truth(report));
 }
 

@@ -91,6 +91,8 @@ char *fp_say_weight(const json_t *entry) {
     return text;
 }
 
+const char *fp_say_about(const json_t *size) { return json_is_true(json_object_get(size, "estimated")) ? "about " : ""; }
+
 const char *fp_base_name(const char *path) {
     const char *slash = path ? strrchr(path, '/') : NULL;
     return slash && slash[1] ? slash + 1 : path;

@@ -26,6 +26,8 @@ char *fp_say_number(fp_words dst, const char *format, double number);
 char *fp_say_shape(const json_t *shape);
 // "w", "w[:, 0:64]", "a + b", of an entry of the layers or of those left alone; malloc'ed.
 char *fp_say_weight(const json_t *entry);
+// "about " where the compressed size (of an entry of the sizes) is an estimate, else "".
+const char *fp_say_about(const json_t *size);
 // The last part of a path.
 const char *fp_base_name(const char *path);
 // What the zeros of this pattern mean for speed: the plain truth in one sentence.

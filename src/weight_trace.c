@@ -23,13 +23,15 @@ static const struct {
     const char *type;
     enum order order;
 } MOVES[] = {
-    {"Identity", KEEPS},  {"Reshape", KEEPS},   {"Squeeze", KEEPS},  {"Unsqueeze", KEEPS}, {"Flatten", KEEPS}, {"Cast", KEEPS},
-    {"CastLike", KEEPS},  {"DequantizeLinear", KEEPS}, {"Transpose", CHANGES}, {"Split", CHANGES}, {"Slice", CHANGES}, {"Concat", CHANGES},
+    {"QuantizeLinear", KEEPS}, {"DequantizeLinear", KEEPS}, // of com.microsoft too
+    {"Identity", KEEPS},  {"Reshape", KEEPS},     {"Squeeze", KEEPS}, {"Unsqueeze", KEEPS}, {"Flatten", KEEPS},  {"Cast", KEEPS},
+    {"CastLike", KEEPS},  {"Transpose", CHANGES}, {"Split", CHANGES}, {"Slice", CHANGES},   {"Concat", CHANGES},
 };
+enum { MOVES_OF_BOTH = 2 };
 
 static int move_of(const struct fp_node *node) {
-    if (node->domain[0] || node->function) return -1;
-    for (size_t i = 0; i < FP_COUNT(MOVES); i++)
+    size_t n = !node->domain[0] ? FP_COUNT(MOVES) : !strcmp(node->domain, "com.microsoft") ? MOVES_OF_BOTH : 0;
+    for (size_t i = 0; i < n && !node->function; i++)
         if (!strcmp(MOVES[i].type, node->type)) return (int)i;
     return -1;
 }
@@ -148,6 +150,8 @@ static int read_grid(struct tracer *t, const struct fp_node *node, struct fp_sou
 static int trace_grid(struct tracer *t, const struct fp_node *node, int first_source) {
     struct fp_weight *w = t->w;
     if (*t->reason) return FINEPRUNE_OK;
+    // Numbers that the graph itself quantizes are stored as floats, and their zero comes back as zero.
+    if (w->n_sources > first_source && fp_type_is_float(w->sources[first_source].type)) return FINEPRUNE_OK;
     if (w->n_sources != first_source + 1 || t->moved) return refuse(t, "its quantized form is rearranged before it is dequantized");
     return read_grid(t, node, &w->sources[first_source]);
 }
@@ -156,7 +160,7 @@ static int trace_move(struct tracer *t, const struct fp_node *node, int move, in
     struct fp_tensor *in = fp_calloc((size_t)node->n_in, sizeof(*in));
     if (!in) return fp_fail_memory(t->err, "a weight", sizeof(*in));
     bool concat = !strcmp(node->type, "Concat"), dequantize = !strcmp(node->type, "DequantizeLinear");
-    bool cast = dequantize || !strncmp(node->type, "Cast", 4);
+    bool cast = dequantize || !strncmp(node->type, "Cast", 4) || !strcmp(node->type, "QuantizeLinear");
     int first_source = t->w->n_sources, status = FINEPRUNE_OK;
     for (int i = 0; i < node->n_in && !status; i++) {
         if (i == 0 || concat) status = trace(t, node->graph, node->in[i], &in[i]);

@@ -4,22 +4,25 @@
 
 #include <stdlib.h>
 
+#include "op.h"
+#include "ops/einsum.h"
 #include "weight_share.h"
 #include "weight_trace.h"
 
 // ---- the operators that have weights
 
-static int matrix_operand(struct fp_weight *w, const struct fp_node *node, int slot, const char **reason);
-static int gemm_operand(struct fp_weight *w, const struct fp_node *node, int slot, const char **reason);
-static int conv_operand(struct fp_weight *w, const struct fp_node *node, int slot, const char **reason);
-static int recurrent_operand(struct fp_weight *w, const struct fp_node *node, int slot, const char **reason);
+static int matrix_operand(struct fp_weight *w, const struct fp_node *node, int slot, const char **reason, fineprune_error *err);
+static int gemm_operand(struct fp_weight *w, const struct fp_node *node, int slot, const char **reason, fineprune_error *err);
+static int conv_operand(struct fp_weight *w, const struct fp_node *node, int slot, const char **reason, fineprune_error *err);
+static int recurrent_operand(struct fp_weight *w, const struct fp_node *node, int slot, const char **reason, fineprune_error *err);
+static int einsum_operand(struct fp_weight *w, const struct fp_node *node, int slot, const char **reason, fineprune_error *err);
 
 struct layer {
     const char *domain, *type;
     int slots[2];    // inputs that can be weights; -1: none
     int bias;        // its optional bias input; -1: none
     int gates;       // recurrent: rows per hidden unit
-    int (*operand)(struct fp_weight *, const struct fp_node *, int slot, const char **reason);
+    int (*operand)(struct fp_weight *, const struct fp_node *, int slot, const char **reason, fineprune_error *);
 };
 
 static const struct layer LAYERS[] = {
@@ -29,6 +32,9 @@ static const struct layer LAYERS[] = {
     {"", "Gemm", {1, 0}, 2, 0, gemm_operand},
     {"", "MatMul", {1, 0}, -1, 0, matrix_operand},
     {"com.microsoft", "FusedMatMul", {1, 0}, -1, 0, gemm_operand},
+    {"com.microsoft", "FusedGemm", {1, 0}, 2, 0, gemm_operand},
+    {"com.microsoft", "Attention", {1, -1}, 2, 0, matrix_operand},
+    {"", "Einsum", {1, 0}, -1, 0, einsum_operand},
     {"", "LSTM", {1, 2}, 3, 4, recurrent_operand},
     {"", "GRU", {1, 2}, 3, 3, recurrent_operand},
     {"", "RNN", {1, 2}, 3, 1, recurrent_operand},
@@ -61,19 +67,20 @@ static int last_two(struct fp_weight *w, bool right, bool transposed, const char
     return FINEPRUNE_OK;
 }
 
-static int matrix_operand(struct fp_weight *w, const struct fp_node *node, int slot, const char **reason) {
-    (void)node;
+static int matrix_operand(struct fp_weight *w, const struct fp_node *node, int slot, const char **reason, fineprune_error *err) {
+    (void)node, (void)err;
     return last_two(w, slot == 1, false, reason);
 }
 
-static int gemm_operand(struct fp_weight *w, const struct fp_node *node, int slot, const char **reason) {
+static int gemm_operand(struct fp_weight *w, const struct fp_node *node, int slot, const char **reason, fineprune_error *err) {
+    (void)err;
     if (fp_attr_int(node, "transBatchA", 0) || fp_attr_int(node, "transBatchB", 0)) return refuse(reason, "its batch axes are transposed");
     return last_two(w, slot == 1, fp_attr_int(node, slot == 1 ? "transB" : "transA", 0) != 0, reason);
 }
 
 // [O, C / group, k...], or [C, O / group, k...] when transposed.
-static int conv_operand(struct fp_weight *w, const struct fp_node *node, int slot, const char **reason) {
-    (void)slot;
+static int conv_operand(struct fp_weight *w, const struct fp_node *node, int slot, const char **reason, fineprune_error *err) {
+    (void)slot, (void)err;
     int64_t group = fp_attr_int(node, "group", 1);
     bool transposed = !strcmp(node->type, "ConvTranspose");
     if (w->rank < 3 || group < 1 || w->dims[0] % group) return refuse(reason, "its shape does not fit its operator");
@@ -92,7 +99,8 @@ static int conv_operand(struct fp_weight *w, const struct fp_node *node, int slo
 }
 
 // [directions, gates * hidden, columns]
-static int recurrent_operand(struct fp_weight *w, const struct fp_node *node, int slot, const char **reason) {
+static int recurrent_operand(struct fp_weight *w, const struct fp_node *node, int slot, const char **reason, fineprune_error *err) {
+    (void)err;
     if (w->rank != 3) return refuse(reason, "its shape does not fit its operator");
     w->kind = FP_WEIGHT_RIGHT;
     w->groups = (size_t)w->dims[0];
@@ -105,6 +113,52 @@ static int recurrent_operand(struct fp_weight *w, const struct fp_node *node, in
     // GRU's candidate row sees the hidden state times the reset gate, unless linear_before_reset.
     if (slot == 2 && !strcmp(node->type, "GRU") && !fp_attr_int(node, "linear_before_reset", 0)) w->repairable = false;
     return FINEPRUNE_OK;
+}
+
+// Puts the axes in order: groups, rows, columns.
+static int arrange_axes(struct fp_weight *w, const enum fp_einsum_role *roles, fineprune_error *err) {
+    static const enum fp_einsum_role ORDER[] = {FP_EINSUM_GROUP, FP_EINSUM_ROW, FP_EINSUM_COLUMN};
+    struct fp_tensor map = {0};
+    int64_t strides[FP_MAX_RANK], count = (int64_t)w->count;
+    int order[FP_MAX_RANK], n = 0;
+    for (size_t k = 0; k < FP_COUNT(ORDER); k++)
+        for (int i = 0; i < w->rank; i++)
+            if (roles[i] == ORDER[k]) order[n++] = i;
+    fp_strides(w->rank, w->dims, strides);
+    int status = fp_tensor_new(&map, NULL, FP_INT64, 1, &count, err);
+    for (size_t i = 0; !status && i < w->count; i++) {
+        size_t rest = i, at = 0;
+        for (int k = n; k-- > 0; rest /= (size_t)w->dims[order[k]]) at += rest % (size_t)w->dims[order[k]] * (size_t)strides[order[k]];
+        ((int64_t *)map.data)[i] = w->map.count ? ((const int64_t *)w->map.data)[at] : (int64_t)at;
+    }
+    fp_tensor_done(&w->map);
+    w->map = map;
+    return status;
+}
+
+// Axes of three kinds in any order. The input is handed over as [.., groups, .., columns].
+static int einsum_operand(struct fp_weight *w, const struct fp_node *node, int slot, const char **reason, fineprune_error *err) {
+    enum fp_einsum_role roles[FP_MAX_RANK];
+    size_t extent[3] = {1, 1, 1};
+    bool last;
+    if (w->rank < 2 || !w->count) return refuse(reason, "it is a vector");
+    if (!fp_einsum_roles(node, slot, w->rank, roles, &last)) return refuse(reason, "its Einsum is not a product of matrices");
+    for (int i = 0; i < w->rank; i++) {
+        if (w->dims[i] == 1 && roles[i] != FP_EINSUM_ROW) return refuse(reason, "its Einsum repeats it along an axis");
+        extent[roles[i]] *= (size_t)w->dims[i];
+    }
+    w->kind = FP_WEIGHT_RIGHT;
+    w->groups = extent[FP_EINSUM_GROUP];
+    w->rows = extent[FP_EINSUM_ROW];
+    w->cols = extent[FP_EINSUM_COLUMN];
+    w->group_stride = w->rows * w->cols;
+    w->row_stride = w->cols;
+    w->col_stride = w->inner = 1;
+    int status = arrange_axes(w, roles, err);
+    if (w->groups == 1) return status;
+    w->rank = 3; // what meets the input
+    w->dims[0] = (int64_t)w->groups, w->dims[1] = (int64_t)w->rows, w->dims[2] = (int64_t)w->cols;
+    return status;
 }
 
 // ---- biases
@@ -126,6 +180,14 @@ static const struct fp_node *only_reader(const struct fp_graph *graph, int value
     if (!v || v->n_readers != 1 || !v->readers[0].node || v->readers[0].index < 0) return NULL;
     *index = v->readers[0].index;
     return v->readers[0].node;
+}
+
+// Whether what the node gives is its product as it is, rows last: a sum or a normalization after it can take a constant.
+static bool gives_rows(const struct fp_weight *w) {
+    enum fp_einsum_role roles[FP_MAX_RANK];
+    bool last = true;
+    if (!strcmp(w->op, "Einsum") && (!fp_einsum_roles(w->node, w->uses[0].slot, w->rank, roles, &last) || !last)) return false;
+    return strcmp(w->op, "Attention") != 0 && !*fp_attr_text(w->node, "activation", "");
 }
 
 // x W followed by Add of a constant vector.
@@ -164,12 +226,14 @@ static void find_bias(struct fp_weight *w, const struct layer *layer, int slot) 
     if (layer->bias >= 0 && node->n_in > layer->bias && node->in[layer->bias] >= 0) {
         w->bias.proto = own_tensor(node->graph, node->in[layer->bias], w->groups * w->rows);
         double beta = (double)fp_attr_float(node, "beta", 1);
-        if (!strcmp(node->type, "Gemm")) w->bias.sign = beta != 0 ? 1 / beta : 0;
+        if (!strcmp(node->type, "Gemm") || !strcmp(node->type, "FusedGemm")) w->bias.sign = beta != 0 ? 1 / beta : 0;
         if (w->bias.sign == 0 || w->kind == FP_WEIGHT_LEFT) w->bias.proto = NULL;
         return;
     }
-    find_add(w);
-    if (!w->bias.proto) find_normalization(w);
+    if (gives_rows(w)) {
+        find_add(w);
+        if (!w->bias.proto) find_normalization(w);
+    }
     if (!w->bias.proto && layer->bias >= 0 && w->kind != FP_WEIGHT_LEFT && !node->graph->parent && !node->graph->function_proto) {
         w->bias.sign = 1;
         w->bias.missing_input = (size_t)layer->bias;
@@ -320,7 +384,7 @@ static int visit_slot(struct finder *f, const struct layer *layer, const struct 
     struct fp_weight w = {.op = node->type, .node = node, .repairable = true};
     const char *reason = NULL;
     int status = fp_trace_weight(f->exec, f->weights->model, node->graph, node->in[slot], &w, &reason, f->err);
-    if (!status && !reason) status = layer->operand(&w, node, slot, &reason);
+    if (!status && !reason) status = layer->operand(&w, node, slot, &reason, f->err);
     if (!status && !reason && !w.count) reason = "it is empty";
     if (!status && !reason && w.groups > 1 && w.kind == FP_WEIGHT_CONV && w.cols == w.inner && !f->depthwise)
         reason = "kernel of a depthwise convolution";
@@ -433,13 +497,17 @@ static const char *reason_for_reader(const struct fp_value *v) {
         {"QLinearMatMul", "integer weight of QLinearMatMul"},
         {"Add", "a constant that is added"},
         {"Mul", "a constant that is multiplied element by element"},
-        {"Einsum", "operand of Einsum"},
-        {"Attention", "weight of a fused Attention"},
+        {"DynamicQuantizeMatMul", "integer weight of DynamicQuantizeMatMul"},
+        {"MatMulIntegerToFloat", "integer weight of MatMulIntegerToFloat"},
+        {"QGemm", "integer weight of QGemm"},
+        {"QAttention", "integer weight of QAttention"},
+        {"DynamicQuantizeLSTM", "integer weight of DynamicQuantizeLSTM"},
     };
     const struct fp_node *reader = v->n_readers ? v->readers[0].node : NULL;
     const char *type = reader ? reader->type : "";
     const struct layer *layer = reader ? layer_of(reader) : NULL;
     if (layer && v->readers[0].index != layer->slots[0] && v->readers[0].index != layer->slots[1]) return "a bias or a state of its operator";
+    if (!strcmp(type, "DynamicQuantizeLSTM") && v->readers[0].index > 2) return "a bias or a state of its operator";
     for (size_t i = 0; i < FP_COUNT(REASONS); i++)
         if (!strcmp(REASONS[i].type, type)) return REASONS[i].reason;
     return v->n_readers ? "not the weight of a layer" : "read by nothing";

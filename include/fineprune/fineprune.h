@@ -72,6 +72,7 @@ typedef struct fineprune_run_options {
     size_t batch;      // samples run at once; 0: chosen
     fineprune_progress progress;
     void *progress_user;
+    const char *scratch; // folder for the changed weights of a model over 1 GiB (an unnamed file, gone with the model); NULL: they stay in memory
 } fineprune_run_options;
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -86,10 +87,18 @@ FINEPRUNE_API int fineprune_model_open(fineprune_model **out, const char *path, 
                                        fineprune_error *err);
 FINEPRUNE_API void fineprune_model_free(fineprune_model *model);
 
+// Files that appear together or not at all. What is saved with a group is written and synced under temporary names, until
+// fineprune_group_finish renames all, the last one first. Both finish and free end the group; free removes what is not finished.
+typedef struct fineprune_group fineprune_group;
+FINEPRUNE_API int fineprune_group_new(fineprune_group **out, fineprune_error *err);
+FINEPRUNE_API int fineprune_group_finish(fineprune_group *group, fineprune_error *err);
+FINEPRUNE_API void fineprune_group_free(fineprune_group *group); // accepts NULL
+
 typedef struct fineprune_save_options {
     bool force;              // overwrite path when it exists
     int external_data;       // -1 never, 0 automatic (when the file would pass 1 GiB), 1 always
     bool sparse_initializers; // store pruned weights as SparseTensorProto
+    fineprune_group *group;   // NULL: the file appears at once
 } fineprune_save_options;
 
 // Writes the model to `path` ("-" is standard output): a temporary file in the same folder, fsync, rename. Nothing is left behind
@@ -177,8 +186,9 @@ typedef struct fineprune_prune_options {
 // pruned: free it.
 FINEPRUNE_API int fineprune_prune(fineprune_model *model, fineprune_data *data, const fineprune_prune_options *options,
                                   fineprune_report **report, fineprune_error *err);
-// The masks of the last fineprune_prune or fineprune_apply on this model, as a .npz of bool arrays keyed by tensor name (true: kept).
-FINEPRUNE_API int fineprune_masks_save(const fineprune_model *model, const char *path, bool force, fineprune_error *err);
+// The masks of the last fineprune_prune or fineprune_apply on this model, as a .npz of bool arrays keyed by tensor name (true: kept). group may be
+// NULL.
+FINEPRUNE_API int fineprune_masks_save(const fineprune_model *model, const char *path, bool force, fineprune_group *group, fineprune_error *err);
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Statistics apart from pruning
@@ -220,8 +230,9 @@ FINEPRUNE_API int fineprune_compare(fineprune_model *a, fineprune_model *b, fine
 // that is not there, or is the same file as `input` (by path, link or inode; NULL: no input); IO when the folder cannot be written to. "-"
 // is always well. Writes nothing.
 FINEPRUNE_API int fineprune_output_check(const char *path, const char *input, bool force, fineprune_error *err);
-// Writes text to a file as fineprune_model_save does: whole or not at all; "-" is standard output. Errors: USAGE (exists without force), IO.
-FINEPRUNE_API int fineprune_text_save(const char *path, const char *text, bool force, fineprune_error *err);
+// Writes text to a file as fineprune_model_save does: whole or not at all; "-" is standard output. group may be NULL. Errors: USAGE (exists without
+// force), IO.
+FINEPRUNE_API int fineprune_text_save(const char *path, const char *text, bool force, fineprune_group *group, fineprune_error *err);
 // Removes the temporary files of every output that is being written. Async-signal-safe: for a signal handler that ends the process.
 FINEPRUNE_API void fineprune_emergency(void);
 

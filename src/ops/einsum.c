@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "dnnl_corner.h"
+#include "einsum.h"
 
 enum { LETTERS = 52, LABELS = LETTERS + FP_MAX_RANK, MAX_TERMS = 16 }; // the dims of an ellipsis are labels after the letters
 
@@ -395,7 +396,104 @@ static int run(struct fp_call *call) {
     return call->in[0]->type == FP_FLOAT ? run_floats(call, e) : run_integers(call, e);
 }
 
+// ---- as a product with a weight
+
+// A term's text without blanks.
+struct term {
+    char text[80];
+    bool ellipsis;
+};
+
+static const char *cut_term(const char *text, struct term *term) {
+    size_t n = 0;
+    *term = (struct term){0};
+    for (; *text && *text != ',' && *text != '-'; text++) {
+        term->ellipsis |= *text == '.';
+        if (letter(*text) >= 0 && n + 1 < sizeof(term->text))
+            term->text[n++] = *text;
+    }
+    return text;
+}
+
+static int count_in(const struct term *t, char c) {
+    int n = 0;
+    for (const char *s = t->text; *s; s++)
+        n += *s == c;
+    return n;
+}
+
+// Without "->" the result has what occurs once.
+static void cut_result(const char *text, const struct term *in, struct term *result) {
+    if (*text == '-') {
+        cut_term(text + 2, result);
+        return;
+    }
+    size_t n = 0;
+    *result = (struct term){.ellipsis = in[0].ellipsis || in[1].ellipsis};
+    for (int c = 'A'; c <= 'z'; c++)
+        if (letter((char)c) >= 0 && count_in(&in[0], (char)c) + count_in(&in[1], (char)c) == 1 && n + 1 < sizeof(result->text))
+            result->text[n++] = (char)c;
+}
+
+bool fp_einsum_roles(const struct fp_node *node, int slot, int rank, enum fp_einsum_role *roles, bool *rows_last) {
+    struct term in[2], result;
+    const char *text = cut_term(fp_attr_text(node, "equation", ""), &in[0]);
+    if (*text != ',' || node->n_in != 2)
+        return false;
+    text = cut_term(text + 1, &in[1]);
+    if (*text && strncmp(text, "->", 2) != 0)
+        return false;
+    cut_result(text, in, &result);
+    const struct term *w = &in[slot], *x = &in[1 - slot];
+    int n = (int)strlen(w->text), counts[3] = {0};
+    if (w->ellipsis || n != rank || (x->ellipsis && !result.ellipsis))
+        return false;
+    for (int i = 0; i < n; i++) {
+        int in_x = count_in(x, w->text[i]), kept = count_in(&result, w->text[i]);
+        if (count_in(w, w->text[i]) != 1 || in_x > 1 || (!in_x && !kept))
+            return false;
+        roles[i] = !in_x ? FP_EINSUM_ROW : kept ? FP_EINSUM_GROUP : FP_EINSUM_COLUMN;
+        counts[roles[i]]++;
+    }
+    for (const char *c = x->text; *c; c++)
+        if (count_in(x, *c) != 1 || (!count_in(w, *c) && !count_in(&result, *c)))
+            return false;
+    size_t length = strlen(result.text);
+    *rows_last = counts[FP_EINSUM_ROW] == 1 && !counts[FP_EINSUM_GROUP] && length > 0 && count_in(x, result.text[length - 1]) == 0;
+    return counts[FP_EINSUM_COLUMN] > 0;
+}
+
+// The other operand as [first of its own axes, groups, its other axes, columns].
+static int weight_input(struct fp_call *call, int slot, struct fp_tensor *out) {
+    const struct einsum *e = call->state;
+    const struct view *w = &e->terms[slot];
+    struct view x = e->terms[1 - slot];
+    enum fp_einsum_role roles[FP_MAX_RANK];
+    bool last;
+    if (!fp_einsum_roles(call->node, slot, w->n, roles, &last))
+        return fp_call_fail(call, "its equation is no product with input %d", slot);
+    int64_t dims[4] = {1, 1, 1, 1};
+    int order[2 * FP_MAX_RANK], n = 0;
+    for (int part = 0; part < 4; part++) {
+        const struct view *v = part % 2 ? w : &x;
+        for (int i = 0, seen = 0; i < v->n; i++) {
+            bool wanted = part == 1 ? roles[i] == FP_EINSUM_GROUP : part == 3 ? roles[i] == FP_EINSUM_COLUMN : !has(w, v->label[i]);
+            if (part % 2 == 0 && wanted)
+                wanted = (seen++ == 0) == (part == 0);
+            if (!wanted)
+                continue;
+            order[n++] = v->label[i];
+            dims[part] *= e->extent[v->label[i]];
+        }
+    }
+    int status = fp_tensor_new(out, call->memory, FP_FLOAT, 4, dims, call->err);
+    x.data = call->in[1 - slot]->data;
+    if (!status && out->count)
+        arrange(e, &x, order, n, out->data);
+    return status;
+}
+
 const struct fp_op fp_ops_einsum[] = {
-    {"", "Einsum", 12, prepare, run, done, FP_OP_FLOAT32, 0, NULL},
+    {"", "Einsum", 12, prepare, run, done, FP_OP_FLOAT32 | FP_OP_WEIGHTED, 0, weight_input},
     {0},
 };

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// MatMul, Gemm and the fused product of com.microsoft: oneDNN for floats, a plain loop for integers.
+// MatMul, Gemm and the fused products of com.microsoft: oneDNN for floats, a plain loop for integers.
 #include <stdlib.h>
 
+#include "activation.h"
 #include "dnnl_corner.h"
+#include "loops.h"
 
-enum { MATMUL, GEMM };
+enum { MATMUL, GEMM, FUSED_GEMM };
 
 struct matmul {
     struct fp_matmul core;
@@ -13,6 +15,8 @@ struct matmul {
     float beta;
     bool add;                      // beta c is added after the product, by a loop
     int64_t add_row, add_column;   // strides of c seen as [m, n]
+    const struct fp_activation *activation; // of FusedGemm, in place after all else
+    float a, b;
 };
 
 static void done(void *state) {
@@ -176,7 +180,32 @@ static int prepare_gemm(struct fp_call *call) {
     return status ? status : make(call, m, &s);
 }
 
+// activation_alpha and activation_beta; Selu calls its second one gamma.
+static int prepare_fused(struct fp_call *call) {
+    int status = prepare_gemm(call);
+    struct matmul *m = call->state;
+    const char *name = fp_attr_text(call->node, "activation", "");
+    if (status || !*name)
+        return status;
+    m->activation = fp_activation_find(name);
+    if (!m->activation || m->integers)
+        return fp_call_fail(call, "activation '%s' on %s is not supported", name, fp_type_name(call->in[0]->type));
+    m->a = fp_attr_float(call->node, "activation_alpha", m->activation->a);
+    m->b = fp_attr_float(call->node, fp_same_word(name, "Selu") ? "activation_gamma" : "activation_beta", m->activation->b);
+    return 0;
+}
+
 // ---- run
+
+struct piece {
+    const struct matmul *m;
+    float *y;
+};
+
+static void activate(void *user, size_t begin, size_t end) {
+    const struct piece *p = user;
+    p->m->activation->apply(p->y + begin, end - begin, p->m->a, p->m->b);
+}
 
 static void add_rows(struct fp_call *call, const struct matmul *m) {
     const float *c = call->in[2]->data;
@@ -247,6 +276,10 @@ static int run(struct fp_call *call) {
     int status = fp_matmul_run(call, &m->core, call->in[0]->data, call->in[1]->data, fp_is_constant(call, 1), bias, call->out[0].data);
     if (!status && m->add)
         add_rows(call, m);
+    if (!status && m->activation) {
+        size_t n = call->out[0].count;
+        fp_pieces(n > 50000 ? call->threads : 1, n, 4096, activate, &(struct piece){m, call->out[0].data});
+    }
     return status;
 }
 
@@ -254,5 +287,6 @@ const struct fp_op fp_ops_matmul[] = {
     {"", "MatMul", 1, prepare_matmul, run, done, FP_OP_FLOAT32 | FP_OP_WEIGHTED | FP_OP_FUSES, MATMUL, NULL},
     {"", "Gemm", 1, prepare_gemm, run, done, FP_OP_FLOAT32 | FP_OP_WEIGHTED | FP_OP_FUSES, GEMM, NULL},
     {"com.microsoft", "FusedMatMul", 1, prepare_matmul, run, done, FP_OP_FLOAT32 | FP_OP_WEIGHTED | FP_OP_FUSES, MATMUL, NULL},
+    {"com.microsoft", "FusedGemm", 1, prepare_fused, run, done, FP_OP_FLOAT32 | FP_OP_WEIGHTED, FUSED_GEMM, NULL},
     {0},
 };

@@ -1,65 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// LSTM, GRU and RNN: one product for the inputs of all steps, then a loop with one product for the hidden states of each step.
-#include <math.h>
+// LSTM, GRU, RNN and the LSTM of eight-bit weights: one product for the inputs of all steps, then a loop with one product for the hidden states of each step.
 #include <stdlib.h>
 
+#include "activation.h"
 #include "dnnl_corner.h"
 #include "loops.h"
-#include "vmath.h"
+#include "rnn_quantized.h"
 
-enum { LSTM, GRU, PLAIN };
+enum { LSTM, GRU, PLAIN, QUANTIZED };
 enum { X, W, R, B, LENGTHS, H0, C0, P }; // inputs
-
-// ---- activations
 
 struct activation {
     void (*apply)(float *x, size_t n, float a, float b);
     float a, b;
 };
 
-#define ACTIVATION(name, expression)                                         \
-    FP_VECTOR static void name(float *x, size_t n, float a, float b) {       \
-        (void)a, (void)b;                                                    \
-        for (size_t i = 0; i < n; i++) {                                     \
-            float v = x[i];                                                  \
-            x[i] = expression;                                               \
-        }                                                                    \
-    }
-ACTIVATION(relu, v > 0 ? v : 0)
-ACTIVATION(hyperbolic, fp_tanh(v))
-ACTIVATION(sigmoid, fp_sigmoid(v))
-ACTIVATION(affine, a * v + b)
-ACTIVATION(leaky_relu, v >= 0 ? v : a * v)
-ACTIVATION(thresholded_relu, v > a ? v : 0)
-ACTIVATION(scaled_tanh, a * fp_tanh(b * v))
-ACTIVATION(hard_sigmoid, fminf(fmaxf(a * v + b, 0), 1))
-ACTIVATION(elu, v >= 0 ? v : a * (fp_exp(v) - 1))
-ACTIVATION(softsign, v / (1 + fabsf(v)))
-ACTIVATION(softplus, fp_softplus(v))
-#undef ACTIVATION
-
-static const struct {
-    const char *name;
-    void (*apply)(float *, size_t, float, float);
-    bool has_a, has_b;
-    float a, b;
-} ACTIVATIONS[] = {
-    {"Relu", relu, false, false, 0, 0},
-    {"Tanh", hyperbolic, false, false, 0, 0},
-    {"Sigmoid", sigmoid, false, false, 0, 0},
-    {"Affine", affine, true, true, 1, 0},
-    {"LeakyRelu", leaky_relu, true, false, 0.01f, 0},
-    {"ThresholdedRelu", thresholded_relu, true, false, 1, 0},
-    {"ScaledTanh", scaled_tanh, true, true, 1, 1},
-    {"HardSigmoid", hard_sigmoid, true, true, 0.2f, 0.5f},
-    {"Elu", elu, true, false, 1, 0},
-    {"Softsign", softsign, false, false, 0, 0},
-    {"Softplus", softplus, false, false, 0, 0},
-};
-
 struct rnn {
     int kind, gates, directions;
-    bool batch_first, before_reset, input_forget, reverse[2];
+    bool quantized, batch_first, before_reset, input_forget, reverse[2];
     int64_t steps, batch, in, hidden;
     float clip;
     struct activation act[2][3];
@@ -76,12 +34,6 @@ static void done(void *state) {
     free(r);
 }
 
-static bool same_word(const char *a, const char *b) {
-    for (; *a && (*a | 32) == (*b | 32); a++)
-        b++;
-    return *a == *b;
-}
-
 // alpha and beta are lists that the functions which have such a value take from in order.
 static int read_activations(struct fp_call *call, struct rnn *r) {
     static const char *const usual[][3] = {[LSTM] = {"Sigmoid", "Tanh", "Tanh"}, [GRU] = {"Sigmoid", "Tanh"}, [PLAIN] = {"Tanh"}};
@@ -91,16 +43,14 @@ static int read_activations(struct fp_call *call, struct rnn *r) {
     bool given = fp_attr_strings(call->node, "activations", 0) != NULL;
     for (int i = 0; i < r->directions * each; i++) {
         const char *name = given ? fp_attr_strings(call->node, "activations", (size_t)i) : usual[r->kind][i % each];
-        size_t k = 0;
-        while (name && k < FP_COUNT(ACTIVATIONS) && !same_word(ACTIVATIONS[k].name, name))
-            k++;
-        if (!name || k == FP_COUNT(ACTIVATIONS))
+        const struct fp_activation *f = name ? fp_activation_find(name) : NULL;
+        if (!f)
             return fp_call_fail(call, "activation %d is '%s'", i, name ? name : "missing");
         struct activation *to = &r->act[i / each][i % each];
-        *to = (struct activation){ACTIVATIONS[k].apply, ACTIVATIONS[k].a, ACTIVATIONS[k].b};
-        if (ACTIVATIONS[k].has_a && at_a < n_a)
+        *to = (struct activation){f->apply, f->a, f->b};
+        if (f->has_a && at_a < n_a)
             to->a = a[at_a++];
-        if (ACTIVATIONS[k].has_b && at_b < n_b)
+        if (f->has_b && at_b < n_b)
             to->b = b[at_b++];
     }
     return 0;
@@ -122,9 +72,9 @@ static int check_shape(struct fp_call *call, int i, int rank, int64_t d0, int64_
 
 static int check_inputs(struct fp_call *call, const struct rnn *r) {
     int64_t d = r->directions, h = r->hidden, g = r->gates;
-    int status = check_shape(call, W, 3, d, g * h, r->in);
+    int status = r->quantized ? fp_quantized_check(call, W, d, r->in, g * h) : check_shape(call, W, 3, d, g * h, r->in);
     if (!status)
-        status = check_shape(call, R, 3, d, g * h, h);
+        status = r->quantized ? fp_quantized_check(call, R, d, h, g * h) : check_shape(call, R, 3, d, g * h, h);
     if (!status)
         status = check_shape(call, B, 2, d, 2 * g * h, 0);
     for (int i = H0; i <= C0 && !status; i++)
@@ -142,16 +92,17 @@ static int check_inputs(struct fp_call *call, const struct rnn *r) {
 static int read_attributes(struct fp_call *call, struct rnn *r) {
     const struct fp_node *node = call->node;
     const char *direction = fp_attr_text(node, "direction", "forward");
-    r->kind = call->op->variant;
+    r->quantized = call->op->variant == QUANTIZED;
+    r->kind = r->quantized ? LSTM : call->op->variant;
     r->gates = r->kind == LSTM ? 4 : r->kind == GRU ? 3 : 1;
     r->batch_first = fp_attr_int(node, "layout", 0) != 0;
     r->before_reset = fp_attr_int(node, "linear_before_reset", 0) != 0;
     r->input_forget = fp_attr_int(node, "input_forget", 0) != 0;
     r->clip = fp_attr_float(node, "clip", 0);
-    r->directions = same_word(direction, "bidirectional") ? 2 : 1;
-    r->reverse[0] = same_word(direction, "reverse");
+    r->directions = fp_same_word(direction, "bidirectional") ? 2 : 1;
+    r->reverse[0] = fp_same_word(direction, "reverse");
     r->reverse[1] = true;
-    if (r->directions == 1 && !r->reverse[0] && !same_word(direction, "forward"))
+    if (r->directions == 1 && !r->reverse[0] && !fp_same_word(direction, "forward"))
         return fp_call_fail(call, "direction '%s' is not known", direction);
     const struct fp_tensor *x = call->in[X], *weights = call->in[R];
     if (x->rank != 3 || x->type != FP_FLOAT || weights->rank != 3)
@@ -159,9 +110,10 @@ static int read_attributes(struct fp_call *call, struct rnn *r) {
     r->steps = x->dims[r->batch_first ? 1 : 0];
     r->batch = x->dims[r->batch_first ? 0 : 1];
     r->in = x->dims[2];
-    r->hidden = fp_attr_int(node, "hidden_size", weights->dims[2]);
-    if (r->hidden != weights->dims[2] || r->hidden < 1)
-        return fp_call_fail(call, "hidden_size is %lld, the weights have %lld", (long long)r->hidden, (long long)weights->dims[2]);
+    int64_t hidden = weights->dims[r->quantized ? 1 : 2];
+    r->hidden = fp_attr_int(node, "hidden_size", hidden);
+    if (r->hidden != hidden || r->hidden < 1)
+        return fp_call_fail(call, "hidden_size is %lld, the weights have %lld", (long long)r->hidden, (long long)hidden);
     return read_activations(call, r);
 }
 
@@ -205,7 +157,7 @@ static int prepare(struct fp_call *call) {
         status = check_inputs(call, r);
     if (!status)
         status = set_outputs(call, r);
-    return status ? status : make_products(call, r);
+    return status || r->quantized ? status : make_products(call, r);
 }
 
 // ---- one step of one sample. g: the gates' sums; h, c: the states, replaced
@@ -373,11 +325,31 @@ static int step_candidate(const struct pass *p, int64_t step) {
     return status;
 }
 
+static int multiply_states(const struct pass *p, const float *bias) {
+    struct rnn *r = p->r;
+    if (r->quantized)
+        return fp_quantized_product(p->call, R, p->d, p->h, (size_t)r->batch, bias, p->step);
+    return fp_matmul_run(p->call, &r->hidden_product[p->d], p->h, weights_of(p, R, 0), fp_is_constant(p->call, R), bias, p->step);
+}
+
+// Quantized data share one scale, over the steps that some sample has.
+static int multiply_inputs(const struct pass *p, const float *bias) {
+    struct fp_call *call = p->call;
+    struct rnn *r = p->r;
+    const float *x = call->in[X]->data;
+    if (!r->quantized)
+        return fp_matmul_run(call, &r->input[p->d], x, weights_of(p, W, 0), fp_is_constant(call, W), bias, p->sums);
+    int64_t steps = 0;
+    for (int64_t b = 0; b < r->batch; b++)
+        steps = length_of(call, r, b) > steps ? length_of(call, r, b) : steps;
+    return fp_quantized_product(call, W, p->d, x, (size_t)((r->batch_first ? r->steps : steps) * r->batch), bias, p->sums);
+}
+
 static int run_step(const struct pass *p, int64_t step) {
     struct rnn *r = p->r;
     size_t n = (size_t)r->hidden;
     const float *bias = fp_given(p->call, B) ? weights_of(p, B, (size_t)r->gates * n) : NULL;
-    int status = fp_matmul_run(p->call, &r->hidden_product[p->d], p->h, weights_of(p, R, 0), fp_is_constant(p->call, R), bias, p->step);
+    int status = multiply_states(p, bias);
     if (status)
         return status;
 #pragma omp parallel for num_threads(p->call->threads) if (r->batch * r->hidden > 5000)
@@ -416,7 +388,7 @@ static int run_direction(const struct pass *p) {
     if (fp_given(call, C0) && r->kind == LSTM)
         move_state(p, p->c, call->in[C0], false);
     const float *bias = fp_given(call, B) ? weights_of(p, B, 0) : NULL;
-    int status = fp_matmul_run(call, &r->input[p->d], call->in[X]->data, weights_of(p, W, 0), fp_is_constant(call, W), bias, p->sums);
+    int status = multiply_inputs(p, bias);
     for (int64_t s = 0; s < r->steps && !status; s++)
         status = run_step(p, s);
     if (!status && call->n_out > 1)
@@ -426,22 +398,37 @@ static int run_direction(const struct pass *p) {
     return status;
 }
 
-static int run(struct fp_call *call) {
-    struct rnn *r = call->state;
-    size_t rows = (size_t)(r->steps * r->batch), width = (size_t)(r->gates * r->hidden), states = (size_t)(r->batch * r->hidden);
-    struct pass p = {.call = call, .r = r};
-    p.sums = fp_scratch(call, FP_SCRATCH_A, rows * width * sizeof(float));
-    p.step = p.sums ? fp_scratch(call, FP_SCRATCH_B, ((size_t)r->batch * width + 3 * states) * sizeof(float)) : NULL;
-    if (!p.step)
-        return FINEPRUNE_LIMIT;
-    p.h = p.step + (size_t)r->batch * width;
-    p.c = p.h + states;
-    p.reset = p.c + states;
+static int run_directions(struct pass *p) {
+    struct fp_call *call = p->call;
+    const struct rnn *r = p->r;
+    size_t states = (size_t)(r->batch * r->hidden);
+    p->h = p->step + (size_t)r->gates * states;
+    p->c = p->h + states;
+    p->reset = p->c + states;
     if (call->n_out > 0 && call->out[0].count)
         memset(call->out[0].data, 0, call->out[0].count * sizeof(float)); // steps after the end of a sample
     int status = 0;
-    for (p.d = 0; p.d < r->directions && !status; p.d++)
-        status = run_direction(&p);
+    for (p->d = 0; p->d < r->directions && !status; p->d++)
+        status = run_direction(p);
+    return status;
+}
+
+static int run(struct fp_call *call) {
+    struct rnn *r = call->state;
+    size_t width = (size_t)(r->gates * r->hidden), all = (size_t)(r->steps * r->batch) * width * sizeof(float);
+    size_t each = ((size_t)r->batch * width + 3 * (size_t)(r->batch * r->hidden)) * sizeof(float);
+    struct pass p = {.call = call, .r = r};
+    if (!r->quantized) {
+        p.sums = fp_scratch(call, FP_SCRATCH_A, all);
+        p.step = p.sums ? fp_scratch(call, FP_SCRATCH_B, each) : NULL;
+        return p.step ? run_directions(&p) : FINEPRUNE_LIMIT;
+    }
+    p.sums = fp_take(call->memory, all + each); // the exact products need the scratch memory
+    if (!p.sums)
+        return fp_fail_memory(call->err, "gates", all + each);
+    p.step = p.sums + all / sizeof(float);
+    int status = run_directions(&p);
+    fp_release(call->memory, p.sums, all + each);
     return status;
 }
 
@@ -485,5 +472,6 @@ const struct fp_op fp_ops_rnn[] = {
     {"", "LSTM", 1, prepare, run, done, FP_OP_FLOAT32 | FP_OP_WEIGHTED, LSTM, weight_input},
     {"", "GRU", 1, prepare, run, done, FP_OP_FLOAT32 | FP_OP_WEIGHTED, GRU, weight_input},
     {"", "RNN", 1, prepare, run, done, FP_OP_FLOAT32 | FP_OP_WEIGHTED, PLAIN, weight_input},
+    {"com.microsoft", "DynamicQuantizeLSTM", 1, prepare, run, done, FP_OP_FLOAT32, QUANTIZED, NULL},
     {0},
 };

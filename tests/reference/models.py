@@ -271,10 +271,16 @@ def vit():
 
 @network
 def einsum():
+    """Constants whose axes are rows, columns and groups in several orders; one that is no product stays dense."""
     b = Builder(15)
-    x = b("Einsum", "x", b.weight(8, 2, 6, scale=0.4), equation="bsd,dhk->bhsk")
-    x = b("Einsum", x, x, equation="bhsk,bhtk->bhst")
-    return b.model({"x": (F32, ["N", 5, 8])}, [b("ReduceSum", b("Softmax", x, axis=-1), b.const(np.array([1], np.int64)), keepdims=0)]), {"x": samples((5, 8))}
+    q = b("Einsum", "x", b.weight(8, 2, 6, scale=0.4), equation="bsd,dhk->bhsk")
+    k = b("Einsum", b.weight(2, 8, 6, scale=0.4), "x", equation="hdk,bsd->bhsk")
+    p = b("Softmax", b("Einsum", q, k, equation="bhsk,bhtk->bhst"), axis=-1)
+    v = b("Einsum", k, b.weight(2, 6, 4, scale=0.4), equation="b h s k, h k e -> b h s e")
+    y = b("Einsum", b("Einsum", p, v, equation="bhst,bhte->bhse"), b.weight(2, 4, 7, scale=0.4), equation="bhse,hen->bsn")
+    y = b("Add", b("Einsum", y, b.weight(7, 7, scale=0.4), equation="...n,nm->...m"), b.weight(7, scale=0.1))
+    y = b("Einsum", y, b.weight(5, 7, scale=0.4), equation="bsm,sm->bsm")
+    return b.model({"x": (F32, ["N", 5, 8])}, [b("Einsum", y, b.weight(7, 3, scale=0.4), equation="bsm,mo")]), {"x": samples((5, 8))}
 
 
 # ---- types --------------------------------------------------------------------------------------------------------------------------
@@ -311,6 +317,52 @@ def qdq():
 
 
 @network
+def quantized_resize():
+    """Interpolated numbers often lie halfway between two steps of the scale that they are quantized with next."""
+    b = Builder(35)
+    scale, zero = b.const(np.float32(0.037)), b.const(np.uint8(128))
+
+    def quantized(x):
+        return b("DequantizeLinear", b("QuantizeLinear", x, scale, zero), scale, zero)
+
+    x = b("Resize", quantized("x"), "", b.const(np.array([1, 1, 2, 2], np.float32)), mode="linear", coordinate_transformation_mode="half_pixel")
+    return b.model({"x": (F32, ["N", 3, 7, 6])}, [b.conv(quantized(x), 3, 4, 3, 3, pads=[1, 1, 1, 1])]), {"x": samples((3, 7, 6))}
+
+
+@network
+def quantized_in_graph():
+    """As networks are exported that were trained to be quantized: weights are floats that the graph quantizes and dequantizes."""
+    b = Builder(32)
+
+    def fake(w, axis, domain=""):
+        count = {b.constants[-1].name: b.constants[-1].dims[axis]}[w]
+        scale, zero = b.const(np.linspace(0.02, 0.03, count).astype(np.float32)), b.const(np.zeros(count, np.int8))
+        q = b("QuantizeLinear", w, scale, zero, axis=axis, domain=domain)
+        return b("DequantizeLinear", q, scale, zero, axis=axis, domain=domain)
+
+    x = b("Relu", b("Conv", "x", fake(b.weight(8, 3, 3, 3), 0), b.weight(8, scale=0.1)))
+    x = b("Flatten", b("GlobalAveragePool", x), axis=1)
+    return b.model({"x": (F32, ["N", 3, 9, 9])}, [b("MatMul", x, fake(b.weight(8, 6), 1, "com.microsoft"))], domains=["com.microsoft"], ranks=2), {
+        "x": samples((3, 9, 9))}
+
+
+@network
+def fused_products():
+    """What ONNX Runtime's graph optimizer writes for products and what follows them."""
+    b = Builder(33)
+    x = b("Attention", "x", b.weight(12, 36), b.weight(36, scale=0.1), num_heads=3, domain="com.microsoft")
+    x = b("FusedMatMul", x, b.weight(10, 12), alpha=0.7, transB=1, domain="com.microsoft")
+    x = b("Reshape", x, b.const(np.array([-1, 50], np.int64)))
+    x = b("FusedGemm", x, b.weight(50, 8), b.weight(8, scale=0.1), domain="com.microsoft", activation="Relu")
+    for name, parameters in (("LeakyRelu", {"alpha": 0.2}), ("Tanh", {}), ("Sigmoid", {}), ("HardSigmoid", {"alpha": 0.3, "beta": 0.4}),
+                             ("Elu", {"alpha": 0.8}), ("Selu", {"alpha": 1.5, "gamma": 1.1}), ("Softsign", {}), ("Softplus", {})):
+        parameters = {f"activation_{key}": value for key, value in parameters.items()}
+        x = b("FusedGemm", x, b.weight(8, 8), b.weight(8, scale=0.1), domain="com.microsoft", activation=name, alpha=0.9, beta=0.5, transB=1,
+              **parameters)
+    return b.model({"x": (F32, ["N", 5, 12])}, [x], domains=["com.microsoft"], ranks=2), {"x": samples((5, 12))}
+
+
+@network
 def dynamic_quantized():
     b = Builder(18)
     q, scale, zero = b("DynamicQuantizeLinear", "x", outputs=3)
@@ -319,6 +371,25 @@ def dynamic_quantized():
     y = b("Mul", product, b("Mul", scale, b.const(np.float32(0.01))))
     # The scale depends on the whole batch, so the model takes one sample at a time.
     return b.model({"x": (F32, [1, 10])}, [y]), {"x": samples((10,))}
+
+
+@network
+def quantized_lstm():
+    """As ONNX Runtime quantizes an LSTM: eight-bit weights, one scale a direction or one a column, data quantized as they come."""
+    b, hidden = Builder(34), 5
+
+    def codes(*shape):
+        return b.const(b.random.integers(0, 256, shape).astype(np.uint8))
+
+    x = b("Transpose", "x", perm=[1, 0, 2])
+    w = [codes(2, 6, 4 * hidden), b.const(np.array([0.004, 0.003], np.float32)), b.const(np.array([127, 130], np.uint8))]
+    r = [codes(2, hidden, 4 * hidden), b.const(b.random.uniform(0.002, 0.005, (2, 4 * hidden)).astype(np.float32)),
+         b.const(np.full((2, 4 * hidden), 128, np.uint8))]
+    y, h, c = b("DynamicQuantizeLSTM", x, w[0], r[0], b.weight(2, 8 * hidden, scale=0.1), "", "", "", "", *w[1:], *r[1:], outputs=3,
+                domain="com.microsoft", direction="bidirectional", hidden_size=hidden)
+    last = b("Unsqueeze", b("Mul", h, c), b.const(np.array([0], np.int64)))
+    flat = b("Reshape", b("Concat", y, last, axis=0), b.const(np.array([1, -1], np.int64)))
+    return b.model({"x": (F32, [1, 7, 6])}, [b.linear(flat, 80, 4)], domains=["com.microsoft"], ranks=2), {"x": samples((7, 6))}
 
 
 # ---- control flow and structure ------------------------------------------------------------------------------------------------------

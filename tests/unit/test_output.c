@@ -103,6 +103,45 @@ static void test_made_meanwhile(void **state) {
     assert_int_equal(count_files(place->folder), 1);
 }
 
+static void hold_text(fineprune_group *group, const char *path, bool force, const char *text) {
+    struct fp_output *output;
+    assert_int_equal(fp_output_open(&output, path, force, NULL), 0);
+    assert_int_equal(fp_output_write(output, text, strlen(text), NULL), 0);
+    assert_int_equal(fp_output_hold(output, group, NULL), 0);
+}
+
+// Nothing appears before the end, and nothing when one of them cannot.
+static void test_group(void **state) {
+    struct place *place = *state;
+    fineprune_error err = {0};
+    fineprune_group *group;
+    char other[400];
+    snprintf(other, sizeof(other), "%s/other", place->folder);
+    for (int round = 0; round < 4; round++) {
+        assert_int_equal(fineprune_group_new(&group, &err), 0);
+        hold_text(group, place->path, false, "one");
+        hold_text(group, other, false, "two");
+        assert_true(access(place->path, F_OK) && access(other, F_OK));
+        if (round == 0) { // given up
+            fineprune_group_free(group);
+            assert_int_equal(count_files(place->folder), 0);
+        } else if (round < 3) { // someone else makes the file that is renamed last, or first
+            const char *taken = round == 1 ? place->path : other;
+            assert_int_equal(write_text(taken, false, "theirs", NULL), 0);
+            assert_int_equal(fineprune_group_finish(group, NULL), FINEPRUNE_USAGE);
+            expect_content(taken, "theirs");
+            assert_int_equal(count_files(place->folder), 1);
+            assert_int_equal(remove(taken), 0);
+        } else {
+            assert_int_equal(fineprune_group_finish(group, NULL), 0);
+            expect_content(place->path, "one");
+            expect_content(other, "two");
+            assert_int_equal(count_files(place->folder), 2);
+        }
+    }
+    fineprune_group_free(NULL);
+}
+
 static void test_abandon(void **state) {
     struct place *place = *state;
     fineprune_error err = {0};
@@ -178,6 +217,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_writes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_refuses_existing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_made_meanwhile, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_group, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_abandon, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_emergency, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_impossible, set_up, tear_down),

@@ -54,6 +54,19 @@ static void summary_of_pruning(void **state) {
     fineprune_report_free(report);
 }
 
+// A size that was estimated says so.
+static void estimated_size(void **state) {
+    (void)state;
+    struct fineprune_report *report = fp_report_parse(pruned_json);
+    json_object_set_new(json_object_get(fp_report_object(report, "size"), "after"), "estimated", json_true());
+    char *text = fineprune_report_summary(report), *html = fineprune_report_html(report);
+    assert_non_null(strstr(text, ", compressed about 1.8 MB -> 700.0 kB; "));
+    assert_non_null(strstr(html, "compressed (estimated), from 1.8 MB"));
+    free(text);
+    free(html);
+    fineprune_report_free(report);
+}
+
 static void table_of_weights(void **state) {
     (void)state;
     struct fineprune_report *report = fp_report_parse(pruned_json);
@@ -185,7 +198,7 @@ static void listing_of_a_model(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(summary_of_pruning),
-        cmocka_unit_test(table_of_weights),
+        cmocka_unit_test(estimated_size), cmocka_unit_test(table_of_weights),
         cmocka_unit_test(page),
         cmocka_unit_test(json_order),
         cmocka_unit_test(empty_reports),
