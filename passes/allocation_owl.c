@@ -46,4 +46,4 @@ static int run(struct fp_job *job, double sparsity, size_t zeros) {
     return status;
 }
 
-const struct fp_allocation fp_allocation_owl = {"owl", "layers with more outlying scores are pruned less", run};
+const struct fp_allocation fp_allocation_owl = {"owl", "layers with more outlying scores are pruned less", run, false};

@@ -25,4 +25,4 @@ static int run(struct fp_job *job, double sparsity, size_t zeros) {
     return FINEPRUNE_OK;
 }
 
-const struct fp_allocation fp_allocation_row = {"row", "the same number in every output row", run};
+const struct fp_allocation fp_allocation_row = {"row", "the same number in every output row", run, true};

@@ -13,4 +13,4 @@ static int run(struct fp_job *job, double sparsity, size_t zeros) {
     return FINEPRUNE_OK;
 }
 
-const struct fp_allocation fp_allocation_uniform = {"uniform", "the same share in every weight", run};
+const struct fp_allocation fp_allocation_uniform = {"uniform", "the same share in every weight", run, true};

@@ -53,9 +53,9 @@ static int leave_out(struct fp_job *job) {
     return FINEPRUNE_MODEL;
 }
 
-static int open_layer(struct fp_job *job, struct fp_layer *layer, struct fp_weight *w) {
+int fp_layer_open(struct fp_job *job, struct fp_layer *layer) {
+    const struct fp_weight *w = layer->w;
     size_t rows = w->groups * w->rows;
-    *layer = (struct fp_layer){.w = w, .error_before = -1, .error_after = -1};
     layer->dense = fp_calloc(w->count, sizeof(float));
     layer->values = fp_calloc(w->count, sizeof(float));
     layer->score = fp_calloc(w->count, sizeof(float));
@@ -71,6 +71,12 @@ static int open_layer(struct fp_job *job, struct fp_layer *layer, struct fp_weig
     return status;
 }
 
+// Nothing looks back at a layer once it is pruned, nor at another before.
+static bool goes_by_layer(const struct fp_job *job) {
+    const struct fp_choices *c = &job->choices;
+    return c->rounds == 1 && c->allocation->local && job->options->sparsity >= 0 && !c->outputs->prunes && !c->readout->learns;
+}
+
 int fp_job_open(struct fp_job *job) {
     job->threads = job->options->run.threads > 0 ? job->options->run.threads : omp_get_num_procs();
     int status = find_weights(job);
@@ -78,29 +84,34 @@ int fp_job_open(struct fp_job *job) {
     if (!status) status = leave_out(job);
     if (status) return status;
     fp_classifier_find(&job->classifier, job->weights);
+    job->by_layer = goes_by_layer(job);
     job->layers = fp_calloc((size_t)job->weights->n, sizeof(*job->layers));
     if (!job->layers) return fp_fail_memory(job->err, "layers", sizeof(*job->layers));
     for (int i = 0; i < job->weights->n && !status; i++) {
-        status = open_layer(job, &job->layers[i], &job->weights->items[i]);
+        job->layers[i] = (struct fp_layer){.w = &job->weights->items[i], .error_before = -1, .error_after = -1};
+        if (!job->by_layer) status = fp_layer_open(job, &job->layers[i]);
         job->total += job->weights->items[i].count;
         job->n = i + 1;
     }
     return status;
 }
 
-static void drop_stats(struct fp_job *job) {
-    if (!job->stats_lent) fp_stats_free(job->stats);
-    job->stats = NULL;
-    for (int i = 0; i < job->n; i++) job->layers[i].stat = NULL;
-}
-
-static void layer_done(struct fp_layer *l) {
+void fp_layer_close(struct fp_layer *l) {
     free(l->dense);
     free(l->values);
     free(l->score);
     free(l->keep);
     free(l->dense_bias);
     free(l->bias_change);
+    l->dense = l->values = l->score = l->dense_bias = NULL;
+    l->keep = NULL;
+    l->bias_change = NULL;
+}
+
+static void drop_stats(struct fp_job *job) {
+    if (!job->stats_lent) fp_stats_free(job->stats);
+    job->stats = NULL;
+    for (int i = 0; i < job->n; i++) job->layers[i].stat = NULL;
 }
 
 static void free_answers(struct fp_answers *a) {
@@ -110,7 +121,7 @@ static void free_answers(struct fp_answers *a) {
 
 void fp_job_close(struct fp_job *job) {
     drop_stats(job);
-    for (int i = 0; i < job->n; i++) layer_done(&job->layers[i]);
+    for (int i = 0; i < job->n; i++) fp_layer_close(&job->layers[i]);
     free(job->layers);
     fp_weights_free(job->weights);
     free(job->local);
@@ -142,7 +153,7 @@ int fp_job_leave_unreached(struct fp_job *job) {
         if (!l->stat || l->stat->rows > 0) continue;
         status = fp_weights_skip(job->weights, i, "no sample reaches it: it is in a branch that was not taken", job->err);
         if (status) break;
-        layer_done(l);
+        fp_layer_close(l);
         memmove(l, l + 1, sizeof(*l) * (size_t)(job->n - i - 1));
         job->n--;
     }

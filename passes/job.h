@@ -11,6 +11,9 @@ int fp_choose(struct fp_choices *choices, const fineprune_prune_options *options
 // job.c: weights, layers with their dense values, the classifier; biases are added where a repair can use them.
 int fp_job_open(struct fp_job *job);
 void fp_job_close(struct fp_job *job);
+// The elements of one layer; fp_job_open has opened all unless job->by_layer. Closing can be done again.
+int fp_layer_open(struct fp_job *job, struct fp_layer *layer);
+void fp_layer_close(struct fp_layer *layer);
 // Statistics of the model as it is now over the local samples, into job->stats.
 int fp_job_calibrate(struct fp_job *job, unsigned needs);
 // Takes statistics from elsewhere; lent ones are not freed with the job.

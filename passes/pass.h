@@ -38,6 +38,7 @@ struct fp_score {
 struct fp_allocation {
     const char *name, *summary;
     int (*run)(struct fp_job *, double sparsity, size_t zeros);
+    bool local; // what a layer loses does not depend on the others
 };
 
 struct fp_pattern {
@@ -97,6 +98,7 @@ struct fp_job {
     struct fp_layer *layers;       // as many as weights
     int n, threads;
     size_t total;                  // elements of all layers
+    bool by_layer;                 // layers are pruned one after the other, and have their elements only then
     size_t *local, *reserve;       // numbers of the samples that decide, and of those that measure
     size_t n_local, n_reserve;
     struct fp_stats *stats;        // of the current round; owned unless stats_lent

@@ -33,14 +33,15 @@ static int allocate(struct fp_job *job, double sparsity) {
     return status;
 }
 
-static int repair(struct fp_job *job) {
+// done, all: layers before these, and of the whole job.
+static int repair(struct fp_job *job, int done, int all) {
     double start = fp_seconds();
     int status = FINEPRUNE_OK;
     for (int i = 0; i < job->n && !status; i++) {
         struct fp_layer *layer = &job->layers[i];
         status = job->choices.repair->run(job, layer);
         const fineprune_run_options *run = &job->options->run;
-        if (!status && run->progress && run->progress(run->progress_user, "repair", (size_t)i + 1, (size_t)job->n))
+        if (!status && run->progress && run->progress(run->progress_user, "repair", (size_t)(done + i) + 1, (size_t)all))
             status = fp_fail(job->err, FINEPRUNE_CANCELLED, "stopped in the repair of '%s'", layer->w->name);
     }
     job->solve += fp_seconds() - start;
@@ -65,6 +66,32 @@ static double justified(struct fp_job *job, double asked) {
     return most;
 }
 
+static int prune_layers(struct fp_job *job, double sparsity, bool first, int done, int all) {
+    int status = score(job);
+    bar_return(job, first);
+    if (!status) status = allocate(job, sparsity);
+    if (!status) status = repair(job, done, all);
+    return status ? status : fp_job_rewrite(job);
+}
+
+// The same, with the elements of one layer in memory at a time.
+static int prune_one_by_one(struct fp_job *job, double sparsity) {
+    struct fp_job whole = *job;
+    int status = FINEPRUNE_OK;
+    for (int i = 0; i < whole.n && !status; i++) {
+        job->layers = &whole.layers[i];
+        job->n = 1;
+        job->total = job->layers->w->count;
+        status = fp_layer_open(job, job->layers);
+        if (!status) status = prune_layers(job, sparsity, true, i, whole.n);
+        fp_layer_close(job->layers);
+    }
+    job->layers = whole.layers;
+    job->n = whole.n;
+    job->total = whole.total;
+    return status;
+}
+
 static unsigned needs_of(const struct fp_choices *c) { return c->score->needs | c->repair->needs; }
 
 static int prune_to(struct fp_job *job, double sparsity) {
@@ -73,11 +100,8 @@ static int prune_to(struct fp_job *job, double sparsity) {
         job->last_round = round == job->choices.rounds;
         if (!job->stats_are_dense && needs_of(&job->choices)) status = fp_job_calibrate(job, needs_of(&job->choices));
         job->stats_are_dense = false;
-        if (!status) status = score(job);
-        bar_return(job, round == 1);
-        if (!status) status = allocate(job, sparsity_of_round(job, sparsity, round));
-        if (!status) status = repair(job);
-        if (!status) status = fp_job_rewrite(job);
+        double now = sparsity_of_round(job, sparsity, round);
+        if (!status) status = job->by_layer ? prune_one_by_one(job, now) : prune_layers(job, now, round == 1, 0, job->n);
         if (status) return status;
     }
     return FINEPRUNE_OK;

@@ -294,9 +294,10 @@ int fp_initializer_store(struct fineprune_model *model, Onnx__TensorProto *proto
     if (!t->count) return FINEPRUNE_OK;
     switch (to.field) {
     case RAW:
-        if (is_packed(t->type)) fp_pack(to.bytes, t->data, t->count, t->type);
-        else memcpy(to.bytes, t->data, bytes);
-        return FINEPRUNE_OK;
+        if (!is_packed(t->type)) return fp_mapping_write(model->mappings, model->scratch, to.bytes, t->data, bytes, err);
+        status = fp_mapping_mark(model->mappings, to.bytes, packed_bytes(t->type, t->count), err);
+        if (!status) fp_pack(to.bytes, t->data, t->count, t->type);
+        return status;
     case FLOATS: memcpy(proto->float_data, t->data, bytes); return FINEPRUNE_OK;
     case DOUBLES: memcpy(proto->double_data, t->data, bytes); return FINEPRUNE_OK;
     case INT64S: memcpy(proto->int64_data, t->data, bytes); return FINEPRUNE_OK;
@@ -314,6 +315,13 @@ int fp_initializer_store(struct fineprune_model *model, Onnx__TensorProto *proto
     }
     return fp_fail(err, FINEPRUNE_MODEL, "tensor '%s': elements of type %s cannot be changed", fp_initializer_name(proto),
                    fp_type_name(t->type));
+}
+
+void fp_initializer_drop(struct fineprune_model *model, const Onnx__TensorProto *proto) {
+    struct storage from;
+    struct fp_tensor shape;
+    if (!fp_mapping_is_large(model->mappings) || find_elements(model, proto, &shape, &from, NULL) || from.field != RAW) return;
+    fp_mapping_drop(model->mappings, from.bytes, stored_bytes(shape.type, shape.count));
 }
 
 // ---- sparse_initializer

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -307,13 +308,24 @@ static int (*const commands[])(struct job *) = {command_prune, command_score,   
 
 // ---- the program
 
+// Where the program writes anyway. Nowhere when it writes to standard output.
+static const char *output_folder(char *dst, const char *output) {
+    const char *slash = output ? strrchr(output, '/') : NULL;
+    size_t length = slash ? (size_t)(slash - output) + (slash == output) : 0;
+    if (!output || strcmp(output, "-") == 0 || length >= PATH_MAX) return NULL;
+    snprintf(dst, PATH_MAX, "%.*s", slash ? (int)length : 1, slash ? output : ".");
+    return dst;
+}
+
 static int do_command(const struct cli_options *options, struct terminal *terminal, fineprune_error *err) {
+    char scratch[PATH_MAX];
     struct job job = {.options = options, .terminal = terminal, .err = err};
     job.run = (fineprune_run_options){.threads = (int)options->threads,
                                       .max_memory = options->max_memory,
                                       .batch = options->batch,
                                       .progress = terminal_progress,
-                                      .progress_user = terminal};
+                                      .progress_user = terminal,
+                                      .scratch = output_folder(scratch, options->output)};
     int status = check_outputs(options, err);
     if (!status) status = commands[options->command - cli_commands](&job);
     fineprune_report_free(job.report);

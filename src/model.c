@@ -144,6 +144,7 @@ static int fill_model(struct fineprune_model *model, const char *path, const fin
     char *copy = strdup(path);
     model->folder = copy ? strdup(dirname(copy)) : NULL;
     free(copy);
+    if (options && options->scratch) model->scratch = strdup(options->scratch);
     ProtobufCAllocator *allocator = model->allocator = malloc(sizeof(*allocator));
     if (!model->path || !model->folder || !allocator) return fp_fail_memory(err, "a path", strlen(path));
     *allocator = (ProtobufCAllocator){.alloc = budget_alloc, .free = budget_free, .allocator_data = &model->memory};
@@ -180,6 +181,7 @@ void fineprune_model_free(fineprune_model *model) {
     fp_memory_trim(&model->memory);
     free(model->allocator);
     free(model->folder);
+    free(model->scratch);
     free(model->path);
     free(model);
 }

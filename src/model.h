@@ -19,6 +19,7 @@ struct fineprune_model {
     Onnx__ModelProto *proto;
     char *path;            // as given; "" for a model from memory
     char *folder;          // where external data may lie
+    char *scratch;         // where changes of large models may lie, or NULL
     size_t file_size;
     char sha256[65];       // of the file, hex; filled by fp_model_sha256 on first use
     struct fp_memory memory;
@@ -45,6 +46,8 @@ int fp_sparse_initializer_load(struct fineprune_model *model, const Onnx__Sparse
 // Puts the elements of `t` (same type and count as the message) into the same field they came from; everything else in the
 // message stays. External data become memory of ours first, and go back to an external file on writing.
 int fp_initializer_store(struct fineprune_model *model, Onnx__TensorProto *proto, const struct fp_tensor *t, fineprune_error *err);
+// The stored elements are not needed soon: of a large model they need not stay in memory.
+void fp_initializer_drop(struct fineprune_model *model, const Onnx__TensorProto *proto);
 const char *fp_initializer_name(const Onnx__TensorProto *proto);
 
 // Sets (or replaces) a metadata_props entry.

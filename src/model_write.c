@@ -22,6 +22,7 @@
 
 struct sink {
     ProtobufCBuffer base;
+    const struct fp_mapping *mappings;
     struct fp_output *output;
     fineprune_error *err;
     int status;
@@ -30,11 +31,12 @@ struct sink {
 static void sink_append(ProtobufCBuffer *buffer, size_t size, const uint8_t *data) {
     struct sink *sink = (struct sink *)buffer;
     if (!sink->status && size) sink->status = fp_output_write(sink->output, data, size, sink->err);
+    fp_mapping_drop(sink->mappings, data, size);
 }
 
-static int pack(const Onnx__ModelProto *proto, struct fp_output *output, fineprune_error *err) {
-    struct sink sink = {.base = {.append = sink_append}, .output = output, .err = err};
-    protobuf_c_message_pack_to_buffer(&proto->base, &sink.base);
+static int pack(const struct fineprune_model *model, struct fp_output *output, fineprune_error *err) {
+    struct sink sink = {.base = {.append = sink_append}, .mappings = model->mappings, .output = output, .err = err};
+    protobuf_c_message_pack_to_buffer(&model->proto->base, &sink.base);
     return sink.status;
 }
 
@@ -100,6 +102,7 @@ static int move_tensor(struct mover *m, Onnx__TensorProto *proto) {
     if (!moved) return fp_fail_memory(m->err, "external data", sizeof(*moved));
     int status = fp_initializer_load(m->model, proto, &t, m->err);
     if (!status) status = write_aligned(m, &t);
+    fp_initializer_drop(m->model, proto);
     if (status) {
         free(moved);
     } else {
@@ -146,7 +149,7 @@ static int save_with_external(struct fineprune_model *model, const char *path, c
     if (!status) status = fp_output_open(&output, path, options->force, err);
     m.output = external;
     if (!status) status = fp_wire_visit(&model->proto->base, &onnx__tensor_proto__descriptor, visit_tensor, &m);
-    if (!status) status = pack(model->proto, output, err);
+    if (!status) status = pack(model, output, err);
     put_back(&m);
     // The data first: a model without its data is worse than data without their model.
     if (!status) status = fp_output_commit(external, err);
@@ -174,7 +177,7 @@ int fineprune_model_save(const fineprune_model *model, const char *path, const f
     struct fp_output *output = NULL;
     int status = fp_output_open(&output, path, options.force, err);
     if (status) return status;
-    status = pack(model->proto, output, err);
+    status = pack(model, output, err);
     if (!status) return fp_output_commit(output, err);
     fp_output_abandon(output);
     return status;

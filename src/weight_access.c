@@ -17,6 +17,10 @@ static size_t stored_index(const struct fp_weight *w, size_t operand) {
     return w->map.count ? (size_t)((const int64_t *)w->map.data)[operand] : operand;
 }
 
+static void drop_sources(struct fineprune_model *model, const struct fp_weight *w) {
+    for (int k = 0; k < w->n_sources; k++) fp_initializer_drop(model, w->sources[k].proto);
+}
+
 // All elements of all sources as float32, in the order of their numbers.
 static int load_sources(struct fineprune_model *model, const struct fp_weight *w, float **out, fineprune_error *err) {
     const struct fp_source *last = &w->sources[w->n_sources - 1];
@@ -48,6 +52,7 @@ int fp_weight_read(struct fineprune_model *model, const struct fp_weight *w, flo
         for (size_t r = 0; r < w->rows; r++)
             for (size_t c = 0; c < w->cols; c++) *dst++ = all[stored_index(w, operand_index(w, g, r, c))];
     free(all);
+    drop_sources(model, w);
     return FINEPRUNE_OK;
 }
 
@@ -72,10 +77,11 @@ static void free_each(const struct fp_weight *w, struct fp_tensor *stored) {
 int fp_weight_zeros(struct fineprune_model *model, const struct fp_weight *w, size_t *zeros, fineprune_error *err) {
     size_t n = 0;
     bool whole = w->n_sources == 1 && !w->map.count && !w->sources[0].scale.data && w->count == w->sources[0].count;
-    if (whole && fp_initializer_zeros(model, w->sources[0].proto, zeros)) return FINEPRUNE_OK;
-    struct fp_tensor *stored;
-    int status = load_each(model, w, &stored, err), k = 0;
-    for (size_t i = 0; i < w->count && !status; i++) {
+    struct fp_tensor *stored = NULL;
+    bool counted = whole && fp_initializer_zeros(model, w->sources[0].proto, zeros);
+    int status = counted ? FINEPRUNE_OK : load_each(model, w, &stored, err), k = 0;
+    if (counted) n = *zeros;
+    for (size_t i = 0; i < w->count && !status && !counted; i++) {
         size_t at = stored_index(w, i);
         const struct fp_source *s = source_of(w, at, &k);
         at -= s->base;
@@ -85,6 +91,7 @@ int fp_weight_zeros(struct fineprune_model *model, const struct fp_weight *w, si
         n += value == (s->zero.data ? (float)((const int32_t *)s->zero.data)[at] : 0);
     }
     free_each(w, stored);
+    drop_sources(model, w);
     *zeros = n;
     return status;
 }
@@ -109,7 +116,9 @@ static int64_t to_grid(const struct fp_source *s, size_t i, float value, bool ke
 
 static void put(const struct fp_source *s, struct fp_tensor *t, size_t i, float value, bool keep) {
     void *at = (char *)t->data + i * fp_type_size(t->type);
-    if (s->scale.data) {
+    if (t->type == FP_FLOAT) { // not quantized
+        *(float *)at = keep ? value : 0;
+    } else if (s->scale.data) {
         int64_t q = to_grid(s, i, value, keep);
         fp_convert(at, t->type, &q, FP_INT64, 1);
     } else {
@@ -141,6 +150,7 @@ int fp_weight_write(struct fineprune_model *model, const struct fp_weight *w, co
         fp_tensor_done(&stored[i]);
     }
     free(stored);
+    drop_sources(model, w);
     return status;
 }
 
@@ -226,7 +236,9 @@ static int record_source(struct fineprune_model *model, const struct fp_source *
     struct fp_tensor t = {0}, kept = {0};
     int status = fp_initializer_load(model, s->proto, &t, err);
     if (!status) status = fp_tensor_new(&kept, NULL, FP_BOOL, t.rank, t.dims, err);
-    for (size_t i = 0; !status && i < t.count; i++) {
+    bool floats = t.type == FP_FLOAT && !s->zero.data;
+    for (size_t i = 0; !status && floats && i < t.count; i++) ((uint8_t *)kept.data)[i] = ((const float *)t.data)[i] != 0;
+    for (size_t i = 0; !status && !floats && i < t.count; i++) {
         double value;
         fp_convert(&value, FP_DOUBLE, (const char *)t.data + i * fp_type_size(t.type), t.type, 1);
         double zero = s->zero.data ? ((const int32_t *)s->zero.data)[i] : 0;
@@ -235,6 +247,7 @@ static int record_source(struct fineprune_model *model, const struct fp_source *
     if (!status) status = fp_masks_add(model->masks, s->name, &kept, err);
     fp_tensor_done(&kept);
     fp_tensor_done(&t);
+    fp_initializer_drop(model, s->proto);
     return status;
 }
 

@@ -72,6 +72,7 @@ typedef struct fineprune_run_options {
     size_t batch;      // samples run at once; 0: chosen
     fineprune_progress progress;
     void *progress_user;
+    const char *scratch; // folder for the changed weights of a model over 1 GiB (an unnamed file, gone with the model); NULL: they stay in memory
 } fineprune_run_options;
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -343,6 +343,57 @@ static int pass(struct fp_call *call, const struct axis *a, int axis, struct fp_
     return FINEPRUNE_OK;
 }
 
+// The last two axes at once, as four weighted numbers in the order in which everybody adds them: what is then quantized often lies halfway between
+// two steps, and the last bit decides.
+struct pair {
+    size_t row[2];
+    float weight[2];
+};
+
+// Both taps of a border are the same element. Before the first it counts alone, behind the last twice by halves.
+static struct pair pair_at(const struct axis *a, size_t at) {
+    struct pair p = {{(size_t)a->index[2 * at], (size_t)a->index[2 * at + 1]}, {a->weight[2 * at], a->weight[2 * at + 1]}};
+    if (p.row[0] == p.row[1]) {
+        bool first = p.row[0] == 0 && a->in > 1;
+        p.weight[0] = first ? 1 : 0.5f;
+        p.weight[1] = 1 - p.weight[0];
+    }
+    return p;
+}
+
+static void weigh_plane_row(float *dst, const float *src, const struct axis *x, const struct pair *row) {
+    const float *above = src + row->row[0] * (size_t)x->in, *below = src + row->row[1] * (size_t)x->in;
+    const float u = row->weight[0], v = row->weight[1];
+    for (size_t i = 0; i < (size_t)x->out; i++) {
+        const struct pair c = pair_at(x, i);
+        dst[i] = c.weight[0] * u * above[c.row[0]] + c.weight[1] * u * above[c.row[1]] + c.weight[0] * v * below[c.row[0]] +
+                 c.weight[1] * v * below[c.row[1]];
+    }
+}
+
+static int pass_plane(struct fp_call *call, const struct axis *y, const struct axis *x, struct fp_tensor *t) {
+    struct fp_tensor made = {0};
+    int64_t dims[FP_MAX_RANK];
+    memcpy(dims, t->dims, sizeof(dims));
+    dims[t->rank - 2] = y->out;
+    dims[t->rank - 1] = x->out;
+    int status = fp_tensor_new(&made, call->memory, FP_FLOAT, t->rank, dims, call->err);
+    if (status) return status;
+    size_t rows = fp_span(dims, 0, t->rank - 1), out = (size_t)y->out, in = (size_t)(y->in * x->in);
+    const float *src = t->data;
+    float *dst = made.data;
+#pragma omp parallel for num_threads(call->threads) if (made.count > 50000)
+    for (size_t i = 0; i < rows; i++) {
+        const struct pair row = pair_at(y, i % out);
+        weigh_plane_row(dst + i * (size_t)x->out, src + i / out * in, x, &row);
+    }
+    fp_tensor_done(t);
+    *t = made;
+    return FINEPRUNE_OK;
+}
+
+static bool is_linear(const struct axis *a) { return a->changes && a->taps == 2 && !a->outside; }
+
 static void extrapolate(const struct resize *r, const int *axes, struct fp_tensor *t, float value) {
     for (size_t i = 0; i < t->count; i++) {
         size_t rest = i;
@@ -383,8 +434,12 @@ static int run_weighted(struct fp_call *call, const struct resize *r, float valu
     struct fp_tensor t = {0}, *y = &call->out[0];
     int axes[FP_MAX_RANK];
     fp_physical(y, axes);
-    int status = load(call, axes, &t);
-    for (int i = t.rank - 1; i >= 0 && !status; i--)
+    int status = load(call, axes, &t), left = t.rank;
+    if (!status && left > 1 && is_linear(&r->axes[axes[left - 2]]) && is_linear(&r->axes[axes[left - 1]])) {
+        left -= 2;
+        status = pass_plane(call, &r->axes[axes[left]], &r->axes[axes[left + 1]], &t);
+    }
+    for (int i = left - 1; i >= 0 && !status; i--)
         if (r->axes[axes[i]].changes) status = pass(call, &r->axes[axes[i]], i, &t);
     bool shared = t.data == call->in[0]->data; // nothing changes, so there is nothing outside either
     if (!status && shared) status = fp_put_whole(call);

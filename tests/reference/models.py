@@ -329,6 +329,19 @@ def qdq():
 
 
 @network
+def quantized_resize():
+    """Interpolated numbers often lie halfway between two steps of the scale that they are quantized with next."""
+    b = Builder(35)
+    scale, zero = b.const(np.float32(0.037)), b.const(np.uint8(128))
+
+    def quantized(x):
+        return b("DequantizeLinear", b("QuantizeLinear", x, scale, zero), scale, zero)
+
+    x = b("Resize", quantized("x"), "", b.const(np.array([1, 1, 2, 2], np.float32)), mode="linear", coordinate_transformation_mode="half_pixel")
+    return b.model({"x": (F32, ["N", 3, 7, 6])}, [b.conv(quantized(x), 3, 4, 3, 3, pads=[1, 1, 1, 1])]), {"x": samples((3, 7, 6))}
+
+
+@network
 def quantized_in_graph():
     """As networks are exported that were trained to be quantized: weights are floats that the graph quantizes and dequantizes."""
     b = Builder(32)
