@@ -9,6 +9,7 @@
 
 #include "dnnl_corner.h"
 #include "fuse.h"
+#include "rounding.h"
 
 #define NEWEST_OPSET 26 // of the default domain
 
@@ -39,6 +40,8 @@ struct cell {
     const struct fp_op *op; // NULL for calls of functions
     void *state;
     bool prepared, folded;
+    bool computes, feeds_computing; // rounding.h
+    enum fp_type cast_to;           // of a Cast; else FP_NONE
     uint64_t constant, values_read;
     struct seen *seen;           // n_in
     struct fp_tensor *converted; // n_in: float32 forms of constant inputs, for FP_OP_FLOAT32
@@ -208,6 +211,9 @@ static int plan_bodies(struct plan *plan, struct cell *cell, fineprune_error *er
 
 static int plan_cell(struct plan *plan, struct cell *cell, const struct fp_node *node, fineprune_error *err) {
     *cell = (struct cell){.node = node, .op = node->function ? NULL : fp_op_find(node->domain, node->type, node->opset)};
+    if (!strcmp(node->type, "Cast") && !node->domain[0]) cell->cast_to = (enum fp_type)fp_attr_int(node, "to", FP_NONE);
+    cell->computes = fp_node_computes(node);
+    cell->feeds_computing = !cell->computes && cell->op && !node->n_bodies && fp_node_feeds_computing(node);
     cell->seen = fp_calloc((size_t)node->n_in, sizeof(*cell->seen));
     cell->converted = fp_calloc((size_t)node->n_in, sizeof(*cell->converted));
     cell->shapes = fp_calloc((size_t)node->n_out, sizeof(*cell->shapes));
@@ -321,6 +327,7 @@ struct arguments {
     struct fp_tensor **in, *own;
     struct fp_tensor *extra[FP_TAIL_EXTRA]; // of the tail, as they come
     enum fp_type narrow; // of the first input that was made float32
+    bool wide;           // inputs that wait to be rounded stay so, and so do the results
     size_t n;
     char room[8 * (sizeof(struct fp_tensor *) + sizeof(struct fp_tensor))];
 };
@@ -330,6 +337,7 @@ static bool arguments_init(struct arguments *a, int n) {
     char *memory = size <= sizeof(a->room) ? a->room : malloc(size);
     a->n = (size_t)n;
     a->narrow = FP_NONE;
+    a->wide = false;
     a->own = (struct fp_tensor *)memory;
     a->in = memory ? (struct fp_tensor **)(memory + (size_t)n * sizeof(*a->own)) : NULL;
     if (memory) memset(memory, 0, size);
@@ -341,6 +349,15 @@ static void arguments_done(struct arguments *a) {
     if ((char *)a->own != a->room) free(a->own);
 }
 
+// A tensor that waits to be rounded, rounded and row-major.
+static int round_tensor(struct fp_exec *exec, struct fp_tensor *dst, const struct fp_tensor *t) {
+    struct fp_tensor plain = {0};
+    int status = t->layout ? fp_dnnl_plain(exec, &plain, t, exec->err) : FINEPRUNE_OK;
+    if (!status) status = fp_tensor_convert(dst, exec->memory, plain.type ? &plain : t, t->rounds, exec->err);
+    fp_tensor_done(&plain);
+    return status;
+}
+
 static int adapt(struct fp_exec *exec, struct cell *cell, int i, struct arguments *a) {
     struct fp_tensor *t = a->in[i];
     const struct fp_op *op = cell->op;
@@ -349,24 +366,42 @@ static int adapt(struct fp_exec *exec, struct cell *cell, int i, struct argument
         return fp_fail(exec->err, FINEPRUNE_MODEL, "%s: %s inputs are not supported", fp_node_text(text, sizeof(text), cell->node),
                        fp_type_name(t->type));
     }
-    if (t->layout && !(op->flags & FP_OP_BLOCKED)) {
+    if (t->rounds && a->wide && !a->narrow) a->narrow = t->rounds;
+    if (t->rounds && !a->wide) {
+        int status = round_tensor(exec, &a->own[i], t);
+        if (status) return status;
+        t = a->in[i] = &a->own[i];
+    } else if (t->layout && !(op->flags & FP_OP_BLOCKED)) {
         int status = fp_dnnl_plain(exec, &a->own[i], t, exec->err);
         if (status) return status;
         t = a->in[i] = &a->own[i];
     }
-    if (!(op->flags & FP_OP_FLOAT32) || !is_narrow(t->type)) return FINEPRUNE_OK;
+    bool widens = op->flags & FP_OP_FLOAT32 ? is_narrow(t->type) : a->wide && fp_type_rounds(t->type);
+    if (!widens) return FINEPRUNE_OK;
     if (!a->narrow) a->narrow = t->type;
     bool constant = i < 64 && (cell->constant >> i & 1);
-    struct fp_tensor *dst = constant ? &cell->converted[i] : &a->own[i];
-    if (!dst->type || !constant) {
-        struct fp_tensor wide = {0};
+    struct fp_tensor wide = {0};
+    if (!constant || !cell->converted[i].type) {
         int status = fp_tensor_convert(&wide, exec->memory, t, FP_FLOAT, exec->err);
         if (status) return status;
+        struct fp_tensor *dst = constant ? &cell->converted[i] : &a->own[i];
         fp_tensor_done(dst);
         *dst = wide;
     }
-    a->in[i] = dst;
+    a->in[i] = constant ? &cell->converted[i] : &a->own[i];
     return FINEPRUNE_OK;
+}
+
+// Operators that compute take what comes as float32. One that moves does so alone between two that compute.
+static bool stays_wide(const struct fp_frame *frame, const struct cell *cell, const struct arguments *a) {
+    if (!frame->left) return false; // a constant is rounded
+    bool waits = false;
+    for (size_t i = 0; i < a->n && cell->feeds_computing; i++) {
+        int value = cell->node->in[i];
+        if (a->in[i] && fp_type_rounds(a->in[i]->type) && frame->plan->graph->values[value].producer) return false;
+        waits |= a->in[i] && a->in[i]->rounds;
+    }
+    return cell->computes || waits;
 }
 
 static int gather(struct fp_exec *exec, struct fp_frame *frame, struct cell *cell, struct arguments *a) {
@@ -374,12 +409,15 @@ static int gather(struct fp_exec *exec, struct fp_frame *frame, struct cell *cel
     for (int i = 0; i < node->n_in; i++) {
         int status = value_of(exec, frame, node->in[i], &a->in[i]);
         if (status) return status;
+    }
+    a->wide = stays_wide(frame, cell, a);
+    for (int i = 0; i < node->n_in; i++) {
         if (!a->in[i]) continue;
         if (a->in[i]->type == FP_NONE) { // an absent optional is an input that is left out
             if (!(cell->op->flags & FP_OP_ANY_KIND)) a->in[i] = NULL;
             continue;
         }
-        status = adapt(exec, cell, i, a);
+        int status = adapt(exec, cell, i, a);
         if (status) return status;
     }
     return FINEPRUNE_OK;
@@ -557,7 +595,8 @@ static int call_operator(struct fp_exec *exec, struct fp_frame *frame, struct ce
     if (!status && cell->op->run) status = cell->op->run(&call);
     cell->state = call.state;
     if (!status && exec->observer && cell->watches) status = show(exec, cell, &call);
-    if (!status) status = narrow_outputs(exec, &call, a->narrow);
+    for (int i = 0; i < call.n_out && !status; i++) out[i].rounds = a->wide && out[i].type == FP_FLOAT && fp_type_rounds(a->narrow) ? a->narrow : FP_NONE;
+    if (!status && !(a->wide && fp_type_rounds(a->narrow))) status = narrow_outputs(exec, &call, a->narrow);
     return status;
 }
 
@@ -575,8 +614,27 @@ static int name_node(fineprune_error *err, int status, const struct fp_node *nod
     return status;
 }
 
+// A Cast to a narrow type leaves the rounding to who reads it, and one to float32 takes what waits to be rounded as it is, unless a Cast was
+// what made it wait.
+static bool passes_cast(const struct fp_frame *frame, const struct cell *cell, const struct fp_tensor *t) {
+    if (!frame->left || !t || t->type != FP_FLOAT) return false;
+    if (fp_type_rounds(cell->cast_to)) return !t->rounds;
+    const struct fp_node *producer = cell->node->graph->values[cell->node->in[0]].producer;
+    return cell->cast_to == FP_FLOAT && t->rounds && !(producer && !strcmp(producer->type, "Cast"));
+}
+
 static int run_operator(struct fp_exec *exec, struct fp_frame *frame, struct cell *cell, struct fp_tensor *out) {
     struct arguments a;
+    if (cell->cast_to && cell->node->n_in == 1) {
+        struct fp_tensor *t;
+        int status = value_of(exec, frame, cell->node->in[0], &t);
+        if (status) return status;
+        if (passes_cast(frame, cell, t)) {
+            fp_tensor_share(&out[0], t);
+            out[0].rounds = cell->cast_to == FP_FLOAT ? FP_NONE : cell->cast_to;
+            return FINEPRUNE_OK;
+        }
+    }
     if (!arguments_init(&a, cell->node->n_in)) return fp_fail_memory(exec->err, "arguments", sizeof(a));
     int status = gather(exec, frame, cell, &a);
     for (int i = 0; cell->tail && i < cell->tail->fusion.n_extra && !status; i++)
@@ -708,7 +766,8 @@ static int take_outputs(struct fp_exec *exec, struct fp_frame *frame, struct fp_
     for (int i = 0; i < graph->n_outputs; i++) {
         struct fp_tensor *t;
         int status = value_of(exec, frame, graph->outputs[i], &t);
-        if (!status && t->layout) status = fp_dnnl_plain(exec, &outputs[i], t, exec->err);
+        if (!status && t->rounds) status = round_tensor(exec, &outputs[i], t);
+        else if (!status && t->layout) status = fp_dnnl_plain(exec, &outputs[i], t, exec->err);
         else if (!status) fp_tensor_share(&outputs[i], t);
         if (status) return status;
     }

@@ -64,6 +64,7 @@ struct fp_tensor {
     void *data;
     struct fp_buffer *buffer; // NULL: data are lent by something that lives longer
     const void *layout;
+    enum fp_type rounds; // float32 elements that become this narrower type where they are moved or given out (the executor's alone); or FP_NONE
 };
 
 // Bytes of one element in memory; 0 for strings and sequences.

@@ -297,6 +297,18 @@ def float16():
 
 
 @network
+def float16_transformer():
+    """A network whose every number is float16: rounded where ONNX Runtime rounds, which computes with float32."""
+    model, data = vit()
+    for constant in model.graph.initializer:
+        if constant.data_type == F32:
+            constant.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(constant).astype(np.float16), constant.name))
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.elem_type = F16
+    return model, {name: array.astype(np.float16) for name, array in data.items()}
+
+
+@network
 def qdq():
     """Quantized by QuantizeLinear and DequantizeLinear: weights int8 per channel, activations uint8 per tensor."""
     b = Builder(17)
