@@ -23,7 +23,7 @@ static int measure(struct fp_job *job, const struct fp_system *s, const struct f
             bool gone = fp_row_removed(layer, first + i / n);
             x[i] = gone ? 0 : what == 0 ? (layer->keep[first * n + i] ? 0 : dense) : what == 1 ? dense - now : dense;
         }
-        fp_system_apply(s, x, rows, y, room, job->threads);
+        if (!fp_system_apply(s, x, rows, y, room, job->threads)) status = fp_fail_memory(job->err, "a repair", 2 * rows * n * sizeof(float));
         for (size_t i = 0; i < rows * n; i++) *sums[what] += (double)x[i] * (double)y[i];
     }
     free(x);

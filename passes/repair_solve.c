@@ -20,7 +20,7 @@ static int from_gram(struct fp_system *s, struct fp_job *job, const struct fp_st
     double diagonal = 0;
     if (!fp_mul(n, n, &size) || !(s->exact = fp_calloc(size, sizeof(double))) || !(s->c = fp_calloc(size, sizeof(float))))
         return fp_fail_memory(job->err, "a repair", n * n * sizeof(double));
-    fp_stat_covariance(stat, g, 0, n, s->exact, job->threads);
+    if (!fp_stat_covariance(stat, g, 0, n, s->exact, job->threads)) return fp_fail_memory(job->err, "a repair", size * sizeof(float));
     for (size_t i = 0; i < size; i++) s->c[i] = (float)s->exact[i];
     for (size_t i = 0; i < n; i++) diagonal += s->exact[i * n + i];
     s->ridge = (float)(RIDGE * diagonal / (double)n);
@@ -57,14 +57,9 @@ void fp_system_done(struct fp_system *s) {
     free(s->exact);
 }
 
-void fp_system_apply(const struct fp_system *s, const float *x, size_t rows, float *y, float *room, int threads) {
-    size_t n = s->n;
-    if (s->c) {
-        fp_gemm(false, false, rows, n, n, x, n, s->c, n, 0, y, n, threads);
-        return;
-    }
-    fp_gemm(false, true, rows, s->count, n, x, n, s->a, n, 0, room, s->count, threads);
-    fp_gemm(false, false, rows, n, s->count, room, s->count, s->a, n, 0, y, n, threads);
+bool fp_system_apply(const struct fp_system *s, const float *x, size_t rows, float *y, float *room, int threads) {
+    if (s->c) return fp_gemm(false, rows, s->n, s->n, x, s->c, y, threads);
+    return fp_gemm(true, rows, s->count, s->n, x, s->a, room, threads) && fp_gemm(false, rows, s->n, s->count, room, s->a, y, threads);
 }
 
 // ---- one small system by Cholesky
@@ -150,13 +145,13 @@ static void gradients_done(struct gradients *g) {
 }
 
 // r = C_SP w_P, p = z = r / diagonal.
-static void start(struct gradients *g, const float *dense, const uint8_t *keep, double tolerance, int threads) {
+static bool start(struct gradients *g, const float *dense, const uint8_t *keep, double tolerance, int threads) {
     size_t n = g->s->n;
     for (size_t i = 0; i < g->active; i++) {
         g->row[i] = i;
         for (size_t c = 0; c < n; c++) g->p[i * n + c] = keep[i * n + c] ? 0 : dense[i * n + c];
     }
-    fp_system_apply(g->s, g->p, g->active, g->r, g->room, threads);
+    if (!fp_system_apply(g->s, g->p, g->active, g->r, g->room, threads)) return false;
     #pragma omp parallel for num_threads(threads) schedule(static)
     for (size_t i = 0; i < g->active; i++) {
         double rz = 0, rr = 0;
@@ -170,11 +165,12 @@ static void start(struct gradients *g, const float *dense, const uint8_t *keep, 
         g->limit[i] = tolerance * tolerance * rr;
         g->done[i] = !(rr > 0);
     }
+    return true;
 }
 
-static void step(struct gradients *g, const uint8_t *keep, int threads) {
+static bool step(struct gradients *g, const uint8_t *keep, int threads) {
     size_t n = g->s->n;
-    fp_system_apply(g->s, g->p, g->active, g->q, g->room, threads);
+    if (!fp_system_apply(g->s, g->p, g->active, g->q, g->room, threads)) return false;
     #pragma omp parallel for num_threads(threads) schedule(static)
     for (size_t i = 0; i < g->active; i++) {
         const uint8_t *k = keep + g->row[i] * n;
@@ -201,6 +197,7 @@ static void step(struct gradients *g, const uint8_t *keep, int threads) {
         g->rz[i] = rz;
         g->done[i] = rr <= g->limit[i];
     }
+    return true;
 }
 
 // Rows that are done give their result and leave; the others close up, in order.
@@ -230,16 +227,15 @@ static int iterate(const struct fp_system *s, const float *dense, const uint8_t 
                    fineprune_error *err) {
     struct gradients g;
     int status = gradients_init(&g, s, rows) ? FINEPRUNE_OK : fp_fail_memory(err, "a repair", 4 * rows * s->n * sizeof(float));
-    if (!status) {
-        start(&g, dense, keep, tolerance, threads);
-        leave(&g, dense, keep, values);
-        for (int i = 0; i < MOST_STEPS && g.active; i++) {
-            step(&g, keep, threads);
-            leave(&g, dense, keep, values);
-        }
-        for (size_t i = 0; i < g.active; i++) g.done[i] = true; // as far as they came
-        leave(&g, dense, keep, values);
+    bool ok = !status && start(&g, dense, keep, tolerance, threads);
+    if (ok) leave(&g, dense, keep, values);
+    for (int i = 0; i < MOST_STEPS && ok && g.active; i++) {
+        ok = step(&g, keep, threads);
+        if (ok) leave(&g, dense, keep, values);
     }
+    for (size_t i = 0; i < g.active; i++) g.done[i] = true; // as far as they came
+    if (ok) leave(&g, dense, keep, values);
+    if (!status && !ok) status = fp_fail_memory(err, "a repair", rows * s->n * sizeof(float));
     gradients_done(&g);
     return status;
 }

@@ -16,7 +16,7 @@ struct fp_system {
 int fp_system_init(struct fp_system *s, struct fp_job *job, const struct fp_layer *layer, size_t g);
 void fp_system_done(struct fp_system *s);
 // y (rows x n) = x c. room: rows * count floats when the system is made of rows, else unused.
-void fp_system_apply(const struct fp_system *s, const float *x, size_t rows, float *y, float *room, int threads);
+bool fp_system_apply(const struct fp_system *s, const float *x, size_t rows, float *y, float *room, int threads);
 // For each row: values_S += u with (c_SS + ridge I) u = c_SP dense_P, S and P the kept and the pruned columns; values_P = 0. values holds the
 // kept part of dense on entry. Small systems by Cholesky (LAPACK), large ones by conjugate gradients, all rows at once, preconditioned by the
 // diagonal, until the residual is `tolerance` of the right side.

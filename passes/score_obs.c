@@ -16,7 +16,7 @@
 
 // 1 / sqrt of the inverse's diagonal, for the columns [first, first + m) of group g. h: m * m of room. False when there is no inverse.
 static bool factors_of_block(const struct fp_layer *layer, size_t g, size_t first, size_t m, double rho, double mean, double *h, float *factors) {
-    fp_stat_covariance(layer->stat, g, first, m, h, 1);
+    if (!fp_stat_covariance(layer->stat, g, first, m, h, 1)) return false;
     for (size_t i = 0; i < m; i++) {
         for (size_t j = 0; j < i; j++) h[i * m + j] *= 1 - rho;
         h[i * m + i] = (1 - rho) * h[i * m + i] + (rho + RIDGE) * mean;

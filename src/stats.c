@@ -295,19 +295,19 @@ double fp_stat_rms(const struct fp_stat *s, size_t g, size_t c) {
     return v > 0 ? sqrt(v) : 0;
 }
 
-static void gram_of_kept(const struct fp_stat *s, size_t g, size_t first, size_t m, double *dst, int threads) {
+static bool gram_of_kept(const struct fp_stat *s, size_t g, size_t first, size_t m, double *dst, int threads) {
     float *rows = fp_calloc(s->sampled * m, sizeof(*rows));
-    if (!rows) return; // dst stays zero: nothing is known of the co-activations
-    for (size_t r = 0; r < s->sampled; r++) memcpy(rows + r * m, s->kept + (r * s->groups + g) * s->cols + first, m * sizeof(*rows));
-    fp_gram(m, s->sampled, rows, dst, threads);
+    for (size_t r = 0; rows && r < s->sampled; r++) memcpy(rows + r * m, s->kept + (r * s->groups + g) * s->cols + first, m * sizeof(*rows));
+    bool ok = rows && fp_gram(m, s->sampled, rows, dst, threads);
     free(rows);
+    return ok;
 }
 
-void fp_stat_covariance(const struct fp_stat *s, size_t g, size_t first, size_t m, double *dst, int threads) {
+bool fp_stat_covariance(const struct fp_stat *s, size_t g, size_t first, size_t m, double *dst, int threads) {
     const size_t n = s->cols;
     memset(dst, 0, m * m * sizeof(*dst));
-    if (!s->sampled) return;
-    if (!s->gram) gram_of_kept(s, g, first, m, dst, threads);
+    if (!s->sampled) return true;
+    if (!s->gram && !gram_of_kept(s, g, first, m, dst, threads)) return false;
     const double *gram = s->gram ? s->gram + g * n * n + first * n + first : dst, *sum = s->sampled_sum + g * n + first;
     const size_t step = s->gram ? n : m;
     const double rows = (double)s->sampled;
@@ -317,6 +317,7 @@ void fp_stat_covariance(const struct fp_stat *s, size_t g, size_t first, size_t 
     #pragma omp parallel for num_threads(threads) schedule(dynamic, 16) if (m > 128)
     for (size_t i = 0; i < m; i++)
         for (size_t j = i + 1; j < m; j++) dst[i * m + j] = dst[j * m + i];
+    return true;
 }
 
 // ---- adding up

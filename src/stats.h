@@ -70,7 +70,8 @@ static inline double fp_stat_mean(const struct fp_stat *s, size_t g, size_t c) {
 // Standard deviation; 0 when rounding has made the variance negative.
 double fp_stat_deviation(const struct fp_stat *s, size_t g, size_t c);
 double fp_stat_rms(const struct fp_stat *s, size_t g, size_t c);
-// The covariance of group g's columns [first, first + m) over the sampled rows into a full symmetric m * m matrix of doubles.
-void fp_stat_covariance(const struct fp_stat *s, size_t g, size_t first, size_t m, double *dst, int threads);
+// The covariance of group g's columns [first, first + m) over the sampled rows into a full symmetric m * m matrix of doubles. False when there
+// is no memory for it.
+bool fp_stat_covariance(const struct fp_stat *s, size_t g, size_t first, size_t m, double *dst, int threads);
 
 #endif
