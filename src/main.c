@@ -378,6 +378,7 @@ static void wait_politely(char **argv) {
     char path[PATH_MAX];
     ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
     if (n <= 0 || getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT") || setenv("OMP_WAIT_POLICY", "passive", 0)) return;
+    setenv("OPENBLAS_NUM_THREADS", "1", 0); // it is called from our threads only
     path[n] = '\0';
     execv(path, argv); // when that fails we go on as we are
 }
