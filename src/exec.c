@@ -9,6 +9,7 @@
 
 #include "dnnl_corner.h"
 #include "fuse.h"
+#include "mapping.h"
 #include "rounding.h"
 
 #define NEWEST_OPSET 26 // of the default domain
@@ -573,9 +574,23 @@ static int narrow_outputs(struct fp_exec *exec, struct fp_call *call, enum fp_ty
     return FINEPRUNE_OK;
 }
 
+// Large files' weights are read where they lie, each time: packed copies would hold them all in memory.
+static uint64_t constants_to_keep(const struct fp_exec *exec, const struct cell *cell, const struct arguments *a) {
+    uint64_t constant = cell->constant;
+    if (!fp_mapping_is_large(exec->model->mappings)) return constant;
+    for (int i = 0; i < cell->node->n_in && i < 64; i++)
+        if (constant >> i & 1 && a->in[i] && fp_mapping_holds(exec->model->mappings, a->in[i]->data)) constant &= ~((uint64_t)1 << i);
+    return constant;
+}
+
+static void drop_constants(const struct fp_exec *exec, const struct cell *cell, const struct arguments *a) {
+    for (int i = 0; i < cell->node->n_in && i < 64; i++)
+        if (cell->constant >> i & 1 && a->in[i] && a->in[i]->data) fp_mapping_drop(exec->model->mappings, a->in[i]->data, fp_tensor_bytes(a->in[i]));
+}
+
 static int call_operator(struct fp_exec *exec, struct fp_frame *frame, struct cell *cell, struct arguments *a, struct fp_tensor *out) {
     struct fp_call call = {.node = cell->node, .op = cell->op, .n_in = cell->node->n_in, .n_out = cell->node->n_out, .in = a->in, .out = out,
-                           .alias = cell->alias, .state = cell->state, .constant = cell->constant, .threads = exec->threads,
+                           .alias = cell->alias, .state = cell->state, .constant = constants_to_keep(exec, cell, a), .threads = exec->threads,
                            .memory = exec->memory, .exec = exec, .frame = frame, .err = exec->err};
     int status = FINEPRUNE_OK;
     if (cell->tail && a->narrow) drop_tail(frame->plan, cell); // each of its nodes rounds
@@ -640,6 +655,7 @@ static int run_operator(struct fp_exec *exec, struct fp_frame *frame, struct cel
     for (int i = 0; cell->tail && i < cell->tail->fusion.n_extra && !status; i++)
         status = value_of(exec, frame, cell->tail->fusion.extra[i], &a.extra[i]);
     if (!status) status = call_operator(exec, frame, cell, &a, out);
+    if (!status) drop_constants(exec, cell, &a);
     arguments_done(&a);
     return status ? name_node(exec->err, status, cell->node) : FINEPRUNE_OK;
 }

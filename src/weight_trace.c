@@ -12,6 +12,7 @@ struct tracer {
     struct fineprune_model *model;
     struct fp_weight *w;
     size_t next;   // number of the next source's first element
+    bool whole;    // the stored tensor itself is traced
     bool moved;    // an operator on the way changes the order
     const char **reason;
     fineprune_error *err;
@@ -48,6 +49,11 @@ static int refuse(struct tracer *t, const char *reason) {
 // ---- sources
 
 static int number_elements(struct tracer *t, const struct fp_source *s, struct fp_tensor *numbers) {
+    if (t->whole) { // nothing moves them: only the shape is asked for
+        *numbers = (struct fp_tensor){.rank = s->rank, .count = s->count};
+        memcpy(numbers->dims, s->dims, sizeof(s->dims));
+        return FINEPRUNE_OK;
+    }
     int status = fp_tensor_new(numbers, &t->model->memory, FP_INT64, s->rank, s->dims, t->err);
     for (size_t i = 0; !status && i < s->count; i++) ((int64_t *)numbers->data)[i] = (int64_t)(s->base + i);
     return status;
@@ -58,19 +64,15 @@ static bool can_hold_weights(enum fp_type type) {
            type == FP_UINT4 || type == FP_INT32;
 }
 
-const void *fp_source_identity(const Onnx__TensorProto *proto, const struct fp_tensor *loaded) {
-    return loaded->buffer ? (const void *)proto : loaded->data;
-}
-
 static int add_source(struct tracer *t, const struct fp_graph *graph, int value, Onnx__TensorProto *proto, struct fp_tensor *numbers) {
-    struct fp_tensor elements = {0};
-    int status = fp_initializer_load(t->model, proto, &elements, t->err);
+    struct fp_tensor elements;
+    const void *identity;
+    int status = fp_initializer_shape(t->model, proto, &elements, &identity, t->err);
     if (status) return status;
     struct fp_source s = {.proto = proto,
                           .graph = graph, .value = value, .name = graph->values[value].name, .type = elements.type, .rank = elements.rank,
-                          .count = elements.count, .base = t->next, .identity = fp_source_identity(proto, &elements)};
+                          .count = elements.count, .base = t->next, .identity = identity};
     memcpy(s.dims, elements.dims, sizeof(s.dims));
-    fp_tensor_done(&elements);
     if (!can_hold_weights(s.type)) return refuse(t, "its element type cannot be pruned");
     for (int i = 0; i < t->w->n_sources; i++) { // another part of the same tensor
         if (t->w->sources[i].identity != s.identity || t->w->sources[i].type != s.type || t->w->sources[i].count != s.count) continue;
@@ -202,7 +204,7 @@ static int trace(struct tracer *t, const struct fp_graph *graph, int value, stru
 
 int fp_trace_weight(struct fp_exec *exec, struct fineprune_model *model, const struct fp_graph *graph, int value, struct fp_weight *w,
                     const char **reason, fineprune_error *err) {
-    struct tracer t = {.exec = exec, .model = model, .w = w, .reason = reason, .err = err};
+    struct tracer t = {.exec = exec, .model = model, .w = w, .whole = graph->values[value].initializer, .reason = reason, .err = err};
     *reason = NULL;
     int status = trace(&t, graph, value, &w->map);
     if (!status && !*reason && w->map.rank) {

@@ -13,8 +13,6 @@ int fp_trace_weight(struct fp_exec *exec, struct fineprune_model *model, const s
 // uses, or asks for a shape only. Else *other is the type of the first other reader.
 int fp_trace_other_reader(struct fp_exec *exec, struct fineprune_model *model, const struct fp_weight *w, int k, const struct fp_weight_use *uses,
                           int n_uses, const char **other, fineprune_error *err);
-// The same for tensors that share their bytes.
-const void *fp_source_identity(const Onnx__TensorProto *proto, const struct fp_tensor *loaded);
 void fp_sources_free(struct fp_source *sources, int n);
 // Operators that only move elements (and where the value must come in as input 0, or any input for Concat).
 bool fp_is_move(const struct fp_node *node);

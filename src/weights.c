@@ -530,15 +530,14 @@ static int skip_rest(struct finder *f, const struct fp_graph *graph) {
     for (int i = 0; i < graph->n_values && !status; i++) {
         const struct fp_value *v = &graph->values[i];
         if (!v->initializer || !fp_type_size(v->type)) continue;
-        struct fp_tensor t = {0};
-        if (fp_initializer_load(f->weights->model, v->initializer, &t, NULL)) continue; // a broken tensor fails where it is used
-        const void *identity = fp_source_identity(v->initializer, &t);
+        struct fp_tensor t;
+        const void *identity;
+        if (fp_initializer_shape(f->weights->model, v->initializer, &t, &identity, NULL)) continue; // a broken tensor fails where it is used
         bool bytes = false;
         if (t.rank >= 2 && t.count >= 2 && !is_listed(f, v->name, identity, &bytes)) {
             const char *reason = bytes ? "shares its bytes with a weight, and is pruned with it" : reason_for_reader(v);
             status = add_skipped(f->weights, v->name, NULL, reason, t.count, f->err);
         }
-        fp_tensor_done(&t);
     }
     return status;
 }

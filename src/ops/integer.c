@@ -3,6 +3,7 @@
 #include "integer.h"
 
 #include "dnnl_corner.h"
+#include "gemm.h"
 #include "loops.h"
 
 enum { K_BLOCK = 256, M_BLOCK = 512, N_BLOCK = 4096 }; // 256 * 255 * 255 < 2^24
@@ -57,10 +58,7 @@ int fp_exact_product(struct fp_call *call, int32_t *c, const struct fp_factor *a
             for (size_t i = 0; i < m; i += M_BLOCK) {
                 size_t rows = least(M_BLOCK, m - i);
                 fill(call, a, fa, i, rows, l, kk);
-                dnnl_status_t done = dnnl_sgemm('N', 'N', (dnnl_dim_t)rows, (dnnl_dim_t)nn, (dnnl_dim_t)kk, 1, fa, (dnnl_dim_t)kk,
-                                                fb, (dnnl_dim_t)nn, 0, fc, (dnnl_dim_t)nn);
-                int status = fp_dnnl_check(call, done, "multiply matrices");
-                if (status) return status;
+                if (!fp_gemm(false, rows, nn, kk, fa, fb, fc, call->threads)) return fp_call_fail(call, "oneDNN cannot multiply matrices");
                 struct sum sum = {.c = c + i * n + j, .stride = n, .n = nn, .block = fc};
                 fp_pieces(rows * nn > 50000 ? call->threads : 1, rows, 16, add_rows, &sum);
             }
