@@ -41,7 +41,7 @@ static void summary_of_pruning(void **state) {
     assert_non_null(report);
     expect_text(fineprune_report_summary(report), "model    a/m.onnx, opset 17, 2.0 MB, 500.0 k parameters, 2 weights to prune\n"
                                                   "data     100 samples, 20 of them kept to measure with (local.npz)\n"
-                                                  "pruned   68.7% zeros: 588 of 856 by fine-pruning: deviation, lamp, "
+                                                  "pruned   68.7% zeros: 588 of 856 by fine-pruning: obs, lamp, "
                                                   "unstructured, least-squares, 3 rounds; 2 of 10 outputs kept\n"
                                                   "drift    cosine 0.9900, SQNR 20.5 dB, largest difference 0.5, same answer "
                                                   "95.0%\n"
