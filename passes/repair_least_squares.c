@@ -12,7 +12,7 @@
 #define TOLERANCE_EARLY 1e-2 // in rounds whose result is only the next one's start
 
 // The output error of rows for what they have lost, d^T C d, and their whole output, w^T C w, added up over the group's rows that stay.
-static int measure(struct fp_job *job, const struct fp_system *s, const struct fp_layer *layer, size_t g, double *before, double *after, double *whole) {
+static int measure(struct fp_job *job, struct fp_system *s, const struct fp_layer *layer, size_t g, double *before, double *after, double *whole) {
     size_t rows = layer->w->rows, n = s->n, first = g * rows;
     float *x = fp_calloc(rows * n, sizeof(float)), *y = fp_calloc(rows * n, sizeof(float)), *room = fp_calloc(rows * s->count, sizeof(float));
     double *sums[3] = {before, after, whole};
@@ -23,7 +23,7 @@ static int measure(struct fp_job *job, const struct fp_system *s, const struct f
             bool gone = fp_row_removed(layer, first + i / n);
             x[i] = gone ? 0 : what == 0 ? (layer->keep[first * n + i] ? 0 : dense) : what == 1 ? dense - now : dense;
         }
-        if (!fp_system_apply(s, x, rows, y, room, job->threads)) status = fp_fail_memory(job->err, "a repair", 2 * rows * n * sizeof(float));
+        if (!fp_system_apply(s, x, rows, y, room)) status = fp_fail_memory(job->err, "a repair", 2 * rows * n * sizeof(float));
         for (size_t i = 0; i < rows * n; i++) *sums[what] += (double)x[i] * (double)y[i];
     }
     free(x);

@@ -48,18 +48,24 @@ static int from_rows(struct fp_system *s, struct fp_job *job, const struct fp_st
 
 int fp_system_init(struct fp_system *s, struct fp_job *job, const struct fp_layer *layer, size_t g) {
     *s = (struct fp_system){.n = layer->stat->cols};
-    return layer->stat->gram ? from_gram(s, job, layer->stat, g) : from_rows(s, job, layer->stat, g);
+    int status = layer->stat->gram ? from_gram(s, job, layer->stat, g) : from_rows(s, job, layer->stat, g);
+    bool ok = !status && (s->c ? fp_product_init(&s->by_c, false, s->n, s->n, s->c, job->threads)
+                               : fp_product_init(&s->by_c, true, s->count, s->n, s->a, job->threads) &&
+                                     fp_product_init(&s->by_rows, false, s->n, s->count, s->a, job->threads));
+    return status || ok ? status : fp_fail_memory(job->err, "a repair", s->n * s->n * sizeof(float));
 }
 
 void fp_system_done(struct fp_system *s) {
+    fp_product_done(&s->by_c);
+    fp_product_done(&s->by_rows);
     free(s->c);
     free(s->a);
     free(s->exact);
 }
 
-bool fp_system_apply(const struct fp_system *s, const float *x, size_t rows, float *y, float *room, int threads) {
-    if (s->c) return fp_gemm(false, rows, s->n, s->n, x, s->c, y, threads);
-    return fp_gemm(true, rows, s->count, s->n, x, s->a, room, threads) && fp_gemm(false, rows, s->n, s->count, room, s->a, y, threads);
+bool fp_system_apply(struct fp_system *s, const float *x, size_t rows, float *y, float *room) {
+    if (s->c) return fp_product_run(&s->by_c, rows, x, y);
+    return fp_product_run(&s->by_c, rows, x, room) && fp_product_run(&s->by_rows, rows, room, y);
 }
 
 // ---- one small system by Cholesky
@@ -106,7 +112,7 @@ static int factorize(const struct fp_system *s, const float *dense, const uint8_
 // ---- all rows by conjugate gradients
 
 struct gradients {
-    const struct fp_system *s;
+    struct fp_system *s;
     size_t active;           // rows that have not converged; they stand first
     size_t *row;             // which row each is
     float *u, *r, *p, *q;    // active * n each
@@ -116,7 +122,7 @@ struct gradients {
     bool *done;
 };
 
-static bool gradients_init(struct gradients *g, const struct fp_system *s, size_t rows) {
+static bool gradients_init(struct gradients *g, struct fp_system *s, size_t rows) {
     size_t n = s->n, size;
     *g = (struct gradients){.s = s, .active = rows};
     if (!fp_mul(rows, n, &size)) return false;
@@ -151,7 +157,7 @@ static bool start(struct gradients *g, const float *dense, const uint8_t *keep, 
         g->row[i] = i;
         for (size_t c = 0; c < n; c++) g->p[i * n + c] = keep[i * n + c] ? 0 : dense[i * n + c];
     }
-    if (!fp_system_apply(g->s, g->p, g->active, g->r, g->room, threads)) return false;
+    if (!fp_system_apply(g->s, g->p, g->active, g->r, g->room)) return false;
     #pragma omp parallel for num_threads(threads) schedule(static)
     for (size_t i = 0; i < g->active; i++) {
         double rz = 0, rr = 0;
@@ -170,7 +176,7 @@ static bool start(struct gradients *g, const float *dense, const uint8_t *keep, 
 
 static bool step(struct gradients *g, const uint8_t *keep, int threads) {
     size_t n = g->s->n;
-    if (!fp_system_apply(g->s, g->p, g->active, g->q, g->room, threads)) return false;
+    if (!fp_system_apply(g->s, g->p, g->active, g->q, g->room)) return false;
     #pragma omp parallel for num_threads(threads) schedule(static)
     for (size_t i = 0; i < g->active; i++) {
         const uint8_t *k = keep + g->row[i] * n;
@@ -223,7 +229,7 @@ static void leave(struct gradients *g, const float *dense, const uint8_t *keep, 
     g->active = left;
 }
 
-static int iterate(const struct fp_system *s, const float *dense, const uint8_t *keep, size_t rows, float *values, double tolerance, int threads,
+static int iterate(struct fp_system *s, const float *dense, const uint8_t *keep, size_t rows, float *values, double tolerance, int threads,
                    fineprune_error *err) {
     struct gradients g;
     int status = gradients_init(&g, s, rows) ? FINEPRUNE_OK : fp_fail_memory(err, "a repair", 4 * rows * s->n * sizeof(float));
@@ -240,7 +246,7 @@ static int iterate(const struct fp_system *s, const float *dense, const uint8_t 
     return status;
 }
 
-int fp_system_solve(const struct fp_system *s, const float *dense, const uint8_t *keep, size_t rows, float *values, double tolerance, int threads,
+int fp_system_solve(struct fp_system *s, const float *dense, const uint8_t *keep, size_t rows, float *values, double tolerance, int threads,
                     fineprune_error *err) {
     if (!(s->ridge > 0)) return FINEPRUNE_OK; // an input that never moves
     return s->exact ? factorize(s, dense, keep, rows, values, threads, err) : iterate(s, dense, keep, rows, values, tolerance, threads, err);

@@ -3,6 +3,7 @@
 #ifndef FP_REPAIR_SOLVE_H
 #define FP_REPAIR_SOLVE_H
 
+#include "gemm.h"
 #include "pass.h"
 
 // Covariance of n columns: c (n x n), or, when there are fewer rows than columns, centred rows a with c = a^T a (count x n).
@@ -11,16 +12,18 @@ struct fp_system {
     float *c, *a;
     double *exact; // c in double, for small systems that are factorized; else NULL
     float ridge;
+    struct fp_product by_c;                 // x c; of a system that is made of rows: x a^T, then by_rows
+    struct fp_product by_rows;
 };
 
 int fp_system_init(struct fp_system *s, struct fp_job *job, const struct fp_layer *layer, size_t g);
 void fp_system_done(struct fp_system *s);
 // y (rows x n) = x c. room: rows * count floats when the system is made of rows, else unused.
-bool fp_system_apply(const struct fp_system *s, const float *x, size_t rows, float *y, float *room, int threads);
+bool fp_system_apply(struct fp_system *s, const float *x, size_t rows, float *y, float *room);
 // For each row: values_S += u with (c_SS + ridge I) u = c_SP dense_P, S and P the kept and the pruned columns; values_P = 0. values holds the
 // kept part of dense on entry. Small systems by Cholesky (LAPACK), large ones by conjugate gradients, all rows at once, preconditioned by the
 // diagonal, until the residual is `tolerance` of the right side.
-int fp_system_solve(const struct fp_system *s, const float *dense, const uint8_t *keep, size_t rows, float *values, double tolerance, int threads,
+int fp_system_solve(struct fp_system *s, const float *dense, const uint8_t *keep, size_t rows, float *values, double tolerance, int threads,
                     fineprune_error *err);
 
 #endif

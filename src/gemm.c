@@ -15,16 +15,16 @@ static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 // c = op(a) op(b): what a tile is but for where its operands lie.
 struct shape {
     size_t m, n, k, lda, ldb, ldc;
-    bool ta, tb;
+    bool ta, tb, packed; // packed: b lies as oneDNN likes it
 };
 
-// The primitives of one thread. A product has few shapes: the inner tile and those at the two edges.
-enum { SHAPES = 4, OPERANDS = 3 };
-struct tiler {
+// The primitives of one thread. A product has few shapes: the inner tile and those at the edges, which change as rows leave.
+enum { SHAPES = 8, OPERANDS = 3 };
+struct fp_tiler {
     dnnl_engine_t engine;
     dnnl_stream_t stream;
-    int n;
-    struct {
+    size_t made_in_all;
+    struct made {
         struct shape shape;
         dnnl_primitive_t primitive;
         dnnl_memory_t memory[OPERANDS];
@@ -33,17 +33,20 @@ struct tiler {
 
 static bool good(dnnl_status_t status) { return status == dnnl_success; }
 
-static bool tiler_init(struct tiler *t) {
-    *t = (struct tiler){0};
+static bool tiler_init(struct fp_tiler *t) {
+    *t = (struct fp_tiler){0};
     omp_set_num_threads(1); // of this thread's own regions, until the surrounding one ends: primitives are made for as many
     return good(dnnl_engine_create(&t->engine, dnnl_cpu, 0)) && good(dnnl_stream_create(&t->stream, t->engine, dnnl_stream_default_flags));
 }
 
-static void tiler_done(struct tiler *t) {
-    for (int i = 0; i < t->n; i++) {
-        for (int k = 0; k < OPERANDS; k++) dnnl_memory_destroy(t->made[i].memory[k]);
-        dnnl_primitive_destroy(t->made[i].primitive);
-    }
+static void made_done(struct made *m) {
+    for (int k = 0; k < OPERANDS; k++) dnnl_memory_destroy(m->memory[k]);
+    dnnl_primitive_destroy(m->primitive);
+    *m = (struct made){0};
+}
+
+static void tiler_done(struct fp_tiler *t) {
+    for (int i = 0; i < SHAPES; i++) made_done(&t->made[i]);
     dnnl_stream_destroy(t->stream);
     dnnl_engine_destroy(t->engine);
 }
@@ -54,65 +57,153 @@ static bool describe(dnnl_memory_desc_t *desc, size_t rows, size_t cols, size_t 
     return good(dnnl_memory_desc_create_with_strides(desc, 2, dims, dnnl_f32, strides));
 }
 
-static bool make(struct tiler *t, int at, const struct shape *s) {
-    dnnl_memory_desc_t md[OPERANDS] = {0};
-    dnnl_primitive_desc_t desc = NULL;
-    bool ok = describe(&md[0], s->m, s->k, s->lda, s->ta) && describe(&md[1], s->k, s->n, s->ldb, s->tb) && describe(&md[2], s->m, s->n, s->ldc, false);
-    ok = ok && good(dnnl_matmul_primitive_desc_create(&desc, t->engine, md[0], md[1], NULL, md[2], NULL)) &&
-         good(dnnl_primitive_create(&t->made[at].primitive, desc));
-    for (int i = 0; i < OPERANDS; i++) {
-        ok = ok && good(dnnl_memory_create(&t->made[at].memory[i], md[i], t->engine, DNNL_MEMORY_NONE));
-        if (md[i]) dnnl_memory_desc_destroy(md[i]);
-    }
-    if (desc) dnnl_primitive_desc_destroy(desc);
-    t->made[at].shape = *s;
-    return ok;
+// b's layout: as it lies, the one in `packed`, or (when that is NULL) any.
+static bool primitive_desc(struct fp_tiler *t, const struct shape *s, const_dnnl_memory_desc_t packed, dnnl_memory_desc_t *md, dnnl_primitive_desc_t *desc) {
+    const dnnl_dims_t dims = {(dnnl_dim_t)s->k, (dnnl_dim_t)s->n};
+    bool ok = describe(&md[0], s->m, s->k, s->lda, s->ta) && describe(&md[2], s->m, s->n, s->ldc, false);
+    if (!s->packed) ok = ok && describe(&md[1], s->k, s->n, s->ldb, s->tb);
+    else if (packed) ok = ok && good(dnnl_memory_desc_clone(&md[1], packed));
+    else ok = ok && good(dnnl_memory_desc_create_with_tag(&md[1], 2, dims, dnnl_f32, dnnl_format_tag_any));
+    return ok && good(dnnl_matmul_primitive_desc_create(desc, t->engine, md[0], md[1], NULL, md[2], NULL));
 }
 
-static bool tile(struct tiler *t, const struct shape *s, const float *a, const float *b, float *c) {
-    int at = 0;
-    while (at < t->n && memcmp(&t->made[at].shape, s, sizeof(*s)) != 0) at++;
-    if (at == SHAPES || (at == t->n && !make(t, t->n++, s))) return false;
+static void descs_done(dnnl_memory_desc_t *md, dnnl_primitive_desc_t desc) {
+    for (int i = 0; i < OPERANDS; i++)
+        if (md[i]) dnnl_memory_desc_destroy(md[i]);
+    if (desc) dnnl_primitive_desc_destroy(desc);
+}
+
+static struct made *find(struct fp_tiler *t, const struct shape *s, const_dnnl_memory_desc_t packed) {
+    for (int i = 0; i < SHAPES; i++)
+        if (t->made[i].primitive && !memcmp(&t->made[i].shape, s, sizeof(*s))) return &t->made[i];
+    struct made *made = &t->made[t->made_in_all++ % SHAPES];
+    made_done(made);
+    dnnl_memory_desc_t md[OPERANDS] = {0};
+    dnnl_primitive_desc_t desc = NULL;
+    bool ok = primitive_desc(t, s, packed, md, &desc) && good(dnnl_primitive_create(&made->primitive, desc));
+    for (int i = 0; i < OPERANDS; i++) ok = ok && good(dnnl_memory_create(&made->memory[i], md[i], t->engine, DNNL_MEMORY_NONE));
+    descs_done(md, desc);
+    made->shape = *s;
+    if (ok) return made;
+    made_done(made);
+    return NULL;
+}
+
+static bool tile(struct fp_tiler *t, const struct shape *s, const_dnnl_memory_desc_t packed, const float *a, const float *b, float *c) {
+    const struct made *made = find(t, s, packed);
+    if (!made) return false;
     const void *data[OPERANDS] = {a, b, c};
     const int names[OPERANDS] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST};
     dnnl_exec_arg_t args[OPERANDS];
     for (int i = 0; i < OPERANDS; i++) {
-        if (!good(dnnl_memory_set_data_handle(t->made[at].memory[i], (void *)(uintptr_t)data[i]))) return false;
-        args[i] = (dnnl_exec_arg_t){names[i], t->made[at].memory[i]};
+        if (!good(dnnl_memory_set_data_handle(made->memory[i], (void *)(uintptr_t)data[i]))) return false;
+        args[i] = (dnnl_exec_arg_t){names[i], made->memory[i]};
     }
-    return good(dnnl_primitive_execute(t->made[at].primitive, t->stream, OPERANDS, args)) && good(dnnl_stream_wait(t->stream));
+    return good(dnnl_primitive_execute(made->primitive, t->stream, OPERANDS, args)) && good(dnnl_stream_wait(t->stream));
 }
 
-bool fp_gemm(bool tb, size_t m, size_t n, size_t k, const float *a, const float *b, float *c, int threads) {
-    size_t tm = (m + TILE_M - 1) / TILE_M, tn = (n + TILE_N - 1) / TILE_N;
-    bool failed = false;
-    #pragma omp parallel num_threads(threads)
+// ---- products with the same right side
+
+static struct shape shape_of(const struct fp_product *p, size_t m, size_t n) {
+    struct shape s;
+    memset(&s, 0, sizeof(s)); // padding too: shapes are compared as bytes
+    s.m = m, s.n = n, s.k = p->k, s.lda = p->k, s.ldb = p->tb ? p->k : p->n, s.ldc = p->n, s.tb = p->tb, s.packed = true;
+    return s;
+}
+
+// Tile j of b in the layout that oneDNN likes for full tiles.
+static bool pack(const struct fp_product *p, struct fp_tiler *t, struct fp_panel *panel, size_t j, const float *b) {
+    size_t first = j * TILE_N;
+    const struct shape s = shape_of(p, TILE_M, least(TILE_N, p->n - first));
+    dnnl_memory_desc_t md[OPERANDS] = {0}, plain = NULL;
+    dnnl_primitive_desc_t desc = NULL, reorder = NULL;
+    dnnl_memory_t from = NULL, to = NULL;
+    dnnl_primitive_t primitive = NULL;
+    bool ok = primitive_desc(t, &s, NULL, md, &desc) && describe(&plain, s.k, s.n, s.ldb, s.tb) &&
+              good(dnnl_memory_desc_clone(&panel->desc, dnnl_primitive_desc_query_md(desc, dnnl_query_weights_md, 0)));
+    panel->size = ok ? dnnl_memory_desc_get_size(panel->desc) : 0;
+    panel->data = ok ? fp_take(NULL, panel->size) : NULL;
+    ok = panel->data && good(dnnl_memory_create(&from, plain, t->engine, (void *)(uintptr_t)(b + (p->tb ? first * p->k : first)))) &&
+         good(dnnl_memory_create(&to, panel->desc, t->engine, panel->data)) &&
+         good(dnnl_reorder_primitive_desc_create(&reorder, plain, t->engine, panel->desc, t->engine, NULL)) &&
+         good(dnnl_primitive_create(&primitive, reorder));
+    const dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}};
+    ok = ok && good(dnnl_primitive_execute(primitive, t->stream, 2, args)) && good(dnnl_stream_wait(t->stream));
+    dnnl_primitive_destroy(primitive);
+    dnnl_memory_destroy(from);
+    dnnl_memory_destroy(to);
+    if (reorder) dnnl_primitive_desc_destroy(reorder);
+    if (plain) dnnl_memory_desc_destroy(plain);
+    descs_done(md, desc);
+    return ok;
+}
+
+bool fp_product_init(struct fp_product *p, bool tb, size_t n, size_t k, const float *b, int threads) {
+    *p = (struct fp_product){.tb = tb, .n = n, .k = k, .threads = threads > 0 ? threads : 1, .n_panels = (n + TILE_N - 1) / TILE_N};
+    p->tilers = fp_calloc((size_t)p->threads, sizeof(*p->tilers));
+    p->panels = fp_calloc(p->n_panels, sizeof(*p->panels));
+    bool failed = !p->tilers || !p->panels;
+    if (failed) return false;
+    #pragma omp parallel num_threads(p->threads)
     {
-        struct tiler tiler;
-        bool ready = tiler_init(&tiler);
+        struct fp_tiler *t = &p->tilers[omp_get_thread_num()];
+        bool ready = tiler_init(t);
+        #pragma omp for schedule(dynamic)
+        for (size_t j = 0; j < p->n_panels; j++)
+            if (!ready || !pack(p, t, &p->panels[j], j, b)) {
+                #pragma omp atomic write
+                failed = true;
+            }
+    }
+    return !failed;
+}
+
+void fp_product_done(struct fp_product *p) {
+    for (int i = 0; p->tilers && i < p->threads; i++) tiler_done(&p->tilers[i]);
+    for (size_t j = 0; p->panels && j < p->n_panels; j++) {
+        if (p->panels[j].desc) dnnl_memory_desc_destroy(p->panels[j].desc);
+        fp_release(NULL, p->panels[j].data, p->panels[j].size);
+    }
+    free(p->tilers);
+    free(p->panels);
+    *p = (struct fp_product){0};
+}
+
+bool fp_product_run(struct fp_product *p, size_t m, const float *a, float *c) {
+    size_t tm = (m + TILE_M - 1) / TILE_M;
+    bool failed = false;
+    #pragma omp parallel num_threads(p->threads)
+    {
+        omp_set_num_threads(1);
         #pragma omp for schedule(dynamic) collapse(2)
-        for (size_t j = 0; j < tn; j++)
+        for (size_t j = 0; j < p->n_panels; j++)
             for (size_t i = 0; i < tm; i++) {
                 size_t r = i * TILE_M, s = j * TILE_N;
-                struct shape shape = {0};
-                shape.m = least(TILE_M, m - r), shape.n = least(TILE_N, n - s), shape.k = k;
-                shape.lda = k, shape.ldb = tb ? k : n, shape.ldc = n, shape.tb = tb;
-                if (!ready || !tile(&tiler, &shape, a + r * k, b + (tb ? s * k : s), c + r * n + s)) {
+                const struct shape shape = shape_of(p, least(TILE_M, m - r), least(TILE_N, p->n - s));
+                if (!tile(&p->tilers[omp_get_thread_num()], &shape, p->panels[j].desc, a + r * p->k, p->panels[j].data, c + r * p->n + s)) {
                     #pragma omp atomic write
                     failed = true;
                 }
             }
-        tiler_done(&tiler);
     }
     return !failed;
 }
+
+bool fp_gemm(size_t m, size_t n, size_t k, const float *a, const float *b, float *c, int threads) {
+    struct fp_product p;
+    bool ok = fp_product_init(&p, false, n, k, b, threads) && fp_product_run(&p, m, a, c);
+    fp_product_done(&p);
+    return ok;
+}
+
+// ---- co-activations
 
 bool fp_gram(size_t n, size_t k, const float *a, double *gram, int threads) {
     size_t tiles = (n + TILE_GRAM - 1) / TILE_GRAM;
     bool failed = false;
     #pragma omp parallel num_threads(threads)
     {
-        struct tiler tiler;
+        struct fp_tiler tiler;
         float *part = fp_calloc(least(n, TILE_GRAM) * least(n, TILE_GRAM), sizeof(*part));
         bool ready = tiler_init(&tiler) && part;
         #pragma omp for schedule(dynamic) collapse(2)
@@ -120,9 +211,10 @@ bool fp_gram(size_t n, size_t k, const float *a, double *gram, int threads) {
             for (size_t j = 0; j < tiles; j++) {
                 if (j > i) continue;
                 size_t r = i * TILE_GRAM, s = j * TILE_GRAM, rows = least(TILE_GRAM, n - r), cols = least(TILE_GRAM, n - s);
-                struct shape shape = {0};
+                struct shape shape;
+                memset(&shape, 0, sizeof(shape));
                 shape.m = rows, shape.n = cols, shape.k = k, shape.lda = n, shape.ldb = n, shape.ldc = cols, shape.ta = true;
-                if (!ready || !tile(&tiler, &shape, a + r, a + s, part)) {
+                if (!ready || !tile(&tiler, &shape, NULL, a + r, a + s, part)) {
                     #pragma omp atomic write
                     failed = true;
                     continue;

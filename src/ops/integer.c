@@ -58,7 +58,7 @@ int fp_exact_product(struct fp_call *call, int32_t *c, const struct fp_factor *a
             for (size_t i = 0; i < m; i += M_BLOCK) {
                 size_t rows = least(M_BLOCK, m - i);
                 fill(call, a, fa, i, rows, l, kk);
-                if (!fp_gemm(false, rows, nn, kk, fa, fb, fc, call->threads)) return fp_call_fail(call, "oneDNN cannot multiply matrices");
+                if (!fp_gemm(rows, nn, kk, fa, fb, fc, call->threads)) return fp_call_fail(call, "oneDNN cannot multiply matrices");
                 struct sum sum = {.c = c + i * n + j, .stride = n, .n = nn, .block = fc};
                 fp_pieces(rows * nn > 50000 ? call->threads : 1, rows, 16, add_rows, &sum);
             }
