@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "gemm.h"
+#include "repair_precondition.h"
 
 #define RIDGE 0.01
 #define DIRECT 128 // columns up to which systems are factorized
@@ -116,41 +117,50 @@ struct gradients {
     size_t active;           // rows that have not converged; they stand first
     size_t *row;             // which row each is
     float *u, *r, *p, *q;    // active * n each
-    float *room;             // for fp_system_apply
-    float *inverse;          // n: 1 / (c_ii + ridge)
+    float *room;             // for the products
+    struct fp_precondition m;
     double *rz, *limit;      // r . z, and the square of r . r at which a row is done
     bool *done;
 };
 
-static bool gradients_init(struct gradients *g, struct fp_system *s, size_t rows) {
+static bool gradients_init(struct gradients *g, struct fp_system *s, const uint8_t *keep, size_t rows, int threads) {
     size_t n = s->n, size;
     *g = (struct gradients){.s = s, .active = rows};
     if (!fp_mul(rows, n, &size)) return false;
+    float *diagonal = fp_calloc(n, sizeof(*diagonal));
+    for (size_t i = 0; diagonal && i < n; i++) {
+        double sum = s->c ? (double)s->c[i * n + i] : 0;
+        for (size_t k = 0; s->a && k < s->count; k++) sum += (double)s->a[k * n + i] * (double)s->a[k * n + i];
+        diagonal[i] = (float)sum;
+    }
+    bool ok = diagonal && fp_precondition_init(&g->m, s, diagonal, keep, rows, threads);
+    free(diagonal);
+    if (!ok) return false;
     g->row = fp_calloc(rows, sizeof(*g->row));
     g->u = fp_calloc(size, sizeof(float));
     g->r = fp_calloc(size, sizeof(float));
     g->p = fp_calloc(size, sizeof(float));
     g->q = fp_calloc(size, sizeof(float));
-    g->room = fp_calloc(rows * s->count, sizeof(float));
-    g->inverse = fp_calloc(n, sizeof(float));
+    g->room = fp_calloc(rows * (s->count > g->m.rank ? s->count : g->m.rank), sizeof(float));
     g->rz = fp_calloc(rows, sizeof(double));
     g->limit = fp_calloc(rows, sizeof(double));
     g->done = fp_calloc(rows, sizeof(bool));
-    if (!g->row || !g->u || !g->r || !g->p || !g->q || !g->room || !g->inverse || !g->rz || !g->limit || !g->done) return false;
-    for (size_t i = 0; i < n; i++) {
-        double diagonal = s->c ? (double)s->c[i * n + i] : 0;
-        for (size_t k = 0; s->a && k < s->count; k++) diagonal += (double)s->a[k * n + i] * (double)s->a[k * n + i];
-        g->inverse[i] = (float)(1 / (diagonal + (double)s->ridge));
-    }
-    return true;
+    return g->row && g->u && g->r && g->p && g->q && g->room && g->rz && g->limit && g->done;
 }
 
 static void gradients_done(struct gradients *g) {
     free(g->row), free(g->u), free(g->r), free(g->p), free(g->q);
-    free(g->room), free(g->inverse), free(g->rz), free(g->limit), free(g->done);
+    fp_precondition_done(&g->m);
+    free(g->room), free(g->rz), free(g->limit), free(g->done);
 }
 
-// r = C_SP w_P, p = z = r / diagonal.
+static double dot(const float *a, const float *b, size_t n) {
+    double sum = 0;
+    for (size_t c = 0; c < n; c++) sum += (double)a[c] * (double)b[c];
+    return sum;
+}
+
+// r = C_SP w_P, p = z = M^-1 r.
 static bool start(struct gradients *g, const float *dense, const uint8_t *keep, double tolerance, int threads) {
     size_t n = g->s->n;
     for (size_t i = 0; i < g->active; i++) {
@@ -158,16 +168,11 @@ static bool start(struct gradients *g, const float *dense, const uint8_t *keep, 
         for (size_t c = 0; c < n; c++) g->p[i * n + c] = keep[i * n + c] ? 0 : dense[i * n + c];
     }
     if (!fp_system_apply(g->s, g->p, g->active, g->r, g->room)) return false;
-    #pragma omp parallel for num_threads(threads) schedule(static)
+    for (size_t i = 0; i < g->active * n; i++) g->r[i] = keep[i] ? g->r[i] : 0;
+    if (!fp_precondition_apply(&g->m, g->r, g->active, g->row, keep, g->p, g->room, threads)) return false;
     for (size_t i = 0; i < g->active; i++) {
-        double rz = 0, rr = 0;
-        for (size_t c = 0; c < n; c++) {
-            float r = g->r[i * n + c] = keep[i * n + c] ? g->r[i * n + c] : 0, z = r * g->inverse[c];
-            g->p[i * n + c] = z;
-            rz += (double)r * (double)z;
-            rr += (double)r * (double)r;
-        }
-        g->rz[i] = rz;
+        double rr = dot(g->r + i * n, g->r + i * n, n);
+        g->rz[i] = dot(g->r + i * n, g->p + i * n, n);
         g->limit[i] = tolerance * tolerance * rr;
         g->done[i] = !(rr > 0);
     }
@@ -181,11 +186,8 @@ static bool step(struct gradients *g, const uint8_t *keep, int threads) {
     for (size_t i = 0; i < g->active; i++) {
         const uint8_t *k = keep + g->row[i] * n;
         float *u = g->u + i * n, *r = g->r + i * n, *p = g->p + i * n, *q = g->q + i * n;
-        double pq = 0, rz = 0, rr = 0;
-        for (size_t c = 0; c < n; c++) {
-            q[c] = k[c] ? q[c] + g->s->ridge * p[c] : 0;
-            pq += (double)p[c] * (double)q[c];
-        }
+        for (size_t c = 0; c < n; c++) q[c] = k[c] ? q[c] + g->s->ridge * p[c] : 0;
+        double pq = dot(p, q, n);
         if (!(pq > 0)) {
             g->done[i] = true;
             continue;
@@ -194,14 +196,17 @@ static bool step(struct gradients *g, const uint8_t *keep, int threads) {
         for (size_t c = 0; c < n; c++) {
             u[c] += alpha * p[c];
             r[c] -= alpha * q[c];
-            double v = (double)r[c];
-            rz += v * v * (double)g->inverse[c];
-            rr += v * v;
         }
+        g->done[i] = dot(r, r, n) <= g->limit[i];
+    }
+    if (!fp_precondition_apply(&g->m, g->r, g->active, g->row, keep, g->q, g->room, threads)) return false;
+    #pragma omp parallel for num_threads(threads) schedule(static)
+    for (size_t i = 0; i < g->active; i++) {
+        float *p = g->p + i * n, *z = g->q + i * n;
+        double rz = dot(g->r + i * n, z, n);
         float beta = (float)(rz / g->rz[i]);
-        for (size_t c = 0; c < n; c++) p[c] = r[c] * g->inverse[c] + beta * p[c];
+        for (size_t c = 0; c < n; c++) p[c] = z[c] + beta * p[c];
         g->rz[i] = rz;
-        g->done[i] = rr <= g->limit[i];
     }
     return true;
 }
@@ -232,7 +237,7 @@ static void leave(struct gradients *g, const float *dense, const uint8_t *keep, 
 static int iterate(struct fp_system *s, const float *dense, const uint8_t *keep, size_t rows, float *values, double tolerance, int threads,
                    fineprune_error *err) {
     struct gradients g;
-    int status = gradients_init(&g, s, rows) ? FINEPRUNE_OK : fp_fail_memory(err, "a repair", 4 * rows * s->n * sizeof(float));
+    int status = gradients_init(&g, s, keep, rows, threads) ? FINEPRUNE_OK : fp_fail_memory(err, "a repair", 4 * rows * s->n * sizeof(float));
     bool ok = !status && start(&g, dense, keep, tolerance, threads);
     if (ok) leave(&g, dense, keep, values);
     for (int i = 0; i < MOST_STEPS && ok && g.active; i++) {
