@@ -13,8 +13,10 @@
 #define MOST_FACTORS ((size_t)32 << 20) // floats over all rows
 #define PAIRS 4096                      // columns of U_S^T U_S that are made at once
 
-static size_t rank_for(size_t n, size_t rows) {
-    size_t rank = n / 4 < MOST_RANK ? n / 4 : MOST_RANK;
+// Making it costs as much as rank^2 / (2 n) steps, so some two of them, or half a step where few are needed.
+static size_t rank_for(size_t n, size_t rows, double tolerance) {
+    double wanted = (tolerance < 1e-3 ? 2 : 1) * sqrt((double)n);
+    size_t rank = wanted < MOST_RANK ? (size_t)wanted : MOST_RANK;
     while (rank && rows * rank * rank > MOST_FACTORS) rank /= 2;
     return rank < 8 ? 0 : rank;
 }
@@ -117,8 +119,9 @@ static void diagonal_only(struct fp_precondition *p, const struct fp_system *s, 
     for (size_t c = 0; c < p->n; c++) p->scale[c] = (float)(1 / sqrt((double)diagonal[c] + (double)s->ridge));
 }
 
-bool fp_precondition_init(struct fp_precondition *p, struct fp_system *s, const float *diagonal, const uint8_t *keep, size_t rows, int threads) {
-    size_t n = s->n, rank = rank_for(n, rows), wide = n > s->count ? n : s->count;
+bool fp_precondition_init(struct fp_precondition *p, struct fp_system *s, const float *diagonal, const uint8_t *keep, size_t rows, double tolerance,
+                           int threads) {
+    size_t n = s->n, rank = rank_for(n, rows, tolerance), wide = n > s->count ? n : s->count;
     *p = (struct fp_precondition){.n = n, .rank = rank};
     p->scale = fp_calloc(n, sizeof(float));
     if (!p->scale) return false;
@@ -168,7 +171,7 @@ bool fp_precondition_apply(struct fp_precondition *p, const float *r, size_t act
     #pragma omp parallel for num_threads(threads) schedule(static) if (active * n > 20000)
     for (size_t i = 0; i < active; i++) {
         const uint8_t *k = keep + row[i] * n;
-        for (size_t c = 0; c < n; c++) z[i * n + c] = k[c] ? z[i * n + c] * p->scale[c] : 0;
+        for (size_t c = 0; c < n; c++) z[i * n + c] *= p->scale[c] * (float)k[c];
     }
     return true;
 }

@@ -394,7 +394,7 @@ int main(int argc, char **argv) {
     if (!status && text) {
         status = print_text(&options, &err);
     } else if (!status) {
-        if (options.data.count) wait_politely(argv);
+        if (options.data.count || options.stats) wait_politely(argv);
         terminal_catch_signals();
         status = do_command(&options, &terminal, &err);
     }
