@@ -30,7 +30,7 @@ static int run_batch(struct fp_exec *exec, const struct fp_graph *graph, struct 
 #define LEAST_VALUES (8u << 20)
 #define MOST_VALUES (64u << 20)
 
-// The first sample runs alone and tells what a sample's values take. Small batches keep them in the cache; large ones read the weights less often: the
+// Two samples run alone; the second tells what a sample's values take (in the first run weights that are packed on the way hide it). Small batches keep them in the cache; large ones read the weights less often: the
 // values of a batch may take as much as the model does.
 static size_t fitting_batch(const struct fineprune_model *model, const struct fp_memory *memory, size_t sample_bytes, size_t asked) {
     size_t room = model->file_size < LEAST_VALUES ? LEAST_VALUES : model->file_size > MOST_VALUES ? MOST_VALUES : model->file_size;
@@ -45,10 +45,9 @@ static size_t fitting_batch(const struct fineprune_model *model, const struct fp
 int fp_batches_run(struct fp_exec *exec, const struct fineprune_model *model, struct fineprune_data *data, const size_t *samples, size_t n,
                    const fineprune_run_options *options, const char *stage, const struct fp_batch_visitor *visitor, fineprune_error *err) {
     struct fp_memory *memory = fp_exec_memory(exec);
-    // With a limit the batch that was asked for is the most, and a second sample runs alone: in the first run the weights that are packed on the way
-    // hide what the values take.
+    // With a limit the batch that was asked for is the most.
     size_t asked = options ? options->batch : 0;
-    int trials = asked == 1 ? 0 : memory->limit ? 2 : asked ? 0 : 1;
+    int trials = asked == 1 || (asked && !memory->limit) ? 0 : 2;
     size_t most = trials ? 1 : asked;
     for (size_t done = 0; done < n;) {
         struct fp_batch batch = {.samples = samples + done};
