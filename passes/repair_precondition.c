@@ -18,7 +18,7 @@ static size_t rank_for(size_t n, size_t rows, double tolerance) {
     double wanted = (tolerance < 1e-3 ? 2 : 1) * sqrt((double)n);
     size_t rank = wanted < MOST_RANK ? (size_t)wanted : MOST_RANK;
     while (rank && rows * rank * rank > MOST_FACTORS) rank /= 2;
-    return rank < 8 ? 0 : rank;
+    return rank;
 }
 
 // q (rank x n): orthonormal rows that span what q's rows did.
@@ -35,11 +35,12 @@ static void fill_random(float *q, size_t count) {
 }
 
 // b (rank x n) with b^T b close to c. q, room: rank * n and rank * max(n, count) floats.
-static bool approximate(struct fp_system *s, size_t rank, float *b, float *q, float *room) {
+static bool approximate(struct fp_system *s, size_t rank, float *b, float *q, float *room, int threads) {
     const size_t n = s->n;
     double core[MOST_RANK * MOST_RANK], trace = 0;
     fill_random(b, rank * n);
     if (!fp_system_apply(s, b, rank, q, room) || !orthonormal(q, rank, n) || !fp_system_apply(s, q, rank, b, room)) return false;
+    #pragma omp parallel for num_threads(threads) schedule(dynamic)
     for (size_t i = 0; i < rank; i++)
         for (size_t j = 0; j <= i; j++) {
             double sum = 0;
@@ -122,12 +123,13 @@ static void diagonal_only(struct fp_precondition *p, const struct fp_system *s, 
 bool fp_precondition_init(struct fp_precondition *p, struct fp_system *s, const float *diagonal, const uint8_t *keep, size_t rows, double tolerance,
                            int threads) {
     size_t n = s->n, rank = rank_for(n, rows, tolerance), wide = n > s->count ? n : s->count;
+    if (s->a && rank > s->count) rank = s->count; // which is all there is
     *p = (struct fp_precondition){.n = n, .rank = rank};
     p->scale = fp_calloc(n, sizeof(float));
     if (!p->scale) return false;
     float *b = fp_calloc(rank * n, sizeof(float)), *q = fp_calloc(rank * n, sizeof(float)), *room = fp_calloc(rank * wide, sizeof(float));
     p->factors = fp_calloc(rows * rank * rank, sizeof(float));
-    bool ok = b && q && room && p->factors, low = ok && rank && approximate(s, rank, b, q, room);
+    bool ok = b && q && room && p->factors, low = ok && rank && approximate(s, rank, b, q, room, threads);
     if (low) {
         scale(p, s, diagonal, b, q);
         ok = fp_product_init(&p->down, false, rank, n, q, threads) && fp_product_init(&p->up, true, n, rank, q, threads) &&
