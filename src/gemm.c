@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products in tiles: parallel between the tiles, sequential within one. Each tile is a oneDNN matmul primitive. (Not dnnl_sgemm: in oneDNN 3.2 its
-// path without copies writes past a workspace of its own when several threads call it.)
+// Products in tiles: parallel between the tiles, sequential within one. Each tile is a oneDNN matmul primitive of rows that lie densely, for which it has
+// kernels of its own. (Not dnnl_sgemm, nor a result with gaps between its rows, for which matmul takes its way: in oneDNN 3.2 the path without copies on AVX-512 writes past
+// a workspace of its own. And never with scratch memory of oneDNN's own: that is
+// counted by thread, and primitives made by one thread and dropped by another free it under those that still run.)
 #include "gemm.h"
 
 #include <dnnl.h>
@@ -12,22 +14,26 @@ enum { TILE_M = 256, TILE_N = 512, TILE_GRAM = 256 };
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
-// c = op(a) op(b): what a tile is but for where its operands lie.
+// c = a op(b): what a tile is but for where its operands lie.
 struct shape {
-    size_t m, n, k, lda, ldb, ldc;
-    bool ta, tb, packed; // packed: b lies as oneDNN likes it
+    size_t m, n, k, lda, ldb;
+    bool tb, packed; // packed: b lies as oneDNN likes it
 };
 
 // The primitives of one thread. A product has few shapes: the inner tile and those at the edges, which change as rows leave.
-enum { SHAPES = 8, OPERANDS = 3 };
+enum { SHAPES = 8, OPERANDS = 3, ARGS = OPERANDS + 1 }; // and scratch memory
 struct fp_tiler {
     dnnl_engine_t engine;
     dnnl_stream_t stream;
+    dnnl_primitive_attr_t attr;
+    void *scratch; // for the largest
+    size_t scratch_size;
+    float *part;   // TILE_M * TILE_N, a tile of c; made when needed
     size_t made_in_all;
     struct made {
         struct shape shape;
         dnnl_primitive_t primitive;
-        dnnl_memory_t memory[OPERANDS];
+        dnnl_memory_t memory[ARGS];
     } made[SHAPES];
 };
 
@@ -36,17 +42,34 @@ static bool good(dnnl_status_t status) { return status == dnnl_success; }
 static bool tiler_init(struct fp_tiler *t) {
     *t = (struct fp_tiler){0};
     omp_set_num_threads(1); // of this thread's own regions, until the surrounding one ends: primitives are made for as many
-    return good(dnnl_engine_create(&t->engine, dnnl_cpu, 0)) && good(dnnl_stream_create(&t->stream, t->engine, dnnl_stream_default_flags));
+    return good(dnnl_engine_create(&t->engine, dnnl_cpu, 0)) && good(dnnl_stream_create(&t->stream, t->engine, dnnl_stream_default_flags)) &&
+           good(dnnl_primitive_attr_create(&t->attr)) && good(dnnl_primitive_attr_set_scratchpad_mode(t->attr, dnnl_scratchpad_mode_user));
+}
+
+// A memory object for what `desc` needs of scratch memory, and enough of that.
+static bool need_scratch(struct fp_tiler *t, const_dnnl_primitive_desc_t desc, dnnl_memory_t *memory) {
+    const_dnnl_memory_desc_t md = dnnl_primitive_desc_query_md(desc, dnnl_query_scratchpad_md, 0);
+    size_t size = dnnl_memory_desc_get_size(md);
+    if (size > t->scratch_size) {
+        fp_release(NULL, t->scratch, t->scratch_size);
+        t->scratch = fp_take(NULL, size);
+        t->scratch_size = t->scratch ? size : 0;
+        if (!t->scratch) return false;
+    }
+    return good(dnnl_memory_create(memory, md, t->engine, DNNL_MEMORY_NONE));
 }
 
 static void made_done(struct made *m) {
-    for (int k = 0; k < OPERANDS; k++) dnnl_memory_destroy(m->memory[k]);
+    for (int k = 0; k < ARGS; k++) dnnl_memory_destroy(m->memory[k]);
     dnnl_primitive_destroy(m->primitive);
     *m = (struct made){0};
 }
 
 static void tiler_done(struct fp_tiler *t) {
     for (int i = 0; i < SHAPES; i++) made_done(&t->made[i]);
+    fp_release(NULL, t->scratch, t->scratch_size);
+    free(t->part);
+    if (t->attr) dnnl_primitive_attr_destroy(t->attr);
     dnnl_stream_destroy(t->stream);
     dnnl_engine_destroy(t->engine);
 }
@@ -60,11 +83,11 @@ static bool describe(dnnl_memory_desc_t *desc, size_t rows, size_t cols, size_t 
 // b's layout: as it lies, the one in `packed`, or (when that is NULL) any.
 static bool primitive_desc(struct fp_tiler *t, const struct shape *s, const_dnnl_memory_desc_t packed, dnnl_memory_desc_t *md, dnnl_primitive_desc_t *desc) {
     const dnnl_dims_t dims = {(dnnl_dim_t)s->k, (dnnl_dim_t)s->n};
-    bool ok = describe(&md[0], s->m, s->k, s->lda, s->ta) && describe(&md[2], s->m, s->n, s->ldc, false);
+    bool ok = describe(&md[0], s->m, s->k, s->lda, false) && describe(&md[2], s->m, s->n, s->n, false);
     if (!s->packed) ok = ok && describe(&md[1], s->k, s->n, s->ldb, s->tb);
     else if (packed) ok = ok && good(dnnl_memory_desc_clone(&md[1], packed));
     else ok = ok && good(dnnl_memory_desc_create_with_tag(&md[1], 2, dims, dnnl_f32, dnnl_format_tag_any));
-    return ok && good(dnnl_matmul_primitive_desc_create(desc, t->engine, md[0], md[1], NULL, md[2], NULL));
+    return ok && good(dnnl_matmul_primitive_desc_create(desc, t->engine, md[0], md[1], NULL, md[2], t->attr));
 }
 
 static void descs_done(dnnl_memory_desc_t *md, dnnl_primitive_desc_t desc) {
@@ -80,7 +103,8 @@ static struct made *find(struct fp_tiler *t, const struct shape *s, const_dnnl_m
     made_done(made);
     dnnl_memory_desc_t md[OPERANDS] = {0};
     dnnl_primitive_desc_t desc = NULL;
-    bool ok = primitive_desc(t, s, packed, md, &desc) && good(dnnl_primitive_create(&made->primitive, desc));
+    bool ok = primitive_desc(t, s, packed, md, &desc) && good(dnnl_primitive_create(&made->primitive, desc)) &&
+              need_scratch(t, desc, &made->memory[OPERANDS]);
     for (int i = 0; i < OPERANDS; i++) ok = ok && good(dnnl_memory_create(&made->memory[i], md[i], t->engine, DNNL_MEMORY_NONE));
     descs_done(md, desc);
     made->shape = *s;
@@ -92,14 +116,14 @@ static struct made *find(struct fp_tiler *t, const struct shape *s, const_dnnl_m
 static bool tile(struct fp_tiler *t, const struct shape *s, const_dnnl_memory_desc_t packed, const float *a, const float *b, float *c) {
     const struct made *made = find(t, s, packed);
     if (!made) return false;
-    const void *data[OPERANDS] = {a, b, c};
-    const int names[OPERANDS] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST};
-    dnnl_exec_arg_t args[OPERANDS];
-    for (int i = 0; i < OPERANDS; i++) {
+    const void *data[ARGS] = {a, b, c, t->scratch};
+    const int names[ARGS] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST, DNNL_ARG_SCRATCHPAD};
+    dnnl_exec_arg_t args[ARGS];
+    for (int i = 0; i < ARGS; i++) {
         if (!good(dnnl_memory_set_data_handle(made->memory[i], (void *)(uintptr_t)data[i]))) return false;
         args[i] = (dnnl_exec_arg_t){names[i], made->memory[i]};
     }
-    return good(dnnl_primitive_execute(made->primitive, t->stream, OPERANDS, args)) && good(dnnl_stream_wait(t->stream));
+    return good(dnnl_primitive_execute(made->primitive, t->stream, ARGS, args)) && good(dnnl_stream_wait(t->stream));
 }
 
 // ---- products with the same right side
@@ -107,7 +131,7 @@ static bool tile(struct fp_tiler *t, const struct shape *s, const_dnnl_memory_de
 static struct shape shape_of(const struct fp_product *p, size_t m, size_t n) {
     struct shape s;
     memset(&s, 0, sizeof(s)); // padding too: shapes are compared as bytes
-    s.m = m, s.n = n, s.k = p->k, s.lda = p->k, s.ldb = p->tb ? p->k : p->n, s.ldc = p->n, s.tb = p->tb, s.packed = true;
+    s.m = m, s.n = n, s.k = p->k, s.lda = p->k, s.ldb = p->tb ? p->k : p->n, s.tb = p->tb, s.packed = true;
     return s;
 }
 
@@ -117,7 +141,7 @@ static bool pack(const struct fp_product *p, struct fp_tiler *t, struct fp_panel
     const struct shape s = shape_of(p, TILE_M, least(TILE_N, p->n - first));
     dnnl_memory_desc_t md[OPERANDS] = {0}, plain = NULL;
     dnnl_primitive_desc_t desc = NULL, reorder = NULL;
-    dnnl_memory_t from = NULL, to = NULL;
+    dnnl_memory_t from = NULL, to = NULL, scratch = NULL;
     dnnl_primitive_t primitive = NULL;
     bool ok = primitive_desc(t, &s, NULL, md, &desc) && describe(&plain, s.k, s.n, s.ldb, s.tb) &&
               good(dnnl_memory_desc_clone(&panel->desc, dnnl_primitive_desc_query_md(desc, dnnl_query_weights_md, 0)));
@@ -125,13 +149,15 @@ static bool pack(const struct fp_product *p, struct fp_tiler *t, struct fp_panel
     panel->data = ok ? fp_take(NULL, panel->size) : NULL;
     ok = panel->data && good(dnnl_memory_create(&from, plain, t->engine, (void *)(uintptr_t)(b + (p->tb ? first * p->k : first)))) &&
          good(dnnl_memory_create(&to, panel->desc, t->engine, panel->data)) &&
-         good(dnnl_reorder_primitive_desc_create(&reorder, plain, t->engine, panel->desc, t->engine, NULL)) &&
-         good(dnnl_primitive_create(&primitive, reorder));
-    const dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}};
-    ok = ok && good(dnnl_primitive_execute(primitive, t->stream, 2, args)) && good(dnnl_stream_wait(t->stream));
+         good(dnnl_reorder_primitive_desc_create(&reorder, plain, t->engine, panel->desc, t->engine, t->attr)) &&
+         good(dnnl_primitive_create(&primitive, reorder)) && need_scratch(t, reorder, &scratch) &&
+         good(dnnl_memory_set_data_handle(scratch, t->scratch));
+    const dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}, {DNNL_ARG_SCRATCHPAD, scratch}};
+    ok = ok && good(dnnl_primitive_execute(primitive, t->stream, 3, args)) && good(dnnl_stream_wait(t->stream));
     dnnl_primitive_destroy(primitive);
     dnnl_memory_destroy(from);
     dnnl_memory_destroy(to);
+    dnnl_memory_destroy(scratch);
     if (reorder) dnnl_primitive_desc_destroy(reorder);
     if (plain) dnnl_memory_desc_destroy(plain);
     descs_done(md, desc);
@@ -169,6 +195,17 @@ void fp_product_done(struct fp_product *p) {
     *p = (struct fp_product){0};
 }
 
+static bool run_tile(const struct fp_product *p, struct fp_tiler *t, size_t j, size_t m, const float *a, float *c) {
+    const struct shape shape = shape_of(p, m, least(TILE_N, p->n - j * TILE_N));
+    const bool dense = shape.n == p->n;
+    if (!dense && !t->part) t->part = fp_calloc((size_t)TILE_M * TILE_N, sizeof(*t->part));
+    if (!dense && !t->part) return false;
+    float *part = dense ? c : t->part;
+    if (!tile(t, &shape, p->panels[j].desc, a, p->panels[j].data, part)) return false;
+    for (size_t r = 0; r < m && !dense; r++) memcpy(c + r * p->n + j * TILE_N, part + r * shape.n, shape.n * sizeof(*c));
+    return true;
+}
+
 bool fp_product_run(struct fp_product *p, size_t m, const float *a, float *c) {
     size_t tm = (m + TILE_M - 1) / TILE_M;
     bool failed = false;
@@ -178,9 +215,8 @@ bool fp_product_run(struct fp_product *p, size_t m, const float *a, float *c) {
         #pragma omp for schedule(dynamic) collapse(2)
         for (size_t j = 0; j < p->n_panels; j++)
             for (size_t i = 0; i < tm; i++) {
-                size_t r = i * TILE_M, s = j * TILE_N;
-                const struct shape shape = shape_of(p, least(TILE_M, m - r), least(TILE_N, p->n - s));
-                if (!tile(&p->tilers[omp_get_thread_num()], &shape, p->panels[j].desc, a + r * p->k, p->panels[j].data, c + r * p->n + s)) {
+                size_t r = i * TILE_M;
+                if (!run_tile(p, &p->tilers[omp_get_thread_num()], j, least(TILE_M, m - r), a + r * p->k, c + r * p->n)) {
                     #pragma omp atomic write
                     failed = true;
                 }
@@ -198,9 +234,22 @@ bool fp_gemm(size_t m, size_t n, size_t k, const float *a, const float *b, float
 
 // ---- co-activations
 
+// dst (n x k) = src^T, src is k x n.
+static void transpose(size_t n, size_t k, const float *src, float *dst, int threads) {
+    enum { SIDE = 16 };
+    #pragma omp parallel for num_threads(threads) schedule(static) if (n * k > 50000)
+    for (size_t i = 0; i < n; i += SIDE)
+        for (size_t j = 0; j < k; j += SIDE)
+            for (size_t y = i; y < n && y < i + SIDE; y++)
+                for (size_t x = j; x < k && x < j + SIDE; x++) dst[y * k + x] = src[x * n + y];
+}
+
 bool fp_gram(size_t n, size_t k, const float *a, double *gram, int threads) {
-    size_t tiles = (n + TILE_GRAM - 1) / TILE_GRAM;
-    bool failed = false;
+    size_t tiles = (n + TILE_GRAM - 1) / TILE_GRAM, size;
+    float *columns = fp_mul(n, k, &size) ? fp_calloc(size, sizeof(*columns)) : NULL; // a^T
+    bool failed = !columns;
+    if (failed) return false;
+    transpose(n, k, a, columns, threads);
     #pragma omp parallel num_threads(threads)
     {
         struct fp_tiler tiler;
@@ -213,8 +262,8 @@ bool fp_gram(size_t n, size_t k, const float *a, double *gram, int threads) {
                 size_t r = i * TILE_GRAM, s = j * TILE_GRAM, rows = least(TILE_GRAM, n - r), cols = least(TILE_GRAM, n - s);
                 struct shape shape;
                 memset(&shape, 0, sizeof(shape));
-                shape.m = rows, shape.n = cols, shape.k = k, shape.lda = n, shape.ldb = n, shape.ldc = cols, shape.ta = true;
-                if (!ready || !tile(&tiler, &shape, NULL, a + r, a + s, part)) {
+                shape.m = rows, shape.n = cols, shape.k = k, shape.lda = k, shape.ldb = k, shape.tb = true;
+                if (!ready || !tile(&tiler, &shape, NULL, columns + r * k, columns + s * k, part)) {
                     #pragma omp atomic write
                     failed = true;
                     continue;
@@ -225,5 +274,6 @@ bool fp_gram(size_t n, size_t k, const float *a, double *gram, int threads) {
         tiler_done(&tiler);
         free(part);
     }
+    free(columns);
     return !failed;
 }
