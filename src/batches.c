@@ -30,8 +30,8 @@ static int run_batch(struct fp_exec *exec, const struct fp_graph *graph, struct 
 #define LEAST_VALUES (8u << 20)
 #define MOST_VALUES (64u << 20)
 
-// Two samples run alone; the second tells what a sample's values take (in the first run weights that are packed on the way hide it). Small batches keep them in the cache; large ones read the weights less often: the
-// values of a batch may take as much as the model does.
+// Two samples run alone; the second tells what a sample's values take (in the first run weights that are packed on the way hide it). Small
+// batches keep them in the cache; large ones read the weights less often: the values of a batch may take as much as the model does.
 static size_t fitting_batch(const struct fineprune_model *model, const struct fp_memory *memory, size_t sample_bytes, size_t asked) {
     size_t room = model->file_size < LEAST_VALUES ? LEAST_VALUES : model->file_size > MOST_VALUES ? MOST_VALUES : model->file_size;
     size_t left = memory->limit && memory->limit > memory->used ? (memory->limit - memory->used) / 2 : SIZE_MAX;

@@ -28,8 +28,8 @@ struct fp_columns {
     size_t row_inner, row_outer_stride; // row r is (r / row_inner) * row_outer_stride + (r % row_inner) * row_stride
 };
 
-// Looks at x, the float32 input (row-major; of convolutions also channels-last) of `use` of weight w, of which `samples` samples are along axis 0 (axis 1 for recurrent
-// layers). Errors: MODEL when the shape does not fit.
+// Looks at x, the float32 input (row-major; of convolutions also channels-last) of `use` of weight w, of which `samples` samples are along
+// axis 0 (axis 1 for recurrent layers). Errors: MODEL when the shape does not fit.
 int fp_columns_of(struct fp_columns *out, const struct fp_weight *w, const struct fp_weight_use *use, const struct fp_tensor *x,
                   size_t samples, fineprune_error *err);
 // Writes row `row` of unit `unit` of group g, w->cols floats.
