@@ -3,8 +3,9 @@
 // F_n = (f_n - mu) / E|f - mu|, L_n the dense logits over the K kept classes and t = a 4 E(max_k L_nk - mean_k L_nk), a = 1 - (2 K / n)^2: start from
 // q = softmax(L), ten times C_k = the sum of q_nk (f_n - mu) / |f_n - mu| at length 1, q = softmax(t F C^T + L). The lesson T = t F C^T + L is linear in
 // f, so it is added to the last layer before anything is pruned: W_k += t C_k / E|f - mu|, b_k -= t C_k . mu / E|f - mu|. After pruning, the rows that are
-// left are the ridge regression of T on the pruned model's features over the kept synapses. Prototypes added to the old answers instead of replacing
-// them: nobody loses. (Prototypes: Iwasawa & Matsuo 2021, T3A)
+// left are the ridge regression of T on the pruned model's features over the kept synapses. Prototypes are added to the old answers instead of replacing
+// them, and a lesson must correct classes, not rename them: where most samples that the dense model gives to a class of at least mean size would go to one
+// other class, the lesson is tried once more with a quarter of its weight, then left out. (Prototypes: Iwasawa & Matsuo 2021, T3A)
 #include <cblas.h>
 #include <lapacke.h>
 #include <math.h>
@@ -15,6 +16,7 @@
 
 #define STEPS 10
 #define WEIGHT 4.0  // of the prototypes against the spread of the old logits
+#define WEAKER 0.25 // of that, when the full weight renames a class
 #define RIDGE 0.1   // of the features' mean variance, towards the repaired row
 
 struct teacher {
@@ -23,9 +25,12 @@ struct teacher {
     double *centred;      // n x d: f - mu
     double *length;       // n: |f - mu|
     double *mean;         // d: mu
-    double mean_length, t;
+    double mean_length;
+    double weight, t;     // of the prototypes: a, and t = a E(max - mean) for few samples less
     double *prototypes;   // classes x d
     double *q, *logits;   // n x classes
+    size_t *before;       // n: the dense model's answers
+    bool wrong;           // even with less weight it renames a class
 };
 
 static int leave(struct fp_job *job, const char *reason) {
@@ -43,8 +48,9 @@ static bool teacher_init(struct teacher *t, const struct fp_answers *a, const ui
     t->prototypes = fp_calloc(k * d, sizeof(double));
     t->q = fp_calloc(n * k, sizeof(double));
     t->logits = fp_calloc(n * k, sizeof(double));
+    t->before = fp_calloc(n, sizeof(*t->before));
     double *mean = t->mean = fp_calloc(d, sizeof(double));
-    bool done = t->centred && t->length && t->prototypes && t->q && t->logits && mean;
+    bool done = t->centred && t->length && t->prototypes && t->q && t->logits && t->before && mean;
     for (size_t i = 0; done && i < n * d; i++) mean[i % d] += (double)a->features[i] / (double)n;
     for (size_t i = 0; done && i < n; i++) {
         double square = 0;
@@ -65,6 +71,7 @@ static void teacher_done(struct teacher *t) {
     free(t->prototypes);
     free(t->q);
     free(t->logits);
+    free(t->before);
 }
 
 // Below the rounding of float32 features there is nothing to learn from.
@@ -97,7 +104,7 @@ static void start(struct teacher *t, const struct fp_answers *a) {
     }
     // The fewer samples a class has, the less its prototype is worth.
     double share = 2 * (double)kept_of(t) / (double)t->n, trust = 1 - share * share;
-    t->t = trust > 0 ? trust * WEIGHT * spread : 0;
+    t->t = trust > 0 ? trust * t->weight * spread : 0;
 }
 
 static void update_prototypes(struct teacher *t) {
@@ -124,6 +131,54 @@ static void update_logits(struct teacher *t, const struct fp_answers *a) {
         }
         fp_softmax(t->logits + i * t->classes, t->q + i * t->classes, t->classes, t->use);
     }
+}
+
+static size_t best_of(const struct teacher *t, size_t sample) {
+    const double *logits = t->logits + sample * t->classes;
+    size_t best = t->classes;
+    for (size_t k = 0; k < t->classes; k++)
+        if ((!t->use || t->use[k]) && (best == t->classes || logits[k] > logits[best])) best = k;
+    return best;
+}
+
+// As many steps from the dense answers as it takes, with that much weight.
+static void study(struct teacher *t, const struct fp_answers *a, double weight) {
+    t->weight = weight;
+    start(t, a);
+    for (int step = 0; step < STEPS; step++) {
+        update_prototypes(t);
+        update_logits(t, a);
+    }
+}
+
+// Does a class with as many of the dense model's samples as the mean lose most of them to one other class? votes: classes of room.
+static bool renames(const struct teacher *t, size_t *votes) {
+    size_t kept = kept_of(t);
+    for (size_t from = 0; from < t->classes; from++) {
+        size_t all = 0, most = 0;
+        for (size_t i = 0; i < t->n; i++) all += t->before[i] == from;
+        if (!all || all * kept < t->n) continue;
+        memset(votes, 0, t->classes * sizeof(*votes));
+        for (size_t i = 0; i < t->n; i++) {
+            size_t now = t->before[i] == from ? best_of(t, i) : from;
+            if (now != from && ++votes[now] > most) most = votes[now];
+            all -= now != from;
+        }
+        if (most > all) return true;
+    }
+    return false;
+}
+
+// False without memory.
+static bool study_safely(struct teacher *t, const struct fp_answers *a) {
+    size_t *votes = fp_calloc(t->classes, sizeof(*votes));
+    if (!votes) return false;
+    for (size_t i = 0; i < t->n; i++) t->before[i] = fp_best(a->logits + i * t->classes, t->classes, t->use);
+    study(t, a, WEIGHT);
+    if (t->t > 0 && renames(t, votes)) study(t, a, WEIGHT * WEAKER);
+    t->wrong = t->t > 0 && renames(t, votes);
+    free(votes);
+    return true;
 }
 
 // The lesson into the dense layer.
@@ -157,18 +212,17 @@ int fp_readout_teach(struct fp_job *job) {
         teacher_done(&t);
         return leave(job, "the last layer's input is the same for all samples");
     }
-    start(&t, &job->dense);
-    for (int step = 0; step < STEPS; step++) {
-        update_prototypes(&t);
-        update_logits(&t, &job->dense);
-    }
-    if (t.t > 0) {
+    bool failed = !study_safely(&t, &job->dense), learns = t.t > 0 && !t.wrong;
+    const char *reason = t.wrong ? "the lesson would rename a class of the user's instead of correcting it" : "too few samples for so many classes";
+    if (!failed && learns) {
         add_lesson(&t, l);
+        json_object_set_new(fp_report_object(job->report, "readout"), "weight", json_real(t.weight));
         job->teacher = t.logits;
         t.logits = NULL;
     }
     teacher_done(&t);
-    return job->teacher ? FINEPRUNE_OK : leave(job, "too few samples for so many classes");
+    if (failed) return fp_fail_memory(job->err, "the read-out", c->classes * sizeof(size_t));
+    return learns ? FINEPRUNE_OK : leave(job, reason);
 }
 
 // Features without their mean, their covariance, and what the rows are fitted with.

@@ -55,7 +55,7 @@ def activity(options):
 def magika_package(work):
     """The installed package; if there is none, one in a venv of ours."""
     found = importlib.util.find_spec("magika")
-    if found:
+    if found and found.origin:     # a folder of that name is none
         return pathlib.Path(found.origin).parent
     venv = work / "magika-venv"
     if not list(venv.glob("lib/python3*/site-packages/magika")):

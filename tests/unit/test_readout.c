@@ -141,6 +141,32 @@ static void test_teacher(void **state) {
     }
 }
 
+// Class 0 lies in two places, class 1 has a few samples in one of them: its prototype fits there better, and a lesson of full weight would give it most of
+// class 0. It must not.
+static void test_rename(void **state) {
+    (void)state;
+    struct case_of t;
+    make(&t, 3, 12);
+    uint64_t seed = 9;
+    for (size_t i = 0; i < N; i++) {
+        const size_t place = i < 44 ? 0 : i < 64 ? 1 : 2; // of class 0 mostly, of class 0, of class 2
+        for (size_t j = 0; j < D; j++) t.features[i * D + j] = (j == place ? 1.0f : 0.0f) + (float)fake_number(&seed) / 50;
+        for (size_t k = 0; k < K; k++) t.logits[i * K + k] = -20;
+        t.logits[i * K] = place < 2 ? 1 : -4;
+        t.logits[i * K + 1] = place == 0 ? (i < 4 ? 5 : 0.8f) : -4; // 0.2 behind
+        t.logits[i * K + 2] = place == 2 ? 1 : -4;
+    }
+    assert_int_equal(fp_prune_outputs(&t.f.job), 0);
+    assert_non_null(t.f.job.kept_classes);
+    assert_int_equal(fp_readout_teach(&t.f.job), 0);
+    double weight = json_real_value(json_object_get(fp_report_object(t.f.job.report, "readout"), "weight"));
+    assert_true(weight < 4);
+    size_t stays = 0;
+    for (size_t i = 4; i < 64 && t.f.job.teacher; i++) stays += t.f.job.teacher[i * K] > t.f.job.teacher[i * K + 1];
+    assert_true(!t.f.job.teacher || stays > 30);
+    drop(&t);
+}
+
 // Nothing to learn from: the layer stays, and no teacher.
 static void test_nothing(void **state) {
     (void)state;
@@ -190,6 +216,7 @@ static void test_learn(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_softmax), cmocka_unit_test(test_frequencies), cmocka_unit_test(test_outputs),
-                                       cmocka_unit_test(test_teacher), cmocka_unit_test(test_nothing),     cmocka_unit_test(test_learn)};
+                                       cmocka_unit_test(test_teacher), cmocka_unit_test(test_rename),      cmocka_unit_test(test_nothing),
+                                       cmocka_unit_test(test_learn)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
