@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Output neurons that this user never needs go first. The class frequencies pi over the n samples (fp_class_frequencies) count n pi_k samples of class
-// k; a class with less than half a sample is removed: its row becomes zeros and its bias lies below every value that a kept class took. Only where
-// that is safe: the kept classes are a clear minority (a quarter or fewer of all), and the share of the user's future that belongs to classes not
-// seen yet, by Good and Turing's estimate from the classes seen once (plus three, for the few samples), is at most a tenth. 1,000 classes before; the
-// few of this user after. (Good 1953, "The population frequencies of species")
+// k; a class that was not seen twice (n pi_k below 1.5) is removed: its row becomes zeros and its bias lies below every value that a kept class took. One
+// answer is more often a mistake of the model than a class of the user. Only where that is safe: the kept classes are a clear minority (a quarter or
+// fewer of all), and the share of the user's future that belongs to classes not seen yet, by Good and Turing's estimate from the classes seen once (plus
+// three, for the few samples), is at most a tenth. 1,000 classes before; the few of this user after. (Good 1953, "The population frequencies of species")
 #include <math.h>
 #include <stdlib.h>
 
 #include "answers.h"
 #include "job.h"
 
-#define LEAST_SAMPLES 0.5 // a class seen once in n samples has pi = 1 / n
+#define SEEN_ONCE 0.5     // samples, n pi: a class seen once in n samples has pi = 1 / n
+#define SEEN_TWICE 1.5
 #define MOST_OF_ALL 4     // kept classes are at most one in so many
 #define MOST_UNSEEN 0.1   // share of future samples whose class has not been seen
 
@@ -56,8 +57,8 @@ int fp_prune_outputs(struct fp_job *job) {
     size_t kept = 0, once = 0;
     double n = (double)job->dense.samples;
     for (size_t k = 0; k < c->classes; k++) {
-        kept += job->kept_classes[k] = pi[k] * n >= LEAST_SAMPLES;
-        once += pi[k] * n >= LEAST_SAMPLES && pi[k] * n < LEAST_SAMPLES + 1;
+        kept += job->kept_classes[k] = pi[k] * n >= SEEN_TWICE;
+        once += pi[k] * n >= SEEN_ONCE && pi[k] * n < SEEN_TWICE;
     }
     free(pi);
     const char *unsafe = kept < 2                            ? "the samples show fewer than two classes"
