@@ -30,12 +30,12 @@ static const struct fp_readout readout_keep = {"keep", "the last layer is a laye
 const struct fp_readout *const fp_readouts[] = {&readout_hebbian, &readout_keep, NULL};
 
 static const struct fp_method METHODS[] = {
-    {"fine-pruning", "obs, lamp, least-squares, outputs pruned, hebbian read-out, three rounds", "obs", "lamp", "unstructured",
-     "least-squares", "prune", "hebbian", 3, true, false, true},
-    {"wanda", "Wanda: the same share in every row, no repair", "wanda", "row", "unstructured", "none", "keep", "keep", 1, true, false, false},
-    {"magnitude", "the smallest weights of every row, no data needed", "magnitude", "row", "unstructured", "none", "keep", "keep", 1, true, false, false},
+    {"fine-pruning", "obs, lamp, least-squares, outputs pruned, hebbian read-out, two or three rounds", "obs", "lamp", "unstructured",
+     "least-squares", "prune", "hebbian", 2, 3, true, false, true},
+    {"wanda", "Wanda: the same share in every row, no repair", "wanda", "row", "unstructured", "none", "keep", "keep", 1, 1, true, false, false},
+    {"magnitude", "the smallest weights of every row, no data needed", "magnitude", "row", "unstructured", "none", "keep", "keep", 1, 1, true, false, false},
     {"paper", "a reconstruction of the paper from its abstract: activation in five rounds, nothing comes back", "activation", "uniform",
-     "unstructured", "none", "keep", "keep", 5, false, true, false},
+     "unstructured", "none", "keep", "keep", 5, 5, false, true, false},
 };
 const struct fp_method *const fp_methods[] = {&METHODS[0], &METHODS[1], &METHODS[2], &METHODS[3], NULL};
 

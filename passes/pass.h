@@ -70,7 +70,7 @@ struct fp_readout {
 struct fp_method {
     const char *name, *summary;
     const char *score, *allocation, *pattern, *repair, *outputs, *readout;
-    int rounds;
+    int rounds, more_rounds; // the latter above 75 % zeros and for a sparsity that is to be found
     bool regrow;   // a pruned synapse may come back in a later round
     bool cubic;    // sparsity of the rounds by the cubic schedule, else by shares
     bool cautious; // few samples justify less sparsity than asked
@@ -102,6 +102,9 @@ struct fp_job {
     size_t *local, *reserve;       // numbers of the samples that decide, and of those that measure
     size_t n_local, n_reserve;
     struct fp_stats *stats;        // of the current round; owned unless stats_lent
+    int held_first, held_end;      // the layers whose co-activations it has: all, unless memory is limited
+    bool in_groups;                // it never has all at once
+    size_t counted_layers, counted_stats; // bytes that the model's memory limit knows of
     bool last_round;               // the one whose values stay
     bool stats_lent, stats_are_dense; // the latter: of the dense model, good for the first round
     struct fp_classifier classifier;

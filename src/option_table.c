@@ -106,7 +106,7 @@ const struct cli_row cli_rows[] = {
     {"readout", 0, CLI_NAME, PRUNE | APPLY, FIELD(readout), PRUNING, .argument = "NAME", .choices = "readout",
      .help = "whether the last layer learns from your data"},
     {"rounds", 0, CLI_COUNT, PRUNE, FIELD(rounds), PRUNING, .argument = "N",
-     .help = "prune in N steps (the method's number when not given)"},
+     .help = "prune in N steps (when not given, the method's number for that sparsity)"},
     {"include", 0, CLI_TEXTS, PRUNE | APPLY, FIELD(include), PRUNING, .argument = "GLOB",
      .help = "prune only weights whose name matches; repeatable"},
     {"exclude", 0, CLI_TEXTS, PRUNE | APPLY, FIELD(exclude), PRUNING, .argument = "GLOB",

@@ -169,7 +169,7 @@ typedef struct fineprune_prune_options {
     const char *repair;
     const char *outputs;      // "keep" or "prune"
     const char *readout;      // "keep" or "hebbian"
-    int rounds;               // 0: the method's
+    int rounds;               // 0: the method's for that sparsity
     double min_agreement;     // share of the reserve's answers that must not change; 0: no gate
     double reserve;           // share of the samples kept for measuring, never used for scores
     const char *const *include; // globs over weight names; NULL-terminated; NULL: all
