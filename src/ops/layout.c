@@ -37,37 +37,19 @@ static int read_perm(struct fp_call *call, int *perm) {
     return FINEPRUNE_OK;
 }
 
-// Whether elements with the strides `from` lie as those with the strides `to`.
-static bool lie_alike(int rank, const int64_t *dims, const int64_t *from, const int64_t *to) {
-    for (int i = 0; i < rank; i++)
-        if (dims[i] != 1 && from[i] != to[i]) return false;
-    return true;
-}
-
-// A result that already lies in memory, row-major or channels-last (as after an NHWC graph's Transpose before a convolution), is the input.
 static int prepare_transpose(struct fp_call *call) {
     int perm[FP_MAX_RANK];
-    int64_t dims[FP_MAX_RANK] = {0};
+    int64_t dims[FP_MAX_RANK] = {0}, lie[FP_MAX_RANK], from[FP_MAX_RANK];
     int status = fp_need_tensors(call, 1);
     if (!status) status = read_perm(call, perm);
     if (status) return status;
     const struct fp_tensor *x = call->in[0];
-    int64_t lie[FP_MAX_RANK], from[FP_MAX_RANK], plain[FP_MAX_RANK], last[FP_MAX_RANK];
     fp_layout_strides(x, lie);
     for (int i = 0; i < x->rank; i++) {
         dims[i] = x->dims[perm[i]];
         from[i] = lie[perm[i]];
     }
-    struct fp_tensor as_last = {.rank = x->rank, .layout = fp_channels_last};
-    memcpy(as_last.dims, dims, sizeof(dims));
-    fp_strides(x->rank, dims, plain);
-    if (lie_alike(x->rank, dims, from, plain)) return fp_out_alias(call, 0, 0, x->rank, dims);
-    bool may_be_last = x->type == FP_FLOAT && x->rank >= 3 && x->rank <= 5 && !fp_is_constant(call, 0);
-    if (may_be_last) fp_layout_strides(&as_last, last);
-    if (!may_be_last || !lie_alike(x->rank, dims, from, last)) return fp_out(call, 0, x->type, x->rank, dims);
-    status = fp_out_alias(call, 0, 0, x->rank, dims);
-    call->out[0].layout = fp_channels_last;
-    return status;
+    return fp_out_as_it_lies(call, x->rank, dims, from);
 }
 
 static int run_transpose(struct fp_call *call) {

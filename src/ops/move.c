@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+#include "dnnl_corner.h"
+
 enum { TILE = 16, PARALLEL = 200000 };
 
 struct wide { uint64_t part[2]; };
@@ -311,5 +313,29 @@ int fp_stack(struct fp_call *call, struct fp_tensor *out, const struct fp_tensor
             status = fp_move_run(call, &m, first->type, (char *)out->data + (reverse ? n - 1 - i : i) * (size_t)inner * size, items[i].data);
     }
     if (status) fp_tensor_done(out);
+    return status;
+}
+
+// ---- the same elements, seen in another way
+
+// Whether elements with the strides `from` lie as those with the strides `to`.
+static bool lie_alike(int rank, const int64_t *dims, const int64_t *from, const int64_t *to) {
+    for (int i = 0; i < rank; i++)
+        if (dims[i] != 1 && from[i] != to[i]) return false;
+    return true;
+}
+
+int fp_out_as_it_lies(struct fp_call *call, int rank, const int64_t *dims, const int64_t *from) {
+    const struct fp_tensor *x = call->in[0];
+    struct fp_tensor as_last = {.rank = rank, .layout = fp_channels_last};
+    int64_t plain[FP_MAX_RANK], last[FP_MAX_RANK];
+    memcpy(as_last.dims, dims, (size_t)rank * sizeof(*dims));
+    fp_strides(rank, dims, plain);
+    if (lie_alike(rank, dims, from, plain)) return fp_out_alias(call, 0, 0, rank, dims);
+    bool may_be_last = x->type == FP_FLOAT && rank >= 3 && rank <= 5 && !fp_is_constant(call, 0);
+    if (may_be_last) fp_layout_strides(&as_last, last);
+    if (!may_be_last || !lie_alike(rank, dims, from, last)) return fp_out(call, 0, x->type, rank, dims);
+    int status = fp_out_alias(call, 0, 0, rank, dims);
+    call->out[0].layout = fp_channels_last;
     return status;
 }

@@ -30,6 +30,10 @@ const void *fp_zero(enum fp_type type);
 // Out 0 becomes a copy of in 0, if it is not in the same memory already.
 int fp_put_whole(struct fp_call *call);
 
+// Out 0 has the elements of in 0 in another shape or order, `from` being the strides in which they lie now. Where that is row-major or channels-last (as
+// after an NHWC graph's Transpose before a convolution), out 0 is in 0; else a new tensor that run fills.
+int fp_out_as_it_lies(struct fp_call *call, int rank, const int64_t *dims, const int64_t *from);
+
 // out 0 [i, j, ...] = in 0 [maps[0][i], maps[1][j], ...], of the same rank, type and layout; `value` where any map
 // has -1.
 int fp_map_run(struct fp_call *call, const int64_t *const *maps, const void *value);

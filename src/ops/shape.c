@@ -5,6 +5,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "dnnl_corner.h"
+
 // ---- same elements, other dims
 
 // The dims that a Reshape asks for; 0 copies, one -1 is what is left.
@@ -82,17 +84,32 @@ static int prepare_squeeze(struct fp_call *call) {
     if (!status) status = read_axes(call, call->in[0]->rank, flags, &given);
     if (status) return status;
     const struct fp_tensor *x = call->in[0];
-    int64_t dims[FP_MAX_RANK];
+    int64_t dims[FP_MAX_RANK], lie[FP_MAX_RANK];
+    fp_layout_strides(x, lie);
     for (int i = 0; i < x->rank; i++) {
         if (given ? flags[i] && x->dims[i] != 1 : false)
             return fp_call_fail(call, "dim %d is %lld and cannot be squeezed", i, (long long)x->dims[i]);
-        if (given ? !flags[i] : x->dims[i] != 1) dims[rank++] = x->dims[i];
+        if (given ? flags[i] : x->dims[i] == 1) continue;
+        dims[rank] = x->dims[i];
+        lie[rank++] = lie[i];
     }
-    return fp_out_alias(call, 0, 0, rank, dims);
+    return fp_out_as_it_lies(call, rank, dims, lie);
+}
+
+// Dims of 1 that come or go leave the row-major order as it is: the input is written in it.
+static int run_squeeze(struct fp_call *call) {
+    const struct fp_tensor *x = call->in[0];
+    int64_t from[FP_MAX_RANK], to[FP_MAX_RANK];
+    struct fp_move m = {0};
+    if (call->out[0].data == x->data) return FINEPRUNE_OK;
+    fp_layout_strides(x, from);
+    fp_strides(x->rank, x->dims, to);
+    for (int i = 0; i < x->rank; i++) fp_move_add(&m, x->dims[i], to[i], from[i]);
+    return fp_move_run(call, &m, x->type, call->out[0].data, x->data);
 }
 
 static int prepare_unsqueeze(struct fp_call *call) {
-    int64_t axes[FP_MAX_RANK], dims[FP_MAX_RANK];
+    int64_t axes[FP_MAX_RANK], dims[FP_MAX_RANK], lie[FP_MAX_RANK], from[FP_MAX_RANK];
     bool flags[FP_MAX_RANK], given;
     size_t n;
     int status = fp_need_tensors(call, 1);
@@ -104,8 +121,12 @@ static int prepare_unsqueeze(struct fp_call *call) {
     if (rank > FP_MAX_RANK) return fp_call_fail(call, "rank %d is not supported (0 to %d are)", rank, FP_MAX_RANK);
     status = read_axes(call, rank, flags, &given);
     if (status) return status;
-    for (int i = 0, from = 0; i < rank; i++) dims[i] = flags[i] ? 1 : x->dims[from++];
-    return fp_out_alias(call, 0, 0, rank, dims);
+    fp_layout_strides(x, lie);
+    for (int i = 0, at = 0; i < rank; i++) {
+        dims[i] = flags[i] ? 1 : x->dims[at];
+        from[i] = flags[i] ? 0 : lie[at++];
+    }
+    return fp_out_as_it_lies(call, rank, dims, from);
 }
 
 // ---- shapes as tensors
@@ -377,8 +398,8 @@ static int run_trilu(struct fp_call *call) {
 const struct fp_op fp_ops_shape[] = {
     ROW("Reshape", 1, prepare_reshape, NULL, FP_OP_ANY_KIND),
     ROW("Flatten", 1, prepare_flatten, NULL, FP_OP_ANY_KIND),
-    ROW("Squeeze", 1, prepare_squeeze, NULL, FP_OP_ANY_KIND),
-    ROW("Unsqueeze", 1, prepare_unsqueeze, NULL, FP_OP_ANY_KIND),
+    ROW("Squeeze", 1, prepare_squeeze, run_squeeze, FP_OP_ANY_KIND | FP_OP_BLOCKED),
+    ROW("Unsqueeze", 1, prepare_unsqueeze, run_squeeze, FP_OP_ANY_KIND | FP_OP_BLOCKED),
     ROW("Shape", 1, prepare_shape, run_shape, FP_OP_ANY_KIND),
     ROW("Size", 1, prepare_size, run_size, FP_OP_ANY_KIND),
     ROW("Expand", 8, prepare_expand, run_expand, FP_OP_ANY_KIND),
