@@ -53,6 +53,8 @@ static int leave_out(struct fp_job *job) {
     return FINEPRUNE_MODEL;
 }
 
+static size_t layer_bytes(const struct fp_weight *w) { return w->count * (3 * sizeof(float) + 1) + w->groups * w->rows * (sizeof(float) + sizeof(double)); }
+
 int fp_layer_open(struct fp_job *job, struct fp_layer *layer) {
     const struct fp_weight *w = layer->w;
     size_t rows = w->groups * w->rows;
@@ -71,6 +73,29 @@ int fp_layer_open(struct fp_job *job, struct fp_layer *layer) {
     return status;
 }
 
+// What the repair of a layer takes: the covariance in double and float, and its vectors. SIZE_MAX when that is no number.
+static size_t work_bytes(const struct fp_weight *w) {
+    size_t square, vectors, all;
+    bool ok = fp_mul(w->cols, w->cols, &square) && fp_mul(square, sizeof(double) + sizeof(float), &square) && fp_mul(w->rows, w->cols, &vectors) &&
+              fp_mul(vectors, 8 * sizeof(float), &vectors) && fp_add(square, vectors, &all);
+    return ok ? all : SIZE_MAX;
+}
+
+// The layers from `first` on whose co-activations fit into half of what the memory limit leaves (the other half runs the graph): at least one.
+static int group_end(const struct fp_job *job, int first, size_t *bytes) {
+    size_t left = fp_memory_left(&job->model->memory), all;
+    int i = first;
+    *bytes = 0;
+    for (; i < job->weights->n; i++) {
+        const struct fp_weight *w = &job->weights->items[i];
+        size_t more = fp_stat_bytes(w, job->n_local);
+        if (!fp_add(*bytes, more, &all)) break;
+        if (i > first && left < SIZE_MAX && (all > left / 2 || work_bytes(w) > left - all)) break;
+        *bytes = all;
+    }
+    return i;
+}
+
 // Nothing looks back at a layer once it is pruned, nor at another before.
 static bool goes_by_layer(const struct fp_job *job) {
     const struct fp_choices *c = &job->choices;
@@ -84,15 +109,22 @@ int fp_job_open(struct fp_job *job) {
     if (!status) status = leave_out(job);
     if (status) return status;
     fp_classifier_find(&job->classifier, job->weights);
-    job->by_layer = goes_by_layer(job);
+    size_t bytes;
+    bool gram = (job->choices.score->needs | job->choices.repair->needs) & FP_NEED_GRAM;
+    job->by_layer = goes_by_layer(job) && (!gram || group_end(job, 0, &bytes) == job->weights->n);
     job->layers = fp_calloc((size_t)job->weights->n, sizeof(*job->layers));
     if (!job->layers) return fp_fail_memory(job->err, "layers", sizeof(*job->layers));
     for (int i = 0; i < job->weights->n && !status; i++) {
         job->layers[i] = (struct fp_layer){.w = &job->weights->items[i], .error_before = -1, .error_after = -1};
         if (!job->by_layer) status = fp_layer_open(job, &job->layers[i]);
+        job->counted_layers += job->by_layer ? 0 : layer_bytes(&job->weights->items[i]);
         job->total += job->weights->items[i].count;
         job->n = i + 1;
     }
+    if (status || fp_memory_count(&job->model->memory, job->counted_layers)) return status;
+    status = fp_fail(job->err, FINEPRUNE_LIMIT, "the layers' values, scores and masks need more memory than is allowed");
+    fp_memory_hint(&job->model->memory, job->err);
+    job->counted_layers = 0;
     return status;
 }
 
@@ -111,8 +143,13 @@ void fp_layer_close(struct fp_layer *l) {
 static void drop_stats(struct fp_job *job) {
     if (!job->stats_lent) fp_stats_free(job->stats);
     job->stats = NULL;
+    fp_job_stats_are_old(job);
+    fp_memory_uncount(&job->model->memory, job->counted_stats);
+    job->counted_stats = 0;
     for (int i = 0; i < job->n; i++) job->layers[i].stat = NULL;
 }
+
+void fp_job_stats_are_old(struct fp_job *job) { job->held_first = job->held_end = 0; }
 
 static void free_answers(struct fp_answers *a) {
     free(a->features);
@@ -121,6 +158,7 @@ static void free_answers(struct fp_answers *a) {
 
 void fp_job_close(struct fp_job *job) {
     drop_stats(job);
+    fp_memory_uncount(&job->model->memory, job->counted_layers);
     for (int i = 0; i < job->n; i++) fp_layer_close(&job->layers[i]);
     free(job->layers);
     fp_weights_free(job->weights);
@@ -140,6 +178,7 @@ void fp_job_use_stats(struct fp_job *job, struct fp_stats *stats, bool lent) {
     drop_stats(job);
     job->stats = stats;
     job->stats_lent = lent;
+    job->held_end = job->n;
     for (int i = 0, k = 0; i < job->n; i++) { // in the same order, but statistics may know of weights that are left out here
         while (k < stats->n && strcmp(stats->names[k], job->layers[i].w->name)) k++;
         if (k < stats->n) job->layers[i].stat = &stats->items[k++];
@@ -158,6 +197,8 @@ int fp_job_leave_unreached(struct fp_job *job) {
         job->n--;
     }
     if (status || job->n == before) return status;
+    if (job->held_end == before) job->held_end = job->n;
+    else fp_job_stats_are_old(job); // other numbers
     job->total = 0;
     for (int i = 0; i < job->n; i++) {
         job->layers[i].w = &job->weights->items[i];
@@ -167,20 +208,42 @@ int fp_job_leave_unreached(struct fp_job *job) {
     return job->n ? FINEPRUNE_OK : fp_fail(job->err, FINEPRUNE_DATA, "no sample reaches a weight of '%s' that can be pruned", job->model->path);
 }
 
-int fp_job_calibrate(struct fp_job *job, unsigned needs) {
+int fp_job_calibrate(struct fp_job *job, unsigned needs, int first) {
     double start = fp_seconds(), forward = 0;
+    struct fp_memory *memory = &job->model->memory;
+    size_t bytes = 0;
     drop_stats(job);
+    int end = needs & FP_NEED_GRAM ? group_end(job, first, &bytes) : job->n, status = FINEPRUNE_OK;
+    if (!fp_memory_count(memory, bytes)) {
+        status = fp_fail(job->err, FINEPRUNE_LIMIT, "the co-activations of weight '%s' need %zu MB, more memory than is allowed", job->layers[first].w->name, bytes >> 20);
+        fp_memory_hint(memory, job->err);
+        return status;
+    }
+    job->counted_stats = bytes;
+    if (end < job->n && !job->in_groups) fp_report_say(job->report, "the memory limit makes the statistics take several runs over the samples");
+    job->in_groups |= end < job->n;
     struct fp_exec *exec;
-    int status = fp_exec_new(&exec, job->model, &job->options->run, job->err);
+    status = fp_exec_new(&exec, job->model, &job->options->run, job->err);
     if (status) return status;
-    const struct fp_stats_request request = {.needs = needs, .classifier = &job->classifier, .options = &job->options->run, .stage = "forward"};
+    const struct fp_stats_request request = {.needs = needs, .classifier = &job->classifier, .options = &job->options->run, .stage = "forward",
+                                             .gram_first = first, .gram_end = end};
     struct fp_stats *stats = NULL;
     status = fp_stats_gather(&stats, exec, job->weights, job->data, job->local, job->n_local, &request, &forward, job->err);
     fp_exec_free(exec);
-    if (!status) fp_job_use_stats(job, stats, false);
+    if (!status) {
+        job->counted_stats = 0; // not to be uncounted with the statistics before
+        fp_job_use_stats(job, stats, false);
+        job->counted_stats = bytes;
+        job->held_first = first;
+        job->held_end = end;
+    }
     job->forward += forward;
     job->statistics += fp_seconds() - start - forward;
     return status;
+}
+
+int fp_job_have_stats(struct fp_job *job, unsigned needs, int i) {
+    return !needs || (i >= job->held_first && i < job->held_end) ? FINEPRUNE_OK : fp_job_calibrate(job, needs, i);
 }
 
 int fp_job_rewrite(struct fp_job *job) {

@@ -14,8 +14,13 @@ void fp_job_close(struct fp_job *job);
 // The elements of one layer; fp_job_open has opened all unless job->by_layer. Closing can be done again.
 int fp_layer_open(struct fp_job *job, struct fp_layer *layer);
 void fp_layer_close(struct fp_layer *layer);
-// Statistics of the model as it is now over the local samples, into job->stats.
-int fp_job_calibrate(struct fp_job *job, unsigned needs);
+// Statistics of the model as it is now over the local samples, into job->stats: sums of all layers, co-activations of layer `first` and those after
+// it, as many as fit into the memory limit. Errors: also LIMIT when one does not.
+int fp_job_calibrate(struct fp_job *job, unsigned needs, int first);
+// The same unless job->stats has layer i's already.
+int fp_job_have_stats(struct fp_job *job, unsigned needs, int i);
+// The model is another now: job->stats must be gathered again.
+void fp_job_stats_are_old(struct fp_job *job);
 // Takes statistics from elsewhere; lent ones are not freed with the job.
 void fp_job_use_stats(struct fp_job *job, struct fp_stats *stats, bool lent);
 // Layers of which the statistics (with sums) have not seen one input are left as they are: nothing tells what they are worth.

@@ -127,6 +127,20 @@ bool fp_memory_allows(struct fp_memory *memory, size_t more) {
     return false;
 }
 
+bool fp_memory_count(struct fp_memory *memory, size_t bytes) {
+    if (!fp_memory_allows(memory, bytes)) return false;
+    memory->used += bytes;
+    if (memory->used > memory->peak) memory->peak = memory->used;
+    return true;
+}
+
+void fp_memory_uncount(struct fp_memory *memory, size_t bytes) { memory->used -= bytes; }
+
+size_t fp_memory_left(const struct fp_memory *memory) {
+    if (!memory->limit) return SIZE_MAX;
+    return memory->used < memory->limit ? memory->limit - memory->used : 0;
+}
+
 void fp_memory_hint(const struct fp_memory *memory, fineprune_error *err) {
     if (!err || err->status != FINEPRUNE_LIMIT || memory->refused <= memory->limit) return;
     err->hint[0] = '\0';

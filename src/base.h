@@ -50,6 +50,11 @@ struct fp_memory {
 };
 // Whether the limit allows that much more.
 bool fp_memory_allows(struct fp_memory *memory, size_t more);
+// Counts memory that is taken elsewhere, or no longer counts it. False when the limit does not allow it.
+bool fp_memory_count(struct fp_memory *memory, size_t bytes);
+void fp_memory_uncount(struct fp_memory *memory, size_t bytes);
+// What the limit still allows; SIZE_MAX without one.
+size_t fp_memory_left(const struct fp_memory *memory);
 // When an error comes from the limit: the hint tells how much is needed at least.
 void fp_memory_hint(const struct fp_memory *memory, fineprune_error *err);
 // Gives back to the system what is kept.

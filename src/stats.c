@@ -12,7 +12,7 @@
 #include "gemm.h"
 
 #define FLUSH_ROWS 512 // rows that become part of the co-activations at once
-#define LEAST_ROWS 8192
+#define LEAST_ROWS 8192       // of the co-activations, and twice as many as columns
 
 // ---- the run
 
@@ -81,7 +81,7 @@ static int sample_row(struct gather *g, int weight, const struct fp_columns *c, 
 static int sample_unit(struct gather *g, int weight, const struct fp_columns *c, size_t unit, uint64_t seed, fineprune_error *err) {
     const struct fp_stat *s = &g->stats->items[weight];
     size_t nominal = g->request->nominal_samples ? g->request->nominal_samples : g->total;
-    size_t wanted = 4 * s->cols > LEAST_ROWS ? 4 * s->cols : LEAST_ROWS, quota = (wanted + nominal - 1) / nominal;
+    size_t wanted = 2 * s->cols > LEAST_ROWS ? 2 * s->cols : LEAST_ROWS, quota = (wanted + nominal - 1) / nominal;
     if (c->units == 1 && g->samples > 1) quota *= g->samples;
     size_t n = quota < c->rows ? quota : c->rows;
     uint64_t state = seed ^ (uint64_t)weight * 0x9e3779b97f4a7c15u;
@@ -105,7 +105,7 @@ static int see_weight(struct gather *g, const struct target *target, const struc
     for (size_t u = 0; u < units && !status; u++) {
         if (fp_columns_sum(&c, u, s->sum, s->square, s->absolute, g->threads)) status = fp_fail_memory(err, "sums", 0);
         s->rows += (double)c.rows;
-        if (!status && g->request->needs & FP_NEED_GRAM && w->repairable)
+        if (!status && g->pending[target->weight].rows)
             status = sample_unit(g, target->weight, &c, u, g->seeds[u < g->real ? u : 0], err);
     }
     return status;
@@ -149,7 +149,7 @@ static int see(void *user, int tag, const struct fp_tensor *x, fineprune_error *
 
 // ---- set-up
 
-static int stat_init(struct fp_stat *s, const struct fp_weight *w, bool gram, size_t rows_expected, fineprune_error *err) {
+static int stat_init(struct fp_stat *s, const struct fp_weight *w, bool gram, size_t rows, fineprune_error *err) {
     *s = (struct fp_stat){.groups = w->groups, .cols = w->cols};
     size_t n = w->groups * w->cols, square;
     s->sum = fp_calloc(n, sizeof(double));
@@ -157,10 +157,18 @@ static int stat_init(struct fp_stat *s, const struct fp_weight *w, bool gram, si
     s->absolute = fp_calloc(n, sizeof(double));
     s->sampled_sum = fp_calloc(n, sizeof(double));
     if (!s->sum || !s->square || !s->absolute || !s->sampled_sum) return fp_fail_memory(err, "statistics", n * sizeof(double));
-    if (!gram || rows_expected <= w->cols) return FINEPRUNE_OK;
+    if (!gram || rows <= w->cols) return FINEPRUNE_OK;
     if (!fp_mul(n, w->cols, &square)) return fp_fail_memory(err, "co-activations", n);
     s->gram = fp_calloc(square, sizeof(double));
     return s->gram ? FINEPRUNE_OK : fp_fail_memory(err, "co-activations", square * sizeof(double));
+}
+
+// A product with one row a sample: few samples, few rows. Anything else has rows enough.
+static size_t rows_expected(const struct fp_weight *w, size_t samples) { return w->kind == FP_WEIGHT_RIGHT && w->groups == 1 ? samples : SIZE_MAX; }
+
+size_t fp_stat_bytes(const struct fp_weight *w, size_t samples) {
+    size_t rows = rows_expected(w, samples), per = rows <= w->cols ? rows * sizeof(float) : w->cols * sizeof(double) + FLUSH_ROWS * sizeof(float), bytes;
+    return !w->repairable ? 0 : fp_mul(w->groups * w->cols, per, &bytes) ? bytes : SIZE_MAX;
 }
 
 static int watch_all(struct gather *g, struct fp_exec *exec, fineprune_error *err) {
@@ -202,14 +210,13 @@ static int stats_init(struct gather *g, struct fp_exec *exec, size_t n, fineprun
     g->pending = fp_calloc((size_t)stats->n, sizeof(*g->pending));
     if (!stats->items || !stats->names || !g->pending) return fp_fail_memory(err, "statistics", sizeof(*stats->items));
     memcpy(stats->model, fp_model_sha256(g->weights->model), sizeof(stats->model));
-    bool gram = g->request->needs & FP_NEED_GRAM;
     for (int i = 0; i < stats->n; i++) {
         const struct fp_weight *w = &g->weights->items[i];
-        // A product with one row a sample: few samples, few rows. Anything else has rows enough.
-        bool one_row = w->kind == FP_WEIGHT_RIGHT && w->groups == 1;
-        size_t rows = one_row && g->request->nominal_samples == 0 ? n : SIZE_MAX;
+        const struct fp_stats_request *r = g->request;
+        bool gram = r->needs & FP_NEED_GRAM && w->repairable && (!r->gram_end || (i >= r->gram_first && i < r->gram_end));
+        size_t rows = r->nominal_samples ? SIZE_MAX : rows_expected(w, n);
         stats->names[i] = strdup(w->name);
-        int status = stats->names[i] ? stat_init(&stats->items[i], w, gram && w->repairable, rows, err) : fp_fail_memory(err, "a name", 1);
+        int status = stats->names[i] ? stat_init(&stats->items[i], w, gram, rows, err) : fp_fail_memory(err, "a name", 1);
         if (status) return status;
         size_t width = w->groups * w->cols * (stats->items[i].gram ? FLUSH_ROWS : 1);
         if (gram) g->pending[i].rows = fp_calloc(width, sizeof(float));

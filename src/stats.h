@@ -49,11 +49,14 @@ struct fp_stats_request {
     struct fp_classifier *classifier; // for answers; may be NULL
     const fineprune_run_options *options;
     const char *stage;      // for progress
+    int gram_first, gram_end; // co-activations only for weights [gram_first, gram_end); gram_end 0: for all
     // Sees the graph's outputs of every batch too; may be NULL.
     int (*outputs)(void *user, const struct fp_batch *batch, const struct fp_tensor *outputs, fineprune_error *err);
     void *outputs_user;
 };
 
+// Bytes that the co-activations of `samples` samples take for a weight.
+size_t fp_stat_bytes(const struct fp_weight *w, size_t samples);
 // Runs the given samples through `exec` (made for the same weights' model and not run before) and gathers. *forward (may be NULL)
 // gets the seconds spent in the graph alone. Errors: as fp_exec_run and fp_data_batch, CANCELLED.
 int fp_stats_gather(struct fp_stats **out, struct fp_exec *exec, const struct fp_weights *weights, struct fineprune_data *data,

@@ -536,6 +536,21 @@ def memory_limit_makes_batches_smaller(place):
 
 
 @case
+def memory_limit_splits_statistics(place):
+    works(place, f"{PRUNE} -o all.onnx -s 70%")
+    low, high, split = 1, 1 << 17, None
+    while high - low > 4:
+        middle = (low + high) // 2
+        ran = place.run(f"{PRUNE} -f -o o.onnx -s 70% --json --max-memory {middle}K")
+        assert ran.code in (0, 7), ran.err
+        low, high = (low, middle) if ran.code == 0 else (middle, high)
+        if ran.code == 0:
+            assert open(place.path("o.onnx"), "rb").read() == open(place.path("all.onnx"), "rb").read(), f"other bytes with {middle}K"
+            split = split or any("several runs" in note for note in json.loads(ran.out).get("notes", []))
+    assert split, "no limit made the statistics take several runs"
+
+
+@case
 def large_files_do_not_stay_in_memory(place):
     helper, side, n = onnx.helper, 4096, 18  # 1.1 GiB, nearly all of it a hole
     nodes, weights = [], []
