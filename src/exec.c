@@ -43,6 +43,7 @@ struct cell {
     bool prepared, folded;
     bool computes, feeds_computing; // rounding.h
     enum fp_type cast_to;           // of a Cast; else FP_NONE
+    bool identity, passed;          // passed: the last run left its input as it was
     uint64_t constant, values_read;
     struct seen *seen;           // n_in
     struct fp_tensor *converted; // n_in: float32 forms of constant inputs, for FP_OP_FLOAT32
@@ -213,6 +214,7 @@ static int plan_bodies(struct plan *plan, struct cell *cell, fineprune_error *er
 static int plan_cell(struct plan *plan, struct cell *cell, const struct fp_node *node, fineprune_error *err) {
     *cell = (struct cell){.node = node, .op = node->function ? NULL : fp_op_find(node->domain, node->type, node->opset)};
     if (!strcmp(node->type, "Cast") && !node->domain[0]) cell->cast_to = (enum fp_type)fp_attr_int(node, "to", FP_NONE);
+    cell->identity = !strcmp(node->type, "Identity") && !node->domain[0];
     cell->computes = fp_node_computes(node);
     cell->feeds_computing = !cell->computes && cell->op && !node->n_bodies && fp_node_feeds_computing(node);
     cell->seen = fp_calloc((size_t)node->n_in, sizeof(*cell->seen));
@@ -393,16 +395,25 @@ static int adapt(struct fp_exec *exec, struct cell *cell, int i, struct argument
     return FINEPRUNE_OK;
 }
 
-// Operators that compute take what comes as float32. One that moves does so alone between two that compute.
+// The node that made a value, behind those that only passed it on; NULL for inputs of the graph and constants.
+static const struct fp_node *maker_of(const struct plan *plan, int value) {
+    const struct fp_node *node = plan->is_constant[value] ? NULL : plan->graph->values[value].producer;
+    while (node && plan->cells[node->id].passed) node = plan->graph->values[node->in[0]].producer;
+    return node;
+}
+
+// Operators that compute take what comes as float32. One that moves does so alone between two that compute; of a list of inputs the first decides.
 static bool stays_wide(const struct fp_frame *frame, const struct cell *cell, const struct arguments *a) {
-    if (!frame->left) return false; // a constant is rounded
+    if (cell->computes || !cell->feeds_computing || !frame->left) return cell->computes && frame->left; // a constant is rounded
     bool waits = false;
-    for (size_t i = 0; i < a->n && cell->feeds_computing; i++) {
-        int value = cell->node->in[i];
-        if (a->in[i] && fp_type_rounds(a->in[i]->type) && frame->plan->graph->values[value].producer) return false;
-        waits |= a->in[i] && a->in[i]->rounds;
+    size_t n = fp_node_takes_a_list(cell->node) && a->n ? 1 : a->n;
+    for (size_t i = 0; i < n; i++) {
+        if (!a->in[i] || !(a->in[i]->rounds || fp_type_rounds(a->in[i]->type))) continue;
+        const struct fp_node *maker = maker_of(frame->plan, cell->node->in[i]);
+        if (maker && !(a->in[i]->rounds && fp_node_computes(maker))) return false;
+        waits |= a->in[i]->rounds != FP_NONE;
     }
-    return cell->computes || waits;
+    return waits;
 }
 
 static int gather(struct fp_exec *exec, struct fp_frame *frame, struct cell *cell, struct arguments *a) {
@@ -629,24 +640,26 @@ static int name_node(fineprune_error *err, int status, const struct fp_node *nod
     return status;
 }
 
-// A Cast to a narrow type leaves the rounding to who reads it, and one to float32 takes what waits to be rounded as it is, unless a Cast was
-// what made it wait.
-static bool passes_cast(const struct fp_frame *frame, const struct cell *cell, const struct fp_tensor *t) {
+// What waits to be rounded is passed on as it is by Identity and by a Cast to the type that it waits for. Another Cast to a narrow type leaves the
+// rounding to who reads it; one to float32 takes what waits, unless a Cast was what made it wait.
+static bool passes(const struct fp_frame *frame, struct cell *cell, const struct fp_tensor *t) {
+    cell->passed = false;
     if (!frame->left || !t || t->type != FP_FLOAT) return false;
-    if (fp_type_rounds(cell->cast_to)) return !t->rounds;
+    cell->passed = t->rounds && (cell->identity || t->rounds == cell->cast_to);
+    if (cell->passed || fp_type_rounds(cell->cast_to)) return cell->passed || !t->rounds;
     const struct fp_node *producer = cell->node->graph->values[cell->node->in[0]].producer;
     return cell->cast_to == FP_FLOAT && t->rounds && !(producer && !strcmp(producer->type, "Cast"));
 }
 
 static int run_operator(struct fp_exec *exec, struct fp_frame *frame, struct cell *cell, struct fp_tensor *out) {
     struct arguments a;
-    if (cell->cast_to && cell->node->n_in == 1) {
+    if ((cell->cast_to || cell->identity) && cell->node->n_in == 1) {
         struct fp_tensor *t;
         int status = value_of(exec, frame, cell->node->in[0], &t);
         if (status) return status;
-        if (passes_cast(frame, cell, t)) {
+        if (passes(frame, cell, t)) {
             fp_tensor_share(&out[0], t);
-            out[0].rounds = cell->cast_to == FP_FLOAT ? FP_NONE : cell->cast_to;
+            out[0].rounds = cell->passed ? t->rounds : cell->cast_to == FP_FLOAT ? FP_NONE : cell->cast_to;
             return FINEPRUNE_OK;
         }
     }

@@ -309,6 +309,31 @@ def float16_transformer():
 
 
 @network
+def float16_decoder():
+    """Where runtimes keep float32 between operators: norms whose numbers come through Identity, halves that are negated and joined, a Cast to
+    the type that is already there. A number that is rounded at another place makes whole outputs differ."""
+    b = Builder(36)
+
+    def half(*shape, scale=None):
+        name = b.weight(*shape, scale=scale)
+        b.constants[-1].CopyFrom(numpy_helper.from_array(numpy_helper.to_array(b.constants[-1]).astype(np.float16), name))
+        return name
+
+    width = 32
+    gain, bias, halves = half(width, scale=1), half(width, scale=0.1), b.const(np.array([16, 16], np.int64))
+    x = b("MatMul", "x", half(width, width, scale=0.3))
+    for _ in range(2):
+        low, high = b("Split", x, halves, outputs=2, axis=2)
+        x = b("Add", b("Mul", x, half(width, scale=0.5)), b("Mul", b("Concat", b("Neg", high), low, axis=2), half(width, scale=0.5)))
+        y = b("LayerNormalization", x, b("Identity", gain), b("Identity", bias), axis=-1)
+        y = b("Cast", b("MatMul", y, half(width, 4 * width)), to=F16)
+        y = b("Transpose", b("Cast", b("Tanh", y), to=F16), perm=[0, 2, 1])
+        y = b("MatMul", b("Identity", b("Transpose", b("Identity", b("Mul", y, half(1, scale=1))), perm=[0, 2, 1])), half(4 * width, width))
+        x = b("Add", x, y)
+    return b.model({"x": (F16, ["N", 6, width])}, {x: F16}), {"x": samples((6, width), 8).astype(np.float16)}
+
+
+@network
 def qdq():
     """Quantized by QuantizeLinear and DequantizeLinear: weights int8 per channel, activations uint8 per tensor."""
     b = Builder(17)
