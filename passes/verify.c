@@ -75,6 +75,7 @@ struct fp_verify {
     size_t n, capacity, at, bytes;
     size_t samples;      // of the reserve, as many as there is room for
     struct fp_drift *drifts;
+    size_t *unlike;      // per output: batches in which it had another shape than before, as detections and generated speech have
     const struct fp_job *job;
 };
 
@@ -103,7 +104,8 @@ static int compare_outputs(void *user, const struct fp_batch *batch, const struc
     int status = FINEPRUNE_OK;
     for (int i = 0; i < v->graph->n_outputs && !status; i++) {
         const uint8_t *use = v->job->classifier.weight >= 0 && v->job->classifier.output == i ? v->job->kept_classes : NULL;
-        if (before[i].type) status = fp_drift_add(&v->drifts[i], &before[i], &outputs[i], use, err);
+        if (before[i].type && before[i].type == outputs[i].type && !fp_same_shape(&before[i], &outputs[i])) v->unlike[i]++;
+        else if (before[i].type) status = fp_drift_add(&v->drifts[i], &before[i], &outputs[i], use, err);
     }
     return status;
 }
@@ -125,13 +127,19 @@ int fp_verify_after(struct fp_job *job, bool report, double *agreement, double *
     v->graph = graph;
     v->at = 0;
     free(v->drifts);
+    free(v->unlike);
     v->drifts = fp_calloc((size_t)graph->n_outputs, sizeof(*v->drifts));
-    if (!v->drifts) return fp_fail_memory(job->err, "the reserve", sizeof(*v->drifts));
+    v->unlike = fp_calloc((size_t)graph->n_outputs, sizeof(*v->unlike));
+    if (!v->drifts || !v->unlike) return fp_fail_memory(job->err, "the reserve", sizeof(*v->drifts));
     for (int i = 0; i < graph->n_outputs; i++) v->drifts[i].output = graph->values[graph->outputs[i]].name;
     int status = gather_answers(job, true, &now, report ? compare_outputs : NULL, v);
     if (!status) compare_answers(job, &now, agreement, with_dense);
-    for (int i = 0; i < graph->n_outputs && !status && report; i++)
+    for (int i = 0; i < graph->n_outputs && !status && report; i++) {
         if (v->drifts[i].count) json_array_append_new(fp_report_array(job->report, "drift"), fp_drift_json(&v->drifts[i]));
+        if (v->unlike[i])
+            fp_report_say(job->report, "output '%s' has another shape than before in %zu of %zu runs, which were not compared", v->drifts[i].output,
+                          v->unlike[i], v->at);
+    }
     free(now.features);
     free(now.logits);
     return status;
@@ -145,5 +153,6 @@ void fp_verify_free(struct fp_verify *v) {
     }
     free(v->batches);
     free(v->drifts);
+    free(v->unlike);
     free(v);
 }

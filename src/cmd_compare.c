@@ -22,6 +22,8 @@ struct comparison {
     struct side a, b;
     struct fineprune_data *data;
     struct fp_drift *drifts; // one per output of a
+    size_t *unlike;          // per output of a: batches in which b's has another shape, as detections do
+    fineprune_error other_shape; // what is said when no batch has the same
     struct fp_tensor labels; // int64, or empty
     size_t judged;           // samples with a label and an answer
     const char *answer;      // the output that answers
@@ -187,8 +189,12 @@ static int compare_output(struct comparison *c, int output, size_t first, size_t
     struct fp_tensor x = {0}, y = {0};
     int status = take_output(&x, a, n, size, a->type, err);
     if (!status) status = take_output(&y, b, n, size, a->type, err);
-    if (!status) status = fp_drift_add(&c->drifts[output], &x, &y, NULL, err);
-    if (!status) status = judge_both(c, c->drifts[output].output, &x, &y, first, n, err);
+    if (!status && x.type == y.type && fp_type_size(x.type) && x.rank == y.rank && !fp_same_shape(&x, &y)) {
+        if (!c->unlike[output]++) fp_drift_add(&c->drifts[output], &x, &y, NULL, &c->other_shape); // for its words
+    } else if (!status) {
+        status = fp_drift_add(&c->drifts[output], &x, &y, NULL, err);
+        if (!status) status = judge_both(c, c->drifts[output].output, &x, &y, first, n, err);
+    }
     fp_tensor_done(&x);
     fp_tensor_done(&y);
     return status;
@@ -248,6 +254,10 @@ static int report_comparison(struct comparison *c, struct fineprune_report *repo
     fp_cmd_report_data(report, c->data);
     json_t *drift = fp_report_array(report, "drift");
     for (int i = 0; i < c->a.model->graph->n_outputs; i++) {
+        if (c->unlike[i] && !c->drifts[i].count) return fp_fail(err, FINEPRUNE_MODEL, "%s", c->other_shape.message);
+        if (c->unlike[i])
+            fp_report_say(report, "output '%s' has another shape in the second model in %zu runs, which were not compared", c->drifts[i].output,
+                          c->unlike[i]);
         if (c->drifts[i].count) json_array_append_new(drift, fp_drift_json(&c->drifts[i]));
         else fp_report_say(report, "output '%s' is not made of numbers and is not compared", c->drifts[i].output);
     }
@@ -260,7 +270,8 @@ static int compare(struct comparison *c, const char *labels, const fineprune_run
     const double began = fp_seconds();
     const struct fp_graph *first = c->a.model->graph;
     c->drifts = fp_calloc((size_t)first->n_outputs, sizeof(*c->drifts));
-    if (!report || !c->drifts) return fp_fail_memory(err, "the comparison", 1000);
+    c->unlike = fp_calloc((size_t)first->n_outputs, sizeof(*c->unlike));
+    if (!report || !c->drifts || !c->unlike) return fp_fail_memory(err, "the comparison", 1000);
     for (int i = 0; i < first->n_outputs; i++) c->drifts[i].output = value_name(first, first->outputs[i]);
     int status = labels ? load_labels(c, labels, err) : FINEPRUNE_OK;
     if (!status) status = open_side(&c->a, first, options, err);
@@ -280,6 +291,7 @@ int fineprune_compare(fineprune_model *a, fineprune_model *b, fineprune_data *da
     close_side(&c.b);
     fp_tensor_done(&c.labels);
     free(c.drifts);
+    free(c.unlike);
     if (!status && report) *report = made;
     else fineprune_report_free(made);
     return status;
