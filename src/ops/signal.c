@@ -226,12 +226,13 @@ static int prepare_stft(struct fp_call *call) {
     int64_t step = 1, frame = 1;
     if (!t) return FINEPRUNE_LIMIT;
     int status = fp_need_tensors(call, 2);
-    if (!status) status = signal_type(call);
-    if (!status && call->in[0]->rank != 3) status = fp_call_fail(call, "the signal has rank %d (3 is needed)", call->in[0]->rank);
+    const bool flat = !status && call->in[0]->rank == 2 && call->in[0]->type == FP_FLOAT; // as PyTorch writes real signals, against the standard
+    if (!status && !flat) status = signal_type(call);
+    if (!status && !flat && call->in[0]->rank != 3) status = fp_call_fail(call, "the signal has rank %d (3 is needed)", call->in[0]->rank);
     if (!status) status = stft_lengths(call, &step, &frame);
     if (status) return status;
     const struct fp_tensor *x = call->in[0];
-    size_t frames = (size_t)((x->dims[1] - frame) / step + 1), c = (size_t)x->dims[2];
+    size_t frames = (size_t)((x->dims[1] - frame) / step + 1), c = flat ? 1 : (size_t)x->dims[2];
     *t = (struct transform){.rows = (size_t)x->dims[0] * frames, .length = (size_t)frame, .n_in = (size_t)frame, .c_in = c, .c_out = 2};
     t->n_out = fp_attr_int(call->node, "onesided", 1) ? t->length / 2 + 1 : t->length;
     t->in = (struct place){frames, (size_t)x->dims[1] * c, (size_t)step * c, c};

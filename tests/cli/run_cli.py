@@ -397,6 +397,59 @@ def compare_measures(place):
     equal(json.loads(ran.out)["drift"][0]["top1_agreement"], 1, "agreement")
 
 
+def store_network(place, name, nodes, outputs, weights, shape):
+    """Saves a network of one input x [N, shape...]; outputs: name -> (type, dims)."""
+    graph = onnx.helper.make_graph(
+        nodes, "g", [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["N", *shape])],
+        [onnx.helper.make_tensor_value_info(n, *rest) for n, rest in outputs.items()],
+        [onnx.numpy_helper.from_array(array, n) for n, array in weights.items()])
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8), place.path(name))
+
+
+@case
+def outputs_of_other_shapes(place):
+    """How many rows there are depends on the weights, as in a detector: pruning changes that, and what has no partner is not compared."""
+    random, node = np.random.default_rng(2), onnx.helper.make_node
+    store_network(place, "detector.onnx",
+                  [node("MatMul", ["x", "w"], ["y"]), node("Greater", ["y", "limit"], ["above"]), node("NonZero", ["above"], ["found"])],
+                  {"y": (onnx.TensorProto.FLOAT, ["N", 16]), "found": (onnx.TensorProto.INT64, [2, "n"])},
+                  {"w": random.standard_normal((8, 16)).astype(np.float32), "limit": np.float32(0.5)}, [8])
+    np.savez(place.path("x.npz"), x=random.standard_normal((30, 8)).astype(np.float32))
+    ran = works(place, "prune detector.onnx --data x.npz -s 50% -o p.onnx --json=p.json")
+    assert re.search(r"^note     output 'found' has another shape than before in \d of \d runs, which were not compared$", ran.err, re.M), ran.err
+    equal(json.loads(place.path("p.json").read_text())["drift"][0]["output"], "y", "compared")
+    ran = works(place, "compare detector.onnx p.onnx --data x.npz --batch 1 --json")
+    equal([entry["output"] for entry in json.loads(ran.out)["drift"]], ["y", "found"], "compared one by one")
+    ran = place.run("compare detector.onnx p.onnx --data x.npz --batch 30")
+    equal((ran.code, "output 'found' has shape" in ran.err), (3, True), "never the same shape")
+
+
+@case
+def random_numbers(place):
+    """As text-to-speech networks have them: the same in every run, on any number of threads, and of the asked distribution."""
+    node = onnx.helper.make_node
+    store_network(place, "r.onnx",
+                  [node("RandomNormalLike", ["x"], ["n"], mean=2.0, scale=0.5), node("RandomNormal", [], ["m"], shape=[9000], seed=3.0),
+                   node("RandomUniform", [], ["u"], shape=[9000], low=-1.0, high=3.0, dtype=onnx.TensorProto.DOUBLE),
+                   node("MatMul", ["x", "w"], ["y"]), node("Multinomial", ["y"], ["c"], sample_size=500)],
+                  {"n": (onnx.TensorProto.FLOAT, ["N", 9000]), "m": (onnx.TensorProto.FLOAT, [9000]), "u": (onnx.TensorProto.DOUBLE, [9000]),
+                   "c": (onnx.TensorProto.INT32, ["N", 500])},
+                  {"w": np.tile(np.log(np.array([1, 2, 5], np.float32)), (9000, 1))}, [9000])
+    np.savez(place.path("x.npz"), x=np.full((2, 9000), 1 / 9000, np.float32))
+    works(place, "run r.onnx --data x.npz -o a.npz -j 1 --batch 1")
+    works(place, "run r.onnx --data x.npz -o b.npz -j 2 --batch 1")
+    equal(place.path("a.npz").read_bytes(), place.path("b.npz").read_bytes(), "outputs")
+    got = np.load(place.path("a.npz"))
+    near = lambda value, expected, what: equal(abs(value - expected) < 0.05, True, f"{what} {value}, not {expected}")
+    for name, mean, deviation in (("n", 2, 0.5), ("m", 0, 1), ("u", 1, 4 / 12 ** 0.5)):
+        near(got[name][0].mean(), mean, f"mean of {name}")
+        near(got[name][0].std(), deviation, f"deviation of {name}")
+    equal((got["u"].min() >= -1, got["u"].max() < 3), (True, True), "range")
+    near((got["c"] == 2).mean(), 5 / 8, "share of class 2")
+    near((got["c"] == 0).mean(), 1 / 8, "share of class 0")
+    works(place, "prune r.onnx --data x.npz -s 50% --reserve 0 --method magnitude -o p.onnx")
+
+
 @case
 def inspect_lists(place):
     ran = works(place, "inspect m.onnx")

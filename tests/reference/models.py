@@ -237,6 +237,18 @@ def stateful():
             {"x": samples((6,)), "state": samples((1, hidden), seed=8)})
 
 
+@network
+def spectrum():
+    """A speech front end in the network, the signal without an axis of components, as PyTorch writes it."""
+    b = Builder(37)
+    s = b("STFT", "x", b.const(np.array(16, np.int64)), b.const(np.hanning(64).astype(np.float32)), b.const(np.array(64, np.int64)))
+    power = b("ReduceSum", b("Mul", s, s), b.const(np.array([3], np.int64)), keepdims=0)
+    power = b("Reshape", power, b.const(np.array([-1, 22, 33], np.int64)))  # onnx's inference has other shapes
+    mel = b("Log", b("Add", b("MatMul", power, b.const(b.random.uniform(0, 1, (33, 12)).astype(np.float32))), b.const(np.float32(1e-3))))
+    x = b("Relu", b.conv(b("Transpose", mel, perm=[0, 2, 1]), 12, 16, 3))
+    return b.model({"x": (F32, ["N", 400])}, [b.gemm(b("ReduceMax", x, axes=[2], keepdims=0), 16, 5)], ranks=2), {"x": samples((400,))}
+
+
 # ---- transformers -------------------------------------------------------------------------------------------------------------------
 
 
