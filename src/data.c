@@ -51,11 +51,18 @@ static int copy_options(struct fineprune_data *data, const fineprune_data_option
     return status;
 }
 
+// Operators that take one scale from all the numbers they get: in a batch, samples would change each other's results.
+static int note_mixing(struct fp_node *node, void *user) {
+    *(bool *)user |= !strncmp(node->type, "DynamicQuantize", 15);
+    return FINEPRUNE_OK;
+}
+
 int fineprune_data_open(fineprune_data **out, const fineprune_model *model, const fineprune_data_options *options, fineprune_error *err) {
     struct fineprune_data *data = fp_calloc(1, sizeof(*data));
     if (!data) return fp_fail_memory(err, "the data", sizeof(*data));
     data->model = model;
     data->memory = (struct fp_memory *)(uintptr_t)&model->memory; // counts what is in use, which changes no model
+    fp_graph_visit(model->graph, note_mixing, &data->alone);
     int status = copy_inputs(data, err);
     if (!status && options) status = copy_options(data, options, err);
     if (status) fineprune_data_free(data);
@@ -350,7 +357,7 @@ size_t fp_data_max_batch(const struct fineprune_data *data) {
         if (fixed) return (size_t)fixed;
         for (size_t k = 0; k < data->columns[i].n && !rows; k++) rows = data->columns[i].pieces[k].mode == FP_ROWS;
     }
-    return rows ? SIZE_MAX : 1;
+    return rows && !data->alone ? SIZE_MAX : 1;
 }
 
 // ---- samples

@@ -56,6 +56,7 @@ struct fineprune_data {
     const struct fineprune_model *model;
     struct fp_memory *memory; // the model's: there is one budget
     size_t limit;
+    bool alone;               // samples never share a run
     size_t n_inputs;
     struct fp_input *inputs;
     struct fp_column *columns;

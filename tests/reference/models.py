@@ -418,8 +418,7 @@ def dynamic_quantized():
     w = b.const(b.random.integers(-127, 128, (10, 7)).astype(np.int8))
     product = b("Cast", b("MatMulInteger", q, w, zero), to=F32)
     y = b("Mul", product, b("Mul", scale, b.const(np.float32(0.01))))
-    # The scale depends on the whole batch, so the model takes one sample at a time.
-    return b.model({"x": (F32, [1, 10])}, [y]), {"x": samples((10,))}
+    return b.model({"x": (F32, ["N", 10])}, [y]), {"x": samples((10,))}
 
 
 @network
