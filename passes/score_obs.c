@@ -3,7 +3,8 @@
 // optimal brain surgeon.) H is the covariance C of the inputs, as constant parts go to the bias, drawn towards its mean diagonal v for few samples
 // and for the repair's ridge: H = (1 - rho) C + (rho + 0.01) v I with rho = 10 / (n + 10) for n samples. It is taken as block-diagonal, in
 // blocks of 256 columns that lie together (a channel's kernel positions are the ones that stand in for each other): the inverse of a wide
-// layer as a whole would take longer than all the rest.
+// layer as a whole would take longer than all the rest. Inputs that hardly move around a large mean have a covariance that is mostly rounding; where
+// it has no inverse, v grows by a share of their mean square until it has.
 #include <lapacke.h>
 #include <math.h>
 #include <stdlib.h>
@@ -14,8 +15,10 @@
 #define RIDGE 0.01
 #define BLOCK 256
 
+#define ROUNDING 1e-7 // of the products that a covariance is made of, relative to the mean square
+
 // 1 / sqrt of the inverse's diagonal, for the columns [first, first + m) of group g. h: m * m of room. False when there is no inverse.
-static bool factors_of_block(const struct fp_layer *layer, size_t g, size_t first, size_t m, double rho, double mean, double *h, float *factors) {
+static bool invert_block(const struct fp_layer *layer, size_t g, size_t first, size_t m, double rho, double mean, double *h, float *factors) {
     if (!fp_stat_covariance(layer->stat, g, first, m, h, 1)) return false;
     for (size_t i = 0; i < m; i++) {
         for (size_t j = 0; j < i; j++) h[i * m + j] *= 1 - rho;
@@ -31,6 +34,14 @@ static double mean_variance(const struct fp_stat *s, size_t g) {
     double mean = 0;
     for (size_t c = 0; c < s->cols; c++) mean += fp_stat_deviation(s, g, c) * fp_stat_deviation(s, g, c) / (double)s->cols;
     return mean;
+}
+
+static bool factors_of_block(const struct fp_layer *layer, size_t g, size_t first, size_t m, double rho, double mean, double *h, float *factors) {
+    double square = 0;
+    for (size_t c = first; c < first + m; c++) square += fp_stat_rms(layer->stat, g, c) * fp_stat_rms(layer->stat, g, c) / (double)m;
+    for (double add = 0; add < square; add = add > 0 ? 10 * add : ROUNDING * square)
+        if (invert_block(layer, g, first, m, rho, mean + add, h, factors)) return true;
+    return false;
 }
 
 static int factors_of_layer(struct fp_job *job, struct fp_layer *layer, float *factors) {

@@ -190,6 +190,14 @@ def opset_7():
     return model, {"x": samples((3, 10, 10))}
 
 
+@network
+def far_from_zero():
+    """Inputs that move a little around a large mean, as temperatures in kelvin do: their covariance is what rounding leaves of large products."""
+    b = Builder(38)
+    x = b("Relu", b.linear("x", 12, 24))
+    return b.model({"x": (F32, ["N", 12])}, [b.linear(x, 24, 6)], ranks=2), {"x": samples((12,), 40) * np.float32(0.01) + np.float32(100)}
+
+
 # ---- sequences ----------------------------------------------------------------------------------------------------------------------
 
 
