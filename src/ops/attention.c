@@ -247,7 +247,7 @@ static int check_caches(struct fp_call *call, const struct rotary *r) {
     const struct fp_tensor *c = call->in[r->cos], *s = call->in[r->sin];
     bool by_id = fp_given(call, r->ids);
     if (c->type != FP_FLOAT || s->type != FP_FLOAT || !fp_same_shape(c, s) || c->rank != (by_id ? 2 : 3) ||
-        c->dims[c->rank - 1] != r->turned / 2 || (!by_id && (c->dims[0] != r->batch || c->dims[1] != r->positions)))
+        c->dims[c->rank - 1] != r->turned / 2 || (!by_id && ((c->dims[0] != r->batch && c->dims[0] != 1) || c->dims[1] != r->positions)))
         return fp_call_fail(call, "the caches do not fit the data");
     if (!by_id)
         return 0;
@@ -278,8 +278,8 @@ static void turn(float *y, const float *x, const float *c, const float *s, int64
 }
 
 static int64_t cache_row(const struct fp_call *call, const struct rotary *r, int64_t b, int64_t i) {
-    if (!fp_given(call, r->ids))
-        return b * r->positions + i;
+    if (!fp_given(call, r->ids)) // caches of one sample are those of all
+        return call->in[r->cos]->dims[0] == 1 ? i : b * r->positions + i;
     const struct fp_tensor *ids = call->in[r->ids];
     const int64_t *id = ids->data;
     return ids->count == 1 && *call->node->domain ? id[0] + i : id[b * r->positions + i];

@@ -397,13 +397,13 @@ def compare_measures(place):
     equal(json.loads(ran.out)["drift"][0]["top1_agreement"], 1, "agreement")
 
 
-def store_network(place, name, nodes, outputs, weights, shape):
+def store_network(place, name, nodes, outputs, weights, shape, opset=17):
     """Saves a network of one input x [N, shape...]; outputs: name -> (type, dims)."""
     graph = onnx.helper.make_graph(
         nodes, "g", [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["N", *shape])],
         [onnx.helper.make_tensor_value_info(n, *rest) for n, rest in outputs.items()],
         [onnx.numpy_helper.from_array(array, n) for n, array in weights.items()])
-    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8), place.path(name))
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", opset)], ir_version=8), place.path(name))
 
 
 @case
@@ -448,6 +448,20 @@ def random_numbers(place):
     near((got["c"] == 2).mean(), 5 / 8, "share of class 2")
     near((got["c"] == 0).mean(), 1 / 8, "share of class 0")
     works(place, "prune r.onnx --data x.npz -s 50% --reserve 0 --method magnitude -o p.onnx")
+
+
+@case
+def rotary_caches_of_one_sample(place):
+    """PyTorch computes the angles for one sample only; they serve all that run together."""
+    angles = np.outer(np.arange(5), 0.1 ** np.arange(4)).astype(np.float32)[np.newaxis]
+    store_network(place, "rotary.onnx", [onnx.helper.make_node("RotaryEmbedding", ["x", "cos", "sin"], ["y"])],
+                  {"y": (onnx.TensorProto.FLOAT, ["N", 2, 5, 8])}, {"cos": np.cos(angles), "sin": np.sin(angles)}, [2, 5, 8], opset=23)
+    x = np.random.default_rng(4).standard_normal((6, 2, 5, 8)).astype(np.float32)
+    np.savez(place.path("x.npz"), x=x)
+    works(place, "run rotary.onnx --data x.npz -o y.npz --batch 6")
+    low, high, c, s = x[..., :4], x[..., 4:], np.cos(angles), np.sin(angles)
+    expected = np.concatenate([c * low - s * high, s * low + c * high], axis=-1)
+    equal(bool(np.abs(np.load(place.path("y.npz"))["y"] - expected).max() < 1e-6), True, "turned")
 
 
 @case
