@@ -451,6 +451,24 @@ def random_numbers(place):
 
 
 @case
+def auto_on_quantized_answers(place):
+    """A quantized classifier quantizes its answers too."""
+    random, node = np.random.default_rng(6), onnx.helper.make_node
+    centres = random.standard_normal((4, 12)).astype(np.float32)
+    store_network(place, "q.onnx",
+                  [node("DequantizeLinear", ["w", "ws", "wz"], ["wd"]), node("MatMul", ["x", "wd"], ["p"]),
+                   node("QuantizeLinear", ["p", "ys", "yz"], ["q"]), node("DequantizeLinear", ["q", "ys", "yz"], ["y"])],
+                  {"y": (onnx.TensorProto.FLOAT, ["N", 4])},
+                  {"w": np.clip(np.rint(centres.T * 40), -127, 127).astype(np.int8), "ws": np.float32(1 / 40), "wz": np.int8(0),
+                   "ys": np.float32(0.2), "yz": np.int8(0)}, [12])
+    np.savez(place.path("x.npz"), x=(centres[random.integers(0, 4, 80)] + 0.3 * random.standard_normal((80, 12))).astype(np.float32))
+    ran = works(place, "prune q.onnx --data x.npz -s auto -o p.onnx")
+    assert re.search(r"^gate     min_agreement 95.0% asked, .* met$", ran.err, re.M), ran.err
+    weight = {t.name: onnx.numpy_helper.to_array(t) for t in onnx.load(place.path("p.onnx")).graph.initializer}["w"]
+    equal(bool((weight == 0).sum() > 4), True, "zeros")
+
+
+@case
 def rotary_caches_of_one_sample(place):
     """PyTorch computes the angles for one sample only; they serve all that run together."""
     angles = np.outer(np.arange(5), 0.1 ** np.arange(4)).astype(np.float32)[np.newaxis]
