@@ -140,7 +140,7 @@ void fp_layer_close(struct fp_layer *l) {
     l->bias_change = NULL;
 }
 
-static void drop_stats(struct fp_job *job) {
+void fp_job_drop_stats(struct fp_job *job) {
     if (!job->stats_lent) fp_stats_free(job->stats);
     job->stats = NULL;
     fp_job_stats_are_old(job);
@@ -157,7 +157,7 @@ static void free_answers(struct fp_answers *a) {
 }
 
 void fp_job_close(struct fp_job *job) {
-    drop_stats(job);
+    fp_job_drop_stats(job);
     fp_memory_uncount(&job->model->memory, job->counted_layers);
     for (int i = 0; i < job->n; i++) fp_layer_close(&job->layers[i]);
     free(job->layers);
@@ -175,7 +175,7 @@ void fp_job_close(struct fp_job *job) {
 // ---- every round
 
 void fp_job_use_stats(struct fp_job *job, struct fp_stats *stats, bool lent) {
-    drop_stats(job);
+    fp_job_drop_stats(job);
     job->stats = stats;
     job->stats_lent = lent;
     job->held_end = job->n;
@@ -212,7 +212,7 @@ int fp_job_calibrate(struct fp_job *job, unsigned needs, int first) {
     double start = fp_seconds(), forward = 0;
     struct fp_memory *memory = &job->model->memory;
     size_t bytes = 0;
-    drop_stats(job);
+    fp_job_drop_stats(job);
     int end = needs & FP_NEED_GRAM ? group_end(job, first, &bytes) : job->n, status = FINEPRUNE_OK;
     if (!fp_memory_count(memory, bytes)) {
         status = fp_fail(job->err, FINEPRUNE_LIMIT, "the co-activations of weight '%s' need %zu MB, more memory than is allowed", job->layers[first].w->name, bytes >> 20);

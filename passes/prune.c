@@ -107,6 +107,7 @@ static int prune_to(struct fp_job *job, double sparsity) {
         if (!status) status = job->by_layer ? prune_one_by_one(job, now) : prune_layers(job, now, round == 1, 0, job->n);
         if (status) return status;
     }
+    fp_job_drop_stats(job);
     return FINEPRUNE_OK;
 }
 

@@ -11,7 +11,7 @@
 typedef int outputs_visitor(void *user, const struct fp_batch *batch, const struct fp_tensor *outputs, fineprune_error *err);
 
 // One run over the local samples or the reserve: the classifier's answers into *out, every output to `visit` (may be NULL).
-static int gather_answers(struct fp_job *job, bool reserve, struct fp_answers *out, outputs_visitor *visit, void *user) {
+static int gather_answers(struct fp_job *job, bool reserve, struct fp_answers *out, outputs_visitor *visit, void *user, const size_t *sizes) {
     const size_t *samples = reserve ? job->reserve : job->local;
     size_t n = reserve ? job->n_reserve : job->n_local;
     *out = (struct fp_answers){0};
@@ -20,7 +20,7 @@ static int gather_answers(struct fp_job *job, bool reserve, struct fp_answers *o
     int status = fp_exec_new(&exec, job->model, &job->options->run, job->err);
     if (status) return status;
     const struct fp_stats_request request = {.needs = FP_NEED_ANSWERS, .classifier = &job->classifier, .options = &job->options->run,
-                                             .stage = reserve ? "reserve" : "answers", .outputs = visit, .outputs_user = user};
+                                             .stage = reserve ? "reserve" : "answers", .outputs = visit, .outputs_user = user, .batch_sizes = sizes};
     struct fp_stats *stats = NULL;
     status = fp_stats_gather(&stats, exec, job->weights, job->data, samples, n, &request, &job->forward, job->err);
     fp_exec_free(exec);
@@ -31,7 +31,7 @@ static int gather_answers(struct fp_job *job, bool reserve, struct fp_answers *o
     return FINEPRUNE_OK;
 }
 
-int fp_answers_gather(struct fp_job *job, struct fp_answers *out) { return gather_answers(job, false, out, NULL, NULL); }
+int fp_answers_gather(struct fp_job *job, struct fp_answers *out) { return gather_answers(job, false, out, NULL, NULL, NULL); }
 
 // The dense model's answer to reserve sample i, with its read-out where there is one.
 static size_t reference_answer(const struct fp_job *job, size_t i) {
@@ -72,7 +72,8 @@ struct kept_output {
 struct fp_verify {
     const struct fp_graph *graph;
     struct kept_output *batches;
-    size_t n, capacity, at, bytes;
+    size_t *sizes;       // of the batches: they must come again as they were
+    size_t n, capacity, size_capacity, at, bytes;
     size_t samples;      // of the reserve, as many as there is room for
     struct fp_drift *drifts;
     size_t *unlike;      // per output: batches in which it had another shape than before, as detections and generated speech have
@@ -82,9 +83,12 @@ struct fp_verify {
 static int keep_outputs(void *user, const struct fp_batch *batch, const struct fp_tensor *outputs, fineprune_error *err) {
     struct fp_verify *v = user;
     struct kept_output *batches = fp_grow(v->batches, &v->capacity, v->n + 1, sizeof(*batches));
-    struct fp_tensor *copy = batches ? fp_calloc((size_t)v->graph->n_outputs, sizeof(*copy)) : NULL;
+    size_t *sizes = fp_grow(v->sizes, &v->size_capacity, v->n + 1, sizeof(*sizes));
+    if (sizes) v->sizes = sizes;
+    struct fp_tensor *copy = batches && sizes ? fp_calloc((size_t)v->graph->n_outputs, sizeof(*copy)) : NULL;
     if (batches) v->batches = batches;
     if (!copy) return fp_fail_memory(err, "the reserve's outputs", sizeof(*copy));
+    v->sizes[v->n] = batch->n;
     v->batches[v->n++].tensors = copy;
     if (v->bytes > KEEP_AT_MOST) return FINEPRUNE_OK; // an empty record: this batch and those after it are not compared
     int status = FINEPRUNE_OK;
@@ -115,7 +119,7 @@ int fp_verify_before(struct fp_job *job) {
     if (!v) return fp_fail_memory(job->err, "the reserve", sizeof(*v));
     v->job = job;
     v->graph = job->model->graph;
-    return gather_answers(job, true, &job->dense_reserve, keep_outputs, v);
+    return gather_answers(job, true, &job->dense_reserve, keep_outputs, v, NULL);
 }
 
 int fp_verify_after(struct fp_job *job, bool report, double *agreement, double *with_dense) {
@@ -132,7 +136,7 @@ int fp_verify_after(struct fp_job *job, bool report, double *agreement, double *
     v->unlike = fp_calloc((size_t)graph->n_outputs, sizeof(*v->unlike));
     if (!v->drifts || !v->unlike) return fp_fail_memory(job->err, "the reserve", sizeof(*v->drifts));
     for (int i = 0; i < graph->n_outputs; i++) v->drifts[i].output = graph->values[graph->outputs[i]].name;
-    int status = gather_answers(job, true, &now, report ? compare_outputs : NULL, v);
+    int status = gather_answers(job, true, &now, report ? compare_outputs : NULL, v, v->sizes);
     if (!status) compare_answers(job, &now, agreement, with_dense);
     for (int i = 0; i < graph->n_outputs && !status && report; i++) {
         if (v->drifts[i].count) json_array_append_new(fp_report_array(job->report, "drift"), fp_drift_json(&v->drifts[i]));
@@ -152,6 +156,7 @@ void fp_verify_free(struct fp_verify *v) {
         free(v->batches[b].tensors);
     }
     free(v->batches);
+    free(v->sizes);
     free(v->drifts);
     free(v->unlike);
     free(v);

@@ -47,13 +47,14 @@ int fp_batches_run(struct fp_exec *exec, const struct fineprune_model *model, st
     struct fp_memory *memory = fp_exec_memory(exec);
     // With a limit the batch that was asked for is the most.
     size_t asked = options ? options->batch : 0;
-    int trials = asked == 1 || (asked && !memory->limit) ? 0 : 2;
+    int trials = visitor->sizes || asked == 1 || (asked && !memory->limit) ? 0 : 2;
     size_t most = trials ? 1 : asked;
-    for (size_t done = 0; done < n;) {
+    for (size_t done = 0, k = 0; done < n; k++) {
         struct fp_batch batch = {.samples = samples + done};
         size_t free_choice = fp_data_next(data, batch.samples, n - done, asked), peak = memory->peak;
         bool trial = trials > 0;
         batch.n = fp_data_max_batch(data) == SIZE_MAX && free_choice > most ? fp_data_next(data, batch.samples, n - done, most) : free_choice;
+        if (visitor->sizes) batch.n = visitor->sizes[k];
         if (trial) memory->peak = memory->used;
         int status = run_batch(exec, model->graph, data, &batch, visitor, err);
         if (trial) {

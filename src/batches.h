@@ -17,6 +17,7 @@ struct fp_batch_visitor {
     int (*end)(void *user, const struct fp_batch *batch, const struct fp_tensor *outputs, fineprune_error *err); // after it; outputs are lent; may be NULL
     const struct fp_observer *observer;                                                                           // may be NULL
     void *user;
+    const size_t *sizes; // of the batches, as a run before had them; NULL: as the model, the options and the memory allow
 };
 
 // Runs the given samples in their order. `stage` is for progress. Errors: those of the parts, CANCELLED.

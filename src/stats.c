@@ -246,7 +246,7 @@ static int end(void *user, const struct fp_batch *batch, const struct fp_tensor 
 
 static int run_all(struct gather *g, struct fp_exec *exec, const size_t *samples, size_t n, fineprune_error *err) {
     const struct fp_observer observer = {see, g, true};
-    const struct fp_batch_visitor visitor = {begin, end, &observer, g};
+    const struct fp_batch_visitor visitor = {begin, end, &observer, g, g->request->batch_sizes};
     int status = fp_batches_run(exec, g->weights->model, g->data, samples, n, g->request->options, g->request->stage, &visitor, err);
     for (int i = 0; i < g->stats->n && !status; i++) status = flush_weight(g, i, err);
     return status;

@@ -53,6 +53,7 @@ struct fp_stats_request {
     // Sees the graph's outputs of every batch too; may be NULL.
     int (*outputs)(void *user, const struct fp_batch *batch, const struct fp_tensor *outputs, fineprune_error *err);
     void *outputs_user;
+    const size_t *batch_sizes; // as fp_batch_visitor's
 };
 
 // Bytes that the co-activations of `samples` samples take for a weight.
