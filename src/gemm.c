@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TILE_M = 256, TILE_N = 512, TILE_GRAM = 256 };
+enum { TILE_M = 256, TILE_N = 512, TILE_GRAM = 256, STEP_M = 32 };
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
@@ -20,8 +20,8 @@ struct shape {
     bool tb, packed; // packed: b lies as oneDNN likes it
 };
 
-// The primitives of one thread. A product has few shapes: the inner tile and those at the edges, which change as rows leave.
-enum { SHAPES = 8, OPERANDS = 3, ARGS = OPERANDS + 1 }; // and scratch memory
+// The primitives of one thread. A product has few shapes: TILE_M / STEP_M heights, and the inner panel's width and the last one's.
+enum { SHAPES = 2 * TILE_M / STEP_M, OPERANDS = 3, ARGS = OPERANDS + 1 }; // and scratch memory
 struct fp_tiler {
     dnnl_engine_t engine;
     dnnl_stream_t stream;
@@ -29,6 +29,7 @@ struct fp_tiler {
     void *scratch; // for the largest
     size_t scratch_size;
     float *part;   // TILE_M * TILE_N, a tile of c; made when needed
+    float *padded; // STEP_M * k, the last rows of a and zeros; made when needed
     size_t made_in_all;
     struct made {
         struct shape shape;
@@ -69,6 +70,7 @@ static void tiler_done(struct fp_tiler *t) {
     for (int i = 0; i < SHAPES; i++) made_done(&t->made[i]);
     fp_release(NULL, t->scratch, t->scratch_size);
     free(t->part);
+    free(t->padded);
     if (t->attr) dnnl_primitive_attr_destroy(t->attr);
     dnnl_stream_destroy(t->stream);
     dnnl_engine_destroy(t->engine);
@@ -195,15 +197,29 @@ void fp_product_done(struct fp_product *p) {
     *p = (struct fp_product){0};
 }
 
-static bool run_tile(const struct fp_product *p, struct fp_tiler *t, size_t j, size_t m, const float *a, float *c) {
+// c's columns of panel j from m rows of a: directly when c has no others, else by way of `part`. Of the
+// result's rows `real` count.
+static bool run_rows(const struct fp_product *p, struct fp_tiler *t, size_t j, size_t m, const float *a, float *c, size_t real) {
     const struct shape shape = shape_of(p, m, least(TILE_N, p->n - j * TILE_N));
-    const bool dense = shape.n == p->n;
-    if (!dense && !t->part) t->part = fp_calloc((size_t)TILE_M * TILE_N, sizeof(*t->part));
-    if (!dense && !t->part) return false;
-    float *part = dense ? c : t->part;
+    const bool direct = shape.n == p->n && real == m;
+    if (!direct && !t->part) t->part = fp_calloc((size_t)TILE_M * TILE_N, sizeof(*t->part));
+    if (!direct && !t->part) return false;
+    float *part = direct ? c : t->part;
     if (!tile(t, &shape, p->panels[j].desc, a, p->panels[j].data, part)) return false;
-    for (size_t r = 0; r < m && !dense; r++) memcpy(c + r * p->n + j * TILE_N, part + r * shape.n, shape.n * sizeof(*c));
+    for (size_t r = 0; r < real && !direct; r++) memcpy(c + r * p->n + j * TILE_N, part + r * shape.n, shape.n * sizeof(*c));
     return true;
+}
+
+// The number of rows changes from one product to the next, and a new shape costs more than a small product: only multiples of STEP_M are made, the
+// last of them of rows that are filled up with zeros.
+static bool run_tile(const struct fp_product *p, struct fp_tiler *t, size_t j, size_t m, const float *a, float *c) {
+    const size_t full = m / STEP_M * STEP_M, left = m - full;
+    if (full && !run_rows(p, t, j, full, a, c, full)) return false;
+    if (!left) return true;
+    if (!t->padded) t->padded = fp_calloc(STEP_M * p->k, sizeof(*t->padded));
+    if (!t->padded) return false;
+    memcpy(t->padded, a + full * p->k, left * p->k * sizeof(*a));
+    return run_rows(p, t, j, STEP_M, t->padded, c + full * p->n, left);
 }
 
 bool fp_product_run(struct fp_product *p, size_t m, const float *a, float *c) {
