@@ -15,20 +15,27 @@
 static int measure(struct fp_job *job, struct fp_system *s, const struct fp_layer *layer, size_t g, double *before, double *after, double *whole) {
     size_t rows = layer->w->rows, n = s->n, first = g * rows;
     float *x = fp_calloc(rows * n, sizeof(float)), *y = fp_calloc(rows * n, sizeof(float)), *room = fp_calloc(rows * s->count, sizeof(float));
+    double *of_row = fp_calloc(rows, sizeof(*of_row));
     double *sums[3] = {before, after, whole};
-    int status = x && y && room ? FINEPRUNE_OK : fp_fail_memory(job->err, "a repair", 2 * rows * n * sizeof(float));
+    int status = x && y && room && of_row ? FINEPRUNE_OK : fp_fail_memory(job->err, "a repair", 2 * rows * n * sizeof(float));
     for (int what = 0; what < 3 && !status; what++) {
-        for (size_t i = 0; i < rows * n; i++) {
-            float dense = layer->dense[first * n + i], now = layer->values[first * n + i];
-            bool gone = fp_row_removed(layer, first + i / n);
-            x[i] = gone ? 0 : what == 0 ? (layer->keep[first * n + i] ? 0 : dense) : what == 1 ? dense - now : dense;
+        #pragma omp parallel for num_threads(job->threads) schedule(static)
+        for (size_t r = 0; r < rows; r++) {
+            const size_t at = (first + r) * n;
+            const float *dense = layer->dense + at, *now = layer->values + at;
+            const uint8_t *keep = layer->keep + at;
+            const float stays = fp_row_removed(layer, first + r) ? 0 : 1, lost = what == 1 ? 1 : 0;
+            for (size_t c = 0; c < n; c++) x[r * n + c] = stays * (what == 0 ? (keep[c] ? 0 : dense[c]) : dense[c] - lost * now[c]);
         }
         if (!fp_system_apply(s, x, rows, y, room)) status = fp_fail_memory(job->err, "a repair", 2 * rows * n * sizeof(float));
-        for (size_t i = 0; i < rows * n; i++) *sums[what] += (double)x[i] * (double)y[i];
+        #pragma omp parallel for num_threads(job->threads) schedule(static)
+        for (size_t r = 0; r < rows; r++) of_row[r] = fp_dot(x + r * n, y + r * n, n);
+        for (size_t r = 0; r < rows; r++) *sums[what] += of_row[r];
     }
     free(x);
     free(y);
     free(room);
+    free(of_row);
     return status;
 }
 

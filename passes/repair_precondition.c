@@ -2,9 +2,11 @@
 // C is close to B B^T + a diagonal with few columns in B, as inputs of a layer move together. B comes from the randomized Nystroem approximation
 // (Frangella, Tropp & Udell 2023, "Randomized Nystroem preconditioning") after one power step: Y = C Q, B = Y L^-T with L L^T = Q^T Y. With D the
 // diagonal that is left, ridge included, and U = D^-1/2 B, each row's masked matrix is close to D_S^1/2 (I + U_S U_S^T) D_S^1/2, whose inverse is
-// D_S^-1/2 (I - U_S (I + U_S^T U_S)^-1 U_S^T) D_S^-1/2 (Woodbury): two thin products and a small triangular solve for each row.
+// D_S^-1/2 (I - U_S (I + U_S^T U_S)^-1 U_S^T) D_S^-1/2 (Woodbury): two thin products and a small triangular solve for each row. Where few rows were seen
+// they are B^T themselves, and the preconditioner is the inverse.
 #include "repair_precondition.h"
 
+#include <cblas.h>
 #include <lapacke.h>
 #include <math.h>
 #include <stdlib.h>
@@ -34,35 +36,35 @@ static void fill_random(float *q, size_t count) {
     for (size_t i = 0; i < count; i++) q[i] = (float)((double)fp_random(&state) / 18446744073709551616.0 - 0.5);
 }
 
-// b (rank x n) with b^T b close to c. q, room: rank * n and rank * max(n, count) floats.
-static bool approximate(struct fp_system *s, size_t rank, float *b, float *q, float *room, int threads) {
-    const size_t n = s->n;
-    double core[MOST_RANK * MOST_RANK], trace = 0;
-    fill_random(b, rank * n);
-    if (!fp_system_apply(s, b, rank, q, room) || !orthonormal(q, rank, n) || !fp_system_apply(s, q, rank, b, room)) return false;
+// core (rank x rank): q y^T, in double for the sake of small directions.
+static void fill_core(size_t rank, size_t n, const float *q, const float *y, double *core, int threads) {
     #pragma omp parallel for num_threads(threads) schedule(dynamic)
     for (size_t i = 0; i < rank; i++)
-        for (size_t j = 0; j <= i; j++) {
-            double sum = 0;
-            for (size_t c = 0; c < n; c++) sum += (double)q[i * n + c] * (double)b[j * n + c];
-            core[i * rank + j] = core[j * rank + i] = sum;
-        }
-    for (size_t i = 0; i < rank; i++) trace += core[i * rank + i];
-    double shift = 1e-6 * trace / (double)rank; // against rounding: C + shift is what is approximated
-    if (!(shift > 0)) return false;
-    for (size_t i = 0; i < rank; i++) core[i * rank + i] += shift;
-    for (size_t i = 0; i < rank * n; i++) b[i] += (float)shift * q[i];
-    // core = L L^T; b <- L^-1 b. Row-major lower is column-major upper, R with R^T R = core; b is column-major n x rank: b <- b R^-1.
-    if (LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'U', (int)rank, core, (int)rank)) return false;
-    for (size_t i = 0; i < rank; i++) {
-        for (size_t j = 0; j < i; j++) {
-            float l = (float)core[i * rank + j];
-            for (size_t c = 0; c < n; c++) b[i * n + c] -= l * b[j * n + c];
-        }
-        float inverse = (float)(1 / core[i * rank + i]);
-        for (size_t c = 0; c < n; c++) b[i * n + c] *= inverse;
+        for (size_t j = 0; j <= i; j++) core[i * rank + j] = core[j * rank + i] = fp_dot(q + i * n, y + j * n, n);
+}
+
+// b (rank x n) with b^T b close to c. q, room: rank * n and rank * max(n, count) floats. *rank falls to the number of directions that are
+// not drowned by rounding or by the ridge; false when there is none.
+static bool approximate(struct fp_system *s, size_t *rank, float *b, float *q, float *room, int threads) {
+    const size_t n = s->n, most = *rank;
+    double core[MOST_RANK * MOST_RANK], work[2 * MOST_RANK], trace = 0;
+    float l[MOST_RANK * MOST_RANK];
+    int pivots[MOST_RANK], found;
+    fill_random(b, most * n);
+    if (!fp_system_apply(s, b, most, q, room) || !orthonormal(q, most, n) || !fp_system_apply(s, q, most, b, room)) return false;
+    fill_core(most, n, q, b, core, threads);
+    for (size_t i = 0; i < most; i++) trace += core[i * most + i];
+    // core = P L L^T P^T as far as the pivots reach; b <- L^-1 P^T b. Row-major lower is column-major upper.
+    if (LAPACKE_dpstrf_work(LAPACK_COL_MAJOR, 'U', (int)most, core, (int)most, pivots, &found, fmax(1e-6 * trace, 0.1 * (double)s->ridge), work) < 0)
+        return false;
+    *rank = (size_t)found;
+    for (size_t i = 0; i < *rank; i++) {
+        memcpy(q + i * n, b + ((size_t)pivots[i] - 1) * n, n * sizeof(*q));
+        for (size_t j = 0; j <= i; j++) l[i * *rank + j] = (float)core[i * most + j];
     }
-    return true;
+    memcpy(b, q, *rank * n * sizeof(*b));
+    if (found) cblas_strsm(CblasRowMajor, CblasLeft, CblasLower, CblasNoTrans, CblasNonUnit, found, (int)n, 1, l, found, b, (int)n);
+    return found > 0;
 }
 
 // u (n x rank) from b (rank x n) and the diagonal that b leaves, which gets the ridge.
@@ -122,15 +124,18 @@ static void diagonal_only(struct fp_precondition *p, const struct fp_system *s, 
 
 bool fp_precondition_init(struct fp_precondition *p, struct fp_system *s, const float *diagonal, const uint8_t *keep, size_t rows, double tolerance,
                            int threads) {
-    size_t n = s->n, rank = rank_for(n, rows, tolerance), wide = n > s->count ? n : s->count;
-    if (s->a && rank > s->count) rank = s->count; // which is all there is
+    const bool all = s->a && s->count <= MOST_RANK && rows * s->count * s->count <= MOST_FACTORS;
+    size_t n = s->n, rank = all ? s->count : rank_for(n, rows, tolerance), wide = n > s->count ? n : s->count;
     *p = (struct fp_precondition){.n = n, .rank = rank};
     p->scale = fp_calloc(n, sizeof(float));
-    if (!p->scale) return false;
+    p->back = fp_calloc(rows * n, sizeof(float));
+    if (!p->scale || !p->back) return false;
     float *b = fp_calloc(rank * n, sizeof(float)), *q = fp_calloc(rank * n, sizeof(float)), *room = fp_calloc(rank * wide, sizeof(float));
     p->factors = fp_calloc(rows * rank * rank, sizeof(float));
-    bool ok = b && q && room && p->factors, low = ok && rank && approximate(s, rank, b, q, room, threads);
+    bool ok = b && q && room && p->factors, low = ok && rank && (all || approximate(s, &p->rank, b, q, room, threads));
+    if (low && all) memcpy(b, s->a, rank * n * sizeof(*b));
     if (low) {
+        rank = p->rank;
         scale(p, s, diagonal, b, q);
         ok = fp_product_init(&p->down, false, rank, n, q, threads) && fp_product_init(&p->up, true, n, rank, q, threads) &&
              inner_products(p, q, keep, rows, threads);
@@ -148,6 +153,7 @@ void fp_precondition_done(struct fp_precondition *p) {
     fp_product_done(&p->up);
     free(p->scale);
     free(p->factors);
+    free(p->back);
 }
 
 bool fp_precondition_apply(struct fp_precondition *p, const float *r, size_t active, const size_t *row, const uint8_t *keep, float *z, float *room,
@@ -159,21 +165,18 @@ bool fp_precondition_apply(struct fp_precondition *p, const float *r, size_t act
     if (rank) {
         bool failed = !fp_product_run(&p->down, active, z, room);
         #pragma omp parallel for num_threads(threads) schedule(static)
-        for (size_t i = 0; i < active; i++)
-            LAPACKE_spotrs_work(LAPACK_COL_MAJOR, 'U', (int)rank, 1, p->factors + row[i] * rank * rank, (int)rank, room + i * rank, (int)rank);
-        float *back = failed ? NULL : fp_calloc(active * n, sizeof(float));
-        if (!back || !fp_product_run(&p->up, active, room, back)) {
-            free(back);
-            return false;
+        for (size_t i = 0; i < active; i++) { // for a single right side faster than LAPACK's potrs
+            const float *factor = p->factors + row[i] * rank * rank;
+            cblas_strsv(CblasColMajor, CblasUpper, CblasTrans, CblasNonUnit, (int)rank, factor, (int)rank, room + i * rank, 1);
+            cblas_strsv(CblasColMajor, CblasUpper, CblasNoTrans, CblasNonUnit, (int)rank, factor, (int)rank, room + i * rank, 1);
         }
-        #pragma omp parallel for num_threads(threads) schedule(static)
-        for (size_t i = 0; i < active * n; i++) z[i] -= back[i];
-        free(back);
+        if (failed || !fp_product_run(&p->up, active, room, p->back)) return false;
     }
     #pragma omp parallel for num_threads(threads) schedule(static) if (active * n > 20000)
     for (size_t i = 0; i < active; i++) {
         const uint8_t *k = keep + row[i] * n;
-        for (size_t c = 0; c < n; c++) z[i * n + c] *= p->scale[c] * (float)k[c];
+        const float *back = p->back + i * n; // zeros when there is no rank
+        for (size_t c = 0; c < n; c++) z[i * n + c] = (z[i * n + c] - back[c]) * p->scale[c] * (float)k[c];
     }
     return true;
 }

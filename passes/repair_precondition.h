@@ -9,6 +9,7 @@ struct fp_precondition {
     size_t n, rank;                // rank 0: the diagonal alone
     float *scale;                  // n: 1 / sqrt of the diagonal
     float *factors;                // per row: Cholesky of I + U_S^T U_S, rank * rank, upper, column-major
+    float *back;                   // rows * n of room
     struct fp_product down, up;    // x U and t U^T, U being n * rank
 };
 

@@ -155,7 +155,7 @@ static void gradients_done(struct gradients *g) {
 }
 
 // In eight sums, for the vector unit, which then are added in order.
-FP_VECTOR static double dot(const float *a, const float *b, size_t n) {
+FP_VECTOR double fp_dot(const float *a, const float *b, size_t n) {
     double sums[8] = {0}, sum = 0;
     size_t c = 0;
     for (; c + 8 <= n; c += 8)
@@ -176,8 +176,8 @@ static bool start(struct gradients *g, const float *dense, const uint8_t *keep, 
     for (size_t i = 0; i < g->active * n; i++) g->r[i] = keep[i] ? g->r[i] : 0;
     if (!fp_precondition_apply(&g->m, g->r, g->active, g->row, keep, g->p, g->room, threads)) return false;
     for (size_t i = 0; i < g->active; i++) {
-        double rr = dot(g->r + i * n, g->r + i * n, n);
-        g->rz[i] = dot(g->r + i * n, g->p + i * n, n);
+        double rr = fp_dot(g->r + i * n, g->r + i * n, n);
+        g->rz[i] = fp_dot(g->r + i * n, g->p + i * n, n);
         g->limit[i] = tolerance * tolerance * rr;
         g->done[i] = !(rr > 0);
     }
@@ -192,7 +192,7 @@ static bool step(struct gradients *g, const uint8_t *keep, int threads) {
         const uint8_t *k = keep + g->row[i] * n;
         float *u = g->u + i * n, *r = g->r + i * n, *p = g->p + i * n, *q = g->q + i * n;
         for (size_t c = 0; c < n; c++) q[c] = (q[c] + g->s->ridge * p[c]) * (float)k[c];
-        double pq = dot(p, q, n);
+        double pq = fp_dot(p, q, n);
         if (!(pq > 0)) {
             g->done[i] = true;
             continue;
@@ -202,13 +202,13 @@ static bool step(struct gradients *g, const uint8_t *keep, int threads) {
             u[c] += alpha * p[c];
             r[c] -= alpha * q[c];
         }
-        g->done[i] = dot(r, r, n) <= g->limit[i];
+        g->done[i] = fp_dot(r, r, n) <= g->limit[i];
     }
     if (!fp_precondition_apply(&g->m, g->r, g->active, g->row, keep, g->q, g->room, threads)) return false;
     #pragma omp parallel for num_threads(threads) schedule(static)
     for (size_t i = 0; i < g->active; i++) {
         float *p = g->p + i * n, *z = g->q + i * n;
-        double rz = dot(g->r + i * n, z, n);
+        double rz = fp_dot(g->r + i * n, z, n);
         float beta = (float)(rz / g->rz[i]);
         for (size_t c = 0; c < n; c++) p[c] = z[c] + beta * p[c];
         g->rz[i] = rz;

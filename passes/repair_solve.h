@@ -25,5 +25,6 @@ bool fp_system_apply(struct fp_system *s, const float *x, size_t rows, float *y,
 // diagonal, until the residual is `tolerance` of the right side.
 int fp_system_solve(struct fp_system *s, const float *dense, const uint8_t *keep, size_t rows, float *values, double tolerance, int threads,
                     fineprune_error *err);
+double fp_dot(const float *a, const float *b, size_t n);
 
 #endif
