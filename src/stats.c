@@ -327,6 +327,20 @@ bool fp_stat_covariance(const struct fp_stat *s, size_t g, size_t first, size_t 
     return true;
 }
 
+void fp_stat_covariance_float(const struct fp_stat *s, size_t g, float *dst, int threads) {
+    enum { SIDE = 64 };
+    const size_t n = s->cols, blocks = (n + SIDE - 1) / SIDE;
+    const double *gram = s->gram + g * n * n, *sum = s->sampled_sum + g * n, rows = (double)s->sampled;
+    #pragma omp parallel for num_threads(threads) schedule(dynamic) if (n > 128)
+    for (size_t b = 0; b < blocks; b++) // a block of rows, and of columns that mirror them
+        for (size_t first = 0; first <= b * SIDE; first += SIDE)
+            for (size_t i = b * SIDE; i < n && i < (b + 1) * SIDE; i++) {
+                const size_t end = first + SIDE <= i ? first + SIDE : i + 1;
+                for (size_t j = first; j < end; j++) dst[i * n + j] = (float)(gram[i * n + j] / rows - sum[i] / rows * (sum[j] / rows));
+                for (size_t j = first; j < end; j++) dst[j * n + i] = dst[i * n + j];
+            }
+}
+
 // ---- adding up
 
 static int add_kept(struct fp_stat *a, const struct fp_stat *b, fineprune_error *err) {

@@ -77,5 +77,7 @@ double fp_stat_rms(const struct fp_stat *s, size_t g, size_t c);
 // The covariance of group g's columns [first, first + m) over the sampled rows into a full symmetric m * m matrix of doubles. False when there
 // is no memory for it.
 bool fp_stat_covariance(const struct fp_stat *s, size_t g, size_t first, size_t m, double *dst, int threads);
+// The whole of it in float32 (cols * cols), of a weight that has a gram and samples.
+void fp_stat_covariance_float(const struct fp_stat *s, size_t g, float *dst, int threads);
 
 #endif
