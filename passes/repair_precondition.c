@@ -13,7 +13,7 @@
 
 #define MOST_RANK 128
 #define MOST_FACTORS ((size_t)32 << 20) // floats over all rows
-#define PAIRS 4096                      // columns of U_S^T U_S that are made at once
+#define PAIRS 1024                      // elements of U_S^T U_S that are made at once
 
 // Making it costs as much as rank^2 / (2 n) steps, so some two of them, or half a step where few are needed.
 static size_t rank_for(size_t n, size_t rows, double tolerance) {
@@ -67,39 +67,54 @@ static bool approximate(struct fp_system *s, size_t *rank, float *b, float *q, f
     return found > 0;
 }
 
-// u (n x rank) from b (rank x n) and the diagonal that b leaves, which gets the ridge.
-static void scale(struct fp_precondition *p, const struct fp_system *s, const float *diagonal, const float *b, float *u) {
-    for (size_t c = 0; c < p->n; c++) {
-        double left = (double)diagonal[c];
-        for (size_t k = 0; k < p->rank; k++) left -= (double)b[k * p->n + c] * (double)b[k * p->n + c];
-        p->scale[c] = (float)(1 / sqrt(fmax(left, 0) + (double)s->ridge));
-        for (size_t k = 0; k < p->rank; k++) u[c * p->rank + k] = b[k * p->n + c] * p->scale[c];
-    }
+// u (rank x n): from B^T to U^T, scaled by the diagonal that B leaves, which gets the ridge. left: n of room.
+static void scale(struct fp_precondition *p, const struct fp_system *s, const float *diagonal, double *left, float *u) {
+    for (size_t c = 0; c < p->n; c++) left[c] = (double)diagonal[c];
+    for (size_t k = 0; k < p->rank; k++)
+        for (size_t c = 0; c < p->n; c++) left[c] -= (double)u[k * p->n + c] * (double)u[k * p->n + c];
+    for (size_t c = 0; c < p->n; c++) p->scale[c] = (float)(1 / sqrt(fmax(left[c], 0) + (double)s->ridge));
+    for (size_t k = 0; k < p->rank; k++)
+        for (size_t c = 0; c < p->n; c++) u[k * p->n + c] *= p->scale[c];
 }
 
-// U_S^T U_S of all rows at once: a row's mask times the products of U's columns, some pairs at a time.
+// Pair number `at` of (0, 0), (1, 0), (1, 1), (2, 0)...
+static void pair_of(size_t at, size_t *i, size_t *j) {
+    *i = (size_t)((sqrt(8 * (double)at + 1) - 1) / 2);
+    while (*i * (*i + 1) / 2 > at) --*i;
+    while ((*i + 1) * (*i + 2) / 2 <= at) ++*i;
+    *j = at - *i * (*i + 1) / 2;
+}
+
+// I + U_S^T U_S of all rows at once: products of two of U's columns times the rows' masks, some pairs at a time.
 static bool inner_products(struct fp_precondition *p, const float *u, const uint8_t *keep, size_t rows, int threads) {
+    enum { SIDE = 16 };
     const size_t n = p->n, rank = p->rank, pairs = rank * (rank + 1) / 2, width = pairs < PAIRS ? pairs : PAIRS;
     float *mask = fp_calloc(rows * n, sizeof(float)), *products = fp_calloc(n * width, sizeof(float)), *found = fp_calloc(rows * width, sizeof(float));
+    struct fp_product by_masks = {0};
     bool ok = mask && products && found;
     for (size_t i = 0; ok && i < rows * n; i++) mask[i] = keep[i];
-    size_t i = 0, j = 0; // the pair that comes next, j <= i
+    ok = ok && fp_product_init(&by_masks, true, rows, n, mask, threads);
     for (size_t at = 0; at < pairs && ok; at += width) {
-        size_t m = pairs - at < width ? pairs - at : width, first_i = i, first_j = j;
-        #pragma omp parallel for num_threads(threads)
-        for (size_t c = 0; c < n; c++) {
-            size_t a = first_i, b = first_j;
+        const size_t m = pairs - at < width ? pairs - at : width;
+        #pragma omp parallel for num_threads(threads) schedule(static)
+        for (size_t k = 0; k < m; k++) {
+            size_t i, j;
+            pair_of(at + k, &i, &j);
+            for (size_t c = 0; c < n; c++) products[k * n + c] = u[i * n + c] * u[j * n + c];
+        }
+        ok = fp_product_run(&by_masks, m, products, found);
+        #pragma omp parallel for num_threads(threads) schedule(static)
+        for (size_t first = 0; first < rows; first += SIDE) {
+            size_t i, j;
+            pair_of(at, &i, &j);
             for (size_t k = 0; k < m; k++) {
-                products[c * m + k] = u[c * rank + a] * u[c * rank + b];
-                if (++b > a) a++, b = 0;
+                for (size_t r = first; r < rows && r < first + SIDE; r++)
+                    p->factors[(r * rank + i) * rank + j] = found[k * rows + r] + (i == j ? 1 : 0);
+                if (++j > i) i++, j = 0;
             }
         }
-        ok = fp_gemm(rows, m, n, mask, products, found, threads);
-        for (size_t k = 0; k < m && ok; k++) {
-            for (size_t r = 0; r < rows; r++) p->factors[(r * rank + i) * rank + j] = found[r * m + k] + (i == j ? 1 : 0);
-            if (++j > i) i++, j = 0;
-        }
     }
+    fp_product_done(&by_masks);
     free(mask);
     free(products);
     free(found);
@@ -132,19 +147,21 @@ bool fp_precondition_init(struct fp_precondition *p, struct fp_system *s, const 
     if (!p->scale || !p->back) return false;
     float *b = fp_calloc(rank * n, sizeof(float)), *q = fp_calloc(rank * n, sizeof(float)), *room = fp_calloc(rank * wide, sizeof(float));
     p->factors = fp_calloc(rows * rank * rank, sizeof(float));
-    bool ok = b && q && room && p->factors, low = ok && rank && (all || approximate(s, &p->rank, b, q, room, threads));
+    double *left = fp_calloc(n, sizeof(*left));
+    bool ok = b && q && room && left && p->factors, low = ok && rank && (all || approximate(s, &p->rank, b, q, room, threads));
     if (low && all) memcpy(b, s->a, rank * n * sizeof(*b));
     if (low) {
         rank = p->rank;
-        scale(p, s, diagonal, b, q);
-        ok = fp_product_init(&p->down, false, rank, n, q, threads) && fp_product_init(&p->up, true, n, rank, q, threads) &&
-             inner_products(p, q, keep, rows, threads);
+        scale(p, s, diagonal, left, b);
+        ok = fp_product_init(&p->down, true, rank, n, b, threads) && fp_product_init(&p->up, false, n, rank, b, threads) &&
+             inner_products(p, b, keep, rows, threads);
         low = ok && factorize(p, rows, threads);
     }
     if (ok && !low) diagonal_only(p, s, diagonal);
     free(b);
     free(q);
     free(room);
+    free(left);
     return ok;
 }
 
