@@ -13,22 +13,23 @@
 #define RIDGE 0.01
 #define DIRECT 128 // columns up to which systems are factorized
 #define MOST_STEPS 200
+#define EXACT 1024      // columns up to which only the residual counts
+#define LEAST_GAIN 1e-4 // beyond, a step that takes less than this share of a row's output error is its last: what is left to gain is about twice that
 
 // ---- the matrix
 
 static int from_gram(struct fp_system *s, struct fp_job *job, const struct fp_stat *stat, size_t g) {
-    size_t n = s->n, size;
+    const size_t n = s->n;
+    size_t size;
     double diagonal = 0;
-    if (!fp_mul(n, n, &size) || !(s->exact = fp_calloc(size, sizeof(double))) || !(s->c = fp_calloc(size, sizeof(float))))
-        return fp_fail_memory(job->err, "a repair", n * n * sizeof(double));
-    if (!fp_stat_covariance(stat, g, 0, n, s->exact, job->threads)) return fp_fail_memory(job->err, "a repair", size * sizeof(float));
-    for (size_t i = 0; i < size; i++) s->c[i] = (float)s->exact[i];
-    for (size_t i = 0; i < n; i++) diagonal += s->exact[i * n + i];
-    s->ridge = (float)(RIDGE * diagonal / (double)n);
-    if (n > DIRECT) {
-        free(s->exact);
-        s->exact = NULL;
+    if (!fp_mul(n, n, &size) || !(s->c = fp_calloc(size, sizeof(float)))) return fp_fail_memory(job->err, "a repair", n * n * sizeof(float));
+    fp_stat_covariance_float(stat, g, s->c, job->threads);
+    if (n <= DIRECT) {
+        s->exact = fp_calloc(size, sizeof(double));
+        if (!s->exact || !fp_stat_covariance(stat, g, 0, n, s->exact, job->threads)) return fp_fail_memory(job->err, "a repair", size * sizeof(double));
     }
+    for (size_t i = 0; i < n; i++) diagonal += s->exact ? s->exact[i * n + i] : (double)s->c[i * n + i];
+    s->ridge = (float)(RIDGE * diagonal / (double)n);
     return FINEPRUNE_OK;
 }
 
@@ -71,29 +72,41 @@ bool fp_system_apply(struct fp_system *s, const float *x, size_t rows, float *y,
 
 // ---- one small system by Cholesky
 
-static bool factorize_row(const struct fp_system *s, const float *dense, const uint8_t *keep, float *values, double *matrix, double *right, size_t *kept) {
+static double lost(const double *row, const float *dense, const uint8_t *keep, size_t n) {
+    double sum = 0;
+    for (size_t c = 0; c < n; c++) sum += keep[c] ? 0 : row[c] * (double)dense[c];
+    return sum;
+}
+
+static void factorize_row(const struct fp_system *s, const float *dense, const uint8_t *keep, float *values, double *matrix, double *right, size_t *kept,
+                          double *before, double *after) {
     size_t n = s->n, n_kept = 0;
+    *before = 0;
     for (size_t c = 0; c < n; c++)
         if (keep[c]) kept[n_kept++] = c;
+        else *before += (double)dense[c] * lost(s->exact + c * n, dense, keep, n);
+    *after = *before;
     for (size_t i = 0; i < n_kept; i++) {
         const double *row = s->exact + kept[i] * n;
-        right[i] = 0;
-        for (size_t c = 0; c < n; c++) right[i] += keep[c] ? 0 : row[c] * (double)dense[c];
+        right[i] = right[n + i] = lost(row, dense, keep, n);
         for (size_t j = 0; j <= i; j++) matrix[i * n_kept + j] = row[kept[j]];
         matrix[i * n_kept + i] += (double)s->ridge;
     }
     // Row-major lower is column-major upper: no copy. A row that LAPACK finds singular stays as it is.
-    if (!n_kept || n_kept == n || LAPACKE_dposv_work(LAPACK_COL_MAJOR, 'U', (int)n_kept, 1, matrix, (int)n_kept, right, (int)n_kept)) return false;
-    for (size_t i = 0; i < n_kept; i++) values[kept[i]] = (float)((double)dense[kept[i]] + right[i]);
-    return true;
+    if (!n_kept || n_kept == n || LAPACKE_dposv_work(LAPACK_COL_MAJOR, 'U', (int)n_kept, 1, matrix, (int)n_kept, right, (int)n_kept)) return;
+    for (size_t i = 0; i < n_kept; i++) {
+        values[kept[i]] = (float)((double)dense[kept[i]] + right[i]);
+        *after -= right[i] * (right[n + i] + (double)s->ridge * right[i]);
+    }
 }
 
-static int factorize(const struct fp_system *s, const float *dense, const uint8_t *keep, size_t rows, float *values, int threads, fineprune_error *err) {
+static int factorize(const struct fp_system *s, const float *dense, const uint8_t *keep, size_t rows, float *values, double *before,
+                     double *after, int threads, fineprune_error *err) {
     size_t n = s->n;
     bool failed = false;
     #pragma omp parallel num_threads(threads) if (rows * n > 2000)
     {
-        double *matrix = fp_calloc(n * n, sizeof(double)), *right = fp_calloc(n, sizeof(double));
+        double *matrix = fp_calloc(n * n, sizeof(double)), *right = fp_calloc(2 * n, sizeof(double));
         size_t *kept = fp_calloc(n, sizeof(size_t));
         bool ready = matrix && right && kept;
         if (!ready) {
@@ -102,7 +115,7 @@ static int factorize(const struct fp_system *s, const float *dense, const uint8_
         }
         #pragma omp for schedule(dynamic)
         for (size_t r = 0; r < rows; r++)
-            if (ready) factorize_row(s, dense + r * n, keep + r * n, values + r * n, matrix, right, kept);
+            if (ready) factorize_row(s, dense + r * n, keep + r * n, values + r * n, matrix, right, kept, &before[r], &after[r]);
         free(matrix);
         free(right);
         free(kept);
@@ -119,7 +132,9 @@ struct gradients {
     float *u, *r, *p, *q;    // active * n each
     float *room;             // for the products
     struct fp_precondition m;
-    double *rz, *limit;      // r . z, and the square of r . r at which a row is done
+    double *rz, *limit;      // r . z, and the r . r at which a row is done
+    double *left;            // (w - u)^T C (w - u) + l u^T u, which the solution makes least; w is 0 where u is not
+    double gain;             // a step that lowers `left` by less than this share is a row's last
     bool *done;
 };
 
@@ -144,14 +159,16 @@ static bool gradients_init(struct gradients *g, struct fp_system *s, const uint8
     g->room = fp_calloc(rows * (s->count > g->m.rank ? s->count : g->m.rank), sizeof(float));
     g->rz = fp_calloc(rows, sizeof(double));
     g->limit = fp_calloc(rows, sizeof(double));
+    g->left = fp_calloc(rows, sizeof(double));
     g->done = fp_calloc(rows, sizeof(bool));
-    return g->row && g->u && g->r && g->p && g->q && g->room && g->rz && g->limit && g->done;
+    g->gain = n > EXACT ? LEAST_GAIN : 0;
+    return g->left && g->row && g->u && g->r && g->p && g->q && g->room && g->rz && g->limit && g->done;
 }
 
 static void gradients_done(struct gradients *g) {
     free(g->row), free(g->u), free(g->r), free(g->p), free(g->q);
     fp_precondition_done(&g->m);
-    free(g->room), free(g->rz), free(g->limit), free(g->done);
+    free(g->room), free(g->rz), free(g->limit), free(g->left), free(g->done);
 }
 
 // In eight sums, for the vector unit, which then are added in order.
@@ -166,14 +183,18 @@ FP_VECTOR double fp_dot(const float *a, const float *b, size_t n) {
 }
 
 // r = C_SP w_P, p = z = M^-1 r.
-static bool start(struct gradients *g, const float *dense, const uint8_t *keep, double tolerance, int threads) {
+static bool start(struct gradients *g, const float *dense, const uint8_t *keep, double tolerance, double *before, int threads) {
     size_t n = g->s->n;
     for (size_t i = 0; i < g->active; i++) {
         g->row[i] = i;
         for (size_t c = 0; c < n; c++) g->p[i * n + c] = keep[i * n + c] ? 0 : dense[i * n + c];
     }
     if (!fp_system_apply(g->s, g->p, g->active, g->r, g->room)) return false;
-    for (size_t i = 0; i < g->active * n; i++) g->r[i] = keep[i] ? g->r[i] : 0;
+    #pragma omp parallel for num_threads(threads) schedule(static)
+    for (size_t i = 0; i < g->active; i++) {
+        g->left[i] = before[i] = fp_dot(g->p + i * n, g->r + i * n, n);
+        for (size_t c = 0; c < n; c++) g->r[i * n + c] = keep[i * n + c] ? g->r[i * n + c] : 0;
+    }
     if (!fp_precondition_apply(&g->m, g->r, g->active, g->row, keep, g->p, g->room, threads)) return false;
     for (size_t i = 0; i < g->active; i++) {
         double rr = fp_dot(g->r + i * n, g->r + i * n, n);
@@ -202,7 +223,9 @@ static bool step(struct gradients *g, const uint8_t *keep, int threads) {
             u[c] += alpha * p[c];
             r[c] -= alpha * q[c];
         }
-        g->done[i] = fp_dot(r, r, n) <= g->limit[i];
+        const double gained = (double)alpha * g->rz[i];
+        g->left[i] -= gained;
+        g->done[i] = fp_dot(r, r, n) <= g->limit[i] || gained <= g->gain * g->left[i];
     }
     if (!fp_precondition_apply(&g->m, g->r, g->active, g->row, keep, g->q, g->room, threads)) return false;
     #pragma omp parallel for num_threads(threads) schedule(static)
@@ -217,11 +240,12 @@ static bool step(struct gradients *g, const uint8_t *keep, int threads) {
 }
 
 // Rows that are done give their result and leave; the others close up, in order.
-static void leave(struct gradients *g, const float *dense, const uint8_t *keep, float *values) {
+static void leave(struct gradients *g, const float *dense, const uint8_t *keep, float *values, double *after) {
     size_t n = g->s->n, left = 0;
     for (size_t i = 0; i < g->active; i++) {
         size_t row = g->row[i];
         if (g->done[i]) {
+            after[row] = g->left[i] - (double)g->s->ridge * fp_dot(g->u + i * n, g->u + i * n, n);
             for (size_t c = 0; c < n; c++)
                 if (keep[row * n + c]) values[row * n + c] = dense[row * n + c] + g->u[i * n + c];
             continue;
@@ -233,31 +257,36 @@ static void leave(struct gradients *g, const float *dense, const uint8_t *keep, 
             g->row[left] = row;
             g->rz[left] = g->rz[i];
             g->limit[left] = g->limit[i];
+            g->left[left] = g->left[i];
         }
         g->done[left++] = false;
     }
     g->active = left;
 }
 
-static int iterate(struct fp_system *s, const float *dense, const uint8_t *keep, size_t rows, float *values, double tolerance, int threads,
-                   fineprune_error *err) {
+static int iterate(struct fp_system *s, const float *dense, const uint8_t *keep, size_t rows, float *values, double tolerance, double *before,
+                   double *after, int threads, fineprune_error *err) {
     struct gradients g;
     int status = gradients_init(&g, s, keep, rows, tolerance, threads) ? FINEPRUNE_OK : fp_fail_memory(err, "a repair", 4 * rows * s->n * sizeof(float));
-    bool ok = !status && start(&g, dense, keep, tolerance, threads);
-    if (ok) leave(&g, dense, keep, values);
+    bool ok = !status && start(&g, dense, keep, tolerance, before, threads);
+    if (ok) leave(&g, dense, keep, values, after);
     for (int i = 0; i < MOST_STEPS && ok && g.active; i++) {
         ok = step(&g, keep, threads);
-        if (ok) leave(&g, dense, keep, values);
+        if (ok) leave(&g, dense, keep, values, after);
     }
     for (size_t i = 0; i < g.active; i++) g.done[i] = true; // as far as they came
-    if (ok) leave(&g, dense, keep, values);
+    if (ok) leave(&g, dense, keep, values, after);
     if (!status && !ok) status = fp_fail_memory(err, "a repair", rows * s->n * sizeof(float));
     gradients_done(&g);
     return status;
 }
 
-int fp_system_solve(struct fp_system *s, const float *dense, const uint8_t *keep, size_t rows, float *values, double tolerance, int threads,
-                    fineprune_error *err) {
-    if (!(s->ridge > 0)) return FINEPRUNE_OK; // an input that never moves
-    return s->exact ? factorize(s, dense, keep, rows, values, threads, err) : iterate(s, dense, keep, rows, values, tolerance, threads, err);
+int fp_system_solve(struct fp_system *s, const float *dense, const uint8_t *keep, size_t rows, float *values, double tolerance, double *before,
+                    double *after, int threads, fineprune_error *err) {
+    if (!(s->ridge > 0)) { // an input that never moves
+        for (size_t r = 0; r < rows; r++) before[r] = after[r] = 0;
+        return FINEPRUNE_OK;
+    }
+    return s->exact ? factorize(s, dense, keep, rows, values, before, after, threads, err)
+                    : iterate(s, dense, keep, rows, values, tolerance, before, after, threads, err);
 }

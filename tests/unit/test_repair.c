@@ -51,6 +51,16 @@ static void expect_row(const double *c, double ridge, size_t cols, const float *
     free(a), free(b), free(kept);
 }
 
+// d^T c d for d = dense - values, or for what is not kept of dense.
+static double error(const double *c, size_t cols, const float *dense, const float *values, const uint8_t *keep) {
+    double *d = fake_take(cols, sizeof(double)), sum = 0;
+    for (size_t i = 0; i < cols; i++) d[i] = values ? (double)dense[i] - (double)values[i] : keep[i] ? 0 : (double)dense[i];
+    for (size_t i = 0; i < cols; i++)
+        for (size_t j = 0; j < cols; j++) sum += d[i] * c[i * cols + j] * d[j];
+    free(d);
+    return sum;
+}
+
 // Each row another share of zeros: the first keeps all, the last nothing.
 static void mask(struct fp_layer *l) {
     uint64_t seed = 77;
@@ -70,13 +80,14 @@ static void check(size_t groups, size_t cols, size_t samples, bool gram) {
     double *expected = fake_take(cols, sizeof(double));
     for (size_t g = 0; g < groups; g++) {
         struct fp_system s;
+        double before[ROWS], after[ROWS];
         double ridge, *c = covariance(&f, g, samples, &ridge);
         const size_t at = g * ROWS * cols;
         assert_int_equal(fp_system_init(&s, &f.job, l, g), 0);
         assert_true((s.exact != NULL) == (gram && cols <= 128)); // the path that is meant
         assert_true((s.a != NULL) == !gram);
         assert_true(fabs((double)s.ridge - ridge) < 1e-5 * ridge);
-        assert_int_equal(fp_system_solve(&s, l->dense + at, l->keep + at, ROWS, l->values + at, 1e-6, 2, &f.err), 0);
+        assert_int_equal(fp_system_solve(&s, l->dense + at, l->keep + at, ROWS, l->values + at, 1e-6, before, after, 2, &f.err), 0);
         for (size_t r = 0; r < ROWS; r++) {
             double off = 0, size = 0;
             expect_row(c, ridge, cols, l->dense + at + r * cols, l->keep + at + r * cols, expected);
@@ -86,6 +97,11 @@ static void check(size_t groups, size_t cols, size_t samples, bool gram) {
                 off += (v - expected[i]) * (v - expected[i]), size += expected[i] * expected[i];
             }
             if (!(sqrt(off) <= 1e-4 * sqrt(size))) fail_msg("row %zu of %zu columns: off by %g of %g", r, cols, sqrt(off), sqrt(size));
+            const double lost = error(c, cols, l->dense + at + r * cols, NULL, l->keep + at + r * cols);
+            const double left = error(c, cols, l->dense + at + r * cols, l->values + at + r * cols, NULL);
+            // a row may have lost a column that does not move, but for rounding
+            if (!(fabs(before[r] - lost) <= 1e-5 * lost + 1e-20 && fabs(after[r] - left) <= 1e-5 * lost + 1e-20))
+                fail_msg("row %zu of %zu columns: errors %g and %g, not %g and %g", r, cols, before[r], after[r], lost, left);
         }
         fp_system_done(&s);
         free(c);
@@ -123,6 +139,7 @@ static void test_threads(void **state) {
     for (size_t i = 0; i < FP_COUNT(cases); i++) {
         float *first = fake_take(ROWS * cases[i].cols, sizeof(float));
         for (int threads = 1; threads <= 3; threads++) {
+            double before[ROWS], after[ROWS];
             struct fake_job f;
             struct fp_system s;
             fake_begin(&f, threads);
@@ -130,7 +147,7 @@ static void test_threads(void **state) {
             fake_stats(&f, 0, cases[i].samples, cases[i].gram, 3);
             mask(l);
             assert_int_equal(fp_system_init(&s, &f.job, l, 0), 0);
-            assert_int_equal(fp_system_solve(&s, l->dense, l->keep, ROWS, l->values, 1e-5, threads, NULL), 0);
+            assert_int_equal(fp_system_solve(&s, l->dense, l->keep, ROWS, l->values, 1e-5, before, after, threads, NULL), 0);
             if (threads == 1) memcpy(first, l->values, l->w->count * sizeof(float));
             else assert_memory_equal(first, l->values, l->w->count * sizeof(float));
             fp_system_done(&s);
@@ -143,6 +160,7 @@ static void test_threads(void **state) {
 // Inputs that never move leave the rows alone.
 static void test_still(void **state) {
     (void)state;
+    double before[ROWS], after[ROWS];
     struct fake_job f;
     struct fp_system s;
     fake_begin(&f, 1);
@@ -151,7 +169,8 @@ static void test_still(void **state) {
     memset(f.stats[0].gram, 0, 100 * sizeof(double)), memset(f.stats[0].sampled_sum, 0, 10 * sizeof(double));
     mask(l);
     assert_int_equal(fp_system_init(&s, &f.job, l, 0), 0);
-    assert_int_equal(fp_system_solve(&s, l->dense, l->keep, ROWS, l->values, 1e-5, 1, NULL), 0);
+    assert_int_equal(fp_system_solve(&s, l->dense, l->keep, ROWS, l->values, 1e-5, before, after, 1, NULL), 0);
+    for (size_t r = 0; r < ROWS; r++) assert_true(before[r] == 0 && after[r] == 0);
     for (size_t i = 0; i < l->w->count; i++) assert_true(l->values[i] == (l->keep[i] ? l->dense[i] : 0));
     fp_system_done(&s);
     fake_end(&f);
