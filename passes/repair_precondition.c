@@ -181,7 +181,7 @@ bool fp_precondition_apply(struct fp_precondition *p, const float *r, size_t act
         for (size_t c = 0; c < n; c++) z[i * n + c] = r[i * n + c] * p->scale[c];
     if (rank) {
         bool failed = !fp_product_run(&p->down, active, z, room);
-        #pragma omp parallel for num_threads(threads) schedule(static)
+        #pragma omp parallel for num_threads(threads) schedule(static) if (active * rank * rank > 20000)
         for (size_t i = 0; i < active; i++) { // for a single right side faster than LAPACK's potrs
             const float *factor = p->factors + row[i] * rank * rank;
             cblas_strsv(CblasColMajor, CblasUpper, CblasTrans, CblasNonUnit, (int)rank, factor, (int)rank, room + i * rank, 1);

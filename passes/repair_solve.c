@@ -13,6 +13,7 @@
 #define RIDGE 0.01
 #define DIRECT 128 // columns up to which systems are factorized
 #define MOST_STEPS 200
+#define LOOSE 1e-3      // a tolerance over this one holds for what the output error falls by a step, too
 #define EXACT 1024      // columns up to which only the residual counts
 #define LEAST_GAIN 1e-4 // beyond, a step that takes less than this share of a row's output error is its last: what is left to gain is about twice that
 
@@ -161,7 +162,7 @@ static bool gradients_init(struct gradients *g, struct fp_system *s, const uint8
     g->limit = fp_calloc(rows, sizeof(double));
     g->left = fp_calloc(rows, sizeof(double));
     g->done = fp_calloc(rows, sizeof(bool));
-    g->gain = n > EXACT ? LEAST_GAIN : 0;
+    g->gain = tolerance > LOOSE ? tolerance : n > EXACT ? LEAST_GAIN : 0;
     return g->left && g->row && g->u && g->r && g->p && g->q && g->room && g->rz && g->limit && g->done;
 }
 
@@ -208,7 +209,7 @@ static bool start(struct gradients *g, const float *dense, const uint8_t *keep, 
 static bool step(struct gradients *g, const uint8_t *keep, int threads) {
     size_t n = g->s->n;
     if (!fp_system_apply(g->s, g->p, g->active, g->q, g->room)) return false;
-    #pragma omp parallel for num_threads(threads) schedule(static)
+    #pragma omp parallel for num_threads(threads) schedule(static) if (g->active * n > 20000)
     for (size_t i = 0; i < g->active; i++) {
         const uint8_t *k = keep + g->row[i] * n;
         float *u = g->u + i * n, *r = g->r + i * n, *p = g->p + i * n, *q = g->q + i * n;
@@ -228,7 +229,7 @@ static bool step(struct gradients *g, const uint8_t *keep, int threads) {
         g->done[i] = fp_dot(r, r, n) <= g->limit[i] || gained <= g->gain * g->left[i];
     }
     if (!fp_precondition_apply(&g->m, g->r, g->active, g->row, keep, g->q, g->room, threads)) return false;
-    #pragma omp parallel for num_threads(threads) schedule(static)
+    #pragma omp parallel for num_threads(threads) schedule(static) if (g->active * n > 20000)
     for (size_t i = 0; i < g->active; i++) {
         float *p = g->p + i * n, *z = g->q + i * n;
         double rz = fp_dot(g->r + i * n, z, n);

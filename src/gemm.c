@@ -225,7 +225,7 @@ static bool run_tile(const struct fp_product *p, struct fp_tiler *t, size_t j, s
 bool fp_product_run(struct fp_product *p, size_t m, const float *a, float *c) {
     size_t tm = (m + TILE_M - 1) / TILE_M;
     bool failed = false;
-    #pragma omp parallel num_threads(p->threads)
+    #pragma omp parallel num_threads(p->threads) if (p->n_panels * tm > 1)
     {
         omp_set_num_threads(1);
         #pragma omp for schedule(dynamic) collapse(2)
