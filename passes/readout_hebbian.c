@@ -5,7 +5,7 @@
 // f, so it is added to the last layer before anything is pruned: W_k += t C_k / E|f - mu|, b_k -= t C_k . mu / E|f - mu|. After pruning, the rows that are
 // left are the ridge regression of T on the pruned model's features over the kept synapses. Prototypes are added to the old answers instead of replacing
 // them, and a lesson must correct classes, not rename them: where most samples that the dense model gives to a class of at least mean size would go to one
-// other class, the lesson is tried once more with a quarter of its weight, then left out. (Prototypes: Iwasawa & Matsuo 2021, T3A)
+// other class and little would be left of it, the lesson is tried once more with a quarter of its weight, then left out. (Prototypes: Iwasawa & Matsuo 2021, T3A)
 #include <cblas.h>
 #include <lapacke.h>
 #include <math.h>
@@ -151,33 +151,39 @@ static void study(struct teacher *t, const struct fp_answers *a, double weight) 
     }
 }
 
-// Does a class with as many of the dense model's samples as the mean lose most of them to one other class? votes: classes of room.
-static bool renames(const struct teacher *t, size_t *votes) {
-    size_t kept = kept_of(t);
+// Does a class with as many of the dense model's samples as the mean lose most of them to one other class, and is left with less than half of a class of
+// usual size (as a sample meets it: the sum of squared sizes over n)? A class that falls into two of usual size was two. room: 2 * classes.
+static bool renames(const struct teacher *t, size_t *room) {
+    size_t kept = kept_of(t), *votes = room, *sizes = room + t->classes;
+    double usual = 0;
+    memset(sizes, 0, t->classes * sizeof(*sizes));
+    for (size_t i = 0; i < t->n; i++) sizes[best_of(t, i)]++;
+    for (size_t k = 0; k < t->classes; k++) usual += (double)sizes[k] * (double)sizes[k] / (double)t->n;
     for (size_t from = 0; from < t->classes; from++) {
-        size_t all = 0, most = 0;
+        size_t all = 0, most = 0, stay = 0;
         for (size_t i = 0; i < t->n; i++) all += t->before[i] == from;
         if (!all || all * kept < t->n) continue;
         memset(votes, 0, t->classes * sizeof(*votes));
         for (size_t i = 0; i < t->n; i++) {
-            size_t now = t->before[i] == from ? best_of(t, i) : from;
-            if (now != from && ++votes[now] > most) most = votes[now];
-            all -= now != from;
+            if (t->before[i] != from) continue;
+            size_t now = best_of(t, i);
+            if (now == from) stay++;
+            else if (++votes[now] > most) most = votes[now];
         }
-        if (most > all) return true;
+        if (most > stay && (double)stay < usual / 2) return true;
     }
     return false;
 }
 
 // False without memory.
 static bool study_safely(struct teacher *t, const struct fp_answers *a) {
-    size_t *votes = fp_calloc(t->classes, sizeof(*votes));
-    if (!votes) return false;
+    size_t *room = fp_calloc(t->classes, 2 * sizeof(*room));
+    if (!room) return false;
     for (size_t i = 0; i < t->n; i++) t->before[i] = fp_best(a->logits + i * t->classes, t->classes, t->use);
     study(t, a, WEIGHT);
-    if (t->t > 0 && renames(t, votes)) study(t, a, WEIGHT * WEAKER);
-    t->wrong = t->t > 0 && renames(t, votes);
-    free(votes);
+    if (t->t > 0 && renames(t, room)) study(t, a, WEIGHT * WEAKER);
+    t->wrong = t->t > 0 && renames(t, room);
+    free(room);
     return true;
 }
 
