@@ -26,7 +26,8 @@ static int find_layer(const struct fp_weights *weights, const struct fp_graph *g
         const struct fp_node *node = producer(graph, value);
         int weight = node ? weight_of(weights, node) : -1;
         if (weight >= 0) return weight;
-        bool pooling = is(node, "GlobalAveragePool") || is(node, "ReduceMean"), quantized = is(node, "QuantizeLinear") || is(node, "DequantizeLinear");
+        bool pooling = is(node, "GlobalAveragePool") || is(node, "ReduceMean");
+        bool quantized = is(node, "QuantizeLinear") || is(node, "DequantizeLinear");
         if (is(node, "Add") && node->n_in == 2) {
             int a = producer(graph, node->in[0]) ? 0 : 1;
             value = node->in[a];

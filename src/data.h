@@ -5,9 +5,9 @@
 
 #include "model.h"
 
-// How many samples may share one run: 1 when an input's first dim is fixed to 1, when samples are whole inputs
-// (test_data_set folders, arrays with one axis more than the input), or when the model quantizes by what it gets; the fixed first dim B when it is greater (the last run is filled by
-// repeating its last sample); SIZE_MAX when every input's first dim is symbolic.
+// How many samples may share one run: 1 when an input's first dim is fixed to 1, when samples are whole inputs (test_data_set folders,
+// arrays with one axis more than the input), or when the model quantizes by what it gets; the fixed first dim B when it is greater (the
+// last run is filled by repeating its last sample); SIZE_MAX when every input's first dim is symbolic.
 size_t fp_data_max_batch(const struct fineprune_data *data);
 // Whether samples are whole inputs, so that axis 0 of an output need not be samples either.
 bool fp_data_whole(const struct fineprune_data *data);

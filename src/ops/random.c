@@ -68,7 +68,8 @@ static int prepare_multinomial(struct fp_call *call) {
 static int run_numbers(struct fp_call *call) {
     struct fp_tensor *y = &call->out[0];
     bool is_normal = call->op->variant == NORMAL;
-    double a = (double)fp_attr_float(call->node, is_normal ? "mean" : "low", 0), b = (double)fp_attr_float(call->node, is_normal ? "scale" : "high", 1);
+    double a = (double)fp_attr_float(call->node, is_normal ? "mean" : "low", 0);
+    double b = (double)fp_attr_float(call->node, is_normal ? "scale" : "high", 1);
     uint64_t key = key_of(call);
     double chunk[1024];
     for (size_t at = 0; at < y->count; at += FP_COUNT(chunk)) {
