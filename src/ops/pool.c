@@ -305,13 +305,23 @@ static float mean(const float *x, int64_t n) {
 }
 
 // Channels side by side, in rows of at most 64.
-static void mean_last(float *y, const float *x, int64_t n, int64_t step, int64_t channels) {
+FP_VECTOR static void mean_last(float *y, const float *x, int64_t n, int64_t step, int64_t channels) {
     float sums[64] = {0};
     for (int64_t i = 0; i < n; i++)
         for (int64_t c = 0; c < channels; c++)
             sums[c] += x[i * step + c];
     for (int64_t c = 0; c < channels; c++)
         y[c] = sums[c] / (float)n;
+}
+
+FP_VECTOR static void largest_last(float *y, const float *x, int64_t n, int64_t step, int64_t channels) {
+    float most[64];
+    for (int64_t c = 0; c < channels; c++)
+        most[c] = n ? x[c] : -INFINITY;
+    for (int64_t i = 1; i < n; i++)
+        for (int64_t c = 0; c < channels; c++)
+            most[c] = x[i * step + c] > most[c] ? x[i * step + c] : most[c];
+    memcpy(y, most, (size_t)channels * sizeof(*y));
 }
 
 static void global_last(const struct fp_call *call, int64_t space, int64_t channels, double p) {
@@ -323,8 +333,10 @@ static void global_last(const struct fp_call *call, int64_t space, int64_t chann
         float *y = (float *)call->out[0].data + n * channels;
         if (call->op->variant == AVERAGE)
             mean_last(y + c, x + c, space, channels, end - c);
-        for (; c < end && call->op->variant != AVERAGE; c++)
-            y[c] = call->op->variant == MAX ? largest(x + c, space, channels) : lp(x + c, space, channels, p);
+        if (call->op->variant == MAX)
+            largest_last(y + c, x + c, space, channels, end - c);
+        for (; c < end && call->op->variant == LP; c++)
+            y[c] = lp(x + c, space, channels, p);
     }
 }
 
