@@ -14,8 +14,8 @@
 #define DIRECT 128 // columns up to which systems are factorized
 #define MOST_STEPS 200
 #define LOOSE 1e-3      // a tolerance over this one holds for what the output error falls by a step, too
-#define EXACT 2048      // columns up to which only the residual counts
-#define LEAST_GAIN 1e-4 // beyond, a step that takes less than this share of a row's output error is its last: what is left to gain is about twice that
+#define EXACT 1536      // columns up to which only the residual counts
+#define LEAST_GAIN 2e-4 // beyond, a step that takes less than this share of a row's output error is its last: what is left to gain is about twice that
 
 // ---- the matrix
 
