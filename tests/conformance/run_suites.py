@@ -19,6 +19,7 @@ import json
 import re
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -130,8 +131,12 @@ def difference(name, expected, got):
            f"{got[at]!s}, expected {expected[at]!s}"
 
 
+READING = threading.Lock()     # NumPy parses an array's header with ast, whose depth count CPython 3.11 shares among threads
+
+
 def compare(expected, path):
-    got = dict(np.load(path))
+    with READING:
+        got = dict(np.load(path))
     for name, array in expected.items():
         if name not in got:
             return f"{name}: no such array in the output; it has {sorted(got)[:6]}"
