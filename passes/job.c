@@ -55,6 +55,18 @@ static int leave_out(struct fp_job *job) {
 
 static size_t layer_bytes(const struct fp_weight *w) { return w->count * (3 * sizeof(float) + 1) + w->groups * w->rows * (sizeof(float) + sizeof(double)); }
 
+static int count_layer(struct fp_job *job, const struct fp_weight *w) {
+    struct fp_memory *memory = &job->model->memory;
+    size_t bytes = layer_bytes(w);
+    if (fp_memory_count(memory, bytes)) {
+        job->counted_layers += bytes;
+        return FINEPRUNE_OK;
+    }
+    fp_fail(job->err, FINEPRUNE_LIMIT, "values, scores and masks of weight '%s' need more memory than is allowed", w->name);
+    fp_memory_hint(memory, job->err);
+    return FINEPRUNE_LIMIT;
+}
+
 int fp_layer_open(struct fp_job *job, struct fp_layer *layer) {
     const struct fp_weight *w = layer->w;
     size_t rows = w->groups * w->rows;
@@ -73,10 +85,10 @@ int fp_layer_open(struct fp_job *job, struct fp_layer *layer) {
     return status;
 }
 
-// What the repair of a layer takes: the covariance in double and float, and its vectors. SIZE_MAX when that is no number.
+// What the repair of a layer takes: the covariance and its vectors. SIZE_MAX when that is no number.
 static size_t work_bytes(const struct fp_weight *w) {
     size_t square, vectors, all;
-    bool ok = fp_mul(w->cols, w->cols, &square) && fp_mul(square, sizeof(double) + sizeof(float), &square) && fp_mul(w->rows, w->cols, &vectors) &&
+    bool ok = fp_mul(w->cols, w->cols, &square) && fp_mul(square, sizeof(float), &square) && fp_mul(w->rows, w->cols, &vectors) &&
               fp_mul(vectors, 8 * sizeof(float), &vectors) && fp_add(square, vectors, &all);
     return ok ? all : SIZE_MAX;
 }
@@ -116,15 +128,12 @@ int fp_job_open(struct fp_job *job) {
     if (!job->layers) return fp_fail_memory(job->err, "layers", sizeof(*job->layers));
     for (int i = 0; i < job->weights->n && !status; i++) {
         job->layers[i] = (struct fp_layer){.w = &job->weights->items[i], .error_before = -1, .error_after = -1};
-        if (!job->by_layer) status = fp_layer_open(job, &job->layers[i]);
-        job->counted_layers += job->by_layer ? 0 : layer_bytes(&job->weights->items[i]);
         job->total += job->weights->items[i].count;
         job->n = i + 1;
+        if (job->by_layer) continue;
+        status = count_layer(job, job->layers[i].w);
+        if (!status) status = fp_layer_open(job, &job->layers[i]);
     }
-    if (status || fp_memory_count(&job->model->memory, job->counted_layers)) return status;
-    status = fp_fail(job->err, FINEPRUNE_LIMIT, "the layers' values, scores and masks need more memory than is allowed");
-    fp_memory_hint(&job->model->memory, job->err);
-    job->counted_layers = 0;
     return status;
 }
 
@@ -213,17 +222,17 @@ int fp_job_calibrate(struct fp_job *job, unsigned needs, int first) {
     struct fp_memory *memory = &job->model->memory;
     size_t bytes = 0;
     fp_job_drop_stats(job);
-    int end = needs & FP_NEED_GRAM ? group_end(job, first, &bytes) : job->n, status = FINEPRUNE_OK;
+    int end = needs & FP_NEED_GRAM ? group_end(job, first, &bytes) : job->n;
     if (!fp_memory_count(memory, bytes)) {
-        status = fp_fail(job->err, FINEPRUNE_LIMIT, "the co-activations of weight '%s' need %zu MB, more memory than is allowed", job->layers[first].w->name, bytes >> 20);
+        fp_fail(job->err, FINEPRUNE_LIMIT, "the co-activations of weight '%s' need more memory than is allowed", job->layers[first].w->name);
         fp_memory_hint(memory, job->err);
-        return status;
+        return FINEPRUNE_LIMIT;
     }
     job->counted_stats = bytes;
     if (end < job->n && !job->in_groups) fp_report_say(job->report, "the memory limit makes the statistics take several runs over the samples");
     job->in_groups |= end < job->n;
     struct fp_exec *exec;
-    status = fp_exec_new(&exec, job->model, &job->options->run, job->err);
+    int status = fp_exec_new(&exec, job->model, &job->options->run, job->err);
     if (status) return status;
     const struct fp_stats_request request = {.needs = needs, .classifier = &job->classifier, .options = &job->options->run, .stage = "forward",
                                              .gram_first = first, .gram_end = end};
