@@ -19,7 +19,7 @@ void fp_layer_close(struct fp_layer *layer);
 int fp_job_calibrate(struct fp_job *job, unsigned needs, int first);
 // The same unless job->stats has layer i's already.
 int fp_job_have_stats(struct fp_job *job, unsigned needs, int i);
-// The model is another now: job->stats must be gathered again, or is not needed any more.
+// The model is another now: job->stats must be gathered again; and: it is not needed any more.
 void fp_job_stats_are_old(struct fp_job *job);
 void fp_job_drop_stats(struct fp_job *job);
 // Takes statistics from elsewhere; lent ones are not freed with the job.

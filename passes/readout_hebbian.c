@@ -5,7 +5,8 @@
 // f, so it is added to the last layer before anything is pruned: W_k += t C_k / E|f - mu|, b_k -= t C_k . mu / E|f - mu|. After pruning, the rows that are
 // left are the ridge regression of T on the pruned model's features over the kept synapses. Prototypes are added to the old answers instead of replacing
 // them, and a lesson must correct classes, not rename them: where most samples that the dense model gives to a class of at least mean size would go to one
-// other class and little would be left of it, the lesson is tried once more with a quarter of its weight, then left out. (Prototypes: Iwasawa & Matsuo 2021, T3A)
+// other class and little would be left of it, the lesson is tried once more with a quarter of its weight, then left out. (Prototypes: Iwasawa & Matsuo
+// 2021, T3A)
 #include <cblas.h>
 #include <lapacke.h>
 #include <math.h>
