@@ -82,13 +82,13 @@ bool fp_product(int rank, const int64_t *dims, size_t *out) {
 
 // ---- memory
 
-// A spare buffer holds its own list entry.
+// What stands before a larger buffer, as long as a cache line so that the buffer stays aligned.
 struct fp_spare {
-    struct fp_spare *next;
-    size_t size;
+    _Alignas(64) struct fp_spare *next; // of those that are spare
+    size_t size;                        // of the buffer, which may be more than was asked for
 };
 
-enum { SPARE_LEAST = 1 << 14 };
+enum { SPARE_LEAST = 1 << 14, SPARE_MORE = 1 << 25 };
 
 // Buffers come in sizes of which few differ: multiples of 64, and of an eighth of the power of two below for larger ones.
 static bool round_size(size_t size, size_t *rounded) {
@@ -149,33 +149,49 @@ void fp_memory_hint(const struct fp_memory *memory, fineprune_error *err) {
     fp_hint(err, "at least --max-memory %zu%c is needed", memory->refused / unit + 1, small ? 'K' : 'M');
 }
 
-static void *take_spare(struct fp_memory *memory, size_t size) {
-    for (struct fp_spare **at = &memory->spare; *at; at = &(*at)->next) {
-        struct fp_spare *found = *at;
-        if (found->size != size) continue;
-        *at = found->next;
-        memory->spare_size -= size;
-        return found;
-    }
-    return NULL;
+// The smallest that is large enough, of those the last released. Nothing is wasted where there is a limit.
+static struct fp_spare *take_spare(struct fp_memory *memory, size_t size) {
+    const size_t most = memory->limit ? size : 2 * size;
+    struct fp_spare **best = NULL;
+    for (struct fp_spare **at = &memory->spare; *at && !(best && (*best)->size == size); at = &(*at)->next)
+        if ((*at)->size >= size && (*at)->size <= most && (!best || (*at)->size < (*best)->size)) best = at;
+    if (!best) return NULL;
+    struct fp_spare *found = *best;
+    *best = found->next;
+    memory->spare_size -= found->size;
+    return found;
+}
+
+// Makes room for a new buffer among what is kept.
+static void make_room(struct fp_memory *memory, size_t size) {
+    size_t total = memory->used + size, most = memory->peak + memory->peak / 4 + SPARE_MORE;
+    if (memory->limit && memory->limit < most) most = memory->limit;
+    drop_spare(memory, most > total ? most - total : 0);
+}
+
+static struct fp_spare *new_buffer(struct fp_memory *memory, size_t size) {
+    size_t bytes;
+    if (memory->spare) make_room(memory, size);
+    struct fp_spare *made = fp_add(size, sizeof(*made), &bytes) ? aligned_alloc(64, bytes) : NULL;
+    if (made) made->size = size;
+    return made;
 }
 
 void *fp_take(struct fp_memory *memory, size_t size) {
     size_t rounded;
     if (!round_size(size, &rounded)) return NULL;
-    if (memory && !fp_memory_allows(memory, rounded)) return NULL;
-    void *data = memory && rounded >= SPARE_LEAST ? take_spare(memory, rounded) : NULL;
-    if (!data && memory && memory->spare) { // room for it among what is kept
-        size_t total = memory->used + rounded, most = memory->peak + memory->peak / 4;
-        if (memory->limit && memory->limit < most) most = memory->limit;
-        drop_spare(memory, most > total ? most - total : 0);
+    if (!memory) return aligned_alloc(64, rounded);
+    if (!fp_memory_allows(memory, rounded)) return NULL;
+    void *data;
+    if (rounded >= SPARE_LEAST) {
+        struct fp_spare *buffer = take_spare(memory, rounded);
+        if (!buffer) buffer = new_buffer(memory, rounded);
+        if (buffer) rounded = buffer->size;
+        data = buffer ? buffer + 1 : NULL;
+    } else {
+        data = aligned_alloc(64, rounded);
     }
-    if (!data) data = aligned_alloc(64, rounded);
-    if (!data) return NULL;
-    if (memory) {
-        memory->used += rounded;
-        if (memory->used > memory->peak) memory->peak = memory->used;
-    }
+    if (data) fp_memory_count(memory, rounded);
     return data;
 }
 
@@ -183,17 +199,20 @@ void fp_release(struct fp_memory *memory, void *data, size_t size) {
     if (!data) return;
     size_t rounded = 0;
     round_size(size, &rounded);
-    if (memory) memory->used -= rounded;
-#ifndef __SANITIZE_ADDRESS__ // which watches what is freed
-    if (memory && rounded >= SPARE_LEAST) {
-        struct fp_spare *spare = data;
-        *spare = (struct fp_spare){memory->spare, rounded};
-        memory->spare = spare;
-        memory->spare_size += rounded;
+    if (!memory || rounded < SPARE_LEAST) {
+        if (memory) memory->used -= rounded;
+        free(data);
         return;
     }
+    struct fp_spare *buffer = (struct fp_spare *)data - 1;
+    memory->used -= buffer->size;
+#ifdef __SANITIZE_ADDRESS__ // which watches what is freed
+    free(buffer);
+#else
+    buffer->next = memory->spare;
+    memory->spare = buffer;
+    memory->spare_size += buffer->size;
 #endif
-    free(data);
 }
 
 void *fp_calloc(size_t count, size_t size) {

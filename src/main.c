@@ -372,12 +372,14 @@ static void open_standard_streams(void) {
     if (fd >= 0) close(fd);
 }
 
-// The OpenMP runtime lets idle threads spin, which is ruinous where other work wants the cores too (8 times slower beside one busy
-// process), and reads how to wait when it is loaded. So the program starts itself once more with that said, unless somebody has.
+// The OpenMP runtime lets idle threads spin for long, which is ruinous where other work wants the cores too (8 times slower beside one busy
+// process); not spinning at all costs more than a small operator takes. Some ten microseconds do neither. It reads how to wait when it is
+// loaded, so the program starts itself once more with that said, unless somebody has.
 static void wait_politely(char **argv) {
     char path[PATH_MAX];
     ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
-    if (n <= 0 || getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT") || setenv("OMP_WAIT_POLICY", "passive", 0)) return;
+    if (n <= 0 || getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT")) return;
+    if (setenv("OMP_WAIT_POLICY", "passive", 0) || setenv("GOMP_SPINCOUNT", "1000", 0)) return;
     setenv("OPENBLAS_NUM_THREADS", "1", 0); // it is called from our threads only
     path[n] = '\0';
     execv(path, argv); // when that fails we go on as we are

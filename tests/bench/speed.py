@@ -310,7 +310,6 @@ def main():
     p.add_argument("--json", type=pathlib.Path)
     options = p.parse_args()
     options.models, options.batch = options.models.split(","), [int(n) for n in options.batch.split(",")]
-    os.environ["OMP_WAIT_POLICY"] = "passive"
     if hasattr(os, "sched_setaffinity"):    # both sides inherit the same cores
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:options.threads])
     print(f"{'work':52} {'ours':>10} {'other':>10} {'ratio':>9}")
