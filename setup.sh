@@ -44,7 +44,7 @@ libsndfile1-dev module sndfile
 libsamplerate0-dev module samplerate
 libopenblas-dev module openblas
 liblapacke-dev module lapacke
-libmd-dev module libmd
+nettle-dev module nettle
 python3 tool python3 --version
 python3-venv tool python3 -c "import venv, ensurepip"
 LIST

@@ -5,7 +5,8 @@
 #include <ctype.h>
 #include <errno.h>
 #include <libgen.h>
-#include <sha256.h>
+#include <nettle/base16.h>
+#include <nettle/sha2.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -208,10 +209,12 @@ const char *fp_model_producer(const struct fineprune_model *model) {
 
 const char *fp_model_sha256(struct fineprune_model *model) {
     if (!model->sha256[0]) {
-        SHA2_CTX context;
-        SHA256Init(&context);
-        SHA256Update(&context, model->mappings->data, model->mappings->size);
-        SHA256End(&context, model->sha256);
+        struct sha256_ctx context;
+        uint8_t digest[SHA256_DIGEST_SIZE];
+        sha256_init(&context);
+        sha256_update(&context, model->mappings->size, model->mappings->data);
+        sha256_digest(&context, sizeof(digest), digest);
+        base16_encode_update(model->sha256, sizeof(digest), digest); // 64 digits; the last byte stays 0
     }
     return model->sha256;
 }

@@ -44,7 +44,58 @@ static int load_sources(struct fineprune_model *model, const struct fp_weight *w
     return status;
 }
 
+// The whole of one float32 tensor, as nearly every weight is.
+static bool is_plain(const struct fp_weight *w) {
+    const struct fp_source *s = w->sources;
+    return w->n_sources == 1 && !w->map.count && s->type == FP_FLOAT && !s->scale.data && !s->zero.data && w->count == s->count;
+}
+
+// Calls `copy` with stretches of elements that lie together in both orders, or in tiles where the tensor lies transposed: the places of
+// the first element in the matrix and in the tensor, and how many follow at which distances.
+typedef void copy_stretch(void *user, size_t row_major, size_t stored, size_t n, size_t step);
+
+static void visit_plain(const struct fp_weight *w, copy_stretch *copy, void *user) {
+    enum { TILE = 32 };
+    if (w->row_stride == w->cols && (w->inner >= w->cols || w->col_stride == w->inner) && (w->groups == 1 || w->group_stride == w->rows * w->cols)) {
+        copy(user, 0, 0, w->count, 1);
+        return;
+    }
+    for (size_t g = 0; g < w->groups; g++)
+        for (size_t top = 0; top < w->rows; top += TILE)
+            for (size_t left = 0; left < w->cols; left += TILE * w->inner)
+                for (size_t r = top; r < w->rows && r < top + TILE; r++) {
+                    size_t end = left + TILE * w->inner < w->cols ? left + TILE * w->inner : w->cols, at = (g * w->rows + r) * w->cols;
+                    if (w->inner == 1) copy(user, at + left, operand_index(w, g, r, left), end - left, w->col_stride);
+                    else
+                        for (size_t c = left; c < end; c += w->inner) copy(user, at + c, operand_index(w, g, r, c), w->inner, 1);
+                }
+}
+
+struct plain_read {
+    float *dst;
+    const float *stored;
+};
+
+static void read_stretch(void *user, size_t row_major, size_t stored, size_t n, size_t step) {
+    const struct plain_read *p = user;
+    float *to = p->dst + row_major;
+    const float *from = p->stored + stored;
+    if (step == 1) memcpy(to, from, n * sizeof(*to));
+    else
+        for (size_t i = 0; i < n; i++) to[i] = from[i * step];
+}
+
+static int read_plain(struct fineprune_model *model, const struct fp_weight *w, float *dst, fineprune_error *err) {
+    struct fp_tensor t = {0};
+    int status = fp_initializer_load(model, w->sources[0].proto, &t, err);
+    if (!status) visit_plain(w, read_stretch, &(struct plain_read){dst, t.data});
+    fp_tensor_done(&t);
+    drop_sources(model, w);
+    return status;
+}
+
 int fp_weight_read(struct fineprune_model *model, const struct fp_weight *w, float *dst, fineprune_error *err) {
+    if (is_plain(w)) return read_plain(model, w, dst, err);
     float *all = NULL;
     int status = load_sources(model, w, &all, err);
     if (status) return status;
@@ -76,9 +127,8 @@ static void free_each(const struct fp_weight *w, struct fp_tensor *stored) {
 
 int fp_weight_zeros(struct fineprune_model *model, const struct fp_weight *w, size_t *zeros, fineprune_error *err) {
     size_t n = 0;
-    bool whole = w->n_sources == 1 && !w->map.count && !w->sources[0].scale.data && w->count == w->sources[0].count;
     struct fp_tensor *stored = NULL;
-    bool counted = whole && fp_initializer_zeros(model, w->sources[0].proto, zeros);
+    bool counted = is_plain(w) && fp_initializer_zeros(model, w->sources[0].proto, zeros);
     int status = counted ? FINEPRUNE_OK : load_each(model, w, &stored, err), k = 0;
     if (counted) n = *zeros;
     for (size_t i = 0; i < w->count && !status && !counted; i++) {
@@ -127,7 +177,41 @@ static void put(const struct fp_source *s, struct fp_tensor *t, size_t i, float 
     }
 }
 
+struct plain_write {
+    float *stored;
+    const float *src;
+    const uint8_t *keep;
+};
+
+static void write_stretch(void *user, size_t row_major, size_t stored, size_t n, size_t step) {
+    const struct plain_write *p = user;
+    float *to = p->stored + stored;
+    const float *from = p->src + row_major;
+    const uint8_t *keep = p->keep ? p->keep + row_major : NULL;
+    if (!keep && step == 1) memcpy(to, from, n * sizeof(*to));
+    else if (step == 1)
+        for (size_t i = 0; i < n; i++) {
+            float value = from[i]; // read in any case, so that the compiler may do many at once
+            to[i] = keep[i] ? value : 0;
+        }
+    else
+        for (size_t i = 0; i < n; i++) to[i * step] = !keep || keep[i] ? from[i] : 0;
+}
+
+static int write_plain(struct fineprune_model *model, const struct fp_weight *w, const float *src, const uint8_t *keep, fineprune_error *err) {
+    struct fp_tensor t = {0}, stored = {0};
+    int status = fp_initializer_load(model, w->sources[0].proto, &t, err);
+    if (!status) status = fp_tensor_new(&stored, &model->memory, t.type, t.rank, t.dims, err);
+    fp_tensor_done(&t);
+    if (!status) visit_plain(w, write_stretch, &(struct plain_write){stored.data, src, keep});
+    if (!status) status = fp_initializer_store(model, w->sources[0].proto, &stored, err);
+    fp_tensor_done(&stored);
+    drop_sources(model, w);
+    return status;
+}
+
 int fp_weight_write(struct fineprune_model *model, const struct fp_weight *w, const float *src, const uint8_t *keep, fineprune_error *err) {
+    if (is_plain(w)) return write_plain(model, w, src, keep, err);
     struct fp_tensor *stored = fp_calloc((size_t)w->n_sources, sizeof(*stored));
     if (!stored) return fp_fail_memory(err, "a weight", sizeof(*stored));
     int status = FINEPRUNE_OK, k = 0;
