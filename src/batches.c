@@ -25,17 +25,17 @@ static int run_batch(struct fp_exec *exec, const struct fp_graph *graph, struct 
     return status;
 }
 
-// ---- how many samples at once, when nobody says it
+// ---- how many samples at once
 
 #define LEAST_VALUES (8u << 20)
 #define MOST_VALUES (64u << 20)
 
 // Two samples run alone; the second tells what a sample's values take (in the first run weights that are packed on the way hide it). Small
-// batches keep them in the cache; large ones read the weights less often: the values of a batch may take as much as the model does.
+// batches keep them in the cache; large ones read the weights less often: the values of a batch may take as much as the model does. What is
+// asked for is the most: more than fits costs time and memory and changes no result.
 static size_t fitting_batch(const struct fineprune_model *model, const struct fp_memory *memory, size_t sample_bytes, size_t asked) {
     size_t room = model->file_size < LEAST_VALUES ? LEAST_VALUES : model->file_size > MOST_VALUES ? MOST_VALUES : model->file_size;
     size_t left = memory->limit && memory->limit > memory->used ? (memory->limit - memory->used) / 2 : SIZE_MAX;
-    if (asked) room = SIZE_MAX;
     if (left < room) room = left;
     size_t n = sample_bytes ? room / sample_bytes : SIZE_MAX;
     if (asked && n > asked) n = asked;
@@ -45,9 +45,8 @@ static size_t fitting_batch(const struct fineprune_model *model, const struct fp
 int fp_batches_run(struct fp_exec *exec, const struct fineprune_model *model, struct fineprune_data *data, const size_t *samples, size_t n,
                    const fineprune_run_options *options, const char *stage, const struct fp_batch_visitor *visitor, fineprune_error *err) {
     struct fp_memory *memory = fp_exec_memory(exec);
-    // With a limit the batch that was asked for is the most.
     size_t asked = options ? options->batch : 0;
-    int trials = visitor->sizes || asked == 1 || (asked && !memory->limit) ? 0 : 2;
+    int trials = visitor->sizes || asked == 1 ? 0 : 2;
     size_t most = trials ? 1 : asked;
     for (size_t done = 0, k = 0; done < n; k++) {
         struct fp_batch batch = {.samples = samples + done};

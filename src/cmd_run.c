@@ -57,7 +57,7 @@ struct gatherer {
     bool again;        // must run one by one
     size_t max_batch;
     size_t samples;
-    double forward, began;
+    double forward, prepare, began; // prepare: of forward
 };
 
 static void drop_parts(struct gatherer *g) {
@@ -148,6 +148,7 @@ static int run_samples(struct gatherer *g, struct fineprune_model *model, struct
         fp_fail(err, inner.status, "%s", inner.message);
         if (inner.hint[0]) fp_hint(err, "%s", inner.hint);
     }
+    if (exec) g->prepare = fp_exec_preparing(exec);
     fp_exec_free(exec);
     free(samples);
     return status;
@@ -249,6 +250,7 @@ static int run(struct gatherer *g, struct fineprune_model *model, struct finepru
     fp_describe_model(report, "model", model, true);
     fp_cmd_report_data(report, data);
     fp_cmd_report_timing(report, g->forward, fp_seconds() - began, g->samples);
+    json_object_set_new(fp_report_object(report, "timing"), "prepare", fp_report_real(g->prepare));
     return status;
 }
 

@@ -264,20 +264,7 @@ int fp_prim_pack(struct fp_call *call, struct fp_prim *p, const_dnnl_memory_desc
     return same ? 0 : make_reorder(call, p, from, want);
 }
 
-int fp_prim_weights(struct fp_call *call, struct fp_prim *p, const void *data, bool constant) {
-    struct fp_packed *w = &p->packed;
-    if (!w->reorder)
-        return fp_prim_set(call, p, DNNL_ARG_WEIGHTS, NULL, data);
-    if (constant && w->source == data && data)
-        return fp_prim_set(call, p, DNNL_ARG_WEIGHTS, NULL, w->data);
-    if (constant && !w->data) {
-        w->data = fp_take(p->memory, w->size);
-        if (!w->data)
-            return fp_fail_memory(call->err, "packed weights", w->size);
-    }
-    void *to = constant ? w->data : fp_scratch(call, FP_SCRATCH_WEIGHTS, w->size);
-    if (!to)
-        return FINEPRUNE_LIMIT;
+static int pack(struct fp_call *call, struct fp_packed *w, const void *data, void *to) {
     struct fp_dnnl *d = fp_dnnl_of(call);
     dnnl_status_t s = dnnl_memory_set_data_handle(w->from, (void *)(uintptr_t)data);
     if (s == dnnl_success)
@@ -287,8 +274,34 @@ int fp_prim_weights(struct fp_call *call, struct fp_prim *p, const void *data, b
         s = dnnl_primitive_execute(w->reorder, d->stream, 2, args);
     if (s == dnnl_success)
         s = dnnl_stream_wait(d->stream);
-    w->source = constant && s == dnnl_success ? data : NULL;
-    return s == dnnl_success ? fp_prim_set(call, p, DNNL_ARG_WEIGHTS, NULL, to) : fp_dnnl_check(call, s, "pack weights");
+    return fp_dnnl_check(call, s, "pack weights");
+}
+
+static int pack_once(struct fp_call *call, struct fp_prim *p, const void *data) {
+    struct fp_packed *w = &p->packed;
+    double start = fp_seconds();
+    if (!w->data)
+        w->data = fp_take(p->memory, w->size);
+    if (!w->data)
+        return fp_fail_memory(call->err, "packed weights", w->size);
+    int status = pack(call, w, data, w->data);
+    w->source = status ? NULL : data;
+    fp_exec_prepared(call->exec, fp_seconds() - start);
+    return status;
+}
+
+int fp_prim_weights(struct fp_call *call, struct fp_prim *p, const void *data, bool constant) {
+    struct fp_packed *w = &p->packed;
+    if (!w->reorder)
+        return fp_prim_set(call, p, DNNL_ARG_WEIGHTS, NULL, data);
+    if (constant) {
+        int status = w->source == data && data ? 0 : pack_once(call, p, data);
+        return status ? status : fp_prim_set(call, p, DNNL_ARG_WEIGHTS, NULL, w->data);
+    }
+    w->source = NULL;
+    void *to = fp_scratch(call, FP_SCRATCH_WEIGHTS, w->size);
+    int status = to ? pack(call, w, data, to) : FINEPRUNE_LIMIT;
+    return status ? status : fp_prim_set(call, p, DNNL_ARG_WEIGHTS, NULL, to);
 }
 
 int fp_prim_run(struct fp_call *call, struct fp_prim *p) {

@@ -78,10 +78,13 @@ struct fp_exec {
     struct plan *plan;
     const struct fp_observer *observer;
     fineprune_error *err;
+    double preparing; // seconds
 };
 
 void **fp_exec_dnnl(struct fp_exec *exec) { return &exec->dnnl; }
 struct fp_memory *fp_exec_memory(struct fp_exec *exec) { return exec->memory; }
+double fp_exec_preparing(const struct fp_exec *exec) { return exec->preparing; }
+void fp_exec_prepared(struct fp_exec *exec, double seconds) { exec->preparing += seconds; }
 
 // ---- plans
 
@@ -554,7 +557,9 @@ static int call_operator(struct fp_exec *exec, struct fp_frame *frame, struct ce
         call.extra = a->extra;
     }
     if (needs_prepare(cell, a)) {
+        double start = fp_seconds();
         status = prepare(exec, frame->plan, cell, &call);
+        fp_exec_prepared(exec, fp_seconds() - start);
         for (int i = 0; i < call.n_out && !status; i++)
             if (!out[i].data && !out[i].buffer) cell->shapes[i] = out[i]; // what prepare itself has filled it does each time
     } else {

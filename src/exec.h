@@ -30,6 +30,9 @@ int fp_exec_run(struct fp_exec *exec, const struct fp_tensor *inputs, struct fp_
 int fp_exec_constant(struct fp_exec *exec, const struct fp_graph *graph, int value, struct fp_tensor *out, fineprune_error *err);
 bool fp_exec_is_constant(const struct fp_exec *exec, const struct fp_graph *graph, int value);
 struct fp_memory *fp_exec_memory(struct fp_exec *exec);
+// Seconds that went into making primitives and packing weights so far, as another runtime does when it loads a model.
+double fp_exec_preparing(const struct fp_exec *exec);
+void fp_exec_prepared(struct fp_exec *exec, double seconds);
 // Runs one operator by itself on the given tensors (opset: of the default domain); for folding chains of weights.
 int fp_exec_single(struct fp_exec *exec, const struct fp_node *node, struct fp_tensor *const *inputs, struct fp_tensor *outputs,
                    fineprune_error *err);

@@ -260,33 +260,55 @@ static void transpose(size_t n, size_t k, const float *src, float *dst, int thre
                 for (size_t x = j; x < k && x < j + SIDE; x++) dst[y * k + x] = src[x * n + y];
 }
 
-bool fp_gram(size_t n, size_t k, const float *a, double *gram, int threads) {
+// What the tiles of a Gram matrix share.
+struct gram {
+    size_t n, k;
+    const float *rows, *columns; // a and its transpose
+    const size_t *ends;
+    size_t n_ends;
+    double *to;
+};
+
+FP_VECTOR static void add_tile(double *to, size_t step, const float *part, size_t rows, size_t cols) {
+    for (size_t y = 0; y < rows; y++)
+        for (size_t x = 0; x < cols; x++) to[y * step + x] += (double)part[y * cols + x];
+}
+
+// All stretches one after the other, so that the tile stays in the cache.
+static bool gram_tile(const struct gram *g, struct fp_tiler *t, float *part, size_t r, size_t s) {
+    const size_t rows = least(TILE_GRAM, g->n - r), cols = least(TILE_GRAM, g->n - s);
+    struct shape shape;
+    memset(&shape, 0, sizeof(shape));
+    shape.m = rows, shape.n = cols, shape.lda = g->k, shape.ldb = g->n;
+    for (size_t i = 0, first = 0; i < g->n_ends; first = g->ends[i++]) {
+        shape.k = g->ends[i] - first;
+        if (!tile(t, &shape, NULL, g->columns + r * g->k + first, g->rows + first * g->n + s, part)) return false;
+        add_tile(g->to + r * g->n + s, g->n, part, rows, cols);
+    }
+    return true;
+}
+
+bool fp_gram(size_t n, size_t k, const float *a, const size_t *ends, size_t n_ends, double *gram, int threads) {
     size_t tiles = (n + TILE_GRAM - 1) / TILE_GRAM, size;
-    float *columns = fp_mul(n, k, &size) ? fp_calloc(size, sizeof(*columns)) : NULL; // a^T
+    float *columns = fp_mul(n, k, &size) ? fp_calloc(size, sizeof(*columns)) : NULL;
     bool failed = !columns;
     if (failed) return false;
     transpose(n, k, a, columns, threads);
-    #pragma omp parallel num_threads(threads)
+    const struct gram g = {n, k, a, columns, ends, n_ends, gram};
+    #pragma omp parallel num_threads(threads) if (n > TILE_GRAM)
     {
         struct fp_tiler tiler;
         float *part = fp_calloc(least(n, TILE_GRAM) * least(n, TILE_GRAM), sizeof(*part));
         bool ready = tiler_init(&tiler) && part;
-        #pragma omp for schedule(dynamic) collapse(2)
-        for (size_t i = 0; i < tiles; i++)
-            for (size_t j = 0; j < tiles; j++) {
-                if (j > i) continue;
-                size_t r = i * TILE_GRAM, s = j * TILE_GRAM, rows = least(TILE_GRAM, n - r), cols = least(TILE_GRAM, n - s);
-                struct shape shape;
-                memset(&shape, 0, sizeof(shape));
-                shape.m = rows, shape.n = cols, shape.k = k, shape.lda = k, shape.ldb = k, shape.tb = true;
-                if (!ready || !tile(&tiler, &shape, NULL, columns + r * k, columns + s * k, part)) {
-                    #pragma omp atomic write
-                    failed = true;
-                    continue;
-                }
-                for (size_t y = 0; y < rows; y++)
-                    for (size_t x = 0; x < cols; x++) gram[(r + y) * n + s + x] += (double)part[y * cols + x];
+        #pragma omp for schedule(dynamic)
+        for (size_t task = 0; task < tiles * (tiles + 1) / 2; task++) {
+            size_t i = 0, j = task;
+            while (j > i) j -= ++i; // row i of the triangle
+            if (!ready || !gram_tile(&g, &tiler, part, i * TILE_GRAM, j * TILE_GRAM)) {
+                #pragma omp atomic write
+                failed = true;
             }
+        }
         tiler_done(&tiler);
         free(part);
     }

@@ -21,8 +21,9 @@ bool fp_product_run(struct fp_product *p, size_t m, const float *a, float *c);
 void fp_product_done(struct fp_product *p);
 // The same for one product.
 bool fp_gemm(size_t m, size_t n, size_t k, const float *a, const float *b, float *c, int threads);
-// Adds a^T a (a is k x n) to the lower triangle of gram (n x n doubles): float32 products of the k rows, added in double. The part above the
+// Adds a^T a (a is k x n) to the lower triangle of gram (n x n doubles): float32 products of each stretch of rows, added in double one after the
+// other, as if each stretch had its own call. ends: after which row each of the n_ends stretches ends, the last one k. The part above the
 // diagonal may hold anything. False when oneDNN or memory fails.
-bool fp_gram(size_t n, size_t k, const float *a, double *gram, int threads);
+bool fp_gram(size_t n, size_t k, const float *a, const size_t *ends, size_t n_ends, double *gram, int threads);
 
 #endif

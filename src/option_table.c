@@ -71,7 +71,7 @@ const struct cli_row cli_rows[] = {
     {"labels", 0, CLI_PATH, COMPARE, FIELD(labels), DATA, .argument = "FILE.npy",
      .help = "class indices of the samples: adds the accuracy of both models. Labels are only measured against"},
     {"batch", 0, CLI_COUNT, PRUNE | SCORE | RUN | COMPARE, FIELD(batch), DATA, .argument = "N",
-     .help = "samples run at once (chosen by itself when not given)"},
+     .help = "the most samples run at once (fewer where that is faster)"},
     {"limit", 0, CLI_COUNT, SAMPLES, FIELD(limit), DATA, .argument = "N", .help = "use the first N samples at most"},
     {"reserve", 0, CLI_SHARE, PRUNE, FIELD(reserve), DATA, .argument = "SHARE", .initial = "20%",
      .help = "share of the samples that is kept back to measure the result"},

@@ -127,7 +127,7 @@ static json_t *sorted(json_t *object, const char *const *names, size_t n) {
 }
 
 char *fineprune_report_json(const struct fineprune_report *report) {
-    static const char *const stages[] = {"load", "forward", "statistics", "solve", "write", "seconds", "samples_per_second"};
+    static const char *const stages[] = {"load", "prepare", "forward", "statistics", "solve", "write", "seconds", "samples_per_second"};
     json_t *root = sorted(report->root, order, FP_COUNT(order)), *timing = json_object_get(root, "timing");
     int failed = !root || (timing && json_object_set_new(root, "timing", sorted(timing, stages, FP_COUNT(stages))));
     char *text = failed ? NULL : json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(9));

@@ -19,7 +19,8 @@
 //   accuracy {a, b, samples}                       compare with labels
 //   size {before {raw, deflated, estimated}, after {the same}}      estimated: deflated is, from a sample
 //   gates [{name, asked, measured, met}]
-//   timing {load, forward, statistics, solve, write, seconds, samples_per_second}   peak_rss_bytes
+//   timing {load, prepare, forward, statistics, solve, write, seconds, samples_per_second}   peak_rss_bytes
+//     prepare (run): making primitives and packing weights, which forward contains
 //   wrote path
 #ifndef FP_REPORT_H
 #define FP_REPORT_H

@@ -12,7 +12,8 @@
 #include "gemm.h"
 
 #define FLUSH_ROWS 512 // rows that become part of the co-activations at once
-#define LEAST_ROWS 8192       // of the co-activations, and twice as many as columns
+#define MOST_ROWS 8192 // of the co-activations, where the columns are few
+#define MOST_VALUES ((size_t)1 << 22)
 
 // ---- the run
 
@@ -22,7 +23,7 @@ struct gather {
     const struct fp_stats_request *request;
     struct pending {         // rows that wait to be added to the co-activations, groups * FLUSH_ROWS * cols
         float *rows;
-        size_t n;
+        size_t n, ends[FLUSH_ROWS], n_ends; // ends: of stretches that must not be added together
     } *pending;
     struct target {          // what a tag of the observer means
         int weight, use;
@@ -38,14 +39,19 @@ struct gather {
 
 // ---- co-activations
 
+static void end_stretch(struct pending *p) {
+    if (p->n && !(p->n_ends && p->ends[p->n_ends - 1] == p->n)) p->ends[p->n_ends++] = p->n;
+}
+
 static int flush_weight(struct gather *g, int weight, fineprune_error *err) {
     struct fp_stat *s = &g->stats->items[weight];
     struct pending *p = &g->pending[weight];
     if (!p->n || !s->gram) return FINEPRUNE_OK;
+    end_stretch(p);
     for (size_t group = 0; group < s->groups; group++)
-        if (!fp_gram(s->cols, p->n, p->rows + group * FLUSH_ROWS * s->cols, s->gram + group * s->cols * s->cols, g->threads))
+        if (!fp_gram(s->cols, p->n, p->rows + group * FLUSH_ROWS * s->cols, p->ends, p->n_ends, s->gram + group * s->cols * s->cols, g->threads))
             return fp_fail_memory(err, "co-activations", 0);
-    p->n = 0;
+    p->n = p->n_ends = 0;
     return FINEPRUNE_OK;
 }
 
@@ -77,22 +83,30 @@ static int sample_row(struct gather *g, int weight, const struct fp_columns *c, 
     return status;
 }
 
+// Rows of the co-activations: many for few columns; for many, whose products cost with the square of them, a quarter more than there are.
+static size_t rows_wanted(size_t cols) {
+    size_t many = MOST_VALUES / (cols + 1), least = cols + cols / 4;
+    if (many > MOST_ROWS) many = MOST_ROWS;
+    return many > least ? many : least;
+}
+
 // Rows of one unit: evenly spread, each at a place within its stretch that the sample's content decides.
 static int sample_unit(struct gather *g, int weight, const struct fp_columns *c, size_t unit, uint64_t seed, fineprune_error *err) {
     const struct fp_stat *s = &g->stats->items[weight];
     size_t nominal = g->request->nominal_samples ? g->request->nominal_samples : g->total;
-    size_t wanted = 2 * s->cols > LEAST_ROWS ? 2 * s->cols : LEAST_ROWS, quota = (wanted + nominal - 1) / nominal;
+    size_t quota = (rows_wanted(s->cols) + nominal - 1) / nominal;
     if (c->units == 1 && g->samples > 1) quota *= g->samples;
     size_t n = quota < c->rows ? quota : c->rows;
     uint64_t state = seed ^ (uint64_t)weight * 0x9e3779b97f4a7c15u;
-    int status = FINEPRUNE_OK;
+    // Statistics that will be merged must not depend on which samples stand together: stretches end with the sample, and where one fills the room.
+    bool apart = g->request->nominal_samples && g->pending[weight].n + n > FLUSH_ROWS;
+    int status = apart ? flush_weight(g, weight, err) : FINEPRUNE_OK;
     for (size_t i = 0; i < n && !status; i++) {
         size_t from = i * c->rows / n, to = (i + 1) * c->rows / n;
         size_t row = from + (size_t)(fp_random(&state) % (to - from));
         status = sample_row(g, weight, c, unit, row, err);
     }
-    // Statistics that will be merged must not depend on which samples stand together.
-    if (!status && g->request->nominal_samples) status = flush_weight(g, weight, err);
+    if (g->request->nominal_samples) end_stretch(&g->pending[weight]);
     return status;
 }
 
@@ -305,7 +319,7 @@ double fp_stat_rms(const struct fp_stat *s, size_t g, size_t c) {
 static bool gram_of_kept(const struct fp_stat *s, size_t g, size_t first, size_t m, double *dst, int threads) {
     float *rows = fp_calloc(s->sampled * m, sizeof(*rows));
     for (size_t r = 0; rows && r < s->sampled; r++) memcpy(rows + r * m, s->kept + (r * s->groups + g) * s->cols + first, m * sizeof(*rows));
-    bool ok = rows && fp_gram(m, s->sampled, rows, dst, threads);
+    bool ok = rows && fp_gram(m, s->sampled, rows, &s->sampled, 1, dst, threads);
     free(rows);
     return ok;
 }

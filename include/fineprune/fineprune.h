@@ -71,7 +71,7 @@ typedef struct fineprune_run_options {
                        // the program sets OMP_WAIT_POLICY=passive, GOMP_SPINCOUNT=1000 and OPENBLAS_NUM_THREADS=1 for itself, as others on busy
                        // machines should
     size_t max_memory; // bytes of tensors, statistics and model; 0: no limit
-    size_t batch;      // samples run at once; 0: chosen
+    size_t batch;      // the most samples run at once; 0: chosen
     fineprune_progress progress;
     void *progress_user;
     const char *scratch; // folder for the changed weights of a model over 1 GiB (an unnamed file, gone with the model); NULL: they stay in memory
