@@ -110,6 +110,13 @@ int fp_data_takes(const struct fineprune_data *data, size_t input, const char *n
     return fp_fail(err, FINEPRUNE_DATA, "%s: the model's input '%s' is %s, which samples cannot give", name, in->name, in->foreign);
 }
 
+// The same value for any number of samples, as a folder of files may give it in each of them.
+static bool gives_again(const struct fp_column *column, const struct fp_piece *piece) {
+    if (!column->endless || piece->mode != FP_CONSTANT || column->pieces[0].mode != FP_CONSTANT) return false;
+    const struct fp_tensor *a = &column->pieces[0].array, *b = &piece->array;
+    return a->type == b->type && a->type != FP_STRING && fp_same_shape(a, b) && !memcmp(a->data, b->data, fp_tensor_bytes(a));
+}
+
 int fp_data_put(struct fineprune_data *data, size_t input, struct fp_piece *piece, const char *name, fineprune_error *err) {
     struct fp_column *column = &data->columns[input];
     size_t total = 0;
@@ -119,6 +126,10 @@ int fp_data_put(struct fineprune_data *data, size_t input, struct fp_piece *piec
     int64_t dims[FP_MAX_RANK];
     piece->data = data;
     piece->input = &data->inputs[input];
+    if (gives_again(column, piece)) {
+        piece_done(piece);
+        return FINEPRUNE_OK;
+    }
     if (column->endless || (endless && column->n))
         status = fp_fail(err, FINEPRUNE_DATA, "%s: the input '%s' has data already, and one of the two serves any number of samples", name,
                          data->inputs[input].name);
@@ -302,9 +313,12 @@ static int check_counts(const struct fineprune_data *data, fineprune_error *err)
             return status;
         }
         if (column->endless) continue;
-        if (first && first->samples != column->samples)
-            return fp_fail(err, FINEPRUNE_DATA, "input '%s' has %zu samples, but input '%s' has %zu", data->inputs[first - data->columns].name,
-                           first->samples, data->inputs[i].name, column->samples);
+        if (first && first->samples != column->samples) {
+            fp_fail(err, FINEPRUNE_DATA, "input '%s' has %zu samples, but input '%s' has %zu", data->inputs[first - data->columns].name,
+                    first->samples, data->inputs[i].name, column->samples);
+            fp_hint(err, "samples lie along axis 0; where an input has them elsewhere, give all of them one more axis in front: a whole input a sample");
+            return FINEPRUNE_DATA;
+        }
         first = column;
     }
     return FINEPRUNE_OK;
