@@ -164,7 +164,7 @@ static struct fp_spare *take_spare(struct fp_memory *memory, size_t size) {
 
 // Makes room for a new buffer among what is kept.
 static void make_room(struct fp_memory *memory, size_t size) {
-    size_t total = memory->used + size, most = memory->peak + memory->peak / 4 + SPARE_MORE;
+    size_t total = memory->used + size, most = memory->peak + SPARE_MORE;
     if (memory->limit && memory->limit < most) most = memory->limit;
     drop_spare(memory, most > total ? most - total : 0);
 }

@@ -41,7 +41,7 @@ bool fp_product(int rank, const int64_t *dims, size_t *out);
 // What the program may hold at once. `used` and `peak` count the buffers of tensors, the parsed model and the statistics;
 // limit 0 means none. Not thread-safe: buffers are taken by the one thread that drives the graph. Larger buffers that are
 // released are kept for the next that they are large enough for, as new pages from the system cost more than filling them; what is
-// kept and what is used together stay within the limit, and without one within 5/4 of the peak of use and 32 MiB.
+// kept and what is used together stay within the limit, and without one within the peak of use and 32 MiB.
 struct fp_memory {
     size_t limit, used, peak;
     size_t refused; // the most that would have been in use, had the limit allowed it; 0: it always did
