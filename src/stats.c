@@ -22,7 +22,8 @@ struct gather {
     const struct fp_weights *weights;
     const struct fp_stats_request *request;
     struct pending {         // rows that wait to be added to the co-activations, groups * FLUSH_ROWS * cols
-        float *rows;
+        bool wanted;
+        float *rows;         // NULL before the first
         size_t n, ends[FLUSH_ROWS], n_ends; // ends: of stretches that must not be added together
     } *pending;
     struct target {          // what a tag of the observer means
@@ -34,6 +35,7 @@ struct gather {
     uint64_t *seeds;         // of this batch's samples
     size_t seed_capacity;
     struct fineprune_data *data;
+    struct fp_memory *memory;
     double seconds;          // spent in statistics
 };
 
@@ -90,6 +92,28 @@ static size_t rows_wanted(size_t cols) {
     return many > least ? many : least;
 }
 
+static int make_gram(struct fp_stat *s, fineprune_error *err) {
+    size_t size;
+    if (!fp_mul(s->groups * s->cols, s->cols, &size)) return fp_fail_memory(err, "co-activations", s->groups * s->cols);
+    s->gram = fp_calloc(size, sizeof(double));
+    return s->gram ? FINEPRUNE_OK : fp_fail_memory(err, "co-activations", size * sizeof(double));
+}
+
+// Before the first row: `rows` in all make a matrix, or stay as they are when they are fewer than the columns.
+static int begin_rows(struct gather *g, int weight, size_t rows, fineprune_error *err) {
+    struct fp_stat *s = &g->stats->items[weight];
+    size_t width = s->groups * s->cols, bytes;
+    int status = FINEPRUNE_OK;
+    if (!s->gram && rows > s->cols) {
+        bool fits = fp_mul(width * s->cols, sizeof(double), &bytes) && fp_memory_allows(g->memory, bytes);
+        status = fits ? make_gram(s, err) : fp_fail_memory(err, "co-activations", width * s->cols);
+    }
+    if (status) return status;
+    if (s->gram) width *= FLUSH_ROWS;
+    g->pending[weight].rows = fp_calloc(width, sizeof(float));
+    return g->pending[weight].rows ? FINEPRUNE_OK : fp_fail_memory(err, "statistics", width * sizeof(float));
+}
+
 // Rows of one unit: evenly spread, each at a place within its stretch that the sample's content decides.
 static int sample_unit(struct gather *g, int weight, const struct fp_columns *c, size_t unit, uint64_t seed, fineprune_error *err) {
     const struct fp_stat *s = &g->stats->items[weight];
@@ -98,6 +122,11 @@ static int sample_unit(struct gather *g, int weight, const struct fp_columns *c,
     if (c->units == 1 && g->samples > 1) quota *= g->samples;
     size_t n = quota < c->rows ? quota : c->rows;
     uint64_t state = seed ^ (uint64_t)weight * 0x9e3779b97f4a7c15u;
+    if (!g->pending[weight].rows) {
+        size_t units = g->total / (c->units == 1 ? g->samples : 1), all;
+        int status = begin_rows(g, weight, fp_mul(n, units, &all) ? all : SIZE_MAX, err);
+        if (status) return status;
+    }
     // Statistics that will be merged must not depend on which samples stand together: stretches end with the sample, and where one fills the room.
     bool apart = g->request->nominal_samples && g->pending[weight].n + n > FLUSH_ROWS;
     int status = apart ? flush_weight(g, weight, err) : FINEPRUNE_OK;
@@ -119,7 +148,7 @@ static int see_weight(struct gather *g, const struct target *target, const struc
     for (size_t u = 0; u < units && !status; u++) {
         if (fp_columns_sum(&c, u, s->sum, s->square, s->absolute, g->threads)) status = fp_fail_memory(err, "sums", 0);
         s->rows += (double)c.rows;
-        if (!status && g->pending[target->weight].rows)
+        if (!status && g->pending[target->weight].wanted)
             status = sample_unit(g, target->weight, &c, u, g->seeds[u < g->real ? u : 0], err);
     }
     return status;
@@ -163,18 +192,15 @@ static int see(void *user, int tag, const struct fp_tensor *x, fineprune_error *
 
 // ---- set-up
 
-static int stat_init(struct fp_stat *s, const struct fp_weight *w, bool gram, size_t rows, fineprune_error *err) {
+static int stat_init(struct fp_stat *s, const struct fp_weight *w, bool gram, fineprune_error *err) {
     *s = (struct fp_stat){.groups = w->groups, .cols = w->cols};
-    size_t n = w->groups * w->cols, square;
+    size_t n = w->groups * w->cols;
     s->sum = fp_calloc(n, sizeof(double));
     s->square = fp_calloc(n, sizeof(double));
     s->absolute = fp_calloc(n, sizeof(double));
     s->sampled_sum = fp_calloc(n, sizeof(double));
     if (!s->sum || !s->square || !s->absolute || !s->sampled_sum) return fp_fail_memory(err, "statistics", n * sizeof(double));
-    if (!gram || rows <= w->cols) return FINEPRUNE_OK;
-    if (!fp_mul(n, w->cols, &square)) return fp_fail_memory(err, "co-activations", n);
-    s->gram = fp_calloc(square, sizeof(double));
-    return s->gram ? FINEPRUNE_OK : fp_fail_memory(err, "co-activations", square * sizeof(double));
+    return gram ? make_gram(s, err) : FINEPRUNE_OK;
 }
 
 // A product with one row a sample: few samples, few rows. Anything else has rows enough.
@@ -228,13 +254,11 @@ static int stats_init(struct gather *g, struct fp_exec *exec, size_t n, fineprun
         const struct fp_weight *w = &g->weights->items[i];
         const struct fp_stats_request *r = g->request;
         bool gram = r->needs & FP_NEED_GRAM && w->repairable && (!r->gram_end || (i >= r->gram_first && i < r->gram_end));
-        size_t rows = r->nominal_samples ? SIZE_MAX : rows_expected(w, n);
+        g->pending[i].wanted = gram;
         stats->names[i] = strdup(w->name);
-        int status = stats->names[i] ? stat_init(&stats->items[i], w, gram, rows, err) : fp_fail_memory(err, "a name", 1);
+        // Statistics that will be merged are all of one kind.
+        int status = stats->names[i] ? stat_init(&stats->items[i], w, gram && r->nominal_samples, err) : fp_fail_memory(err, "a name", 1);
         if (status) return status;
-        size_t width = w->groups * w->cols * (stats->items[i].gram ? FLUSH_ROWS : 1);
-        if (gram) g->pending[i].rows = fp_calloc(width, sizeof(float));
-        if (gram && !g->pending[i].rows) return fp_fail_memory(err, "statistics", width * sizeof(float));
     }
     int status = g->request->needs & FP_NEED_SUMS ? watch_all(g, exec, err) : FINEPRUNE_OK;
     return status ? status : answers_init(g, exec, n, err);
@@ -271,6 +295,7 @@ int fp_stats_gather(struct fp_stats **out, struct fp_exec *exec, const struct fp
     double start = fp_seconds();
     struct gather g = {.weights = weights, .data = data, .request = request, .total = n, .stats = calloc(1, sizeof(*g.stats))};
     if (!g.stats) return fp_fail_memory(err, "statistics", sizeof(*g.stats));
+    g.memory = fp_exec_memory(exec);
     g.threads = request->options && request->options->threads > 0 ? request->options->threads : omp_get_num_procs();
     int status = stats_init(&g, exec, n, err);
     if (!status) status = run_all(&g, exec, samples, n, err);
