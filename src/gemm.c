@@ -267,7 +267,13 @@ struct gram {
     const size_t *ends;
     size_t n_ends;
     double *to;
+    bool fresh;
 };
+
+FP_VECTOR static void store_tile(double *to, size_t step, const float *part, size_t rows, size_t cols) {
+    for (size_t y = 0; y < rows; y++)
+        for (size_t x = 0; x < cols; x++) to[y * step + x] = (double)part[y * cols + x];
+}
 
 FP_VECTOR static void add_tile(double *to, size_t step, const float *part, size_t rows, size_t cols) {
     for (size_t y = 0; y < rows; y++)
@@ -283,18 +289,18 @@ static bool gram_tile(const struct gram *g, struct fp_tiler *t, float *part, siz
     for (size_t i = 0, first = 0; i < g->n_ends; first = g->ends[i++]) {
         shape.k = g->ends[i] - first;
         if (!tile(t, &shape, NULL, g->columns + r * g->k + first, g->rows + first * g->n + s, part)) return false;
-        add_tile(g->to + r * g->n + s, g->n, part, rows, cols);
+        (g->fresh && i == 0 ? store_tile : add_tile)(g->to + r * g->n + s, g->n, part, rows, cols);
     }
     return true;
 }
 
-bool fp_gram(size_t n, size_t k, const float *a, const size_t *ends, size_t n_ends, double *gram, int threads) {
+bool fp_gram(size_t n, size_t k, const float *a, const size_t *ends, size_t n_ends, double *gram, bool fresh, int threads) {
     size_t tiles = (n + TILE_GRAM - 1) / TILE_GRAM, size;
     float *columns = fp_mul(n, k, &size) ? fp_calloc(size, sizeof(*columns)) : NULL;
     bool failed = !columns;
     if (failed) return false;
     transpose(n, k, a, columns, threads);
-    const struct gram g = {n, k, a, columns, ends, n_ends, gram};
+    const struct gram g = {n, k, a, columns, ends, n_ends, gram, fresh};
     #pragma omp parallel num_threads(threads) if (n > TILE_GRAM)
     {
         struct fp_tiler tiler;

@@ -22,7 +22,7 @@ struct gather {
     const struct fp_weights *weights;
     const struct fp_stats_request *request;
     struct pending {         // rows that wait to be added to the co-activations, groups * FLUSH_ROWS * cols
-        bool wanted;
+        bool wanted, flushed;
         float *rows;         // NULL before the first
         size_t n, ends[FLUSH_ROWS], n_ends; // ends: of stretches that must not be added together
     } *pending;
@@ -51,9 +51,11 @@ static int flush_weight(struct gather *g, int weight, fineprune_error *err) {
     if (!p->n || !s->gram) return FINEPRUNE_OK;
     end_stretch(p);
     for (size_t group = 0; group < s->groups; group++)
-        if (!fp_gram(s->cols, p->n, p->rows + group * FLUSH_ROWS * s->cols, p->ends, p->n_ends, s->gram + group * s->cols * s->cols, g->threads))
+        if (!fp_gram(s->cols, p->n, p->rows + group * FLUSH_ROWS * s->cols, p->ends, p->n_ends, s->gram + group * s->cols * s->cols, !p->flushed,
+                     g->threads))
             return fp_fail_memory(err, "co-activations", 0);
     p->n = p->n_ends = 0;
+    p->flushed = true;
     return FINEPRUNE_OK;
 }
 
@@ -344,7 +346,7 @@ double fp_stat_rms(const struct fp_stat *s, size_t g, size_t c) {
 static bool gram_of_kept(const struct fp_stat *s, size_t g, size_t first, size_t m, double *dst, int threads) {
     float *rows = fp_calloc(s->sampled * m, sizeof(*rows));
     for (size_t r = 0; rows && r < s->sampled; r++) memcpy(rows + r * m, s->kept + (r * s->groups + g) * s->cols + first, m * sizeof(*rows));
-    bool ok = rows && fp_gram(m, s->sampled, rows, &s->sampled, 1, dst, threads);
+    bool ok = rows && fp_gram(m, s->sampled, rows, &s->sampled, 1, dst, true, threads);
     free(rows);
     return ok;
 }
