@@ -232,11 +232,17 @@ class Bench:
         timing = self.run(model, data, batch)["timing"]
         return timing["forward"] - timing["prepare"]
 
-    def sums(self, model, data, batch):
-        """Nothing is kept in reserve, so every sample is run once."""
-        timing = self.report("prune", model, "--data", data, "--method", "wanda", "--reserve", "0%", "--dry-run",
-                             "-o", self.folder / "none.onnx", "--batch", batch)["timing"]
+    def statistics(self, model, data, batch, *how):
+        """Nothing is kept in reserve and there is one round, so every sample is run once."""
+        timing = self.report("prune", model, "--data", data, *how, "--rounds", 1, "--reserve", "0%", "--outputs", "keep", "--readout", "keep",
+                             "--repair", "none", "--dry-run", "-o", self.folder / "none.onnx", "--batch", batch)["timing"]
         return timing["forward"] + timing["statistics"]
+
+    def sums(self, model, data, batch):
+        return self.statistics(model, data, batch, "--method", "wanda")
+
+    def gram(self, model, data, batch):
+        return self.statistics(model, data, batch, "--score", "obs")
 
     def ort(self, model, data, batch):
         return json.loads(self.call(sys.executable, __file__, "--worker", model, data, batch, self.o.threads)[0])
@@ -276,12 +282,10 @@ def forward(b):
             ours, other = b.turns(lambda: b.forward(model, data, batch), lambda: b.ort(model, data, batch)["seconds"])
             b.row(f"forward {name}, batch {batch}", ours, other, 1.3)
             b.ratios.append(ours / other)
-        score = ("score", model, "--data", data, "-o", b.folder / "stats.npz", "-f", "--batch", batch)
-        out = ("run", model, "--data", data, "-o", b.folder / "out.npz", "-f", "--batch", batch)
-        plain, sums = b.turns(lambda: b.run(model, data, batch)["timing"]["forward"], lambda: b.sums(model, data, batch))
+        plain, sums, gram = b.turns(lambda: b.run(model, data, batch)["timing"]["forward"], lambda: b.sums(model, data, batch),
+                                    lambda: b.gram(model, data, batch))
         b.row(f"forward + sums {name}, batch {batch}", sums, plain, 1.10)
-        plain, gram = b.turns(lambda: b.ours(*out)[1], lambda: b.ours(*score)[1])
-        b.row(f"forward + Gram {name}, batch {batch}, whole command", gram, plain, 1.6)
+        b.row(f"forward + Gram {name}, batch {batch}", gram, plain, 1.6)
 
 
 def packages(b):

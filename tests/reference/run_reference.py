@@ -360,7 +360,16 @@ def runtime(path, data, one_by_one):
 NOTHING_TO_PRUNE = {"dynamic_quantized"}
 
 
-def close(case, expected, path):
+def is_one_rounding(got, expected, wide):
+    """Of a float16 network: sums in another order, rounded to float16 the other way where they are nearly a tie, move few outputs by a step or two
+    of the largest."""
+    if expected.dtype != np.float16 or np.isnan(got).any():
+        return False
+    return wide.mean() <= 0.05 and np.abs(got.astype(np.float64) - expected).max() <= 2 ** -9 * np.abs(expected).max()
+
+
+def close(case, expected, path, ties=False):
+    """ties: the weights are the product of this run, so that no sum can be known to stay away from them."""
     got = dict(np.load(path))
     for name, array in expected.items():
         if name not in got:
@@ -368,6 +377,8 @@ def close(case, expected, path):
         if got[name].shape != array.shape:
             return TALLY.bad(case, f"{name}: shape {got[name].shape}, ONNX Runtime {array.shape}")
         wide = np.abs(got[name].astype(np.float64) - array) > 1e-4 + 1e-3 * np.abs(array.astype(np.float64))
+        if ties and is_one_rounding(got[name], array, wide):
+            continue
         if wide.any() or not np.array_equal(np.isnan(got[name]), np.isnan(array)):
             worst = np.abs(got[name].astype(np.float64) - array).max()
             return TALLY.bad(case, f"{name}: {wide.sum()} of {wide.size} differ, by {worst:.3g} at most")
@@ -406,7 +417,7 @@ def prune_and_check(case, folder, model, data, path, source):
     TALLY.ok()
     check_bytes(f"{case}: bytes", path.read_bytes(), out.read_bytes())
     if fineprune(f"{case}: run the output", "run", out, "--data", source, "-o", folder / "after.npz"):
-        close(f"{case}: output in both", expected, folder / "after.npz")
+        close(f"{case}: output in both", expected, folder / "after.npz", ties=True)
 
 
 def test_differential(scratch):
