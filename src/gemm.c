@@ -5,6 +5,7 @@
 // counted by thread, and primitives made by one thread and dropped by another free it under those that still run.)
 #include "gemm.h"
 
+#include <cblas.h>
 #include <dnnl.h>
 #include <omp.h>
 #include <stdlib.h>
@@ -320,4 +321,30 @@ bool fp_gram(size_t n, size_t k, const float *a, const size_t *ends, size_t n_en
     }
     free(columns);
     return !failed;
+}
+
+// A depthwise convolution has hundreds of matrices of a few columns: making primitives for each would take far longer than the products.
+enum { SMALL = 64 };
+
+static void small_gram(const struct gram *g) {
+    float part[SMALL * SMALL];
+    for (size_t i = 0, first = 0; i < g->n_ends; first = g->ends[i++]) {
+        cblas_ssyrk(CblasRowMajor, CblasLower, CblasTrans, (int)g->n, (int)(g->ends[i] - first), 1, g->rows + first * g->n, (int)g->n, 0, part, (int)g->n);
+        for (size_t y = 0; y < g->n; y++)
+            for (size_t x = 0; x <= y; x++) g->to[y * g->n + x] += (double)part[y * g->n + x];
+    }
+}
+
+bool fp_grams(size_t count, size_t n, size_t k, const float *a, size_t step, const size_t *ends, size_t n_ends, double *gram, bool fresh, int threads) {
+    bool ok = true;
+    if (n > SMALL || k > INT32_MAX) {
+        for (size_t i = 0; i < count && ok; i++) ok = fp_gram(n, k, a + i * step, ends, n_ends, gram + i * n * n, fresh, threads);
+        return ok;
+    }
+    #pragma omp parallel for num_threads(threads) schedule(static) if (count > 1 && count * n * k > 100000)
+    for (size_t i = 0; i < count; i++) {
+        const struct gram g = {.n = n, .k = k, .rows = a + i * step, .ends = ends, .n_ends = n_ends, .to = gram + i * n * n};
+        small_gram(&g);
+    }
+    return true;
 }

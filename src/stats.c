@@ -50,10 +50,8 @@ static int flush_weight(struct gather *g, int weight, fineprune_error *err) {
     struct pending *p = &g->pending[weight];
     if (!p->n || !s->gram) return FINEPRUNE_OK;
     end_stretch(p);
-    for (size_t group = 0; group < s->groups; group++)
-        if (!fp_gram(s->cols, p->n, p->rows + group * FLUSH_ROWS * s->cols, p->ends, p->n_ends, s->gram + group * s->cols * s->cols, !p->flushed,
-                     g->threads))
-            return fp_fail_memory(err, "co-activations", 0);
+    if (!fp_grams(s->groups, s->cols, p->n, p->rows, FLUSH_ROWS * s->cols, p->ends, p->n_ends, s->gram, !p->flushed, g->threads))
+        return fp_fail_memory(err, "co-activations", 0);
     p->n = p->n_ends = 0;
     p->flushed = true;
     return FINEPRUNE_OK;
