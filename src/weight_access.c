@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "mapping.h"
 #include "masks.h"
 #include "onnx.pb-c.h"
 #include "weights.h"
@@ -19,6 +20,7 @@ static size_t stored_index(const struct fp_weight *w, size_t operand) {
 
 static void drop_sources(struct fineprune_model *model, const struct fp_weight *w) {
     for (int k = 0; k < w->n_sources; k++) fp_initializer_drop(model, w->sources[k].proto);
+    if (fp_mapping_is_large(model->mappings)) fp_memory_trim(&model->memory); // a copy of the weight is among what is kept
 }
 
 // All elements of all sources as float32, in the order of their numbers.
