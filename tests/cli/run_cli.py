@@ -469,6 +469,26 @@ def auto_on_quantized_answers(place):
 
 
 @case
+def constants_in_every_file(place):
+    """A folder of samples may repeat what is the same for all of them; it may not say two things."""
+    value = lambda name, kind, shape: onnx.helper.make_tensor_value_info(name, kind, shape)
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Mul", ["x", "k"], ["y"])], "g",
+                                   [value("x", onnx.TensorProto.FLOAT, ["N", 3]), value("k", onnx.TensorProto.FLOAT, [])],
+                                   [value("y", onnx.TensorProto.FLOAT, ["N", 3])])
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8), place.path("twice.onnx"))
+    place.path("same").mkdir()
+    place.path("other").mkdir()
+    for i in range(3):
+        x = np.full((1, 3), i, np.float32)
+        np.savez(place.path(f"same/{i}.npz"), x=x, k=np.float32(2))
+        np.savez(place.path(f"other/{i}.npz"), x=x, k=np.float32(i))
+    works(place, "run twice.onnx --data same -o y.npz")
+    equal(np.load(place.path("y.npz"))["y"][:, 0].tolist(), [0, 2, 4], "twice")
+    ran = place.run("run twice.onnx --data other -o z.npz")
+    equal((ran.code != 0, "'k' has data already" in ran.err), (True, True), ran.err)
+
+
+@case
 def rotary_caches_of_one_sample(place):
     """PyTorch computes the angles for one sample only; they serve all that run together."""
     angles = np.outer(np.arange(5), 0.1 ** np.arange(4)).astype(np.float32)[np.newaxis]
