@@ -11,14 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TILE_M = 256, TILE_N = 512, TILE_GRAM = 256, STEP_M = 32 };
+enum { TILE_M = 256, TILE_N = 512, STEP_M = 32 };
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
 // c = a op(b): what a tile is but for where its operands lie.
 struct shape {
-    size_t m, n, k, lda, ldb;
-    bool tb, packed; // packed: b lies as oneDNN likes it
+    size_t m, n, k, ldb;
+    bool tb;
 };
 
 // The primitives of one thread. A product has few shapes: TILE_M / STEP_M heights, and the inner panel's width and the last one's.
@@ -83,12 +83,11 @@ static bool describe(dnnl_memory_desc_t *desc, size_t rows, size_t cols, size_t 
     return good(dnnl_memory_desc_create_with_strides(desc, 2, dims, dnnl_f32, strides));
 }
 
-// b's layout: as it lies, the one in `packed`, or (when that is NULL) any.
+// b's layout: the one in `packed`, or (when that is NULL) the one that oneDNN likes.
 static bool primitive_desc(struct fp_tiler *t, const struct shape *s, const_dnnl_memory_desc_t packed, dnnl_memory_desc_t *md, dnnl_primitive_desc_t *desc) {
     const dnnl_dims_t dims = {(dnnl_dim_t)s->k, (dnnl_dim_t)s->n};
-    bool ok = describe(&md[0], s->m, s->k, s->lda, false) && describe(&md[2], s->m, s->n, s->n, false);
-    if (!s->packed) ok = ok && describe(&md[1], s->k, s->n, s->ldb, s->tb);
-    else if (packed) ok = ok && good(dnnl_memory_desc_clone(&md[1], packed));
+    bool ok = describe(&md[0], s->m, s->k, s->k, false) && describe(&md[2], s->m, s->n, s->n, false);
+    if (packed) ok = ok && good(dnnl_memory_desc_clone(&md[1], packed));
     else ok = ok && good(dnnl_memory_desc_create_with_tag(&md[1], 2, dims, dnnl_f32, dnnl_format_tag_any));
     return ok && good(dnnl_matmul_primitive_desc_create(desc, t->engine, md[0], md[1], NULL, md[2], t->attr));
 }
@@ -134,7 +133,7 @@ static bool tile(struct fp_tiler *t, const struct shape *s, const_dnnl_memory_de
 static struct shape shape_of(const struct fp_product *p, size_t m, size_t n) {
     struct shape s;
     memset(&s, 0, sizeof(s)); // padding too: shapes are compared as bytes
-    s.m = m, s.n = n, s.k = p->k, s.lda = p->k, s.ldb = p->tb ? p->k : p->n, s.tb = p->tb, s.packed = true;
+    s.m = m, s.n = n, s.k = p->k, s.ldb = p->tb ? p->k : p->n, s.tb = p->tb;
     return s;
 }
 
@@ -251,100 +250,72 @@ bool fp_gemm(size_t m, size_t n, size_t k, const float *a, const float *b, float
 
 // ---- co-activations
 
-// dst (n x k) = src^T, src is k x n.
-static void transpose(size_t n, size_t k, const float *src, float *dst, int threads) {
-    enum { SIDE = 16 };
-    #pragma omp parallel for num_threads(threads) schedule(static) if (n * k > 50000)
-    for (size_t i = 0; i < n; i += SIDE)
-        for (size_t j = 0; j < k; j += SIDE)
-            for (size_t y = i; y < n && y < i + SIDE; y++)
-                for (size_t x = j; x < k && x < j + SIDE; x++) dst[y * k + x] = src[x * n + y];
-}
+// BLAS takes the rows as they lie, and knows of symmetry. One call a tile, on one thread: no sum depends on how many there are.
+enum { SIDE_ALONE = 128, SIDE_MOST = 512, TILES_LEAST = 3 };
 
-// What the tiles of a Gram matrix share.
 struct gram {
-    size_t n, k;
-    const float *rows, *columns; // a and its transpose
+    size_t n, side;
     const size_t *ends;
     size_t n_ends;
-    double *to;
     bool fresh;
 };
 
-FP_VECTOR static void store_tile(double *to, size_t step, const float *part, size_t rows, size_t cols) {
-    for (size_t y = 0; y < rows; y++)
-        for (size_t x = 0; x < cols; x++) to[y * step + x] = (double)part[y * cols + x];
+// At least three tiles a side where that keeps two threads busy, as equal as whole vectors allow.
+static size_t side_of(size_t n) {
+    if (n <= SIDE_ALONE) return n;
+    size_t tiles = (n + SIDE_MOST - 1) / SIDE_MOST;
+    if (tiles < TILES_LEAST) tiles = TILES_LEAST;
+    return ((n + tiles - 1) / tiles + 15) / 16 * 16;
 }
 
-FP_VECTOR static void add_tile(double *to, size_t step, const float *part, size_t rows, size_t cols) {
+// Of a tile on the diagonal the lower triangle.
+FP_VECTOR static void store_tile(double *to, size_t step, const float *part, size_t rows, size_t cols, bool diagonal) {
     for (size_t y = 0; y < rows; y++)
-        for (size_t x = 0; x < cols; x++) to[y * step + x] += (double)part[y * cols + x];
+        for (size_t x = 0; x < (diagonal ? y + 1 : cols); x++) to[y * step + x] = (double)part[y * cols + x];
+}
+
+FP_VECTOR static void add_tile(double *to, size_t step, const float *part, size_t rows, size_t cols, bool diagonal) {
+    for (size_t y = 0; y < rows; y++)
+        for (size_t x = 0; x < (diagonal ? y + 1 : cols); x++) to[y * step + x] += (double)part[y * cols + x];
 }
 
 // All stretches one after the other, so that the tile stays in the cache.
-static bool gram_tile(const struct gram *g, struct fp_tiler *t, float *part, size_t r, size_t s) {
-    const size_t rows = least(TILE_GRAM, g->n - r), cols = least(TILE_GRAM, g->n - s);
-    struct shape shape;
-    memset(&shape, 0, sizeof(shape));
-    shape.m = rows, shape.n = cols, shape.lda = g->k, shape.ldb = g->n;
+static void gram_tile(const struct gram *g, const float *a, double *to, float *part, size_t r, size_t s) {
+    const size_t rows = least(g->side, g->n - r), cols = least(g->side, g->n - s);
+    const int m = (int)rows, n = (int)cols, step = (int)g->n;
     for (size_t i = 0, first = 0; i < g->n_ends; first = g->ends[i++]) {
-        shape.k = g->ends[i] - first;
-        if (!tile(t, &shape, NULL, g->columns + r * g->k + first, g->rows + first * g->n + s, part)) return false;
-        (g->fresh && i == 0 ? store_tile : add_tile)(g->to + r * g->n + s, g->n, part, rows, cols);
-    }
-    return true;
-}
-
-bool fp_gram(size_t n, size_t k, const float *a, const size_t *ends, size_t n_ends, double *gram, bool fresh, int threads) {
-    size_t tiles = (n + TILE_GRAM - 1) / TILE_GRAM, size;
-    float *columns = fp_mul(n, k, &size) ? fp_calloc(size, sizeof(*columns)) : NULL;
-    bool failed = !columns;
-    if (failed) return false;
-    transpose(n, k, a, columns, threads);
-    const struct gram g = {n, k, a, columns, ends, n_ends, gram, fresh};
-    #pragma omp parallel num_threads(threads) if (n > TILE_GRAM)
-    {
-        struct fp_tiler tiler;
-        float *part = fp_calloc(least(n, TILE_GRAM) * least(n, TILE_GRAM), sizeof(*part));
-        bool ready = tiler_init(&tiler) && part;
-        #pragma omp for schedule(dynamic)
-        for (size_t task = 0; task < tiles * (tiles + 1) / 2; task++) {
-            size_t i = 0, j = task;
-            while (j > i) j -= ++i; // row i of the triangle
-            if (!ready || !gram_tile(&g, &tiler, part, i * TILE_GRAM, j * TILE_GRAM)) {
-                #pragma omp atomic write
-                failed = true;
-            }
-        }
-        tiler_done(&tiler);
-        free(part);
-    }
-    free(columns);
-    return !failed;
-}
-
-// A depthwise convolution has hundreds of matrices of a few columns: making primitives for each would take far longer than the products.
-enum { SMALL = 64 };
-
-static void small_gram(const struct gram *g) {
-    float part[SMALL * SMALL];
-    for (size_t i = 0, first = 0; i < g->n_ends; first = g->ends[i++]) {
-        cblas_ssyrk(CblasRowMajor, CblasLower, CblasTrans, (int)g->n, (int)(g->ends[i] - first), 1, g->rows + first * g->n, (int)g->n, 0, part, (int)g->n);
-        for (size_t y = 0; y < g->n; y++)
-            for (size_t x = 0; x <= y; x++) g->to[y * g->n + x] += (double)part[y * g->n + x];
+        const int k = (int)(g->ends[i] - first);
+        const float *x = a + first * g->n;
+        if (r == s) cblas_ssyrk(CblasRowMajor, CblasLower, CblasTrans, n, k, 1, x + s, step, 0, part, n);
+        else cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, m, n, k, 1, x + r, step, x + s, step, 0, part, n);
+        (g->fresh && i == 0 ? store_tile : add_tile)(to + r * g->n + s, g->n, part, rows, cols, r == s);
     }
 }
 
 bool fp_grams(size_t count, size_t n, size_t k, const float *a, size_t step, const size_t *ends, size_t n_ends, double *gram, bool fresh, int threads) {
-    bool ok = true;
-    if (n > SMALL || k > INT32_MAX) {
-        for (size_t i = 0; i < count && ok; i++) ok = fp_gram(n, k, a + i * step, ends, n_ends, gram + i * n * n, fresh, threads);
-        return ok;
+    if (!n || !count) return true;
+    if (n > INT32_MAX || k > INT32_MAX) return false;
+    const struct gram g = {n, side_of(n), ends, n_ends, fresh};
+    const size_t side = (n + g.side - 1) / g.side, tiles = side * (side + 1) / 2;
+    bool failed = false;
+    #pragma omp parallel num_threads(threads) if (count * n * n > 10000)
+    {
+        float *part = fp_calloc(g.side * g.side, sizeof(*part));
+        #pragma omp for schedule(dynamic)
+        for (size_t task = 0; task < count * tiles; task++) {
+            size_t i = 0, j = task % tiles, which = task / tiles;
+            while (j > i) j -= ++i; // row i of the triangle
+            if (part) gram_tile(&g, a + which * step, gram + which * n * n, part, i * g.side, j * g.side);
+            else {
+                #pragma omp atomic write
+                failed = true;
+            }
+        }
+        free(part);
     }
-    #pragma omp parallel for num_threads(threads) schedule(static) if (count > 1 && count * n * k > 100000)
-    for (size_t i = 0; i < count; i++) {
-        const struct gram g = {.n = n, .k = k, .rows = a + i * step, .ends = ends, .n_ends = n_ends, .to = gram + i * n * n};
-        small_gram(&g);
-    }
-    return true;
+    return !failed;
+}
+
+bool fp_gram(size_t n, size_t k, const float *a, const size_t *ends, size_t n_ends, double *gram, bool fresh, int threads) {
+    return fp_grams(1, n, k, a, 0, ends, n_ends, gram, fresh, threads);
 }
