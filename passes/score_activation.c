@@ -6,4 +6,4 @@ static double use_of(const struct fp_stat *s, size_t g, size_t c) { return s->ro
 
 static int run(struct fp_job *job, struct fp_layer *layer) { return fp_score_columns(job, layer, use_of); }
 
-const struct fp_score fp_score_activation = {"activation", "|W| * E|x|: how much the synapse is used", FP_NEED_SUMS, run};
+const struct fp_score fp_score_activation = {"activation", "|W| * E|x|: how much the synapse is used", FP_NEED_SUMS | FP_NEED_ABSOLUTE, run};

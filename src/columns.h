@@ -8,11 +8,6 @@
 
 #define FP_SPATIAL (FP_MAX_RANK - 2)
 
-// Along one spatial axis, the input positions that kernel position k meets while the output runs: first, first + step, ... (count of them).
-struct fp_walk {
-    int64_t first, step, count;
-};
-
 struct fp_columns {
     const struct fp_weight *w;
     const float *x;
@@ -34,8 +29,9 @@ int fp_columns_of(struct fp_columns *out, const struct fp_weight *w, const struc
                   size_t samples, fineprune_error *err);
 // Writes row `row` of unit `unit` of group g, w->cols floats.
 void fp_columns_row(const struct fp_columns *c, size_t g, size_t unit, size_t row, float *dst);
-// Adds the sums of x, x^2 and |x| over all rows of one unit, per column, to three arrays of groups * cols. Any may be NULL. Parallel; same
-// sums with any number of threads. FINEPRUNE_LIMIT when there is no memory for the work.
-int fp_columns_sum(const struct fp_columns *c, size_t unit, double *sum, double *square, double *absolute, int threads);
+// Adds the sums of x, x^2 and |x| (unless `absolute` is NULL) over all rows of the units before `units`, per column, to arrays of groups * cols; unit
+// by unit, so that it is the same to add them in several calls. Parallel; same sums with any number of threads. FINEPRUNE_LIMIT when there is no
+// memory for the work. (column_sums.c)
+int fp_columns_sum(const struct fp_columns *c, size_t units, double *sum, double *square, double *absolute, int threads);
 
 #endif

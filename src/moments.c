@@ -2,72 +2,97 @@
 #include "moments.h"
 
 #include <math.h>
+#include <stdint.h>
 #include <string.h>
 
-#include "base.h"
-
-typedef float floats __attribute__((vector_size(8 * sizeof(float))));
-typedef double doubles __attribute__((vector_size(8 * sizeof(double))));
-typedef int64_t bits __attribute__((vector_size(8 * sizeof(int64_t))));
+enum { LANES = 8, ROWS = 4 };
+typedef float floats __attribute__((vector_size(LANES * sizeof(float))));
+typedef double doubles __attribute__((vector_size(LANES * sizeof(double))));
+typedef int64_t bits __attribute__((vector_size(LANES * sizeof(int64_t))));
 
 struct moments {
     doubles sum, square, absolute;
 };
 
-static inline __attribute__((always_inline)) void add_eight(struct moments *m, const float *x) {
-    floats f;
-    memcpy(&f, x, sizeof(f));
-    const doubles v = __builtin_convertvector(f, doubles);
-    m->sum += v;
-    m->square += v * v;
-    m->absolute += (doubles)((bits)v & INT64_MAX);
-}
-
-static inline __attribute__((always_inline)) void add_one(double *dst, size_t stride, double v) {
-    dst[0] += v;
-    dst[stride] += v * v;
-    dst[2 * stride] += fabs(v);
-}
-
-// Where the processor has registers for the sixteen sums of every moment.
+#define INLINE static inline __attribute__((always_inline))
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #define WIDE_VECTOR __attribute__((target_clones("avx512f", "avx2", "default")))
 #else
 #define WIDE_VECTOR
 #endif
 
-WIDE_VECTOR static void add_full(const float *x, size_t n, size_t step, double *dst) {
-    struct moments low = {0}, high = {0};
-    for (size_t p = 0; p < n; p++, x += step) {
-        __builtin_prefetch(x + FP_LANES); // the lanes that come next: over large steps no processor sees them coming
-        add_eight(&low, x);
-        add_eight(&high, x + 8);
-    }
-    const doubles *const all[FP_MOMENTS][2] = {{&low.sum, &high.sum}, {&low.square, &high.square}, {&low.absolute, &high.absolute}};
-    for (int m = 0; m < FP_MOMENTS; m++)
-        for (int i = 0; i < FP_LANES; i++) dst[m * FP_LANES + i] += (*all[m][i / 8])[i % 8];
+INLINE void add_eight(struct moments *m, floats x, bool absolute) {
+    const doubles v = __builtin_convertvector(x, doubles);
+    m->sum += v;
+    m->square += v * v;
+    if (absolute) m->absolute += (doubles)((bits)v & INT64_MAX);
 }
 
-void fp_moments_lanes(const float *x, size_t n, size_t step, size_t width, double *dst) {
-    if (width == FP_LANES) {
-        add_full(x, n, step, dst);
-        return;
-    }
-    for (size_t p = 0; p < n; p++)
-        for (size_t i = 0; i < width; i++) add_one(dst + i, FP_LANES, (double)x[p * step + i]);
+INLINE void add_one(double *dst, size_t stride, double v, bool absolute) {
+    dst[0] += v;
+    dst[stride] += v * v;
+    if (absolute) dst[2 * stride] += fabs(v);
 }
 
-// Eight sums side by side, which then are added from the left; the rest one by one.
-FP_VECTOR void fp_moments_line(const float *x, size_t n, size_t step, double *dst) {
-    size_t p = 0;
-    if (step == 1 && n >= 8) {
-        struct moments m = {0};
-        for (; p + 8 <= n; p += 8) add_eight(&m, x + p);
-        for (int i = 0; i < 8; i++) {
-            dst[0] += m.sum[i];
-            dst[1] += m.square[i];
-            dst[2] += m.absolute[i];
+// A few rows at a time: memory is read as it lies, and the sums, which stay in the nearest cache, are loaded and stored once for all of them.
+INLINE void add_rows(const float *x, size_t rows, size_t step, size_t width, bool absolute, double *dst) {
+    size_t i = 0;
+    for (; i + LANES <= width; i += LANES) {
+        struct moments m;
+        memcpy(&m.sum, dst + i, sizeof(doubles));
+        memcpy(&m.square, dst + width + i, sizeof(doubles));
+        if (absolute) memcpy(&m.absolute, dst + 2 * width + i, sizeof(doubles));
+        for (size_t r = 0; r < rows; r++) {
+            floats f;
+            memcpy(&f, x + r * step + i, sizeof(f));
+            add_eight(&m, f, absolute);
         }
+        memcpy(dst + i, &m.sum, sizeof(doubles));
+        memcpy(dst + width + i, &m.square, sizeof(doubles));
+        if (absolute) memcpy(dst + 2 * width + i, &m.absolute, sizeof(doubles));
     }
-    for (; p < n; p++) add_one(dst, 1, (double)x[p * step]);
+    for (; i < width; i++)
+        for (size_t r = 0; r < rows; r++) add_one(dst + i, width, (double)x[r * step + i], absolute);
 }
+
+INLINE void add_columns(const float *x, const struct fp_grid *g, size_t width, bool absolute, double *dst) {
+    for (size_t l = 0; l < g->lines; l++, x += g->line_step) {
+        size_t p = 0;
+        for (; p + ROWS <= g->n; p += ROWS) add_rows(x + p * g->step, ROWS, g->step, width, absolute, dst);
+        for (; p < g->n; p++) add_rows(x + p * g->step, 1, g->step, width, absolute, dst);
+    }
+}
+
+WIDE_VECTOR static void two_columns(const float *x, const struct fp_grid *g, size_t width, double *dst) { add_columns(x, g, width, false, dst); }
+WIDE_VECTOR static void three_columns(const float *x, const struct fp_grid *g, size_t width, double *dst) { add_columns(x, g, width, true, dst); }
+
+void fp_moments_columns(const float *x, const struct fp_grid *g, size_t width, bool absolute, double *dst) {
+    (absolute ? three_columns : two_columns)(x, g, width, dst);
+}
+
+// Eight sums side by side, which in the end are added from the left; the rest of each line one by one.
+INLINE void add_line(const float *x, const struct fp_grid *g, size_t step, bool absolute, double *dst) {
+    struct moments m = {0};
+    for (size_t l = 0; l < g->lines; l++, x += g->line_step) {
+        size_t p = 0;
+        for (const float *at = x; p + LANES <= g->n; p += LANES, at += LANES * step)
+            add_eight(&m, (floats){at[0], at[step], at[2 * step], at[3 * step], at[4 * step], at[5 * step], at[6 * step], at[7 * step]}, absolute);
+        for (; p < g->n; p++) add_one(dst, 1, (double)x[p * step], absolute);
+    }
+    for (int i = 0; i < LANES && g->n >= LANES; i++) {
+        dst[0] += m.sum[i];
+        dst[1] += m.square[i];
+        if (absolute) dst[2] += m.absolute[i];
+    }
+}
+
+INLINE void add_any_line(const float *x, const struct fp_grid *g, bool absolute, double *dst) {
+    if (g->step == 1) add_line(x, g, 1, absolute, dst);
+    else if (g->step == 2) add_line(x, g, 2, absolute, dst);
+    else add_line(x, g, g->step, absolute, dst);
+}
+
+WIDE_VECTOR static void two_lines(const float *x, const struct fp_grid *g, double *dst) { add_any_line(x, g, false, dst); }
+WIDE_VECTOR static void three_lines(const float *x, const struct fp_grid *g, double *dst) { add_any_line(x, g, true, dst); }
+
+void fp_moments_line(const float *x, const struct fp_grid *g, bool absolute, double *dst) { (absolute ? three_lines : two_lines)(x, g, dst); }

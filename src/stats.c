@@ -12,8 +12,10 @@
 #include "gemm.h"
 
 #define FLUSH_ROWS 512 // rows that become part of the co-activations at once
-#define MOST_ROWS 8192 // of the co-activations, where the columns are few
-#define MOST_VALUES ((size_t)1 << 22)
+#define LEAST_ROWS 1024 // of the co-activations
+#define MOST_ROWS 8192
+#define ROWS_A_COLUMN 64
+#define MOST_VALUES ((size_t)1 << 22) // rows times columns
 
 // ---- the run
 
@@ -85,11 +87,13 @@ static int sample_row(struct gather *g, int weight, const struct fp_columns *c, 
     return status;
 }
 
-// Rows of the co-activations: many for few columns; for many, whose products cost with the square of them, a quarter more than there are.
+static size_t clamp(size_t v, size_t low, size_t high) { return v < low ? low : v > high ? high : v; }
+
+// Rows of the co-activations: so many a column that more tell nothing new; of many columns, whose products cost with the square of them, fewer, and at
+// last as many as there are.
 static size_t rows_wanted(size_t cols) {
-    size_t many = MOST_VALUES / (cols + 1), least = cols + cols / 4;
-    if (many > MOST_ROWS) many = MOST_ROWS;
-    return many > least ? many : least;
+    size_t rows = clamp(clamp(cols, 1, MOST_ROWS) * ROWS_A_COLUMN, LEAST_ROWS, MOST_ROWS);
+    return clamp(rows, cols, clamp(MOST_VALUES / (cols + 1), cols, MOST_ROWS));
 }
 
 static int make_gram(struct fp_stat *s, fineprune_error *err) {
@@ -104,7 +108,7 @@ static int begin_rows(struct gather *g, int weight, size_t rows, fineprune_error
     struct fp_stat *s = &g->stats->items[weight];
     size_t width = s->groups * s->cols, bytes;
     int status = FINEPRUNE_OK;
-    if (!s->gram && rows > s->cols) {
+    if (!s->gram && rows >= s->cols) {
         bool fits = fp_mul(width * s->cols, sizeof(double), &bytes) && fp_memory_allows(g->memory, bytes);
         status = fits ? make_gram(s, err) : fp_fail_memory(err, "co-activations", width * s->cols);
     }
@@ -145,12 +149,11 @@ static int see_weight(struct gather *g, const struct target *target, const struc
     struct fp_columns c;
     int status = fp_columns_of(&c, w, &w->uses[target->use], x, g->samples, err);
     size_t units = c.units > g->real && c.units == g->samples ? g->real : c.units;
-    for (size_t u = 0; u < units && !status; u++) {
-        if (fp_columns_sum(&c, u, s->sum, s->square, s->absolute, g->threads)) status = fp_fail_memory(err, "sums", 0);
-        s->rows += (double)c.rows;
-        if (!status && g->pending[target->weight].wanted)
-            status = sample_unit(g, target->weight, &c, u, g->seeds[u < g->real ? u : 0], err);
-    }
+    if (status) return status;
+    if (fp_columns_sum(&c, units, s->sum, s->square, s->absolute, g->threads)) return fp_fail_memory(err, "sums", 0);
+    s->rows += (double)c.rows * (double)units;
+    for (size_t u = 0; u < units && !status && g->pending[target->weight].wanted; u++)
+        status = sample_unit(g, target->weight, &c, u, g->seeds[u < g->real ? u : 0], err);
     return status;
 }
 
@@ -192,14 +195,14 @@ static int see(void *user, int tag, const struct fp_tensor *x, fineprune_error *
 
 // ---- set-up
 
-static int stat_init(struct fp_stat *s, const struct fp_weight *w, bool gram, fineprune_error *err) {
+static int stat_init(struct fp_stat *s, const struct fp_weight *w, unsigned needs, bool gram, fineprune_error *err) {
     *s = (struct fp_stat){.groups = w->groups, .cols = w->cols};
     size_t n = w->groups * w->cols;
     s->sum = fp_calloc(n, sizeof(double));
     s->square = fp_calloc(n, sizeof(double));
-    s->absolute = fp_calloc(n, sizeof(double));
+    s->absolute = needs & FP_NEED_ABSOLUTE ? fp_calloc(n, sizeof(double)) : NULL;
     s->sampled_sum = fp_calloc(n, sizeof(double));
-    if (!s->sum || !s->square || !s->absolute || !s->sampled_sum) return fp_fail_memory(err, "statistics", n * sizeof(double));
+    if (!s->sum || !s->square || (!s->absolute && needs & FP_NEED_ABSOLUTE) || !s->sampled_sum) return fp_fail_memory(err, "statistics", n * sizeof(double));
     return gram ? make_gram(s, err) : FINEPRUNE_OK;
 }
 
@@ -207,7 +210,7 @@ static int stat_init(struct fp_stat *s, const struct fp_weight *w, bool gram, fi
 static size_t rows_expected(const struct fp_weight *w, size_t samples) { return w->kind == FP_WEIGHT_RIGHT && w->groups == 1 ? samples : SIZE_MAX; }
 
 size_t fp_stat_bytes(const struct fp_weight *w, size_t samples) {
-    size_t rows = rows_expected(w, samples), per = rows <= w->cols ? rows * sizeof(float) : w->cols * sizeof(double) + FLUSH_ROWS * sizeof(float), bytes;
+    size_t rows = rows_expected(w, samples), per = rows < w->cols ? rows * sizeof(float) : w->cols * sizeof(double) + FLUSH_ROWS * sizeof(float), bytes;
     return !w->repairable ? 0 : fp_mul(w->groups * w->cols, per, &bytes) ? bytes : SIZE_MAX;
 }
 
@@ -257,7 +260,7 @@ static int stats_init(struct gather *g, struct fp_exec *exec, size_t n, fineprun
         g->pending[i].wanted = gram;
         stats->names[i] = strdup(w->name);
         // Statistics that will be merged are all of one kind.
-        int status = stats->names[i] ? stat_init(&stats->items[i], w, gram && r->nominal_samples, err) : fp_fail_memory(err, "a name", 1);
+        int status = stats->names[i] ? stat_init(&stats->items[i], w, r->needs, gram && r->nominal_samples, err) : fp_fail_memory(err, "a name", 1);
         if (status) return status;
     }
     int status = g->request->needs & FP_NEED_SUMS ? watch_all(g, exec, err) : FINEPRUNE_OK;
@@ -272,7 +275,7 @@ static int begin(void *user, const struct fp_batch *batch, fineprune_error *err)
     g->samples = batch->size;
     g->real = batch->n;
     int status = FINEPRUNE_OK;
-    for (size_t i = 0; i < batch->n && !status; i++) status = fp_data_hash(g->data, batch->samples[i], &seeds[i], err);
+    for (size_t i = 0; i < batch->n && !status && g->request->needs & FP_NEED_GRAM; i++) status = fp_data_hash(g->data, batch->samples[i], &seeds[i], err);
     return status;
 }
 
@@ -398,7 +401,7 @@ static int add_stat(struct fp_stat *a, const struct fp_stat *b, fineprune_error 
     for (size_t i = 0; i < n; i++) {
         a->sum[i] += b->sum[i];
         a->square[i] += b->square[i];
-        a->absolute[i] += b->absolute[i];
+        if (a->absolute && b->absolute) a->absolute[i] += b->absolute[i];
         a->sampled_sum[i] += b->sampled_sum[i];
     }
     for (size_t i = 0; a->gram && b->gram && i < n * a->cols; i++) a->gram[i] += b->gram[i];

@@ -13,7 +13,7 @@
 struct fp_stat {
     size_t groups, cols;
     double rows; // that each group's sums run over
-    double *sum, *square, *absolute;
+    double *sum, *square, *absolute; // absolute: NULL unless it was needed
     // Co-activations, over rows sampled evenly from every sample: per group, the sum of x and the lower triangle of the sum of x x^T
     // (cols * cols, row-major). When there are fewer rows than columns the rows themselves are kept instead (float32,
     // sampled * cols a group) and gram is NULL.
@@ -41,7 +41,7 @@ struct fp_stats {
 // Of the public handle (stats_file.c); lent.
 struct fp_stats *fp_stats_of(const struct fineprune_stats *stats);
 
-enum { FP_NEED_SUMS = 1, FP_NEED_GRAM = 2, FP_NEED_ANSWERS = 4 };
+enum { FP_NEED_SUMS = 1, FP_NEED_GRAM = 2, FP_NEED_ANSWERS = 4, FP_NEED_ABSOLUTE = 8 };
 
 struct fp_stats_request {
     unsigned needs;

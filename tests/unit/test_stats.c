@@ -24,7 +24,7 @@ static struct fp_stats *gather(void **state, size_t first, size_t n, size_t nomi
     assert_int_equal(fp_weights_find(&weights, exec, model, false, &err), 0);
     fp_classifier_find(&classifier, weights);
     assert_true(classifier.weight >= 0);
-    const struct fp_stats_request request = {.needs = FP_NEED_SUMS | FP_NEED_GRAM | FP_NEED_ANSWERS, .nominal_samples = nominal, .classifier = &classifier,
+    const struct fp_stats_request request = {.needs = FP_NEED_SUMS | FP_NEED_ABSOLUTE | FP_NEED_GRAM | FP_NEED_ANSWERS, .nominal_samples = nominal, .classifier = &classifier,
                                              .options = &options, .stage = "forward"};
     if (fp_stats_gather(&stats, exec, weights, data, samples, n, &request, NULL, &err)) fail_msg("%s", err.message);
     fp_weights_free(weights), fp_exec_free(exec);

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sums of columns, from the input itself. While a convolution's output runs over an axis, a kernel position meets input positions first, first + step,
+// ...: where these walks begin and end cuts the axis into parts, each of which a kernel position meets whole or not at all. The products of the axes'
+// parts are blocks; every block is summed once, and the sum of a column is that of its blocks, added axis by axis: never an im2col copy.
+#include <omp.h>
+#include <stdlib.h>
+
+#include "columns.h"
+#include "moments.h"
+
+// What all threads share: the units of x before `units` are summed into totals.
+struct sums {
+    const struct fp_columns *c;
+    size_t units, moments;
+    bool absolute;
+    double *const *totals;
+};
+
+enum { STRIP_MOST = 256, STRIP_STEP = 16, BLOCKS_MOST = 1 << 13 }; // columns side by side that are summed at once
+
+static size_t least(size_t a, size_t b) { return a < b ? a : b; }
+
+// About a quarter of all, so that two threads have the same to do; fewer of what has many blocks, so that their sums stay in the cache.
+static size_t strip_width(size_t columns, size_t blocks) {
+    size_t width = columns / 4;
+    if (width > BLOCKS_MOST / blocks) width = BLOCKS_MOST / blocks;
+    if (width > STRIP_MOST) width = STRIP_MOST;
+    return width / STRIP_STEP * STRIP_STEP + STRIP_STEP * (width < STRIP_STEP);
+}
+
+// ---- products
+
+static struct fp_grid rows_of(const struct fp_columns *c) {
+    size_t n = least(c->rows, c->row_inner);
+    return (struct fp_grid){n ? c->rows / n : 0, c->row_outer_stride, n, c->row_stride};
+}
+
+// Columns that lie side by side by strips; those that are lines one by one.
+static int product_sum(const struct sums *s, int threads) {
+    const struct fp_columns *c = s->c;
+    const bool beside = c->col_stride == 1;
+    const size_t cols = c->w->cols, most = beside ? strip_width(cols, 1) : 1, strips = (cols + most - 1) / most, n = c->w->groups * strips;
+    const struct fp_grid grid = rows_of(c);
+    #pragma omp parallel num_threads(threads) if (n > 1 && s->units * c->rows * cols > 20000)
+    for (size_t unit = 0; unit < s->units; unit++) {
+        #pragma omp for schedule(static) nowait
+        for (size_t task = 0; task < n; task++) {
+            const size_t g = task / strips, first = task % strips * most, width = least(most, cols - first);
+            const float *x = c->x + unit * c->unit_stride + g * c->group_stride + first * c->col_stride;
+            double found[3 * STRIP_MOST] __attribute__((aligned(64)));
+            memset(found, 0, s->moments * width * sizeof(*found));
+            if (beside) fp_moments_columns(x, &grid, width, s->absolute, found);
+            else fp_moments_line(x, &grid, s->absolute, found);
+            for (size_t m = 0; m < s->moments; m++)
+                for (size_t i = 0; i < width; i++) s->totals[m][g * cols + first + i] += found[m * width + i];
+        }
+    }
+    return FINEPRUNE_OK;
+}
+
+// ---- the parts of an axis
+
+struct axis {
+    size_t n, step, kernel;
+    struct part {
+        size_t first, count; // positions first, first + step, ...
+    } *parts;
+    struct span {
+        size_t low, high;    // of the parts, high not among them
+    } *met;                  // by each kernel position
+};
+
+// A place where a walk begins or ends: position at * step + rest.
+struct bound {
+    size_t rest, at, parts; // parts: how many are before it
+};
+
+static int compare_bounds(const void *a, const void *b) {
+    const struct bound *x = a, *y = b;
+    if (x->rest != y->rest) return x->rest < y->rest ? -1 : 1;
+    return x->at < y->at ? -1 : x->at > y->at;
+}
+
+// The first input position that kernel position k meets, and how many there are, a step apart.
+static size_t walk(const struct fp_columns *c, int axis, int64_t k, int64_t *first) {
+    const int64_t shift = k * c->dilation[axis] - c->begin[axis], s = c->stride[axis], low = shift >= 0 ? 0 : (-shift + s - 1) / s;
+    const bool transposed = c->w->kind == FP_WEIGHT_CONV_TRANSPOSE; // output i s + shift for input i; else input o s + shift for output o
+    const int64_t to = transposed ? c->out[axis] : c->in[axis], from = transposed ? c->in[axis] : c->out[axis];
+    int64_t high = to - 1 - shift < 0 ? -1 : (to - 1 - shift) / s;
+    if (high > from - 1) high = from - 1;
+    *first = transposed ? low : low * s + shift;
+    return high >= low ? (size_t)(high - low + 1) : 0;
+}
+
+static size_t parts_before(const struct bound *bounds, size_t n, size_t position, size_t step, size_t count) {
+    const struct bound key = {position % step, position / step + count, 0};
+    const struct bound *found = bsearch(&key, bounds, n, sizeof(key), compare_bounds);
+    return found ? found->parts : 0;
+}
+
+static void cut(struct axis *a, const struct fp_columns *c, int axis, struct bound *bounds) {
+    size_t n = 0, unique = 0;
+    for (size_t k = 0; k < a->kernel; k++) {
+        int64_t first;
+        const size_t count = walk(c, axis, (int64_t)k, &first);
+        if (!count) continue;
+        bounds[n++] = (struct bound){(size_t)first % a->step, (size_t)first / a->step, 0};
+        bounds[n++] = (struct bound){(size_t)first % a->step, (size_t)first / a->step + count, 0};
+    }
+    qsort(bounds, n, sizeof(*bounds), compare_bounds);
+    for (size_t i = 0; i < n; i++) {
+        if (unique && !compare_bounds(&bounds[unique - 1], &bounds[i])) continue;
+        const struct bound *last = unique ? &bounds[unique - 1] : NULL;
+        if (last && last->rest == bounds[i].rest) a->parts[a->n++] = (struct part){last->at * a->step + last->rest, bounds[i].at - last->at};
+        bounds[unique] = bounds[i];
+        bounds[unique++].parts = a->n;
+    }
+    for (size_t k = 0; k < a->kernel; k++) {
+        int64_t first;
+        const size_t count = walk(c, axis, (int64_t)k, &first);
+        if (!count) continue;
+        a->met[k].low = parts_before(bounds, unique, (size_t)first, a->step, 0);
+        a->met[k].high = parts_before(bounds, unique, (size_t)first, a->step, count);
+    }
+}
+
+static bool axis_init(struct axis *a, const struct fp_columns *c, int axis) {
+    *a = (struct axis){.kernel = (size_t)c->kernel[axis], .step = c->w->kind == FP_WEIGHT_CONV ? (size_t)c->stride[axis] : 1};
+    struct bound *bounds = fp_calloc(2 * a->kernel, sizeof(*bounds));
+    a->parts = fp_calloc(2 * a->kernel, sizeof(*a->parts));
+    a->met = fp_calloc(a->kernel, sizeof(*a->met));
+    const bool ok = bounds && a->parts && a->met;
+    if (ok) cut(a, c, axis, bounds);
+    free(bounds);
+    return ok;
+}
+
+// ---- convolutions
+
+struct blocks {
+    int n;
+    struct axis axes[FP_SPATIAL];
+    size_t stride[FP_SPATIAL]; // of positions, in floats
+    size_t most;               // blocks, or sums of them when some axes are added up already
+};
+
+static bool blocks_init(struct blocks *b, const struct fp_columns *c) {
+    *b = (struct blocks){.n = c->n, .most = 1};
+    bool ok = true;
+    for (int i = 0; i < c->n && ok; i++) ok = axis_init(&b->axes[i], c, i);
+    size_t stride = c->position_stride;
+    for (int i = c->n; i-- > 0 && ok;) {
+        b->stride[i] = stride;
+        stride *= (size_t)c->in[i];
+    }
+    for (int added = 0; added <= c->n && ok; added++) {
+        size_t size = 1;
+        for (int i = 0; i < c->n && ok; i++) ok = fp_mul(size, i < c->n - added ? b->axes[i].n : b->axes[i].kernel, &size);
+        if (size > b->most) b->most = size;
+    }
+    return ok;
+}
+
+static void blocks_done(struct blocks *b) {
+    for (int i = 0; i < b->n; i++) {
+        free(b->axes[i].parts);
+        free(b->axes[i].met);
+    }
+}
+
+// One channel (a line), or some side by side.
+struct strip {
+    const struct sums *sums;
+    const struct blocks *blocks;
+    size_t width, cell; // cell: doubles of one block, [moments, width]
+    bool beside;
+};
+
+// The blocks of the axes from `axis` on, of which the first is at x, into dst [parts of the axis, ..., cell].
+static void sum_blocks(const struct strip *s, int axis, const float *x, double *dst) {
+    const struct blocks *b = s->blocks;
+    const struct axis *a = &b->axes[axis], *last = &b->axes[b->n - 1];
+    size_t size = s->cell;
+    for (int i = axis + 1; i < b->n; i++) size *= b->axes[i].n;
+    for (size_t p = 0; p < a->n; p++, dst += size) {
+        const struct part *part = &a->parts[p];
+        const float *from = x + part->first * b->stride[axis];
+        const size_t step = a->step * b->stride[axis];
+        if (axis + 2 < b->n) {
+            for (size_t i = 0; i < part->count; i++) sum_blocks(s, axis + 1, from + i * step, dst);
+            continue;
+        }
+        const bool line = axis + 1 == b->n;
+        for (size_t q = 0; q < (line ? 1 : last->n); q++) {
+            const size_t inner = last->step * b->stride[b->n - 1];
+            const struct fp_grid grid = line ? (struct fp_grid){1, 0, part->count, step} : (struct fp_grid){part->count, step, last->parts[q].count, inner};
+            const float *at = line ? from : from + last->parts[q].first * b->stride[b->n - 1];
+            if (s->beside) fp_moments_columns(at, &grid, s->width, s->sums->absolute, dst + q * s->cell);
+            else fp_moments_line(at, &grid, s->sums->absolute, dst + q * s->cell);
+        }
+    }
+}
+
+// src [outer, parts, inner] becomes dst [outer, kernel, inner].
+static void add_parts(const struct axis *a, size_t outer, size_t inner, const double *src, double *dst) {
+    memset(dst, 0, outer * a->kernel * inner * sizeof(*dst));
+    for (size_t o = 0; o < outer; o++, src += a->n * inner)
+        for (size_t k = 0; k < a->kernel; k++, dst += inner)
+            for (size_t p = a->met[k].low; p < a->met[k].high; p++)
+                for (size_t i = 0; i < inner; i++) dst[i] += src[p * inner + i];
+}
+
+// All columns of the strip's channels in one unit: [kernel positions, cell]. room: twice `half` doubles.
+static const double *strip_sum(const struct strip *s, const float *x, double *room, size_t half) {
+    const struct blocks *b = s->blocks;
+    double *from = room, *to = room + half;
+    size_t outer = 1, inner = s->cell;
+    for (int i = 0; i < b->n; i++) outer *= b->axes[i].n;
+    memset(from, 0, outer * inner * sizeof(*from));
+    sum_blocks(s, 0, x, from);
+    for (int i = b->n; i-- > 0 && outer;) {
+        const struct axis *a = &b->axes[i];
+        outer /= a->n;
+        add_parts(a, outer, inner, from, to);
+        inner *= a->kernel;
+        double *swap = from;
+        from = to;
+        to = swap;
+    }
+    return outer ? from : NULL;
+}
+
+static void put_strip(const struct strip *s, const double *found, size_t channel) {
+    const size_t kernel = s->sums->c->w->inner;
+    for (size_t k = 0; k < kernel; k++)
+        for (size_t m = 0; m < s->sums->moments; m++)
+            for (size_t i = 0; i < s->width; i++) s->sums->totals[m][(channel + i) * kernel + k] += *found++;
+}
+
+static int convolution_sum(const struct sums *s, int threads) {
+    const struct fp_columns *c = s->c;
+    struct blocks blocks;
+    const bool beside = c->channel_stride == 1 && c->channels * c->w->groups > 1;
+    bool failed = !blocks_init(&blocks, c);
+    const size_t channels = c->channels * c->w->groups, most = beside ? strip_width(channels, blocks.most) : 1;
+    const size_t strips = (channels + most - 1) / most;
+    size_t half = 0, bytes = 0;
+    failed = failed || !fp_mul(blocks.most, most * s->moments, &half) || !fp_mul(half, 2 * sizeof(double), &bytes);
+    #pragma omp parallel num_threads(threads) if (!failed && strips > 1 && s->units * c->unit_stride > 20000)
+    {
+        double *room = failed ? NULL : fp_take(NULL, bytes);
+        if (!room) {
+            #pragma omp atomic write
+            failed = true;
+        }
+        for (size_t unit = 0; unit < s->units; unit++) {
+            #pragma omp for schedule(static) nowait
+            for (size_t task = 0; task < strips; task++) {
+                if (!room) continue;
+                const size_t channel = task * most, width = least(most, channels - channel);
+                const struct strip strip = {s, &blocks, width, width * s->moments, beside};
+                const double *found = strip_sum(&strip, c->x + unit * c->unit_stride + channel * c->channel_stride, room, half);
+                if (found) put_strip(&strip, found, channel);
+            }
+        }
+        fp_release(NULL, room, bytes);
+    }
+    blocks_done(&blocks);
+    return failed ? FINEPRUNE_LIMIT : FINEPRUNE_OK;
+}
+
+int fp_columns_sum(const struct fp_columns *c, size_t units, double *sum, double *square, double *absolute, int threads) {
+    double *const totals[] = {sum, square, absolute};
+    const struct sums s = {c, units, fp_moments_count(absolute), absolute, totals};
+    return c->n ? convolution_sum(&s, threads) : product_sum(&s, threads);
+}
