@@ -13,7 +13,7 @@
 
 #define FLUSH_ROWS 512 // rows that become part of the co-activations at once
 #define LEAST_ROWS 1024 // of the co-activations
-#define MOST_ROWS 8192
+#define MOST_ROWS 4096
 #define ROWS_A_COLUMN 64
 #define MOST_VALUES ((size_t)1 << 22) // rows times columns
 
@@ -24,8 +24,8 @@ struct gather {
     const struct fp_weights *weights;
     const struct fp_stats_request *request;
     struct pending {         // rows that wait to be added to the co-activations, groups * FLUSH_ROWS * cols
-        bool wanted, flushed;
-        float *rows;         // NULL before the first
+        bool wanted, begun, flushed;
+        float *rows;
         size_t n, ends[FLUSH_ROWS], n_ends; // ends: of stretches that must not be added together
     } *pending;
     struct target {          // what a tag of the observer means
@@ -59,32 +59,47 @@ static int flush_weight(struct gather *g, int weight, fineprune_error *err) {
     return FINEPRUNE_OK;
 }
 
-static int keep_rows(struct fp_stat *s, const float *rows, fineprune_error *err) {
-    // rows: one row per group; kept is [sampled][groups][cols] while it grows, sorted by group only by its reader.
+// Room for m more rows where they are kept as they are: [sampled][groups][cols], sorted by group only by its reader.
+static int keep_rows(struct fp_stat *s, size_t m, fineprune_error *err) {
     size_t width = s->groups * s->cols, need;
-    if (!fp_mul(s->sampled + 1, width, &need)) return fp_fail_memory(err, "co-activations", 0);
+    if (!fp_mul(s->sampled + m, width, &need)) return fp_fail_memory(err, "co-activations", 0);
     float *kept = fp_grow(s->kept, &s->kept_capacity, need, sizeof(float));
     if (!kept) return fp_fail_memory(err, "co-activations", need * sizeof(float));
     s->kept = kept;
-    memcpy(kept + s->sampled * width, rows, width * sizeof(float));
     return FINEPRUNE_OK;
 }
 
-static int sample_row(struct gather *g, int weight, const struct fp_columns *c, size_t unit, size_t row, fineprune_error *err) {
+// sum[i] += x[r * step + i] over all rows, for i < width.
+FP_VECTOR static void add_rows(const float *x, size_t rows, size_t step, size_t width, double *sum) {
+    for (size_t r = 0; r < rows; r++)
+        for (size_t i = 0; i < width; i++) sum[i] += (double)x[r * step + i];
+}
+
+// Rows picked[0 .. m - 1] of one unit, for which there is room: to those that wait, or to those that are kept.
+static int take_rows(struct gather *g, int weight, const struct fp_columns *c, size_t unit, const size_t *picked, size_t m, fineprune_error *err) {
+    enum { BLOCK = 256 };
     struct fp_stat *s = &g->stats->items[weight];
     struct pending *p = &g->pending[weight];
-    size_t stride = s->gram ? FLUSH_ROWS * s->cols : s->cols;
-    for (size_t group = 0; group < s->groups; group++) {
-        float *dst = p->rows + group * stride + (s->gram ? p->n * s->cols : 0);
-        fp_columns_row(c, group, unit, row, dst);
-        double *sum = s->sampled_sum + group * s->cols;
-        for (size_t i = 0; i < s->cols; i++) sum[i] += (double)dst[i];
+    const size_t cols = s->cols, blocks = (cols + BLOCK - 1) / BLOCK;
+    int status = s->gram ? FINEPRUNE_OK : keep_rows(s, m, err);
+    if (status) return status;
+    float *to = s->gram ? p->rows + p->n * cols : s->kept + s->sampled * s->groups * cols;
+    const size_t row_step = s->gram ? cols : s->groups * cols, group_step = s->gram ? FLUSH_ROWS * cols : cols;
+    #pragma omp parallel num_threads(g->threads) if (m * s->groups * cols > 20000)
+    {
+        #pragma omp for schedule(static) collapse(2)
+        for (size_t group = 0; group < s->groups; group++)
+            for (size_t r = 0; r < m; r++) fp_columns_row(c, group, unit, picked[r], to + group * group_step + r * row_step);
+        #pragma omp for schedule(static) collapse(2)
+        for (size_t group = 0; group < s->groups; group++)
+            for (size_t b = 0; b < blocks; b++) {
+                const size_t first = b * BLOCK, width = b + 1 < blocks ? BLOCK : cols - first;
+                add_rows(to + group * group_step + first, m, row_step, width, s->sampled_sum + group * cols + first);
+            }
     }
-    int status = FINEPRUNE_OK;
-    if (!s->gram) status = keep_rows(s, p->rows, err);
-    else if (++p->n == FLUSH_ROWS) status = flush_weight(g, weight, err);
-    s->sampled++;
-    return status;
+    s->sampled += m;
+    if (s->gram) p->n += m;
+    return s->gram && p->n == FLUSH_ROWS ? flush_weight(g, weight, err) : FINEPRUNE_OK;
 }
 
 static size_t clamp(size_t v, size_t low, size_t high) { return v < low ? low : v > high ? high : v; }
@@ -112,10 +127,10 @@ static int begin_rows(struct gather *g, int weight, size_t rows, fineprune_error
         bool fits = fp_mul(width * s->cols, sizeof(double), &bytes) && fp_memory_allows(g->memory, bytes);
         status = fits ? make_gram(s, err) : fp_fail_memory(err, "co-activations", width * s->cols);
     }
-    if (status) return status;
-    if (s->gram) width *= FLUSH_ROWS;
-    g->pending[weight].rows = fp_calloc(width, sizeof(float));
-    return g->pending[weight].rows ? FINEPRUNE_OK : fp_fail_memory(err, "statistics", width * sizeof(float));
+    g->pending[weight].begun = true;
+    if (status || !s->gram) return status;
+    g->pending[weight].rows = fp_calloc(width, FLUSH_ROWS * sizeof(float));
+    return g->pending[weight].rows ? FINEPRUNE_OK : fp_fail_memory(err, "statistics", width * FLUSH_ROWS * sizeof(float));
 }
 
 // Rows of one unit: evenly spread, each at a place within its stretch that the sample's content decides.
@@ -126,7 +141,7 @@ static int sample_unit(struct gather *g, int weight, const struct fp_columns *c,
     if (c->units == 1 && g->samples > 1) quota *= g->samples;
     size_t n = quota < c->rows ? quota : c->rows;
     uint64_t state = seed ^ (uint64_t)weight * 0x9e3779b97f4a7c15u;
-    if (!g->pending[weight].rows) {
+    if (!g->pending[weight].begun) {
         size_t units = g->total / (c->units == 1 ? g->samples : 1), all;
         int status = begin_rows(g, weight, fp_mul(n, units, &all) ? all : SIZE_MAX, err);
         if (status) return status;
@@ -134,10 +149,13 @@ static int sample_unit(struct gather *g, int weight, const struct fp_columns *c,
     // Statistics that will be merged must not depend on which samples stand together: stretches end with the sample, and where one fills the room.
     bool apart = g->request->nominal_samples && g->pending[weight].n + n > FLUSH_ROWS;
     int status = apart ? flush_weight(g, weight, err) : FINEPRUNE_OK;
-    for (size_t i = 0; i < n && !status; i++) {
-        size_t from = i * c->rows / n, to = (i + 1) * c->rows / n;
-        size_t row = from + (size_t)(fp_random(&state) % (to - from));
-        status = sample_row(g, weight, c, unit, row, err);
+    for (size_t i = 0; i < n && !status;) {
+        size_t picked[FLUSH_ROWS], m = 0;
+        for (; i < n && m < FLUSH_ROWS - g->pending[weight].n; i++, m++) {
+            size_t from = i * c->rows / n, to = (i + 1) * c->rows / n;
+            picked[m] = from + (size_t)(fp_random(&state) % (to - from));
+        }
+        status = take_rows(g, weight, c, unit, picked, m, err);
     }
     if (g->request->nominal_samples) end_stretch(&g->pending[weight]);
     return status;
