@@ -13,7 +13,7 @@
 
 #define FLUSH_ROWS 512 // rows that become part of the co-activations at once
 #define LEAST_ROWS 1024 // of the co-activations
-#define MOST_ROWS 4096
+#define MOST_ROWS 8192
 #define ROWS_A_COLUMN 64
 #define MOST_VALUES ((size_t)1 << 22) // rows times columns
 
