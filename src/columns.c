@@ -201,6 +201,10 @@ static void convolution_row(const struct fp_columns *c, size_t g, size_t unit, s
             stride *= c->in[i];
         }
         const float *from = x + (at < 0 ? 0 : (size_t)at * c->position_stride);
+        if (kernel == 1 && c->channel_stride == 1 && at >= 0) {
+            memcpy(dst, from, c->channels * sizeof(*dst));
+            return;
+        }
         for (size_t ch = 0; ch < c->channels; ch++) dst[ch * kernel + k] = at < 0 ? 0 : from[ch * c->channel_stride];
     }
 }

@@ -12,9 +12,7 @@
 #include "gemm.h"
 
 #define FLUSH_ROWS 512 // rows that become part of the co-activations at once
-#define LEAST_ROWS 1024 // of the co-activations
-#define MOST_ROWS 8192
-#define ROWS_A_COLUMN 64
+#define MOST_ROWS 8192 // of the co-activations, where the columns are few
 #define MOST_VALUES ((size_t)1 << 22) // rows times columns
 
 // ---- the run
@@ -102,13 +100,10 @@ static int take_rows(struct gather *g, int weight, const struct fp_columns *c, s
     return s->gram && p->n == FLUSH_ROWS ? flush_weight(g, weight, err) : FINEPRUNE_OK;
 }
 
-static size_t clamp(size_t v, size_t low, size_t high) { return v < low ? low : v > high ? high : v; }
-
-// Rows of the co-activations: so many a column that more tell nothing new; of many columns, whose products cost with the square of them, fewer, and at
-// last as many as there are.
+// Rows of the co-activations: many for few columns; of many columns, whose products cost with the square of them, as many as there are.
 static size_t rows_wanted(size_t cols) {
-    size_t rows = clamp(clamp(cols, 1, MOST_ROWS) * ROWS_A_COLUMN, LEAST_ROWS, MOST_ROWS);
-    return clamp(rows, cols, clamp(MOST_VALUES / (cols + 1), cols, MOST_ROWS));
+    size_t rows = MOST_VALUES / (cols + 1);
+    return rows > MOST_ROWS ? MOST_ROWS : rows > cols ? rows : cols;
 }
 
 static int make_gram(struct fp_stat *s, fineprune_error *err) {
