@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "data_parts.h"
+#include "npz.h"
 #include "preprocess.h"
 
 #define RANDOM_SAMPLES 64    // of random data when no limit is given
@@ -72,6 +73,7 @@ int fineprune_data_open(fineprune_data **out, const fineprune_model *model, cons
 
 static void piece_done(struct fp_piece *piece) {
     free(piece->path);
+    fp_npz_far_free(piece->far);
     fp_tensor_done(&piece->array);
 }
 
@@ -185,6 +187,19 @@ static int array_load(const struct fp_piece *piece, size_t index, struct fp_tens
 
 static const struct fp_piece_kind ROWS = {rows_shape, array_load}, SINGLE = {single_shape, array_load};
 
+static int far_load(const struct fp_piece *piece, size_t index, struct fp_tensor *dst, fineprune_error *err) {
+    const enum fp_type type = piece->array.type;
+    const size_t bytes = dst->count * fp_type_size(type);
+    if (type == dst->type) return fp_npz_far_read(piece->far, index * bytes, dst->data, bytes, err);
+    void *room = fp_calloc(dst->count, fp_type_size(type));
+    int status = room ? fp_npz_far_read(piece->far, index * bytes, room, bytes, err) : fp_fail_memory(err, "a sample", bytes);
+    if (!status) fp_convert(dst->data, dst->type, room, type, dst->count);
+    free(room);
+    return status;
+}
+
+static const struct fp_piece_kind FAR = {rows_shape, far_load};
+
 static int put_array(struct fineprune_data *data, size_t input, struct fp_tensor *array, enum fp_piece_mode mode, bool single,
                      const char *name, fineprune_error *err) {
     struct fp_input *in = &data->inputs[input];
@@ -193,7 +208,7 @@ static int put_array(struct fineprune_data *data, size_t input, struct fp_tensor
     // Tensors in files of their own are test vectors, which may hold NaN and infinities.
     const bool as_it_is = single && in->type == array->type;
     int status = fp_data_takes(data, input, name, err);
-    if (!status && !as_it_is) status = fp_fit_elements(in, array, n == FP_ENDLESS ? 1 : n, name, err);
+    if (!status && !as_it_is) status = fp_fit_elements(in, array, 0, n == FP_ENDLESS || !n ? 0 : array->count / n, name, err);
     if (status) {
         fp_tensor_done(array);
         return status;
@@ -209,6 +224,38 @@ int fp_data_put_array(struct fineprune_data *data, size_t input, struct fp_tenso
     if (!status) return put_array(data, input, array, mode, false, name, err);
     fp_tensor_done(array);
     return status;
+}
+
+// All of it, once, from the first element to the last.
+static int check_far(const struct fp_input *in, struct fp_npz_far *far, const struct fp_tensor *shape, const char *name, fineprune_error *err) {
+    enum { AT_ONCE = 1 << 18 };
+    const size_t bytes = fp_type_size(shape->type), sample = shape->count / (size_t)shape->dims[0];
+    struct fp_tensor part = *shape;
+    int status = (part.data = fp_calloc(AT_ONCE, bytes)) ? FINEPRUNE_OK : fp_fail_memory(err, name, AT_ONCE * bytes);
+    for (size_t at = 0; at < shape->count && !status; at += AT_ONCE) {
+        part.count = shape->count - at < AT_ONCE ? shape->count - at : AT_ONCE;
+        status = fp_npz_far_read(far, at * bytes, part.data, part.count * bytes, err);
+        if (!status) status = fp_fit_elements(in, &part, at, sample, name, err);
+    }
+    free(part.data);
+    return status;
+}
+
+int fp_data_put_far(struct fineprune_data *data, size_t input, struct fp_npz_far *far, const struct fp_tensor *shape, const char *name,
+                    fineprune_error *err) {
+    struct fp_input *in = &data->inputs[input];
+    struct fp_piece piece = {.kind = &FAR, .far = far, .array = *shape};
+    int status = fp_fit_array(in, shape, name, &piece.mode, err);
+    if (!status && in->type == FP_NONE) in->type = shape->type;
+    if (!status) status = fp_data_takes(data, input, name, err);
+    if (!status) status = check_far(in, far, shape, name, err);
+    if (status) {
+        piece_done(&piece);
+        return status;
+    }
+    piece.n = (size_t)shape->dims[0];
+    data->far++;
+    return fp_data_put(data, input, &piece, name, err);
 }
 
 int fp_data_put_whole(struct fineprune_data *data, size_t input, struct fp_tensor *array, const char *name, fineprune_error *err) {

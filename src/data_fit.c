@@ -96,9 +96,7 @@ static const struct {
     {FP_DOUBLE, -DBL_MAX, DBL_MAX, false},
 };
 
-static int fail_element(const struct fp_input *input, const struct fp_tensor *array, size_t at, double value, size_t samples,
-                        const char *name, fineprune_error *err) {
-    const size_t sample = samples ? at / (array->count / samples) : 0;
+static int fail_element(const struct fp_input *input, size_t sample, double value, const char *name, fineprune_error *err) {
     int status;
     if (!isfinite(value)) {
         status = fp_fail(err, FINEPRUNE_DATA, "%s has %s in sample %zu", name, isnan(value) ? "NaN" : "an infinite value", sample);
@@ -110,7 +108,7 @@ static int fail_element(const struct fp_input *input, const struct fp_tensor *ar
     return status;
 }
 
-int fp_fit_elements(const struct fp_input *input, const struct fp_tensor *array, size_t samples, const char *name, fineprune_error *err) {
+int fp_fit_elements(const struct fp_input *input, const struct fp_tensor *array, size_t first, size_t size, const char *name, fineprune_error *err) {
     const enum fp_type to = input->type, from = array->type;
     if (to == from && !fp_type_is_float(from)) return FINEPRUNE_OK;
     size_t range = 0;
@@ -120,15 +118,15 @@ int fp_fit_elements(const struct fp_input *input, const struct fp_tensor *array,
         return fp_fail(err, FINEPRUNE_DATA, "%s is %s, which does not become the model's input '%s' of %s", name, fp_type_name(from),
                        input->name, fp_type_name(to));
     const double low = RANGES[range].low, high = RANGES[range].high;
-    const size_t size = fp_type_size(from);
+    const size_t bytes = fp_type_size(from);
     double chunk[1024];
     for (size_t at = 0; at < array->count; at += FP_COUNT(chunk)) {
         const size_t n = array->count - at < FP_COUNT(chunk) ? array->count - at : FP_COUNT(chunk);
-        fp_convert(chunk, FP_DOUBLE, (const char *)array->data + at * size, from, n);
+        fp_convert(chunk, FP_DOUBLE, (const char *)array->data + at * bytes, from, n);
         for (size_t i = 0; i < n; i++) {
             const bool in_range = chunk[i] >= low && chunk[i] <= high; // false for NaN
             if (!in_range || (RANGES[range].integer && chunk[i] != floor(chunk[i])))
-                return fail_element(input, array, at + i, chunk[i], samples, name, err);
+                return fail_element(input, size ? (first + at + i) / size : 0, chunk[i], name, err);
         }
     }
     return FINEPRUNE_OK;

@@ -40,7 +40,8 @@ struct fp_piece {
     const struct fp_input *input;
     size_t first, n;        // numbers of its samples; n is FP_ENDLESS for a generator and a constant
     char *path;             // of a file that is read late
-    struct fp_tensor array; // of one that is in memory
+    struct fp_tensor array; // of one that is in memory; or type and dims of
+    struct fp_npz_far *far; // one that stays in its file
     uint64_t seed;          // of a generator
     int64_t extent[2];      // of a file that is read late: width and height, or frames and channels
     int rate;
@@ -56,6 +57,7 @@ struct fineprune_data {
     const struct fineprune_model *model;
     struct fp_memory *memory; // the model's: there is one budget
     size_t limit;
+    size_t far;               // arrays that stay in their files, which are open
     bool alone;               // samples never share a run
     size_t n_inputs;
     struct fp_input *inputs;
@@ -82,8 +84,8 @@ bool fp_input_fits(const struct fp_input *input, int skip, int rank, const int64
 // inputs along axis 0; none for an input without axes: a constant. `name` names file and array.
 int fp_fit_array(const struct fp_input *input, const struct fp_tensor *array, const char *name, enum fp_piece_mode *mode, fineprune_error *err);
 // Checks the elements: none is NaN or infinite, all can be held by the input's type (a fraction or a number out of range is not
-// cut to an integer, bool takes 0 and 1). `samples` along axis 0, for the message.
-int fp_fit_elements(const struct fp_input *input, const struct fp_tensor *array, size_t samples, const char *name, fineprune_error *err);
+// cut to an integer, bool takes 0 and 1). For the message: `first` elements come before these, and a sample has `size`.
+int fp_fit_elements(const struct fp_input *input, const struct fp_tensor *array, size_t first, size_t size, const char *name, fineprune_error *err);
 // Applies "NAME:1,3,224,224" to the inputs, and to other inputs' symbols of the same names.
 int fp_fit_shape(struct fp_input *inputs, size_t n, const char *text, fineprune_error *err);
 
@@ -93,6 +95,9 @@ int fp_fit_shape(struct fp_input *inputs, size_t n, const char *text, fineprune_
 int fp_data_put(struct fineprune_data *data, size_t input, struct fp_piece *piece, const char *name, fineprune_error *err);
 // The same for an array that is in memory; it is checked here.
 int fp_data_put_array(struct fineprune_data *data, size_t input, struct fp_tensor *array, const char *name, fineprune_error *err);
+// The same for one that stays in its file, which is taken over in any case; shape has its type and dims.
+int fp_data_put_far(struct fineprune_data *data, size_t input, struct fp_npz_far *far, const struct fp_tensor *shape, const char *name,
+                    fineprune_error *err);
 // One sample that is a whole input.
 int fp_data_put_whole(struct fineprune_data *data, size_t input, struct fp_tensor *array, const char *name, fineprune_error *err);
 // DATA when samples cannot give the input.

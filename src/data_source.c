@@ -13,6 +13,8 @@
 #include "tensor_file.h"
 
 #define MAX_LIST (64 << 20)
+#define FAR_BYTES (4 << 20) // arrays of so many bytes stay in their files
+#define FAR_MOST 64         // at most so many, as their files are kept open
 #define ACCEPTED ".npz, .npy, images (.png, .jpg), sound (.wav, .flac, .ogg, .aiff, .au) or test_data_set_* with input_*.pb"
 
 // ---- which input
@@ -34,11 +36,13 @@ static int add_npy(struct fineprune_data *data, size_t input, const char *path, 
     int status = fp_data_only_input(data, &input, path, err);
     if (status) return status;
     struct fp_tensor array = {0};
-    status = fp_npy_read(&array, path, data->memory, err);
-    if (status) return status;
+    struct fp_npz_far *far = NULL;
     char name[300];
     snprintf(name, sizeof(name), "'%s'", path);
-    return fp_data_put_array(data, input, &array, name, err);
+    status = data->far < FAR_MOST ? fp_npy_far_open(&far, path, FAR_BYTES, &array, err) : FINEPRUNE_OK;
+    if (far) return fp_data_put_far(data, input, far, &array, name, err);
+    if (!status) status = fp_npy_read(&array, path, data->memory, err);
+    return status ? status : fp_data_put_array(data, input, &array, name, err);
 }
 
 static bool npz_has(const struct fp_npz *npz, const char *name) {
@@ -67,12 +71,14 @@ static int add_key(struct fineprune_data *data, struct fp_npz *npz, size_t input
     if (!npz_has(npz, key)) key = positional;
     if (!npz_has(npz, key) && named && fp_npz_count(npz) == 1) key = fp_npz_name(npz, 0);
     if (!npz_has(npz, key)) return fail_key(data, npz, input, path, err);
-    struct fp_tensor array = {0};
-    int status = fp_npz_read(npz, key, &array, data->memory, err);
-    if (status) return status;
     char name[400];
     snprintf(name, sizeof(name), "'%.200s': array '%.150s'", strcmp(path, "-") ? path : "standard input", key);
-    return fp_data_put_array(data, input, &array, name, err);
+    struct fp_tensor array = {0};
+    struct fp_npz_far *far = NULL;
+    int status = data->far < FAR_MOST ? fp_npz_far_open(&far, npz, key, FAR_BYTES, &array, err) : FINEPRUNE_OK;
+    if (far) return fp_data_put_far(data, input, far, &array, name, err);
+    if (!status) status = fp_npz_read(npz, key, &array, data->memory, err);
+    return status ? status : fp_data_put_array(data, input, &array, name, err);
 }
 
 static int add_npz(struct fineprune_data *data, size_t input, const char *path, fineprune_error *err) {

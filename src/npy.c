@@ -272,6 +272,14 @@ int fp_npy_parse(struct fp_tensor *out, const struct fp_npy_source *source, stru
     return status;
 }
 
+int fp_npy_begin(struct fp_tensor *shape, const struct fp_npy_source *source, size_t *header, bool *plain, fineprune_error *err) {
+    struct header h = {0};
+    int status = read_header(&h, header, source, err);
+    if (!status) status = check_size(&h, *header, source, err);
+    *plain = !h.swap && h.type != FP_BOOL && (!h.fortran || h.rank <= 1);
+    return status ? status : fp_tensor_shape(shape, h.type, h.rank, h.dims, err);
+}
+
 // ---- files
 
 static int64_t read_file(void *user, void *dst, size_t n, const char **reason) {

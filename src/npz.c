@@ -135,7 +135,7 @@ static int64_t read_entry(void *user, void *dst, size_t n, const char **reason) 
     return got;
 }
 
-static int check_entry(struct fp_npz *npz, zip_uint64_t entry, const char *name, zip_uint64_t *size, fineprune_error *err) {
+static int check_entry(const struct fp_npz *npz, zip_uint64_t entry, const char *name, zip_uint64_t *size, fineprune_error *err) {
     zip_stat_t st;
     const zip_uint64_t needed = ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_COMP_METHOD;
     if (zip_stat_index(npz->zip, entry, 0, &st) || (st.valid & needed) != needed)
@@ -167,10 +167,124 @@ static int read_array(struct fp_npz *npz, zip_uint64_t entry, const char *name, 
     return status;
 }
 
+static const char *shown_path(const struct fp_npz *npz) { return strcmp(npz->path, "-") ? npz->path : "standard input"; }
+
+static size_t find(const struct fp_npz *npz, const char *name) {
+    size_t i = 0;
+    while (i < npz->count && strcmp(npz->names[i], name) != 0) i++;
+    return i;
+}
+
 int fp_npz_read(struct fp_npz *npz, const char *name, struct fp_tensor *out, struct fp_memory *memory, fineprune_error *err) {
     char text[400];
-    snprintf(text, sizeof(text), "'%.200s': array '%.150s'", strcmp(npz->path, "-") ? npz->path : "standard input", name);
-    for (size_t i = 0; i < npz->count; i++)
-        if (strcmp(npz->names[i], name) == 0) return read_array(npz, npz->entries[i], text, out, memory, err);
+    snprintf(text, sizeof(text), "'%.200s': array '%.150s'", shown_path(npz), name);
+    const size_t i = find(npz, name);
+    if (i < npz->count) return read_array(npz, npz->entries[i], text, out, memory, err);
     return fp_fail(err, FINEPRUNE_DATA, "%s is not there", text);
+}
+
+// ---- arrays that stay in the file
+
+struct fp_npz_far {
+    struct fp_npz *npz;
+    zip_file_t *file;
+    FILE *plain;         // a .npy instead
+    char name[400];      // for messages
+    size_t header, size; // size: of the elements
+    size_t at;           // the element byte that comes next
+    bool sought;         // the check sum is of those who never do
+};
+
+void fp_npz_far_free(struct fp_npz_far *far) {
+    if (!far) return;
+    if (far->file) zip_fclose(far->file);
+    if (far->plain) fclose(far->plain);
+    fp_npz_free(far->npz);
+    free(far);
+}
+
+static int far_begin(struct fp_npz_far *far, zip_uint64_t entry, zip_uint64_t size, struct fp_tensor *shape, bool *plain, fineprune_error *err) {
+    far->file = zip_fopen_index(far->npz->zip, entry, 0);
+    if (!far->file)
+        return fp_fail(err, FINEPRUNE_DATA, "%s cannot be read: %s", far->name, zip_error_strerror(zip_get_error(far->npz->zip)));
+    const struct fp_npy_source source = {read_entry, far->file, far->name, size};
+    int status = fp_npy_begin(shape, &source, &far->header, plain, err);
+    far->size = status ? 0 : size - far->header;
+    return status;
+}
+
+int fp_npz_far_open(struct fp_npz_far **out, const struct fp_npz *npz, const char *name, size_t least, struct fp_tensor *shape, fineprune_error *err) {
+    const size_t i = find(npz, name);
+    zip_stat_t st;
+    *out = NULL;
+    if (i == npz->count || !strcmp(npz->path, "-") || zip_stat_index(npz->zip, npz->entries[i], 0, &st) || !(st.valid & ZIP_STAT_COMP_METHOD) ||
+        st.comp_method != ZIP_CM_STORE || !(st.valid & ZIP_STAT_SIZE) || st.size < least)
+        return FINEPRUNE_OK;
+    struct fp_npz_far *far = fp_calloc(1, sizeof(*far));
+    if (!far) return fp_fail_memory(err, npz->path, sizeof(*far));
+    snprintf(far->name, sizeof(far->name), "'%.200s': array '%.150s'", npz->path, name);
+    zip_uint64_t size = 0;
+    bool plain = false;
+    int status = fp_npz_open(&far->npz, npz->path, err);
+    const size_t again = status ? 0 : find(far->npz, name);
+    if (!status && again == far->npz->count) status = fp_fail(err, FINEPRUNE_DATA, "%s is not there", far->name);
+    if (!status) status = check_entry(far->npz, far->npz->entries[again], far->name, &size, err);
+    if (!status) status = far_begin(far, far->npz->entries[again], size, shape, &plain, err);
+    if (!status && plain) *out = far;
+    else fp_npz_far_free(far);
+    return status;
+}
+
+static int64_t read_plain(void *user, void *dst, size_t n, const char **reason) {
+    const size_t got = fread(dst, 1, n, user);
+    if (got || !ferror((FILE *)user)) return (int64_t)got;
+    *reason = strerror(errno);
+    return -1;
+}
+
+int fp_npy_far_open(struct fp_npz_far **out, const char *path, size_t least, struct fp_tensor *shape, fineprune_error *err) {
+    struct stat st;
+    *out = NULL;
+    if (stat(path, &st) || !S_ISREG(st.st_mode) || st.st_size < 0 || (size_t)st.st_size < least) return FINEPRUNE_OK;
+    struct fp_npz_far *far = fp_calloc(1, sizeof(*far));
+    if (!far) return fp_fail_memory(err, path, sizeof(*far));
+    snprintf(far->name, sizeof(far->name), "'%.380s'", path);
+    bool plain = false;
+    far->plain = fopen(path, "rbe");
+    int status = far->plain ? FINEPRUNE_OK : fp_fail(err, FINEPRUNE_IO, "cannot read '%s': %s", path, strerror(errno));
+    const struct fp_npy_source source = {read_plain, far->plain, far->name, (size_t)st.st_size};
+    if (!status) status = fp_npy_begin(shape, &source, &far->header, &plain, err);
+    far->size = status ? 0 : (size_t)st.st_size - far->header;
+    far->sought = true; // there is no check sum
+    if (!status && plain) *out = far;
+    else fp_npz_far_free(far);
+    return status;
+}
+
+static bool seek(struct fp_npz_far *far, size_t offset) {
+    if (far->plain) return !fseeko(far->plain, (off_t)(far->header + offset), SEEK_SET);
+    far->sought = true;
+    return !zip_fseek(far->file, (zip_int64_t)(far->header + offset), SEEK_SET);
+}
+
+static const char *reason_of(const struct fp_npz_far *far) {
+    return far->plain ? strerror(errno) : zip_error_strerror(zip_file_get_error(far->file));
+}
+
+int fp_npz_far_read(struct fp_npz_far *far, size_t offset, void *dst, size_t n, fineprune_error *err) {
+    if (offset > far->size || n > far->size - offset) return fp_fail(err, FINEPRUNE_INTERNAL, "%s is read behind its end", far->name);
+    if (offset != far->at && !seek(far, offset)) return fp_fail(err, FINEPRUNE_IO, "%s cannot be read: %s", far->name, reason_of(far));
+    far->at = offset;
+    while (n) {
+        const char *reason = "";
+        const int64_t got = far->plain ? read_plain(far->plain, dst, n, &reason) : read_entry(far->file, dst, n, &reason);
+        if (got <= 0) return fp_fail(err, FINEPRUNE_IO, "%s cannot be read: %s", far->name, got ? reason : "it has become shorter");
+        dst = (char *)dst + got;
+        n -= (size_t)got;
+        far->at += (size_t)got;
+    }
+    char rest;
+    if (!far->sought && far->at == far->size && zip_fread(far->file, &rest, 1) != 0) // the end is where the check sum is compared
+        return fp_fail(err, FINEPRUNE_DATA, "%s is damaged: %s", far->name, reason_of(far));
+    return FINEPRUNE_OK;
 }

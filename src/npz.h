@@ -17,6 +17,18 @@ const char *fp_npz_name(const struct fp_npz *npz, size_t index); // without ".np
 int fp_npz_read(struct fp_npz *npz, const char *name, struct fp_tensor *out, struct fp_memory *memory, fineprune_error *err);
 void fp_npz_free(struct fp_npz *npz);
 
+// An array of `least` bytes and more that stays in the file and is read in pieces. Opens array `name` of npz a second time, on its own: npz is not needed
+// longer. *shape gets type and dims, no elements. *out is NULL, without an error, where only fp_npz_read will do: standard input, a compressed array,
+// one in another order, or a smaller one.
+struct fp_npz_far;
+int fp_npz_far_open(struct fp_npz_far **out, const struct fp_npz *npz, const char *name, size_t least, struct fp_tensor *shape, fineprune_error *err);
+// The same for a .npy file.
+int fp_npy_far_open(struct fp_npz_far **out, const char *path, size_t least, struct fp_tensor *shape, fineprune_error *err);
+// n bytes of the elements from byte `offset` on. Whoever reads all of them once from the first to the last has the check sum compared. Not for several
+// threads at once.
+int fp_npz_far_read(struct fp_npz_far *far, size_t offset, void *dst, size_t n, fineprune_error *err);
+void fp_npz_far_free(struct fp_npz_far *far); // accepts NULL
+
 // Writing: deterministic bytes (no time stamps), through output.h.
 struct fp_npz_writer;
 int fp_npz_create(struct fp_npz_writer **out, const char *path, bool force, fineprune_error *err);

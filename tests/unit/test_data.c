@@ -429,12 +429,68 @@ static void test_memory_limit(void **state) {
     assert_int_equal(f.model.memory.used, 0);
 }
 
+// 4.8 MB stay in the file: no limit of memory counts them, and what is wrong with them is said before the first sample is asked for.
+static void test_far(void **state) {
+    struct fake f = {0};
+    fake_input(&f, "x", FP_FLOAT, DIMS(-1, 2000));
+    f.model.memory.limit = 100000;
+    const char *const paths[] = {scratch_path(state, "a.npz"), scratch_path(state, "a.npy")}, *const name = "x";
+    const size_t sample[] = {299, 0, 150};
+    for (int kind = 0; kind < 4; kind++) { // as the model has it, and to be converted
+        const bool wide = kind % 2;
+        const char *path = paths[kind / 2];
+        struct fp_tensor t;
+        make(&t, wide ? FP_DOUBLE : FP_FLOAT, DIMS(600, 2000));
+        t.dims[0] = 300 * (2 - wide), t.count = (size_t)t.dims[0] * 2000;
+        if (kind < 2) write_npz(path, &name, &t, 1);
+        else save_npy(path, &t);
+        fineprune_data *data = open_data(&f, NULL);
+        add(data, path);
+        assert_int_equal(fineprune_data_samples(data), t.dims[0]);
+        struct fp_tensor got;
+        for (size_t i = 0; i < FP_COUNT(sample); i++) {
+            batch(data, &got, 1, sample[i]);
+            for (size_t k = 0; k < 2000; k++) assert_true(((float *)got.data)[k] == (float)((sample[i] * 2000 + k) % 100));
+            fp_tensor_done(&got);
+        }
+        fineprune_data_free(data);
+        if (wide) ((double *)t.data)[123456] = NAN;
+        else ((float *)t.data)[123456] = NAN;
+        if (kind < 2) write_npz(path, &name, &t, 1);
+        else save_npy(path, &t);
+        data = open_data(&f, NULL);
+        refuse(data, path, FINEPRUNE_DATA, "has NaN in sample 61");
+        fineprune_data_free(data);
+        t.count = 600 * 2000; // as it was made
+        fp_tensor_done(&t);
+    }
+    size_t size;
+    const char *path = paths[0];
+    save(path, "x", FP_FLOAT, DIMS(600, 2000));
+    uint8_t *file = scratch_read(path, &size);
+    file[size / 2] ^= 1;
+    scratch_write(path, file, size);
+    fineprune_data *data = open_data(&f, NULL);
+    refuse(data, path, FINEPRUNE_DATA, "is damaged");
+    file[size / 2] ^= 1;
+    scratch_write(path, file, size);
+    add(data, path);
+    scratch_write(path, file, size / 2); // it becomes shorter while it is open
+    struct fp_tensor got;
+    const size_t last = 599;
+    assert_int_not_equal(fp_data_batch(data, &last, 1, &got, NULL), 0);
+    fineprune_data_free(data);
+    free(file);
+    assert_int_equal(f.model.memory.used, 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         scratch_test(test_rows),           scratch_test(test_fixed_batch), scratch_test(test_whole),
         scratch_test(test_several_inputs), scratch_test(test_shapes_refused), scratch_test(test_elements),
         scratch_test(test_folders),        scratch_test(test_test_data_sets), cmocka_unit_test(test_random),
         cmocka_unit_test(test_shape_option), cmocka_unit_test(test_missing), scratch_test(test_memory_limit),
+        scratch_test(test_far),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
