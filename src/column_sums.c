@@ -2,7 +2,6 @@
 // Sums of columns, from the input itself. While a convolution's output runs over an axis, a kernel position meets input positions first, first + step,
 // ...: where these walks begin and end cuts the axis into parts, each of which a kernel position meets whole or not at all. The products of the axes'
 // parts are blocks; every block is summed once, and the sum of a column is that of its blocks, added axis by axis: never an im2col copy.
-#include <omp.h>
 #include <stdlib.h>
 
 #include "columns.h"
@@ -36,7 +35,7 @@ static struct fp_grid rows_of(const struct fp_columns *c) {
 }
 
 // Columns that lie side by side by strips; those that are lines one by one.
-static int product_sum(const struct sums *s, int threads) {
+static void product_sum(const struct sums *s, int threads) {
     const struct fp_columns *c = s->c;
     const bool beside = c->col_stride == 1;
     const size_t cols = c->w->cols, most = beside ? strip_width(cols, 1) : 1, strips = (cols + most - 1) / most, n = c->w->groups * strips;
@@ -55,7 +54,6 @@ static int product_sum(const struct sums *s, int threads) {
                 for (size_t i = 0; i < width; i++) s->totals[m][g * cols + first + i] += found[m * width + i];
         }
     }
-    return FINEPRUNE_OK;
 }
 
 // ---- the parts of an axis
@@ -272,5 +270,7 @@ static int convolution_sum(const struct sums *s, int threads) {
 int fp_columns_sum(const struct fp_columns *c, size_t units, double *sum, double *square, double *absolute, int threads) {
     double *const totals[] = {sum, square, absolute};
     const struct sums s = {c, units, fp_moments_count(absolute), absolute, totals};
-    return c->n ? convolution_sum(&s, threads) : product_sum(&s, threads);
+    if (c->n) return convolution_sum(&s, threads);
+    product_sum(&s, threads);
+    return FINEPRUNE_OK;
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products in tiles: parallel between the tiles, sequential within one. Each tile is a oneDNN matmul primitive of rows that lie densely, for which it has
-// kernels of its own. (Not dnnl_sgemm, nor a result with gaps between its rows, for which matmul takes its way: in oneDNN 3.2 the path without copies on AVX-512 writes past
-// a workspace of its own. And never with scratch memory of oneDNN's own: that is
-// counted by thread, and primitives made by one thread and dropped by another free it under those that still run.)
+// Products in tiles: parallel between the tiles, sequential within one. Each tile of a product is a oneDNN matmul primitive of rows that lie densely, for
+// which it has kernels of its own. (Not dnnl_sgemm, nor a result with gaps between its rows, for which matmul takes its way: in oneDNN 3.2 the path without
+// copies on AVX-512 writes past a workspace of its own. And never with scratch memory of oneDNN's own: that is counted by thread, and primitives made by one
+// thread and dropped by another free it under those that still run.) Tiles of Gram matrices are calls of BLAS.
 #include "gemm.h"
 
 #include <cblas.h>

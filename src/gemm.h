@@ -23,7 +23,7 @@ void fp_product_done(struct fp_product *p);
 bool fp_gemm(size_t m, size_t n, size_t k, const float *a, const float *b, float *c, int threads);
 // Adds a^T a (a is k x n) to the lower triangle of gram (n x n doubles): float32 products of each stretch of rows, added in double one after the
 // other, as if each stretch had its own call. ends: after which row each of the n_ends stretches ends, the last one k. fresh: gram's triangle is
-// all zeros and not yet read, so that it is written at once. The part above the diagonal may hold anything. False when oneDNN or memory fails.
+// all zeros and not yet read, so that it is written at once. The part above the diagonal may hold anything. False when memory fails.
 bool fp_gram(size_t n, size_t k, const float *a, const size_t *ends, size_t n_ends, double *gram, bool fresh, int threads);
 // The same for several: the rows of each are `step` floats behind those of the one before, its matrix n * n doubles.
 bool fp_grams(size_t count, size_t n, size_t k, const float *a, size_t step, const size_t *ends, size_t n_ends, double *gram, bool fresh, int threads);

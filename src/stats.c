@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <omp.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "batches.h"
@@ -113,19 +114,38 @@ static int make_gram(struct fp_stat *s, fineprune_error *err) {
     return s->gram ? FINEPRUNE_OK : fp_fail_memory(err, "co-activations", size * sizeof(double));
 }
 
-// Before the first row: `rows` in all make a matrix, or stay as they are when they are fewer than the columns.
+static int count(struct gather *g, const char *name, size_t bytes, fineprune_error *err) {
+    if (fp_memory_count(g->memory, bytes)) {
+        g->stats->counted += bytes;
+        return FINEPRUNE_OK;
+    }
+    fp_fail(err, FINEPRUNE_LIMIT, "the co-activations of %s need more memory than is allowed", name);
+    fp_memory_hint(g->memory, err);
+    return FINEPRUNE_LIMIT;
+}
+
+// What a matrix and the rows that wait for it take; or the rows when they are kept.
+static bool bytes_of(const struct fp_stat *s, size_t rows, bool matrix, size_t *bytes) {
+    const size_t width = s->groups * s->cols, per = matrix ? s->cols * sizeof(double) + FLUSH_ROWS * sizeof(float) : sizeof(float);
+    return fp_mul(width, per, bytes) && (matrix || fp_mul(*bytes, rows, bytes));
+}
+
+// Before the first row: `rows` in all make a matrix, or stay as they are when they are fewer than the columns. Statistics that will be merged are
+// all of one kind.
 static int begin_rows(struct gather *g, int weight, size_t rows, fineprune_error *err) {
     struct fp_stat *s = &g->stats->items[weight];
-    size_t width = s->groups * s->cols, bytes;
-    int status = FINEPRUNE_OK;
-    if (!s->gram && rows >= s->cols) {
-        bool fits = fp_mul(width * s->cols, sizeof(double), &bytes) && fp_memory_allows(g->memory, bytes);
-        status = fits ? make_gram(s, err) : fp_fail_memory(err, "co-activations", width * s->cols);
-    }
+    const bool matrix = g->request->nominal_samples || rows >= s->cols;
+    const size_t counted = g->request->counted ? fp_stat_bytes(&g->weights->items[weight], g->total) : 0;
+    size_t bytes;
+    if (!bytes_of(s, rows, matrix, &bytes)) return fp_fail_memory(err, "co-activations", s->cols);
+    char name[200];
+    snprintf(name, sizeof(name), "weight '%.180s'", g->weights->items[weight].name);
+    int status = !g->request->nominal_samples && bytes > counted ? count(g, name, bytes - counted, err) : FINEPRUNE_OK;
+    if (!status && matrix && !s->gram) status = make_gram(s, err);
     g->pending[weight].begun = true;
-    if (status || !s->gram) return status;
-    g->pending[weight].rows = fp_calloc(width, FLUSH_ROWS * sizeof(float));
-    return g->pending[weight].rows ? FINEPRUNE_OK : fp_fail_memory(err, "statistics", width * FLUSH_ROWS * sizeof(float));
+    if (status || !matrix) return status;
+    g->pending[weight].rows = fp_calloc(s->groups * s->cols, FLUSH_ROWS * sizeof(float));
+    return g->pending[weight].rows ? FINEPRUNE_OK : fp_fail_memory(err, "statistics", bytes);
 }
 
 // Rows of one unit: evenly spread, each at a place within its stretch that the sample's content decides.
@@ -266,6 +286,7 @@ static int stats_init(struct gather *g, struct fp_exec *exec, size_t n, fineprun
     g->pending = fp_calloc((size_t)stats->n, sizeof(*g->pending));
     if (!stats->items || !stats->names || !g->pending) return fp_fail_memory(err, "statistics", sizeof(*stats->items));
     memcpy(stats->model, fp_model_sha256(g->weights->model), sizeof(stats->model));
+    size_t matrices = 0, bytes;
     for (int i = 0; i < stats->n; i++) {
         const struct fp_weight *w = &g->weights->items[i];
         const struct fp_stats_request *r = g->request;
@@ -275,8 +296,11 @@ static int stats_init(struct gather *g, struct fp_exec *exec, size_t n, fineprun
         // Statistics that will be merged are all of one kind.
         int status = stats->names[i] ? stat_init(&stats->items[i], w, r->needs, gram && r->nominal_samples, err) : fp_fail_memory(err, "a name", 1);
         if (status) return status;
+        if (gram && !(bytes_of(&stats->items[i], 0, true, &bytes) && fp_add(matrices, bytes, &matrices))) matrices = SIZE_MAX;
     }
-    int status = g->request->needs & FP_NEED_SUMS ? watch_all(g, exec, err) : FINEPRUNE_OK;
+    int status = g->request->nominal_samples ? count(g, "all weights", matrices, err) : FINEPRUNE_OK;
+    if (status) return status;
+    status = g->request->needs & FP_NEED_SUMS ? watch_all(g, exec, err) : FINEPRUNE_OK;
     return status ? status : answers_init(g, exec, n, err);
 }
 
@@ -311,7 +335,7 @@ int fp_stats_gather(struct fp_stats **out, struct fp_exec *exec, const struct fp
     double start = fp_seconds();
     struct gather g = {.weights = weights, .data = data, .request = request, .total = n, .stats = calloc(1, sizeof(*g.stats))};
     if (!g.stats) return fp_fail_memory(err, "statistics", sizeof(*g.stats));
-    g.memory = fp_exec_memory(exec);
+    g.memory = g.stats->memory = fp_exec_memory(exec);
     g.threads = request->options && request->options->threads > 0 ? request->options->threads : omp_get_num_procs();
     int status = stats_init(&g, exec, n, err);
     if (!status) status = run_all(&g, exec, samples, n, err);
@@ -325,8 +349,14 @@ int fp_stats_gather(struct fp_stats **out, struct fp_exec *exec, const struct fp
     return status;
 }
 
+void fp_stats_uncount(struct fp_stats *stats) {
+    if (stats->memory) fp_memory_uncount(stats->memory, stats->counted);
+    stats->memory = NULL;
+}
+
 void fp_stats_free(struct fp_stats *stats) {
     if (!stats) return;
+    fp_stats_uncount(stats);
     for (int i = 0; stats->items && i < stats->n; i++) {
         free(stats->items[i].sum);
         free(stats->items[i].square);
