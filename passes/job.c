@@ -223,21 +223,21 @@ static size_t group_bytes(const struct fp_job *job, int first, int end) {
     return bytes;
 }
 
-// Statistics with the co-activations of the weights [first, end), whose expected `bytes` are counted on success.
-static int gather(struct fp_job *job, unsigned needs, int first, int end, size_t bytes, struct fp_stats **stats, double *forward) {
+// Statistics with the co-activations of the weights [first, end), of which *bytes are expected; on success it is what they take, and counted.
+static int gather(struct fp_job *job, unsigned needs, int first, int end, size_t *bytes, struct fp_stats **stats, double *forward) {
     struct fp_memory *memory = &job->model->memory;
-    if (!fp_memory_count(memory, bytes)) {
+    if (!fp_memory_count(memory, *bytes)) {
         fp_fail(job->err, FINEPRUNE_LIMIT, "the co-activations of weight '%s' need more memory than is allowed", job->layers[first].w->name);
         fp_memory_hint(memory, job->err);
         return FINEPRUNE_LIMIT;
     }
     struct fp_exec *exec = NULL;
     const struct fp_stats_request request = {.needs = needs, .classifier = &job->classifier, .options = &job->options->run, .stage = "forward",
-                                             .gram_first = first, .gram_end = end, .counted = true};
+                                             .gram_first = first, .gram_end = end, .counted = bytes};
     int status = fp_exec_new(&exec, job->model, &job->options->run, job->err);
     if (!status) status = fp_stats_gather(stats, exec, job->weights, job->data, job->local, job->n_local, &request, forward, job->err);
     fp_exec_free(exec);
-    if (status) fp_memory_uncount(memory, bytes);
+    if (status) fp_memory_uncount(memory, *bytes);
     return status;
 }
 
@@ -248,12 +248,12 @@ int fp_job_calibrate(struct fp_job *job, unsigned needs, int first) {
     fp_job_drop_stats(job);
     const bool gram = needs & FP_NEED_GRAM;
     int end = gram ? group_end(job, first, &bytes) : job->n;
-    int status = gather(job, needs, first, end, bytes, &stats, &forward);
+    int status = gather(job, needs, first, end, &bytes, &stats, &forward);
     while (status == FINEPRUNE_LIMIT && gram && !job->by_layer && end - first > 1) { // rows and what the graph needs show in the first batch only
         fp_error_clear(job->err);
         end = first + (end - first) / 2;
         bytes = group_bytes(job, first, end);
-        status = gather(job, needs, first, end, bytes, &stats, &forward);
+        status = gather(job, needs, first, end, &bytes, &stats, &forward);
     }
     if (!status) {
         if (end < job->n && !job->in_groups) fp_report_say(job->report, "the memory limit makes the statistics take several runs over the samples");

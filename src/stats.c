@@ -37,6 +37,7 @@ struct gather {
     size_t seed_capacity;
     struct fineprune_data *data;
     struct fp_memory *memory;
+    size_t counted;          // towards it, here
     double seconds;          // spent in statistics
 };
 
@@ -116,7 +117,7 @@ static int make_gram(struct fp_stat *s, fineprune_error *err) {
 
 static int count(struct gather *g, const char *name, size_t bytes, fineprune_error *err) {
     if (fp_memory_count(g->memory, bytes)) {
-        g->stats->counted += bytes;
+        g->counted += bytes;
         return FINEPRUNE_OK;
     }
     fp_fail(err, FINEPRUNE_LIMIT, "the co-activations of %s need more memory than is allowed", name);
@@ -335,7 +336,7 @@ int fp_stats_gather(struct fp_stats **out, struct fp_exec *exec, const struct fp
     double start = fp_seconds();
     struct gather g = {.weights = weights, .data = data, .request = request, .total = n, .stats = calloc(1, sizeof(*g.stats))};
     if (!g.stats) return fp_fail_memory(err, "statistics", sizeof(*g.stats));
-    g.memory = g.stats->memory = fp_exec_memory(exec);
+    g.memory = fp_exec_memory(exec);
     g.threads = request->options && request->options->threads > 0 ? request->options->threads : omp_get_num_procs();
     int status = stats_init(&g, exec, n, err);
     if (!status) status = run_all(&g, exec, samples, n, err);
@@ -344,19 +345,15 @@ int fp_stats_gather(struct fp_stats **out, struct fp_exec *exec, const struct fp
     free(g.targets);
     free(g.seeds);
     if (forward) *forward += fp_seconds() - start - g.seconds;
+    if (!status && request->counted) *request->counted += g.counted;
+    else fp_memory_uncount(g.memory, g.counted);
     if (status) fp_stats_free(g.stats);
     else *out = g.stats;
     return status;
 }
 
-void fp_stats_uncount(struct fp_stats *stats) {
-    if (stats->memory) fp_memory_uncount(stats->memory, stats->counted);
-    stats->memory = NULL;
-}
-
 void fp_stats_free(struct fp_stats *stats) {
     if (!stats) return;
-    fp_stats_uncount(stats);
     for (int i = 0; stats->items && i < stats->n; i++) {
         free(stats->items[i].sum);
         free(stats->items[i].square);

@@ -36,8 +36,6 @@ struct fp_stats {
     size_t samples;
     struct fp_answers answers;
     char model[65]; // sha256 of the model file
-    struct fp_memory *memory; // where `counted` bytes of them are counted; NULL: nowhere
-    size_t counted;
 };
 
 // Of the public handle (stats_file.c); lent.
@@ -56,19 +54,18 @@ struct fp_stats_request {
     int (*outputs)(void *user, const struct fp_batch *batch, const struct fp_tensor *outputs, fineprune_error *err);
     void *outputs_user;
     const size_t *batch_sizes; // as fp_batch_visitor's
-    bool counted;           // fp_stat_bytes of the weights is counted already
+    // Bytes of co-activations that are counted towards the memory limit already, fp_stat_bytes of each weight; what they take beyond is added, for the
+    // caller to uncount. NULL: what they take counts until they are gathered.
+    size_t *counted;
 };
 
-// Bytes that the co-activations of `samples` samples take for a weight, as far as that can be told before they are seen. Who has counted them sets
-// request.counted.
+// Bytes that the co-activations of `samples` samples take for a weight, as far as that can be told before they are seen.
 size_t fp_stat_bytes(const struct fp_weight *w, size_t samples);
 // Runs the given samples through `exec` (made for the same weights' model and not run before) and gathers. *forward (may be NULL)
 // gets the seconds spent in the graph alone. Errors: as fp_exec_run and fp_data_batch, CANCELLED.
 int fp_stats_gather(struct fp_stats **out, struct fp_exec *exec, const struct fp_weights *weights, struct fineprune_data *data,
                     const size_t *samples, size_t n, const struct fp_stats_request *request, double *forward, fineprune_error *err);
 void fp_stats_free(struct fp_stats *stats);
-// Their memory counts no longer: they may outlive the model.
-void fp_stats_uncount(struct fp_stats *stats);
 // Adds `other` to `stats`. Errors: DATA when the weights differ.
 int fp_stats_add(struct fp_stats *stats, const struct fp_stats *other, fineprune_error *err);
 

@@ -222,7 +222,6 @@ static int score(fineprune_stats *out, struct fineprune_model *model, struct fin
         const struct fp_stats_request request = {.needs = FP_NEED_SUMS | FP_NEED_ABSOLUTE | FP_NEED_GRAM | FP_NEED_ANSWERS, .nominal_samples = NOMINAL_SAMPLES,
                                                  .classifier = &classifier, .options = options, .stage = "forward"};
         status = fp_stats_gather(&out->stats, exec, weights, data, samples, n, &request, NULL, err);
-        if (!status) fp_stats_uncount(out->stats);
     }
     fp_weights_free(weights);
     fp_exec_free(exec);
