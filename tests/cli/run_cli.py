@@ -656,6 +656,15 @@ def memory_limit_splits_statistics(place):
 
 
 @case
+def peak_memory_is_the_program_s_own(place):
+    large = bytearray(400 << 20)
+    large[::4096] = b"x" * (len(large) // 4096)    # resident, when the program is started
+    report = json.loads(works(place, f"{PRUNE} -o o.onnx --json").out)
+    assert 1 << 20 < report["peak_rss_bytes"] < 300 << 20 or harness.SANITIZED, report["peak_rss_bytes"]
+    assert len(large)
+
+
+@case
 def memory_limit_counts_rows_of_tokens(place):
     """Each sample gives many rows, as in a transformer: how many shows when the first one runs."""
     helper, n = onnx.helper, 8
