@@ -318,23 +318,21 @@ int fp_model_refresh(struct fineprune_model *model, fineprune_error *err) {
 
 // ---- masks
 
+static bool is_kept(const struct fp_tensor *t, const struct fp_source *s, size_t i) {
+    if (t->type == FP_FLOAT && !s->zero.data) return ((const float *)t->data)[i] != 0;
+    double value;
+    fp_convert(&value, FP_DOUBLE, (const char *)t->data + i * fp_type_size(t->type), t->type, 1);
+    return value != (s->zero.data ? ((const int32_t *)s->zero.data)[i] : 0);
+}
+
 static int record_source(struct fineprune_model *model, const struct fp_source *s, fineprune_error *err) {
-    struct fp_tensor t = {0}, kept = {0};
+    struct fp_tensor t = {0};
     int status = fp_initializer_load(model, s->proto, &t, err);
-    if (!status) status = fp_tensor_new(&kept, NULL, FP_BOOL, t.rank, t.dims, err);
-    bool floats = t.type == FP_FLOAT && !s->zero.data;
-    for (size_t i = 0; !status && floats && i < t.count; i++) ((uint8_t *)kept.data)[i] = ((const float *)t.data)[i] != 0;
-    for (size_t i = 0; !status && !floats && i < t.count; i++) {
-        double value;
-        fp_convert(&value, FP_DOUBLE, (const char *)t.data + i * fp_type_size(t.type), t.type, 1);
-        double zero = s->zero.data ? ((const int32_t *)s->zero.data)[i] : 0;
-        ((uint8_t *)kept.data)[i] = value != zero;
-    }
-    if (!status) status = fp_masks_add(model->masks, s->name, &kept, err);
-    fp_tensor_done(&kept);
+    struct fp_mask *mask = status ? NULL : fp_masks_add(model->masks, s->name, &t, err);
+    for (size_t i = 0; mask && i < t.count; i++) mask->bits[i / 8] |= (uint8_t)(is_kept(&t, s, i) << i % 8);
     fp_tensor_done(&t);
     fp_initializer_drop(model, s->proto);
-    return status;
+    return mask ? FINEPRUNE_OK : status ? status : FINEPRUNE_LIMIT;
 }
 
 // Whether a weight before has the tensor too.
