@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sums of columns, from the input itself. While a convolution's output runs over an axis, a kernel position meets input positions first, first + step,
-// ...: where these walks begin and end cuts the axis into parts, each of which a kernel position meets whole or not at all. The products of the axes'
-// parts are blocks; every block is summed once, and the sum of a column is that of its blocks, added axis by axis: never an im2col copy.
+// Sums of columns, from the input itself. The walks of a convolution's kernel positions cut each axis into parts; the products of the axes' parts are
+// blocks. Every block is summed once, and the sum of a column is that of its blocks, added axis by axis: never an im2col copy.
 #include <stdlib.h>
 
-#include "columns.h"
+#include "axis_parts.h"
 #include "moments.h"
 
 // What all threads share: the units of x before `units` are summed into totals.
@@ -56,84 +55,28 @@ static void product_sum(const struct sums *s, int threads) {
     }
 }
 
-// ---- the parts of an axis
+// ---- convolutions
 
 struct axis {
-    size_t n, step, kernel;
-    struct part {
-        size_t first, count; // positions first, first + step, ...
-    } *parts;
-    struct span {
-        size_t low, high;    // of the parts, high not among them
-    } *met;                  // by each kernel position
+    struct fp_axis cut; // by the walks of the kernel positions
+    size_t step, kernel;
 };
-
-// A place where a walk begins or ends: position at * step + rest.
-struct bound {
-    size_t rest, at, parts; // parts: how many are before it
-};
-
-static int compare_bounds(const void *a, const void *b) {
-    const struct bound *x = a, *y = b;
-    if (x->rest != y->rest) return x->rest < y->rest ? -1 : 1;
-    return x->at < y->at ? -1 : x->at > y->at;
-}
-
-// The first input position that kernel position k meets, and how many there are, a step apart.
-static size_t walk(const struct fp_columns *c, int axis, int64_t k, int64_t *first) {
-    const int64_t shift = k * c->dilation[axis] - c->begin[axis], s = c->stride[axis], low = shift >= 0 ? 0 : (-shift + s - 1) / s;
-    const bool transposed = c->w->kind == FP_WEIGHT_CONV_TRANSPOSE; // output i s + shift for input i; else input o s + shift for output o
-    const int64_t to = transposed ? c->out[axis] : c->in[axis], from = transposed ? c->in[axis] : c->out[axis];
-    int64_t high = to - 1 - shift < 0 ? -1 : (to - 1 - shift) / s;
-    if (high > from - 1) high = from - 1;
-    *first = transposed ? low : low * s + shift;
-    return high >= low ? (size_t)(high - low + 1) : 0;
-}
-
-static size_t parts_before(const struct bound *bounds, size_t n, size_t position, size_t step, size_t count) {
-    const struct bound key = {position % step, position / step + count, 0};
-    const struct bound *found = bsearch(&key, bounds, n, sizeof(key), compare_bounds);
-    return found ? found->parts : 0;
-}
-
-static void cut(struct axis *a, const struct fp_columns *c, int axis, struct bound *bounds) {
-    size_t n = 0, unique = 0;
-    for (size_t k = 0; k < a->kernel; k++) {
-        int64_t first;
-        const size_t count = walk(c, axis, (int64_t)k, &first);
-        if (!count) continue;
-        bounds[n++] = (struct bound){(size_t)first % a->step, (size_t)first / a->step, 0};
-        bounds[n++] = (struct bound){(size_t)first % a->step, (size_t)first / a->step + count, 0};
-    }
-    qsort(bounds, n, sizeof(*bounds), compare_bounds);
-    for (size_t i = 0; i < n; i++) {
-        if (unique && !compare_bounds(&bounds[unique - 1], &bounds[i])) continue;
-        const struct bound *last = unique ? &bounds[unique - 1] : NULL;
-        if (last && last->rest == bounds[i].rest) a->parts[a->n++] = (struct part){last->at * a->step + last->rest, bounds[i].at - last->at};
-        bounds[unique] = bounds[i];
-        bounds[unique++].parts = a->n;
-    }
-    for (size_t k = 0; k < a->kernel; k++) {
-        int64_t first;
-        const size_t count = walk(c, axis, (int64_t)k, &first);
-        if (!count) continue;
-        a->met[k].low = parts_before(bounds, unique, (size_t)first, a->step, 0);
-        a->met[k].high = parts_before(bounds, unique, (size_t)first, a->step, count);
-    }
-}
 
 static bool axis_init(struct axis *a, const struct fp_columns *c, int axis) {
-    *a = (struct axis){.kernel = (size_t)c->kernel[axis], .step = c->w->kind == FP_WEIGHT_CONV ? (size_t)c->stride[axis] : 1};
-    struct bound *bounds = fp_calloc(2 * a->kernel, sizeof(*bounds));
-    a->parts = fp_calloc(2 * a->kernel, sizeof(*a->parts));
-    a->met = fp_calloc(a->kernel, sizeof(*a->met));
-    const bool ok = bounds && a->parts && a->met;
-    if (ok) cut(a, c, axis, bounds);
-    free(bounds);
+    const bool transposed = c->w->kind == FP_WEIGHT_CONV_TRANSPOSE; // output i s + shift for input i; else input o s + shift for output o
+    *a = (struct axis){.kernel = (size_t)c->kernel[axis], .step = transposed ? 1 : (size_t)c->stride[axis]};
+    struct fp_walk *walks = fp_calloc(a->kernel, sizeof(*walks));
+    for (size_t k = 0; walks && k < a->kernel; k++) {
+        int64_t low, high;
+        fp_axis_range(c, axis, (int64_t)k, &low, &high);
+        if (high < low) continue;
+        const int64_t first = transposed ? low : low * c->stride[axis] + (int64_t)k * c->dilation[axis] - c->begin[axis];
+        walks[k] = (struct fp_walk){0, (size_t)first, (size_t)(high - low + 1)};
+    }
+    const bool ok = walks && fp_axis_cut(&a->cut, walks, a->kernel, a->step);
+    free(walks);
     return ok;
 }
-
-// ---- convolutions
 
 struct blocks {
     int n;
@@ -153,17 +96,14 @@ static bool blocks_init(struct blocks *b, const struct fp_columns *c) {
     }
     for (int added = 0; added <= c->n && ok; added++) {
         size_t size = 1;
-        for (int i = 0; i < c->n && ok; i++) ok = fp_mul(size, i < c->n - added ? b->axes[i].n : b->axes[i].kernel, &size);
+        for (int i = 0; i < c->n && ok; i++) ok = fp_mul(size, i < c->n - added ? b->axes[i].cut.n : b->axes[i].kernel, &size);
         if (size > b->most) b->most = size;
     }
     return ok;
 }
 
 static void blocks_done(struct blocks *b) {
-    for (int i = 0; i < b->n; i++) {
-        free(b->axes[i].parts);
-        free(b->axes[i].met);
-    }
+    for (int i = 0; i < b->n; i++) fp_axis_done(&b->axes[i].cut);
 }
 
 // One channel (a line), or some side by side.
@@ -179,9 +119,9 @@ static void sum_blocks(const struct strip *s, int axis, const float *x, double *
     const struct blocks *b = s->blocks;
     const struct axis *a = &b->axes[axis], *last = &b->axes[b->n - 1];
     size_t size = s->cell;
-    for (int i = axis + 1; i < b->n; i++) size *= b->axes[i].n;
-    for (size_t p = 0; p < a->n; p++, dst += size) {
-        const struct part *part = &a->parts[p];
+    for (int i = axis + 1; i < b->n; i++) size *= b->axes[i].cut.n;
+    for (size_t p = 0; p < a->cut.n; p++, dst += size) {
+        const struct fp_part *part = &a->cut.parts[p];
         const float *from = x + part->first * b->stride[axis];
         const size_t step = a->step * b->stride[axis];
         if (axis + 2 < b->n) {
@@ -189,10 +129,10 @@ static void sum_blocks(const struct strip *s, int axis, const float *x, double *
             continue;
         }
         const bool line = axis + 1 == b->n;
-        for (size_t q = 0; q < (line ? 1 : last->n); q++) {
+        for (size_t q = 0; q < (line ? 1 : last->cut.n); q++) {
             const size_t inner = last->step * b->stride[b->n - 1];
-            const struct fp_grid grid = line ? (struct fp_grid){1, 0, part->count, step} : (struct fp_grid){part->count, step, last->parts[q].count, inner};
-            const float *at = line ? from : from + last->parts[q].first * b->stride[b->n - 1];
+            const struct fp_grid grid = line ? (struct fp_grid){1, 0, part->count, step} : (struct fp_grid){part->count, step, last->cut.parts[q].count, inner};
+            const float *at = line ? from : from + last->cut.parts[q].first * b->stride[b->n - 1];
             if (s->beside) fp_moments_columns(at, &grid, s->width, s->sums->absolute, dst + q * s->cell);
             else fp_moments_line(at, &grid, s->sums->absolute, dst + q * s->cell);
         }
@@ -202,9 +142,9 @@ static void sum_blocks(const struct strip *s, int axis, const float *x, double *
 // src [outer, parts, inner] becomes dst [outer, kernel, inner].
 static void add_parts(const struct axis *a, size_t outer, size_t inner, const double *src, double *dst) {
     memset(dst, 0, outer * a->kernel * inner * sizeof(*dst));
-    for (size_t o = 0; o < outer; o++, src += a->n * inner)
+    for (size_t o = 0; o < outer; o++, src += a->cut.n * inner)
         for (size_t k = 0; k < a->kernel; k++, dst += inner)
-            for (size_t p = a->met[k].low; p < a->met[k].high; p++)
+            for (size_t p = a->cut.met[k].low; p < a->cut.met[k].high; p++)
                 for (size_t i = 0; i < inner; i++) dst[i] += src[p * inner + i];
 }
 
@@ -213,12 +153,12 @@ static const double *strip_sum(const struct strip *s, const float *x, double *ro
     const struct blocks *b = s->blocks;
     double *from = room, *to = room + half;
     size_t outer = 1, inner = s->cell;
-    for (int i = 0; i < b->n; i++) outer *= b->axes[i].n;
+    for (int i = 0; i < b->n; i++) outer *= b->axes[i].cut.n;
     memset(from, 0, outer * inner * sizeof(*from));
     sum_blocks(s, 0, x, from);
     for (int i = b->n; i-- > 0 && outer;) {
         const struct axis *a = &b->axes[i];
-        outer /= a->n;
+        outer /= a->cut.n;
         add_parts(a, outer, inner, from, to);
         inner *= a->kernel;
         double *swap = from;

@@ -11,6 +11,7 @@
 #include "batches.h"
 #include "columns.h"
 #include "gemm.h"
+#include "shift_gram.h"
 
 #define FLUSH_ROWS 512 // rows that become part of the co-activations at once
 #define MOST_ROWS 8192 // of the co-activations, where the columns are few
@@ -26,6 +27,8 @@ struct gather {
         bool wanted, begun, flushed;
         float *rows;
         size_t n, ends[FLUSH_ROWS], n_ends; // ends: of stretches that must not be added together
+        struct fp_shift_gram *whole; // all rows of units that lie as the first one
+        size_t whole_bytes;      // counted; 0: nothing is in it
     } *pending;
     struct target {          // what a tag of the observer means
         int weight, use;
@@ -149,6 +152,37 @@ static int begin_rows(struct gather *g, int weight, size_t rows, fineprune_error
     return g->pending[weight].rows ? FINEPRUNE_OK : fp_fail_memory(err, "statistics", bytes);
 }
 
+// All rows of one unit, where that takes less arithmetic than n of them. (Statistics that will be merged cannot go this way: the first unit of each run
+// would decide.)
+static bool takes_whole(const struct gather *g, int weight, const struct fp_columns *c, size_t n) {
+    const struct pending *p = &g->pending[weight];
+    return !g->request->nominal_samples && g->stats->items[weight].gram && p->whole && fp_shift_gram_fits(p->whole, c) && fp_shift_gram_pays(p->whole, n);
+}
+
+static int take_unit(struct gather *g, int weight, const struct fp_columns *c, size_t unit, fineprune_error *err) {
+    struct fp_stat *s = &g->stats->items[weight];
+    struct pending *p = &g->pending[weight];
+    struct fp_columns one = *c;
+    one.x += unit * c->unit_stride;
+    int status = p->whole_bytes ? FINEPRUNE_OK : count(g, g->weights->items[weight].name, fp_shift_gram_bytes(p->whole), err);
+    if (status) return status;
+    p->whole_bytes = fp_shift_gram_bytes(p->whole);
+    double *squares = fp_calloc(s->cols, sizeof(*squares)); // by the way
+    if (!squares || fp_columns_sum(&one, 1, s->sampled_sum, squares, NULL, g->threads)) status = fp_fail_memory(err, "sums", 0);
+    free(squares);
+    s->sampled += c->rows;
+    return status ? status : fp_shift_gram_add(p->whole, &one, 0, g->threads, err);
+}
+
+static int finish_whole(struct gather *g, int weight, fineprune_error *err) {
+    struct pending *p = &g->pending[weight];
+    int status = p->whole_bytes ? fp_shift_gram_finish(p->whole, g->stats->items[weight].gram, !p->flushed, g->threads, err) : FINEPRUNE_OK;
+    fp_memory_uncount(g->memory, p->whole_bytes);
+    g->counted -= p->whole_bytes;
+    p->whole_bytes = 0;
+    return status;
+}
+
 // Rows of one unit: evenly spread, each at a place within its stretch that the sample's content decides.
 static int sample_unit(struct gather *g, int weight, const struct fp_columns *c, size_t unit, uint64_t seed, fineprune_error *err) {
     const struct fp_stat *s = &g->stats->items[weight];
@@ -160,8 +194,10 @@ static int sample_unit(struct gather *g, int weight, const struct fp_columns *c,
     if (!g->pending[weight].begun) {
         size_t units = g->total / (c->units == 1 ? g->samples : 1), all;
         int status = begin_rows(g, weight, fp_mul(n, units, &all) ? all : SIZE_MAX, err);
+        if (!status) status = fp_shift_gram_new(&g->pending[weight].whole, c, err);
         if (status) return status;
     }
+    if (takes_whole(g, weight, c, n)) return take_unit(g, weight, c, unit, err);
     // Statistics that will be merged must not depend on which samples stand together: stretches end with the sample, and where one fills the room.
     bool apart = g->request->nominal_samples && g->pending[weight].n + n > FLUSH_ROWS;
     int status = apart ? flush_weight(g, weight, err) : FINEPRUNE_OK;
@@ -327,7 +363,10 @@ static int run_all(struct gather *g, struct fp_exec *exec, const size_t *samples
     const struct fp_observer observer = {see, g, true};
     const struct fp_batch_visitor visitor = {begin, end, &observer, g, g->request->batch_sizes};
     int status = fp_batches_run(exec, g->weights->model, g->data, samples, n, g->request->options, g->request->stage, &visitor, err);
-    for (int i = 0; i < g->stats->n && !status; i++) status = flush_weight(g, i, err);
+    for (int i = 0; i < g->stats->n && !status; i++) {
+        status = flush_weight(g, i, err);
+        if (!status) status = finish_whole(g, i, err);
+    }
     return status;
 }
 
@@ -340,7 +379,10 @@ int fp_stats_gather(struct fp_stats **out, struct fp_exec *exec, const struct fp
     g.threads = request->options && request->options->threads > 0 ? request->options->threads : omp_get_num_procs();
     int status = stats_init(&g, exec, n, err);
     if (!status) status = run_all(&g, exec, samples, n, err);
-    for (int i = 0; g.pending && i < g.stats->n; i++) free(g.pending[i].rows);
+    for (int i = 0; g.pending && i < g.stats->n; i++) {
+        fp_shift_gram_free(g.pending[i].whole);
+        free(g.pending[i].rows);
+    }
     free(g.pending);
     free(g.targets);
     free(g.seeds);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Rows of columns against the executor: the weight's rows times the columns are the layer's output. Sums against sums over the rows; convolutions
-// also against a plain loop over the kernel.
+// also against a plain loop over the kernel. Co-activations from distances against those of the written rows.
 #include "columns.h"
 #include "dnnl_corner.h"
 #include "made_model.h"
+#include "shift_gram.h"
 
 #include <math.h>
 
@@ -38,6 +39,36 @@ static void check_sums(const struct fp_columns *c, const struct look *l, size_t 
     }
 }
 
+// With one thread and with three: the lower triangle is that of the rows, and what lies above it is not touched.
+static void check_gram(const struct fp_columns *c, const struct look *l) {
+    const size_t n = l->w->cols;
+    double *grams[2];
+    for (int t = 0; t < 2; t++) {
+        struct fp_shift_gram *s;
+        grams[t] = fp_calloc(n * n, sizeof(double));
+        assert_int_equal(fp_shift_gram_new(&s, c, NULL), 0);
+        assert_true(!s == (c->w->kind != FP_WEIGHT_CONV || c->channels < 16 || l->w->groups > 1 || l->w->inner < 2));
+        for (size_t u = 0; s && u < c->units; u++) {
+            assert_true(fp_shift_gram_fits(s, c));
+            assert_int_equal(fp_shift_gram_add(s, c, u, 1 + 2 * t, NULL), 0);
+        }
+        if (s) assert_int_equal(fp_shift_gram_finish(s, grams[t], t == 0, 1 + 2 * t, NULL), 0);
+        fp_shift_gram_free(s);
+        if (!s) {
+            while (t >= 0) free(grams[t--]);
+            return;
+        }
+    }
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < n; j++) {
+            double sum = 0;
+            for (size_t r = 0; j <= i && r < c->units * c->rows; r++) sum += (double)l->rows[r * n + i] * (double)l->rows[r * n + j];
+            if (!(fabs(sum - grams[0][i * n + j]) < 1e-5 * (1 + sqrt((double)(c->units * c->rows))))) fail_msg("(%zu, %zu): %g, not %g", i, j, grams[0][i * n + j], sum);
+        }
+    assert_memory_equal(grams[0], grams[1], n * n * sizeof(double));
+    free(grams[0]), free(grams[1]);
+}
+
 // The same input with its channels last gives the same rows, and the same sums but for the order of the additions.
 static void check_last(const struct fp_columns *c, const struct look *l, const struct fp_tensor *x) {
     struct fp_tensor last = *x;
@@ -57,6 +88,7 @@ static void check_last(const struct fp_columns *c, const struct look *l, const s
         }
         check_sums(&other, l, u + 1);
     }
+    check_gram(&other, l);
     free(data), free(row);
 }
 
@@ -75,6 +107,7 @@ static int see(void *user, int tag, const struct fp_tensor *x, fineprune_error *
         check_sums(&c, l, u + 1);
     }
     if (c.n) check_last(&c, l, x);
+    check_gram(&c, l);
     return 0;
 }
 
@@ -135,6 +168,12 @@ static const struct conv CONVS[] = {
     {"Conv", NULL, 2, {2, 40, 7, 9}, {4, 20, 3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1}, {0}, {0}, 2},
     {"Conv", NULL, 2, {1, 17, 6, 5}, {2, 17, 1, 1}, {1, 1}, {1, 1}, {0}, {0}, {0}, 1},
     {"Conv", NULL, 2, {1, 32, 12, 11}, {2, 32, 5, 5}, {2, 1}, {1, 1}, {2, 2, 2, 2}, {0}, {0}, 1},
+    {"Conv", NULL, 2, {2, 17, 7, 9}, {4, 17, 3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1}, {0}, {0}, 1},
+    {"Conv", NULL, 2, {3, 16, 8, 7}, {2, 16, 3, 2}, {2, 1}, {1, 2}, {1, 0, 2, 1}, {0}, {0}, 1},
+    {"Conv", NULL, 2, {2, 16, 3, 3}, {2, 16, 5, 5}, {1, 1}, {1, 1}, {2, 2, 2, 2}, {0}, {0}, 1},
+    {"Conv", NULL, 1, {2, 18, 30}, {3, 18, 5}, {2}, {2}, {3, 1}, {0}, {0}, 1},
+    {"Conv", NULL, 3, {1, 16, 4, 5, 3}, {2, 16, 2, 3, 2}, {1, 2, 1}, {2, 1, 1}, {0, 1, 2, 1, 1, 0}, {0}, {0}, 1},
+    {"Conv", NULL, 2, {45, 16, 7, 7}, {2, 16, 2, 2}, {1, 1}, {1, 1}, {1, 0, 0, 1}, {0}, {0}, 1},
     {"ConvTranspose", NULL, 1, {2, 3, 7}, {3, 2, 4}, {3}, {2}, {1, 2}, {1}, {0}, 1},
     {"ConvTranspose", NULL, 2, {2, 4, 5, 4}, {4, 3, 3, 2}, {2, 1}, {1, 2}, {1, 0, 0, 1}, {0}, {0}, 2},
     {"ConvTranspose", NULL, 2, {1, 2, 4, 5}, {2, 3, 3, 3}, {2, 2}, {1, 1}, {0}, {0}, {9, 10}, 1},
