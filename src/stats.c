@@ -34,6 +34,7 @@ struct gather {
         int weight, use;
     } *targets;
     int n_targets, threads;
+    int *same;               // by weight: an earlier one that sees the same rows, whose statistics are its own too; else -1
     size_t samples, total;   // in this batch, over all
     size_t real;             // of this batch's, without filling
     uint64_t *seeds;         // of this batch's samples
@@ -134,22 +135,29 @@ static bool bytes_of(const struct fp_stat *s, size_t rows, bool matrix, size_t *
     return fp_mul(width, per, bytes) && (matrix || fp_mul(*bytes, rows, bytes));
 }
 
-// Before the first row: `rows` in all make a matrix, or stay as they are when they are fewer than the columns. Statistics that will be merged are
-// all of one kind.
-static int begin_rows(struct gather *g, int weight, size_t rows, fineprune_error *err) {
+// Counts what `rows` rows take, and makes the matrix if they become one.
+static int reserve_rows(struct gather *g, int weight, size_t rows, bool matrix, fineprune_error *err) {
     struct fp_stat *s = &g->stats->items[weight];
-    const bool matrix = g->request->nominal_samples || rows >= s->cols;
     const size_t counted = g->request->counted ? fp_stat_bytes(&g->weights->items[weight], g->total) : 0;
     size_t bytes;
     if (!bytes_of(s, rows, matrix, &bytes)) return fp_fail_memory(err, "co-activations", s->cols);
     char name[200];
     snprintf(name, sizeof(name), "weight '%.180s'", g->weights->items[weight].name);
     int status = !g->request->nominal_samples && bytes > counted ? count(g, name, bytes - counted, err) : FINEPRUNE_OK;
-    if (!status && matrix && !s->gram) status = make_gram(s, err);
-    g->pending[weight].begun = true;
+    return status || !matrix || s->gram ? status : make_gram(s, err);
+}
+
+// Before the first row: `rows` in all make a matrix, or stay as they are when they are fewer than the columns. Statistics that will be merged are
+// all of one kind.
+static int begin_rows(struct gather *g, int weight, size_t rows, fineprune_error *err) {
+    const struct fp_stat *s = &g->stats->items[weight];
+    struct pending *p = &g->pending[weight];
+    const bool matrix = g->request->nominal_samples || rows >= s->cols;
+    int status = reserve_rows(g, weight, rows, matrix, err);
+    p->begun = true;
     if (status || !matrix) return status;
-    g->pending[weight].rows = fp_calloc(s->groups * s->cols, FLUSH_ROWS * sizeof(float));
-    return g->pending[weight].rows ? FINEPRUNE_OK : fp_fail_memory(err, "statistics", bytes);
+    p->rows = fp_calloc(s->groups * s->cols, FLUSH_ROWS * sizeof(float));
+    return p->rows ? FINEPRUNE_OK : fp_fail_memory(err, "statistics", s->groups * s->cols * FLUSH_ROWS * sizeof(float));
 }
 
 // All rows of one unit, where that takes less arithmetic than n of them. (Statistics that will be merged cannot go this way: the first unit of each run
@@ -284,13 +292,72 @@ size_t fp_stat_bytes(const struct fp_weight *w, size_t samples) {
     return !w->repairable ? 0 : fp_mul(w->groups * w->cols, per, &bytes) ? bytes : SIZE_MAX;
 }
 
+// Inputs that several weights share, as queries, keys and values do, are looked at once.
+static bool same_ints(const struct fp_node *a, const struct fp_node *b, const char *name) {
+    size_t n, m;
+    const int64_t *x = fp_attr_ints(a, name, &n), *y = fp_attr_ints(b, name, &m);
+    return n == m && (!n || !memcmp(x, y, n * sizeof(*x)));
+}
+
+static bool sees_the_same(const struct fp_weight *a, const struct fp_weight *b) {
+    static const char *const types[] = {"Conv", "Gemm", "MatMul"};
+    if (a->n_uses != 1 || b->n_uses != 1 || a->uses->slot != 1 || b->uses->slot != 1) return false;
+    const struct fp_node *m = a->uses->node, *n = b->uses->node;
+    bool known = false;
+    for (size_t i = 0; i < FP_COUNT(types); i++) known |= !m->domain[0] && !strcmp(m->type, types[i]);
+    bool same = known && m->graph == n->graph && m->in[0] == n->in[0] && !strcmp(m->type, n->type) && !strcmp(m->domain, n->domain);
+    same = same && a->kind == b->kind && a->groups == b->groups && a->cols == b->cols && a->inner == b->inner && a->rank == b->rank;
+    for (int i = 2; i < a->rank && same && a->kind == FP_WEIGHT_CONV; i++) same = a->dims[i] == b->dims[i]; // kernel_shape
+    return same && fp_attr_int(m, "transA", 0) == fp_attr_int(n, "transA", 0) && same_ints(m, n, "strides") && same_ints(m, n, "pads") &&
+           same_ints(m, n, "dilations") && !strcmp(fp_attr_text(m, "auto_pad", "NOTSET"), fp_attr_text(n, "auto_pad", "NOTSET"));
+}
+
+static int find_same(struct gather *g, fineprune_error *err) {
+    const int n = g->weights->n;
+    g->same = fp_calloc((size_t)n, sizeof(*g->same));
+    if (!g->same) return fp_fail_memory(err, "statistics", sizeof(*g->same));
+    for (int i = 0; i < n; i++) {
+        const struct fp_weight *w = &g->weights->items[i];
+        g->same[i] = -1;
+        for (int k = i - 1; k >= 0 && k >= i - 8 && g->same[i] < 0; k--) // they stand together
+            if (g->same[k] < 0 && g->pending[i].wanted == g->pending[k].wanted && sees_the_same(w, &g->weights->items[k])) g->same[i] = k;
+    }
+    return FINEPRUNE_OK;
+}
+
+static int copy_rows(struct gather *g, int weight, fineprune_error *err) {
+    struct fp_stat *s = &g->stats->items[weight];
+    const struct fp_stat *from = &g->stats->items[g->same[weight]];
+    const size_t width = s->groups * s->cols;
+    int status = reserve_rows(g, weight, from->sampled, from->gram, err);
+    if (!status && !from->gram) status = keep_rows(s, from->sampled, err);
+    if (status) return status;
+    memcpy(s->sampled_sum, from->sampled_sum, width * sizeof(double));
+    if (from->gram) memcpy(s->gram, from->gram, width * s->cols * sizeof(double));
+    else memcpy(s->kept, from->kept, from->sampled * width * sizeof(float));
+    s->sampled = from->sampled;
+    return FINEPRUNE_OK;
+}
+
+static int copy_stat(struct gather *g, int weight, fineprune_error *err) {
+    if (g->same[weight] < 0) return FINEPRUNE_OK;
+    struct fp_stat *s = &g->stats->items[weight];
+    const struct fp_stat *from = &g->stats->items[g->same[weight]];
+    const size_t bytes = s->groups * s->cols * sizeof(double);
+    s->rows = from->rows;
+    memcpy(s->sum, from->sum, bytes);
+    memcpy(s->square, from->square, bytes);
+    if (s->absolute) memcpy(s->absolute, from->absolute, bytes);
+    return from->sampled ? copy_rows(g, weight, err) : FINEPRUNE_OK;
+}
+
 static int watch_all(struct gather *g, struct fp_exec *exec, fineprune_error *err) {
     int n = 0;
     for (int i = 0; i < g->weights->n; i++) n += g->weights->items[i].n_uses;
     g->targets = fp_calloc((size_t)n, sizeof(*g->targets));
     if (!g->targets) return fp_fail_memory(err, "statistics", sizeof(*g->targets));
     for (int i = 0; i < g->weights->n; i++)
-        for (int k = 0; k < g->weights->items[i].n_uses; k++) {
+        for (int k = 0; k < g->weights->items[i].n_uses && g->same[i] < 0; k++) {
             const struct fp_weight_use *use = &g->weights->items[i].uses[k];
             if (use->slot < 0) continue; // another form of the weight, which cannot be counted
             g->targets[g->n_targets] = (struct target){i, k};
@@ -337,7 +404,8 @@ static int stats_init(struct gather *g, struct fp_exec *exec, size_t n, fineprun
     }
     int status = g->request->nominal_samples ? count(g, "all weights", matrices, err) : FINEPRUNE_OK;
     if (status) return status;
-    status = g->request->needs & FP_NEED_SUMS ? watch_all(g, exec, err) : FINEPRUNE_OK;
+    status = find_same(g, err);
+    if (!status && g->request->needs & FP_NEED_SUMS) status = watch_all(g, exec, err);
     return status ? status : answers_init(g, exec, n, err);
 }
 
@@ -366,6 +434,7 @@ static int run_all(struct gather *g, struct fp_exec *exec, const size_t *samples
     for (int i = 0; i < g->stats->n && !status; i++) {
         status = flush_weight(g, i, err);
         if (!status) status = finish_whole(g, i, err);
+        if (!status) status = copy_stat(g, i, err); // of one before it
     }
     return status;
 }
@@ -384,6 +453,7 @@ int fp_stats_gather(struct fp_stats **out, struct fp_exec *exec, const struct fp
         free(g.pending[i].rows);
     }
     free(g.pending);
+    free(g.same);
     free(g.targets);
     free(g.seeds);
     if (forward) *forward += fp_seconds() - start - g.seconds;

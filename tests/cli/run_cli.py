@@ -372,6 +372,36 @@ def score_merge_apply(place):
 
 
 @case
+def statistics_of_shared_inputs(place):
+    """Inputs that several weights see in the same way are looked at once; NumPy says what each one has to find."""
+    make, rng = onnx.helper.make_node, np.random.default_rng(8)
+    weights = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in
+               {"q": (12, 8), "k": (12, 8), "other": (12, 8), "a": (4, 6, 3), "b": (5, 6, 3), "strided": (4, 6, 3), "padded": (4, 6, 3)}.items()}
+    nodes = [make("MatMul", ["x", "q"], ["y0"]), make("MatMul", ["x", "k"], ["y1"]), make("Abs", ["x"], ["z"]), make("MatMul", ["z", "other"], ["y2"]),
+             make("Conv", ["x", "a"], ["y3"]), make("Conv", ["x", "b"], ["y4"]), make("Conv", ["x", "strided"], ["y5"], strides=[2]),
+             make("Conv", ["x", "padded"], ["y6"], pads=[1, 1])]
+    store_network(place, "shared.onnx", nodes, {f"y{i}": (onnx.TensorProto.FLOAT, None) for i in range(7)}, weights, [6, 12])
+    x = rng.standard_normal((30, 6, 12)).astype(np.float32)
+    np.savez(place.path("shared.npz"), x=x)
+    works(place, "score shared.onnx --data shared.npz -o shared.stats")
+    stats = np.load(place.path("shared.stats"))
+    windows = lambda v, step: np.lib.stride_tricks.sliding_window_view(v, 3, axis=2)[:, :, ::step].transpose(0, 2, 1, 3).reshape(-1, 18)
+    wide = np.pad(x, [(0, 0), (0, 0), (1, 1)])
+    expected = {"q": x.reshape(-1, 12), "k": x.reshape(-1, 12), "other": np.abs(x).reshape(-1, 12), "a": windows(x, 1), "b": windows(x, 1),
+                "strided": windows(x, 2), "padded": windows(wide, 1)}
+    seen = {}
+    for i in range(len(weights)):
+        name = bytes(stats[f"{i}/name"]).decode()
+        rows = expected[name].astype(np.float64)
+        equal(stats[f"{i}/counts"].tolist()[2:], [len(rows)] * 2, f"{name}: rows")    # few enough for all of them to be taken
+        for what, value in (("sum", rows.sum(0)), ("square", (rows ** 2).sum(0)), ("absolute", np.abs(rows).sum(0)), ("sampled_sum", rows.sum(0)),
+                            ("gram", (rows.T @ rows)[np.tril_indices(rows.shape[1])])):
+            assert np.allclose(stats[f"{i}/{what}"][0], value, rtol=1e-5, atol=1e-4), f"{name}: {what}"
+        seen[name] = True
+    equal(len(seen), len(weights), "weights")
+
+
+@case
 def run_writes_outputs(place):
     ran = works(place, "run m.onnx --data local.npz -o y.npz --json")
     report = json.loads(ran.out)
