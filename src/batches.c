@@ -27,7 +27,7 @@ static int run_batch(struct fp_exec *exec, const struct fp_graph *graph, struct 
 
 // ---- how many samples at once
 
-#define LEAST_VALUES (8u << 20)
+#define LEAST_VALUES (20u << 20)
 #define MOST_VALUES (64u << 20)
 
 // Two samples run alone; the second tells what a sample's values take (in the first run weights that are packed on the way hide it). Small

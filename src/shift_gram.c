@@ -235,13 +235,16 @@ static void multiply(const struct fp_shift_gram *s, size_t product, size_t c, si
     const struct product *p = &s->products[product];
     const size_t m = least(SIDE, s->channels - c), n = least(SIDE, s->channels - d), all = s->n_waiting * p->rows;
     list_positions(s, p, room->positions);
-    for (size_t done = 0, k; done < all; done += k) {
+    const float *plane = s->waiting;
+    for (size_t done = 0, k, at = 0; done < all; done += k) {
         k = least(STRIP, all - done);
         for (size_t r = 0; r < k; r++) {
-            const size_t unit = (done + r) / p->rows, position = unit * s->plane + room->positions[(done + r) % p->rows];
-            const float *x = s->waiting + position * s->channels;
+            const float *x = plane + room->positions[at] * s->channels;
             memcpy(room->a + r * m, x + c, m * sizeof(*x));
             memcpy(room->b + r * n, x + p->distance * (ptrdiff_t)s->channels + d, n * sizeof(*x));
+            if (++at < p->rows) continue;
+            at = 0;
+            plane += s->plane * s->channels;
         }
         cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)m, (int)n, (int)k, 1, room->a, (int)m, room->b, (int)n, done ? 1 : 0, room->part, (int)n);
     }
