@@ -171,6 +171,27 @@ int fp_columns_of(struct fp_columns *out, const struct fp_weight *w, const struc
     return status;
 }
 
+// ---- weights that see the same
+
+static bool same_ints(const struct fp_node *a, const struct fp_node *b, const char *name) {
+    size_t n, m;
+    const int64_t *x = fp_attr_ints(a, name, &n), *y = fp_attr_ints(b, name, &m);
+    return n == m && (!n || !memcmp(x, y, n * sizeof(*x)));
+}
+
+bool fp_columns_shared(const struct fp_weight *a, const struct fp_weight *b) {
+    static const char *const types[] = {"Conv", "Gemm", "MatMul"};
+    if (a->n_uses != 1 || b->n_uses != 1 || a->uses->slot != 1 || b->uses->slot != 1) return false;
+    const struct fp_node *m = a->uses->node, *n = b->uses->node;
+    bool known = false;
+    for (size_t i = 0; i < FP_COUNT(types); i++) known |= !m->domain[0] && !strcmp(m->type, types[i]);
+    bool same = known && m->graph == n->graph && m->in[0] == n->in[0] && !strcmp(m->type, n->type) && !strcmp(m->domain, n->domain);
+    same = same && a->kind == b->kind && a->groups == b->groups && a->cols == b->cols && a->inner == b->inner && a->rank == b->rank;
+    for (int i = 2; i < a->rank && same && a->kind == FP_WEIGHT_CONV; i++) same = a->dims[i] == b->dims[i]; // kernel_shape
+    return same && fp_attr_int(m, "transA", 0) == fp_attr_int(n, "transA", 0) && same_ints(m, n, "strides") && same_ints(m, n, "pads") &&
+           same_ints(m, n, "dilations") && !strcmp(fp_attr_text(m, "auto_pad", "NOTSET"), fp_attr_text(n, "auto_pad", "NOTSET"));
+}
+
 // ---- rows
 
 // Where kernel position k meets the input when the output is at o; -1: outside, or between the spread-out elements.

@@ -27,6 +27,8 @@ struct fp_columns {
 // axis 0 (axis 1 for recurrent layers). Errors: MODEL when the shape does not fit.
 int fp_columns_of(struct fp_columns *out, const struct fp_weight *w, const struct fp_weight_use *use, const struct fp_tensor *x,
                   size_t samples, fineprune_error *err);
+// Whether the rows of both weights are always the same: one value goes into operators that look at it in the same way.
+bool fp_columns_shared(const struct fp_weight *a, const struct fp_weight *b);
 // Writes row `row` of unit `unit` of group g, w->cols floats.
 void fp_columns_row(const struct fp_columns *c, size_t g, size_t unit, size_t row, float *dst);
 // Adds the sums of x, x^2 and |x| (unless `absolute` is NULL) over all rows of the units before `units`, per column, to arrays of groups * cols; unit

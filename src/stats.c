@@ -3,7 +3,6 @@
 // on its content alone: batch size, threads and the split of the data over several runs change nothing.
 #include "stats.h"
 
-#include <math.h>
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -293,25 +292,6 @@ size_t fp_stat_bytes(const struct fp_weight *w, size_t samples) {
 }
 
 // Inputs that several weights share, as queries, keys and values do, are looked at once.
-static bool same_ints(const struct fp_node *a, const struct fp_node *b, const char *name) {
-    size_t n, m;
-    const int64_t *x = fp_attr_ints(a, name, &n), *y = fp_attr_ints(b, name, &m);
-    return n == m && (!n || !memcmp(x, y, n * sizeof(*x)));
-}
-
-static bool sees_the_same(const struct fp_weight *a, const struct fp_weight *b) {
-    static const char *const types[] = {"Conv", "Gemm", "MatMul"};
-    if (a->n_uses != 1 || b->n_uses != 1 || a->uses->slot != 1 || b->uses->slot != 1) return false;
-    const struct fp_node *m = a->uses->node, *n = b->uses->node;
-    bool known = false;
-    for (size_t i = 0; i < FP_COUNT(types); i++) known |= !m->domain[0] && !strcmp(m->type, types[i]);
-    bool same = known && m->graph == n->graph && m->in[0] == n->in[0] && !strcmp(m->type, n->type) && !strcmp(m->domain, n->domain);
-    same = same && a->kind == b->kind && a->groups == b->groups && a->cols == b->cols && a->inner == b->inner && a->rank == b->rank;
-    for (int i = 2; i < a->rank && same && a->kind == FP_WEIGHT_CONV; i++) same = a->dims[i] == b->dims[i]; // kernel_shape
-    return same && fp_attr_int(m, "transA", 0) == fp_attr_int(n, "transA", 0) && same_ints(m, n, "strides") && same_ints(m, n, "pads") &&
-           same_ints(m, n, "dilations") && !strcmp(fp_attr_text(m, "auto_pad", "NOTSET"), fp_attr_text(n, "auto_pad", "NOTSET"));
-}
-
 static int find_same(struct gather *g, fineprune_error *err) {
     const int n = g->weights->n;
     g->same = fp_calloc((size_t)n, sizeof(*g->same));
@@ -320,7 +300,7 @@ static int find_same(struct gather *g, fineprune_error *err) {
         const struct fp_weight *w = &g->weights->items[i];
         g->same[i] = -1;
         for (int k = i - 1; k >= 0 && k >= i - 8 && g->same[i] < 0; k--) // they stand together
-            if (g->same[k] < 0 && g->pending[i].wanted == g->pending[k].wanted && sees_the_same(w, &g->weights->items[k])) g->same[i] = k;
+            if (g->same[k] < 0 && g->pending[i].wanted == g->pending[k].wanted && fp_columns_shared(w, &g->weights->items[k])) g->same[i] = k;
     }
     return FINEPRUNE_OK;
 }
@@ -461,133 +441,5 @@ int fp_stats_gather(struct fp_stats **out, struct fp_exec *exec, const struct fp
     else fp_memory_uncount(g.memory, g.counted);
     if (status) fp_stats_free(g.stats);
     else *out = g.stats;
-    return status;
-}
-
-void fp_stats_free(struct fp_stats *stats) {
-    if (!stats) return;
-    for (int i = 0; stats->items && i < stats->n; i++) {
-        free(stats->items[i].sum);
-        free(stats->items[i].square);
-        free(stats->items[i].absolute);
-        free(stats->items[i].sampled_sum);
-        free(stats->items[i].gram);
-        free(stats->items[i].kept);
-    }
-    for (int i = 0; stats->names && i < stats->n; i++) free(stats->names[i]);
-    free(stats->items);
-    free(stats->names);
-    free(stats->answers.features);
-    free(stats->answers.logits);
-    free(stats);
-}
-
-// ---- reading
-
-double fp_stat_deviation(const struct fp_stat *s, size_t g, size_t c) {
-    if (s->rows <= 0) return 0;
-    double mean = fp_stat_mean(s, g, c), variance = s->square[g * s->cols + c] / s->rows - mean * mean;
-    // Below the rounding of the two terms the spread is noise of the subtraction.
-    return variance > 1e-14 * mean * mean ? sqrt(variance) : 0;
-}
-
-double fp_stat_rms(const struct fp_stat *s, size_t g, size_t c) {
-    double v = s->rows > 0 ? s->square[g * s->cols + c] / s->rows : 0;
-    return v > 0 ? sqrt(v) : 0;
-}
-
-static bool gram_of_kept(const struct fp_stat *s, size_t g, size_t first, size_t m, double *dst, int threads) {
-    float *rows = fp_calloc(s->sampled * m, sizeof(*rows));
-    for (size_t r = 0; rows && r < s->sampled; r++) memcpy(rows + r * m, s->kept + (r * s->groups + g) * s->cols + first, m * sizeof(*rows));
-    bool ok = rows && fp_gram(m, s->sampled, rows, &s->sampled, 1, dst, true, threads);
-    free(rows);
-    return ok;
-}
-
-bool fp_stat_covariance(const struct fp_stat *s, size_t g, size_t first, size_t m, double *dst, int threads) {
-    const size_t n = s->cols;
-    memset(dst, 0, m * m * sizeof(*dst));
-    if (!s->sampled) return true;
-    if (!s->gram && !gram_of_kept(s, g, first, m, dst, threads)) return false;
-    const double *gram = s->gram ? s->gram + g * n * n + first * n + first : dst, *sum = s->sampled_sum + g * n + first;
-    const size_t step = s->gram ? n : m;
-    const double rows = (double)s->sampled;
-    #pragma omp parallel for num_threads(threads) schedule(dynamic, 16) if (m > 128)
-    for (size_t i = 0; i < m; i++)
-        for (size_t j = 0; j <= i; j++) dst[i * m + j] = gram[i * step + j] / rows - sum[i] / rows * (sum[j] / rows);
-    #pragma omp parallel for num_threads(threads) schedule(dynamic, 16) if (m > 128)
-    for (size_t i = 0; i < m; i++)
-        for (size_t j = i + 1; j < m; j++) dst[i * m + j] = dst[j * m + i];
-    return true;
-}
-
-void fp_stat_covariance_float(const struct fp_stat *s, size_t g, float *dst, int threads) {
-    enum { SIDE = 64 };
-    const size_t n = s->cols, blocks = (n + SIDE - 1) / SIDE;
-    const double *gram = s->gram + g * n * n, *sum = s->sampled_sum + g * n, rows = (double)s->sampled;
-    #pragma omp parallel for num_threads(threads) schedule(dynamic) if (n > 128)
-    for (size_t b = 0; b < blocks; b++) // a block of rows, and of columns that mirror them
-        for (size_t first = 0; first <= b * SIDE; first += SIDE)
-            for (size_t i = b * SIDE; i < n && i < (b + 1) * SIDE; i++) {
-                const size_t end = first + SIDE <= i ? first + SIDE : i + 1;
-                for (size_t j = first; j < end; j++) dst[i * n + j] = (float)(gram[i * n + j] / rows - sum[i] / rows * (sum[j] / rows));
-                for (size_t j = first; j < end; j++) dst[j * n + i] = dst[i * n + j];
-            }
-}
-
-// ---- adding up
-
-static int add_kept(struct fp_stat *a, const struct fp_stat *b, fineprune_error *err) {
-    size_t width = a->groups * a->cols, need;
-    if (!b->kept) return FINEPRUNE_OK;
-    if (!fp_mul(a->sampled + b->sampled, width, &need)) return fp_fail_memory(err, "co-activations", 0);
-    float *kept = fp_grow(a->kept, &a->kept_capacity, need, sizeof(float));
-    if (!kept) return fp_fail_memory(err, "co-activations", need * sizeof(float));
-    a->kept = kept;
-    memcpy(kept + a->sampled * width, b->kept, b->sampled * width * sizeof(float));
-    return FINEPRUNE_OK;
-}
-
-static int add_stat(struct fp_stat *a, const struct fp_stat *b, fineprune_error *err) {
-    size_t n = a->groups * a->cols;
-    for (size_t i = 0; i < n; i++) {
-        a->sum[i] += b->sum[i];
-        a->square[i] += b->square[i];
-        if (a->absolute && b->absolute) a->absolute[i] += b->absolute[i];
-        a->sampled_sum[i] += b->sampled_sum[i];
-    }
-    for (size_t i = 0; a->gram && b->gram && i < n * a->cols; i++) a->gram[i] += b->gram[i];
-    int status = a->gram ? FINEPRUNE_OK : add_kept(a, b, err);
-    a->rows += b->rows;
-    a->sampled += b->sampled;
-    return status;
-}
-
-int fp_answers_add(struct fp_answers *a, const struct fp_answers *b, fineprune_error *err) {
-    if (!b->samples) return FINEPRUNE_OK;
-    size_t n = a->samples + b->samples, f, l;
-    if (!fp_mul(n, a->n_features * sizeof(float), &f) || !fp_mul(n, a->classes * sizeof(float), &l)) return fp_fail_memory(err, "answers", n);
-    float *features = realloc(a->features, f);
-    if (features) a->features = features;
-    float *logits = features ? realloc(a->logits, l) : NULL;
-    if (!logits) return fp_fail_memory(err, "answers", f + l);
-    a->logits = logits;
-    memcpy(a->features + a->samples * a->n_features, b->features, b->samples * b->n_features * sizeof(float));
-    memcpy(a->logits + a->samples * a->classes, b->logits, b->samples * b->classes * sizeof(float));
-    a->samples = n;
-    return FINEPRUNE_OK;
-}
-
-int fp_stats_add(struct fp_stats *stats, const struct fp_stats *other, fineprune_error *err) {
-    bool same = stats->n == other->n && !strcmp(stats->model, other->model) && stats->answers.classes == other->answers.classes &&
-                stats->answers.n_features == other->answers.n_features;
-    for (int i = 0; same && i < stats->n; i++)
-        same = !strcmp(stats->names[i], other->names[i]) && stats->items[i].cols == other->items[i].cols &&
-               stats->items[i].groups == other->items[i].groups && !stats->items[i].gram == !other->items[i].gram;
-    if (!same) return fp_fail(err, FINEPRUNE_DATA, "the statistics belong to different models");
-    int status = FINEPRUNE_OK;
-    for (int i = 0; i < stats->n && !status; i++) status = add_stat(&stats->items[i], &other->items[i], err);
-    if (!status) status = fp_answers_add(&stats->answers, &other->answers, err);
-    stats->samples += other->samples;
     return status;
 }
