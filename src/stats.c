@@ -14,7 +14,7 @@
 
 #define FLUSH_ROWS 512 // rows that become part of the co-activations at once
 #define MOST_ROWS 8192 // of the co-activations, where the columns are few
-#define MOST_VALUES ((size_t)1 << 22) // rows times columns
+#define MOST_VALUES ((size_t)3 << 20) // rows times columns
 
 // ---- the run
 
