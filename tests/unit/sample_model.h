@@ -13,10 +13,12 @@ static inline void sample_write(const char *path) {
     Onnx__ModelProto *m = made_new();
     Onnx__GraphProto *g = m->graph;
     made_input(g, "x", SHAPE(-1, 3, SIDE, SIDE));
-    made_random(g, "c1", SHAPE(8, 3, 3, 3), 1), made_random(g, "c2", SHAPE(12, 4, 3, 3), 2), made_random(g, "fc", SHAPE(5, 12), 3), made_random(g, "b", SHAPE(5), 4);
+    made_random(g, "c1", SHAPE(8, 3, 3, 3), 1), made_random(g, "c2", SHAPE(16, 4, 3, 3), 2), made_random(g, "c3", SHAPE(12, 16, 2, 2), 5);
+    made_random(g, "fc", SHAPE(5, 12), 3), made_random(g, "b", SHAPE(5), 4);
     made_node(g, "Conv", "x,c1", "h1"), made_node(g, "Relu", "h1", "r1");
     made_int(made_node(g, "Conv", "r1,c2", "h2"), "group", 2);
-    made_node(g, "Relu", "h2", "r2"), made_node(g, "GlobalAveragePool", "r2", "p"), made_node(g, "Flatten", "p", "f");
+    made_node(g, "Relu", "h2", "r2"), made_node(g, "Conv", "r2,c3", "h3"), made_node(g, "Relu", "h3", "r3");
+    made_node(g, "GlobalAveragePool", "r3", "p"), made_node(g, "Flatten", "p", "f");
     made_int(made_node(g, "Gemm", "f,fc,b", "y"), "transB", 1);
     MADE_ADD(g, output, made_value("y", FP_FLOAT, SHAPE(-1, 5)));
     made_write(m, path);

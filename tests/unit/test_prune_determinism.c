@@ -45,7 +45,7 @@ static void test_zeros(void **state) {
     size_t size, zeros = 0, total = 0;
     free(prune(state, "fine-pruning", 2, 0, &size));
     fineprune_model *model = sample_open(scratch_path(state, "out.onnx"));
-    for (size_t i = 0; i < 3; i++) { // c1, c2, fc
+    for (size_t i = 0; i < 4; i++) { // c1, c2, c3, fc
         struct fp_tensor t = {0};
         assert_int_equal(fp_initializer_load(model, model->proto->graph->initializer[i], &t, NULL), 0);
         for (size_t k = 0; k < t.count; k++) zeros += ((const float *)t.data)[k] == 0;
