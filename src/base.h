@@ -45,7 +45,6 @@ bool fp_product(int rank, const int64_t *dims, size_t *out);
 struct fp_memory {
     size_t limit, used, peak;
     size_t refused; // the most that would have been in use, had the limit allowed it; 0: it always did
-    size_t sample;  // what the values of one sample take, as a run has measured it (batches.c); 0: none has
     struct fp_spare *spare; // last released first
     size_t spare_size;
 };

@@ -31,10 +31,9 @@ static int run_batch(struct fp_exec *exec, const struct fp_graph *graph, struct 
 #define MOST_VALUES (64u << 20)
 #define PAIR_VALUES (20u << 20) // two samples may take so much: all weights are read half as often
 
-// Two samples run alone; the second tells what a sample's values take (in the first run weights that are packed on the way hide it). Later runs of the
-// model take its word, but where there is a limit, towards which more may count by then. Small batches keep the values in the cache; large ones read the
-// weights less often: a batch's values may take as much as the model does. What is asked for is the most: more than fits costs time and memory and
-// changes no result.
+// Two samples run alone; the second tells what a sample's values take (in the first run weights that are packed on the way hide it). Small batches keep
+// the values in the cache; large ones read the weights less often: a batch's values may take as much as the model does. What is asked for is the most:
+// more than fits costs time and memory and changes no result.
 static size_t fitting_batch(const struct fineprune_model *model, const struct fp_memory *memory, size_t sample_bytes, size_t asked) {
     size_t room = model->file_size < LEAST_VALUES ? LEAST_VALUES : model->file_size > MOST_VALUES ? MOST_VALUES : model->file_size;
     size_t left = memory->limit && memory->limit > memory->used ? (memory->limit - memory->used) / 2 : SIZE_MAX;
@@ -49,9 +48,8 @@ int fp_batches_run(struct fp_exec *exec, const struct fineprune_model *model, st
                    const fineprune_run_options *options, const char *stage, const struct fp_batch_visitor *visitor, fineprune_error *err) {
     struct fp_memory *memory = fp_exec_memory(exec);
     size_t asked = options ? options->batch : 0;
-    const bool measured = memory->sample && !memory->limit;
-    int trials = visitor->sizes || asked == 1 || measured ? 0 : 2;
-    size_t most = trials ? 1 : measured ? fitting_batch(model, memory, memory->sample, asked) : asked;
+    int trials = visitor->sizes || asked == 1 ? 0 : 2;
+    size_t most = trials ? 1 : asked;
     for (size_t done = 0, k = 0; done < n; k++) {
         struct fp_batch batch = {.samples = samples + done};
         size_t free_choice = fp_data_next(data, batch.samples, n - done, asked), peak = memory->peak;
@@ -61,10 +59,7 @@ int fp_batches_run(struct fp_exec *exec, const struct fineprune_model *model, st
         if (trial) memory->peak = memory->used;
         int status = run_batch(exec, model->graph, data, &batch, visitor, err);
         if (trial) {
-            if (--trials == 0) {
-                memory->sample = (memory->peak - memory->used) / batch.n;
-                most = fitting_batch(model, memory, memory->sample, asked);
-            }
+            if (--trials == 0) most = fitting_batch(model, memory, (memory->peak - memory->used) / batch.n, asked);
             if (peak > memory->peak) memory->peak = peak;
         }
         if (status) {
