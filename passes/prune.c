@@ -177,6 +177,23 @@ static int prune(struct fp_job *job) {
     return status ? status : fp_job_report(job, sparsity);
 }
 
+// The file says of itself which model it is of; nothing is read or written by its sizes before they are the model's.
+static int check_stats(const struct fp_job *job, const struct fp_stats *stats) {
+    const struct fp_classifier *c = &job->classifier;
+    const struct fp_answers *a = &stats->answers;
+    for (int i = 0; i < job->n; i++) {
+        const struct fp_layer *l = &job->layers[i];
+        if (!l->stat) return fp_fail(job->err, FINEPRUNE_DATA, "the statistics know nothing of weight '%s'", l->w->name);
+        if (l->stat->groups != l->w->groups || l->stat->cols != l->w->cols)
+            return fp_fail(job->err, FINEPRUNE_DATA, "the statistics of weight '%s' are of %zu x %zu columns instead of %zu x %zu", l->w->name,
+                           l->stat->groups, l->stat->cols, l->w->groups, l->w->cols);
+    }
+    if (c->weight >= 0 && a->samples && (a->classes != c->classes || a->n_features != c->features))
+        return fp_fail(job->err, FINEPRUNE_DATA, "the statistics have answers of %zu classes from %zu features instead of %zu from %zu", a->classes,
+                       a->n_features, c->classes, c->features);
+    return FINEPRUNE_OK;
+}
+
 // From statistics alone: the dense model's, one round.
 static int apply(struct fp_job *job, struct fp_stats *stats) {
     if (job->options->sparsity < 0) return fp_fail(job->err, FINEPRUNE_USAGE, "sparsity auto needs data to measure on: use 'prune'");
@@ -186,8 +203,8 @@ static int apply(struct fp_job *job, struct fp_stats *stats) {
     if (strcmp(stats->model, fp_model_sha256(job->model))) return fp_fail(job->err, FINEPRUNE_DATA, "the statistics belong to another model than '%s'", job->model->path);
     fp_job_use_stats(job, stats, true);
     job->stats_are_dense = true;
-    for (int i = 0; i < job->n; i++)
-        if (!job->layers[i].stat) return fp_fail(job->err, FINEPRUNE_DATA, "the statistics know nothing of weight '%s'", job->layers[i].w->name);
+    status = check_stats(job, stats);
+    if (status) return status;
     job->n_local = stats->samples;
     status = needs_of(&job->choices) ? fp_job_leave_unreached(job) : FINEPRUNE_OK;
     if (!status) status = fp_job_report_before(job);

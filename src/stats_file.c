@@ -2,6 +2,7 @@
 // Statistics as a .npz: "model" (sha256 of the model file, as bytes), "samples", and for weight number i "i/name", "i/counts" (groups, columns, rows
 // seen, rows sampled), "i/sum", "i/square", "i/absolute", "i/sampled_sum", and "i/gram" (lower triangles, packed) or "i/kept"; for a classifier
 // "features" and "logits", one row a sample.
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -86,7 +87,18 @@ static bool has(const struct reader *r, const char *name) {
     return false;
 }
 
-// The elements of an array of the given type and count (0: any) as plain memory that the caller frees.
+static int is_none(struct reader *r, const char *name, const char *why) {
+    return fp_fail(r->err, FINEPRUNE_DATA, "'%s' is not a statistics file: array '%s' %s", r->path, name, why);
+}
+
+static bool all_finite(const struct fp_tensor *t) {
+    bool finite = true;
+    for (size_t i = 0; i < t->count && t->type == FP_DOUBLE; i++) finite &= isfinite(((const double *)t->data)[i]) != 0;
+    for (size_t i = 0; i < t->count && t->type == FP_FLOAT; i++) finite &= isfinite(((const float *)t->data)[i]) != 0;
+    return finite;
+}
+
+// The elements of an array of the given type and count (0: any, of two axes, whose lengths go to `shape`) as plain memory that the caller frees.
 static int take(struct reader *r, int i, const char *what, enum fp_type type, size_t count, void **out, struct fp_tensor *shape) {
     char name[64];
     struct fp_tensor t = {0};
@@ -94,25 +106,24 @@ static int take(struct reader *r, int i, const char *what, enum fp_type type, si
     else snprintf(name, sizeof(name), "%s", what);
     int status = fp_npz_read(r->npz, name, &t, NULL, r->err);
     if (status) return status;
-    if (t.type != type || (count && t.count != count)) {
-        fp_tensor_done(&t);
-        return fp_fail(r->err, FINEPRUNE_DATA, "'%s' is not a statistics file: array '%s' has another shape or type", r->path, name);
-    }
-    char *copy = fp_calloc(t.count + 1, fp_type_size(type));
+    if (t.type != type || (count && t.count != count) || (shape && t.rank != 2)) status = is_none(r, name, "has another shape or type");
+    else if (!all_finite(&t)) status = is_none(r, name, "has values that are no numbers");
+    char *copy = status ? NULL : fp_calloc(t.count + 1, fp_type_size(type));
     if (copy && t.count) memcpy(copy, t.data, fp_tensor_bytes(&t));
-    if (shape) *shape = (struct fp_tensor){.rank = t.rank, .dims = {t.dims[0], t.dims[1]}, .count = t.count};
+    if (shape && !status) *shape = (struct fp_tensor){.rank = t.rank, .dims = {t.dims[0], t.dims[1]}, .count = t.count};
     fp_tensor_done(&t);
-    if (!copy) return fp_fail_memory(r->err, "statistics", 0);
+    if (!status && !copy) status = fp_fail_memory(r->err, "statistics", 0);
     *out = copy;
-    return FINEPRUNE_OK;
+    return status;
 }
 
 static int read_gram(struct reader *r, int i, struct fp_stat *s) {
-    size_t triangle = packed_size(s->cols), n;
+    size_t n;
     double *packed = NULL;
-    int status = take(r, i, "gram", FP_DOUBLE, s->groups * triangle, (void **)&packed, NULL);
+    if (!fp_mul(s->groups * s->cols, s->cols + 1, &n)) return fp_fail_memory(r->err, "statistics", s->cols);
+    int status = take(r, i, "gram", FP_DOUBLE, s->groups * packed_size(s->cols), (void **)&packed, NULL);
     if (status) return status;
-    if (!fp_mul(s->groups * s->cols, s->cols, &n) || !(s->gram = fp_calloc(n, sizeof(double)))) status = fp_fail_memory(r->err, "statistics", n);
+    if (!(s->gram = fp_calloc(s->groups * s->cols * s->cols, sizeof(double)))) status = fp_fail_memory(r->err, "statistics", n);
     const double *at = packed;
     for (size_t g = 0; g < s->groups && !status; g++)
         for (size_t row = 0; row < s->cols; at += ++row) memcpy(s->gram + (g * s->cols + row) * s->cols, at, (row + 1) * sizeof(*at));
@@ -127,11 +138,12 @@ static int read_weight(struct reader *r, int i, struct fp_stats *stats) {
     int status = take(r, i, "name", FP_UINT8, 0, (void **)&stats->names[i], NULL);
     if (!status) status = take(r, i, "counts", FP_DOUBLE, 4, (void **)&counts, NULL);
     if (status) return status;
-    bool sane = counts[0] >= 1 && counts[1] >= 1 && counts[0] * counts[1] < 1e12 && counts[3] >= 0 && counts[3] < 1e12;
+    bool sane = counts[0] >= 1 && counts[1] >= 1 && counts[0] * counts[1] < 1e12 && counts[2] >= 0 && counts[3] >= 0 && counts[3] < 1e12;
     if (sane) *s = (struct fp_stat){.groups = (size_t)counts[0], .cols = (size_t)counts[1], .rows = counts[2], .sampled = (size_t)counts[3]};
     free(counts);
     if (!sane) return fp_fail(r->err, FINEPRUNE_DATA, "'%s' is not a statistics file: counts of weight %d make no sense", r->path, i);
-    size_t n = s->groups * s->cols;
+    size_t n = s->groups * s->cols, kept;
+    if (!fp_mul(s->sampled, n, &kept)) return fp_fail_memory(r->err, "statistics", n);
     status = take(r, i, "sum", FP_DOUBLE, n, (void **)&s->sum, NULL);
     if (!status) status = take(r, i, "square", FP_DOUBLE, n, (void **)&s->square, NULL);
     if (!status) status = take(r, i, "absolute", FP_DOUBLE, n, (void **)&s->absolute, NULL);
@@ -139,9 +151,9 @@ static int read_weight(struct reader *r, int i, struct fp_stats *stats) {
     snprintf(key, sizeof(key), "%d/gram", i);
     if (!status && has(r, key)) return read_gram(r, i, s);
     snprintf(key, sizeof(key), "%d/kept", i);
-    if (!status && has(r, key)) {
-        status = take(r, i, "kept", FP_FLOAT, s->sampled * n, (void **)&s->kept, NULL);
-        s->kept_capacity = s->sampled * n;
+    if (!status && s->sampled && has(r, key)) {
+        status = take(r, i, "kept", FP_FLOAT, kept, (void **)&s->kept, NULL);
+        s->kept_capacity = kept;
     } else if (!status) {
         s->sampled = 0;
     }

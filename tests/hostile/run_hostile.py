@@ -23,12 +23,14 @@ from pathlib import Path
 interrupts.signal(interrupts.SIGINT, interrupts.default_int_handler)
 
 import numpy as np
+from onnx import helper
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import harness  # noqa: E402
 from bad_data import DATA  # noqa: E402
 from bad_models import MODELS, save, tiny  # noqa: E402
+from bad_stats import STATS  # noqa: E402
 
 SECONDS, BYTES = 2.0, 256 << 20
 TALLY = harness.Tally("hostile")
@@ -132,6 +134,28 @@ def try_data(scratch):
         shutil.rmtree(folder)
 
 
+# ---- statistics ---------------------------------------------------------------------------------------------------------------------
+
+
+def try_stats(scratch):
+    for number, (name, change, pattern) in enumerate(STATS):
+        if not wanted(name):
+            continue
+        folder = scratch / f"stats{number}"
+        folder.mkdir()
+        model = save(folder, tiny(nodes=[helper.make_node("MatMul", ["x", "w"], ["y"], name="multiply")]))
+        np.savez(folder / "good.npz", x=np.random.default_rng(5).standard_normal((6, 4)).astype(np.float32))
+        harness.run("score", model, "--data", folder / "good.npz", "-o", folder / "good.stats")
+        with np.load(folder / "good.stats") as stats:
+            arrays = dict(stats)
+        change(arrays)
+        with open(folder / "bad.stats", "wb") as stream:
+            np.savez(stream, **arrays)
+        attempt(f"{name} (apply)", folder, ["apply", model, "--stats", folder / "bad.stats", "-o", folder / "out.onnx"], (4, 7), pattern)
+        attempt(f"{name} (merge)", folder, ["merge", folder / "good.stats", folder / "bad.stats", "-o", folder / "both.stats"], (0, 4, 7), ".")
+        shutil.rmtree(folder)
+
+
 # ---- outputs ------------------------------------------------------------------------------------------------------------------------
 
 
@@ -229,6 +253,7 @@ def main():
         scratch = Path(scratch)
         try_models(scratch)
         try_data(scratch)
+        try_stats(scratch)
         try_outputs(scratch)
         try_signals(scratch)
     TALLY.finish()
