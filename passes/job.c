@@ -247,10 +247,13 @@ int fp_job_calibrate(struct fp_job *job, unsigned needs, int first) {
     struct fp_stats *stats = NULL;
     fp_job_drop_stats(job);
     const bool gram = needs & FP_NEED_GRAM;
+    struct fp_memory *memory = &job->model->memory;
+    const size_t refused = memory->refused;
     int end = gram ? group_end(job, first, &bytes) : job->n;
     int status = gather(job, needs, first, end, &bytes, &stats, &forward);
     while (status == FINEPRUNE_LIMIT && gram && !job->by_layer && end - first > 1) { // rows and what the graph needs show in the first batch only
         fp_error_clear(job->err);
+        memory->refused = refused; // what is needed at least is what fewer need
         end = first + (end - first) / 2;
         bytes = group_bytes(job, first, end);
         status = gather(job, needs, first, end, &bytes, &stats, &forward);

@@ -184,9 +184,10 @@ static int convolution_sum(const struct sums *s, int threads) {
     const size_t strips = (channels + most - 1) / most;
     size_t half = 0, bytes = 0;
     failed = failed || !fp_mul(blocks.most, most * s->moments, &half) || !fp_mul(half, 2 * sizeof(double), &bytes);
-    #pragma omp parallel num_threads(threads) if (!failed && strips > 1 && s->units * c->unit_stride > 20000)
+    const bool ready = !failed;
+    #pragma omp parallel num_threads(threads) if (ready && strips > 1 && s->units * c->unit_stride > 20000)
     {
-        double *room = failed ? NULL : fp_take(NULL, bytes);
+        double *room = ready ? fp_take(NULL, bytes) : NULL;
         if (!room) {
             #pragma omp atomic write
             failed = true;

@@ -187,7 +187,8 @@ bool fp_columns_shared(const struct fp_weight *a, const struct fp_weight *b) {
     for (size_t i = 0; i < FP_COUNT(types); i++) known |= !m->domain[0] && !strcmp(m->type, types[i]);
     bool same = known && m->graph == n->graph && m->in[0] == n->in[0] && !strcmp(m->type, n->type) && !strcmp(m->domain, n->domain);
     same = same && a->kind == b->kind && a->groups == b->groups && a->cols == b->cols && a->inner == b->inner && a->rank == b->rank;
-    for (int i = 2; i < a->rank && same && a->kind == FP_WEIGHT_CONV; i++) same = a->dims[i] == b->dims[i]; // kernel_shape
+    for (int i = 2; i < a->rank && same && a->kind == FP_WEIGHT_CONV; i++) same = a->dims[i] == b->dims[i];     // kernel_shape
+    for (int i = 0; i + 2 < a->rank && same && a->kind != FP_WEIGHT_CONV; i++) same = a->dims[i] == b->dims[i]; // of several matrices
     return same && fp_attr_int(m, "transA", 0) == fp_attr_int(n, "transA", 0) && same_ints(m, n, "strides") && same_ints(m, n, "pads") &&
            same_ints(m, n, "dilations") && !strcmp(fp_attr_text(m, "auto_pad", "NOTSET"), fp_attr_text(n, "auto_pad", "NOTSET"));
 }

@@ -254,8 +254,9 @@ int fp_data_put_far(struct fineprune_data *data, size_t input, struct fp_npz_far
         return status;
     }
     piece.n = (size_t)shape->dims[0];
-    data->far++;
-    return fp_data_put(data, input, &piece, name, err);
+    status = fp_data_put(data, input, &piece, name, err);
+    data->far += !status;
+    return status;
 }
 
 int fp_data_put_whole(struct fineprune_data *data, size_t input, struct fp_tensor *array, const char *name, fineprune_error *err) {
@@ -277,6 +278,7 @@ static void roll_back(struct fineprune_data *data, const size_t *n_before, size_
             struct fp_piece *piece = &column->pieces[--column->n];
             column->samples = piece->first;
             column->endless = false;
+            data->far -= piece->far != NULL;
             piece_done(piece);
         }
     }

@@ -172,14 +172,15 @@ void fp_shift_gram_free(struct fp_shift_gram *s) {
 bool fp_shift_gram_fits(const struct fp_shift_gram *s, const struct fp_columns *c) {
     bool same = s->shape.n == c->n;
     for (int i = 0; i < c->n && same; i++)
-        same = s->shape.in[i] == c->in[i] && s->shape.out[i] == c->out[i] && s->shape.stride[i] == c->stride[i] &&
+        same = s->shape.in[i] == c->in[i] && s->shape.out[i] == c->out[i] && s->shape.kernel[i] == c->kernel[i] && s->shape.stride[i] == c->stride[i] &&
                s->shape.dilation[i] == c->dilation[i] && s->shape.begin[i] == c->begin[i];
     return same;
 }
 
-// Written rows: a triangle of the kernel's elements squared.
+// Written rows: a triangle of the kernel's elements squared. And the totals stay smaller than the matrix.
 bool fp_shift_gram_pays(const struct fp_shift_gram *s, size_t rows) {
-    return (double)s->rows < (double)rows * (double)s->kernel * (double)s->kernel / 2;
+    const double square = (double)s->kernel * (double)s->kernel;
+    return (double)s->rows < (double)rows * square / 2 && (double)s->n_products < square / 2;
 }
 
 size_t fp_shift_gram_bytes(const struct fp_shift_gram *s) {

@@ -25,15 +25,17 @@ struct gather {
     struct pending {         // rows that wait to be added to the co-activations, groups * FLUSH_ROWS * cols
         bool wanted, begun, flushed;
         float *rows;
+        size_t expected;     // rows that are counted, where they are kept as they are
         size_t n, ends[FLUSH_ROWS], n_ends; // ends: of stretches that must not be added together
         struct fp_shift_gram *whole; // all rows of units that lie as the first one
-        size_t whole_bytes;      // counted; 0: nothing is in it
+        size_t whole_bytes, whole_rows; // bytes: counted, 0: nothing is in it; rows: of each unit
     } *pending;
     struct target {          // what a tag of the observer means
         int weight, use;
     } *targets;
     int n_targets, threads;
-    int *same;               // by weight: an earlier one that sees the same rows, whose statistics are its own too; else -1
+    int *first;              // by weight: the first that sees the same rows (it may be itself), whose number chooses those that are sampled
+    int *same;               // by weight: an earlier one whose statistics are its own too; else -1
     size_t samples, total;   // in this batch, over all
     size_t real;             // of this batch's, without filling
     uint64_t *seeds;         // of this batch's samples
@@ -45,6 +47,8 @@ struct gather {
 };
 
 // ---- co-activations
+
+static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
 static void end_stretch(struct pending *p) {
     if (p->n && !(p->n_ends && p->ends[p->n_ends - 1] == p->n)) p->ends[p->n_ends++] = p->n;
@@ -62,10 +66,29 @@ static int flush_weight(struct gather *g, int weight, fineprune_error *err) {
     return FINEPRUNE_OK;
 }
 
+// Towards the memory limit; weight -1: for all.
+static int count(struct gather *g, int weight, size_t bytes, fineprune_error *err) {
+    if (fp_memory_count(g->memory, bytes)) {
+        g->counted += bytes;
+        return FINEPRUNE_OK;
+    }
+    if (weight < 0) fp_fail(err, FINEPRUNE_LIMIT, "the co-activations of all weights need more memory than is allowed");
+    else fp_fail(err, FINEPRUNE_LIMIT, "the co-activations of weight '%.180s' need more memory than is allowed", g->weights->items[weight].name);
+    fp_memory_hint(g->memory, err);
+    return FINEPRUNE_LIMIT;
+}
+
 // Room for m more rows where they are kept as they are: [sampled][groups][cols], sorted by group only by its reader.
-static int keep_rows(struct fp_stat *s, size_t m, fineprune_error *err) {
-    size_t width = s->groups * s->cols, need;
-    if (!fp_mul(s->sampled + m, width, &need)) return fp_fail_memory(err, "co-activations", 0);
+static int keep_rows(struct gather *g, int weight, size_t m, fineprune_error *err) {
+    struct fp_stat *s = &g->stats->items[weight];
+    struct pending *p = &g->pending[weight];
+    size_t width = s->groups * s->cols, rows, need;
+    if (!fp_add(s->sampled, m, &rows) || !fp_mul(rows, width, &need)) return fp_fail_memory(err, "co-activations", 0);
+    if (rows > p->expected) { // a weight that is used again, or by every turn of a loop
+        int status = count(g, weight, (rows - p->expected) * width * sizeof(float), err);
+        if (status) return status;
+        p->expected = rows;
+    }
     float *kept = fp_grow(s->kept, &s->kept_capacity, need, sizeof(float));
     if (!kept) return fp_fail_memory(err, "co-activations", need * sizeof(float));
     s->kept = kept;
@@ -84,7 +107,7 @@ static int take_rows(struct gather *g, int weight, const struct fp_columns *c, s
     struct fp_stat *s = &g->stats->items[weight];
     struct pending *p = &g->pending[weight];
     const size_t cols = s->cols, blocks = (cols + BLOCK - 1) / BLOCK;
-    int status = s->gram ? FINEPRUNE_OK : keep_rows(s, m, err);
+    int status = s->gram ? FINEPRUNE_OK : keep_rows(g, weight, m, err);
     if (status) return status;
     float *to = s->gram ? p->rows + p->n * cols : s->kept + s->sampled * s->groups * cols;
     const size_t row_step = s->gram ? cols : s->groups * cols, group_step = s->gram ? FLUSH_ROWS * cols : cols;
@@ -118,16 +141,6 @@ static int make_gram(struct fp_stat *s, fineprune_error *err) {
     return s->gram ? FINEPRUNE_OK : fp_fail_memory(err, "co-activations", size * sizeof(double));
 }
 
-static int count(struct gather *g, const char *name, size_t bytes, fineprune_error *err) {
-    if (fp_memory_count(g->memory, bytes)) {
-        g->counted += bytes;
-        return FINEPRUNE_OK;
-    }
-    fp_fail(err, FINEPRUNE_LIMIT, "the co-activations of %s need more memory than is allowed", name);
-    fp_memory_hint(g->memory, err);
-    return FINEPRUNE_LIMIT;
-}
-
 // What a matrix and the rows that wait for it take; or the rows when they are kept.
 static bool bytes_of(const struct fp_stat *s, size_t rows, bool matrix, size_t *bytes) {
     const size_t width = s->groups * s->cols, per = matrix ? s->cols * sizeof(double) + FLUSH_ROWS * sizeof(float) : sizeof(float);
@@ -140,30 +153,30 @@ static int reserve_rows(struct gather *g, int weight, size_t rows, bool matrix, 
     const size_t counted = g->request->counted ? fp_stat_bytes(&g->weights->items[weight], g->total) : 0;
     size_t bytes;
     if (!bytes_of(s, rows, matrix, &bytes)) return fp_fail_memory(err, "co-activations", s->cols);
-    char name[200];
-    snprintf(name, sizeof(name), "weight '%.180s'", g->weights->items[weight].name);
-    int status = !g->request->nominal_samples && bytes > counted ? count(g, name, bytes - counted, err) : FINEPRUNE_OK;
+    g->pending[weight].expected = rows;
+    int status = !g->request->nominal_samples && bytes > counted ? count(g, weight, bytes - counted, err) : FINEPRUNE_OK;
     return status || !matrix || s->gram ? status : make_gram(s, err);
 }
 
 // Before the first row: `rows` in all make a matrix, or stay as they are when they are fewer than the columns. Statistics that will be merged are
 // all of one kind.
-static int begin_rows(struct gather *g, int weight, size_t rows, fineprune_error *err) {
+static int begin_rows(struct gather *g, int weight, const struct fp_columns *c, size_t rows, fineprune_error *err) {
     const struct fp_stat *s = &g->stats->items[weight];
     struct pending *p = &g->pending[weight];
     const bool matrix = g->request->nominal_samples || rows >= s->cols;
-    int status = reserve_rows(g, weight, rows, matrix, err);
+    int status = FINEPRUNE_OK;
+    for (int i = weight; i < g->stats->n && !status; i++)
+        if (i == weight || g->same[i] == weight) status = reserve_rows(g, i, rows, matrix, err);
     p->begun = true;
     if (status || !matrix) return status;
     p->rows = fp_calloc(s->groups * s->cols, FLUSH_ROWS * sizeof(float));
-    return p->rows ? FINEPRUNE_OK : fp_fail_memory(err, "statistics", s->groups * s->cols * FLUSH_ROWS * sizeof(float));
+    if (!p->rows) return fp_fail_memory(err, "statistics", s->groups * s->cols * FLUSH_ROWS * sizeof(float));
+    return g->request->nominal_samples ? FINEPRUNE_OK : fp_shift_gram_new(&p->whole, c, err); // of merged runs each one's first unit would decide
 }
 
-// All rows of one unit, where that takes less arithmetic than n of them. (Statistics that will be merged cannot go this way: the first unit of each run
-// would decide.)
-static bool takes_whole(const struct gather *g, int weight, const struct fp_columns *c, size_t n) {
-    const struct pending *p = &g->pending[weight];
-    return !g->request->nominal_samples && g->stats->items[weight].gram && p->whole && fp_shift_gram_fits(p->whole, c) && fp_shift_gram_pays(p->whole, n);
+// All rows of one unit, where that takes less arithmetic than n of them and it lies as the first one.
+static bool takes_whole(const struct pending *p, const struct fp_columns *c, size_t n) {
+    return p->whole && fp_shift_gram_fits(p->whole, c) && fp_shift_gram_pays(p->whole, n);
 }
 
 static int take_unit(struct gather *g, int weight, const struct fp_columns *c, size_t unit, fineprune_error *err) {
@@ -171,9 +184,10 @@ static int take_unit(struct gather *g, int weight, const struct fp_columns *c, s
     struct pending *p = &g->pending[weight];
     struct fp_columns one = *c;
     one.x += unit * c->unit_stride;
-    int status = p->whole_bytes ? FINEPRUNE_OK : count(g, g->weights->items[weight].name, fp_shift_gram_bytes(p->whole), err);
+    int status = p->whole_bytes ? FINEPRUNE_OK : count(g, weight, fp_shift_gram_bytes(p->whole), err);
     if (status) return status;
     p->whole_bytes = fp_shift_gram_bytes(p->whole);
+    p->whole_rows = c->rows;
     double *squares = fp_calloc(s->cols, sizeof(*squares)); // by the way
     if (!squares || fp_columns_sum(&one, 1, s->sampled_sum, squares, NULL, g->threads)) status = fp_fail_memory(err, "sums", 0);
     free(squares);
@@ -193,30 +207,31 @@ static int finish_whole(struct gather *g, int weight, fineprune_error *err) {
 // Rows of one unit: evenly spread, each at a place within its stretch that the sample's content decides.
 static int sample_unit(struct gather *g, int weight, const struct fp_columns *c, size_t unit, uint64_t seed, fineprune_error *err) {
     const struct fp_stat *s = &g->stats->items[weight];
-    size_t nominal = g->request->nominal_samples ? g->request->nominal_samples : g->total;
-    size_t quota = (rows_wanted(s->cols) + nominal - 1) / nominal;
-    if (c->units == 1 && g->samples > 1) quota *= g->samples;
-    size_t n = quota < c->rows ? quota : c->rows;
-    uint64_t state = seed ^ (uint64_t)weight * 0x9e3779b97f4a7c15u;
-    if (!g->pending[weight].begun) {
-        size_t units = g->total / (c->units == 1 ? g->samples : 1), all;
-        int status = begin_rows(g, weight, fp_mul(n, units, &all) ? all : SIZE_MAX, err);
-        if (!status) status = fp_shift_gram_new(&g->pending[weight].whole, c, err);
+    struct pending *p = &g->pending[weight];
+    const size_t nominal = g->request->nominal_samples ? g->request->nominal_samples : g->total, quota = (rows_wanted(s->cols) + nominal - 1) / nominal;
+    size_t n = least((quota * g->samples + c->units - 1) / c->units, c->rows);
+    uint64_t state = seed ^ (uint64_t)g->first[weight] * 0x9e3779b97f4a7c15u;
+    if (!n) return FINEPRUNE_OK;
+    if (!p->begun) {
+        size_t all, units;
+        const bool known = fp_mul(g->total, c->units, &units) && fp_mul(n, (units + g->samples - 1) / g->samples, &all);
+        int status = begin_rows(g, weight, c, known ? all : SIZE_MAX, err);
         if (status) return status;
     }
-    if (takes_whole(g, weight, c, n)) return take_unit(g, weight, c, unit, err);
+    if (takes_whole(p, c, n)) return take_unit(g, weight, c, unit, err);
+    if (p->whole_bytes) n = least(p->whole_rows, c->rows); // one that lies otherwise counts as much as the others
     // Statistics that will be merged must not depend on which samples stand together: stretches end with the sample, and where one fills the room.
-    bool apart = g->request->nominal_samples && g->pending[weight].n + n > FLUSH_ROWS;
+    bool apart = g->request->nominal_samples && p->n + n > FLUSH_ROWS;
     int status = apart ? flush_weight(g, weight, err) : FINEPRUNE_OK;
     for (size_t i = 0; i < n && !status;) {
         size_t picked[FLUSH_ROWS], m = 0;
-        for (; i < n && m < FLUSH_ROWS - g->pending[weight].n; i++, m++) {
+        for (; i < n && m < FLUSH_ROWS - p->n; i++, m++) {
             size_t from = i * c->rows / n, to = (i + 1) * c->rows / n;
             picked[m] = from + (size_t)(fp_random(&state) % (to - from));
         }
         status = take_rows(g, weight, c, unit, picked, m, err);
     }
-    if (g->request->nominal_samples) end_stretch(&g->pending[weight]);
+    if (g->request->nominal_samples) end_stretch(p);
     return status;
 }
 
@@ -225,12 +240,13 @@ static int see_weight(struct gather *g, const struct target *target, const struc
     struct fp_stat *s = &g->stats->items[target->weight];
     struct fp_columns c;
     int status = fp_columns_of(&c, w, &w->uses[target->use], x, g->samples, err);
-    size_t units = c.units > g->real && c.units == g->samples ? g->real : c.units;
     if (status) return status;
+    const size_t each = g->samples && c.units % g->samples == 0 ? c.units / g->samples : 0; // units of one sample: frames of a film are several
+    const size_t units = each ? g->real * each : c.units;
     if (fp_columns_sum(&c, units, s->sum, s->square, s->absolute, g->threads)) return fp_fail_memory(err, "sums", 0);
     s->rows += (double)c.rows * (double)units;
     for (size_t u = 0; u < units && !status && g->pending[target->weight].wanted; u++)
-        status = sample_unit(g, target->weight, &c, u, g->seeds[u < g->real ? u : 0], err);
+        status = sample_unit(g, target->weight, &c, u, g->seeds[each ? u / each : 0], err);
     return status;
 }
 
@@ -293,14 +309,19 @@ size_t fp_stat_bytes(const struct fp_weight *w, size_t samples) {
 
 // Inputs that several weights share, as queries, keys and values do, are looked at once.
 static int find_same(struct gather *g, fineprune_error *err) {
+    enum { NEAR = 8 }; // they stand together
     const int n = g->weights->n;
+    g->first = fp_calloc((size_t)n, sizeof(*g->first));
     g->same = fp_calloc((size_t)n, sizeof(*g->same));
-    if (!g->same) return fp_fail_memory(err, "statistics", sizeof(*g->same));
+    if (!g->first || !g->same) return fp_fail_memory(err, "statistics", sizeof(*g->same));
     for (int i = 0; i < n; i++) {
-        const struct fp_weight *w = &g->weights->items[i];
+        g->first[i] = i;
         g->same[i] = -1;
-        for (int k = i - 1; k >= 0 && k >= i - 8 && g->same[i] < 0; k--) // they stand together
-            if (g->same[k] < 0 && g->pending[i].wanted == g->pending[k].wanted && fp_columns_shared(w, &g->weights->items[k])) g->same[i] = k;
+        for (int k = i - 1; k >= 0 && k >= i - NEAR; k--) {
+            if (!fp_columns_shared(&g->weights->items[i], &g->weights->items[k])) continue;
+            g->first[i] = g->first[k];
+            if (g->same[k] < 0 && g->pending[i].wanted == g->pending[k].wanted) g->same[i] = k;
+        }
     }
     return FINEPRUNE_OK;
 }
@@ -309,8 +330,7 @@ static int copy_rows(struct gather *g, int weight, fineprune_error *err) {
     struct fp_stat *s = &g->stats->items[weight];
     const struct fp_stat *from = &g->stats->items[g->same[weight]];
     const size_t width = s->groups * s->cols;
-    int status = reserve_rows(g, weight, from->sampled, from->gram, err);
-    if (!status && !from->gram) status = keep_rows(s, from->sampled, err);
+    int status = from->gram ? FINEPRUNE_OK : keep_rows(g, weight, from->sampled, err);
     if (status) return status;
     memcpy(s->sampled_sum, from->sampled_sum, width * sizeof(double));
     if (from->gram) memcpy(s->gram, from->gram, width * s->cols * sizeof(double));
@@ -382,7 +402,7 @@ static int stats_init(struct gather *g, struct fp_exec *exec, size_t n, fineprun
         if (status) return status;
         if (gram && !(bytes_of(&stats->items[i], 0, true, &bytes) && fp_add(matrices, bytes, &matrices))) matrices = SIZE_MAX;
     }
-    int status = g->request->nominal_samples ? count(g, "all weights", matrices, err) : FINEPRUNE_OK;
+    int status = g->request->nominal_samples ? count(g, -1, matrices, err) : FINEPRUNE_OK;
     if (status) return status;
     status = find_same(g, err);
     if (!status && g->request->needs & FP_NEED_SUMS) status = watch_all(g, exec, err);
@@ -433,6 +453,7 @@ int fp_stats_gather(struct fp_stats **out, struct fp_exec *exec, const struct fp
         free(g.pending[i].rows);
     }
     free(g.pending);
+    free(g.first);
     free(g.same);
     free(g.targets);
     free(g.seeds);
