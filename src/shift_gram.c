@@ -177,10 +177,10 @@ bool fp_shift_gram_fits(const struct fp_shift_gram *s, const struct fp_columns *
     return same;
 }
 
-// Written rows: a triangle of the kernel's elements squared. And the totals stay smaller than the matrix.
+// Written rows: a triangle of the kernel's elements squared. And the totals are no larger than the matrix.
 bool fp_shift_gram_pays(const struct fp_shift_gram *s, size_t rows) {
     const double square = (double)s->kernel * (double)s->kernel;
-    return (double)s->rows < (double)rows * square / 2 && (double)s->n_products < square / 2;
+    return (double)s->rows < (double)rows * square / 2 && (double)s->n_products <= square;
 }
 
 size_t fp_shift_gram_bytes(const struct fp_shift_gram *s) {

@@ -14,7 +14,7 @@ struct fp_shift_gram;
 // several elements, but not very many. Errors: LIMIT.
 int fp_shift_gram_new(struct fp_shift_gram **out, const struct fp_columns *c, fineprune_error *err);
 bool fp_shift_gram_fits(const struct fp_shift_gram *s, const struct fp_columns *c); // whether c's inputs lie so
-// Whether all rows of a unit take less arithmetic than `rows` rows that are written out, and half of the matrix's memory at most.
+// Whether all rows of a unit take less arithmetic than `rows` rows that are written out, and no more memory than the matrix.
 bool fp_shift_gram_pays(const struct fp_shift_gram *s, size_t rows);
 size_t fp_shift_gram_bytes(const struct fp_shift_gram *s); // of memory from the first unit on
 // Adds one unit's rows. Float32 products of some thousand rows at a time, which are added in double in the order of the units; the same with any threads.
