@@ -108,6 +108,15 @@ static int group_end(const struct fp_job *job, int first, size_t *bytes) {
     return i;
 }
 
+static int open_layers(struct fp_job *job) {
+    int status = FINEPRUNE_OK;
+    for (int i = 0; i < job->n && !status; i++) {
+        status = count_layer(job, job->layers[i].w);
+        if (!status) status = fp_layer_open(job, &job->layers[i]);
+    }
+    return status;
+}
+
 // Nothing looks back at a layer once it is pruned, nor at another before.
 static bool goes_by_layer(const struct fp_job *job) {
     const struct fp_choices *c = &job->choices;
@@ -126,15 +135,12 @@ int fp_job_open(struct fp_job *job) {
     job->by_layer = goes_by_layer(job) && (!gram || group_end(job, 0, &bytes) == job->weights->n);
     job->layers = fp_calloc((size_t)job->weights->n, sizeof(*job->layers));
     if (!job->layers) return fp_fail_memory(job->err, "layers", sizeof(*job->layers));
-    for (int i = 0; i < job->weights->n && !status; i++) {
+    job->n = job->weights->n;
+    for (int i = 0; i < job->n; i++) {
         job->layers[i] = (struct fp_layer){.w = &job->weights->items[i], .error_before = -1, .error_after = -1};
         job->total += job->weights->items[i].count;
-        job->n = i + 1;
-        if (job->by_layer) continue;
-        status = count_layer(job, job->layers[i].w);
-        if (!status) status = fp_layer_open(job, &job->layers[i]);
     }
-    return status;
+    return job->by_layer ? FINEPRUNE_OK : open_layers(job);
 }
 
 void fp_layer_close(struct fp_layer *l) {
@@ -251,12 +257,14 @@ int fp_job_calibrate(struct fp_job *job, unsigned needs, int first) {
     const size_t refused = memory->refused;
     int end = gram ? group_end(job, first, &bytes) : job->n;
     int status = gather(job, needs, first, end, &bytes, &stats, &forward);
-    while (status == FINEPRUNE_LIMIT && gram && !job->by_layer && end - first > 1) { // rows and what the graph needs show in the first batch only
+    while (status == FINEPRUNE_LIMIT && gram && end - first > 1) { // rows and what the graph needs show in the first batch only
         fp_error_clear(job->err);
         memory->refused = refused; // what is needed at least is what fewer need
         end = first + (end - first) / 2;
         bytes = group_bytes(job, first, end);
-        status = gather(job, needs, first, end, &bytes, &stats, &forward);
+        status = job->by_layer ? open_layers(job) : FINEPRUNE_OK; // more runs cannot go layer by layer
+        job->by_layer = false;
+        if (!status) status = gather(job, needs, first, end, &bytes, &stats, &forward);
     }
     if (!status) {
         if (end < job->n && !job->in_groups) fp_report_say(job->report, "the memory limit makes the statistics take several runs over the samples");

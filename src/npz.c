@@ -11,6 +11,7 @@
 #include "npy.h"
 
 #define MAX_ENTRIES 1000000
+#define FAR_ENTRIES 4096   // each array that stays in the file has a directory of its own
 #define DEFLATE_RATIO 1032 // deflate cannot do better, so an entry that claims more is not what it says
 
 struct fp_npz {
@@ -217,7 +218,7 @@ int fp_npz_far_open(struct fp_npz_far **out, const struct fp_npz *npz, const cha
     const size_t i = find(npz, name);
     zip_stat_t st;
     *out = NULL;
-    if (i == npz->count || !strcmp(npz->path, "-") || zip_stat_index(npz->zip, npz->entries[i], 0, &st) || !(st.valid & ZIP_STAT_COMP_METHOD) ||
+    if (i == npz->count || npz->count > FAR_ENTRIES || !strcmp(npz->path, "-") || zip_stat_index(npz->zip, npz->entries[i], 0, &st) || !(st.valid & ZIP_STAT_COMP_METHOD) ||
         st.comp_method != ZIP_CM_STORE || !(st.valid & ZIP_STAT_SIZE) || st.size < least)
         return FINEPRUNE_OK;
     struct fp_npz_far *far = fp_calloc(1, sizeof(*far));

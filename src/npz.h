@@ -19,7 +19,7 @@ void fp_npz_free(struct fp_npz *npz);
 
 // An array of `least` bytes and more that stays in the file and is read in pieces. Opens array `name` of npz a second time, on its own: npz is not needed
 // longer. *shape gets type and dims, no elements. *out is NULL, without an error, where only fp_npz_read will do: standard input, a compressed array,
-// one in another order, or a smaller one.
+// one in another order, a smaller one, or one of thousands.
 struct fp_npz_far;
 int fp_npz_far_open(struct fp_npz_far **out, const struct fp_npz *npz, const char *name, size_t least, struct fp_tensor *shape, fineprune_error *err);
 // The same for a .npy file.
