@@ -15,6 +15,7 @@ struct sums {
 };
 
 enum { STRIP_MOST = 256, STRIP_STEP = 16, BLOCKS_MOST = 1 << 13 }; // columns side by side that are summed at once
+enum { PIECES_MOST = 4, PIECE_ROWS = 64, RUN_MOST = 1024, ROOM = 1 << 17 }; // and where whole rows are; ROOM: doubles
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
@@ -26,31 +27,82 @@ static size_t strip_width(size_t columns, size_t blocks) {
     return width / STRIP_STEP * STRIP_STEP + STRIP_STEP * (width < STRIP_STEP);
 }
 
-// ---- products
+// ---- rows
 
 static struct fp_grid rows_of(const struct fp_columns *c) {
     size_t n = least(c->rows, c->row_inner);
     return (struct fp_grid){n ? c->rows / n : 0, c->row_outer_stride, n, c->row_stride};
 }
 
-// Columns that lie side by side by strips; those that are lines one by one.
-static void product_sum(const struct sums *s, int threads) {
+// Rows of columns that lie side by side, of each unit and group. They are read as they lie: in a few pieces, whose number the rows alone decide.
+struct rows {
+    struct fp_grid grid;
+    size_t first, groups, group_stride, columns; // first: where the first one of a unit begins
+    size_t strips, pieces, cell;                 // of columns, of rows; doubles of one piece's sums, [moments, width]
+};
+
+static void cut_rows(struct rows *r, size_t moments) {
+    const size_t rows = r->grid.lines * r->grid.n, longer = r->grid.lines > 1 ? r->grid.lines : r->grid.n;
+    r->pieces = least(rows / PIECE_ROWS, least(PIECES_MOST, longer));
+    if (!r->pieces) r->pieces = 1;
+    r->strips = (r->columns + RUN_MOST - 1) / RUN_MOST;
+    r->cell = moments * least(r->columns, RUN_MOST);
+}
+
+static struct fp_grid piece_of(const struct rows *r, size_t piece, size_t *offset) {
+    struct fp_grid g = r->grid;
+    size_t *longer = g.lines > 1 ? &g.lines : &g.n;
+    const size_t from = *longer * piece / r->pieces, to = *longer * (piece + 1) / r->pieces;
+    *offset = from * (r->grid.lines > 1 ? r->grid.line_step : r->grid.step);
+    *longer = to - from;
+    return g;
+}
+
+static void sum_piece(const struct sums *s, const struct rows *r, size_t unit, size_t task, double *found) {
+    const size_t piece = task % r->pieces, strip = task / r->pieces % r->strips, group = task / r->pieces / r->strips, column = strip * RUN_MOST;
+    size_t offset;
+    const struct fp_grid grid = piece_of(r, piece, &offset);
+    const float *x = s->c->x + unit * s->c->unit_stride + r->first + group * r->group_stride + column + offset;
+    memset(found, 0, r->cell * sizeof(*found));
+    fp_moments_columns(x, &grid, least(RUN_MOST, r->columns - column), s->absolute, found);
+}
+
+static void add_piece(const struct sums *s, const struct rows *r, size_t task, const double *found) {
+    const size_t strip = task / r->pieces % r->strips, group = task / r->pieces / r->strips, column = strip * RUN_MOST;
+    const size_t width = least(RUN_MOST, r->columns - column);
+    for (size_t m = 0; m < s->moments; m++)
+        for (size_t i = 0; i < width; i++) s->totals[m][group * r->columns + column + i] += found[m * width + i];
+}
+
+static int rows_sum(const struct sums *s, struct rows *r, int threads) {
+    cut_rows(r, s->moments);
+    const size_t tasks = r->groups * r->strips * r->pieces;
+    size_t size, bytes;
+    if (!fp_mul(tasks, r->cell, &size) || !size) return size ? FINEPRUNE_LIMIT : FINEPRUNE_OK;
+    const size_t most = least(s->units, size < ROOM ? ROOM / size : 1); // units at once
+    double *room = fp_mul(most * size, sizeof(*room), &bytes) ? fp_take(NULL, bytes) : NULL;
+    for (size_t first = 0; first < s->units && room; first += most) {
+        const size_t n = least(most, s->units - first) * tasks;
+        #pragma omp parallel for num_threads(threads) schedule(static) if (n > 1 && n / r->pieces * s->c->rows * r->columns > 20000)
+        for (size_t task = 0; task < n; task++) sum_piece(s, r, first + task / tasks, task % tasks, room + task * r->cell);
+        for (size_t task = 0; task < n; task++) add_piece(s, r, task % tasks, room + task * r->cell);
+    }
+    fp_release(NULL, room, bytes);
+    return room ? FINEPRUNE_OK : FINEPRUNE_LIMIT;
+}
+
+// Columns that are lines, one by one.
+static void lines_sum(const struct sums *s, int threads) {
     const struct fp_columns *c = s->c;
-    const bool beside = c->col_stride == 1;
-    const size_t cols = c->w->cols, most = beside ? strip_width(cols, 1) : 1, strips = (cols + most - 1) / most, n = c->w->groups * strips;
+    const size_t cols = c->w->cols, n = c->w->groups * cols;
     const struct fp_grid grid = rows_of(c);
     #pragma omp parallel num_threads(threads) if (n > 1 && s->units * c->rows * cols > 20000)
     for (size_t unit = 0; unit < s->units; unit++) {
         #pragma omp for schedule(static) nowait
         for (size_t task = 0; task < n; task++) {
-            const size_t g = task / strips, first = task % strips * most, width = least(most, cols - first);
-            const float *x = c->x + unit * c->unit_stride + g * c->group_stride + first * c->col_stride;
-            double found[3 * STRIP_MOST] __attribute__((aligned(64)));
-            memset(found, 0, s->moments * width * sizeof(*found));
-            if (beside) fp_moments_columns(x, &grid, width, s->absolute, found);
-            else fp_moments_line(x, &grid, s->absolute, found);
-            for (size_t m = 0; m < s->moments; m++)
-                for (size_t i = 0; i < width; i++) s->totals[m][g * cols + first + i] += found[m * width + i];
+            double found[3] = {0};
+            fp_moments_line(c->x + unit * c->unit_stride + task / cols * c->group_stride + task % cols * c->col_stride, &grid, s->absolute, found);
+            for (size_t m = 0; m < s->moments; m++) s->totals[m][task] += found[m];
         }
     }
 }
@@ -175,6 +227,21 @@ static void put_strip(const struct strip *s, const double *found, size_t channel
             for (size_t i = 0; i < s->width; i++) s->sums->totals[m][(channel + i) * kernel + k] += *found++;
 }
 
+// A kernel of one element meets the same positions with all channels.
+static bool are_rows(const struct blocks *b, size_t channels, struct rows *rows) {
+    if (b->most > 1 || b->n > 2) return false;
+    *rows = (struct rows){.grid = {1, 0, 1, 0}, .groups = 1, .columns = channels};
+    size_t *counts[] = {&rows->grid.lines, &rows->grid.n}, *steps[] = {&rows->grid.line_step, &rows->grid.step};
+    for (int i = 0; i < b->n; i++) {
+        const struct axis *a = &b->axes[i];
+        if (!a->cut.n) return false;
+        rows->first += a->cut.parts->first * b->stride[i];
+        *counts[2 - b->n + i] = a->cut.parts->count;
+        *steps[2 - b->n + i] = a->step * b->stride[i];
+    }
+    return true;
+}
+
 static int convolution_sum(const struct sums *s, int threads) {
     const struct fp_columns *c = s->c;
     struct blocks blocks;
@@ -182,6 +249,11 @@ static int convolution_sum(const struct sums *s, int threads) {
     bool failed = !blocks_init(&blocks, c);
     const size_t channels = c->channels * c->w->groups, most = beside ? strip_width(channels, blocks.most) : 1;
     const size_t strips = (channels + most - 1) / most;
+    struct rows rows;
+    if (!failed && beside && are_rows(&blocks, channels, &rows)) {
+        blocks_done(&blocks);
+        return rows_sum(s, &rows, threads);
+    }
     size_t half = 0, bytes = 0;
     failed = failed || !fp_mul(blocks.most, most * s->moments, &half) || !fp_mul(half, 2 * sizeof(double), &bytes);
     const bool ready = !failed;
@@ -212,6 +284,8 @@ int fp_columns_sum(const struct fp_columns *c, size_t units, double *sum, double
     double *const totals[] = {sum, square, absolute};
     const struct sums s = {c, units, fp_moments_count(absolute), absolute, totals};
     if (c->n) return convolution_sum(&s, threads);
-    product_sum(&s, threads);
+    struct rows rows = {.grid = rows_of(c), .groups = c->w->groups, .group_stride = c->group_stride, .columns = c->w->cols};
+    if (c->col_stride == 1) return rows_sum(&s, &rows, threads);
+    lines_sum(&s, threads);
     return FINEPRUNE_OK;
 }

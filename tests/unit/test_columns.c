@@ -130,7 +130,7 @@ static void finish(struct made *m, struct look *l, struct fp_tensor *x, struct f
     made_close(m);
 }
 
-// kind 0: y is [unit][group x row][position] (convolutions); 1: [unit][position][row] (products on the right); 2: [unit][row][position] of one matrix.
+// kind 0: y is [unit][group x row][position] (convolutions); 1: [unit][group][position][row] (products on the right); 2: [unit][row][position] of one matrix.
 static void compare(const struct made *m, const struct look *l, const struct fp_tensor *y) {
     const struct fp_weight *w = l->w;
     const bool right = w->kind == FP_WEIGHT_RIGHT;
@@ -145,7 +145,7 @@ static void compare(const struct made *m, const struct look *l, const struct fp_
                     const float *x = l->rows + ((u * l->n_rows + p) * w->groups + g) * w->cols;
                     double sum = 0;
                     for (size_t c = 0; c < w->cols; c++) sum += (double)values[row * w->cols + c] * (double)x[c];
-                    const double found = (double)((const float *)y->data)[right ? (u * l->n_rows + p) * all + row : (u * all + row) * l->n_rows + p];
+                    const double found = (double)((const float *)y->data)[right ? ((u * w->groups + g) * l->n_rows + p) * w->rows + r : (u * all + row) * l->n_rows + p];
                     if (!(fabs(found - sum) < 1e-4)) fail_msg("unit %zu, position %zu, row %zu: %g, not %g", u, p, row, sum, found);
                 }
     free(values);
@@ -168,6 +168,8 @@ static const struct conv CONVS[] = {
     {"Conv", NULL, 2, {2, 40, 7, 9}, {4, 20, 3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1}, {0}, {0}, 2},
     {"Conv", NULL, 2, {1, 17, 6, 5}, {2, 17, 1, 1}, {1, 1}, {1, 1}, {0}, {0}, {0}, 1},
     {"Conv", NULL, 2, {1, 32, 12, 11}, {2, 32, 5, 5}, {2, 1}, {1, 1}, {2, 2, 2, 2}, {0}, {0}, 1},
+    {"Conv", NULL, 2, {2, 33, 16, 17}, {2, 33, 1, 1}, {1, 1}, {1, 1}, {0}, {0}, {0}, 1},
+    {"Conv", NULL, 2, {2, 18, 31, 35}, {2, 18, 1, 1}, {2, 2}, {1, 1}, {0}, {0}, {0}, 1},
     {"Conv", NULL, 2, {2, 17, 7, 9}, {4, 17, 3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1}, {0}, {0}, 1},
     {"Conv", NULL, 2, {3, 16, 8, 7}, {2, 16, 3, 2}, {2, 1}, {1, 2}, {1, 0, 2, 1}, {0}, {0}, 1},
     {"Conv", NULL, 2, {2, 16, 3, 3}, {2, 16, 5, 5}, {1, 1}, {1, 1}, {2, 2, 2, 2}, {0}, {0}, 1},
@@ -244,6 +246,8 @@ static void test_products(void **state) {
     (void)state;
     product("MatMul", true, NULL, 5, SHAPE(5, 4), SHAPE(4, 3));
     product("MatMul", true, NULL, 2, SHAPE(2, 5, 4), SHAPE(4, 3));
+    product("MatMul", true, NULL, 2, SHAPE(2, 150, 1030), SHAPE(1030, 2)); // several pieces and strips
+    product("MatMul", true, NULL, 2, SHAPE(2, 3, 150, 4), SHAPE(3, 4, 2));
     product("MatMul", false, NULL, 2, SHAPE(2, 4, 5), SHAPE(3, 4));
     product("Gemm", true, "transB", 6, SHAPE(6, 4), SHAPE(3, 4));
     product("Gemm", true, "transA", 1, SHAPE(4, 6), SHAPE(4, 3));
