@@ -78,7 +78,8 @@ static int rows_sum(const struct sums *s, struct rows *r, int threads) {
     cut_rows(r, s->moments);
     const size_t tasks = r->groups * r->strips * r->pieces;
     size_t size, bytes;
-    if (!fp_mul(tasks, r->cell, &size) || !size) return size ? FINEPRUNE_LIMIT : FINEPRUNE_OK;
+    if (!fp_mul(tasks, r->cell, &size)) return FINEPRUNE_LIMIT;
+    if (!size || !s->units) return FINEPRUNE_OK;
     const size_t most = least(s->units, size < ROOM ? ROOM / size : 1); // units at once
     double *room = fp_mul(most * size, sizeof(*room), &bytes) ? fp_take(NULL, bytes) : NULL;
     for (size_t first = 0; first < s->units && room; first += most) {

@@ -4,7 +4,6 @@
 #include "stats.h"
 
 #include <omp.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "batches.h"

@@ -27,34 +27,10 @@ def wider(arrays, cols=4, classes=3, features=4, groups=1, sampled=6):
     arrays["features"], arrays["logits"] = np.ones((6, features), np.float32), np.ones((6, classes), np.float32)
 
 
-@bad_stats("statistics of fewer columns", "'w'")
-def _(arrays):
-    wider(arrays, cols=2)
-
-
-@bad_stats("statistics of more columns", "'w'")
-def _(arrays):
-    wider(arrays, cols=400)
-
-
-@bad_stats("statistics of more groups", "'w'")
-def _(arrays):
-    wider(arrays, groups=5)
-
-
-@bad_stats("answers of more classes", "classes")
-def _(arrays):
-    wider(arrays, classes=5000)
-
-
-@bad_stats("answers of fewer classes", "classes")
-def _(arrays):
-    wider(arrays, classes=1)
-
-
-@bad_stats("answers from more features", "features")
-def _(arrays):
-    wider(arrays, features=3000)
+for name, pattern, sizes in (("statistics of fewer columns", "'w'", dict(cols=2)), ("statistics of more columns", "'w'", dict(cols=400)),
+                             ("statistics of more groups", "'w'", dict(groups=5)), ("answers of more classes", "classes", dict(classes=5000)),
+                             ("answers of fewer classes", "classes", dict(classes=1)), ("answers from more features", "features", dict(features=3000))):
+    STATS.append((name, lambda arrays, sizes=sizes: wider(arrays, **sizes), pattern))
 
 
 @bad_stats("features of three axes", "features")

@@ -106,6 +106,7 @@ static int see(void *user, int tag, const struct fp_tensor *x, fineprune_error *
             for (size_t g = 0; g < l->w->groups; g++) fp_columns_row(&c, g, u, r, l->rows + ((u * c.rows + r) * l->w->groups + g) * l->w->cols);
         check_sums(&c, l, u + 1);
     }
+    check_sums(&c, l, 0);
     if (c.n) check_last(&c, l, x);
     check_gram(&c, l);
     return 0;
