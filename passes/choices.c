@@ -18,15 +18,19 @@ int fp_choose(struct fp_choices *c, const fineprune_prune_options *o, fineprune_
     const struct fp_method *m = fp_find_method(method);
     if (!m) return unknown(err, "method", method);
     const char *score = or(o->score, m->score), *allocation = or(o->allocation, m->allocation), *pattern = or(o->pattern, m->pattern);
-    const char *repair = or(o->repair, m->repair), *outputs = or(o->outputs, m->outputs), *readout = or(o->readout, m->readout);
+    const char *repair = or(o->repair, m->repair), *refit = or(o->refit, m->refit);
+    const char *channels = or(o->channels, m->channels), *swaps = or(o->swaps, m->swaps), *outputs = or(o->outputs, m->outputs), *readout = or(o->readout, m->readout);
     *c = (struct fp_choices){.method = m, .score = fp_find_score(score), .allocation = fp_find_allocation(allocation),
-                             .pattern = fp_find_pattern(pattern), .pattern_text = pattern, .repair = fp_find_repair(repair),
+                             .pattern = fp_find_pattern(pattern), .pattern_text = pattern, .repair = fp_find_repair(repair), .refit = fp_find_refit(refit), .channels = fp_find_channels(channels), .swaps = fp_find_swaps(swaps),
                              .outputs = fp_find_outputs(outputs), .readout = fp_find_readout(readout),
                              .rounds = o->rounds > 0 ? o->rounds : rounds_of(m, o->sparsity)};
     if (!c->score) return unknown(err, "score", score);
     if (!c->allocation) return unknown(err, "allocation", allocation);
     if (!c->pattern) return unknown(err, "pattern", pattern);
     if (!c->repair) return unknown(err, "repair", repair);
+    if (!c->channels) return unknown(err, "channels", channels);
+    if (!c->swaps) return unknown(err, "swaps", swaps);
+    if (!c->refit) return unknown(err, "refit", refit);
     if (!c->outputs) return unknown(err, "outputs", outputs);
     if (!c->readout) return unknown(err, "readout", readout);
     if (c->rounds > 100) return fp_fail(err, FINEPRUNE_USAGE, "%d rounds are more than make sense (100)", c->rounds);

@@ -120,7 +120,7 @@ static int open_layers(struct fp_job *job) {
 // Nothing looks back at a layer once it is pruned, nor at another before.
 static bool goes_by_layer(const struct fp_job *job) {
     const struct fp_choices *c = &job->choices;
-    return c->rounds == 1 && c->allocation->local && job->options->sparsity >= 0 && !c->outputs->prunes && !c->readout->learns;
+    return c->rounds == 1 && !c->refit->run && c->allocation->local && job->options->sparsity >= 0 && !c->outputs->prunes && !c->readout->learns;
 }
 
 int fp_job_open(struct fp_job *job) {
@@ -283,14 +283,24 @@ int fp_job_have_stats(struct fp_job *job, unsigned needs, int i) {
     return !needs || (i >= job->held_first && i < job->held_end) ? FINEPRUNE_OK : fp_job_calibrate(job, needs, i);
 }
 
+int fp_job_rewrite_layer(struct fp_job *job, struct fp_layer *l) {
+    for (size_t r = 0; r < fp_layer_rows(l); r++)
+        if (fp_row_removed(l, r)) l->bias_change[r] = job->outputs_floor - (double)l->dense_bias[r];
+    int status = fp_weight_write(job->model, l->w, l->values, l->keep, job->err);
+    return status ? status : fp_weight_set_bias(job->model, l->w, l->bias_change, l->dense_bias, job->err);
+}
+
+int fp_layer_write_dense(struct fp_job *job, struct fp_layer *l) {
+    double *none = fp_calloc(fp_layer_rows(l), sizeof(*none));
+    if (!none) return fp_fail_memory(job->err, l->w->name, fp_layer_rows(l) * sizeof(*none));
+    int status = fp_weight_write(job->model, l->w, l->dense, NULL, job->err);
+    if (!status) status = fp_weight_set_bias(job->model, l->w, none, l->dense_bias, job->err);
+    free(none);
+    return status;
+}
+
 int fp_job_rewrite(struct fp_job *job) {
-    for (int i = 0; i < job->n; i++) {
-        struct fp_layer *l = &job->layers[i];
-        for (size_t r = 0; r < fp_layer_rows(l); r++)
-            if (fp_row_removed(l, r)) l->bias_change[r] = job->outputs_floor - (double)l->dense_bias[r];
-        int status = fp_weight_write(job->model, l->w, l->values, l->keep, job->err);
-        if (!status) status = fp_weight_set_bias(job->model, l->w, l->bias_change, l->dense_bias, job->err);
-        if (status) return status;
-    }
-    return FINEPRUNE_OK;
+    int status = FINEPRUNE_OK;
+    for (int i = 0; i < job->n && !status; i++) status = fp_job_rewrite_layer(job, &job->layers[i]);
+    return status;
 }

@@ -28,6 +28,9 @@ void fp_job_use_stats(struct fp_job *job, struct fp_stats *stats, bool lent);
 int fp_job_leave_unreached(struct fp_job *job);
 // Writes values and biases of all layers into the model.
 int fp_job_rewrite(struct fp_job *job);
+// The same of one layer; and its dense values and bias instead.
+int fp_job_rewrite_layer(struct fp_job *job, struct fp_layer *layer);
+int fp_layer_write_dense(struct fp_job *job, struct fp_layer *layer);
 
 // reserve.c: splits the samples by their content: job->local and job->reserve.
 int fp_job_split(struct fp_job *job);

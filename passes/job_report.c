@@ -28,6 +28,9 @@ static void report_config(struct fp_job *job, double asked) {
     json_object_set_new(config, "allocation", json_string(c->allocation->name));
     json_object_set_new(config, "pattern", json_string(c->pattern_text));
     json_object_set_new(config, "repair", json_string(c->repair->name));
+    json_object_set_new(config, "channels", json_string(c->channels->name));
+    json_object_set_new(config, "swaps", json_string(c->swaps->name));
+    json_object_set_new(config, "refit", json_string(c->refit->name));
     json_object_set_new(config, "outputs", json_string(c->outputs->name));
     json_object_set_new(config, "readout", json_string(c->readout->name));
     json_object_set_new(config, "rounds", json_integer(c->rounds));

@@ -21,6 +21,18 @@ const struct fp_pattern *const fp_patterns[] = {
 extern const struct fp_repair fp_repair_none, fp_repair_bias, fp_repair_least_squares;
 const struct fp_repair *const fp_repairs[] = {&fp_repair_least_squares, &fp_repair_bias, &fp_repair_none, NULL};
 
+extern const struct fp_channels fp_channels_first;
+static const struct fp_channels channels_none = {"none", "synapses go one by one", 0, NULL};
+const struct fp_channels *const fp_channel_choices[] = {&fp_channels_first, &channels_none, NULL};
+
+extern const struct fp_swaps fp_swaps_gradient;
+static const struct fp_swaps swaps_none = {"none", "what the allocation chose stays chosen", 0, NULL};
+const struct fp_swaps *const fp_swap_choices[] = {&fp_swaps_gradient, &swaps_none, NULL};
+
+extern const struct fp_refit fp_refit_sequential;
+static const struct fp_refit refit_none = {"none", "layers stay as each was repaired by itself", false, NULL};
+const struct fp_refit *const fp_refits[] = {&fp_refit_sequential, &refit_none, NULL};
+
 static const struct fp_outputs outputs_prune = {"prune", "output classes that the user's data never need go first", FP_NEED_ANSWERS, true};
 static const struct fp_outputs outputs_keep = {"keep", "all output classes stay", 0, false};
 const struct fp_outputs *const fp_outputs_choices[] = {&outputs_prune, &outputs_keep, NULL};
@@ -31,11 +43,11 @@ const struct fp_readout *const fp_readouts[] = {&readout_hebbian, &readout_keep,
 
 static const struct fp_method METHODS[] = {
     {"fine-pruning", "obs, lamp, least-squares, outputs pruned, hebbian read-out, two or three rounds", "obs", "lamp", "unstructured",
-     "least-squares", "prune", "hebbian", 2, 3, true, false, true},
-    {"wanda", "Wanda: the same share in every row, no repair", "wanda", "row", "unstructured", "none", "keep", "keep", 1, 1, true, false, false},
-    {"magnitude", "the smallest weights of every row, no data needed", "magnitude", "row", "unstructured", "none", "keep", "keep", 1, 1, true, false, false},
+     "first", "least-squares", "gradient", "sequential", "prune", "hebbian", 2, 3, true, false, true},
+    {"wanda", "Wanda: the same share in every row, no repair", "wanda", "row", "unstructured", "none", "none", "none", "none", "keep", "keep", 1, 1, true, false, false},
+    {"magnitude", "the smallest weights of every row, no data needed", "magnitude", "row", "unstructured", "none", "none", "none", "none", "keep", "keep", 1, 1, true, false, false},
     {"paper", "a reconstruction of the paper from its abstract: activation in five rounds, nothing comes back", "activation", "uniform",
-     "unstructured", "none", "keep", "keep", 5, 5, false, true, false},
+     "unstructured", "none", "none", "none", "none", "keep", "keep", 5, 5, false, true, false},
 };
 const struct fp_method *const fp_methods[] = {&METHODS[0], &METHODS[1], &METHODS[2], &METHODS[3], NULL};
 
@@ -50,6 +62,9 @@ const struct fp_method *const fp_methods[] = {&METHODS[0], &METHODS[1], &METHODS
 FIND(fp_find_score, fp_score, fp_scores)
 FIND(fp_find_allocation, fp_allocation, fp_allocations)
 FIND(fp_find_repair, fp_repair, fp_repairs)
+FIND(fp_find_channels, fp_channels, fp_channel_choices)
+FIND(fp_find_swaps, fp_swaps, fp_swap_choices)
+FIND(fp_find_refit, fp_refit, fp_refits)
 FIND(fp_find_outputs, fp_outputs, fp_outputs_choices)
 FIND(fp_find_readout, fp_readout, fp_readouts)
 FIND(fp_find_method, fp_method, fp_methods)
@@ -76,6 +91,9 @@ bool fineprune_list(const char *kind, size_t index, const char **name, const cha
     LIST("allocation", fp_allocations)
     LIST("pattern", fp_patterns)
     LIST("repair", fp_repairs)
+    LIST("channels", fp_channel_choices)
+    LIST("swaps", fp_swap_choices)
+    LIST("refit", fp_refits)
     LIST("outputs", fp_outputs_choices)
     LIST("readout", fp_readouts)
 #undef LIST

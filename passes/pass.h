@@ -54,6 +54,27 @@ struct fp_repair {
     int (*run)(struct fp_job *, struct fp_layer *); // from dense and keep: fills values and bias_change
 };
 
+// Which whole channels go before scattered synapses do. run: as many as `sparsity` of all elements is worth; sets layers' cut.
+struct fp_channels {
+    const char *name, *summary;
+    unsigned needs;
+    int (*run)(struct fp_job *, double sparsity); // NULL: nothing
+};
+
+// Exchanges kept and pruned elements of a layer after its repair; keep has as many as before.
+struct fp_swaps {
+    const char *name, *summary;
+    unsigned needs;
+    int (*run)(struct fp_job *, struct fp_layer *); // NULL: nothing
+};
+
+// A pass over all layers after the last round.
+struct fp_refit {
+    const char *name, *summary;
+    bool needs_data;
+    int (*run)(struct fp_job *); // NULL: nothing
+};
+
 struct fp_outputs {
     const char *name, *summary;
     unsigned needs;
@@ -69,7 +90,7 @@ struct fp_readout {
 // A named set of choices.
 struct fp_method {
     const char *name, *summary;
-    const char *score, *allocation, *pattern, *repair, *outputs, *readout;
+    const char *score, *allocation, *pattern, *channels, *repair, *swaps, *refit, *outputs, *readout;
     int rounds, more_rounds; // the latter above 75 % zeros and for a sparsity that is to be found
     bool regrow;   // a pruned synapse may come back in a later round
     bool cubic;    // sparsity of the rounds by the cubic schedule, else by shares
@@ -84,6 +105,9 @@ struct fp_choices {
     const struct fp_pattern *pattern;
     const char *pattern_text; // "2:4"
     const struct fp_repair *repair;
+    const struct fp_channels *channels;
+    const struct fp_swaps *swaps;
+    const struct fp_refit *refit;
     const struct fp_outputs *outputs;
     const struct fp_readout *readout;
     int rounds;
@@ -124,6 +148,9 @@ extern const struct fp_score *const fp_scores[];
 extern const struct fp_allocation *const fp_allocations[];
 extern const struct fp_pattern *const fp_patterns[];
 extern const struct fp_repair *const fp_repairs[];
+extern const struct fp_channels *const fp_channel_choices[];
+extern const struct fp_swaps *const fp_swap_choices[];
+extern const struct fp_refit *const fp_refits[];
 extern const struct fp_outputs *const fp_outputs_choices[];
 extern const struct fp_readout *const fp_readouts[];
 extern const struct fp_method *const fp_methods[];
@@ -131,6 +158,9 @@ const struct fp_score *fp_find_score(const char *name);
 const struct fp_allocation *fp_find_allocation(const char *name);
 const struct fp_pattern *fp_find_pattern(const char *name);
 const struct fp_repair *fp_find_repair(const char *name);
+const struct fp_channels *fp_find_channels(const char *name);
+const struct fp_swaps *fp_find_swaps(const char *name);
+const struct fp_refit *fp_find_refit(const char *name);
 const struct fp_outputs *fp_find_outputs(const char *name);
 const struct fp_readout *fp_find_readout(const char *name);
 const struct fp_method *fp_find_method(const char *name);

@@ -108,7 +108,7 @@ static int prune_to(struct fp_job *job, double sparsity) {
         if (status) return status;
     }
     fp_job_drop_stats(job);
-    return FINEPRUNE_OK;
+    return job->choices.refit->run && job->data ? job->choices.refit->run(job) : FINEPRUNE_OK;
 }
 
 // Back to the dense model, for another try.
@@ -219,7 +219,7 @@ static int apply(struct fp_job *job, struct fp_stats *stats) {
     return status ? status : fp_job_report(job, job->options->sparsity);
 }
 
-static bool wants_data(const struct fp_choices *c) { return needs_of(c) || c->outputs->needs || c->readout->needs; }
+static bool wants_data(const struct fp_choices *c) { return needs_of(c) || c->refit->needs_data || c->outputs->needs || c->readout->needs; }
 
 // Opens, runs and closes a job over `data` or, when that is NULL, over `stats`.
 static int run_job(const char *command, fineprune_model *model, fineprune_data *data, struct fp_stats *stats, const fineprune_prune_options *options,

@@ -13,6 +13,7 @@
 #define RIDGE 0.01
 #define DIRECT 128 // columns up to which systems are factorized
 #define MOST_STEPS 200
+#define REFINED 1e-3    // the residual of a refinement: its target has noise of its own
 #define LOOSE 1e-3      // a tolerance over this one holds for what the output error falls by a step, too
 #define EXACT 1536      // columns up to which only the residual counts
 #define LEAST_GAIN 2e-4 // beyond, a step that takes less than this share of a row's output error is its last: what is left to gain is about twice that
@@ -183,17 +184,24 @@ FP_VECTOR double fp_dot(const float *a, const float *b, size_t n) {
     return sum;
 }
 
-// r = C_SP w_P, p = z = M^-1 r.
-static bool start(struct gradients *g, const float *dense, const uint8_t *keep, double tolerance, double *before, int threads) {
+// r = C_SP w_P.
+static bool right_of_pruned(struct gradients *g, const float *dense, const uint8_t *keep, double *before, int threads) {
     size_t n = g->s->n;
-    for (size_t i = 0; i < g->active; i++) {
-        g->row[i] = i;
+    for (size_t i = 0; i < g->active; i++)
         for (size_t c = 0; c < n; c++) g->p[i * n + c] = keep[i * n + c] ? 0 : dense[i * n + c];
-    }
     if (!fp_system_apply(g->s, g->p, g->active, g->r, g->room)) return false;
     #pragma omp parallel for num_threads(threads) schedule(static)
+    for (size_t i = 0; i < g->active; i++) before[i] = fp_dot(g->p + i * n, g->r + i * n, n);
+    return true;
+}
+
+// From r and what is left to lower: p = z = M^-1 r_S.
+static bool start(struct gradients *g, const uint8_t *keep, double tolerance, const double *before, int threads) {
+    size_t n = g->s->n;
+    #pragma omp parallel for num_threads(threads) schedule(static)
     for (size_t i = 0; i < g->active; i++) {
-        g->left[i] = before[i] = fp_dot(g->p + i * n, g->r + i * n, n);
+        g->row[i] = i;
+        g->left[i] = before[i];
         for (size_t c = 0; c < n; c++) g->r[i * n + c] = keep[i * n + c] ? g->r[i * n + c] : 0;
     }
     if (!fp_precondition_apply(&g->m, g->r, g->active, g->row, keep, g->p, g->room, threads)) return false;
@@ -241,14 +249,14 @@ static bool step(struct gradients *g, const uint8_t *keep, int threads) {
 }
 
 // Rows that are done give their result and leave; the others close up, in order.
-static void leave(struct gradients *g, const float *dense, const uint8_t *keep, float *values, double *after) {
+static void leave(struct gradients *g, const float *base, const uint8_t *keep, float *values, double *after) {
     size_t n = g->s->n, left = 0;
     for (size_t i = 0; i < g->active; i++) {
         size_t row = g->row[i];
         if (g->done[i]) {
-            after[row] = g->left[i] - (double)g->s->ridge * fp_dot(g->u + i * n, g->u + i * n, n);
+            if (after) after[row] = g->left[i] - (double)g->s->ridge * fp_dot(g->u + i * n, g->u + i * n, n);
             for (size_t c = 0; c < n; c++)
-                if (keep[row * n + c]) values[row * n + c] = dense[row * n + c] + g->u[i * n + c];
+                if (keep[row * n + c]) values[row * n + c] = base[row * n + c] + g->u[i * n + c];
             continue;
         }
         if (left != i) {
@@ -265,21 +273,38 @@ static void leave(struct gradients *g, const float *dense, const uint8_t *keep, 
     g->active = left;
 }
 
-static int iterate(struct fp_system *s, const float *dense, const uint8_t *keep, size_t rows, float *values, double tolerance, double *before,
-                   double *after, int threads, fineprune_error *err) {
-    struct gradients g;
-    int status = gradients_init(&g, s, keep, rows, tolerance, threads) ? FINEPRUNE_OK : fp_fail_memory(err, "a repair", 4 * rows * s->n * sizeof(float));
-    bool ok = !status && start(&g, dense, keep, tolerance, before, threads);
-    if (ok) leave(&g, dense, keep, values, after);
-    for (int i = 0; i < MOST_STEPS && ok && g.active; i++) {
-        ok = step(&g, keep, threads);
-        if (ok) leave(&g, dense, keep, values, after);
+static int iterate(struct gradients *g, const float *base, const uint8_t *keep, float *values, int steps, double *after, int threads) {
+    bool ok = true;
+    leave(g, base, keep, values, after);
+    for (int i = 0; i < steps && ok && g->active; i++) {
+        ok = step(g, keep, threads);
+        if (ok) leave(g, base, keep, values, after);
     }
-    for (size_t i = 0; i < g.active; i++) g.done[i] = true; // as far as they came
-    if (ok) leave(&g, dense, keep, values, after);
-    if (!status && !ok) status = fp_fail_memory(err, "a repair", rows * s->n * sizeof(float));
+    for (size_t i = 0; i < g->active; i++) g->done[i] = true; // as far as they came
+    if (ok) leave(g, base, keep, values, after);
+    return ok ? FINEPRUNE_OK : FINEPRUNE_LIMIT;
+}
+
+static int solve_all(struct fp_system *s, const float *dense, const uint8_t *keep, size_t rows, float *values, double tolerance, double *before,
+                     double *after, int threads, fineprune_error *err) {
+    struct gradients g;
+    int status = gradients_init(&g, s, keep, rows, tolerance, threads) && right_of_pruned(&g, dense, keep, before, threads) &&
+                         start(&g, keep, tolerance, before, threads)
+                     ? iterate(&g, dense, keep, values, MOST_STEPS, after, threads)
+                     : FINEPRUNE_LIMIT;
     gradients_done(&g);
-    return status;
+    return status ? fp_fail_memory(err, "a repair", 4 * rows * s->n * sizeof(float)) : FINEPRUNE_OK;
+}
+
+int fp_system_refine(struct fp_system *s, const float *right, const uint8_t *keep, size_t rows, float *values, int steps, const double *left,
+                     int threads, fineprune_error *err) {
+    struct gradients g;
+    if (!(s->ridge > 0)) return FINEPRUNE_OK; // an input that never moves
+    bool ok = gradients_init(&g, s, keep, rows, REFINED, threads);
+    if (ok) memcpy(g.r, right, rows * s->n * sizeof(float));
+    int status = ok && start(&g, keep, REFINED, left, threads) ? iterate(&g, values, keep, values, steps, NULL, threads) : FINEPRUNE_LIMIT;
+    gradients_done(&g);
+    return status ? fp_fail_memory(err, "a repair", 4 * rows * s->n * sizeof(float)) : FINEPRUNE_OK;
 }
 
 int fp_system_solve(struct fp_system *s, const float *dense, const uint8_t *keep, size_t rows, float *values, double tolerance, double *before,
@@ -289,5 +314,5 @@ int fp_system_solve(struct fp_system *s, const float *dense, const uint8_t *keep
         return FINEPRUNE_OK;
     }
     return s->exact ? factorize(s, dense, keep, rows, values, before, after, threads, err)
-                    : iterate(s, dense, keep, rows, values, tolerance, before, after, threads, err);
+                    : solve_all(s, dense, keep, rows, values, tolerance, before, after, threads, err);
 }

@@ -27,6 +27,10 @@ bool fp_system_apply(struct fp_system *s, const float *x, size_t rows, float *y,
 // former.
 int fp_system_solve(struct fp_system *s, const float *dense, const uint8_t *keep, size_t rows, float *values, double tolerance, double *before,
                     double *after, int threads, fineprune_error *err);
+// values_S += u with (c_SS + ridge I) u = right_S, by at most `steps` conjugate gradients: one step towards another target than the dense row. left: what
+// each row's error is before, which ends rows that a step hardly lowers.
+int fp_system_refine(struct fp_system *s, const float *right, const uint8_t *keep, size_t rows, float *values, int steps, const double *left,
+                     int threads, fineprune_error *err);
 // In double.
 double fp_dot(const float *a, const float *b, size_t n);
 

@@ -841,6 +841,79 @@ int fp_exec_run(struct fp_exec *exec, const struct fp_tensor *inputs, struct fp_
     return status;
 }
 
+// ---- parts of a run
+
+struct fp_live {
+    int value, left;
+    struct fp_tensor tensor;
+};
+
+void fp_exec_state_done(struct fp_exec_state *state) {
+    for (int i = 0; i < state->n; i++) fp_tensor_done(&state->live[i].tensor);
+    free(state->live);
+    *state = (struct fp_exec_state){0};
+}
+
+static int keep_state(const struct fp_frame *frame, struct fp_exec_state *state, fineprune_error *err) {
+    const struct fp_graph *graph = frame->plan->graph;
+    int n = 0;
+    for (int i = 0; i < graph->n_values; i++) n += frame->values[i].type != FP_NONE && frame->left[i] > 0;
+    state->live = fp_calloc((size_t)n, sizeof(*state->live));
+    if (!state->live) return fp_fail_memory(err, "a run", (size_t)n * sizeof(*state->live));
+    for (int i = 0; i < graph->n_values; i++) {
+        if (frame->values[i].type == FP_NONE || frame->left[i] <= 0) continue;
+        struct fp_live *live = &state->live[state->n++];
+        *live = (struct fp_live){.value = i, .left = frame->left[i]};
+        fp_tensor_share(&live->tensor, &frame->values[i]);
+        state->bytes += fp_tensor_bytes(&frame->values[i]);
+    }
+    return FINEPRUNE_OK;
+}
+
+static int start_part(struct fp_exec *exec, struct fp_frame *frame, const struct fp_exec_state *from, const struct fp_tensor *inputs) {
+    int status = start_frame(exec, frame, inputs, from ? 0 : frame->plan->graph->n_inputs);
+    for (int i = 0; from && i < from->n && !status; i++) {
+        fp_tensor_share(&frame->values[from->live[i].value], &from->live[i].tensor);
+        frame->left[from->live[i].value] = from->live[i].left;
+    }
+    return status;
+}
+
+int fp_exec_part(struct fp_exec *exec, const struct fp_exec_state *from, const struct fp_tensor *inputs, int first, int last,
+                 const struct fp_observer *observer, struct fp_exec_state *keep, fineprune_error *err) {
+    fineprune_error local = {0};
+    struct plan *plan = exec->plan;
+    struct fp_frame frame = {.plan = plan};
+    exec->err = err ? err : &local;
+    exec->observer = observer;
+    omp_set_num_threads(exec->threads);
+    int status = plan->fused ? FINEPRUNE_OK : find_tails(exec, plan);
+    if (!status) status = start_part(exec, &frame, from, inputs);
+    for (int i = first; i <= last && !status; i++) {
+        struct cell *cell = &plan->cells[i];
+        if (i == last && keep) status = keep_state(&frame, keep, exec->err);
+        if (!status && !(cell->op && can_fold(plan, cell)) && !cell->inside) status = run_cell(exec, &frame, cell);
+    }
+    for (int i = 0; frame.values && i < plan->graph->n_values; i++) fp_tensor_done(&frame.values[i]);
+    free(frame.values);
+    free(frame.left);
+    if (status && keep) fp_exec_state_done(keep);
+    return status;
+}
+
+static void forget_cell(struct cell *cell) {
+    if (cell->state && cell->op && cell->op->done) cell->op->done(cell->state);
+    else free(cell->state);
+    cell->state = NULL;
+    cell->prepared = false;
+    for (int i = 0; i < cell->node->n_in; i++) fp_tensor_done(&cell->converted[i]);
+}
+
+void fp_exec_forget(struct fp_exec *exec, const struct fp_node *node) {
+    forget_cell(&exec->plan->cells[node->id]);
+    for (int i = 0; i < exec->plan->graph->n_values; i++) fp_tensor_done(&exec->plan->constants[i]);
+}
+
 bool fp_exec_is_constant(const struct fp_exec *exec, const struct fp_graph *graph, int value) {
     const struct plan *plan = find_plan(exec->plan, graph);
     return plan && plan->is_constant[value];

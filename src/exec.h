@@ -26,6 +26,19 @@ int fp_exec_watch_value(struct fp_exec *exec, int value, int tag, fineprune_erro
 // caller drops with fp_tensor_done. observer may be NULL.
 int fp_exec_run(struct fp_exec *exec, const struct fp_tensor *inputs, struct fp_tensor *outputs, const struct fp_observer *observer,
                 fineprune_error *err);
+// The values of one run of the main graph that nodes after a certain one still read.
+struct fp_exec_state {
+    struct fp_live *live;
+    int n;
+    size_t bytes;
+};
+void fp_exec_state_done(struct fp_exec_state *state);
+// Runs only the nodes first .. last of the main graph, from the state before `first` (NULL: from the inputs, first being 0), which stays as it is. Without
+// outputs. keep (may be NULL) becomes the state before node `last`; it is empty on failure.
+int fp_exec_part(struct fp_exec *exec, const struct fp_exec_state *from, const struct fp_tensor *inputs, int first, int last,
+                 const struct fp_observer *observer, struct fp_exec_state *keep, fineprune_error *err);
+// The constants of this node of the main graph, or of nodes that have not run, have changed: it is prepared anew.
+void fp_exec_forget(struct fp_exec *exec, const struct fp_node *node);
 // The value of a constant (initializer or folded) of the main graph; shared. FINEPRUNE_MODEL when it is not constant.
 int fp_exec_constant(struct fp_exec *exec, const struct fp_graph *graph, int value, struct fp_tensor *out, fineprune_error *err);
 bool fp_exec_is_constant(const struct fp_exec *exec, const struct fp_graph *graph, int value);

@@ -64,6 +64,9 @@ static fineprune_prune_options prune_options(const struct job *job) {
     options.allocation = o->allocation;
     options.pattern = o->pattern;
     options.repair = o->repair;
+    options.channels = o->channels;
+    options.swaps = o->swaps;
+    options.refit = o->refit;
     options.outputs = o->outputs;
     options.readout = o->readout;
     options.rounds = (int)o->rounds;

@@ -42,7 +42,7 @@ struct cli_options {
     double reserve;
     const char *stats;
     double sparsity; // negative: auto
-    const char *method, *score, *allocation, *pattern, *repair, *outputs, *readout;
+    const char *method, *score, *allocation, *pattern, *repair, *channels, *swaps, *refit, *outputs, *readout;
     size_t rounds;
     struct cli_list include, exclude;
     bool keep_first, keep_last;

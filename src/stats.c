@@ -17,7 +17,7 @@
 
 // ---- the run
 
-struct gather {
+struct fp_gathering {
     struct fp_stats *stats;
     const struct fp_weights *weights;
     const struct fp_stats_request *request;
@@ -43,6 +43,7 @@ struct gather {
     struct fp_memory *memory;
     size_t counted;          // towards it, here
     double seconds;          // spent in statistics
+    int from, to;            // weights that are looked at
 };
 
 // ---- co-activations
@@ -53,7 +54,7 @@ static void end_stretch(struct pending *p) {
     if (p->n && !(p->n_ends && p->ends[p->n_ends - 1] == p->n)) p->ends[p->n_ends++] = p->n;
 }
 
-static int flush_weight(struct gather *g, int weight, fineprune_error *err) {
+static int flush_weight(struct fp_gathering *g, int weight, fineprune_error *err) {
     struct fp_stat *s = &g->stats->items[weight];
     struct pending *p = &g->pending[weight];
     if (!p->n || !s->gram) return FINEPRUNE_OK;
@@ -66,7 +67,7 @@ static int flush_weight(struct gather *g, int weight, fineprune_error *err) {
 }
 
 // Towards the memory limit; weight -1: for all.
-static int count(struct gather *g, int weight, size_t bytes, fineprune_error *err) {
+static int count(struct fp_gathering *g, int weight, size_t bytes, fineprune_error *err) {
     if (fp_memory_count(g->memory, bytes)) {
         g->counted += bytes;
         return FINEPRUNE_OK;
@@ -78,7 +79,7 @@ static int count(struct gather *g, int weight, size_t bytes, fineprune_error *er
 }
 
 // Room for m more rows where they are kept as they are: [sampled][groups][cols], sorted by group only by its reader.
-static int keep_rows(struct gather *g, int weight, size_t m, fineprune_error *err) {
+static int keep_rows(struct fp_gathering *g, int weight, size_t m, fineprune_error *err) {
     struct fp_stat *s = &g->stats->items[weight];
     struct pending *p = &g->pending[weight];
     size_t width = s->groups * s->cols, rows, need;
@@ -101,7 +102,7 @@ FP_VECTOR static void add_rows(const float *x, size_t rows, size_t step, size_t 
 }
 
 // Rows picked[0 .. m - 1] of one unit, for which there is room: to those that wait, or to those that are kept.
-static int take_rows(struct gather *g, int weight, const struct fp_columns *c, size_t unit, const size_t *picked, size_t m, fineprune_error *err) {
+static int take_rows(struct fp_gathering *g, int weight, const struct fp_columns *c, size_t unit, const size_t *picked, size_t m, fineprune_error *err) {
     enum { BLOCK = 256 };
     struct fp_stat *s = &g->stats->items[weight];
     struct pending *p = &g->pending[weight];
@@ -147,7 +148,7 @@ static bool bytes_of(const struct fp_stat *s, size_t rows, bool matrix, size_t *
 }
 
 // Counts what `rows` rows take, and makes the matrix if they become one.
-static int reserve_rows(struct gather *g, int weight, size_t rows, bool matrix, fineprune_error *err) {
+static int reserve_rows(struct fp_gathering *g, int weight, size_t rows, bool matrix, fineprune_error *err) {
     struct fp_stat *s = &g->stats->items[weight];
     const size_t counted = g->request->counted ? fp_stat_bytes(&g->weights->items[weight], g->total) : 0;
     size_t bytes;
@@ -159,7 +160,7 @@ static int reserve_rows(struct gather *g, int weight, size_t rows, bool matrix, 
 
 // Before the first row: `rows` in all make a matrix, or stay as they are when they are fewer than the columns. Statistics that will be merged are
 // all of one kind.
-static int begin_rows(struct gather *g, int weight, const struct fp_columns *c, size_t rows, fineprune_error *err) {
+static int begin_rows(struct fp_gathering *g, int weight, const struct fp_columns *c, size_t rows, fineprune_error *err) {
     const struct fp_stat *s = &g->stats->items[weight];
     struct pending *p = &g->pending[weight];
     const bool matrix = g->request->nominal_samples || rows >= s->cols;
@@ -173,12 +174,31 @@ static int begin_rows(struct gather *g, int weight, const struct fp_columns *c, 
     return g->request->nominal_samples ? FINEPRUNE_OK : fp_shift_gram_new(&p->whole, c, err); // of merged runs each one's first unit would decide
 }
 
+// Rows that are handed on at once.
+static int begin_handing(struct fp_gathering *g, int weight, fineprune_error *err) {
+    const struct fp_stat *s = &g->stats->items[weight];
+    struct pending *p = &g->pending[weight];
+    p->begun = true;
+    p->rows = fp_calloc(s->groups * s->cols, FLUSH_ROWS * sizeof(float));
+    return p->rows ? FINEPRUNE_OK : fp_fail_memory(err, "statistics", s->groups * s->cols * FLUSH_ROWS * sizeof(float));
+}
+
+static int hand_rows(struct fp_gathering *g, int weight, const struct fp_columns *c, size_t unit, const size_t *picked, size_t m, fineprune_error *err) {
+    struct fp_stat *s = &g->stats->items[weight];
+    float *to = g->pending[weight].rows;
+    #pragma omp parallel for num_threads(g->threads) schedule(static) collapse(2) if (m * s->groups * s->cols > 20000)
+    for (size_t group = 0; group < s->groups; group++)
+        for (size_t r = 0; r < m; r++) fp_columns_row(c, group, unit, picked[r], to + (group * FLUSH_ROWS + r) * s->cols);
+    s->sampled += m;
+    return g->request->rows(g->request->rows_user, weight, to, m, FLUSH_ROWS * s->cols, err);
+}
+
 // All rows of one unit, where that takes less arithmetic than n of them and it lies as the first one.
 static bool takes_whole(const struct pending *p, const struct fp_columns *c, size_t n) {
     return p->whole && fp_shift_gram_fits(p->whole, c) && fp_shift_gram_pays(p->whole, n);
 }
 
-static int take_unit(struct gather *g, int weight, const struct fp_columns *c, size_t unit, fineprune_error *err) {
+static int take_unit(struct fp_gathering *g, int weight, const struct fp_columns *c, size_t unit, fineprune_error *err) {
     struct fp_stat *s = &g->stats->items[weight];
     struct pending *p = &g->pending[weight];
     struct fp_columns one = *c;
@@ -194,7 +214,7 @@ static int take_unit(struct gather *g, int weight, const struct fp_columns *c, s
     return status ? status : fp_shift_gram_add(p->whole, &one, 0, g->threads, err);
 }
 
-static int finish_whole(struct gather *g, int weight, fineprune_error *err) {
+static int finish_whole(struct fp_gathering *g, int weight, fineprune_error *err) {
     struct pending *p = &g->pending[weight];
     int status = p->whole_bytes ? fp_shift_gram_finish(p->whole, g->stats->items[weight].gram, !p->flushed, g->threads, err) : FINEPRUNE_OK;
     fp_memory_uncount(g->memory, p->whole_bytes);
@@ -204,14 +224,18 @@ static int finish_whole(struct gather *g, int weight, fineprune_error *err) {
 }
 
 // Rows of one unit: evenly spread, each at a place within its stretch that the sample's content decides.
-static int sample_unit(struct gather *g, int weight, const struct fp_columns *c, size_t unit, uint64_t seed, fineprune_error *err) {
+static int sample_unit(struct fp_gathering *g, int weight, const struct fp_columns *c, size_t unit, uint64_t seed, fineprune_error *err) {
     const struct fp_stat *s = &g->stats->items[weight];
     struct pending *p = &g->pending[weight];
-    const size_t nominal = g->request->nominal_samples ? g->request->nominal_samples : g->total, quota = (rows_wanted(s->cols) + nominal - 1) / nominal;
+    const size_t most = g->request->rows && g->request->most_rows ? g->request->most_rows : SIZE_MAX, wanted = least(rows_wanted(s->cols), most);
+    const size_t nominal = g->request->nominal_samples ? g->request->nominal_samples : g->total, quota = (wanted + nominal - 1) / nominal;
     size_t n = least((quota * g->samples + c->units - 1) / c->units, c->rows);
     uint64_t state = seed ^ (uint64_t)g->first[weight] * 0x9e3779b97f4a7c15u;
     if (!n) return FINEPRUNE_OK;
-    if (!p->begun) {
+    if (!p->begun && g->request->rows) {
+        int status = begin_handing(g, weight, err);
+        if (status) return status;
+    } else if (!p->begun) {
         size_t all, units;
         const bool known = fp_mul(g->total, c->units, &units) && fp_mul(n, (units + g->samples - 1) / g->samples, &all);
         int status = begin_rows(g, weight, c, known ? all : SIZE_MAX, err);
@@ -224,17 +248,17 @@ static int sample_unit(struct gather *g, int weight, const struct fp_columns *c,
     int status = apart ? flush_weight(g, weight, err) : FINEPRUNE_OK;
     for (size_t i = 0; i < n && !status;) {
         size_t picked[FLUSH_ROWS], m = 0;
-        for (; i < n && m < FLUSH_ROWS - p->n; i++, m++) {
+        for (; i < n && m < FLUSH_ROWS - p->n; i++, m++) { // p->n is 0 where rows are handed on
             size_t from = i * c->rows / n, to = (i + 1) * c->rows / n;
             picked[m] = from + (size_t)(fp_random(&state) % (to - from));
         }
-        status = take_rows(g, weight, c, unit, picked, m, err);
+        status = g->request->rows ? hand_rows(g, weight, c, unit, picked, m, err) : take_rows(g, weight, c, unit, picked, m, err);
     }
     if (g->request->nominal_samples) end_stretch(p);
     return status;
 }
 
-static int see_weight(struct gather *g, const struct target *target, const struct fp_tensor *x, fineprune_error *err) {
+static int see_weight(struct fp_gathering *g, const struct target *target, const struct fp_tensor *x, fineprune_error *err) {
     const struct fp_weight *w = &g->weights->items[target->weight];
     struct fp_stat *s = &g->stats->items[target->weight];
     struct fp_columns c;
@@ -251,7 +275,7 @@ static int see_weight(struct gather *g, const struct target *target, const struc
 
 // ---- answers
 
-static int see_answers(struct gather *g, bool features, const struct fp_tensor *x, fineprune_error *err) {
+static int see_answers(struct fp_gathering *g, bool features, const struct fp_tensor *x, fineprune_error *err) {
     struct fp_answers *a = &g->stats->answers;
     size_t width = features ? a->n_features : a->classes, units = g->samples;
     // A 1x1 convolution before a pooling has positions: the classifier is linear, so their mean is what counts.
@@ -268,9 +292,10 @@ static int see_answers(struct gather *g, bool features, const struct fp_tensor *
     return FINEPRUNE_OK;
 }
 
-static int see(void *user, int tag, const struct fp_tensor *x, fineprune_error *err) {
-    struct gather *g = user;
+int fp_gathering_see(void *user, int tag, const struct fp_tensor *x, fineprune_error *err) {
+    struct fp_gathering *g = user;
     double start = fp_seconds();
+    if (tag < g->n_targets && (g->targets[tag].weight < g->from || g->targets[tag].weight >= g->to)) return FINEPRUNE_OK;
     struct fp_tensor wide = {0};
     if (x->type != FP_FLOAT) {
         int status = fp_tensor_convert(&wide, NULL, x, FP_FLOAT, err);
@@ -307,7 +332,7 @@ size_t fp_stat_bytes(const struct fp_weight *w, size_t samples) {
 }
 
 // Inputs that several weights share, as queries, keys and values do, are looked at once.
-static int find_same(struct gather *g, fineprune_error *err) {
+static int find_same(struct fp_gathering *g, fineprune_error *err) {
     enum { NEAR = 8 }; // they stand together
     const int n = g->weights->n;
     g->first = fp_calloc((size_t)n, sizeof(*g->first));
@@ -319,13 +344,13 @@ static int find_same(struct gather *g, fineprune_error *err) {
         for (int k = i - 1; k >= 0 && k >= i - NEAR; k--) {
             if (!fp_columns_shared(&g->weights->items[i], &g->weights->items[k])) continue;
             g->first[i] = g->first[k];
-            if (g->same[k] < 0 && g->pending[i].wanted == g->pending[k].wanted) g->same[i] = k;
+            if (g->same[k] < 0 && !g->request->rows && g->pending[i].wanted == g->pending[k].wanted) g->same[i] = k;
         }
     }
     return FINEPRUNE_OK;
 }
 
-static int copy_rows(struct gather *g, int weight, fineprune_error *err) {
+static int copy_rows(struct fp_gathering *g, int weight, fineprune_error *err) {
     struct fp_stat *s = &g->stats->items[weight];
     const struct fp_stat *from = &g->stats->items[g->same[weight]];
     const size_t width = s->groups * s->cols;
@@ -338,7 +363,7 @@ static int copy_rows(struct gather *g, int weight, fineprune_error *err) {
     return FINEPRUNE_OK;
 }
 
-static int copy_stat(struct gather *g, int weight, fineprune_error *err) {
+static int copy_stat(struct fp_gathering *g, int weight, fineprune_error *err) {
     if (g->same[weight] < 0) return FINEPRUNE_OK;
     struct fp_stat *s = &g->stats->items[weight];
     const struct fp_stat *from = &g->stats->items[g->same[weight]];
@@ -350,13 +375,13 @@ static int copy_stat(struct gather *g, int weight, fineprune_error *err) {
     return from->sampled ? copy_rows(g, weight, err) : FINEPRUNE_OK;
 }
 
-static int watch_all(struct gather *g, struct fp_exec *exec, fineprune_error *err) {
+static int watch_all(struct fp_gathering *g, struct fp_exec *exec, fineprune_error *err) {
     int n = 0;
     for (int i = 0; i < g->weights->n; i++) n += g->weights->items[i].n_uses;
     g->targets = fp_calloc((size_t)n, sizeof(*g->targets));
     if (!g->targets) return fp_fail_memory(err, "statistics", sizeof(*g->targets));
     for (int i = 0; i < g->weights->n; i++)
-        for (int k = 0; k < g->weights->items[i].n_uses && g->same[i] < 0; k++) {
+        for (int k = 0; k < g->weights->items[i].n_uses && g->same[i] < 0 && (!g->request->rows || g->pending[i].wanted); k++) {
             const struct fp_weight_use *use = &g->weights->items[i].uses[k];
             if (use->slot < 0) continue; // another form of the weight, which cannot be counted
             g->targets[g->n_targets] = (struct target){i, k};
@@ -366,7 +391,7 @@ static int watch_all(struct gather *g, struct fp_exec *exec, fineprune_error *er
     return FINEPRUNE_OK;
 }
 
-static int answers_init(struct gather *g, struct fp_exec *exec, size_t n, fineprune_error *err) {
+static int answers_init(struct fp_gathering *g, struct fp_exec *exec, size_t n, fineprune_error *err) {
     const struct fp_classifier *c = g->request->classifier;
     if (!(g->request->needs & FP_NEED_ANSWERS) || !c || c->weight < 0) return FINEPRUNE_OK;
     struct fp_answers *a = &g->stats->answers;
@@ -380,7 +405,7 @@ static int answers_init(struct gather *g, struct fp_exec *exec, size_t n, finepr
     return status ? status : fp_exec_watch_value(exec, c->logits_value, g->n_targets + 1, err);
 }
 
-static int stats_init(struct gather *g, struct fp_exec *exec, size_t n, fineprune_error *err) {
+static int stats_init(struct fp_gathering *g, struct fp_exec *exec, size_t n, fineprune_error *err) {
     struct fp_stats *stats = g->stats;
     stats->n = g->weights->n;
     stats->samples = n;
@@ -393,7 +418,7 @@ static int stats_init(struct gather *g, struct fp_exec *exec, size_t n, fineprun
     for (int i = 0; i < stats->n; i++) {
         const struct fp_weight *w = &g->weights->items[i];
         const struct fp_stats_request *r = g->request;
-        bool gram = r->needs & FP_NEED_GRAM && w->repairable && (!r->gram_end || (i >= r->gram_first && i < r->gram_end));
+        bool gram = (r->needs & FP_NEED_GRAM || r->rows) && w->repairable && (!r->gram_end || (i >= r->gram_first && i < r->gram_end));
         g->pending[i].wanted = gram;
         stats->names[i] = strdup(w->name);
         // Statistics that will be merged are all of one kind.
@@ -408,27 +433,27 @@ static int stats_init(struct gather *g, struct fp_exec *exec, size_t n, fineprun
     return status ? status : answers_init(g, exec, n, err);
 }
 
-static int begin(void *user, const struct fp_batch *batch, fineprune_error *err) {
-    struct gather *g = user;
+int fp_gathering_begin(void *user, const struct fp_batch *batch, fineprune_error *err) {
+    struct fp_gathering *g = user;
     uint64_t *seeds = fp_grow(g->seeds, &g->seed_capacity, batch->n, sizeof(*seeds));
     if (!seeds) return fp_fail_memory(err, "a batch", batch->n * sizeof(*seeds));
     g->seeds = seeds;
     g->samples = batch->size;
     g->real = batch->n;
     int status = FINEPRUNE_OK;
-    for (size_t i = 0; i < batch->n && !status && g->request->needs & FP_NEED_GRAM; i++) status = fp_data_hash(g->data, batch->samples[i], &seeds[i], err);
+    for (size_t i = 0; i < batch->n && !status && (g->request->needs & FP_NEED_GRAM || g->request->rows); i++) status = fp_data_hash(g->data, batch->samples[i], &seeds[i], err);
     return status;
 }
 
 static int end(void *user, const struct fp_batch *batch, const struct fp_tensor *outputs, fineprune_error *err) {
-    struct gather *g = user;
+    struct fp_gathering *g = user;
     if (g->stats->answers.features) g->stats->answers.samples += batch->n;
     return g->request->outputs ? g->request->outputs(g->request->outputs_user, batch, outputs, err) : FINEPRUNE_OK;
 }
 
-static int run_all(struct gather *g, struct fp_exec *exec, const size_t *samples, size_t n, fineprune_error *err) {
-    const struct fp_observer observer = {see, g, true};
-    const struct fp_batch_visitor visitor = {begin, end, &observer, g, g->request->batch_sizes};
+static int run_all(struct fp_gathering *g, struct fp_exec *exec, const size_t *samples, size_t n, fineprune_error *err) {
+    const struct fp_observer observer = {fp_gathering_see, g, true};
+    const struct fp_batch_visitor visitor = {fp_gathering_begin, end, &observer, g, g->request->batch_sizes};
     int status = fp_batches_run(exec, g->weights->model, g->data, samples, n, g->request->options, g->request->stage, &visitor, err);
     for (int i = 0; i < g->stats->n && !status; i++) {
         status = flush_weight(g, i, err);
@@ -438,28 +463,63 @@ static int run_all(struct gather *g, struct fp_exec *exec, const size_t *samples
     return status;
 }
 
+static int gathering_init(struct fp_gathering *g, struct fp_exec *exec, const struct fp_weights *weights, struct fineprune_data *data, size_t n,
+                          const struct fp_stats_request *request, fineprune_error *err) {
+    *g = (struct fp_gathering){.weights = weights, .data = data, .request = request, .total = n, .to = weights->n, .stats = calloc(1, sizeof(*g->stats))};
+    if (!g->stats) return fp_fail_memory(err, "statistics", sizeof(*g->stats));
+    g->memory = fp_exec_memory(exec);
+    g->threads = request->options && request->options->threads > 0 ? request->options->threads : omp_get_num_procs();
+    return stats_init(g, exec, n, err);
+}
+
+static void gathering_done(struct fp_gathering *g) {
+    for (int i = 0; g->pending && i < g->stats->n; i++) {
+        fp_shift_gram_free(g->pending[i].whole);
+        free(g->pending[i].rows);
+    }
+    free(g->pending);
+    free(g->first);
+    free(g->same);
+    free(g->targets);
+    free(g->seeds);
+}
+
 int fp_stats_gather(struct fp_stats **out, struct fp_exec *exec, const struct fp_weights *weights, struct fineprune_data *data,
                     const size_t *samples, size_t n, const struct fp_stats_request *request, double *forward, fineprune_error *err) {
     double start = fp_seconds();
-    struct gather g = {.weights = weights, .data = data, .request = request, .total = n, .stats = calloc(1, sizeof(*g.stats))};
-    if (!g.stats) return fp_fail_memory(err, "statistics", sizeof(*g.stats));
-    g.memory = fp_exec_memory(exec);
-    g.threads = request->options && request->options->threads > 0 ? request->options->threads : omp_get_num_procs();
-    int status = stats_init(&g, exec, n, err);
+    struct fp_gathering g;
+    int status = gathering_init(&g, exec, weights, data, n, request, err);
     if (!status) status = run_all(&g, exec, samples, n, err);
-    for (int i = 0; g.pending && i < g.stats->n; i++) {
-        fp_shift_gram_free(g.pending[i].whole);
-        free(g.pending[i].rows);
-    }
-    free(g.pending);
-    free(g.first);
-    free(g.same);
-    free(g.targets);
-    free(g.seeds);
+    gathering_done(&g);
     if (forward) *forward += fp_seconds() - start - g.seconds;
     if (!status && request->counted) *request->counted += g.counted;
     else fp_memory_uncount(g.memory, g.counted);
     if (status) fp_stats_free(g.stats);
     else *out = g.stats;
     return status;
+}
+
+int fp_gathering_new(struct fp_gathering **out, struct fp_exec *exec, const struct fp_weights *weights, struct fineprune_data *data, size_t n,
+                     const struct fp_stats_request *request, fineprune_error *err) {
+    struct fp_gathering *g = calloc(1, sizeof(*g));
+    if (!g) return fp_fail_memory(err, "statistics", sizeof(*g));
+    int status = gathering_init(g, exec, weights, data, n, request, err);
+    if (status) fp_gathering_free(g);
+    else *out = g;
+    return status;
+}
+
+void fp_gathering_look_at(struct fp_gathering *g, int first, int end) {
+    g->from = first;
+    g->to = end;
+}
+
+const struct fp_stat *fp_gathering_stat(const struct fp_gathering *g, int weight) { return &g->stats->items[weight]; }
+
+void fp_gathering_free(struct fp_gathering *g) {
+    if (!g) return;
+    if (g->stats) gathering_done(g);
+    fp_memory_uncount(g->memory, g->counted);
+    fp_stats_free(g->stats);
+    free(g);
 }

@@ -57,6 +57,12 @@ struct fp_stats_request {
     // Bytes of co-activations that are counted towards the memory limit already, fp_stat_bytes of each weight; what they take beyond is added, for the
     // caller to uncount. NULL: what they take counts until they are gathered.
     size_t *counted;
+    // Instead of co-activations: sees the sampled rows of the weights [gram_first, gram_end), m rows of w->cols floats a group, group g's `step` floats
+    // behind the one before, always in the same order. Other weights are not looked at. The same samples give rows from the same places in
+    // every model of the same shapes. May be NULL.
+    int (*rows)(void *user, int weight, const float *x, size_t m, size_t step, fineprune_error *err);
+    void *rows_user;
+    size_t most_rows; // sampled of each weight then; 0: as many as for co-activations
 };
 
 // Bytes that the co-activations of `samples` samples take for a weight, as far as that can be told before they are seen.
@@ -65,6 +71,16 @@ size_t fp_stat_bytes(const struct fp_weight *w, size_t samples);
 // gets the seconds spent in the graph alone. Errors: as fp_exec_run and fp_data_batch, CANCELLED.
 int fp_stats_gather(struct fp_stats **out, struct fp_exec *exec, const struct fp_weights *weights, struct fineprune_data *data,
                     const size_t *samples, size_t n, const struct fp_stats_request *request, double *forward, fineprune_error *err);
+// The same in steps, for a run that goes layer by layer (stream.h): new, then for every batch begin and see, then finish, which frees it also on failure
+// (`out` NULL: nothing is wanted of it). Only the weights [first, end) are looked at.
+struct fp_gathering;
+int fp_gathering_new(struct fp_gathering **out, struct fp_exec *exec, const struct fp_weights *weights, struct fineprune_data *data, size_t n,
+                     const struct fp_stats_request *request, fineprune_error *err);
+void fp_gathering_look_at(struct fp_gathering *g, int first, int end);
+int fp_gathering_begin(void *gathering, const struct fp_batch *batch, fineprune_error *err);
+int fp_gathering_see(void *gathering, int tag, const struct fp_tensor *x, fineprune_error *err);
+const struct fp_stat *fp_gathering_stat(const struct fp_gathering *g, int weight);
+void fp_gathering_free(struct fp_gathering *gathering);
 void fp_stats_free(struct fp_stats *stats);
 // Adds `other` to `stats`. Errors: DATA when the weights differ.
 int fp_stats_add(struct fp_stats *stats, const struct fp_stats *other, fineprune_error *err);

@@ -178,6 +178,9 @@ typedef struct fineprune_prune_options {
     bool keep_first, keep_last; // leave the first or last weight dense
     bool no_metadata;           // do not add metadata_props
     fineprune_run_options run;
+    const char *channels;       // "first" or "none"; NULL: the method's
+    const char *swaps;          // "gradient" or "none"
+    const char *refit;          // "sequential" or "none"
 } fineprune_prune_options;
 
 #define FINEPRUNE_PRUNE_OPTIONS_INIT \

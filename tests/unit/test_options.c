@@ -96,7 +96,7 @@ static void sparsity_auto(void **state) {
 // Every listed name is accepted for the option of that kind; N:M also with numbers.
 static void listed_names(void **state) {
     (void)state;
-    static const char *const kinds[] = {"method", "score", "allocation", "pattern", "repair", "outputs", "readout"};
+    static const char *const kinds[] = {"method", "score", "allocation", "pattern", "channels", "repair", "swaps", "refit", "outputs", "readout"};
     for (size_t k = 0; k < FP_COUNT(kinds); k++) {
         const char *name, *summary;
         for (size_t i = 0; fineprune_list(kinds[k], i, &name, &summary); i++) {
