@@ -327,17 +327,38 @@ const char *fp_data_source(const struct fineprune_data *data, size_t index) { re
 
 // ---- what there is
 
-size_t fineprune_data_samples(const fineprune_data *data) {
+// SIZE_MAX: any number.
+static size_t finite_samples(const struct fineprune_data *data) {
     size_t n = data->n_inputs ? SIZE_MAX : data->bare;
     for (size_t i = 0; i < data->n_inputs; i++) {
         const struct fp_column *column = &data->columns[i];
         if (!column->endless && column->samples < n) n = column->samples;
     }
-    if (n == SIZE_MAX) n = data->limit ? data->limit : RANDOM_SAMPLES;
+    return n;
+}
+
+size_t fp_data_all(const struct fineprune_data *data) {
+    const size_t n = finite_samples(data);
+    return n < SIZE_MAX ? n : data->limit ? data->limit : RANDOM_SAMPLES;
+}
+
+size_t fineprune_data_samples(const fineprune_data *data) {
+    const size_t n = fp_data_all(data);
     return data->limit && data->limit < n ? data->limit : n;
 }
 
-bool fp_data_limited(const struct fineprune_data *data) { return data->limit != 0; }
+// floor(sample * all / limit), where that stretch begins. Rounding can move a border, but never past the next one.
+static size_t stretch_begin(size_t sample, size_t all, size_t limit) {
+    return sample * (all / limit) + (size_t)((double)sample * (double)(all % limit) / (double)limit);
+}
+
+size_t fp_data_row(const struct fineprune_data *data, size_t sample) {
+    const size_t all = fp_data_all(data), limit = data->limit;
+    if (!limit || limit >= all) return sample;
+    const size_t begin = stretch_begin(sample, all, limit), end = sample + 1 < limit ? stretch_begin(sample + 1, all, limit) : all;
+    uint64_t state = sample;
+    return begin + (size_t)(fp_random(&state) % (end - begin));
+}
 
 int fp_data_missing(const struct fineprune_model *model, fineprune_error *err) {
     struct fineprune_data view = {.model = model};
@@ -425,20 +446,25 @@ size_t fp_data_max_batch(const struct fineprune_data *data) {
 
 // ---- samples
 
-static const struct fp_piece *find_piece(const struct fp_column *column, size_t sample) {
+// The piece that has the sample, and its number there.
+static const struct fp_piece *find_piece(const struct fineprune_data *data, size_t input, size_t sample, size_t *index) {
+    const struct fp_column *column = &data->columns[input];
+    *index = fp_data_row(data, sample);
     if (column->endless) return column->pieces;
     size_t low = 0, high = column->n; // the last piece that begins at or before the sample
     while (high - low > 1) {
         const size_t middle = low + (high - low) / 2;
-        if (column->pieces[middle].first <= sample) low = middle;
+        if (column->pieces[middle].first <= *index) low = middle;
         else high = middle;
     }
+    *index -= column->pieces[low].first;
     return &column->pieces[low];
 }
 
 static int sample_shape(const struct fineprune_data *data, size_t input, size_t sample, int *rank, int64_t *dims, fineprune_error *err) {
-    const struct fp_piece *piece = find_piece(&data->columns[input], sample);
-    return piece->kind->shape(piece, sample - piece->first, rank, dims, err);
+    size_t index;
+    const struct fp_piece *piece = find_piece(data, input, sample, &index);
+    return piece->kind->shape(piece, index, rank, dims, err);
 }
 
 size_t fp_data_same_shape(const struct fineprune_data *data, const size_t *samples, size_t n) {
@@ -485,16 +511,17 @@ static int load_rows(const struct fineprune_data *data, size_t input, const size
     struct fp_tensor row = *shape;
     for (size_t i = 0; i < rows; i++) {
         const size_t sample = samples[i < n ? i : n - 1];
-        const struct fp_piece *piece = find_piece(&data->columns[input], sample);
+        size_t index;
+        const struct fp_piece *piece = find_piece(data, input, sample, &index);
         int rank;
         int64_t dims[FP_MAX_RANK];
-        int status = piece->kind->shape(piece, sample - piece->first, &rank, dims, err);
+        int status = piece->kind->shape(piece, index, &rank, dims, err);
         if (status) return status;
         if (rank != shape->rank || memcmp(dims, shape->dims, (size_t)rank * sizeof(*dims)) != 0)
             return fp_fail(err, FINEPRUNE_DATA, "samples %zu and %zu of input '%s' have different shapes and cannot run together", samples[0],
                            sample, data->inputs[input].name);
         row.data = (char *)t->data + i * shape->count * element_size(t->type);
-        status = piece->kind->load(piece, sample - piece->first, &row, err);
+        status = piece->kind->load(piece, index, &row, err);
         if (status) return status;
     }
     return FINEPRUNE_OK;
@@ -502,11 +529,12 @@ static int load_rows(const struct fineprune_data *data, size_t input, const size
 
 static int batch_input(const struct fineprune_data *data, size_t input, const size_t *samples, size_t n, struct fp_tensor *out,
                        fineprune_error *err) {
-    const struct fp_piece *piece = find_piece(&data->columns[input], samples[0]);
+    size_t index;
+    const struct fp_piece *piece = find_piece(data, input, samples[0], &index);
     const struct fp_input *in = &data->inputs[input];
     int rank;
     int64_t dims[FP_MAX_RANK + 1];
-    int status = piece->kind->shape(piece, samples[0] - piece->first, &rank, dims + 1, err);
+    int status = piece->kind->shape(piece, index, &rank, dims + 1, err);
     if (status) return status;
     const bool along_rows = piece->mode == FP_ROWS;
     if (n > 1 && piece->mode == FP_WHOLE) return fp_fail(err, FINEPRUNE_INTERNAL, "whole inputs cannot share a run");

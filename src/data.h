@@ -11,8 +11,10 @@
 size_t fp_data_max_batch(const struct fineprune_data *data);
 // Whether samples are whole inputs, so that axis 0 of an output need not be samples either.
 bool fp_data_whole(const struct fineprune_data *data);
-// Whether a limit hides samples that are there.
-bool fp_data_limited(const struct fineprune_data *data);
+// How many samples there are without the limit, and which of them `sample` of those within it is. A limit takes one out of every stretch of the samples of
+// all sources, at a place that changes from stretch to stretch: neither data sorted by class nor data in a cycle of classes lose one.
+size_t fp_data_all(const struct fineprune_data *data);
+size_t fp_data_row(const struct fineprune_data *data, size_t sample);
 // Every input has data, and all have the same number of samples. Errors: DATA. fp_data_batch asks too.
 int fp_data_ready(const struct fineprune_data *data, fineprune_error *err);
 // How many of the first `n` samples to run together: at most `batch` (0: chosen by size), what fp_data_max_batch allows, and of one shape. The loop of
