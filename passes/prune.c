@@ -2,6 +2,7 @@
 // The whole method, in the order it happens. fineprune_prune is the job; prune_to is what makes a model sparse.
 #include <stdlib.h>
 
+#include "allocate.h"
 #include "answers.h"
 #include "job.h"
 
@@ -14,6 +15,7 @@ static int score(struct fp_job *job) {
         struct fp_layer *layer = &job->layers[i];
         int status = fp_job_have_stats(job, needs_of(&job->choices), i);
         if (!status) status = job->choices.score->run(job, layer);
+        if (!status) fp_allocate_free_first(job, layer);
         if (!status && job->choices.pattern->merge) status = job->choices.pattern->merge(job, layer, job->choices.pattern_text);
         if (status) return status;
     }
@@ -31,8 +33,10 @@ static void bar_return(struct fp_job *job, bool first) {
 static int allocate(struct fp_job *job, double sparsity) {
     size_t zeros = (size_t)(sparsity * (double)job->total + 0.999999);
     int status = job->choices.allocation->run(job, sparsity, zeros);
-    for (int i = 0; i < job->n && !status && job->choices.pattern->snap; i++)
+    for (int i = 0; i < job->n && !status && job->choices.pattern->snap; i++) {
         status = job->choices.pattern->snap(job, &job->layers[i], job->choices.pattern_text);
+        if (!status) fp_allocate_clear_came(&job->layers[i]);
+    }
     return status;
 }
 
