@@ -302,7 +302,8 @@ int fp_job_rewrite(struct fp_job *job) {
         struct fp_layer *l = &job->layers[i];
         for (size_t r = 0; r < fp_layer_rows(l); r++)
             if (fp_row_removed(l, r)) l->bias_change[r] = job->outputs_floor - (double)l->dense_bias[r];
-        int status = fp_weight_write(job->model, l->w, l->values, l->keep, job->err);
+        int status = fp_layer_check_finite(job, l);
+        if (!status) status = fp_weight_write(job->model, l->w, l->values, l->keep, job->err);
         if (!status) status = fp_weight_set_bias(job->model, l->w, l->bias_change, l->dense_bias, job->err);
         if (status) return status;
     }

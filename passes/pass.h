@@ -105,6 +105,7 @@ struct fp_job {
     bool by_layer;                 // layers are pruned one after the other, and have their elements only then
     size_t *local, *reserve;       // numbers of the samples that decide, and of those that measure
     size_t n_local, n_reserve;
+    size_t distinct;               // of all these samples; 0: not known
     struct fp_stats *stats;        // of the current round; owned unless stats_lent
     int held_first, held_end;      // the layers whose co-activations it has: all, unless memory is limited
     bool in_groups;                // it never has all at once

@@ -15,7 +15,8 @@
 
 // ---- making
 
-static int copy_input(struct fp_input *input, const struct fp_value *value, fineprune_error *err) {
+static int copy_input(struct fp_input *input, const struct fp_graph *graph, int id, fineprune_error *err) {
+    const struct fp_value *value = &graph->values[id];
     *input = (struct fp_input){.name = value->name, .type = value->type, .rank = value->rank};
     input->foreign = value->is_optional ? "an optional" : value->type == FP_SEQUENCE ? "a sequence" : NULL;
     if (value->rank > FP_MAX_RANK)
@@ -24,6 +25,7 @@ static int copy_input(struct fp_input *input, const struct fp_value *value, fine
         input->dims[i] = value->dims[i];
         input->symbols[i] = value->symbols ? value->symbols[i] : NULL;
     }
+    input->batch_axis = fp_fit_batch_axis(graph, id);
     return FINEPRUNE_OK;
 }
 
@@ -34,7 +36,7 @@ static int copy_inputs(struct fineprune_data *data, fineprune_error *err) {
     data->columns = fp_calloc(data->n_inputs, sizeof(*data->columns));
     if (!data->inputs || !data->columns) return fp_fail_memory(err, "the inputs", data->n_inputs * sizeof(*data->inputs));
     int status = FINEPRUNE_OK;
-    for (size_t i = 0; i < data->n_inputs && !status; i++) status = copy_input(&data->inputs[i], &graph->values[graph->inputs[i]], err);
+    for (size_t i = 0; i < data->n_inputs && !status; i++) status = copy_input(&data->inputs[i], graph, graph->inputs[i], err);
     return status;
 }
 
@@ -73,6 +75,7 @@ int fineprune_data_open(fineprune_data **out, const fineprune_model *model, cons
 
 static void piece_done(struct fp_piece *piece) {
     free(piece->path);
+    free(piece->name);
     fp_npz_far_free(piece->far);
     fp_tensor_done(&piece->array);
 }
@@ -138,6 +141,7 @@ int fp_data_put(struct fineprune_data *data, size_t input, struct fp_piece *piec
     else if (!endless && !fp_add(column->samples, piece->n, &total))
         status = fp_fail(err, FINEPRUNE_LIMIT, "%s: too many samples", name);
     if (!status) status = piece->kind->shape(piece, 0, &rank, dims, err);
+    if (!status && !(piece->name = strdup(name))) status = fp_fail_memory(err, name, strlen(name));
     struct fp_piece *grown = status ? NULL : fp_grow(column->pieces, &column->capacity, column->n + 1, sizeof(*grown));
     if (grown) column->pieces = grown;
     if (!grown) {
@@ -208,26 +212,31 @@ static int put_array(struct fineprune_data *data, size_t input, struct fp_tensor
     // Tensors in files of their own are test vectors, which may hold NaN and infinities.
     const bool as_it_is = single && in->type == array->type;
     int status = fp_data_takes(data, input, name, err);
-    if (!status && !as_it_is) status = fp_fit_elements(in, array, 0, n == FP_ENDLESS || !n ? 0 : array->count / n, name, err);
+    bool huge = as_it_is && fp_has_huge(array);
+    if (!status && !as_it_is) status = fp_fit_elements(in, array, 0, n == FP_ENDLESS || !n ? 0 : array->count / n, name, &huge, err);
     if (status) {
         fp_tensor_done(array);
         return status;
     }
-    struct fp_piece piece = {.kind = single || mode == FP_CONSTANT ? &SINGLE : &ROWS, .mode = mode, .n = n, .array = *array};
+    struct fp_piece piece = {.kind = single || mode == FP_CONSTANT ? &SINGLE : &ROWS, .mode = mode, .n = n, .array = *array, .huge = huge && n != FP_ENDLESS};
     memset(array, 0, sizeof(*array));
     return fp_data_put(data, input, &piece, name, err);
 }
 
 int fp_data_put_array(struct fineprune_data *data, size_t input, struct fp_tensor *array, const char *name, fineprune_error *err) {
     enum fp_piece_mode mode;
-    int status = fp_fit_array(&data->inputs[input], array, name, &mode, err);
+    struct fp_input *in = &data->inputs[input];
+    const bool moves = in->batch_axis && array->rank == in->rank;
+    int status = moves ? fp_fit_move(in, array, name, data->memory, err) : FINEPRUNE_OK;
+    in->moved |= moves && !status;
+    if (!status) status = fp_fit_array(in, array, name, &mode, err);
     if (!status) return put_array(data, input, array, mode, false, name, err);
     fp_tensor_done(array);
     return status;
 }
 
 // All of it, once, from the first element to the last.
-static int check_far(const struct fp_input *in, struct fp_npz_far *far, const struct fp_tensor *shape, const char *name, fineprune_error *err) {
+static int check_far(const struct fp_input *in, struct fp_npz_far *far, const struct fp_tensor *shape, const char *name, bool *huge, fineprune_error *err) {
     enum { AT_ONCE = 1 << 18 };
     const size_t bytes = fp_type_size(shape->type), sample = shape->count / (size_t)shape->dims[0];
     struct fp_tensor part = *shape;
@@ -235,7 +244,7 @@ static int check_far(const struct fp_input *in, struct fp_npz_far *far, const st
     for (size_t at = 0; at < shape->count && !status; at += AT_ONCE) {
         part.count = shape->count - at < AT_ONCE ? shape->count - at : AT_ONCE;
         status = fp_npz_far_read(far, at * bytes, part.data, part.count * bytes, err);
-        if (!status) status = fp_fit_elements(in, &part, at, sample, name, err);
+        if (!status) status = fp_fit_elements(in, &part, at, sample, name, huge, err);
     }
     free(part.data);
     return status;
@@ -248,7 +257,7 @@ int fp_data_put_far(struct fineprune_data *data, size_t input, struct fp_npz_far
     int status = fp_fit_array(in, shape, name, &piece.mode, err);
     if (!status && in->type == FP_NONE) in->type = shape->type;
     if (!status) status = fp_data_takes(data, input, name, err);
-    if (!status) status = check_far(in, far, shape, name, err);
+    if (!status) status = check_far(in, far, shape, name, &piece.huge, err);
     if (status) {
         piece_done(&piece);
         return status;
@@ -563,6 +572,56 @@ int fp_data_batch(struct fineprune_data *data, const size_t *samples, size_t n, 
         if (status) break;
     }
     return status;
+}
+
+// Whether a piece that was seen to have huge values has them in this sample.
+static int sample_is_huge(const struct fineprune_data *data, size_t sample, bool *huge, fineprune_error *err) {
+    *huge = false;
+    int status = FINEPRUNE_OK;
+    for (size_t i = 0; i < data->n_inputs && !status && !*huge; i++) {
+        size_t index;
+        struct fp_tensor t = {0};
+        if (!find_piece(data, i, sample, &index)->huge) continue;
+        status = batch_input(data, i, &sample, 1, &t, err);
+        if (!status) *huge = fp_has_huge(&t);
+        fp_tensor_done(&t);
+    }
+    return status;
+}
+
+int fp_data_huge(struct fineprune_data *data, size_t **out, size_t *n, fineprune_error *err) {
+    const size_t all = fineprune_data_samples(data);
+    bool any = false;
+    *out = NULL, *n = 0;
+    for (size_t i = 0; i < data->n_inputs; i++)
+        for (size_t k = 0; k < data->columns[i].n; k++) any |= data->columns[i].pieces[k].huge;
+    if (!any) return FINEPRUNE_OK;
+    int status = (*out = fp_calloc(all, sizeof(**out))) ? FINEPRUNE_OK : fp_fail_memory(err, "the samples", all * sizeof(**out));
+    for (size_t s = 0; s < all && !status; s++) {
+        bool huge;
+        status = sample_is_huge(data, s, &huge, err);
+        if (!status && huge) (*out)[(*n)++] = s;
+    }
+    return status;
+}
+
+const char *fp_data_where(const struct fineprune_data *data, size_t sample, char *dst, size_t size) {
+    size_t index, input = 0;
+    while (input + 1 < data->n_inputs && (data->columns[input].endless || !find_piece(data, input, sample, &index)->huge)) input++;
+    const struct fp_piece *piece = data->n_inputs ? find_piece(data, input, sample, &index) : NULL;
+    if (piece && !data->columns[input].endless && piece->n > 1) snprintf(dst, size, "sample %zu (%.200s, number %zu)", sample, piece->name, index);
+    else if (piece && !data->columns[input].endless) snprintf(dst, size, "sample %zu (%.200s)", sample, piece->name);
+    else snprintf(dst, size, "sample %zu", sample);
+    return dst;
+}
+
+const char *fp_data_moved(const struct fineprune_data *data, size_t index, int *axis) {
+    for (size_t i = 0; i < data->n_inputs; i++) {
+        if (!data->inputs[i].moved || index--) continue;
+        *axis = data->inputs[i].batch_axis;
+        return data->inputs[i].name;
+    }
+    return NULL;
 }
 
 static uint64_t hash_tensor(const struct fp_tensor *t, uint64_t seed) {
