@@ -6,18 +6,31 @@
 
 #include "select.h"
 
+void fp_allocate_free_first(const struct fp_job *job, struct fp_layer *layer) {
+    const size_t cols = layer->w->cols;
+    const bool seen = job->choices.score->needs & FP_NEED_SUMS;
+    for (size_t r = 0; r < fp_layer_rows(layer) && (seen || layer->came); r++)
+        for (size_t c = 0; c < cols; c++)
+            if (fp_came_zero(layer, r * cols + c) || (seen && fp_column_dead(layer, r, c))) layer->score[r * cols + c] = 0;
+}
+
+void fp_allocate_clear_came(struct fp_layer *layer) {
+    for (size_t i = 0; i < layer->w->count && layer->came; i++) layer->keep[i] &= !layer->came[i];
+}
+
+static size_t start_layer(struct fp_layer *layer) {
+    size_t cols = layer->w->cols, zeros = 0;
+    memset(layer->keep, 1, layer->w->count);
+    fp_allocate_clear_came(layer);
+    for (size_t r = 0; r < fp_layer_rows(layer); r++)
+        if (fp_row_removed(layer, r)) memset(layer->keep + r * cols, 0, cols);
+    for (size_t i = 0; i < layer->w->count; i++) zeros += !layer->keep[i];
+    return zeros;
+}
+
 size_t fp_allocate_start(struct fp_job *job) {
     size_t zeros = 0;
-    for (int i = 0; i < job->n; i++) {
-        struct fp_layer *layer = &job->layers[i];
-        size_t cols = layer->w->cols;
-        memset(layer->keep, 1, layer->w->count);
-        for (size_t r = 0; r < fp_layer_rows(layer); r++)
-            if (fp_row_removed(layer, r)) {
-                memset(layer->keep + r * cols, 0, cols);
-                zeros += cols;
-            }
-    }
+    for (int i = 0; i < job->n; i++) zeros += start_layer(&job->layers[i]);
     return zeros;
 }
 
@@ -29,22 +42,34 @@ void fp_allocate_finish(struct fp_job *job) {
     }
 }
 
-// Elements that must not be chosen: those of removed rows, and of every other row the best.
+size_t fp_allocate_best(const struct fp_layer *layer, const float *score, size_t row) {
+    const size_t cols = layer->w->cols;
+    size_t best = cols;
+    for (size_t c = 0; c < cols; c++)
+        if (layer->keep[row * cols + c] && !fp_column_dead(layer, row, c) && (best == cols || score[c] > score[best])) best = c;
+    return best;
+}
+
+// Elements that must not be chosen: those that are zero already, and of every row the best.
 static uint8_t *protect_rows(const struct fp_layer *layer, const float *score) {
     size_t cols = layer->w->cols, rows = fp_layer_rows(layer);
     uint8_t *skip = fp_calloc(rows * cols, 1);
     if (!skip) return NULL;
+    for (size_t i = 0; i < rows * cols; i++) skip[i] = !layer->keep[i];
     for (size_t r = 0; r < rows; r++) {
-        if (fp_row_removed(layer, r)) {
-            memset(skip + r * cols, 1, cols);
-            continue;
-        }
-        size_t best = 0;
-        for (size_t c = 1; c < cols; c++)
-            if (score[r * cols + c] > score[r * cols + best]) best = c;
-        skip[r * cols + best] = 1;
+        size_t best = fp_allocate_best(layer, score + r * cols, r);
+        if (best < cols) skip[r * cols + best] = 1;
     }
     return skip;
+}
+
+// Where the common threshold took more than the layer may lose, its own takes what it may.
+static void bound_layer(struct fp_job *job, struct fp_layer *layer, struct fp_scored run) {
+    size_t zeros = 0, most = (size_t)((1 - layer->least_kept) * (double)layer->w->count + 1e-9);
+    for (size_t i = 0; i < layer->w->count; i++) zeros += !layer->keep[i];
+    if (layer->least_kept <= 0 || zeros <= most) return;
+    size_t done = start_layer(layer);
+    if (most > done) fp_select_lowest(&run, 1, most - done, job->threads);
 }
 
 int fp_allocate_together(struct fp_job *job, float *const *scores, size_t zeros) {
@@ -59,6 +84,7 @@ int fp_allocate_together(struct fp_job *job, float *const *scores, size_t zeros)
         runs[i] = (struct fp_scored){scores[i], skip[i], layer->keep, layer->w->count};
     }
     if (!status && zeros > done) fp_select_lowest(runs, (size_t)job->n, zeros - done, job->threads);
+    for (int i = 0; i < job->n && !status; i++) bound_layer(job, &job->layers[i], runs[i]);
     for (int i = 0; skip && i < job->n; i++) free(skip[i]);
     free(skip);
     free(runs);
@@ -69,10 +95,15 @@ int fp_allocate_together(struct fp_job *job, float *const *scores, size_t zeros)
 int fp_allocate_layer(struct fp_job *job, struct fp_layer *layer, double share) {
     uint8_t *skip = protect_rows(layer, layer->score);
     if (!skip) return fp_fail_memory(job->err, "masks", layer->w->count);
-    size_t alive = 0;
-    for (size_t r = 0; r < fp_layer_rows(layer); r++) alive += fp_row_removed(layer, r) ? 0 : layer->w->cols;
+    size_t alive = 0, zeros = 0;
+    for (size_t i = 0; i < layer->w->count; i++) {
+        if (fp_row_removed(layer, i / layer->w->cols)) continue;
+        alive++;
+        zeros += !layer->keep[i];
+    }
+    size_t wanted = (size_t)(fp_allocate_most(layer, share) * (double)alive + 1e-9);
     struct fp_scored run = {layer->score, skip, layer->keep, layer->w->count};
-    fp_select_lowest(&run, 1, (size_t)(share * (double)alive + 1e-9), job->threads);
+    if (wanted > zeros) fp_select_lowest(&run, 1, wanted - zeros, job->threads);
     free(skip);
     return FINEPRUNE_OK;
 }

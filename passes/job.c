@@ -53,7 +53,7 @@ static int leave_out(struct fp_job *job) {
     return FINEPRUNE_MODEL;
 }
 
-static size_t layer_bytes(const struct fp_weight *w) { return w->count * (3 * sizeof(float) + 1) + w->groups * w->rows * (sizeof(float) + sizeof(double)); }
+static size_t layer_bytes(const struct fp_weight *w) { return w->count * (3 * sizeof(float) + 2) + w->groups * w->rows * (sizeof(float) + sizeof(double)); }
 
 static int count_layer(struct fp_job *job, const struct fp_weight *w) {
     struct fp_memory *memory = &job->model->memory;
@@ -65,6 +65,19 @@ static int count_layer(struct fp_job *job, const struct fp_weight *w) {
     fp_fail(job->err, FINEPRUNE_LIMIT, "values, scores and masks of weight '%s' need more memory than is allowed", w->name);
     fp_memory_hint(memory, job->err);
     return FINEPRUNE_LIMIT;
+}
+
+// Which elements are zero as they are read.
+static int note_zeros(struct fp_job *job, struct fp_layer *layer) {
+    const size_t n = layer->w->count;
+    layer->n_came = 0;
+    for (size_t i = 0; i < n; i++) layer->n_came += layer->dense[i] == 0;
+    if (!layer->n_came) return FINEPRUNE_OK;
+    uint8_t *came = fp_calloc(n, 1);
+    if (!came) return fp_fail_memory(job->err, layer->w->name, n);
+    for (size_t i = 0; i < n; i++) came[i] = layer->dense[i] == 0;
+    layer->came = came;
+    return FINEPRUNE_OK;
 }
 
 int fp_layer_open(struct fp_job *job, struct fp_layer *layer) {
@@ -82,7 +95,7 @@ int fp_layer_open(struct fp_job *job, struct fp_layer *layer) {
     int status = fp_weight_read(job->model, w, layer->dense, job->err);
     if (!status) status = fp_weight_read_bias(job->model, w, layer->dense_bias, job->err);
     if (!status) memcpy(layer->values, layer->dense, w->count * sizeof(float));
-    return status;
+    return status ? status : note_zeros(job, layer);
 }
 
 // What the repair of a layer takes: the covariance and its vectors. SIZE_MAX when that is no number.
@@ -148,10 +161,11 @@ void fp_layer_close(struct fp_layer *l) {
     free(l->values);
     free(l->score);
     free(l->keep);
+    free(l->came);
     free(l->dense_bias);
     free(l->bias_change);
     l->dense = l->values = l->score = l->dense_bias = NULL;
-    l->keep = NULL;
+    l->keep = l->came = NULL;
     l->bias_change = NULL;
 }
 
@@ -286,7 +300,8 @@ int fp_job_have_stats(struct fp_job *job, unsigned needs, int i) {
 int fp_job_rewrite_layer(struct fp_job *job, struct fp_layer *l) {
     for (size_t r = 0; r < fp_layer_rows(l); r++)
         if (fp_row_removed(l, r)) l->bias_change[r] = job->outputs_floor - (double)l->dense_bias[r];
-    int status = fp_weight_write(job->model, l->w, l->values, l->keep, job->err);
+    int status = fp_layer_check_finite(job, l);
+    if (!status) status = fp_weight_write(job->model, l->w, l->values, l->keep, job->err);
     return status ? status : fp_weight_set_bias(job->model, l->w, l->bias_change, l->dense_bias, job->err);
 }
 

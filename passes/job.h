@@ -26,6 +26,16 @@ void fp_job_drop_stats(struct fp_job *job);
 void fp_job_use_stats(struct fp_job *job, struct fp_stats *stats, bool lent);
 // Layers of which the statistics (with sums) have not seen one input are left as they are: nothing tells what they are worth.
 int fp_job_leave_unreached(struct fp_job *job);
+// reach.c: refuses samples whose values no weight can learn from, before any work. Errors: DATA, naming them.
+int fp_job_check_samples(struct fp_job *job, unsigned needs);
+// Layers that fewer samples reach than there are keep more of their elements.
+void fp_job_bound_layers(struct fp_job *job);
+// What was pruned is finite, also as it will be stored; a row whose repair does not fit its type stays unrepaired. Errors: DATA, naming the weight.
+int fp_layer_check_finite(struct fp_job *job, struct fp_layer *layer);
+// Layers of which something must be said: zeros that came in, no repair and why.
+void fp_job_report_layers(struct fp_job *job, double asked);
+// The share of zeros that n samples justify.
+double fp_justified_share(double n);
 // Writes values and biases of all layers into the model.
 int fp_job_rewrite(struct fp_job *job);
 // The same of one layer; and its dense values and bias instead.

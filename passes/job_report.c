@@ -116,6 +116,7 @@ int fp_job_report(struct fp_job *job, double asked) {
     if (status) return status;
     fp_describe_total(job->report, asked);
     note_pattern(job, asked);
+    fp_job_report_layers(job, asked);
     double agreement = -1, with_dense = -1;
     status = fp_verify_after(job, true, &agreement, &with_dense);
     if (agreement >= 0) {

@@ -20,6 +20,10 @@ struct fp_layer {
     float *score;           // higher stays longer; never NaN
     uint8_t *keep;          // 1: kept
     const uint8_t *removed; // groups * rows: output rows that are pruned whole, or NULL
+    uint8_t *came;          // 1: zero in the model that came, which it stays; NULL: no element is. keep is 0 there after every allocation
+    size_t n_came;
+    double least_kept;      // share of the elements that stay at least, as few samples reach it; 0: no bound
+    size_t reached;         // by so many samples, where there is a bound
     size_t zeros;           // in keep
     double error_before, error_after; // output error relative to the output's spread, without and with repair; negative: not measured
 };
@@ -125,6 +129,7 @@ struct fp_job {
     bool by_layer;                 // layers are pruned one after the other, and have their elements only then
     size_t *local, *reserve;       // numbers of the samples that decide, and of those that measure
     size_t n_local, n_reserve;
+    size_t distinct;               // of all these samples; 0: not known
     struct fp_stats *stats;        // of the current round; owned unless stats_lent
     int held_first, held_end;      // the layers whose co-activations it has: all, unless memory is limited
     bool in_groups;                // it never has all at once
@@ -169,5 +174,11 @@ const struct fp_method *fp_find_method(const char *name);
 static inline float fp_layer_base(const struct fp_layer *l, size_t at) { return l->keep[at] ? l->values[at] : l->dense[at]; }
 static inline size_t fp_layer_rows(const struct fp_layer *l) { return l->w->groups * l->w->rows; }
 static inline bool fp_row_removed(const struct fp_layer *l, size_t row) { return l->removed && l->removed[row]; }
+// Whether the element was zero in the model that came: whatever learns or repairs must not give it a value.
+static inline bool fp_came_zero(const struct fp_layer *l, size_t at) { return l->came && l->came[at]; }
+// Whether the statistics have seen column c of the row's group, and it was always zero.
+static inline bool fp_column_dead(const struct fp_layer *l, size_t row, size_t c) {
+    return l->stat && l->stat->rows > 0 && l->stat->square[row / l->w->rows * l->w->cols + c] == 0;
+}
 
 #endif

@@ -2,6 +2,7 @@
 // The whole method, in the order it happens. fineprune_prune is the job; prune_to is what makes a model sparse.
 #include <stdlib.h>
 
+#include "allocate.h"
 #include "answers.h"
 #include "job.h"
 
@@ -14,6 +15,7 @@ static int score(struct fp_job *job) {
         struct fp_layer *layer = &job->layers[i];
         int status = fp_job_have_stats(job, needs_of(&job->choices), i);
         if (!status) status = job->choices.score->run(job, layer);
+        if (!status) fp_allocate_free_first(job, layer);
         if (!status && job->choices.pattern->merge) status = job->choices.pattern->merge(job, layer, job->choices.pattern_text);
         if (status) return status;
     }
@@ -31,8 +33,10 @@ static void bar_return(struct fp_job *job, bool first) {
 static int allocate(struct fp_job *job, double sparsity) {
     size_t zeros = (size_t)(sparsity * (double)job->total + 0.999999);
     int status = job->choices.allocation->run(job, sparsity, zeros);
-    for (int i = 0; i < job->n && !status && job->choices.pattern->snap; i++)
+    for (int i = 0; i < job->n && !status && job->choices.pattern->snap; i++) {
         status = job->choices.pattern->snap(job, &job->layers[i], job->choices.pattern_text);
+        if (!status) fp_allocate_clear_came(&job->layers[i]);
+    }
     return status;
 }
 
@@ -63,10 +67,10 @@ static double sparsity_of_round(const struct fp_job *job, double sparsity, int r
 
 // n samples justify n / (n + 10) of zeros at most, but half at least: 50 % for 10, 83 % for 50, 96 % for 250.
 static double justified(struct fp_job *job, double asked) {
-    double n = (double)(job->n_local + job->n_reserve), most = n > 10 ? n / (n + 10) : 0.5;
+    size_t n = job->distinct ? job->distinct : job->n_local + job->n_reserve;
+    double most = fp_justified_share((double)n);
     if (!job->choices.method->cautious || asked <= most) return asked;
-    fp_report_say(job->report, "%zu samples are few: they justify %.0f %% zeros, not the %.0f %% that were asked", job->n_local + job->n_reserve,
-                  100 * most, 100 * asked);
+    fp_report_say(job->report, "%zu samples are few: they justify %.0f %% zeros, not the %.0f %% that were asked", n, 100 * most, 100 * asked);
     return most;
 }
 
@@ -154,6 +158,7 @@ static int ask_dense_model(struct fp_job *job) {
     unsigned needs = needs_of(&job->choices) | job->choices.outputs->needs | job->choices.readout->needs;
     int status = needs ? fp_job_calibrate(job, needs, 0) : FINEPRUNE_OK;
     if (!status && needs & FP_NEED_SUMS) status = fp_job_leave_unreached(job);
+    if (!status) fp_job_bound_layers(job);
     if (!status && job->stats) {
         job->dense = job->stats->answers;
         job->stats->answers = (struct fp_answers){0};
@@ -169,6 +174,7 @@ static int prune(struct fp_job *job) {
     int status = fp_job_split(job);
     if (!status) status = fp_job_open(job);
     if (!status) status = fp_job_report_before(job);
+    if (!status) status = fp_job_check_samples(job, needs_of(&job->choices) | job->choices.outputs->needs | job->choices.readout->needs);
     if (!status) status = fp_verify_before(job);
     if (!status) status = ask_dense_model(job);
     if (status) return status;
@@ -207,6 +213,7 @@ static int apply(struct fp_job *job, struct fp_stats *stats) {
     if (status) return status;
     job->n_local = stats->samples;
     status = needs_of(&job->choices) ? fp_job_leave_unreached(job) : FINEPRUNE_OK;
+    if (!status) fp_job_bound_layers(job);
     if (!status) status = fp_job_report_before(job);
     if (!status) status = fp_answers_copy(&job->dense, &stats->answers, job->err);
     if (!status) status = fp_prune_outputs(job);

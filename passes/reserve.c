@@ -21,6 +21,18 @@ static int by_number(const void *a, const void *b) {
     return *x < *y ? -1 : *x > *y;
 }
 
+// Few samples, or equal ones, are said: what they do not show, the pruned model does not know.
+static void report_samples(struct fp_job *job, const struct hashed *sorted, size_t n) {
+    enum { FEW = 20 };
+    for (size_t i = 0; i < n; i++) job->distinct += !i || sorted[i].hash != sorted[i - 1].hash;
+    if (job->distinct < n) fp_report_say(job->report, "%zu of the %zu samples are equal to others: %zu are distinct", n - job->distinct, n, job->distinct);
+    if (n && job->distinct < FEW)
+        fp_report_say(job->report, "%zu distinct sample%s: too few to show what a user needs", job->distinct, job->distinct == 1 ? " is" : "s are");
+    int axis;
+    for (size_t i = 0; job->data && fp_data_moved(job->data, i, &axis); i++)
+        fp_report_say(job->report, "the samples of input '%s' are taken along its axis %d, which is its batch", fp_data_moved(job->data, i, &axis), axis);
+}
+
 int fp_job_split(struct fp_job *job) {
     size_t n = job->data ? fineprune_data_samples(job->data) : 0, wanted = (size_t)((double)n * job->options->reserve + 1e-9);
     struct hashed *all = fp_calloc(n, sizeof(*all));
@@ -33,6 +45,7 @@ int fp_job_split(struct fp_job *job) {
     }
     if (!status) {
         qsort(all, n, sizeof(*all), by_hash);
+        report_samples(job, all, n);
         while (wanted && wanted < n && all[wanted].hash == all[wanted - 1].hash) wanted++; // equal samples stay together
         if (wanted >= n) wanted = 0; // all are equal: nothing independent to measure on
         for (size_t i = 0; i < n; i++) {

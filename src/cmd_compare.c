@@ -99,17 +99,19 @@ static int load_labels(struct comparison *c, const char *path, fineprune_error *
     struct fp_tensor raw = {0};
     int status = fp_npy_read(&raw, path, NULL, err);
     if (status) return status;
-    const size_t samples = fineprune_data_samples(c->data);
+    const size_t samples = fp_data_all(c->data);
     char shape[160];
     fp_shape_text(shape, sizeof(shape), raw.rank, raw.dims);
     if (!fp_type_is_integer(raw.type) && raw.type != FP_BOOL) {
         status = fp_fail(err, FINEPRUNE_DATA, "labels '%s' are %s; whole numbers, one class for each sample, are wanted", path, fp_type_name(raw.type));
-    } else if (raw.rank < 1 || raw.count != (size_t)raw.dims[0] || raw.count < samples || (raw.count > samples && !fp_data_limited(c->data))) {
+    } else if (raw.rank < 1 || raw.count != (size_t)raw.dims[0] || raw.count != samples) {
         status = fp_fail(err, FINEPRUNE_DATA, "labels '%s' are %s, but there are %zu samples", path, shape, samples);
         fp_hint(err, "an array [samples] of class numbers is wanted: numpy.save('labels.npy', y)");
     }
     if (!status) status = fp_tensor_convert(&c->labels, NULL, &raw, FP_INT64, err);
     fp_tensor_done(&raw);
+    int64_t *labels = c->labels.data;
+    for (size_t i = 0; !status && i < fineprune_data_samples(c->data); i++) labels[i] = labels[fp_data_row(c->data, i)]; // which is never before it
     return status;
 }
 

@@ -96,7 +96,8 @@ static int recurrent(struct fp_columns *c, const struct fp_tensor *x, size_t sam
     c->col_stride = 1;
     c->group_stride = hidden ? batch * w->cols : 0;
     c->row_outer_stride = (hidden ? w->groups : 1) * batch * w->cols;
-    c->units = batch == samples && batch ? batch : 1;
+    c->lengths = batch ? x->lengths : NULL;
+    c->units = (batch == samples && batch) || c->lengths ? batch : 1;
     c->unit_stride = c->units > 1 ? w->cols : 0;
     c->row_inner = c->units > 1 ? 1 : batch;
     c->row_stride = w->cols;

@@ -13,6 +13,7 @@ struct fp_columns {
     const float *x;
     size_t units;    // samples (or 1 when rows cannot be told apart by sample)
     size_t rows;     // rows of each unit
+    const int32_t *lengths; // rows of each unit where they differ, `rows` being the most; NULL: they do not. See fp_columns_rows
     // convolutions
     int n;           // spatial dims
     size_t channels; // of a group
@@ -27,6 +28,12 @@ struct fp_columns {
 // axis 0 (axis 1 for recurrent layers). Errors: MODEL when the shape does not fit.
 int fp_columns_of(struct fp_columns *out, const struct fp_weight *w, const struct fp_weight_use *use, const struct fp_tensor *x,
                   size_t samples, fineprune_error *err);
+// How many rows unit `unit` has.
+static inline size_t fp_columns_rows(const struct fp_columns *c, size_t unit) {
+    if (!c->lengths) return c->rows;
+    const int32_t n = c->lengths[unit];
+    return n < 0 ? 0 : (size_t)n < c->rows ? (size_t)n : c->rows;
+}
 // Whether the rows of both weights are always the same: one value goes into operators that look at it in the same way.
 bool fp_columns_shared(const struct fp_weight *a, const struct fp_weight *b);
 // Writes row `row` of unit `unit` of group g, w->cols floats.

@@ -15,7 +15,8 @@
 
 // ---- making
 
-static int copy_input(struct fp_input *input, const struct fp_value *value, fineprune_error *err) {
+static int copy_input(struct fp_input *input, const struct fp_graph *graph, int id, fineprune_error *err) {
+    const struct fp_value *value = &graph->values[id];
     *input = (struct fp_input){.name = value->name, .type = value->type, .rank = value->rank};
     input->foreign = value->is_optional ? "an optional" : value->type == FP_SEQUENCE ? "a sequence" : NULL;
     if (value->rank > FP_MAX_RANK)
@@ -24,6 +25,7 @@ static int copy_input(struct fp_input *input, const struct fp_value *value, fine
         input->dims[i] = value->dims[i];
         input->symbols[i] = value->symbols ? value->symbols[i] : NULL;
     }
+    input->batch_axis = fp_fit_batch_axis(graph, id);
     return FINEPRUNE_OK;
 }
 
@@ -34,7 +36,7 @@ static int copy_inputs(struct fineprune_data *data, fineprune_error *err) {
     data->columns = fp_calloc(data->n_inputs, sizeof(*data->columns));
     if (!data->inputs || !data->columns) return fp_fail_memory(err, "the inputs", data->n_inputs * sizeof(*data->inputs));
     int status = FINEPRUNE_OK;
-    for (size_t i = 0; i < data->n_inputs && !status; i++) status = copy_input(&data->inputs[i], &graph->values[graph->inputs[i]], err);
+    for (size_t i = 0; i < data->n_inputs && !status; i++) status = copy_input(&data->inputs[i], graph, graph->inputs[i], err);
     return status;
 }
 
@@ -73,6 +75,7 @@ int fineprune_data_open(fineprune_data **out, const fineprune_model *model, cons
 
 static void piece_done(struct fp_piece *piece) {
     free(piece->path);
+    free(piece->name);
     fp_npz_far_free(piece->far);
     fp_tensor_done(&piece->array);
 }
@@ -138,6 +141,7 @@ int fp_data_put(struct fineprune_data *data, size_t input, struct fp_piece *piec
     else if (!endless && !fp_add(column->samples, piece->n, &total))
         status = fp_fail(err, FINEPRUNE_LIMIT, "%s: too many samples", name);
     if (!status) status = piece->kind->shape(piece, 0, &rank, dims, err);
+    if (!status && !(piece->name = strdup(name))) status = fp_fail_memory(err, name, strlen(name));
     struct fp_piece *grown = status ? NULL : fp_grow(column->pieces, &column->capacity, column->n + 1, sizeof(*grown));
     if (grown) column->pieces = grown;
     if (!grown) {
@@ -208,26 +212,31 @@ static int put_array(struct fineprune_data *data, size_t input, struct fp_tensor
     // Tensors in files of their own are test vectors, which may hold NaN and infinities.
     const bool as_it_is = single && in->type == array->type;
     int status = fp_data_takes(data, input, name, err);
-    if (!status && !as_it_is) status = fp_fit_elements(in, array, 0, n == FP_ENDLESS || !n ? 0 : array->count / n, name, err);
+    bool huge = as_it_is && fp_has_huge(array);
+    if (!status && !as_it_is) status = fp_fit_elements(in, array, 0, n == FP_ENDLESS || !n ? 0 : array->count / n, name, &huge, err);
     if (status) {
         fp_tensor_done(array);
         return status;
     }
-    struct fp_piece piece = {.kind = single || mode == FP_CONSTANT ? &SINGLE : &ROWS, .mode = mode, .n = n, .array = *array};
+    struct fp_piece piece = {.kind = single || mode == FP_CONSTANT ? &SINGLE : &ROWS, .mode = mode, .n = n, .array = *array, .huge = huge && n != FP_ENDLESS};
     memset(array, 0, sizeof(*array));
     return fp_data_put(data, input, &piece, name, err);
 }
 
 int fp_data_put_array(struct fineprune_data *data, size_t input, struct fp_tensor *array, const char *name, fineprune_error *err) {
     enum fp_piece_mode mode;
-    int status = fp_fit_array(&data->inputs[input], array, name, &mode, err);
+    struct fp_input *in = &data->inputs[input];
+    const bool moves = in->batch_axis && array->rank == in->rank;
+    int status = moves ? fp_fit_move(in, array, name, data->memory, err) : FINEPRUNE_OK;
+    in->moved |= moves && !status;
+    if (!status) status = fp_fit_array(in, array, name, &mode, err);
     if (!status) return put_array(data, input, array, mode, false, name, err);
     fp_tensor_done(array);
     return status;
 }
 
 // All of it, once, from the first element to the last.
-static int check_far(const struct fp_input *in, struct fp_npz_far *far, const struct fp_tensor *shape, const char *name, fineprune_error *err) {
+static int check_far(const struct fp_input *in, struct fp_npz_far *far, const struct fp_tensor *shape, const char *name, bool *huge, fineprune_error *err) {
     enum { AT_ONCE = 1 << 18 };
     const size_t bytes = fp_type_size(shape->type), sample = shape->count / (size_t)shape->dims[0];
     struct fp_tensor part = *shape;
@@ -235,7 +244,7 @@ static int check_far(const struct fp_input *in, struct fp_npz_far *far, const st
     for (size_t at = 0; at < shape->count && !status; at += AT_ONCE) {
         part.count = shape->count - at < AT_ONCE ? shape->count - at : AT_ONCE;
         status = fp_npz_far_read(far, at * bytes, part.data, part.count * bytes, err);
-        if (!status) status = fp_fit_elements(in, &part, at, sample, name, err);
+        if (!status) status = fp_fit_elements(in, &part, at, sample, name, huge, err);
     }
     free(part.data);
     return status;
@@ -248,7 +257,7 @@ int fp_data_put_far(struct fineprune_data *data, size_t input, struct fp_npz_far
     int status = fp_fit_array(in, shape, name, &piece.mode, err);
     if (!status && in->type == FP_NONE) in->type = shape->type;
     if (!status) status = fp_data_takes(data, input, name, err);
-    if (!status) status = check_far(in, far, shape, name, err);
+    if (!status) status = check_far(in, far, shape, name, &piece.huge, err);
     if (status) {
         piece_done(&piece);
         return status;
@@ -327,17 +336,38 @@ const char *fp_data_source(const struct fineprune_data *data, size_t index) { re
 
 // ---- what there is
 
-size_t fineprune_data_samples(const fineprune_data *data) {
+// SIZE_MAX: any number.
+static size_t finite_samples(const struct fineprune_data *data) {
     size_t n = data->n_inputs ? SIZE_MAX : data->bare;
     for (size_t i = 0; i < data->n_inputs; i++) {
         const struct fp_column *column = &data->columns[i];
         if (!column->endless && column->samples < n) n = column->samples;
     }
-    if (n == SIZE_MAX) n = data->limit ? data->limit : RANDOM_SAMPLES;
+    return n;
+}
+
+size_t fp_data_all(const struct fineprune_data *data) {
+    const size_t n = finite_samples(data);
+    return n < SIZE_MAX ? n : data->limit ? data->limit : RANDOM_SAMPLES;
+}
+
+size_t fineprune_data_samples(const fineprune_data *data) {
+    const size_t n = fp_data_all(data);
     return data->limit && data->limit < n ? data->limit : n;
 }
 
-bool fp_data_limited(const struct fineprune_data *data) { return data->limit != 0; }
+// floor(sample * all / limit), where that stretch begins. Rounding can move a border, but never past the next one.
+static size_t stretch_begin(size_t sample, size_t all, size_t limit) {
+    return sample * (all / limit) + (size_t)((double)sample * (double)(all % limit) / (double)limit);
+}
+
+size_t fp_data_row(const struct fineprune_data *data, size_t sample) {
+    const size_t all = fp_data_all(data), limit = data->limit;
+    if (!limit || limit >= all) return sample;
+    const size_t begin = stretch_begin(sample, all, limit), end = sample + 1 < limit ? stretch_begin(sample + 1, all, limit) : all;
+    uint64_t state = sample;
+    return begin + (size_t)(fp_random(&state) % (end - begin));
+}
 
 int fp_data_missing(const struct fineprune_model *model, fineprune_error *err) {
     struct fineprune_data view = {.model = model};
@@ -425,20 +455,25 @@ size_t fp_data_max_batch(const struct fineprune_data *data) {
 
 // ---- samples
 
-static const struct fp_piece *find_piece(const struct fp_column *column, size_t sample) {
+// The piece that has the sample, and its number there.
+static const struct fp_piece *find_piece(const struct fineprune_data *data, size_t input, size_t sample, size_t *index) {
+    const struct fp_column *column = &data->columns[input];
+    *index = fp_data_row(data, sample);
     if (column->endless) return column->pieces;
     size_t low = 0, high = column->n; // the last piece that begins at or before the sample
     while (high - low > 1) {
         const size_t middle = low + (high - low) / 2;
-        if (column->pieces[middle].first <= sample) low = middle;
+        if (column->pieces[middle].first <= *index) low = middle;
         else high = middle;
     }
+    *index -= column->pieces[low].first;
     return &column->pieces[low];
 }
 
 static int sample_shape(const struct fineprune_data *data, size_t input, size_t sample, int *rank, int64_t *dims, fineprune_error *err) {
-    const struct fp_piece *piece = find_piece(&data->columns[input], sample);
-    return piece->kind->shape(piece, sample - piece->first, rank, dims, err);
+    size_t index;
+    const struct fp_piece *piece = find_piece(data, input, sample, &index);
+    return piece->kind->shape(piece, index, rank, dims, err);
 }
 
 size_t fp_data_same_shape(const struct fineprune_data *data, const size_t *samples, size_t n) {
@@ -485,16 +520,17 @@ static int load_rows(const struct fineprune_data *data, size_t input, const size
     struct fp_tensor row = *shape;
     for (size_t i = 0; i < rows; i++) {
         const size_t sample = samples[i < n ? i : n - 1];
-        const struct fp_piece *piece = find_piece(&data->columns[input], sample);
+        size_t index;
+        const struct fp_piece *piece = find_piece(data, input, sample, &index);
         int rank;
         int64_t dims[FP_MAX_RANK];
-        int status = piece->kind->shape(piece, sample - piece->first, &rank, dims, err);
+        int status = piece->kind->shape(piece, index, &rank, dims, err);
         if (status) return status;
         if (rank != shape->rank || memcmp(dims, shape->dims, (size_t)rank * sizeof(*dims)) != 0)
             return fp_fail(err, FINEPRUNE_DATA, "samples %zu and %zu of input '%s' have different shapes and cannot run together", samples[0],
                            sample, data->inputs[input].name);
         row.data = (char *)t->data + i * shape->count * element_size(t->type);
-        status = piece->kind->load(piece, sample - piece->first, &row, err);
+        status = piece->kind->load(piece, index, &row, err);
         if (status) return status;
     }
     return FINEPRUNE_OK;
@@ -502,11 +538,12 @@ static int load_rows(const struct fineprune_data *data, size_t input, const size
 
 static int batch_input(const struct fineprune_data *data, size_t input, const size_t *samples, size_t n, struct fp_tensor *out,
                        fineprune_error *err) {
-    const struct fp_piece *piece = find_piece(&data->columns[input], samples[0]);
+    size_t index;
+    const struct fp_piece *piece = find_piece(data, input, samples[0], &index);
     const struct fp_input *in = &data->inputs[input];
     int rank;
     int64_t dims[FP_MAX_RANK + 1];
-    int status = piece->kind->shape(piece, samples[0] - piece->first, &rank, dims + 1, err);
+    int status = piece->kind->shape(piece, index, &rank, dims + 1, err);
     if (status) return status;
     const bool along_rows = piece->mode == FP_ROWS;
     if (n > 1 && piece->mode == FP_WHOLE) return fp_fail(err, FINEPRUNE_INTERNAL, "whole inputs cannot share a run");
@@ -535,6 +572,56 @@ int fp_data_batch(struct fineprune_data *data, const size_t *samples, size_t n, 
         if (status) break;
     }
     return status;
+}
+
+// Whether a piece that was seen to have huge values has them in this sample.
+static int sample_is_huge(const struct fineprune_data *data, size_t sample, bool *huge, fineprune_error *err) {
+    *huge = false;
+    int status = FINEPRUNE_OK;
+    for (size_t i = 0; i < data->n_inputs && !status && !*huge; i++) {
+        size_t index;
+        struct fp_tensor t = {0};
+        if (!find_piece(data, i, sample, &index)->huge) continue;
+        status = batch_input(data, i, &sample, 1, &t, err);
+        if (!status) *huge = fp_has_huge(&t);
+        fp_tensor_done(&t);
+    }
+    return status;
+}
+
+int fp_data_huge(struct fineprune_data *data, size_t **out, size_t *n, fineprune_error *err) {
+    const size_t all = fineprune_data_samples(data);
+    bool any = false;
+    *out = NULL, *n = 0;
+    for (size_t i = 0; i < data->n_inputs; i++)
+        for (size_t k = 0; k < data->columns[i].n; k++) any |= data->columns[i].pieces[k].huge;
+    if (!any) return FINEPRUNE_OK;
+    int status = (*out = fp_calloc(all, sizeof(**out))) ? FINEPRUNE_OK : fp_fail_memory(err, "the samples", all * sizeof(**out));
+    for (size_t s = 0; s < all && !status; s++) {
+        bool huge;
+        status = sample_is_huge(data, s, &huge, err);
+        if (!status && huge) (*out)[(*n)++] = s;
+    }
+    return status;
+}
+
+const char *fp_data_where(const struct fineprune_data *data, size_t sample, char *dst, size_t size) {
+    size_t index, input = 0;
+    while (input + 1 < data->n_inputs && (data->columns[input].endless || !find_piece(data, input, sample, &index)->huge)) input++;
+    const struct fp_piece *piece = data->n_inputs ? find_piece(data, input, sample, &index) : NULL;
+    if (piece && !data->columns[input].endless && piece->n > 1) snprintf(dst, size, "sample %zu (%.200s, number %zu)", sample, piece->name, index);
+    else if (piece && !data->columns[input].endless) snprintf(dst, size, "sample %zu (%.200s)", sample, piece->name);
+    else snprintf(dst, size, "sample %zu", sample);
+    return dst;
+}
+
+const char *fp_data_moved(const struct fineprune_data *data, size_t index, int *axis) {
+    for (size_t i = 0; i < data->n_inputs; i++) {
+        if (!data->inputs[i].moved || index--) continue;
+        *axis = data->inputs[i].batch_axis;
+        return data->inputs[i].name;
+    }
+    return NULL;
 }
 
 static uint64_t hash_tensor(const struct fp_tensor *t, uint64_t seed) {

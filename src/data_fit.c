@@ -2,6 +2,8 @@
 // Whether arrays fit the model's inputs: rank, dims and every element.
 #include "data_parts.h"
 
+#include "op.h"
+
 #include <errno.h>
 #include <float.h>
 #include <math.h>
@@ -72,6 +74,80 @@ int fp_fit_array(const struct fp_input *input, const struct fp_tensor *array, co
     return status;
 }
 
+// ---- the axis of the samples
+
+static bool names_batch(const char *symbol) { return symbol && (strcasestr(symbol, "batch") || !strcasecmp(symbol, "bs")); }
+
+// Letters alone say so only beside an axis that is named as time.
+static bool may_name_batch(const char *symbol) { return names_batch(symbol) || (symbol && (!strcasecmp(symbol, "n") || !strcasecmp(symbol, "b"))); }
+
+static bool names_time(const char *symbol) {
+    static const char *const words[] = {"seq", "time", "frame", "step", "length"};
+    bool is = symbol && !strcasecmp(symbol, "t");
+    for (size_t i = 0; i < FP_COUNT(words); i++) is |= symbol && strcasestr(symbol, words[i]);
+    return is;
+}
+
+// Whether a recurrent layer takes the value as it is, steps first.
+static bool is_steps_first(const struct fp_value *v) {
+    static const char *const types[] = {"LSTM", "GRU", "RNN"};
+    for (int i = 0; i < v->n_readers; i++)
+        for (size_t k = 0; k < FP_COUNT(types); k++) {
+            const struct fp_use *use = &v->readers[i];
+            if (use->node && !use->index && !use->node->domain[0] && !strcmp(use->node->type, types[k]) && !fp_attr_int(use->node, "layout", 0)) return true;
+        }
+    return false;
+}
+
+int fp_fit_batch_axis(const struct fp_graph *graph, int value) {
+    const struct fp_value *v = &graph->values[value];
+    const char *const *symbols = v->symbols;
+    bool named = false;
+    if (symbols && v->rank > 0 && (names_batch(symbols[0]) || (may_name_batch(symbols[0]) && !names_time(symbols[0])))) return 0;
+    for (int i = 1; i < v->rank && symbols; i++) {
+        named |= may_name_batch(symbols[i]);
+        if (names_batch(symbols[i]) || (may_name_batch(symbols[i]) && names_time(symbols[0]))) return i;
+    }
+    return !named && v->rank == 3 && is_steps_first(v) ? 1 : 0;
+}
+
+// Elements of one sample lie in stretches of `inner`, one for each of the indices of the axes before the samples'.
+static void move_axis(const struct fp_tensor *from, int axis, size_t size, char *to) {
+    size_t inner = size, outer = 1, n = (size_t)from->dims[axis];
+    for (int i = axis + 1; i < from->rank; i++) inner *= (size_t)from->dims[i];
+    for (int i = 0; i < axis; i++) outer *= (size_t)from->dims[i];
+    for (size_t s = 0; s < n; s++)
+        for (size_t o = 0; o < outer; o++) memcpy(to + (s * outer + o) * inner, (const char *)from->data + (o * n + s) * inner, inner);
+}
+
+int fp_fit_move(const struct fp_input *input, struct fp_tensor *array, const char *name, struct fp_memory *memory, fineprune_error *err) {
+    const int axis = input->batch_axis;
+    int64_t dims[FP_MAX_RANK + 1];
+    char wanted[400];
+    fp_input_text(wanted, sizeof(wanted), input);
+    const bool fixed = input->dims[axis] > 1 || array->rank == FP_MAX_RANK || !fp_type_size(array->type);
+    if (fixed) {
+        fp_fail(err, FINEPRUNE_DATA, "%s: the samples of the model's input %s lie along its axis %d", name, wanted, axis);
+        fp_hint(err, "give an array with one axis more: [samples, ...the input's axes]");
+        return FINEPRUNE_DATA;
+    }
+    dims[0] = array->dims[axis];
+    for (int i = 0; i < array->rank; i++) {
+        dims[i + 1] = i == axis ? 1 : array->dims[i];
+        if (input->dims[i] < 0 || i == axis || array->dims[i] == input->dims[i]) continue;
+        int status = fail_shape(input, array, name, err);
+        fp_hint(err, "the input's samples lie along axis %d; the other axes must be the model's", axis);
+        return status;
+    }
+    struct fp_tensor moved = {0};
+    int status = fp_tensor_new(&moved, memory, array->type, array->rank + 1, dims, err);
+    if (status) return status;
+    move_axis(array, axis, fp_type_size(array->type), moved.data);
+    fp_tensor_done(array);
+    *array = moved;
+    return FINEPRUNE_OK;
+}
+
 // ---- elements
 
 static const struct {
@@ -108,7 +184,20 @@ static int fail_element(const struct fp_input *input, size_t sample, double valu
     return status;
 }
 
-int fp_fit_elements(const struct fp_input *input, const struct fp_tensor *array, size_t first, size_t size, const char *name, fineprune_error *err) {
+bool fp_has_huge(const struct fp_tensor *array) {
+    double chunk[1024];
+    const size_t bytes = fp_type_size(array->type);
+    for (size_t at = 0; at < array->count && fp_type_is_float(array->type); at += FP_COUNT(chunk)) {
+        const size_t n = array->count - at < FP_COUNT(chunk) ? array->count - at : FP_COUNT(chunk);
+        fp_convert(chunk, FP_DOUBLE, (const char *)array->data + at * bytes, array->type, n);
+        for (size_t i = 0; i < n; i++)
+            if (!(fabs(chunk[i]) <= FP_HUGE)) return true;
+    }
+    return false;
+}
+
+int fp_fit_elements(const struct fp_input *input, const struct fp_tensor *array, size_t first, size_t size, const char *name, bool *huge,
+                    fineprune_error *err) {
     const enum fp_type to = input->type, from = array->type;
     if (to == from && !fp_type_is_float(from)) return FINEPRUNE_OK;
     size_t range = 0;
@@ -124,6 +213,7 @@ int fp_fit_elements(const struct fp_input *input, const struct fp_tensor *array,
         const size_t n = array->count - at < FP_COUNT(chunk) ? array->count - at : FP_COUNT(chunk);
         fp_convert(chunk, FP_DOUBLE, (const char *)array->data + at * bytes, from, n);
         for (size_t i = 0; i < n; i++) {
+            *huge |= fabs(chunk[i]) > FP_HUGE;
             const bool in_range = chunk[i] >= low && chunk[i] <= high; // false for NaN
             if (!in_range || (RANGES[range].integer && chunk[i] != floor(chunk[i])))
                 return fail_element(input, size ? (first + at + i) / size : 0, chunk[i], name, err);

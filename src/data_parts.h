@@ -14,6 +14,8 @@ struct fp_input {
     int rank;          // -1: not declared
     int64_t dims[FP_MAX_RANK];
     const char *symbols[FP_MAX_RANK]; // names of symbolic dims or NULL
+    int batch_axis;      // of the samples in arrays of as many axes: 0, or what names and use say
+    bool moved;          // there was such an array, of another axis than 0
     const char *foreign; // what it is when samples cannot give it: "a sequence", "an optional"; else NULL
 };
 
@@ -40,6 +42,8 @@ struct fp_piece {
     const struct fp_input *input;
     size_t first, n;        // numbers of its samples; n is FP_ENDLESS for a generator and a constant
     char *path;             // of a file that is read late
+    char *name;             // for messages
+    bool huge;              // it may have values beyond FP_HUGE
     struct fp_tensor array; // of one that is in memory; or type and dims of
     struct fp_npz_far *far; // one that stays in its file
     uint64_t seed;          // of a generator
@@ -85,7 +89,16 @@ bool fp_input_fits(const struct fp_input *input, int skip, int rank, const int64
 int fp_fit_array(const struct fp_input *input, const struct fp_tensor *array, const char *name, enum fp_piece_mode *mode, fineprune_error *err);
 // Checks the elements: none is NaN or infinite, all can be held by the input's type (a fraction or a number out of range is not
 // cut to an integer, bool takes 0 and 1). For the message: `first` elements come before these, and a sample has `size`.
-int fp_fit_elements(const struct fp_input *input, const struct fp_tensor *array, size_t first, size_t size, const char *name, fineprune_error *err);
+// *huge is set where a value is beyond FP_HUGE.
+int fp_fit_elements(const struct fp_input *input, const struct fp_tensor *array, size_t first, size_t size, const char *name, bool *huge,
+                    fineprune_error *err);
+// Whether a float has values beyond FP_HUGE, NaN or infinities.
+bool fp_has_huge(const struct fp_tensor *array);
+// The axis along which samples lie by the names of the input's axes: another than 0 when that one is named as the batch and axis 0 is not. Without such
+// names: axis 1 of what goes into a recurrent layer as it is.
+int fp_fit_batch_axis(const struct fp_graph *graph, int value);
+// Turns an array of the input's rank, samples along the input's batch axis, into one with an axis of samples in front. Errors: DATA, LIMIT.
+int fp_fit_move(const struct fp_input *input, struct fp_tensor *array, const char *name, struct fp_memory *memory, fineprune_error *err);
 // Applies "NAME:1,3,224,224" to the inputs, and to other inputs' symbols of the same names.
 int fp_fit_shape(struct fp_input *inputs, size_t n, const char *text, fineprune_error *err);
 

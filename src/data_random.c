@@ -11,6 +11,7 @@ static int random_shape(const struct fp_piece *piece, size_t index, int *rank, i
     const int skip = piece->mode == FP_ROWS;
     *rank = piece->input->rank - skip;
     memcpy(dims, piece->input->dims + skip, (size_t)*rank * sizeof(*dims));
+    if (piece->mode == FP_WHOLE && dims[piece->input->batch_axis] < 0) dims[piece->input->batch_axis] = 1;
     return FINEPRUNE_OK;
 }
 
@@ -43,8 +44,8 @@ static int check_input(const struct fp_input *input, fineprune_error *err) {
     fp_input_text(text, sizeof(text), input);
     bool possible = fp_type_is_float(input->type) || fp_type_is_integer(input->type) || input->type == FP_BOOL;
     if (!possible || input->rank < 0) return fp_fail(err, FINEPRUNE_DATA, "no random data can be made for the input %s", text);
-    for (int i = 1; i < input->rank; i++) {
-        if (input->dims[i] >= 0) continue;
+    for (int i = 0; i < input->rank; i++) {
+        if (input->dims[i] >= 0 || i == input->batch_axis) continue;
         int status = fp_fail(err, FINEPRUNE_DATA, "random data need the size of axis %d of the input %s", i, text);
         fp_hint(err, "--shape '%s:...' gives it", input->name);
         return status;
@@ -56,7 +57,7 @@ static int add(struct fineprune_data *data, size_t input, uint64_t seed, finepru
     const struct fp_input *in = &data->inputs[input];
     int status = check_input(in, err);
     if (status) return status;
-    struct fp_piece piece = {.kind = &RANDOM, .mode = in->rank ? FP_ROWS : FP_CONSTANT, .n = FP_ENDLESS,
+    struct fp_piece piece = {.kind = &RANDOM, .mode = in->batch_axis ? FP_WHOLE : in->rank ? FP_ROWS : FP_CONSTANT, .n = FP_ENDLESS,
                              .seed = seed + input * UINT64_C(0x9e3779b97f4a7c15)};
     return fp_data_put(data, input, &piece, "random", err);
 }

@@ -39,7 +39,7 @@ static int add_npy(struct fineprune_data *data, size_t input, const char *path, 
     struct fp_npz_far *far = NULL;
     char name[300];
     snprintf(name, sizeof(name), "'%s'", path);
-    status = data->far < FAR_MOST ? fp_npy_far_open(&far, path, FAR_BYTES, &array, err) : FINEPRUNE_OK;
+    status = data->far < FAR_MOST && !data->inputs[input].batch_axis ? fp_npy_far_open(&far, path, FAR_BYTES, &array, err) : FINEPRUNE_OK;
     if (far) return fp_data_put_far(data, input, far, &array, name, err);
     if (!status) status = fp_npy_read(&array, path, data->memory, err);
     return status ? status : fp_data_put_array(data, input, &array, name, err);
@@ -75,7 +75,7 @@ static int add_key(struct fineprune_data *data, struct fp_npz *npz, size_t input
     snprintf(name, sizeof(name), "'%.200s': array '%.150s'", strcmp(path, "-") ? path : "standard input", key);
     struct fp_tensor array = {0};
     struct fp_npz_far *far = NULL;
-    int status = data->far < FAR_MOST ? fp_npz_far_open(&far, npz, key, FAR_BYTES, &array, err) : FINEPRUNE_OK;
+    int status = data->far < FAR_MOST && !data->inputs[input].batch_axis ? fp_npz_far_open(&far, npz, key, FAR_BYTES, &array, err) : FINEPRUNE_OK;
     if (far) return fp_data_put_far(data, input, far, &array, name, err);
     if (!status) status = fp_npz_read(npz, key, &array, data->memory, err);
     return status ? status : fp_data_put_array(data, input, &array, name, err);

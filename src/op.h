@@ -92,7 +92,7 @@ struct fp_op {
     int variant; // for functions that serve several rows
     // For FP_OP_WEIGHTED rows: the tensor that the weight at input `slot` multiplies, as the statistics want it: for Conv and
     // ConvTranspose the input, for MatMul and Gemm the other operand, for LSTM, GRU and RNN the input (slot 1) or the hidden
-    // states before each step [steps, directions, batch, hidden] (slot 2). NULL in a row: in[slot == 0 ? 1 : 0]. Called after run.
+    // states before each step [steps, directions, batch, hidden] (slot 2), and how many steps each sequence has. NULL in a row: in[slot == 0 ? 1 : 0]. Called after run.
     int (*weight_input)(struct fp_call *, int slot, struct fp_tensor *out);
 };
 

@@ -72,7 +72,7 @@ const struct cli_row cli_rows[] = {
      .help = "class indices of the samples: adds the accuracy of both models. Labels are only measured against"},
     {"batch", 0, CLI_COUNT, PRUNE | SCORE | RUN | COMPARE, FIELD(batch), DATA, .argument = "N",
      .help = "the most samples run at once (fewer where that is faster)"},
-    {"limit", 0, CLI_COUNT, SAMPLES, FIELD(limit), DATA, .argument = "N", .help = "use the first N samples at most"},
+    {"limit", 0, CLI_COUNT, SAMPLES, FIELD(limit), DATA, .argument = "N", .help = "use N samples at most, spread evenly over all of them"},
     {"reserve", 0, CLI_SHARE, PRUNE, FIELD(reserve), DATA, .argument = "SHARE", .initial = "20%",
      .help = "share of the samples that is kept back to measure the result"},
     {"shape", 0, CLI_TEXTS, SAMPLES, FIELD(shape), DATA, .argument = "NAME:DIMS",

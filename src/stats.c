@@ -3,7 +3,9 @@
 // on its content alone: batch size, threads and the split of the data over several runs change nothing.
 #include "stats.h"
 
+#include <math.h>
 #include <omp.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "batches.h"
@@ -27,6 +29,7 @@ struct fp_gathering {
         size_t expected;     // rows that are counted, where they are kept as they are
         size_t n, ends[FLUSH_ROWS], n_ends; // ends: of stretches that must not be added together
         struct fp_shift_gram *whole; // all rows of units that lie as the first one
+        size_t runs;         // batches that were begun when it was seen last
         size_t whole_bytes, whole_rows; // bytes: counted, 0: nothing is in it; rows: of each unit
     } *pending;
     struct target {          // what a tag of the observer means
@@ -37,6 +40,12 @@ struct fp_gathering {
     int *same;               // by weight: an earlier one whose statistics are its own too; else -1
     size_t samples, total;   // in this batch, over all
     size_t real;             // of this batch's, without filling
+    size_t runs;             // batches that were begun
+    const size_t *numbers;   // of this batch's samples
+    uint8_t *bad;            // which of them bring values that no statistics can hold
+    size_t bad_capacity, n_bad, first_bad[3];
+    double worst;            // one of those values, at the weight
+    int bad_weight;
     uint64_t *seeds;         // of this batch's samples
     size_t seed_capacity;
     struct fineprune_data *data;
@@ -258,6 +267,61 @@ static int sample_unit(struct fp_gathering *g, int weight, const struct fp_colum
     return status;
 }
 
+// Values whose squares float32 cannot hold are fill values for what is missing, or come of such: a weight must not learn from them.
+static bool is_bad(float v) { return !(fabsf(v) <= (float)FP_HUGE); }
+
+static bool sums_are_bad(const struct fp_stat *s) {
+    for (size_t i = 0; i < s->groups * s->cols; i++)
+        if (!(s->square[i] <= FP_HUGE * FP_HUGE)) return true;
+    return false;
+}
+
+// Marks the samples with such values. each: units of one sample, 0: they cannot be told apart, and all of the batch are meant.
+static int find_bad(struct fp_gathering *g, int weight, const struct fp_columns *c, size_t units, size_t each, fineprune_error *err) {
+    const size_t cols = c->w->cols;
+    float *row = fp_calloc(cols, sizeof(*row));
+    if (!row) return fp_fail_memory(err, "a row", cols * sizeof(*row));
+    for (size_t u = 0; u < units; u++)
+        for (size_t i = 0; i < c->w->groups * fp_columns_rows(c, u); i++) {
+            fp_columns_row(c, i % c->w->groups, u, i / c->w->groups, row);
+            size_t k = 0;
+            while (k < cols && !is_bad(row[k])) k++;
+            if (k == cols) continue;
+            if (g->bad_weight < 0) g->bad_weight = weight, g->worst = (double)row[k];
+            memset(g->bad + (each ? u / each : 0), 1, each ? 1 : g->real);
+            break;
+        }
+    free(row);
+    return FINEPRUNE_OK;
+}
+
+static int fail_bad(const struct fp_gathering *g, fineprune_error *err) {
+    char text[3 * 300] = "", where[280];
+    size_t used = 0;
+    for (size_t i = 0; i < g->n_bad && i < FP_COUNT(g->first_bad); i++)
+        used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s", i ? ", " : "", fp_data_where(g->data, g->first_bad[i], where, sizeof(where)));
+    if (g->n_bad > FP_COUNT(g->first_bad)) snprintf(text + used, sizeof(text) - used, " and %zu more", g->n_bad - FP_COUNT(g->first_bad));
+    fp_fail(err, FINEPRUNE_DATA, "%s: the input of weight '%s' becomes %g, of which nothing can be learned", text,
+            g->weights->items[g->bad_weight].name, g->worst);
+    fp_hint(err, "is it a fill value for missing data? Remove these samples, or replace the value before saving");
+    return FINEPRUNE_DATA;
+}
+
+// Of sequences each has its own rows.
+static int add_sums(struct fp_gathering *g, struct fp_stat *s, const struct fp_columns *c, size_t units) {
+    int status = c->lengths ? 0 : fp_columns_sum(c, units, s->sum, s->square, s->absolute, g->threads);
+    if (!c->lengths) s->rows += (double)c->rows * (double)units;
+    for (size_t u = 0; u < units && c->lengths && !status; u++) {
+        struct fp_columns one = *c;
+        one.x += u * c->unit_stride;
+        one.units = 1;
+        one.rows = fp_columns_rows(c, u);
+        s->rows += (double)one.rows;
+        if (one.rows) status = fp_columns_sum(&one, 1, s->sum, s->square, s->absolute, g->threads);
+    }
+    return status;
+}
+
 static int see_weight(struct fp_gathering *g, const struct target *target, const struct fp_tensor *x, fineprune_error *err) {
     const struct fp_weight *w = &g->weights->items[target->weight];
     struct fp_stat *s = &g->stats->items[target->weight];
@@ -266,10 +330,17 @@ static int see_weight(struct fp_gathering *g, const struct target *target, const
     if (status) return status;
     const size_t each = g->samples && c.units % g->samples == 0 ? c.units / g->samples : 0; // units of one sample: frames of a film are several
     const size_t units = each ? g->real * each : c.units;
-    if (fp_columns_sum(&c, units, s->sum, s->square, s->absolute, g->threads)) return fp_fail_memory(err, "sums", 0);
-    s->rows += (double)c.rows * (double)units;
-    for (size_t u = 0; u < units && !status && g->pending[target->weight].wanted; u++)
-        status = sample_unit(g, target->weight, &c, u, g->seeds[each ? u / each : 0], err);
+    const double rows = s->rows;
+    if (add_sums(g, s, &c, units)) return fp_fail_memory(err, "sums", 0);
+    if (g->pending[target->weight].runs != g->runs) s->reached += each || s->rows - rows > (double)g->real ? g->real : (size_t)(s->rows - rows);
+    g->pending[target->weight].runs = g->runs;
+    if (sums_are_bad(s)) status = find_bad(g, target->weight, &c, units, each, err);
+    for (size_t u = 0; u < units && !status && g->pending[target->weight].wanted; u++) {
+        struct fp_columns own = c;
+        own.rows = fp_columns_rows(&c, u);
+        own.lengths = NULL;
+        status = sample_unit(g, target->weight, &own, u, g->seeds[each ? u / each : 0], err);
+    }
     return status;
 }
 
@@ -369,6 +440,7 @@ static int copy_stat(struct fp_gathering *g, int weight, fineprune_error *err) {
     const struct fp_stat *from = &g->stats->items[g->same[weight]];
     const size_t bytes = s->groups * s->cols * sizeof(double);
     s->rows = from->rows;
+    s->reached = from->reached;
     memcpy(s->sum, from->sum, bytes);
     memcpy(s->square, from->square, bytes);
     if (s->absolute) memcpy(s->absolute, from->absolute, bytes);
@@ -436,18 +508,28 @@ static int stats_init(struct fp_gathering *g, struct fp_exec *exec, size_t n, fi
 int fp_gathering_begin(void *user, const struct fp_batch *batch, fineprune_error *err) {
     struct fp_gathering *g = user;
     uint64_t *seeds = fp_grow(g->seeds, &g->seed_capacity, batch->n, sizeof(*seeds));
-    if (!seeds) return fp_fail_memory(err, "a batch", batch->n * sizeof(*seeds));
-    g->seeds = seeds;
+    uint8_t *bad = fp_grow(g->bad, &g->bad_capacity, batch->n, 1);
+    if (seeds) g->seeds = seeds;
+    if (bad) g->bad = bad;
+    if (!seeds || !bad) return fp_fail_memory(err, "a batch", batch->n * sizeof(*seeds));
+    memset(bad, 0, batch->n);
+    g->numbers = batch->samples;
+    g->runs++;
     g->samples = batch->size;
     g->real = batch->n;
     int status = FINEPRUNE_OK;
-    for (size_t i = 0; i < batch->n && !status && (g->request->needs & FP_NEED_GRAM || g->request->rows); i++) status = fp_data_hash(g->data, batch->samples[i], &seeds[i], err);
+    for (size_t i = 0; i < batch->n && !status && (g->request->needs & FP_NEED_GRAM || g->request->rows); i++)
+        status = fp_data_hash(g->data, batch->samples[i], &seeds[i], err);
     return status;
 }
 
 static int end(void *user, const struct fp_batch *batch, const struct fp_tensor *outputs, fineprune_error *err) {
     struct fp_gathering *g = user;
     if (g->stats->answers.features) g->stats->answers.samples += batch->n;
+    for (size_t i = 0; i < batch->n; i++) {
+        if (g->bad[i] && g->n_bad < FP_COUNT(g->first_bad)) g->first_bad[g->n_bad] = g->numbers[i];
+        g->n_bad += g->bad[i];
+    }
     return g->request->outputs ? g->request->outputs(g->request->outputs_user, batch, outputs, err) : FINEPRUNE_OK;
 }
 
@@ -455,6 +537,7 @@ static int run_all(struct fp_gathering *g, struct fp_exec *exec, const size_t *s
     const struct fp_observer observer = {fp_gathering_see, g, true};
     const struct fp_batch_visitor visitor = {fp_gathering_begin, end, &observer, g, g->request->batch_sizes};
     int status = fp_batches_run(exec, g->weights->model, g->data, samples, n, g->request->options, g->request->stage, &visitor, err);
+    if (!status && g->n_bad) status = fail_bad(g, err);
     for (int i = 0; i < g->stats->n && !status; i++) {
         status = flush_weight(g, i, err);
         if (!status) status = finish_whole(g, i, err);
@@ -465,9 +548,9 @@ static int run_all(struct fp_gathering *g, struct fp_exec *exec, const size_t *s
 
 static int gathering_init(struct fp_gathering *g, struct fp_exec *exec, const struct fp_weights *weights, struct fineprune_data *data, size_t n,
                           const struct fp_stats_request *request, fineprune_error *err) {
-    *g = (struct fp_gathering){.weights = weights, .data = data, .request = request, .total = n, .to = weights->n, .stats = calloc(1, sizeof(*g->stats))};
-    if (!g->stats) return fp_fail_memory(err, "statistics", sizeof(*g->stats));
+    *g = (struct fp_gathering){.bad_weight = -1, .weights = weights, .data = data, .request = request, .total = n, .to = weights->n, .stats = calloc(1, sizeof(*g->stats))};
     g->memory = fp_exec_memory(exec);
+    if (!g->stats) return fp_fail_memory(err, "statistics", sizeof(*g->stats));
     g->threads = request->options && request->options->threads > 0 ? request->options->threads : omp_get_num_procs();
     return stats_init(g, exec, n, err);
 }
@@ -482,6 +565,7 @@ static void gathering_done(struct fp_gathering *g) {
     free(g->same);
     free(g->targets);
     free(g->seeds);
+    free(g->bad);
 }
 
 int fp_stats_gather(struct fp_stats **out, struct fp_exec *exec, const struct fp_weights *weights, struct fineprune_data *data,
@@ -518,7 +602,7 @@ const struct fp_stat *fp_gathering_stat(const struct fp_gathering *g, int weight
 
 void fp_gathering_free(struct fp_gathering *g) {
     if (!g) return;
-    if (g->stats) gathering_done(g);
+    gathering_done(g);
     fp_memory_uncount(g->memory, g->counted);
     fp_stats_free(g->stats);
     free(g);

@@ -101,6 +101,7 @@ static int add_stat(struct fp_stat *a, const struct fp_stat *b, fineprune_error 
     for (size_t i = 0; a->gram && b->gram && i < n * a->cols; i++) a->gram[i] += b->gram[i];
     int status = a->gram ? FINEPRUNE_OK : add_kept(a, b, err);
     a->rows += b->rows;
+    a->reached = a->reached && b->reached ? a->reached + b->reached : 0;
     a->sampled += b->sampled;
     return status;
 }

@@ -64,6 +64,7 @@ struct fp_tensor {
     void *data;
     struct fp_buffer *buffer; // NULL: data are lent by something that lives longer
     const void *layout;
+    const int32_t *lengths; // of sequences that weights meet (fp_op's weight_input alone): how many of axis 0 belong to each of the last but one; or NULL
     enum fp_type rounds; // float32 elements that become this narrower type where they are moved or given out (the executor's alone); or FP_NONE
 };
 

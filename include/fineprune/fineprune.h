@@ -114,7 +114,7 @@ FINEPRUNE_API int fineprune_model_save(const fineprune_model *model, const char 
 typedef struct fineprune_data fineprune_data;
 
 typedef struct fineprune_data_options {
-    size_t limit;           // at most so many samples; 0: all
+    size_t limit;           // at most so many samples, spread evenly over all of them; 0: all
     const char *preprocess; // preparation file for images and sound; NULL: looked for beside the model
     const char *resize;     // "224" or "256x192"; these override the file; NULL: not given
     const char *crop;       // "224" or "none"

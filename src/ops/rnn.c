@@ -449,11 +449,28 @@ static void copy_before(const struct pass *p, float *to) {
         }
 }
 
+// [batch, steps, in] as [steps, batch, in].
+static int steps_first(struct fp_call *call, const struct rnn *r, struct fp_tensor *out) {
+    const int64_t dims[] = {r->steps, r->batch, r->in};
+    const float *x = call->in[X]->data;
+    int status = fp_tensor_new(out, call->memory, FP_FLOAT, 3, dims, call->err);
+    for (int64_t b = 0; b < r->batch && !status; b++)
+        for (int64_t s = 0; s < r->steps; s++)
+            memcpy((float *)out->data + (s * r->batch + b) * r->in, x + (b * r->steps + s) * r->in, (size_t)r->in * sizeof(*x));
+    return status;
+}
+
 static int weight_input(struct fp_call *call, int slot, struct fp_tensor *out) {
     struct rnn *r = call->state;
+    const int32_t *lengths = fp_given(call, LENGTHS) ? call->in[LENGTHS]->data : NULL; // steps behind them are padding
     if (slot == W) {
-        fp_tensor_share(out, call->in[X]);
-        return 0;
+        int status = 0;
+        if (r->batch_first && lengths)
+            status = steps_first(call, r, out);
+        else
+            fp_tensor_share(out, call->in[X]);
+        out->lengths = lengths;
+        return status;
     }
     if (call->n_out < 1)
         return fp_call_fail(call, "the hidden states are not kept, as the node has no output 0");
@@ -465,6 +482,7 @@ static int weight_input(struct fp_call *call, int slot, struct fp_tensor *out) {
     struct pass p = {.call = call, .r = r};
     for (p.d = 0; p.d < r->directions; p.d++)
         copy_before(&p, out->data);
+    out->lengths = lengths;
     return 0;
 }
 

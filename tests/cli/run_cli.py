@@ -480,6 +480,201 @@ def random_numbers(place):
     works(place, "prune r.onnx --data x.npz -s 50% --reserve 0 --method magnitude -o p.onnx")
 
 
+def layers_of(place, name):
+    return {t.name: onnx.numpy_helper.to_array(t) for t in onnx.load(place.path(name)).graph.initializer}
+
+
+@case
+def limit_takes_from_everywhere(place):
+    """Data in the order of their classes, from two sources: a limit must not lose the last classes, and labels go with the samples."""
+    data, labels = np.load(place.path("test.npz")), np.load(place.path("test_labels.npy"))
+    name = data.files[0]
+    order = np.argsort(labels, kind="stable")
+    half = len(order) // 3
+    np.savez(place.path("a.npz"), **{name: data[name][order[:half]]})
+    np.savez(place.path("b.npz"), **{name: data[name][order[half:]]})
+    np.save(place.path("y.npy"), labels[order])
+    whole = json.loads(works(place, "compare m.onnx m.onnx --data a.npz --data b.npz --labels y.npy --json").out)["accuracy"]
+    some = json.loads(works(place, "compare m.onnx m.onnx --data a.npz --data b.npz --labels y.npy --limit 60 --json").out)["accuracy"]
+    equal((some["samples"], abs(some["a"] - whole["a"]) < 0.15), (60, True), "labels of these samples")
+    works(place, "run m.onnx --data a.npz --data b.npz --limit 60 -o o.npz -f -q")
+    works(place, "run m.onnx --data a.npz --data b.npz -o all.npz -f -q")
+    some, whole = np.load(place.path("o.npz")), np.load(place.path("all.npz"))
+    some, whole = some[some.files[0]], whole[whole.files[0]]
+    equal(len(set(some.argmax(1).tolist())) >= len(set(whole.argmax(1).tolist())) - 1, True, "all classes are there")
+
+
+@case
+def zeros_that_came_stay(place):
+    """A model pruned before keeps its zeros, whatever is asked: no repair, pattern, learning or round gives them a value."""
+    random, node = np.random.default_rng(5), onnx.helper.make_node
+    weights = {"w": random.standard_normal((24, 40)), "b": random.standard_normal(40), "v": random.standard_normal((40, 5)) * 2, "c": random.standard_normal(5)}
+    weights = {name: array.astype(np.float32) for name, array in weights.items()}
+    for name in ("w", "v"):
+        weights[name][np.abs(weights[name]) < np.quantile(np.abs(weights[name]), 0.85)] = 0
+    store_network(place, "s.onnx", [node("Gemm", ["x", "w", "b"], ["h"]), node("Relu", ["h"], ["r"]), node("Gemm", ["r", "v", "c"], ["y"])],
+                  {"y": (onnx.TensorProto.FLOAT, ["N", 5])}, weights, [24])
+    np.savez(place.path("x.npz"), x=random.standard_normal((120, 24)).astype(np.float32))
+    for options in ("-s 50%", "-s 90%", "-s 50% --pattern 2:4", "-s 50% --pattern block:2x2", "-s 60% --method wanda", "-s 60% --method magnitude", "-s auto"):
+        works(place, f"prune s.onnx --data x.npz {options} -o p.onnx -f -q --json=p.json")
+        now = layers_of(place, "p.onnx")
+        for name in ("w", "v"):
+            equal(int((now[name][weights[name] == 0] != 0).sum()), 0, f"zeros of {name} that came back with {options}")
+        if options == "-s 50%":
+            notes = json.loads(place.path("p.json").read_text())["notes"]
+            equal([note for note in notes if "came with" in note],
+                  ["the model came with 85.0 % zeros, more than the 50.0 % that were asked: they stay, and none is added"], "what is said")
+            equal(sum(int((now[name] == 0).sum()) for name in ("w", "v")), sum(int((weights[name] == 0).sum()) for name in ("w", "v")), "nothing is added")
+
+
+@case
+def dead_inputs_go_first(place):
+    """Synapses of inputs and units that are always zero are all pruned before any other."""
+    random, node = np.random.default_rng(3), onnx.helper.make_node
+    weights = {"w": random.standard_normal((30, 50)) / 4, "b": random.standard_normal(50) / 4, "v": random.standard_normal((50, 5)) / 4, "c": random.standard_normal(5)}
+    weights["b"][:20] = -50
+    weights["w"][:12] *= 20
+    store_network(place, "d.onnx", [node("Gemm", ["x", "w", "b"], ["h"]), node("Relu", ["h"], ["r"]), node("Gemm", ["r", "v", "c"], ["y"])],
+                  {"y": (onnx.TensorProto.FLOAT, ["N", 5])}, {name: array.astype(np.float32) for name, array in weights.items()}, [30])
+    x = random.standard_normal((150, 30)).astype(np.float32)
+    x[:, :12] = 0
+    np.savez(place.path("x.npz"), x=x)
+    works(place, "prune d.onnx --data x.npz -s 70% -o p.onnx -f -q")
+    now = layers_of(place, "p.onnx")
+    equal((int((now["w"][:12] != 0).sum()), int((now["v"][:20] != 0).sum())), (0, 0), "synapses of what is always zero")
+    works(place, "prune d.onnx --data x.npz -s 10% -o p.onnx -f -q")
+    now = layers_of(place, "p.onnx")
+    equal(int((now["w"][:12] != 0).sum() + (now["v"][:20] != 0).sum()) < 600 - 150, True, "they are the first")
+
+
+@case
+def padding_does_not_count(place):
+    """Steps behind sequence_lens are no data: clips padded with anything give the masks that the clips themselves give."""
+    random, node = np.random.default_rng(3), onnx.helper.make_node
+    features, hidden, number = 12, 10, 40
+    for op, gates, layout in (("LSTM", 4, 0), ("GRU", 3, 0), ("RNN", 1, 0), ("LSTM", 4, 1)):
+        weights = {"W": (2, gates * hidden, features), "R": (2, gates * hidden, hidden), "B": (2, 2 * gates * hidden), "v": (2 * hidden, 4), "c": (4,)}
+        weights = {name: (random.standard_normal(shape) / 3).astype(np.float32) for name, shape in weights.items()}
+        front = [] if layout else [node("Transpose", ["x"], ["t"], perm=[1, 0, 2])]
+        nodes = front + [node(op, ["x" if layout else "t", "W", "R", "B", "lens"], ["all", "last"], hidden_size=hidden, direction="bidirectional", layout=layout),
+                         node("Transpose", ["last"], ["h"], perm=[0, 1, 2] if layout else [1, 0, 2]),
+                         node("Flatten", ["h"], ["f"]), node("Gemm", ["f", "v", "c"], ["y"])]
+        graph = onnx.helper.make_graph(nodes, "g", [onnx.helper.make_tensor_value_info("x", 1, ["N", "S", features]), onnx.helper.make_tensor_value_info("lens", 6, ["N"])],
+                                       [onnx.helper.make_tensor_value_info("y", 1, ["N", 4])], [onnx.numpy_helper.from_array(a, n) for n, a in weights.items()])
+        onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8), place.path("l.onnx"))
+        lens, padded = random.integers(3, 12, number).astype(np.int32), np.full((number, 20, features), -23, np.float32)
+        shutil.rmtree(place.path("clips"), ignore_errors=True)
+        place.path("clips").mkdir()
+        for i in range(number):
+            padded[i, :lens[i]] = random.standard_normal((lens[i], features))
+            np.savez(place.path(f"clips/{i:02}.npz"), x=padded[i:i + 1, :lens[i]], lens=lens[i:i + 1])
+        np.savez(place.path("padded.npz"), x=padded, lens=lens)
+        for options in ("--readout keep", "--method wanda"):
+            works(place, f"prune l.onnx --data clips -s 60% --reserve 0 {options} -o a.onnx -f -q")
+            works(place, f"prune l.onnx --data padded.npz -s 60% --reserve 0 {options} -o b.onnx -f -q")
+            a, b = layers_of(place, "a.onnx"), layers_of(place, "b.onnx")
+            for name in ("W", "R"):
+                equal(int(((a[name] == 0) != (b[name] == 0)).sum()), 0, f"mask of {name} of {op}, layout {layout}, {options}")
+                equal(bool(np.allclose(a[name], b[name], atol=1e-4)), True, f"values of {name} of {op}, layout {layout}, {options}")
+
+
+@case
+def the_batch_has_a_name(place):
+    """Inputs [time, batch, features], by the names of their axes or as a recurrent layer takes them, are cut along the batch."""
+    random, node = np.random.default_rng(3), onnx.helper.make_node
+    steps, number, features, hidden = 7, 30, 6, 8
+    weights = {"W": (1, 4 * hidden, features), "R": (1, 4 * hidden, hidden), "B": (1, 8 * hidden), "v": (hidden, 3), "c": (3,)}
+    weights = {name: (random.standard_normal(shape) / 2).astype(np.float32) for name, shape in weights.items()} | {"axis": np.array([0], np.int64)}
+    x = random.standard_normal((steps, number, features)).astype(np.float32)
+    np.savez(place.path("x.npz"), x=x)
+    np.savez(place.path("whole.npz"), x=x.transpose(1, 0, 2)[:, :, None])
+    for names in (["time", "batch_size"], ["T", "N"], [steps, "batch"], ["a", "b1"]):
+        nodes = [node("LSTM", ["x", "W", "R", "B"], ["all", "last"], hidden_size=hidden), node("Squeeze", ["last", "axis"], ["h"]), node("Gemm", ["h", "v", "c"], ["y"])]
+        graph = onnx.helper.make_graph(nodes, "g", [onnx.helper.make_tensor_value_info("x", 1, [*names, features])], [onnx.helper.make_tensor_value_info("y", 1, [names[1], 3])],
+                                       [onnx.numpy_helper.from_array(a, n) for n, a in weights.items()])
+        onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8), place.path("l.onnx"))
+        works(place, "run l.onnx --data x.npz -o a.npz -f -q")
+        works(place, "run l.onnx --data whole.npz -o b.npz -f -q")
+        equal(np.load(place.path("a.npz"))["y"].tobytes(), np.load(place.path("b.npz"))["y"].tobytes(), f"answers with axes {names}")
+        works(place, "prune l.onnx --data x.npz -o a.onnx -f -q --json=p.json")
+        works(place, "prune l.onnx --data whole.npz -o b.onnx -f -q")
+        equal(place.path("a.onnx").read_bytes() == place.path("b.onnx").read_bytes(), True, f"the pruned model with axes {names}")
+        report = json.loads(place.path("p.json").read_text())
+        equal((report["data"]["samples"], "the samples of input 'x' are taken along its axis 1, which is its batch" in report["notes"]), (number, True), "what is said")
+
+
+@case
+def fill_values_are_refused(place):
+    """Values that no weight can learn from are named before any work; a mask may hold them."""
+    random, node = np.random.default_rng(3), onnx.helper.make_node
+    weights = {"w": random.standard_normal((8, 12)), "b": random.standard_normal(12), "v": random.standard_normal((12, 3)), "c": random.standard_normal(3)}
+    weights = {name: array.astype(np.float32) for name, array in weights.items()}
+    nodes = [node("Gemm", ["x", "w", "b"], ["h"]), node("Relu", ["h"], ["r"]), node("Gemm", ["r", "v", "c"], ["y"])]
+    store_network(place, "n.onnx", nodes, {"y": (onnx.TensorProto.FLOAT, ["N", 3])}, weights, [8])
+    good = random.standard_normal((40, 8)).astype(np.float32)
+    for value in (1e20, -3.4e38, 9.96921e36, np.nan, np.inf):
+        x = good.copy()
+        x[17, 3] = x[29, 0] = value
+        np.savez(place.path("x.npz"), x=x)
+        for command in ("prune n.onnx", "score n.onnx"):
+            ran = place.run(f"{command} --data x.npz -o o -f")
+            equal((ran.code, "sample 17" in ran.err, "x.npz" in ran.err, "hint" in ran.err, place.path("o").exists()), (4, True, True, True, False), f"{command} with {value}: {ran.err}")
+        if np.isfinite(value):
+            equal("sample 29" in ran.err, True, "the other one is named too")
+    np.savez(place.path("x.npz"), x=good * 1e15)
+    works(place, "prune n.onnx --data x.npz -o o -f -q")
+    mask = np.where(random.random((40, 8)) < 0.3, np.finfo(np.float32).min, 0).astype(np.float32)
+    graph = onnx.helper.make_graph([node("Add", ["x", "mask"], ["m"]), node("Softmax", ["m"], ["s"]), *nodes], "g",
+                                   [onnx.helper.make_tensor_value_info(n, 1, ["N", 8]) for n in ("x", "mask")], [onnx.helper.make_tensor_value_info("y", 1, ["N", 3])],
+                                   [onnx.numpy_helper.from_array(a, n) for n, a in weights.items()])
+    graph.node[2].input[0] = "s"
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8), place.path("m2.onnx"))
+    np.savez(place.path("x.npz"), x=good, mask=mask)
+    works(place, "prune m2.onnx --data x.npz -o o -f -q")
+
+
+@case
+def few_samples_reach_a_branch(place):
+    """A layer is pruned as far as the samples that reach it justify; equal samples count once."""
+    random, node, info = np.random.default_rng(3), onnx.helper.make_node, onnx.helper.make_tensor_value_info
+    def branch(t):
+        weights = {f"W{t}": random.standard_normal((20, 60)) / 4, f"b{t}": random.standard_normal(60) / 4, f"V{t}": random.standard_normal((60, 5)) / 4}
+        return onnx.helper.make_graph([node("Gemm", ["x", f"W{t}", f"b{t}"], [f"a{t}"]), node("Relu", [f"a{t}"], [f"r{t}"]), node("MatMul", [f"r{t}", f"V{t}"], [f"y{t}"])], t, [],
+                                      [info(f"y{t}", 1, [1, 5])], [onnx.numpy_helper.from_array(v.astype(np.float32), n) for n, v in weights.items()])
+    graph = onnx.helper.make_graph([node("ReduceSum", ["x"], ["s"], keepdims=0), node("Greater", ["s", "zero"], ["c"]),
+                                    node("If", ["c"], ["y"], then_branch=branch("A"), else_branch=branch("B"))], "g", [info("x", 1, [1, 20])], [info("y", 1, [1, 5])],
+                                   [onnx.numpy_helper.from_array(np.float32(0), "zero")])
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8), place.path("e.onnx"))
+    x = np.abs(random.standard_normal((120, 20))).astype(np.float32)
+    x[:3] *= -1
+    np.savez(place.path("x.npz"), x=x)
+    works(place, "prune e.onnx --data x.npz -s 80% -o p.onnx -f -q --reserve 0 --json=p.json")
+    report = json.loads(place.path("p.json").read_text())
+    share = {layer["name"]: layer["sparsity"] for layer in report["layers"]}
+    equal((share["WB"] <= 0.5, share["VB"] <= 0.5, share["WA"] > 0.5), (True, True, True), f"zeros of the branches: {share}")
+    equal("weight 'WB' is reached by 3 of 120 samples only: they justify 50 % zeros in it at most" in report["notes"], True, f"said: {report['notes']}")
+    np.savez(place.path("x.npz"), x=np.tile(np.abs(x[3:8]), (10, 1)))
+    works(place, "prune e.onnx --data x.npz -s 80% -o p.onnx -f -q --json=p.json")
+    notes = json.loads(place.path("p.json").read_text())["notes"]
+    equal([note for note in notes if "distinct" in note][:1], ["45 of the 50 samples are equal to others: 5 are distinct"], f"said: {notes}")
+    equal(any(note.startswith("5 samples are few: they justify 50 % zeros") for note in notes), True, f"said: {notes}")
+
+
+@case
+def transposed_weights_are_named(place):
+    """One weight, used as it is and as its transpose, is not repaired: that is said."""
+    random, node = np.random.default_rng(3), onnx.helper.make_node
+    weights = {"w": random.standard_normal((24, 24)) / 5, "b": random.standard_normal(24), "v": random.standard_normal((24, 5)), "c": random.standard_normal(5)}
+    store_network(place, "t.onnx", [node("MatMul", ["x", "w"], ["m"]), node("Relu", ["m"], ["r"]), node("Gemm", ["r", "w", "b"], ["g"], transB=1), node("Relu", ["g"], ["q"]),
+                                    node("Gemm", ["q", "v", "c"], ["y"])], {"y": (onnx.TensorProto.FLOAT, ["N", 5])}, {n: a.astype(np.float32) for n, a in weights.items()}, [24])
+    np.savez(place.path("x.npz"), x=random.standard_normal((80, 24)).astype(np.float32))
+    ran = works(place, "prune t.onnx --data x.npz -o p.onnx -f --json=p.json")
+    report = json.loads(place.path("p.json").read_text())
+    reason = "it is used in another form too, as its transpose or in parts"
+    equal([layer.get("not_repaired") for layer in report["layers"]], [reason, None], "the layers' entries")
+    equal(f"note     weight 'w' was pruned but not repaired: {reason}" in ran.err, True, "the summary")
+
+
 @case
 def auto_on_quantized_answers(place):
     """A quantized classifier quantizes its answers too."""

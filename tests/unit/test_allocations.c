@@ -3,6 +3,7 @@
 // stays of the same row.
 #include "allocate.h"
 #include "fake_job.h"
+#include "job.h"
 
 #include <stdio.h>
 
@@ -124,7 +125,115 @@ static void test_lamp(void **state) {
     fake_end(&f);
 }
 
+// Elements that came in as zeros are never kept, count, and do not hide the best of their row; nothing more goes while they are enough.
+static void test_came(void **state) {
+    (void)state;
+    for (size_t i = 0; fp_allocations[i]; i++)
+        for (size_t s = 0; s < FP_COUNT(SPARSITIES); s++) {
+            struct fake_job f;
+            make(&f, 2, NULL);
+            size_t came = 0, rows = 0, least = 0;
+            for (int k = 0; k < 3; k++) {
+                struct fp_layer *l = &f.layers[k];
+                l->came = fake_take(l->w->count, 1);
+                for (size_t e = 0; e < l->w->count; e++) came += l->came[e] = e % l->w->cols < l->w->cols * 2 / 3; // their scores stay as they were
+                rows += fp_layer_rows(l);
+            }
+            const size_t zeros = run(&f, fp_allocations[i], SPARSITIES[s]);
+            for (int k = 0; k < 3; k++) {
+                const struct fp_layer *l = &f.layers[k];
+                for (size_t r = 0; r < fp_layer_rows(l); r++) {
+                    size_t kept = 0;
+                    for (size_t c = 0; c < l->w->cols; c++) {
+                        if (l->came[r * l->w->cols + c]) assert_false(l->keep[r * l->w->cols + c]);
+                        kept += l->keep[r * l->w->cols + c];
+                    }
+                    assert_true(kept > 0);
+                    least += kept;
+                }
+                free(l->came);
+            }
+            const double asked = SPARSITIES[s] * (double)f.job.total;
+            assert_true(least + zeros == f.job.total && zeros >= came);
+            if (SPARSITIES[s] <= 0.6 && strcmp(fp_allocations[i]->name, "owl")) assert_int_equal(zeros, came); // owl moves shares
+            else if (SPARSITIES[s] == 0.7) assert_true((double)zeros < asked + 1 + (double)(i ? rows : 0));
+            fake_end(&f);
+        }
+}
+
+// Columns that the statistics saw always zero go before all others, and a row of nothing else may go whole.
+static void test_dead(void **state) {
+    (void)state;
+    const struct fp_score score = {.needs = FP_NEED_SUMS};
+    for (size_t i = 0; fp_allocations[i]; i++) {
+        struct fake_job f;
+        fake_begin(&f, 2);
+        struct fp_layer *l = fake_layer(&f, 2, 6, 20, 1, 3);
+        f.job.choices.score = &score;
+        fake_stats(&f, 0, 50, true, 4);
+        for (size_t c = 0; c < 9; c++) f.stats[0].square[c] = 0;       // some of group 0
+        for (size_t c = 0; c < 20; c++) f.stats[0].square[20 + c] = 0; // all of group 1
+        for (size_t e = 0; e < l->w->count; e++) l->score[e] += 1;
+        fp_allocate_free_first(&f.job, l);
+        run(&f, fp_allocations[i], 0.9);
+        for (size_t e = 0; e < l->w->count; e++)
+            if (e / 20 >= 6 || e % 20 < 9) {
+                const bool row_share = !strcmp(fp_allocations[i]->name, "row"); // has its number of every row
+                assert_true(!l->keep[e] || (row_share && e / 20 >= 6));
+            }
+        for (size_t r = 0; r < 6; r++) { // the best of rows that live
+            size_t kept = 0;
+            for (size_t c = 9; c < 20; c++) kept += l->keep[r * 20 + c];
+            assert_true(kept > 0);
+        }
+        fake_end(&f);
+    }
+}
+
+// A layer that must keep a share keeps it, and others do not pay for it.
+static void test_bound(void **state) {
+    (void)state;
+    for (size_t i = 0; fp_allocations[i]; i++) {
+        struct fake_job one, other;
+        make(&one, 2, NULL), make(&other, 2, NULL);
+        other.layers[0].least_kept = 0.6;
+        run(&one, fp_allocations[i], 0.8), run(&other, fp_allocations[i], 0.8);
+        assert_true(one.layers[0].zeros > 600 && other.layers[0].zeros <= 480 && other.layers[0].zeros > 400);
+        for (int k = 1; k < 3; k++) assert_memory_equal(one.layers[k].keep, other.layers[k].keep, one.weights[k].count);
+        fake_end(&one), fake_end(&other);
+    }
+}
+
+// What does not fit its type is not written: the row stays unrepaired; and where the dense row is not finite, nothing is.
+static void test_finite(void **state) {
+    (void)state;
+    struct fake_job f;
+    fake_begin(&f, 1);
+    struct fp_layer *l = fake_layer(&f, 1, 3, 4, 1, 3);
+    struct fp_source source = {.type = FP_FLOAT16};
+    l->w->sources = &source, l->w->n_sources = 1;
+    l->keep[5] = l->keep[0] = 0;
+    l->values[0] = INFINITY; // is not kept
+    l->values[4] = 70000, l->values[6] = 3;
+    l->bias_change[1] = 2, l->bias_change[2] = 1;
+    assert_int_equal(fp_layer_check_finite(&f.job, l), 0);
+    assert_true(l->values[4] == l->dense[4] && l->values[5] == 0 && l->values[6] == l->dense[6]);
+    assert_true(l->bias_change[1] == 0 && l->bias_change[2] == 1);
+    l->bias_change[2] = -1e6;
+    assert_int_equal(fp_layer_check_finite(&f.job, l), 0);
+    assert_true(l->bias_change[2] == 0);
+    source.type = FP_FLOAT;
+    l->values[4] = 70000;
+    assert_int_equal(fp_layer_check_finite(&f.job, l), 0);
+    assert_true(l->values[4] == 70000);
+    l->values[4] = l->dense[4] = NAN;
+    assert_int_equal(fp_layer_check_finite(&f.job, l), FINEPRUNE_DATA);
+    assert_non_null(strstr(f.err.message, "weight 'w'"));
+    fake_end(&f);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_plain), cmocka_unit_test(test_removed), cmocka_unit_test(test_lamp)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_plain), cmocka_unit_test(test_removed), cmocka_unit_test(test_lamp), cmocka_unit_test(test_came),
+                                       cmocka_unit_test(test_dead), cmocka_unit_test(test_bound), cmocka_unit_test(test_finite)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -412,6 +412,44 @@ static void test_missing(void **state) {
     fineprune_data_free(NULL);
 }
 
+// Three sources of 30, 60 and 30 samples: a limit takes some of every stretch, in proportion, whatever the order of classes in it.
+static void test_limit(void **state) {
+    struct fake f = {0};
+    fake_input(&f, "x", FP_FLOAT, DIMS(-1, 1));
+    const char *const paths[] = {scratch_path(state, "a.npz"), scratch_path(state, "b.npz"), scratch_path(state, "c.npz")}, *const name = "x";
+    const int64_t sizes[] = {30, 60, 30};
+    int value = 0;
+    for (int i = 0; i < 3; i++) {
+        struct fp_tensor t;
+        make(&t, FP_FLOAT, DIMS(sizes[i], 1));
+        for (size_t k = 0; k < t.count; k++) ((float *)t.data)[k] = (float)value++;
+        write_npz(paths[i], &name, &t, 1);
+        fp_tensor_done(&t);
+    }
+    for (size_t limit = 1; limit <= 130; limit++) {
+        const fineprune_data_options options = {.limit = limit};
+        fineprune_data *data = open_data(&f, &options);
+        for (int i = 0; i < 3; i++) add(data, paths[i]);
+        const size_t n = fineprune_data_samples(data);
+        assert_int_equal(n, limit < 120 ? limit : 120);
+        assert_int_equal(fp_data_all(data), 120);
+        size_t of_source[3] = {0}, of_cycle[2] = {0};
+        for (size_t s = 0; s < n; s++) {
+            struct fp_tensor t;
+            batch(data, &t, 1, (int)s);
+            const size_t row = (size_t)((float *)t.data)[0];
+            fp_tensor_done(&t);
+            assert_int_equal(row, fp_data_row(data, s));
+            assert_in_range(row, s * 120 / n, (s + 1) * 120 / n); // its stretch
+            if (s) assert_true(row > fp_data_row(data, s - 1));
+            of_source[row < 30 ? 0 : row < 90 ? 1 : 2]++, of_cycle[row % 2]++;
+        }
+        for (int i = 0; i < 3 && n >= 12; i++) assert_in_range(of_source[i], n * (size_t)sizes[i] / 120 - 2, n * (size_t)sizes[i] / 120 + 2);
+        if (n >= 12) assert_true(of_cycle[0] * 5 > n && of_cycle[1] * 5 > n);
+        fineprune_data_free(data);
+    }
+}
+
 static void test_memory_limit(void **state) {
     struct fake f = {0};
     fake_input(&f, "x", FP_FLOAT, DIMS(-1, 1000));
@@ -489,7 +527,7 @@ int main(void) {
         scratch_test(test_rows),           scratch_test(test_fixed_batch), scratch_test(test_whole),
         scratch_test(test_several_inputs), scratch_test(test_shapes_refused), scratch_test(test_elements),
         scratch_test(test_folders),        scratch_test(test_test_data_sets), cmocka_unit_test(test_random),
-        cmocka_unit_test(test_shape_option), cmocka_unit_test(test_missing), scratch_test(test_memory_limit),
+        cmocka_unit_test(test_shape_option), cmocka_unit_test(test_missing), scratch_test(test_memory_limit), scratch_test(test_limit),
         scratch_test(test_far),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
