@@ -9,13 +9,15 @@
 void fp_allocate_free_first(const struct fp_job *job, struct fp_layer *layer) {
     const size_t cols = layer->w->cols;
     const bool seen = job->choices.score->needs & FP_NEED_SUMS;
-    for (size_t r = 0; r < fp_layer_rows(layer) && (seen || layer->came); r++)
+    for (size_t r = 0; r < fp_layer_rows(layer) && (seen || layer->came || layer->cut_rows || layer->cut_cols); r++)
         for (size_t c = 0; c < cols; c++)
-            if (fp_came_zero(layer, r * cols + c) || (seen && fp_column_dead(layer, r, c))) layer->score[r * cols + c] = 0;
+            if (fp_came_zero(layer, r * cols + c) || fp_cut(layer, r, c) || (seen && fp_column_dead(layer, r, c))) layer->score[r * cols + c] = 0;
 }
 
 void fp_allocate_clear_came(struct fp_layer *layer) {
+    const size_t cols = layer->w->cols;
     for (size_t i = 0; i < layer->w->count && layer->came; i++) layer->keep[i] &= !layer->came[i];
+    for (size_t i = 0; i < layer->w->count && (layer->cut_rows || layer->cut_cols); i++) layer->keep[i] &= !fp_cut(layer, i / cols, i % cols);
 }
 
 static size_t start_layer(struct fp_layer *layer) {

@@ -162,10 +162,12 @@ void fp_layer_close(struct fp_layer *l) {
     free(l->score);
     free(l->keep);
     free(l->came);
+    free(l->cut_rows);
+    free(l->cut_cols);
     free(l->dense_bias);
     free(l->bias_change);
     l->dense = l->values = l->score = l->dense_bias = NULL;
-    l->keep = l->came = NULL;
+    l->keep = l->came = l->cut_rows = l->cut_cols = NULL;
     l->bias_change = NULL;
 }
 

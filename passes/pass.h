@@ -22,6 +22,7 @@ struct fp_layer {
     const uint8_t *removed; // groups * rows: output rows that are pruned whole, or NULL
     uint8_t *came;          // 1: zero in the model that came, which it stays; NULL: no element is. keep is 0 there after every allocation
     size_t n_came;
+    uint8_t *cut_rows, *cut_cols; // 1: the row (of groups * rows), the column (of groups * cols) is of a channel that is pruned whole; NULL: none is
     double least_kept;      // share of the elements that stay at least, as few samples reach it; 0: no bound
     size_t reached;         // by so many samples, where there is a bound
     size_t zeros;           // in keep
@@ -176,6 +177,11 @@ static inline size_t fp_layer_rows(const struct fp_layer *l) { return l->w->grou
 static inline bool fp_row_removed(const struct fp_layer *l, size_t row) { return l->removed && l->removed[row]; }
 // Whether the element was zero in the model that came: whatever learns or repairs must not give it a value.
 static inline bool fp_came_zero(const struct fp_layer *l, size_t at) { return l->came && l->came[at]; }
+// Whether the element is of a channel that is pruned whole: keep is 0 there after every allocation.
+static inline bool fp_row_cut(const struct fp_layer *l, size_t row) { return l->cut_rows && l->cut_rows[row]; }
+static inline bool fp_cut(const struct fp_layer *l, size_t row, size_t c) {
+    return fp_row_cut(l, row) || (l->cut_cols && l->cut_cols[row / l->w->rows * l->w->cols + c]);
+}
 // Whether the statistics have seen column c of the row's group, and it was always zero.
 static inline bool fp_column_dead(const struct fp_layer *l, size_t row, size_t c) {
     return l->stat && l->stat->rows > 0 && l->stat->square[row / l->w->rows * l->w->cols + c] == 0;

@@ -8,7 +8,7 @@
 
 // ---- one round: score, allocate, repair, rewrite
 
-static unsigned needs_of(const struct fp_choices *c) { return c->score->needs | c->repair->needs; }
+static unsigned needs_of(const struct fp_choices *c) { return c->score->needs | c->channels->needs | c->repair->needs | c->swaps->needs; }
 
 static int score(struct fp_job *job) {
     for (int i = 0; i < job->n; i++) {
@@ -108,6 +108,7 @@ static int prune_to(struct fp_job *job, double sparsity) {
         job->stats_are_dense = false;
         if (job->by_layer) status = fp_job_have_stats(job, needs_of(&job->choices), 0);
         double now = sparsity_of_round(job, sparsity, round);
+        if (!status && round == 1 && job->choices.channels->run) status = job->choices.channels->run(job, sparsity);
         if (!status) status = job->by_layer ? prune_one_by_one(job, now) : prune_layers(job, now, round == 1, 0, job->n);
         if (status) return status;
     }

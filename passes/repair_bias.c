@@ -11,6 +11,7 @@ void fp_repair_bias_change(struct fp_job *job, struct fp_layer *layer) {
         for (size_t c = 0; c < w->cols; c++)
             change += ((double)layer->dense[r * w->cols + c] - (double)layer->values[r * w->cols + c]) * fp_stat_mean(layer->stat, r / w->rows, c);
         layer->bias_change[r] = w->bias.proto && w->repairable && !fp_row_removed(layer, r) ? change : 0;
+        if (fp_row_cut(layer, r)) layer->bias_change[r] = -(double)layer->dense_bias[r]; // nothing reads it
     }
 }
 
