@@ -322,7 +322,7 @@ static void find_strength(struct work *w, struct fp_lesson *out) {
         w->before[i] = best_of(w, i, out->b, false);
         w->need[i] = 0;
         for (size_t c = 0; c < k; c++) {
-            const double gap = l[c] + out->b[c] - l[y] - out->b[y];
+            const double gap = (l[c] + out->b[c]) - (l[y] + out->b[y]); // exactly 0 for y itself
             if (gap > 0) w->need[i] = fmax(w->need[i], fmin(1, gap / (d[y] - d[c])));
         }
     }
