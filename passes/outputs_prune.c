@@ -10,6 +10,7 @@
 #include "job.h"
 
 #define UNLIKE 0.05 // share of the logits' variance that the last layer may leave unexplained: quantized logits have some
+#define ROUNDING 1e-9 // of float32, as a share of squares
 #define LEAST_WEIGHT 1e-3 // of a row's scores
 
 static void leave_outputs(struct fp_job *job, const char *reason) {
@@ -47,7 +48,7 @@ static void compare_column(const struct fp_answers *a, const float *y, size_t k,
     }
     for (size_t i = 0; i < n; i++) {
         const double l = (double)a->logits[i * a->classes + k], d = l - (double)y[i * a->classes + k] - shift;
-        *variance += (l - mean) * (l - mean);
+        *variance += (l - mean) * (l - mean) + ROUNDING * l * l;
         *off += d * d;
     }
 }
