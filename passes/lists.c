@@ -21,8 +21,8 @@ const struct fp_pattern *const fp_patterns[] = {
 extern const struct fp_repair fp_repair_none, fp_repair_bias, fp_repair_least_squares;
 const struct fp_repair *const fp_repairs[] = {&fp_repair_least_squares, &fp_repair_bias, &fp_repair_none, NULL};
 
-static const struct fp_outputs outputs_prune = {"prune", "output classes that the user's data never need go first", FP_NEED_ANSWERS, true};
-static const struct fp_outputs outputs_keep = {"keep", "all output classes stay", 0, false};
+static const struct fp_outputs outputs_prune = {"prune", "classes that the data do not show are held back by their log-odds, and removed where that is safe", FP_NEED_ANSWERS, true};
+static const struct fp_outputs outputs_keep = {"keep", "all output classes stay as they are", 0, false};
 const struct fp_outputs *const fp_outputs_choices[] = {&outputs_prune, &outputs_keep, NULL};
 
 static const struct fp_readout readout_hebbian = {"hebbian", "the last layer learns from the user's own activations", FP_NEED_ANSWERS, true};
