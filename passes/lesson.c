@@ -1,19 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // f (n x d) are the last layer's inputs, L (n x K) the logits of samples of which no two are the same, p = softmax(L).
-//  1. Classes are counted by expectation maximization, c0 = n pi (Saerens et al. 2002). S = those with c0 >= 1.5, U = K - S, v = 1 - (1 - S / K)^2;
-//     new = the share of the user's future whose class was not seen (Good 1953, Turing's estimate, three added for few samples). A class that was never seen
-//     weighs w0 = min(1, (new / U) / ((1 - new) / S) + v m / (v m + 1 - v)) of one that was: 1 where the user has most of the classes, e^-5 for a thousand
-//     classes of which he has ten.
+//  1. Classes are counted by expectation maximization, c0 = n pi (Saerens et al. 2002). S = those with c0 >= 1.5, U = K - S, found = those with c0 >= .5,
+//     u = found / K, v = 1 - (1 - u^use)^4: 1 for a user who has most of the classes. new = the share of the future whose class was not seen (Good 1953,
+//     Turing's estimate, three added for few samples); m = miss + (1 - miss) exp(-n / (wait found)), what samples miss of such a user's classes. A class that
+//     was never seen weighs w0 = min(1, (new / U) / ((1 - new) / S) + v m / (v m + 1 - v)) of one that was.
 //  2. Prototypes of the active classes (c0 >= start or w0 > .1), on l, their logits: F = f - E f, N = F / |F|, G = N N^T,
 //     t = weight E(max - mean) of l - E_n l, for one class alone has no differences. q = softmax(l), then `steps` times
 //     r2_k = q_k^T G q_k, m_k = sum of q_k, rho_k = max(0, 1 - sum q_nk^2 / r2_k), the prototype's split-half reliability (Spearman 1910, Brown 1910),
 //     e_k = v + (1 - v) rho_k m_k / (m_k + kappa), V_k = q_k e_k / sqrt(r2_k), D = t |F_n| / E|F| (G V), q = softmax(l + D): a prototype is as long as it
 //     exists. D = A f + c with A = t / E|F| V^T N, c = -A E f.
-//  3. Counted again, c1 = n pi of l + D; b_k = log(w0 + (1 - w0) min(1, c1_k / seen)) holds back.
-//  4. base = L + b, y = argmax(base + D). The least strength g at which all but `spare` of the samples answer y.
-//  5. Trust: the lesson may not change more answers than the model itself expects to be wrong (sum of 1 - max p, plus one), neither among all samples nor
-//     among the half that it is surest of. Otherwise g = 0, and b is counted without the lesson.
-//  6. Rows leave for classes with c1 < seen where the kept ones are a quarter at most and a class not seen yet is improbable.
+//  3. Counted again, c1 = n pi of l + D; b_k = z log(w0 + (1 - w0) min(1, c1_k / seen)) holds back, z = r^2 / (r^2 + evidence) with the sure answers a class,
+//     r = (sum of max p) / found.
+//  4. base = L + b, y = argmax(base + D). The least strength at which all but `spare` of the samples answer y. What the lesson says of each sample when its
+//     prototypes are made without that sample is compared with p: `weak` of the strength in [0, 1] with the least cross-entropy.
+//  5. Trust: the lesson may not change more answers than the model itself expects to be wrong (E = sum of 1 - max p, plus one), neither among all samples nor
+//     among the half that it is surest of; and y should be what the `near` nearest samples answer: h = (share that differs, summed, + .5) / (E + .5),
+//     tight = 1 - v (1 - 1 / (1 + (h / error)^steep)), 0 without trust. g = min(least, weak)^(1 - tight) least^(tight (1 - room (2 u - 1)^2)).
+//     Without trust b is counted without the lesson.
+//  6. Rows leave for classes with c1 < seen where the lesson is trusted, the kept ones are a quarter at most and a class not seen yet is improbable.
 // (Prototypes: Iwasawa & Matsuo 2021, T3A)
 #include "lesson.h"
 
@@ -25,16 +29,22 @@
 #include "answers.h"
 
 const struct fp_lesson_rule fp_lesson_defaults = {
-    .weight = 6,   // 3..8: of the prototypes against the spread of the logits; more costs single users who have few of the classes
-    .miss = 0.1,   // 0.05..0.2: classes of a user who has most of them that the samples miss
-    .kappa = 2,    // 1..4: samples that a prototype counts as not reliable
-    .seen = 2,     // 1.5..3: samples of which a class is surely the user's: one answer is more often a mistake
-    .start = 0.25, // 0.1..0.5: samples from which a class can still grow by the lesson
-    .spare = 0.01, // 0.005..0.02: samples that may miss the full lesson's answer: one outlier must not decide the strength
-    .unseen = 0.1, // 0.05..0.15: the future's share of unseen classes up to which rows are removed; removal cannot be undone
-    .room = 0,     // 0..0.7: the square root of g where the lesson changes at most this share of what it may; 0: never. It helps means, and harms the
-                   // users with the fewest samples
-    .steps = 10,   // 5..20: it has settled by then
+    .weight = 6,     // 3..8: of the prototypes against the spread of the logits; more costs single users who have few of the classes
+    .miss = 0.1,     // 0.05..0.2: classes of a user who has most of them that many samples miss
+    .wait = 2,       // 1..4: samples a class until they do
+    .kappa = 2,      // 1..4: samples that a prototype counts as not reliable
+    .seen = 2,       // 1.5..3: samples of which a class is surely the user's: one answer is more often a mistake
+    .start = 0.25,   // 0.1..0.5: samples from which a class can still grow by the lesson
+    .spare = 0.01,   // 0.005..0.02: samples that may miss the full lesson's answer: one outlier must not decide the strength
+    .unseen = 0.1,   // 0.05..0.15: the future's share of unseen classes up to which rows are removed; removal cannot be undone
+    .use = 1.5,      // 1..2: the higher, the more of the classes a user must have to count as one who has all
+    .near = 5,       // 3..8: neighbours that a lesson's answers are compared with
+    .error = 0.4,    // 0.3..0.5: their disagreement against the model's own doubt, from which the lesson counts as weak
+    .steep = 4,      // 2..6: how suddenly
+    .weak = 1.0 / 3, // 0.2..0.5: of the strength that the samples justify for each other, where nothing else speaks for the lesson
+    .room = 0.5,     // 0..0.7: towards the square root of g for users with few or nearly all of the classes; 0 is careful, and costs the others' gain
+    .evidence = 0.2, // 0.1..0.4: sure answers a class, squared, below which nobody is held back
+    .steps = 10,     // 5..20: it has settled by then
 };
 
 #define SEEN_ONCE 0.5 // samples: n pi of a class seen once, and of one seen twice
@@ -42,6 +52,9 @@ const struct fp_lesson_rule fp_lesson_defaults = {
 #define ADDED 3       // samples of new classes that were missed by chance
 #define MOST_NEW 0.95
 #define ALL_ACTIVE 0.1 // w0 above which every class takes part
+#define LEAST_LENGTH 0.05 // of a prototype without one of its samples, squared
+#define HALVINGS 30
+#define BLOCK 64       // samples whose neighbours are looked for at once
 #define MOST_OF_ALL 4  // kept classes are at most one in so many, for rows to leave
 
 struct work {
@@ -50,9 +63,10 @@ struct work {
     size_t *first, *ids;       // of the samples that differ; of the active classes
     double *logits, *unit;     // L (n x k); N (n x d)
     double *length, *mean;     // |F_n|; E f
-    double mean_length, t, v, w0;
-    double *l, *q, *r, *lesson; // n x active: l, q, G q, D
-    double *scale;             // active: e_k / sqrt(r2_k)
+    double mean_length, t, v, w0, use, found, believed, expected; // expected: sum of 1 - max p
+    double *l, *q, *r, *alone; // n x active: l, q, G q, and D of prototypes without the sample
+    double *lesson;            // n x k: D
+    double *scale, *exists, *square; // active: e_k / sqrt(r2_k), e_k, r2_k
     double *g;                 // n x n, or active x d when that is the smaller work: then G q = N (N^T q)
     double *count, *again;     // k: c0, c1
     double *need, *sure;       // n
@@ -126,14 +140,17 @@ static bool take_prototypes(struct work *w) {
     w->l = fp_calloc(na, sizeof(double));
     w->q = fp_calloc(na, sizeof(double));
     w->r = fp_calloc(na, sizeof(double));
+    w->alone = fp_calloc(na, sizeof(double));
     w->scale = fp_calloc(a, sizeof(double));
+    w->exists = fp_calloc(a, sizeof(double));
+    w->square = fp_calloc(a, sizeof(double));
     w->g = fp_calloc(small(w) ? share_of(n, n) : share_of(a, d), sizeof(double));
-    return w->unit && w->length && w->mean && w->l && w->q && w->r && w->scale && w->g;
+    return w->unit && w->length && w->mean && w->l && w->q && w->r && w->alone && w->scale && w->exists && w->square && w->g;
 }
 
 static void drop(struct work *w) {
     free(w->first), free(w->ids), free(w->logits), free(w->unit), free(w->length), free(w->mean), free(w->l), free(w->q), free(w->r), free(w->lesson);
-    free(w->scale), free(w->g), free(w->count), free(w->again), free(w->need), free(w->sure), free(w->before), free(w->after), free(w->order);
+    free(w->alone), free(w->exists), free(w->square), free(w->scale), free(w->g), free(w->count), free(w->again), free(w->need), free(w->sure), free(w->before), free(w->after), free(w->order);
 }
 
 // ---- 1: the weight of a class that was never seen
@@ -148,16 +165,30 @@ static double new_share(const struct work *w, const double *count) {
     return ((double)counted(count, w->k, SEEN_ONCE, SEEN_TWICE) + ADDED) / (double)w->n;
 }
 
+// row: room for k doubles.
+static void measure_doubt(struct work *w, double *row) {
+    for (size_t i = 0; i < w->n; i++) {
+        fp_softmax(w->logits + i * w->k, row, w->k, NULL);
+        for (size_t k = 0; k < w->k; k++) w->sure[i] = fmax(w->sure[i], row[k]);
+        w->expected += 1 - w->sure[i];
+    }
+}
+
 static void weigh_unseen(struct work *w, struct fp_lesson *out) {
-    const size_t found = counted(w->count, w->k, SEEN_TWICE, INFINITY);
-    const double k = (double)w->k, seen = found ? (double)found : 1, unseen = k - seen > 1 ? k - seen : 1;
-    const double use = fmin(1, seen / k), new = fmin(MOST_NEW, new_share(w, w->count)), miss = w->rule->miss;
-    w->v = 1 - (1 - use) * (1 - use);
+    const struct fp_lesson_rule *rule = w->rule;
+    const size_t twice = counted(w->count, w->k, SEEN_TWICE, INFINITY), once = counted(w->count, w->k, SEEN_ONCE, INFINITY);
+    const double n = (double)w->n, k = (double)w->k, seen = twice ? (double)twice : 1, unseen = k - seen > 1 ? k - seen : 1;
+    w->found = once ? (double)once : 1;
+    w->use = fmin(1, w->found / k);
+    w->v = 1 - pow(1 - pow(w->use, rule->use), 4);
+    const double miss = rule->miss + (1 - rule->miss) * exp(-n / (rule->wait * w->found)), new = fmin(MOST_NEW, new_share(w, w->count));
     w->w0 = fmin(1, (new / unseen) / ((1 - new) / seen) + w->v * miss / (w->v * miss + 1 - w->v));
+    const double r = (n - w->expected) / w->found;
+    w->believed = r * r / (r * r + rule->evidence);
     for (size_t i = 0; i < w->k; i++)
-        if (w->count[i] >= w->rule->start || w->w0 > ALL_ACTIVE) w->ids[w->active++] = i;
+        if (w->count[i] >= rule->start || w->w0 > ALL_ACTIVE) w->ids[w->active++] = i;
     out->seen = (size_t)seen;
-    out->unseen_bias = log(w->w0);
+    out->unseen_bias = w->believed * log(w->w0);
 }
 
 // ---- 2: prototypes
@@ -226,9 +257,20 @@ static void scale_prototypes(struct work *w) {
             m += q;
             own += q * q;
         }
-        r2 = fmax(r2, 1e-300);
-        w->scale[k] = (w->v + (1 - w->v) * fmax(0, 1 - own / r2) * m / (m + w->rule->kappa)) / sqrt(r2);
+        w->square[k] = r2 = fmax(r2, 1e-300);
+        w->exists[k] = w->v + (1 - w->v) * fmax(0, 1 - own / r2) * m / (m + w->rule->kappa);
+        w->scale[k] = w->exists[k] / sqrt(r2);
     }
+}
+
+// What the lesson says of each sample when its prototypes are made without that sample: from q and r.
+static void leave_one_out(struct work *w) {
+    const size_t a = w->active;
+    for (size_t i = 0; i < w->n; i++)
+        for (size_t k = 0; k < a; k++) {
+            const double q = w->q[i * a + k], r = w->r[i * a + k], square = fmax(w->square[k] - 2 * q * r + q * q, LEAST_LENGTH);
+            w->alone[i * a + k] = w->t * w->length[i] * w->exists[k] * (r - q) / sqrt(square);
+        }
 }
 
 // D of the active classes from r, into r.
@@ -245,6 +287,27 @@ static void answer(struct work *w, const double *l, double *row) {
         for (size_t k = 0; k < a; k++) row[k] = w->l[i * a + k] + (l ? l[i * a + k] : 0);
         fp_softmax(row, w->q + i * a, a, NULL);
     }
+}
+
+// The strength in [0, 1] at which softmax(g alone) has the least cross-entropy to softmax(l). It is convex, so the slope is bisected. q becomes the latter;
+// row: room for 2 active doubles.
+static double calibrate(struct work *w, double *row) {
+    const size_t a = w->active;
+    double low = 0, high = 1, *p = row + a;
+    answer(w, NULL, row);
+    for (int step = 0; step < HALVINGS; step++) {
+        const double g = (low + high) / 2;
+        double slope = 0;
+        for (size_t i = 0; i < w->n; i++) {
+            const double *d = w->alone + i * a;
+            for (size_t k = 0; k < a; k++) row[k] = g * d[k];
+            fp_softmax(row, p, a, NULL);
+            for (size_t k = 0; k < a; k++) slope += (p[k] - w->q[i * a + k]) * d[k];
+        }
+        if (slope < 0) low = g;
+        else high = g;
+    }
+    return (low + high) / 2;
 }
 
 // A and c, from the weights V of the samples, which are made in q.
@@ -273,7 +336,7 @@ static int count_again(struct work *w) {
 
 static int study(struct work *w, const struct fp_answers *a, struct fp_lesson *out) {
     if (w->active < 2 || w->n < 2) return FINEPRUNE_OK;
-    double *row = take_prototypes(w) ? fp_calloc(w->active, sizeof(*row)) : NULL;
+    double *row = take_prototypes(w) ? fp_calloc(w->active, 2 * sizeof(*row)) : NULL;
     if (!row) return FINEPRUNE_LIMIT;
     centre(w, a);
     out->learned = moves(w);
@@ -285,9 +348,11 @@ static int study(struct work *w, const struct fp_answers *a, struct fp_lesson *o
             if (step) answer(w, w->r, row);
             apply_gram(w);
             scale_prototypes(w);
+            if (step + 1 == w->rule->steps) leave_one_out(w);
             fit(w);
         }
         write_lesson(w, out);
+        out->weak = w->rule->weak * calibrate(w, row);
     }
     free(row);
     return out->learned ? count_again(w) : FINEPRUNE_OK;
@@ -296,14 +361,14 @@ static int study(struct work *w, const struct fp_answers *a, struct fp_lesson *o
 // ---- 3 and 4: holding back, and the least strength
 
 static void hold_back(const struct work *w, const double *count, struct fp_lesson *out) {
-    for (size_t k = 0; k < w->k; k++) out->b[k] = log(w->w0 + (1 - w->w0) * fmin(1, count[k] / w->rule->seen));
+    for (size_t k = 0; k < w->k; k++) out->b[k] = w->believed * log(w->w0 + (1 - w->w0) * fmin(1, count[k] / w->rule->seen));
 }
 
-static size_t best_of(const struct work *w, size_t i, const double *b, bool taught) {
+static size_t best_of(const struct work *w, size_t i, const double *b, double strength) {
     size_t best = 0;
     double most = -INFINITY;
     for (size_t k = 0; k < w->k; k++) {
-        const double v = w->logits[i * w->k + k] + b[k] + (taught ? w->lesson[i * w->k + k] : 0);
+        const double v = w->logits[i * w->k + k] + b[k] + strength * w->lesson[i * w->k + k];
         if (v > most) most = v, best = k;
     }
     return best;
@@ -317,9 +382,9 @@ static int by_value(const void *x, const void *y) {
 static void find_strength(struct work *w, struct fp_lesson *out) {
     const size_t n = w->n, k = w->k, spared = (size_t)(w->rule->spare * (double)n + 1e-9);
     for (size_t i = 0; i < n; i++) {
-        const size_t y = w->after[i] = best_of(w, i, out->b, true);
+        const size_t y = w->after[i] = best_of(w, i, out->b, 1);
         const double *l = w->logits + i * k, *d = w->lesson + i * k;
-        w->before[i] = best_of(w, i, out->b, false);
+        w->before[i] = best_of(w, i, out->b, 0);
         w->need[i] = 0;
         for (size_t c = 0; c < k; c++) {
             const double gap = (l[c] + out->b[c]) - (l[y] + out->b[y]); // exactly 0 for y itself
@@ -327,7 +392,7 @@ static void find_strength(struct work *w, struct fp_lesson *out) {
         }
     }
     qsort(w->need, n, sizeof(*w->need), by_value);
-    out->strength = w->need[n > spared ? n - 1 - spared : 0];
+    out->least = w->need[n > spared ? n - 1 - spared : 0];
 }
 
 // ---- 5: trust
@@ -338,24 +403,60 @@ static int by_sureness(const void *x, const void *y, void *user) {
     return sure[i] > sure[j] ? -1 : sure[i] < sure[j] ? 1 : by_number(x, y);
 }
 
-// row: room for k doubles.
-static void check_trust(struct work *w, struct fp_lesson *out, double *row) {
+static void check_trust(struct work *w, struct fp_lesson *out) {
     const size_t n = w->n;
-    for (size_t i = 0; i < n; i++) {
-        fp_softmax(w->logits + i * w->k, row, w->k, NULL);
-        for (size_t k = 0; k < w->k; k++) w->sure[i] = fmax(w->sure[i], row[k]);
-        w->order[i] = i;
-    }
+    for (size_t i = 0; i < n; i++) w->order[i] = i;
     qsort_r(w->order, n, sizeof(*w->order), by_sureness, w->sure);
     for (size_t at = 0; at < n; at++) {
         const size_t i = w->order[at];
-        out->corrects += w->before[i] != w->after[i];
+        out->changes += w->before[i] != w->after[i];
         out->expected += 1 - w->sure[i];
         if (at != (n - 1) / 2) continue;
-        out->corrects_sure = out->corrects;
+        out->changes_sure = out->changes;
         out->expected_sure = out->expected;
     }
-    out->trusted = (double)out->corrects_sure <= out->expected_sure + 1 && (double)out->corrects <= out->expected + 1;
+    out->trusted = (double)out->changes_sure <= out->expected_sure + 1 && (double)out->changes <= out->expected + 1;
+}
+
+// The share of the nearest samples of i with another answer; near: their cosines, of which those that are taken become the least.
+static double unlike_neighbours(const struct work *w, size_t i, size_t count, double *near) {
+    size_t unlike = 0;
+    near[i] = -INFINITY;
+    for (size_t taken = 0; taken < count; taken++) {
+        size_t best = w->n;
+        for (size_t j = 0; j < w->n; j++)
+            if (near[j] > -INFINITY && (best == w->n || near[j] > near[best])) best = j;
+        unlike += w->after[best] != w->after[i];
+        near[best] = -INFINITY;
+    }
+    return (double)unlike / (double)count;
+}
+
+// room: BLOCK * n.
+static double count_unlike(const struct work *w, double *room) {
+    const size_t n = w->n, near = (size_t)w->rule->near < n ? (size_t)w->rule->near : n - 1;
+    double sum = 0;
+    for (size_t first = 0; first < n; first += BLOCK) {
+        const size_t rows = n - first < BLOCK ? n - first : BLOCK;
+        cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)rows, (int)n, (int)w->d, 1, w->unit + first * w->d, (int)w->d, w->unit, (int)w->d, 0, room,
+                    (int)n);
+        for (size_t i = 0; i < rows; i++) sum += unlike_neighbours(w, first + i, near, room + i * n);
+    }
+    return sum;
+}
+
+static bool choose_strength(struct work *w, struct fp_lesson *out) {
+    const struct fp_lesson_rule *rule = w->rule;
+    const double half = (2 * w->use - 1) * (2 * w->use - 1);
+    if (!(out->least > 0)) return true;
+    double *room = fp_calloc(share_of(BLOCK, w->n), sizeof(*room));
+    if (!room) return false;
+    out->neighbours = (count_unlike(w, room) + 0.5) / (w->expected + 0.5);
+    free(room);
+    const double tight = out->trusted ? 1 - w->v * (1 - 1 / (1 + pow(out->neighbours / rule->error, rule->steep))) : 0;
+    out->strength = pow(fmin(out->least, out->weak), 1 - tight) * pow(out->least, tight * (1 - rule->room * half));
+    for (size_t i = 0; i < w->n; i++) out->corrects += w->before[i] != best_of(w, i, out->b, out->strength);
+    return true;
 }
 
 // ---- 6: rows
@@ -363,7 +464,7 @@ static void check_trust(struct work *w, struct fp_lesson *out, double *row) {
 static void find_rows(const struct work *w, bool removes, struct fp_lesson *out) {
     const size_t kept = counted(w->again, w->k, w->rule->seen, INFINITY);
     out->unseen_share = new_share(w, w->again);
-    const bool safe = removes && kept >= 2 && kept <= w->k / MOST_OF_ALL && out->unseen_share <= w->rule->unseen;
+    const bool safe = removes && out->trusted && kept >= 2 && kept <= w->k / MOST_OF_ALL && out->unseen_share <= w->rule->unseen;
     for (size_t k = 0; k < w->k; k++) out->kept += out->rows[k] = !safe || w->again[k] >= w->rule->seen || w->w0 > ALL_ACTIVE;
 }
 
@@ -373,18 +474,21 @@ static int make(struct work *w, const struct fp_answers *a, bool learns, bool ho
     if (!take(w)) return FINEPRUNE_LIMIT;
     for (size_t i = 0; i < w->n; i++)
         for (size_t k = 0; k < w->k; k++) w->logits[i * w->k + k] = (double)a->logits[w->first[i] * w->k + k];
-    int status = fp_frequencies(w->logits, w->n, w->k, w->count);
+    double *row = fp_calloc(w->k, sizeof(*row));
+    if (!row || fp_frequencies(w->logits, w->n, w->k, w->count)) {
+        free(row);
+        return FINEPRUNE_LIMIT;
+    }
+    measure_doubt(w, row);
+    free(row);
     for (size_t k = 0; k < w->k; k++) w->again[k] = w->count[k] *= (double)w->n;
     weigh_unseen(w, out);
-    if (!status && learns) status = study(w, a, out);
-    double *row = status ? NULL : fp_calloc(w->k, sizeof(*row));
-    if (!row) return FINEPRUNE_LIMIT;
+    int status = learns ? study(w, a, out) : FINEPRUNE_OK;
+    if (status) return status;
     if (holds) hold_back(w, w->again, out);
     find_strength(w, out);
-    check_trust(w, out, row);
-    free(row);
-    if (w->rule->room > 0 && (double)out->corrects <= w->rule->room * out->expected) out->strength = sqrt(out->strength);
-    if (!out->trusted) out->strength = 0;
+    check_trust(w, out);
+    if (!choose_strength(w, out)) return FINEPRUNE_LIMIT;
     if (!out->trusted && holds) hold_back(w, w->count, out);
     find_rows(w, holds, out);
     return FINEPRUNE_OK;
@@ -394,7 +498,7 @@ static int make(struct work *w, const struct fp_answers *a, bool learns, bool ho
 static size_t bytes_of(const struct fp_answers *a) {
     const size_t n = a->samples, d = a->n_features, k = a->classes;
     if (n > INT_MAX || d > INT_MAX || k > INT_MAX) return SIZE_MAX; // what BLAS counts with
-    const size_t parts[] = {share_of(n, d), share_of(share_of(n, k), 6), share_of(n, n / 2 <= d ? n : 0), share_of(share_of(k, d), 2)};
+    const size_t parts[] = {share_of(n, d), share_of(share_of(n, k), 7), share_of(n, BLOCK), share_of(n, n / 2 <= d ? n : 0), share_of(share_of(k, d), 2)};
     size_t all = 0;
     for (size_t i = 0; i < FP_COUNT(parts); i++)
         if (!fp_add(all, parts[i], &all)) return SIZE_MAX;

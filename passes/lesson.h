@@ -8,13 +8,13 @@
 
 // The constants, with their defaults in lesson.c.
 struct fp_lesson_rule {
-    double weight, miss, kappa, seen, start, spare, unseen, room;
-    int steps;
+    double weight, miss, wait, kappa, seen, start, spare, unseen, use, error, steep, weak, room, evidence;
+    int steps, near;
 };
 extern const struct fp_lesson_rule fp_lesson_defaults;
 
-// Taught scores are L + g (A f + c) + b. For the report: the samples that differ (n), of which the lesson changes `corrects` answers where the model expects
-// `expected` mistakes; the same over the half of them that the model is surest of.
+// Taught scores are L + g (A f + c) + b. For the report: of the samples that differ the lesson at strength g changes `corrects` answers; at full strength it
+// would change `changes`, where the model expects `expected` mistakes; the same over the half of them that the model is surest of.
 struct fp_lesson {
     size_t features, classes;
     double *a, *c, *b; // classes x features, classes, classes
@@ -22,8 +22,9 @@ struct fp_lesson {
     double strength;   // g
     bool learned;      // there is something to learn from: a and c are not all zeros
     bool trusted;
-    size_t samples, seen, kept, corrects, corrects_sure;
+    size_t samples, seen, kept, corrects, changes, changes_sure;
     double expected, expected_sure, unseen_bias, unseen_share; // log w0; the share of future samples whose class has not been seen
+    double least, weak, neighbours; // strengths: the least that gives the full lesson's answers, and what the samples say of each other; neighbours that differ
 };
 
 // learns: else a and c are zeros; holds: else b is zeros and all rows stay. rule: NULL for the defaults. Errors: LIMIT without memory (counted in

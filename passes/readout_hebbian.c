@@ -35,7 +35,8 @@ static void report(struct fp_job *job) {
     json_object_set_new(readout, "samples", json_integer((json_int_t)t->samples));
     json_object_set_new(readout, "corrects", json_integer((json_int_t)t->corrects));
     json_object_set_new(readout, "expected", json_real(t->expected));
-    json_object_set_new(readout, "corrects_confident", json_integer((json_int_t)t->corrects_sure));
+    json_object_set_new(readout, "changes", json_integer((json_int_t)t->changes));
+    json_object_set_new(readout, "changes_confident", json_integer((json_int_t)t->changes_sure));
     json_object_set_new(readout, "expected_confident", json_real(t->expected_sure));
     json_object_set_new(readout, "trusted", json_boolean(t->trusted));
 }

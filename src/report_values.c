@@ -105,29 +105,31 @@ char *fp_say_outputs(const struct fineprune_report *report) {
                      seen, classes, classes - seen, fp_say_number(times, "%.3g", exp(-bias)));
 }
 
-// Why the lesson was left out; "" where nothing was measured.
-static char *say_distrust(const json_t *readout) {
+// What speaks against the lesson; "" where it is trusted.
+static char *say_distrust(const json_t *readout, const char *before, const char *after) {
     fp_words all, sure;
     if (!json_is_false(json_object_get(readout, "trusted"))) return fp_format("%s", "");
-    return fp_format("it would change %zu answers (%zu of the confident half), the model expects %s (%s) mistakes: ", fp_member_count(readout, "corrects"),
-                     fp_member_count(readout, "corrects_confident"), fp_say_number(all, "%.1f", fp_member_number(readout, "expected")),
-                     fp_say_number(sure, "%.1f", fp_member_number(readout, "expected_confident")));
+    return fp_format("%sit would change %zu answers (%zu of the confident half), the model expects %s (%s) mistakes%s", before,
+                     fp_member_count(readout, "changes"), fp_member_count(readout, "changes_confident"),
+                     fp_say_number(all, "%.1f", fp_member_number(readout, "expected")),
+                     fp_say_number(sure, "%.1f", fp_member_number(readout, "expected_confident")), after);
 }
 
 char *fp_say_lesson(const struct fineprune_report *report) {
     const json_t *readout = json_object_get(report->root, "readout");
     const char *reason = fp_member_text(readout, "reason");
     double strength = fp_member_number(readout, "strength"), same = fp_member_number(json_object_get(report->root, "agreement"), "pruning");
+    const bool used = strength > 0;
     fp_words a, b, c;
-    if (!readout) return NULL;
-    if (!(strength > 0)) {
-        char *distrust = say_distrust(readout), *words = distrust ? fp_format("lesson left out: %s%s", distrust, reason ? reason : "?") : NULL;
-        free(distrust);
-        return words;
-    }
-    return fp_format("lesson used at strength %s: corrects %zu of %zu answers; the model expects %s mistakes%s%s", fp_say_number(a, "%.2g", strength),
-                     fp_member_count(readout, "corrects"), fp_member_count(readout, "samples"), fp_say_number(b, "%.1f", fp_member_number(readout, "expected")),
-                     isfinite(same) ? "; same answer as the dense model that learned so too: " : "", isfinite(same) ? fp_say_share(c, same) : "");
+    char *distrust = readout ? say_distrust(readout, used ? "; not more, for at full strength " : "", used ? "" : ": ") : NULL, *words = NULL;
+    if (distrust && !used) words = fp_format("lesson left out: %s%s", distrust, reason ? reason : "?");
+    if (distrust && used)
+        words = fp_format("lesson used at strength %s: corrects %zu of %zu answers; the model expects %s mistakes%s%s%s", fp_say_number(a, "%.2g", strength),
+                          fp_member_count(readout, "corrects"), fp_member_count(readout, "samples"),
+                          fp_say_number(b, "%.1f", fp_member_number(readout, "expected")), distrust,
+                          isfinite(same) ? "; same answer as the dense model that learned so too: " : "", isfinite(same) ? fp_say_share(c, same) : "");
+    free(distrust);
+    return words;
 }
 
 const char *fp_say_about(const json_t *size) { return json_is_true(json_object_get(size, "estimated")) ? "about " : ""; }

@@ -65,7 +65,7 @@ static void decisions(void **state) {
          {"\noutputs  your data show 8 of 10 classes; the 2 that you never showed answer only when they are 2 times as likely; rows removed: 0\n",
           "\nreadout  lesson used at strength 0.33: corrects 29 of 120 answers; the model expects 35.9 mistakes\n"}},
         {"{\"pruned\": 8, \"kept\": [1, 2], \"classes\": 10, \"seen\": 2, \"unseen_bias\": -3}",
-         "{\"applied\": false, \"strength\": 0.0, \"samples\": 120, \"corrects\": 32, \"expected\": 3.2, \"corrects_confident\": 4, "
+         "{\"applied\": false, \"strength\": 0.0, \"samples\": 120, \"changes\": 32, \"expected\": 3.2, \"changes_confident\": 4, "
          "\"expected_confident\": 0.11, \"trusted\": false, \"reason\": \"so\"}",
          {"\noutputs  your data show 2 of 10 classes; rows removed: 8\n",
           "\nreadout  lesson left out: it would change 32 answers (4 of the confident half), the model expects 3.2 (0.1) mistakes: so\n"}},
