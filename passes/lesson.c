@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // f (n x d) are the last layer's inputs, L (n x K) the logits of samples of which no two are the same, p = softmax(L).
 //  1. Classes are counted by expectation maximization, c0 = n pi (Saerens et al. 2002). S = those with c0 >= 1.5, U = K - S, found = those with c0 >= .5,
-//     u = found / K, v = 1 - (1 - u^use)^4: 1 for a user who has most of the classes. new = the share of the future whose class was not seen (Good 1953,
+//     u = found / K, v = 1 - (1 - u^use)^all: 1 for a user who has most of the classes. new = the share of the future whose class was not seen (Good 1953,
 //     Turing's estimate, three added for few samples); m = miss + (1 - miss) exp(-n / (wait found)), what samples miss of such a user's classes. A class that
 //     was never seen weighs w0 = min(1, (new / U) / ((1 - new) / S) + v m / (v m + 1 - v)) of one that was.
 //  2. Prototypes of the active classes (c0 >= start or w0 > .1), on l, their logits: F = f - E f, N = F / |F|, G = N N^T,
@@ -38,6 +38,7 @@ const struct fp_lesson_rule fp_lesson_defaults = {
     .spare = 0.01,   // 0.005..0.02: samples that may miss the full lesson's answer: one outlier must not decide the strength
     .unseen = 0.1,   // 0.05..0.15: the future's share of unseen classes up to which rows are removed; removal cannot be undone
     .use = 1.5,      // 1..2: the higher, the more of the classes a user must have to count as one who has all
+    .all = 4,        // 3..6: the higher, the sooner
     .near = 5,       // 3..8: neighbours that a lesson's answers are compared with
     .error = 0.4,    // 0.3..0.5: their disagreement against the model's own doubt, from which the lesson counts as weak
     .steep = 4,      // 2..6: how suddenly
@@ -180,7 +181,7 @@ static void weigh_unseen(struct work *w, struct fp_lesson *out) {
     const double n = (double)w->n, k = (double)w->k, seen = twice ? (double)twice : 1, unseen = k - seen > 1 ? k - seen : 1;
     w->found = once ? (double)once : 1;
     w->use = fmin(1, w->found / k);
-    w->v = 1 - pow(1 - pow(w->use, rule->use), 4);
+    w->v = 1 - pow(1 - pow(w->use, rule->use), rule->all);
     const double miss = rule->miss + (1 - rule->miss) * exp(-n / (rule->wait * w->found)), new = fmin(MOST_NEW, new_share(w, w->count));
     w->w0 = fmin(1, (new / unseen) / ((1 - new) / seen) + w->v * miss / (w->v * miss + 1 - w->v));
     const double r = (n - w->expected) / w->found;
