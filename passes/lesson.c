@@ -150,8 +150,9 @@ static bool take_prototypes(struct work *w) {
 }
 
 static void drop(struct work *w) {
-    free(w->first), free(w->ids), free(w->logits), free(w->unit), free(w->length), free(w->mean), free(w->l), free(w->q), free(w->r), free(w->lesson);
-    free(w->alone), free(w->exists), free(w->square), free(w->scale), free(w->g), free(w->count), free(w->again), free(w->need), free(w->sure), free(w->before), free(w->after), free(w->order);
+    free(w->first), free(w->ids), free(w->logits), free(w->unit), free(w->length), free(w->mean), free(w->lesson), free(w->count), free(w->again);
+    free(w->l), free(w->q), free(w->r), free(w->alone), free(w->scale), free(w->exists), free(w->square), free(w->g);
+    free(w->need), free(w->sure), free(w->before), free(w->after), free(w->order);
 }
 
 // ---- 1: the weight of a class that was never seen

@@ -61,7 +61,7 @@ static int explains(struct fp_job *job, bool *fits) {
     float *y = fp_mul(a->samples, a->classes, &size) ? fp_calloc(size, sizeof(*y)) : NULL;
     struct fp_product by_rows = {0};
     bool done = y && fp_product_init(&by_rows, true, a->classes, a->n_features, l->dense, job->threads) && fp_product_run(&by_rows, a->samples, a->features, y);
-    if (by_rows.k) fp_product_done(&by_rows);
+    if (y) fp_product_done(&by_rows);
     double variance = 0, off = 0;
     for (size_t k = 0; done && k < a->classes; k++) compare_column(a, y, k, &variance, &off);
     *fits = off <= UNLIKE * variance;
