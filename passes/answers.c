@@ -23,15 +23,12 @@ size_t fp_best(const float *logits, size_t classes, const uint8_t *use) {
     return best;
 }
 
-int fp_class_frequencies(const struct fp_answers *a, double *pi) {
-    size_t n = a->samples, k = a->classes;
-    double *p = fp_calloc(n * k + 2 * k, sizeof(*p));
+int fp_frequencies(const double *logits, size_t n, size_t k, double *pi) {
+    size_t size;
+    double *p = fp_mul(n, k, &size) && fp_add(size, k, &size) ? fp_calloc(size, sizeof(*p)) : NULL;
     if (!p) return FINEPRUNE_LIMIT;
-    double *next = p + n * k, *row = next + k;
-    for (size_t i = 0; i < n; i++) {
-        for (size_t c = 0; c < k; c++) row[c] = (double)a->logits[i * k + c];
-        fp_softmax(row, p + i * k, k, NULL);
-    }
+    double *next = p + n * k;
+    for (size_t i = 0; i < n; i++) fp_softmax(logits + i * k, p + i * k, k, NULL);
     for (size_t c = 0; c < k; c++) pi[c] = 1 / (double)k;
     for (int step = 0; step < 2000; step++) {
         double moved = 0;

@@ -200,6 +200,7 @@ void fp_job_close(struct fp_job *job) {
     free(job->kept_classes);
     free(job->removed_rows);
     free(job->teacher);
+    fp_lesson_done(&job->lesson);
     fp_verify_free(job->verify);
 }
 

@@ -45,10 +45,11 @@ int fp_layer_write_dense(struct fp_job *job, struct fp_layer *layer);
 // reserve.c: splits the samples by their content: job->local and job->reserve.
 int fp_job_split(struct fp_job *job);
 
-// outputs_prune.c: which classes stay; sets kept_classes and the classifier layer's removed rows.
+// outputs_prune.c: what the dense model's answers tell (job->lesson); classes that the user does not have are held back in the last layer's bias, and
+// removed where that is safe: sets kept_classes and the classifier layer's removed rows.
 int fp_prune_outputs(struct fp_job *job);
 
-// readout_hebbian.c: the teacher, from the dense model's answers; then the last layer from the pruned model's features.
+// readout_hebbian.c: the lesson into the dense last layer, and the teacher; then the last layer from the pruned model's features.
 int fp_readout_teach(struct fp_job *job);
 int fp_readout_learn(struct fp_job *job, const struct fp_answers *now);
 

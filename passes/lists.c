@@ -33,8 +33,8 @@ extern const struct fp_refit fp_refit_sequential;
 static const struct fp_refit refit_none = {"none", "layers stay as each was repaired by itself", false, NULL};
 const struct fp_refit *const fp_refits[] = {&fp_refit_sequential, &refit_none, NULL};
 
-static const struct fp_outputs outputs_prune = {"prune", "output classes that the user's data never need go first", FP_NEED_ANSWERS, true};
-static const struct fp_outputs outputs_keep = {"keep", "all output classes stay", 0, false};
+static const struct fp_outputs outputs_prune = {"prune", "classes that the data do not show are held back by their log-odds, and removed where that is safe", FP_NEED_ANSWERS, true};
+static const struct fp_outputs outputs_keep = {"keep", "all output classes stay as they are", 0, false};
 const struct fp_outputs *const fp_outputs_choices[] = {&outputs_prune, &outputs_keep, NULL};
 
 static const struct fp_readout readout_hebbian = {"hebbian", "the last layer learns from the user's own activations", FP_NEED_ANSWERS, true};

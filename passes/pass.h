@@ -5,6 +5,7 @@
 #define FP_PASS_H
 
 #include "classifier.h"
+#include "lesson.h"
 #include "report.h"
 #include "stats.h"
 #include "weights.h"
@@ -142,6 +143,7 @@ struct fp_job {
     uint8_t *kept_classes;         // per class; NULL: all
     double outputs_floor;          // the bias of removed classes
     uint8_t *removed_rows;         // of the classifier's layer; what its `removed` points to
+    struct fp_lesson lesson;       // what the dense model's answers teach; without arrays: nothing is to be learned or held back
     double *teacher;               // samples of `dense` x classes, NULL: no read-out
     struct fp_verify *verify;      // verify.c
     struct fineprune_report *report;

@@ -462,19 +462,15 @@ static void put_config(FILE *file, const struct fineprune_report *report) {
 }
 
 static void put_how(FILE *file, const struct fineprune_report *report) {
-    const json_t *readout = section(report, "readout");
     if (!section(report, "config") && !section(report, "data")) return;
     fputs("<section><h2>How</h2>\n<dl>\n", file);
     put_data(file, report);
     put_config(file, report);
-    const char *reason = fp_member_text(readout, "reason");
-    if (readout)
-        put_fact(file, "last layer learned",
-                 json_is_true(json_object_get(readout, "applied")) ? "yes"
-                 : reason && *reason                               ? reason
-                                                                   : "no");
-    reason = fp_member_text(section(report, "outputs"), "reason");
-    if (reason && *reason) put_fact(file, "outputs", reason);
+    char *outputs = fp_say_outputs(report), *lesson = fp_say_lesson(report);
+    if (lesson) put_fact(file, "last layer learned", lesson);
+    if (outputs) put_fact(file, "outputs", outputs);
+    free(outputs);
+    free(lesson);
     if (fp_member_text(report->root, "wrote")) put_fact(file, "wrote", fp_member_text(report->root, "wrote"));
     fputs("</dl></section>\n", file);
 }

@@ -276,18 +276,14 @@ static void print_wrote(FILE *file, const struct fineprune_report *report) {
     fputs(isfinite(seconds) ? ")\n" : "\n", file);
 }
 
-// "readout", "gate" and "note" lines, where there is something to say.
-static void print_readout(FILE *file, const struct fineprune_report *report) {
-    const json_t *readout = section(report, "readout");
-    const char *name = fp_member_text(section(report, "config"), "readout");
-    if (!json_is_true(json_object_get(readout, "applied"))) return;
-    fputs("readout  ", file);
-    put(file, name ? name : "changed");
-    fputs(": the last layer learned from the data", file);
-    double same = fp_member_number(section(report, "agreement"), "pruning");
-    fp_words words;
-    if (isfinite(same)) fprintf(file, "; same answer as the dense model that learned so too: %s", fp_say_share(words, same));
-    fputc('\n', file);
+// What was decided of the outputs and the read-out, also where nothing was done.
+static void print_decision(FILE *file, const char *label, char *words) {
+    if (words) {
+        fprintf(file, "%-9s", label);
+        put(file, words);
+        fputc('\n', file);
+    }
+    free(words);
 }
 
 static void print_gates(FILE *file, const struct fineprune_report *report) {
@@ -315,7 +311,8 @@ static void print_pruning(FILE *file, const struct fineprune_report *report) {
     print_model(file, report, "model", "model");
     print_data(file, report);
     print_pruned(file, report);
-    print_readout(file, report);
+    print_decision(file, "outputs", fp_say_outputs(report));
+    print_decision(file, "readout", fp_say_lesson(report));
     print_drift(file, report);
     print_size(file, report);
     print_gates(file, report);

@@ -91,6 +91,47 @@ char *fp_say_weight(const json_t *entry) {
     return text;
 }
 
+char *fp_say_outputs(const struct fineprune_report *report) {
+    const json_t *outputs = json_object_get(report->root, "outputs");
+    const char *reason = fp_member_text(outputs, "reason");
+    size_t classes = fp_member_count(outputs, "classes"), seen = fp_member_count(outputs, "seen"), gone = fp_member_count(outputs, "pruned");
+    double bias = fp_member_number(outputs, "unseen_bias");
+    fp_words times;
+    if (reason) return fp_format("all stay as they are: %s", reason);
+    if (!isfinite(bias)) return NULL;
+    if (gone) return fp_format("your data show %zu of %zu classes; rows removed: %zu", seen, classes, gone);
+    if (seen >= classes) return fp_format("your data show all %zu classes; rows removed: 0", classes);
+    return fp_format("your data show %zu of %zu classes; the %zu that you never showed answer only when they are %s times as likely; rows removed: 0",
+                     seen, classes, classes - seen, fp_say_number(times, "%.3g", exp(-bias)));
+}
+
+// What speaks against the lesson; "" where it is trusted.
+static char *say_distrust(const json_t *readout, const char *before, const char *after) {
+    fp_words all, sure;
+    if (!json_is_false(json_object_get(readout, "trusted"))) return fp_format("%s", "");
+    return fp_format("%sit would change %zu answers (%zu of the confident half), the model expects %s (%s) mistakes%s", before,
+                     fp_member_count(readout, "changes"), fp_member_count(readout, "changes_confident"),
+                     fp_say_number(all, "%.1f", fp_member_number(readout, "expected")),
+                     fp_say_number(sure, "%.1f", fp_member_number(readout, "expected_confident")), after);
+}
+
+char *fp_say_lesson(const struct fineprune_report *report) {
+    const json_t *readout = json_object_get(report->root, "readout");
+    const char *reason = fp_member_text(readout, "reason");
+    double strength = fp_member_number(readout, "strength"), same = fp_member_number(json_object_get(report->root, "agreement"), "pruning");
+    const bool used = strength > 0;
+    fp_words a, b, c;
+    char *distrust = readout ? say_distrust(readout, used ? "; not more, for at full strength " : "", used ? "" : ": ") : NULL, *words = NULL;
+    if (distrust && !used) words = fp_format("lesson left out: %s%s", distrust, reason ? reason : "?");
+    if (distrust && used)
+        words = fp_format("lesson used at strength %s: corrects %zu of %zu answers; the model expects %s mistakes%s%s%s", fp_say_number(a, "%.2g", strength),
+                          fp_member_count(readout, "corrects"), fp_member_count(readout, "samples"),
+                          fp_say_number(b, "%.1f", fp_member_number(readout, "expected")), distrust,
+                          isfinite(same) ? "; same answer as the dense model that learned so too: " : "", isfinite(same) ? fp_say_share(c, same) : "");
+    free(distrust);
+    return words;
+}
+
 const char *fp_say_about(const json_t *size) { return json_is_true(json_object_get(size, "estimated")) ? "about " : ""; }
 
 const char *fp_base_name(const char *path) {

@@ -346,20 +346,28 @@ static int see_weight(struct fp_gathering *g, const struct target *target, const
 
 // ---- answers
 
+// The sum over the positions of element i of sample u. A product's values lie [sample, positions..., width], a convolution's [sample, width, positions...];
+// They are watched as values, which come row-major whatever order the executor keeps them in (fp_exec_watch_value).
+static double sum_of_positions(const float *v, size_t u, size_t i, size_t width, size_t positions, bool last) {
+    const size_t step = last ? width : 1;
+    const float *at = last ? v + u * positions * width + i : v + (u * width + i) * positions;
+    double sum = 0;
+    for (size_t p = 0; p < positions; p++) sum += (double)at[p * step];
+    return sum;
+}
+
 static int see_answers(struct fp_gathering *g, bool features, const struct fp_tensor *x, fineprune_error *err) {
     struct fp_answers *a = &g->stats->answers;
+    const struct fp_classifier *c = g->request->classifier;
+    const bool last = g->weights->items[c->weight].kind == FP_WEIGHT_RIGHT;
     size_t width = features ? a->n_features : a->classes, units = g->samples;
-    // A 1x1 convolution before a pooling has positions: the classifier is linear, so their mean is what counts.
+    // A layer before a pooling has positions: the classifier is linear, so their mean is what counts.
     if (!units || x->count % (units * width)) return fp_fail(err, FINEPRUNE_MODEL, "the last layer's values do not split into samples");
     size_t positions = x->count / (units * width);
     float *dst = (features ? a->features : a->logits) + a->samples * width;
     for (size_t u = 0; u < g->real; u++)
-        for (size_t i = 0; i < width; i++) {
-            const float *v = (const float *)x->data + (u * width + i) * positions;
-            double sum = 0;
-            for (size_t p = 0; p < positions; p++) sum += (double)v[p];
-            dst[u * width + i] = (float)(sum / (double)positions);
-        }
+        for (size_t i = 0; i < width; i++)
+            dst[u * width + i] = (float)(sum_of_positions(x->data, u, i, width, positions, last) / (double)positions);
     return FINEPRUNE_OK;
 }
 

@@ -242,15 +242,17 @@ PRUNE = "prune m.onnx --data local.npz"
 
 
 @case
-def prune_says_six_lines(place):
+def prune_says_eight_lines(place):
     ran = works(place, f"{PRUNE} -o o.onnx -s 70%")
     equal(ran.out, b"", "standard output")
-    wanted = ["model", "data", "pruned", "drift", "size", "wrote"]
-    equal([label for label in labels_of(ran.err) if label not in ("readout", "gate", "note")], wanted, "labels")
+    wanted = ["model", "data", "pruned", "outputs", "readout", "drift", "size", "wrote"]
+    equal([label for label in labels_of(ran.err) if label not in ("gate", "note")], wanted, "labels")
     lines = {line.split(" ", 1)[0]: line for line in ran.err.splitlines()}
     assert lines["model"].startswith("model    m.onnx, opset "), lines["model"]
     assert "(local.npz)" in lines["data"], lines["data"]
     assert re.match(r"pruned   (69\.[5-9]|70\.[0-5])% zeros: ", lines["pruned"]), lines["pruned"]
+    assert re.match(r"outputs  (your data show|all stay as they are: )", lines["outputs"]), lines["outputs"]
+    assert re.match(r"readout  lesson (used at strength|left out: )", lines["readout"]), lines["readout"]
     assert "do not make a dense runtime faster" in lines["size"] and "2:4" in lines["size"], lines["size"]
     assert lines["wrote"].startswith("wrote    o.onnx"), lines["wrote"]
     onnx.checker.check_model(onnx.load(place.path("o.onnx")), full_check=True)

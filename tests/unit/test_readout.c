@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Class frequencies of made-up answers, which classes leave, and the read-out's lesson.
+// Class frequencies of made-up answers, which classes leave or are held back, and the read-out's lesson in the last layer.
 #include "answers.h"
 #include "fake_job.h"
 #include "job.h"
@@ -43,8 +43,20 @@ static void make(struct case_of *t, size_t used, double sharp) {
     assert_non_null(job->report);
 }
 
+// Rows that meet their classes less well, so that there are answers to correct.
+static void confuse(struct case_of *t) {
+    uint64_t seed = 21;
+    for (size_t i = 0; i < K * D; i++) t->l->values[i] = t->l->dense[i] = t->l->dense[i] + 2 * (float)fake_number(&seed);
+    for (size_t i = 0; i < N; i++)
+        for (size_t c = 0; c < K; c++) {
+            t->logits[i * K + c] = t->l->dense_bias[c];
+            for (size_t j = 0; j < D; j++) t->logits[i * K + c] += t->l->dense[c * D + j] * t->features[i * D + j];
+        }
+}
+
 static void drop(struct case_of *t) {
     fineprune_report_free(t->f.job.report);
+    fp_lesson_done(&t->f.job.lesson);
     free(t->f.job.teacher), free(t->f.job.kept_classes), free(t->f.job.removed_rows);
     fake_end(&t->f);
 }
@@ -64,22 +76,21 @@ static void test_softmax(void **state) {
 // Of sure answers the frequencies are the shares of the answers; of answers that overlap they are the fixed point of Bayes' rule.
 static void test_frequencies(void **state) {
     (void)state;
-    float logits[100 * 4];
+    double logits[100 * 4];
     double pi[4], sum = 0;
     for (size_t i = 0; i < 400; i++) logits[i] = 0;
     for (size_t i = 0; i < 100; i++) logits[i * 4 + (i < 60 ? 2 : i < 90 ? 0 : 1)] = 40;
-    const struct fp_answers sure = {.samples = 100, .classes = 4, .logits = logits};
-    assert_int_equal(fp_class_frequencies(&sure, pi), 0);
+    assert_int_equal(fp_frequencies(logits, 100, 4, pi), 0);
     assert_true(fabs(pi[2] - 0.6) < 1e-6 && fabs(pi[0] - 0.3) < 1e-6 && fabs(pi[1] - 0.1) < 1e-6 && pi[3] < 1e-6);
     uint64_t seed = 2;
-    for (size_t i = 0; i < 400; i++) logits[i] = (float)(2 * fake_number(&seed)) + (i % 4 == i / 4 % 2 ? 1.5f : 0);
-    assert_int_equal(fp_class_frequencies(&sure, pi), 0);
+    for (size_t i = 0; i < 400; i++) logits[i] = 2 * fake_number(&seed) + (i % 4 == i / 4 % 2 ? 1.5 : 0);
+    assert_int_equal(fp_frequencies(logits, 100, 4, pi), 0);
     for (size_t k = 0; k < 4; k++) {
         double next = 0;
         for (size_t i = 0; i < 100; i++) {
             double whole = 0;
-            for (size_t c = 0; c < 4; c++) whole += exp((double)logits[i * 4 + c]) * pi[c];
-            next += exp((double)logits[i * 4 + k]) * pi[k] / whole / 100;
+            for (size_t c = 0; c < 4; c++) whole += exp(logits[i * 4 + c]) * pi[c];
+            next += exp(logits[i * 4 + k]) * pi[k] / whole / 100;
         }
         assert_true(fabs(next - pi[k]) < 1e-6);
         sum += pi[k];
@@ -94,20 +105,58 @@ static void test_outputs(void **state) {
     make(&t, 3, 12);
     assert_int_equal(fp_prune_outputs(&t.f.job), 0);
     assert_non_null(t.f.job.kept_classes);
-    float least = INFINITY;
+    double *taught = fp_lesson_scores(&t.f.job.lesson, &t.f.job.dense), least = INFINITY;
     for (size_t k = 0; k < K; k++) {
         assert_int_equal(t.f.job.kept_classes[k], k < 3);
         assert_int_equal(t.l->removed[k], k >= 3);
     }
     for (size_t i = 0; i < N; i++)
-        for (size_t k = 0; k < 3; k++) least = fminf(least, t.logits[i * K + k]);
-    assert_true(t.f.job.outputs_floor < (double)least);
+        for (size_t k = 0; k < 3; k++) least = fmin(least, taught[i * K + k]);
+    assert_true(t.f.job.outputs_floor < least);
+    free(taught);
     drop(&t);
     make(&t, K, 12); // all classes are needed
     assert_int_equal(fp_prune_outputs(&t.f.job), 0);
     assert_null(t.f.job.kept_classes);
     assert_null(t.l->removed);
     drop(&t);
+}
+
+// Eight of 24 classes are too many for rows to leave: those that were not seen stay, and their biases are as much lower as they are less probable.
+static void test_hold_back(void **state) {
+    (void)state;
+    struct case_of t;
+    make(&t, 8, 12);
+    assert_int_equal(fp_prune_outputs(&t.f.job), 0);
+    assert_null(t.f.job.kept_classes);
+    for (size_t k = 0; k < K; k++) {
+        const double change = (double)t.l->dense_bias[k] - (double)((float)k / 50);
+        if (k < 8) assert_true(change > -1e-6);
+        else assert_true(change < -1 && fabs(change - t.f.job.lesson.unseen_bias) < 1e-2);
+    }
+    drop(&t);
+}
+
+// Each can be chosen without the other: no read-out, no teacher; outputs that stay are not held back either.
+static void test_choices(void **state) {
+    (void)state;
+    static const struct fp_outputs stay = {.name = "keep"};
+    static const struct fp_readout keeps = {.name = "keep"};
+    for (int learns = 0; learns < 2; learns++)
+        for (int holds = 0; holds < 2; holds++) {
+            struct case_of t;
+            make(&t, 8, 2), confuse(&t);
+            float before[K * D], bias[K];
+            memcpy(before, t.l->dense, sizeof(before)), memcpy(bias, t.l->dense_bias, sizeof(bias));
+            if (!holds) t.f.job.choices.outputs = &stay;
+            if (!learns) t.f.job.choices.readout = &keeps;
+            assert_int_equal(fp_prune_outputs(&t.f.job), 0);
+            assert_int_equal(memcmp(bias, t.l->dense_bias, sizeof(bias)) != 0, holds);
+            assert_int_equal(fp_readout_teach(&t.f.job), 0);
+            assert_int_equal(t.f.job.teacher != NULL, learns);
+            assert_int_equal(memcmp(before, t.l->dense, sizeof(before)) != 0, learns);
+            drop(&t);
+        }
 }
 
 // The teacher is what the dense layer with the lesson in it says.
@@ -123,63 +172,82 @@ static void check_linear(const struct case_of *t) {
 
 static void test_teacher(void **state) {
     (void)state;
-    for (int pruned = 0; pruned < 2; pruned++) {
+    for (size_t used = 3; used <= 8; used += 5) {
         struct case_of t;
-        make(&t, 3, 12);
+        make(&t, used, 2), confuse(&t);
         float before[K * D];
         memcpy(before, t.l->dense, sizeof(before));
-        if (pruned) assert_int_equal(fp_prune_outputs(&t.f.job), 0);
+        assert_int_equal(fp_prune_outputs(&t.f.job), 0);
         assert_int_equal(fp_readout_teach(&t.f.job), 0);
         assert_non_null(t.f.job.teacher);
+        assert_true(t.f.job.lesson.strength > 0);
         check_linear(&t);
         assert_memory_equal(t.l->values, t.l->dense, sizeof(before));
-        for (size_t k = 0; k < K; k++) { // classes that are gone learn nothing
-            const bool same = !memcmp(before + k * D, t.l->dense + k * D, D * sizeof(float));
-            assert_true(pruned && k >= 3 ? same : !same);
-        }
+        size_t changed = 0;
+        for (size_t k = 0; k < K; k++) changed += memcmp(before + k * D, t.l->dense + k * D, D * sizeof(float)) != 0;
+        assert_true(changed >= 2 && changed < K); // classes that this user does not have learn nothing
         drop(&t);
     }
 }
 
-// Class 0 lies in two places, class 1 has a few samples in one of them: its prototype fits there better, and a lesson of full weight would give it most of
-// class 0. It must not.
-static void test_rename(void **state) {
+// Synapses that the model came without are not made by the lesson, nor by what is learned after pruning.
+static void test_zeros(void **state) {
     (void)state;
     struct case_of t;
-    make(&t, 3, 12);
-    uint64_t seed = 9;
-    for (size_t i = 0; i < N; i++) {
-        const size_t place = i < 44 ? 0 : i < 64 ? 1 : 2; // of class 0 mostly, of class 0, of class 2
-        for (size_t j = 0; j < D; j++) t.features[i * D + j] = (j == place ? 1.0f : 0.0f) + (float)fake_number(&seed) / 50;
-        for (size_t k = 0; k < K; k++) t.logits[i * K + k] = -20;
-        t.logits[i * K] = place < 2 ? 1 : -4;
-        t.logits[i * K + 1] = place == 0 ? (i < 4 ? 5 : 0.8f) : -4; // 0.2 behind
-        t.logits[i * K + 2] = place == 2 ? 1 : -4;
+    make(&t, 8, 2), confuse(&t);
+    for (size_t k = 0; k < K; k++) { // an input that no row listens to: the answers do not change
+        for (size_t i = 0; i < N; i++) t.logits[i * K + k] -= t.l->dense[k * D + 5] * t.features[i * D + 5];
+        t.l->dense[k * D + 5] = t.l->values[k * D + 5] = 0;
     }
     assert_int_equal(fp_prune_outputs(&t.f.job), 0);
-    assert_non_null(t.f.job.kept_classes);
     assert_int_equal(fp_readout_teach(&t.f.job), 0);
-    double weight = json_real_value(json_object_get(fp_report_object(t.f.job.report, "readout"), "weight"));
-    assert_true(weight < 4);
-    size_t stays = 0;
-    for (size_t i = 4; i < 64 && t.f.job.teacher; i++) stays += t.f.job.teacher[i * K] > t.f.job.teacher[i * K + 1];
-    assert_true(!t.f.job.teacher || stays > 30);
+    assert_true(t.f.job.lesson.strength > 0);
+    assert_int_equal(fp_readout_learn(&t.f.job, &t.f.job.dense), 0);
+    for (size_t i = 0; i < K * D; i++) assert_int_equal(i % D == 5, fpclassify(t.l->dense[i]) == FP_ZERO && fpclassify(t.l->values[i]) == FP_ZERO);
     drop(&t);
 }
 
-// Nothing to learn from: the layer stays, and no teacher.
+static const char *reason_of(struct case_of *t, const char *section) {
+    return json_string_value(json_object_get(fp_report_object(t->f.job.report, section), "reason"));
+}
+
+// What stands in the way is said, and nothing changes.
+static void test_obstacles(void **state) {
+    (void)state;
+    static const char *const reasons[] = {"no bias", "products alone", "not all finite", "nothing is known"};
+    for (size_t way = 0; way < FP_COUNT(reasons); way++) {
+        struct case_of t;
+        make(&t, 3, 12);
+        if (way == 0) t.f.weights[0].bias.proto = NULL;
+        for (size_t i = 0; i < N * K && way == 1; i++) t.logits[i] *= -1; // something stands behind the layer
+        if (way == 2) t.features[77] = INFINITY;
+        if (way == 3) t.f.job.dense.samples = 0;
+        float before[K * D];
+        memcpy(before, t.l->dense, sizeof(before));
+        assert_int_equal(fp_prune_outputs(&t.f.job), 0);
+        assert_int_equal(fp_readout_teach(&t.f.job), 0);
+        assert_null(t.f.job.teacher);
+        assert_null(t.f.job.kept_classes);
+        assert_memory_equal(before, t.l->dense, sizeof(before));
+        if (!strstr(reason_of(&t, "outputs"), reasons[way]) || !strstr(reason_of(&t, "readout"), reasons[way]))
+            fail_msg("'%s' and '%s', not '%s'", reason_of(&t, "outputs"), reason_of(&t, "readout"), reasons[way]);
+        drop(&t);
+    }
+}
+
+// Nothing to learn from: the last layer's rows stay, and the reason is said.
 static void test_nothing(void **state) {
     (void)state;
     struct case_of t;
     make(&t, 3, 12);
+    float before[K * D];
     for (size_t i = 0; i < N * D; i++) t.features[i] = 0.1f * (float)(i % D);
+    for (size_t i = 0; i < N * K; i++) t.logits[i] = t.logits[i % K];
+    memcpy(before, t.l->dense, sizeof(before));
+    assert_int_equal(fp_prune_outputs(&t.f.job), 0);
     assert_int_equal(fp_readout_teach(&t.f.job), 0);
-    assert_null(t.f.job.teacher);
-    drop(&t);
-    make(&t, 3, 12);
-    t.f.job.dense.samples = K - 1; // fewer samples than classes
-    assert_int_equal(fp_readout_teach(&t.f.job), 0);
-    assert_null(t.f.job.teacher);
+    assert_memory_equal(before, t.l->dense, sizeof(before));
+    assert_non_null(strstr(reason_of(&t, "readout"), "too few samples")); // all of them are one
     drop(&t);
 }
 
@@ -187,7 +255,8 @@ static void test_nothing(void **state) {
 static void test_learn(void **state) {
     (void)state;
     struct case_of t;
-    make(&t, 3, 12);
+    make(&t, 8, 2), confuse(&t);
+    assert_int_equal(fp_prune_outputs(&t.f.job), 0);
     assert_int_equal(fp_readout_teach(&t.f.job), 0);
     for (size_t i = 0; i < K * D; i++) t.l->keep[i] = i % 3 != 0, t.l->values[i] = t.l->keep[i] ? t.l->dense[i] : 0;
     float repaired[K * D];
@@ -197,6 +266,7 @@ static void test_learn(void **state) {
     for (size_t i = 0; i < N * D; i++) ridge += 0.1 * pow((double)t.features[i] - mean[i % D], 2) / N / D;
     assert_int_equal(fp_readout_learn(&t.f.job, &t.f.job.dense), 0);
     for (size_t k = 0; k < K; k++) {
+        if (t.f.job.kept_classes && !t.f.job.kept_classes[k]) continue;
         double off[N], off_mean = 0, bias = (double)t.l->dense_bias[k] + t.l->bias_change[k];
         for (size_t i = 0; i < N; i++) {
             off[i] = t.f.job.teacher[i * K + k] - bias;
@@ -216,7 +286,8 @@ static void test_learn(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_softmax), cmocka_unit_test(test_frequencies), cmocka_unit_test(test_outputs),
-                                       cmocka_unit_test(test_teacher), cmocka_unit_test(test_rename),      cmocka_unit_test(test_nothing),
+                                       cmocka_unit_test(test_hold_back), cmocka_unit_test(test_choices),  cmocka_unit_test(test_teacher),
+                                       cmocka_unit_test(test_zeros),   cmocka_unit_test(test_obstacles),  cmocka_unit_test(test_nothing),
                                        cmocka_unit_test(test_learn)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -54,6 +54,38 @@ static void summary_of_pruning(void **state) {
     fineprune_report_free(report);
 }
 
+// What was decided of the classes and of the lesson is said in every case, in the text and on the page.
+static void decisions(void **state) {
+    (void)state;
+    static const struct {
+        const char *outputs, *readout, *lines[2];
+    } cases[] = {
+        {"{\"pruned\": 0, \"classes\": 10, \"seen\": 8, \"unseen_bias\": -0.6931471805599453}",
+         "{\"applied\": true, \"strength\": 0.327, \"samples\": 120, \"corrects\": 29, \"expected\": 35.91, \"trusted\": true}",
+         {"\noutputs  your data show 8 of 10 classes; the 2 that you never showed answer only when they are 2 times as likely; rows removed: 0\n",
+          "\nreadout  lesson used at strength 0.33: corrects 29 of 120 answers; the model expects 35.9 mistakes\n"}},
+        {"{\"pruned\": 8, \"kept\": [1, 2], \"classes\": 10, \"seen\": 2, \"unseen_bias\": -3}",
+         "{\"applied\": false, \"strength\": 0.0, \"samples\": 120, \"changes\": 32, \"expected\": 3.2, \"changes_confident\": 4, "
+         "\"expected_confident\": 0.11, \"trusted\": false, \"reason\": \"so\"}",
+         {"\noutputs  your data show 2 of 10 classes; rows removed: 8\n",
+          "\nreadout  lesson left out: it would change 32 answers (4 of the confident half), the model expects 3.2 (0.1) mistakes: so\n"}},
+        {"{\"pruned\": 0, \"reason\": \"no <b>\"}", "{\"applied\": false, \"reason\": \"no bias\"}",
+         {"\noutputs  all stay as they are: no <b>\n", "\nreadout  lesson left out: no bias\n"}},
+    };
+    for (size_t i = 0; i < FP_COUNT(cases); i++) {
+        struct fineprune_report *report = fp_report_parse(pruned_json);
+        json_object_set_new(report->root, "outputs", json_loads(cases[i].outputs, 0, NULL));
+        json_object_set_new(report->root, "readout", json_loads(cases[i].readout, 0, NULL));
+        char *text = fineprune_report_summary(report), *html = fineprune_report_html(report);
+        for (size_t k = 0; k < 2; k++)
+            if (!strstr(text, cases[i].lines[k])) fail_msg("no '%s' in %s", cases[i].lines[k], text);
+        assert_null(strstr(html, "no <b>"));
+        assert_non_null(strstr(html, i == 0 ? "corrects 29 of 120 answers" : "lesson left out: "));
+        free(text), free(html);
+        fineprune_report_free(report);
+    }
+}
+
 // A size that was estimated says so.
 static void estimated_size(void **state) {
     (void)state;
@@ -198,7 +230,7 @@ static void listing_of_a_model(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(summary_of_pruning),
-        cmocka_unit_test(estimated_size), cmocka_unit_test(table_of_weights),
+        cmocka_unit_test(decisions), cmocka_unit_test(estimated_size), cmocka_unit_test(table_of_weights),
         cmocka_unit_test(page),
         cmocka_unit_test(json_order),
         cmocka_unit_test(empty_reports),

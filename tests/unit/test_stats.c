@@ -109,9 +109,50 @@ static void test_sums(void **state) {
     fp_stats_free(stats);
 }
 
+// Thirty frames of ten numbers behind a product, averaged: [sample, frame, feature] keeps the features last.
+static void write_frames(const char *path) {
+    static const int64_t shape[3] = {0, 30, 10};
+    Onnx__ModelProto *m = made_new();
+    Onnx__GraphProto *g = m->graph;
+    made_input(g, "x", SHAPE(-1, 3, SIDE, SIDE));
+    made_initializer(g, "shape", FP_INT64, SHAPE(3), shape);
+    made_random(g, "w", SHAPE(10, 5), 3), made_random(g, "b", SHAPE(5), 4);
+    made_node(g, "Reshape", "x,shape", "frames"), made_node(g, "MatMul", "frames,w", "h"), made_node(g, "Add", "h,b", "s");
+    Onnx__NodeProto *mean = made_node(g, "ReduceMean", "s", "y");
+    made_ints(mean, "axes", 1, (int64_t[]){1}), made_int(mean, "keepdims", 0);
+    MADE_ADD(g, output, made_value("y", FP_FLOAT, SHAPE(-1, 5)));
+    made_write(m, path);
+    onnx__model_proto__free_unpacked(m, NULL);
+}
+
+static void test_frames(void **state) {
+    size_t size;
+    write_frames(scratch_path(state, "m.onnx"));
+    struct fp_stats *stats = gather(state, 0, N, 0, 2, 4);
+    uint8_t *file = scratch_read(scratch_path(state, "x.npy"), &size);
+    const float *x = (const float *)(const void *)(file + 128);
+    const struct fp_answers *a = &stats->answers;
+    float w[50], b[5];
+    made_fill(w, 50, 3), made_fill(b, 5, 4);
+    assert_true(a->samples == N && a->n_features == 10 && a->classes == 5);
+    for (size_t n = 0; n < N; n++)
+        for (size_t k = 0; k < 5; k++) {
+            double y = (double)b[k];
+            for (size_t j = 0; j < 10; j++) {
+                double mean = 0;
+                for (size_t t = 0; t < 30; t++) mean += (double)x[n * 300 + t * 10 + j] / 30;
+                if (!(fabs(mean - (double)a->features[n * 10 + j]) < 1e-5)) fail_msg("sample %zu, feature %zu: %g, not %g", n, j, (double)a->features[n * 10 + j], mean);
+                y += mean * (double)w[j * 5 + k];
+            }
+            assert_true(fabs(y - (double)a->logits[n * 5 + k]) < 1e-4);
+        }
+    free(file);
+    fp_stats_free(stats);
+}
+
 #define on_samples(f) cmocka_unit_test_setup_teardown(f, set_up, scratch_tear_down)
 
 int main(void) {
-    const struct CMUnitTest tests[] = {on_samples(test_same), on_samples(test_halves), on_samples(test_sums)};
+    const struct CMUnitTest tests[] = {on_samples(test_same), on_samples(test_halves), on_samples(test_sums), on_samples(test_frames)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
