@@ -68,6 +68,10 @@ int fp_layer_check_finite(struct fp_job *job, struct fp_layer *l) {
         const size_t at = r * cols;
         const bool fits = row_fits(l, l->values + at, at, most) && fabs((double)l->dense_bias[r] + l->bias_change[r]) <= most;
         if (fits) continue;
+        if (fp_row_removed(l, r)) { // as low as can be is low enough
+            l->bias_change[r] = -most - (double)l->dense_bias[r];
+            continue;
+        }
         for (size_t c = 0; c < cols; c++) l->values[at + c] = l->keep[at + c] ? l->dense[at + c] : 0;
         l->bias_change[r] = 0;
         unrepaired++;

@@ -27,7 +27,7 @@ static void report_samples(struct fp_job *job, const struct hashed *sorted, size
     for (size_t i = 0; i < n; i++) job->distinct += !i || sorted[i].hash != sorted[i - 1].hash;
     if (job->distinct < n) fp_report_say(job->report, "%zu of the %zu samples are equal to others: %zu are distinct", n - job->distinct, n, job->distinct);
     if (n && job->distinct < FEW)
-        fp_report_say(job->report, "%zu distinct sample%s: too few to show what a user needs", job->distinct, job->distinct == 1 ? " is" : "s are");
+        fp_report_say(job->report, "%zu distinct sample%s too few to show all that a user needs", job->distinct, job->distinct == 1 ? " is" : "s are");
     int axis;
     for (size_t i = 0; job->data && fp_data_moved(job->data, i, &axis); i++)
         fp_report_say(job->report, "the samples of input '%s' are taken along its axis %d, which is its batch", fp_data_moved(job->data, i, &axis), axis);

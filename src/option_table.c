@@ -65,7 +65,8 @@ enum {
 
 const struct cli_row cli_rows[] = {
     {"data", 0, CLI_PATHS, SAMPLES, FIELD(data), DATA, .argument = "[NAME=]SRC",
-     .help = "your samples; repeatable. A .npz (keys are input names, axis 0 the samples), a .npy (models of one input), a "
+     .help = "your samples; repeatable. A .npz (keys are input names, axis 0 the samples, or the axis that the model calls "
+             "its batch), a .npy (models of one input), a "
              "folder of either, of ONNX test_data_set_* folders, of images or of WAV files, @list.txt, or - for a .npz on "
              "standard input. random[:SEED] makes noise, for trying things out. NAME= says which input a source is for"},
     {"labels", 0, CLI_PATH, COMPARE, FIELD(labels), DATA, .argument = "FILE.npy",

@@ -322,6 +322,16 @@ static int add_sums(struct fp_gathering *g, struct fp_stat *s, const struct fp_c
     return status;
 }
 
+// In the main graph every sample gets there, or some rows of some samples, as to an expert: rows count. A branch or a body is run or not: samples do, once
+// in a batch.
+static void count_reached(struct fp_gathering *g, const struct target *target, struct fp_stat *s, size_t rows, bool by_sample) {
+    struct pending *p = &g->pending[target->weight];
+    const bool inside = g->weights->items[target->weight].uses[target->use].node->graph->parent;
+    if (!inside) s->reached += rows;
+    else if (p->runs != g->runs) s->reached += by_sample || rows > g->real ? g->real : rows;
+    p->runs = g->runs;
+}
+
 static int see_weight(struct fp_gathering *g, const struct target *target, const struct fp_tensor *x, fineprune_error *err) {
     const struct fp_weight *w = &g->weights->items[target->weight];
     struct fp_stat *s = &g->stats->items[target->weight];
@@ -332,8 +342,7 @@ static int see_weight(struct fp_gathering *g, const struct target *target, const
     const size_t units = each ? g->real * each : c.units;
     const double rows = s->rows;
     if (add_sums(g, s, &c, units)) return fp_fail_memory(err, "sums", 0);
-    if (g->pending[target->weight].runs != g->runs) s->reached += each || s->rows - rows > (double)g->real ? g->real : (size_t)(s->rows - rows);
-    g->pending[target->weight].runs = g->runs;
+    count_reached(g, target, s, (size_t)(s->rows - rows), each != 0);
     if (sums_are_bad(s)) status = find_bad(g, target->weight, &c, units, each, err);
     for (size_t u = 0; u < units && !status && g->pending[target->weight].wanted; u++) {
         struct fp_columns own = c;

@@ -13,7 +13,7 @@
 struct fp_stat {
     size_t groups, cols;
     double rows; // that each group's sums run over
-    size_t reached; // samples that they come from, or rows where samples cannot be told apart; 0: not known (statistics from a file)
+    size_t reached; // by how many samples, when it is fewer than all: samples in a branch or a body, rows elsewhere; 0: not known (from a file)
     double *sum, *square, *absolute; // absolute: NULL unless it was needed
     // Co-activations, over rows sampled evenly from every sample: per group, the sum of x and the lower triangle of the sum of x x^T
     // (cols * cols, row-major). When there are fewer rows than columns the rows themselves are kept instead (float32,

@@ -222,6 +222,11 @@ static void test_finite(void **state) {
     l->bias_change[2] = -1e6;
     assert_int_equal(fp_layer_check_finite(&f.job, l), 0);
     assert_true(l->bias_change[2] == 0);
+    const uint8_t removed[3] = {0, 0, 1};
+    l->removed = removed, l->bias_change[2] = -1e6; // a class that is held back stays so
+    memset(l->keep + 8, 0, 4);
+    assert_int_equal(fp_layer_check_finite(&f.job, l), 0);
+    assert_true(l->bias_change[2] + (double)l->dense_bias[2] == -65504);
     source.type = FP_FLOAT;
     l->values[4] = 70000;
     assert_int_equal(fp_layer_check_finite(&f.job, l), 0);
