@@ -185,6 +185,7 @@ void fp_job_close(struct fp_job *job) {
     free(job->removed_rows);
     free(job->teacher);
     fp_verify_free(job->verify);
+    fp_task_done(job);
 }
 
 // ---- every round

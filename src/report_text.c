@@ -276,6 +276,14 @@ static void print_wrote(FILE *file, const struct fineprune_report *report) {
     fputs(isfinite(seconds) ? ")\n" : "\n", file);
 }
 
+static void print_task(FILE *file, const struct fineprune_report *report) {
+    const char *said = fp_member_text(section(report, "task"), "said");
+    if (!said) return;
+    fputs("task     ", file);
+    put(file, said);
+    fputc('\n', file);
+}
+
 // "readout", "gate" and "note" lines, where there is something to say.
 static void print_readout(FILE *file, const struct fineprune_report *report) {
     const json_t *readout = section(report, "readout");
@@ -284,9 +292,11 @@ static void print_readout(FILE *file, const struct fineprune_report *report) {
     fputs("readout  ", file);
     put(file, name ? name : "changed");
     fputs(": the last layer learned from the data", file);
-    double same = fp_member_number(section(report, "agreement"), "pruning");
-    fp_words words;
-    if (isfinite(same)) fprintf(file, "; same answer as the dense model that learned so too: %s", fp_say_share(words, same));
+    double same = fp_member_number(section(report, "agreement"), "pruning"), dense = fp_member_number(section(report, "agreement"), "with_dense");
+    fp_words words, other;
+    if (isfinite(same))
+        fprintf(file, "; same answer as the model that came in: %s, as the dense model that learned so too: %s", fp_say_share(other, dense),
+                fp_say_share(words, same));
     fputc('\n', file);
 }
 
@@ -297,9 +307,9 @@ static void print_gates(FILE *file, const struct fineprune_report *report) {
         fp_words asked, measured;
         fputs("gate     ", file);
         put(file, fp_member_text(gate, "name"));
+        double value = fp_member_number(gate, "measured");
         fprintf(file, " %s asked, %s measured: %s\n", fp_say_share(asked, fp_member_number(gate, "asked")),
-                fp_say_share(measured, fp_member_number(gate, "measured")),
-                json_is_true(json_object_get(gate, "met")) ? "met" : "missed");
+                isfinite(value) ? fp_say_share(measured, value) : "nothing", json_is_true(json_object_get(gate, "met")) ? "met" : "missed");
     }
 }
 
@@ -314,6 +324,7 @@ static void print_texts(FILE *file, const json_t *texts, const char *label) {
 static void print_pruning(FILE *file, const struct fineprune_report *report) {
     print_model(file, report, "model", "model");
     print_data(file, report);
+    print_task(file, report);
     print_pruned(file, report);
     print_readout(file, report);
     print_drift(file, report);
@@ -341,6 +352,7 @@ static void print_compare(FILE *file, const struct fineprune_report *report) {
     print_model(file, report, "A", "model");
     print_model(file, report, "B", "second_model");
     print_data(file, report);
+    print_task(file, report);
     for (size_t i = 0; i < json_array_size(drift); i++) {
         const json_t *one = json_array_get(drift, i);
         fputs("drift    ", file);

@@ -251,11 +251,13 @@ static int see_weight(struct gather *g, const struct target *target, const struc
 
 // ---- answers
 
-static int see_answers(struct gather *g, bool features, const struct fp_tensor *x, fineprune_error *err) {
+static void see_answers(struct gather *g, bool features, const struct fp_tensor *x) {
     struct fp_answers *a = &g->stats->answers;
     size_t width = features ? a->n_features : a->classes, units = g->samples;
+    // Scores of time steps, with the batch squeezed away, are nobody's answers.
+    a->unlike |= !units || x->count % (units * width) || (!features && (!x->rank || x->dims[0] != (int64_t)units));
+    if (a->unlike) return;
     // A 1x1 convolution before a pooling has positions: the classifier is linear, so their mean is what counts.
-    if (!units || x->count % (units * width)) return fp_fail(err, FINEPRUNE_MODEL, "the last layer's values do not split into samples");
     size_t positions = x->count / (units * width);
     float *dst = (features ? a->features : a->logits) + a->samples * width;
     for (size_t u = 0; u < g->real; u++)
@@ -265,7 +267,6 @@ static int see_answers(struct gather *g, bool features, const struct fp_tensor *
             for (size_t p = 0; p < positions; p++) sum += (double)v[p];
             dst[u * width + i] = (float)(sum / (double)positions);
         }
-    return FINEPRUNE_OK;
 }
 
 static int see(void *user, int tag, const struct fp_tensor *x, fineprune_error *err) {
@@ -277,9 +278,9 @@ static int see(void *user, int tag, const struct fp_tensor *x, fineprune_error *
         if (status) return status;
         x = &wide;
     }
-    int status;
+    int status = FINEPRUNE_OK;
     if (tag < g->n_targets) status = see_weight(g, &g->targets[tag], x, err);
-    else status = see_answers(g, tag == g->n_targets, x, err);
+    else see_answers(g, tag == g->n_targets, x);
     fp_tensor_done(&wide);
     g->seconds += fp_seconds() - start;
     return status;
@@ -422,7 +423,7 @@ static int begin(void *user, const struct fp_batch *batch, fineprune_error *err)
 
 static int end(void *user, const struct fp_batch *batch, const struct fp_tensor *outputs, fineprune_error *err) {
     struct gather *g = user;
-    if (g->stats->answers.features) g->stats->answers.samples += batch->n;
+    if (g->stats->answers.features && !g->stats->answers.unlike) g->stats->answers.samples += batch->n;
     return g->request->outputs ? g->request->outputs(g->request->outputs_user, batch, outputs, err) : FINEPRUNE_OK;
 }
 
@@ -447,6 +448,7 @@ int fp_stats_gather(struct fp_stats **out, struct fp_exec *exec, const struct fp
     g.threads = request->options && request->options->threads > 0 ? request->options->threads : omp_get_num_procs();
     int status = stats_init(&g, exec, n, err);
     if (!status) status = run_all(&g, exec, samples, n, err);
+    if (g.stats->answers.unlike) g.stats->answers.samples = 0;
     for (int i = 0; g.pending && i < g.stats->n; i++) {
         fp_shift_gram_free(g.pending[i].whole);
         free(g.pending[i].rows);

@@ -266,7 +266,11 @@ _Static_assert(FP_COUNT(EVIDENCE) <= FP_TASK_EVIDENCE, "room for all evidence");
 int fp_task_gather(struct fp_task *task, const struct fp_task_case *c, fineprune_error *err) {
     struct looked l = {.c = c, .graph = c->model->graph, .rows = -1};
     l.output = &l.graph->values[l.graph->outputs[c->output]];
-    if (!fp_task_answers(&l.answers, c->values, c->n, c->width)) return fp_fail_memory(err, "the answers", c->n * sizeof(double));
+    char softmax[FP_TASK_FOUND];
+    l.found = softmax;
+    // probabilities are not what the rows on scores were made for
+    const bool scores = c->logits_value != l.graph->outputs[c->output] || !see_softmax(&l);
+    if (!fp_task_answers(&l.answers, c->values, scores ? c->n : 0, c->width)) return fp_fail_memory(err, "the answers", c->n * sizeof(double));
     int status = c->weight >= 0 ? fp_task_rows(&l.rows, c->model, &c->weights->items[c->weight], err) : FINEPRUNE_OK;
     for (size_t i = 0; i < FP_COUNT(EVIDENCE) && !status; i++) {
         struct fp_task_evidence *e = &task->evidence[task->n];
