@@ -8,7 +8,7 @@
 #include "task_evidence.h"
 
 #define ENOUGH 3      // points that make classes of an output
-#define ENOUGH_FEW 4  // the same where few answers were seen
+#define ENOUGH_FEW 4  // the same where few answers were seen and something tells against it
 #define FEW 30
 #define AGAINST (-2)  // points that make something else of it; between: unclear
 
@@ -28,13 +28,14 @@ static const char *reason_of(enum fp_task_kind kind, bool by_word) {
 }
 
 static void weigh(struct fp_task *task, const struct fp_task_case *c) {
-    bool labels = false, veto = false;
+    bool labels = false, veto = false, against = false;
     for (int i = 0; i < task->n; i++) {
         task->points += task->evidence[i].points;
         labels |= task->evidence[i].says == FP_TASK_LABELS;
+        against |= task->evidence[i].points < 0;
         veto |= task->evidence[i].points <= FP_TASK_VETO;
     }
-    if (!veto && task->points >= (c->n && c->n < FEW ? ENOUGH_FEW : ENOUGH)) task->kind = FP_TASK_CLASSES;
+    if (!veto && task->points >= (against && c->n && c->n < FEW ? ENOUGH_FEW : ENOUGH)) task->kind = FP_TASK_CLASSES;
     else if (labels) task->kind = FP_TASK_LABELS;
     else task->kind = veto || task->points <= AGAINST ? FP_TASK_OTHER : FP_TASK_UNCLEAR;
 }

@@ -56,10 +56,9 @@ static double median(double *v, size_t n) {
 struct sums {
     double *ahead, *apart;    // per sample
     double *sum, *square;     // per output
-    size_t *above;            // per output: samples with an answer above 0
+    size_t *above, *won;      // per output: samples with an answer above 0, and that it wins
     double mean, mean_square; // of the samples' mean answers
     double top, bottom, first_mean;
-    size_t first;
 };
 
 static void add(struct fp_task_answers *a, struct sums *s, const struct one *o, const float *v) {
@@ -68,8 +67,8 @@ static void add(struct fp_task_answers *a, struct sums *s, const struct one *o, 
     s->apart[a->n] = o->spread > 0 ? gap / o->spread : 0;
     s->top += gap;
     s->bottom += o->lower - o->lowest;
-    if (!a->n) s->first = o->best, s->first_mean = o->mean;
-    a->varies |= o->best != s->first;
+    if (!a->n) s->first_mean = o->mean;
+    s->won[o->best]++;
     a->winner += o->winner;
     a->confident += o->winner > 0.5;
     a->skewness += o->skewness;
@@ -99,6 +98,7 @@ static void finish(struct fp_task_answers *a, struct sums *s) {
     for (size_t k = 0; k < a->width; k++) {
         all += fmax(s->square[k] / n - s->sum[k] / n * (s->sum[k] / n), 0);
         a->none_expected *= 1 - (double)s->above[k] / n;
+        a->dominant = fmax(a->dominant, (double)s->won[k] / n);
     }
     const double shared = fmax(s->mean_square / n - s->mean / n * (s->mean / n), 0);
     a->common = all > 0 ? (double)a->width * (double)a->width * shared / all : -1; // width * variance of the mean / mean variance
@@ -108,8 +108,9 @@ bool fp_task_answers(struct fp_task_answers *a, const float *values, size_t n, s
     *a = (struct fp_task_answers){.width = width};
     if (!n || width < 2) return true;
     struct sums s = {.ahead = fp_calloc(n, sizeof(double)), .apart = fp_calloc(n, sizeof(double)), .sum = fp_calloc(width, sizeof(double)),
-                     .square = fp_calloc(width, sizeof(double)), .above = fp_calloc(width, sizeof(size_t))};
-    const bool done = s.ahead && s.apart && s.sum && s.square && s.above;
+                     .square = fp_calloc(width, sizeof(double)), .above = fp_calloc(width, sizeof(size_t)),
+                     .won = fp_calloc(width, sizeof(size_t))};
+    const bool done = s.ahead && s.apart && s.sum && s.square && s.above && s.won;
     struct one o;
     for (size_t i = 0; i < n && done; i++)
         if (look_at(&o, values + i * width, width)) add(a, &s, &o, values + i * width);
@@ -119,6 +120,7 @@ bool fp_task_answers(struct fp_task_answers *a, const float *values, size_t n, s
     free(s.sum);
     free(s.square);
     free(s.above);
+    free(s.won);
     return done;
 }
 

@@ -15,6 +15,7 @@
 #define APART 0.41       // the winner's lead in spreads of the answers
 #define MANY 200         // outputs: so many leave each little room
 #define FEW 30           // samples
+#define ONE_CLASS 0.5    // share of the most frequent winner: one class may be close to another all the time
 #define NONE_AT_ALL 0.03 // share of answers without one above zero
 
 struct looked {
@@ -195,7 +196,7 @@ static int see_decided(struct looked *l) {
 }
 
 static bool has_winner(const struct looked *l) {
-    return l->answers.n && l->answers.varies && l->c->width > 2 && l->answers.winner >= HALF_SURE;
+    return l->answers.n && l->answers.dominant < 0.995 && l->c->width > 2 && l->answers.winner >= HALF_SURE;
 }
 
 static int see_winner(struct looked *l) {
@@ -230,7 +231,7 @@ static int see_positive(struct looked *l) {
 
 static int see_ties(struct looked *l) {
     const struct fp_task_answers *a = &l->answers;
-    if (!a->n || l->c->width < 3 || l->c->width >= MANY || a->apart >= APART) return 0;
+    if (!a->n || l->c->width < 3 || l->c->width >= MANY || a->apart >= APART || a->dominant > ONE_CLASS) return 0;
     return FOUND(l, "the two greatest are close (%.2f of the values' spread)", a->apart), -2;
 }
 

@@ -21,7 +21,7 @@ struct fp_task_answers {
     size_t none;       // samples without an answer above 0
     double none_expected; // the same if the outputs were independent
     double common;     // variance of the samples' mean answer times width, over the mean variance of an output: 1 for independent outputs
-    bool varies;       // not all samples have the same winner
+    double dominant;   // share of the most frequent winner
 };
 
 // False without memory.
