@@ -246,7 +246,7 @@ def prune_says_six_lines(place):
     ran = works(place, f"{PRUNE} -o o.onnx -s 70%")
     equal(ran.out, b"", "standard output")
     wanted = ["model", "data", "pruned", "drift", "size", "wrote"]
-    equal([label for label in labels_of(ran.err) if label not in ("readout", "gate", "note")], wanted, "labels")
+    equal([label for label in labels_of(ran.err) if label not in ("task", "readout", "gate", "note")], wanted, "labels")
     lines = {line.split(" ", 1)[0]: line for line in ran.err.splitlines()}
     assert lines["model"].startswith("model    m.onnx, opset "), lines["model"]
     assert "(local.npz)" in lines["data"], lines["data"]
@@ -420,7 +420,7 @@ def compare_measures(place):
     ran = works(place, "compare m.onnx gesture.onnx --data test.npz --labels test_labels.npy")
     equal(ran.err, "", "standard error")
     text = ran.out.decode()
-    equal(labels_of(text)[:4], ["A", "B", "data", "drift"], "labels")
+    equal(labels_of(text)[:5], ["A", "B", "data", "task", "drift"], "labels")
     assert "cosine 1.0000" in text and "same answer 100.0%" in text, text
     assert re.search(r"^accuracy A (\d+\.\d)%, B \1% of \d+ samples$", text, re.M), text
     ran = works(place, "compare m.onnx gesture.onnx --data test.npz --json")
