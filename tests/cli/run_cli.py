@@ -821,17 +821,17 @@ def outputs_are_judged_by_evidence(place):
     for name, wanted in TASKS.items():
         data = "t.npz" if name == "tokens" else "x.npz"
         for share in ("5%", "70%"):
-            report = json.loads(works(place, f"prune {name}.onnx --data {data} -s {share} -o o.onnx -f --json").out)
+            report = json.loads(works(place, f"prune {name}.onnx --data {data} -s {share} -o o.onnx -f -j 1 --json").out)
             task = report["task"]
             equal((task["decided"], task["by"]), (wanted, "evidence"), name)
             assert task["evidence"] and all(one["name"] and one["found"] and one["says"] for one in task["evidence"]), task
             equal("top1_agreement" in report["drift"][0], wanted == "classes", f"answers of {name}")
             if wanted != "classes":
                 equal((report["outputs"]["pruned"], report["readout"]["applied"]), (0, False), name)
-                works(place, f"prune {name}.onnx --data {data} -s {share} -o k.onnx -f --outputs keep --readout keep --no-metadata")
-                works(place, f"prune {name}.onnx --data {data} -s {share} -o o.onnx -f --no-metadata")
+                works(place, f"prune {name}.onnx --data {data} -s {share} -o k.onnx -f --outputs keep --readout keep --no-metadata -j 1")
+                works(place, f"prune {name}.onnx --data {data} -s {share} -o o.onnx -f --no-metadata -j 1")
                 equal(place.path("o.onnx").read_bytes(), place.path("k.onnx").read_bytes(), f"{name} as with all kept")
-        text = works(place, f"compare {name}.onnx o.onnx --data {data}").out.decode()
+        text = works(place, f"compare {name}.onnx o.onnx --data {data} -j 1").out.decode()
         equal("same answer" in text, wanted == "classes", f"compare of {name}")
 
 
@@ -844,7 +844,7 @@ def the_users_word_wins(place):
     equal((report["task"]["decided"], report["readout"]["applied"], "top1_agreement" in report["drift"][0]), ("other", False, False), "task")
     assert "same answer" not in works(place, "compare classes.onnx p.onnx --data x.npz --task other").out.decode()
     assert "same answer" in works(place, "compare places.onnx o.onnx --data x.npz --task classes").out.decode()
-    fails(place, "prune m.onnx --data local.npz -o q.onnx --task class", 2, "--task")
+    fails(place, "prune m.onnx --data local.npz -o q.onnx --task class", 2, "--task cannot be 'class'", "one of: auto, classes, labels, other")
 
 
 @case
