@@ -39,5 +39,8 @@ int fp_choose(struct fp_choices *c, const fineprune_prune_options *o, fineprune_
     if (o->reserve < 0 || o->reserve >= 1) return fp_fail(err, FINEPRUNE_USAGE, "reserve %g is not a share from 0 to below 1", o->reserve);
     if (o->min_agreement < 0 || o->min_agreement > 1)
         return fp_fail(err, FINEPRUNE_USAGE, "min-agreement %g is not a share from 0 to 1", o->min_agreement);
+    if (o->min_taught_agreement < 0 || o->min_taught_agreement > 1)
+        return fp_fail(err, FINEPRUNE_USAGE, "min-taught-agreement %g is not a share from 0 to 1", o->min_taught_agreement);
+    if (fp_task_word(o->task) < 0) return fp_fail(err, FINEPRUNE_USAGE, "there is no task '%s'; auto, classes, labels or other is meant", o->task);
     return FINEPRUNE_OK;
 }

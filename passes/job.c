@@ -202,6 +202,7 @@ void fp_job_close(struct fp_job *job) {
     free(job->teacher);
     fp_lesson_done(&job->lesson);
     fp_verify_free(job->verify);
+    fp_task_done(job);
 }
 
 // ---- every round

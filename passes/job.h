@@ -45,6 +45,12 @@ int fp_layer_write_dense(struct fp_job *job, struct fp_layer *layer);
 // reserve.c: splits the samples by their content: job->local and job->reserve.
 int fp_job_split(struct fp_job *job);
 
+// task.c: whether the outputs are classes, from the dense model's answers; else the classifier is none. Before anything is changed.
+int fp_task_decide(struct fp_job *job);
+void fp_task_done(struct fp_job *job);
+// Undoes what fp_prune_outputs and fp_readout_teach have done; the model is to be restored after it.
+void fp_lesson_forget(struct fp_job *job, const char *reason);
+
 // outputs_prune.c: what the dense model's answers tell (job->lesson); classes that the user does not have are held back in the last layer's bias, and
 // removed where that is safe: sets kept_classes and the classifier layer's removed rows.
 int fp_prune_outputs(struct fp_job *job);
@@ -56,10 +62,13 @@ int fp_readout_learn(struct fp_job *job, const struct fp_answers *now);
 // verify.c: the classifier's features and logits of the model as it is now over the local samples; empty for other models. The caller frees both arrays.
 int fp_answers_gather(struct fp_job *job, struct fp_answers *out);
 // The dense model on the reserve, before anything is changed; then the pruned one. Shares of the reserve's answers that are as before, negative when there
-// is nothing to compare: *agreement with the dense model with the same read-out (what pruning has changed), *with_dense with the dense
-// model as it was. report: the drift of all outputs goes into it.
+// is nothing to compare: *agreement with the dense model that has learned the same lesson and lost the same classes (what the zeros have changed),
+// *with_dense with the model that came in, over all its classes. report: the drift of all outputs goes into it.
 int fp_verify_before(struct fp_job *job);
 int fp_verify_after(struct fp_job *job, bool report, double *agreement, double *with_dense);
+// An output of the dense model over the reserve, as far as it was kept: floats [*n, *width] for the caller to free, NULL unless it has rank 2. *unlike: its
+// rows are not the samples.
+int fp_verify_values(const struct fp_job *job, int output, float **values, size_t *n, size_t *width, bool *unlike);
 void fp_verify_free(struct fp_verify *verify);
 
 // auto_sparsity.c: the most zeros that keep options->min_agreement on the reserve; leaves the model pruned so.

@@ -35,6 +35,8 @@ static void report_config(struct fp_job *job, double asked) {
     json_object_set_new(config, "readout", json_string(c->readout->name));
     json_object_set_new(config, "rounds", json_integer(c->rounds));
     json_object_set_new(config, "min_agreement", json_real(job->options->min_agreement));
+    json_object_set_new(config, "min_taught_agreement", json_real(job->options->min_taught_agreement));
+    json_object_set_new(config, "task", json_string(job->options->task ? job->options->task : "auto"));
     json_object_set_new(config, "reserve", json_real(job->options->reserve));
 }
 
@@ -52,21 +54,40 @@ static int report_layers(struct fp_job *job) {
     return FINEPRUNE_OK;
 }
 
-static int report_gate(struct fp_job *job, double agreement) {
-    double asked = job->options->min_agreement;
+static int missed_gate(struct fp_job *job, const char *option, const char *with, double asked, double agreement) {
+    if (agreement < 0) {
+        const char *reason = job->task.kind != FP_TASK_CLASSES && job->task.reason ? job->task.reason : !job->n_reserve ? "there is no reserve" : "there are no answers";
+        fp_fail(job->err, FINEPRUNE_GATE, "%s %g could not be measured: %s", option, asked, reason);
+        fp_hint(job->err, job->task.kind != FP_TASK_CLASSES ? "--task classes, if they are; the drift of the outputs is in the report"
+                                                            : "give more samples or a greater --reserve");
+        return FINEPRUNE_GATE;
+    }
+    fp_fail(job->err, FINEPRUNE_GATE, "the pruned model agrees with %s on %.1f %% of the reserve; %.1f %% were asked", with, 100 * agreement, 100 * asked);
+    fp_hint(job->err, job->teacher || job->kept_classes ? "ask for less sparsity, '--sparsity auto', or no lesson: --readout keep --outputs keep"
+                                                        : "ask for less sparsity, or '--sparsity auto'");
+    return FINEPRUNE_GATE;
+}
+
+static int report_gate(struct fp_job *job, const char *name, const char *option, const char *with, double asked, double agreement) {
     if (asked <= 0) return FINEPRUNE_OK;
     bool met = agreement >= asked;
     json_t *gate = json_object();
-    json_object_set_new(gate, "name", json_string("min_agreement"));
+    json_object_set_new(gate, "name", json_string(name));
     json_object_set_new(gate, "asked", json_real(asked));
     json_object_set_new(gate, "measured", agreement >= 0 ? json_real(agreement) : json_null());
     json_object_set_new(gate, "met", json_boolean(met));
     json_array_append_new(fp_report_array(job->report, "gates"), gate);
-    if (met) return FINEPRUNE_OK;
-    if (agreement < 0) return fp_fail(job->err, FINEPRUNE_GATE, "min-agreement %g could not be measured: no reserve, or no classes", asked);
-    fp_fail(job->err, FINEPRUNE_GATE, "the pruned model agrees with the dense one on %.1f %% of the reserve; %.1f %% were asked", 100 * agreement, 100 * asked);
-    fp_hint(job->err, "ask for less sparsity, or '--sparsity auto'");
-    return FINEPRUNE_GATE;
+    return met ? FINEPRUNE_OK : missed_gate(job, option, with, asked, agreement);
+}
+
+// The first gate that is missed is the one told.
+static int report_gates(struct fp_job *job, double taught, double with_dense) {
+    const fineprune_prune_options *o = job->options;
+    int first = report_gate(job, "min_agreement", "min-agreement", "the model that came in", o->min_agreement, with_dense);
+    fineprune_error told = *job->err;
+    int second = report_gate(job, "min_taught_agreement", "min-taught-agreement", "the dense model of the same lesson", o->min_taught_agreement, taught);
+    if (first) *job->err = told;
+    return first ? first : second;
 }
 
 static int add_metadata(struct fp_job *job, double asked) {
@@ -132,5 +153,5 @@ int fp_job_report(struct fp_job *job, double asked) {
     json_object_set_new(timing, "statistics", json_real(job->statistics));
     json_object_set_new(timing, "solve", json_real(job->solve));
     json_object_set_new(job->report->root, "peak_rss_bytes", json_integer((json_int_t)fp_peak_rss()));
-    return report_gate(job, agreement);
+    return report_gates(job, agreement, with_dense);
 }

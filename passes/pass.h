@@ -8,6 +8,7 @@
 #include "lesson.h"
 #include "report.h"
 #include "stats.h"
+#include "task.h"
 #include "weights.h"
 
 // One weight in a job. Arrays are groups x rows x cols, in the order of struct fp_weight.
@@ -139,6 +140,10 @@ struct fp_job {
     bool last_round;               // the one whose values stay
     bool stats_lent, stats_are_dense; // the latter: of the dense model, good for the first round
     struct fp_classifier classifier;
+    struct fp_task task;           // whether the outputs are classes (task.c), of output task_output (-1: of none)
+    int task_output;
+    uint8_t *answers_of;           // per graph output: its rows are answers; NULL: not judged yet
+    float *untaught, *untaught_bias; // the classifier's layer as it came in, for a sparsity that is to be found
     struct fp_answers dense, dense_reserve; // the dense model's answers on the local samples with the reserve behind them, and on the reserve
     uint8_t *kept_classes;         // per class; NULL: all
     double outputs_floor;          // the bias of removed classes

@@ -166,6 +166,7 @@ static int ask_dense_model(struct fp_job *job) {
         job->stats_are_dense = true;
         if (job->dense.samples && job->dense_reserve.samples) status = fp_answers_add(&job->dense, &job->dense_reserve, job->err);
     }
+    if (!status) status = fp_task_decide(job);
     if (!status) status = fp_prune_outputs(job);
     return status ? status : fp_readout_teach(job);
 }
@@ -217,6 +218,7 @@ static int apply(struct fp_job *job, struct fp_stats *stats) {
     if (!status) fp_job_bound_layers(job);
     if (!status) status = fp_job_report_before(job);
     if (!status) status = fp_answers_copy(&job->dense, &stats->answers, job->err);
+    if (!status) status = fp_task_decide(job);
     if (!status) status = fp_prune_outputs(job);
     if (!status) status = fp_readout_teach(job);
     if (!status) status = prune_to(job, justified(job, job->options->sparsity));

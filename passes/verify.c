@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The reserve measures: how the pruned model's outputs drift from the dense model's, and how many answers stay the same. A classifier's answers are
-// compared among its kept classes; with a read-out, against the dense model with the same read-out, for that is what pruning changes.
+// The reserve measures: how the pruned model's outputs drift from the dense model's, and how many answers stay the same: as the model that came in gives
+// them over all its classes, and as the dense model gives them that has learned the same lesson and lost the same classes, for that is what the zeros
+// change.
 #include <stdlib.h>
 
 #include "answers.h"
@@ -33,7 +34,7 @@ static int gather_answers(struct fp_job *job, bool reserve, struct fp_answers *o
 
 int fp_answers_gather(struct fp_job *job, struct fp_answers *out) { return gather_answers(job, false, out, NULL, NULL, NULL); }
 
-// The dense model's answer to reserve sample i, with its read-out where there is one.
+// The dense model's answer to reserve sample i, among the kept classes, with its read-out where there is one.
 static size_t reference_answer(const struct fp_job *job, size_t i) {
     const struct fp_answers *a = &job->dense_reserve;
     const float *logits = a->logits + i * a->classes, *f = a->features + i * a->n_features;
@@ -53,9 +54,9 @@ static size_t reference_answer(const struct fp_job *job, size_t i) {
 static void compare_answers(const struct fp_job *job, const struct fp_answers *now, double *agreement, double *with_dense) {
     size_t same = 0, same_dense = 0;
     for (size_t i = 0; i < now->samples; i++) {
-        size_t answer = fp_best(now->logits + i * now->classes, now->classes, job->kept_classes);
+        size_t answer = fp_best(now->logits + i * now->classes, now->classes, NULL);
         same += answer == reference_answer(job, i);
-        same_dense += answer == fp_best(job->dense_reserve.logits + i * now->classes, now->classes, job->kept_classes);
+        same_dense += answer == fp_best(job->dense_reserve.logits + i * now->classes, now->classes, NULL);
     }
     *agreement = now->samples ? (double)same / (double)now->samples : -1;
     *with_dense = now->samples ? (double)same_dense / (double)now->samples : -1;
@@ -107,11 +108,37 @@ static int compare_outputs(void *user, const struct fp_batch *batch, const struc
     const struct fp_tensor *before = v->batches[v->at++].tensors;
     int status = FINEPRUNE_OK;
     for (int i = 0; i < v->graph->n_outputs && !status; i++) {
-        const uint8_t *use = v->job->classifier.weight >= 0 && v->job->classifier.output == i ? v->job->kept_classes : NULL;
         if (before[i].type && before[i].type == outputs[i].type && !fp_same_shape(&before[i], &outputs[i])) v->unlike[i]++;
-        else if (before[i].type) status = fp_drift_add(&v->drifts[i], &before[i], &outputs[i], use, err);
+        else if (before[i].type) status = fp_drift_add(&v->drifts[i], &before[i], &outputs[i], NULL, err);
     }
     return status;
+}
+
+// Nothing was learned and no class left out: both are the same.
+static void compare_drift(const struct fp_drift *d, double *agreement, double *with_dense) {
+    if (d->classes && d->answers) *agreement = *with_dense = (double)d->same / (double)d->answers;
+}
+
+int fp_verify_values(const struct fp_job *job, int output, float **values, size_t *n, size_t *width, bool *unlike) {
+    const struct fp_verify *v = job->verify;
+    const size_t most = job->data ? fp_data_max_batch(job->data) : 0;
+    *values = NULL;
+    *n = *width = 0;
+    for (size_t b = 0; v && b < v->n; b++) {
+        const struct fp_tensor *t = v->batches[b].tensors ? &v->batches[b].tensors[output] : NULL;
+        if (!t || !t->type) break; // no room for the rest
+        if (t->rank != 2 || !fp_type_is_float(t->type) || (b && (size_t)t->dims[1] != *width)) return FINEPRUNE_OK;
+        const size_t rows = v->sizes[b], filled = most > 1 && most < SIZE_MAX ? most : rows;
+        *width = (size_t)t->dims[1];
+        *unlike |= t->dims[0] != (int64_t)filled || rows > filled;
+        if (!*unlike) *n += rows;
+    }
+    float *dst = *values = *width ? fp_calloc(*n + 1, *width * sizeof(float)) : NULL;
+    if (*width && !dst) return fp_fail_memory(job->err, "the reserve's outputs", *n * *width * sizeof(float));
+    for (size_t b = 0, at = 0; at < *n && !*unlike; at += v->sizes[b++])
+        fp_convert(dst + at * *width, FP_FLOAT, v->batches[b].tensors[output].data, v->batches[b].tensors[output].type, v->sizes[b] * *width);
+    if (*unlike) *n = 0;
+    return FINEPRUNE_OK;
 }
 
 int fp_verify_before(struct fp_job *job) {
@@ -135,9 +162,15 @@ int fp_verify_after(struct fp_job *job, bool report, double *agreement, double *
     v->drifts = fp_calloc((size_t)graph->n_outputs, sizeof(*v->drifts));
     v->unlike = fp_calloc((size_t)graph->n_outputs, sizeof(*v->unlike));
     if (!v->drifts || !v->unlike) return fp_fail_memory(job->err, "the reserve", sizeof(*v->drifts));
-    for (int i = 0; i < graph->n_outputs; i++) v->drifts[i].output = graph->values[graph->outputs[i]].name;
-    int status = gather_answers(job, true, &now, report ? compare_outputs : NULL, v, v->sizes);
-    if (!status) compare_answers(job, &now, agreement, with_dense);
+    for (int i = 0; i < graph->n_outputs; i++) {
+        v->drifts[i].output = graph->values[graph->outputs[i]].name;
+        v->drifts[i].no_answers = !job->answers_of || !job->answers_of[i];
+    }
+    // Classes that no layer of ours makes are known by their output alone.
+    const bool by_output = job->classifier.weight < 0 && job->task.kind == FP_TASK_CLASSES && job->task_output >= 0;
+    int status = gather_answers(job, true, &now, report || by_output ? compare_outputs : NULL, v, v->sizes);
+    if (!status && by_output) compare_drift(&v->drifts[job->task_output], agreement, with_dense);
+    else if (!status) compare_answers(job, &now, agreement, with_dense);
     for (int i = 0; i < graph->n_outputs && !status && report; i++) {
         if (v->drifts[i].count) json_array_append_new(fp_report_array(job->report, "drift"), fp_drift_json(&v->drifts[i]));
         if (v->unlike[i])

@@ -2,6 +2,8 @@
 // Walking back from an output of rank 2 to the weight that makes the classes.
 #include "classifier.h"
 
+#include "task.h"
+
 static bool is(const struct fp_node *node, const char *type) { return node && !node->domain[0] && !strcmp(node->type, type); }
 
 static const struct fp_node *producer(const struct fp_graph *graph, int value) {
@@ -108,8 +110,8 @@ static void try_output(struct fp_classifier *c, const struct fp_weights *weights
 void fp_classifier_find(struct fp_classifier *out, const struct fp_weights *weights) {
     const struct fp_graph *graph = weights->model->graph;
     *out = (struct fp_classifier){.weight = -1, .reason = "no output has the shape [samples, classes]"};
-    int found = 0;
-    struct fp_classifier c = *out, first = *out;
+    int found = 0, likely = 0;
+    struct fp_classifier c = *out, first = *out, only = *out;
     for (int i = 0; i < graph->n_outputs; i++) {
         if (!of_rank_2(&graph->values[graph->outputs[i]])) continue;
         c = *out;
@@ -117,7 +119,10 @@ void fp_classifier_find(struct fp_classifier *out, const struct fp_weights *weig
         try_output(&c, weights, graph, i);
         if (c.weight >= 0 && found++ == 0) first = c;
         else if (c.weight < 0 && !found) out->reason = c.reason;
+        // boxes and embeddings beside classes have the same shape, but other names
+        if (c.weight >= 0 && fp_task_name_points(graph->values[graph->outputs[i]].name) >= 0 && likely++ == 0) only = c;
     }
     if (found == 1) *out = first;
-    else if (found > 1) out->reason = "several outputs have classes";
+    else if (likely == 1) *out = only;
+    else if (found > 1) out->reason = likely ? "several outputs have classes" : "several outputs are as wide as classes, and none is named so";
 }

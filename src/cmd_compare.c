@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // fineprune compare: the same samples through two models, and how far the outputs of the second are from those of the first. Inputs and outputs are
-// paired by name, outputs by position when the names are others. With labels also how often each model is right.
+// paired by name, outputs by position when the names are others. With labels also how often each model is right. Answers are counted only of outputs
+// that are judged to be classes (task.h), by what the first model makes of the first samples.
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -9,6 +10,7 @@
 #include "drift.h"
 #include "exec.h"
 #include "npz.h"
+#include "task.h"
 
 struct side {
     struct fineprune_model *model;
@@ -18,10 +20,22 @@ struct side {
     size_t right;                       // answers equal to the label
 };
 
+#define SEEN ((size_t)1000)             // samples by which an output is judged, and
+#define SEEN_BYTES ((size_t)256 << 20) // bytes of them
+
+// What the first model answers to the first samples, of outputs of rank 2.
+struct seen {
+    float *values;
+    size_t n, width, capacity;
+    bool unlike, full; // the latter: no more are taken
+};
+
 struct comparison {
     struct side a, b;
     struct fineprune_data *data;
     struct fp_drift *drifts; // one per output of a
+    struct seen *seen;       // the same
+    const char *task;        // the user's word, or NULL
     size_t *unlike;          // per output of a: batches in which b's has another shape, as detections do
     fineprune_error other_shape; // what is said when no batch has the same
     struct fp_tensor labels; // int64, or empty
@@ -154,6 +168,55 @@ static int judge_both(struct comparison *c, const char *name, const struct fp_te
     return status;
 }
 
+// ---- what the outputs are
+
+static int keep_answers(struct seen *s, const struct fp_tensor *t, size_t n, fineprune_error *err) {
+    size_t count, bytes;
+    if (s->full || s->unlike || t->rank != 2 || !fp_type_is_float(t->type) || t->dims[1] < 2 || (s->n && s->width != (size_t)t->dims[1])) return FINEPRUNE_OK;
+    s->width = (size_t)t->dims[1];
+    s->unlike = t->dims[0] != (int64_t)n;
+    if (s->unlike) return FINEPRUNE_OK;
+    s->full = s->n + n > SEEN || !fp_mul(s->n + n, s->width, &count) || !fp_mul(count, sizeof(float), &bytes) || bytes > SEEN_BYTES;
+    if (s->full && s->n) return FINEPRUNE_OK;
+    float *grown = fp_grow(s->values, &s->capacity, (s->n + n) * s->width, sizeof(float));
+    if (!grown) return fp_fail_memory(err, "a comparison", n * s->width * sizeof(float));
+    s->values = grown;
+    fp_convert(s->values + s->n * s->width, FP_FLOAT, t->data, t->type, n * s->width);
+    s->n += n;
+    return FINEPRUNE_OK;
+}
+
+static int judge_output(struct comparison *c, int output, const struct fp_weights *weights, const struct fp_classifier *k, struct fp_task *task,
+                        fineprune_error *err) {
+    const struct seen *s = &c->seen[output];
+    const struct fp_graph *graph = c->a.model->graph;
+    // Labels of its answers are as good as the word for it.
+    const char *word = c->labels.count && c->answer && !strcmp(c->answer, c->drifts[output].output) ? "classes" : c->task;
+    const bool ours = k->weight >= 0 && k->output == output;
+    const struct fp_task_case one = {.model = c->a.model, .output = output, .weights = weights, .weight = ours ? k->weight : -1,
+                                     .logits_value = graph->outputs[output], .values = s->values, .n = s->unlike ? 0 : s->n, .width = s->width,
+                                     .unlike = s->unlike};
+    return fp_task_judge(task, &one, word, err);
+}
+
+// Tells of one output what it was taken for, of several only where rows are not counted as answers.
+static int judge_outputs(struct comparison *c, struct fineprune_report *report, fineprune_error *err) {
+    struct fp_weights *weights = NULL;
+    struct fp_classifier k = {.weight = -1};
+    int judged = 0, status = fp_weights_find(&weights, c->a.exec, c->a.model, false, err);
+    if (!status) fp_classifier_find(&k, weights);
+    for (int i = 0; i < c->a.model->graph->n_outputs && !status; i++) {
+        struct fp_task task;
+        if (!c->seen[i].width) continue;
+        status = judge_output(c, i, weights, &k, &task, err);
+        if (status) break;
+        c->drifts[i].no_answers = task.kind != FP_TASK_CLASSES;
+        if (!judged++ || (k.weight >= 0 && k.output == i)) json_object_set_new(report->root, "task", fp_task_json(&task));
+    }
+    fp_weights_free(weights);
+    return status;
+}
+
 // ---- running
 
 // The second model may want other types: one in float16 is compared on the same samples.
@@ -191,6 +254,7 @@ static int compare_output(struct comparison *c, int output, size_t first, size_t
     struct fp_tensor x = {0}, y = {0};
     int status = take_output(&x, a, n, size, a->type, err);
     if (!status) status = take_output(&y, b, n, size, a->type, err);
+    if (!status) status = keep_answers(&c->seen[output], &x, n, err);
     if (!status && x.type == y.type && fp_type_size(x.type) && x.rank == y.rank && !fp_same_shape(&x, &y)) {
         if (!c->unlike[output]++) fp_drift_add(&c->drifts[output], &x, &y, NULL, &c->other_shape); // for its words
     } else if (!status) {
@@ -254,6 +318,8 @@ static int report_comparison(struct comparison *c, struct fineprune_report *repo
     fp_describe_model(report, "model", c->a.model, true);
     fp_describe_model(report, "second_model", c->b.model, true);
     fp_cmd_report_data(report, c->data);
+    int status = judge_outputs(c, report, err);
+    if (status) return status;
     json_t *drift = fp_report_array(report, "drift");
     for (int i = 0; i < c->a.model->graph->n_outputs; i++) {
         if (c->unlike[i] && !c->drifts[i].count) return fp_fail(err, FINEPRUNE_MODEL, "%s", c->other_shape.message);
@@ -273,7 +339,8 @@ static int compare(struct comparison *c, const char *labels, const fineprune_run
     const struct fp_graph *first = c->a.model->graph;
     c->drifts = fp_calloc((size_t)first->n_outputs, sizeof(*c->drifts));
     c->unlike = fp_calloc((size_t)first->n_outputs, sizeof(*c->unlike));
-    if (!report || !c->drifts || !c->unlike) return fp_fail_memory(err, "the comparison", 1000);
+    c->seen = fp_calloc((size_t)first->n_outputs, sizeof(*c->seen));
+    if (!report || !c->drifts || !c->unlike || !c->seen) return fp_fail_memory(err, "the comparison", 1000);
     for (int i = 0; i < first->n_outputs; i++) c->drifts[i].output = value_name(first, first->outputs[i]);
     int status = labels ? load_labels(c, labels, err) : FINEPRUNE_OK;
     if (!status) status = open_side(&c->a, first, options, err);
@@ -282,11 +349,17 @@ static int compare(struct comparison *c, const char *labels, const fineprune_run
     return status ? status : report_comparison(c, report, began, err);
 }
 
-int fineprune_compare(fineprune_model *a, fineprune_model *b, fineprune_data *data, const char *labels, const fineprune_run_options *options,
-                      fineprune_report **report, fineprune_error *err) {
+static void free_seen(struct comparison *c) {
+    for (int i = 0; c->seen && i < c->a.model->graph->n_outputs; i++) free(c->seen[i].values);
+    free(c->seen);
+}
+
+int fineprune_compare_as(const char *task, fineprune_model *a, fineprune_model *b, fineprune_data *data, const char *labels,
+                         const fineprune_run_options *options, fineprune_report **report, fineprune_error *err) {
     int status = data ? fp_data_ready(data, err) : fp_data_missing(a, err);
+    if (!status && fp_task_word(task) < 0) status = fp_fail(err, FINEPRUNE_USAGE, "there is no task '%s'; auto, classes, labels or other is meant", task);
     if (status) return status;
-    struct comparison c = {.a.model = a, .b.model = b, .data = data};
+    struct comparison c = {.a.model = a, .b.model = b, .data = data, .task = task};
     struct fineprune_report *made = fp_report_new("compare");
     status = compare(&c, labels, options, made, err);
     close_side(&c.a);
@@ -294,7 +367,13 @@ int fineprune_compare(fineprune_model *a, fineprune_model *b, fineprune_data *da
     fp_tensor_done(&c.labels);
     free(c.drifts);
     free(c.unlike);
+    free_seen(&c);
     if (!status && report) *report = made;
     else fineprune_report_free(made);
     return status;
+}
+
+int fineprune_compare(fineprune_model *a, fineprune_model *b, fineprune_data *data, const char *labels, const fineprune_run_options *options,
+                      fineprune_report **report, fineprune_error *err) {
+    return fineprune_compare_as(NULL, a, b, data, labels, options, report, err);
 }

@@ -61,6 +61,6 @@ json_t *fp_drift_json(const struct fp_drift *d) {
     json_object_set_new(entry, "cosine", number(scale > 0 ? d->ab / scale : d->aa == d->bb ? 1 : 0));
     json_object_set_new(entry, "sqnr_db", d->dd > 0 ? number(10 * log10(d->aa / d->dd)) : json_null()); // null: no difference at all
     json_object_set_new(entry, "max_abs", number(d->max_abs));
-    if ((d->classes || d->labels) && d->answers) json_object_set_new(entry, "top1_agreement", json_real((double)d->same / (double)d->answers));
+    if (((d->classes && !d->no_answers) || d->labels) && d->answers) json_object_set_new(entry, "top1_agreement", json_real((double)d->same / (double)d->answers));
     return entry;
 }

@@ -12,6 +12,7 @@ struct fp_drift {
     double aa, bb, ab, dd, max_abs; // sums of a^2, b^2, ab, (a - b)^2 in double
     size_t count, answers, same;    // rows of class scores, and those with the same greatest
     bool classes;                   // rank 2 with more than one column in every batch so far
+    bool no_answers;                // set by the caller: such rows are not answers
     bool labels;                    // integers of rank 1: the answers themselves, as a classifier with ArgMax gives them
 };
 

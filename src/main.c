@@ -55,6 +55,11 @@ static int open_data(struct job *job) {
     return status;
 }
 
+static const char *task_word(const struct cli_options *o) {
+    static const char *const words[] = {"auto", "classes", "labels", "other"};
+    return words[o->task];
+}
+
 static fineprune_prune_options prune_options(const struct job *job) {
     const struct cli_options *o = job->options;
     fineprune_prune_options options = FINEPRUNE_PRUNE_OPTIONS_INIT;
@@ -71,6 +76,8 @@ static fineprune_prune_options prune_options(const struct job *job) {
     options.readout = o->readout;
     options.rounds = (int)o->rounds;
     options.min_agreement = o->min_agreement;
+    options.min_taught_agreement = o->min_taught_agreement;
+    options.task = task_word(o);
     options.reserve = o->reserve;
     options.include = o->include.items;
     options.exclude = o->exclude.items;
@@ -290,7 +297,7 @@ static int command_compare(struct job *job) {
     int status = open_model(job, &job->model, o->operands.items[0]);
     if (!status) status = open_model(job, &job->second, o->operands.items[1]);
     if (!status) status = open_data(job);
-    if (!status) status = fineprune_compare(job->model, job->second, job->data, o->labels, &job->run, &job->report, job->err);
+    if (!status) status = fineprune_compare_as(task_word(o), job->model, job->second, job->data, o->labels, &job->run, &job->report, job->err);
     if (!status) status = report_times(job, -1);
     return status ? status : show_listing(job);
 }

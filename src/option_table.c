@@ -112,6 +112,10 @@ const struct cli_row cli_rows[] = {
      .help = "whether classes that your data never show are pruned too"},
     {"readout", 0, CLI_NAME, PRUNE | APPLY, FIELD(readout), PRUNING, .argument = "NAME", .choices = "readout",
      .help = "whether the last layer learns from your data"},
+    {"task", 0, CLI_CHOICE, PRUNE | APPLY | COMPARE, FIELD(task), PRUNING, .argument = "auto|classes|labels|other", .initial = "auto",
+     .choices = "auto|classes|labels|other",
+     .help = "what the outputs are. Only classes, one right for each sample, can be left out or learned, and are compared as answers; labels: several at "
+             "once; other: values, boxes, embeddings. auto judges by evidence, which the report names, and learns nothing in doubt"},
     {"rounds", 0, CLI_COUNT, PRUNE, FIELD(rounds), PRUNING, .argument = "N",
      .help = "prune in N steps (when not given, the method's number for that sparsity)"},
     {"include", 0, CLI_TEXTS, PRUNE | APPLY, FIELD(include), PRUNING, .argument = "GLOB",
@@ -121,7 +125,9 @@ const struct cli_row cli_rows[] = {
     {"keep-first", 0, CLI_FLAG, PRUNE | APPLY, FIELD(keep_first), PRUNING, .help = "leave the first weight dense"},
     {"keep-last", 0, CLI_FLAG, PRUNE | APPLY, FIELD(keep_last), PRUNING, .help = "leave the last weight dense"},
     {"min-agreement", 0, CLI_SHARE, PRUNE, FIELD(min_agreement), PRUNING, .argument = "SHARE",
-     .help = "a gate: the share of the reserve's answers that must stay as they were; exit code 5 when it is missed"},
+     .help = "a gate: the share of the reserve's answers that must stay as the model that came in gives them; exit code 5 when it is missed"},
+    {"min-taught-agreement", 0, CLI_SHARE, PRUNE, FIELD(min_taught_agreement), PRUNING, .argument = "SHARE",
+     .help = "another: the share that must stay as the dense model gives them that has learned the same lesson: what the zeros alone change"},
     {"on-fail", 0, CLI_CHOICE, PRUNE, FIELD(on_fail), PRUNING, .argument = "keep|discard", .initial = "discard",
      .choices = "keep|discard", .help = "what becomes of a result that misses a gate"},
 

@@ -46,7 +46,8 @@ struct cli_options {
     size_t rounds;
     struct cli_list include, exclude;
     bool keep_first, keep_last;
-    double min_agreement;
+    double min_agreement, min_taught_agreement;
+    int task; // index in the words of --task
     int on_fail; // cli_on_fail
     const char *output;
     bool force;

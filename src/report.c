@@ -10,7 +10,7 @@
 // The order of the members in every report, whatever the order in which they were found.
 static const char *const order[] = {"schema",           "tool",      "command",   "model",   "second_model", "inputs",
                                     "outputs_of_model", "operators", "obstacles", "data",    "config",       "layers",
-                                    "skipped",          "pruned",    "outputs",   "readout", "notes",        "drift", "agreement",
+                                    "skipped",          "pruned",    "task",      "outputs",   "readout", "notes",        "drift", "agreement",
                                     "accuracy",         "size",      "gates",     "wrote",   "timing",       "peak_rss_bytes"};
 
 static json_t *make_tool(void) {

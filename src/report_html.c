@@ -185,12 +185,12 @@ static void put_drift_card(FILE *file, const struct fineprune_report *report) {
     double same = fp_member_number(worst, "top1_agreement"), cosine = fp_member_number(worst, "cosine");
     bool learned = json_is_true(json_object_get(section(report, "readout"), "applied")) && agreement;
     if (learned)
-        snprintf(below, sizeof(below), "as the dense model that learned so too; %s as the dense model; %zu samples",
-                 fp_say_share(other, fp_member_number(agreement, "with_dense")), samples);
+        snprintf(below, sizeof(below), "as the model that came in; %s as the dense model that learned so too; %zu samples",
+                 fp_say_share(other, fp_member_number(agreement, "pruning")), samples);
     else if (isfinite(same))
         snprintf(below, sizeof(below), "over %zu samples; cosine %s", samples, fp_say_number(other, "%.4f", cosine));
     else snprintf(below, sizeof(below), "of the outputs, over %zu samples", samples);
-    if (learned) same = fp_member_number(agreement, "pruning");
+    if (learned) same = fp_member_number(agreement, "with_dense");
     if (isfinite(same)) put_card(file, "Same answer", fp_say_share(value, same), below);
     else put_card(file, "Cosine", fp_say_number(value, "%.4f", cosine), below);
 }
@@ -408,22 +408,25 @@ static void put_sizes(FILE *file, const struct fineprune_report *report) {
 static void put_drift(FILE *file, const struct fineprune_report *report) {
     const json_t *drift = section(report, "drift");
     if (!json_array_size(drift)) return;
+    bool answers = false;
+    for (size_t i = 0; i < json_array_size(drift); i++) answers |= isfinite(fp_member_number(json_array_get(drift, i), "top1_agreement"));
     fprintf(file,
             "<section><h2>Drift</h2>\n<p>%s</p>\n<div class=\"wide\"><table><thead><tr><th>Output<th class=\"n\">Cosine<th "
             "class=\"n\">SQNR"
-            "<th class=\"n\">Largest difference<th class=\"n\">Same answer</tr></thead><tbody>\n",
+            "<th class=\"n\">Largest difference%s</tr></thead><tbody>\n",
             is_pruning(report) ? "Outputs of the pruned model against those of the dense one, on samples that no mask or repair has seen."
-                               : "Outputs of the second model against those of the first.");
+                               : "Outputs of the second model against those of the first.",
+            answers ? "<th class=\"n\">Same answer" : "");
     for (size_t i = 0; i < json_array_size(drift); i++) {
         const json_t *one = json_array_get(drift, i);
         fp_words a, b, c, d;
         fputs("<tr><td class=\"name\">", file);
         put(file, fp_member_text(one, "output"));
-        fprintf(file, "</td><td class=\"n\">%s</td><td class=\"n\">%s</td><td class=\"n\">%s</td><td class=\"n\">%s</td></tr>\n",
+        fprintf(file, "</td><td class=\"n\">%s</td><td class=\"n\">%s</td><td class=\"n\">%s</td>%s%s%s</tr>\n",
                 fp_say_number(a, "%.4f", fp_member_number(one, "cosine")),
                 fp_say_number(b, "%.1f dB", fp_member_number(one, "sqnr_db")),
                 fp_say_number(c, "%.3g", fp_member_number(one, "max_abs")),
-                fp_say_share(d, fp_member_number(one, "top1_agreement")));
+                answers ? "<td class=\"n\">" : "", answers ? fp_say_share(d, fp_member_number(one, "top1_agreement")) : "", answers ? "</td>" : "");
     }
     fputs("</tbody></table></div></section>\n", file);
 }
@@ -461,10 +464,26 @@ static void put_config(FILE *file, const struct fineprune_report *report) {
     }
 }
 
+// What the outputs are taken for, and each piece of evidence.
+static void put_task(FILE *file, const struct fineprune_report *report) {
+    const json_t *task = section(report, "task"), *evidence = json_object_get(task, "evidence");
+    const char *said = fp_member_text(task, "said");
+    if (!said) return;
+    put_fact(file, "outputs are", said);
+    for (size_t i = 0; i < json_array_size(evidence); i++) {
+        const json_t *one = json_array_get(evidence, i);
+        const char *found = fp_member_text(one, "found"), *says = fp_member_text(one, "says");
+        char *text = fp_format("%s (%s, %.0f)", found ? found : "?", says ? says : "?", fp_member_number(one, "points"));
+        put_fact(file, "evidence", text ? text : "?");
+        free(text);
+    }
+}
+
 static void put_how(FILE *file, const struct fineprune_report *report) {
     if (!section(report, "config") && !section(report, "data")) return;
     fputs("<section><h2>How</h2>\n<dl>\n", file);
     put_data(file, report);
+    put_task(file, report);
     put_config(file, report);
     char *outputs = fp_say_outputs(report), *lesson = fp_say_lesson(report);
     if (lesson) put_fact(file, "last layer learned", lesson);

@@ -276,6 +276,14 @@ static void print_wrote(FILE *file, const struct fineprune_report *report) {
     fputs(isfinite(seconds) ? ")\n" : "\n", file);
 }
 
+static void print_task(FILE *file, const struct fineprune_report *report) {
+    const char *said = fp_member_text(section(report, "task"), "said");
+    if (!said) return;
+    fputs("task     ", file);
+    put(file, said);
+    fputc('\n', file);
+}
+
 // What was decided of the outputs and the read-out, also where nothing was done.
 static void print_decision(FILE *file, const char *label, char *words) {
     if (words) {
@@ -293,9 +301,9 @@ static void print_gates(FILE *file, const struct fineprune_report *report) {
         fp_words asked, measured;
         fputs("gate     ", file);
         put(file, fp_member_text(gate, "name"));
+        double value = fp_member_number(gate, "measured");
         fprintf(file, " %s asked, %s measured: %s\n", fp_say_share(asked, fp_member_number(gate, "asked")),
-                fp_say_share(measured, fp_member_number(gate, "measured")),
-                json_is_true(json_object_get(gate, "met")) ? "met" : "missed");
+                isfinite(value) ? fp_say_share(measured, value) : "nothing", json_is_true(json_object_get(gate, "met")) ? "met" : "missed");
     }
 }
 
@@ -310,6 +318,7 @@ static void print_texts(FILE *file, const json_t *texts, const char *label) {
 static void print_pruning(FILE *file, const struct fineprune_report *report) {
     print_model(file, report, "model", "model");
     print_data(file, report);
+    print_task(file, report);
     print_pruned(file, report);
     print_decision(file, "outputs", fp_say_outputs(report));
     print_decision(file, "readout", fp_say_lesson(report));
@@ -338,6 +347,7 @@ static void print_compare(FILE *file, const struct fineprune_report *report) {
     print_model(file, report, "A", "model");
     print_model(file, report, "B", "second_model");
     print_data(file, report);
+    print_task(file, report);
     for (size_t i = 0; i < json_array_size(drift); i++) {
         const json_t *one = json_array_get(drift, i);
         fputs("drift    ", file);

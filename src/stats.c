@@ -365,19 +365,20 @@ static double sum_of_positions(const float *v, size_t u, size_t i, size_t width,
     return sum;
 }
 
-static int see_answers(struct fp_gathering *g, bool features, const struct fp_tensor *x, fineprune_error *err) {
+static void see_answers(struct fp_gathering *g, bool features, const struct fp_tensor *x) {
     struct fp_answers *a = &g->stats->answers;
     const struct fp_classifier *c = g->request->classifier;
     const bool last = g->weights->items[c->weight].kind == FP_WEIGHT_RIGHT;
     size_t width = features ? a->n_features : a->classes, units = g->samples;
+    // Scores of time steps, with the batch squeezed away, are nobody's answers.
+    a->unlike |= !units || x->count % (units * width) || (!features && (!x->rank || x->dims[0] != (int64_t)units));
+    if (a->unlike) return;
     // A layer before a pooling has positions: the classifier is linear, so their mean is what counts.
-    if (!units || x->count % (units * width)) return fp_fail(err, FINEPRUNE_MODEL, "the last layer's values do not split into samples");
     size_t positions = x->count / (units * width);
     float *dst = (features ? a->features : a->logits) + a->samples * width;
     for (size_t u = 0; u < g->real; u++)
         for (size_t i = 0; i < width; i++)
             dst[u * width + i] = (float)(sum_of_positions(x->data, u, i, width, positions, last) / (double)positions);
-    return FINEPRUNE_OK;
 }
 
 int fp_gathering_see(void *user, int tag, const struct fp_tensor *x, fineprune_error *err) {
@@ -390,9 +391,9 @@ int fp_gathering_see(void *user, int tag, const struct fp_tensor *x, fineprune_e
         if (status) return status;
         x = &wide;
     }
-    int status;
+    int status = FINEPRUNE_OK;
     if (tag < g->n_targets) status = see_weight(g, &g->targets[tag], x, err);
-    else status = see_answers(g, tag == g->n_targets, x, err);
+    else see_answers(g, tag == g->n_targets, x);
     fp_tensor_done(&wide);
     g->seconds += fp_seconds() - start;
     return status;
@@ -542,7 +543,7 @@ int fp_gathering_begin(void *user, const struct fp_batch *batch, fineprune_error
 
 static int end(void *user, const struct fp_batch *batch, const struct fp_tensor *outputs, fineprune_error *err) {
     struct fp_gathering *g = user;
-    if (g->stats->answers.features) g->stats->answers.samples += batch->n;
+    if (g->stats->answers.features && !g->stats->answers.unlike) g->stats->answers.samples += batch->n;
     for (size_t i = 0; i < batch->n; i++) {
         if (g->bad[i] && g->n_bad < FP_COUNT(g->first_bad)) g->first_bad[g->n_bad] = g->numbers[i];
         g->n_bad += g->bad[i];
@@ -591,6 +592,7 @@ int fp_stats_gather(struct fp_stats **out, struct fp_exec *exec, const struct fp
     struct fp_gathering g;
     int status = gathering_init(&g, exec, weights, data, n, request, err);
     if (!status) status = run_all(&g, exec, samples, n, err);
+    if (g.stats->answers.unlike) g.stats->answers.samples = 0;
     gathering_done(&g);
     if (forward) *forward += fp_seconds() - start - g.seconds;
     if (!status && request->counted) *request->counted += g.counted;

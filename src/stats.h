@@ -28,6 +28,7 @@ struct fp_stat {
 struct fp_answers {
     size_t samples, n_features, classes;
     float *features, *logits;
+    bool unlike; // the scores are other rows than one a sample, so there are no answers
 };
 
 struct fp_stats {

@@ -44,7 +44,7 @@ enum fineprune_status {
     FINEPRUNE_USAGE = 2,    // an option or argument that makes no sense
     FINEPRUNE_MODEL = 3,    // the model is unreadable, invalid or uses something that is not supported
     FINEPRUNE_DATA = 4,     // data are missing or do not fit the model
-    FINEPRUNE_GATE = 5,     // the result is whole, but a promise (min_agreement) is not kept
+    FINEPRUNE_GATE = 5,     // the result is whole, but a promise (min_agreement, min_taught_agreement) is not kept
     FINEPRUNE_IO = 6,       // reading or writing failed
     FINEPRUNE_LIMIT = 7,    // memory, time or another limit
     FINEPRUNE_CANCELLED = 8 // the progress callback asked to stop
@@ -171,7 +171,7 @@ typedef struct fineprune_prune_options {
     const char *outputs;      // "keep" or "prune"
     const char *readout;      // "keep" or "hebbian"
     int rounds;               // 0: the method's for that sparsity
-    double min_agreement;     // share of the reserve's answers that must not change; 0: no gate
+    double min_agreement;     // share of the reserve's answers that must be those of the model that came in; 0: no gate
     double reserve;           // share of the samples kept for measuring, never used for scores
     const char *const *include; // globs over weight names; NULL-terminated; NULL: all
     const char *const *exclude;
@@ -181,6 +181,8 @@ typedef struct fineprune_prune_options {
     const char *channels;       // "first" or "none"; NULL: the method's
     const char *swaps;          // "gradient" or "none"
     const char *refit;          // "sequential" or "none"
+    const char *task;            // what the outputs are: "classes", "labels" (independent), "other", or "auto" (NULL): judged from evidence
+    double min_taught_agreement; // share of the reserve's answers that must be those of the dense model with the same lesson; 0: no gate
 } fineprune_prune_options;
 
 #define FINEPRUNE_PRUNE_OPTIONS_INIT \
@@ -225,8 +227,12 @@ FINEPRUNE_API int fineprune_check(fineprune_model *model, fineprune_data *data, 
 FINEPRUNE_API int fineprune_run(fineprune_model *model, fineprune_data *data, const char *path, bool force,
                                 const fineprune_run_options *options, fineprune_report **report, fineprune_error *err);
 // Drift of b's outputs against a's over the same samples. labels (a .npy of class indices, or NULL) adds the accuracy of both.
+// Outputs are compared by answers only where they are judged to be classes, or labels are given.
 FINEPRUNE_API int fineprune_compare(fineprune_model *a, fineprune_model *b, fineprune_data *data, const char *labels,
                                     const fineprune_run_options *options, fineprune_report **report, fineprune_error *err);
+// The same, with a's task as in fineprune_prune_options.
+FINEPRUNE_API int fineprune_compare_as(const char *task, fineprune_model *a, fineprune_model *b, fineprune_data *data, const char *labels,
+                                       const fineprune_run_options *options, fineprune_report **report, fineprune_error *err);
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Files, for programs that promise the same of theirs

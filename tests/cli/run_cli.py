@@ -245,7 +245,7 @@ PRUNE = "prune m.onnx --data local.npz"
 def prune_says_eight_lines(place):
     ran = works(place, f"{PRUNE} -o o.onnx -s 70%")
     equal(ran.out, b"", "standard output")
-    wanted = ["model", "data", "pruned", "outputs", "readout", "drift", "size", "wrote"]
+    wanted = ["model", "data", "task", "pruned", "outputs", "readout", "drift", "size", "wrote"]
     equal([label for label in labels_of(ran.err) if label not in ("gate", "note")], wanted, "labels")
     lines = {line.split(" ", 1)[0]: line for line in ran.err.splitlines()}
     assert lines["model"].startswith("model    m.onnx, opset "), lines["model"]
@@ -422,7 +422,7 @@ def compare_measures(place):
     ran = works(place, "compare m.onnx gesture.onnx --data test.npz --labels test_labels.npy")
     equal(ran.err, "", "standard error")
     text = ran.out.decode()
-    equal(labels_of(text)[:4], ["A", "B", "data", "drift"], "labels")
+    equal(labels_of(text)[:5], ["A", "B", "data", "task", "drift"], "labels")
     assert "cosine 1.0000" in text and "same answer 100.0%" in text, text
     assert re.search(r"^accuracy A (\d+\.\d)%, B \1% of \d+ samples$", text, re.M), text
     ran = works(place, "compare m.onnx gesture.onnx --data test.npz --json")
@@ -955,6 +955,121 @@ def large_files_do_not_stay_in_memory(place):
     assert "100.0%" in works(place, "inspect big.onnx").out.decode()
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10
     assert peak < 700, f"{peak} MB were resident"
+
+
+# ---- what the outputs are
+
+
+def head(place, name, output, weight, bias=None, squeeze=False, then=()):
+    """x [N, 24] (or tokens [1, T, 24]) -> Relu(x W1 + b1) -> rows of `weight` -> `then` -> output."""
+    hidden, width = weight.shape
+    rng = np.random.default_rng(5)
+    parts = {"W1": rng.normal(size=(24, hidden)) / 5, "b1": rng.normal(size=hidden) / 3, "W2": weight, "b2": np.zeros(width) if bias is None else bias}
+    nodes = [("MatMul", ["x", "W1"], ["a"]), ("Add", ["a", "b1"], ["s"]), ("Relu", ["s"], ["r"]), ("MatMul", ["r", "W2"], ["m"]),
+             ("Add", ["m", "b2"], ["z"])]
+    nodes += [("Squeeze", ["z", "axes"], ["t"])] if squeeze else []
+    nodes += [(kind, [nodes[-1][2][0]], [f"n{i}"]) for i, kind in enumerate(then)]
+    made = [onnx.helper.make_node(*node) for node in nodes]
+    made[-1].output[0] = output
+    arrays = [onnx.numpy_helper.from_array(value.astype(np.float32), key) for key, value in parts.items()]
+    arrays += [onnx.numpy_helper.from_array(np.array([0]), "axes")] if squeeze else []
+    shape = [1, "T", 24] if squeeze else ["N", 24]
+    info = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(made, "g", [info("x", 1, shape)], [info(output, 1, ["T" if squeeze else "N", width])], arrays)
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8), place.path(name))
+
+
+def features(x, hidden):
+    rng = np.random.default_rng(5)
+    w, b = rng.normal(size=(24, hidden)) / 5, rng.normal(size=hidden) / 3
+    return np.maximum(x @ w + b, 0)
+
+
+def fitted(x, wanted, hidden=64):
+    f = np.c_[features(x, hidden), np.ones(len(x))]
+    solved = np.linalg.solve(f.T @ f + np.eye(hidden + 1), f.T @ wanted)
+    return solved[:-1], solved[-1]
+
+
+def task_models(place):
+    """The same body with five heads: classes, independent labels, coordinates, what went in, and tags of tokens."""
+    rng = np.random.default_rng(1)
+    centres, y = rng.normal(size=(9, 24)), rng.integers(0, 9, 4000)
+    x = centres[y] + 0.7 * rng.normal(size=(4000, 24))
+    latent = rng.normal(size=(24, 9)) / 5
+    np.savez(place.path("x.npz"), x=x[:150].astype(np.float32))
+    np.savez(place.path("t.npz"), x=x[:1200].reshape(100, 12, 24).astype(np.float32))
+    classes = fitted(x, 8 * np.eye(9)[y] - 2)
+    head(place, "classes.onnx", "output", *classes)
+    head(place, "softmax.onnx", "output", *classes, then=["Softmax"])
+    head(place, "sigmoid.onnx", "output", *classes, then=["Sigmoid"])
+    head(place, "tokens.onnx", "logits", *classes, squeeze=True)
+    head(place, "labels.onnx", "logits", *fitted(x, np.where(x @ latent > 0.9, 6.0, -6.0)))
+    head(place, "places.onnx", "output", *fitted(x, 0.5 + 0.05 * x @ latent))
+    head(place, "again.onnx", "output", *fitted(x, x))
+
+
+TASKS = {"classes": "classes", "softmax": "classes", "sigmoid": "labels", "tokens": "other", "labels": "labels", "places": "other", "again": "other"}
+
+
+@case
+def outputs_are_judged_by_evidence(place):
+    task_models(place)
+    for name, wanted in TASKS.items():
+        data = "t.npz" if name == "tokens" else "x.npz"
+        for share in ("5%", "70%"):
+            report = json.loads(works(place, f"prune {name}.onnx --data {data} -s {share} -o o.onnx -f -j 1 --json").out)
+            task = report["task"]
+            equal((task["decided"], task["by"]), (wanted, "evidence"), name)
+            assert task["evidence"] and all(one["name"] and one["found"] and one["says"] for one in task["evidence"]), task
+            equal("top1_agreement" in report["drift"][0], wanted == "classes", f"answers of {name}")
+            if wanted != "classes":
+                equal((report["outputs"]["pruned"], report["readout"]["applied"]), (0, False), name)
+                works(place, f"prune {name}.onnx --data {data} -s {share} -o k.onnx -f --outputs keep --readout keep --no-metadata -j 1")
+                works(place, f"prune {name}.onnx --data {data} -s {share} -o o.onnx -f --no-metadata -j 1")
+                equal(place.path("o.onnx").read_bytes(), place.path("k.onnx").read_bytes(), f"{name} as with all kept")
+        text = works(place, f"compare {name}.onnx o.onnx --data {data} -j 1").out.decode()
+        equal("same answer" in text, wanted == "classes", f"compare of {name}")
+
+
+@case
+def the_users_word_wins(place):
+    task_models(place)
+    report = json.loads(works(place, "prune places.onnx --data x.npz -o o.onnx --task classes --json").out)
+    equal((report["task"]["decided"], report["task"]["by"]), ("classes", "--task"), "task")
+    report = json.loads(works(place, "prune classes.onnx --data x.npz -o p.onnx --task other --json").out)
+    equal((report["task"]["decided"], report["readout"]["applied"], "top1_agreement" in report["drift"][0]), ("other", False, False), "task")
+    assert "same answer" not in works(place, "compare classes.onnx p.onnx --data x.npz --task other").out.decode()
+    assert "same answer" in works(place, "compare places.onnx o.onnx --data x.npz --task classes").out.decode()
+    fails(place, "prune m.onnx --data local.npz -o q.onnx --task class", 2, "--task cannot be 'class'", "one of: auto, classes, labels, other")
+
+
+@case
+def gates_without_classes_say_why(place):
+    task_models(place)
+    ran = place.run("prune places.onnx --data x.npz -o o.onnx --min-agreement 90%")
+    equal(ran.code, 5, "exit code")
+    assert "min-agreement 0.9 could not be measured: the outputs are not classes" in ran.err, ran.err
+    ran = place.run("prune labels.onnx --data x.npz -o o.onnx -s auto")
+    equal(ran.code, 2, "exit code")
+    assert "independent labels" in ran.err and "--task classes" in ran.err, ran.err
+
+
+@case
+def gates_measure_the_model_that_came_in(place):
+    task_models(place)
+    rng = np.random.default_rng(3)
+    data = np.load(place.path("x.npz"))["x"]
+    mixed = 0.6 * data + 0.4 * data[rng.permutation(len(data))] + 0.4 * rng.normal(size=data.shape)
+    np.savez(place.path("mixed.npz"), x=mixed.astype(np.float32))
+    line = "prune classes.onnx --data mixed.npz -o o.onnx -f -s 50% --on-fail keep --json"
+    report = json.loads(place.run(f"{line} --min-agreement 100% --min-taught-agreement 1%").out)
+    measured = {gate["name"]: gate["measured"] for gate in report["gates"]}
+    equal(measured["min_agreement"], report["drift"][0]["top1_agreement"], "the drift's number")
+    equal(measured["min_agreement"], report["agreement"]["with_dense"], "the agreement's number")
+    equal(measured["min_taught_agreement"], report["agreement"]["pruning"], "the taught number")
+    assert measured["min_agreement"] < 1, measured
+    equal(place.run(f"{line} --min-agreement 100%").code, 5, "exit code")
 
 
 def main():
