@@ -67,13 +67,15 @@ static int run(struct fp_job *job, struct fp_layer *layer) {
     int status = FINEPRUNE_OK;
     if (layer->w->repairable && layer->stat->sampled) {
         for (size_t g = 0; g < layer->w->groups && !status; g++) status = repair_group(job, layer, g, &before, &after, &whole);
+        if (!status) status = fp_repair_bias_change(job, layer);
+        if (!status) after += fp_repair_bias_error(layer);
         if (!status && whole > 0) {
             layer->error_before = sqrt(fmax(before, 0) / whole);
             layer->error_after = sqrt(fmax(after, 0) / whole);
         }
+        return status;
     }
-    if (!status) fp_repair_bias_change(job, layer);
-    return status;
+    return fp_repair_bias_change(job, layer);
 }
 
 const struct fp_repair fp_repair_least_squares = {"least-squares", "what is kept absorbs what left, by the inputs' covariance",
