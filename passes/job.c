@@ -131,6 +131,8 @@ int fp_job_open(struct fp_job *job) {
     if (!status) status = add_biases(job);
     if (status) return status;
     fp_classifier_find(&job->classifier, job->weights);
+    status = fp_classifier_units(&job->classifier, job->weights, job->err);
+    if (status) return status;
     size_t bytes;
     bool gram = (job->choices.score->needs | job->choices.repair->needs) & FP_NEED_GRAM;
     job->by_layer = goes_by_layer(job) && (!gram || group_end(job, 0, &bytes) == job->weights->n);
@@ -221,6 +223,8 @@ int fp_job_leave_unreached(struct fp_job *job) {
         job->total += job->layers[i].w->count;
     }
     fp_classifier_find(&job->classifier, job->weights);
+    status = fp_classifier_units(&job->classifier, job->weights, job->err);
+    if (status) return status;
     return job->n ? FINEPRUNE_OK : fp_fail(job->err, FINEPRUNE_DATA, "no sample reaches a weight of '%s' that can be pruned", job->model->path);
 }
 
