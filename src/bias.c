@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Finding biases. A row's constant may be the operator's own bias, a constant that is added or taken away behind it, or the mean of a normalization
 // behind it; it may be stored in any way in which weights are (weight_trace.c). What is stored can be written where it lies, unless something else
-// reads it or it has another shape: then the layer can get a copy of its own. A layer without a bias can get zeros, as an input or as a sum behind it.
+// reads it or it has another shape: then the layer can get a copy of its own. A layer without a bias can get zeros, as an input or as a sum behind
+// it.
 #include "bias.h"
 
 #include <stdlib.h>
@@ -75,7 +76,8 @@ static struct fp_bias_place sum_behind(const struct fp_weight *w, const struct f
 static struct fp_bias_place norm_behind(const struct fp_weight *w, const struct fp_weight_use *use, double alpha) {
     int index;
     const struct fp_node *node = behind(w, use, &index);
-    if (!node || !is(node, "BatchNormalization") || index || node->n_in < 5 || fp_attr_int(node, "training_mode", 0)) return (struct fp_bias_place){0};
+    bool norm = node && is(node, "BatchNormalization") && !index && node->n_in >= 5 && !fp_attr_int(node, "training_mode", 0);
+    if (!norm) return (struct fp_bias_place){0};
     const struct fp_value *y = &node->graph->values[node->in[0]];
     bool flat = is(use->node, "Gemm") || y->rank == 2;
     if (!is_convolution(w) && (!flat || w->kind != FP_WEIGHT_RIGHT)) return (struct fp_bias_place){0};

@@ -37,7 +37,8 @@ static bool averages(const struct fp_node *node) {
     const int64_t *pads = is(node, "AveragePool") ? fp_attr_ints(node, "pads", &n) : NULL;
     for (size_t i = 0; pads && i < n; i++)
         if (pads[i]) return false;
-    return is(node, "GlobalAveragePool") || is(node, "ReduceMean") || (is(node, "AveragePool") && !strncmp(fp_attr_text(node, "auto_pad", "NOTSET"), "NOTSET", 6));
+    bool whole = is(node, "AveragePool") && !strncmp(fp_attr_text(node, "auto_pad", "NOTSET"), "NOTSET", 6);
+    return whole || is(node, "GlobalAveragePool") || is(node, "ReduceMean");
 }
 
 // Whether the value is stored, directly or behind operators that move elements.
@@ -83,7 +84,8 @@ static int find_layer(const struct fp_weights *weights, const struct fp_graph *g
         struct step s = step_back(graph, value);
         int weight = s.node ? weight_of(weights, s.node) : -1;
         if (weight >= 0) return weight;
-        if (is(s.node, "Relu") || is(s.node, "Clip") || is(s.node, "Tanh")) *reason = "an activation stands between the last layer and the output's classes";
+        bool bends = is(s.node, "Relu") || is(s.node, "Clip") || is(s.node, "Tanh");
+        if (bends) *reason = "an activation stands between the last layer and the output's classes";
         if (s.from < 0) break;
         value = s.node->in[s.from];
         if (value < 0 || !read_once(graph, value)) break;

@@ -377,7 +377,8 @@ static bool declare_input(struct fineprune_model *model, const char *name, const
     return tensor->shape && declare_dims(model, tensor->shape, t);
 }
 
-int fp_model_add_tensor(struct fineprune_model *model, const char *base_name, const struct fp_tensor *t, const char **name_out, fineprune_error *err) {
+int fp_model_add_tensor(struct fineprune_model *model, const char *base_name, const struct fp_tensor *t, const char **name_out,
+                        fineprune_error *err) {
     Onnx__GraphProto *graph = model->proto->graph;
     char *name = fresh_name(model, base_name);
     Onnx__TensorProto *tensor = name ? new_tensor(model, name, t) : NULL;
@@ -423,7 +424,7 @@ int fp_node_add_sum(struct fineprune_model *model, Onnx__NodeProto *node, const 
     memmove(graph->node + at + 2, graph->node + at + 1, sizeof(sum) * (graph->n_node - at - 2));
     graph->node[at + 1] = sum;
     sum->op_type = copy_text(model, "Add");
-    sum->name = copy_text(model, tensor);
+    sum->name = copy_text(model, product); // of one tensor there may be several sums
     char *left = copy_text(model, product), *right = copy_text(model, tensor);
     bool done = sum->op_type && sum->name && left && right && append(model, (void ***)&sum->input, &sum->n_input, left) &&
                 append(model, (void ***)&sum->input, &sum->n_input, right) &&

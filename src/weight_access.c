@@ -282,7 +282,8 @@ int fp_weight_read_bias(struct fineprune_model *model, const struct fp_weight *w
 }
 
 // What is to be stored: the rows' wishes, but the stored numbers themselves where those are what is wished.
-static int wanted_bias(struct fineprune_model *model, const struct fp_weight *w, const double *change, const float *dense, float *wanted, fineprune_error *err) {
+static int wanted_bias(struct fineprune_model *model, const struct fp_weight *w, const double *change, const float *dense, float *wanted,
+                       fineprune_error *err) {
     int status = fp_weight_read(model, w->bias.view, wanted, err);
     for (size_t i = 0; !status && i < w->groups * w->rows; i++) {
         double row = (double)dense[i] + change[i];
