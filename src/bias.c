@@ -296,7 +296,9 @@ static bool can_sum(const struct bias_finder *f, const struct fp_weight *w, cons
     bool quantized = false;
     for (int i = 0; i < w->n_sources; i++) quantized |= !fp_type_is_float(w->sources[i].type);
     const struct fp_value *out = node->out[0] < 0 ? NULL : &graph->values[node->out[0]];
-    bool flat = w->kind == FP_WEIGHT_RIGHT || (out && out->rank >= 2); // [rows, 1] needs an axis for the one
+    int other = node->n_in > 1 ? node->in[1 - w->uses[0].slot] : -1;
+    bool two_axes = (out && out->rank >= 2) || (other >= 0 && graph->values[other].rank >= 2);
+    bool flat = w->kind == FP_WEIGHT_RIGHT || two_axes; // [rows, 1] needs an axis for the one
     return out && !quantized && flat && !graph->parent && !graph->function_proto && w->groups == 1 && fp_model_opset(f->weights->model, "") >= 7;
 }
 

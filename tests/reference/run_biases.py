@@ -110,9 +110,7 @@ def double(net, name, values):
 
 def grid_of(bits):
     def quantized(net, name, values):
-        top = float(2 ** (bits - 1) - 1)
-        scale = np.float32(max(np.abs(values).max(), 1e-3) * 3 / min(top, 2.0**22))
-        kind = {8: np.int8, 32: np.int32}[bits]
+        kind, scale = {8: (np.int8, np.float32(1 / 32)), 32: (np.int32, np.float32(1 / 2**20))}[bits]
         net.const(name + "_q", np.round(values / scale).astype(kind))
         net.node("DequantizeLinear", [name + "_q", net.const(name + "_scale", scale)], name)
     return quantized
@@ -136,7 +134,7 @@ def split(net, name, values):
 
 
 STORED = {"initializer": (initializer, 0), "input": (graph_input, 0), "constant": (constant_node, 0), "floats": (constant_floats, 0), "reshape": (reshaped, 0),
-          "squeeze": (squeezed, 0), "identity": (behind_identity, 0), "half": (half, 1e-3), "double": (double, 1e-6), "int32": (grid_of(32), 1e-5),
+          "squeeze": (squeezed, 0), "identity": (behind_identity, 0), "half": (half, 2e-3), "double": (double, 1e-6), "int32": (grid_of(32), 1e-5),
           "int8": (grid_of(8), 0.05), "shared": (shared, 0), "split": (split, 0)}
 
 # ---- operators: build(net, place) makes the layer with its bias B in that place; "h" is the result -----------------------------------
@@ -283,6 +281,11 @@ def make(layer, place, store, b, ir=8):
     return onnx.shape_inference.infer_shapes(model)
 
 
+def bias_of(rows):
+    """Numbers that every form can hold exactly, so that the dense models are equal."""
+    return np.round(np.clip(of_rng(9, rows), -1, 1) * 32).astype(np.float32) / 32
+
+
 def data_of(shape):
     return of_rng(11, N, *shape, scale=1, mean=0.7)
 
@@ -292,7 +295,7 @@ class Pruned:
         (folder / "m.onnx").write_bytes(model.SerializeToString())
         np.savez(folder / "x.npz", x=x)
         ran = harness.run("prune", folder / "m.onnx", "--data", folder / "x.npz", "-s", "60%", "-o", folder / "p.onnx", "-f", "-q",
-                          f"--json={folder / 'r.json'}", "--reserve", "0", *options)
+                          f"--json={folder / 'r.json'}", "--reserve", "0", "--rounds", "1", *options)
         self.good = TALLY.check(case, ran.code == 0 and not ran.crashed, f"exit {ran.code}: {ran.err[:400]}")
         if not self.good:
             return
@@ -332,7 +335,7 @@ def compare(case, plain, other, tolerance):
 
 def check_layer(layer, folder):
     _, rows, shape, places = LAYERS[layer]
-    x, b = data_of(shape), of_rng(9, rows)
+    x, b = data_of(shape), bias_of(rows)
     plain = Pruned(f"{layer}: plain", folder, make(layer, places[0], initializer, b), x)
     if not plain.good:
         return
@@ -345,6 +348,8 @@ def check_layer(layer, folder):
                 continue
             case = f"{layer}, {place}, {form}"
             other = Pruned(case, folder, make(layer, place, store, b), x)
+            if "r" in plain.weights:
+                tolerance *= 2  # a row has two biases, each rounded by itself
             if other.good:
                 compare(case, plain, other, max(tolerance, 2e-3 if place == "grid" else 0))
 
@@ -377,7 +382,7 @@ def check_none(layer, folder):
     _, rows, shape, places = LAYERS[layer]
     x = data_of(shape)
     plain = Pruned(f"{layer}: zeros", folder, make(layer, places[0], initializer, np.zeros(rows, np.float32)), x)
-    for ir in (8, 3):
+    for ir in (8, 3) if layer != "Einsum" else (8,):  # it is younger than the operator sets of IR 3
         case = f"{layer}, none, IR {ir}"
         model = without_bias(layer, ir)
         none = Pruned(case, folder, model, x)
