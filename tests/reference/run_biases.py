@@ -563,6 +563,30 @@ def check_heads(folder):
         TALLY.check(f"{case}: scores", off < 0.02, f"off by {off:g}")
 
 
+def check_named(folder):
+    """A bias that the samples make gets a constant beside it; in a batched product there is no place for one. Scores
+    that do not follow from the last layer alone are left and named."""
+    net = Net((12,), opset=21)
+    net.node("Gemm", ["x", net.const("v", of_rng(30, 12, 9))], "c")
+    net.node("Gemm", ["x", net.const("w", of_rng(31, 12, 9)), "c"], "h")
+    net.node("Reshape", ["h", net.const("to", np.array([-1, 3, 1, 3], np.int64))], "g")
+    net.node("MatMul", ["g", net.const("u", of_rng(32, 3, 3, 5))], "m")
+    net.node("Relu", ["m"], "out")
+    made = Pruned("bias of the samples", folder, net.model(), data_of((12,)))
+    if made.good:
+        left = {layer["name"]: layer.get("bias_left") for layer in made.report["layers"]}
+        TALLY.check("bias of the samples: named", left == {"v": None, "w": None, "u": "its product has no place for a constant"}, left)
+        TALLY.check("bias of the samples: summary", any("1 of 3 layers have no bias" in n for n in made.report.get("notes", ())), made.report.get("notes"))
+    model = head("conv before pool")
+    pool = next(n for n in model.graph.node if n.op_type == "GlobalAveragePool")
+    model.graph.node.insert(list(model.graph.node).index(pool), helper.make_node("Relu", [pool.input[0]], ["bent"], name="bent"))
+    pool.input[0] = "bent"
+    bent = Pruned("head behind Relu", folder, model, data_of((16,)))
+    if bent.good:
+        reason = bent.report["readout"].get("reason", "")
+        TALLY.check("head behind Relu: named", "an activation stands between" in reason, reason)
+
+
 def main():
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -574,6 +598,8 @@ def main():
             check_scalar(folder)
         if re.search(ONLY, "shared"):
             check_shared(folder)
+        if re.search(ONLY, "named"):
+            check_named(folder)
         if re.search(ONLY, "heads"):
             check_heads(folder)
     TALLY.finish()
