@@ -16,17 +16,6 @@ static int find_weights(struct fp_job *job) {
     return status;
 }
 
-// A repair that moves constants into biases needs places for them.
-static int add_biases(struct fp_job *job) {
-    if (!job->choices.repair->needs) return FINEPRUNE_OK;
-    int added, status = fp_weights_add_biases(job->weights, &added, job->err);
-    if (status || !added) return status;
-    fp_weights_free(job->weights);
-    job->weights = NULL;
-    status = fp_model_refresh(job->model, job->err);
-    return status ? status : find_weights(job);
-}
-
 static bool matches(const char *const *patterns, const char *name) {
     for (size_t i = 0; patterns && patterns[i]; i++)
         if (fp_glob(patterns[i], name)) return true;
@@ -51,6 +40,18 @@ static int leave_out(struct fp_job *job) {
     fp_fail(job->err, FINEPRUNE_MODEL, "'%s' has no weight that can be pruned", job->model->path);
     fp_hint(job->err, "'fineprune inspect' lists all weights with the reasons");
     return FINEPRUNE_MODEL;
+}
+
+// A repair that moves constants into biases needs places for them in the layers that are pruned.
+static int add_biases(struct fp_job *job) {
+    if (!job->choices.repair->needs) return FINEPRUNE_OK;
+    int added, status = fp_weights_add_biases(job->weights, &added, job->err);
+    if (status || !added) return status;
+    fp_weights_free(job->weights);
+    job->weights = NULL;
+    status = fp_model_refresh(job->model, job->err);
+    if (!status) status = find_weights(job);
+    return status ? status : leave_out(job);
 }
 
 static size_t layer_bytes(const struct fp_weight *w) { return w->count * (3 * sizeof(float) + 2) + w->groups * w->rows * (sizeof(float) + sizeof(double)); }
@@ -139,10 +140,12 @@ static bool goes_by_layer(const struct fp_job *job) {
 int fp_job_open(struct fp_job *job) {
     job->threads = job->options->run.threads > 0 ? job->options->run.threads : omp_get_num_procs();
     int status = find_weights(job);
-    if (!status) status = add_biases(job);
     if (!status) status = leave_out(job);
+    if (!status) status = add_biases(job);
     if (status) return status;
     fp_classifier_find(&job->classifier, job->weights);
+    status = fp_classifier_units(&job->classifier, job->weights, job->err);
+    if (status) return status;
     size_t bytes;
     bool gram = (job->choices.score->needs | job->choices.repair->needs) & FP_NEED_GRAM;
     job->by_layer = goes_by_layer(job) && (!gram || group_end(job, 0, &bytes) == job->weights->n);
@@ -238,6 +241,8 @@ int fp_job_leave_unreached(struct fp_job *job) {
         job->total += job->layers[i].w->count;
     }
     fp_classifier_find(&job->classifier, job->weights);
+    status = fp_classifier_units(&job->classifier, job->weights, job->err);
+    if (status) return status;
     return job->n ? FINEPRUNE_OK : fp_fail(job->err, FINEPRUNE_DATA, "no sample reaches a weight of '%s' that can be pruned", job->model->path);
 }
 
@@ -306,7 +311,8 @@ int fp_job_rewrite_layer(struct fp_job *job, struct fp_layer *l) {
         if (fp_row_removed(l, r)) l->bias_change[r] = job->outputs_floor - (double)l->dense_bias[r];
     int status = fp_layer_check_finite(job, l);
     if (!status) status = fp_weight_write(job->model, l->w, l->values, l->keep, job->err);
-    return status ? status : fp_weight_set_bias(job->model, l->w, l->bias_change, l->dense_bias, job->err);
+    if (!status) status = fp_weight_set_bias(job->model, l->w, l->bias_change, l->dense_bias, job->err);
+    return status ? status : fp_weight_round_bias(job->model, l->w, l->bias_change, l->dense_bias, job->err); // what was really written
 }
 
 int fp_layer_write_dense(struct fp_job *job, struct fp_layer *l) {

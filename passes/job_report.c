@@ -40,6 +40,20 @@ static void report_config(struct fp_job *job, double asked) {
     json_object_set_new(config, "reserve", json_real(job->options->reserve));
 }
 
+// Layers whose rows lose their pruned synapses' mean for good.
+static void note_biases(struct fp_job *job) {
+    int left = 0;
+    const char *first = NULL, *reason = NULL;
+    for (int i = 0; i < job->n; i++) {
+        const struct fp_weight *w = job->layers[i].w;
+        if (w->bias.proto || !w->bias.reason) continue;
+        if (!left++) first = w->name, reason = w->bias.reason;
+    }
+    if (left)
+        fp_report_say(job->report, "%d of %d layers have no bias that can be written, and what their rows lose on average is lost: '%s' (%s)%s", left, job->n,
+                      first, reason, left > 1 ? " and others ('bias_left' of each layer in the report)" : "");
+}
+
 static int report_layers(struct fp_job *job) {
     for (int i = 0; i < job->n; i++) {
         const struct fp_layer *l = &job->layers[i];
@@ -48,9 +62,12 @@ static int report_layers(struct fp_job *job) {
         if (status) return status;
         json_t *entry = fp_describe_weight(job->report, l->w, zeros);
         if (l->error_before >= 0) json_object_set_new(entry, "error_before_repair", json_real(l->error_before));
+        const char *left = l->w->bias.reason ? l->w->bias.reason : "it has no bias";
+        if (job->choices.repair->needs && !l->w->bias.proto) json_object_set_new(entry, "bias_left", json_string(left));
         if (l->error_after >= 0) json_object_set_new(entry, "error_after_repair", json_real(l->error_after));
     }
     fp_describe_skipped(job->report, job->weights);
+    if (job->choices.repair->needs) note_biases(job);
     return FINEPRUNE_OK;
 }
 

@@ -186,6 +186,8 @@ static inline bool fp_row_removed(const struct fp_layer *l, size_t row) { return
 static inline bool fp_came_zero(const struct fp_layer *l, size_t at) { return l->came && l->came[at]; }
 // Whether the element is of a channel that is pruned whole: keep is 0 there after every allocation.
 static inline bool fp_row_cut(const struct fp_layer *l, size_t row) { return l->cut_rows && l->cut_rows[row]; }
+// Whether nothing of the row is left: neither its values nor its error count.
+static inline bool fp_row_gone(const struct fp_layer *l, size_t row) { return fp_row_removed(l, row) || fp_row_cut(l, row); }
 static inline bool fp_cut(const struct fp_layer *l, size_t row, size_t c) {
     return fp_row_cut(l, row) || (l->cut_cols && l->cut_cols[row / l->w->rows * l->w->cols + c]);
 }

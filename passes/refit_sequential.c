@@ -252,7 +252,7 @@ static void meet_means(const struct pair *p) {
         double change = 0;
         const double *d = p->dense_mean + r / l->w->rows * n;
         for (size_t c = 0; c < n; c++) change += (double)l->dense[r * n + c] * d[c] - (double)l->values[r * n + c] * fp_stat_mean(p->now, r / l->w->rows, c);
-        if (!fp_row_removed(l, r) && !fp_row_cut(l, r)) l->bias_change[r] = change;
+        if (!fp_row_gone(l, r)) l->bias_change[r] = change;
     }
 }
 

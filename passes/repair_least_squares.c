@@ -22,7 +22,7 @@ static int measure(struct fp_job *job, struct fp_system *s, const struct fp_laye
     #pragma omp parallel for num_threads(job->threads) schedule(static)
     for (size_t r = 0; r < rows; r++) {
         const float *dense = layer->dense + (first + r) * n;
-        if (!ok || fp_row_removed(layer, first + r)) continue;
+        if (!ok || fp_row_gone(layer, first + r)) continue;
         if (now) for (size_t c = 0; c < n; c++) x[r * n + c] = dense[c] - now[(first + r) * n + c];
         else memcpy(x + r * n, dense, n * sizeof(*x));
     }
@@ -48,7 +48,7 @@ static int repair_group(struct fp_job *job, struct fp_layer *layer, size_t g, do
         status = fp_system_solve(&s, layer->dense + at, layer->keep + at, rows, layer->values + at, job->last_round ? TOLERANCE : TOLERANCE_EARLY,
                                  errors, errors + rows, job->threads, job->err);
     for (size_t r = 0; r < rows && !status; r++)
-        for (int i = 0; i < 2 && !fp_row_removed(layer, g * rows + r); i++) sums[i] += errors[(size_t)i * rows + r];
+        for (int i = 0; i < 2 && !fp_row_gone(layer, g * rows + r); i++) sums[i] += errors[(size_t)i * rows + r];
     if (!status && sums[1] < DROWNED * sums[0]) {
         sums[1] = 0;
         status = measure(job, &s, layer, g, layer->values, &sums[1]);
@@ -67,13 +67,15 @@ static int run(struct fp_job *job, struct fp_layer *layer) {
     int status = FINEPRUNE_OK;
     if (layer->w->repairable && layer->stat->sampled) {
         for (size_t g = 0; g < layer->w->groups && !status; g++) status = repair_group(job, layer, g, &before, &after, &whole);
+        if (!status) status = fp_repair_bias_change(job, layer);
+        if (!status) after += fp_repair_bias_error(layer);
         if (!status && whole > 0) {
             layer->error_before = sqrt(fmax(before, 0) / whole);
             layer->error_after = sqrt(fmax(after, 0) / whole);
         }
+        return status;
     }
-    if (!status) fp_repair_bias_change(job, layer);
-    return status;
+    return fp_repair_bias_change(job, layer);
 }
 
 const struct fp_repair fp_repair_least_squares = {"least-squares", "what is kept absorbs what left, by the inputs' covariance",

@@ -317,15 +317,16 @@ static char *fresh_name(struct fineprune_model *model, const char *base) {
     return NULL;
 }
 
-static Onnx__TensorProto *new_float_tensor(struct fineprune_model *model, char *name, const struct fp_tensor *t) {
+static Onnx__TensorProto *new_tensor(struct fineprune_model *model, char *name, const struct fp_tensor *t) {
+    size_t bytes = fp_tensor_bytes(t);
     Onnx__TensorProto *tensor = budget_alloc(&model->memory, sizeof(*tensor));
     if (!tensor) return NULL;
     onnx__tensor_proto__init(tensor);
     tensor->name = name;
     tensor->has_data_type = 1;
-    tensor->data_type = FP_FLOAT;
+    tensor->data_type = (int32_t)t->type;
     tensor->dims = budget_alloc(&model->memory, sizeof(int64_t) * (size_t)(t->rank + 1));
-    tensor->raw_data.data = budget_alloc(&model->memory, t->count * sizeof(float) + 1);
+    tensor->raw_data.data = budget_alloc(&model->memory, bytes + 1);
     if (!tensor->dims || !tensor->raw_data.data) {
         budget_free(&model->memory, tensor->dims);
         budget_free(&model->memory, tensor->raw_data.data);
@@ -335,23 +336,100 @@ static Onnx__TensorProto *new_float_tensor(struct fineprune_model *model, char *
     tensor->n_dims = (size_t)t->rank;
     memcpy(tensor->dims, t->dims, sizeof(int64_t) * (size_t)t->rank);
     tensor->has_raw_data = 1;
-    tensor->raw_data.len = t->count * sizeof(float);
-    memcpy(tensor->raw_data.data, t->data, tensor->raw_data.len);
+    tensor->raw_data.len = bytes;
+    memcpy(tensor->raw_data.data, t->data, bytes);
     return tensor;
 }
 
-int fp_node_add_input(struct fineprune_model *model, Onnx__NodeProto *node, size_t index, const char *base_name,
-                      const struct fp_tensor *t, const char **name_out, fineprune_error *err) {
+static void *new_message(struct fineprune_model *model, const ProtobufCMessageDescriptor *kind) {
+    void *message = budget_alloc(&model->memory, kind->sizeof_message);
+    if (message) protobuf_c_message_init(kind, message);
+    return message;
+}
+
+static bool declare_dims(struct fineprune_model *model, Onnx__TensorShapeProto *shape, const struct fp_tensor *t) {
+    bool done = true;
+    for (int i = 0; i < t->rank && done; i++) {
+        Onnx__TensorShapeProto__Dimension *dim = new_message(model, &onnx__tensor_shape_proto__dimension__descriptor);
+        done = dim && append(model, (void ***)&shape->dim, &shape->n_dim, dim);
+        if (!done) continue;
+        dim->value_case = ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
+        dim->dim_value = t->dims[i];
+    }
+    return done;
+}
+
+// Before IR 4 every initializer must be an input of the graph too. What is linked in is freed with the model.
+static bool declare_input(struct fineprune_model *model, const char *name, const struct fp_tensor *t) {
     Onnx__GraphProto *graph = model->proto->graph;
-    char *name = fresh_name(model, base_name), *input = name ? copy_text(model, name) : NULL;
-    Onnx__TensorProto *tensor = input ? new_float_tensor(model, name, t) : NULL;
+    Onnx__ValueInfoProto *info = new_message(model, &onnx__value_info_proto__descriptor);
+    if (!info || !append(model, (void ***)&graph->input, &graph->n_input, info)) return false;
+    info->name = copy_text(model, name);
+    Onnx__TypeProto *type = info->type = new_message(model, &onnx__type_proto__descriptor);
+    if (!info->name || !type) return false;
+    Onnx__TypeProto__Tensor *tensor = new_message(model, &onnx__type_proto__tensor__descriptor);
+    if (!tensor) return false;
+    type->value_case = ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE;
+    type->tensor_type = tensor;
+    tensor->has_elem_type = 1;
+    tensor->elem_type = (int32_t)t->type;
+    tensor->shape = new_message(model, &onnx__tensor_shape_proto__descriptor);
+    return tensor->shape && declare_dims(model, tensor->shape, t);
+}
+
+int fp_model_add_tensor(struct fineprune_model *model, const char *base_name, const struct fp_tensor *t, const char **name_out,
+                        fineprune_error *err) {
+    Onnx__GraphProto *graph = model->proto->graph;
+    char *name = fresh_name(model, base_name);
+    Onnx__TensorProto *tensor = name ? new_tensor(model, name, t) : NULL;
     bool done = tensor && append(model, (void ***)&graph->initializer, &graph->n_initializer, tensor);
+    done = done && (fp_model_ir_version(model) >= 4 || declare_input(model, name, t));
+    if (!done) return fp_fail_memory(err, "a bias", fp_tensor_bytes(t)); // what is linked in is freed with the model
+    *name_out = name;
+    return FINEPRUNE_OK;
+}
+
+int fp_node_set_input(struct fineprune_model *model, Onnx__NodeProto *node, size_t index, const char *name, fineprune_error *err) {
+    bool done = true;
     while (done && node->n_input < index) {
         char *gap = copy_text(model, "");
         done = gap && append(model, (void ***)&node->input, &node->n_input, gap);
     }
-    done = done && append(model, (void ***)&node->input, &node->n_input, input);
-    if (!done) return fp_fail_memory(err, "a bias", t->count * sizeof(float)); // what is linked in is freed with the model
-    *name_out = name;
+    char *input = done ? copy_text(model, name) : NULL;
+    if (input && index < node->n_input) {
+        budget_free(&model->memory, node->input[index]);
+        node->input[index] = input;
+    } else {
+        done = input && append(model, (void ***)&node->input, &node->n_input, input);
+    }
+    return done ? FINEPRUNE_OK : fp_fail_memory(err, "a bias", strlen(name));
+}
+
+int fp_node_add_input(struct fineprune_model *model, Onnx__NodeProto *node, size_t index, const char *base_name,
+                      const struct fp_tensor *t, const char **name_out, fineprune_error *err) {
+    int status = fp_model_add_tensor(model, base_name, t, name_out, err);
+    return status ? status : fp_node_set_input(model, node, index, *name_out, err);
+}
+
+// The sum takes over the name of the node's result, so that its readers need no change.
+int fp_node_add_sum(struct fineprune_model *model, Onnx__NodeProto *node, const char *tensor, fineprune_error *err) {
+    Onnx__GraphProto *graph = model->proto->graph;
+    size_t at = 0;
+    while (at < graph->n_node && graph->node[at] != node) at++;
+    if (at == graph->n_node || !node->n_output) return fp_fail(err, FINEPRUNE_INTERNAL, "node '%s' cannot take a sum", node->name ? node->name : "");
+    char *base = fp_format("%s.product", node->output[0]), *product = base ? fresh_name(model, base) : NULL;
+    free(base);
+    Onnx__NodeProto *sum = product ? new_message(model, &onnx__node_proto__descriptor) : NULL;
+    if (!sum || !append(model, (void ***)&graph->node, &graph->n_node, sum)) return fp_fail_memory(err, "a bias", sizeof(*sum));
+    memmove(graph->node + at + 2, graph->node + at + 1, sizeof(sum) * (graph->n_node - at - 2));
+    graph->node[at + 1] = sum;
+    sum->op_type = copy_text(model, "Add");
+    sum->name = copy_text(model, product); // of one tensor there may be several sums
+    char *left = copy_text(model, product), *right = copy_text(model, tensor);
+    bool done = sum->op_type && sum->name && left && right && append(model, (void ***)&sum->input, &sum->n_input, left) &&
+                append(model, (void ***)&sum->input, &sum->n_input, right) &&
+                append(model, (void ***)&sum->output, &sum->n_output, node->output[0]);
+    if (!done) return fp_fail_memory(err, "a bias", strlen(product));
+    node->output[0] = product;
     return FINEPRUNE_OK;
 }

@@ -53,10 +53,15 @@ const char *fp_initializer_name(const Onnx__TensorProto *proto);
 // Sets (or replaces) a metadata_props entry.
 int fp_model_set_metadata(struct fineprune_model *model, const char *key, const char *value, fineprune_error *err);
 const char *fp_model_metadata(const struct fineprune_model *model, const char *key); // NULL when absent
-// Adds a float32 initializer to the main graph and its name as input `index` of the node (inputs between are left out with ""). For
-// operators with an optional bias. *name_out is lent by the message.
+// Adds an initializer (before IR 4 an input of the graph too) to the main graph under a name that no value has. *name_out is lent by the message.
+int fp_model_add_tensor(struct fineprune_model *model, const char *base_name, const struct fp_tensor *t, const char **name_out, fineprune_error *err);
+// Makes `name` input `index` of the node (inputs between are left out with "").
+int fp_node_set_input(struct fineprune_model *model, Onnx__NodeProto *node, size_t index, const char *name, fineprune_error *err);
+// Both. For operators with an optional bias.
 int fp_node_add_input(struct fineprune_model *model, Onnx__NodeProto *node, size_t index, const char *base_name,
                       const struct fp_tensor *t, const char **name_out, fineprune_error *err);
+// Adds the tensor of that name to what the node of the main graph gives, by a new Add behind it.
+int fp_node_add_sum(struct fineprune_model *model, Onnx__NodeProto *node, const char *tensor, fineprune_error *err);
 const char *fp_model_sha256(struct fineprune_model *model);
 const char *fp_model_producer(const struct fineprune_model *model); // never NULL
 int64_t fp_model_ir_version(const struct fineprune_model *model);

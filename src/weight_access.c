@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "bias.h"
 #include "mapping.h"
 #include "masks.h"
 #include "onnx.pb-c.h"
@@ -11,7 +12,7 @@
 // ---- the order of elements
 
 static size_t operand_index(const struct fp_weight *w, size_t g, size_t r, size_t c) {
-    return g * w->group_stride + r * w->row_stride + c / w->inner * w->col_stride + c % w->inner;
+    return w->first + g * w->group_stride + r * w->row_stride + c / w->inner * w->col_stride + c % w->inner;
 }
 
 static size_t stored_index(const struct fp_weight *w, size_t operand) {
@@ -49,7 +50,7 @@ static int load_sources(struct fineprune_model *model, const struct fp_weight *w
 // The whole of one float32 tensor, as nearly every weight is.
 static bool is_plain(const struct fp_weight *w) {
     const struct fp_source *s = w->sources;
-    return w->n_sources == 1 && !w->map.count && s->type == FP_FLOAT && !s->scale.data && !s->zero.data && w->count == s->count;
+    return w->n_sources == 1 && !w->map.count && s->type == FP_FLOAT && !s->scale.data && !s->zero.data && w->count == s->count && !w->factor;
 }
 
 // Calls `copy` with stretches of elements that lie together in both orders, or in tiles where the tensor lies transposed: the places of
@@ -96,6 +97,10 @@ static int read_plain(struct fineprune_model *model, const struct fp_weight *w, 
     return status;
 }
 
+static float scaled(const struct fp_weight *w, size_t g, size_t r, float stored) {
+    return w->factor ? (float)((double)stored * w->factor[g * w->rows + r]) : stored;
+}
+
 int fp_weight_read(struct fineprune_model *model, const struct fp_weight *w, float *dst, fineprune_error *err) {
     if (is_plain(w)) return read_plain(model, w, dst, err);
     float *all = NULL;
@@ -103,7 +108,7 @@ int fp_weight_read(struct fineprune_model *model, const struct fp_weight *w, flo
     if (status) return status;
     for (size_t g = 0; g < w->groups; g++)
         for (size_t r = 0; r < w->rows; r++)
-            for (size_t c = 0; c < w->cols; c++) *dst++ = all[stored_index(w, operand_index(w, g, r, c))];
+            for (size_t c = 0; c < w->cols; c++) *dst++ = scaled(w, g, r, all[stored_index(w, operand_index(w, g, r, c))]);
     free(all);
     drop_sources(model, w);
     return FINEPRUNE_OK;
@@ -166,17 +171,30 @@ static int64_t to_grid(const struct fp_source *s, size_t i, float value, bool ke
     return zero;
 }
 
+// What is stored there now.
+static float get(const struct fp_source *s, const struct fp_tensor *t, size_t i) {
+    float value;
+    fp_convert(&value, FP_FLOAT, (const char *)t->data + i * fp_type_size(t->type), t->type, 1);
+    float zero = s->zero.data ? (float)((const int32_t *)s->zero.data)[i] : 0;
+    return s->scale.data ? (value - zero) * ((const float *)s->scale.data)[i] : value;
+}
+
 static void put(const struct fp_source *s, struct fp_tensor *t, size_t i, float value, bool keep) {
     void *at = (char *)t->data + i * fp_type_size(t->type);
-    if (t->type == FP_FLOAT) { // not quantized
-        *(float *)at = keep ? value : 0;
-    } else if (s->scale.data) {
+    if (s->scale.data) {
         int64_t q = to_grid(s, i, value, keep);
         fp_convert(at, t->type, &q, FP_INT64, 1);
     } else {
         if (!keep) value = 0;
         fp_convert(at, t->type, &value, FP_FLOAT, 1);
     }
+}
+
+// Element (g, r, ..) becomes `value`; what has that value already stays as it is, to the bit.
+static void put_row(const struct fp_weight *w, size_t row, const struct fp_source *s, struct fp_tensor *t, size_t i, float value, bool keep) {
+    double factor = w->factor ? w->factor[row] : 1;
+    if (keep && (float)((double)get(s, t, i) * factor) == value) return;
+    put(s, t, i, (float)((double)value / factor), keep);
 }
 
 struct plain_write {
@@ -212,99 +230,130 @@ static int write_plain(struct fineprune_model *model, const struct fp_weight *w,
     return status;
 }
 
-int fp_weight_write(struct fineprune_model *model, const struct fp_weight *w, const float *src, const uint8_t *keep, fineprune_error *err) {
-    if (is_plain(w)) return write_plain(model, w, src, keep, err);
-    struct fp_tensor *stored = fp_calloc((size_t)w->n_sources, sizeof(*stored));
-    if (!stored) return fp_fail_memory(err, "a weight", sizeof(*stored));
-    int status = FINEPRUNE_OK, k = 0;
+// Copies of all sources, to be changed.
+static int copy_each(struct fineprune_model *model, const struct fp_weight *w, struct fp_tensor **out, fineprune_error *err) {
+    struct fp_tensor *stored = *out = fp_calloc((size_t)w->n_sources, sizeof(*stored));
+    int status = stored ? FINEPRUNE_OK : fp_fail_memory(err, "a weight", sizeof(*stored));
     for (int i = 0; i < w->n_sources && !status; i++) {
         struct fp_tensor t = {0};
         status = fp_initializer_load(model, w->sources[i].proto, &t, err);
         if (!status) status = fp_tensor_copy(&stored[i], &model->memory, &t, err);
         fp_tensor_done(&t);
     }
+    return status;
+}
+
+int fp_weight_write(struct fineprune_model *model, const struct fp_weight *w, const float *src, const uint8_t *keep, fineprune_error *err) {
+    if (is_plain(w)) return write_plain(model, w, src, keep, err);
+    struct fp_tensor *stored;
+    int status = copy_each(model, w, &stored, err), k = 0;
     size_t n = 0;
     for (size_t g = 0; g < w->groups && !status; g++)
         for (size_t r = 0; r < w->rows; r++)
             for (size_t c = 0; c < w->cols; c++, n++) {
                 size_t at = stored_index(w, operand_index(w, g, r, c));
                 const struct fp_source *s = source_of(w, at, &k);
-                put(s, &stored[k], at - s->base, src[n], !keep || keep[n]);
+                put_row(w, g * w->rows + r, s, &stored[k], at - s->base, src[n], !keep || keep[n]);
             }
-    for (int i = 0; i < w->n_sources; i++) {
-        if (!status) status = fp_initializer_store(model, w->sources[i].proto, &stored[i], err);
-        fp_tensor_done(&stored[i]);
-    }
-    free(stored);
+    for (int i = 0; i < w->n_sources && !status; i++) status = fp_initializer_store(model, w->sources[i].proto, &stored[i], err);
+    free_each(w, stored);
     drop_sources(model, w);
     return status;
 }
 
 // ---- biases
 
+// What a row adds, from what is stored for it, and back.
+static double row_bias(const struct fp_weight *w, size_t i, double stored) {
+    double row = stored / w->bias.sign;
+    return w->factor ? row * w->factor[i] + w->shift[i] : row;
+}
+
+static double stored_bias(const struct fp_weight *w, size_t i, double row) {
+    return (w->factor ? (row - w->shift[i]) / w->factor[i] : row) * w->bias.sign;
+}
+
 int fp_weight_read_bias(struct fineprune_model *model, const struct fp_weight *w, float *dst, fineprune_error *err) {
-    memset(dst, 0, w->groups * w->rows * sizeof(*dst));
-    if (!w->bias.proto) return FINEPRUNE_OK;
-    struct fp_tensor t = {0}, wide = {0};
-    int status = fp_initializer_load(model, w->bias.proto, &t, err);
-    if (!status) status = fp_tensor_convert(&wide, &model->memory, &t, FP_FLOAT, err);
-    for (size_t g = 0; !status && g < w->groups; g++)
-        for (size_t r = 0; r < w->rows; r++) {
-            size_t at = g * w->bias.group_stride + w->bias.offset + r;
-            if (at < wide.count) dst[g * w->rows + r] = ((const float *)wide.data)[at] * (float)(1 / w->bias.sign);
-        }
-    fp_tensor_done(&t);
-    fp_tensor_done(&wide);
+    const size_t rows = w->groups * w->rows;
+    memset(dst, 0, rows * sizeof(*dst));
+    int status = w->bias.view ? fp_weight_read(model, w->bias.view, dst, err) : FINEPRUNE_OK;
+    for (size_t i = 0; i < rows && !status; i++) dst[i] = (float)row_bias(w, i, (double)dst[i]);
+    return status;
+}
+
+// What is to be stored: the rows' wishes, but the stored numbers themselves where those are what is wished.
+static int wanted_bias(struct fineprune_model *model, const struct fp_weight *w, const double *change, const float *dense, float *wanted,
+                       fineprune_error *err) {
+    int status = fp_weight_read(model, w->bias.view, wanted, err);
+    for (size_t i = 0; !status && i < w->groups * w->rows; i++) {
+        double row = (double)dense[i] + change[i];
+        if ((float)row_bias(w, i, (double)wanted[i]) != (float)row) wanted[i] = (float)stored_bias(w, i, row);
+    }
     return status;
 }
 
 int fp_weight_set_bias(struct fineprune_model *model, const struct fp_weight *w, const double *change, const float *dense, fineprune_error *err) {
-    if (!w->bias.proto) return FINEPRUNE_OK;
-    struct fp_tensor t = {0}, copy = {0};
-    int status = fp_initializer_load(model, w->bias.proto, &t, err);
-    if (!status) status = fp_tensor_copy(&copy, &model->memory, &t, err);
-    for (size_t i = 0; !status && i < w->groups * w->rows; i++) {
-        size_t at = i / w->rows * w->bias.group_stride + w->bias.offset + i % w->rows;
-        if (at >= copy.count) {
-            status = fp_fail(err, FINEPRUNE_MODEL, "the bias of weight '%s' has %zu elements; %zu are needed", w->name, copy.count, at + 1);
-            break;
-        }
-        double value = ((double)dense[i] + change[i]) * w->bias.sign;
-        fp_convert((char *)copy.data + at * fp_type_size(copy.type), copy.type, &value, FP_DOUBLE, 1);
-    }
-    if (!status) status = fp_initializer_store(model, w->bias.proto, &copy, err);
-    fp_tensor_done(&t);
-    fp_tensor_done(&copy);
+    if (!w->bias.view) return FINEPRUNE_OK;
+    float *wanted = fp_calloc(w->groups * w->rows, sizeof(*wanted));
+    if (!wanted) return fp_fail_memory(err, "a bias", w->groups * w->rows * sizeof(*wanted));
+    int status = wanted_bias(model, w, change, dense, wanted, err);
+    if (!status) status = fp_weight_write(model, w->bias.view, wanted, NULL, err);
+    free(wanted);
     return status;
 }
 
-// A new bias is float32, as the operand must be: stored so, or quantized. Before IR 4 it would have to be an input of the graph too.
-static bool can_add_bias(const struct fineprune_model *model, const struct fp_weight *w) {
-    enum fp_type type = w->sources[0].type;
-    return !w->bias.proto && w->bias.missing_input && fp_model_ir_version(model) >= 4 && (type == FP_FLOAT || fp_type_is_integer(type));
+int fp_weight_round_bias(struct fineprune_model *model, const struct fp_weight *w, double *change, const float *dense, fineprune_error *err) {
+    const struct fp_weight *view = w->bias.view;
+    const size_t rows = w->groups * w->rows;
+    if (!view) return FINEPRUNE_OK;
+    float *wanted = fp_calloc(rows, sizeof(*wanted));
+    struct fp_tensor *stored = NULL;
+    int status = wanted ? wanted_bias(model, w, change, dense, wanted, err) : fp_fail_memory(err, "a bias", rows * sizeof(*wanted)), k = 0;
+    if (!status) status = copy_each(model, view, &stored, err);
+    for (size_t i = 0; i < rows && !status; i++) {
+        size_t at = stored_index(view, operand_index(view, i / w->rows, i % w->rows, 0));
+        const struct fp_source *s = source_of(view, at, &k);
+        put_row(view, i, s, &stored[k], at - s->base, wanted[i], true);
+        change[i] = row_bias(w, i, (double)get(s, &stored[k], at - s->base)) - (double)dense[i];
+    }
+    if (stored) free_each(view, stored);
+    free(wanted);
+    return status;
+}
+
+// Another part of the same layer, as a recurrent layer has two, has made the place already.
+static bool is_made(const struct fp_weights *weights, int i) {
+    const struct fp_weight *w = &weights->items[i];
+    for (int k = i - 1; k >= 0 && weights->items[k].node->graph == w->node->graph && k > i - 8; k--) {
+        const struct fp_weight *other = &weights->items[k];
+        if (other->node == w->node && other->bias.own.count && other->bias.kind == w->bias.kind) return true;
+    }
+    return false;
+}
+
+static int add_bias(struct fineprune_model *model, const struct fp_weight *w, fineprune_error *err) {
+    char *base = fp_format("%s.bias", w->name);
+    const char *name;
+    int status = base ? fp_model_add_tensor(model, base, &w->bias.own, &name, err) : fp_fail_memory(err, "a bias", 1);
+    free(base);
+    for (int k = 0; k < w->n_uses && !status; k++) {
+        struct fp_bias_place place = fp_bias_place_of(w, k, w->bias.kind);
+        status = place.index < 0 ? fp_node_add_sum(model, place.node->proto, name, err)
+                                 : fp_node_set_input(model, place.node->proto, (size_t)place.index, name, err);
+    }
+    return status;
 }
 
 int fp_weights_add_biases(struct fp_weights *weights, int *added, fineprune_error *err) {
-    struct fineprune_model *model = weights->model;
+    int status = FINEPRUNE_OK;
     *added = 0;
-    for (int i = 0; i < weights->n; i++) {
+    for (int i = 0; i < weights->n && !status; i++) {
         const struct fp_weight *w = &weights->items[i];
-        if (!can_add_bias(model, w)) continue;
-        int64_t dims[1] = {(int64_t)(w->groups * w->rows)};
-        struct fp_tensor zeros = {0};
-        int status = fp_tensor_new(&zeros, NULL, FP_FLOAT, 1, dims, err);
-        if (status) return status;
-        memset(zeros.data, 0, fp_tensor_bytes(&zeros));
-        char *base = fp_format("%s.bias", w->name);
-        const char *name;
-        status = base ? fp_node_add_input(model, w->node->proto, w->bias.missing_input, base, &zeros, &name, err)
-                      : fp_fail_memory(err, "a bias", 1);
-        free(base);
-        fp_tensor_done(&zeros);
-        if (status) return status;
+        if (w->bias.proto || !w->bias.own.count || is_made(weights, i)) continue;
+        status = add_bias(weights->model, w, err);
         (*added)++;
     }
-    return FINEPRUNE_OK;
+    return status;
 }
 
 int fp_model_refresh(struct fineprune_model *model, fineprune_error *err) {

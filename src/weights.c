@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "bias.h"
 #include "op.h"
 #include "ops/einsum.h"
 #include "weight_share.h"
@@ -161,83 +162,10 @@ static int einsum_operand(struct fp_weight *w, const struct fp_node *node, int s
     return status;
 }
 
-// ---- biases
-
-// The stored float tensor of exactly `count` elements that this use alone reads; NULL otherwise.
-static Onnx__TensorProto *own_tensor(const struct fp_graph *graph, int value, size_t count) {
-    if (value < 0) return NULL;
-    const struct fp_value *v = &graph->values[value];
-    struct fp_tensor t = {0};
-    if (!v->initializer || v->n_readers != 1 || v->is_input || !fp_type_is_float(v->type)) return NULL;
-    if (fp_initializer_load(graph->model, v->initializer, &t, NULL)) return NULL;
-    bool fits = t.count == count && t.rank >= 1 && (size_t)t.dims[t.rank - 1] == count;
-    fp_tensor_done(&t);
-    return fits ? v->initializer : NULL;
-}
-
-static const struct fp_node *only_reader(const struct fp_graph *graph, int value, int *index) {
-    const struct fp_value *v = value < 0 ? NULL : &graph->values[value];
-    if (!v || v->n_readers != 1 || !v->readers[0].node || v->readers[0].index < 0) return NULL;
-    *index = v->readers[0].index;
-    return v->readers[0].node;
-}
-
-// Whether what the node gives is its product as it is, rows last: a sum or a normalization after it can take a constant.
-static bool gives_rows(const struct fp_weight *w) {
-    enum fp_einsum_role roles[FP_MAX_RANK];
-    bool last = true;
-    if (!strcmp(w->op, "Einsum") && (!fp_einsum_roles(w->node, w->uses[0].slot, w->rank, roles, &last) || !last)) return false;
-    return strcmp(w->op, "Attention") != 0 && !*fp_attr_text(w->node, "activation", "");
-}
-
-// x W followed by Add of a constant vector.
-static void find_add(struct fp_weight *w) {
-    int index;
-    const struct fp_node *add = only_reader(w->node->graph, w->node->out[0], &index);
-    if (!add || strcmp(add->type, "Add") || add->domain[0] || add->n_in != 2 || w->kind != FP_WEIGHT_RIGHT) return;
-    w->bias.proto = own_tensor(add->graph, add->in[1 - index], w->groups * w->rows);
-}
-
-// y = (x - mean) * ...: what x loses, the mean loses too.
-static void find_normalization(struct fp_weight *w) {
-    int index;
-    const struct fp_node *norm = only_reader(w->node->graph, w->node->out[0], &index);
-    if (!norm || strcmp(norm->type, "BatchNormalization") || norm->domain[0] || index || norm->n_in < 5) return;
-    w->bias.proto = own_tensor(norm->graph, norm->in[3], w->groups * w->rows);
-    w->bias.sign = -1;
-}
-
-static void find_recurrent_bias(struct fp_weight *w, const struct layer *layer, int slot) {
-    const struct fp_node *node = w->node;
-    int value = node->n_in > layer->bias ? node->in[layer->bias] : -1;
-    const struct fp_value *v = value < 0 ? NULL : &node->graph->values[value];
-    if (!v || !v->initializer || v->n_readers != 1 || v->is_input || !fp_type_is_float(v->type)) return;
-    w->bias = (struct fp_bias){.proto = v->initializer, .group_stride = 2 * w->rows, .offset = slot == 2 ? w->rows : 0, .sign = 1};
-}
-
-static void find_bias(struct fp_weight *w, const struct layer *layer, int slot) {
-    const struct fp_node *node = w->node;
-    w->bias = (struct fp_bias){.group_stride = w->rows, .sign = 1};
-    if (w->n_uses > 1) return; // uses may differ in what they add
-    if (layer->gates) {
-        find_recurrent_bias(w, layer, slot);
-        return;
-    }
-    if (layer->bias >= 0 && node->n_in > layer->bias && node->in[layer->bias] >= 0) {
-        w->bias.proto = own_tensor(node->graph, node->in[layer->bias], w->groups * w->rows);
-        double beta = (double)fp_attr_float(node, "beta", 1);
-        if (!strcmp(node->type, "Gemm") || !strcmp(node->type, "FusedGemm")) w->bias.sign = beta != 0 ? 1 / beta : 0;
-        if (w->bias.sign == 0 || w->kind == FP_WEIGHT_LEFT) w->bias.proto = NULL;
-        return;
-    }
-    if (gives_rows(w)) {
-        find_add(w);
-        if (!w->bias.proto) find_normalization(w);
-    }
-    if (!w->bias.proto && layer->bias >= 0 && w->kind != FP_WEIGHT_LEFT && !node->graph->parent && !node->graph->function_proto) {
-        w->bias.sign = 1;
-        w->bias.missing_input = (size_t)layer->bias;
-    }
+void fp_layer_bias(const struct fp_node *node, int *input, bool *recurrent) {
+    const struct layer *layer = layer_of(node);
+    *input = layer ? layer->bias : -1;
+    *recurrent = layer && layer->gates;
 }
 
 // ---- the list
@@ -254,6 +182,9 @@ struct finder {
 static void weight_done(struct fp_weight *w) {
     fp_sources_free(w->sources, w->n_sources);
     fp_tensor_done(&w->map);
+    fp_bias_done(&w->bias);
+    free(w->factor);
+    free(w->shift);
     free(w->uses);
     free(w->part);
 }
@@ -476,14 +407,6 @@ static int protect_others(struct finder *f) {
     return status;
 }
 
-static void fill_biases(struct fp_weights *weights) {
-    for (int i = 0; i < weights->n; i++) {
-        struct fp_weight *w = &weights->items[i];
-        const struct layer *layer = layer_of(w->node);
-        find_bias(w, layer, w->uses[0].slot);
-    }
-}
-
 // ---- what is left alone
 
 static const char *reason_for_reader(const struct fp_value *v) {
@@ -579,7 +502,7 @@ int fp_weights_find(struct fp_weights **out, struct fp_exec *exec, struct finepr
     if (!status) status = name_parts(&f);
     if (!status) status = protect_others(&f);
     if (!status) status = list_owners(&f); // anew: numbers have changed
-    if (!status) fill_biases(weights);
+    if (!status) status = fp_biases_find(weights, exec, err);
     if (!status) status = skip_rest(&f, model->graph);
     if (!status) status = fp_graph_visit(model->graph, skip_rest_of_bodies, &f);
     fp_owners_done(&f.owners);

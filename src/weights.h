@@ -33,17 +33,28 @@ struct fp_weight_use {
     int slot; // input of the node
 };
 
-// Where what a row loses can be added as a constant: element g * group_stride + offset + r of a stored tensor is sign times what the row adds.
+enum fp_bias_kind {
+    FP_BIAS_NONE,
+    FP_BIAS_INPUT,     // the operator's own bias
+    FP_BIAS_SUM,       // a constant of an Add or Sub behind it
+    FP_BIAS_NORM,      // the mean of a BatchNormalization behind it
+    FP_BIAS_NEW_INPUT, // the operator's, left out as yet
+    FP_BIAS_NEW_SUM,   // of an Add that can be put behind it
+};
+
+// Where what a row loses can be added as a constant (bias.h): an element of it is sign times what the row adds.
 struct fp_bias {
-    Onnx__TensorProto *proto; // NULL: there is no such place
-    size_t group_stride, offset;
+    Onnx__TensorProto *proto; // its (first) stored tensor; NULL: there is no such place as yet
+    struct fp_weight *view;   // the same as a matrix of groups x rows x 1
+    enum fp_bias_kind kind;
     double sign;
-    size_t missing_input; // 0, or the optional input of the node that could be added for it (fp_weights_add_biases)
+    struct fp_tensor own;     // without proto: the constant that fp_weights_add_biases would add to write it; empty: it cannot be
+    const char *reason;       // static text, why not
 };
 
 // A weight as a matrix of groups x rows x cols: rows are outputs, columns inputs, each group has its own columns (group g of a
 // grouped convolution, direction g of an LSTM, product g of a batched MatMul). Element (g, r, c) is element
-// g * group_stride + r * row_stride + c / inner * col_stride + c % inner of the operand.
+// first + g * group_stride + r * row_stride + c / inner * col_stride + c % inner of the operand.
 struct fp_weight {
     const char *name;  // of the (first) stored tensor
     char *part;        // which part of it, "[:, 0:64]"; NULL when it is the whole tensor
@@ -53,7 +64,7 @@ struct fp_weight {
     int rank;
     int64_t dims[FP_MAX_RANK]; // of the operand
     size_t groups, rows, cols;
-    size_t group_stride, row_stride, col_stride, inner;
+    size_t first, group_stride, row_stride, col_stride, inner; // first: 0 but for the second half of a recurrent bias
     size_t count;
     int n_sources;
     struct fp_source *sources;
@@ -61,6 +72,7 @@ struct fp_weight {
     int n_uses;
     struct fp_weight_use *uses;
     struct fp_bias bias;
+    double *factor, *shift; // groups * rows, NULL: as stored. Else rows and bias are read and written as factor * row, factor * bias + shift
     bool repairable;      // the input that the statistics see is what the rows are multiplied with
 };
 
@@ -95,10 +107,12 @@ int fp_weight_zeros(struct fineprune_model *model, const struct fp_weight *w, si
 int fp_weight_write(struct fineprune_model *model, const struct fp_weight *w, const float *src, const uint8_t *keep, fineprune_error *err);
 // Stores dense[g * rows + r] + change[g * rows + r] as the bias. Nothing happens when there is no bias.
 int fp_weight_set_bias(struct fineprune_model *model, const struct fp_weight *w, const double *change, const float *dense, fineprune_error *err);
+// Makes each change what it would be once it is stored: on the grid of a quantized bias, within its ends; 0 when there is no bias.
+int fp_weight_round_bias(struct fineprune_model *model, const struct fp_weight *w, double *change, const float *dense, fineprune_error *err);
 // The bias as float32, groups * rows; zeros when there is none.
 int fp_weight_read_bias(struct fineprune_model *model, const struct fp_weight *w, float *dst, fineprune_error *err);
-// Gives every convolution and Gemm of the main graph that lacks a place for a constant an optional bias input of zeros. *added counts them;
-// when it is not 0, free the weights and executors and call fp_model_refresh.
+// Gives every weight that can be repaired a bias that can be written, where it has none and one can be made: an optional input, a copy of a shared
+// constant, an Add. *added counts them; when it is not 0, free the weights and executors and call fp_model_refresh.
 int fp_weights_add_biases(struct fp_weights *weights, int *added, fineprune_error *err);
 // Builds the model's graph view anew. Weights and executors of before must be gone.
 int fp_model_refresh(struct fineprune_model *model, fineprune_error *err);

@@ -63,6 +63,7 @@ parts() {
     part "$label: command line" "$python" tests/cli/run_cli.py
     part "$label: bad input" "$python" tests/hostile/run_hostile.py
     part "$label: references" "$python" tests/reference/run_reference.py
+    part "$label: biases and heads" "$python" tests/reference/run_biases.py
     part "$label: ONNX suites" "$python" tests/conformance/run_suites.py
 }
 
