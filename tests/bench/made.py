@@ -1,221 +1,53 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Makes the suites of the personalisation benchmark that need no data of others: models, trained here, and their users.
+"""Makes the suites of the personalisation benchmark whose models are trained on the spot, and their users.
 
     made.py [--out FOLDER] [--shared FOLDER] [SUITE...]
 
 A suite becomes a folder with model.onnx and a userNN.npz each: `local` (what the user has, without labels), `test` and
-`test_labels` (to measure with). Seeds are fixed; another version of torch may train other weights. Needs torch, numpy, onnx.
+`test_labels` (to measure with), and for some `local_labels` (for the upper reference) and `model` (the file's name, where users
+do not share one). Seeds are fixed and one thread trains; another version of torch may find other weights. Needs torch, onnx,
+onnxscript, numpy.
 """
-import argparse, pathlib, sys, warnings
+import argparse, pathlib, shutil, time
 import numpy as np
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
-# ---- small colour pictures
-
-SIDE, KINDS = 32, 10
-
-
-def shape_of(kind, u, v):
-    """Above 0 inside the shape, about the distance from its edge; u and v run from -1 to 1 across it."""
-    r, angle = np.hypot(u, v), np.arctan2(v, u)
-    return [lambda: 1 - r,                                                             # disc
-            lambda: 1 - np.hypot(u, v * 1.8),                                          # ellipse
-            lambda: .85 - np.maximum(abs(u), abs(v)),                                  # square
-            lambda: np.minimum(.6 + v, .75 - .87 * abs(u) - .5 * v),                   # triangle
-            lambda: .7 + .3 * np.cos(5 * angle) - r,                                   # star
-            lambda: .25 - abs(r - .75),                                                # ring
-            lambda: np.maximum(np.minimum(.3 - abs(u), 1 - abs(v)), np.minimum(.3 - abs(v), 1 - abs(u))),      # cross
-            lambda: np.minimum(1 - r, np.hypot(u - .5, v) - .75),                      # crescent
-            lambda: .9 - np.maximum(abs(v), .87 * abs(u) + .5 * abs(v)),               # hexagon
-            lambda: np.minimum(abs(u) - .2, .85 - np.maximum(abs(u), abs(v)))][kind]() # two bars
+def suites():
+    from suites import pictures, recordings, tasks
+    return {"residual": pictures.residual, "sensors": recordings.sensors, "sensors-lstm": recordings.sensors_lstm,
+            "words": recordings.words, "topics": tasks.topics,
+            "tags": tasks.tags, "landmarks": tasks.landmarks, "autoencoder": tasks.autoencoder,
+            "tokens": tasks.tokens, "tokens-squeezed": tasks.tokens_squeezed, "faces": tasks.faces}
 
 
-def smooth(rng, n, channels, knots):
-    """Random fields [n, channels, SIDE, SIDE] that vary over SIDE / knots pixels, from -1 to 1."""
-    grid = rng.uniform(-1, 1, (n, channels, knots + 1, knots + 1))
-    at = np.linspace(0, knots - 1e-6, SIDE)
-    k, f = at.astype(int), at % 1
-    rows = grid[:, :, k] * (1 - f)[:, None] + grid[:, :, k + 1] * f[:, None]
-    return rows[..., k] * (1 - f) + rows[..., k + 1] * f
-
-
-def coloured(hue, saturation, value):
-    """HSV to RGB, [n] each to [n, 3]."""
-    k = (np.array([5, 3, 1]) + hue[:, None] * 6) % 6
-    return value[:, None] * (1 - saturation[:, None] * np.clip(np.minimum(k, 4 - k), 0, 1))
-
-
-def placed(rng, kinds, small):
-    """Masks [n, SIDE, SIDE] of shapes somewhere, of some size and skew."""
-    n = len(kinds)
-    y, x = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2
-    size = rng.uniform(3, 5, n) if small else rng.uniform(6, 11, n)
-    reach = 12 if small else 5
-    cx, cy = rng.uniform(-reach, reach, (2, n))
-    turn, skew, long = rng.uniform(-.6, .6, n), rng.uniform(-.3, .3, n), np.exp(rng.uniform(-.25, .25, n))
-    at = lambda a: a[:, None, None]
-    dx, dy = (x - at(cx)) / at(size * long), (y - at(cy)) / at(size / long)
-    u = np.cos(at(turn)) * dx + np.sin(at(turn)) * dy
-    v = np.cos(at(turn)) * dy - np.sin(at(turn)) * dx + at(skew) * u
-    mask = np.empty((n, SIDE, SIDE))
-    for kind in range(KINDS):
-        mask[kinds == kind] = shape_of(kind, u[kinds == kind], v[kinds == kind])
-    return np.clip(mask * at(size) + .5, 0, 1)
-
-
-def pictures(rng, kinds):
-    """Shapes with a texture before a background with small shapes in it, [n, 3, SIDE, SIDE] from 0 to 1. A kind has a
-    colour and a texture that it has more often than others have."""
-    n = len(kinds)
-    at = lambda a: a[..., None, None]
-    own = rng.random(n) < .6
-    hue = np.where(own, kinds / KINDS + rng.normal(0, .05, n), rng.random(n)) % 1
-    image = at(coloured(rng.random(n), rng.uniform(.1, .7, n), rng.uniform(.25, .85, n))) + .15 * smooth(rng, n, 3, 3)
-    image += at(rng.uniform(0, .25, (n, 1))) * smooth(rng, n, 1, 12)
-    for _ in range(1):
-        other = placed(rng, rng.integers(0, KINDS, n), True)[:, None]
-        image = image * (1 - other) + other * at(coloured(rng.random(n), rng.uniform(.2, .9, n), rng.uniform(.3, 1, n)))
-    y, x = np.mgrid[:SIDE, :SIDE]
-    slope = np.where(own, kinds * np.pi / KINDS, rng.uniform(0, np.pi, n))
-    wave = np.sin(at(rng.uniform(.7, 1.8, n)) * (x * np.cos(at(slope)) + y * np.sin(at(slope))))[:, None]
-    front = at(coloured(hue, rng.uniform(.3, .9, n), rng.uniform(.3, 1, n))) * (1 + at(rng.uniform(0, .4, (n, 1))) * wave)
-    mask = placed(rng, kinds, False)[:, None] * at(rng.uniform(.75, 1, (n, 1)))
-    image = image * (1 - mask) + mask * front
-    return np.clip(image + rng.normal(0, .04, image.shape), 0, 1)
-
-
-def blurred(image, width):
-    at = np.arange(-4, 5)
-    weight = np.exp(-at ** 2 / (2 * width ** 2))
-    for axis in (2, 3):
-        padded = np.pad(image, [(4, 4) if a == axis else (0, 0) for a in range(4)], "edge")
-        image = sum(w * padded.take(range(k, k + SIDE), axis) for k, w in enumerate(weight / weight.sum()))
-    return image
-
-
-def turned_hue(image, angle):
-    """Colours turned about the grey axis (the rotation of YIQ's colour plane)."""
-    yiq = np.array([[.299, .587, .114], [.596, -.274, -.322], [.211, -.523, .312]])
-    turn = np.array([[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]])
-    return np.einsum("ij,njyx->niyx", np.linalg.inv(yiq) @ turn @ yiq, image)
-
-
-CAMERAS = {     # what a user's camera makes of a picture
-    "blur": lambda rng, image, s: blurred(image, s),
-    "dark": lambda rng, image, s: image ** 1.3 * s,
-    "pale": lambda rng, image, s: .55 + (image - .5) * s,
-    "noise": lambda rng, image, s: image + rng.normal(0, s, image.shape),
-    "hue": lambda rng, image, s: turned_hue(image, s),
-}
-SHIFTS = [("blur", .6), ("dark", .6), ("pale", .7), ("noise", .03), ("hue", .3),
-          ("blur", .8), ("dark", .5), ("pale", .6), ("noise", .045), ("hue", -.5)]
-
-
-def residual_users():
-    for k, (camera, strength) in enumerate(SHIFTS):
-        rng = np.random.default_rng(100 + k)
-        parts = []
-        for n in (200, 300):
-            kinds = rng.permutation(np.arange(n) % KINDS)
-            image = CAMERAS[camera](rng, pictures(rng, kinds), strength)
-            parts.append((prepared(np.clip(image, 0, 1)), kinds))
-        yield dict(local=parts[0][0], local_labels=parts[0][1], test=parts[1][0], test_labels=parts[1][1])
-
-
-def prepared(image):
-    return ((np.round(image * 255) / 255 - .5) / .25).astype(np.float32)
-
-
-def residual_net(torch):
-    nn = torch.nn
-
-    class Block(nn.Module):
-        def __init__(self, a, b, stride):
-            super().__init__()
-            self.first = nn.Sequential(nn.Conv2d(a, b, 3, stride, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU(),
-                                       nn.Conv2d(b, b, 3, 1, 1, bias=False), nn.BatchNorm2d(b))
-            self.past = nn.Identity() if a == b else nn.Sequential(nn.Conv2d(a, b, 1, stride, bias=False), nn.BatchNorm2d(b))
-
-        def forward(self, x):
-            return torch.relu(self.first(x) + self.past(x))
-
-    return nn.Sequential(nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU(), Block(16, 24, 2),
-                         Block(24, 48, 2), Block(48, 96, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(96, KINDS))
-
-
-def residual(torch, folder, _):
-    rng = np.random.default_rng(1)
-    kinds = rng.permutation(np.arange(TRAIN) % KINDS)
-    x = torch.as_tensor(prepared(pictures(rng, kinds))).contiguous(memory_format=torch.channels_last)
-    net = residual_net(torch).to(memory_format=torch.channels_last)
-    train(torch, net, x, kinds, epochs=9, batch=32, rate=.004, change=lambda b: b.flip(3) if torch.rand(1) < .5 else b)
-    net, example = net.to(memory_format=torch.contiguous_format), x[:2].contiguous()
-    export(torch, net, example, folder / "model.onnx")
-    export(torch, net, example, folder / "dynamo.onnx", dynamo=True)
-    return residual_users()
-
-
-TRAIN = 6000
-
-
-# ---- training
-
-def train(torch, net, x, y, epochs, batch, rate, loss=None, change=lambda b: b):
-    """AdamW with one cycle of the rate; the order and the weights are the seed's."""
-    loss = loss or torch.nn.CrossEntropyLoss()
-    x, y = torch.as_tensor(x), torch.as_tensor(y)
-    steps = epochs * (len(x) // batch)
-    optimizer = torch.optim.AdamW(net.parameters(), rate, weight_decay=.01)
-    plan = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps)
-    net.train()
-    for epoch in range(epochs):
-        order, total = torch.randperm(len(x)), 0
-        for k in range(len(x) // batch):
-            pick = order[k * batch:(k + 1) * batch]
-            cost = loss(net(change(x[pick])), y[pick])
-            optimizer.zero_grad()
-            cost.backward()
-            optimizer.step()
-            plan.step()
-            total += float(cost.detach())
-        print(f"epoch {epoch + 1}: loss {total / (len(x) // batch):.3f}", file=sys.stderr)
-    net.eval()
-
-
-def export(torch, net, example, path, names=("input", "output"), dynamo=False):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        more = dict(dynamic_shapes=({0: torch.export.Dim("N")},)) if dynamo else dict(dynamic_axes={n: {0: "N"} for n in names})
-        program = torch.onnx.export(net, (torch.as_tensor(example),), None if dynamo else str(path), input_names=[names[0]],
-                                    output_names=[names[1]], dynamo=dynamo, **more)
-        if dynamo:
-            program.save(str(path))
-
-
-SUITES = {"residual": residual}
-
-
-def make(torch, name, out, shared):
-    folder = out / name
-    folder.mkdir(parents=True, exist_ok=True)
+def make(build, folder, options):
+    """The folder appears when all of it is there."""
+    import torch
+    torch.set_num_threads(1)
     torch.manual_seed(5)
-    for k, user in enumerate(SUITES[name](torch, folder, shared)):
-        np.savez(folder / f"user{k + 1:02}.npz", **user)
+    part = folder.with_name(folder.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    for k, user in enumerate(build(part, options)):
+        np.savez(part / f"user{k + 1:02}.npz", **user)
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--out", type=pathlib.Path, default=ROOT / "build/bench/made")
     p.add_argument("--shared", type=pathlib.Path, default=ROOT.parent / "shared/bench", help="folder of digits and activity")
-    p.add_argument("suite", nargs="*", default=list(SUITES))
+    p.add_argument("suite", nargs="*", help="all when none is named")
     options = p.parse_args()
-    import torch
-    torch.set_num_threads(1)    # the same weights, and the least time of a processor that others use
-    for name in options.suite:
-        make(torch, name, options.out, options.shared)
+    known = suites()
+    for name in options.suite or known:
+        start = time.process_time()
+        make(known[name], options.out / name, options)
+        print(f"{name}: {time.process_time() - start:.0f} s of processor time", flush=True)
 
 
 if __name__ == "__main__":
