@@ -5,7 +5,7 @@ from typing import NamedTuple, Optional
 import numpy as np
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
-LOCAL, TEST, TYPES, USERS = 30, 60, 5, 50       # magika: files of a type, types of a user, users
+LOCAL, TEST, TYPES, USERS, MOST = 30, 60, 5, 50, 25     # magika: files of a type, types of a user, users, users of a type
 
 
 class User(NamedTuple):
@@ -150,7 +150,7 @@ def magika(options):
     each = LOCAL + TEST
     for label, paths in sorted(typed_files(options.files, files_to_npz.types(package)).items()):
         shuffle.shuffle(paths)
-        pool[label] = distinct(paths, files_to_npz.tokens, seen, 6 * each) if len(paths) >= each else []
+        pool[label] = distinct(paths, files_to_npz.tokens, seen, MOST * each) if len(paths) >= each else []
     used, users = collections.Counter(), []
     for i in range(USERS):      # users share types, but no file
         free = [t for t in sorted(pool) if len(pool[t]) >= each * (used[t] + 1)]
