@@ -54,6 +54,8 @@ void fp_lesson_forget(struct fp_job *job, const char *reason);
 // outputs_prune.c: what the dense model's answers tell (job->lesson); classes that the user does not have are held back in the last layer's bias, and
 // removed where that is safe: sets kept_classes and the classifier layer's removed rows.
 int fp_prune_outputs(struct fp_job *job);
+// Scores of the last layer's rows that are held back count as much less as their classes are less probable.
+void fp_readout_weigh_scores(const struct fp_job *job, struct fp_layer *layer);
 
 // readout_hebbian.c: the lesson into the dense last layer, and the teacher; then the last layer from the pruned model's features.
 int fp_readout_teach(struct fp_job *job);

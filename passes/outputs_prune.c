@@ -11,6 +11,7 @@
 
 #define UNLIKE 0.05 // share of the logits' variance that the last layer may leave unexplained: quantized logits have some
 #define ROUNDING 1e-9 // of float32, as a share of squares
+#define LEAST_WEIGHT 1e-3 // of a row's scores
 
 static void leave_outputs(struct fp_job *job, const char *reason) {
     json_t *outputs = fp_report_object(job->report, "outputs");
@@ -146,4 +147,10 @@ int fp_prune_outputs(struct fp_job *job) {
     for (size_t k = 0; k < job->lesson.classes; k++) layer->dense_bias[k] = (float)((double)layer->dense_bias[k] + job->lesson.b[k]);
     report(job);
     return job->lesson.kept < job->lesson.classes ? remove_rows(job) : FINEPRUNE_OK;
+}
+
+void fp_readout_weigh_scores(const struct fp_job *job, struct fp_layer *layer) {
+    if (!job->lesson.b || layer != &job->layers[job->classifier.weight]) return;
+    const size_t cols = layer->w->cols;
+    for (size_t i = 0; i < layer->w->count; i++) layer->score[i] *= (float)fmax(LEAST_WEIGHT, exp(job->lesson.b[i / cols]));
 }

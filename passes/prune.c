@@ -16,6 +16,7 @@ static int score(struct fp_job *job) {
         int status = fp_job_have_stats(job, needs_of(&job->choices), i);
         if (!status) status = job->choices.score->run(job, layer);
         if (!status) fp_allocate_free_first(job, layer);
+        if (!status) fp_readout_weigh_scores(job, layer);
         if (!status && job->choices.pattern->merge) status = job->choices.pattern->merge(job, layer, job->choices.pattern_text);
         if (status) return status;
     }

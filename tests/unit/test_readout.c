@@ -134,6 +134,9 @@ static void test_hold_back(void **state) {
         if (k < 8) assert_true(change > -1e-6);
         else assert_true(change < -1 && fabs(change - t.f.job.lesson.unseen_bias) < 1e-2);
     }
+    for (size_t i = 0; i < K * D; i++) t.l->score[i] = 1;
+    fp_readout_weigh_scores(&t.f.job, t.l); // and their synapses go first
+    for (size_t i = 0; i < K * D; i++) assert_true(i / D < 8 ? t.l->score[i] > 0.99f : t.l->score[i] < 0.4f);
     drop(&t);
 }
 
