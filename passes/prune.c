@@ -41,6 +41,12 @@ static int allocate(struct fp_job *job, double sparsity) {
     return status;
 }
 
+// Where zeros may lie anywhere, and the repair has solved for what is kept.
+static bool swaps(const struct fp_job *job) {
+    return job->choices.swaps->run && !job->choices.pattern->merge && !job->choices.pattern->snap && job->choices.repair->needs & FP_NEED_GRAM &&
+           job->choices.method->regrow;
+}
+
 // done, all: layers before these, and of the whole job.
 static int repair(struct fp_job *job, int done, int all) {
     int status = FINEPRUNE_OK;
@@ -49,6 +55,7 @@ static int repair(struct fp_job *job, int done, int all) {
         status = fp_job_have_stats(job, needs_of(&job->choices), i);
         double start = fp_seconds();
         if (!status) status = job->choices.repair->run(job, layer);
+        if (!status && job->last_round && swaps(job)) status = job->choices.swaps->run(job, layer);
         job->solve += fp_seconds() - start;
         const fineprune_run_options *run = &job->options->run;
         if (!status && run->progress && run->progress(run->progress_user, "repair", (size_t)(done + i) + 1, (size_t)all))
