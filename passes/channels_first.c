@@ -16,6 +16,7 @@
 #include "job.h"
 
 #define SHARE 0.55      // of the zeros that were asked
+#define LEAST_KEPT 64   // channels of a group: thin layers have none to spare
 #define MULTIPLE 16     // of channels that are kept
 #define STEPS 64        // of a curve
 #define RIDGE 0.01
@@ -146,7 +147,7 @@ static bool greedy(struct curve *c, struct reader *readers, struct priced *price
     const size_t m = c->group->channels;
     size_t left = m;
     for (size_t i = 0; i < m; i++) priced[i].channel = (uint32_t)i;
-    while (left > MULTIPLE) {
+    while (left > LEAST_KEPT) {
         for (size_t i = 0; i < left; i++) {
             priced[i].price = 0;
             for (int r = 0; r < c->group->n_readers; r++) priced[i].price += cost_of(&readers[r], priced[i].channel, room);
@@ -194,7 +195,7 @@ static bool make_curve(const struct fp_job *job, struct curve *c) {
 // ---- which groups
 
 static bool can_go(const struct fp_job *job, const struct fp_channel_group *g) {
-    if (g->trunk || g->channels <= MULTIPLE || g->channels > UINT32_MAX) return false;
+    if (g->trunk || g->channels <= LEAST_KEPT || g->channels > UINT32_MAX) return false;
     for (int i = 0; i < g->n_readers; i++) {
         const struct fp_layer *l = &job->layers[g->readers[i].weight];
         if (!l->w->repairable || !l->stat || !l->stat->sampled) return false;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The whole method, in the order it happens. fineprune_prune is the job; prune_to is what makes a model sparse.
+#include <math.h>
 #include <stdlib.h>
 
 #include "allocate.h"
@@ -31,7 +32,21 @@ static void bar_return(struct fp_job *job, bool first) {
             if (!job->layers[i].keep[k]) job->layers[i].score[k] = 0;
 }
 
+#define READ_OUT_KEEPS 0.3  // of the rows that the read-out fits again,
+#define READ_OUT_COSTS 0.02 // where they are no more than this share of all elements
+
+// A read-out needs features to read: where its rows are a small part of the model, they keep a part of theirs at least.
+static void bound_read_out(struct fp_job *job) {
+    if (!job->teacher) return;
+    struct fp_layer *l = &job->layers[job->classifier.weight];
+    size_t rows = 0, all = fp_layer_rows(l);
+    for (size_t r = 0; r < all; r++) rows += !fp_row_removed(l, r);
+    if ((double)(rows * l->w->cols) > READ_OUT_COSTS * (double)job->total) return;
+    l->least_kept = fmax(l->least_kept, READ_OUT_KEEPS * (double)rows / (double)all);
+}
+
 static int allocate(struct fp_job *job, double sparsity) {
+    bound_read_out(job);
     size_t zeros = (size_t)(sparsity * (double)job->total + 0.999999);
     int status = job->choices.allocation->run(job, sparsity, zeros);
     for (int i = 0; i < job->n && !status && job->choices.pattern->snap; i++) {
