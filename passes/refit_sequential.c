@@ -14,7 +14,7 @@
 #include "repair_solve.h"
 #include "stream.h"
 
-#define MOST_ROWS 1536                // pairs of each layer
+#define MOST_ROWS 2048                // pairs of each layer
 #define LEAST_ROWS 256                // fewer tell too little
 #define BUDGET ((size_t)48 << 20)     // bytes of the samples' values that are kept between layers
 #define STEPS 40                      // of conjugate gradients
