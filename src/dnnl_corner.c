@@ -451,6 +451,8 @@ static const struct fp_tensor *operand_of(const struct fp_call *call, const stru
     return t->input < 0 ? call->in[-t->input] : call->extra[t->input];
 }
 
+const struct fp_tensor *fp_tail_operand(const struct fp_call *call, const struct fp_tail *t) { return is_binary(t) ? operand_of(call, t) : NULL; }
+
 // The other operand as the primitive sees it. `full` is the result as the node has it.
 static int binary_desc(struct fp_call *call, const struct fp_tail *t, const struct fp_tail_place *place, dnnl_memory_desc_t *desc) {
     const struct fp_tensor *x = operand_of(call, t);

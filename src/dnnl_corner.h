@@ -56,6 +56,8 @@ struct fp_tail_place {
     bool rows;            // the primitive sees some rows only: no operand may vary among them
     struct fp_tensor out; // rank, dims, layout
 };
+// The tail's other operand, or NULL when it has none.
+const struct fp_tensor *fp_tail_operand(const struct fp_call *call, const struct fp_tail *t);
 int fp_tail_append(struct fp_call *call, const struct fp_tail_place *place, dnnl_post_ops_t ops);
 
 // A primitive and its arguments.
