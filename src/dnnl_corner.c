@@ -2,6 +2,7 @@
 // The one door to oneDNN. Scratch memory is shared by all primitives of an executor, as it runs one node at a time.
 #include "dnnl_corner.h"
 
+#include <omp.h>
 #include <stdlib.h>
 
 const char fp_channels_last[] = "channels last";
@@ -320,6 +321,85 @@ int fp_prim_run(struct fp_call *call, struct fp_prim *p) {
     return fp_dnnl_check(call, s, "run");
 }
 
+// ---- parts
+
+// The names are "gemm:jit:f32", "x64:gemm:jit" and the like; those of "brgemm:avx2" and its kin are not meant.
+bool fp_desc_by_gemm(const_dnnl_primitive_desc_t desc) {
+    const char *name = NULL;
+    if (dnnl_primitive_desc_query(desc, dnnl_query_impl_info_str, 0, (void *)&name) != dnnl_success || !name)
+        return false;
+    const char *at = strstr(name, "gemm:");
+    return at && (at == name || at[-1] != 'r');
+}
+
+int fp_one_thread(void) {
+    int before = omp_get_max_threads();
+    omp_set_num_threads(1);
+    return before;
+}
+
+void fp_threads_again(int before) { omp_set_num_threads(before); }
+
+bool fp_part_set(struct fp_part_runner *r, int arg, const void *data) {
+    for (int i = 0; i < r->n; i++)
+        if (r->args[i].arg == arg)
+            return dnnl_memory_set_data_handle(r->args[i].memory, (void *)(uintptr_t)data) == dnnl_success;
+    return false;
+}
+
+static bool runner_init(struct fp_part_runner *r, const struct fp_prim *p, dnnl_engine_t engine, char *room, size_t room_size) {
+    *r = (struct fp_part_runner){.room = room};
+    for (int i = 0; i < p->n; i++) {
+        void *data = NULL;
+        if (dnnl_memory_get_data_handle(p->args[i].memory, &data) != dnnl_success ||
+            dnnl_memory_create(&r->args[i].memory, desc_of(p->args[i].memory), engine, data) != dnnl_success)
+            return false;
+        r->args[i].arg = p->args[i].arg;
+        r->n = i + 1;
+    }
+    return !p->scratch || fp_part_set(r, DNNL_ARG_SCRATCHPAD, room + room_size);
+}
+
+static void runner_done(struct fp_part_runner *r) {
+    for (int i = 0; i < r->n; i++)
+        dnnl_memory_destroy(r->args[i].memory);
+}
+
+static bool run_part(struct fp_part_runner *r, const struct fp_prim *p, dnnl_stream_t stream, const struct fp_parts *parts, size_t part) {
+    bool ok = parts->before(parts->user, part, r) && dnnl_primitive_execute(p->primitive, stream, r->n, r->args) == dnnl_success &&
+              dnnl_stream_wait(stream) == dnnl_success;
+    if (ok && parts->after)
+        parts->after(parts->user, part, r);
+    return ok;
+}
+
+int fp_prim_run_parts(struct fp_call *call, struct fp_prim *p, const struct fp_parts *parts) {
+    struct fp_dnnl *d = fp_dnnl_of(call);
+    if (!d)
+        return FINEPRUNE_INTERNAL;
+    size_t threads = (size_t)call->threads < parts->count ? (size_t)call->threads : parts->count, each, all;
+    size_t room = (parts->room + 63) / 64 * 64;
+    bool failed = !fp_add(room, (p->scratch + 63) / 64 * 64, &each) || !fp_mul(each, threads, &all);
+    char *memory = failed ? NULL : fp_scratch(call, FP_SCRATCH_DNNL, all + 64);
+    if (!memory)
+        return FINEPRUNE_LIMIT;
+    memory += (64 - (uintptr_t)memory % 64) % 64;
+#pragma omp parallel num_threads((int)threads)
+    {
+        omp_set_num_threads(1); // of oneDNN's own regions
+        struct fp_part_runner r;
+        bool ready = runner_init(&r, p, d->engine, memory + (size_t)omp_get_thread_num() * each, room);
+#pragma omp for schedule(dynamic)
+        for (size_t i = 0; i < parts->count; i++)
+            if (!ready || !run_part(&r, p, d->stream, parts, i)) {
+#pragma omp atomic write
+                failed = true;
+            }
+        runner_done(&r);
+    }
+    return failed ? fp_call_fail(call, "oneDNN cannot run a part") : 0;
+}
+
 int fp_prim_reorder(struct fp_call *call, struct fp_prim *p, const_dnnl_memory_desc_t from, const_dnnl_memory_desc_t to) {
     struct fp_dnnl *d = fp_dnnl_of(call);
     dnnl_primitive_attr_t attr = d ? fp_dnnl_attr(call, NULL) : NULL;
@@ -371,11 +451,15 @@ static const struct fp_tensor *operand_of(const struct fp_call *call, const stru
     return t->input < 0 ? call->in[-t->input] : call->extra[t->input];
 }
 
+const struct fp_tensor *fp_tail_operand(const struct fp_call *call, const struct fp_tail *t) { return is_binary(t) ? operand_of(call, t) : NULL; }
+
 // The other operand as the primitive sees it. `full` is the result as the node has it.
 static int binary_desc(struct fp_call *call, const struct fp_tail *t, const struct fp_tail_place *place, dnnl_memory_desc_t *desc) {
     const struct fp_tensor *x = operand_of(call, t);
     const struct fp_tensor *full = &call->out[0];
     if (x->type != FP_FLOAT || x->rank > full->rank)
+        return FP_NOT_FUSED;
+    if (place->rows && x->rank > 1)
         return FP_NOT_FUSED;
     int skip = full->rank - x->rank, axis = full->rank - (place->out.rank - place->axis);
     bool whole = x->count == full->count, one_axis = true;
@@ -539,7 +623,7 @@ static int product_descs(struct fp_call *call, struct fp_matmul_shape *s, dnnl_m
 static int product_ops(struct fp_call *call, struct fp_matmul *p, struct fp_matmul_shape *s, const dnnl_memory_desc_t *d, dnnl_post_ops_t *ops) {
     p->bias_after = s->bias && s->alpha != 1;
     p->place = (struct fp_tail_place){.tail = p->tail, .n = s->n_tail, .axis = s->batch + 1, .first = (s->alpha != 1) + p->bias_after,
-                                      .out = {.rank = s->batch + 2}};
+                                      .rows = p->tiled, .out = {.rank = s->batch + 2}};
     if (s->n_tail)
         memcpy(p->tail, s->tail, (size_t)s->n_tail * sizeof(*s->tail));
     for (int i = 0; i < s->batch; i++)
@@ -576,6 +660,11 @@ static int make_product(struct fp_call *call, struct fp_matmul *p, struct fp_mat
     status = fp_dnnl_check(call, dnnl_matmul_primitive_desc_create(&desc, engine, d[0], d[2], p->bias_after ? NULL : d[4], d[3], attr),
                            "multiply matrices");
     dnnl_primitive_attr_destroy(attr);
+    if (!status && !p->tiled && fp_desc_by_gemm(desc)) {
+        dnnl_primitive_desc_destroy(desc);
+        p->tiled = true;
+        return 0;
+    }
     if (!status)
         status = fp_prim_make(call, &p->prim, desc);
     if (!status)
@@ -583,6 +672,111 @@ static int make_product(struct fp_call *call, struct fp_matmul *p, struct fp_mat
     if (!status && p->bias_after)
         status = fp_prim_set(call, &p->prim, BIAS_AFTER, d[4], NULL);
     return status ? status : fp_tail_bind(call, &p->prim, &p->place);
+}
+
+static int describe_product(struct fp_call *call, struct fp_matmul *p, struct fp_matmul_shape *s) {
+    dnnl_memory_desc_t d[5] = {0};
+    int status = make_product(call, p, s, d);
+    for (size_t i = 0; i < FP_COUNT(d); i++)
+        fp_desc_done(&d[i]);
+    return status;
+}
+
+// ---- products in tiles
+
+// Rows of a tile. All tiles have as many, the last one's are filled up with zeros, and each is computed by one thread: so a row's sums are always
+// taken in the same order. That holds also from one row of a tile to another, as the general product takes 1, 4, 6 or 8 rows at a time (those
+// that are left over it sums in another order).
+enum { TILE_ROWS = 24 };
+
+static int64_t batch_dim(const struct fp_matmul_shape *s, int i) { return s->a_batch[i] == 1 ? s->b_batch[i] : s->a_batch[i]; }
+
+static int make_tiled(struct fp_call *call, struct fp_matmul *p, const struct fp_matmul_shape *s) {
+    struct fp_matmul_shape t = *s;
+    const int r = s->batch;
+    p->whole = *s;
+    for (int i = 0; i < r; i++)
+        t.pack_b = t.pack_b && s->b_batch[i] == 1;
+    t.batch = 0;
+    t.m = TILE_ROWS;
+    t.b_strides[0] = s->b_strides[r];
+    t.b_strides[1] = s->b_strides[r + 1];
+    t.a_strides[0] = s->k;
+    t.c_strides[0] = s->n;
+    t.a_strides[1] = t.c_strides[1] = 1;
+    int before = fp_one_thread();
+    int status = describe_product(call, p, &t);
+    fp_threads_again(before);
+    return status;
+}
+
+struct tiles {
+    const struct fp_matmul_shape *s;
+    const float *a, *b;
+    float *c;
+    int64_t per_product; // tiles
+};
+
+struct tile {
+    int64_t rows, row_step, column_step, c_row, c_column;
+    const float *a, *b;
+    float *c;
+    bool direct_a, direct_c;
+};
+
+static struct tile tile_at(const struct tiles *t, size_t part) {
+    const struct fp_matmul_shape *s = t->s;
+    const int r = s->batch;
+    int64_t row = (int64_t)part % t->per_product * TILE_ROWS, rest = (int64_t)part / t->per_product, left = s->m - row;
+    struct tile x = {.rows = left < TILE_ROWS ? left : TILE_ROWS, .row_step = s->a_strides[r], .column_step = s->a_strides[r + 1],
+                     .c_row = s->c_strides[r], .c_column = s->c_strides[r + 1], .a = t->a + row * s->a_strides[r], .b = t->b,
+                     .c = t->c + row * s->c_strides[r]};
+    for (int i = r - 1; i >= 0; i--) {
+        int64_t k = rest % batch_dim(s, i);
+        rest /= batch_dim(s, i);
+        x.a += s->a_batch[i] == 1 ? 0 : k * s->a_strides[i];
+        x.b += s->b_batch[i] == 1 ? 0 : k * s->b_strides[i];
+        x.c += k * s->c_strides[i];
+    }
+    bool full = x.rows == TILE_ROWS;
+    x.direct_a = full && x.row_step == s->k && (x.column_step == 1 || s->k == 1);
+    x.direct_c = full && x.c_row == s->n && (x.c_column == 1 || s->n == 1);
+    return x;
+}
+
+static bool before_tile(const void *user, size_t part, struct fp_part_runner *r) {
+    const struct tiles *t = user;
+    const struct tile x = tile_at(t, part);
+    const int64_t k = t->s->k;
+    float *a = (float *)(void *)r->room, *c = a + TILE_ROWS * k;
+    for (int64_t i = 0; i < TILE_ROWS && !x.direct_a; i++)
+        for (int64_t j = 0; j < k; j++)
+            a[i * k + j] = i < x.rows ? x.a[i * x.row_step + j * x.column_step] : 0;
+    return fp_part_set(r, DNNL_ARG_SRC, x.direct_a ? x.a : a) && fp_part_set(r, DNNL_ARG_WEIGHTS, x.b) &&
+           fp_part_set(r, DNNL_ARG_DST, x.direct_c ? x.c : c);
+}
+
+static void after_tile(const void *user, size_t part, struct fp_part_runner *r) {
+    const struct tiles *t = user;
+    const struct tile x = tile_at(t, part);
+    const float *c = (const float *)(const void *)r->room + TILE_ROWS * t->s->k;
+    for (int64_t i = 0; i < x.rows && !x.direct_c; i++)
+        for (int64_t j = 0; j < t->s->n; j++)
+            x.c[i * x.c_row + j * x.c_column] = c[i * t->s->n + j];
+}
+
+static int run_tiles(struct fp_call *call, struct fp_matmul *p, const float *a, float *c) {
+    const struct fp_matmul_shape *s = &p->whole;
+    void *b = NULL;
+    dnnl_memory_get_data_handle(find_arg(&p->prim, DNNL_ARG_WEIGHTS), &b);
+    struct tiles t = {s, a, b, c, (s->m + TILE_ROWS - 1) / TILE_ROWS};
+    size_t columns, floats;
+    struct fp_parts parts = {.count = (size_t)t.per_product, .user = &t, .before = before_tile, .after = after_tile};
+    for (int i = 0; i < s->batch; i++)
+        parts.count *= (size_t)batch_dim(s, i);
+    if (!fp_add((size_t)s->k, (size_t)s->n, &columns) || !fp_mul(columns, TILE_ROWS, &floats) || !fp_mul(floats, sizeof(float), &parts.room))
+        return fp_fail_memory(call->err, "a tile", SIZE_MAX);
+    return fp_prim_run_parts(call, &p->prim, &parts);
 }
 
 int fp_matmul_make(struct fp_call *call, struct fp_matmul *p, struct fp_matmul_shape *s) {
@@ -594,11 +788,9 @@ int fp_matmul_make(struct fp_call *call, struct fp_matmul *p, struct fp_matmul_s
     p->count = count * (size_t)s->m * (size_t)s->n;
     if (p->count == 0 || s->k == 0)
         return s->n_tail ? FP_NOT_FUSED : 0;
-    dnnl_memory_desc_t d[5] = {0};
-    int status = make_product(call, p, s, d);
-    for (size_t i = 0; i < FP_COUNT(d); i++)
-        fp_desc_done(&d[i]);
-    return status;
+    p->tiled = false;
+    int status = describe_product(call, p, s);
+    return status || !p->tiled ? status : make_tiled(call, p, s);
 }
 
 int fp_matmul_run(struct fp_call *call, struct fp_matmul *p, const float *a, const float *b, bool b_constant, const float *bias,
@@ -619,7 +811,9 @@ int fp_matmul_run(struct fp_call *call, struct fp_matmul *p, const float *a, con
         status = fp_prim_set(call, &p->prim, p->bias_after ? BIAS_AFTER : DNNL_ARG_BIAS, NULL, bias);
     if (!status)
         status = fp_tail_bind(call, &p->prim, &p->place);
-    return status ? status : fp_prim_run(call, &p->prim);
+    if (status)
+        return status;
+    return p->tiled ? run_tiles(call, p, a, c) : fp_prim_run(call, &p->prim);
 }
 
 void fp_matmul_done(struct fp_matmul *p) {

@@ -53,8 +53,11 @@ dnnl_primitive_attr_t fp_dnnl_attr(struct fp_call *call, dnnl_post_ops_t ops);
 struct fp_tail_place {
     const struct fp_tail *tail;
     int n, axis, first; // first: number of post-ops before
+    bool rows;            // the primitive sees some rows only: no operand may vary among them
     struct fp_tensor out; // rank, dims, layout
 };
+// The tail's other operand, or NULL when it has none.
+const struct fp_tensor *fp_tail_operand(const struct fp_call *call, const struct fp_tail *t);
 int fp_tail_append(struct fp_call *call, const struct fp_tail_place *place, dnnl_post_ops_t ops);
 
 // A primitive and its arguments.
@@ -78,6 +81,29 @@ int fp_prim_pack(struct fp_call *call, struct fp_prim *p, const_dnnl_memory_desc
 // Sets the weights for this run; reordered once when `constant`, each time otherwise.
 int fp_prim_weights(struct fp_call *call, struct fp_prim *p, const void *data, bool constant);
 int fp_prim_run(struct fp_call *call, struct fp_prim *p);
+
+// Whether oneDNN would do this by its general matrix product. That one splits sums and chooses kernels by how many rows there are and by the
+// number of threads, so that a sample's result would depend on what is computed beside it. Such work is done in parts of one shape.
+bool fp_desc_by_gemm(const_dnnl_primitive_desc_t desc);
+// For primitives that are made for one thread: between these two. Returns the number of threads that there were.
+int fp_one_thread(void);
+void fp_threads_again(int before);
+
+// What runs parts: arguments of one thread's own, which start as those of the primitive, and `room` bytes of memory.
+struct fp_part_runner {
+    int n;
+    dnnl_exec_arg_t args[FP_PRIM_ARGS];
+    char *room;
+};
+bool fp_part_set(struct fp_part_runner *r, int arg, const void *data);
+struct fp_parts {
+    size_t count, room;
+    const void *user;
+    bool (*before)(const void *user, size_t part, struct fp_part_runner *r); // says where the arguments lie
+    void (*after)(const void *user, size_t part, struct fp_part_runner *r);  // may be NULL
+};
+// Runs a primitive that was made for one thread once for each part, several at a time.
+int fp_prim_run_parts(struct fp_call *call, struct fp_prim *p, const struct fp_parts *parts);
 void fp_prim_done(struct fp_prim *p);
 // Binds the operands of the tail; in prepare and in each run.
 int fp_tail_bind(struct fp_call *call, struct fp_prim *p, const struct fp_tail_place *place);
@@ -104,6 +130,8 @@ struct fp_matmul {
     size_t count;    // elements of c; 0: nothing to do
     int64_t k, n;    // k 0: c is the bias or 0, as row-major memory
     bool bias_after; // the bias follows a scale
+    bool tiled;      // the primitive is of a few rows, and `whole` says what all of them are
+    struct fp_matmul_shape whole;
     struct fp_tail_place place;
     struct fp_tail tail[FP_TAIL_MAX];
 };

@@ -19,6 +19,10 @@ struct conv {
     float *factors, *bias;
     float *weights; // scaled, when the primitive takes them as they are
     size_t weights_size;
+    // Where oneDNN convolves by its general product: the samples, one by one; what lies between them in an argument is in `steps`. Else 0.
+    int64_t samples;
+    struct step { int arg; size_t bytes; const char *data; } steps[2 + FP_TAIL_MAX];
+    int n_steps;
 };
 
 struct geometry {
@@ -221,11 +225,39 @@ static int make(struct fp_call *call, struct conv *c, int variant, const struct 
     dnnl_primitive_desc_t desc = NULL;
     status = fp_dnnl_check(call, create(variant, engine, &g->w, md, attr, &desc), "convolve");
     dnnl_primitive_attr_destroy(attr);
+    if (!status && !c->samples && fp_desc_by_gemm(desc)) {
+        c->samples = g->x.dims[0];
+        dnnl_primitive_desc_destroy(desc);
+        return 0;
+    }
     if (!status)
         status = fp_prim_make(call, &c->prim, desc);
     if (!status)
         status = fp_prim_pack(call, &c->prim, md[1]);
     return status ? status : fp_tail_bind(call, &c->prim, &c->place);
+}
+
+static void drop_descs(dnnl_memory_desc_t md[5]) {
+    for (int i = 0; i < 5; i++)
+        fp_desc_done(&md[i]);
+}
+
+// A primitive of all samples or, where that one would be oneDNN's general product, of one sample on one thread.
+static int make_whole_or_one(struct fp_call *call, struct conv *c, int variant, struct geometry *g, dnnl_memory_desc_t md[5]) {
+    c->samples = 0;
+    int status = make(call, c, variant, g, md);
+    if (status || !c->samples)
+        return status;
+    struct fp_tensor *one[] = {&g->x, &g->y, &c->place.out};
+    for (int i = 0; i < 3; i++) {
+        one[i]->dims[0] = 1;
+        one[i]->count /= (size_t)c->samples;
+    }
+    drop_descs(md);
+    int before = fp_one_thread();
+    status = make(call, c, variant, g, md);
+    fp_threads_again(before);
+    return status;
 }
 
 // `ours` is how the tensor lies, `wanted` what the primitive takes; out: the primitive's result comes to us.
@@ -333,13 +365,12 @@ static int finish(struct fp_call *call, struct conv *c, int variant, struct geom
     c->place.axis = 1;
     c->place.out = g->y;
     dnnl_memory_desc_t md[5] = {0};
-    status = make(call, c, variant, g, md);
+    status = make_whole_or_one(call, c, variant, g, md);
     if (!status)
         status = make_move(call, &c->src, &g->x, dnnl_primitive_desc_query_md(c->prim.desc, dnnl_query_src_md, 0), false);
     if (!status)
         status = make_move(call, &c->dst, &g->y, dnnl_primitive_desc_query_md(c->prim.desc, dnnl_query_dst_md, 0), true);
-    for (size_t i = 0; i < FP_COUNT(md); i++)
-        fp_desc_done(&md[i]);
+    drop_descs(md);
     return status;
 }
 
@@ -381,6 +412,29 @@ static int bring_src(struct fp_call *call, struct conv *c, const void **src) {
     return status;
 }
 
+static bool before_sample(const void *user, size_t part, struct fp_part_runner *r) {
+    const struct conv *c = user;
+    bool ok = true;
+    for (int i = 0; i < c->n_steps; i++)
+        ok = ok && fp_part_set(r, c->steps[i].arg, c->steps[i].data + part * c->steps[i].bytes);
+    return ok;
+}
+
+// Of operands of the tail, those that are as large as the result go from sample to sample.
+static int run_samples(struct fp_call *call, struct conv *c, const void *src, void *dst) {
+    const size_t each = c->place.out.count * sizeof(float);
+    c->n_steps = 0;
+    c->steps[c->n_steps++] = (struct step){DNNL_ARG_SRC, call->in[0]->count / (size_t)c->samples * sizeof(float), src};
+    c->steps[c->n_steps++] = (struct step){DNNL_ARG_DST, each, dst};
+    for (int i = 0; i < c->place.n; i++) {
+        const struct fp_tensor *x = fp_tail_operand(call, &c->place.tail[i]);
+        if (x && x->count == call->out[0].count && c->samples > 1)
+            c->steps[c->n_steps++] = (struct step){DNNL_ARG_ATTR_MULTIPLE_POST_OP(i + c->place.first) | DNNL_ARG_SRC_1, each, x->data};
+    }
+    const struct fp_parts parts = {.count = (size_t)c->samples, .user = c, .before = before_sample};
+    return fp_prim_run_parts(call, &c->prim, &parts);
+}
+
 static int run(struct fp_call *call) {
     struct conv *c = call->state;
     if (call->out[0].count == 0)
@@ -401,7 +455,7 @@ static int run(struct fp_call *call) {
     if (!status)
         status = fp_tail_bind(call, &c->prim, &c->place);
     if (!status)
-        status = fp_prim_run(call, &c->prim);
+        status = c->samples ? run_samples(call, c, src, dst) : fp_prim_run(call, &c->prim);
     return status || !c->dst.needed ? status : run_move(call, &c->dst, dst, call->out[0].data);
 }
 
