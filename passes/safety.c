@@ -11,7 +11,8 @@
 
 #define FEW 8          // samples below which one answer more or less decides nothing
 #define SURE 0.8       // probability from which an answer of the dense model is sure
-#define RUINED 0.5     // share of the sure answers that must stay, and of an output's variance that may be lost
+#define SURE_STAY 0.8  // share of the sure answers that must stay; ordinary results keep 0.95 and more
+#define RUINED 0.5     // share of all answers that must stay, and of an output's variance that may be lost
 #define TRIES 3        // further ones
 #define HALF 0.5       // zeros that are tried last
 
@@ -148,8 +149,8 @@ static bool is_ruined(const struct measures *m) {
     if (!m->classes) return m->error > RUINED;
     if (m->n && isinf(m->error)) return true;
     if (m->n < FEW) return m->same == 0 && m->error > 1 && m->n > 1;
-    if (m->kinds == 1 && m->kinds_dense > 1 && at_most(m->same, m->n) < 2 * RUINED - 0.1) return true;
-    if (m->sure >= FEW && at_most(m->sure_same, m->sure) < RUINED + 0.2) return true;
+    if (m->kinds == 1 && m->kinds_dense > 1 && at_most(m->same, m->n) < SURE_STAY) return true;
+    if (m->sure >= FEW && at_most(m->sure_same, m->sure) < SURE_STAY) return true;
     if (4 * m->lost > m->n) return true;
     return at_most(m->same, m->n) < RUINED;
 }
@@ -255,22 +256,23 @@ static enum kind judge(const struct fp_job *job, const struct measures *m) {
     if (!m->classes) return m->error <= 0.1 ? SAME : WORSE;
     if (changed <= 0.05 * (double)m->n) return SAME;
     if (job->classifier.weight < 0) return changed <= 0.15 * (double)m->n ? SAME : WORSE;
-    if (changed > m->expected + 2 * sqrt(m->expected) + 1) return WORSE;
-    return job->lesson.b ? BETTER : SAME;
+    // Without labels: changes up to the mistakes that the model expects may be right ones, unless it is the zeros that made most of them.
+    if (changed > m->expected + sqrt(m->expected) + 1) return WORSE;
+    if (changed > m->expected || 2 * (double)(m->n - m->same) > changed) return UNKNOWN;
+    return job->lesson.b ? BETTER : UNKNOWN;
 }
 
 static const char *samples_word(const struct measures *m) { return m->local ? "answers to your samples" : "held-back answers"; }
 
 static void say_classes(const struct fp_job *job, const struct measures *m, enum kind kind, FILE *file) {
     const size_t changed = m->n - m->as_came;
-    const double rest = 100 * (double)m->same / (double)m->n;
-    if (kind == UNKNOWN) fprintf(file, "cannot tell: only %zu answers to measure with, %zu of them as they were", m->n, m->as_came);
+    const char *const words[] = {[BETTER] = "better for you, probably", [WORSE] = "worse, probably", [UNKNOWN] = "cannot tell"};
+    if (m->n < FEW && !m->ruined) fprintf(file, "cannot tell: only %zu answers to measure with, %zu of them as they were", m->n, m->as_came);
     else if (m->ruined) fprintf(file, "ruined: only %zu of %zu %s are those of the model without zeros", m->same, m->n, samples_word(m));
     else if (kind == SAME) fprintf(file, "as good as before: %zu of %zu %s are as they were", m->as_came, m->n, samples_word(m));
     else if (job->classifier.weight < 0) fprintf(file, "worse: %zu of %zu %s are others", changed, m->n, samples_word(m));
-    else fprintf(file, "%s: it changed %zu of %zu %s, where the model itself expected %.0f mistakes", kind == BETTER ? "better for you, probably" : "worse, probably",
-                 changed, m->n, samples_word(m), m->expected);
-    if (kind == BETTER) fprintf(file, "; the zeros leave %.0f %% of what it would answer without them", rest);
+    else fprintf(file, "%s: it changed %zu of %zu %s, where the model itself expected %.0f mistakes; %.0f %% are as they would be without zeros", words[kind],
+                 changed, m->n, samples_word(m), m->expected, 100 * (double)m->same / (double)m->n);
     if (m->ruined && m->kinds == 1 && m->kinds_dense > 1) fputs(", and all are the same", file);
 }
 
@@ -281,7 +283,7 @@ static void say_outputs(const struct measures *m, enum kind kind, FILE *file) {
     }
     fputs(m->ruined ? "ruined: " : kind == SAME ? "as good as before: " : "worse, perhaps: ", file);
     if (isinf(m->error)) fputs("the outputs have nothing in common with what they were", file);
-    else fprintf(file, "the outputs differ by %.2g %% of their spread", 100 * sqrt(m->error));
+    else fprintf(file, "the outputs differ by %.*f %% of their spread", m->error < 0.01 ? 1 : 0, 100 * sqrt(m->error));
     if (m->output && kind != SAME) fprintf(file, ", most in '%s'", m->output);
 }
 
@@ -295,8 +297,8 @@ static size_t left_dense(const struct fp_job *job) {
 static void say_changes(const struct fp_job *job, const struct measures *m, double asked, FILE *file) {
     const size_t dense = left_dense(job);
     const bool back = job->got >= 0 && asked >= 0 && job->got < asked - 1e-9;
-    if (job->refused) fputs("; nothing that was tried is safe", file);
-    if (back) fprintf(file, "; %.0f %% zeros, not the %.0f %% that were asked: more %s", 100 * job->got, 100 * asked,
+    if (job->refused) fprintf(file, "; no share of zeros that was tried is safe, from %.0f %% down to %.0f %%", 100 * asked, 100 * job->got);
+    else if (back) fprintf(file, "; %.0f %% zeros, not the %.0f %% that were asked: more %s", 100 * job->got, 100 * asked,
                       job->gave_back ? "would ruin it" : "are not justified by so few samples");
     else if (m->ruined && job->options->strict_sparsity) fputs("; all zeros were kept, as --strict-sparsity asks", file);
     else if (m->ruined) fputs("; ask for less sparsity, or for the default method and pattern", file);
