@@ -19,6 +19,7 @@
 struct measures {
     bool classes, local; // the outputs are classes; measured on the samples that decide, as there is no reserve
     size_t n, as_came, same, sure, sure_same; // answers; as the model that came in; as the dense model of the same lesson, also where that is sure
+    size_t taught;       // answers that the lesson alone changes
     size_t kinds_dense, kinds, lost;          // different answers; samples whose class, often answered by the dense model, is not answered any more
     double expected;     // mistakes that the model that came in expects: sum of 1 - max p
     double sureness_dense, sureness; // mean of max p
@@ -80,6 +81,7 @@ static void compare_sample(const struct fp_job *job, const struct fp_answers *de
     m->n++;
     m->as_came += answer == best_of(r->came, classes, NULL);
     m->same += answer == wanted;
+    m->taught += wanted != best_of(r->came, classes, NULL);
     m->sure += sure >= SURE;
     m->sure_same += sure >= SURE && answer == wanted;
     m->expected += 1 - sureness_of(r->came, classes, NULL);
@@ -150,7 +152,8 @@ static bool is_ruined(const struct measures *m) {
     if (m->n && isinf(m->error)) return true;
     if (m->n < FEW) return m->same == 0 && m->error > 1 && m->n > 1;
     if (m->kinds == 1 && m->kinds_dense > 1 && at_most(m->same, m->n) < SURE_STAY) return true;
-    if (m->sure >= FEW && at_most(m->sure_same, m->sure) < SURE_STAY) return true;
+    // Zeros may cost less than the lesson brings.
+    if (m->sure >= FEW && m->sure - m->sure_same > m->taught && at_most(m->sure_same, m->sure) < SURE_STAY) return true;
     if (4 * m->lost > m->n) return true;
     return at_most(m->same, m->n) < RUINED;
 }
@@ -250,16 +253,16 @@ enum kind { BETTER, SAME, WORSE, UNKNOWN };
 static const char *const kinds[] = {"better", "same", "worse", "unknown"};
 
 static enum kind judge(const struct fp_job *job, const struct measures *m) {
-    const double changed = (double)(m->n - m->as_came);
+    const double n = (double)m->n, changed = n - (double)m->as_came, by_zeros = n - (double)m->same, taught = (double)m->taught;
     if (m->ruined) return WORSE;
     if (!m->known || (m->classes && m->n < FEW)) return UNKNOWN;
     if (!m->classes) return m->error <= 0.1 ? SAME : WORSE;
-    if (changed <= 0.05 * (double)m->n) return SAME;
-    if (job->classifier.weight < 0) return changed <= 0.15 * (double)m->n ? SAME : WORSE;
-    // Without labels: changes up to the mistakes that the model expects may be right ones, unless it is the zeros that made most of them.
-    if (changed > m->expected + sqrt(m->expected) + 1) return WORSE;
-    if (changed > m->expected || 2 * (double)(m->n - m->same) > changed) return UNKNOWN;
-    return job->lesson.b ? BETTER : UNKNOWN;
+    if (changed <= 0.05 * n) return SAME;
+    if (job->classifier.weight < 0) return changed <= 0.15 * n ? SAME : WORSE;
+    // Without labels: what the lesson changes is for the better, as far as the model expects to be wrong; what the zeros change is for the worse.
+    if (by_zeros > 0.1 * n && by_zeros > taught) return WORSE;
+    if (taught > m->expected + 2 * sqrt(m->expected) + 1) return UNKNOWN;
+    return taught > 0 && 2 * by_zeros <= taught ? BETTER : UNKNOWN;
 }
 
 static const char *samples_word(const struct measures *m) { return m->local ? "answers to your samples" : "held-back answers"; }
@@ -271,8 +274,10 @@ static void say_classes(const struct fp_job *job, const struct measures *m, enum
     else if (m->ruined) fprintf(file, "ruined: only %zu of %zu %s are those of the model without zeros", m->same, m->n, samples_word(m));
     else if (kind == SAME) fprintf(file, "as good as before: %zu of %zu %s are as they were", m->as_came, m->n, samples_word(m));
     else if (job->classifier.weight < 0) fprintf(file, "worse: %zu of %zu %s are others", changed, m->n, samples_word(m));
-    else fprintf(file, "%s: it changed %zu of %zu %s, where the model itself expected %.0f mistakes; %.0f %% are as they would be without zeros", words[kind],
-                 changed, m->n, samples_word(m), m->expected, 100 * (double)m->same / (double)m->n);
+    else if (!m->taught) fprintf(file, "%s: %zu of %zu %s are others, where the model itself expected %.0f mistakes", words[kind], changed, m->n, samples_word(m),
+                                 m->expected);
+    else fprintf(file, "%s: what it learned changes %zu of %zu %s, where the model itself expected %.0f mistakes; the zeros change %zu more", words[kind],
+                 m->taught, m->n, samples_word(m), m->expected, m->n - m->same);
     if (m->ruined && m->kinds == 1 && m->kinds_dense > 1) fputs(", and all are the same", file);
 }
 
@@ -283,6 +288,7 @@ static void say_outputs(const struct measures *m, enum kind kind, FILE *file) {
     }
     fputs(m->ruined ? "ruined: " : kind == SAME ? "as good as before: " : "worse, perhaps: ", file);
     if (isinf(m->error)) fputs("the outputs have nothing in common with what they were", file);
+    else if (m->error < 1e-6) fputs("the outputs differ by less than 0.1 % of their spread", file);
     else fprintf(file, "the outputs differ by %.*f %% of their spread", m->error < 0.01 ? 1 : 0, 100 * sqrt(m->error));
     if (m->output && kind != SAME) fprintf(file, ", most in '%s'", m->output);
 }
@@ -320,6 +326,7 @@ static json_t *measures_json(const struct measures *m) {
     json_object_set_new(json, "as_came", json_integer((json_int_t)m->as_came));
     json_object_set_new(json, "as_without_zeros", json_integer((json_int_t)m->same));
     if (m->sureness_dense <= 0) return json;
+    json_object_set_new(json, "changed_by_lesson", json_integer((json_int_t)m->taught));
     json_object_set_new(json, "sure", json_integer((json_int_t)m->sure));
     json_object_set_new(json, "sure_as_without_zeros", json_integer((json_int_t)m->sure_same));
     json_object_set_new(json, "different_answers_before", json_integer((json_int_t)m->kinds_dense));

@@ -8,7 +8,7 @@
 #include <string.h>
 
 // The order of the members in every report, whatever the order in which they were found.
-static const char *const order[] = {"schema",           "tool",      "command",   "model",   "second_model", "inputs",
+static const char *const order[] = {"schema",           "tool",      "command",   "verdict", "model",   "second_model", "inputs",
                                     "outputs_of_model", "operators", "obstacles", "data",    "config",       "layers",
                                     "skipped",          "pruned",    "task",      "outputs",   "readout", "notes",        "drift", "agreement",
                                     "accuracy",         "size",      "gates",     "wrote",   "timing",       "peak_rss_bytes"};

@@ -199,7 +199,7 @@ def manual_page_and_completions(place):
         COMP_WORDS=(fineprune prune --min); COMP_CWORD=2; _fineprune; echo "${COMPREPLY[@]}"
         COMP_WORDS=(fineprune prune --on-fail d); COMP_CWORD=3; _fineprune; echo "${COMPREPLY[@]}" """],
                            capture_output=True, text=True)
-    equal(asked.stdout, "prune\n--min-agreement\ndiscard\n", "bash completion")
+    equal(asked.stdout, "prune\n--min-agreement --min-taught-agreement\ndiscard\n", "bash completion")
     for shell in ("zsh", "fish"):
         assert b"min-agreement" in works(place, f"--completion {shell}").out
 
@@ -302,7 +302,7 @@ def a_ruined_result_gives_zeros_back(place):
     assert re.search(r"; \d+ % zeros, not the 90 % that were asked: more would ruin it", text), text
     assert not told["verdict"]["ruined"] and 0.45 <= told["pruned"]["sparsity"] < 0.88, told["pruned"]
     equal(told["pruned"]["asked"], 0.9, "asked")
-    text = verdict_of(works(place, f"{PRUNE} -o p.onnx -s 90% --pattern channel --strict-sparsity --json=j.json"))
+    text = verdict_of(works(place, f"{PRUNE} -o p.onnx -s 90% --pattern channel --strict-sparsity -f --json=j.json"))
     told = json.loads(place.path("j.json").read_text())
     assert text.startswith("ruined: ") and "--strict-sparsity" in text, text
     assert told["verdict"]["kind"] == "worse" and told["verdict"]["ruined"] and told["pruned"]["sparsity"] >= 0.88, told["pruned"]
@@ -362,7 +362,7 @@ def prune_dry_run(place):
     equal(place.names(), before, "files")
 
 
-MEMBERS = ["schema", "tool", "command", "model", "data", "config", "layers", "skipped", "pruned", "outputs", "drift", "size", "gates", "wrote",
+MEMBERS = ["schema", "tool", "command", "verdict", "model", "data", "config", "layers", "skipped", "pruned", "outputs", "drift", "size", "gates", "wrote",
            "timing", "peak_rss_bytes"]
 
 
