@@ -71,7 +71,19 @@ int fp_verify_after(struct fp_job *job, bool report, double *agreement, double *
 // An output of the dense model over the reserve, as far as it was kept: floats [*n, *width] for the caller to free, NULL unless it has rank 2. *unlike: its
 // rows are not the samples.
 int fp_verify_values(const struct fp_job *job, int output, float **values, size_t *n, size_t *width, bool *unlike);
+// The model is another now: it is measured again.
+void fp_verify_old(struct fp_job *job);
+// What the last measuring found: the classifier's answers on the reserve (NULL: nothing was measured, without samples: it is none), and the greatest
+// relative error of an output of numbers, sum (y - y_dense)^2 / sum (y_dense - mean)^2 (negative: there is none), with the output's name.
+const struct fp_answers *fp_verify_answers(const struct fp_job *job);
+int fp_verify_error(struct fp_job *job, double *error, const char **name);
 void fp_verify_free(struct fp_verify *verify);
+
+// safety.c: prunes to `sparsity`, and where that ruins the model and the method is careful, to less, or without the lesson; refuses (GATE) when nothing
+// helps. prune_to restores the dense model first. The verdict on the model as it is now goes into the report.
+int fp_prune_safely(struct fp_job *job, int (*prune_first)(struct fp_job *, double), int (*prune_to)(struct fp_job *, double), double sparsity);
+int fp_safety_report(struct fp_job *job, double asked);
+int fp_safety_refuse(struct fp_job *job); // GATE, with the message
 
 // auto_sparsity.c: the most zeros that keep options->min_agreement on the reserve; leaves the model pruned so.
 int fp_prune_auto(struct fp_job *job, int (*prune_to)(struct fp_job *, double sparsity), double *sparsity);

@@ -23,6 +23,7 @@ static void report_config(struct fp_job *job, double asked) {
     const struct fp_choices *c = &job->choices;
     json_t *config = fp_report_object(job->report, "config");
     json_object_set_new(config, "sparsity", job->options->sparsity < 0 ? json_string("auto") : json_real(asked));
+    json_object_set_new(config, "strict_sparsity", json_boolean(job->options->strict_sparsity));
     json_object_set_new(config, "method", json_string(c->method->name));
     json_object_set_new(config, "score", json_string(c->score->name));
     json_object_set_new(config, "allocation", json_string(c->allocation->name));
@@ -156,7 +157,8 @@ int fp_job_report(struct fp_job *job, double asked) {
     note_pattern(job, asked);
     fp_job_report_layers(job, asked);
     double agreement = -1, with_dense = -1;
-    status = fp_verify_after(job, true, &agreement, &with_dense);
+    status = fp_safety_report(job, job->options->sparsity);
+    if (!status) status = fp_verify_after(job, true, &agreement, &with_dense);
     if (agreement >= 0) {
         json_t *answers = fp_report_object(job->report, "agreement");
         json_object_set_new(answers, "pruning", json_real(agreement));

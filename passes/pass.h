@@ -143,7 +143,7 @@ struct fp_job {
     struct fp_task task;           // whether the outputs are classes (task.c), of output task_output (-1: of none)
     int task_output;
     uint8_t *answers_of;           // per graph output: its rows are answers; NULL: not judged yet
-    float *untaught, *untaught_bias; // the classifier's layer as it came in, for a sparsity that is to be found
+    float *untaught, *untaught_bias; // the classifier's layer as it came in, should the lesson be forgotten
     struct fp_answers dense, dense_reserve; // the dense model's answers on the local samples with the reserve behind them, and on the reserve
     uint8_t *kept_classes;         // per class; NULL: all
     double outputs_floor;          // the bias of removed classes
@@ -151,6 +151,9 @@ struct fp_job {
     struct fp_lesson lesson;       // what the dense model's answers teach; without arrays: nothing is to be learned or held back
     double *teacher;               // samples of `dense` x classes, NULL: no read-out
     struct fp_verify *verify;      // verify.c
+    double got;                    // the sparsity that was pruned to, where it is less than was asked; negative: it is not
+    bool gave_back, refused;       // zeros were given back as more ruin the model; nothing that was tried is safe (safety.c)
+    const char *forgotten;         // why the lesson was taken back, or NULL
     struct fineprune_report *report;
     double forward, statistics, solve; // seconds
     fineprune_error *err;

@@ -92,7 +92,7 @@ static double sparsity_of_round(const struct fp_job *job, double sparsity, int r
 static double justified(struct fp_job *job, double asked) {
     size_t n = job->distinct ? job->distinct : job->n_local + job->n_reserve;
     double most = fp_justified_share((double)n);
-    if (!job->choices.method->cautious || asked <= most) return asked;
+    if (!job->choices.method->cautious || job->options->strict_sparsity || asked <= most) return asked;
     fp_report_say(job->report, "%zu samples are few: they justify %.0f %% zeros, not the %.0f %% that were asked", n, 100 * most, 100 * asked);
     return most;
 }
@@ -165,6 +165,7 @@ static int read_out(struct fp_job *job) {
 }
 
 static int prune_and_read_out(struct fp_job *job, double sparsity) {
+    fp_verify_old(job);
     int status = prune_to(job, sparsity);
     return status ? status : read_out(job);
 }
@@ -203,9 +204,10 @@ static int prune(struct fp_job *job) {
     if (!status) status = fp_verify_before(job);
     if (!status) status = ask_dense_model(job);
     if (status) return status;
-    status = sparsity < 0 ? fp_prune_auto(job, try_again, &sparsity) : prune_and_read_out(job, justified(job, sparsity));
+    status = sparsity < 0 ? fp_prune_auto(job, try_again, &sparsity) : fp_prune_safely(job, prune_and_read_out, try_again, justified(job, sparsity));
     if (!status) status = fp_weights_record_masks(job->weights, job->err);
-    return status ? status : fp_job_report(job, sparsity);
+    if (!status) status = fp_job_report(job, sparsity);
+    return job->refused && (!status || status == FINEPRUNE_GATE) ? fp_safety_refuse(job) : status;
 }
 
 // The file says of itself which model it is of; nothing is read or written by its sizes before they are the model's.
@@ -259,7 +261,7 @@ static int run_job(const char *command, fineprune_model *model, fineprune_data *
                    fineprune_report **report, fineprune_error *err) {
     const fineprune_prune_options defaults = FINEPRUNE_PRUNE_OPTIONS_INIT;
     fineprune_error local = {0};
-    struct fp_job job = {.model = model, .data = data, .options = options ? options : &defaults, .err = err ? err : &local};
+    struct fp_job job = {.got = -1, .model = model, .data = data, .options = options ? options : &defaults, .err = err ? err : &local};
     int status = fp_choose(&job.choices, job.options, job.err);
     if (!status && !stats && wants_data(&job.choices) && (!data || !fineprune_data_samples(data))) status = fp_data_missing(model, job.err);
     if (!status) job.report = fp_report_new(command);

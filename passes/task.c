@@ -49,7 +49,8 @@ static int judge_others(struct fp_job *job) {
 
 // A lesson can be forgotten only while it is known what was there before.
 static int keep_untaught(struct fp_job *job) {
-    if (job->options->sparsity >= 0 || job->classifier.weight < 0) return FINEPRUNE_OK;
+    const bool changes = job->choices.outputs->prunes || job->choices.readout->learns;
+    if (!job->data || !changes || job->classifier.weight < 0) return FINEPRUNE_OK;
     const struct fp_layer *l = &job->layers[job->classifier.weight];
     const size_t rows = fp_layer_rows(l);
     job->untaught = fp_calloc(l->w->count, sizeof(float));
@@ -99,6 +100,7 @@ void fp_lesson_forget(struct fp_job *job, const char *reason) {
     memcpy(l->dense_bias, job->untaught_bias, fp_layer_rows(l) * sizeof(float));
     free(job->teacher);
     free(job->kept_classes);
+    fp_lesson_done(&job->lesson);
     job->teacher = NULL;
     job->kept_classes = NULL;
     l->removed = NULL;

@@ -2,6 +2,7 @@
 // The reserve measures: how the pruned model's outputs drift from the dense model's, and how many answers stay the same: as the model that came in gives
 // them over all its classes, and as the dense model gives them that has learned the same lesson and lost the same classes, for that is what the zeros
 // change.
+#include <math.h>
 #include <stdlib.h>
 
 #include "answers.h"
@@ -78,6 +79,10 @@ struct fp_verify {
     size_t samples;      // of the reserve, as many as there is room for
     struct fp_drift *drifts;
     size_t *unlike;      // per output: batches in which it had another shape than before, as detections and generated speech have
+    double *spreads;     // per output of the dense model, of its kept values; NULL: not measured yet
+    struct fp_answers now; // the pruned model's
+    double agreement, with_dense;
+    bool fresh;          // the last four are of the model as it is now
     const struct fp_job *job;
 };
 
@@ -149,14 +154,25 @@ int fp_verify_before(struct fp_job *job) {
     return gather_answers(job, true, &job->dense_reserve, keep_outputs, v, NULL);
 }
 
-int fp_verify_after(struct fp_job *job, bool report, double *agreement, double *with_dense) {
+static void drop_answers(struct fp_verify *v) {
+    free(v->now.features);
+    free(v->now.logits);
+    v->now = (struct fp_answers){0};
+}
+
+void fp_verify_old(struct fp_job *job) {
+    if (job->verify) job->verify->fresh = false;
+}
+
+// The pruned model on the reserve, unless it is known already.
+static int measure(struct fp_job *job) {
     struct fp_verify *v = job->verify;
     const struct fp_graph *graph = job->model->graph;
-    struct fp_answers now = {0};
-    *agreement = *with_dense = -1;
-    if (!v || !job->n_reserve) return FINEPRUNE_OK;
+    if (v->fresh) return FINEPRUNE_OK;
     v->graph = graph;
     v->at = 0;
+    v->agreement = v->with_dense = -1;
+    drop_answers(v);
     free(v->drifts);
     free(v->unlike);
     v->drifts = fp_calloc((size_t)graph->n_outputs, sizeof(*v->drifts));
@@ -168,18 +184,96 @@ int fp_verify_after(struct fp_job *job, bool report, double *agreement, double *
     }
     // Classes that no layer of ours makes are known by their output alone.
     const bool by_output = job->classifier.weight < 0 && job->task.kind == FP_TASK_CLASSES && job->task_output >= 0;
-    int status = gather_answers(job, true, &now, report || by_output ? compare_outputs : NULL, v, v->sizes);
-    if (!status && by_output) compare_drift(&v->drifts[job->task_output], agreement, with_dense);
-    else if (!status) compare_answers(job, &now, agreement, with_dense);
-    for (int i = 0; i < graph->n_outputs && !status && report; i++) {
+    int status = gather_answers(job, true, &v->now, compare_outputs, v, v->sizes);
+    if (!status && by_output) compare_drift(&v->drifts[job->task_output], &v->agreement, &v->with_dense);
+    else if (!status) compare_answers(job, &v->now, &v->agreement, &v->with_dense);
+    v->fresh = !status;
+    return status;
+}
+
+int fp_verify_after(struct fp_job *job, bool report, double *agreement, double *with_dense) {
+    struct fp_verify *v = job->verify;
+    *agreement = *with_dense = -1;
+    if (!v || !job->n_reserve) return FINEPRUNE_OK;
+    int status = measure(job);
+    if (status) return status;
+    *agreement = v->agreement;
+    *with_dense = v->with_dense;
+    for (int i = 0; i < v->graph->n_outputs && report; i++) {
         if (v->drifts[i].count) json_array_append_new(fp_report_array(job->report, "drift"), fp_drift_json(&v->drifts[i]));
         if (v->unlike[i])
             fp_report_say(job->report, "output '%s' has another shape than before in %zu of %zu runs, which were not compared", v->drifts[i].output,
                           v->unlike[i], v->at);
     }
-    free(now.features);
-    free(now.logits);
-    return status;
+    return FINEPRUNE_OK;
+}
+
+const struct fp_answers *fp_verify_answers(const struct fp_job *job) { return job->verify && job->verify->fresh ? &job->verify->now : NULL; }
+
+// ---- error of the outputs against their spread
+
+// Values of a sample in every kept batch; 1 where its samples have different shapes, or axis 0 is not the samples: then all values are one crowd.
+static size_t places_of(const struct fp_verify *v, int output) {
+    size_t places = 0;
+    for (size_t b = 0; b < v->n && v->batches[b].tensors && v->batches[b].tensors[output].type; b++) {
+        const struct fp_tensor *t = &v->batches[b].tensors[output];
+        if (!t->rank || t->dims[0] != (int64_t)v->sizes[b] || (b && t->count / v->sizes[b] != places)) return 1;
+        places = t->count / v->sizes[b];
+    }
+    return v->samples > 1 ? places : 1;
+}
+
+// sum (y - mean)^2 over the kept values of an output, the mean of each place, times n / (n - 1) for n values a place.
+static int find_spread(const struct fp_verify *v, int output, double *spread, fineprune_error *err) {
+    const size_t places = places_of(v, output);
+    size_t rows = 0, size;
+    double *room = places && fp_mul(places, 2, &size) ? fp_calloc(size, sizeof(*room)) : NULL, *mean = room ? room + places : NULL;
+    *spread = 0;
+    if (!room) return places ? fp_fail_memory(err, "a comparison", places * 2 * sizeof(*room)) : FINEPRUNE_OK;
+    for (int pass = 0; pass < 2; pass++) {
+        for (size_t b = 0; b < v->n && v->batches[b].tensors && v->batches[b].tensors[output].type; b++) {
+            const struct fp_tensor *t = &v->batches[b].tensors[output];
+            const size_t bytes = places * fp_type_size(t->type), n = t->count / places;
+            rows += pass ? 0 : n;
+            for (size_t r = 0; r < n; r++) {
+                fp_convert(room, FP_DOUBLE, (const char *)t->data + r * bytes, t->type, places);
+                for (size_t k = 0; k < places && !pass; k++) mean[k] += room[k];
+                for (size_t k = 0; k < places && pass; k++) *spread += (room[k] - mean[k]) * (room[k] - mean[k]);
+            }
+        }
+        for (size_t k = 0; k < places && !pass && rows; k++) mean[k] /= (double)rows;
+    }
+    free(room);
+    if (rows > 1) *spread *= (double)rows / (double)(rows - 1);
+    return FINEPRUNE_OK;
+}
+
+// An output that is the same for all samples has no spread: its change is measured against itself.
+static double error_of(const struct fp_drift *d, double spread) {
+    const double scale = spread > 1e-12 * d->aa ? spread : d->aa;
+    return scale > 0 ? d->dd / scale : d->dd > 0 ? INFINITY : 0;
+}
+
+int fp_verify_error(struct fp_job *job, double *error, const char **name) {
+    struct fp_verify *v = job->verify;
+    *error = -1;
+    if (!v || !v->fresh) return FINEPRUNE_OK;
+    if (!v->spreads) {
+        v->spreads = fp_calloc((size_t)v->graph->n_outputs, sizeof(*v->spreads));
+        if (!v->spreads) return fp_fail_memory(job->err, "the reserve", sizeof(*v->spreads));
+        for (int i = 0; i < v->graph->n_outputs; i++) {
+            const struct fp_tensor *first = v->n && v->batches[0].tensors ? &v->batches[0].tensors[i] : NULL;
+            int status = first && fp_type_is_float(first->type) ? find_spread(v, i, &v->spreads[i], job->err) : FINEPRUNE_OK;
+            if (status) return status;
+        }
+    }
+    for (int i = 0; i < v->graph->n_outputs; i++) {
+        const struct fp_tensor *first = v->n && v->batches[0].tensors ? &v->batches[0].tensors[i] : NULL;
+        if (!first || !fp_type_is_float(first->type) || !v->drifts[i].count || v->unlike[i] || !isfinite(v->drifts[i].aa)) continue;
+        const double e = error_of(&v->drifts[i], v->spreads[i]);
+        if (isnan(e) || e > *error) *error = isnan(e) ? INFINITY : e, *name = v->drifts[i].output;
+    }
+    return FINEPRUNE_OK;
 }
 
 void fp_verify_free(struct fp_verify *v) {
@@ -189,6 +283,8 @@ void fp_verify_free(struct fp_verify *v) {
         free(v->batches[b].tensors);
     }
     free(v->batches);
+    drop_answers(v);
+    free(v->spreads);
     free(v->sizes);
     free(v->drifts);
     free(v->unlike);

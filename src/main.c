@@ -77,6 +77,7 @@ static fineprune_prune_options prune_options(const struct job *job) {
     options.rounds = (int)o->rounds;
     options.min_agreement = o->min_agreement;
     options.min_taught_agreement = o->min_taught_agreement;
+    options.strict_sparsity = o->strict_sparsity;
     options.task = task_word(o);
     options.reserve = o->reserve;
     options.include = o->include.items;

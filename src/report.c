@@ -8,7 +8,7 @@
 #include <string.h>
 
 // The order of the members in every report, whatever the order in which they were found.
-static const char *const order[] = {"schema",           "tool",      "command",   "model",   "second_model", "inputs",
+static const char *const order[] = {"schema",           "tool",      "command",   "verdict", "model",   "second_model", "inputs",
                                     "outputs_of_model", "operators", "obstacles", "data",    "config",       "layers",
                                     "skipped",          "pruned",    "task",      "outputs",   "readout", "notes",        "drift", "agreement",
                                     "accuracy",         "size",      "gates",     "wrote",   "timing",       "peak_rss_bytes"};
@@ -93,6 +93,8 @@ void fp_report_say(struct fineprune_report *report, const char *format, ...) {
     vsnprintf(text, sizeof(text), format, args);
     va_end(args);
     json_t *notes = report ? fp_report_array(report, "notes") : NULL;
+    for (size_t i = 0; notes && i < json_array_size(notes); i++) // several tries say the same
+        if (!strcmp(json_string_value(json_array_get(notes, i)), text)) return;
     if (notes) json_array_append_new(notes, fp_report_string(text));
 }
 

@@ -136,6 +136,16 @@ static void put_badges(FILE *file, const struct fineprune_report *report) {
     }
 }
 
+static void put_verdict(FILE *file, const struct fineprune_report *report) {
+    const json_t *verdict = section(report, "verdict");
+    const char *kind = fp_member_text(verdict, "kind"), *text = fp_member_text(verdict, "text");
+    if (!kind || !text) return;
+    const bool good = !strcmp(kind, "better") || !strcmp(kind, "same");
+    fprintf(file, "<div class=\"note\" style=\"font-weight:600%s\">", good ? ";background:var(--goodsoft)" : !strcmp(kind, "worse") ? ";background:var(--badsoft)" : "");
+    put(file, text);
+    fputs("</div>\n", file);
+}
+
 static void put_header(FILE *file, const struct fineprune_report *report) {
     const json_t *model = section(report, "model"), *second = section(report, "second_model");
     const char *command = fp_member_text(report->root, "command");
@@ -149,6 +159,7 @@ static void put_header(FILE *file, const struct fineprune_report *report) {
     }
     fputs("</h1>\n", file);
     put_model_line(file, model);
+    put_verdict(file, report);
     put_badges(file, report);
     const json_t *notes = section(report, "notes");
     for (size_t i = 0; i < json_array_size(notes); i++) {

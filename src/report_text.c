@@ -219,6 +219,8 @@ static void print_pruned(FILE *file, const struct fineprune_report *report) {
             fp_say_count(zeros, fp_member_number(pruned, "zeros")), fp_say_count(params, fp_member_number(pruned, "params")));
     print_choices(file, section(report, "config"));
     size_t gone = fp_member_count(outputs, "pruned"), kept = fp_member_count(outputs, "kept");
+    const double whole = fp_member_number(section(report, "channels"), "zeros");
+    if (whole > 0) fprintf(file, "; %s of them in whole channels", fp_say_share(share, whole / fp_member_number(pruned, "zeros")));
     if (gone) fprintf(file, "; %zu of %zu outputs kept", kept, kept + gone);
     fputc('\n', file);
 }
@@ -315,7 +317,16 @@ static void print_texts(FILE *file, const json_t *texts, const char *label) {
     }
 }
 
+static void print_verdict(FILE *file, const struct fineprune_report *report) {
+    const char *text = fp_member_text(section(report, "verdict"), "text");
+    if (!text) return;
+    fputs("verdict  ", file);
+    put(file, text);
+    fputc('\n', file);
+}
+
 static void print_pruning(FILE *file, const struct fineprune_report *report) {
+    print_verdict(file, report);
     print_model(file, report, "model", "model");
     print_data(file, report);
     print_task(file, report);

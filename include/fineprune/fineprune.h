@@ -44,7 +44,7 @@ enum fineprune_status {
     FINEPRUNE_USAGE = 2,    // an option or argument that makes no sense
     FINEPRUNE_MODEL = 3,    // the model is unreadable, invalid or uses something that is not supported
     FINEPRUNE_DATA = 4,     // data are missing or do not fit the model
-    FINEPRUNE_GATE = 5,     // the result is whole, but a promise (min_agreement, min_taught_agreement) is not kept
+    FINEPRUNE_GATE = 5,     // the result is whole, but a promise (min_agreement, min_taught_agreement) is not kept, or it is ruined with any zeros
     FINEPRUNE_IO = 6,       // reading or writing failed
     FINEPRUNE_LIMIT = 7,    // memory, time or another limit
     FINEPRUNE_CANCELLED = 8 // the progress callback asked to stop
@@ -183,6 +183,7 @@ typedef struct fineprune_prune_options {
     const char *refit;          // "sequential" or "none"
     const char *task;            // what the outputs are: "classes", "labels" (independent), "other", or "auto" (NULL): judged from evidence
     double min_taught_agreement; // share of the reserve's answers that must be those of the dense model with the same lesson; 0: no gate
+    bool strict_sparsity;        // as many zeros as were asked, also where they ruin the model; else some are given back
 } fineprune_prune_options;
 
 #define FINEPRUNE_PRUNE_OPTIONS_INIT \

@@ -199,7 +199,7 @@ def manual_page_and_completions(place):
         COMP_WORDS=(fineprune prune --min); COMP_CWORD=2; _fineprune; echo "${COMPREPLY[@]}"
         COMP_WORDS=(fineprune prune --on-fail d); COMP_CWORD=3; _fineprune; echo "${COMPREPLY[@]}" """],
                            capture_output=True, text=True)
-    equal(asked.stdout, "prune\n--min-agreement\ndiscard\n", "bash completion")
+    equal(asked.stdout, "prune\n--min-agreement --min-taught-agreement\ndiscard\n", "bash completion")
     for shell in ("zsh", "fish"):
         assert b"min-agreement" in works(place, f"--completion {shell}").out
 
@@ -242,10 +242,10 @@ PRUNE = "prune m.onnx --data local.npz"
 
 
 @case
-def prune_says_eight_lines(place):
+def prune_says_nine_lines(place):
     ran = works(place, f"{PRUNE} -o o.onnx -s 70%")
     equal(ran.out, b"", "standard output")
-    wanted = ["model", "data", "task", "pruned", "outputs", "readout", "drift", "size", "wrote"]
+    wanted = ["verdict", "model", "data", "task", "pruned", "outputs", "readout", "drift", "size", "wrote"]
     equal([label for label in labels_of(ran.err) if label not in ("gate", "note")], wanted, "labels")
     lines = {line.split(" ", 1)[0]: line for line in ran.err.splitlines()}
     assert lines["model"].startswith("model    m.onnx, opset "), lines["model"]
@@ -256,6 +256,84 @@ def prune_says_eight_lines(place):
     assert "do not make a dense runtime faster" in lines["size"] and "2:4" in lines["size"], lines["size"]
     assert lines["wrote"].startswith("wrote    o.onnx"), lines["wrote"]
     onnx.checker.check_model(onnx.load(place.path("o.onnx")), full_check=True)
+
+
+def verdict_of(ran):
+    first = ran.err.splitlines()[0]
+    assert first.startswith("verdict  "), ran.err
+    return first.removeprefix("verdict  ")
+
+
+def hard_model(place):
+    """Eight layers of equal weights in which no synapse is worth less than another."""
+    rng, n = np.random.default_rng(0), 16
+    hadamard = np.ones((1, 1), np.float32)
+    while len(hadamard) < n:
+        hadamard = np.block([[hadamard, hadamard], [hadamard, -hadamard]]).astype(np.float32)
+    nodes, weights, last = [], [], "x"
+    for i in range(8):
+        weights.append(onnx.numpy_helper.from_array((hadamard[rng.permutation(n)] * rng.choice([-1, 1], n) / 4).astype(np.float32), f"w{i}"))
+        nodes += [onnx.helper.make_node("MatMul", [last, f"w{i}"], [f"y{i}"]), onnx.helper.make_node("Tanh", [f"y{i}"], [f"t{i}"])]
+        last = f"t{i}"
+    values = [onnx.helper.make_tensor_value_info(name, 1, ["n", n]) for name in ("x", last)]
+    graph = onnx.helper.make_graph(nodes, "hard", values[:1], values[1:], weights)
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8), place.path("hard.onnx"))
+    np.savez(place.path("hard.npz"), x=rng.standard_normal((200, n)).astype(np.float32))
+    return "prune hard.onnx --data hard.npz --task other"
+
+
+@case
+def prune_tells_the_verdict_first(place):
+    text = verdict_of(works(place, f"{PRUNE} -o o.onnx -s 70% --json=j.json --report r.html"))
+    assert re.match(r"(better for you, probably|as good as before): ", text) and "asked" not in text, text
+    told = json.loads(place.path("j.json").read_text())["verdict"]
+    equal((told["text"], told["ruined"]), (text, False), "the report's verdict")
+    assert told["kind"] in ("better", "same") and told["measures"]["samples"] == 48, told
+    assert text.split(";")[0] in place.path("r.html").read_text(), "the page has no verdict"
+    assert verdict_of(works(place, f"{PRUNE} -o p.onnx -s 70% --task other")).startswith("as good as before: the outputs differ by ")
+    works(place, "score m.onnx --data local.npz -o s.fpstats")
+    assert verdict_of(works(place, "apply m.onnx --stats s.fpstats -o q.onnx")).startswith("cannot tell: ")
+
+
+@case
+def a_ruined_result_gives_zeros_back(place):
+    text = verdict_of(works(place, f"{PRUNE} -o o.onnx -s 90% --pattern channel --json=j.json"))
+    told = json.loads(place.path("j.json").read_text())
+    assert re.search(r"; \d+ % zeros, not the 90 % that were asked: more would ruin it", text), text
+    assert not told["verdict"]["ruined"] and 0.45 <= told["pruned"]["sparsity"] < 0.88, told["pruned"]
+    equal(told["pruned"]["asked"], 0.9, "asked")
+    text = verdict_of(works(place, f"{PRUNE} -o p.onnx -s 90% --pattern channel --strict-sparsity -f --json=j.json"))
+    told = json.loads(place.path("j.json").read_text())
+    assert text.startswith("ruined: ") and "--strict-sparsity" in text, text
+    assert told["verdict"]["kind"] == "worse" and told["verdict"]["ruined"] and told["pruned"]["sparsity"] >= 0.88, told["pruned"]
+
+
+@case
+def few_samples_give_zeros_back_unless_told_not_to(place):
+    text = verdict_of(works(place, f"{PRUNE} -o o.onnx -s 98%"))
+    assert "; 96 % zeros, not the 98 % that were asked" in text, text
+    text = verdict_of(works(place, f"{PRUNE} -o p.onnx -s 98% --strict-sparsity"))
+    assert text.startswith("ruined: "), text
+
+
+@case
+def a_method_asked_for_keeps_its_zeros_and_is_told(place):
+    for method in ("wanda", "magnitude"):
+        text = verdict_of(works(place, f"{PRUNE} -o o.onnx -f -s 90% --method {method} --json=j.json"))
+        assert text.startswith("ruined: "), text
+        assert json.loads(place.path("j.json").read_text())["pruned"]["sparsity"] > 0.89
+
+
+@case
+def what_no_share_of_zeros_saves_is_refused(place):
+    line = hard_model(place)
+    ran = place.run(f"{line} -o o.onnx -s 80% --json=j.json")
+    equal(ran.code, 5, "exit code")
+    assert "pruning ruins this model: even 40 % zeros " in ran.err, ran.err
+    assert verdict_of(ran).startswith("ruined: ") and "no share of zeros that was tried is safe" in ran.err, ran.err
+    assert not place.path("o.onnx").exists(), "a ruined model was written"
+    assert json.loads(place.path("j.json").read_text())["verdict"]["ruined"]
+    assert verdict_of(works(place, f"{line} -o o.onnx -s 80% --strict-sparsity")).startswith("ruined: ")
 
 
 @case
@@ -284,7 +362,7 @@ def prune_dry_run(place):
     equal(place.names(), before, "files")
 
 
-MEMBERS = ["schema", "tool", "command", "model", "data", "config", "layers", "skipped", "pruned", "outputs", "drift", "size", "gates", "wrote",
+MEMBERS = ["schema", "tool", "command", "verdict", "model", "data", "config", "layers", "skipped", "pruned", "outputs", "drift", "size", "gates", "wrote",
            "timing", "peak_rss_bytes"]
 
 
