@@ -169,8 +169,16 @@ static bool greedy(struct curve *c, struct reader *readers, struct priced *price
     return true;
 }
 
+static bool have_all(const struct fp_job *job, const struct fp_channel_group *g) {
+    bool all = true;
+    for (int i = 0; i < g->n_readers; i++) all &= job->layers[g->readers[i].weight].stat->sampled > 0;
+    return all;
+}
+
+// False where there are no numbers: without statistics or memory.
 static bool make_curve(const struct fp_job *job, struct curve *c) {
     const struct fp_channel_group *group = c->group;
+    if (!have_all(job, group)) return false;
     size_t widest = 0, tallest = 0;
     struct reader *readers = fp_calloc((size_t)group->n_readers, sizeof(*readers));
     struct priced *priced = fp_calloc(group->channels, sizeof(*priced));
@@ -192,13 +200,32 @@ static bool make_curve(const struct fp_job *job, struct curve *c) {
     return ok;
 }
 
+// One after the other where the memory limit holds the statistics of some layers only.
+static int make_curves(struct fp_job *job, struct curve *curves, int n) {
+    const bool whole = job->held_first == 0 && job->held_end == job->n;
+    int status = FINEPRUNE_OK;
+    double start = fp_seconds();
+    #pragma omp parallel for num_threads(job->threads) schedule(dynamic) if (whole)
+    for (int i = 0; i < n; i++)
+        if (whole && !make_curve(job, &curves[i])) curves[i].gone = 0;
+    job->solve += fp_seconds() - start;
+    for (int i = 0; i < n && !whole && !status; i++) {
+        int first = curves[i].group->readers[0].weight;
+        for (int k = 1; k < curves[i].group->n_readers; k++)
+            if (curves[i].group->readers[k].weight < first) first = curves[i].group->readers[k].weight;
+        status = fp_job_have_stats(job, FP_NEED_SUMS | FP_NEED_GRAM, first);
+        if (!status && !make_curve(job, &curves[i])) curves[i].gone = 0;
+    }
+    return status;
+}
+
 // ---- which groups
 
 static bool can_go(const struct fp_job *job, const struct fp_channel_group *g) {
     if (g->trunk || g->channels <= LEAST_KEPT || g->channels > UINT32_MAX) return false;
     for (int i = 0; i < g->n_readers; i++) {
         const struct fp_layer *l = &job->layers[g->readers[i].weight];
-        if (!l->w->repairable || !l->stat || !l->stat->sampled) return false;
+        if (!l->w->repairable || !l->stat) return false;
     }
     for (int i = 0; i < g->n_makers; i++)
         if (job->layers[g->makers[i]].least_kept > 0) return false;
@@ -400,11 +427,7 @@ static int run(struct fp_job *job, double sparsity) {
     if (!status && !curves) status = fp_fail_memory(job->err, "channels", sizeof(*curves));
     for (int i = 0; i < groups.n && !status; i++)
         if (can_go(job, &groups.items[i])) curves[n++] = (struct curve){.group = &groups.items[i], .cost = cost_of_channel(job, &groups.items[i])};
-    double start = fp_seconds();
-    #pragma omp parallel for num_threads(job->threads) schedule(dynamic)
-    for (int i = 0; i < n; i++)
-        if (!make_curve(job, &curves[i])) curves[i].gone = 0;
-    job->solve += fp_seconds() - start;
+    if (!status) status = make_curves(job, curves, n);
     if (!status) status = measure_sensitivities(job, curves, n);
     if (!status) status = choose(job, curves, n, sparsity);
     for (int i = 0; i < n && !status; i++) status = cut(job, &curves[i]);

@@ -56,10 +56,12 @@ static int allocate(struct fp_job *job, double sparsity) {
     return status;
 }
 
-// Where zeros may lie anywhere, and the repair has solved for what is kept.
+// A pattern has its own idea of where zeros lie.
+static bool is_free(const struct fp_job *job) { return !job->choices.pattern->merge && !job->choices.pattern->snap; }
+
+// Where what is pruned may come back, and the repair has solved for what is kept.
 static bool swaps(const struct fp_job *job) {
-    return job->choices.swaps->run && !job->choices.pattern->merge && !job->choices.pattern->snap && job->choices.repair->needs & FP_NEED_GRAM &&
-           job->choices.method->regrow;
+    return job->choices.swaps->run && is_free(job) && job->choices.repair->needs & FP_NEED_GRAM && job->choices.method->regrow;
 }
 
 // done, all: layers before these, and of the whole job.
@@ -131,7 +133,7 @@ static int prune_to(struct fp_job *job, double sparsity) {
         job->stats_are_dense = false;
         if (job->by_layer) status = fp_job_have_stats(job, needs_of(&job->choices), 0);
         double now = sparsity_of_round(job, sparsity, round);
-        if (!status && round == 1 && job->choices.channels->run) status = job->choices.channels->run(job, sparsity);
+        if (!status && round == 1 && job->choices.channels->run && is_free(job)) status = job->choices.channels->run(job, sparsity);
         if (!status) status = job->by_layer ? prune_one_by_one(job, now) : prune_layers(job, now, round == 1, 0, job->n);
         if (status) return status;
     }

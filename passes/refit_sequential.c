@@ -15,7 +15,6 @@
 #include "stream.h"
 
 #define MOST_ROWS 2048                // pairs of each layer
-#define LEAST_ROWS 256                // fewer tell too little
 #define BUDGET ((size_t)48 << 20)     // bytes of the samples' values that are kept between layers
 #define STEPS 40                      // of conjugate gradients
 #define MOST_GAIN 2.0
@@ -35,7 +34,8 @@ struct pair {
 struct refit {
     struct fp_job *job;
     struct pair *pairs; // by layer
-    size_t counted, most_rows;
+    int first, end;     // layers of which the dense outputs are held
+    size_t counted;
     float *room;        // transposed outputs and their product, of the layer that is looked at
     size_t room_size;
 };
@@ -161,11 +161,11 @@ static int see_pruned(void *user, int weight, const float *x, size_t m, size_t s
 
 static struct fp_stats_request request_of(struct refit *s, bool dense) {
     const struct fp_job *job = s->job;
-    return (struct fp_stats_request){.needs = FP_NEED_SUMS, .options = &job->options->run, .stage = "refit", .gram_end = job->n,
-                                     .rows = dense ? see_dense : see_pruned, .rows_user = s, .most_rows = s->most_rows};
+    return (struct fp_stats_request){.needs = FP_NEED_SUMS, .options = &job->options->run, .stage = "refit", .gram_first = s->first, .gram_end = s->end,
+                                     .rows = dense ? see_dense : see_pruned, .rows_user = s, .most_rows = MOST_ROWS};
 }
 
-// The dense model's outputs at the sampled places, and the means of its inputs over all.
+// The dense model's outputs at the sampled places, and the means of its inputs over all, of the layers of this stretch.
 static int run_dense(struct refit *s) {
     struct fp_job *job = s->job;
     struct fp_exec *exec = NULL;
@@ -174,7 +174,7 @@ static int run_dense(struct refit *s) {
     int status = fp_exec_new(&exec, job->model, &job->options->run, job->err);
     if (!status) status = fp_stats_gather(&stats, exec, job->weights, job->data, job->local, job->n_local, &request, &job->forward, job->err);
     fp_exec_free(exec);
-    for (int i = 0; i < job->n && !status; i++) {
+    for (int i = s->first; i < s->end && !status; i++) {
         struct pair *p = &s->pairs[i];
         if (!p->layer) continue;
         const size_t n = p->layer->w->cols, inputs = p->layer->w->groups * n;
@@ -267,19 +267,37 @@ static int fit(struct refit *s, struct pair *p) {
 
 // ---- the pass
 
-// As many rows as the memory limit allows. False: too few.
-static bool choose_rows(struct refit *s) {
+// What a layer takes: the dense outputs, and while it is fitted its sums and vectors.
+static size_t bytes_of(const struct fp_layer *l) {
+    const struct fp_weight *w = l->w;
+    const size_t inputs = w->groups * w->cols, outputs = outputs_of(l);
+    return MOST_ROWS * outputs * sizeof(float) + (inputs + outputs) * w->cols * sizeof(double);
+}
+
+// The layers from `first` on whose pairs half of what the memory limit leaves has room for. One that does not fit by itself stays as it was repaired.
+static void open_stretch(struct refit *s) {
     struct fp_memory *memory = &s->job->model->memory;
-    size_t outputs = 0, left = fp_memory_left(memory) / 4;
-    for (int i = 0; i < s->job->n; i++)
-        if (s->pairs[i].layer) outputs += outputs_of(s->pairs[i].layer);
-    if (!outputs) return false;
-    s->most_rows = left / sizeof(float) / outputs < MOST_ROWS ? left / sizeof(float) / outputs : MOST_ROWS;
-    s->counted = s->most_rows * outputs * sizeof(float);
-    if (s->most_rows >= LEAST_ROWS && fp_memory_count(memory, s->counted)) return true;
+    const size_t most = fp_memory_left(memory) / 2;
+    for (s->end = s->first; s->end < s->job->n; s->end++) {
+        struct pair *p = &s->pairs[s->end];
+        if (!p->layer) continue;
+        const size_t bytes = bytes_of(p->layer);
+        if (bytes <= most && s->counted <= most - bytes && fp_memory_count(memory, bytes)) {
+            s->counted += bytes;
+            continue;
+        }
+        if (s->counted) return;
+        fp_report_say(s->job->report, "the memory limit leaves no room to refit weight '%s', which stays as it was repaired", p->layer->w->name);
+        p->layer = NULL;
+    }
+}
+
+static void close_stretch(struct refit *s) {
+    for (int i = s->first; i < s->end; i++)
+        if (s->pairs[i].layer) pair_done(&s->pairs[i]);
+    fp_memory_uncount(&s->job->model->memory, s->counted);
     s->counted = 0;
-    fp_report_say(s->job->report, "the memory limit leaves no room for the layers' refit, which was left out");
-    return false;
+    s->first = s->end;
 }
 
 // The layers [first, end) stand in one node: a product, or the two weights of a recurrent one.
@@ -306,17 +324,18 @@ static int refit_node(struct refit *s, struct fp_stream *stream, struct fp_gathe
     return status;
 }
 
-static int refit_all(struct refit *s, struct fp_exec *exec) {
+static int refit_stretch(struct refit *s, struct fp_exec *exec) {
     struct fp_job *job = s->job;
     struct fp_stream *stream = NULL;
     struct fp_gathering *g = NULL;
     const struct fp_stats_request request = request_of(s, false);
-    int status = fp_stream_new(&stream, exec, job->model, job->data, job->local, job->n_local, BUDGET, &job->options->run, job->err);
+    const size_t left = fp_memory_left(&job->model->memory) / 4, budget = left < BUDGET ? left : BUDGET;
+    int status = fp_stream_new(&stream, exec, job->model, job->data, job->local, job->n_local, budget, &job->options->run, job->err);
     if (!status) status = fp_gathering_new(&g, exec, job->weights, job->data, job->n_local, &request, job->err);
-    for (int i = 0; i < job->n && !status;) {
+    for (int i = s->first; i < s->end && !status;) {
         int end = i + 1;
         if (s->pairs[i].layer) {
-            while (end < job->n && s->pairs[end].layer && job->layers[end].w->node == job->layers[i].w->node) end++;
+            while (end < s->end && s->pairs[end].layer && job->layers[end].w->node == job->layers[i].w->node) end++;
             status = refit_node(s, stream, g, exec, i, end);
         }
         i = end;
@@ -326,15 +345,21 @@ static int refit_all(struct refit *s, struct fp_exec *exec) {
     return status;
 }
 
+static int write_all(struct fp_job *job, bool dense) {
+    int status = FINEPRUNE_OK;
+    for (int i = 0; i < job->n && !status; i++)
+        status = dense ? fp_layer_write_dense(job, &job->layers[i]) : fp_job_rewrite_layer(job, &job->layers[i]);
+    return status;
+}
+
 static int run_both(struct refit *s) {
     struct fp_job *job = s->job;
     struct fp_exec *exec = NULL;
-    int status = FINEPRUNE_OK;
-    for (int i = 0; i < job->n && !status; i++) status = fp_layer_write_dense(job, &job->layers[i]);
+    int status = write_all(job, true);
     if (!status) status = run_dense(s);
-    for (int i = 0; i < job->n && !status; i++) status = fp_job_rewrite_layer(job, &job->layers[i]);
+    if (!status) status = write_all(job, false);
     if (!status) status = fp_exec_new(&exec, job->model, &job->options->run, job->err);
-    if (!status) status = refit_all(s, exec);
+    if (!status) status = refit_stretch(s, exec);
     fp_exec_free(exec);
     return status;
 }
@@ -344,9 +369,12 @@ static int run(struct fp_job *job) {
     if (!s.pairs) return fp_fail_memory(job->err, "a refit", sizeof(*s.pairs));
     for (int i = 0; i < job->n; i++)
         if (takes_part(job, i)) s.pairs[i].layer = &job->layers[i];
-    int status = choose_rows(&s) ? run_both(&s) : FINEPRUNE_OK;
-    for (int i = 0; i < job->n; i++) pair_done(&s.pairs[i]);
-    fp_memory_uncount(&job->model->memory, s.counted);
+    int status = FINEPRUNE_OK;
+    while (s.first < job->n && !status) {
+        open_stretch(&s);
+        if (s.counted) status = run_both(&s);
+        close_stretch(&s);
+    }
     free(s.pairs);
     free(s.room);
     return status;

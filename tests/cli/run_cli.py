@@ -310,9 +310,10 @@ def a_ruined_result_gives_zeros_back(place):
 
 @case
 def few_samples_give_zeros_back_unless_told_not_to(place):
-    text = verdict_of(works(place, f"{PRUNE} -o o.onnx -s 98%"))
+    plain = f"{PRUNE} -s 98% --channels none --swaps none --refit none"
+    text = verdict_of(works(place, f"{plain} -o o.onnx"))
     assert "; 96 % zeros, not the 98 % that were asked" in text, text
-    text = verdict_of(works(place, f"{PRUNE} -o p.onnx -s 98% --strict-sparsity"))
+    text = verdict_of(works(place, f"{plain} -o p.onnx --strict-sparsity"))
     assert text.startswith("ruined: "), text
 
 
@@ -525,7 +526,7 @@ def outputs_of_other_shapes(place):
                   {"y": (onnx.TensorProto.FLOAT, ["N", 16]), "found": (onnx.TensorProto.INT64, [2, "n"])},
                   {"w": random.standard_normal((8, 16)).astype(np.float32), "limit": np.float32(0.5)}, [8])
     np.savez(place.path("x.npz"), x=random.standard_normal((30, 8)).astype(np.float32))
-    ran = works(place, "prune detector.onnx --data x.npz -s 50% -o p.onnx --json=p.json")
+    ran = works(place, "prune detector.onnx --data x.npz -s 85% -o p.onnx --json=p.json")
     assert re.search(r"^note     output 'found' has another shape than before in \d of \d runs, which were not compared$", ran.err, re.M), ran.err
     equal(json.loads(place.path("p.json").read_text())["drift"][0]["output"], "y", "compared")
     ran = works(place, "compare detector.onnx p.onnx --data x.npz --batch 1 --json")
@@ -595,7 +596,7 @@ def zeros_that_came_stay(place):
     store_network(place, "s.onnx", [node("Gemm", ["x", "w", "b"], ["h"]), node("Relu", ["h"], ["r"]), node("Gemm", ["r", "v", "c"], ["y"])],
                   {"y": (onnx.TensorProto.FLOAT, ["N", 5])}, weights, [24])
     np.savez(place.path("x.npz"), x=random.standard_normal((120, 24)).astype(np.float32))
-    for options in ("-s 50%", "-s 90%", "-s 50% --pattern 2:4", "-s 50% --pattern block:2x2", "-s 60% --method wanda", "-s 60% --method magnitude", "-s auto --readout keep"):
+    for options in ("-s 50%", "-s 90%", "-s 50% --pattern 2:4", "-s 50% --strict-sparsity --pattern block:2x2", "-s 60% --method wanda", "-s 60% --method magnitude", "-s auto --readout keep"):
         works(place, f"prune s.onnx --data x.npz {options} -o p.onnx -f -q --json=p.json")
         now = layers_of(place, "p.onnx")
         for name in ("w", "v"):
