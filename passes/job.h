@@ -74,7 +74,7 @@ int fp_verify_values(const struct fp_job *job, int output, float **values, size_
 // The model is another now: it is measured again.
 void fp_verify_old(struct fp_job *job);
 // What the last measuring found: the classifier's answers on the reserve (NULL: nothing was measured, without samples: it is none), and the greatest
-// relative error of an output of numbers, sum (y - y_dense)^2 / sum (y_dense - mean)^2 (negative: there is none), with the output's name.
+// relative error of an output of numbers that are not the classifier's, sum (y - y_dense)^2 / sum (y_dense - mean)^2 (negative: there is none), with the output's name.
 const struct fp_answers *fp_verify_answers(const struct fp_job *job);
 int fp_verify_error(struct fp_job *job, double *error, const char **name);
 void fp_verify_free(struct fp_verify *verify);

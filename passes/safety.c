@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Nobody is worse off without being told. The pruned model is compared with the dense one of the same lesson by what needs no labels: the answers where
-// the dense model is sure, how many different ones there are, how far the scores are off; a model that answers with something else by the relative error
-// of its outputs. A result that is ruined by clear evidence gives zeros back, or the lesson. The verdict is the first line of the summary.
+// Nobody is worse off without being told. The pruned model is compared with the dense one of the same lesson by what needs no labels: the answers
+// where the dense model is sure, how many different ones there are, how far the scores are off; a model that answers with something else by the
+// relative error of its outputs. A result that is ruined by clear evidence gives zeros back, or the lesson. The verdict is the first line of the summary.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +23,7 @@ struct measures {
     size_t kinds_dense, kinds, lost;          // different answers; samples whose class, often answered by the dense model, is not answered any more
     double expected;     // mistakes that the model that came in expects: sum of 1 - max p
     double sureness_dense, sureness; // mean of max p
-    double error;        // of the scores or the outputs, relative to their variance; negative: not measured
+    double error, other; // of the scores or the outputs, relative to their variance, and of outputs beside a classifier's; negative: not measured
     const char *output;  // which is the worst
     bool known, ruined;
 };
@@ -125,12 +125,12 @@ static int compare_classes(struct fp_job *job, const struct fp_answers *dense, c
         free(room), free(counts);
         return fp_fail_memory(job->err, "a comparison", classes * 4 * sizeof(*room));
     }
-    struct answers_room r = {.came = room, .dense = room + classes, .now = room + 2 * classes, .mean = room + 3 * classes, .of_dense = counts, .of_now = counts + classes};
+    struct answers_room r = {.came = room, .dense = room + classes, .now = room + 2 * classes, .mean = room + 3 * classes, .of_dense = counts,
+                             .of_now = counts + classes};
     for (size_t i = 0; i < n; i++) compare_sample(job, dense, now, i, &r, m);
     if (n) add_scores(job, dense, now, n, &r);
     if (n) m->sureness /= (double)n, m->sureness_dense /= (double)n;
-    if (n) m->error = r.spread > 0 ? r.off / r.spread : r.off > 0 ? INFINITY : 0;
-    if (!isfinite(r.off)) m->error = INFINITY;
+    if (n && isfinite(r.spread)) m->error = !isfinite(r.off) ? INFINITY : r.spread > 0 ? r.off / r.spread : r.off > 0 ? INFINITY : 0;
     count_kinds(&r, classes, m);
     m->known = m->classes = n > 0;
     free(room), free(counts);
@@ -148,7 +148,7 @@ static double at_most(size_t k, size_t n) {
 // By clear evidence alone.
 static bool is_ruined(const struct measures *m) {
     if (!m->known) return false;
-    if (!m->classes) return m->error > RUINED;
+    if (!m->classes) return m->error > (m->n < FEW ? 1 : RUINED);
     if (m->n && isinf(m->error)) return true;
     if (m->n < FEW) return m->same == 0 && m->error > 1 && m->n > 1;
     if (m->kinds == 1 && m->kinds_dense > 1 && at_most(m->same, m->n) < SURE_STAY) return true;
@@ -170,14 +170,15 @@ static int measure_local(struct fp_job *job, struct measures *m) {
 
 static int measure(struct fp_job *job, struct measures *m) {
     double agreement, with_dense;
-    *m = (struct measures){.error = -1};
+    *m = (struct measures){.error = -1, .other = -1};
     if (!job->data) return FINEPRUNE_OK;
     int status = fp_verify_after(job, false, &agreement, &with_dense);
     const struct fp_answers *now = status ? NULL : fp_verify_answers(job);
     if (status) return status;
-    if (job->classifier.weight >= 0 && now && now->samples && (now->samples >= FEW || !job->dense.samples))
+    if (job->classifier.weight >= 0 && now && now->samples && (now->samples >= FEW || !job->dense.samples)) {
         status = compare_classes(job, &job->dense_reserve, now, m);
-    else if (job->classifier.weight >= 0 && job->n_reserve < FEW && job->dense.samples) status = measure_local(job, m);
+        if (!status) status = fp_verify_error(job, &m->other, &m->output);
+    } else if (job->classifier.weight >= 0 && job->n_reserve < FEW && job->dense.samples) status = measure_local(job, m);
     else if (job->n_reserve) {
         status = fp_verify_error(job, &m->error, &m->output);
         m->n = job->n_reserve;
@@ -225,7 +226,8 @@ static int give_back(struct fp_job *job, int (*prune_to)(struct fp_job *, double
 int fp_safety_refuse(struct fp_job *job) {
     const double least = job->got;
     fp_error_clear(job->err);
-    fp_fail(job->err, FINEPRUNE_GATE, "pruning ruins this model: even %.0f %% zeros change nearly all that it does; no share that was tried is safe", 100 * least);
+    fp_fail(job->err, FINEPRUNE_GATE, "pruning ruins this model: even %.0f %% zeros change nearly all that it does; no share that was tried is safe",
+            100 * least);
     fp_hint(job->err, "ask for less than -s %.0f%%, or give more samples; --strict-sparsity prunes all the same", 100 * least);
     return FINEPRUNE_GATE;
 }
@@ -272,11 +274,13 @@ static void say_classes(const struct fp_job *job, const struct measures *m, enum
     const char *const words[] = {[BETTER] = "better for you, probably", [WORSE] = "worse, probably", [UNKNOWN] = "cannot tell"};
     if (m->n < FEW && !m->ruined) fprintf(file, "cannot tell: only %zu answers to measure with, %zu of them as they were", m->n, m->as_came);
     else if (m->ruined) fprintf(file, "ruined: only %zu of %zu %s are those of the model without zeros", m->same, m->n, samples_word(m));
-    else if (kind == SAME) fprintf(file, "as good as before: %zu of %zu %s are as they were", m->as_came, m->n, samples_word(m));
+    else if (kind == SAME)
+        fprintf(file, "as good as before: %zu of %zu %s are as they were", m->as_came, m->n, samples_word(m));
     else if (job->classifier.weight < 0) fprintf(file, "worse: %zu of %zu %s are others", changed, m->n, samples_word(m));
-    else if (!m->taught) fprintf(file, "%s: %zu of %zu %s are others, where the model itself expected %.0f mistakes", words[kind], changed, m->n, samples_word(m),
-                                 m->expected);
-    else fprintf(file, "%s: what it learned changes %zu of %zu %s, where the model itself expected %.0f mistakes; the zeros change %zu more", words[kind],
+    else if (!m->taught)
+        fprintf(file, "%s: %zu of %zu %s are others, where the model itself expected %.0f mistakes", words[kind], changed, m->n, samples_word(m), m->expected);
+    else
+        fprintf(file, "%s: what it learned changes %zu of %zu %s, where the model itself expected %.0f mistakes; the zeros change %zu more", words[kind],
                  m->taught, m->n, samples_word(m), m->expected, m->n - m->same);
     if (m->ruined && m->kinds == 1 && m->kinds_dense > 1) fputs(", and all are the same", file);
 }
@@ -308,6 +312,7 @@ static void say_changes(const struct fp_job *job, const struct measures *m, doub
                       job->gave_back ? "would ruin it" : "are not justified by so few samples");
     else if (m->ruined && job->options->strict_sparsity) fputs("; all zeros were kept, as --strict-sparsity asks", file);
     else if (m->ruined) fputs("; ask for less sparsity, or for the default method and pattern", file);
+    if (m->other > RUINED) fprintf(file, "; but output '%s' differs by %.0f %% of its spread", m->output, 100 * sqrt(fmin(m->other, 1e4)));
     if (job->forgotten) fprintf(file, "; the lesson was left out: %s", job->forgotten);
     if (dense) fprintf(file, "; %zu weight%s left dense, as no sample reaches %s", dense, dense == 1 ? " was" : "s were", dense == 1 ? "it" : "them");
 }
@@ -321,6 +326,7 @@ static json_t *measures_json(const struct measures *m) {
     json_object_set_new(json, "samples", json_integer((json_int_t)m->n));
     json_object_set_new(json, "measured_on", json_string(m->local ? "samples" : "reserve"));
     if (m->error >= 0) add_number(json, "relative_error", m->error);
+    if (m->other >= 0) add_number(json, "relative_error_of_other_outputs", m->other);
     if (m->output) json_object_set_new(json, "worst_output", fp_report_string(m->output));
     if (!m->classes) return json;
     json_object_set_new(json, "as_came", json_integer((json_int_t)m->as_came));

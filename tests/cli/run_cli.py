@@ -279,7 +279,7 @@ def hard_model(place):
     graph = onnx.helper.make_graph(nodes, "hard", values[:1], values[1:], weights)
     onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8), place.path("hard.onnx"))
     np.savez(place.path("hard.npz"), x=rng.standard_normal((200, n)).astype(np.float32))
-    return "prune hard.onnx --data hard.npz --task other"
+    return "prune hard.onnx --data hard.npz --task other -j 1"
 
 
 @case

@@ -33,7 +33,9 @@ static json_t *prune(void **state, size_t n, const char *method, double sparsity
 
 static const char *text_of(const json_t *json, const char *name) { return json_string_value(json_object_get(json_object_get(json, "verdict"), name)); }
 
-static double sparsity_of(const json_t *json) { return json_number_value(json_object_get(json_object_get(json, "pruned"), "sparsity")); }
+static double sparsity_of(const json_t *json) {
+    return json_number_value(json_object_get(json_object_get(json, "pruned"), "sparsity"));
+}
 
 static void test_nothing_changes(void **state) {
     json_t *json = prune(state, MANY, "magnitude", 0, false, 0.2, "classes");
@@ -71,6 +73,7 @@ static void test_no_reserve(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {scratch_test(test_nothing_changes), scratch_test(test_ruined), scratch_test(test_few_samples), scratch_test(test_no_reserve)};
+    const struct CMUnitTest tests[] = {scratch_test(test_nothing_changes), scratch_test(test_ruined), scratch_test(test_few_samples),
+                                       scratch_test(test_no_reserve)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
