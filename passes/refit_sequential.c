@@ -274,22 +274,23 @@ static size_t bytes_of(const struct fp_layer *l) {
     return MOST_ROWS * outputs * sizeof(float) + (inputs + outputs) * w->cols * sizeof(double);
 }
 
-// The layers from `first` on whose pairs half of what the memory limit leaves has room for. One that does not fit by itself stays as it was repaired.
-static void open_stretch(struct refit *s) {
-    struct fp_memory *memory = &s->job->model->memory;
+// The layers from `first` on whose pairs half of what the memory limit leaves has room for, one at least: the limit must not change the result.
+static int open_stretch(struct refit *s) {
+    struct fp_job *job = s->job;
+    struct fp_memory *memory = &job->model->memory;
     const size_t most = fp_memory_left(memory) / 2;
-    for (s->end = s->first; s->end < s->job->n; s->end++) {
-        struct pair *p = &s->pairs[s->end];
-        if (!p->layer) continue;
-        const size_t bytes = bytes_of(p->layer);
-        if (bytes <= most && s->counted <= most - bytes && fp_memory_count(memory, bytes)) {
-            s->counted += bytes;
-            continue;
-        }
-        if (s->counted) return;
-        fp_report_say(s->job->report, "the memory limit leaves no room to refit weight '%s', which stays as it was repaired", p->layer->w->name);
-        p->layer = NULL;
+    for (s->end = s->first; s->end < job->n; s->end++) {
+        const struct fp_layer *l = s->pairs[s->end].layer;
+        if (!l) continue;
+        const size_t bytes = bytes_of(l);
+        const bool fits = bytes <= most && s->counted <= most - bytes;
+        if ((!fits && s->counted) || !fp_memory_count(memory, bytes)) break;
+        s->counted += bytes;
     }
+    if (s->counted || s->end == job->n) return FINEPRUNE_OK;
+    fp_fail(job->err, FINEPRUNE_LIMIT, "the refit of weight '%s' needs more memory than is allowed", s->pairs[s->end].layer->w->name);
+    fp_hint(job->err, "'--refit none' needs less");
+    return FINEPRUNE_LIMIT;
 }
 
 static void close_stretch(struct refit *s) {
@@ -371,8 +372,8 @@ static int run(struct fp_job *job) {
         if (takes_part(job, i)) s.pairs[i].layer = &job->layers[i];
     int status = FINEPRUNE_OK;
     while (s.first < job->n && !status) {
-        open_stretch(&s);
-        if (s.counted) status = run_both(&s);
+        status = open_stretch(&s);
+        if (!status && s.counted) status = run_both(&s);
         close_stretch(&s);
     }
     free(s.pairs);

@@ -596,7 +596,7 @@ def zeros_that_came_stay(place):
     store_network(place, "s.onnx", [node("Gemm", ["x", "w", "b"], ["h"]), node("Relu", ["h"], ["r"]), node("Gemm", ["r", "v", "c"], ["y"])],
                   {"y": (onnx.TensorProto.FLOAT, ["N", 5])}, weights, [24])
     np.savez(place.path("x.npz"), x=random.standard_normal((120, 24)).astype(np.float32))
-    for options in ("-s 50%", "-s 90%", "-s 50% --pattern 2:4", "-s 50% --strict-sparsity --pattern block:2x2", "-s 60% --method wanda", "-s 60% --method magnitude", "-s auto --readout keep"):
+    for options in ("-s 50%", "-s 90%", "-s 50% --pattern 2:4", "-s 50% --strict-sparsity --pattern block:2x2", "-s 60% --method wanda", "-s 60% --method magnitude", "-s auto --readout keep --task classes"):
         works(place, f"prune s.onnx --data x.npz {options} -o p.onnx -f -q --json=p.json")
         now = layers_of(place, "p.onnx")
         for name in ("w", "v"):
