@@ -19,7 +19,7 @@ struct conv {
     float *factors, *bias;
     float *weights; // scaled, when the primitive takes them as they are
     size_t weights_size;
-    // Where oneDNN convolves by its general product: the samples, one by one; what lies between them in an argument is in `steps`. Else 0.
+    // Where sums would depend on the batch or the threads: the samples, one by one; what lies between them in an argument is in `steps`. Else 0.
     int64_t samples;
     struct step { int arg; size_t bytes; const char *data; } steps[2 + FP_TAIL_MAX];
     int n_steps;
@@ -225,7 +225,7 @@ static int make(struct fp_call *call, struct conv *c, int variant, const struct 
     dnnl_primitive_desc_t desc = NULL;
     status = fp_dnnl_check(call, create(variant, engine, &g->w, md, attr, &desc), "convolve");
     dnnl_primitive_attr_destroy(attr);
-    if (!status && !c->samples && !reads_planes(call, c, variant, g) && fp_desc_by_gemm(desc)) {
+    if (!status && !c->samples && !reads_planes(call, c, variant, g) && fp_desc_varies(desc)) {
         c->samples = g->x.dims[0];
         dnnl_primitive_desc_destroy(desc);
         return 0;
@@ -242,7 +242,7 @@ static void drop_descs(dnnl_memory_desc_t md[5]) {
         fp_desc_done(&md[i]);
 }
 
-// A primitive of all samples or, where that one would be oneDNN's general product, of one sample on one thread.
+// A primitive of all samples or, where the sums of that one would depend on how many there are, of one sample on one thread.
 static int make_whole_or_one(struct fp_call *call, struct conv *c, int variant, const struct geometry *g, dnnl_memory_desc_t md[5]) {
     c->samples = 0;
     int status = make(call, c, variant, g, md);
