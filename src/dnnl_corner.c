@@ -323,13 +323,14 @@ int fp_prim_run(struct fp_call *call, struct fp_prim *p) {
 
 // ---- parts
 
-// The names are "gemm:jit:f32", "x64:gemm:jit" and the like; those of "brgemm:avx2" and its kin are not meant.
-bool fp_desc_by_gemm(const_dnnl_primitive_desc_t desc) {
+// The names are "gemm:jit:f32", "x64:gemm:jit" and the like (those of "brgemm:avx2" and its kin are not meant), and "brgconv:avx2", which chooses
+// between two orders by how many threads a block of positions keeps busy; "brgconv_1x1:avx2" has one order.
+bool fp_desc_varies(const_dnnl_primitive_desc_t desc) {
     const char *name = NULL;
     if (dnnl_primitive_desc_query(desc, dnnl_query_impl_info_str, 0, (void *)&name) != dnnl_success || !name)
         return false;
     const char *at = strstr(name, "gemm:");
-    return at && (at == name || at[-1] != 'r');
+    return (at && (at == name || at[-1] != 'r')) || strstr(name, "brgconv:");
 }
 
 int fp_one_thread(void) {
@@ -660,7 +661,7 @@ static int make_product(struct fp_call *call, struct fp_matmul *p, struct fp_mat
     status = fp_dnnl_check(call, dnnl_matmul_primitive_desc_create(&desc, engine, d[0], d[2], p->bias_after ? NULL : d[4], d[3], attr),
                            "multiply matrices");
     dnnl_primitive_attr_destroy(attr);
-    if (!status && !p->tiled && fp_desc_by_gemm(desc)) {
+    if (!status && !p->tiled && fp_desc_varies(desc)) {
         dnnl_primitive_desc_destroy(desc);
         p->tiled = true;
         return 0;

@@ -82,9 +82,9 @@ int fp_prim_pack(struct fp_call *call, struct fp_prim *p, const_dnnl_memory_desc
 int fp_prim_weights(struct fp_call *call, struct fp_prim *p, const void *data, bool constant);
 int fp_prim_run(struct fp_call *call, struct fp_prim *p);
 
-// Whether oneDNN would do this by its general matrix product. That one splits sums and chooses kernels by how many rows there are and by the
-// number of threads, so that a sample's result would depend on what is computed beside it. Such work is done in parts of one shape.
-bool fp_desc_by_gemm(const_dnnl_primitive_desc_t desc);
+// Whether oneDNN would do this in a way that sums in another order when there are other rows or threads, so that a sample's result would depend on
+// what is computed beside it: the general matrix product, and some convolutions. Such work is done in parts of one shape.
+bool fp_desc_varies(const_dnnl_primitive_desc_t desc);
 // For primitives that are made for one thread: between these two. Returns the number of threads that there were.
 int fp_one_thread(void);
 void fp_threads_again(int before);

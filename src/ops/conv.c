@@ -19,7 +19,7 @@ struct conv {
     float *factors, *bias;
     float *weights; // scaled, when the primitive takes them as they are
     size_t weights_size;
-    // Where oneDNN convolves by its general product: the samples, one by one; what lies between them in an argument is in `steps`. Else 0.
+    // Where sums would depend on the batch or the threads: the samples, one by one; what lies between them in an argument is in `steps`. Else 0.
     int64_t samples;
     struct step { int arg; size_t bytes; const char *data; } steps[2 + FP_TAIL_MAX];
     int n_steps;
@@ -225,7 +225,7 @@ static int make(struct fp_call *call, struct conv *c, int variant, const struct 
     dnnl_primitive_desc_t desc = NULL;
     status = fp_dnnl_check(call, create(variant, engine, &g->w, md, attr, &desc), "convolve");
     dnnl_primitive_attr_destroy(attr);
-    if (!status && !c->samples && fp_desc_by_gemm(desc)) {
+    if (!status && !c->samples && !reads_planes(call, c, variant, g) && fp_desc_varies(desc)) {
         c->samples = g->x.dims[0];
         dnnl_primitive_desc_destroy(desc);
         return 0;
@@ -242,20 +242,19 @@ static void drop_descs(dnnl_memory_desc_t md[5]) {
         fp_desc_done(&md[i]);
 }
 
-// A primitive of all samples or, where that one would be oneDNN's general product, of one sample on one thread.
-static int make_whole_or_one(struct fp_call *call, struct conv *c, int variant, struct geometry *g, dnnl_memory_desc_t md[5]) {
+// A primitive of all samples or, where the sums of that one would depend on how many there are, of one sample on one thread.
+static int make_whole_or_one(struct fp_call *call, struct conv *c, int variant, const struct geometry *g, dnnl_memory_desc_t md[5]) {
     c->samples = 0;
     int status = make(call, c, variant, g, md);
     if (status || !c->samples)
         return status;
-    struct fp_tensor *one[] = {&g->x, &g->y, &c->place.out};
-    for (int i = 0; i < 3; i++) {
-        one[i]->dims[0] = 1;
-        one[i]->count /= (size_t)c->samples;
-    }
+    struct geometry one = *g;
+    one.x.dims[0] = one.y.dims[0] = 1;
+    one.y.count /= (size_t)c->samples;
+    c->place.out = one.y;
     drop_descs(md);
     int before = fp_one_thread();
-    status = make(call, c, variant, g, md);
+    status = make(call, c, variant, &one, md);
     fp_threads_again(before);
     return status;
 }
@@ -270,6 +269,25 @@ static int make_move(struct fp_call *call, struct move *m, const struct fp_tenso
     if (m->needed)
         status = out ? fp_prim_reorder(call, &m->prim, wanted, ours) : fp_prim_reorder(call, &m->prim, ours, wanted);
     fp_desc_done(&ours);
+    return status;
+}
+
+static int make_moves(struct fp_call *call, struct conv *c, const struct geometry *g) {
+    const_dnnl_memory_desc_t src = dnnl_primitive_desc_query_md(c->prim.desc, dnnl_query_src_md, 0);
+    const_dnnl_memory_desc_t dst = dnnl_primitive_desc_query_md(c->prim.desc, dnnl_query_dst_md, 0);
+    dnnl_memory_desc_t all[2] = {0};
+    int status = 0;
+    if (c->samples) { // each lies as the primitive says, one after the other
+        status = fp_desc_last(call, &all[0], g->x.rank, g->x.dims);
+        if (!status)
+            status = fp_desc_last(call, &all[1], g->y.rank, g->y.dims);
+    }
+    if (!status)
+        status = make_move(call, &c->src, &g->x, all[0] ? all[0] : src, false);
+    if (!status)
+        status = make_move(call, &c->dst, &g->y, all[1] ? all[1] : dst, true);
+    fp_desc_done(&all[0]);
+    fp_desc_done(&all[1]);
     return status;
 }
 
@@ -367,9 +385,7 @@ static int finish(struct fp_call *call, struct conv *c, int variant, struct geom
     dnnl_memory_desc_t md[5] = {0};
     status = make_whole_or_one(call, c, variant, g, md);
     if (!status)
-        status = make_move(call, &c->src, &g->x, dnnl_primitive_desc_query_md(c->prim.desc, dnnl_query_src_md, 0), false);
-    if (!status)
-        status = make_move(call, &c->dst, &g->y, dnnl_primitive_desc_query_md(c->prim.desc, dnnl_query_dst_md, 0), true);
+        status = make_moves(call, c, g);
     drop_descs(md);
     return status;
 }

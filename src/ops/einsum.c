@@ -277,6 +277,11 @@ static float *take_floats(struct fp_call *call, struct fp_tensor *t, int64_t n) 
 static int multiply(struct fp_call *call, struct einsum *e, struct view *acc, int term, struct fp_tensor *memory) {
     struct view b = e->terms[term];
     b.data = call->in[term]->data;
+    if (term == 1 && fp_is_constant(call, 0) && !fp_is_constant(call, 1)) { // samples are rows: each is summed alike, however many there are
+        const struct view constant = *acc;
+        *acc = b;
+        b = constant;
+    }
     struct split s;
     split_labels(e, acc, &b, term, &s);
     int64_t batch = extent_of(e, s.batch, s.n_batch);
