@@ -169,35 +169,39 @@ static bool greedy(struct curve *c, struct reader *readers, struct priced *price
     return true;
 }
 
-static bool have_all(const struct fp_job *job, const struct fp_channel_group *g) {
-    bool all = true;
-    for (int i = 0; i < g->n_readers; i++) all &= job->layers[g->readers[i].weight].stat->sampled > 0;
-    return all;
+// The readers' matrices, each from its own statistics, which the memory limit may hold for some layers at a time only.
+static int open_readers(struct fp_job *job, const struct fp_channel_group *group, struct reader *readers, bool whole, bool *ok) {
+    int status = FINEPRUNE_OK;
+    for (int i = 0; *ok && i < group->n_readers && !status; i++) {
+        struct fp_layer *l = &job->layers[group->readers[i].weight];
+        if (!whole) status = fp_job_have_stats(job, FP_NEED_SUMS | FP_NEED_GRAM, group->readers[i].weight);
+        *ok = !status && l->stat->sampled && reader_init(&readers[i], l, group->readers[i].per);
+    }
+    return status;
 }
 
-// False where there are no numbers: without statistics or memory.
-static bool make_curve(const struct fp_job *job, struct curve *c) {
+// Nothing of the group goes where there are no numbers or is no memory.
+static int make_curve(struct fp_job *job, struct curve *c, bool whole) {
     const struct fp_channel_group *group = c->group;
-    if (!have_all(job, group)) return false;
     size_t widest = 0, tallest = 0;
     struct reader *readers = fp_calloc((size_t)group->n_readers, sizeof(*readers));
     struct priced *priced = fp_calloc(group->channels, sizeof(*priced));
     c->order = fp_calloc(group->channels, sizeof(*c->order));
     c->error = fp_calloc(group->channels + 1, sizeof(*c->error));
     bool ok = readers && priced && c->order && c->error;
-    for (int i = 0; ok && i < group->n_readers; i++) {
-        const struct fp_layer *l = &job->layers[group->readers[i].weight];
-        ok = reader_init(&readers[i], l, group->readers[i].per);
+    int status = open_readers(job, group, readers, whole, &ok);
+    for (int i = 0; i < group->n_readers; i++) {
+        const size_t rows = job->layers[group->readers[i].weight].w->rows;
         widest = widest > group->readers[i].per ? widest : group->readers[i].per;
-        tallest = tallest > l->w->rows ? tallest : l->w->rows;
+        tallest = tallest > rows ? tallest : rows;
     }
     double *room = ok ? fp_calloc(widest * (widest + tallest), sizeof(*room)) : NULL;
-    ok = ok && room && greedy(c, readers, priced, room);
+    if (!ok || !room || !greedy(c, readers, priced, room)) c->gone = 0;
     for (int i = 0; readers && i < group->n_readers; i++) reader_done(&readers[i]);
     free(readers);
     free(priced);
     free(room);
-    return ok;
+    return status;
 }
 
 // One after the other where the memory limit holds the statistics of some layers only.
@@ -207,15 +211,9 @@ static int make_curves(struct fp_job *job, struct curve *curves, int n) {
     double start = fp_seconds();
     #pragma omp parallel for num_threads(job->threads) schedule(dynamic) if (whole)
     for (int i = 0; i < n; i++)
-        if (whole && !make_curve(job, &curves[i])) curves[i].gone = 0;
+        if (whole) make_curve(job, &curves[i], true);
+    for (int i = 0; i < n && !whole && !status; i++) status = make_curve(job, &curves[i], false);
     job->solve += fp_seconds() - start;
-    for (int i = 0; i < n && !whole && !status; i++) {
-        int first = curves[i].group->readers[0].weight;
-        for (int k = 1; k < curves[i].group->n_readers; k++)
-            if (curves[i].group->readers[k].weight < first) first = curves[i].group->readers[k].weight;
-        status = fp_job_have_stats(job, FP_NEED_SUMS | FP_NEED_GRAM, first);
-        if (!status && !make_curve(job, &curves[i])) curves[i].gone = 0;
-    }
     return status;
 }
 

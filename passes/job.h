@@ -45,7 +45,7 @@ int fp_layer_write_dense(struct fp_job *job, struct fp_layer *layer);
 // reserve.c: splits the samples by their content: job->local and job->reserve.
 int fp_job_split(struct fp_job *job);
 
-// task.c: whether the outputs are classes, from the dense model's answers; else the classifier is none. Before anything is changed.
+// outputs_task.c: whether the outputs are classes, from the dense model's answers; else the classifier is none. Before anything is changed.
 int fp_task_decide(struct fp_job *job);
 void fp_task_done(struct fp_job *job);
 // Undoes what fp_prune_outputs and fp_readout_teach have done; the model is to be restored after it.

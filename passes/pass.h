@@ -140,7 +140,7 @@ struct fp_job {
     bool last_round;               // the one whose values stay
     bool stats_lent, stats_are_dense; // the latter: of the dense model, good for the first round
     struct fp_classifier classifier;
-    struct fp_task task;           // whether the outputs are classes (task.c), of output task_output (-1: of none)
+    struct fp_task task;           // whether the outputs are classes (outputs_task.c), of output task_output (-1: of none)
     int task_output;
     uint8_t *answers_of;           // per graph output: its rows are answers; NULL: not judged yet
     float *untaught, *untaught_bias; // the classifier's layer as it came in, should the lesson be forgotten

@@ -26,6 +26,7 @@ interrupts.signal(interrupts.SIGINT, interrupts.default_int_handler)
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import harness  # noqa: E402
@@ -335,6 +336,82 @@ def what_no_share_of_zeros_saves_is_refused(place):
     assert not place.path("o.onnx").exists(), "a ruined model was written"
     assert json.loads(place.path("j.json").read_text())["verdict"]["ruined"]
     assert verdict_of(works(place, f"{line} -o o.onnx -s 80% --strict-sparsity")).startswith("ruined: ")
+
+
+def conv_network(place, name="cnn.onnx"):
+    """Convolutions with all that channels pass through: depthwise, clipping, padding, a gate, a residual sum, pooling, two products."""
+    random, node = np.random.default_rng(11), onnx.helper.make_node
+    weight = lambda *shape: (random.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))).astype(np.float32)
+    weights = {"stem": weight(128, 3, 3, 3), "stem_b": weight(128, 1)[:, 0], "dw": weight(128, 1, 3, 3), "dw_b": weight(128, 1)[:, 0],
+               "low": np.float32(0), "high": np.float32(6), "pads": np.array([0, 0, 1, 1, 0, 0, 1, 1], np.int64),
+               "mid": weight(96, 128, 1, 1), "mid_b": weight(96, 1)[:, 0], "gate_a": weight(16, 96, 1, 1), "gate_b": weight(96, 16, 1, 1),
+               "far": weight(64, 96, 3, 3), "res": weight(64, 64, 1, 1), "hid": weight(160, 64), "hid_b": weight(160, 1)[:, 0], "out": weight(9, 160),
+               "out_b": weight(9, 1)[:, 0]}
+    nodes = [node("Conv", ["x", "stem", "stem_b"], ["a"], pads=[1] * 4), node("Clip", ["a", "low", "high"], ["a1"]), node("Pad", ["a1", "pads"], ["a2"]),
+             node("Conv", ["a2", "dw", "dw_b"], ["b"], group=128), node("Relu", ["b"], ["b1"]), node("Conv", ["b1", "mid", "mid_b"], ["c"]),
+             node("Sigmoid", ["c"], ["c1"]), node("Mul", ["c", "c1"], ["c2"]), node("GlobalAveragePool", ["c2"], ["s"]),
+             node("Conv", ["s", "gate_a"], ["s1"]), node("Relu", ["s1"], ["s2"]), node("Conv", ["s2", "gate_b"], ["s3"]), node("Sigmoid", ["s3"], ["s4"]),
+             node("Mul", ["c2", "s4"], ["c3"]), node("Conv", ["c3", "far"], ["d"]), node("Conv", ["d", "res"], ["e"]), node("Add", ["d", "e"], ["f"]),
+             node("GlobalAveragePool", ["f"], ["g"]), node("Flatten", ["g"], ["h"]), node("Gemm", ["h", "hid", "hid_b"], ["i"], transB=1),
+             node("Relu", ["i"], ["j"]), node("Gemm", ["j", "out", "out_b"], ["y"], transB=1)]
+    store_network(place, name, nodes, {"y": (onnx.TensorProto.FLOAT, ["N", 9])}, weights, [3, 10, 10])
+    np.savez(place.path("cnn.npz"), x=random.standard_normal((60, 3, 10, 10)).astype(np.float32) + random.standard_normal((60, 3, 1, 1)).astype(np.float32))
+    np.savez(place.path("later.npz"), x=random.standard_normal((40, 3, 10, 10)).astype(np.float32) + random.standard_normal((40, 3, 1, 1)).astype(np.float32))
+
+
+@case
+def channels_go_whole(place):
+    """What makes a channel that was cut and all that reads it are zero, and nothing else reads it: its bias may be anything."""
+    conv_network(place)
+    ran = works(place, "prune cnn.onnx --data cnn.npz -s 70% --task other -o o.onnx --json")
+    channels = json.loads(ran.out)["channels"]
+    assert channels["removed"] >= 64 and channels["zeros"] > 0.35 * json.loads(ran.out)["pruned"]["zeros"], channels
+    model = onnx.load(place.path("o.onnx"))
+    array = {i.name: i for i in model.graph.initializer}
+    values = {name: onnx.numpy_helper.to_array(i) for name, i in array.items()}
+    cut = 0
+    for maker, bias, readers in (("stem", "stem_b", ["mid"]), ("mid", "mid_b", ["gate_a", "far"]), ("hid", "hid_b", ["out"])):
+        rows = [k for k in range(len(values[maker])) if not values[maker][k].any() and all(not values[r][:, k].any() for r in readers)]
+        changed = values[bias].copy()
+        changed[rows] = 7
+        array[bias].CopyFrom(onnx.numpy_helper.from_array(changed, bias))
+        cut += len(rows)
+        assert (len(values[maker]) - len(rows)) % 16 == 0 and len(rows) <= len(values[maker]) - 64, (maker, len(rows))
+    equal(cut, channels["removed"], "channels of which nothing is left")
+    onnx.save(model, place.path("changed.onnx"))
+    x = np.load(place.path("later.npz"))["x"]
+    one, other = (ort.InferenceSession(str(place.path(f))).run(None, {"x": x})[0] for f in ("o.onnx", "changed.onnx"))
+    assert np.abs(one - other).max() < 1e-5, np.abs(one - other).max()
+    none = json.loads(works(place, "prune cnn.onnx --data cnn.npz -s 70% --task other --channels none -o n.onnx --json").out)
+    assert "channels" not in none or not none["channels"], none["channels"]
+
+
+@case
+def refit_follows_the_pruned_layers(place):
+    """On samples that nothing was fitted on, outputs are nearer to the dense ones; with any batch, threads and memory the same bytes."""
+    conv_network(place)
+    x = np.load(place.path("later.npz"))["x"]
+    outputs = {}
+    for refit in ("none", "sequential"):
+        works(place, f"prune cnn.onnx --data cnn.npz -s 80% --task other --channels none --refit {refit} --strict-sparsity -o {refit}.onnx")
+        outputs[refit] = ort.InferenceSession(str(place.path(f"{refit}.onnx"))).run(None, {"x": x})[0]
+    dense = ort.InferenceSession(str(place.path("cnn.onnx"))).run(None, {"x": x})[0]
+    error = {refit: ((y - dense) ** 2).sum() / ((dense - dense.mean(0)) ** 2).sum() for refit, y in outputs.items()}
+    assert error["sequential"] < 0.9 * error["none"], error
+    first = place.path("sequential.onnx").read_bytes()
+    for more in ("-j 1", "-j 3 --batch 1", "--batch 5", "--max-memory 40M"):
+        works(place, f"prune cnn.onnx --data cnn.npz -s 80% --task other --channels none --strict-sparsity -f -o again.onnx {more}")
+        assert place.path("again.onnx").read_bytes() == first, f"other bytes with {more}"
+
+
+@case
+def channels_are_the_same_with_any_limit(place):
+    conv_network(place)
+    works(place, "prune cnn.onnx --data cnn.npz -s 70% --task other -o a.onnx")
+    for more in ("-j 1", "--batch 3", "--max-memory 12M", "--max-memory 24M"):
+        ran = place.run(f"prune cnn.onnx --data cnn.npz -s 70% --task other -f -o b.onnx {more}")
+        assert ran.code in (0, 7), ran.err
+        assert ran.code == 7 or place.path("b.onnx").read_bytes() == place.path("a.onnx").read_bytes(), f"other bytes with {more}"
 
 
 @case

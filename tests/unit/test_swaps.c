@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// Exchanges of kept and pruned elements: the error, worked out here in double, falls; the number of zeros stays; what is barred does not come back.
+#include "fake_job.h"
+#include "repair_bias.h"
+
+extern const struct fp_swaps fp_swaps_gradient;
+extern const struct fp_repair fp_repair_least_squares;
+
+enum { ROWS = 24, COLS = 160, SAMPLES = 600 };
+
+// (W - w) (C + l I) (W - w)^T, summed over the rows.
+static double error_of(const struct fake_job *f) {
+    const struct fp_layer *l = &f->layers[0];
+    const float *x = f->rows[0];
+    double mean[COLS] = {0}, spread = 0, sum = 0;
+    for (size_t r = 0; r < SAMPLES; r++)
+        for (size_t c = 0; c < COLS; c++) mean[c] += (double)x[r * COLS + c] / SAMPLES;
+    for (size_t r = 0; r < SAMPLES; r++)
+        for (size_t c = 0; c < COLS; c++) spread += ((double)x[r * COLS + c] - mean[c]) * ((double)x[r * COLS + c] - mean[c]) / SAMPLES / COLS;
+    for (size_t k = 0; k < ROWS; k++) {
+        for (size_t c = 0; c < COLS; c++) sum += 0.01 * spread * pow((double)l->dense[k * COLS + c] - (double)l->values[k * COLS + c], 2);
+        for (size_t r = 0; r < SAMPLES; r++) {
+            double y = 0;
+            for (size_t c = 0; c < COLS; c++)
+                y += ((double)l->dense[k * COLS + c] - (double)l->values[k * COLS + c]) * ((double)x[r * COLS + c] - mean[c]);
+            sum += y * y / SAMPLES;
+        }
+    }
+    return sum;
+}
+
+static void make(struct fake_job *f, int threads, bool gram) {
+    fake_begin(f, threads);
+    struct fp_layer *l = fake_layer(f, 1, ROWS, COLS, 1, 5);
+    fake_stats(f, 0, SAMPLES, gram, 9);
+    f->job.last_round = true;
+    for (size_t i = 0; i < l->w->count; i++) l->keep[i] = i % 10 < 3; // any mask: there is much to gain
+    assert_int_equal(fp_repair_least_squares.run(&f->job, l), 0);
+}
+
+static size_t kept_of(const struct fp_layer *l) {
+    size_t kept = 0;
+    for (size_t i = 0; i < l->w->count; i++) {
+        kept += l->keep[i];
+        if (!l->keep[i]) assert_true(l->values[i] == 0);
+    }
+    return kept;
+}
+
+static void test_error_falls(void **state) {
+    (void)state;
+    struct fake_job f;
+    make(&f, 1, true);
+    const double before = error_of(&f);
+    const size_t kept = kept_of(&f.layers[0]);
+    assert_int_equal(fp_swaps_gradient.run(&f.job, &f.layers[0]), 0);
+    assert_int_equal(kept_of(&f.layers[0]), kept);
+    if (!(error_of(&f) < 0.8 * before)) fail_msg("%g, not well below %g", error_of(&f), before);
+    fake_end(&f);
+}
+
+static void test_what_is_barred_stays_out(void **state) {
+    (void)state;
+    struct fake_job f;
+    make(&f, 1, true);
+    struct fp_layer *l = &f.layers[0];
+    l->came = fake_take(l->w->count, 1), l->cut_rows = fake_take(ROWS, 1), l->cut_cols = fake_take(COLS, 1);
+    for (size_t i = 0; i < l->w->count; i++) l->came[i] = i % 7 == 0;
+    l->cut_rows[3] = l->cut_cols[5] = 1;
+    for (size_t i = 0; i < l->w->count; i++)
+        if (l->came[i] || fp_cut(l, i / COLS, i % COLS)) l->keep[i] = 0, l->values[i] = 0;
+    assert_int_equal(fp_swaps_gradient.run(&f.job, l), 0);
+    for (size_t i = 0; i < l->w->count; i++)
+        if (l->came[i] || fp_cut(l, i / COLS, i % COLS)) assert_true(!l->keep[i] && l->values[i] == 0);
+    free(l->came), free(l->cut_rows), free(l->cut_cols);
+    l->came = l->cut_rows = l->cut_cols = NULL;
+    fake_end(&f);
+}
+
+static void test_threads(void **state) {
+    (void)state;
+    struct fake_job one, two;
+    make(&one, 1, true), make(&two, 2, true);
+    assert_int_equal(fp_swaps_gradient.run(&one.job, &one.layers[0]), 0);
+    assert_int_equal(fp_swaps_gradient.run(&two.job, &two.layers[0]), 0);
+    assert_memory_equal(one.layers[0].keep, two.layers[0].keep, one.layers[0].w->count);
+    assert_memory_equal(one.layers[0].values, two.layers[0].values, one.layers[0].w->count * sizeof(float));
+    fake_end(&one), fake_end(&two);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_error_falls), cmocka_unit_test(test_what_is_barred_stays_out), cmocka_unit_test(test_threads)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
