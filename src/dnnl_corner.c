@@ -323,8 +323,8 @@ int fp_prim_run(struct fp_call *call, struct fp_prim *p) {
 
 // ---- parts
 
-// The names are "gemm:jit:f32", "x64:gemm:jit" and the like (those of "brgemm:avx2" and its kin are not meant), and "brgconv:avx2", which chooses
-// between two orders by how many threads a block of positions keeps busy; "brgconv_1x1:avx2" has one order.
+// The names are "gemm:jit:f32", "x64:gemm:jit" and the like (those of "brgemm:avx2" and its kin are not meant), and "brgconv:avx2", whose
+// last bits were seen to change with the number of threads (oneDNN 3.2, a dilated 1-D convolution); those of "brgconv_1x1:avx2" were not.
 bool fp_desc_varies(const_dnnl_primitive_desc_t desc) {
     const char *name = NULL;
     if (dnnl_primitive_desc_query(desc, dnnl_query_impl_info_str, 0, (void *)&name) != dnnl_success || !name)
@@ -685,9 +685,9 @@ static int describe_product(struct fp_call *call, struct fp_matmul *p, struct fp
 
 // ---- products in tiles
 
-// Rows of a tile. All tiles have as many, the last one's are filled up with zeros, and each is computed by one thread: so a row's sums are always
-// taken in the same order. That holds also from one row of a tile to another, as the general product takes 1, 4, 6 or 8 rows at a time (those
-// that are left over it sums in another order).
+// Rows of a tile. All tiles have as many, the last one's are filled up with zeros, and each is computed by one thread: so what is beside a row
+// can only show in its place within the tile. With 24 rows (as with 6, 12, 16, 48 and 64, but not with 32) equal rows gave equal bits at every
+// place: measured with oneDNN 3.2 and AVX2 over 157 shapes.
 enum { TILE_ROWS = 24 };
 
 static int64_t batch_dim(const struct fp_matmul_shape *s, int i) { return s->a_batch[i] == 1 ? s->b_batch[i] : s->a_batch[i]; }
