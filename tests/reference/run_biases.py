@@ -294,6 +294,8 @@ class Pruned:
     def __init__(self, case, folder, model, x, *options):
         (folder / "m.onnx").write_bytes(model.SerializeToString())
         np.savez(folder / "x.npz", x=x)
+        # A recurrent layer's hidden states see its rounded bias, and a refit follows them: there only the repair can be the same.
+        options = (*options, "--refit", "none") if case.startswith(("LSTM", "GRU", "RNN")) else options
         ran = harness.run("prune", folder / "m.onnx", "--data", folder / "x.npz", "-s", "60%", "-o", folder / "p.onnx", "-f", "-q",
                           f"--json={folder / 'r.json'}", "--reserve", "0", "--rounds", "1", *options)
         self.good = TALLY.check(case, ran.code == 0 and not ran.crashed, f"exit {ran.code}: {ran.err[:400]}")

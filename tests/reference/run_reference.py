@@ -432,7 +432,7 @@ def prune_and_check(case, folder, model, data, path, source):
         ran = harness.run("prune", path, "--data", source, "-o", out)
         TALLY.check(f"{case}: refused", ran.code == 3 and "no weight" in ran.err and not out.exists(), f"exit {ran.code}: {ran.err[:200]}")
         return
-    if not fineprune(f"{case}: prune", "prune", path, "--data", source, "-s", "50%", "-o", out, f"--json={report}"):
+    if not fineprune(f"{case}: prune", "prune", path, "--data", source, "-s", "50%", "--strict-sparsity", "-o", out, f"--json={report}"):
         return
     # Whether one of float16's sums is nearly a tie, which two runtimes may round either way, is chance of the weights: these are always the same.
     if any(array.dtype == np.float16 for array in data.values()):
