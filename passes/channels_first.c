@@ -362,7 +362,9 @@ static int by_piece(const void *a, const void *b) {
 }
 
 static int choose(struct fp_job *job, struct curve *curves, int n, double sparsity) {
-    size_t most = 0, wanted = (size_t)(SHARE * sparsity * (double)job->total), taken = 0;
+    size_t most = 0, came = 0, taken = 0;
+    for (int i = 0; i < job->n; i++) came += job->layers[i].n_came;
+    const size_t wanted = (size_t)(SHARE * fmax(0, sparsity * (double)job->total - (double)came)); // what came zero is there already
     for (int i = 0; i < n; i++) most += curves[i].group->channels / MULTIPLE + 1;
     struct piece *pieces = fp_calloc(most, sizeof(*pieces));
     int n_pieces = 0;

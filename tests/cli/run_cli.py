@@ -666,14 +666,15 @@ def limit_takes_from_everywhere(place):
 def zeros_that_came_stay(place):
     """A model pruned before keeps its zeros, whatever is asked: no repair, pattern, learning or round gives them a value."""
     random, node = np.random.default_rng(5), onnx.helper.make_node
-    weights = {"w": random.standard_normal((24, 40)), "b": random.standard_normal(40), "v": random.standard_normal((40, 5)) * 2, "c": random.standard_normal(5)}
+    weights = {"w": random.standard_normal((24, 128)), "b": random.standard_normal(128), "v": random.standard_normal((128, 5)) * 2, "c": random.standard_normal(5)}
     weights = {name: array.astype(np.float32) for name, array in weights.items()}
     for name in ("w", "v"):
         weights[name][np.abs(weights[name]) < np.quantile(np.abs(weights[name]), 0.85)] = 0
     store_network(place, "s.onnx", [node("Gemm", ["x", "w", "b"], ["h"]), node("Relu", ["h"], ["r"]), node("Gemm", ["r", "v", "c"], ["y"])],
                   {"y": (onnx.TensorProto.FLOAT, ["N", 5])}, weights, [24])
     np.savez(place.path("x.npz"), x=random.standard_normal((120, 24)).astype(np.float32))
-    for options in ("-s 50%", "-s 90%", "-s 50% --pattern 2:4", "-s 50% --strict-sparsity --pattern block:2x2", "-s 60% --method wanda", "-s 60% --method magnitude", "-s auto --readout keep --task classes"):
+    for options in ("-s 50%", "-s 90%", "-s 50% --pattern 2:4", "-s 50% --strict-sparsity --pattern block:2x2", "-s 60% --method wanda",
+                    "-s 60% --method magnitude", "-s auto --readout keep --task classes"):
         works(place, f"prune s.onnx --data x.npz {options} -o p.onnx -f -q --json=p.json")
         now = layers_of(place, "p.onnx")
         for name in ("w", "v"):
