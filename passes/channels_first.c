@@ -18,6 +18,7 @@
 #define SHARE 0.55      // of the zeros that were asked
 #define LEAST_KEPT 64   // channels of a group: thin layers have none to spare
 #define MULTIPLE 16     // of channels that are kept
+#define LEAST_SAMPLES 32 // fewer cannot tell which channels others stand in for
 #define STEPS 64        // of a curve
 #define RIDGE 0.01
 #define TRIED 10        // samples that measure the sensitivities
@@ -417,6 +418,11 @@ static void restart(struct fp_job *job) {
 }
 
 static int run(struct fp_job *job, double sparsity) {
+    if (job->n_local < LEAST_SAMPLES) {
+        restart(job);
+        fp_report_say(job->report, "no channel is pruned whole: %zu samples are too few to tell which others stand in for it", job->n_local);
+        return FINEPRUNE_OK;
+    }
     struct fp_channel_groups groups = {0};
     struct fp_exec *exec = NULL;
     restart(job);

@@ -387,6 +387,13 @@ def channels_go_whole(place):
 
 
 @case
+def few_samples_cut_no_channel(place):
+    conv_network(place)
+    ran = works(place, "prune cnn.onnx --data cnn.npz --limit 20 -s 50% --task other -o o.onnx")
+    assert "no channel is pruned whole: 16 samples are too few" in ran.err and "whole channels" not in ran.err, ran.err
+
+
+@case
 def refit_follows_the_pruned_layers(place):
     """On samples that nothing was fitted on, outputs are nearer to the dense ones; with any batch, threads and memory the same bytes."""
     conv_network(place)
