@@ -413,6 +413,7 @@ static void report(struct fp_job *job, const struct curve *curves, int n, int gr
 static void restart(struct fp_job *job) {
     for (int i = 0; i < job->n; i++) {
         free(job->layers[i].cut_rows), free(job->layers[i].cut_cols);
+        fp_layer_drop_target(job, &job->layers[i]);
         job->layers[i].cut_rows = job->layers[i].cut_cols = NULL;
     }
 }
@@ -437,6 +438,11 @@ static int run(struct fp_job *job, double sparsity) {
     if (!status) status = measure_sensitivities(job, curves, n);
     if (!status) status = choose(job, curves, n, sparsity);
     for (int i = 0; i < n && !status; i++) status = cut(job, &curves[i]);
+    for (int i = 0; i < job->n && !status; i++) {
+        if (!job->layers[i].cut_cols) continue;
+        status = fp_job_have_stats(job, FP_NEED_SUMS | FP_NEED_GRAM, i);
+        if (!status) status = fp_layer_stand_in(job, &job->layers[i]);
+    }
     if (!status) report(job, curves, n, n);
     for (int i = 0; i < n; i++) free(curves[i].order), free(curves[i].error);
     free(curves);

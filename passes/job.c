@@ -169,9 +169,11 @@ void fp_layer_close(struct fp_layer *l) {
     free(l->cut_cols);
     free(l->dense_bias);
     free(l->bias_change);
-    l->dense = l->values = l->score = l->dense_bias = NULL;
+    free(l->target);
+    free(l->target_bias);
+    l->dense = l->values = l->score = l->dense_bias = l->target = NULL;
     l->keep = l->came = l->cut_rows = l->cut_cols = NULL;
-    l->bias_change = NULL;
+    l->bias_change = l->target_bias = NULL;
 }
 
 void fp_job_drop_stats(struct fp_job *job) {

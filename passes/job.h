@@ -42,6 +42,10 @@ int fp_job_rewrite(struct fp_job *job);
 int fp_job_rewrite_layer(struct fp_job *job, struct fp_layer *layer);
 int fp_layer_write_dense(struct fp_job *job, struct fp_layer *layer);
 
+// stand_in.c: the target of a layer of which columns are cut, from the dense model's statistics (sums); also its values. Errors: LIMIT. And back to dense.
+int fp_layer_stand_in(struct fp_job *job, struct fp_layer *layer);
+void fp_layer_drop_target(struct fp_job *job, struct fp_layer *layer);
+
 // reserve.c: splits the samples by their content: job->local and job->reserve.
 int fp_job_split(struct fp_job *job);
 

@@ -25,6 +25,9 @@ struct fp_layer {
     uint8_t *came;          // 1: zero in the model that came, which it stays; NULL: no element is. keep is 0 there after every allocation
     size_t n_came;
     uint8_t *cut_rows, *cut_cols; // 1: the row (of groups * rows), the column (of groups * cols) is of a channel that is pruned whole; NULL: none is
+    float *target;          // what its rows are to be where columns are cut: what is left stands in for them (stand_in.c); NULL: as in dense
+    double *target_bias;    // groups * rows: what goes into the bias with it
+    double lost;            // of the rows' spread, which nothing stands in for
     double least_kept;      // share of the elements that stay at least, as few samples reach it; 0: no bound
     size_t reached;         // by so many samples, where there is a bound
     size_t zeros;           // in keep
@@ -58,7 +61,7 @@ struct fp_pattern {
 struct fp_repair {
     const char *name, *summary;
     unsigned needs;
-    int (*run)(struct fp_job *, struct fp_layer *); // from dense and keep: fills values and bias_change
+    int (*run)(struct fp_job *, struct fp_layer *); // from the target and keep: fills values and bias_change
 };
 
 // Which whole channels go before scattered synapses do. run: as many as `sparsity` of all elements is worth; sets layers' cut.
@@ -181,8 +184,10 @@ const struct fp_outputs *fp_find_outputs(const char *name);
 const struct fp_readout *fp_find_readout(const char *name);
 const struct fp_method *fp_find_method(const char *name);
 
-// What an element is worth scoring as: its value where it is kept, the dense one where it could come back.
-static inline float fp_layer_base(const struct fp_layer *l, size_t at) { return l->keep[at] ? l->values[at] : l->dense[at]; }
+// What the rows are to be.
+static inline const float *fp_layer_target(const struct fp_layer *l) { return l->target ? l->target : l->dense; }
+// What an element is worth scoring as: its value where it is kept, the one it should have where it could come back.
+static inline float fp_layer_base(const struct fp_layer *l, size_t at) { return l->keep[at] ? l->values[at] : fp_layer_target(l)[at]; }
 static inline size_t fp_layer_rows(const struct fp_layer *l) { return l->w->groups * l->w->rows; }
 static inline bool fp_row_removed(const struct fp_layer *l, size_t row) { return l->removed && l->removed[row]; }
 // Whether the element was zero in the model that came: whatever learns or repairs must not give it a value.

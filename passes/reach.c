@@ -72,7 +72,7 @@ int fp_layer_check_finite(struct fp_job *job, struct fp_layer *l) {
             l->bias_change[r] = -most - (double)l->dense_bias[r];
             continue;
         }
-        for (size_t c = 0; c < cols; c++) l->values[at + c] = l->keep[at + c] ? l->dense[at + c] : 0;
+        for (size_t c = 0; c < cols; c++) l->values[at + c] = l->keep[at + c] ? fp_layer_target(l)[at + c] : 0;
         l->bias_change[r] = 0;
         unrepaired++;
         if (!row_fits(l, l->values + at, at, most) || !(fabs((double)l->dense_bias[r]) <= most))

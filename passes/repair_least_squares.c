@@ -13,7 +13,7 @@
 
 #define DROWNED 1e-3 // a share of the error that is left, below which the solver's own figure for it is rounding
 
-// The sum of x^T C x over the group's rows that stay, x being a row of the dense layer without what `now` (may be NULL) has of it.
+// The sum of x^T C x over the group's rows that stay, x being a row of the target without what `now` (may be NULL) has of it.
 static int measure(struct fp_job *job, struct fp_system *s, const struct fp_layer *layer, size_t g, const float *now, double *sum) {
     size_t rows = layer->w->rows, n = s->n, first = g * rows;
     float *x = fp_calloc(rows * n, sizeof(float)), *y = fp_calloc(rows * n, sizeof(float)), *room = fp_calloc(rows * s->count, sizeof(float));
@@ -21,10 +21,10 @@ static int measure(struct fp_job *job, struct fp_system *s, const struct fp_laye
     bool ok = x && y && room && of_row;
     #pragma omp parallel for num_threads(job->threads) schedule(static)
     for (size_t r = 0; r < rows; r++) {
-        const float *dense = layer->dense + (first + r) * n;
+        const float *target = fp_layer_target(layer) + (first + r) * n;
         if (!ok || fp_row_gone(layer, first + r)) continue;
-        if (now) for (size_t c = 0; c < n; c++) x[r * n + c] = dense[c] - now[(first + r) * n + c];
-        else memcpy(x + r * n, dense, n * sizeof(*x));
+        if (now) for (size_t c = 0; c < n; c++) x[r * n + c] = target[c] - now[(first + r) * n + c];
+        else memcpy(x + r * n, target, n * sizeof(*x));
     }
     ok = ok && fp_system_apply(s, x, rows, y, room);
     #pragma omp parallel for num_threads(job->threads) schedule(static)
@@ -45,7 +45,7 @@ static int repair_group(struct fp_job *job, struct fp_layer *layer, size_t g, do
     struct fp_system s = {0};
     int status = errors ? fp_system_init(&s, job, layer, g) : fp_fail_memory(job->err, "a repair", 2 * rows * sizeof(*errors));
     if (!status)
-        status = fp_system_solve(&s, layer->dense + at, layer->keep + at, rows, layer->values + at, job->last_round ? TOLERANCE : TOLERANCE_EARLY,
+        status = fp_system_solve(&s, fp_layer_target(layer) + at, layer->keep + at, rows, layer->values + at, job->last_round ? TOLERANCE : TOLERANCE_EARLY,
                                  errors, errors + rows, job->threads, job->err);
     for (size_t r = 0; r < rows && !status; r++)
         for (int i = 0; i < 2 && !fp_row_gone(layer, g * rows + r); i++) sums[i] += errors[(size_t)i * rows + r];
@@ -63,15 +63,15 @@ static int repair_group(struct fp_job *job, struct fp_layer *layer, size_t g, do
 
 static int run(struct fp_job *job, struct fp_layer *layer) {
     double before = 0, after = 0, whole = 0;
-    for (size_t i = 0; i < layer->w->count; i++) layer->values[i] = layer->keep[i] ? layer->dense[i] : 0;
+    for (size_t i = 0; i < layer->w->count; i++) layer->values[i] = layer->keep[i] ? fp_layer_target(layer)[i] : 0;
     int status = FINEPRUNE_OK;
     if (layer->w->repairable && layer->stat->sampled) {
         for (size_t g = 0; g < layer->w->groups && !status; g++) status = repair_group(job, layer, g, &before, &after, &whole);
         if (!status) status = fp_repair_bias_change(job, layer);
         if (!status) after += fp_repair_bias_error(layer);
         if (!status && whole > 0) {
-            layer->error_before = sqrt(fmax(before, 0) / whole);
-            layer->error_after = sqrt(fmax(after, 0) / whole);
+            layer->error_before = sqrt((fmax(before, 0) + layer->lost) / (whole + layer->lost));
+            layer->error_after = sqrt((fmax(after, 0) + layer->lost) / (whole + layer->lost));
         }
         return status;
     }

@@ -78,13 +78,13 @@ static bool search_init(struct search *s, struct fp_job *job, struct fp_layer *l
 // gradient = (W - w) A and each row's error for these values. Their sum, negative without memory; rows that are gone do not count.
 static double measure(struct search *s, const float *w) {
     const size_t n = s->n;
-    const float *dense = s->layer->dense + s->at;
+    const float *target = fp_layer_target(s->layer) + s->at;
     float *x = s->score; // free between two selections
     double sum = 0;
     #pragma omp parallel for num_threads(s->job->threads) schedule(static)
     for (size_t r = 0; r < s->rows; r++) {
         const bool gone = fp_row_gone(s->layer, s->g * s->rows + r);
-        for (size_t c = 0; c < n; c++) x[r * n + c] = gone ? 0 : dense[r * n + c] - w[r * n + c];
+        for (size_t c = 0; c < n; c++) x[r * n + c] = gone ? 0 : target[r * n + c] - w[r * n + c];
     }
     float *room = s->system.a ? fp_calloc(s->rows * s->system.count, sizeof(*room)) : NULL;
     bool ok = (!s->system.a || room) && fp_system_apply(&s->system, x, s->rows, s->gradient, room);
