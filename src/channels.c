@@ -6,32 +6,37 @@
 
 enum { LAST = -1 }; // the axis of products: the last one, whatever the rank
 
-// What an operator does to the channel axis of input 0; the row's other inputs must be constants.
+// What an operator does to the channel axis of input 0. All other inputs must be constants (a division by what is cut has no value), but for JOINS and
+// SUMS; a second output must have no reader.
 enum passage {
-    KEEPS,     // elementwise or along other axes
+    KEEPS,     // elementwise: any axis
+    POOLS,     // along axes 2 and on: channels at axis 1
+    REMOVES,   // the same, which leaves one position
     JOINS,     // elementwise over two inputs, whose channels become one space
     SUMS,      // the same, as a residual stream does
     FLATTENS,  // axes from 1 on become one
     RESHAPES,  // to two axes
     TURNS,     // Transpose
     PADS,      // only other axes
-    REDUCES,   // some axes go or become 1
+    REDUCES,   // some later axes go or become 1
 };
 
 static const struct {
     const char *type;
     enum passage passage;
 } PASSAGES[] = {
-    {"Relu", KEEPS},       {"LeakyRelu", KEEPS},   {"Elu", KEEPS},          {"Selu", KEEPS},         {"Celu", KEEPS},
-    {"Sigmoid", KEEPS},    {"HardSigmoid", KEEPS}, {"HardSwish", KEEPS},    {"Tanh", KEEPS},         {"Softplus", KEEPS},
-    {"Softsign", KEEPS},   {"Gelu", KEEPS},        {"Erf", KEEPS},          {"Clip", KEEPS},         {"Identity", KEEPS},
-    {"Dropout", KEEPS},    {"Neg", KEEPS},         {"Abs", KEEPS},          {"Sqrt", KEEPS},         {"Exp", KEEPS},
-    {"Mish", KEEPS},       {"Swish", KEEPS},       {"PRelu", KEEPS},        {"ThresholdedRelu", KEEPS}, {"BatchNormalization", KEEPS},
-    {"InstanceNormalization", KEEPS},              {"MaxPool", KEEPS},      {"AveragePool", KEEPS},  {"LpPool", KEEPS},
-    {"GlobalAveragePool", KEEPS},                  {"GlobalMaxPool", KEEPS}, {"QuantizeLinear", KEEPS}, {"DequantizeLinear", KEEPS},
-    {"Mul", JOINS},        {"Div", JOINS},         {"Max", JOINS},          {"Min", JOINS},
-    {"Add", SUMS},         {"Sub", SUMS},          {"Sum", SUMS},
-    {"Flatten", FLATTENS}, {"Reshape", RESHAPES},  {"Transpose", TURNS},    {"Pad", PADS},           {"ReduceMean", REDUCES}, {"ReduceMax", REDUCES},
+    {"Relu", KEEPS},        {"LeakyRelu", KEEPS},    {"Elu", KEEPS},          {"Selu", KEEPS},           {"Celu", KEEPS},
+    {"Sigmoid", KEEPS},     {"HardSigmoid", KEEPS},  {"HardSwish", KEEPS},    {"Tanh", KEEPS},           {"Softplus", KEEPS},
+    {"Softsign", KEEPS},    {"Gelu", KEEPS},         {"Erf", KEEPS},          {"Clip", KEEPS},           {"Identity", KEEPS},
+    {"Dropout", KEEPS},     {"Neg", KEEPS},          {"Abs", KEEPS},          {"Sqrt", KEEPS},           {"Exp", KEEPS},
+    {"Mish", KEEPS},        {"Swish", KEEPS},        {"PRelu", KEEPS},        {"ThresholdedRelu", KEEPS},
+    {"BatchNormalization", KEEPS},                   {"InstanceNormalization", POOLS},
+    {"QuantizeLinear", KEEPS},                       {"DequantizeLinear", KEEPS},
+    {"MaxPool", POOLS},     {"AveragePool", POOLS},  {"LpPool", POOLS},
+    {"GlobalAveragePool", REMOVES},                  {"GlobalMaxPool", REMOVES},
+    {"Mul", JOINS},         {"Max", JOINS},          {"Min", JOINS},
+    {"Add", SUMS},          {"Sub", SUMS},           {"Sum", SUMS},           {"Div", KEEPS},
+    {"Flatten", FLATTENS},  {"Reshape", RESHAPES},   {"Transpose", TURNS},    {"Pad", PADS},             {"ReduceMean", REDUCES}, {"ReduceMax", REDUCES},
 };
 
 struct space {
@@ -50,7 +55,8 @@ struct finder {
     struct space *spaces;
     size_t capacity;
     int n;
-    int *space, *axis; // by value; space -1: none
+    int *space, *axis, *rank; // by value; space -1: none; rank 0: not known
+    bool *single;             // by value: the axes behind the channels are 1 long, or there are none
     const int *weight_of; // by node: the first weight in it, -1: none
     fineprune_error *err;
 };
@@ -117,8 +123,10 @@ static const struct fp_weight *weight_at(const struct finder *f, const struct fp
 // Products that can lose a row or a column.
 static bool is_plain(const struct fp_weight *w) {
     return (w->kind == FP_WEIGHT_RIGHT || w->kind == FP_WEIGHT_CONV) && w->groups == 1 && w->n_uses == 1 && w->uses[0].slot == 1 && strcmp(w->op, "Einsum") &&
-           strcmp(w->op, "Attention") && strcmp(w->op, "LSTM") && strcmp(w->op, "GRU") && strcmp(w->op, "RNN");
+           strcmp(w->op, "Attention") && !fp_attr_int(w->node, "transA", 0) && strcmp(w->op, "LSTM") && strcmp(w->op, "GRU") && strcmp(w->op, "RNN");
 }
+
+static int declared_rank(const struct finder *f, int value) { return f->graph->values[value].rank > 0 ? f->graph->values[value].rank : 0; }
 
 static bool axis_fits(const struct finder *f, const struct fp_weight *w, int value) {
     return f->axis[value] == (w->kind == FP_WEIGHT_CONV ? 1 : LAST);
@@ -126,6 +134,7 @@ static bool axis_fits(const struct finder *f, const struct fp_weight *w, int val
 
 static bool visit_weight(struct finder *f, const struct fp_node *node, const struct fp_weight *w, int number) {
     bool ok = true;
+    size_t spatial;
     for (int i = 0; i < node->n_in; i++)
         if (i || !is_plain(w)) block(f, node->in[i]);
     if (!is_plain(w)) return true;
@@ -139,6 +148,9 @@ static bool visit_weight(struct finder *f, const struct fp_node *node, const str
     if (space < 0 || !ok) return false;
     f->space[out] = space;
     f->axis[out] = w->kind == FP_WEIGHT_CONV ? 1 : LAST;
+    f->rank[out] = declared_rank(f, out);
+    if (w->kind == FP_WEIGHT_CONV && fp_attr_ints(node, "kernel_shape", &spatial)) f->rank[out] = (int)spatial + 2;
+    f->single[out] = false;
     return add_maker(&f->spaces[space], number);
 }
 
@@ -154,9 +166,18 @@ static bool is_depthwise(const struct finder *f, const struct fp_node *node) {
 
 // ---- other operators
 
-static void pass_on(struct finder *f, const struct fp_node *node, int axis) {
-    f->space[node->out[0]] = f->space[node->in[0]];
-    f->axis[node->out[0]] = axis;
+static void pass_on(struct finder *f, int in, int out, int axis) {
+    f->space[out] = f->space[in];
+    f->axis[out] = axis;
+    f->rank[out] = f->rank[in];
+    f->single[out] = f->single[in];
+}
+
+// Indices, masks and statistics of channels that are not there mean nothing.
+static bool others_are_read(const struct finder *f, const struct fp_node *node) {
+    for (int i = 1; i < node->n_out; i++)
+        if (node->out[i] >= 0 && f->graph->values[node->out[i]].n_readers) return true;
+    return false;
 }
 
 static bool others_are_stored(const struct finder *f, const struct fp_node *node) {
@@ -182,12 +203,25 @@ static bool read_ints(const struct finder *f, const struct fp_node *node, const 
     return ok;
 }
 
+// Positions of each channel behind axis 1; 0: not known.
+static int64_t positions_of(const struct finder *f, int value) {
+    const struct fp_value *v = &f->graph->values[value];
+    int64_t n = 1;
+    if (f->single[value]) return 1;
+    for (int i = 2; i < v->rank; i++) n = v->dims[i] > 0 && n < INT32_MAX && v->dims[i] < INT32_MAX ? n * v->dims[i] : 0;
+    return v->rank >= 2 ? n : 0;
+}
+
+// Each sample becomes one row, channel after channel.
 static bool reshapes_flat(const struct finder *f, const struct fp_node *node) {
     int64_t dims[2];
     size_t n;
-    const int64_t channels = (int64_t)root(f, f->space[node->in[0]])->channels;
-    if (!read_ints(f, node, "shape", 1, dims, 2, &n) || n != 2 || f->axis[node->in[0]] != 1) return false;
-    return dims[1] == -1 ? dims[0] == 0 || dims[0] == 1 : dims[1] > 0 && dims[1] % channels == 0;
+    const int in = node->in[0];
+    const int64_t channels = (int64_t)root(f, f->space[in])->channels, positions = positions_of(f, in);
+    if (!read_ints(f, node, "shape", 1, dims, 2, &n) || n != 2 || f->axis[in] != 1) return false;
+    if (dims[0] == 0 && !fp_attr_int(node, "allowzero", 0)) return true;
+    if (dims[1] == -1) return dims[0] == 1 && f->graph->values[in].rank > 0 && f->graph->values[in].dims[0] == 1;
+    return positions && channels < INT32_MAX && dims[1] == channels * positions;
 }
 
 // Where a Transpose brings the axis; -2 when it cannot be told.
@@ -210,26 +244,32 @@ static bool pads_others(const struct finder *f, const struct fp_node *node) {
 }
 
 // Channels at axis 1 stay there when only later axes go.
-static bool reduces_others(const struct finder *f, const struct fp_node *node) {
+static bool reduces_others(const struct finder *f, const struct fp_node *node, int *gone) {
     int64_t axes[FP_MAX_RANK];
     size_t n;
+    const int rank = f->rank[node->in[0]];
     if (f->axis[node->in[0]] != 1 || !read_ints(f, node, "axes", 1, axes, FP_MAX_RANK, &n) || !n) return false;
-    for (size_t i = 0; i < n; i++)
-        if (!(axes[i] >= 2 || (axes[i] < 0 && axes[i] >= -2 && n <= 2))) return false; // of rank 4 and of rank 3 with one axis
-    return n == 2 || axes[0] == 2 || axes[0] == -1;
+    for (size_t i = 0; i < n; i++) {
+        if (axes[i] < 0 && rank) axes[i] += rank;
+        if (axes[i] < 2) return false; // also from the end of a rank that is not known
+    }
+    *gone = (int)n;
+    return true;
 }
 
 static bool visit_pair(struct finder *f, const struct fp_node *node, bool sums) {
     int a = node->in[0], b = node->n_in == 2 ? node->in[1] : -1;
-    if (b < 0 || a < 0) return block(f, a), true;
+    if (b < 0 || a < 0) {
+        for (int i = 0; i < node->n_in; i++) block(f, node->in[i]);
+        return true;
+    }
     if (is_stored(f, a) || is_stored(f, b)) { // a constant takes the axis as it is
         int moving = is_stored(f, a) ? b : a;
-        f->space[node->out[0]] = f->space[moving];
-        f->axis[node->out[0]] = f->axis[moving];
+        if (f->space[moving] >= 0) pass_on(f, moving, node->out[0], f->axis[moving]);
         return true;
     }
     if (f->space[a] < 0 || f->space[b] < 0 || f->axis[a] != f->axis[b]) return block(f, a), block(f, b), true;
-    pass_on(f, node, f->axis[a]);
+    pass_on(f, f->single[a] ? b : a, node->out[0], f->axis[a]);
     return join(f, f->space[a], f->space[b], sums);
 }
 
@@ -239,20 +279,51 @@ static const enum passage *passage_of(const struct fp_node *node) {
     return NULL;
 }
 
+// Whether channels pass; where they are then, and how.
+static bool passes(struct finder *f, const struct fp_node *node, const enum passage *passage) {
+    const int in = node->in[0], out = node->out[0], axis = f->axis[in];
+    int gone = 0, to = axis;
+    if (is_depthwise(f, node)) return pass_on(f, in, out, axis), f->single[out] = false, true;
+    if (!passage) return false;
+    switch (*passage) {
+    case KEEPS: break;
+    case POOLS: case REMOVES:
+        if (axis != 1) return false;
+        break;
+    case FLATTENS:
+        if (axis != 1 || fp_attr_int(node, "axis", 1) != 1) return false;
+        to = LAST;
+        break;
+    case RESHAPES:
+        if (!reshapes_flat(f, node)) return false;
+        to = LAST;
+        break;
+    case TURNS:
+        to = turned(f, node);
+        if (to == -2) return false;
+        break;
+    case PADS:
+        if (!pads_others(f, node)) return false;
+        break;
+    case REDUCES:
+        if (!reduces_others(f, node, &gone)) return false;
+        break;
+    default: return false;
+    }
+    pass_on(f, in, out, to);
+    if (*passage == FLATTENS || *passage == RESHAPES) f->rank[out] = 2;
+    if (*passage == PADS || *passage == TURNS) f->single[out] = false;
+    if (*passage == REMOVES || (gone && gone == f->rank[in] - 2)) f->single[out] = true;
+    if (gone && f->rank[in] && !fp_attr_int(node, "keepdims", 1)) f->rank[out] -= gone;
+    return true;
+}
+
 static bool visit_other(struct finder *f, const struct fp_node *node) {
     const enum passage *passage = passage_of(node);
     const int in = node->n_in ? node->in[0] : -1;
     if (passage && (*passage == JOINS || *passage == SUMS)) return visit_pair(f, node, *passage == SUMS);
-    if (in >= 0 && f->space[in] >= 0 && node->n_out && node->out[0] >= 0 && others_are_stored(f, node)) {
-        int axis = f->axis[in];
-        bool passes = is_depthwise(f, node) || (passage && *passage == KEEPS);
-        if (passage && *passage == FLATTENS) passes = axis == 1 && fp_attr_int(node, "axis", 1) == 1, axis = LAST;
-        else if (passage && *passage == RESHAPES) passes = reshapes_flat(f, node), axis = LAST;
-        else if (passage && *passage == TURNS) passes = (axis = turned(f, node)) != -2;
-        else if (passage && *passage == PADS) passes = pads_others(f, node);
-        else if (passage && *passage == REDUCES) passes = reduces_others(f, node);
-        if (passes) return pass_on(f, node, axis), true;
-    }
+    const bool carries = in >= 0 && f->space[in] >= 0 && node->n_out && node->out[0] >= 0;
+    if (carries && others_are_stored(f, node) && !others_are_read(f, node) && passes(f, node, passage)) return true;
     for (int i = 0; i < node->n_in; i++) block(f, node->in[i]);
     return true;
 }
@@ -308,11 +379,15 @@ int fp_channels_find(struct fp_channel_groups *out, const struct fp_weights *wei
     struct finder f = {.weights = weights, .graph = graph, .exec = exec, .weight_of = weight_of, .err = err};
     f.space = fp_calloc((size_t)graph->n_values, sizeof(int));
     f.axis = fp_calloc((size_t)graph->n_values, sizeof(int));
-    int status = weight_of && f.space && f.axis ? find(&f, weight_of, out) : fp_fail_memory(err, "channels", (size_t)graph->n_values * sizeof(int));
+    f.rank = fp_calloc((size_t)graph->n_values, sizeof(int));
+    f.single = fp_calloc((size_t)graph->n_values, sizeof(bool));
+    int status = weight_of && f.space && f.axis && f.rank && f.single ? find(&f, weight_of, out) : fp_fail_memory(err, "channels", (size_t)graph->n_values * sizeof(int));
     for (int i = 0; i < f.n; i++) free(f.spaces[i].makers), free(f.spaces[i].readers);
     free(f.spaces);
     free(f.space);
     free(f.axis);
+    free(f.rank);
+    free(f.single);
     free(weight_of);
     return status;
 }

@@ -386,6 +386,66 @@ def channels_go_whole(place):
     assert "channels" not in none or not none["channels"], none["channels"]
 
 
+def mixing_networks():
+    """Networks whose 128 channels of `w` must not go whole, or only the right way: (nodes, weights, input shape, output shape) by name."""
+    random, node = np.random.default_rng(12), onnx.helper.make_node
+    weight = lambda *shape: (random.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))).astype(np.float32)
+    gemm = [node("Gemm", ["x", "w", "b"], ["a"], transB=1), node("Relu", ["a"], ["r"])]
+    dense = {"w": weight(128, 32), "b": weight(128, 1)[:, 0], "v": weight(9, 128)}
+    conv = [node("Conv", ["x", "w", "b"], ["a"], pads=[1] * 4), node("Relu", ["a"], ["r"])]
+    kernels = {"w": weight(128, 3, 3, 3), "b": weight(128, 1)[:, 0]}
+    steps = [node("MatMul", ["x", "w"], ["m"]), node("Add", ["m", "b"], ["a"]), node("Relu", ["a"], ["r"])]
+    products = {"w": weight(32, 128), "b": weight(128, 1)[:, 0], "v": weight(128, 9)}
+    image, row, walk = [3, 8, 8], [32], [6, 32]
+    return {
+        "a sum of three": (gemm + [node("Gemm", ["x", "u"], ["c"], transB=1), node("Gemm", ["r", "v"], ["y"], transB=1), node("Sum", ["c", "r", "c"], ["z"])],
+                           {**dense, "u": weight(128, 32)}, row, {"y": ["N", 9], "z": ["N", 128]}),
+        "indices": (conv + [node("MaxPool", ["r"], ["p", "i"], kernel_shape=[2, 2], strides=[2, 2]), node("Conv", ["p", "k"], ["q"]),
+                            node("MaxUnpool", ["q", "i"], ["y"], kernel_shape=[2, 2], strides=[2, 2])],
+                    {**kernels, "k": weight(128, 128, 1, 1)}, image, {"y": ["N", 128, 8, 8]}),
+        "positions": (conv + [node("Reshape", ["r", "shape"], ["f"]), node("MatMul", ["f", "v"], ["y"])],
+                      {**kernels, "shape": np.array([-1, 128], np.int64), "v": weight(128, 9)}, [3, 8, 16], {"y": ["M", 9]}),
+        "turned product": ([node("Reshape", ["x", "rows"], ["x1"]), node("Gemm", ["x1", "w", "b"], ["a"], transB=1), node("Relu", ["a"], ["r"]),
+                            node("Gemm", ["r", "v"], ["y"], transA=1)], {**dense, "v": weight(128, 9), "rows": np.array([128, 32], np.int64)}, [128, 32], {"y": [128, 9]}),
+        "pool over the last axis": (steps + [node("MaxPool", ["r"], ["p"], kernel_shape=[3], pads=[1, 1]), node("MatMul", ["p", "v"], ["y"])],
+                                    products, walk, {"y": ["N", 6, 9]}),
+        "norm over the last axis": (steps + [node("InstanceNormalization", ["r", "one", "zero"], ["p"]), node("MatMul", ["p", "v"], ["y"])],
+                                    {**products, "one": np.ones(6, np.float32), "zero": np.zeros(6, np.float32)}, walk, {"y": ["N", 6, 9]}),
+        "divisor": (gemm + [node("Abs", ["a"], ["n"]), node("Div", ["one", "n"], ["d"]), node("Clip", ["d", "low", "high"], ["e"]),
+                            node("Gemm", ["e", "v"], ["y"], transB=1)],
+                    {**dense, "one": np.float32(1), "low": np.float32(0), "high": np.float32(3)}, row, {"y": ["N", 9]}),
+        "mean over channels": ([node("Conv", ["x", "w", "b"], ["a"]), node("Relu", ["a"], ["r"]), node("ReduceMean", ["r"], ["m"], axes=[-2, -1]),
+                                node("Sub", ["r", "m"], ["s"]), node("Conv", ["s", "k"], ["y"])],
+                               {"w": weight(128, 3, 3), "b": weight(128, 1)[:, 0], "k": weight(9, 128, 1)}, [3, 12], {"y": ["N", 9, 10]}),
+        "flat": (conv + [node("GlobalAveragePool", ["r"], ["g"]), node("Reshape", ["g", "shape"], ["f"]), node("MatMul", ["f", "v"], ["y"])],
+                 {**kernels, "shape": np.array([-1, 128], np.int64), "v": weight(128, 9)}, image, {"y": ["N", 9]}),
+    }
+
+
+@case
+def channels_stop_at_what_mixes_them(place):
+    """Whatever stands between: a row of which nothing is left is read by nobody, so that its bias may be anything."""
+    cut = {}
+    for name, (nodes, weights, shape, outputs) in mixing_networks().items():
+        outputs = {output: (onnx.TensorProto.FLOAT, dims) for output, dims in outputs.items()}
+        store_network(place, "mix.onnx", nodes, outputs, weights, shape, opset=13)
+        x = np.random.default_rng(13).standard_normal((50, *shape)).astype(np.float32)
+        np.savez(place.path("mix.npz"), x=x)
+        ran = place.run("prune mix.onnx --data mix.npz -s 50% --channels first --strict-sparsity --task other --reserve 0% -f -o o.onnx --batch 1")
+        assert ran.code == 0, (name, ran.err)
+        model = onnx.load(place.path("o.onnx"))
+        array = {i.name: i for i in model.graph.initializer}
+        w, b = (onnx.numpy_helper.to_array(array[n]) for n in ("w", "b"))
+        gone = ~(w.any(0) if len(w) == 32 else w.reshape(len(w), -1).any(1))
+        array["b"].CopyFrom(onnx.numpy_helper.from_array(np.where(gone, np.float32(7), b), "b"))
+        onnx.save(model, place.path("changed.onnx"))
+        one, other = (ort.InferenceSession(str(place.path(f))) for f in ("o.onnx", "changed.onnx"))
+        far = max(np.abs(p - q).max() for k in range(8) for p, q in zip(one.run(None, {"x": x[k:k + 1]}), other.run(None, {"x": x[k:k + 1]})))
+        cut[name] = int(gone.sum())
+        assert far < 1e-5, f"{name}: {cut[name]} channels went that are read ({far})"
+    assert cut["flat"] >= 16, cut
+
+
 @case
 def few_samples_cut_no_channel(place):
     conv_network(place)
