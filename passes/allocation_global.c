@@ -15,4 +15,4 @@ static int run(struct fp_job *job, double sparsity, size_t zeros) {
     return status;
 }
 
-const struct fp_allocation fp_allocation_global = {"global", "one threshold on the raw scores of all weights", run, false};
+const struct fp_allocation fp_allocation_global = {"global", "one threshold on the raw scores of all weights", run, false, true};

@@ -43,4 +43,4 @@ static int run(struct fp_job *job, double sparsity, size_t zeros) {
     return status;
 }
 
-const struct fp_allocation fp_allocation_lamp = {"lamp", "one threshold on scores relative to the rest of their weight", run, false};
+const struct fp_allocation fp_allocation_lamp = {"lamp", "one threshold on scores relative to the rest of their weight", run, false, true};

@@ -15,10 +15,11 @@
 #include "channels.h"
 #include "job.h"
 
-#define SHARE 0.55      // of the zeros that were asked
+#define SHARE 0.55      // of the zeros that were asked, at most
 #define LEAST_KEPT 64   // channels of a group: thin layers have none to spare
 #define MULTIPLE 16     // of channels that are kept
 #define LEAST_SAMPLES 32 // fewer cannot tell which channels others stand in for
+#define MOST_COLUMNS 16384 // of a reader: its matrices are that wide and high
 #define STEPS 64        // of a curve
 #define RIDGE 0.01
 #define TRIED 10        // samples that measure the sensitivities
@@ -43,37 +44,38 @@ struct curve {
 
 struct piece { // of a hull
     int curve;
-    size_t to;      // channels gone at its end
+    size_t from, to; // channels gone before it, and with it
     double price;
-    size_t cost;
 };
 
 // ---- curves
 
-static bool reader_init(struct reader *r, const struct fp_layer *l, size_t per) {
+// *numbers: whether the layer has any to go by.
+static int reader_init(struct reader *r, const struct fp_layer *l, size_t per, bool *numbers, fineprune_error *err) {
     const size_t n = l->w->cols, rows = l->w->rows;
     *r = (struct reader){.layer = l, .per = per, .n = n};
-    double *a = fp_calloc(n * n, sizeof(*a)), diagonal = 0;
-    r->v = fp_calloc(rows * n, sizeof(float));
-    r->h = fp_calloc(n * n, sizeof(float));
-    bool ok = a && r->v && r->h && fp_stat_covariance(l->stat, 0, 0, n, a, 1);
+    size_t square, all;
+    const bool sized = fp_mul(n, n, &square) && fp_mul(rows, n, &all) && n <= MOST_COLUMNS;
+    double *a = sized ? fp_calloc(square, sizeof(*a)) : NULL, diagonal = 0;
+    float *product = sized ? fp_calloc(all, sizeof(*product)) : NULL;
+    r->v = sized ? fp_calloc(all, sizeof(float)) : NULL;
+    r->h = sized ? fp_calloc(square, sizeof(float)) : NULL;
+    bool ok = a && product && r->v && r->h && fp_stat_covariance(l->stat, 0, 0, n, a, 1);
     if (ok) {
-        memcpy(r->v, l->dense, rows * n * sizeof(float));
-        for (size_t i = 0; i < n * n; i++) r->h[i] = (float)a[i];
-        float *product = fp_calloc(rows * n, sizeof(*product));
-        ok = product;
-        if (ok) cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)rows, (int)n, (int)n, 1, r->v, (int)n, r->h, (int)n, 0, product, (int)n);
-        for (size_t i = 0; ok && i < rows * n; i++) r->whole += (double)product[i] * (double)r->v[i];
-        free(product);
+        memcpy(r->v, l->dense, all * sizeof(float));
+        for (size_t i = 0; i < square; i++) r->h[i] = (float)a[i];
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)rows, (int)n, (int)n, 1, r->v, (int)n, r->h, (int)n, 0, product, (int)n);
+        for (size_t i = 0; i < all; i++) r->whole += (double)product[i] * (double)r->v[i];
         for (size_t i = 0; i < n; i++) diagonal += a[i * n + i] / (double)n;
         for (size_t i = 0; i < n; i++) a[i * n + i] += RIDGE * diagonal;
-        ok = ok && diagonal > 0 && r->whole > 0 && !LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'U', (int)n, a, (int)n) &&
-             !LAPACKE_dpotri_work(LAPACK_COL_MAJOR, 'U', (int)n, a, (int)n); // row-major lower is column-major upper
-        for (size_t i = 0; ok && i < n; i++)
+        *numbers = diagonal > 0 && r->whole > 0 && !LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'U', (int)n, a, (int)n) &&
+                   !LAPACKE_dpotri_work(LAPACK_COL_MAJOR, 'U', (int)n, a, (int)n); // row-major lower is column-major upper
+        for (size_t i = 0; *numbers && i < n; i++)
             for (size_t j = 0; j <= i; j++) r->h[i * n + j] = r->h[j * n + i] = (float)a[i * n + j];
     }
     free(a);
-    return ok;
+    free(product);
+    return ok ? FINEPRUNE_OK : fp_fail_memory(err, l->w->name, 2 * n * n * sizeof(double));
 }
 
 static void reader_done(struct reader *r) {
@@ -100,21 +102,21 @@ static double cost_of(const struct reader *r, size_t channel, double *room) {
     return sum / r->whole;
 }
 
-// Takes the columns of the channels k[0 .. count - 1] out of V and H; what that costs, relative. Negative without memory.
-static double take_out(struct reader *r, const uint32_t *k, size_t count) {
+// Takes the columns of the channels k[0 .. count - 1] out of V and H. *total: what that costs, relative, is added to it; *numbers: whether it could be done.
+static int take_out(struct reader *r, const uint32_t *k, size_t count, double *total, bool *numbers, fineprune_error *err) {
     const size_t n = r->n, b = count * r->per, rows = r->layer->w->rows;
     double *s = fp_calloc(b * b, sizeof(*s)), cost = 0;
     float *inverse = fp_calloc(b * b, sizeof(float)), *hk = fp_calloc(b * n, sizeof(float)), *vk = fp_calloc(rows * b, sizeof(float)),
           *shk = fp_calloc(b * n, sizeof(float)), *vs = fp_calloc(rows * b, sizeof(float));
-    bool ok = s && inverse && hk && vk && shk && vs;
-    for (size_t i = 0; ok && i < b; i++) {
+    const bool memory = s && inverse && hk && vk && shk && vs;
+    for (size_t i = 0; memory && i < b; i++) {
         const size_t column = k[i / r->per] * r->per + i % r->per;
         memcpy(hk + i * n, r->h + column * n, n * sizeof(float));
         for (size_t row = 0; row < rows; row++) vk[row * b + i] = r->v[row * n + column];
         for (size_t j = 0; j <= i; j++) s[i * b + j] = (double)r->h[column * n + k[j / r->per] * r->per + j % r->per];
     }
-    ok = ok && !LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'U', (int)b, s, (int)b) && !LAPACKE_dpotri_work(LAPACK_COL_MAJOR, 'U', (int)b, s, (int)b);
-    if (ok) {
+    *numbers = memory && !LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'U', (int)b, s, (int)b) && !LAPACKE_dpotri_work(LAPACK_COL_MAJOR, 'U', (int)b, s, (int)b);
+    if (*numbers) {
         for (size_t i = 0; i < b; i++)
             for (size_t j = 0; j <= i; j++) inverse[i * b + j] = inverse[j * b + i] = (float)s[i * b + j];
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)b, (int)n, (int)b, 1, inverse, (int)b, hk, (int)n, 0, shk, (int)n);
@@ -124,7 +126,8 @@ static double take_out(struct reader *r, const uint32_t *k, size_t count) {
         cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)n, (int)n, (int)b, -1, hk, (int)n, shk, (int)n, 1, r->h, (int)n);
     }
     free(s), free(inverse), free(hk), free(vk), free(shk), free(vs);
-    return ok ? cost / r->whole : -1;
+    *total += fmax(cost / r->whole, 0);
+    return memory ? FINEPRUNE_OK : fp_fail_memory(err, r->layer->w->name, 2 * b * n * sizeof(float));
 }
 
 struct priced {
@@ -144,9 +147,11 @@ static size_t step_of(size_t channels, size_t left) {
     return even < over ? even : over;
 }
 
-static bool greedy(struct curve *c, struct reader *readers, struct priced *priced, double *room) {
+// As far as numbers go.
+static int greedy(struct fp_job *job, struct curve *c, struct reader *readers, struct priced *priced, double *room, fineprune_error *err) {
     const size_t m = c->group->channels;
     size_t left = m;
+    const fineprune_run_options *run = &job->options->run;
     for (size_t i = 0; i < m; i++) priced[i].channel = (uint32_t)i;
     while (left > LEAST_KEPT) {
         for (size_t i = 0; i < left; i++) {
@@ -158,46 +163,53 @@ static bool greedy(struct curve *c, struct reader *readers, struct priced *price
         double cost = 0;
         for (size_t i = 0; i < count; i++) c->order[c->gone + i] = priced[i].channel;
         for (int r = 0; r < c->group->n_readers; r++) {
-            double one = take_out(&readers[r], c->order + c->gone, count);
-            if (one < 0) return c->gone > 0; // as far as numbers go
-            cost += fmax(one, 0);
+            bool numbers = false;
+            int status = take_out(&readers[r], c->order + c->gone, count, &cost, &numbers, err);
+            if (status || !numbers) return status;
         }
         for (size_t i = 1; i <= count; i++) c->error[c->gone + i] = c->error[c->gone] + cost * (double)i / (double)count;
         c->gone += count;
         left -= count;
         memmove(priced, priced + count, left * sizeof(*priced));
+        bool stop = false;
+        #pragma omp critical(channels)
+        stop = run->progress && run->progress(run->progress_user, "channels", c->gone, m - LEAST_KEPT);
+        if (stop) return fp_fail(err, FINEPRUNE_CANCELLED, "stopped at the channels that '%s' reads", readers[0].layer->w->name);
     }
-    return true;
+    return FINEPRUNE_OK;
 }
 
 // The readers' matrices, each from its own statistics, which the memory limit may hold for some layers at a time only.
-static int open_readers(struct fp_job *job, const struct fp_channel_group *group, struct reader *readers, bool whole, bool *ok) {
+static int open_readers(struct fp_job *job, const struct fp_channel_group *group, struct reader *readers, bool whole, bool *numbers, fineprune_error *err) {
     int status = FINEPRUNE_OK;
-    for (int i = 0; *ok && i < group->n_readers && !status; i++) {
+    *numbers = true;
+    for (int i = 0; *numbers && i < group->n_readers && !status; i++) {
         struct fp_layer *l = &job->layers[group->readers[i].weight];
         if (!whole) status = fp_job_have_stats(job, FP_NEED_SUMS | FP_NEED_GRAM, group->readers[i].weight);
-        *ok = !status && l->stat->sampled && reader_init(&readers[i], l, group->readers[i].per);
+        *numbers = !status && l->stat->sampled;
+        if (*numbers) status = reader_init(&readers[i], l, group->readers[i].per, numbers, err);
     }
     return status;
 }
 
-// Nothing of the group goes where there are no numbers or is no memory.
-static int make_curve(struct fp_job *job, struct curve *c, bool whole) {
+// Nothing of the group goes where there are no numbers.
+static int make_curve(struct fp_job *job, struct curve *c, bool whole, fineprune_error *err) {
     const struct fp_channel_group *group = c->group;
     size_t widest = 0, tallest = 0;
-    struct reader *readers = fp_calloc((size_t)group->n_readers, sizeof(*readers));
-    struct priced *priced = fp_calloc(group->channels, sizeof(*priced));
-    c->order = fp_calloc(group->channels, sizeof(*c->order));
-    c->error = fp_calloc(group->channels + 1, sizeof(*c->error));
-    bool ok = readers && priced && c->order && c->error;
-    int status = open_readers(job, group, readers, whole, &ok);
     for (int i = 0; i < group->n_readers; i++) {
         const size_t rows = job->layers[group->readers[i].weight].w->rows;
         widest = widest > group->readers[i].per ? widest : group->readers[i].per;
         tallest = tallest > rows ? tallest : rows;
     }
-    double *room = ok ? fp_calloc(widest * (widest + tallest), sizeof(*room)) : NULL;
-    if (!ok || !room || !greedy(c, readers, priced, room)) c->gone = 0;
+    struct reader *readers = fp_calloc((size_t)group->n_readers, sizeof(*readers));
+    struct priced *priced = fp_calloc(group->channels, sizeof(*priced));
+    double *room = fp_calloc(widest * (widest + tallest), sizeof(*room));
+    c->order = fp_calloc(group->channels, sizeof(*c->order));
+    c->error = fp_calloc(group->channels + 1, sizeof(*c->error));
+    bool numbers = false;
+    int status = readers && priced && room && c->order && c->error ? FINEPRUNE_OK : fp_fail_memory(err, "channels", group->channels * sizeof(*priced));
+    if (!status) status = open_readers(job, group, readers, whole, &numbers, err);
+    if (!status && numbers) status = greedy(job, c, readers, priced, room, err);
     for (int i = 0; readers && i < group->n_readers; i++) reader_done(&readers[i]);
     free(readers);
     free(priced);
@@ -205,15 +217,22 @@ static int make_curve(struct fp_job *job, struct curve *c, bool whole) {
     return status;
 }
 
-// One after the other where the memory limit holds the statistics of some layers only.
+// One after the other where the memory limit holds the statistics of some layers only. Of several failures the first curve's is told.
 static int make_curves(struct fp_job *job, struct curve *curves, int n) {
     const bool whole = job->held_first == 0 && job->held_end == job->n;
     int status = FINEPRUNE_OK;
     double start = fp_seconds();
+    fineprune_error *errors = fp_calloc((size_t)n, sizeof(*errors));
+    if (!errors) return fp_fail_memory(job->err, "channels", (size_t)n * sizeof(*errors));
     #pragma omp parallel for num_threads(job->threads) schedule(dynamic) if (whole)
     for (int i = 0; i < n; i++)
-        if (whole) make_curve(job, &curves[i], true);
-    for (int i = 0; i < n && !whole && !status; i++) status = make_curve(job, &curves[i], false);
+        if (whole) make_curve(job, &curves[i], true, &errors[i]);
+    for (int i = 0; i < n && !whole && !status; i++) status = make_curve(job, &curves[i], false, job->err);
+    for (int i = 0; i < n && whole && !status; i++) {
+        status = errors[i].status;
+        if (status) *job->err = errors[i];
+    }
+    free(errors);
     job->solve += fp_seconds() - start;
     return status;
 }
@@ -323,7 +342,7 @@ static int measure_sensitivities(struct fp_job *job, struct curve *curves, int n
     for (int i = 0; i < n && !status; i++) {
         double error = 0;
         curves[i].sensitivity = 1;
-        if (!dense.n) continue;
+        if (!dense.n || !curves[i].gone) continue;
         status = halve(job, &curves[i], &error);
         if (!status) status = run_samples(job, &now);
         for (int k = 0; k < curves[i].group->n_readers && !status; k++)
@@ -349,7 +368,7 @@ static int add_pieces(const struct curve *c, int number, struct piece *pieces, i
             if (p <= price) price = p, best = to;
         }
         if (!best) break;
-        pieces[n++] = (struct piece){number, best, c->sensitivity * price / (double)c->cost, (best - at) * c->cost};
+        pieces[n++] = (struct piece){number, at, best, c->sensitivity * price / (double)c->cost};
         at = best;
     }
     return n;
@@ -362,6 +381,13 @@ static int by_piece(const void *a, const void *b) {
     return x->to < y->to ? -1 : x->to > y->to;
 }
 
+// As much of a piece as `left` elements are worth and leaves a multiple.
+static size_t fitting(const struct curve *c, const struct piece *p, size_t left) {
+    if ((p->to - p->from) * c->cost <= left) return p->to;
+    const size_t kept = c->group->channels - (p->from + left / c->cost), to = c->group->channels - (kept + MULTIPLE - 1) / MULTIPLE * MULTIPLE;
+    return (kept + MULTIPLE - 1) / MULTIPLE * MULTIPLE > c->group->channels - p->from ? p->from : to;
+}
+
 static int choose(struct fp_job *job, struct curve *curves, int n, double sparsity) {
     size_t most = 0, came = 0, taken = 0;
     for (int i = 0; i < job->n; i++) came += job->layers[i].n_came;
@@ -372,9 +398,11 @@ static int choose(struct fp_job *job, struct curve *curves, int n, double sparsi
     if (!pieces) return fp_fail_memory(job->err, "channels", most * sizeof(*pieces));
     for (int i = 0; i < n; i++) n_pieces = add_pieces(&curves[i], i, pieces, n_pieces);
     qsort(pieces, (size_t)n_pieces, sizeof(*pieces), by_piece);
-    for (int i = 0; i < n_pieces && taken < wanted; i++) {
-        curves[pieces[i].curve].chosen = pieces[i].to;
-        taken += pieces[i].cost;
+    for (int i = 0; i < n_pieces; i++) {
+        struct curve *c = &curves[pieces[i].curve];
+        if (c->chosen != pieces[i].from) continue; // an earlier piece of it was too much already
+        c->chosen = fitting(c, &pieces[i], wanted - taken);
+        taken += (c->chosen - pieces[i].from) * c->cost;
     }
     free(pieces);
     return FINEPRUNE_OK;

@@ -13,15 +13,34 @@ static int rounds_of(const struct fp_method *m, double sparsity) { return sparsi
 
 static const char *or(const char *given, const char *absent) { return given ? given : absent; }
 
+// A pattern, and an allocation that gives every row or weight its share, have their own idea of where zeros lie; swaps need a repair that has solved for what is kept, and a method in which it may come back.
+static int settle(struct fp_choices *c, const fineprune_prune_options *o, fineprune_error *err) {
+    const bool bound = c->pattern->merge || c->pattern->snap, solves = c->repair->needs & FP_NEED_GRAM;
+    const char *reason = bound ? "zeros lie as the pattern says" : !solves ? "the repair does not solve for what is kept" : "nothing comes back in this method";
+    if (c->channels->run && (bound || !c->allocation->fills)) {
+        if (o->channels)
+            return fp_fail(err, FINEPRUNE_USAGE, "channels '%s' cannot go whole with %s '%s'", c->channels->name, bound ? "pattern" : "allocation",
+                           bound ? c->pattern_text : c->allocation->name);
+        c->channels = fp_find_channels("none");
+    }
+    if (c->swaps->run && (bound || !solves || !c->method->regrow)) {
+        if (o->swaps) return fp_fail(err, FINEPRUNE_USAGE, "swaps '%s' cannot be made: %s", c->swaps->name, reason);
+        c->swaps = fp_find_swaps("none");
+    }
+    return FINEPRUNE_OK;
+}
+
 int fp_choose(struct fp_choices *c, const fineprune_prune_options *o, fineprune_error *err) {
     const char *method = or(o->method, "fine-pruning");
     const struct fp_method *m = fp_find_method(method);
     if (!m) return unknown(err, "method", method);
     const char *score = or(o->score, m->score), *allocation = or(o->allocation, m->allocation), *pattern = or(o->pattern, m->pattern);
     const char *repair = or(o->repair, m->repair), *refit = or(o->refit, m->refit);
-    const char *channels = or(o->channels, m->channels), *swaps = or(o->swaps, m->swaps), *outputs = or(o->outputs, m->outputs), *readout = or(o->readout, m->readout);
+    const char *channels = or(o->channels, m->channels), *swaps = or(o->swaps, m->swaps);
+    const char *outputs = or(o->outputs, m->outputs), *readout = or(o->readout, m->readout);
     *c = (struct fp_choices){.method = m, .score = fp_find_score(score), .allocation = fp_find_allocation(allocation),
-                             .pattern = fp_find_pattern(pattern), .pattern_text = pattern, .repair = fp_find_repair(repair), .refit = fp_find_refit(refit), .channels = fp_find_channels(channels), .swaps = fp_find_swaps(swaps),
+                             .pattern = fp_find_pattern(pattern), .pattern_text = pattern, .repair = fp_find_repair(repair),
+                             .refit = fp_find_refit(refit), .channels = fp_find_channels(channels), .swaps = fp_find_swaps(swaps),
                              .outputs = fp_find_outputs(outputs), .readout = fp_find_readout(readout),
                              .rounds = o->rounds > 0 ? o->rounds : rounds_of(m, o->sparsity)};
     if (!c->score) return unknown(err, "score", score);
@@ -42,5 +61,5 @@ int fp_choose(struct fp_choices *c, const fineprune_prune_options *o, fineprune_
     if (o->min_taught_agreement < 0 || o->min_taught_agreement > 1)
         return fp_fail(err, FINEPRUNE_USAGE, "min-taught-agreement %g is not a share from 0 to 1", o->min_taught_agreement);
     if (fp_task_word(o->task) < 0) return fp_fail(err, FINEPRUNE_USAGE, "there is no task '%s'; auto, classes, labels or other is meant", o->task);
-    return FINEPRUNE_OK;
+    return settle(c, o, err);
 }

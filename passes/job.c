@@ -134,7 +134,7 @@ static int open_layers(struct fp_job *job) {
 // Nothing looks back at a layer once it is pruned, nor at another before.
 static bool goes_by_layer(const struct fp_job *job) {
     const struct fp_choices *c = &job->choices;
-    return c->rounds == 1 && !c->refit->run && c->allocation->local && job->options->sparsity >= 0 && !c->outputs->prunes && !c->readout->learns;
+    return c->rounds == 1 && !c->channels->run && !c->refit->run && c->allocation->local && job->options->sparsity >= 0 && !c->outputs->prunes && !c->readout->learns;
 }
 
 int fp_job_open(struct fp_job *job) {

@@ -42,7 +42,8 @@ static const struct fp_readout readout_keep = {"keep", "the last layer is a laye
 const struct fp_readout *const fp_readouts[] = {&readout_hebbian, &readout_keep, NULL};
 
 static const struct fp_method METHODS[] = {
-    {"fine-pruning", "obs, lamp, least-squares, outputs pruned, hebbian read-out, two rounds", "obs", "lamp", "unstructured",
+    {"fine-pruning", "whole channels first, then obs and lamp; least squares, swaps, a refit; outputs pruned, hebbian read-out, two rounds",
+     "obs", "lamp", "unstructured",
      "first", "least-squares", "gradient", "sequential", "prune", "hebbian", 2, 2, true, false, true},
     {"wanda", "Wanda: the same share in every row, no repair", "wanda", "row", "unstructured", "none", "none", "none", "none", "keep", "keep", 1, 1, true, false, false},
     {"magnitude", "the smallest weights of every row, no data needed", "magnitude", "row", "unstructured", "none", "none", "none", "none", "keep", "keep", 1, 1, true, false, false},

@@ -49,6 +49,7 @@ struct fp_allocation {
     const char *name, *summary;
     int (*run)(struct fp_job *, double sparsity, size_t zeros);
     bool local; // what a layer loses does not depend on the others
+    bool fills; // what is zero already, wherever, counts: the others lose as much less
 };
 
 struct fp_pattern {

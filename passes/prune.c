@@ -37,7 +37,7 @@ static void bar_return(struct fp_job *job, bool first) {
 
 // A read-out needs features to read: where its rows are a small part of the model, they keep a part of theirs at least.
 static void bound_read_out(struct fp_job *job) {
-    if (!job->teacher) return;
+    if (!job->teacher || job->options->strict_sparsity) return;
     struct fp_layer *l = &job->layers[job->classifier.weight];
     size_t rows = 0, all = fp_layer_rows(l);
     for (size_t r = 0; r < all; r++) rows += !fp_row_removed(l, r);
@@ -56,14 +56,6 @@ static int allocate(struct fp_job *job, double sparsity) {
     return status;
 }
 
-// A pattern has its own idea of where zeros lie.
-static bool is_free(const struct fp_job *job) { return !job->choices.pattern->merge && !job->choices.pattern->snap; }
-
-// Where what is pruned may come back, and the repair has solved for what is kept.
-static bool swaps(const struct fp_job *job) {
-    return job->choices.swaps->run && is_free(job) && job->choices.repair->needs & FP_NEED_GRAM && job->choices.method->regrow;
-}
-
 // done, all: layers before these, and of the whole job.
 static int repair(struct fp_job *job, int done, int all) {
     int status = FINEPRUNE_OK;
@@ -72,7 +64,7 @@ static int repair(struct fp_job *job, int done, int all) {
         status = fp_job_have_stats(job, needs_of(&job->choices), i);
         double start = fp_seconds();
         if (!status) status = job->choices.repair->run(job, layer);
-        if (!status && job->last_round && swaps(job)) status = job->choices.swaps->run(job, layer);
+        if (!status && job->last_round && job->choices.swaps->run) status = job->choices.swaps->run(job, layer);
         job->solve += fp_seconds() - start;
         const fineprune_run_options *run = &job->options->run;
         if (!status && run->progress && run->progress(run->progress_user, "repair", (size_t)(done + i) + 1, (size_t)all))
@@ -133,12 +125,12 @@ static int prune_to(struct fp_job *job, double sparsity) {
         job->stats_are_dense = false;
         if (job->by_layer) status = fp_job_have_stats(job, needs_of(&job->choices), 0);
         double now = sparsity_of_round(job, sparsity, round);
-        if (!status && round == 1 && job->choices.channels->run && is_free(job)) status = job->choices.channels->run(job, sparsity);
+        if (!status && round == 1 && job->choices.channels->run) status = job->choices.channels->run(job, sparsity);
         if (!status) status = job->by_layer ? prune_one_by_one(job, now) : prune_layers(job, now, round == 1, 0, job->n);
         if (status) return status;
     }
     fp_job_drop_stats(job);
-    return job->choices.refit->run && job->data ? job->choices.refit->run(job) : FINEPRUNE_OK;
+    return job->choices.refit->run ? job->choices.refit->run(job) : FINEPRUNE_OK;
 }
 
 // Back to the dense model, for another try.
@@ -233,6 +225,10 @@ static int check_stats(const struct fp_job *job, const struct fp_stats *stats) {
 static int apply(struct fp_job *job, struct fp_stats *stats) {
     if (job->options->sparsity < 0) return fp_fail(job->err, FINEPRUNE_USAGE, "sparsity auto needs data to measure on: use 'prune'");
     job->choices.rounds = 1;
+    if (job->choices.refit->run) {
+        fp_report_say(job->report, "the refit was left out: it needs the samples themselves ('prune')");
+        job->choices.refit = fp_find_refit("none");
+    }
     int status = fp_job_open(job);
     if (status) return status;
     if (strcmp(stats->model, fp_model_sha256(job->model))) return fp_fail(job->err, FINEPRUNE_DATA, "the statistics belong to another model than '%s'", job->model->path);

@@ -36,7 +36,7 @@ static bool varies(const struct fp_stat *s) {
 void fp_job_bound_layers(struct fp_job *job) {
     const size_t samples = job->stats ? job->stats->samples : 0;
     const double asked = job->options->sparsity;
-    for (int i = 0; i < job->n && job->choices.method->cautious && samples; i++) {
+    for (int i = 0; i < job->n && job->choices.method->cautious && !job->options->strict_sparsity && samples; i++) {
         struct fp_layer *l = &job->layers[i];
         size_t reached = l->stat ? l->stat->reached : 0;
         if (l->stat && !reached) reached = l->stat->rows < (double)samples ? (size_t)l->stat->rows : samples;

@@ -259,7 +259,11 @@ static void meet_means(const struct pair *p) {
 static int fit(struct refit *s, struct pair *p) {
     const bool centred = p->layer->w->bias.proto != NULL;
     int status = FINEPRUNE_OK;
-    if (!p->seen || p->seen != p->dense_rows) return FINEPRUNE_OK; // not comparable: it stays as it was repaired
+    if (!p->seen) return FINEPRUNE_OK;
+    if (p->seen != p->dense_rows) { // it stays as it was repaired
+        fp_report_say(s->job->report, "weight '%s' was not refitted: it sees another number of inputs in the pruned model", p->layer->w->name);
+        return FINEPRUNE_OK;
+    }
     for (size_t g = 0; g < p->layer->w->groups && !status; g++) status = fit_group(s, p, g, centred);
     if (!status && centred) meet_means(p);
     return status;
@@ -274,21 +278,30 @@ static size_t bytes_of(const struct fp_layer *l) {
     return MOST_ROWS * outputs * sizeof(float) + (inputs + outputs) * w->cols * sizeof(double);
 }
 
-// The layers from `first` on whose pairs half of what the memory limit leaves has room for, one at least: the limit must not change the result.
+// The end of the layers that stand in the node of layer i, and what they take.
+static int node_end(const struct refit *s, int i, size_t *bytes) {
+    const struct fp_node *node = s->job->layers[i].w->node;
+    *bytes = 0;
+    for (; i < s->job->n && s->job->layers[i].w->node == node; i++)
+        if (s->pairs[i].layer) *bytes += bytes_of(s->pairs[i].layer);
+    return i;
+}
+
+// The layers from `first` on whose pairs half of what the memory limit leaves has room for, those of one node at least: the limit must not change the
+// result, and the weights of one node learn from the same inputs.
 static int open_stretch(struct refit *s) {
     struct fp_job *job = s->job;
     struct fp_memory *memory = &job->model->memory;
     const size_t most = fp_memory_left(memory) / 2;
-    for (s->end = s->first; s->end < job->n; s->end++) {
-        const struct fp_layer *l = s->pairs[s->end].layer;
-        if (!l) continue;
-        const size_t bytes = bytes_of(l);
+    size_t bytes;
+    for (int end = s->end = s->first; s->end < job->n; s->end = end) {
+        end = node_end(s, s->end, &bytes);
         const bool fits = bytes <= most && s->counted <= most - bytes;
-        if ((!fits && s->counted) || !fp_memory_count(memory, bytes)) break;
+        if (bytes && ((!fits && s->counted) || !fp_memory_count(memory, bytes))) break;
         s->counted += bytes;
     }
     if (s->counted || s->end == job->n) return FINEPRUNE_OK;
-    fp_fail(job->err, FINEPRUNE_LIMIT, "the refit of weight '%s' needs more memory than is allowed", s->pairs[s->end].layer->w->name);
+    fp_fail(job->err, FINEPRUNE_LIMIT, "the refit of weight '%s' needs more memory than is allowed", job->layers[s->end].w->name);
     fp_hint(job->err, "'--refit none' needs less");
     return FINEPRUNE_LIMIT;
 }

@@ -37,10 +37,12 @@ static double mean_variance(const struct fp_stat *s, size_t g) {
 }
 
 static bool factors_of_block(const struct fp_layer *layer, size_t g, size_t first, size_t m, double rho, double mean, double *h, float *factors) {
-    double square = 0;
+    double square = 0, add = 0;
     for (size_t c = first; c < first + m; c++) square += fp_stat_rms(layer->stat, g, c) * fp_stat_rms(layer->stat, g, c) / (double)m;
-    for (double add = 0; add < square; add = add > 0 ? 10 * add : ROUNDING * square)
+    do { // at least once: a block may be zero all over
         if (invert_block(layer, g, first, m, rho, mean + add, h, factors)) return true;
+        add = add > 0 ? 10 * add : ROUNDING * square;
+    } while (add < square);
     return false;
 }
 

@@ -208,6 +208,14 @@ static void print_choices(FILE *file, const json_t *config) {
         put(file, value);
         first = false;
     }
+    static const char *const passes[] = {"swaps", "refit"};
+    for (size_t i = 0; i < FP_COUNT(passes); i++) {
+        const char *value = fp_member_text(config, passes[i]);
+        if (!value || !strcmp(value, "none")) continue;
+        fputs(", ", file);
+        put(file, value);
+        fprintf(file, " %s", passes[i]);
+    }
     size_t rounds = fp_member_count(config, "rounds");
     if (rounds) fprintf(file, ", %zu round%s", rounds, rounds == 1 ? "" : "s");
 }

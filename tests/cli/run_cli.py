@@ -447,6 +447,60 @@ def channels_stop_at_what_mixes_them(place):
 
 
 @case
+def every_choice_with_every_method(place):
+    """A choice does what it says or is refused by name; none is without effect in silence, and nothing crashes."""
+    conv_network(place)
+    names = lambda kind: re.findall(r"^  (\S+)", works(place, f"--list={kind}").out.decode(), re.M)
+    for method in names("method"):
+        for kind in ("channels", "swaps", "refit"):
+            for name in names(kind):
+                ran = place.run(f"prune cnn.onnx --data cnn.npz -s 50% --task other --method {method} --{kind} {name} -f -o o.onnx --json")
+                assert ran.code in (0, 2, 5), (method, kind, name, ran.code, ran.err)
+                if ran.code == 2:
+                    assert kind in ran.err and name in ran.err, ran.err
+                elif ran.code == 0:
+                    equal(json.loads(ran.out)["config"][kind], name, f"{kind} of {method}")
+    ran = place.run("prune cnn.onnx --data cnn.npz -s 50% --pattern 2:4 --channels first -f -o o.onnx")
+    assert ran.code == 2 and "channels 'first' cannot go whole with pattern '2:4'" in ran.err, ran.err
+    ran = works(place, "prune cnn.onnx --data cnn.npz -s 50% --pattern 2:4 --task other -f -o o.onnx --json")
+    equal([json.loads(ran.out)["config"][kind] for kind in ("channels", "swaps")], ["none", "none"], "choices that a pattern settles")
+
+
+@case
+def apply_says_that_it_does_not_refit(place):
+    conv_network(place)
+    works(place, "score cnn.onnx --data cnn.npz -o cnn.fps")
+    ran = works(place, "apply cnn.onnx --stats cnn.fps -s 50% -o o.onnx --json")
+    assert "the refit was left out" in ran.err, ran.err
+    equal(json.loads(ran.out)["config"]["refit"], "none", "what was done")
+
+
+def dead_network(place):
+    """256 hidden channels of 512 that are always zero, side by side."""
+    random, node = np.random.default_rng(14), onnx.helper.make_node
+    weights = {"w": random.standard_normal((512, 32)).astype(np.float32) / 6, "b": random.standard_normal(512).astype(np.float32),
+               "v": random.standard_normal((9, 512)).astype(np.float32) / 16}
+    weights["w"][:256], weights["b"][:256] = weights["w"][:256] / 1000, -1
+    store_network(place, "dead.onnx", [node("Gemm", ["x", "w", "b"], ["a"], transB=1), node("Relu", ["a"], ["r"]), node("Gemm", ["r", "v"], ["y"], transB=1)],
+                  {"y": (onnx.TensorProto.FLOAT, ["N", 9])}, weights, [32])
+    np.savez(place.path("dead.npz"), x=random.standard_normal((80, 32)).astype(np.float32))
+
+
+@case
+def strictly_as_many_zeros_as_were_asked(place):
+    """Whole channels and whole rows never bring more than that, and nothing brings fewer."""
+    conv_network(place)
+    dead_network(place)
+    for network in ("cnn", "dead"):
+        for more in ("", "--allocation row", "--allocation uniform", "--channels none"):
+            for asked in (5, 30, 70):
+                ran = works(place, f"prune {network}.onnx --data {network}.npz -s {asked}% --task other --strict-sparsity {more} -f -o o.onnx --json")
+                got = 100 * json.loads(ran.out)["pruned"]["sparsity"]
+                low = 3 if "row" in more else 0.5 # whole elements of each row
+                assert asked - low <= got <= asked + 0.1, f"{network}, {more}: {got:.2f} % zeros where {asked} % were asked"
+
+
+@case
 def few_samples_cut_no_channel(place):
     conv_network(place)
     ran = works(place, "prune cnn.onnx --data cnn.npz --limit 20 -s 50% --task other -o o.onnx")
