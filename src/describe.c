@@ -168,6 +168,27 @@ void fp_describe_graph(struct fineprune_report *report, struct fineprune_model *
 
 // ---- inspect and check
 
+// Rows and columns of which every element is zero: channels that are pruned whole. Nothing is read where there are too few zeros for one.
+static int describe_whole(struct fineprune_model *model, const struct fp_weight *w, size_t zeros, json_t *entry, fineprune_error *err) {
+    const size_t rows = w->groups * w->rows, n = w->cols;
+    if (zeros < n && zeros < w->rows) return FINEPRUNE_OK;
+    float *values = fp_calloc(w->count, sizeof(*values));
+    uint8_t *alive = fp_calloc(rows + w->groups * n, 1);
+    int status = values && alive ? fp_weight_read(model, w, values, err) : fp_fail_memory(err, w->name, w->count * sizeof(*values));
+    size_t zero_rows = 0, zero_columns = 0, whole = 0;
+    for (size_t i = 0; i < w->count && !status; i++)
+        if (values[i] != 0) alive[i / n] = alive[rows + i / n / w->rows * n + i % n] = 1;
+    for (size_t i = 0; i < rows && !status; i++) zero_rows += !alive[i];
+    for (size_t i = 0; i < w->groups * n && !status; i++) zero_columns += !alive[rows + i];
+    for (size_t i = 0; i < w->count && !status; i++) whole += !alive[i / n] || !alive[rows + i / n / w->rows * n + i % n];
+    json_object_set_new(entry, "zero_rows", json_integer((json_int_t)zero_rows));
+    json_object_set_new(entry, "zero_columns", json_integer((json_int_t)zero_columns));
+    json_object_set_new(entry, "whole_zeros", json_integer((json_int_t)whole));
+    free(values);
+    free(alive);
+    return status;
+}
+
 static int describe_all(struct fineprune_model *model, struct fineprune_report *report, fineprune_error *err) {
     struct fp_exec *exec = NULL;
     struct fp_weights *weights = NULL;
@@ -178,7 +199,8 @@ static int describe_all(struct fineprune_model *model, struct fineprune_report *
     for (int i = 0; !status && i < weights->n; i++) {
         size_t zeros;
         status = fp_weight_zeros(model, &weights->items[i], &zeros, err);
-        if (!status) fp_describe_weight(report, &weights->items[i], zeros);
+        json_t *entry = status ? NULL : fp_describe_weight(report, &weights->items[i], zeros);
+        if (entry) status = describe_whole(model, &weights->items[i], zeros, entry, err);
     }
     if (!status) {
         fp_describe_skipped(report, weights);

@@ -107,7 +107,7 @@ static void grid_heading(struct grid *grid, const char *const *names) {
 
 // ---- the table of weights
 
-static void weight_row(struct grid *grid, const json_t *layer, bool errors) {
+static void weight_row(struct grid *grid, const json_t *layer, bool errors, bool whole) {
     fp_words words;
     char *shape = fp_say_shape(json_object_get(layer, "shape")), *name = fp_say_weight(layer);
     grid_row(grid);
@@ -119,6 +119,8 @@ static void weight_row(struct grid *grid, const json_t *layer, bool errors) {
     grid_cell(grid, 5, fp_say_share(words, fp_member_number(layer, "sparsity")));
     if (errors) grid_cell(grid, 6, fp_say_number(words, "%.4f", fp_member_number(layer, "error_before_repair")));
     if (errors) grid_cell(grid, 7, fp_say_number(words, "%.4f", fp_member_number(layer, "error_after_repair")));
+    if (whole) grid_cell(grid, 6, fp_say_number(words, "%.0f", (double)fp_member_count(layer, "zero_rows")));
+    if (whole) grid_cell(grid, 7, fp_say_number(words, "%.0f", (double)fp_member_count(layer, "zero_columns")));
     free(shape);
     free(name);
 }
@@ -136,18 +138,21 @@ static void print_weights(FILE *file, const struct fineprune_report *report) {
     static const char *const names[] = {"weight", "operator", "shape", "elements", "zeros", "sparsity", NULL};
     static const char *const with_errors[] = {"weight",   "operator", "shape",    "elements", "zeros",
                                               "sparsity", "error",    "repaired", NULL};
+    static const char *const with_whole[] = {"weight",   "operator",  "shape",        "elements", "zeros",
+                                             "sparsity", "zero rows", "zero columns", NULL};
     const json_t *layers = section(report, "layers");
-    bool errors = false;
+    bool errors = false, whole = false;
     double params = 0, zeros = 0;
     for (size_t i = 0; i < json_array_size(layers); i++) {
         const json_t *layer = json_array_get(layers, i);
         errors |= isfinite(fp_member_number(layer, "error_after_repair"));
+        whole |= fp_member_count(layer, "whole_zeros") > 0;
         params += (double)fp_member_count(layer, "params");
         zeros += (double)fp_member_count(layer, "zeros");
     }
     struct grid grid = {.right = 0xf8};
-    grid_heading(&grid, errors ? with_errors : names);
-    for (size_t i = 0; i < json_array_size(layers) && !grid.failed; i++) weight_row(&grid, json_array_get(layers, i), errors);
+    grid_heading(&grid, errors ? with_errors : whole ? with_whole : names);
+    for (size_t i = 0; i < json_array_size(layers) && !grid.failed; i++) weight_row(&grid, json_array_get(layers, i), errors, whole);
     if (!grid.failed) total_row(&grid, params, zeros);
     if (!grid.failed) grid_print(file, &grid, "");
     grid_done(&grid);
@@ -441,6 +446,17 @@ static void print_skipped(FILE *file, const struct fineprune_report *report) {
     grid_done(&grid);
 }
 
+static void print_whole(FILE *file, const struct fineprune_report *report) {
+    const json_t *layers = section(report, "layers");
+    double whole = 0, zeros = 0;
+    for (size_t i = 0; i < json_array_size(layers); i++) {
+        whole += (double)fp_member_count(json_array_get(layers, i), "whole_zeros");
+        zeros += (double)fp_member_count(json_array_get(layers, i), "zeros");
+    }
+    fp_words share, count;
+    if (whole > 0) fprintf(file, "zeros    %s, %s of them in whole rows and columns\n", fp_say_count(count, zeros), fp_say_share(share, whole / zeros));
+}
+
 static void print_inspect(FILE *file, const struct fineprune_report *report) {
     const json_t *model = section(report, "model");
     print_model(file, report, "model", "model");
@@ -452,6 +468,7 @@ static void print_inspect(FILE *file, const struct fineprune_report *report) {
         put(file, producer);
     }
     if (isfinite(ir)) fputc('\n', file);
+    print_whole(file, report);
     print_texts(file, section(report, "notes"), "note");
     print_values(file, report, "inputs", "inputs");
     print_values(file, report, "outputs_of_model", "outputs");

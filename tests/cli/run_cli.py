@@ -378,6 +378,12 @@ def channels_go_whole(place):
         cut += len(rows)
         assert (len(values[maker]) - len(rows)) % 16 == 0 and len(rows) <= len(values[maker]) - 64, (maker, len(rows))
     equal(cut, channels["removed"], "channels of which nothing is left")
+    seen = {layer["name"]: layer for layer in json.loads(works(place, "inspect o.onnx --json").out)["layers"]}
+    for name in ("stem", "mid", "hid", "out", "far"):
+        w = values[name].reshape(len(values[name]), -1)
+        equal([seen[name].get(k, 0) for k in ("zero_rows", "zero_columns")], [int((~w.any(1)).sum()), int((~w.any(0)).sum())], f"inspect: {name}")
+    told = works(place, "inspect o.onnx").out.decode()
+    assert "of them in whole rows and columns" in told and "zero columns" in told, told
     onnx.save(model, place.path("changed.onnx"))
     x = np.load(place.path("later.npz"))["x"]
     one, other = (ort.InferenceSession(str(place.path(f))).run(None, {"x": x})[0] for f in ("o.onnx", "changed.onnx"))
