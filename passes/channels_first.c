@@ -19,7 +19,7 @@
 #define LEAST_KEPT 64   // channels of a group: thin layers have none to spare
 #define MULTIPLE 16     // of channels that are kept
 #define LEAST_SAMPLES 32 // fewer cannot tell which channels others stand in for
-#define MOST_COLUMNS 16384 // of a reader: its matrices are that wide and high
+#define MOST_COLUMNS 8192 // of a reader: its matrices are that wide and high
 #define STEPS 64        // of a curve
 #define RIDGE 0.01
 #define TRIED 10        // samples that measure the sensitivities
@@ -55,7 +55,7 @@ static int reader_init(struct reader *r, const struct fp_layer *l, size_t per, b
     const size_t n = l->w->cols, rows = l->w->rows;
     *r = (struct reader){.layer = l, .per = per, .n = n};
     size_t square, all;
-    const bool sized = fp_mul(n, n, &square) && fp_mul(rows, n, &all) && n <= MOST_COLUMNS;
+    const bool sized = fp_mul(n, n, &square) && fp_mul(rows, n, &all);
     double *a = sized ? fp_calloc(square, sizeof(*a)) : NULL, diagonal = 0;
     float *product = sized ? fp_calloc(all, sizeof(*product)) : NULL;
     r->v = sized ? fp_calloc(all, sizeof(float)) : NULL;
@@ -243,7 +243,7 @@ static bool can_go(const struct fp_job *job, const struct fp_channel_group *g) {
     if (g->trunk || g->channels <= LEAST_KEPT || g->channels > UINT32_MAX) return false;
     for (int i = 0; i < g->n_readers; i++) {
         const struct fp_layer *l = &job->layers[g->readers[i].weight];
-        if (!l->w->repairable || !l->stat) return false;
+        if (!l->w->repairable || !l->stat || l->w->cols > MOST_COLUMNS) return false;
     }
     for (int i = 0; i < g->n_makers; i++)
         if (job->layers[g->makers[i]].least_kept > 0) return false;

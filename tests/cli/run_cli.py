@@ -507,6 +507,19 @@ def strictly_as_many_zeros_as_were_asked(place):
 
 
 @case
+def channels_of_a_wide_reader_stay(place):
+    """A reader's matrices are as wide as it is: beyond a bound its channels are pruned as single weights, and nothing fails."""
+    random, node = np.random.default_rng(15), onnx.helper.make_node
+    weights = {"w": random.standard_normal((128, 3, 3, 3)).astype(np.float32) / 5, "b": np.zeros(128, np.float32),
+               "v": random.standard_normal((5, 128 * 90)).astype(np.float32) / 100}
+    store_network(place, "wide.onnx", [node("Conv", ["x", "w", "b"], ["a"], pads=[1] * 4), node("Relu", ["a"], ["r"]), node("Flatten", ["r"], ["f"]),
+                                       node("Gemm", ["f", "v"], ["y"], transB=1)], {"y": (onnx.TensorProto.FLOAT, ["N", 5])}, weights, [3, 9, 10])
+    np.savez(place.path("wide.npz"), x=random.standard_normal((50, 3, 9, 10)).astype(np.float32))
+    ran = works(place, "prune wide.onnx --data wide.npz -s 50% --task other --strict-sparsity -o o.onnx --json")
+    equal(json.loads(ran.out)["channels"]["removed"], 0, "channels")
+
+
+@case
 def few_samples_cut_no_channel(place):
     conv_network(place)
     ran = works(place, "prune cnn.onnx --data cnn.npz --limit 20 -s 50% --task other -o o.onnx")
