@@ -6,9 +6,11 @@
 
 #include "select.h"
 
+#define DEAD_SAMPLES 50 // 30..100: that have to see a column always zero; what is zero in a few may move in the next
+
 void fp_allocate_free_first(const struct fp_job *job, struct fp_layer *layer) {
     const size_t cols = layer->w->cols;
-    const bool seen = job->choices.score->needs & FP_NEED_SUMS;
+    const bool seen = job->choices.score->needs & FP_NEED_SUMS && job->n_local >= DEAD_SAMPLES;
     for (size_t r = 0; r < fp_layer_rows(layer) && (seen || layer->came || layer->cut_rows || layer->cut_cols); r++)
         for (size_t c = 0; c < cols; c++)
             if (fp_came_zero(layer, r * cols + c) || fp_cut(layer, r, c) || (seen && fp_column_dead(layer, r, c))) layer->score[r * cols + c] = 0;

@@ -15,17 +15,23 @@
 #define RUINED 0.5     // share of all answers that must stay, and of an output's variance that may be lost
 #define TRIES 3        // further ones
 #define HALF 0.5       // zeros that are tried last
+#define OUTPUTS 0.1    // of an output's variance that may be lost without a word
+#define SLACK 0.2      // 0.15..0.25: what the zeros may cost, in deviations of the scores, where nothing is learned
+#define WORTH 1.5      // 1..2: and by how much more for each answer that the lesson changes
+#define PROOF 20.0     // 10..40: samples at which half of that is believed
+#define POWER 2.5      // 1.5..3: the error of the scores grows with the share of zeros to this power
 
 struct measures {
     bool classes, local; // the outputs are classes; measured on the samples that decide, as there is no reserve
     size_t n, as_came, same, sure, sure_same; // answers; as the model that came in; as the dense model of the same lesson, also where that is sure
     size_t taught;       // answers that the lesson alone changes
+    double allowed;      // error up to which the lesson, as far as it can be believed, is worth the zeros
     size_t kinds_dense, kinds, lost;          // different answers; samples whose class, often answered by the dense model, is not answered any more
     double expected;     // mistakes that the model that came in expects: sum of 1 - max p
     double sureness_dense, sureness; // mean of max p
     double error, other; // of the scores or the outputs, relative to their variance, and of outputs beside a classifier's; negative: not measured
     const char *output;  // which is the worst
-    bool known, ruined;
+    bool known, ruined, worse; // worse: than the dense model that came in, probably
 };
 
 // ---- classes
@@ -57,18 +63,23 @@ static double sureness_of(const double *scores, size_t classes, const uint8_t *u
 }
 
 struct answers_room {
-    double *came, *dense, *now, *mean; // classes each
-    size_t *of_dense, *of_now;         // how often each class is answered
-    double off, spread;
+    double *came, *dense, *now, *mean, *weights; // classes each
+    size_t *of_dense, *of_now;                   // how often each class is answered
+    double taught;                               // the share of the dense model's answers that the lesson changes
 };
 
+// How much a class counts in an error of the scores: one that is held back as much less as it answers less often.
+static double weight_of(const struct fp_job *job, size_t k) {
+    if (job->kept_classes && !job->kept_classes[k]) return 0;
+    return job->lesson.b ? exp(job->lesson.b[k]) : 1;
+}
+
 // Scores without their mean over the classes: what is added to all of them changes nothing.
-static void centre(double *scores, size_t classes, const uint8_t *use) {
-    double sum = 0;
-    size_t n = 0;
+static void centre(double *scores, const double *weights, size_t classes) {
+    double sum = 0, all = 0;
     for (size_t k = 0; k < classes; k++)
-        if (!use || use[k]) sum += scores[k], n++;
-    for (size_t k = 0; k < classes && n; k++) scores[k] = !use || use[k] ? scores[k] - sum / (double)n : 0;
+        if (weights[k] > 0) sum += weights[k] * scores[k], all += weights[k];
+    for (size_t k = 0; k < classes; k++) scores[k] = weights[k] > 0 && all > 0 ? scores[k] - sum / all : 0;
 }
 
 static void compare_sample(const struct fp_job *job, const struct fp_answers *dense, const struct fp_answers *now, size_t i, struct answers_room *r,
@@ -91,21 +102,36 @@ static void compare_sample(const struct fp_job *job, const struct fp_answers *de
     r->of_now[answer]++;
 }
 
-// The second pass: the error of the scores against their variance over the samples.
-static void add_scores(const struct fp_job *job, const struct fp_answers *dense, const struct fp_answers *now, size_t n, struct answers_room *r) {
-    const size_t classes = now->classes;
+// The variance of the dense model's taught scores over all its samples, summed over the classes as they count.
+static double spread_of(const struct fp_job *job, const struct fp_answers *dense, struct answers_room *r) {
+    const size_t classes = dense->classes, n = dense->samples;
+    double spread = 0;
     for (int pass = 0; pass < 2; pass++)
         for (size_t i = 0; i < n; i++) {
-            reference_of(job, dense, i, r->dense);
-            centre(r->dense, classes, job->kept_classes);
-            for (size_t k = 0; k < classes; k++) r->now[k] = (double)now->logits[i * classes + k];
-            centre(r->now, classes, job->kept_classes);
+            for (size_t k = 0; k < classes; k++)
+                r->dense[k] = job->teacher ? job->teacher[i * classes + k] : (double)dense->logits[i * classes + k] + (job->lesson.b ? job->lesson.b[k] : 0);
+            if (!pass) r->taught += (best_of(r->dense, classes, job->kept_classes) != fp_best(dense->logits + i * classes, classes, NULL)) / (double)n;
+            centre(r->dense, r->weights, classes);
             for (size_t k = 0; k < classes && !pass; k++) r->mean[k] += r->dense[k] / (double)n;
-            for (size_t k = 0; k < classes && pass; k++) {
-                r->off += (r->now[k] - r->dense[k]) * (r->now[k] - r->dense[k]);
-                r->spread += (r->dense[k] - r->mean[k]) * (r->dense[k] - r->mean[k]);
-            }
+            for (size_t k = 0; k < classes && pass; k++) spread += r->weights[k] * (r->dense[k] - r->mean[k]) * (r->dense[k] - r->mean[k]) / (double)n;
         }
+    return spread;
+}
+
+// The mean square by which the scores are off, against that.
+static double score_error(const struct fp_job *job, const struct fp_answers *dense, const struct fp_answers *now, size_t n, struct answers_room *r) {
+    const size_t classes = now->classes;
+    const double spread = job->dense.samples ? spread_of(job, &job->dense, r) : spread_of(job, dense, r);
+    double off = 0;
+    for (size_t i = 0; i < n; i++) {
+        reference_of(job, dense, i, r->dense);
+        for (size_t k = 0; k < classes; k++) r->now[k] = (double)now->logits[i * classes + k];
+        centre(r->dense, r->weights, classes);
+        centre(r->now, r->weights, classes);
+        for (size_t k = 0; k < classes; k++) off += r->weights[k] * (r->now[k] - r->dense[k]) * (r->now[k] - r->dense[k]) / (double)n;
+    }
+    if (!isfinite(off)) return INFINITY;
+    return spread > 0 ? off / spread : off > 0 ? INFINITY : 0;
 }
 
 // A class is often answered by an eighth of the samples, three at least.
@@ -119,18 +145,20 @@ static void count_kinds(const struct answers_room *r, size_t classes, struct mea
 
 static int compare_classes(struct fp_job *job, const struct fp_answers *dense, const struct fp_answers *now, struct measures *m) {
     const size_t classes = now->classes, n = now->samples < dense->samples ? now->samples : dense->samples;
-    double *room = fp_calloc(classes, 4 * sizeof(*room));
+    double *room = fp_calloc(classes, 5 * sizeof(*room));
     size_t *counts = fp_calloc(classes, 2 * sizeof(*counts));
     if (!room || !counts) {
         free(room), free(counts);
-        return fp_fail_memory(job->err, "a comparison", classes * 4 * sizeof(*room));
+        return fp_fail_memory(job->err, "a comparison", classes * 5 * sizeof(*room));
     }
-    struct answers_room r = {.came = room, .dense = room + classes, .now = room + 2 * classes, .mean = room + 3 * classes, .of_dense = counts,
-                             .of_now = counts + classes};
+    struct answers_room r = {.came = room, .dense = room + classes, .now = room + 2 * classes, .mean = room + 3 * classes,
+                             .weights = room + 4 * classes, .of_dense = counts, .of_now = counts + classes};
+    for (size_t k = 0; k < classes; k++) r.weights[k] = weight_of(job, k);
     for (size_t i = 0; i < n; i++) compare_sample(job, dense, now, i, &r, m);
-    if (n) add_scores(job, dense, now, n, &r);
     if (n) m->sureness /= (double)n, m->sureness_dense /= (double)n;
-    if (n && isfinite(r.spread)) m->error = !isfinite(r.off) ? INFINITY : r.spread > 0 ? r.off / r.spread : r.off > 0 ? INFINITY : 0;
+    if (n) m->error = score_error(job, dense, now, n, &r);
+    const double samples = (double)job->dense.samples, deviations = SLACK + WORTH * r.taught * samples / (samples + PROOF);
+    m->allowed = deviations * deviations;
     count_kinds(&r, classes, m);
     m->known = m->classes = n > 0;
     free(room), free(counts);
@@ -158,11 +186,18 @@ static bool is_ruined(const struct measures *m) {
     return at_most(m->same, m->n) < RUINED;
 }
 
+// What the lesson brings is set against what the zeros cost. A result is worse before it is ruined.
+static bool is_worse(const struct measures *m) {
+    return m->ruined || m->error > (m->classes ? m->allowed : OUTPUTS);
+}
+
 static int measure_local(struct fp_job *job, struct measures *m) {
     struct fp_answers now = {0};
+    const double error = m->error;
     int status = fp_answers_gather(job, &now);
-    m->local = true;
     if (!status && now.samples) status = compare_classes(job, &job->dense, &now, m);
+    m->local = true;
+    if (error >= 0) m->error = error; // of samples that nothing was fitted on
     free(now.features);
     free(now.logits);
     return status;
@@ -178,8 +213,12 @@ static int measure(struct fp_job *job, struct measures *m) {
     if (job->classifier.weight >= 0 && now && now->samples && (now->samples >= FEW || !job->dense.samples)) {
         status = compare_classes(job, &job->dense_reserve, now, m);
         if (!status) status = fp_verify_error(job, &m->other, &m->output);
-    } else if (job->classifier.weight >= 0 && job->n_reserve < FEW && job->dense.samples) status = measure_local(job, m);
-    else if (job->n_reserve) {
+    } else if (job->classifier.weight >= 0 && job->n_reserve < FEW && job->dense.samples) {
+        struct measures few = *m;
+        if (now && now->samples) status = compare_classes(job, &job->dense_reserve, now, &few);
+        m->error = few.error;
+        if (!status) status = measure_local(job, m);
+    } else if (job->n_reserve) {
         status = fp_verify_error(job, &m->error, &m->output);
         m->n = job->n_reserve;
         if (agreement >= 0) m->as_came = m->same = (size_t)(agreement * (double)m->n + 0.5);
@@ -187,6 +226,7 @@ static int measure(struct fp_job *job, struct measures *m) {
         m->known = m->error >= 0 || agreement >= 0;
     }
     m->ruined = is_ruined(m);
+    m->worse = m->known && is_worse(m);
     return status;
 }
 
@@ -197,29 +237,26 @@ static bool may_give_back(const struct fp_job *job) {
     return job->choices.method->cautious && !job->options->strict_sparsity && !job->choices.pattern->decides && !job->by_layer && job->data;
 }
 
-static int try_zeros(struct fp_job *job, int (*prune_to)(struct fp_job *, double), double sparsity, bool *ruined) {
-    struct measures m;
+static int try_zeros(struct fp_job *job, int (*prune_to)(struct fp_job *, double), double sparsity, struct measures *m) {
     int status = prune_to(job, sparsity);
-    if (!status) status = measure(job, &m);
-    *ruined = !status && m.ruined;
+    if (!status) status = measure(job, m);
+    job->got = sparsity;
     return status;
 }
 
-// Halfway between two sparsities by what they keep: the geometric mean.
-static double between(double low, double high) { return 1 - sqrt((1 - low) * (1 - high)); }
+// The share of zeros at which the error is expected to be allowed; where that says nothing, halfway to `last` by what is kept: the geometric mean.
+static double next_try(const struct measures *m, double now, double last) {
+    const double allowed = m->classes ? m->allowed : OUTPUTS, half = 1 - sqrt((1 - last) * (1 - now));
+    const double expected = isfinite(m->error) && m->error > allowed ? now * pow(allowed / m->error, 1 / POWER) : half;
+    return fmax(last, fmin(expected, half));
+}
 
-// At most TRIES times; *got is what the model has at the end, *ruined tells whether it is still ruined.
-static int give_back(struct fp_job *job, int (*prune_to)(struct fp_job *, double), double asked, double *got, bool *ruined) {
+// At most TRIES times; *m is of what the model has at the end.
+static int give_back(struct fp_job *job, int (*prune_to)(struct fp_job *, double), double asked, struct measures *m) {
     const double last = asked / 2 < HALF ? asked / 2 : HALF;
-    double high = asked, low = last, good = -1;
     int status = FINEPRUNE_OK;
-    for (int step = 1; step <= TRIES && !status; step++) {
-        *got = good >= 0 && step == TRIES ? good : step == TRIES ? last : between(low, high);
-        status = try_zeros(job, prune_to, *got, ruined);
-        if (!*ruined && (good >= 0 || high < asked || step == TRIES)) return status;
-        if (*ruined) high = *got;
-        else good = low = *got;
-    }
+    for (int step = 1; step <= TRIES && m->worse && job->got > last && !status; step++)
+        status = try_zeros(job, prune_to, step == TRIES ? last : next_try(m, job->got, last), m);
     return status;
 }
 
@@ -233,19 +270,18 @@ int fp_safety_refuse(struct fp_job *job) {
 }
 
 int fp_prune_safely(struct fp_job *job, int (*prune_first)(struct fp_job *, double), int (*prune_to)(struct fp_job *, double), double sparsity) {
-    bool ruined;
-    job->got = sparsity;
-    int status = try_zeros(job, prune_first, sparsity, &ruined);
-    if (status || !ruined || !may_give_back(job)) return status;
-    status = give_back(job, prune_to, sparsity, &job->got, &ruined);
+    struct measures m;
+    int status = try_zeros(job, prune_first, sparsity, &m);
+    if (status || !m.worse || !may_give_back(job)) return status;
+    status = give_back(job, prune_to, sparsity, &m);
     job->gave_back = true;
-    if (status || !ruined) return status;
+    if (status || !m.ruined) return status;
     if (job->lesson.b) {
         job->forgotten = "with it the pruned model is ruined";
         fp_lesson_forget(job, job->forgotten);
-        status = try_zeros(job, prune_to, job->got, &ruined);
+        status = try_zeros(job, prune_to, job->got, &m);
     }
-    job->refused = ruined;
+    job->refused = m.ruined;
     return status;
 }
 
@@ -258,7 +294,7 @@ static enum kind judge(const struct fp_job *job, const struct measures *m) {
     const double n = (double)m->n, changed = n - (double)m->as_came, by_zeros = n - (double)m->same, taught = (double)m->taught;
     if (m->ruined) return WORSE;
     if (!m->known || (m->classes && m->n < FEW)) return UNKNOWN;
-    if (!m->classes) return m->error <= 0.1 ? SAME : WORSE;
+    if (!m->classes) return m->worse ? WORSE : SAME;
     if (changed <= 0.05 * n) return SAME;
     if (job->classifier.weight < 0) return changed <= 0.15 * n ? SAME : WORSE;
     // Without labels: what the lesson changes is for the better, as far as the model expects to be wrong; what the zeros change is for the worse.
@@ -309,7 +345,7 @@ static void say_changes(const struct fp_job *job, const struct measures *m, doub
     const bool back = job->got >= 0 && asked >= 0 && job->got < asked - 1e-9;
     if (job->refused) fprintf(file, "; no share of zeros that was tried is safe, from %.0f %% down to %.0f %%", 100 * asked, 100 * job->got);
     else if (back) fprintf(file, "; %.0f %% zeros, not the %.0f %% that were asked: more %s", 100 * job->got, 100 * asked,
-                      job->gave_back ? "would ruin it" : "are not justified by so few samples");
+                      job->gave_back ? "would cost too much" : "are not justified by so few samples");
     else if (m->ruined && job->options->strict_sparsity) fputs("; all zeros were kept, as --strict-sparsity asks", file);
     else if (m->ruined) fputs("; ask for less sparsity, or for the default method and pattern", file);
     if (m->other > RUINED) fprintf(file, "; but output '%s' differs by %.0f %% of its spread", m->output, 100 * sqrt(fmin(m->other, 1e4)));

@@ -299,7 +299,7 @@ def prune_tells_the_verdict_first(place):
 def a_ruined_result_gives_zeros_back(place):
     text = verdict_of(works(place, f"{PRUNE} -o o.onnx -s 90% --pattern channel --json=j.json"))
     told = json.loads(place.path("j.json").read_text())
-    assert re.search(r"; \d+ % zeros, not the 90 % that were asked: more would ruin it", text), text
+    assert re.search(r"; \d+ % zeros, not the 90 % that were asked: more would cost too much", text), text
     assert not told["verdict"]["ruined"] and 0.45 <= told["pruned"]["sparsity"] < 0.88, told["pruned"]
     equal(told["pruned"]["asked"], 0.9, "asked")
     text = verdict_of(works(place, f"{PRUNE} -o p.onnx -s 90% --pattern channel --strict-sparsity -f --json=j.json"))
@@ -312,7 +312,8 @@ def a_ruined_result_gives_zeros_back(place):
 def few_samples_give_zeros_back_unless_told_not_to(place):
     plain = f"{PRUNE} -s 98% --channels none --swaps none --refit none"
     text = verdict_of(works(place, f"{plain} -o o.onnx"))
-    assert "; 96 % zeros, not the 98 % that were asked" in text, text
+    got = re.search(r"; (\d+) % zeros, not the 98 % that were asked: more would cost too much", text)
+    assert got and 49 <= int(got[1]) <= 96, text
     text = verdict_of(works(place, f"{plain} -o p.onnx --strict-sparsity"))
     assert text.startswith("ruined: "), text
 

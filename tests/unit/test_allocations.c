@@ -174,6 +174,10 @@ static void test_dead(void **state) {
         for (size_t c = 0; c < 9; c++) f.stats[0].square[c] = 0;       // some of group 0
         for (size_t c = 0; c < 20; c++) f.stats[0].square[20 + c] = 0; // all of group 1
         for (size_t e = 0; e < l->w->count; e++) l->score[e] += 1;
+        f.job.n_local = 20; // too few to call a column always zero
+        fp_allocate_free_first(&f.job, l);
+        for (size_t e = 0; e < l->w->count; e++) assert_true(l->score[e] >= 1);
+        f.job.n_local = 80;
         fp_allocate_free_first(&f.job, l);
         run(&f, fp_allocations[i], 0.9);
         for (size_t e = 0; e < l->w->count; e++)

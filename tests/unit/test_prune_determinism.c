@@ -5,12 +5,13 @@
 
 enum { N = 20 }; // enough for the half of zeros that is asked for
 
-static uint8_t *prune(void **state, const char *method, int threads, size_t batch, size_t *size) {
+static uint8_t *prune(void **state, const char *method, int threads, size_t batch, bool strict, size_t *size) {
     fineprune_error err = {0};
     fineprune_model *model = sample_open(scratch_path(state, "m.onnx"));
     fineprune_data *data = sample_load(model, scratch_path(state, "x.npy"));
     fineprune_prune_options options = FINEPRUNE_PRUNE_OPTIONS_INIT;
     options.sparsity = 0.5, options.method = method, options.run.threads = threads, options.run.batch = batch;
+    options.strict_sparsity = strict;
     if (fineprune_prune(model, data, &options, NULL, &err)) fail_msg("%s", err.message);
     const char *out = scratch_path(state, "out.onnx");
     const fineprune_save_options save = {.force = true};
@@ -29,9 +30,9 @@ static void test_bytes(void **state) {
     } ways[] = {{3, 3}, {1, 16}, {2, 1}, {2, 0}, {1, 3}};
     for (size_t m = 0; m < FP_COUNT(methods); m++) {
         size_t size, other_size;
-        uint8_t *one = prune(state, methods[m], 1, 1, &size);
+        uint8_t *one = prune(state, methods[m], 1, 1, false, &size);
         for (size_t i = 0; i < (m ? 2 : FP_COUNT(ways)); i++) {
-            uint8_t *other = prune(state, methods[m], ways[i].threads, ways[i].batch, &other_size);
+            uint8_t *other = prune(state, methods[m], ways[i].threads, ways[i].batch, false, &other_size);
             if (size != other_size || memcmp(one, other, size)) fail_msg("%s: other bytes with -j %d --batch %zu", methods[m], ways[i].threads, ways[i].batch);
             free(other);
         }
@@ -43,7 +44,7 @@ static void test_zeros(void **state) {
     sample_write(scratch_path(state, "m.onnx"));
     sample_data(scratch_path(state, "x.npy"), N);
     size_t size, zeros = 0, total = 0;
-    free(prune(state, "fine-pruning", 2, 0, &size));
+    free(prune(state, "fine-pruning", 2, 0, true, &size));
     fineprune_model *model = sample_open(scratch_path(state, "out.onnx"));
     for (size_t i = 0; i < 4; i++) { // c1, c2, c3, fc
         struct fp_tensor t = {0};
