@@ -15,7 +15,7 @@
 #define RUINED 0.5     // share of all answers that must stay, and of an output's variance that may be lost
 #define TRIES 3        // further ones
 #define HALF 0.5       // zeros that are tried last
-#define OUTPUTS 0.1    // of an output's variance that may be lost without a word
+#define OUTPUTS 0.1    // of an output's variance that may be lost without a word, and of the answers that the zeros may change
 #define SLACK 0.2      // 0.15..0.25: what the zeros may cost, in deviations of the scores, where nothing is learned
 #define WORTH 1.5      // 1..2: and by how much more for each answer that the lesson changes
 #define PROOF 20.0     // 10..40: samples at which half of that is believed
@@ -130,6 +130,7 @@ static double score_error(const struct fp_job *job, const struct fp_answers *den
         centre(r->now, r->weights, classes);
         for (size_t k = 0; k < classes; k++) off += r->weights[k] * (r->now[k] - r->dense[k]) * (r->now[k] - r->dense[k]) / (double)n;
     }
+    if (!isfinite(spread)) return -1; // the dense model's own scores are no numbers to compare with
     if (!isfinite(off)) return INFINITY;
     return spread > 0 ? off / spread : off > 0 ? INFINITY : 0;
 }
@@ -186,9 +187,10 @@ static bool is_ruined(const struct measures *m) {
     return at_most(m->same, m->n) < RUINED;
 }
 
-// What the lesson brings is set against what the zeros cost. A result is worse before it is ruined.
+// What the lesson brings is set against what the zeros cost. A result is worse before it is ruined, but not where enough answers tell that they stay.
 static bool is_worse(const struct measures *m) {
-    return m->ruined || m->error > (m->classes ? m->allowed : OUTPUTS);
+    const bool stays = m->classes && !m->local && m->n >= FEW && at_most(m->n - m->same, m->n) <= OUTPUTS;
+    return m->ruined || (m->error > m->allowed && !stays);
 }
 
 static int measure_local(struct fp_job *job, struct measures *m) {
@@ -205,7 +207,7 @@ static int measure_local(struct fp_job *job, struct measures *m) {
 
 static int measure(struct fp_job *job, struct measures *m) {
     double agreement, with_dense;
-    *m = (struct measures){.error = -1, .other = -1};
+    *m = (struct measures){.error = -1, .other = -1, .allowed = OUTPUTS};
     if (!job->data) return FINEPRUNE_OK;
     int status = fp_verify_after(job, false, &agreement, &with_dense);
     const struct fp_answers *now = status ? NULL : fp_verify_answers(job);
@@ -246,8 +248,8 @@ static int try_zeros(struct fp_job *job, int (*prune_to)(struct fp_job *, double
 
 // The share of zeros at which the error is expected to be allowed; where that says nothing, halfway to `last` by what is kept: the geometric mean.
 static double next_try(const struct measures *m, double now, double last) {
-    const double allowed = m->classes ? m->allowed : OUTPUTS, half = 1 - sqrt((1 - last) * (1 - now));
-    const double expected = isfinite(m->error) && m->error > allowed ? now * pow(allowed / m->error, 1 / POWER) : half;
+    const double half = 1 - sqrt((1 - last) * (1 - now));
+    const double expected = isfinite(m->error) && m->error > m->allowed ? now * pow(m->allowed / m->error, 1 / POWER) : half;
     return fmax(last, fmin(expected, half));
 }
 
@@ -295,10 +297,10 @@ static enum kind judge(const struct fp_job *job, const struct measures *m) {
     if (m->ruined) return WORSE;
     if (!m->known || (m->classes && m->n < FEW)) return UNKNOWN;
     if (!m->classes) return m->worse ? WORSE : SAME;
-    if (changed <= 0.05 * n) return SAME;
-    if (job->classifier.weight < 0) return changed <= 0.15 * n ? SAME : WORSE;
+    if (changed <= 0.05 * n && !m->worse) return SAME;
+    if (job->classifier.weight < 0) return changed <= 0.15 * n && !m->worse ? SAME : WORSE;
     // Without labels: what the lesson changes is for the better, as far as the model expects to be wrong; what the zeros change is for the worse.
-    if (by_zeros > 0.1 * n && by_zeros > taught) return WORSE;
+    if (m->worse || (by_zeros > 0.1 * n && by_zeros > taught)) return WORSE;
     if (taught > m->expected + 2 * sqrt(m->expected) + 1) return UNKNOWN;
     return taught > 0 && 2 * by_zeros <= taught ? BETTER : UNKNOWN;
 }
@@ -318,6 +320,7 @@ static void say_classes(const struct fp_job *job, const struct measures *m, enum
     else
         fprintf(file, "%s: what it learned changes %zu of %zu %s, where the model itself expected %.0f mistakes; the zeros change %zu more", words[kind],
                  m->taught, m->n, samples_word(m), m->expected, m->n - m->same);
+    if (m->worse && !m->ruined && isfinite(m->error)) fprintf(file, "; held-back scores are off by %.0f %% of their spread", 100 * sqrt(m->error));
     if (m->ruined && m->kinds == 1 && m->kinds_dense > 1) fputs(", and all are the same", file);
 }
 
