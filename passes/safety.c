@@ -16,7 +16,7 @@
 #define TRIES 3        // further ones
 #define HALF 0.5       // zeros that are tried last
 #define OUTPUTS 0.1    // of an output's variance that may be lost without a word, and of the answers that the zeros may change
-#define SLACK 0.2      // 0.15..0.25: what the zeros may cost, in deviations of the scores, where nothing is learned
+#define SLACK 0.33     // 0.25..0.4: what the zeros may cost, in deviations of the scores, where nothing is learned
 #define WORTH 1.5      // 1..2: and by how much more for each answer that the lesson changes
 #define PROOF 20.0     // 10..40: samples at which half of that is believed
 #define POWER 2.5      // 1.5..3: the error of the scores grows with the share of zeros to this power
@@ -158,7 +158,7 @@ static int compare_classes(struct fp_job *job, const struct fp_answers *dense, c
     for (size_t i = 0; i < n; i++) compare_sample(job, dense, now, i, &r, m);
     if (n) m->sureness /= (double)n, m->sureness_dense /= (double)n;
     if (n) m->error = score_error(job, dense, now, n, &r);
-    const double samples = (double)job->dense.samples, deviations = SLACK + WORTH * r.taught * samples / (samples + PROOF);
+    const double samples = (double)job->dense.samples, deviations = (SLACK + WORTH * r.taught) * samples / (samples + PROOF);
     m->allowed = deviations * deviations;
     count_kinds(&r, classes, m);
     m->known = m->classes = n > 0;
