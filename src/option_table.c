@@ -93,7 +93,7 @@ const struct cli_row cli_rows[] = {
     {"sparsity", 's', CLI_SPARSITY, PRUNE | APPLY, FIELD(sparsity), PRUNING, .argument = "SHARE|auto", .initial = "70%",
      .help = "share of zeros over all prunable weights; auto: as many as keep --min-agreement (or 95%)"},
     {"strict-sparsity", 0, CLI_FLAG, PRUNE, FIELD(strict_sparsity), PRUNING,
-     .help = "as many zeros as were asked, also where they ruin the model or the samples are too few; otherwise some are given back"},
+     .help = "as many zeros as were asked, also where they cost more than is learned or the samples are too few; otherwise some are given back"},
     {"method", 0, CLI_NAME, PRUNE | APPLY, FIELD(method), PRUNING, .argument = "NAME", .choices = "method",
      .help = "a named set of the choices below; --list describes all names"},
     {"score", 0, CLI_NAME, PRUNE | APPLY, FIELD(score), PRUNING, .argument = "NAME", .choices = "score",

@@ -183,7 +183,7 @@ typedef struct fineprune_prune_options {
     const char *refit;          // "sequential" or "none"
     const char *task;            // what the outputs are: "classes", "labels" (independent), "other", or "auto" (NULL): judged from evidence
     double min_taught_agreement; // share of the reserve's answers that must be those of the dense model with the same lesson; 0: no gate
-    bool strict_sparsity;        // as many zeros as were asked, also where they ruin the model; else some are given back
+    bool strict_sparsity;        // as many zeros as were asked, also where they cost more than is learned; else some are given back
 } fineprune_prune_options;
 
 #define FINEPRUNE_PRUNE_OPTIONS_INIT \
