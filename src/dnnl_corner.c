@@ -608,6 +608,8 @@ static int product_descs(struct fp_call *call, struct fp_matmul_shape *s, dnnl_m
     tidy_strides(rank, a, s->a_strides);
     tidy_strides(rank, b, s->b_strides);
     tidy_strides(rank, c, s->c_strides);
+    if (s->n == 1 && s->c_strides[rank - 2] == 1)
+        s->c_strides[rank - 1] = 1; // rows of one element, as a single row is: else many rows and one get other kernels
     status = fp_desc_dims(call, &d[0], rank, a, s->a_strides);
     if (!status)
         status = fp_desc_dims(call, &d[1], rank, b, s->b_strides);
