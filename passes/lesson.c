@@ -16,7 +16,7 @@
 //  5. Trust: the lesson may not change more answers than the model itself expects to be wrong (E = sum of 1 - max p, plus one), neither among all samples nor
 //     among the half that it is surest of; and y should be what the `near` nearest samples answer: h = (share that differs, summed, + .5) / (E + .5),
 //     tight = 1 - v (1 - 1 / (1 + (h / error)^steep)), 0 without trust. g = min(least, weak)^(1 - tight) least^(tight (1 - room (2 u - 1)^2)).
-//     Without trust b is counted without the lesson.
+//     Without trust in a lesson of this weight one of three quarters of it is tried, and so on; without trust in any, b is counted without the lesson.
 //  6. Rows leave for classes with c1 < seen where the lesson is trusted, the kept ones are a quarter at most and a class not seen yet is improbable.
 // (Prototypes: Iwasawa & Matsuo 2021, T3A)
 #include "lesson.h"
@@ -46,6 +46,8 @@ const struct fp_lesson_rule fp_lesson_defaults = {
     .room = 0.5,     // 0..0.7: towards the square root of g for users with few or nearly all of the classes; 0 is careful, and costs the others' gain
     .evidence = 0.2, // 0.1..0.4: sure answers a class, squared, below which nobody is held back
     .steps = 10,     // 5..20: it has settled by then
+    .ease = 0.75,    // 0.6..0.9: of the weight, where the lesson is not trusted
+    .tries = 4,      // 1..6: down to .4 of it; 1 leaves users without a lesson who are at the edge of trust
 };
 
 #define SEEN_ONCE 0.5 // samples: n pi of a class seen once, and of one seen twice
@@ -219,10 +221,11 @@ static bool moves(const struct work *w) {
     return w->mean_length > 1e-6 * sqrt(square);
 }
 
-// t / E|F|, from the logits without their mean over the samples. scale is its room.
-static void weigh_prototypes(struct work *w) {
+// l, and t / E|F| from the logits without their mean over the samples. scale is its room.
+static void weigh_prototypes(struct work *w, double weight) {
     const size_t a = w->active;
     double spread = 0;
+    memset(w->scale, 0, a * sizeof(*w->scale));
     for (size_t i = 0; i < w->n; i++)
         for (size_t k = 0; k < a; k++) w->scale[k] += (w->l[i * a + k] = w->logits[i * w->k + w->ids[k]]) / (double)w->n;
     for (size_t i = 0; i < w->n; i++) {
@@ -234,7 +237,7 @@ static void weigh_prototypes(struct work *w) {
         }
         spread += most - sum / (double)a;
     }
-    w->t = w->rule->weight * spread / (double)w->n / w->mean_length;
+    w->t = weight * spread / (double)w->n / w->mean_length;
 }
 
 // r = G q.
@@ -336,28 +339,34 @@ static int count_again(struct work *w) {
     return status;
 }
 
-static int study(struct work *w, const struct fp_answers *a, struct fp_lesson *out) {
+// Whether there is something to learn from.
+static int prepare(struct work *w, const struct fp_answers *a, bool *learns) {
+    *learns = false;
     if (w->active < 2 || w->n < 2) return FINEPRUNE_OK;
-    double *row = take_prototypes(w) ? fp_calloc(w->active, 2 * sizeof(*row)) : NULL;
-    if (!row) return FINEPRUNE_LIMIT;
+    if (!take_prototypes(w)) return FINEPRUNE_LIMIT;
     centre(w, a);
-    out->learned = moves(w);
-    if (out->learned) {
-        weigh_prototypes(w);
-        answer(w, NULL, row);
-        if (small(w)) cblas_dsyrk(CblasRowMajor, CblasLower, CblasNoTrans, (int)w->n, (int)w->d, 1, w->unit, (int)w->d, 0, w->g, (int)w->n);
-        for (int step = 0; step < w->rule->steps; step++) {
-            if (step) answer(w, w->r, row);
-            apply_gram(w);
-            scale_prototypes(w);
-            if (step + 1 == w->rule->steps) leave_one_out(w);
-            fit(w);
-        }
-        write_lesson(w, out);
-        out->weak = w->rule->weak * calibrate(w, row);
+    *learns = moves(w);
+    if (*learns && small(w))
+        cblas_dsyrk(CblasRowMajor, CblasLower, CblasNoTrans, (int)w->n, (int)w->d, 1, w->unit, (int)w->d, 0, w->g, (int)w->n);
+    return FINEPRUNE_OK;
+}
+
+static int study(struct work *w, double weight, struct fp_lesson *out) {
+    double *row = fp_calloc(w->active, 2 * sizeof(*row));
+    if (!row) return FINEPRUNE_LIMIT;
+    weigh_prototypes(w, weight);
+    answer(w, NULL, row);
+    for (int step = 0; step < w->rule->steps; step++) {
+        if (step) answer(w, w->r, row);
+        apply_gram(w);
+        scale_prototypes(w);
+        if (step + 1 == w->rule->steps) leave_one_out(w);
+        fit(w);
     }
+    write_lesson(w, out);
+    out->weak = w->rule->weak * calibrate(w, row);
     free(row);
-    return out->learned ? count_again(w) : FINEPRUNE_OK;
+    return count_again(w);
 }
 
 // ---- 3 and 4: holding back, and the least strength
@@ -407,6 +416,7 @@ static int by_sureness(const void *x, const void *y, void *user) {
 
 static void check_trust(struct work *w, struct fp_lesson *out) {
     const size_t n = w->n;
+    out->changes = 0, out->expected = 0;
     for (size_t i = 0; i < n; i++) w->order[i] = i;
     qsort_r(w->order, n, sizeof(*w->order), by_sureness, w->sure);
     for (size_t at = 0; at < n; at++) {
@@ -472,6 +482,25 @@ static void find_rows(const struct work *w, bool removes, struct fp_lesson *out)
 
 // ---- all of it
 
+static int judge(struct work *w, bool learned, double weight, bool holds, struct fp_lesson *out) {
+    int status = learned ? study(w, weight, out) : FINEPRUNE_OK;
+    if (status) return status;
+    if (holds) hold_back(w, w->again, out);
+    find_strength(w, out);
+    check_trust(w, out);
+    return FINEPRUNE_OK;
+}
+
+// The greatest weight whose lesson is trusted; the whole one where none is.
+static int find_trusted(struct work *w, bool learned, bool holds, struct fp_lesson *out) {
+    const struct fp_lesson_rule *rule = w->rule;
+    double weight = rule->weight;
+    int status = judge(w, learned, weight, holds, out), tried = 1;
+    for (; learned && !out->trusted && tried < rule->tries && !status; tried++) status = judge(w, learned, weight *= rule->ease, holds, out);
+    if (!status && !out->trusted && tried > 1) status = judge(w, learned, rule->weight, holds, out);
+    return status;
+}
+
 static int make(struct work *w, const struct fp_answers *a, bool learns, bool holds, struct fp_lesson *out) {
     if (!take(w)) return FINEPRUNE_LIMIT;
     for (size_t i = 0; i < w->n; i++)
@@ -485,11 +514,9 @@ static int make(struct work *w, const struct fp_answers *a, bool learns, bool ho
     free(row);
     for (size_t k = 0; k < w->k; k++) w->again[k] = w->count[k] *= (double)w->n;
     weigh_unseen(w, out);
-    int status = learns ? study(w, a, out) : FINEPRUNE_OK;
+    int status = learns ? prepare(w, a, &out->learned) : FINEPRUNE_OK;
+    if (!status) status = find_trusted(w, out->learned, holds, out);
     if (status) return status;
-    if (holds) hold_back(w, w->again, out);
-    find_strength(w, out);
-    check_trust(w, out);
     if (!choose_strength(w, out)) return FINEPRUNE_LIMIT;
     if (!out->trusted && holds) hold_back(w, w->count, out);
     find_rows(w, holds, out);

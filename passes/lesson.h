@@ -8,8 +8,8 @@
 
 // The constants, with their defaults in lesson.c.
 struct fp_lesson_rule {
-    double weight, miss, wait, kappa, seen, start, spare, unseen, use, all, error, steep, weak, room, evidence;
-    int steps, near;
+    double weight, miss, wait, kappa, seen, start, spare, unseen, use, all, error, steep, weak, room, evidence, ease;
+    int steps, near, tries;
 };
 extern const struct fp_lesson_rule fp_lesson_defaults;
 
