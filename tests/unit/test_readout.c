@@ -266,7 +266,7 @@ static void test_learn(void **state) {
     memcpy(repaired, t.l->values, sizeof(repaired));
     double mean[D] = {0}, ridge = 0;
     for (size_t i = 0; i < N * D; i++) mean[i % D] += (double)t.features[i] / N;
-    for (size_t i = 0; i < N * D; i++) ridge += 0.1 * pow((double)t.features[i] - mean[i % D], 2) / N / D;
+    for (size_t i = 0; i < N * D; i++) ridge += 0.3 * pow((double)t.features[i] - mean[i % D], 2) / N / D;
     assert_int_equal(fp_readout_learn(&t.f.job, &t.f.job.dense), 0);
     for (size_t k = 0; k < K; k++) {
         if (t.f.job.kept_classes && !t.f.job.kept_classes[k]) continue;
