@@ -15,7 +15,7 @@
 #include "channels.h"
 #include "job.h"
 
-#define SHARE 0.55      // of the zeros that were asked, at most
+#define SHARE 0.5       // 0.45..0.55: of the zeros that were asked, at most, with the rows of removed classes: they are whole channels, too
 #define LEAST_KEPT 64   // channels of a group: thin layers have none to spare
 #define MULTIPLE 16     // of channels that are kept
 #define LEAST_SAMPLES 32 // fewer cannot tell which channels others stand in for
@@ -40,6 +40,12 @@ struct curve {
     double sensitivity;
     size_t cost;       // elements of a channel
     size_t chosen;     // channels that go
+};
+
+struct fp_channel_curves {
+    struct fp_channel_groups groups;
+    struct curve *items; // of those groups that can go
+    int n;
 };
 
 struct piece { // of a hull
@@ -388,11 +394,23 @@ static size_t fitting(const struct curve *c, const struct piece *p, size_t left)
     return (kept + MULTIPLE - 1) / MULTIPLE * MULTIPLE > c->group->channels - p->from ? p->from : to;
 }
 
+static size_t wanted_zeros(const struct fp_job *job, double sparsity) {
+    size_t came = 0, removed = 0;
+    for (int i = 0; i < job->n; i++) {
+        const struct fp_layer *l = &job->layers[i];
+        came += l->n_came;
+        for (size_t at = 0; at < l->w->count && l->removed; at++) removed += fp_row_removed(l, at / l->w->cols) && !fp_came_zero(l, at);
+    }
+    return (size_t)fmax(0, SHARE * (sparsity * (double)job->total - (double)came) - (double)removed); // what came zero is there already
+}
+
 static int choose(struct fp_job *job, struct curve *curves, int n, double sparsity) {
-    size_t most = 0, came = 0, taken = 0;
-    for (int i = 0; i < job->n; i++) came += job->layers[i].n_came;
-    const size_t wanted = (size_t)(SHARE * fmax(0, sparsity * (double)job->total - (double)came)); // what came zero is there already
-    for (int i = 0; i < n; i++) most += curves[i].group->channels / MULTIPLE + 1;
+    size_t most = 0, taken = 0;
+    const size_t wanted = wanted_zeros(job, sparsity);
+    for (int i = 0; i < n; i++) {
+        curves[i].chosen = 0;
+        most += curves[i].group->channels / MULTIPLE + 1;
+    }
     struct piece *pieces = fp_calloc(most, sizeof(*pieces));
     int n_pieces = 0;
     if (!pieces) return fp_fail_memory(job->err, "channels", most * sizeof(*pieces));
@@ -429,7 +447,8 @@ static void report(struct fp_job *job, const struct curve *curves, int n, int gr
     }
     for (int i = 0; i < job->n; i++) {
         const struct fp_layer *l = &job->layers[i];
-        for (size_t k = 0; k < l->w->count && (l->cut_rows || l->cut_cols); k++) zeros += fp_cut(l, k / l->w->cols, k % l->w->cols);
+        for (size_t k = 0; k < l->w->count && (l->cut_rows || l->cut_cols); k++)
+            zeros += fp_cut(l, k / l->w->cols, k % l->w->cols) && !fp_row_removed(l, k / l->w->cols);
     }
     json_t *section = fp_report_object(job->report, "channels");
     json_object_set_new(section, "groups", json_integer(groups));
@@ -446,25 +465,51 @@ static void restart(struct fp_job *job) {
     }
 }
 
+// What the dense model tells: the same in every try.
+static int find_curves(struct fp_job *job, struct fp_channel_curves *all) {
+    struct fp_exec *exec = NULL;
+    int status = fp_exec_plan(&exec, job->model, &job->options->run, job->err);
+    if (!status) status = fp_channels_find(&all->groups, job->weights, exec, job->err);
+    fp_exec_free(exec);
+    all->items = status ? NULL : fp_calloc((size_t)all->groups.n, sizeof(*all->items));
+    if (!status && !all->items) status = fp_fail_memory(job->err, "channels", sizeof(*all->items));
+    for (int i = 0; i < all->groups.n && !status; i++) {
+        struct fp_channel_group *g = &all->groups.items[i];
+        if (can_go(job, g)) all->items[all->n++] = (struct curve){.group = g, .cost = cost_of_channel(job, g)};
+    }
+    if (!status) status = make_curves(job, all->items, all->n);
+    return status ? status : measure_sensitivities(job, all->items, all->n);
+}
+
+static int have_curves(struct fp_job *job) {
+    if (job->curves) return FINEPRUNE_OK;
+    job->curves = fp_calloc(1, sizeof(*job->curves));
+    int status = job->curves ? find_curves(job, job->curves) : fp_fail_memory(job->err, "channels", sizeof(*job->curves));
+    if (status) fp_channel_curves_free(job);
+    return status;
+}
+
+void fp_channel_curves_free(struct fp_job *job) {
+    struct fp_channel_curves *all = job->curves;
+    job->curves = NULL;
+    if (!all) return;
+    for (int i = 0; i < all->n; i++) free(all->items[i].order), free(all->items[i].error);
+    free(all->items);
+    fp_channels_free(&all->groups);
+    free(all);
+}
+
 static int run(struct fp_job *job, double sparsity) {
+    restart(job);
     if (job->n_local < LEAST_SAMPLES) {
-        restart(job);
         fp_report_say(job->report, "no channel is pruned whole: %zu samples are too few to tell which others stand in for it", job->n_local);
         return FINEPRUNE_OK;
     }
-    struct fp_channel_groups groups = {0};
-    struct fp_exec *exec = NULL;
-    restart(job);
-    int n = 0, status = fp_exec_plan(&exec, job->model, &job->options->run, job->err);
-    if (!status) status = fp_channels_find(&groups, job->weights, exec, job->err);
-    fp_exec_free(exec);
-    struct curve *curves = status ? NULL : fp_calloc((size_t)groups.n, sizeof(*curves));
-    if (!status && !curves) status = fp_fail_memory(job->err, "channels", sizeof(*curves));
-    for (int i = 0; i < groups.n && !status; i++)
-        if (can_go(job, &groups.items[i])) curves[n++] = (struct curve){.group = &groups.items[i], .cost = cost_of_channel(job, &groups.items[i])};
-    if (!status) status = make_curves(job, curves, n);
-    if (!status) status = measure_sensitivities(job, curves, n);
-    if (!status) status = choose(job, curves, n, sparsity);
+    int status = have_curves(job);
+    if (status) return status;
+    struct curve *curves = job->curves->items;
+    const int n = job->curves->n;
+    status = choose(job, curves, n, sparsity);
     for (int i = 0; i < n && !status; i++) status = cut(job, &curves[i]);
     for (int i = 0; i < job->n && !status; i++) {
         if (!job->layers[i].cut_cols) continue;
@@ -472,9 +517,6 @@ static int run(struct fp_job *job, double sparsity) {
         if (!status) status = fp_layer_stand_in(job, &job->layers[i]);
     }
     if (!status) report(job, curves, n, n);
-    for (int i = 0; i < n; i++) free(curves[i].order), free(curves[i].error);
-    free(curves);
-    fp_channels_free(&groups);
     return status;
 }
 

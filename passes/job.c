@@ -206,6 +206,7 @@ void fp_job_close(struct fp_job *job) {
     free(job->removed_rows);
     free(job->teacher);
     fp_lesson_done(&job->lesson);
+    fp_channel_curves_free(job);
     fp_verify_free(job->verify);
     fp_task_done(job);
 }

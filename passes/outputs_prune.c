@@ -121,6 +121,7 @@ static void report(struct fp_job *job) {
     if (lesson->kept < lesson->classes) json_object_set_new(outputs, "kept", list);
     else json_decref(list);
     json_object_set_new(outputs, "pruned", json_integer((json_int_t)(lesson->classes - lesson->kept)));
+    json_object_set_new(outputs, "zeros", json_integer((json_int_t)((lesson->classes - lesson->kept) * lesson->features)));
     json_object_set_new(outputs, "classes", json_integer((json_int_t)lesson->classes));
     json_object_set_new(outputs, "seen", json_integer((json_int_t)lesson->seen));
     json_object_set_new(outputs, "held_back", json_integer((json_int_t)held));

@@ -232,8 +232,8 @@ static void print_pruned(FILE *file, const struct fineprune_report *report) {
             fp_say_count(zeros, fp_member_number(pruned, "zeros")), fp_say_count(params, fp_member_number(pruned, "params")));
     print_choices(file, section(report, "config"));
     size_t gone = fp_member_count(outputs, "pruned"), kept = fp_member_count(outputs, "kept");
-    const double whole = fp_member_number(section(report, "channels"), "zeros");
-    if (whole > 0) fprintf(file, "; %s of them in whole channels", fp_say_share(share, whole / fp_member_number(pruned, "zeros")));
+    const double whole = (double)(fp_member_count(section(report, "channels"), "zeros") + fp_member_count(outputs, "zeros"));
+    if (whole > 0) fprintf(file, "; %s of them in whole channels%s", fp_say_share(share, whole / fp_member_number(pruned, "zeros")), gone ? " and outputs" : "");
     if (gone) fprintf(file, "; %zu of %zu outputs kept", kept, kept + gone);
     fputc('\n', file);
 }

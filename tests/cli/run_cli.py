@@ -392,6 +392,27 @@ def channels_go_whole(place):
     assert "channels" not in none or not none["channels"], none["channels"]
 
 
+@case
+def rows_of_classes_count_as_channels(place):
+    """Three of 400 classes occur: the rows of the others are more than half of the zeros, and no channel need go besides."""
+    random, node = np.random.default_rng(5), onnx.helper.make_node
+    first = random.standard_normal((256, 32)).astype(np.float32) / 6
+    centres = 3 * random.standard_normal((3, 32)).astype(np.float32)
+    x = (centres[np.arange(150) % 3] + random.standard_normal((150, 32))).astype(np.float32)
+    last = 0.02 * random.standard_normal((400, 256)).astype(np.float32)
+    last[:3] += 0.1 * (np.maximum(centres @ first.T, 0) - np.maximum(centres @ first.T, 0).mean(0))
+    store_network(place, "three.onnx", [node("Gemm", ["x", "first"], ["h"], transB=1), node("Relu", ["h"], ["r"]), node("Gemm", ["r", "last", "b"], ["y"], transB=1)],
+                  {"y": (onnx.TensorProto.FLOAT, ["N", 400])}, {"first": first, "last": last, "b": np.zeros(400, np.float32)}, [32])
+    np.savez(place.path("three.npz"), x=x)
+    report = json.loads(works(place, "prune three.onnx --data three.npz -s 70% --task classes -o o.onnx --json").out)
+    outputs, zeros = report["outputs"], report["pruned"]["zeros"]
+    equal(outputs["zeros"], outputs["pruned"] * 256, "zeros of removed outputs")
+    assert outputs["pruned"] > 390 and outputs["zeros"] > 0.5 * zeros, outputs
+    equal(report["channels"]["removed"], 0, "channels")
+    told = works(place, "prune three.onnx --data three.npz -s 70% --task classes -o two.onnx").err
+    assert "of them in whole channels and outputs" in told, told
+
+
 def mixing_networks():
     """Networks whose 128 channels of `w` must not go whole, or only the right way: (nodes, weights, input shape, output shape) by name."""
     random, node = np.random.default_rng(12), onnx.helper.make_node
