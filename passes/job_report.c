@@ -38,7 +38,7 @@ static void report_config(struct fp_job *job, double asked) {
     json_object_set_new(config, "min_agreement", json_real(job->options->min_agreement));
     json_object_set_new(config, "min_taught_agreement", json_real(job->options->min_taught_agreement));
     json_object_set_new(config, "task", json_string(job->options->task ? job->options->task : "auto"));
-    json_object_set_new(config, "reserve", json_real(job->options->reserve));
+    json_object_set_new(config, "reserve", job->options->reserve < 0 ? json_string("auto") : json_real(job->options->reserve));
 }
 
 // Layers whose rows lose their pruned synapses' mean for good.

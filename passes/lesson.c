@@ -15,7 +15,8 @@
 //     prototypes are made without that sample is compared with p: `weak` of the strength in [0, 1] with the least cross-entropy.
 //  5. Trust: the lesson may not change more answers than the model itself expects to be wrong (E = sum of 1 - max p, plus one), neither among all samples nor
 //     among the half that it is surest of; and y should be what the `near` nearest samples answer: h = (share that differs, summed, + .5) / (E + .5),
-//     tight = 1 - v (1 - 1 / (1 + (h / error)^steep)), 0 without trust. g = min(least, weak)^(1 - tight) least^(tight (1 - room (2 u - 1)^2)).
+//     tight = 1 - v (1 - 1 / (1 + (h / error)^steep)), 0 without trust.
+//     g = (1 - exp(-n / settle)) min(least, weak)^(1 - tight) least^(tight (1 - room (2 u - 1)^2)).
 //     Without trust in a lesson of this weight one of three quarters of it is tried, and so on; without trust in any, b is counted without the lesson.
 //  6. Rows leave for classes with c1 < seen where the lesson is trusted, the kept ones are a quarter at most and a class not seen yet is improbable.
 // (Prototypes: Iwasawa & Matsuo 2021, T3A)
@@ -46,6 +47,7 @@ const struct fp_lesson_rule fp_lesson_defaults = {
     .room = 0.5,     // 0..0.7: towards the square root of g for users with few or nearly all of the classes; 0 is careful, and costs the others' gain
     .evidence = 0.2, // 0.1..0.4: sure answers a class, squared, below which nobody is held back
     .steps = 10,     // 5..20: it has settled by then
+    .settle = 20,    // 10..30: samples from which most of a lesson is believed
     .ease = 0.75,    // 0.6..0.9: of the weight, where the lesson is not trusted
     .tries = 4,      // 1..6: down to .4 of it; 1 leaves users without a lesson who are at the edge of trust
 };
@@ -467,6 +469,7 @@ static bool choose_strength(struct work *w, struct fp_lesson *out) {
     free(room);
     const double tight = out->trusted ? 1 - w->v * (1 - 1 / (1 + pow(out->neighbours / rule->error, rule->steep))) : 0;
     out->strength = pow(fmin(out->least, out->weak), 1 - tight) * pow(out->least, tight * (1 - rule->room * half));
+    out->strength *= 1 - exp(-(double)w->n / rule->settle);
     for (size_t i = 0; i < w->n; i++) out->corrects += w->before[i] != best_of(w, i, out->b, out->strength);
     return true;
 }

@@ -8,7 +8,7 @@
 
 // The constants, with their defaults in lesson.c.
 struct fp_lesson_rule {
-    double weight, miss, wait, kappa, seen, start, spare, unseen, use, all, error, steep, weak, room, evidence, ease;
+    double weight, miss, wait, kappa, seen, start, spare, unseen, use, all, error, steep, weak, room, evidence, settle, ease;
     int steps, near, tries;
 };
 extern const struct fp_lesson_rule fp_lesson_defaults;

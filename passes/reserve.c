@@ -33,8 +33,17 @@ static void report_samples(struct fp_job *job, const struct hashed *sorted, size
         fp_report_say(job->report, "the samples of input '%s' are taken along its axis %d, which is its batch", fp_data_moved(job->data, i, &axis), axis);
 }
 
+// Where the user says nothing: enough to tell good from bad, and the rest to learn from.
+static size_t usual_reserve(size_t n) {
+    enum { ENOUGH = 20 };
+    const size_t tenth = n / 10, fifth = n / 5;
+    if (tenth >= ENOUGH) return tenth;
+    return fifth < ENOUGH ? fifth : ENOUGH;
+}
+
 int fp_job_split(struct fp_job *job) {
-    size_t n = job->data ? fineprune_data_samples(job->data) : 0, wanted = (size_t)((double)n * job->options->reserve + 1e-9);
+    size_t n = job->data ? fineprune_data_samples(job->data) : 0;
+    size_t wanted = job->options->reserve < 0 ? usual_reserve(n) : (size_t)((double)n * job->options->reserve + 1e-9);
     struct hashed *all = fp_calloc(n, sizeof(*all));
     job->local = fp_calloc(n, sizeof(size_t));
     job->reserve = fp_calloc(n, sizeof(size_t));

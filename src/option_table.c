@@ -74,8 +74,9 @@ const struct cli_row cli_rows[] = {
     {"batch", 0, CLI_COUNT, PRUNE | SCORE | RUN | COMPARE, FIELD(batch), DATA, .argument = "N",
      .help = "the most samples run at once (fewer where that is faster)"},
     {"limit", 0, CLI_COUNT, SAMPLES, FIELD(limit), DATA, .argument = "N", .help = "use N samples at most, spread evenly over all of them"},
-    {"reserve", 0, CLI_SHARE, PRUNE, FIELD(reserve), DATA, .argument = "SHARE", .initial = "20%",
-     .help = "share of the samples that is kept back to measure the result"},
+    {"reserve", 0, CLI_SHARE_OR_AUTO, PRUNE, FIELD(reserve), DATA, .argument = "SHARE|auto", .initial = "auto",
+     .help = "share of the samples that is kept back to measure the result; auto: a tenth, but 20 samples at least and a fifth "
+             "at most"},
     {"shape", 0, CLI_TEXTS, SAMPLES, FIELD(shape), DATA, .argument = "NAME:DIMS",
      .help = "fixes the symbolic dims of an input, as in image:1,3,224,224; repeatable"},
     {"preprocess", 0, CLI_PATH, SAMPLES, FIELD(preprocess), DATA, .argument = "FILE",
@@ -90,7 +91,7 @@ const struct cli_row cli_rows[] = {
     {"rate", 0, CLI_TEXT, SAMPLES, FIELD(rate), DATA, .argument = "HZ", .help = "resample sound to this rate, as in 16000"},
 
     {"stats", 0, CLI_PATH, APPLY, FIELD(stats), PRUNING, .argument = "STATS", .help = "what 'score' or 'merge' wrote"},
-    {"sparsity", 's', CLI_SPARSITY, PRUNE | APPLY, FIELD(sparsity), PRUNING, .argument = "SHARE|auto", .initial = "70%",
+    {"sparsity", 's', CLI_SHARE_OR_AUTO, PRUNE | APPLY, FIELD(sparsity), PRUNING, .argument = "SHARE|auto", .initial = "70%",
      .help = "share of zeros over all prunable weights; auto: as many as keep --min-agreement (or 95%)"},
     {"strict-sparsity", 0, CLI_FLAG, PRUNE, FIELD(strict_sparsity), PRUNING,
      .help = "as many zeros as were asked, also where they cost more than is learned or the samples are too few; otherwise some are given back"},

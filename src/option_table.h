@@ -14,7 +14,7 @@ enum cli_kind {
     CLI_TEXTS,    // struct cli_list, repeatable
     CLI_PATHS,    // struct cli_list, repeatable
     CLI_SHARE,    // double: 70% or 0.7
-    CLI_SPARSITY, // double: the same, or "auto" as -1
+    CLI_SHARE_OR_AUTO, // double: the same, or "auto" as -1
     CLI_COUNT,    // size_t, at least 1
     CLI_SIZE,     // size_t: 64K 4M 2G
     CLI_DURATION, // double, seconds: 90 30s 10m 1h30m

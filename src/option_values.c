@@ -166,7 +166,7 @@ static int set_choice(const struct cli_row *row, void *field, const char *text, 
 // Those kinds that are a number, with what to say when it is none.
 static const char *set_number(const struct cli_row *row, void *field, const char *text) {
     switch (row->kind) {
-    case CLI_SPARSITY:
+    case CLI_SHARE_OR_AUTO:
         if (strcmp(text, "auto") == 0) return *(double *)field = -1, NULL;
         return parse_share(text, field) ? NULL : "a share such as 70% or 0.7, or auto";
     case CLI_SHARE: return parse_share(text, field) ? NULL : "a share such as 70% or 0.7";

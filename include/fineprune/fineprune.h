@@ -172,7 +172,7 @@ typedef struct fineprune_prune_options {
     const char *readout;      // "keep" or "hebbian"
     int rounds;               // 0: the method's for that sparsity
     double min_agreement;     // share of the reserve's answers that must be those of the model that came in; 0: no gate
-    double reserve;           // share of the samples kept for measuring, never used for scores
+    double reserve;           // share of the samples kept for measuring, never used for scores; -1: a tenth, 20 samples at least, a fifth at most
     const char *const *include; // globs over weight names; NULL-terminated; NULL: all
     const char *const *exclude;
     bool keep_first, keep_last; // leave the first or last weight dense
@@ -187,7 +187,7 @@ typedef struct fineprune_prune_options {
 } fineprune_prune_options;
 
 #define FINEPRUNE_PRUNE_OPTIONS_INIT \
-    { .size = sizeof(fineprune_prune_options), .sparsity = 0.7, .reserve = 0.2 }
+    { .size = sizeof(fineprune_prune_options), .sparsity = 0.7, .reserve = -1 }
 
 // Prunes `model` in place with the samples of `data`. On success *report (may be NULL) is the caller's. When a gate is missed
 // the call returns FINEPRUNE_GATE with the model pruned and *report set. On another failure the model may be half

@@ -238,7 +238,7 @@ static void slow_choose(struct slow *s) {
             if (j != i && nearer < 5) sum += (slow_best(s, i, 1) != slow_best(s, j, 1)) / fmin(5, (double)s->n - 1);
         }
     const double h = (sum + 0.5) / (s->expected + 0.5), tight = s->trusted ? 1 - s->v * (1 - 1 / (1 + pow(h / 0.4, 4))) : 0;
-    s->g = pow(fmin(s->least, s->weak), 1 - tight) * pow(pow(s->least, 1 - 0.5 * pow(2 * s->use - 1, 2)), tight);
+    s->g = (1 - exp((double)s->n / -20)) * pow(fmin(s->least, s->weak), 1 - tight) * pow(pow(s->least, 1 - 0.5 * pow(2 * s->use - 1, 2)), tight);
 }
 
 static void slow_rows(struct slow *s) {

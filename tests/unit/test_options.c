@@ -39,7 +39,7 @@ static void defaults(void **state) {
     assert_int_equal(o->operands.count, 1);
     assert_string_equal(o->operands.items[0], "model.onnx");
     assert_null(o->operands.items[1]);
-    assert_true(o->sparsity == 0.7 && o->reserve == 0.2 && o->min_agreement == 0 && o->timeout == 0);
+    assert_true(o->sparsity == 0.7 && o->reserve == -1 && o->min_agreement == 0 && o->timeout == 0);
     assert_true(o->metadata && !o->force && !o->keep_first && !o->dry_run);
     assert_int_equal(o->on_fail, CLI_DISCARD);
     assert_int_equal(o->table, CLI_TABLE_UNSET);
