@@ -288,11 +288,18 @@ def prune_tells_the_verdict_first(place):
     assert re.match(r"(better for you, probably|as good as before): ", text) and "asked" not in text, text
     told = json.loads(place.path("j.json").read_text())["verdict"]
     equal((told["text"], told["ruined"]), (text, False), "the report's verdict")
-    assert told["kind"] in ("better", "same") and told["measures"]["samples"] == 48, told
+    assert told["kind"] in ("better", "same") and told["measures"]["samples"] == 24, told
     assert text.split(";")[0] in place.path("r.html").read_text(), "the page has no verdict"
     assert verdict_of(works(place, f"{PRUNE} -o p.onnx -s 70% --task other")).startswith("as good as before: the outputs differ by ")
     works(place, "score m.onnx --data local.npz -o s.fpstats")
     assert verdict_of(works(place, "apply m.onnx --stats s.fpstats -o q.onnx")).startswith("cannot tell: ")
+
+
+@case
+def a_tenth_is_kept_in_reserve(place):
+    for more, reserve in (("", 24), ("--limit 150", 20), ("--limit 60", 12), ("--limit 60 --reserve 50%", 30), ("--reserve 20%", 48), ("--reserve auto", 24)):
+        ran = works(place, f"{PRUNE} -o o.onnx -f --method magnitude {more} --json")
+        equal(json.loads(ran.out)["data"]["reserve"], reserve, f"reserve with '{more}'")
 
 
 @case
