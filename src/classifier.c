@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "bias.h"
-#include "task.h"
+#include "class_names.h"
 #include "weight_trace.h"
 
 static bool is(const struct fp_node *node, const char *type) { return node && !node->domain[0] && !strcmp(node->type, type); }
@@ -200,7 +200,7 @@ void fp_classifier_find(struct fp_classifier *out, const struct fp_weights *weig
         if (c.weight >= 0 && found++ == 0) first = c;
         else if (c.weight < 0 && !found) out->reason = c.reason;
         // boxes and embeddings beside classes have the same shape, but other names
-        if (c.weight >= 0 && fp_task_name_points(graph->values[graph->outputs[i]].name) >= 0 && likely++ == 0) only = c;
+        if (c.weight >= 0 && fp_class_name_points(graph->values[graph->outputs[i]].name) >= 0 && likely++ == 0) only = c;
     }
     if (found == 1) *out = first;
     else if (likely == 1) *out = only;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The collection of samples: making it, adding sources, and handing out batches. data_parts.h tells how samples are kept.
+// The collection of samples: making it, holding what sources add, and handing out batches. data_parts.h tells how samples are kept.
 #include "data.h"
 
 #include <stdio.h>
@@ -279,8 +279,7 @@ int fp_data_put_whole(struct fineprune_data *data, size_t input, struct fp_tenso
     return status;
 }
 
-// Takes back what a source has added before it failed.
-static void roll_back(struct fineprune_data *data, const size_t *n_before, size_t bare) {
+void fp_data_take_back(struct fineprune_data *data, const size_t *n_before, size_t bare) {
     for (size_t i = 0; i < data->n_inputs; i++) {
         struct fp_column *column = &data->columns[i];
         while (column->n > n_before[i]) {
@@ -294,6 +293,17 @@ static void roll_back(struct fineprune_data *data, const size_t *n_before, size_
     data->bare = bare;
 }
 
+int fp_data_only_input(const struct fineprune_data *data, size_t *input, const char *path, fineprune_error *err) {
+    if (*input < data->n_inputs) return FINEPRUNE_OK;
+    *input = 0;
+    if (data->n_inputs == 1) return FINEPRUNE_OK;
+    char text[700];
+    int status = fp_fail(err, FINEPRUNE_DATA, "'%s' is data for one input, but the model's inputs are %s", path,
+                         data->n_inputs ? fp_inputs_text(text, sizeof(text), data->inputs, data->n_inputs) : "none");
+    if (data->n_inputs) fp_hint(err, "--data '%s=%s' says which; give the others likewise", data->inputs[0].name, path);
+    return status;
+}
+
 size_t fp_data_split(const struct fineprune_data *data, const char **source) {
     for (const char *at = strchr(*source, '='); at; at = strchr(at + 1, '=')) {
         const size_t input = fp_data_input(data, *source, (size_t)(at - *source));
@@ -302,34 +312,6 @@ size_t fp_data_split(const struct fineprune_data *data, const char **source) {
         return input;
     }
     return data->n_inputs;
-}
-
-int fineprune_data_add(fineprune_data *data, const char *source, fineprune_error *err) {
-    size_t *n_before = fp_calloc(data->n_inputs, sizeof(*n_before));
-    char **grown = fp_grow(data->sources, &data->capacity, data->n_sources + 1, sizeof(*grown));
-    if (grown) data->sources = grown;
-    char *copy = strdup(source);
-    if (!n_before || !grown || !copy) {
-        free(n_before);
-        free(copy);
-        return fp_fail_memory(err, source, strlen(source));
-    }
-    for (size_t i = 0; i < data->n_inputs; i++) n_before[i] = data->columns[i].n;
-    const size_t bare = data->bare;
-    const char *rest = source;
-    const size_t input = fp_data_split(data, &rest);
-    int status = fp_data_add_source(data, input, rest, 0, err);
-    free(data->hashes);
-    data->hashes = NULL;
-    if (status) {
-        fp_memory_hint(data->memory, err);
-        roll_back(data, n_before, bare);
-        free(copy);
-    } else {
-        data->sources[data->n_sources++] = copy;
-    }
-    free(n_before);
-    return status;
 }
 
 const char *fp_data_source(const struct fineprune_data *data, size_t index) { return index < data->n_sources ? data->sources[index] : NULL; }

@@ -135,4 +135,7 @@ int fp_data_add_random(struct fineprune_data *data, size_t input, const char *se
 int fp_data_add_image(struct fineprune_data *data, size_t input, const char *path, fineprune_error *err);
 int fp_data_add_sound(struct fineprune_data *data, size_t input, const char *path, fineprune_error *err);
 
+// Takes back what a source has added before it failed: pieces beyond n_before [n_inputs].
+void fp_data_take_back(struct fineprune_data *data, const size_t *n_before, size_t bare);
+
 #endif

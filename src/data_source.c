@@ -17,19 +17,6 @@
 #define FAR_MOST 64         // at most so many, as their files are kept open
 #define ACCEPTED ".npz, .npy, images (.png, .jpg), sound (.wav, .flac, .ogg, .aiff, .au) or test_data_set_* with input_*.pb"
 
-// ---- which input
-
-int fp_data_only_input(const struct fineprune_data *data, size_t *input, const char *path, fineprune_error *err) {
-    if (*input < data->n_inputs) return FINEPRUNE_OK;
-    *input = 0;
-    if (data->n_inputs == 1) return FINEPRUNE_OK;
-    char text[700];
-    int status = fp_fail(err, FINEPRUNE_DATA, "'%s' is data for one input, but the model's inputs are %s", path,
-                         data->n_inputs ? fp_inputs_text(text, sizeof(text), data->inputs, data->n_inputs) : "none");
-    if (data->n_inputs) fp_hint(err, "--data '%s=%s' says which; give the others likewise", data->inputs[0].name, path);
-    return status;
-}
-
 // ---- .npy and .npz
 
 static int add_npy(struct fineprune_data *data, size_t input, const char *path, fineprune_error *err) {

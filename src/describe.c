@@ -9,6 +9,7 @@
 #include "data.h"
 #include "exec.h"
 #include "weight_share.h"
+#include "op_list.h"
 
 // Linux counts what started this process into ru_maxrss, so that a large parent hides a small child; VmHWM is this program's alone.
 size_t fp_peak_rss(void) {

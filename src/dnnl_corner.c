@@ -8,9 +8,8 @@
 const char fp_channels_last[] = "channels last";
 
 struct fp_dnnl *fp_dnnl_of(struct fp_call *call) {
-    void **slot = fp_exec_dnnl(call->exec);
-    if (*slot)
-        return *slot;
+    if (call->context->dnnl)
+        return call->context->dnnl;
     struct fp_dnnl *d = fp_calloc(1, sizeof(*d));
     if (!d) {
         fp_fail_memory(call->err, "oneDNN", sizeof(*d));
@@ -25,8 +24,7 @@ struct fp_dnnl *fp_dnnl_of(struct fp_call *call) {
         fp_dnnl_check(call, s, "start");
         return NULL;
     }
-    *slot = d;
-    return d;
+    return call->context->dnnl = d;
 }
 
 void fp_dnnl_done(void *dnnl) {
@@ -287,7 +285,7 @@ static int pack_once(struct fp_call *call, struct fp_prim *p, const void *data) 
         return fp_fail_memory(call->err, "packed weights", w->size);
     int status = pack(call, w, data, w->data);
     w->source = status ? NULL : data;
-    fp_exec_prepared(call->exec, fp_seconds() - start);
+    call->context->preparing += fp_seconds() - start;
     return status;
 }
 
@@ -535,8 +533,7 @@ static void transpose_sample(float *dst, const float *src, int64_t spatial, int6
     }
 }
 
-int fp_dnnl_plain(struct fp_exec *exec, struct fp_tensor *dst, const struct fp_tensor *src, fineprune_error *err) {
-    struct fp_memory *memory = fp_exec_memory(exec);
+int fp_dnnl_plain(struct fp_memory *memory, struct fp_tensor *dst, const struct fp_tensor *src, fineprune_error *err) {
     if (!fp_is_last(src) || src->count == 0)
         return fp_tensor_copy(dst, memory, src, err);
     int status = fp_tensor_new(dst, memory, src->type, src->rank, src->dims, err);

@@ -6,18 +6,17 @@
 
 #include <dnnl.h>
 
-#include "exec.h"
+#include "op.h"
 
 // A tensor whose `layout` is this has the dims of its row-major form but its elements in the order N, spatial, C. The only layout
 // other than row-major there is: oneDNN's fast convolutions want it, it needs no padding, and loops over it stay simple.
 extern const char fp_channels_last[];
 static inline bool fp_is_last(const struct fp_tensor *t) { return t->layout != NULL; }
 
-// The executor's slot for a struct fp_dnnl, which fp_dnnl_of fills on first use and fp_dnnl_done frees.
-void **fp_exec_dnnl(struct fp_exec *exec);
+// Frees the context's struct fp_dnnl, which fp_dnnl_of makes on first use.
 void fp_dnnl_done(void *dnnl);
 // Makes *dst (empty before) a row-major copy of *src.
-int fp_dnnl_plain(struct fp_exec *exec, struct fp_tensor *dst, const struct fp_tensor *src, fineprune_error *err);
+int fp_dnnl_plain(struct fp_memory *memory, struct fp_tensor *dst, const struct fp_tensor *src, fineprune_error *err);
 
 struct fp_dnnl {
     dnnl_engine_t engine;

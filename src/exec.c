@@ -11,6 +11,7 @@
 #include "fuse.h"
 #include "mapping.h"
 #include "rounding.h"
+#include "op_list.h"
 
 // What prepare saw of one input; prepare is called again when it changes.
 struct seen {
@@ -64,6 +65,7 @@ struct plan {
 };
 
 struct fp_frame {
+    struct fp_exec *exec;
     struct plan *plan;
     struct fp_frame *parent;
     struct fp_tensor *values;
@@ -73,18 +75,15 @@ struct fp_frame {
 struct fp_exec {
     struct fineprune_model *model;
     struct fp_memory *memory;
+    struct fp_context context;
     int threads;
-    void *dnnl;
     struct plan *plan;
     const struct fp_observer *observer;
     fineprune_error *err;
-    double preparing; // seconds
 };
 
-void **fp_exec_dnnl(struct fp_exec *exec) { return &exec->dnnl; }
 struct fp_memory *fp_exec_memory(struct fp_exec *exec) { return exec->memory; }
-double fp_exec_preparing(const struct fp_exec *exec) { return exec->preparing; }
-void fp_exec_prepared(struct fp_exec *exec, double seconds) { exec->preparing += seconds; }
+double fp_exec_preparing(const struct fp_exec *exec) { return exec->context.preparing; }
 
 // ---- plans
 
@@ -217,7 +216,7 @@ static int load_constant(struct fp_exec *exec, struct plan *plan, int value, str
     if (v->sparse_initializer) return fp_sparse_initializer_load(exec->model, v->sparse_initializer, out, exec->err);
     // A folded node: run it in a frame that has nothing but constants.
     struct cell *cell = &plan->cells[v->producer->id];
-    struct fp_frame frame = {.plan = plan};
+    struct fp_frame frame = {.exec = exec, .plan = plan};
     frame.values = fp_calloc((size_t)plan->graph->n_values, sizeof(*frame.values));
     if (!frame.values) return fp_fail_memory(exec->err, "constants", sizeof(struct fp_tensor));
     int status = run_cell(exec, &frame, cell);
@@ -301,7 +300,7 @@ static void arguments_done(struct arguments *a) {
 // A tensor that waits to be rounded, rounded and row-major.
 static int round_tensor(struct fp_exec *exec, struct fp_tensor *dst, const struct fp_tensor *t) {
     struct fp_tensor plain = {0};
-    int status = t->layout ? fp_dnnl_plain(exec, &plain, t, exec->err) : FINEPRUNE_OK;
+    int status = t->layout ? fp_dnnl_plain(exec->memory, &plain, t, exec->err) : FINEPRUNE_OK;
     if (!status) status = fp_tensor_convert(dst, exec->memory, plain.type ? &plain : t, t->rounds, exec->err);
     fp_tensor_done(&plain);
     return status;
@@ -321,7 +320,7 @@ static int adapt(struct fp_exec *exec, struct cell *cell, int i, struct argument
         if (status) return status;
         t = a->in[i] = &a->own[i];
     } else if (t->layout && !(op->flags & FP_OP_BLOCKED)) {
-        int status = fp_dnnl_plain(exec, &a->own[i], t, exec->err);
+        int status = fp_dnnl_plain(exec->memory, &a->own[i], t, exec->err);
         if (status) return status;
         t = a->in[i] = &a->own[i];
     }
@@ -501,7 +500,7 @@ static int show(struct fp_exec *exec, struct cell *cell, struct fp_call *call) {
         if (cell->op->weight_input) status = cell->op->weight_input(call, w->slot, &x);
         else fp_tensor_share(&x, call->in[w->slot == 0 ? 1 : 0]);
         if (!status && x.layout && !exec->observer->takes_last) {
-            status = fp_dnnl_plain(exec, &plain, &x, exec->err);
+            status = fp_dnnl_plain(exec->memory, &plain, &x, exec->err);
             fp_tensor_done(&x);
             x = plain;
         }
@@ -518,7 +517,7 @@ static int narrow_outputs(struct fp_exec *exec, struct fp_call *call, enum fp_ty
         struct fp_tensor narrow = {0}, plain = {0};
         int status = FINEPRUNE_OK;
         if (call->out[i].layout) {
-            status = fp_dnnl_plain(exec, &plain, &call->out[i], exec->err);
+            status = fp_dnnl_plain(exec->memory, &plain, &call->out[i], exec->err);
             if (status) return status;
             fp_tensor_done(&call->out[i]);
             call->out[i] = plain;
@@ -548,7 +547,7 @@ static void drop_constants(const struct fp_exec *exec, const struct cell *cell, 
 static int call_operator(struct fp_exec *exec, struct fp_frame *frame, struct cell *cell, struct arguments *a, struct fp_tensor *out) {
     struct fp_call call = {.node = cell->node, .op = cell->op, .n_in = cell->node->n_in, .n_out = cell->node->n_out, .in = a->in, .out = out,
                            .alias = cell->alias, .state = cell->state, .constant = constants_to_keep(exec, cell, a), .threads = exec->threads,
-                           .memory = exec->memory, .exec = exec, .frame = frame, .err = exec->err};
+                           .memory = exec->memory, .context = &exec->context, .frame = frame, .err = exec->err};
     int status = FINEPRUNE_OK;
     if (cell->tail && a->narrow) drop_tail(frame->plan, cell); // each of its nodes rounds
     if (cell->tail) {
@@ -559,7 +558,7 @@ static int call_operator(struct fp_exec *exec, struct fp_frame *frame, struct ce
     if (needs_prepare(cell, a)) {
         double start = fp_seconds();
         status = prepare(exec, frame->plan, cell, &call);
-        fp_exec_prepared(exec, fp_seconds() - start);
+        exec->context.preparing += fp_seconds() - start;
         for (int i = 0; i < call.n_out && !status; i++)
             if (!out[i].data && !out[i].buffer) cell->shapes[i] = out[i]; // what prepare itself has filled it does each time
     } else {
@@ -660,7 +659,7 @@ static void release_inputs(struct fp_frame *frame, const struct fp_node *node) {
 static int show_value(struct fp_exec *exec, const struct plan *plan, int value, const struct fp_tensor *t) {
     if (!plan->watch_value || !plan->watch_value[value] || !exec->observer) return FINEPRUNE_OK;
     struct fp_tensor plain = {0};
-    int status = t->layout ? fp_dnnl_plain(exec, &plain, t, exec->err) : FINEPRUNE_OK;
+    int status = t->layout ? fp_dnnl_plain(exec->memory, &plain, t, exec->err) : FINEPRUNE_OK;
     if (!status) status = exec->observer->see(exec->observer->user, plan->watch_value[value] - 1, plain.type ? &plain : t, exec->err);
     fp_tensor_done(&plain);
     return status;
@@ -744,7 +743,7 @@ static int take_outputs(struct fp_exec *exec, struct fp_frame *frame, struct fp_
         struct fp_tensor *t;
         int status = value_of(exec, frame, graph->outputs[i], &t);
         if (!status && t->rounds) status = round_tensor(exec, &outputs[i], t);
-        else if (!status && t->layout) status = fp_dnnl_plain(exec, &outputs[i], t, exec->err);
+        else if (!status && t->layout) status = fp_dnnl_plain(exec->memory, &outputs[i], t, exec->err);
         else if (!status) fp_tensor_share(&outputs[i], t);
         if (status) return status;
     }
@@ -753,7 +752,7 @@ static int take_outputs(struct fp_exec *exec, struct fp_frame *frame, struct fp_
 
 static int run_graph(struct fp_exec *exec, struct plan *plan, struct fp_frame *parent, const struct fp_tensor *inputs, int n_inputs,
                      struct fp_tensor *outputs) {
-    struct fp_frame frame = {.plan = plan, .parent = parent};
+    struct fp_frame frame = {.exec = exec, .plan = plan, .parent = parent};
     int status = plan->fused ? FINEPRUNE_OK : find_tails(exec, plan);
     if (!status) status = start_frame(exec, &frame, inputs, n_inputs);
     for (int i = 0; i < plan->graph->n_nodes && !status; i++) {
@@ -768,6 +767,13 @@ static int run_graph(struct fp_exec *exec, struct plan *plan, struct fp_frame *p
     return status;
 }
 
+static int run_body(struct fp_call *call, struct fp_graph *body, const struct fp_tensor *inputs, struct fp_tensor *outputs) {
+    const struct cell *cell = &call->frame->plan->cells[call->node->id];
+    for (int i = 0; i < call->node->n_bodies; i++)
+        if (call->node->bodies[i] == body) return run_graph(call->frame->exec, cell->bodies[i], call->frame, inputs, body->n_inputs, outputs);
+    return fp_call_fail(call, "no such body");
+}
+
 // ---- what others call
 
 int fp_exec_plan(struct fp_exec **out, struct fineprune_model *model, const fineprune_run_options *options, fineprune_error *err) {
@@ -775,6 +781,7 @@ int fp_exec_plan(struct fp_exec **out, struct fineprune_model *model, const fine
     if (!exec) return fp_fail_memory(err, "the executor", sizeof(*exec));
     exec->model = model;
     exec->memory = &model->memory;
+    exec->context.run_body = run_body;
     exec->threads = options && options->threads > 0 ? options->threads : omp_get_num_procs();
     int status = plan_new(&exec->plan, model->graph, NULL, NULL, err);
     if (status) fp_exec_free(exec);
@@ -794,7 +801,7 @@ int fp_exec_new(struct fp_exec **out, struct fineprune_model *model, const finep
 void fp_exec_free(struct fp_exec *exec) {
     if (!exec) return;
     plan_free(exec->plan);
-    fp_dnnl_done(exec->dnnl);
+    fp_dnnl_done(exec->context.dnnl);
     free(exec);
 }
 
@@ -883,7 +890,7 @@ int fp_exec_part(struct fp_exec *exec, const struct fp_exec_state *from, const s
                  const struct fp_observer *observer, struct fp_exec_state *keep, fineprune_error *err) {
     fineprune_error local = {0};
     struct plan *plan = exec->plan;
-    struct fp_frame frame = {.plan = plan};
+    struct fp_frame frame = {.exec = exec, .plan = plan};
     exec->err = err ? err : &local;
     exec->observer = observer;
     omp_set_num_threads(exec->threads);
@@ -937,7 +944,7 @@ int fp_exec_single(struct fp_exec *exec, const struct fp_node *node, struct fp_t
     exec->err = err ? err : &local;
     exec->observer = NULL;
     struct plan *plan = find_plan(exec->plan, node->graph);
-    struct fp_frame frame = {.plan = plan};
+    struct fp_frame frame = {.exec = exec, .plan = plan};
     struct cell cell = {.node = node, .op = fp_op_find(node->domain, node->type, node->opset)};
     cell.seen = fp_calloc((size_t)node->n_in, sizeof(*cell.seen));
     cell.shapes = fp_calloc((size_t)node->n_out, sizeof(*cell.shapes));
@@ -956,11 +963,4 @@ int fp_exec_single(struct fp_exec *exec, const struct fp_node *node, struct fp_t
     }
     cell_free(&cell);
     return status;
-}
-
-int fp_exec_body(struct fp_call *call, struct fp_graph *body, const struct fp_tensor *inputs, struct fp_tensor *outputs) {
-    const struct cell *cell = &call->frame->plan->cells[call->node->id];
-    for (int i = 0; i < call->node->n_bodies; i++)
-        if (call->node->bodies[i] == body) return run_graph(call->exec, cell->bodies[i], call->frame, inputs, body->n_inputs, outputs);
-    return fp_call_fail(call, "no such body");
 }

@@ -6,6 +6,8 @@
 
 #include "op.h"
 
+struct fp_exec;
+
 // Called after a weighted node has run, once per slot that was asked for with fp_exec_watch; x is lent. A non-zero result stops the run.
 struct fp_observer {
     int (*see)(void *user, int tag, const struct fp_tensor *x, fineprune_error *err);
@@ -45,13 +47,10 @@ bool fp_exec_is_constant(const struct fp_exec *exec, const struct fp_graph *grap
 struct fp_memory *fp_exec_memory(struct fp_exec *exec);
 // Seconds that went into making primitives and packing weights so far, as another runtime does when it loads a model.
 double fp_exec_preparing(const struct fp_exec *exec);
-void fp_exec_prepared(struct fp_exec *exec, double seconds);
 // Runs one operator by itself on the given tensors (opset: of the default domain); for folding chains of weights.
 int fp_exec_single(struct fp_exec *exec, const struct fp_node *node, struct fp_tensor *const *inputs, struct fp_tensor *outputs,
                    fineprune_error *err);
 
-// For control flow operators: runs a body of the node that `call` is for. inputs in the body's order.
-int fp_exec_body(struct fp_call *call, struct fp_graph *body, const struct fp_tensor *inputs, struct fp_tensor *outputs);
 // The graph's unsupported operators as text lines "Type (domain, opset N): node, node", NULL when all are supported or out of memory.
 char *fp_exec_unsupported(struct fineprune_model *model);
 

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // What an operator is. One operator is one row in the table of its family's file in ops/, and the table is one line in the list in
-// op.c. The executor knows rows, never names.
+// families.def. The executor knows rows, never names.
 #ifndef FP_OP_H
 #define FP_OP_H
 
 #include "graph.h"
 
-struct fp_exec;
 struct fp_op;
+struct fp_call;
+struct fp_frame;
 
 // Elementwise work that follows a node and is done inside its call; see FP_OP_FUSES.
 enum fp_tail_kind {
@@ -35,6 +36,14 @@ enum { FP_TAIL_MAX = 8, FP_TAIL_EXTRA = 8 };
 // What prepare returns when it can not do the tail; the executor then runs the nodes of it one by one.
 enum { FP_NOT_FUSED = -1 };
 
+// What the calls of one executor share.
+struct fp_context {
+    void *dnnl;       // made on first use (dnnl_corner.h)
+    double preparing; // seconds that went into making primitives and packing weights
+    // For control flow: runs a body of the call's node, inputs in the body's order.
+    int (*run_body)(struct fp_call *call, struct fp_graph *body, const struct fp_tensor *inputs, struct fp_tensor *outputs);
+};
+
 // One call of an operator. in[] and out[] are in the node's order; an input that is left out is NULL, an output nobody wants is still
 // made (see fp_wanted).
 struct fp_call {
@@ -52,8 +61,8 @@ struct fp_call {
     struct fp_tensor *const *extra; // its further inputs, as they come
     int threads;
     struct fp_memory *memory;
-    struct fp_exec *exec;
-    struct fp_frame *frame;      // of the executor, for fp_exec_body
+    struct fp_context *context;
+    struct fp_frame *frame;      // of the executor
     fineprune_error *err;
 };
 
@@ -95,11 +104,6 @@ struct fp_op {
     // states before each step [steps, directions, batch, hidden] (slot 2), and how many steps each sequence has. NULL in a row: in[slot == 0 ? 1 : 0]. Called after run.
     int (*weight_input)(struct fp_call *, int slot, struct fp_tensor *out);
 };
-
-// The row for a node: same domain and type, the greatest since <= opset; NULL when there is none.
-const struct fp_op *fp_op_find(const char *domain, const char *type, int opset);
-// Row number `index` over all families, NULL past the end.
-const struct fp_op *fp_op_at(size_t index);
 
 // ---- for prepare and run
 

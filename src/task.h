@@ -43,8 +43,6 @@ struct fp_task_case {
 int fp_task_word(const char *word);
 // Errors: LIMIT.
 int fp_task_judge(struct fp_task *task, const struct fp_task_case *c, const char *word, fineprune_error *err);
-// Points by the name of an output or a weight alone: above 0 for classes, below 0 against, 0 when it tells nothing.
-int fp_task_name_points(const char *name);
 // "task" of a report: decided, by, output, points, evidence [{name, found, says, points}]; and "said", the line of a summary. A new reference.
 json_t *fp_task_json(const struct fp_task *task);
 

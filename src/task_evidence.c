@@ -3,6 +3,7 @@
 // rows on answers and on the last layer were chosen on small networks that were trained for it (classifiers, independent labels, coordinates and other
 // quantities, embeddings, autoencoders), one half of them for choosing and the other for checking.
 #include "task_evidence.h"
+#include "class_names.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -107,61 +108,22 @@ static int see_width(struct looked *l) {
 
 // ---- names
 
-struct telling {
-    const char *start; // of a word
-    int points;
-};
-
-static const struct telling NAMES[] = {
-    {"prob", 4}, {"softmax", 4}, {"class", 3}, {"categor", 3}, {"cls", 2}, {"logit", 2}, {"score", 2},
-    {"multilabel", -6}, {"tag", -6}, {"attribute", -6}, {"ner", -6},
-    {"box", -6}, {"bbox", -6}, {"landmark", -6}, {"keypoint", -6}, {"kpt", -6}, {"coord", -6}, {"offset", -6}, {"pose", -6}, {"angle", -6}, {"joint", -6},
-    {"embed", -6}, {"feature", -6}, {"feat", -6}, {"latent", -6}, {"hidden", -6}, {"pooler", -6}, {"pooled", -6}, {"vector", -6}, {"descriptor", -6},
-    {"encod", -6}, {"decod", -6}, {"recon", -6}, {"denoise", -6}, {"regress", -6}, {"forecast", -6}, {"quantile", -6}, {"depth", -6}, {"age", -6},
-    {"velocity", -6}, {"position", -6}, {"rotation", -6}, {"translation", -6}, {"temperature", -6}, {"qvalue", -6}, {"mask", -6}, {"heatmap", -6},
-};
-
-static bool begins(const char *text, size_t length, const char *start) {
-    const size_t n = strlen(start);
-    if (length < n) return false;
-    for (size_t i = 0; i < n; i++)
-        if (tolower((unsigned char)text[i]) != start[i]) return false;
-    // "age" is a word; "agent" is another
-    return n > 3 || length == n || !strcmp(start, "cls") || (length == n + 1 && tolower((unsigned char)text[n]) == 's');
-}
-
-// The words of a name: letters, split also where a capital follows a small one. What tells against classes wins.
-int fp_task_name_points(const char *name) {
-    int most = 0, least = 0;
-    for (const char *at = name; *at;) {
-        size_t n = 0;
-        while (isalpha((unsigned char)at[n]) && !(n && islower((unsigned char)at[n - 1]) && isupper((unsigned char)at[n]))) n++;
-        for (size_t i = 0; n && i < FP_COUNT(NAMES); i++) {
-            if (!begins(at, n, NAMES[i].start)) continue;
-            if (NAMES[i].points > most) most = NAMES[i].points;
-            if (NAMES[i].points < least) least = NAMES[i].points;
-        }
-        at += n ? n : 1;
-    }
-    return least < 0 ? least : most;
-}
-
 static int see_name(struct looked *l) {
-    const int points = fp_task_name_points(l->output->name);
+    const int points = fp_class_name_points(l->output->name);
     return points ? FOUND(l, "the name '%.60s'", l->output->name), points : 0;
 }
 
 static int see_layer_name(struct looked *l) {
     if (l->c->weight < 0) return 0;
     const char *name = l->c->weights->items[l->c->weight].name;
-    const int points = fp_task_name_points(name);
+    const int points = fp_class_name_points(name);
     if (!points || !strcmp(name, l->output->name)) return 0;
     return FOUND(l, "the last layer's name '%.60s'", name), points > 0 ? 2 : -3;
 }
 
 static int see_axis_name(struct looked *l) {
     const char *symbol = l->output->rank > 1 && l->output->symbols ? l->output->symbols[1] : NULL;
-    const int points = symbol ? fp_task_name_points(symbol) : 0;
+    const int points = symbol ? fp_class_name_points(symbol) : 0;
     return points ? FOUND(l, "the axis name '%.60s'", symbol), points > 0 ? 2 : -3 : 0;
 }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "exec.h"
+#include "op_list.h"
 
 #define NEWEST_OPSET 26 // of the default domain
 

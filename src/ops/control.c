@@ -57,7 +57,7 @@ static int run_if(struct fp_call *call) {
     struct fp_graph *body = fp_attr_graph(call->node, condition ? "then_branch" : "else_branch");
     struct fp_tensor *outputs = new_tensors(call, body->n_outputs);
     if (!outputs) return FINEPRUNE_LIMIT;
-    status = fp_exec_body(call, body, NULL, outputs);
+    status = call->context->run_body(call, body, NULL, outputs);
     for (int i = 0; i < body->n_outputs && !status; i++) put_output(call, i, &outputs[i]);
     drop(outputs, body->n_outputs);
     return status;
@@ -92,7 +92,7 @@ static void steps_done(struct steps *s) {
 
 // Runs the body once: the new states replace the old ones, the other outputs are collected. Output 0 is the condition, if there is one.
 static int step(struct steps *s, bool *condition) {
-    int status = fp_exec_body(s->call, s->body, s->in, s->out);
+    int status = s->call->context->run_body(s->call, s->body, s->in, s->out);
     if (!status && condition) status = read_flag(s->call, &s->out[0], condition);
     if (status) return status;
     for (int i = 0; i < s->n_states; i++) {

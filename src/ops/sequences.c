@@ -240,7 +240,7 @@ static int map_item(struct fp_call *call, struct fp_graph *body, size_t at, stru
                     struct fp_list *lists) {
     for (int i = 0; i < call->n_in; i++) // lent for the run
         inputs[i] = call->in[i]->type == FP_SEQUENCE ? fp_sequence_items(call->in[i])[at] : *call->in[i];
-    int status = fp_exec_body(call, body, inputs, outputs);
+    int status = call->context->run_body(call, body, inputs, outputs);
     for (int i = 0; i < body->n_outputs; i++) {
         if (!status) status = fp_list_add(&lists[i], &outputs[i], call->err);
         fp_tensor_done(&outputs[i]);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Evidence for and against classes: names, the numbers about answers, and what outweighs what.
 #include "made_model.h"
+#include "class_names.h"
 #include "task.h"
 #include "task_evidence.h"
 
@@ -61,7 +62,7 @@ static void test_names(void **state) {
                  {"stage4", 0}, {"agent", 0}, {"landmarks", -1}, {"bbox_logits", -1}, {"sentenceEmbedding", -1}, {"age", -1}, {"ages", -1},
                  {"reconstruction", -1}, {"pooler_output", -1}, {"", 0}};
     for (size_t i = 0; i < FP_COUNT(names); i++) {
-        const int points = fp_task_name_points(names[i].name);
+        const int points = fp_class_name_points(names[i].name);
         if ((points > 0) - (points < 0) != names[i].sign) fail_msg("'%s': %d", names[i].name, points);
     }
 }
