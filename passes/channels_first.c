@@ -42,7 +42,8 @@ struct curve {
     size_t chosen;     // channels that go
 };
 
-struct fp_channel_curves {
+struct curves {
+    struct fp_kept head;
     struct fp_channel_groups groups;
     struct curve *items; // of those groups that can go
     int n;
@@ -466,7 +467,7 @@ static void restart(struct fp_job *job) {
 }
 
 // What the dense model tells: the same in every try.
-static int find_curves(struct fp_job *job, struct fp_channel_curves *all) {
+static int find_curves(struct fp_job *job, struct curves *all) {
     struct fp_exec *exec = NULL;
     int status = fp_exec_plan(&exec, job->model, &job->options->run, job->err);
     if (!status) status = fp_channels_find(&all->groups, job->weights, exec, job->err);
@@ -481,22 +482,25 @@ static int find_curves(struct fp_job *job, struct fp_channel_curves *all) {
     return status ? status : measure_sensitivities(job, all->items, all->n);
 }
 
-static int have_curves(struct fp_job *job) {
-    if (job->curves) return FINEPRUNE_OK;
-    job->curves = fp_calloc(1, sizeof(*job->curves));
-    int status = job->curves ? find_curves(job, job->curves) : fp_fail_memory(job->err, "channels", sizeof(*job->curves));
-    if (status) fp_channel_curves_free(job);
-    return status;
-}
-
-void fp_channel_curves_free(struct fp_job *job) {
-    struct fp_channel_curves *all = job->curves;
-    job->curves = NULL;
-    if (!all) return;
+static void drop_curves(struct fp_kept *kept) {
+    struct curves *all = (struct curves *)kept; // its head
     for (int i = 0; i < all->n; i++) free(all->items[i].order), free(all->items[i].error);
     free(all->items);
     fp_channels_free(&all->groups);
     free(all);
+}
+
+static int have_curves(struct fp_job *job, struct curves **out) {
+    if (!job->kept) {
+        struct curves *all = fp_calloc(1, sizeof(*all));
+        if (!all) return fp_fail_memory(job->err, "channels", sizeof(*all));
+        all->head.drop = drop_curves;
+        job->kept = &all->head;
+        int status = find_curves(job, all);
+        if (status) return fp_job_drop_kept(job), status;
+    }
+    *out = (struct curves *)job->kept;
+    return FINEPRUNE_OK;
 }
 
 static int run(struct fp_job *job, double sparsity) {
@@ -505,10 +509,11 @@ static int run(struct fp_job *job, double sparsity) {
         fp_report_say(job->report, "no channel is pruned whole: %zu samples are too few to tell which others stand in for it", job->n_local);
         return FINEPRUNE_OK;
     }
-    int status = have_curves(job);
+    struct curves *all = NULL;
+    int status = have_curves(job, &all);
     if (status) return status;
-    struct curve *curves = job->curves->items;
-    const int n = job->curves->n;
+    struct curve *curves = all->items;
+    const int n = all->n;
     status = choose(job, curves, n, sparsity);
     for (int i = 0; i < n && !status; i++) status = cut(job, &curves[i]);
     for (int i = 0; i < job->n && !status; i++) {

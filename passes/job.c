@@ -192,6 +192,11 @@ static void free_answers(struct fp_answers *a) {
     free(a->logits);
 }
 
+void fp_job_drop_kept(struct fp_job *job) {
+    if (job->kept) job->kept->drop(job->kept);
+    job->kept = NULL;
+}
+
 void fp_job_close(struct fp_job *job) {
     fp_job_drop_stats(job);
     fp_memory_uncount(&job->model->memory, job->counted_layers);
@@ -206,7 +211,7 @@ void fp_job_close(struct fp_job *job) {
     free(job->removed_rows);
     free(job->teacher);
     fp_lesson_done(&job->lesson);
-    fp_channel_curves_free(job);
+    fp_job_drop_kept(job);
     fp_verify_free(job->verify);
     fp_task_done(job);
 }

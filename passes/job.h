@@ -46,8 +46,8 @@ int fp_layer_write_dense(struct fp_job *job, struct fp_layer *layer);
 int fp_layer_stand_in(struct fp_job *job, struct fp_layer *layer);
 void fp_layer_drop_target(struct fp_job *job, struct fp_layer *layer);
 
-// channels_first.c: what it keeps between tries; it holds only as long as the dense values do.
-void fp_channel_curves_free(struct fp_job *job);
+// The dense values are others, or the job is done: drops what an idea has kept of them.
+void fp_job_drop_kept(struct fp_job *job);
 
 // reserve.c: splits the samples by their content: job->local and job->reserve.
 int fp_job_split(struct fp_job *job);

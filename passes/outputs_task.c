@@ -101,7 +101,7 @@ void fp_lesson_forget(struct fp_job *job, const char *reason) {
     free(job->teacher);
     free(job->kept_classes);
     fp_lesson_done(&job->lesson);
-    fp_channel_curves_free(job);
+    fp_job_drop_kept(job);
     job->teacher = NULL;
     job->kept_classes = NULL;
     l->removed = NULL;

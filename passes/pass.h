@@ -124,6 +124,11 @@ struct fp_choices {
     int rounds;
 };
 
+// The head of what an idea keeps between tries.
+struct fp_kept {
+    void (*drop)(struct fp_kept *kept);
+};
+
 struct fp_job {
     struct fineprune_model *model;
     struct fineprune_data *data;   // NULL when pruning from statistics
@@ -154,7 +159,7 @@ struct fp_job {
     uint8_t *removed_rows;         // of the classifier's layer; what its `removed` points to
     struct fp_lesson lesson;       // what the dense model's answers teach; without arrays: nothing is to be learned or held back
     double *teacher;               // samples of `dense` x classes, NULL: no read-out
-    struct fp_channel_curves *curves; // of the dense model's channels, for further tries (channels_first.c)
+    struct fp_kept *kept;          // what an idea keeps between tries, as long as the dense values hold; NULL: nothing
     struct fp_verify *verify;      // verify.c
     double got;                    // the sparsity that was pruned to, where it is less than was asked; negative: it is not
     bool gave_back, refused;       // zeros were given back as more ruin the model; nothing that was tried is safe (safety.c)
