@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // --sparsity auto: bisection for the most zeros whose answers on the reserve still agree with the model that came in as promised. Where even the model
 // without zeros does not, it is the lesson of the last layer (or the classes left out) that changes too much: it goes before the zeros do.
-#include "job.h"
+#include "job/job.h"
 
 #define DEFAULT_AGREEMENT 0.95
 #define HIGHEST 0.98

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // From names to choices: the method's set, with single choices put over it.
-#include "job.h"
+#include "job/job.h"
 
 static int unknown(fineprune_error *err, const char *kind, const char *name) {
     fp_fail(err, FINEPRUNE_USAGE, "there is no %s '%s'", kind, name);

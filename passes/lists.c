@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Everything that can be named: one line each.
-#include "op.h"
+#include "kernel/op.h"
 #include "pass.h"
-#include "op_list.h"
+#include "exec/op_list.h"
 
 extern const struct fp_score fp_score_magnitude, fp_score_activation, fp_score_wanda, fp_score_deviation, fp_score_ria, fp_score_obs;
 const struct fp_score *const fp_scores[] = {

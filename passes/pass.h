@@ -4,12 +4,12 @@
 #ifndef FP_PASS_H
 #define FP_PASS_H
 
-#include "classifier.h"
-#include "lesson.h"
-#include "report.h"
-#include "stats.h"
-#include "task.h"
-#include "weights.h"
+#include "weights/classifier.h"
+#include "maths/lesson.h"
+#include "report/report.h"
+#include "stats/stats.h"
+#include "task/task.h"
+#include "weights/weights.h"
 
 // One weight in a job. Arrays are groups x rows x cols, in the order of struct fp_weight.
 struct fp_layer {

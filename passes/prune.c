@@ -3,9 +3,9 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "allocate.h"
-#include "answers.h"
-#include "job.h"
+#include "maths/allocate.h"
+#include "maths/answers.h"
+#include "job/job.h"
 
 // ---- one round: score, allocate, repair, rewrite
 

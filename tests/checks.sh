@@ -20,7 +20,7 @@ check() {
     fi
 }
 
-sources=$(git ls-files '*.c' '*.h' 2>/dev/null | grep . || find src passes include samples tests -name '*.[ch]')
+sources=$(git ls-files '*.c' '*.h' 2>/dev/null | grep . || find src passes commands cli include samples tests -name '*.[ch]')
 
 exported() { nm -D --defined-only "$build/libfineprune.so" | awk '$2 ~ /[A-Z]/ {print $2, $3}'; }
 check "the library exports names without the prefix fineprune_" < <(exported | grep -v ' fineprune_')
@@ -29,10 +29,11 @@ check "sources without the SPDX line" < <(
     for file in $sources; do
         head -n 1 "$file" 2>/dev/null | grep -q 'SPDX-License-Identifier: Apache-2.0' || echo "$file"
     done)
-check "src/ includes from passes/" < <(
-    for file in passes/*.h; do grep -ln "#include \"$(basename "$file")\"" src/*.c src/*.h src/ops/*.c; done)
-check "passes/ sees oneDNN" < <(grep -ln 'dnnl\.h\|dnnl_types\|dnnl_corner' passes/*.c passes/*.h)
-check "passes/ sees protobuf-c" < <(grep -ln 'pb-c\.h' passes/*.c passes/*.h)
+check "src/ includes from passes/" < <(cd passes && for file in $(git ls-files '*.h' 2>/dev/null || find . -name '*.h'); do
+    grep -rln "#include \"${file#./}\"" ../src --include='*.[ch]'; done)
+check "passes/ sees oneDNN" < <(grep -rln 'dnnl\.h\|dnnl_types\|dnnl_corner' passes --include='*.[ch]')
+check "passes/ sees protobuf-c" < <(grep -rln 'pb-c\.h' passes --include='*.[ch]')
+check "calls upward, or circles of files" < <(python3 tests/layers.py "$build")
 check "programs see more than the public header" < <(grep -n '#include "' samples/*.c)
 check "file names that are not unique" < <(echo "$sources" | xargs -n 1 basename | sort | uniq -d)
 check "the public header does not compile alone in C" < <(
@@ -44,8 +45,8 @@ if command -v g++ >/dev/null 2>&1; then
         echo '#include <fineprune/fineprune.h>' | g++ -std=c++11 -Wall -Wextra -Werror -Iinclude -fsyntax-only -x c++ - 2>&1)
 fi
 check "internal headers that do not compile alone" < <(
-    for file in src/*.h src/ops/*.h passes/*.h; do
-        echo "#include \"$(basename "$file")\"" | gcc -std=gnu11 -Iinclude -Isrc -Isrc/ops -Ipasses -I"$build/proto" -I.prefix/include \
+    for file in $(find src passes commands cli -name '*.h'); do
+        echo "#include \"$file\"" | gcc -std=gnu11 -I. -Iinclude -Isrc -Ipasses -I"$build/proto" -I.prefix/include \
             -fopenmp -fsyntax-only -x c - 2>&1 | head -n 3
     done)
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Activations by name.
-#include "activation.h"
+#include "ops/activation.h"
 
 #include <math.h>
 #include <string.h>
 
-#include "loops.h"
-#include "vmath.h"
+#include "ops/loops.h"
+#include "ops/vmath.h"
 
 #define ACTIVATION(name, expression)                                         \
     FP_VECTOR static void name(float *x, size_t n, float a, float b) {       \

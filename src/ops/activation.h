@@ -3,7 +3,7 @@
 #ifndef FP_ACTIVATION_H
 #define FP_ACTIVATION_H
 
-#include "base.h"
+#include "base/base.h"
 
 struct fp_activation {
     const char *name;

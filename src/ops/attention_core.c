@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Scaled dot products of heads. Both products are oneDNN's over strided views, so that heads need not be moved apart.
-#include "attention_core.h"
+#include "ops/attention_core.h"
 
 #include <math.h>
 
-#include "loops.h"
-#include "vmath.h"
+#include "ops/loops.h"
+#include "ops/vmath.h"
 
 void fp_heads_inside(int64_t *strides, int64_t positions, int64_t heads, int64_t size) {
     const int64_t s[4] = {positions * heads * size, size, heads * size, 1};

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "attention_core.h"
+#include "ops/attention_core.h"
 
 struct fused {
     struct fp_attention core;

@@ -3,9 +3,9 @@
 // is one inner run for one type; which kernels a function has is its row of TABLE. Types without a kernel go through a wider one.
 #include <math.h>
 
-#include "dnnl_corner.h"
-#include "families.h"
-#include "loops.h"
+#include "kernel/dnnl_corner.h"
+#include "ops/families.h"
+#include "ops/loops.h"
 
 // n elements from operands with the given element strides.
 typedef void kernel(void *dst, const void *left, const void *right, size_t n, int64_t left_step, int64_t right_step);

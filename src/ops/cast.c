@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "families.h"
-#include "loops.h"
-#include "narrow.h"
+#include "ops/families.h"
+#include "ops/loops.h"
+#include "tensor/narrow.h"
 
 // ---- text
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // If, Loop and Scan. Their shapes are only known when a body has run, so prepare checks the node and run makes the outputs.
-#include "move.h"
+#include "ops/move.h"
 
 #include <stdlib.h>
 
-#include "exec.h"
-#include "sequence.h"
+#include "exec/exec.h"
+#include "tensor/sequence.h"
 
 static struct fp_tensor *new_tensors(struct fp_call *call, int n) {
     struct fp_tensor *t = fp_calloc((size_t)n, sizeof(*t));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // CumSum and CumProd: what came before, along an axis. Float results are carried in float64, integers in 64 bits.
-#include "families.h"
-#include "loops.h"
+#include "ops/families.h"
+#include "ops/loops.h"
 
 struct cumulate {
     bool product, exclusive, reverse;

@@ -3,8 +3,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "dnnl_corner.h"
-#include "window.h"
+#include "kernel/dnnl_corner.h"
+#include "ops/window.h"
 
 enum { X, W, OFFSET, B, MASK };
 

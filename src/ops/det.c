@@ -2,8 +2,8 @@
 // Det: the determinant of every matrix of a batch, from LAPACK's factorization into triangles.
 #include <lapacke.h>
 
-#include "families.h"
-#include "loops.h"
+#include "ops/families.h"
+#include "ops/loops.h"
 
 static int prepare(struct fp_call *call) {
     int status = fp_need(call, 1);

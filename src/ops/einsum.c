@@ -3,8 +3,8 @@
 // batch, those that are not are contracted, the rest are rows and columns. Integers go through one plain loop.
 #include <stdlib.h>
 
-#include "dnnl_corner.h"
-#include "einsum.h"
+#include "kernel/dnnl_corner.h"
+#include "ops/einsum.h"
 
 enum { LETTERS = 52, LABELS = LETTERS + FP_MAX_RANK, MAX_TERMS = 16 }; // the dims of an ellipsis are labels after the letters
 

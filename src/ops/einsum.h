@@ -3,7 +3,7 @@
 #ifndef FP_EINSUM_H
 #define FP_EINSUM_H
 
-#include "graph.h"
+#include "onnx/graph.h"
 
 enum fp_einsum_role {
     FP_EINSUM_GROUP,  // an axis of both operands and the result: a matrix for each of its positions

@@ -3,10 +3,10 @@
 #ifndef FP_FAMILIES_H
 #define FP_FAMILIES_H
 
-#include "op.h"
+#include "kernel/op.h"
 
 #define FAMILY(name) extern const struct fp_op fp_ops_##name[];
-#include "families.def"
+#include "ops/families.def"
 #undef FAMILY
 
 #endif

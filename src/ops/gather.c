@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Operators that pick elements by position: Slice, Gather, GatherElements, GatherND, Compress, NonZero, OneHot.
-#include "dnnl_corner.h"
-#include "loops.h"
-#include "move.h"
+#include "kernel/dnnl_corner.h"
+#include "ops/loops.h"
+#include "ops/move.h"
 
 #include <stdlib.h>
 

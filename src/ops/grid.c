@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // GridSample and AffineGrid: a feature map read at given places, and the places of an affine transform.
-#include "move.h"
+#include "ops/move.h"
 
 #include <math.h>
 

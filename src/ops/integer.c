@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the operators of quantized models share; see integer.h.
-#include "integer.h"
+#include "ops/integer.h"
 
-#include "dnnl_corner.h"
-#include "gemm.h"
-#include "loops.h"
+#include "kernel/dnnl_corner.h"
+#include "kernel/gemm.h"
+#include "ops/loops.h"
 
 enum { K_BLOCK = 256, M_BLOCK = 512, N_BLOCK = 4096 }; // 256 * 255 * 255 < 2^24
 

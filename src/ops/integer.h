@@ -4,7 +4,7 @@
 #ifndef FP_INTEGER_H
 #define FP_INTEGER_H
 
-#include "op.h"
+#include "kernel/op.h"
 
 // A matrix of whole numbers within -255..255 that is made piece by piece: fill writes its block of `rows` x `columns` at (row,
 // column), row-major, as floats.

@@ -2,10 +2,10 @@
 // Convolutions of quantized numbers: ConvInteger and QLinearConv. Weights [channels out, channels in * kernel] times the
 // patches of the data, which are never stored: a piece of them is made whenever the product asks for it. Padding is the zero
 // point, so 0 here.
-#include "families.h"
-#include "integer.h"
-#include "loops.h"
-#include "window.h"
+#include "ops/families.h"
+#include "ops/integer.h"
+#include "ops/loops.h"
+#include "ops/window.h"
 
 struct slots {
     int x, w, x_scale, w_scale, x_zero, w_zero, y_scale, y_zero, bias;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Matrix products of quantized numbers: MatMulInteger, QLinearMatMul, and QGemm, DynamicQuantizeMatMul and MatMulIntegerToFloat
 // of com.microsoft. All are an exact int32 product and differ in what becomes of it.
-#include "families.h"
-#include "integer.h"
-#include "loops.h"
+#include "ops/families.h"
+#include "ops/integer.h"
+#include "ops/loops.h"
 
 struct product {
     size_t m, k, n, batches;

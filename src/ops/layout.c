@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Operators that put elements into another order or tensors together and apart: Transpose, Concat, Split, Tile, DepthToSpace, ReverseSequence,
 // CenterCropPad, Col2Im, TensorScatter.
-#include "dnnl_corner.h"
-#include "move.h"
+#include "kernel/dnnl_corner.h"
+#include "ops/move.h"
 
 #include <stdlib.h>
 

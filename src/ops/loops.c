@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the elementwise families share; see loops.h.
-#include "loops.h"
+#include "ops/loops.h"
 
 #include <assert.h>
 

@@ -3,7 +3,7 @@
 #ifndef FP_LOOPS_H
 #define FP_LOOPS_H
 
-#include "op.h"
+#include "kernel/op.h"
 
 enum { FP_CHUNK = 512 }; // elements of a buffer on the stack
 

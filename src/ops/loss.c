@@ -2,7 +2,7 @@
 // NegativeLogLikelihoodLoss and SoftmaxCrossEntropyLoss: minus the (logarithms of) probabilities of the targets, weighted and reduced.
 #include <math.h>
 
-#include "dnnl_corner.h"
+#include "kernel/dnnl_corner.h"
 
 enum { LIKELIHOOD, SOFTMAX };
 

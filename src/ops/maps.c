@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copies through one map of positions per axis: Pad and nearest-neighbour Resize. See fp_map_run in move.h.
-#include "move.h"
+#include "ops/move.h"
 
 #include <stdlib.h>
 

@@ -2,9 +2,9 @@
 // MatMul, Gemm and the fused products of com.microsoft: oneDNN for floats, a plain loop for integers.
 #include <stdlib.h>
 
-#include "activation.h"
-#include "dnnl_corner.h"
-#include "loops.h"
+#include "ops/activation.h"
+#include "kernel/dnnl_corner.h"
+#include "ops/loops.h"
 
 enum { MATMUL, GEMM, FUSED_GEMM };
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The strided copy behind the operators that only move elements; see move.h.
-#include "move.h"
+#include "ops/move.h"
 
 #include <stdlib.h>
 
-#include "dnnl_corner.h"
+#include "kernel/dnnl_corner.h"
 
 enum { TILE = 16, PARALLEL = 200000 };
 

@@ -4,7 +4,7 @@
 #ifndef FP_MOVE_H
 #define FP_MOVE_H
 
-#include "op.h"
+#include "kernel/op.h"
 
 enum { FP_MOVE_RANK = 2 * FP_MAX_RANK };
 

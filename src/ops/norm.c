@@ -3,9 +3,9 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "dnnl_corner.h"
-#include "loops.h"
-#include "norm_row.h"
+#include "kernel/dnnl_corner.h"
+#include "ops/loops.h"
+#include "ops/norm_row.h"
 
 static int check_data(struct fp_call *call, int least_rank) {
     const struct fp_tensor *x = call->in[0];

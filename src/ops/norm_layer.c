@@ -3,9 +3,9 @@
 // embeddings before them.
 #include <math.h>
 
-#include "dnnl_corner.h"
-#include "loops.h"
-#include "norm_row.h"
+#include "kernel/dnnl_corner.h"
+#include "ops/loops.h"
+#include "ops/norm_row.h"
 
 enum { LANES = 16 };
 

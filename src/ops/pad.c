@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pad. Each axis has a map from its output positions to input positions (-1: the constant), and rows are copied through the maps.
-#include "move.h"
+#include "ops/move.h"
 
 #include <stdlib.h>
 

@@ -3,8 +3,8 @@
 // same order, so that there is one comparison.
 #include <math.h>
 
-#include "families.h"
-#include "loops.h"
+#include "ops/families.h"
+#include "ops/loops.h"
 
 // Keys of n elements that lie `step` apart. Equal numbers (0 and -0) have equal keys; NaN is `nan_key`.
 static void keys_of(uint64_t *keys, const char *src, enum fp_type type, size_t n, size_t step, uint64_t nan_key) {

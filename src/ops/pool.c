@@ -5,8 +5,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "dnnl_corner.h"
-#include "window.h"
+#include "kernel/dnnl_corner.h"
+#include "ops/window.h"
 
 enum { MAX, AVERAGE, LP };
 

@@ -3,9 +3,9 @@
 // QLinearConcat, QLinearWhere. Functions of one byte are tables of its 256 codes.
 #include <math.h>
 
-#include "families.h"
-#include "integer.h"
-#include "loops.h"
+#include "ops/families.h"
+#include "ops/integer.h"
+#include "ops/loops.h"
 
 enum { ADD, MUL, SIGMOID, LEAKY_RELU };
 

@@ -3,10 +3,10 @@
 // are the data and scale and zero point of data and output.
 #include <math.h>
 
-#include "families.h"
-#include "integer.h"
-#include "loops.h"
-#include "window.h"
+#include "ops/families.h"
+#include "ops/integer.h"
+#include "ops/loops.h"
+#include "ops/window.h"
 
 static int check(struct fp_call *call) {
     int status = fp_need_these(call, 0xb);

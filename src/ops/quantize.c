@@ -4,10 +4,10 @@
 // other.
 #include <math.h>
 
-#include "families.h"
-#include "integer.h"
-#include "loops.h"
-#include "narrow.h"
+#include "ops/families.h"
+#include "ops/integer.h"
+#include "ops/loops.h"
+#include "tensor/narrow.h"
 
 enum { RUN = 8192 }; // elements of a run when one scale holds for all
 

@@ -4,9 +4,9 @@
 #include <math.h>
 #include <string.h>
 
-#include "families.h"
-#include "loops.h"
-#include "move.h"
+#include "ops/families.h"
+#include "ops/loops.h"
+#include "ops/move.h"
 
 enum { NORMAL, UNIFORM };
 

@@ -4,8 +4,8 @@
 // order.
 #include <math.h>
 
-#include "families.h"
-#include "loops.h"
+#include "ops/families.h"
+#include "ops/loops.h"
 
 enum kind { SUM, MEAN, MAX, MIN, PROD, L1, L2, LOG_SUM, LOG_SUM_EXP, SUM_SQUARE };
 // What is done with each element; LOG_SUM_EXP is two passes, the greatest and then the sum of exp(x - greatest).

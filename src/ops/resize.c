@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Resize and Upsample. The axes are independent: nearest is one copy through a map per axis, linear and cubic are one pass of weighted
 // sums per axis that changes.
-#include "move.h"
+#include "ops/move.h"
 
 #include <math.h>
 #include <stdlib.h>

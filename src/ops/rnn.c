@@ -2,10 +2,10 @@
 // LSTM, GRU, RNN and the LSTM of eight-bit weights: one product for the inputs of all steps, then a loop with one product for the hidden states of each step.
 #include <stdlib.h>
 
-#include "activation.h"
-#include "dnnl_corner.h"
-#include "loops.h"
-#include "rnn_quantized.h"
+#include "ops/activation.h"
+#include "kernel/dnnl_corner.h"
+#include "ops/loops.h"
+#include "ops/rnn_quantized.h"
 
 enum { LSTM, GRU, PLAIN, QUANTIZED };
 enum { X, W, R, B, LENGTHS, H0, C0, P }; // inputs

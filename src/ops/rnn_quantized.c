@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The products of DynamicQuantizeLSTM.
-#include "rnn_quantized.h"
+#include "ops/rnn_quantized.h"
 
-#include "integer.h"
+#include "ops/integer.h"
 
 static int scale_slot(int slot) { return slot == 1 ? FP_W_SCALE : FP_R_SCALE; }
 

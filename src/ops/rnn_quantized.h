@@ -3,7 +3,7 @@
 #ifndef FP_RNN_QUANTIZED_H
 #define FP_RNN_QUANTIZED_H
 
-#include "op.h"
+#include "kernel/op.h"
 
 // Inputs of DynamicQuantizeLSTM, after those of LSTM.
 enum { FP_W_SCALE = 8, FP_W_ZERO, FP_R_SCALE, FP_R_ZERO };

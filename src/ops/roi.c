@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Operators of detection models: RoiAlign, MaxRoiPool, NonMaxSuppression.
-#include "move.h"
+#include "ops/move.h"
 
 #include <math.h>
 #include <stdlib.h>

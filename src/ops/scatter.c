@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Operators that write elements to given positions: Scatter, ScatterElements, ScatterND, with their reductions.
-#include "loops.h"
-#include "move.h"
+#include "ops/loops.h"
+#include "ops/move.h"
 
 #include <stdlib.h>
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Operators on sequences and optionals. A sequence shares its items; an optional is the value itself, or a tensor of type FP_NONE.
-#include "move.h"
+#include "ops/move.h"
 
 #include <stdlib.h>
 
-#include "exec.h"
-#include "sequence.h"
+#include "exec/exec.h"
+#include "tensor/sequence.h"
 
 static int need_sequence(struct fp_call *call) {
     int status = fp_need(call, 1);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Operators about shapes, and those that make a tensor from a few numbers: Reshape, Shape, Expand, Constant, Range and their like.
-#include "move.h"
+#include "ops/move.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-#include "dnnl_corner.h"
+#include "kernel/dnnl_corner.h"
 
 // ---- same elements, other dims
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Operators on signals: DFT, STFT, windows and mel filters. A transform is a product with the matrix of its waves, in double.
-#include "loops.h"
-#include "move.h"
+#include "ops/loops.h"
+#include "ops/move.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -3,9 +3,9 @@
 // [outer, n, inner]; rows of n are done at once, or for inner > 1 columns side by side.
 #include <math.h>
 
-#include "families.h"
-#include "loops.h"
-#include "vmath.h"
+#include "ops/families.h"
+#include "ops/loops.h"
+#include "ops/vmath.h"
 
 enum kind { SOFTMAX, LOG_SOFTMAX, NORM_1, NORM_2 };
 enum { WIDE = 64 }; // columns side by side

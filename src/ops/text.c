@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Operators on strings: StringConcat, StringSplit, StringNormalizer.
-#include "move.h"
+#include "ops/move.h"
 
 #include <ctype.h>
 #include <stdlib.h>

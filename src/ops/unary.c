@@ -2,10 +2,10 @@
 // Functions of one element: activations, rounding, trigonometry. One row of MAPS is a function over float32, over float64, and
 // over integers where it has one; the rows of the operator table only name it. float16 and bfloat16 are computed as float32 in
 // pieces.
-#include "families.h"
-#include "loops.h"
-#include "narrow.h"
-#include "vmath.h"
+#include "ops/families.h"
+#include "ops/loops.h"
+#include "tensor/narrow.h"
+#include "ops/vmath.h"
 
 // What a prepared call keeps: the function and its two parameters, the bounds of Clip also as integers.
 struct unary {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Unique: the distinct elements of a tensor, or its distinct slices along an axis.
-#include "loops.h"
-#include "move.h"
+#include "ops/loops.h"
+#include "ops/move.h"
 
 #include <stdlib.h>
 

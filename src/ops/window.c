@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The attributes that convolutions and poolings share.
-#include "window.h"
+#include "ops/window.h"
 
 int fp_window_ints(struct fp_call *call, const char *name, int n, int64_t *dst, int64_t absent, int64_t least) {
     size_t count;

@@ -3,7 +3,7 @@
 #ifndef FP_WINDOW_H
 #define FP_WINDOW_H
 
-#include "op.h"
+#include "kernel/op.h"
 
 enum { FP_WINDOW_MAX = FP_MAX_RANK - 2 };
 struct fp_window {

@@ -3,7 +3,7 @@
 #ifndef FAKE_MODEL_H
 #define FAKE_MODEL_H
 
-#include "data_parts.h"
+#include "data/data_parts.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

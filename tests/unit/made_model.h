@@ -4,7 +4,7 @@
 #define MADE_MODEL_H
 
 #include "scratch_folder.h"
-#include "weights.h"
+#include "weights/weights.h"
 
 #include "onnx.pb-c.h"
 

@@ -3,7 +3,7 @@
 #ifndef SCRATCH_FOLDER_H
 #define SCRATCH_FOLDER_H
 
-#include "base.h"
+#include "base/base.h"
 
 #include <ftw.h>
 #include <setjmp.h>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What holds for every allocation: the number of zeros, the best of every row stays, removed rows go, and what is pruned is lower than what
 // stays of the same row.
-#include "allocate.h"
+#include "maths/allocate.h"
 #include "fake_job.h"
-#include "job.h"
+#include "job/job.h"
 
 #include <stdio.h>
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // run and compare on small models: how outputs are stored, and what two models share.
-#include "npz.h"
+#include "tensor/npz.h"
 
-#include "report.h"
+#include "report/report.h"
 #include "scratch_folder.h"
 #include "tiny_model.h"
 

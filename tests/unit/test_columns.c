@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Rows of columns against the executor: the weight's rows times the columns are the layer's output. Sums against sums over the rows; convolutions
 // also against a plain loop over the kernel. Co-activations from distances against those of the written rows.
-#include "columns.h"
-#include "dnnl_corner.h"
+#include "stats/columns.h"
+#include "kernel/dnnl_corner.h"
 #include "made_model.h"
-#include "shift_gram.h"
+#include "stats/shift_gram.h"
 
 #include <math.h>
 

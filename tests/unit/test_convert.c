@@ -9,7 +9,7 @@
 
 #include <math.h>
 
-#include "narrow.h"
+#include "tensor/narrow.h"
 
 // The value of a small float by the book: sign, biased exponent, mantissa.
 static double book(unsigned code, int bits, int mantissa, int bias) {

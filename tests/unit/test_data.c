@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Samples from every kind of source: what fits is handed out unchanged and in order, what does not is refused by name.
-#include "data.h"
+#include "data/data.h"
 
 #include <math.h>
 
 #include "fake_model.h"
-#include "npz.h"
+#include "tensor/npz.h"
 #include "scratch_folder.h"
 
 static void make(struct fp_tensor *t, enum fp_type type, int rank, const int64_t *dims) {

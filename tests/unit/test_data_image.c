@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pictures: decoded, resized, cut and scaled to the model's input as the preparation says; broken ones are refused by name.
-#include "image_file.h"
+#include "data/image_file.h"
 
 #include <math.h>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Drift against sums written out, in one piece and in batches.
-#include "drift.h"
+#include "report/drift.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Functions written out in nodes: each spelling is recognized as what it is, and near misses as nothing.
-#include "fuse_function.h"
+#include "exec/fuse_function.h"
 #include "made_model.h"
 
 // Scalars c0, c1, ... of a graph; nodes "Type in,in" make v0, v1, ... from x.

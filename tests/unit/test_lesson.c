@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The lesson against the same rule in slow loops, in the space of the features and class by class.
-#include "lesson.h"
+#include "maths/lesson.h"
 
 #include "fake_job.h"
 

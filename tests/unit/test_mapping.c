@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Changes to mapped files: small and large ones, with a folder for a temporary file and without, survive that pages are dropped; the file stays as it is.
-#include "mapping.h"
+#include "base/mapping.h"
 #include "scratch_folder.h"
 
 #define MB ((size_t)1 << 20)

@@ -4,7 +4,7 @@
 
 #include <zlib.h>
 
-#include "mapping.h"
+#include "base/mapping.h"
 
 #define LARGE ((size_t)2 << 20) // floats
 

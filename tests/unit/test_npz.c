@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // NumPy's files: what is written is read back, what NumPy may write is read, and what is broken is refused with its name.
-#include "npz.h"
+#include "tensor/npz.h"
 
 #include "scratch_folder.h"
 

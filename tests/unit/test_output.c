@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Files appear whole or not at all.
-#include "output.h"
+#include "base/output.h"
 
 #include <dirent.h>
 #include <setjmp.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Preparation files of all three kinds, what options do to them, and files that make no sense.
-#include "preprocess.h"
+#include "data/preprocess.h"
 
 #include "scratch_folder.h"
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Class frequencies of made-up answers, which classes leave or are held back, and the read-out's lesson in the last layer.
-#include "answers.h"
+#include "maths/answers.h"
 #include "fake_job.h"
-#include "job.h"
+#include "job/job.h"
 
 enum { N = 120, D = 16, K = 24 };
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The repair's systems against plain Gaussian elimination in double: by Cholesky, by conjugate gradients from co-activations and from kept rows.
 #include "fake_job.h"
-#include "repair_bias.h"
-#include "repair_solve.h"
+#include "ideas/repair_bias.h"
+#include "maths/repair_solve.h"
 
 enum { ROWS = 12 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The report's order, its texts and its page, from reports written out here.
-#include "report_values.h"
+#include "report/report_values.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Choosing the lowest against qsort, with ties, zeros and infinities, over several runs and threads.
-#include "base.h"
-#include "select.h"
+#include "base/base.h"
+#include "maths/select.h"
 
 #include <math.h>
 #include <setjmp.h>

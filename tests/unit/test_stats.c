@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Statistics do not depend on threads and batches, and those of two halves add up to those of the whole.
-#include "stats.h"
+#include "stats/stats.h"
 
 #include "sample_model.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Exchanges of kept and pruned elements: the error, worked out here in double, falls; the number of zeros stays; what is barred does not come back.
 #include "fake_job.h"
-#include "repair_bias.h"
+#include "ideas/repair_bias.h"
 
 extern const struct fp_swaps fp_swaps_gradient;
 extern const struct fp_repair fp_repair_least_squares;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Evidence for and against classes: names, the numbers about answers, and what outweighs what.
 #include "made_model.h"
-#include "class_names.h"
-#include "task.h"
-#include "task_evidence.h"
+#include "weights/class_names.h"
+#include "task/task.h"
+#include "task/task_evidence.h"
 
 #include <math.h>
 

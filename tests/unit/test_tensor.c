@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tensors: shapes that are impossible, shared memory, the budget; integer conversions against plain casts.
 #include "scratch_folder.h"
-#include "tensor.h"
+#include "tensor/tensor.h"
 
 #include <math.h>
 

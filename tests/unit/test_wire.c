@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The scan in front of protobuf-c, on bytes written by hand and on every cut of a real message.
 #include "made_model.h"
-#include "wire.h"
+#include "onnx/wire.h"
 
 struct bytes {
     size_t n;

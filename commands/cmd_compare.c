@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: Apache-2.0
+// fineprune compare: the same samples through two models, and how far the outputs of the second are from those of the first. Inputs and outputs are
+// paired by name, outputs by position when the names are others. With labels also how often each model is right. Answers are counted only of outputs
+// that are judged to be classes (task.h), by what the first model makes of the first samples.
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cmd.h"
+#include "report/describe.h"
+#include "report/drift.h"
+#include "exec/exec.h"
+#include "tensor/npz.h"
+#include "task/task.h"
+
+struct side {
+    struct fineprune_model *model;
+    struct fp_exec *exec;
+    struct fp_tensor *inputs, *outputs; // of one batch
+    int *input_of, *output_of;          // number in the first model's order -> number in this model's
+    size_t right;                       // answers equal to the label
+};
+
+#define SEEN ((size_t)1000)             // samples by which an output is judged, and
+#define SEEN_BYTES ((size_t)256 << 20) // bytes of them
+
+// What the first model answers to the first samples, of outputs of rank 2.
+struct seen {
+    float *values;
+    size_t n, width, capacity;
+    bool unlike, full; // the latter: no more are taken
+};
+
+struct comparison {
+    struct side a, b;
+    struct fineprune_data *data;
+    struct fp_drift *drifts; // one per output of a
+    struct seen *seen;       // the same
+    const char *task;        // the user's word, or NULL
+    size_t *unlike;          // per output of a: batches in which b's has another shape, as detections do
+    fineprune_error other_shape; // what is said when no batch has the same
+    struct fp_tensor labels; // int64, or empty
+    size_t judged;           // samples with a label and an answer
+    const char *answer;      // the output that answers
+    double forward;
+};
+
+// ---- pairing
+
+static const char *value_name(const struct fp_graph *graph, int id) { return graph->values[id].name; }
+
+static int find_name(const struct fp_graph *graph, const int *ids, int n, const char *name) {
+    for (int i = 0; i < n; i++)
+        if (strcmp(value_name(graph, ids[i]), name) == 0) return i;
+    return -1;
+}
+
+static int pair_inputs(struct side *b, const struct fp_graph *first, fineprune_error *err) {
+    const struct fp_graph *second = b->model->graph;
+    for (int i = 0; i < second->n_inputs; i++)
+        if (find_name(first, first->inputs, first->n_inputs, value_name(second, second->inputs[i])) < 0)
+            return fp_fail(err, FINEPRUNE_MODEL, "'%s' has an input '%s' that the first model does not have", b->model->path,
+                           value_name(second, second->inputs[i]));
+    for (int i = 0; i < first->n_inputs; i++) // one that the second does not read is -1
+        b->input_of[i] = find_name(second, second->inputs, second->n_inputs, value_name(first, first->inputs[i]));
+    return FINEPRUNE_OK;
+}
+
+static int pair_outputs(struct side *b, const struct fp_graph *first, fineprune_error *err) {
+    const struct fp_graph *second = b->model->graph;
+    bool all = true;
+    for (int i = 0; i < first->n_outputs; i++) {
+        b->output_of[i] = find_name(second, second->outputs, second->n_outputs, value_name(first, first->outputs[i]));
+        all &= b->output_of[i] >= 0;
+    }
+    if (all) return FINEPRUNE_OK;
+    if (first->n_outputs != second->n_outputs)
+        return fp_fail(err, FINEPRUNE_MODEL, "the models have other outputs: %d in the first ('%s'), %d in '%s'", first->n_outputs,
+                       value_name(first, first->outputs[0]), second->n_outputs, b->model->path);
+    for (int i = 0; i < first->n_outputs; i++) b->output_of[i] = i;
+    return FINEPRUNE_OK;
+}
+
+static int open_side(struct side *s, const struct fp_graph *first, const fineprune_run_options *options, fineprune_error *err) {
+    const struct fp_graph *graph = s->model->graph;
+    s->inputs = fp_calloc((size_t)graph->n_inputs, sizeof(*s->inputs));
+    s->outputs = fp_calloc((size_t)graph->n_outputs, sizeof(*s->outputs));
+    s->input_of = fp_calloc((size_t)first->n_inputs, sizeof(int));
+    s->output_of = fp_calloc((size_t)first->n_outputs, sizeof(int));
+    if (!s->inputs || !s->outputs || !s->input_of || !s->output_of) return fp_fail_memory(err, "the comparison", 1000);
+    int status = pair_inputs(s, first, err);
+    if (!status) status = pair_outputs(s, first, err);
+    if (!status) status = fp_exec_new(&s->exec, s->model, options, err);
+    return status;
+}
+
+static void drop(struct fp_tensor *tensors, int n) {
+    for (int i = 0; tensors && i < n; i++) fp_tensor_done(&tensors[i]);
+}
+
+static void close_side(struct side *s) {
+    drop(s->inputs, s->model->graph->n_inputs);
+    drop(s->outputs, s->model->graph->n_outputs);
+    fp_exec_free(s->exec);
+    free(s->inputs);
+    free(s->outputs);
+    free(s->input_of);
+    free(s->output_of);
+}
+
+// ---- labels
+
+static int load_labels(struct comparison *c, const char *path, fineprune_error *err) {
+    struct fp_tensor raw = {0};
+    int status = fp_npy_read(&raw, path, NULL, err);
+    if (status) return status;
+    const size_t samples = fp_data_all(c->data);
+    char shape[160];
+    fp_shape_text(shape, sizeof(shape), raw.rank, raw.dims);
+    if (!fp_type_is_integer(raw.type) && raw.type != FP_BOOL) {
+        status = fp_fail(err, FINEPRUNE_DATA, "labels '%s' are %s; whole numbers, one class for each sample, are wanted", path, fp_type_name(raw.type));
+    } else if (raw.rank < 1 || raw.count != (size_t)raw.dims[0] || raw.count != samples) {
+        status = fp_fail(err, FINEPRUNE_DATA, "labels '%s' are %s, but there are %zu samples", path, shape, samples);
+        fp_hint(err, "an array [samples] of class numbers is wanted: numpy.save('labels.npy', y)");
+    }
+    if (!status) status = fp_tensor_convert(&c->labels, NULL, &raw, FP_INT64, err);
+    fp_tensor_done(&raw);
+    int64_t *labels = c->labels.data;
+    for (size_t i = 0; !status && i < fineprune_data_samples(c->data); i++) labels[i] = labels[fp_data_row(c->data, i)]; // which is never before it
+    return status;
+}
+
+// Whether the output answers with a class for each of n samples: a row of scores, or the number of the class.
+static bool answers(const struct fp_tensor *t, size_t n) {
+    if (!t->rank || t->dims[0] != (int64_t)n) return false;
+    if (fp_type_is_float(t->type)) return t->rank == 2 && t->dims[1] > 1;
+    return fp_type_is_integer(t->type) && t->count == n;
+}
+
+static int64_t answer_of(const double *row, size_t width, bool scores) {
+    if (!scores) return (int64_t)row[0];
+    size_t best = 0;
+    for (size_t i = 1; i < width; i++)
+        if (row[i] > row[best]) best = i;
+    return (int64_t)best;
+}
+
+static int judge(struct side *s, const struct fp_tensor *t, const int64_t *labels, size_t n, fineprune_error *err) {
+    const size_t width = t->count / n;
+    double *row = fp_calloc(width, sizeof(*row));
+    if (!row) return fp_fail_memory(err, "a comparison", width * sizeof(*row));
+    for (size_t i = 0; i < n; i++) {
+        fp_convert(row, FP_DOUBLE, (const char *)t->data + i * width * fp_type_size(t->type), t->type, width);
+        s->right += answer_of(row, width, fp_type_is_float(t->type)) == labels[i];
+    }
+    free(row);
+    return FINEPRUNE_OK;
+}
+
+// Labels are judged by the first output that answers; x and y are that output of both models.
+static int judge_both(struct comparison *c, const char *name, const struct fp_tensor *x, const struct fp_tensor *y, size_t first, size_t n,
+                      fineprune_error *err) {
+    if (!c->labels.count || (c->answer && strcmp(c->answer, name) != 0) || !answers(x, n) || !answers(y, n)) return FINEPRUNE_OK;
+    c->answer = name;
+    const int64_t *labels = (const int64_t *)c->labels.data + first;
+    int status = judge(&c->a, x, labels, n, err);
+    if (!status) status = judge(&c->b, y, labels, n, err);
+    c->judged += n;
+    return status;
+}
+
+// ---- what the outputs are
+
+static int keep_answers(struct seen *s, const struct fp_tensor *t, size_t n, fineprune_error *err) {
+    size_t count, bytes;
+    if (s->full || s->unlike || t->rank != 2 || !fp_type_is_float(t->type) || t->dims[1] < 2 || (s->n && s->width != (size_t)t->dims[1])) return FINEPRUNE_OK;
+    s->width = (size_t)t->dims[1];
+    s->unlike = t->dims[0] != (int64_t)n;
+    if (s->unlike) return FINEPRUNE_OK;
+    s->full = s->n + n > SEEN || !fp_mul(s->n + n, s->width, &count) || !fp_mul(count, sizeof(float), &bytes) || bytes > SEEN_BYTES;
+    if (s->full && s->n) return FINEPRUNE_OK;
+    float *grown = fp_grow(s->values, &s->capacity, (s->n + n) * s->width, sizeof(float));
+    if (!grown) return fp_fail_memory(err, "a comparison", n * s->width * sizeof(float));
+    s->values = grown;
+    fp_convert(s->values + s->n * s->width, FP_FLOAT, t->data, t->type, n * s->width);
+    s->n += n;
+    return FINEPRUNE_OK;
+}
+
+static int judge_output(struct comparison *c, int output, const struct fp_weights *weights, const struct fp_classifier *k, struct fp_task *task,
+                        fineprune_error *err) {
+    const struct seen *s = &c->seen[output];
+    const struct fp_graph *graph = c->a.model->graph;
+    // Labels of its answers are as good as the word for it.
+    const char *word = c->labels.count && c->answer && !strcmp(c->answer, c->drifts[output].output) ? "classes" : c->task;
+    const bool ours = k->weight >= 0 && k->output == output;
+    const struct fp_task_case one = {.model = c->a.model, .output = output, .weights = weights, .weight = ours ? k->weight : -1,
+                                     .logits_value = graph->outputs[output], .values = s->values, .n = s->unlike ? 0 : s->n, .width = s->width,
+                                     .unlike = s->unlike};
+    return fp_task_judge(task, &one, word, err);
+}
+
+// Tells of one output what it was taken for, of several only where rows are not counted as answers.
+static int judge_outputs(struct comparison *c, struct fineprune_report *report, fineprune_error *err) {
+    struct fp_weights *weights = NULL;
+    struct fp_classifier k = {.weight = -1};
+    int judged = 0, status = fp_weights_find(&weights, c->a.exec, c->a.model, false, err);
+    if (!status) fp_classifier_find(&k, weights);
+    for (int i = 0; i < c->a.model->graph->n_outputs && !status; i++) {
+        struct fp_task task;
+        if (!c->seen[i].width) continue;
+        status = judge_output(c, i, weights, &k, &task, err);
+        if (status) break;
+        c->drifts[i].no_answers = task.kind != FP_TASK_CLASSES;
+        if (!judged++ || (k.weight >= 0 && k.output == i)) json_object_set_new(report->root, "task", fp_task_json(&task));
+    }
+    fp_weights_free(weights);
+    return status;
+}
+
+// ---- running
+
+// The second model may want other types: one in float16 is compared on the same samples.
+static int give_inputs(struct comparison *c, fineprune_error *err) {
+    const struct fp_graph *first = c->a.model->graph, *second = c->b.model->graph;
+    for (int i = 0; i < first->n_inputs; i++) {
+        const int to = c->b.input_of[i];
+        if (to < 0) continue;
+        const enum fp_type type = second->values[second->inputs[to]].type;
+        const struct fp_tensor *t = &c->a.inputs[i];
+        int status = FINEPRUNE_OK;
+        if (type == t->type || !fp_type_size(type)) fp_tensor_share(&c->b.inputs[to], t);
+        else status = fp_tensor_convert(&c->b.inputs[to], &c->b.model->memory, t, type, err);
+        if (status) return status;
+    }
+    return FINEPRUNE_OK;
+}
+
+// Output of one model without the rows that fill a fixed batch up, in the given type.
+static int take_output(struct fp_tensor *dst, const struct fp_tensor *t, size_t n, size_t size, enum fp_type type, fineprune_error *err) {
+    struct fp_tensor rows = {0};
+    if (n < size && t->rank && t->dims[0] == (int64_t)size) fp_cmd_take_rows(&rows, t, n);
+    else fp_tensor_share(&rows, t);
+    if (t->type == type || !fp_type_size(t->type) || !fp_type_size(type)) {
+        *dst = rows;
+        return FINEPRUNE_OK;
+    }
+    int status = fp_tensor_convert(dst, NULL, &rows, type, err);
+    fp_tensor_done(&rows);
+    return status;
+}
+
+static int compare_output(struct comparison *c, int output, size_t first, size_t n, size_t size, fineprune_error *err) {
+    const struct fp_tensor *a = &c->a.outputs[output], *b = &c->b.outputs[c->b.output_of[output]];
+    struct fp_tensor x = {0}, y = {0};
+    int status = take_output(&x, a, n, size, a->type, err);
+    if (!status) status = take_output(&y, b, n, size, a->type, err);
+    if (!status) status = keep_answers(&c->seen[output], &x, n, err);
+    if (!status && x.type == y.type && fp_type_size(x.type) && x.rank == y.rank && !fp_same_shape(&x, &y)) {
+        if (!c->unlike[output]++) fp_drift_add(&c->drifts[output], &x, &y, NULL, &c->other_shape); // for its words
+    } else if (!status) {
+        status = fp_drift_add(&c->drifts[output], &x, &y, NULL, err);
+        if (!status) status = judge_both(c, c->drifts[output].output, &x, &y, first, n, err);
+    }
+    fp_tensor_done(&x);
+    fp_tensor_done(&y);
+    return status;
+}
+
+static int compare_batch(struct comparison *c, const size_t *samples, size_t n, fineprune_error *err) {
+    const size_t most = fp_data_max_batch(c->data), size = most > 1 && most < SIZE_MAX ? most : n;
+    int status = fp_data_batch(c->data, samples, n, c->a.inputs, err);
+    if (!status) status = give_inputs(c, err);
+    const double began = fp_seconds();
+    if (!status) status = fp_exec_run(c->a.exec, c->a.inputs, c->a.outputs, NULL, err);
+    if (!status) status = fp_exec_run(c->b.exec, c->b.inputs, c->b.outputs, NULL, err);
+    c->forward += fp_seconds() - began;
+    for (int i = 0; i < c->a.model->graph->n_outputs && !status; i++) status = compare_output(c, i, samples[0], n, size, err);
+    drop(c->a.inputs, c->a.model->graph->n_inputs);
+    drop(c->b.inputs, c->b.model->graph->n_inputs);
+    drop(c->a.outputs, c->a.model->graph->n_outputs);
+    drop(c->b.outputs, c->b.model->graph->n_outputs);
+    return status;
+}
+
+static int compare_all(struct comparison *c, const fineprune_run_options *options, fineprune_error *err) {
+    const size_t n = fineprune_data_samples(c->data);
+    size_t *samples = fp_calloc(n, sizeof(*samples)), step;
+    if (!samples) return fp_fail_memory(err, "the samples", n * sizeof(*samples));
+    for (size_t i = 0; i < n; i++) samples[i] = i;
+    int status = FINEPRUNE_OK;
+    for (size_t at = 0; at < n && !status; at += step) {
+        step = fp_data_next(c->data, samples + at, n - at, options ? options->batch : 0);
+        status = compare_batch(c, samples + at, step, err);
+        if (!status && options && options->progress && options->progress(options->progress_user, "forward", at + step, n))
+            status = fp_fail(err, FINEPRUNE_CANCELLED, "stopped after %zu of %zu samples", at + step, n);
+    }
+    free(samples);
+    return status;
+}
+
+// ---- reporting
+
+static int report_accuracy(struct comparison *c, struct fineprune_report *report, fineprune_error *err) {
+    if (!c->labels.count) return FINEPRUNE_OK;
+    if (!c->judged) {
+        int status = fp_fail(err, FINEPRUNE_DATA, "labels cannot be compared: no output of the model has one row of class scores for each sample");
+        fp_hint(err, "leave --labels out to see the drift of the outputs");
+        return status;
+    }
+    json_t *accuracy = fp_report_object(report, "accuracy");
+    json_object_set_new(accuracy, "a", json_real((double)c->a.right / (double)c->judged));
+    json_object_set_new(accuracy, "b", json_real((double)c->b.right / (double)c->judged));
+    json_object_set_new(accuracy, "samples", json_integer((json_int_t)c->judged));
+    return FINEPRUNE_OK;
+}
+
+static int report_comparison(struct comparison *c, struct fineprune_report *report, double began, fineprune_error *err) {
+    fp_describe_model(report, "model", c->a.model, true);
+    fp_describe_model(report, "second_model", c->b.model, true);
+    fp_cmd_report_data(report, c->data);
+    int status = judge_outputs(c, report, err);
+    if (status) return status;
+    json_t *drift = fp_report_array(report, "drift");
+    for (int i = 0; i < c->a.model->graph->n_outputs; i++) {
+        if (c->unlike[i] && !c->drifts[i].count) return fp_fail(err, FINEPRUNE_MODEL, "%s", c->other_shape.message);
+        if (c->unlike[i])
+            fp_report_say(report, "output '%s' has another shape in the second model in %zu runs, which were not compared", c->drifts[i].output,
+                          c->unlike[i]);
+        if (c->drifts[i].count) json_array_append_new(drift, fp_drift_json(&c->drifts[i]));
+        else fp_report_say(report, "output '%s' is not made of numbers and is not compared", c->drifts[i].output);
+    }
+    fp_cmd_report_timing(report, c->forward, fp_seconds() - began, fineprune_data_samples(c->data));
+    return report_accuracy(c, report, err);
+}
+
+static int compare(struct comparison *c, const char *labels, const fineprune_run_options *options, struct fineprune_report *report,
+                   fineprune_error *err) {
+    const double began = fp_seconds();
+    const struct fp_graph *first = c->a.model->graph;
+    c->drifts = fp_calloc((size_t)first->n_outputs, sizeof(*c->drifts));
+    c->unlike = fp_calloc((size_t)first->n_outputs, sizeof(*c->unlike));
+    c->seen = fp_calloc((size_t)first->n_outputs, sizeof(*c->seen));
+    if (!report || !c->drifts || !c->unlike || !c->seen) return fp_fail_memory(err, "the comparison", 1000);
+    for (int i = 0; i < first->n_outputs; i++) c->drifts[i].output = value_name(first, first->outputs[i]);
+    int status = labels ? load_labels(c, labels, err) : FINEPRUNE_OK;
+    if (!status) status = open_side(&c->a, first, options, err);
+    if (!status) status = open_side(&c->b, first, options, err);
+    if (!status) status = compare_all(c, options, err);
+    return status ? status : report_comparison(c, report, began, err);
+}
+
+static void free_seen(struct comparison *c) {
+    for (int i = 0; c->seen && i < c->a.model->graph->n_outputs; i++) free(c->seen[i].values);
+    free(c->seen);
+}
+
+int fineprune_compare_as(const char *task, fineprune_model *a, fineprune_model *b, fineprune_data *data, const char *labels,
+                         const fineprune_run_options *options, fineprune_report **report, fineprune_error *err) {
+    int status = data ? fp_data_ready(data, err) : fp_data_missing(a, err);
+    if (!status && fp_task_word(task) < 0) status = fp_fail(err, FINEPRUNE_USAGE, "there is no task '%s'; auto, classes, labels or other is meant", task);
+    if (status) return status;
+    struct comparison c = {.a.model = a, .b.model = b, .data = data, .task = task};
+    struct fineprune_report *made = fp_report_new("compare");
+    status = compare(&c, labels, options, made, err);
+    close_side(&c.a);
+    close_side(&c.b);
+    fp_tensor_done(&c.labels);
+    free(c.drifts);
+    free(c.unlike);
+    free_seen(&c);
+    if (!status && report) *report = made;
+    else fineprune_report_free(made);
+    return status;
+}
+
+int fineprune_compare(fineprune_model *a, fineprune_model *b, fineprune_data *data, const char *labels, const fineprune_run_options *options,
+                      fineprune_report **report, fineprune_error *err) {
+    return fineprune_compare_as(NULL, a, b, data, labels, options, report, err);
+}

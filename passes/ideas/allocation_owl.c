@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// Layers with more outlying scores are pruned less: share_i = sparsity + lambda * (mean of D - D_i) scaled to +-lambda, where D_i is the
+// share of scores above M times the layer's mean. lambda 0.08, M 5. (Yin et al. 2024, "Outlier weighed layerwise sparsity")
+#include <math.h>
+#include <stdlib.h>
+
+#include "maths/allocate.h"
+
+#define LAMBDA 0.08
+#define TIMES_MEAN 5.0
+
+static double outliers(const struct fp_layer *layer) {
+    double mean = 0;
+    size_t n = layer->w->count, above = 0;
+    for (size_t i = 0; i < n; i++) mean += (double)layer->score[i];
+    mean /= (double)n;
+    for (size_t i = 0; i < n; i++) above += (double)layer->score[i] > TIMES_MEAN * mean;
+    return (double)above / (double)n;
+}
+
+// Shares within sparsity +- lambda, linear in the outliers, whose mean over all elements is the sparsity.
+static void shares_of(const struct fp_job *job, double *d, double sparsity) {
+    double low = INFINITY, high = -INFINITY, mean = 0;
+    for (int i = 0; i < job->n; i++) {
+        d[i] = outliers(&job->layers[i]);
+        low = fmin(low, d[i]);
+        high = fmax(high, d[i]);
+    }
+    for (int i = 0; i < job->n; i++) {
+        d[i] = high > low ? (d[i] - low) / (high - low) * 2 * LAMBDA : 0;
+        mean += d[i] * (double)job->layers[i].w->count / (double)job->total;
+    }
+    for (int i = 0; i < job->n; i++) d[i] = fmin(fmax(sparsity + mean - d[i], 0), 1);
+}
+
+static int run(struct fp_job *job, double sparsity, size_t zeros) {
+    (void)zeros;
+    double *share = fp_calloc((size_t)job->n, sizeof(*share));
+    if (!share) return fp_fail_memory(job->err, "masks", sizeof(*share));
+    shares_of(job, share, sparsity);
+    fp_allocate_start(job);
+    int status = FINEPRUNE_OK;
+    for (int i = 0; i < job->n && !status; i++) status = fp_allocate_layer(job, &job->layers[i], share[i]);
+    free(share);
+    if (!status) fp_allocate_finish(job);
+    return status;
+}
+
+const struct fp_allocation fp_allocation_owl = {"owl", "layers with more outlying scores are pruned less", run, false};

@@ -1,0 +1,528 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whole channels are the cheapest first zeros. For each group of hidden channels (channels.h), the channels whose loss costs its readers least go first,
+// each time with the best repair of what is left (optimal brain surgeon over columns; Hassibi & Stork 1993, in blocks): with A = Cov(x) + l I of a
+// reader, l 1 % of the mean diagonal, H = A^-1 and V the reader's rows,
+//     cost_c = tr(V_c H_cc^-1 V_c^T);  V -= V_K H_KK^-1 H_K:,  H -= H_:K H_KK^-1 H_K:  for the cheapest K.
+// The sums are each group's curve of error against channels, relative to the reader's output. All segments of the curves' lower convex hulls, by rising
+// (sensitivity * error / elements), until they are the wanted share of the zeros. A group's sensitivity is what the model's outputs change for one unit
+// of the reader's error, measured by taking half of the group away. Kept channels are multiples of 16: kernels of runtimes like that, and the
+// error does not mind.
+#include <cblas.h>
+#include <lapacke.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "weights/channels.h"
+#include "job/job.h"
+
+#define SHARE 0.5       // 0.45..0.55: of the zeros that were asked, at most, with the rows of removed classes: they are whole channels, too
+#define LEAST_KEPT 64   // channels of a group: thin layers have none to spare
+#define MULTIPLE 16     // of channels that are kept
+#define LEAST_SAMPLES 32 // fewer cannot tell which channels others stand in for
+#define MOST_COLUMNS 8192 // of a reader: its matrices are that wide and high
+#define STEPS 64        // of a curve
+#define RIDGE 0.01
+#define TRIED 10        // samples that measure the sensitivities
+
+// One reader's own matrices while a curve is made.
+struct reader {
+    const struct fp_layer *layer;
+    size_t per, n;
+    float *v, *h;   // rows x n, n x n
+    double whole;   // tr(W C W^T)
+};
+
+struct curve {
+    struct fp_channel_group *group;
+    uint32_t *order;   // channels, the first to go first
+    double *error;     // by number of channels that are gone: of the readers' outputs, summed over the readers
+    size_t gone;       // how many were taken in all
+    double sensitivity;
+    size_t cost;       // elements of a channel
+    size_t chosen;     // channels that go
+};
+
+struct curves {
+    struct fp_kept head;
+    struct fp_channel_groups groups;
+    struct curve *items; // of those groups that can go
+    int n;
+};
+
+struct piece { // of a hull
+    int curve;
+    size_t from, to; // channels gone before it, and with it
+    double price;
+};
+
+// ---- curves
+
+// *numbers: whether the layer has any to go by.
+static int reader_init(struct reader *r, const struct fp_layer *l, size_t per, bool *numbers, fineprune_error *err) {
+    const size_t n = l->w->cols, rows = l->w->rows;
+    *r = (struct reader){.layer = l, .per = per, .n = n};
+    size_t square, all;
+    const bool sized = fp_mul(n, n, &square) && fp_mul(rows, n, &all);
+    double *a = sized ? fp_calloc(square, sizeof(*a)) : NULL, diagonal = 0;
+    float *product = sized ? fp_calloc(all, sizeof(*product)) : NULL;
+    r->v = sized ? fp_calloc(all, sizeof(float)) : NULL;
+    r->h = sized ? fp_calloc(square, sizeof(float)) : NULL;
+    bool ok = a && product && r->v && r->h && fp_stat_covariance(l->stat, 0, 0, n, a, 1);
+    if (ok) {
+        memcpy(r->v, l->dense, all * sizeof(float));
+        for (size_t i = 0; i < square; i++) r->h[i] = (float)a[i];
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)rows, (int)n, (int)n, 1, r->v, (int)n, r->h, (int)n, 0, product, (int)n);
+        for (size_t i = 0; i < all; i++) r->whole += (double)product[i] * (double)r->v[i];
+        for (size_t i = 0; i < n; i++) diagonal += a[i * n + i] / (double)n;
+        for (size_t i = 0; i < n; i++) a[i * n + i] += RIDGE * diagonal;
+        *numbers = diagonal > 0 && r->whole > 0 && !LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'U', (int)n, a, (int)n) &&
+                   !LAPACKE_dpotri_work(LAPACK_COL_MAJOR, 'U', (int)n, a, (int)n); // row-major lower is column-major upper
+        for (size_t i = 0; *numbers && i < n; i++)
+            for (size_t j = 0; j <= i; j++) r->h[i * n + j] = r->h[j * n + i] = (float)a[i * n + j];
+    }
+    free(a);
+    free(product);
+    return ok ? FINEPRUNE_OK : fp_fail_memory(err, l->w->name, 2 * n * n * sizeof(double));
+}
+
+static void reader_done(struct reader *r) {
+    free(r->v);
+    free(r->h);
+}
+
+// tr(V_c H_cc^-1 V_c^T) / tr(W C W^T); room: per * per doubles and per * rows.
+static double cost_of(const struct reader *r, size_t channel, double *room) {
+    const size_t k = r->per, n = r->n, rows = r->layer->w->rows, at = channel * k;
+    double *block = room, *right = room + k * k, sum = 0;
+    if (k == 1) {
+        for (size_t i = 0; i < rows; i++) sum += (double)r->v[i * n + at] * (double)r->v[i * n + at];
+        return sum / fmax((double)r->h[at * n + at], 1e-30) / r->whole;
+    }
+    for (size_t i = 0; i < k; i++)
+        for (size_t j = 0; j <= i; j++) block[i * k + j] = (double)r->h[(at + i) * n + at + j];
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < k; j++) right[i * k + j] = (double)r->v[i * n + at + j];
+    // L^-1 V_c^T: its squares are the trace. Row-major lower is column-major upper.
+    if (LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'U', (int)k, block, (int)k)) return INFINITY;
+    cblas_dtrsm(CblasColMajor, CblasLeft, CblasUpper, CblasTrans, CblasNonUnit, (int)k, (int)rows, 1, block, (int)k, right, (int)k);
+    for (size_t i = 0; i < rows * k; i++) sum += right[i] * right[i];
+    return sum / r->whole;
+}
+
+// Takes the columns of the channels k[0 .. count - 1] out of V and H. *total: what that costs, relative, is added to it; *numbers: whether it could be done.
+static int take_out(struct reader *r, const uint32_t *k, size_t count, double *total, bool *numbers, fineprune_error *err) {
+    const size_t n = r->n, b = count * r->per, rows = r->layer->w->rows;
+    double *s = fp_calloc(b * b, sizeof(*s)), cost = 0;
+    float *inverse = fp_calloc(b * b, sizeof(float)), *hk = fp_calloc(b * n, sizeof(float)), *vk = fp_calloc(rows * b, sizeof(float)),
+          *shk = fp_calloc(b * n, sizeof(float)), *vs = fp_calloc(rows * b, sizeof(float));
+    const bool memory = s && inverse && hk && vk && shk && vs;
+    for (size_t i = 0; memory && i < b; i++) {
+        const size_t column = k[i / r->per] * r->per + i % r->per;
+        memcpy(hk + i * n, r->h + column * n, n * sizeof(float));
+        for (size_t row = 0; row < rows; row++) vk[row * b + i] = r->v[row * n + column];
+        for (size_t j = 0; j <= i; j++) s[i * b + j] = (double)r->h[column * n + k[j / r->per] * r->per + j % r->per];
+    }
+    *numbers = memory && !LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'U', (int)b, s, (int)b) && !LAPACKE_dpotri_work(LAPACK_COL_MAJOR, 'U', (int)b, s, (int)b);
+    if (*numbers) {
+        for (size_t i = 0; i < b; i++)
+            for (size_t j = 0; j <= i; j++) inverse[i * b + j] = inverse[j * b + i] = (float)s[i * b + j];
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)b, (int)n, (int)b, 1, inverse, (int)b, hk, (int)n, 0, shk, (int)n);
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)rows, (int)b, (int)b, 1, vk, (int)b, inverse, (int)b, 0, vs, (int)b);
+        for (size_t i = 0; i < rows * b; i++) cost += (double)vs[i] * (double)vk[i];
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)rows, (int)n, (int)b, -1, vk, (int)b, shk, (int)n, 1, r->v, (int)n);
+        cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)n, (int)n, (int)b, -1, hk, (int)n, shk, (int)n, 1, r->h, (int)n);
+    }
+    free(s), free(inverse), free(hk), free(vk), free(shk), free(vs);
+    *total += fmax(cost / r->whole, 0);
+    return memory ? FINEPRUNE_OK : fp_fail_memory(err, r->layer->w->name, 2 * b * n * sizeof(float));
+}
+
+struct priced {
+    double price;
+    uint32_t channel;
+};
+
+static int by_price(const void *a, const void *b) {
+    const struct priced *x = a, *y = b;
+    if (x->price != y->price) return x->price < y->price ? -1 : 1;
+    return x->channel < y->channel ? -1 : 1;
+}
+
+// How many go in the next step: an even share, but no farther than the next multiple that is kept.
+static size_t step_of(size_t channels, size_t left) {
+    const size_t even = channels / STEPS ? channels / STEPS : 1, over = left % MULTIPLE ? left % MULTIPLE : MULTIPLE;
+    return even < over ? even : over;
+}
+
+// As far as numbers go.
+static int greedy(struct fp_job *job, struct curve *c, struct reader *readers, struct priced *priced, double *room, fineprune_error *err) {
+    const size_t m = c->group->channels;
+    size_t left = m;
+    const fineprune_run_options *run = &job->options->run;
+    for (size_t i = 0; i < m; i++) priced[i].channel = (uint32_t)i;
+    while (left > LEAST_KEPT) {
+        for (size_t i = 0; i < left; i++) {
+            priced[i].price = 0;
+            for (int r = 0; r < c->group->n_readers; r++) priced[i].price += cost_of(&readers[r], priced[i].channel, room);
+        }
+        qsort(priced, left, sizeof(*priced), by_price);
+        const size_t count = step_of(m, left);
+        double cost = 0;
+        for (size_t i = 0; i < count; i++) c->order[c->gone + i] = priced[i].channel;
+        for (int r = 0; r < c->group->n_readers; r++) {
+            bool numbers = false;
+            int status = take_out(&readers[r], c->order + c->gone, count, &cost, &numbers, err);
+            if (status || !numbers) return status;
+        }
+        for (size_t i = 1; i <= count; i++) c->error[c->gone + i] = c->error[c->gone] + cost * (double)i / (double)count;
+        c->gone += count;
+        left -= count;
+        memmove(priced, priced + count, left * sizeof(*priced));
+        bool stop = false;
+        #pragma omp critical(channels)
+        stop = run->progress && run->progress(run->progress_user, "channels", c->gone, m - LEAST_KEPT);
+        if (stop) return fp_fail(err, FINEPRUNE_CANCELLED, "stopped at the channels that '%s' reads", readers[0].layer->w->name);
+    }
+    return FINEPRUNE_OK;
+}
+
+// The readers' matrices, each from its own statistics, which the memory limit may hold for some layers at a time only.
+static int open_readers(struct fp_job *job, const struct fp_channel_group *group, struct reader *readers, bool whole, bool *numbers, fineprune_error *err) {
+    int status = FINEPRUNE_OK;
+    *numbers = true;
+    for (int i = 0; *numbers && i < group->n_readers && !status; i++) {
+        struct fp_layer *l = &job->layers[group->readers[i].weight];
+        if (!whole) status = fp_job_have_stats(job, FP_NEED_SUMS | FP_NEED_GRAM, group->readers[i].weight);
+        *numbers = !status && l->stat->sampled;
+        if (*numbers) status = reader_init(&readers[i], l, group->readers[i].per, numbers, err);
+    }
+    return status;
+}
+
+// Nothing of the group goes where there are no numbers.
+static int make_curve(struct fp_job *job, struct curve *c, bool whole, fineprune_error *err) {
+    const struct fp_channel_group *group = c->group;
+    size_t widest = 0, tallest = 0;
+    for (int i = 0; i < group->n_readers; i++) {
+        const size_t rows = job->layers[group->readers[i].weight].w->rows;
+        widest = widest > group->readers[i].per ? widest : group->readers[i].per;
+        tallest = tallest > rows ? tallest : rows;
+    }
+    struct reader *readers = fp_calloc((size_t)group->n_readers, sizeof(*readers));
+    struct priced *priced = fp_calloc(group->channels, sizeof(*priced));
+    double *room = fp_calloc(widest * (widest + tallest), sizeof(*room));
+    c->order = fp_calloc(group->channels, sizeof(*c->order));
+    c->error = fp_calloc(group->channels + 1, sizeof(*c->error));
+    bool numbers = false;
+    int status = readers && priced && room && c->order && c->error ? FINEPRUNE_OK : fp_fail_memory(err, "channels", group->channels * sizeof(*priced));
+    if (!status) status = open_readers(job, group, readers, whole, &numbers, err);
+    if (!status && numbers) status = greedy(job, c, readers, priced, room, err);
+    for (int i = 0; readers && i < group->n_readers; i++) reader_done(&readers[i]);
+    free(readers);
+    free(priced);
+    free(room);
+    return status;
+}
+
+// One after the other where the memory limit holds the statistics of some layers only. Of several failures the first curve's is told.
+static int make_curves(struct fp_job *job, struct curve *curves, int n) {
+    const bool whole = job->held_first == 0 && job->held_end == job->n;
+    int status = FINEPRUNE_OK;
+    double start = fp_seconds();
+    fineprune_error *errors = fp_calloc((size_t)n, sizeof(*errors));
+    if (!errors) return fp_fail_memory(job->err, "channels", (size_t)n * sizeof(*errors));
+    #pragma omp parallel for num_threads(job->threads) schedule(dynamic) if (whole)
+    for (int i = 0; i < n; i++)
+        if (whole) make_curve(job, &curves[i], true, &errors[i]);
+    for (int i = 0; i < n && !whole && !status; i++) status = make_curve(job, &curves[i], false, job->err);
+    for (int i = 0; i < n && whole && !status; i++) {
+        status = errors[i].status;
+        if (status) *job->err = errors[i];
+    }
+    free(errors);
+    job->solve += fp_seconds() - start;
+    return status;
+}
+
+// ---- which groups
+
+static bool can_go(const struct fp_job *job, const struct fp_channel_group *g) {
+    if (g->trunk || g->channels <= LEAST_KEPT || g->channels > UINT32_MAX) return false;
+    for (int i = 0; i < g->n_readers; i++) {
+        const struct fp_layer *l = &job->layers[g->readers[i].weight];
+        if (!l->w->repairable || !l->stat || l->w->cols > MOST_COLUMNS) return false;
+    }
+    for (int i = 0; i < g->n_makers; i++)
+        if (job->layers[g->makers[i]].least_kept > 0) return false;
+    return true;
+}
+
+static size_t cost_of_channel(const struct fp_job *job, const struct fp_channel_group *g) {
+    size_t cost = 0;
+    for (int i = 0; i < g->n_makers; i++) cost += job->layers[g->makers[i]].w->cols;
+    for (int i = 0; i < g->n_readers; i++) cost += job->layers[g->readers[i].weight].w->rows * g->readers[i].per;
+    return cost;
+}
+
+// ---- sensitivities
+
+struct outputs {
+    float *values;
+    size_t n, capacity;
+};
+
+static int collect(void *user, const struct fp_batch *batch, const struct fp_tensor *outputs, fineprune_error *err) {
+    struct outputs *o = user;
+    const struct fp_tensor *t = &outputs[0];
+    (void)batch;
+    if (t->type != FP_FLOAT) return FINEPRUNE_OK;
+    float *values = fp_grow(o->values, &o->capacity, o->n + t->count, sizeof(*values));
+    if (!values) return fp_fail_memory(err, "outputs", (o->n + t->count) * sizeof(*values));
+    o->values = values;
+    memcpy(values + o->n, t->data, t->count * sizeof(*values));
+    o->n += t->count;
+    return FINEPRUNE_OK;
+}
+
+// The samples that are tried: spread over all.
+static size_t choose_samples(const struct fp_job *job, size_t *samples) {
+    const size_t n = job->n_local < TRIED ? job->n_local : TRIED;
+    for (size_t i = 0; i < n; i++) samples[i] = job->local[i * job->n_local / n];
+    return n;
+}
+
+static int run_samples(struct fp_job *job, struct outputs *o) {
+    struct fp_exec *exec = NULL;
+    size_t samples[TRIED], n = choose_samples(job, samples);
+    const struct fp_batch_visitor visitor = {.end = collect, .user = o};
+    double start = fp_seconds();
+    o->n = 0;
+    int status = fp_exec_new(&exec, job->model, &job->options->run, job->err);
+    if (!status) status = fp_batches_run(exec, job->model, job->data, samples, n, &job->options->run, "channels", &visitor, job->err);
+    fp_exec_free(exec);
+    job->forward += fp_seconds() - start;
+    return status;
+}
+
+// The readers of a group without the first half of its channels, the mean in the bias. *error: of the readers' outputs, relative.
+static int halve(struct fp_job *job, const struct curve *c, double *error) {
+    int status = FINEPRUNE_OK;
+    *error = 0;
+    for (int i = 0; i < c->group->n_readers && !status; i++) {
+        struct fp_layer *l = &job->layers[c->group->readers[i].weight];
+        const size_t per = c->group->readers[i].per, n = l->w->cols;
+        float *values = fp_calloc(l->w->count, sizeof(*values));
+        double *change = fp_calloc(l->w->rows, sizeof(*change)), lost = 0, whole = 0;
+        if (!values || !change) status = fp_fail_memory(job->err, l->w->name, l->w->count * sizeof(*values));
+        for (size_t r = 0; r < l->w->rows && !status; r++) {
+            memcpy(values + r * n, l->dense + r * n, n * sizeof(*values));
+            for (size_t k = 0; k < c->group->channels / 2 && k < c->gone; k++)
+                for (size_t j = c->order[k] * per; j < (c->order[k] + 1) * per; j++) {
+                    const double w = (double)values[r * n + j], d = fp_stat_deviation(l->stat, 0, j);
+                    change[r] += w * fp_stat_mean(l->stat, 0, j);
+                    lost += w * w * d * d; // as if columns were independent: good enough for a scale
+                    values[r * n + j] = 0;
+                }
+            for (size_t j = 0; j < n; j++) whole += pow((double)l->dense[r * n + j] * fp_stat_deviation(l->stat, 0, j), 2);
+        }
+        if (!status) status = fp_weight_write(job->model, l->w, values, NULL, job->err);
+        if (!status) status = fp_weight_set_bias(job->model, l->w, change, l->dense_bias, job->err);
+        *error += whole > 0 ? lost / whole : 0;
+        free(values);
+        free(change);
+    }
+    return status;
+}
+
+static double distance(const struct outputs *a, const struct outputs *b) {
+    double change = 0, whole = 0;
+    for (size_t i = 0; i < a->n && a->n == b->n; i++) {
+        change += ((double)a->values[i] - (double)b->values[i]) * ((double)a->values[i] - (double)b->values[i]);
+        whole += (double)a->values[i] * (double)a->values[i];
+    }
+    return whole > 0 ? change / whole : 0;
+}
+
+static int measure_sensitivities(struct fp_job *job, struct curve *curves, int n) {
+    struct outputs dense = {0}, now = {0};
+    int status = job->data && n > 1 ? run_samples(job, &dense) : FINEPRUNE_OK;
+    for (int i = 0; i < n && !status; i++) {
+        double error = 0;
+        curves[i].sensitivity = 1;
+        if (!dense.n || !curves[i].gone) continue;
+        status = halve(job, &curves[i], &error);
+        if (!status) status = run_samples(job, &now);
+        for (int k = 0; k < curves[i].group->n_readers && !status; k++)
+            status = fp_layer_write_dense(job, &job->layers[curves[i].group->readers[k].weight]);
+        if (!status && error > 0) curves[i].sensitivity = fmax(distance(&dense, &now), 1e-9) / error;
+    }
+    free(dense.values);
+    free(now.values);
+    return status;
+}
+
+// ---- the choice
+
+// The lower convex hull over the places that leave a multiple.
+static int add_pieces(const struct curve *c, int number, struct piece *pieces, int n) {
+    size_t at = 0;
+    while (at < c->gone) {
+        size_t best = 0;
+        double price = INFINITY;
+        for (size_t to = at + 1; to <= c->gone; to++) {
+            if ((c->group->channels - to) % MULTIPLE) continue;
+            double p = (c->error[to] - c->error[at]) / (double)(to - at);
+            if (p <= price) price = p, best = to;
+        }
+        if (!best) break;
+        pieces[n++] = (struct piece){number, at, best, c->sensitivity * price / (double)c->cost};
+        at = best;
+    }
+    return n;
+}
+
+static int by_piece(const void *a, const void *b) {
+    const struct piece *x = a, *y = b;
+    if (x->price != y->price) return x->price < y->price ? -1 : 1;
+    if (x->curve != y->curve) return x->curve < y->curve ? -1 : 1;
+    return x->to < y->to ? -1 : x->to > y->to;
+}
+
+// As much of a piece as `left` elements are worth and leaves a multiple.
+static size_t fitting(const struct curve *c, const struct piece *p, size_t left) {
+    if ((p->to - p->from) * c->cost <= left) return p->to;
+    const size_t kept = c->group->channels - (p->from + left / c->cost), to = c->group->channels - (kept + MULTIPLE - 1) / MULTIPLE * MULTIPLE;
+    return (kept + MULTIPLE - 1) / MULTIPLE * MULTIPLE > c->group->channels - p->from ? p->from : to;
+}
+
+static size_t wanted_zeros(const struct fp_job *job, double sparsity) {
+    size_t came = 0, removed = 0;
+    for (int i = 0; i < job->n; i++) {
+        const struct fp_layer *l = &job->layers[i];
+        came += l->n_came;
+        for (size_t at = 0; at < l->w->count && l->removed; at++) removed += fp_row_removed(l, at / l->w->cols) && !fp_came_zero(l, at);
+    }
+    return (size_t)fmax(0, SHARE * (sparsity * (double)job->total - (double)came) - (double)removed); // what came zero is there already
+}
+
+static int choose(struct fp_job *job, struct curve *curves, int n, double sparsity) {
+    size_t most = 0, taken = 0;
+    const size_t wanted = wanted_zeros(job, sparsity);
+    for (int i = 0; i < n; i++) {
+        curves[i].chosen = 0;
+        most += curves[i].group->channels / MULTIPLE + 1;
+    }
+    struct piece *pieces = fp_calloc(most, sizeof(*pieces));
+    int n_pieces = 0;
+    if (!pieces) return fp_fail_memory(job->err, "channels", most * sizeof(*pieces));
+    for (int i = 0; i < n; i++) n_pieces = add_pieces(&curves[i], i, pieces, n_pieces);
+    qsort(pieces, (size_t)n_pieces, sizeof(*pieces), by_piece);
+    for (int i = 0; i < n_pieces; i++) {
+        struct curve *c = &curves[pieces[i].curve];
+        if (c->chosen != pieces[i].from) continue; // an earlier piece of it was too much already
+        c->chosen = fitting(c, &pieces[i], wanted - taken);
+        taken += (c->chosen - pieces[i].from) * c->cost;
+    }
+    free(pieces);
+    return FINEPRUNE_OK;
+}
+
+static int cut(struct fp_job *job, const struct curve *c) {
+    for (int i = 0; i < c->group->n_makers + c->group->n_readers && c->chosen; i++) {
+        const bool maker = i < c->group->n_makers;
+        const struct fp_channel_reader *reader = maker ? NULL : &c->group->readers[i - c->group->n_makers];
+        struct fp_layer *l = &job->layers[maker ? c->group->makers[i] : reader->weight];
+        uint8_t **mask = maker ? &l->cut_rows : &l->cut_cols;
+        if (!*mask) *mask = fp_calloc(maker ? l->w->rows : l->w->cols, 1);
+        if (!*mask) return fp_fail_memory(job->err, l->w->name, l->w->cols);
+        for (size_t k = 0; k < c->chosen; k++) memset(*mask + c->order[k] * (maker ? 1 : reader->per), 1, maker ? 1 : reader->per);
+    }
+    return FINEPRUNE_OK;
+}
+
+static void report(struct fp_job *job, const struct curve *curves, int n, int groups) {
+    size_t all = 0, gone = 0, zeros = 0;
+    for (int i = 0; i < n; i++) {
+        all += curves[i].group->channels;
+        gone += curves[i].chosen;
+    }
+    for (int i = 0; i < job->n; i++) {
+        const struct fp_layer *l = &job->layers[i];
+        for (size_t k = 0; k < l->w->count && (l->cut_rows || l->cut_cols); k++)
+            zeros += fp_cut(l, k / l->w->cols, k % l->w->cols) && !fp_row_removed(l, k / l->w->cols);
+    }
+    json_t *section = fp_report_object(job->report, "channels");
+    json_object_set_new(section, "groups", json_integer(groups));
+    json_object_set_new(section, "in_groups", json_integer((json_int_t)all));
+    json_object_set_new(section, "removed", json_integer((json_int_t)gone));
+    json_object_set_new(section, "zeros", json_integer((json_int_t)zeros));
+}
+
+static void restart(struct fp_job *job) {
+    for (int i = 0; i < job->n; i++) {
+        free(job->layers[i].cut_rows), free(job->layers[i].cut_cols);
+        fp_layer_drop_target(job, &job->layers[i]);
+        job->layers[i].cut_rows = job->layers[i].cut_cols = NULL;
+    }
+}
+
+// What the dense model tells: the same in every try.
+static int find_curves(struct fp_job *job, struct curves *all) {
+    struct fp_exec *exec = NULL;
+    int status = fp_exec_plan(&exec, job->model, &job->options->run, job->err);
+    if (!status) status = fp_channels_find(&all->groups, job->weights, exec, job->err);
+    fp_exec_free(exec);
+    all->items = status ? NULL : fp_calloc((size_t)all->groups.n, sizeof(*all->items));
+    if (!status && !all->items) status = fp_fail_memory(job->err, "channels", sizeof(*all->items));
+    for (int i = 0; i < all->groups.n && !status; i++) {
+        struct fp_channel_group *g = &all->groups.items[i];
+        if (can_go(job, g)) all->items[all->n++] = (struct curve){.group = g, .cost = cost_of_channel(job, g)};
+    }
+    if (!status) status = make_curves(job, all->items, all->n);
+    return status ? status : measure_sensitivities(job, all->items, all->n);
+}
+
+static void drop_curves(struct fp_kept *kept) {
+    struct curves *all = (struct curves *)kept; // its head
+    for (int i = 0; i < all->n; i++) free(all->items[i].order), free(all->items[i].error);
+    free(all->items);
+    fp_channels_free(&all->groups);
+    free(all);
+}
+
+static int have_curves(struct fp_job *job, struct curves **out) {
+    if (!job->kept) {
+        struct curves *all = fp_calloc(1, sizeof(*all));
+        if (!all) return fp_fail_memory(job->err, "channels", sizeof(*all));
+        all->head.drop = drop_curves;
+        job->kept = &all->head;
+        int status = find_curves(job, all);
+        if (status) return fp_job_drop_kept(job), status;
+    }
+    *out = (struct curves *)job->kept;
+    return FINEPRUNE_OK;
+}
+
+static int run(struct fp_job *job, double sparsity) {
+    restart(job);
+    if (job->n_local < LEAST_SAMPLES) {
+        fp_report_say(job->report, "no channel is pruned whole: %zu samples are too few to tell which others stand in for it", job->n_local);
+        return FINEPRUNE_OK;
+    }
+    struct curves *all = NULL;
+    int status = have_curves(job, &all);
+    if (status) return status;
+    struct curve *curves = all->items;
+    const int n = all->n;
+    status = choose(job, curves, n, sparsity);
+    for (int i = 0; i < n && !status; i++) status = cut(job, &curves[i]);
+    for (int i = 0; i < job->n && !status; i++) {
+        if (!job->layers[i].cut_cols) continue;
+        status = fp_job_have_stats(job, FP_NEED_SUMS | FP_NEED_GRAM, i);
+        if (!status) status = fp_layer_stand_in(job, &job->layers[i]);
+    }
+    if (!status) report(job, curves, n, n);
+    return status;
+}
+
+const struct fp_channels fp_channels_first = {"first", "whole channels go first, the cheapest for the layers that read them", FP_NEED_SUMS | FP_NEED_GRAM, run};

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+// The last layer learns from the user's own activations: neurons that fire together wire together. The lesson D = A f + c (lesson.c) is linear in the
+// layer's input, so it is added to the last layer before anything is pruned, at its strength g: W += g A, b += g c. After pruning, the rows that are left
+// are the ridge regression of the taught scores T = L + b + g D on the pruned model's features over the kept synapses. Elements that were zeros stay zeros.
+#include <cblas.h>
+#include <lapacke.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "maths/answers.h"
+#include "job/job.h"
+
+#define RIDGE 0.3   // 0.1..1: of the features' mean variance, towards the repaired row
+
+// The lesson into the dense layer.
+static void add_lesson(const struct fp_lesson *t, struct fp_layer *l) {
+    for (size_t i = 0; i < l->w->count; i++)
+        if (fpclassify(l->dense[i]) != FP_ZERO) l->dense[i] = (float)((double)l->dense[i] + t->strength * t->a[i]);
+    for (size_t k = 0; k < t->classes; k++) l->dense_bias[k] = (float)((double)l->dense_bias[k] + t->strength * t->c[k]);
+    memcpy(l->values, l->dense, l->w->count * sizeof(float));
+}
+
+static const char *why_not(const struct fp_lesson *t) {
+    if (!t->learned) return t->samples < 2 ? "too few samples" : "the last layer's input is the same for all samples";
+    if (!t->trusted) return "your data do not group as this model's classes do";
+    return "it changes none of your answers";
+}
+
+static void report(struct fp_job *job) {
+    const struct fp_lesson *t = &job->lesson;
+    json_t *readout = fp_report_object(job->report, "readout");
+    const bool used = t->strength > 0;
+    if (!used) json_object_set_new(readout, "reason", json_string(why_not(t)));
+    json_object_set_new(readout, "strength", json_real(t->strength));
+    json_object_set_new(readout, "samples", json_integer((json_int_t)t->samples));
+    json_object_set_new(readout, "corrects", json_integer((json_int_t)t->corrects));
+    json_object_set_new(readout, "expected", json_real(t->expected));
+    json_object_set_new(readout, "changes", json_integer((json_int_t)t->changes));
+    json_object_set_new(readout, "changes_confident", json_integer((json_int_t)t->changes_sure));
+    json_object_set_new(readout, "expected_confident", json_real(t->expected_sure));
+    json_object_set_new(readout, "trusted", json_boolean(t->trusted));
+}
+
+int fp_readout_teach(struct fp_job *job) {
+    if (!job->lesson.a || !job->choices.readout->learns) return FINEPRUNE_OK;
+    job->teacher = fp_lesson_scores(&job->lesson, &job->dense);
+    if (!job->teacher) return fp_fail_memory(job->err, "the read-out", job->dense.samples * job->lesson.classes * sizeof(double));
+    add_lesson(&job->lesson, &job->layers[job->classifier.weight]);
+    report(job);
+    return FINEPRUNE_OK;
+}
+
+// Features without their mean, their covariance, and what the rows are fitted with.
+struct regression {
+    size_t n, d;
+    double *x, *mean, *covariance, ridge; // n x d, d, d x d
+};
+
+static bool regression_init(struct regression *s, const struct fp_answers *a) {
+    size_t n = a->samples, d = a->n_features;
+    *s = (struct regression){.n = n, .d = d, .x = fp_calloc(n * d, sizeof(double)), .mean = fp_calloc(d, sizeof(double)), .covariance = fp_calloc(d * d, sizeof(double))};
+    if (!s->x || !s->mean || !s->covariance) return false;
+    for (size_t i = 0; i < n * d; i++) s->mean[i % d] += (double)a->features[i] / (double)n;
+    for (size_t i = 0; i < n * d; i++) s->x[i] = (double)a->features[i] - s->mean[i % d];
+    cblas_dsyrk(CblasRowMajor, CblasLower, CblasTrans, (int)d, (int)n, 1 / (double)n, s->x, (int)d, 0, s->covariance, (int)d);
+    for (size_t j = 0; j < d; j++) s->ridge += RIDGE * s->covariance[j * d + j] / (double)d;
+    return true;
+}
+
+static void regression_done(struct regression *s) {
+    free(s->x);
+    free(s->mean);
+    free(s->covariance);
+}
+
+// Row k's kept weights: (C_SS + l I) w = Cov(f_S, T_k) + l w_now. Then the bias meets the mean of T_k.
+static bool learn_row(const struct fp_job *job, const struct regression *s, struct fp_layer *l, size_t k) {
+    size_t d = s->d, n = s->n, n_kept = 0, classes = job->classifier.classes;
+    size_t *kept = fp_calloc(d, sizeof(*kept));
+    for (size_t j = 0; kept && j < d; j++)
+        if (l->keep[k * d + j] && fpclassify(l->dense[k * d + j]) != FP_ZERO) kept[n_kept++] = j;
+    double *m = fp_calloc(n_kept * n_kept, sizeof(*m)), *w = fp_calloc(n_kept, sizeof(*w)), mean = 0;
+    bool done = kept && m && w;
+    for (size_t i = 0; done && i < n; i++) mean += job->teacher[i * classes + k] / (double)n;
+    for (size_t a = 0; done && a < n_kept; a++) {
+        w[a] = s->ridge * (double)l->values[k * d + kept[a]];
+        for (size_t i = 0; i < n; i++) w[a] += s->x[i * d + kept[a]] * (job->teacher[i * classes + k] - mean) / (double)n;
+        for (size_t b = 0; b <= a; b++) m[a * n_kept + b] = s->covariance[kept[a] * d + kept[b]];
+        m[a * n_kept + a] += s->ridge;
+    }
+    // Row-major lower is column-major upper. A row that cannot be solved stays as it was repaired.
+    if (done && n_kept && s->ridge > 0 && !LAPACKE_dposv_work(LAPACK_COL_MAJOR, 'U', (int)n_kept, 1, m, (int)n_kept, w, (int)n_kept)) {
+        double shift = 0;
+        for (size_t a = 0; a < n_kept; a++) {
+            l->values[k * d + kept[a]] = (float)w[a];
+            shift += w[a] * s->mean[kept[a]];
+        }
+        l->bias_change[k] = mean - shift - (double)l->dense_bias[k];
+    }
+    free(kept);
+    free(m);
+    free(w);
+    return done;
+}
+
+int fp_readout_learn(struct fp_job *job, const struct fp_answers *now) {
+    if (!job->teacher) return FINEPRUNE_OK;
+    struct fp_layer *l = &job->layers[job->classifier.weight];
+    struct regression s;
+    bool failed = !regression_init(&s, now);
+    #pragma omp parallel for num_threads(job->threads) schedule(dynamic) if (now->classes > 1 && !failed)
+    for (size_t k = 0; k < now->classes; k++) {
+        if (failed || (job->kept_classes && !job->kept_classes[k])) continue;
+        if (!learn_row(job, &s, l, k)) {
+            #pragma omp atomic write
+            failed = true;
+        }
+    }
+    regression_done(&s);
+    if (failed) return fp_fail_memory(job->err, "the read-out", now->n_features * now->n_features * sizeof(double));
+    json_object_set_new(fp_report_object(job->report, "readout"), "applied", json_boolean(job->lesson.strength > 0));
+    return FINEPRUNE_OK;
+}

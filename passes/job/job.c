@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: Apache-2.0
+// A job's weights and layers: opened once, calibrated and rewritten in every round.
+#include "job/job.h"
+
+#include <omp.h>
+#include <stdlib.h>
+
+// ---- open
+
+static int find_weights(struct fp_job *job) {
+    struct fp_exec *exec;
+    int status = fp_exec_new(&exec, job->model, &job->options->run, job->err);
+    if (status) return status;
+    status = fp_weights_find(&job->weights, exec, job->model, false, job->err);
+    fp_exec_free(exec);
+    return status;
+}
+
+static bool matches(const char *const *patterns, const char *name) {
+    for (size_t i = 0; patterns && patterns[i]; i++)
+        if (fp_glob(patterns[i], name)) return true;
+    return false;
+}
+
+static int leave_out(struct fp_job *job) {
+    const fineprune_prune_options *o = job->options;
+    const char *first = job->weights->n ? job->weights->items[0].name : "", *last = job->weights->n ? job->weights->items[job->weights->n - 1].name : "";
+    for (int i = job->weights->n; i-- > 0;) {
+        const char *name = job->weights->items[i].name, *reason = NULL;
+        if (o->include && o->include[0] && !matches(o->include, name)) reason = "not among --include";
+        else if (matches(o->exclude, name)) reason = "named by --exclude";
+        else if (o->keep_first && !strcmp(name, first)) reason = "the first weight (--keep-first)";
+        else if (o->keep_last && !strcmp(name, last)) reason = "the last weight (--keep-last)";
+        int status = reason ? fp_weights_skip(job->weights, i, reason, job->err) : FINEPRUNE_OK;
+        if (status) return status;
+    }
+    if (job->weights->n) return FINEPRUNE_OK;
+    if (o->include && o->include[0] && job->weights->n_skipped)
+        return fp_fail(job->err, FINEPRUNE_USAGE, "no weight of '%s' that can be pruned is named by --include '%s'", job->model->path, o->include[0]);
+    fp_fail(job->err, FINEPRUNE_MODEL, "'%s' has no weight that can be pruned", job->model->path);
+    fp_hint(job->err, "'fineprune inspect' lists all weights with the reasons");
+    return FINEPRUNE_MODEL;
+}
+
+// A repair that moves constants into biases needs places for them in the layers that are pruned.
+static int add_biases(struct fp_job *job) {
+    if (!job->choices.repair->needs) return FINEPRUNE_OK;
+    int added, status = fp_weights_add_biases(job->weights, &added, job->err);
+    if (status || !added) return status;
+    fp_weights_free(job->weights);
+    job->weights = NULL;
+    status = fp_model_refresh(job->model, job->err);
+    if (!status) status = find_weights(job);
+    return status ? status : leave_out(job);
+}
+
+static size_t layer_bytes(const struct fp_weight *w) { return w->count * (3 * sizeof(float) + 2) + w->groups * w->rows * (sizeof(float) + sizeof(double)); }
+
+static int count_layer(struct fp_job *job, const struct fp_weight *w) {
+    struct fp_memory *memory = &job->model->memory;
+    size_t bytes = layer_bytes(w);
+    if (fp_memory_count(memory, bytes)) {
+        job->counted_layers += bytes;
+        return FINEPRUNE_OK;
+    }
+    fp_fail(job->err, FINEPRUNE_LIMIT, "values, scores and masks of weight '%s' need more memory than is allowed", w->name);
+    fp_memory_hint(memory, job->err);
+    return FINEPRUNE_LIMIT;
+}
+
+// Which elements are zero as they are read.
+static int note_zeros(struct fp_job *job, struct fp_layer *layer) {
+    const size_t n = layer->w->count;
+    layer->n_came = 0;
+    for (size_t i = 0; i < n; i++) layer->n_came += layer->dense[i] == 0;
+    if (!layer->n_came) return FINEPRUNE_OK;
+    uint8_t *came = fp_calloc(n, 1);
+    if (!came) return fp_fail_memory(job->err, layer->w->name, n);
+    for (size_t i = 0; i < n; i++) came[i] = layer->dense[i] == 0;
+    layer->came = came;
+    return FINEPRUNE_OK;
+}
+
+int fp_layer_open(struct fp_job *job, struct fp_layer *layer) {
+    const struct fp_weight *w = layer->w;
+    size_t rows = w->groups * w->rows;
+    layer->dense = fp_calloc(w->count, sizeof(float));
+    layer->values = fp_calloc(w->count, sizeof(float));
+    layer->score = fp_calloc(w->count, sizeof(float));
+    layer->keep = fp_calloc(w->count, 1);
+    layer->dense_bias = fp_calloc(rows, sizeof(float));
+    layer->bias_change = fp_calloc(rows, sizeof(double));
+    if (!layer->dense || !layer->values || !layer->score || !layer->keep || !layer->dense_bias || !layer->bias_change)
+        return fp_fail_memory(job->err, w->name, w->count * 13);
+    memset(layer->keep, 1, w->count);
+    int status = fp_weight_read(job->model, w, layer->dense, job->err);
+    if (!status) status = fp_weight_read_bias(job->model, w, layer->dense_bias, job->err);
+    if (!status) memcpy(layer->values, layer->dense, w->count * sizeof(float));
+    return status ? status : note_zeros(job, layer);
+}
+
+// What the repair of a layer takes: the covariance and its vectors. SIZE_MAX when that is no number.
+static size_t work_bytes(const struct fp_weight *w) {
+    size_t square, vectors, all;
+    bool ok = fp_mul(w->cols, w->cols, &square) && fp_mul(square, sizeof(float), &square) && fp_mul(w->rows, w->cols, &vectors) &&
+              fp_mul(vectors, 8 * sizeof(float), &vectors) && fp_add(square, vectors, &all);
+    return ok ? all : SIZE_MAX;
+}
+
+// The layers from `first` on whose co-activations fit into half of what the memory limit leaves (the other half runs the graph): at least one.
+static int group_end(const struct fp_job *job, int first, size_t *bytes) {
+    size_t left = fp_memory_left(&job->model->memory), all;
+    int i = first;
+    *bytes = 0;
+    for (; i < job->weights->n; i++) {
+        const struct fp_weight *w = &job->weights->items[i];
+        size_t more = fp_stat_bytes(w, job->n_local);
+        if (!fp_add(*bytes, more, &all)) break;
+        if (i > first && left < SIZE_MAX && (all > left / 2 || work_bytes(w) > left - all)) break;
+        *bytes = all;
+    }
+    return i;
+}
+
+static int open_layers(struct fp_job *job) {
+    int status = FINEPRUNE_OK;
+    for (int i = 0; i < job->n && !status; i++) {
+        status = count_layer(job, job->layers[i].w);
+        if (!status) status = fp_layer_open(job, &job->layers[i]);
+    }
+    return status;
+}
+
+// Nothing looks back at a layer once it is pruned, nor at another before.
+static bool goes_by_layer(const struct fp_job *job) {
+    const struct fp_choices *c = &job->choices;
+    return c->rounds == 1 && !c->channels->run && !c->refit->run && c->allocation->local && job->options->sparsity >= 0 && !c->outputs->prunes && !c->readout->learns;
+}
+
+int fp_job_open(struct fp_job *job) {
+    job->threads = job->options->run.threads > 0 ? job->options->run.threads : omp_get_num_procs();
+    int status = find_weights(job);
+    if (!status) status = leave_out(job);
+    if (!status) status = add_biases(job);
+    if (status) return status;
+    fp_classifier_find(&job->classifier, job->weights);
+    status = fp_classifier_units(&job->classifier, job->weights, job->err);
+    if (status) return status;
+    size_t bytes;
+    bool gram = (job->choices.score->needs | job->choices.repair->needs) & FP_NEED_GRAM;
+    job->by_layer = goes_by_layer(job) && (!gram || group_end(job, 0, &bytes) == job->weights->n);
+    job->layers = fp_calloc((size_t)job->weights->n, sizeof(*job->layers));
+    if (!job->layers) return fp_fail_memory(job->err, "layers", sizeof(*job->layers));
+    job->n = job->weights->n;
+    for (int i = 0; i < job->n; i++) {
+        job->layers[i] = (struct fp_layer){.w = &job->weights->items[i], .error_before = -1, .error_after = -1};
+        job->total += job->weights->items[i].count;
+    }
+    return job->by_layer ? FINEPRUNE_OK : open_layers(job);
+}
+
+void fp_layer_close(struct fp_layer *l) {
+    free(l->dense);
+    free(l->values);
+    free(l->score);
+    free(l->keep);
+    free(l->came);
+    free(l->cut_rows);
+    free(l->cut_cols);
+    free(l->dense_bias);
+    free(l->bias_change);
+    free(l->target);
+    free(l->target_bias);
+    l->dense = l->values = l->score = l->dense_bias = l->target = NULL;
+    l->keep = l->came = l->cut_rows = l->cut_cols = NULL;
+    l->bias_change = l->target_bias = NULL;
+}
+
+void fp_job_drop_stats(struct fp_job *job) {
+    if (!job->stats_lent) fp_stats_free(job->stats);
+    job->stats = NULL;
+    fp_job_stats_are_old(job);
+    fp_memory_uncount(&job->model->memory, job->counted_stats);
+    job->counted_stats = 0;
+    for (int i = 0; i < job->n; i++) job->layers[i].stat = NULL;
+}
+
+void fp_job_stats_are_old(struct fp_job *job) { job->held_first = job->held_end = 0; }
+
+static void free_answers(struct fp_answers *a) {
+    free(a->features);
+    free(a->logits);
+}
+
+void fp_job_drop_kept(struct fp_job *job) {
+    if (job->kept) job->kept->drop(job->kept);
+    job->kept = NULL;
+}
+
+void fp_job_close(struct fp_job *job) {
+    fp_job_drop_stats(job);
+    fp_memory_uncount(&job->model->memory, job->counted_layers);
+    for (int i = 0; i < job->n; i++) fp_layer_close(&job->layers[i]);
+    free(job->layers);
+    fp_weights_free(job->weights);
+    free(job->local);
+    free(job->reserve);
+    free_answers(&job->dense);
+    free_answers(&job->dense_reserve);
+    free(job->kept_classes);
+    free(job->removed_rows);
+    free(job->teacher);
+    fp_lesson_done(&job->lesson);
+    fp_job_drop_kept(job);
+    fp_verify_free(job->verify);
+    fp_task_done(job);
+}
+
+// ---- every round
+
+void fp_job_use_stats(struct fp_job *job, struct fp_stats *stats, bool lent) {
+    fp_job_drop_stats(job);
+    job->stats = stats;
+    job->stats_lent = lent;
+    job->held_end = job->n;
+    for (int i = 0, k = 0; i < job->n; i++) { // in the same order, but statistics may know of weights that are left out here
+        while (k < stats->n && strcmp(stats->names[k], job->layers[i].w->name)) k++;
+        if (k < stats->n) job->layers[i].stat = &stats->items[k++];
+    }
+}
+
+int fp_job_leave_unreached(struct fp_job *job) {
+    int status = FINEPRUNE_OK, before = job->n;
+    for (int i = job->n; i-- > 0 && !status;) {
+        struct fp_layer *l = &job->layers[i];
+        if (!l->stat || l->stat->rows > 0) continue;
+        status = fp_weights_skip(job->weights, i, "no sample reaches it: it is in a branch that was not taken", job->err);
+        if (status) break;
+        fp_layer_close(l);
+        memmove(l, l + 1, sizeof(*l) * (size_t)(job->n - i - 1));
+        job->n--;
+    }
+    if (status || job->n == before) return status;
+    if (job->held_end == before) job->held_end = job->n;
+    else fp_job_stats_are_old(job); // other numbers
+    job->total = 0;
+    for (int i = 0; i < job->n; i++) {
+        job->layers[i].w = &job->weights->items[i];
+        job->total += job->layers[i].w->count;
+    }
+    fp_classifier_find(&job->classifier, job->weights);
+    status = fp_classifier_units(&job->classifier, job->weights, job->err);
+    if (status) return status;
+    return job->n ? FINEPRUNE_OK : fp_fail(job->err, FINEPRUNE_DATA, "no sample reaches a weight of '%s' that can be pruned", job->model->path);
+}
+
+static size_t group_bytes(const struct fp_job *job, int first, int end) {
+    size_t bytes = 0;
+    for (int i = first; i < end; i++) bytes += fp_stat_bytes(&job->weights->items[i], job->n_local);
+    return bytes;
+}
+
+// Statistics with the co-activations of the weights [first, end), of which *bytes are expected; on success it is what they take, and counted.
+static int gather(struct fp_job *job, unsigned needs, int first, int end, size_t *bytes, struct fp_stats **stats, double *forward) {
+    struct fp_memory *memory = &job->model->memory;
+    if (!fp_memory_count(memory, *bytes)) {
+        fp_fail(job->err, FINEPRUNE_LIMIT, "the co-activations of weight '%s' need more memory than is allowed", job->layers[first].w->name);
+        fp_memory_hint(memory, job->err);
+        return FINEPRUNE_LIMIT;
+    }
+    struct fp_exec *exec = NULL;
+    const struct fp_stats_request request = {.needs = needs, .classifier = &job->classifier, .options = &job->options->run, .stage = "forward",
+                                             .gram_first = first, .gram_end = end, .counted = bytes};
+    int status = fp_exec_new(&exec, job->model, &job->options->run, job->err);
+    if (!status) status = fp_stats_gather(stats, exec, job->weights, job->data, job->local, job->n_local, &request, forward, job->err);
+    fp_exec_free(exec);
+    if (status) fp_memory_uncount(memory, *bytes);
+    return status;
+}
+
+int fp_job_calibrate(struct fp_job *job, unsigned needs, int first) {
+    double start = fp_seconds(), forward = 0;
+    size_t bytes = 0;
+    struct fp_stats *stats = NULL;
+    fp_job_drop_stats(job);
+    const bool gram = needs & FP_NEED_GRAM;
+    struct fp_memory *memory = &job->model->memory;
+    const size_t refused = memory->refused;
+    int end = gram ? group_end(job, first, &bytes) : job->n;
+    int status = gather(job, needs, first, end, &bytes, &stats, &forward);
+    while (status == FINEPRUNE_LIMIT && gram && end - first > 1) { // rows and what the graph needs show in the first batch only
+        fp_error_clear(job->err);
+        memory->refused = refused; // what is needed at least is what fewer need
+        end = first + (end - first) / 2;
+        bytes = group_bytes(job, first, end);
+        status = job->by_layer ? open_layers(job) : FINEPRUNE_OK; // more runs cannot go layer by layer
+        job->by_layer = false;
+        if (!status) status = gather(job, needs, first, end, &bytes, &stats, &forward);
+    }
+    if (!status) {
+        if (end < job->n && !job->in_groups) fp_report_say(job->report, "the memory limit makes the statistics take several runs over the samples");
+        job->in_groups |= end < job->n;
+        fp_job_use_stats(job, stats, false);
+        job->counted_stats = bytes;
+        job->held_first = first;
+        job->held_end = end;
+    }
+    job->forward += forward;
+    job->statistics += fp_seconds() - start - forward;
+    return status;
+}
+
+int fp_job_have_stats(struct fp_job *job, unsigned needs, int i) {
+    return !needs || (i >= job->held_first && i < job->held_end) ? FINEPRUNE_OK : fp_job_calibrate(job, needs, i);
+}
+
+int fp_job_rewrite_layer(struct fp_job *job, struct fp_layer *l) {
+    for (size_t r = 0; r < fp_layer_rows(l); r++)
+        if (fp_row_removed(l, r)) l->bias_change[r] = job->outputs_floor - (double)l->dense_bias[r];
+    int status = fp_layer_check_finite(job, l);
+    if (!status) status = fp_weight_write(job->model, l->w, l->values, l->keep, job->err);
+    if (!status) status = fp_weight_set_bias(job->model, l->w, l->bias_change, l->dense_bias, job->err);
+    return status ? status : fp_weight_round_bias(job->model, l->w, l->bias_change, l->dense_bias, job->err); // what was really written
+}
+
+int fp_layer_write_dense(struct fp_job *job, struct fp_layer *l) {
+    double *none = fp_calloc(fp_layer_rows(l), sizeof(*none));
+    if (!none) return fp_fail_memory(job->err, l->w->name, fp_layer_rows(l) * sizeof(*none));
+    int status = fp_weight_write(job->model, l->w, l->dense, NULL, job->err);
+    if (!status) status = fp_weight_set_bias(job->model, l->w, none, l->dense_bias, job->err);
+    free(none);
+    return status;
+}
+
+int fp_job_rewrite(struct fp_job *job) {
+    int status = FINEPRUNE_OK;
+    for (int i = 0; i < job->n && !status; i++) status = fp_job_rewrite_layer(job, &job->layers[i]);
+    return status;
+}

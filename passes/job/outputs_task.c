@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a job takes the model's outputs for. Where they are not classes, or nobody can tell, the classifier is none: no output is left out and nothing
+// is learned, and no number of the report speaks of answers.
+#include <stdlib.h>
+
+#include "job/job.h"
+
+// The classifier's scores where they were gathered: of all samples, of the reserve alone, or none.
+static const struct fp_answers *answers_of(const struct fp_job *job) { return job->dense.samples ? &job->dense : &job->dense_reserve; }
+
+static int judge_classifier(struct fp_job *job) {
+    const struct fp_classifier *c = &job->classifier;
+    const struct fp_answers *a = answers_of(job);
+    const struct fp_task_case one = {.model = job->model, .output = c->output, .weights = job->weights, .weight = c->weight,
+                                     .logits_value = c->logits_value, .values = a->logits, .n = a->samples, .width = c->classes,
+                                     .unlike = job->dense.unlike || job->dense_reserve.unlike};
+    return fp_task_judge(&job->task, &one, job->options->task, job->err);
+}
+
+// Any other output by its values on the reserve. *task.output stays NULL where it cannot be one of classes.
+static int judge_output(struct fp_job *job, int output, struct fp_task *task) {
+    const struct fp_graph *graph = job->model->graph;
+    struct fp_task_case one = {.model = job->model, .output = output, .weight = -1, .logits_value = graph->outputs[output]};
+    float *values = NULL;
+    *task = (struct fp_task){.reason = job->classifier.reason};
+    int status = fp_verify_values(job, output, &values, &one.n, &one.width, &one.unlike);
+    one.values = values;
+    if (!status && values && one.width > 1) status = fp_task_judge(task, &one, job->options->task, job->err);
+    free(values);
+    return status;
+}
+
+// Outputs beside the classifier's, for the drift. Without a classifier, the one output that may be judged is what the job is about.
+static int judge_others(struct fp_job *job) {
+    int judged = 0, status = FINEPRUNE_OK;
+    for (int i = 0; i < job->model->graph->n_outputs && !status; i++) {
+        struct fp_task task;
+        if (i == job->task_output) continue;
+        status = judge_output(job, i, &task);
+        if (status || !task.output) continue;
+        job->answers_of[i] = task.kind == FP_TASK_CLASSES;
+        if (job->classifier.weight >= 0) continue;
+        if (judged++) job->task = (struct fp_task){.reason = job->classifier.reason};
+        else job->task = task;
+        job->task_output = judged == 1 ? i : -1;
+    }
+    return status;
+}
+
+// A lesson can be forgotten only while it is known what was there before.
+static int keep_untaught(struct fp_job *job) {
+    const bool changes = job->choices.outputs->prunes || job->choices.readout->learns;
+    if (!job->data || !changes || job->classifier.weight < 0) return FINEPRUNE_OK;
+    const struct fp_layer *l = &job->layers[job->classifier.weight];
+    const size_t rows = fp_layer_rows(l);
+    job->untaught = fp_calloc(l->w->count, sizeof(float));
+    job->untaught_bias = fp_calloc(rows, sizeof(float));
+    if (!job->untaught || !job->untaught_bias) return fp_fail_memory(job->err, l->w->name, l->w->count * sizeof(float));
+    memcpy(job->untaught, l->dense, l->w->count * sizeof(float));
+    memcpy(job->untaught_bias, l->dense_bias, rows * sizeof(float));
+    return FINEPRUNE_OK;
+}
+
+int fp_task_decide(struct fp_job *job) {
+    job->task = (struct fp_task){.reason = job->classifier.reason};
+    job->task_output = -1;
+    job->answers_of = fp_calloc((size_t)job->model->graph->n_outputs, 1);
+    if (!job->answers_of) return fp_fail_memory(job->err, "the outputs", (size_t)job->model->graph->n_outputs);
+    int status = FINEPRUNE_OK;
+    if (job->classifier.weight >= 0) {
+        status = judge_classifier(job);
+        job->task_output = job->classifier.output;
+        job->answers_of[job->task_output] = job->task.kind == FP_TASK_CLASSES;
+    }
+    if (!status) status = judge_others(job);
+    if (status) return status;
+    if (job->classifier.weight >= 0 && job->task.kind != FP_TASK_CLASSES) {
+        job->classifier.weight = -1;
+        job->classifier.reason = job->task.reason;
+    }
+    json_object_set_new(job->report->root, "task", fp_task_json(&job->task));
+    return keep_untaught(job);
+}
+
+void fp_task_done(struct fp_job *job) {
+    free(job->answers_of);
+    free(job->untaught);
+    free(job->untaught_bias);
+}
+
+static void report_forgotten(struct fp_job *job, const char *section, const char *reason) {
+    json_t *entry = fp_report_object(job->report, section);
+    json_object_clear(entry);
+    json_object_set_new(entry, "reason", json_string(reason));
+}
+
+void fp_lesson_forget(struct fp_job *job, const char *reason) {
+    struct fp_layer *l = &job->layers[job->classifier.weight];
+    memcpy(l->dense, job->untaught, l->w->count * sizeof(float));
+    memcpy(l->dense_bias, job->untaught_bias, fp_layer_rows(l) * sizeof(float));
+    free(job->teacher);
+    free(job->kept_classes);
+    fp_lesson_done(&job->lesson);
+    fp_job_drop_kept(job);
+    job->teacher = NULL;
+    job->kept_classes = NULL;
+    l->removed = NULL;
+    report_forgotten(job, "outputs", reason);
+    report_forgotten(job, "readout", reason);
+    json_object_set_new(fp_report_object(job->report, "outputs"), "pruned", json_integer(0));
+    json_object_set_new(fp_report_object(job->report, "readout"), "applied", json_false());
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+// How far the samples reach: those that nothing can be learned from, layers that few of them get to, rows whose repair cannot be stored; and what is said of it.
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "maths/allocate.h"
+#include "job/job.h"
+
+int fp_job_check_samples(struct fp_job *job, unsigned needs) {
+    size_t *huge = NULL, n = 0;
+    int status = job->data && needs ? fp_data_huge(job->data, &huge, &n, job->err) : FINEPRUNE_OK;
+    if (!status && n) { // a run tells whether they get to a weight
+        struct fp_exec *exec = NULL;
+        struct fp_stats *stats = NULL;
+        const struct fp_stats_request request = {.needs = FP_NEED_SUMS, .options = &job->options->run, .stage = "check"};
+        status = fp_exec_new(&exec, job->model, &job->options->run, job->err);
+        if (!status) status = fp_stats_gather(&stats, exec, job->weights, job->data, huge, n, &request, NULL, job->err);
+        fp_stats_free(stats);
+        fp_exec_free(exec);
+    }
+    free(huge);
+    return status;
+}
+
+// n samples justify n / (n + 10) of zeros at most, but half at least: 50 % for 10, 83 % for 50, 96 % for 250.
+double fp_justified_share(double n) { return n > 10 ? n / (n + 10) : 0.5; }
+
+static bool varies(const struct fp_stat *s) {
+    for (size_t i = 0; i < s->groups * s->cols; i++)
+        if (fp_stat_deviation(s, i / s->cols, i % s->cols) > 0) return true;
+    return false;
+}
+
+void fp_job_bound_layers(struct fp_job *job) {
+    const size_t samples = job->stats ? job->stats->samples : 0;
+    const double asked = job->options->sparsity;
+    for (int i = 0; i < job->n && job->choices.method->cautious && !job->options->strict_sparsity && samples; i++) {
+        struct fp_layer *l = &job->layers[i];
+        size_t reached = l->stat ? l->stat->reached : 0;
+        if (l->stat && !reached) reached = l->stat->rows < (double)samples ? (size_t)l->stat->rows : samples;
+        if (!reached || reached >= samples || !varies(l->stat)) continue;
+        const double all = (double)(job->n_local + job->n_reserve), most = fp_justified_share((double)reached * all / (double)samples);
+        l->least_kept = 1 - most;
+        if (asked < 0 || asked > most)
+            fp_report_say(job->report, "weight '%s' is reached by %zu of %zu samples only: they justify %.0f %% zeros in it at most", l->w->name, reached,
+                          samples, 100 * most);
+    }
+}
+
+// ---- what can be stored
+
+static double greatest(int type) { return type == FP_FLOAT16 ? 65504 : type == FP_BFLOAT16 ? 0x1.fep127 : type == FP_DOUBLE ? DBL_MAX : FLT_MAX; }
+
+static bool row_fits(const struct fp_layer *l, const float *row, size_t at, double most) {
+    for (size_t c = 0; c < l->w->cols; c++)
+        if (l->keep[at + c] && !(fabs((double)row[c]) <= most)) return false;
+    return true;
+}
+
+int fp_layer_check_finite(struct fp_job *job, struct fp_layer *l) {
+    const size_t cols = l->w->cols;
+    const struct fp_source *first = l->w->sources;
+    const double most = greatest(first && !first->scale.data ? (int)first->type : FP_FLOAT); // its bias has the same type
+    size_t unrepaired = 0;
+    for (size_t r = 0; r < fp_layer_rows(l); r++) {
+        const size_t at = r * cols;
+        const bool fits = row_fits(l, l->values + at, at, most) && fabs((double)l->dense_bias[r] + l->bias_change[r]) <= most;
+        if (fits) continue;
+        if (fp_row_removed(l, r)) { // as low as can be is low enough
+            l->bias_change[r] = -most - (double)l->dense_bias[r];
+            continue;
+        }
+        for (size_t c = 0; c < cols; c++) l->values[at + c] = l->keep[at + c] ? fp_layer_target(l)[at + c] : 0;
+        l->bias_change[r] = 0;
+        unrepaired++;
+        if (!row_fits(l, l->values + at, at, most) || !(fabs((double)l->dense_bias[r]) <= most))
+            return fp_fail(job->err, FINEPRUNE_DATA, "weight '%s' has values that are not finite, or too large for its type", l->w->name);
+    }
+    if (unrepaired && job->last_round)
+        fp_report_say(job->report, "%zu rows of weight '%s' were not repaired: the result would not fit the type that it is stored in", unrepaired, l->w->name);
+    return FINEPRUNE_OK;
+}
+
+// ---- what is said
+
+static const char *unrepaired_reason(const struct fp_weight *w) {
+    for (int i = 0; i < w->n_uses; i++)
+        if (w->uses[i].slot < 0) return "it is used in another form too, as its transpose or in parts";
+    return !strcmp(w->op, "GRU") ? "its candidate rows see the state after the reset gate" : "its input is not what its rows are multiplied with";
+}
+
+void fp_job_report_layers(struct fp_job *job, double asked) {
+    size_t came = 0, pruned = 0;
+    for (int i = 0; i < job->n; i++) {
+        const struct fp_layer *l = &job->layers[i];
+        came += l->n_came;
+        pruned += l->w->count;
+        if (l->w->repairable || !(job->choices.repair->needs & FP_NEED_SUMS)) continue;
+        json_t *entry = json_array_get(fp_report_array(job->report, "layers"), (size_t)i);
+        json_object_set_new(entry, "not_repaired", json_string(unrepaired_reason(l->w)));
+        fp_report_say(job->report, "weight '%s' was pruned but not repaired: %s", l->w->name, unrepaired_reason(l->w));
+    }
+    const double share = pruned ? (double)came / (double)pruned : 0;
+    if (came && asked >= 0 && share > asked)
+        fp_report_say(job->report, "the model came with %.1f %% zeros, more than the %.1f %% that were asked: they stay, and none is added", 100 * share, 100 * asked);
+    else if (share >= 0.01) fp_report_say(job->report, "%.1f %% of the weights were zeros before; they stay and count", 100 * share);
+}

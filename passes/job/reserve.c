@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// The reserve: samples that measure and never decide. They are the ones with the lowest content hash, so equal samples fall on the same side and the
+// order of the files changes nothing.
+#include <stdlib.h>
+
+#include "job/job.h"
+
+struct hashed {
+    uint64_t hash;
+    size_t sample;
+};
+
+static int by_hash(const void *a, const void *b) {
+    const struct hashed *x = a, *y = b;
+    if (x->hash != y->hash) return x->hash < y->hash ? -1 : 1;
+    return x->sample < y->sample ? -1 : x->sample > y->sample;
+}
+
+static int by_number(const void *a, const void *b) {
+    const size_t *x = a, *y = b;
+    return *x < *y ? -1 : *x > *y;
+}
+
+// Few samples, or equal ones, are said: what they do not show, the pruned model does not know.
+static void report_samples(struct fp_job *job, const struct hashed *sorted, size_t n) {
+    enum { FEW = 20 };
+    for (size_t i = 0; i < n; i++) job->distinct += !i || sorted[i].hash != sorted[i - 1].hash;
+    if (job->distinct < n) fp_report_say(job->report, "%zu of the %zu samples are equal to others: %zu are distinct", n - job->distinct, n, job->distinct);
+    if (n && job->distinct < FEW)
+        fp_report_say(job->report, "%zu distinct sample%s too few to show all that a user needs", job->distinct, job->distinct == 1 ? " is" : "s are");
+    int axis;
+    for (size_t i = 0; job->data && fp_data_moved(job->data, i, &axis); i++)
+        fp_report_say(job->report, "the samples of input '%s' are taken along its axis %d, which is its batch", fp_data_moved(job->data, i, &axis), axis);
+}
+
+// Where the user says nothing: enough to tell good from bad, and the rest to learn from.
+static size_t usual_reserve(size_t n) {
+    enum { ENOUGH = 20 };
+    const size_t tenth = n / 10, fifth = n / 5;
+    if (tenth >= ENOUGH) return tenth;
+    return fifth < ENOUGH ? fifth : ENOUGH;
+}
+
+int fp_job_split(struct fp_job *job) {
+    size_t n = job->data ? fineprune_data_samples(job->data) : 0;
+    size_t wanted = job->options->reserve < 0 ? usual_reserve(n) : (size_t)((double)n * job->options->reserve + 1e-9);
+    struct hashed *all = fp_calloc(n, sizeof(*all));
+    job->local = fp_calloc(n, sizeof(size_t));
+    job->reserve = fp_calloc(n, sizeof(size_t));
+    int status = all && job->local && job->reserve ? FINEPRUNE_OK : fp_fail_memory(job->err, "the list of samples", n * sizeof(*all));
+    for (size_t i = 0; i < n && !status; i++) {
+        all[i].sample = i;
+        status = fp_data_hash(job->data, i, &all[i].hash, job->err);
+    }
+    if (!status) {
+        qsort(all, n, sizeof(*all), by_hash);
+        report_samples(job, all, n);
+        while (wanted && wanted < n && all[wanted].hash == all[wanted - 1].hash) wanted++; // equal samples stay together
+        if (wanted >= n) wanted = 0; // all are equal: nothing independent to measure on
+        for (size_t i = 0; i < n; i++) {
+            if (i < wanted) job->reserve[job->n_reserve++] = all[i].sample;
+            else job->local[job->n_local++] = all[i].sample;
+        }
+        qsort(job->local, job->n_local, sizeof(size_t), by_number);
+        qsort(job->reserve, job->n_reserve, sizeof(size_t), by_number);
+    }
+    free(all);
+    return status;
+}

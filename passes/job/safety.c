@@ -1,0 +1,413 @@
+// SPDX-License-Identifier: Apache-2.0
+// Nobody is worse off without being told. The pruned model is compared with the dense one of the same lesson by what needs no labels: the answers
+// where the dense model is sure, how many different ones there are, how far the scores are off; a model that answers with something else by the
+// relative error of its outputs. The scores' error e = E sum_k w_k (s_k - dense s_k)^2 / sum_k w_k Var(dense s_k) is measured on the reserve, scores without
+// their mean over the classes; w_k = exp(b_k), by which class k is held back. Zeros are given back where e > ((a third + 1.5 u) n / (n + 20))^2, u the share
+// of answers that the lesson changes: what it brings is set against what the zeros cost. A result that stays ruined by clear evidence loses the lesson,
+// and is refused at last. The verdict is the first line of the summary.
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "maths/answers.h"
+#include "job/job.h"
+
+#define FEW 8          // samples below which one answer more or less decides nothing
+#define SURE 0.8       // probability from which an answer of the dense model is sure
+#define SURE_STAY 0.8  // share of the sure answers that must stay; ordinary results keep 0.95 and more
+#define RUINED 0.5     // share of all answers that must stay, and of an output's variance that may be lost
+#define TRIES 3        // further ones
+#define HALF 0.5       // zeros that are tried last
+#define OUTPUTS 0.1    // of an output's variance that may be lost without a word, and of the answers that the zeros may change
+#define SLACK 0.33     // 0.25..0.4: what the zeros may cost, in deviations of the scores, where nothing is learned
+#define WORTH 1.5      // 1..2: and by how much more for each answer that the lesson changes
+#define PROOF 20.0     // 10..40: samples at which half of that is believed
+#define POWER 2.5      // 1.5..3: the error of the scores grows with the share of zeros to this power
+
+struct measures {
+    bool classes, local; // the outputs are classes; measured on the samples that decide, as there is no reserve
+    size_t n, as_came, same, sure, sure_same; // answers; as the model that came in; as the dense model of the same lesson, also where that is sure
+    size_t taught;       // answers that the lesson alone changes
+    double allowed;      // error up to which the lesson, as far as it can be believed, is worth the zeros
+    size_t kinds_dense, kinds, lost;          // different answers; samples whose class, often answered by the dense model, is not answered any more
+    double expected;     // mistakes that the model that came in expects: sum of 1 - max p
+    double sureness_dense, sureness; // mean of max p
+    double error, other; // of the scores or the outputs, relative to their variance, and of outputs beside a classifier's; negative: not measured
+    const char *output;  // which is the worst
+    bool known, ruined, worse; // worse: than the dense model that came in, probably
+};
+
+// ---- classes
+
+// The scores of the dense model that has learned the same lesson.
+static void reference_of(const struct fp_job *job, const struct fp_answers *a, size_t i, double *scores) {
+    const float *logits = a->logits + i * a->classes, *f = a->features + i * a->n_features;
+    const struct fp_layer *l = job->lesson.b ? &job->layers[job->classifier.weight] : NULL;
+    for (size_t k = 0; k < a->classes; k++) {
+        scores[k] = l ? (double)l->dense_bias[k] : (double)logits[k];
+        for (size_t j = 0; l && j < a->n_features; j++) scores[k] += (double)l->dense[k * a->n_features + j] * (double)f[j];
+    }
+}
+
+static size_t best_of(const double *scores, size_t classes, const uint8_t *use) {
+    size_t best = classes;
+    for (size_t k = 0; k < classes; k++)
+        if ((!use || use[k]) && (best == classes || scores[k] > scores[best])) best = k;
+    return best < classes ? best : 0;
+}
+
+// Softmax's greatest share.
+static double sureness_of(const double *scores, size_t classes, const uint8_t *use) {
+    const double most = scores[best_of(scores, classes, use)];
+    double sum = 0;
+    for (size_t k = 0; k < classes; k++)
+        if (!use || use[k]) sum += exp(scores[k] - most);
+    return isfinite(sum) && sum > 0 ? 1 / sum : 0;
+}
+
+struct answers_room {
+    double *came, *dense, *now, *mean, *weights; // classes each
+    size_t *of_dense, *of_now;                   // how often each class is answered
+    double taught;                               // the share of the dense model's answers that the lesson changes
+};
+
+// How much a class counts in an error of the scores: one that is held back as much less as it answers less often.
+static double weight_of(const struct fp_job *job, size_t k) {
+    if (job->kept_classes && !job->kept_classes[k]) return 0;
+    return job->lesson.b ? exp(job->lesson.b[k]) : 1;
+}
+
+// Scores without their mean over the classes: what is added to all of them changes nothing.
+static void centre(double *scores, const double *weights, size_t classes) {
+    double sum = 0, all = 0;
+    for (size_t k = 0; k < classes; k++)
+        if (weights[k] > 0) sum += weights[k] * scores[k], all += weights[k];
+    for (size_t k = 0; k < classes; k++) scores[k] = weights[k] > 0 && all > 0 ? scores[k] - sum / all : 0;
+}
+
+static void compare_sample(const struct fp_job *job, const struct fp_answers *dense, const struct fp_answers *now, size_t i, struct answers_room *r,
+                           struct measures *m) {
+    const size_t classes = now->classes;
+    for (size_t k = 0; k < classes; k++) r->came[k] = (double)dense->logits[i * classes + k], r->now[k] = (double)now->logits[i * classes + k];
+    reference_of(job, dense, i, r->dense);
+    const size_t answer = best_of(r->now, classes, NULL), wanted = best_of(r->dense, classes, job->kept_classes);
+    const double sure = sureness_of(r->dense, classes, job->kept_classes);
+    m->n++;
+    m->as_came += answer == best_of(r->came, classes, NULL);
+    m->same += answer == wanted;
+    m->taught += wanted != best_of(r->came, classes, NULL);
+    m->sure += sure >= SURE;
+    m->sure_same += sure >= SURE && answer == wanted;
+    m->expected += 1 - sureness_of(r->came, classes, NULL);
+    m->sureness_dense += sure;
+    m->sureness += sureness_of(r->now, classes, job->kept_classes);
+    r->of_dense[wanted]++;
+    r->of_now[answer]++;
+}
+
+// The variance of the dense model's taught scores over all its samples, summed over the classes as they count.
+static double spread_of(const struct fp_job *job, const struct fp_answers *dense, struct answers_room *r) {
+    const size_t classes = dense->classes, n = dense->samples;
+    double spread = 0;
+    for (int pass = 0; pass < 2; pass++)
+        for (size_t i = 0; i < n; i++) {
+            for (size_t k = 0; k < classes; k++)
+                r->dense[k] = job->teacher ? job->teacher[i * classes + k] : (double)dense->logits[i * classes + k] + (job->lesson.b ? job->lesson.b[k] : 0);
+            if (!pass) r->taught += (best_of(r->dense, classes, job->kept_classes) != fp_best(dense->logits + i * classes, classes, NULL)) / (double)n;
+            centre(r->dense, r->weights, classes);
+            for (size_t k = 0; k < classes && !pass; k++) r->mean[k] += r->dense[k] / (double)n;
+            for (size_t k = 0; k < classes && pass; k++) spread += r->weights[k] * (r->dense[k] - r->mean[k]) * (r->dense[k] - r->mean[k]) / (double)n;
+        }
+    return spread;
+}
+
+// The mean square by which the scores are off, against that.
+static double score_error(const struct fp_job *job, const struct fp_answers *dense, const struct fp_answers *now, size_t n, struct answers_room *r) {
+    const size_t classes = now->classes;
+    const double spread = job->dense.samples ? spread_of(job, &job->dense, r) : spread_of(job, dense, r);
+    double off = 0;
+    for (size_t i = 0; i < n; i++) {
+        reference_of(job, dense, i, r->dense);
+        for (size_t k = 0; k < classes; k++) r->now[k] = (double)now->logits[i * classes + k];
+        centre(r->dense, r->weights, classes);
+        centre(r->now, r->weights, classes);
+        for (size_t k = 0; k < classes; k++) off += r->weights[k] * (r->now[k] - r->dense[k]) * (r->now[k] - r->dense[k]) / (double)n;
+    }
+    if (!isfinite(spread)) return -1; // the dense model's own scores are no numbers to compare with
+    if (!isfinite(off)) return INFINITY;
+    return spread > 0 ? off / spread : off > 0 ? INFINITY : 0;
+}
+
+// A class is often answered by an eighth of the samples, three at least.
+static void count_kinds(const struct answers_room *r, size_t classes, struct measures *m) {
+    for (size_t k = 0; k < classes; k++) {
+        m->kinds_dense += r->of_dense[k] > 0;
+        m->kinds += r->of_now[k] > 0;
+        if (r->of_dense[k] >= 3 && 8 * r->of_dense[k] >= m->n && !r->of_now[k]) m->lost += r->of_dense[k];
+    }
+}
+
+static int compare_classes(struct fp_job *job, const struct fp_answers *dense, const struct fp_answers *now, struct measures *m) {
+    const size_t classes = now->classes, n = now->samples < dense->samples ? now->samples : dense->samples;
+    double *room = fp_calloc(classes, 5 * sizeof(*room));
+    size_t *counts = fp_calloc(classes, 2 * sizeof(*counts));
+    if (!room || !counts) {
+        free(room), free(counts);
+        return fp_fail_memory(job->err, "a comparison", classes * 5 * sizeof(*room));
+    }
+    struct answers_room r = {.came = room, .dense = room + classes, .now = room + 2 * classes, .mean = room + 3 * classes,
+                             .weights = room + 4 * classes, .of_dense = counts, .of_now = counts + classes};
+    for (size_t k = 0; k < classes; k++) r.weights[k] = weight_of(job, k);
+    for (size_t i = 0; i < n; i++) compare_sample(job, dense, now, i, &r, m);
+    if (n) m->sureness /= (double)n, m->sureness_dense /= (double)n;
+    if (n) m->error = score_error(job, dense, now, n, &r);
+    const double samples = (double)job->dense.samples, deviations = (SLACK + WORTH * r.taught) * samples / (samples + PROOF);
+    m->allowed = deviations * deviations;
+    count_kinds(&r, classes, m);
+    m->known = m->classes = n > 0;
+    free(room), free(counts);
+    return FINEPRUNE_OK;
+}
+
+// ---- all models
+
+// The upper end of what a share may be of which k of n were seen (Wilson 1927, 95 % to one side).
+static double at_most(size_t k, size_t n) {
+    const double z = 1.645, p = (double)k / (double)n, w = z * z / (double)n;
+    return (p + w / 2 + z * sqrt(p * (1 - p) / (double)n + w / (4 * (double)n))) / (1 + w);
+}
+
+// By clear evidence alone.
+static bool is_ruined(const struct measures *m) {
+    if (!m->known) return false;
+    if (!m->classes) return m->error > (m->n < FEW ? 1 : RUINED);
+    if (m->n && isinf(m->error)) return true;
+    if (m->n < FEW) return m->same == 0 && m->error > 1 && m->n > 1;
+    if (m->kinds == 1 && m->kinds_dense > 1 && at_most(m->same, m->n) < SURE_STAY) return true;
+    // Zeros may cost less than the lesson brings.
+    if (m->sure >= FEW && m->sure - m->sure_same > m->taught && at_most(m->sure_same, m->sure) < SURE_STAY) return true;
+    if (4 * m->lost > m->n) return true;
+    return at_most(m->same, m->n) < RUINED;
+}
+
+// What the lesson brings is set against what the zeros cost. A result is worse before it is ruined, but not where enough answers tell that they stay.
+static bool is_worse(const struct measures *m) {
+    const bool stays = m->classes && !m->local && m->n >= FEW && at_most(m->n - m->same, m->n) <= OUTPUTS;
+    return m->ruined || (m->error > m->allowed && !stays);
+}
+
+static int measure_local(struct fp_job *job, struct measures *m) {
+    struct fp_answers now = {0};
+    const double error = m->error;
+    int status = fp_answers_gather(job, &now);
+    if (!status && now.samples) status = compare_classes(job, &job->dense, &now, m);
+    m->local = true;
+    if (error >= 0) m->error = error; // of samples that nothing was fitted on
+    free(now.features);
+    free(now.logits);
+    return status;
+}
+
+static int measure(struct fp_job *job, struct measures *m) {
+    double agreement, with_dense;
+    *m = (struct measures){.error = -1, .other = -1, .allowed = OUTPUTS};
+    if (!job->data) return FINEPRUNE_OK;
+    int status = fp_verify_after(job, false, &agreement, &with_dense);
+    const struct fp_answers *now = status ? NULL : fp_verify_answers(job);
+    if (status) return status;
+    if (job->classifier.weight >= 0 && now && now->samples && (now->samples >= FEW || !job->dense.samples)) {
+        status = compare_classes(job, &job->dense_reserve, now, m);
+        if (!status) status = fp_verify_error(job, &m->other, &m->output);
+    } else if (job->classifier.weight >= 0 && job->n_reserve < FEW && job->dense.samples) {
+        struct measures few = *m;
+        if (now && now->samples) status = compare_classes(job, &job->dense_reserve, now, &few);
+        m->error = few.error;
+        if (!status) status = measure_local(job, m);
+    } else if (job->n_reserve) {
+        status = fp_verify_error(job, &m->error, &m->output);
+        m->n = job->n_reserve;
+        if (agreement >= 0) m->as_came = m->same = (size_t)(agreement * (double)m->n + 0.5);
+        m->classes = agreement >= 0;
+        m->known = m->error >= 0 || agreement >= 0;
+    }
+    m->ruined = is_ruined(m);
+    m->worse = m->known && is_worse(m);
+    return status;
+}
+
+// ---- giving back
+
+// Whether zeros can be given back, and the user has not said that they must stay.
+static bool may_give_back(const struct fp_job *job) {
+    return job->choices.method->cautious && !job->options->strict_sparsity && !job->choices.pattern->decides && !job->by_layer && job->data;
+}
+
+static int try_zeros(struct fp_job *job, int (*prune_to)(struct fp_job *, double), double sparsity, struct measures *m) {
+    int status = prune_to(job, sparsity);
+    if (!status) status = measure(job, m);
+    job->got = sparsity;
+    return status;
+}
+
+// The share of zeros at which the error is expected to be allowed; where that says nothing, halfway to `last` by what is kept: the geometric mean.
+static double next_try(const struct measures *m, double now, double last) {
+    const double half = 1 - sqrt((1 - last) * (1 - now));
+    const double expected = isfinite(m->error) && m->error > m->allowed ? now * pow(m->allowed / m->error, 1 / POWER) : half;
+    return fmax(last, fmin(expected, half));
+}
+
+// At most TRIES times; *m is of what the model has at the end.
+static int give_back(struct fp_job *job, int (*prune_to)(struct fp_job *, double), double asked, struct measures *m) {
+    const double last = asked / 2 < HALF ? asked / 2 : HALF;
+    int status = FINEPRUNE_OK;
+    for (int step = 1; step <= TRIES && m->worse && job->got > last && !status; step++)
+        status = try_zeros(job, prune_to, step == TRIES ? last : next_try(m, job->got, last), m);
+    return status;
+}
+
+int fp_safety_refuse(struct fp_job *job) {
+    const double least = job->got;
+    fp_error_clear(job->err);
+    fp_fail(job->err, FINEPRUNE_GATE, "pruning ruins this model: even %.0f %% zeros change nearly all that it does; no share that was tried is safe",
+            100 * least);
+    fp_hint(job->err, "ask for less than -s %.0f%%, or give more samples; --strict-sparsity prunes all the same", 100 * least);
+    return FINEPRUNE_GATE;
+}
+
+int fp_prune_safely(struct fp_job *job, int (*prune_first)(struct fp_job *, double), int (*prune_to)(struct fp_job *, double), double sparsity) {
+    struct measures m;
+    int status = try_zeros(job, prune_first, sparsity, &m);
+    if (status || !m.worse || !may_give_back(job)) return status;
+    status = give_back(job, prune_to, sparsity, &m);
+    job->gave_back = true;
+    if (status || !m.ruined) return status;
+    if (job->lesson.b) {
+        job->forgotten = "with it the pruned model is ruined";
+        fp_lesson_forget(job, job->forgotten);
+        status = try_zeros(job, prune_to, job->got, &m);
+    }
+    job->refused = m.ruined;
+    return status;
+}
+
+// ---- the verdict
+
+enum kind { BETTER, SAME, WORSE, UNKNOWN };
+static const char *const kinds[] = {"better", "same", "worse", "unknown"};
+
+static enum kind judge(const struct fp_job *job, const struct measures *m) {
+    const double n = (double)m->n, changed = n - (double)m->as_came, by_zeros = n - (double)m->same, taught = (double)m->taught;
+    if (m->ruined) return WORSE;
+    if (!m->known || (m->classes && m->n < FEW)) return UNKNOWN;
+    if (!m->classes) return m->worse ? WORSE : SAME;
+    if (changed <= 0.05 * n && !m->worse) return SAME;
+    if (job->classifier.weight < 0) return changed <= 0.15 * n && !m->worse ? SAME : WORSE;
+    // Without labels: what the lesson changes is for the better, as far as the model expects to be wrong; what the zeros change is for the worse.
+    if (m->worse || (by_zeros > 0.1 * n && by_zeros > taught)) return WORSE;
+    if (taught > m->expected + 2 * sqrt(m->expected) + 1) return UNKNOWN;
+    return taught > 0 && 2 * by_zeros <= taught ? BETTER : UNKNOWN;
+}
+
+static const char *samples_word(const struct measures *m) { return m->local ? "answers to your samples" : "held-back answers"; }
+
+static void say_classes(const struct fp_job *job, const struct measures *m, enum kind kind, FILE *file) {
+    const size_t changed = m->n - m->as_came;
+    const char *const words[] = {[BETTER] = "better for you, probably", [WORSE] = "worse, probably", [UNKNOWN] = "cannot tell"};
+    if (m->n < FEW && !m->ruined) fprintf(file, "cannot tell: only %zu answers to measure with, %zu of them as they were", m->n, m->as_came);
+    else if (m->ruined) fprintf(file, "ruined: only %zu of %zu %s are those of the model without zeros", m->same, m->n, samples_word(m));
+    else if (kind == SAME)
+        fprintf(file, "as good as before: %zu of %zu %s are as they were", m->as_came, m->n, samples_word(m));
+    else if (job->classifier.weight < 0) fprintf(file, "worse: %zu of %zu %s are others", changed, m->n, samples_word(m));
+    else if (!m->taught)
+        fprintf(file, "%s: %zu of %zu %s are others, where the model itself expected %.0f mistakes", words[kind], changed, m->n, samples_word(m), m->expected);
+    else
+        fprintf(file, "%s: what it learned changes %zu of %zu %s, where the model itself expected %.0f mistakes; the zeros change %zu more", words[kind],
+                 m->taught, m->n, samples_word(m), m->expected, m->n - m->same);
+    if (m->worse && !m->ruined && isfinite(m->error)) fprintf(file, "; held-back scores are off by %.0f %% of their spread", 100 * sqrt(m->error));
+    if (m->ruined && m->kinds == 1 && m->kinds_dense > 1) fputs(", and all are the same", file);
+}
+
+static void say_outputs(const struct measures *m, enum kind kind, FILE *file) {
+    if (!m->known) {
+        fprintf(file, "cannot tell: %s", m->n ? "there is no output of numbers to measure" : "no samples were kept to measure with");
+        return;
+    }
+    fputs(m->ruined ? "ruined: " : kind == SAME ? "as good as before: " : "worse, perhaps: ", file);
+    if (isinf(m->error)) fputs("the outputs have nothing in common with what they were", file);
+    else if (m->error < 1e-6) fputs("the outputs differ by less than 0.1 % of their spread", file);
+    else fprintf(file, "the outputs differ by %.*f %% of their spread", m->error < 0.01 ? 1 : 0, 100 * sqrt(m->error));
+    if (m->output && kind != SAME) fprintf(file, ", most in '%s'", m->output);
+}
+
+static size_t left_dense(const struct fp_job *job) {
+    size_t n = 0;
+    for (int i = 0; i < job->weights->n_skipped; i++) n += job->weights->skipped[i].reason && !strncmp(job->weights->skipped[i].reason, "no sample reaches", 17);
+    return n;
+}
+
+// What else the first line must not keep back.
+static void say_changes(const struct fp_job *job, const struct measures *m, double asked, FILE *file) {
+    const size_t dense = left_dense(job);
+    const bool back = job->got >= 0 && asked >= 0 && job->got < asked - 1e-9;
+    if (job->refused) fprintf(file, "; no share of zeros that was tried is safe, from %.0f %% down to %.0f %%", 100 * asked, 100 * job->got);
+    else if (back) fprintf(file, "; %.0f %% zeros, not the %.0f %% that were asked: more %s", 100 * job->got, 100 * asked,
+                      job->gave_back ? "would cost too much" : "are not justified by so few samples");
+    else if (m->ruined && job->options->strict_sparsity) fputs("; all zeros were kept, as --strict-sparsity asks", file);
+    else if (m->ruined) fputs("; ask for less sparsity, or for the default method and pattern", file);
+    if (m->other > RUINED) fprintf(file, "; but output '%s' differs by %.0f %% of its spread", m->output, 100 * sqrt(fmin(m->other, 1e4)));
+    if (job->forgotten) fprintf(file, "; the lesson was left out: %s", job->forgotten);
+    if (dense) fprintf(file, "; %zu weight%s left dense, as no sample reaches %s", dense, dense == 1 ? " was" : "s were", dense == 1 ? "it" : "them");
+}
+
+static void add_number(json_t *to, const char *name, double value) {
+    json_object_set_new(to, name, isfinite(value) ? json_real(value) : json_null());
+}
+
+static json_t *measures_json(const struct measures *m) {
+    json_t *json = json_object();
+    json_object_set_new(json, "samples", json_integer((json_int_t)m->n));
+    json_object_set_new(json, "measured_on", json_string(m->local ? "samples" : "reserve"));
+    if (m->error >= 0) add_number(json, "relative_error", m->error);
+    if (m->other >= 0) add_number(json, "relative_error_of_other_outputs", m->other);
+    if (m->output) json_object_set_new(json, "worst_output", fp_report_string(m->output));
+    if (!m->classes) return json;
+    json_object_set_new(json, "as_came", json_integer((json_int_t)m->as_came));
+    json_object_set_new(json, "as_without_zeros", json_integer((json_int_t)m->same));
+    if (m->sureness_dense <= 0) return json;
+    json_object_set_new(json, "changed_by_lesson", json_integer((json_int_t)m->taught));
+    json_object_set_new(json, "sure", json_integer((json_int_t)m->sure));
+    json_object_set_new(json, "sure_as_without_zeros", json_integer((json_int_t)m->sure_same));
+    json_object_set_new(json, "different_answers_before", json_integer((json_int_t)m->kinds_dense));
+    json_object_set_new(json, "different_answers", json_integer((json_int_t)m->kinds));
+    json_object_set_new(json, "of_lost_classes", json_integer((json_int_t)m->lost));
+    add_number(json, "expected_mistakes", m->expected);
+    add_number(json, "mean_confidence_before", m->sureness_dense);
+    add_number(json, "mean_confidence", m->sureness);
+    return json;
+}
+
+int fp_safety_report(struct fp_job *job, double asked) {
+    struct measures m;
+    char *text = NULL;
+    size_t size;
+    int status = measure(job, &m);
+    FILE *file = status ? NULL : open_memstream(&text, &size);
+    if (status) return status;
+    if (!file) return fp_fail_memory(job->err, "the report", 0);
+    const enum kind kind = judge(job, &m);
+    if (!job->data) fputs("cannot tell: statistics alone measure nothing; 'fineprune compare' does, with samples", file);
+    else if (m.classes) say_classes(job, &m, kind, file);
+    else say_outputs(&m, kind, file);
+    say_changes(job, &m, asked, file);
+    if (fclose(file)) {
+        free(text);
+        return fp_fail_memory(job->err, "the report", 0);
+    }
+    json_t *verdict = fp_report_object(job->report, "verdict");
+    json_object_set_new(verdict, "kind", json_string(kinds[kind]));
+    json_object_set_new(verdict, "text", fp_report_string(text));
+    json_object_set_new(verdict, "ruined", json_boolean(m.ruined));
+    json_object_set_new(verdict, "measures", measures_json(&m));
+    free(text);
+    return FINEPRUNE_OK;
+}

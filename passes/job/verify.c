@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: Apache-2.0
+// The reserve measures: how the pruned model's outputs drift from the dense model's, and how many answers stay the same: as the model that came in gives
+// them over all its classes, and as the dense model gives them that has learned the same lesson and lost the same classes, for that is what the zeros
+// change.
+#include <math.h>
+#include <stdlib.h>
+
+#include "maths/answers.h"
+#include "stats/batches.h"
+#include "report/drift.h"
+#include "job/job.h"
+
+typedef int outputs_visitor(void *user, const struct fp_batch *batch, const struct fp_tensor *outputs, fineprune_error *err);
+
+// One run over the local samples or the reserve: the classifier's answers into *out, every output to `visit` (may be NULL).
+static int gather_answers(struct fp_job *job, bool reserve, struct fp_answers *out, outputs_visitor *visit, void *user, const size_t *sizes) {
+    const size_t *samples = reserve ? job->reserve : job->local;
+    size_t n = reserve ? job->n_reserve : job->n_local;
+    *out = (struct fp_answers){0};
+    if (!n || (job->classifier.weight < 0 && !visit)) return FINEPRUNE_OK;
+    struct fp_exec *exec;
+    int status = fp_exec_new(&exec, job->model, &job->options->run, job->err);
+    if (status) return status;
+    const struct fp_stats_request request = {.needs = FP_NEED_ANSWERS, .classifier = &job->classifier, .options = &job->options->run,
+                                             .stage = reserve ? "reserve" : "answers", .outputs = visit, .outputs_user = user, .batch_sizes = sizes};
+    struct fp_stats *stats = NULL;
+    status = fp_stats_gather(&stats, exec, job->weights, job->data, samples, n, &request, &job->forward, job->err);
+    fp_exec_free(exec);
+    if (status) return status;
+    *out = stats->answers;
+    stats->answers = (struct fp_answers){0};
+    fp_stats_free(stats);
+    return FINEPRUNE_OK;
+}
+
+int fp_answers_gather(struct fp_job *job, struct fp_answers *out) { return gather_answers(job, false, out, NULL, NULL, NULL); }
+
+// The dense model's answer to reserve sample i, among the kept classes, with its read-out where there is one.
+static size_t reference_answer(const struct fp_job *job, size_t i) {
+    const struct fp_answers *a = &job->dense_reserve;
+    const float *logits = a->logits + i * a->classes, *f = a->features + i * a->n_features;
+    if (!job->teacher) return fp_best(logits, a->classes, job->kept_classes);
+    const struct fp_layer *l = &job->layers[job->classifier.weight];
+    size_t best = a->classes;
+    double most = 0;
+    for (size_t k = 0; k < a->classes; k++) {
+        if (job->kept_classes && !job->kept_classes[k]) continue;
+        double v = (double)l->dense_bias[k];
+        for (size_t j = 0; j < a->n_features; j++) v += (double)l->dense[k * a->n_features + j] * (double)f[j];
+        if (best == a->classes || v > most) best = k, most = v;
+    }
+    return best;
+}
+
+static void compare_answers(const struct fp_job *job, const struct fp_answers *now, double *agreement, double *with_dense) {
+    size_t same = 0, same_dense = 0;
+    for (size_t i = 0; i < now->samples; i++) {
+        size_t answer = fp_best(now->logits + i * now->classes, now->classes, NULL);
+        same += answer == reference_answer(job, i);
+        same_dense += answer == fp_best(job->dense_reserve.logits + i * now->classes, now->classes, NULL);
+    }
+    *agreement = now->samples ? (double)same / (double)now->samples : -1;
+    *with_dense = now->samples ? (double)same_dense / (double)now->samples : -1;
+}
+
+// ---- drift of all outputs
+
+#define KEEP_AT_MOST ((size_t)512 << 20) // bytes of the dense model's outputs that are kept for comparison
+
+struct kept_output {
+    struct fp_tensor *tensors; // n_outputs
+};
+
+struct fp_verify {
+    const struct fp_graph *graph;
+    struct kept_output *batches;
+    size_t *sizes;       // of the batches: they must come again as they were
+    size_t n, capacity, size_capacity, at, bytes;
+    size_t samples;      // of the reserve, as many as there is room for
+    struct fp_drift *drifts;
+    size_t *unlike;      // per output: batches in which it had another shape than before, as detections and generated speech have
+    double *spreads;     // per output of the dense model, of its kept values; NULL: not measured yet
+    struct fp_answers now; // the pruned model's
+    double agreement, with_dense;
+    bool fresh;          // the last four are of the model as it is now
+    const struct fp_job *job;
+};
+
+static int keep_outputs(void *user, const struct fp_batch *batch, const struct fp_tensor *outputs, fineprune_error *err) {
+    struct fp_verify *v = user;
+    struct kept_output *batches = fp_grow(v->batches, &v->capacity, v->n + 1, sizeof(*batches));
+    size_t *sizes = fp_grow(v->sizes, &v->size_capacity, v->n + 1, sizeof(*sizes));
+    if (sizes) v->sizes = sizes;
+    struct fp_tensor *copy = batches && sizes ? fp_calloc((size_t)v->graph->n_outputs, sizeof(*copy)) : NULL;
+    if (batches) v->batches = batches;
+    if (!copy) return fp_fail_memory(err, "the reserve's outputs", sizeof(*copy));
+    v->sizes[v->n] = batch->n;
+    v->batches[v->n++].tensors = copy;
+    if (v->bytes > KEEP_AT_MOST) return FINEPRUNE_OK; // an empty record: this batch and those after it are not compared
+    int status = FINEPRUNE_OK;
+    for (int i = 0; i < v->graph->n_outputs && !status; i++) {
+        if (!fp_type_size(outputs[i].type)) continue;
+        status = fp_tensor_copy(&copy[i], NULL, &outputs[i], err);
+        v->bytes += fp_tensor_bytes(&outputs[i]);
+    }
+    v->samples += batch->n;
+    return status;
+}
+
+static int compare_outputs(void *user, const struct fp_batch *batch, const struct fp_tensor *outputs, fineprune_error *err) {
+    struct fp_verify *v = user;
+    (void)batch;
+    const struct fp_tensor *before = v->batches[v->at++].tensors;
+    int status = FINEPRUNE_OK;
+    for (int i = 0; i < v->graph->n_outputs && !status; i++) {
+        if (before[i].type && before[i].type == outputs[i].type && !fp_same_shape(&before[i], &outputs[i])) v->unlike[i]++;
+        else if (before[i].type) status = fp_drift_add(&v->drifts[i], &before[i], &outputs[i], NULL, err);
+    }
+    return status;
+}
+
+// Nothing was learned and no class left out: both are the same.
+static void compare_drift(const struct fp_drift *d, double *agreement, double *with_dense) {
+    if (d->classes && d->answers) *agreement = *with_dense = (double)d->same / (double)d->answers;
+}
+
+int fp_verify_values(const struct fp_job *job, int output, float **values, size_t *n, size_t *width, bool *unlike) {
+    const struct fp_verify *v = job->verify;
+    const size_t most = job->data ? fp_data_max_batch(job->data) : 0;
+    *values = NULL;
+    *n = *width = 0;
+    for (size_t b = 0; v && b < v->n; b++) {
+        const struct fp_tensor *t = v->batches[b].tensors ? &v->batches[b].tensors[output] : NULL;
+        if (!t || !t->type) break; // no room for the rest
+        if (t->rank != 2 || !fp_type_is_float(t->type) || (b && (size_t)t->dims[1] != *width)) return FINEPRUNE_OK;
+        const size_t rows = v->sizes[b], filled = most > 1 && most < SIZE_MAX ? most : rows;
+        *width = (size_t)t->dims[1];
+        *unlike |= t->dims[0] != (int64_t)filled || rows > filled;
+        if (!*unlike) *n += rows;
+    }
+    float *dst = *values = *width ? fp_calloc(*n + 1, *width * sizeof(float)) : NULL;
+    if (*width && !dst) return fp_fail_memory(job->err, "the reserve's outputs", *n * *width * sizeof(float));
+    for (size_t b = 0, at = 0; at < *n && !*unlike; at += v->sizes[b++])
+        fp_convert(dst + at * *width, FP_FLOAT, v->batches[b].tensors[output].data, v->batches[b].tensors[output].type, v->sizes[b] * *width);
+    if (*unlike) *n = 0;
+    return FINEPRUNE_OK;
+}
+
+int fp_verify_before(struct fp_job *job) {
+    struct fp_verify *v = job->verify = calloc(1, sizeof(*v));
+    if (!v) return fp_fail_memory(job->err, "the reserve", sizeof(*v));
+    v->job = job;
+    v->graph = job->model->graph;
+    return gather_answers(job, true, &job->dense_reserve, keep_outputs, v, NULL);
+}
+
+static void drop_answers(struct fp_verify *v) {
+    free(v->now.features);
+    free(v->now.logits);
+    v->now = (struct fp_answers){0};
+}
+
+void fp_verify_old(struct fp_job *job) {
+    if (job->verify) job->verify->fresh = false;
+}
+
+// The pruned model on the reserve, unless it is known already.
+static int measure(struct fp_job *job) {
+    struct fp_verify *v = job->verify;
+    const struct fp_graph *graph = job->model->graph;
+    if (v->fresh) return FINEPRUNE_OK;
+    v->graph = graph;
+    v->at = 0;
+    v->agreement = v->with_dense = -1;
+    drop_answers(v);
+    free(v->drifts);
+    free(v->unlike);
+    v->drifts = fp_calloc((size_t)graph->n_outputs, sizeof(*v->drifts));
+    v->unlike = fp_calloc((size_t)graph->n_outputs, sizeof(*v->unlike));
+    if (!v->drifts || !v->unlike) return fp_fail_memory(job->err, "the reserve", sizeof(*v->drifts));
+    for (int i = 0; i < graph->n_outputs; i++) {
+        v->drifts[i].output = graph->values[graph->outputs[i]].name;
+        v->drifts[i].no_answers = !job->answers_of || !job->answers_of[i];
+    }
+    // Classes that no layer of ours makes are known by their output alone.
+    const bool by_output = job->classifier.weight < 0 && job->task.kind == FP_TASK_CLASSES && job->task_output >= 0;
+    int status = gather_answers(job, true, &v->now, compare_outputs, v, v->sizes);
+    if (!status && by_output) compare_drift(&v->drifts[job->task_output], &v->agreement, &v->with_dense);
+    else if (!status) compare_answers(job, &v->now, &v->agreement, &v->with_dense);
+    v->fresh = !status;
+    return status;
+}
+
+int fp_verify_after(struct fp_job *job, bool report, double *agreement, double *with_dense) {
+    struct fp_verify *v = job->verify;
+    *agreement = *with_dense = -1;
+    if (!v || !job->n_reserve) return FINEPRUNE_OK;
+    int status = measure(job);
+    if (status) return status;
+    *agreement = v->agreement;
+    *with_dense = v->with_dense;
+    for (int i = 0; i < v->graph->n_outputs && report; i++) {
+        if (v->drifts[i].count) json_array_append_new(fp_report_array(job->report, "drift"), fp_drift_json(&v->drifts[i]));
+        if (v->unlike[i])
+            fp_report_say(job->report, "output '%s' has another shape than before in %zu of %zu runs, which were not compared", v->drifts[i].output,
+                          v->unlike[i], v->at);
+    }
+    return FINEPRUNE_OK;
+}
+
+const struct fp_answers *fp_verify_answers(const struct fp_job *job) { return job->verify && job->verify->fresh ? &job->verify->now : NULL; }
+
+// ---- error of the outputs against their spread
+
+// Values of a sample in every kept batch; 1 where its samples have different shapes, or axis 0 is not the samples: then all values are one crowd.
+static size_t places_of(const struct fp_verify *v, int output) {
+    size_t places = 0;
+    for (size_t b = 0; b < v->n && v->batches[b].tensors && v->batches[b].tensors[output].type; b++) {
+        const struct fp_tensor *t = &v->batches[b].tensors[output];
+        if (!t->rank || t->dims[0] != (int64_t)v->sizes[b] || (b && t->count / v->sizes[b] != places)) return 1;
+        places = t->count / v->sizes[b];
+    }
+    return v->samples > 1 ? places : 1;
+}
+
+// sum (y - mean)^2 over the kept values of an output, the mean of each place, times n / (n - 1) for n values a place.
+static int find_spread(const struct fp_verify *v, int output, double *spread, fineprune_error *err) {
+    const size_t places = places_of(v, output);
+    size_t rows = 0, size;
+    double *room = places && fp_mul(places, 2, &size) ? fp_calloc(size, sizeof(*room)) : NULL, *mean = room ? room + places : NULL;
+    *spread = 0;
+    if (!room) return places ? fp_fail_memory(err, "a comparison", places * 2 * sizeof(*room)) : FINEPRUNE_OK;
+    for (int pass = 0; pass < 2; pass++) {
+        for (size_t b = 0; b < v->n && v->batches[b].tensors && v->batches[b].tensors[output].type; b++) {
+            const struct fp_tensor *t = &v->batches[b].tensors[output];
+            const size_t bytes = places * fp_type_size(t->type), n = t->count / places;
+            rows += pass ? 0 : n;
+            for (size_t r = 0; r < n; r++) {
+                fp_convert(room, FP_DOUBLE, (const char *)t->data + r * bytes, t->type, places);
+                for (size_t k = 0; k < places && !pass; k++) mean[k] += room[k];
+                for (size_t k = 0; k < places && pass; k++) *spread += (room[k] - mean[k]) * (room[k] - mean[k]);
+            }
+        }
+        for (size_t k = 0; k < places && !pass && rows; k++) mean[k] /= (double)rows;
+    }
+    free(room);
+    if (rows > 1) *spread *= (double)rows / (double)(rows - 1);
+    return FINEPRUNE_OK;
+}
+
+// An output that is the same for all samples has no spread: its change is measured against itself.
+static double error_of(const struct fp_drift *d, double spread) {
+    const double scale = spread > 1e-12 * d->aa ? spread : d->aa;
+    return scale > 0 ? d->dd / scale : d->dd > 0 ? INFINITY : 0;
+}
+
+int fp_verify_error(struct fp_job *job, double *error, const char **name) {
+    struct fp_verify *v = job->verify;
+    *error = -1;
+    if (!v || !v->fresh) return FINEPRUNE_OK;
+    if (!v->spreads) {
+        v->spreads = fp_calloc((size_t)v->graph->n_outputs, sizeof(*v->spreads));
+        if (!v->spreads) return fp_fail_memory(job->err, "the reserve", sizeof(*v->spreads));
+        for (int i = 0; i < v->graph->n_outputs; i++) {
+            const struct fp_tensor *first = v->n && v->batches[0].tensors ? &v->batches[0].tensors[i] : NULL;
+            int status = first && fp_type_is_float(first->type) ? find_spread(v, i, &v->spreads[i], job->err) : FINEPRUNE_OK;
+            if (status) return status;
+        }
+    }
+    for (int i = 0; i < v->graph->n_outputs; i++) {
+        const struct fp_tensor *first = v->n && v->batches[0].tensors ? &v->batches[0].tensors[i] : NULL;
+        if (!first || !fp_type_is_float(first->type) || !v->drifts[i].count || v->unlike[i] || !isfinite(v->drifts[i].aa)) continue;
+        if (job->classifier.weight >= 0 && job->answers_of && job->answers_of[i]) continue; // measured by its answers
+        const double e = error_of(&v->drifts[i], v->spreads[i]);
+        if (isnan(e) || e > *error) *error = isnan(e) ? INFINITY : e, *name = v->drifts[i].output;
+    }
+    return FINEPRUNE_OK;
+}
+
+void fp_verify_free(struct fp_verify *v) {
+    if (!v) return;
+    for (size_t b = 0; b < v->n; b++) {
+        for (int i = 0; i < v->graph->n_outputs; i++) fp_tensor_done(&v->batches[b].tensors[i]);
+        free(v->batches[b].tensors);
+    }
+    free(v->batches);
+    drop_answers(v);
+    free(v->spreads);
+    free(v->sizes);
+    free(v->drifts);
+    free(v->unlike);
+    free(v);
+}

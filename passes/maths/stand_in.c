@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// A layer whose input has lost whole channels is another layer: what is left stands in for them. With C = Cov(x) of the dense model, S the columns that
+// are left, P those that are cut and l 1 % of C's mean diagonal: target_S = W_S + (C_SS + l I)^-1 C_SP W_P, target_P = 0, and the mean of what the
+// rows still miss, (W - target) E[x], for the bias. Scores, repairs and swaps of every round hold on to this target: in later rounds the cut channels
+// are constant, and nothing would tell any more that they are missed.
+#include <stdlib.h>
+
+#include "job/job.h"
+#include "maths/repair_solve.h"
+
+#define TOLERANCE 1e-4 // of the residual
+
+static int allocate(struct fp_job *job, struct fp_layer *l) {
+    const size_t bytes = l->w->count * sizeof(*l->target);
+    if (!fp_memory_count(&job->model->memory, bytes)) {
+        fp_fail(job->err, FINEPRUNE_LIMIT, "whole channels of the input of weight '%s' need more memory than is allowed", l->w->name);
+        fp_memory_hint(&job->model->memory, job->err);
+        return FINEPRUNE_LIMIT;
+    }
+    job->counted_layers += bytes;
+    l->target = fp_calloc(l->w->count, sizeof(*l->target));
+    l->target_bias = fp_calloc(fp_layer_rows(l), sizeof(*l->target_bias));
+    return l->target && l->target_bias ? FINEPRUNE_OK : fp_fail_memory(job->err, l->w->name, bytes);
+}
+
+// The rows by least squares; what is lost for good is part of the layer's error. One group: others keep their columns.
+static int solve(struct fp_job *job, struct fp_layer *l, const uint8_t *keep) {
+    const size_t rows = l->w->rows;
+    struct fp_system system = {0};
+    double *errors = fp_calloc(2 * rows, sizeof(*errors));
+    int status = errors ? fp_system_init(&system, job, l, 0) : fp_fail_memory(job->err, l->w->name, 2 * rows * sizeof(*errors));
+    if (!status) status = fp_system_solve(&system, l->dense, keep, rows, l->target, TOLERANCE, errors, errors + rows, job->threads, job->err);
+    l->lost = 0;
+    for (size_t r = 0; r < rows && !status; r++)
+        if (!fp_row_gone(l, r)) l->lost += errors[rows + r];
+    fp_system_done(&system);
+    free(errors);
+    return status;
+}
+
+int fp_layer_stand_in(struct fp_job *job, struct fp_layer *l) {
+    const size_t n = l->w->cols;
+    uint8_t *keep = fp_calloc(l->w->count, 1);
+    int status = keep ? allocate(job, l) : fp_fail_memory(job->err, l->w->name, l->w->count);
+    for (size_t i = 0; i < l->w->count && !status; i++) {
+        keep[i] = !l->cut_cols[i % n] && !fp_came_zero(l, i);
+        l->target[i] = keep[i] ? l->dense[i] : 0;
+    }
+    if (!status && job->choices.repair->needs & FP_NEED_GRAM && l->stat->sampled) status = solve(job, l, keep);
+    for (size_t i = 0; i < l->w->count && !status; i++) {
+        l->values[i] = l->target[i];
+        l->target_bias[i / n] += ((double)l->dense[i] - (double)l->target[i]) * fp_stat_mean(l->stat, 0, i % n);
+    }
+    free(keep);
+    return status;
+}
+
+void fp_layer_drop_target(struct fp_job *job, struct fp_layer *l) {
+    if (!l->target) return;
+    fp_memory_uncount(&job->model->memory, l->w->count * sizeof(*l->target));
+    job->counted_layers -= l->w->count * sizeof(*l->target);
+    free(l->target);
+    free(l->target_bias);
+    l->target = NULL;
+    l->target_bias = NULL;
+    l->lost = 0;
+}

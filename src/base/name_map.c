@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// A hash table from names to numbers: open addressing, at most half full.
+#include "base/name_map.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static size_t slot_of(const struct fp_name_map *map, const char *name) {
+    size_t slot = (size_t)fp_hash(name, strlen(name), 0) & (map->capacity - 1);
+    while (map->entries[slot].name && strcmp(map->entries[slot].name, name)) slot = (slot + 1) & (map->capacity - 1);
+    return slot;
+}
+
+int fp_name_find(const struct fp_name_map *map, const char *name) {
+    if (!map->capacity) return -1;
+    const struct fp_name_entry *entry = &map->entries[slot_of(map, name)];
+    return entry->name ? entry->value : -1;
+}
+
+static bool enlarge(struct fp_name_map *map) {
+    struct fp_name_map bigger = {.n = map->n, .capacity = map->capacity ? map->capacity * 2 : 64};
+    bigger.entries = fp_calloc(bigger.capacity, sizeof(*bigger.entries));
+    if (!bigger.entries) return false;
+    for (size_t i = 0; i < map->capacity; i++)
+        if (map->entries[i].name) bigger.entries[slot_of(&bigger, map->entries[i].name)] = map->entries[i];
+    free(map->entries);
+    *map = bigger;
+    return true;
+}
+
+bool fp_name_add(struct fp_name_map *map, const char *name, int value) {
+    if (2 * (map->n + 1) > map->capacity && !enlarge(map)) return false;
+    map->entries[slot_of(map, name)] = (struct fp_name_entry){name, value};
+    map->n++;
+    return true;
+}
+
+void fp_name_map_done(struct fp_name_map *map) {
+    free(map->entries);
+    *map = (struct fp_name_map){0};
+}

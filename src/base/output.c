@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: Apache-2.0
+// Files that appear whole or not at all: a temporary file beside the target, fsync, rename, fsync of the folder.
+#include "base/output.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define ATTEMPTS 100
+
+struct fp_output {
+    FILE *stream;
+    char *path;   // where the bytes go in the end; links are followed
+    char *folder;
+    char *temp;   // NULL: the target is written directly
+    bool force;
+    bool placed;  // renamed
+    int error;    // errno of the first failed write
+    char *room;   // the stream's buffer
+};
+
+// What is written goes through the buffer, in pieces smaller than that: the system copies from an aligned place four times as fast as from
+// the middle of a file that is mapped.
+enum { ROOM = 1 << 20, PIECE = 1 << 16 };
+
+struct fineprune_group {
+    struct fp_output *items[8];
+    size_t n;
+};
+
+// The only state of the library that outlives a call: a signal handler has no other way to learn what to remove. A slot is taken
+// and given back by exchange, so whoever gets the pointer owns it and no path is freed under the handler's eyes.
+static _Atomic(char *) temporaries[16];
+
+static bool register_temporary(char *temp) {
+    for (size_t i = 0; i < FP_COUNT(temporaries); i++) {
+        char *empty = NULL;
+        if (atomic_compare_exchange_strong(&temporaries[i], &empty, temp)) return true;
+    }
+    return false;
+}
+
+// False when the emergency has it in hand at this moment; the path is not freed then.
+static bool unregister_temporary(char *temp) {
+    for (size_t i = 0; i < FP_COUNT(temporaries); i++) {
+        char *expected = temp;
+        if (atomic_compare_exchange_strong(&temporaries[i], &expected, NULL)) return true;
+    }
+    return false;
+}
+
+void fp_output_emergency(void) {
+    for (size_t i = 0; i < FP_COUNT(temporaries); i++) {
+        char *temp = atomic_exchange(&temporaries[i], NULL);
+        if (!temp) continue;
+        unlink(temp);
+        atomic_store(&temporaries[i], temp);
+    }
+}
+
+static int fail_errno(fineprune_error *err, const char *what, const char *path, int error) {
+    return fp_fail(err, FINEPRUNE_IO, "cannot %s '%s': %s", what, strcmp(path, "-") ? path : "standard output", strerror(error));
+}
+
+static void output_free(struct fp_output *output) {
+    if (!output) return;
+    if (output->stream) fclose(output->stream);
+    if (output->temp && unregister_temporary(output->temp)) {
+        unlink(output->temp);
+        free(output->temp);
+    }
+    free(output->room);
+    free(output->path);
+    free(output->folder);
+    free(output);
+}
+
+// Gives the stream to `output`, or closes fd.
+static int attach(struct fp_output *output, int fd, const char *path, fineprune_error *err) {
+    output->stream = fdopen(fd, "wb");
+    output->room = output->stream ? aligned_alloc(4096, ROOM) : NULL;
+    if (output->room) setvbuf(output->stream, output->room, _IOFBF, ROOM);
+    if (output->stream) return FINEPRUNE_OK; // as well with the buffer it has
+    int error = errno;
+    close(fd);
+    return fail_errno(err, "write", path, error);
+}
+
+static int open_direct(struct fp_output *output, fineprune_error *err) {
+    bool standard = strcmp(output->path, "-") == 0;
+    int fd = standard ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3) : open(output->path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0) return fail_errno(err, "write", standard ? "standard output" : output->path, errno);
+    return attach(output, fd, output->path, err);
+}
+
+static int split_path(struct fp_output *output, const char **base, fineprune_error *err) {
+    const char *slash = strrchr(output->path, '/');
+    *base = slash ? slash + 1 : output->path;
+    if (!**base) return fp_fail(err, FINEPRUNE_USAGE, "output '%s' is a folder", output->path);
+    if (!slash) output->folder = strdup(".");
+    else if (slash == output->path) output->folder = strdup("/");
+    else output->folder = strndup(output->path, (size_t)(slash - output->path));
+    return output->folder ? FINEPRUNE_OK : fp_fail_memory(err, "a path", strlen(output->path));
+}
+
+static int open_temporary(struct fp_output *output, const struct stat *old, fineprune_error *err) {
+    const char *base;
+    int status = split_path(output, &base, err);
+    if (status) return status;
+    int fd = -1;
+    for (int i = 0; i < ATTEMPTS && fd < 0; i++) {
+        char *temp = fp_format("%s/.%.200s.%ld-%d.part", output->folder, base, (long)getpid(), i);
+        if (!temp) return fp_fail_memory(err, "a path", PATH_MAX);
+        fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
+        if (fd >= 0) {
+            output->temp = temp;
+            break;
+        }
+        int error = errno;
+        free(temp);
+        if (error != EEXIST) return fail_errno(err, "create a file in", output->folder, error);
+    }
+    if (fd < 0) return fail_errno(err, "create a file in", output->folder, EEXIST);
+    if (!register_temporary(output->temp)) {
+        close(fd);
+        unlink(output->temp);
+        free(output->temp);
+        output->temp = NULL;
+        return fp_fail(err, FINEPRUNE_LIMIT, "cannot write '%s': %zu outputs are open", output->path, FP_COUNT(temporaries));
+    }
+    if (old) (void)!fchmod(fd, old->st_mode & 0777);
+    return attach(output, fd, output->path, err);
+}
+
+// Finds out what lies at the path now. *direct: it is no regular file.
+static int look_at_target(struct fp_output *output, struct stat *st, bool *exists, bool *direct, fineprune_error *err) {
+    *exists = stat(output->path, st) == 0;
+    if (!*exists) {
+        if (errno != ENOENT) return fail_errno(err, "write", output->path, errno);
+        if (lstat(output->path, st) == 0)
+            return fp_fail(err, FINEPRUNE_USAGE, "output '%s' is a link to nothing", output->path);
+        return FINEPRUNE_OK;
+    }
+    if (S_ISDIR(st->st_mode)) return fp_fail(err, FINEPRUNE_USAGE, "output '%s' is a folder", output->path);
+    *direct = !S_ISREG(st->st_mode);
+    if (*direct) return FINEPRUNE_OK;
+    if (!output->force) {
+        int status = fp_fail(err, FINEPRUNE_USAGE, "output '%s' exists", output->path);
+        fp_hint(err, "-f overwrites it");
+        return status;
+    }
+    char *real = realpath(output->path, NULL); // so that a link stays a link
+    if (!real) return fail_errno(err, "write", output->path, errno);
+    free(output->path);
+    output->path = real;
+    return FINEPRUNE_OK;
+}
+
+int fp_output_open(struct fp_output **out, const char *path, bool force, fineprune_error *err) {
+    struct fp_output *output = fp_calloc(1, sizeof(*output));
+    if (output) output->path = strdup(path);
+    if (!output || !output->path) {
+        free(output);
+        return fp_fail_memory(err, "an output", sizeof(*output));
+    }
+    output->force = force;
+    struct stat st;
+    bool exists = false, direct = strcmp(path, "-") == 0;
+    int status = direct ? FINEPRUNE_OK : look_at_target(output, &st, &exists, &direct, err);
+    if (!status) status = direct ? open_direct(output, err) : open_temporary(output, exists ? &st : NULL, err);
+    if (status) {
+        output_free(output);
+        return status;
+    }
+    *out = output;
+    return FINEPRUNE_OK;
+}
+
+int fp_output_write(struct fp_output *output, const void *data, size_t size, fineprune_error *err) {
+    size_t done = 0;
+    while (done < size) {
+        size_t piece = size - done < PIECE ? size - done : PIECE;
+        if (fwrite((const char *)data + done, 1, piece, output->stream) != piece) break;
+        done += piece;
+    }
+    if (done == size) return FINEPRUNE_OK;
+    if (!output->error) output->error = errno;
+    return fail_errno(err, "write", output->path, output->error);
+}
+
+FILE *fp_output_stream(struct fp_output *output) { return output->stream; }
+
+static int flush(struct fp_output *output, fineprune_error *err) {
+    bool failed = ferror(output->stream) != 0;
+    errno = 0;
+    if (fflush(output->stream) || failed) {
+        int error = output->error ? output->error : errno;
+        return fail_errno(err, "write", output->path, error ? error : EIO);
+    }
+    if (output->temp && fsync(fileno(output->stream)) && errno != EINVAL && errno != ENOTSUP)
+        return fail_errno(err, "write", output->path, errno);
+    FILE *stream = output->stream;
+    output->stream = NULL;
+    if (fclose(stream)) return fail_errno(err, "write", output->path, errno);
+    return FINEPRUNE_OK;
+}
+
+static int rename_into_place(struct fp_output *output, fineprune_error *err) {
+    int result = -1;
+    if (!output->force) {
+        result = renameat2(AT_FDCWD, output->temp, AT_FDCWD, output->path, RENAME_NOREPLACE);
+        if (result && errno == EEXIST)
+            return fp_fail(err, FINEPRUNE_USAGE, "output '%s' exists (it was made a moment ago)", output->path);
+        if (result && errno != EINVAL && errno != ENOSYS) return fail_errno(err, "write", output->path, errno);
+    }
+    // A file system without that flag: the moment between the look and the rename is the price.
+    if (result) result = rename(output->temp, output->path);
+    return result ? fail_errno(err, "write", output->path, errno) : FINEPRUNE_OK;
+}
+
+static void sync_folder(const char *folder) {
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return;
+    (void)!fsync(fd); // the file itself is safe already; not every file system can sync a folder
+    close(fd);
+}
+
+static int put_in_place(struct fp_output *output, fineprune_error *err) {
+    if (!output->temp) return FINEPRUNE_OK;
+    int status = rename_into_place(output, err);
+    if (status) return status;
+    sync_folder(output->folder);
+    if (unregister_temporary(output->temp)) free(output->temp);
+    output->temp = NULL;
+    output->placed = true;
+    return FINEPRUNE_OK;
+}
+
+int fp_output_commit(struct fp_output *output, fineprune_error *err) {
+    int status = flush(output, err);
+    if (!status) status = put_in_place(output, err);
+    output_free(output);
+    return status;
+}
+
+void fp_output_abandon(struct fp_output *output) { output_free(output); }
+
+// ---- files that appear together
+
+int fineprune_group_new(fineprune_group **out, fineprune_error *err) {
+    *out = fp_calloc(1, sizeof(**out));
+    return *out ? FINEPRUNE_OK : fp_fail_memory(err, "outputs", sizeof(**out));
+}
+
+int fp_output_hold(struct fp_output *output, struct fineprune_group *group, fineprune_error *err) {
+    if (!group) return fp_output_commit(output, err);
+    int status = group->n < FP_COUNT(group->items) ? flush(output, err)
+                                                   : fp_fail(err, FINEPRUNE_LIMIT, "over %zu outputs at once", FP_COUNT(group->items));
+    if (status) output_free(output);
+    else group->items[group->n++] = output;
+    return status;
+}
+
+// The last one first: what came first is what the others are about.
+int fineprune_group_finish(fineprune_group *group, fineprune_error *err) {
+    int status = FINEPRUNE_OK;
+    for (size_t i = group->n; i-- > 0 && !status;) status = put_in_place(group->items[i], err);
+    for (size_t i = 0; i < group->n && status; i++)
+        if (group->items[i]->placed && !group->items[i]->force) unlink(group->items[i]->path); // it was not there before
+    fineprune_group_free(group);
+    return status;
+}
+
+void fineprune_group_free(fineprune_group *group) {
+    for (size_t i = 0; group && i < group->n; i++) output_free(group->items[i]);
+    free(group);
+}
+
+// The path with its folder resolved, for files that need not exist.
+static char *resolve(const char *path) {
+    char *real = realpath(path, NULL);
+    if (real) return real;
+    char *folder_copy = strdup(path), *base_copy = strdup(path), *result = NULL;
+    char *folder = folder_copy && base_copy ? realpath(dirname(folder_copy), NULL) : NULL;
+    if (folder) result = fp_format("%s/%s", folder, basename(base_copy));
+    free(folder);
+    free(folder_copy);
+    free(base_copy);
+    return result;
+}
+
+bool fp_same_file(const char *a, const char *b) {
+    if (strcmp(a, "-") == 0 || strcmp(b, "-") == 0) return false;
+    struct stat x, y;
+    bool have_x = stat(a, &x) == 0, have_y = stat(b, &y) == 0;
+    if (have_x && have_y) return x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+    if (have_x != have_y) return false;
+    char *p = resolve(a), *q = resolve(b);
+    bool same = p && q && strcmp(p, q) == 0;
+    free(p);
+    free(q);
+    return same;
+}

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+// Pictures as samples. A picture is resized, its middle cut out, scaled and laid out as the preparation (preprocess.h) says; where that says nothing,
+// the size and layout of the model's input do:
+//     size     resize, then crop; neither given: resize to the input's size; only the shorter edge given: crop to the input's size
+//     values   (pixel * scale - mean) / std per channel, in the model's channel order; scale is 1/255 unless given. A uint8 input without
+//              mean and std takes the pixels as they are
+//     layout   the axis of 3 (colour) or 1 (grey) channels
+// Only the header is read when the picture is added.
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "data/data_parts.h"
+#include "data/image_file.h"
+
+// Where height, width and channels are among the input's axes.
+struct plan {
+    enum fp_piece_mode mode;
+    int first;    // the first axis behind the batch axis
+    int channels; // 1 or 3
+    bool last;    // channels are the last axis
+    bool flat;    // no axis of channels
+    int64_t height, width; // of the input, -1 when symbolic
+};
+
+static int64_t channels_at(const struct fp_input *in, int axis) {
+    return in->dims[axis] == 1 || in->dims[axis] == 3 ? in->dims[axis] : 0;
+}
+
+static int fail_layout(const struct fp_input *in, const char *path, fineprune_error *err) {
+    char text[400];
+    int status = fp_fail(err, FINEPRUNE_DATA, "'%s' is a picture, but the model's input %s is not one with 1 or 3 channels", path,
+                         fp_input_text(text, sizeof(text), in));
+    fp_hint(err, "if it is, --layout nchw or nhwc tells where its channels are, and --shape '%s:...' how many", in->name);
+    return status;
+}
+
+static int make_plan(struct plan *plan, const struct fp_input *in, enum fp_layout layout, const char *path, fineprune_error *err) {
+    *plan = (struct plan){.mode = in->rank == 3 ? FP_WHOLE : FP_ROWS, .first = in->rank == 3 ? 0 : 1};
+    if (in->rank != 3 && in->rank != 4) return fail_layout(in, path, err);
+    const int first = plan->first, last = in->rank - 1;
+    int64_t channels = layout == FP_NHWC ? 0 : channels_at(in, first);
+    if (!channels && layout != FP_NCHW) {
+        channels = channels_at(in, last);
+        plan->last = channels != 0;
+    }
+    if (!channels && in->rank == 4) {
+        // a symbolic number of channels: colour, where the layout is told
+        const int axis = layout == FP_NHWC ? last : first;
+        if (layout == FP_LAYOUT_AUTO || in->dims[axis] >= 0) return fail_layout(in, path, err);
+        channels = 3;
+        plan->last = layout == FP_NHWC;
+    }
+    if (!channels) { // [samples, height, width]
+        *plan = (struct plan){.mode = FP_ROWS, .first = 1, .flat = true};
+        channels = 1;
+    }
+    plan->channels = (int)channels;
+    const int row = plan->flat ? 1 : plan->last ? first : first + 1;
+    plan->height = in->dims[row];
+    plan->width = in->dims[row + 1];
+    return FINEPRUNE_OK;
+}
+
+// Sizes after resizing and after cropping.
+struct sizes {
+    int64_t height, width, crop_height, crop_width;
+};
+
+static int64_t scaled(int64_t side, int64_t to, int64_t by) { return side * to / by > 0 ? side * to / by : 1; }
+
+static struct sizes plan_sizes(const struct fp_preprocess *p, const struct plan *plan, int64_t width, int64_t height) {
+    struct sizes s = {height, width, 0, 0};
+    const bool fixed = plan->height > 0 && plan->width > 0;
+    if (p->resize_width) {
+        s.height = p->resize_height;
+        s.width = p->resize_width;
+    } else if (p->resize_height && !p->no_resize) { // the shorter edge
+        s.height = height < width ? p->resize_height : scaled(height, p->resize_height, width);
+        s.width = height < width ? scaled(width, p->resize_height, height) : p->resize_height;
+    } else if (!p->no_resize && !p->crop_height && fixed) {
+        s.height = plan->height;
+        s.width = plan->width;
+    }
+    if (p->no_resize) s.height = height, s.width = width;
+    s.crop_height = p->crop_height ? p->crop_height : s.height;
+    s.crop_width = p->crop_width ? p->crop_width : s.width;
+    if (!p->crop_height && !p->no_crop && fixed && p->resize_height && !p->resize_width)
+        s.crop_height = plan->height, s.crop_width = plan->width;
+    return s;
+}
+
+static int check_sizes(const struct sizes *s, const struct plan *plan, const struct fp_piece *piece, fineprune_error *err) {
+    char text[400];
+    if (s->crop_height > s->height || s->crop_width > s->width)
+        return fp_fail(err, FINEPRUNE_DATA, "'%s': %lld x %lld pixels cannot be cut out of %lld x %lld", piece->path, (long long)s->crop_width,
+                       (long long)s->crop_height, (long long)s->width, (long long)s->height);
+    if ((plan->height < 0 || plan->height == s->crop_height) && (plan->width < 0 || plan->width == s->crop_width)) return FINEPRUNE_OK;
+    int status = fp_fail(err, FINEPRUNE_DATA, "'%s' becomes %lld x %lld pixels, but the model's input is %s", piece->path,
+                         (long long)s->crop_width, (long long)s->crop_height, fp_input_text(text, sizeof(text), piece->input));
+    fp_hint(err, "--resize and --crop say how to get there; without both, pictures are resized to the input's size");
+    return status;
+}
+
+static int image_shape(const struct fp_piece *piece, size_t index, int *rank, int64_t *dims, fineprune_error *err) {
+    (void)index;
+    struct plan plan;
+    const struct fp_preprocess *p = piece->data->preprocess;
+    int status = make_plan(&plan, piece->input, p->layout, piece->path, err);
+    if (status) return status;
+    const struct sizes s = plan_sizes(p, &plan, piece->extent[0], piece->extent[1]);
+    status = check_sizes(&s, &plan, piece, err);
+    int n = 0;
+    if (!plan.flat && !plan.last) dims[n++] = plan.channels;
+    dims[n++] = s.crop_height;
+    dims[n++] = s.crop_width;
+    if (plan.last) dims[n++] = plan.channels;
+    *rank = n;
+    return status;
+}
+
+// ---- values
+
+// What each of the 256 levels of each channel becomes, in the input's type (at most 8 bytes).
+struct levels {
+    uint64_t bytes[3][256];
+    size_t size;
+};
+
+static void fill_levels(struct levels *l, const struct fp_preprocess *p, int channels, enum fp_type type) {
+    l->size = fp_type_size(type);
+    const bool raw = !p->have_mean && !p->have_std && !p->have_scale;
+    for (int c = 0; c < channels; c++)
+        for (int i = 0; i < 256; i++) {
+            double value = raw ? i : i * p->scale;
+            if (p->have_mean) value -= p->mean[p->n_mean > 1 ? c : 0];
+            if (p->have_std) value /= p->std[p->n_std > 1 ? c : 0];
+            if (!fp_type_is_float(type)) {
+                const double low = type == FP_INT8 ? -128 : 0, high = type == FP_INT8 ? 127 : 255;
+                value = nearbyint(value < low ? low : value > high ? high : value);
+            }
+            fp_convert(&l->bytes[c][i], type, &value, FP_DOUBLE, 1);
+        }
+}
+
+static int check_values(const struct fp_preprocess *p, const struct fp_input *in, int channels, const char *path, fineprune_error *err) {
+    const bool byte = in->type == FP_UINT8 || in->type == FP_INT8;
+    if (!fp_type_is_float(in->type) && !byte) {
+        char text[400];
+        return fp_fail(err, FINEPRUNE_DATA, "'%s' is a picture, but the model's input is %s", path, fp_input_text(text, sizeof(text), in));
+    }
+    if ((p->have_mean && p->n_mean > 1 && p->n_mean != channels) || (p->have_std && p->n_std > 1 && p->n_std != channels))
+        return fp_fail(err, FINEPRUNE_DATA, "mean and std are given for %d and %d channels, but the model's input '%s' has %d", p->n_mean, p->n_std,
+                       in->name, channels);
+    if ((p->have_mean && p->have_std) || p->have_scale || in->type == FP_UINT8) return FINEPRUNE_OK;
+    int status = fp_fail(err, FINEPRUNE_DATA, "how '%s' becomes numbers is not known: no %s for the model's input '%s'", path,
+                         p->have_mean ? "std" : p->have_std ? "mean" : "mean and std", in->name);
+    fp_hint(err, "the model's preprocessor_config.json beside it, --preprocess FILE, or --mean and --std (of 0..1; models trained on ImageNet: --mean "
+                 "0.485,0.456,0.406 --std 0.229,0.224,0.225; for 0..1 itself: --mean 0 --std 1)");
+    return status;
+}
+
+static void put_pixels(struct fp_tensor *dst, const struct fp_image *image, const struct sizes *s, const struct levels *levels, bool last, bool bgr) {
+    const int c = image->channels;
+    const int64_t top = (s->height - s->crop_height) / 2, left = (s->width - s->crop_width) / 2;
+    const size_t plane = (size_t)(s->crop_height * s->crop_width);
+    for (int64_t y = 0; y < s->crop_height; y++)
+        for (int64_t x = 0; x < s->crop_width; x++) {
+            const uint8_t *pixel = image->pixels + (size_t)((y + top) * s->width + x + left) * (size_t)c;
+            const size_t at = (size_t)(y * s->crop_width + x);
+            for (int k = 0; k < c; k++) {
+                const size_t to = last ? at * (size_t)c + (size_t)k : (size_t)k * plane + at;
+                memcpy((char *)dst->data + to * levels->size, &levels->bytes[k][pixel[bgr ? c - 1 - k : k]], levels->size);
+            }
+        }
+}
+
+static int image_load(const struct fp_piece *piece, size_t index, struct fp_tensor *dst, fineprune_error *err) {
+    (void)index;
+    struct plan plan;
+    struct fp_image image = {0};
+    const struct fp_preprocess *p = piece->data->preprocess;
+    int status = make_plan(&plan, piece->input, p->layout, piece->path, err);
+    if (!status) status = fp_image_read(&image, piece->path, piece->data->memory, err);
+    if (status) return status;
+    const struct sizes s = plan_sizes(p, &plan, piece->extent[0], piece->extent[1]);
+    struct levels *levels = fp_calloc(1, sizeof(*levels));
+    if (!levels) status = fp_fail_memory(err, piece->path, sizeof(*levels));
+    else if (image.width != piece->extent[0] || image.height != piece->extent[1])
+        status = fp_fail(err, FINEPRUNE_IO, "'%s' has changed while it was in use", piece->path);
+    if (!status && plan.channels == 1) fp_image_to_grey(&image);
+    if (!status) status = fp_image_resize(&image, s.width, s.height, p->filter, err);
+    if (!status) {
+        fill_levels(levels, p, plan.channels, dst->type);
+        put_pixels(dst, &image, &s, levels, plan.last, p->color == FP_BGR);
+    }
+    free(levels);
+    fp_image_done(&image);
+    return status;
+}
+
+static const struct fp_piece_kind IMAGE = {image_shape, image_load};
+
+int fp_data_add_image(struct fineprune_data *data, size_t input, const char *path, fineprune_error *err) {
+    int status = fp_data_only_input(data, &input, path, err);
+    if (!status) status = fp_data_preprocess(data, err);
+    if (status) return status;
+    struct plan plan;
+    const struct fp_input *in = &data->inputs[input];
+    status = make_plan(&plan, in, data->preprocess->layout, path, err);
+    if (!status) status = check_values(data->preprocess, in, plan.channels, path, err);
+    struct fp_piece piece = {.kind = &IMAGE, .n = 1};
+    if (!status) status = fp_image_probe(path, &piece.extent[0], &piece.extent[1], err);
+    if (status) return status;
+    piece.mode = plan.mode;
+    piece.path = strdup(path);
+    if (!piece.path) return fp_fail_memory(err, path, strlen(path));
+    return fp_data_put(data, input, &piece, path, err);
+}

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sound files as samples: decoded (libsndfile), mixed to one channel unless the input has more, brought to the model's rate (libsamplerate) and, when the input
+// has a fixed length, cut or filled with silence at the end. Inputs are [samples, time], [samples, channels, time], [samples, time,
+// channels] or [time]. Only the header is read when the file is added.
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <samplerate.h>
+#include <sndfile.h>
+
+#include "data/data_parts.h"
+#include "data/preprocess.h"
+
+#define MAX_FRAMES (INT64_C(1) << 28) // over four hours at 16 kHz
+#define MAX_CHANNELS 64
+
+struct plan {
+    enum fp_piece_mode mode;
+    int channels;
+    bool axis, last; // there is an axis of channels, and it is the last
+    int64_t time;    // fixed length, -1 when symbolic
+};
+
+static bool few(int64_t n) { return n >= 1 && n <= 8; }
+
+static int make_plan(struct plan *plan, const struct fp_input *in, const char *path, fineprune_error *err) {
+    *plan = (struct plan){.mode = in->rank == 1 ? FP_WHOLE : FP_ROWS, .channels = 1};
+    const bool type_ok = fp_type_is_float(in->type) || in->type == FP_INT16;
+    bool shape_ok = in->rank == 1 || in->rank == 2;
+    if (shape_ok) plan->time = in->dims[in->rank - 1];
+    if (in->rank == 3) {
+        plan->axis = true;
+        plan->last = !few(in->dims[1]) && few(in->dims[2]);
+        shape_ok = plan->last || few(in->dims[1]);
+        plan->channels = shape_ok ? (int)in->dims[plan->last ? 2 : 1] : 0;
+        plan->time = in->dims[plan->last ? 1 : 2];
+    }
+    if (shape_ok && type_ok) return FINEPRUNE_OK;
+    char text[400];
+    return fp_fail(err, FINEPRUNE_DATA, "'%s' is sound, but the model's input %s is not a wave of floats or int16", path, fp_input_text(text, sizeof(text), in));
+}
+
+static int64_t resampled(int64_t frames, int from, int64_t to) { return from == to ? frames : (frames * to + from - 1) / from; }
+
+static int64_t plan_time(const struct plan *plan, const struct fp_piece *piece) {
+    return plan->time >= 0 ? plan->time : resampled(piece->extent[0], piece->rate, piece->data->preprocess->rate);
+}
+
+static int sound_shape(const struct fp_piece *piece, size_t index, int *rank, int64_t *dims, fineprune_error *err) {
+    (void)index;
+    struct plan plan;
+    int status = make_plan(&plan, piece->input, piece->path, err);
+    if (status) return status;
+    int n = 0;
+    if (plan.axis && !plan.last) dims[n++] = plan.channels;
+    dims[n++] = plan_time(&plan, piece);
+    if (plan.last) dims[n++] = plan.channels;
+    *rank = n;
+    return FINEPRUNE_OK;
+}
+
+// ---- decoding
+
+// A wave in memory, channels together.
+struct wave {
+    float *data;
+    size_t size; // bytes
+    int64_t frames;
+    int channels;
+    struct fp_memory *memory;
+};
+
+static int wave_new(struct wave *w, int64_t frames, int channels, struct fp_memory *memory, fineprune_error *err) {
+    size_t count;
+    const int64_t dims[2] = {frames, channels};
+    *w = (struct wave){.frames = frames, .channels = channels, .memory = memory};
+    const bool fits = fp_product(2, dims, &count) && fp_mul(count, sizeof(float), &w->size);
+    if (fits) w->data = fp_take(memory, w->size);
+    if (!w->data) return fp_fail_memory(err, "sound", w->size);
+    memset(w->data, 0, w->size);
+    return FINEPRUNE_OK;
+}
+
+static void wave_done(struct wave *w) {
+    fp_release(w->memory, w->data, w->size);
+    w->data = NULL;
+}
+
+static int open_sound(SNDFILE **out, SF_INFO *info, const char *path, fineprune_error *err) {
+    *info = (SF_INFO){0};
+    *out = sf_open(path, SFM_READ, info);
+    if (!*out) return fp_fail(err, FINEPRUNE_DATA, "'%s' is not sound that can be decoded: %s", path, sf_strerror(NULL));
+    if (info->frames > 0 && info->frames <= MAX_FRAMES && info->channels > 0 && info->channels <= MAX_CHANNELS && info->samplerate > 0)
+        return FINEPRUNE_OK;
+    sf_close(*out);
+    return fp_fail(err, FINEPRUNE_DATA, "'%s' has %lld frames of %d channels at %d Hz, which is not supported", path, (long long)info->frames,
+                   info->channels, info->samplerate);
+}
+
+static int read_wave(struct wave *w, const struct fp_piece *piece, fineprune_error *err) {
+    SNDFILE *file;
+    SF_INFO info;
+    int status = open_sound(&file, &info, piece->path, err);
+    if (status) return status;
+    if (info.frames != piece->extent[0] || info.channels != piece->extent[1] || info.samplerate != piece->rate)
+        status = fp_fail(err, FINEPRUNE_IO, "'%s' has changed while it was in use", piece->path);
+    if (!status) status = wave_new(w, info.frames, info.channels, piece->data->memory, err);
+    if (!status && sf_readf_float(file, w->data, info.frames) != info.frames) {
+        status = fp_fail(err, FINEPRUNE_DATA, "'%s' ends before its %lld frames", piece->path, (long long)info.frames);
+        wave_done(w);
+    }
+    sf_close(file);
+    return status;
+}
+
+// ---- preparing
+
+static void mix(struct wave *w) {
+    const int c = w->channels;
+    for (int64_t i = 0; i < w->frames && c > 1; i++) {
+        double sum = 0;
+        for (int k = 0; k < c; k++) sum += (double)w->data[i * c + k];
+        w->data[i] = (float)(sum / c);
+    }
+    w->channels = 1;
+}
+
+static int resample(struct wave *w, int from, int64_t to, const char *path, fineprune_error *err) {
+    if (from == to) return FINEPRUNE_OK;
+    struct wave out;
+    int status = wave_new(&out, resampled(w->frames, from, to), w->channels, w->memory, err);
+    if (status) return status;
+    SRC_DATA job = {.data_in = w->data, .input_frames = (long)w->frames, .data_out = out.data, .output_frames = (long)out.frames,
+                    .src_ratio = (double)to / from};
+    const int error = src_simple(&job, SRC_SINC_MEDIUM_QUALITY, w->channels);
+    wave_done(w);
+    *w = out;
+    return error ? fp_fail(err, FINEPRUNE_DATA, "'%s' cannot be brought from %d to %lld Hz: %s", path, from, (long long)to, src_strerror(error))
+                 : FINEPRUNE_OK;
+}
+
+// Zero mean and unit variance over the whole wave, as Hugging Face's feature extractors do.
+static void normalize(struct wave *w) {
+    const int64_t n = w->frames * w->channels;
+    double sum = 0, squares = 0;
+    for (int64_t i = 0; i < n; i++) sum += (double)w->data[i];
+    const double mean = sum / (double)n;
+    for (int64_t i = 0; i < n; i++) squares += ((double)w->data[i] - mean) * ((double)w->data[i] - mean);
+    const double scale = 1 / sqrt(squares / (double)n + 1e-7);
+    for (int64_t i = 0; i < n; i++) w->data[i] = (float)(((double)w->data[i] - mean) * scale);
+}
+
+static int check_wave(const struct wave *w, const char *path, fineprune_error *err) {
+    for (int64_t i = 0; i < w->frames * w->channels; i++)
+        if (!isfinite(w->data[i]))
+            return fp_fail(err, FINEPRUNE_DATA, "'%s' has %s at frame %lld", path, isnan(w->data[i]) ? "NaN" : "an infinite value",
+                           (long long)(i / w->channels));
+    return FINEPRUNE_OK;
+}
+
+static void put_wave(struct fp_tensor *dst, const struct wave *w, const struct plan *plan, int64_t time) {
+    const size_t size = fp_type_size(dst->type);
+    memset(dst->data, 0, fp_tensor_bytes(dst));
+    for (int64_t t = 0; t < time && t < w->frames; t++)
+        for (int c = 0; c < w->channels; c++) {
+            double value = (double)w->data[t * w->channels + c];
+            if (dst->type == FP_INT16) {
+                value = nearbyint(value * 32768);
+                value = value < -32768 ? -32768 : value > 32767 ? 32767 : value;
+            }
+            const int64_t at = plan->last ? t * w->channels + c : c * time + t;
+            if (dst->type == FP_FLOAT) ((float *)dst->data)[at] = (float)value;
+            else fp_convert((char *)dst->data + (size_t)at * size, dst->type, &value, FP_DOUBLE, 1);
+        }
+}
+
+static int sound_load(const struct fp_piece *piece, size_t index, struct fp_tensor *dst, fineprune_error *err) {
+    (void)index;
+    struct plan plan;
+    struct wave wave;
+    int status = make_plan(&plan, piece->input, piece->path, err);
+    if (!status) status = read_wave(&wave, piece, err);
+    if (status) return status;
+    if (plan.channels == 1) mix(&wave);
+    status = check_wave(&wave, piece->path, err);
+    if (!status) status = resample(&wave, piece->rate, piece->data->preprocess->rate, piece->path, err);
+    if (!status && piece->data->preprocess->normalize_sound) normalize(&wave);
+    if (!status) put_wave(dst, &wave, &plan, plan_time(&plan, piece));
+    wave_done(&wave);
+    return status;
+}
+
+static const struct fp_piece_kind SOUND = {sound_shape, sound_load};
+
+// ---- adding
+
+static int check_rate(const struct fp_preprocess *p, const char *path, int rate, fineprune_error *err) {
+    if (p->rate) return FINEPRUNE_OK;
+    int status = fp_fail(err, FINEPRUNE_DATA, "which rate the model wants '%s' (%d Hz) at is not known", path, rate);
+    fp_hint(err, "the model's preprocessor_config.json beside it, or --rate 16000 (%d keeps the file's)", rate);
+    return status;
+}
+
+static int probe(struct fp_piece *piece, const struct plan *plan, const struct fp_preprocess *p, const char *path, fineprune_error *err) {
+    SNDFILE *file;
+    SF_INFO info;
+    int status = open_sound(&file, &info, path, err);
+    if (status) return status;
+    sf_close(file);
+    piece->extent[0] = info.frames;
+    piece->extent[1] = info.channels;
+    piece->rate = info.samplerate;
+    if (plan->channels > 1 && plan->channels != info.channels)
+        return fp_fail(err, FINEPRUNE_DATA, "'%s' has %d channels, but the model's input takes %d", path, info.channels, plan->channels);
+    const double ratio = p->rate ? (double)p->rate / info.samplerate : 1;
+    if (ratio < 1.0 / 256 || ratio > 256) return fp_fail(err, FINEPRUNE_DATA, "'%s' at %d Hz is too far from %lld Hz", path, info.samplerate, (long long)p->rate);
+    return check_rate(p, path, info.samplerate, err);
+}
+
+int fp_data_add_sound(struct fineprune_data *data, size_t input, const char *path, fineprune_error *err) {
+    int status = fp_data_only_input(data, &input, path, err);
+    if (!status) status = fp_data_preprocess(data, err);
+    if (status) return status;
+    struct plan plan;
+    struct fp_piece piece = {.kind = &SOUND, .n = 1};
+    status = make_plan(&plan, &data->inputs[input], path, err);
+    if (!status) status = probe(&piece, &plan, data->preprocess, path, err);
+    if (status) return status;
+    piece.mode = plan.mode;
+    piece.path = strdup(path);
+    if (!piece.path) return fp_fail_memory(err, path, strlen(path));
+    return fp_data_put(data, input, &piece, path, err);
+}

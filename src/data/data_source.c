@@ -1,0 +1,395 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the text after --data stands for: random data, a list, standard input, a file by its ending, or a folder of files of one kind.
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+#include "data/data_parts.h"
+#include "tensor/npz.h"
+#include "onnx/tensor_file.h"
+
+#define MAX_LIST (64 << 20)
+#define FAR_BYTES (4 << 20) // arrays of so many bytes stay in their files
+#define FAR_MOST 64         // at most so many, as their files are kept open
+#define ACCEPTED ".npz, .npy, images (.png, .jpg), sound (.wav, .flac, .ogg, .aiff, .au) or test_data_set_* with input_*.pb"
+
+// ---- .npy and .npz
+
+static int add_npy(struct fineprune_data *data, size_t input, const char *path, fineprune_error *err) {
+    int status = fp_data_only_input(data, &input, path, err);
+    if (status) return status;
+    struct fp_tensor array = {0};
+    struct fp_npz_far *far = NULL;
+    char name[300];
+    snprintf(name, sizeof(name), "'%s'", path);
+    status = data->far < FAR_MOST && !data->inputs[input].batch_axis ? fp_npy_far_open(&far, path, FAR_BYTES, &array, err) : FINEPRUNE_OK;
+    if (far) return fp_data_put_far(data, input, far, &array, name, err);
+    if (!status) status = fp_npy_read(&array, path, data->memory, err);
+    return status ? status : fp_data_put_array(data, input, &array, name, err);
+}
+
+static bool npz_has(const struct fp_npz *npz, const char *name) {
+    for (size_t i = 0; i < fp_npz_count(npz); i++)
+        if (strcmp(fp_npz_name(npz, i), name) == 0) return true;
+    return false;
+}
+
+static int fail_key(const struct fineprune_data *data, const struct fp_npz *npz, size_t input, const char *path, fineprune_error *err) {
+    char keys[400] = "";
+    size_t n = 0;
+    for (size_t i = 0; i < fp_npz_count(npz) && n < sizeof(keys) - 10; i++)
+        n += (size_t)snprintf(keys + n, sizeof(keys) - n, "%s'%.60s'", i ? ", " : "", fp_npz_name(npz, i));
+    char text[400];
+    int status = fp_fail(err, FINEPRUNE_DATA, "'%s' has no array for the model's input %s; its arrays are %s", path,
+                         fp_input_text(text, sizeof(text), &data->inputs[input]), fp_npz_count(npz) ? keys : "none");
+    fp_hint(err, "numpy.savez('%s', **{'%s': array}) gives it that name", path, data->inputs[input].name);
+    return status;
+}
+
+// Array of an input: the one of its name; or arr_0, arr_1, ... as numpy.savez names positional arrays; or the only one for NAME=SRC.
+static int add_key(struct fineprune_data *data, struct fp_npz *npz, size_t input, bool named, const char *path, fineprune_error *err) {
+    char positional[32];
+    snprintf(positional, sizeof(positional), "arr_%zu", named ? 0 : input);
+    const char *key = data->inputs[input].name;
+    if (!npz_has(npz, key)) key = positional;
+    if (!npz_has(npz, key) && named && fp_npz_count(npz) == 1) key = fp_npz_name(npz, 0);
+    if (!npz_has(npz, key)) return fail_key(data, npz, input, path, err);
+    char name[400];
+    snprintf(name, sizeof(name), "'%.200s': array '%.150s'", strcmp(path, "-") ? path : "standard input", key);
+    struct fp_tensor array = {0};
+    struct fp_npz_far *far = NULL;
+    int status = data->far < FAR_MOST && !data->inputs[input].batch_axis ? fp_npz_far_open(&far, npz, key, FAR_BYTES, &array, err) : FINEPRUNE_OK;
+    if (far) return fp_data_put_far(data, input, far, &array, name, err);
+    if (!status) status = fp_npz_read(npz, key, &array, data->memory, err);
+    return status ? status : fp_data_put_array(data, input, &array, name, err);
+}
+
+static int add_npz(struct fineprune_data *data, size_t input, const char *path, fineprune_error *err) {
+    struct fp_npz *npz;
+    int status = fp_npz_open(&npz, path, err);
+    if (status) return status;
+    if (input < data->n_inputs) status = add_key(data, npz, input, true, path, err);
+    else
+        for (size_t i = 0; i < data->n_inputs && !status; i++) status = add_key(data, npz, i, false, path, err);
+    fp_npz_free(npz);
+    return status;
+}
+
+// ---- input_*.pb
+
+static int add_tensor_file(struct fineprune_data *data, size_t input, const char *path, fineprune_error *err) {
+    int status = fp_data_only_input(data, &input, path, err);
+    if (status) return status;
+    struct fp_tensor tensor = {0};
+    char *tensor_name, name[300];
+    snprintf(name, sizeof(name), "'%s'", path);
+    status = fp_data_takes(data, input, name, err);
+    if (!status) status = fp_tensor_file_read(&tensor, &tensor_name, path, data->memory, err);
+    if (status) return status;
+    free(tensor_name);
+    return fp_data_put_whole(data, input, &tensor, name, err);
+}
+
+// input_N.pb goes to the input that the tensor is named after, else to input number N.
+static int add_set_file(struct fineprune_data *data, const char *path, unsigned long number, bool *seen, fineprune_error *err) {
+    struct fp_tensor tensor = {0};
+    char *tensor_name, name[300];
+    snprintf(name, sizeof(name), "'%s'", path);
+    int status = number < data->n_inputs ? fp_data_takes(data, number, name, err) : FINEPRUNE_OK;
+    if (!status) status = fp_tensor_file_read(&tensor, &tensor_name, path, data->memory, err);
+    if (status) return status;
+    size_t input = fp_data_input(data, tensor_name, strlen(tensor_name));
+    if (input == data->n_inputs && number < data->n_inputs) input = number;
+    if (input == data->n_inputs) status = fp_fail(err, FINEPRUNE_DATA, "%s: the model has no input '%s' and no input number %lu", name, tensor_name, number);
+    else if (seen[input]) status = fp_fail(err, FINEPRUNE_DATA, "%s is the second tensor for the input '%s'", name, data->inputs[input].name);
+    free(tensor_name);
+    if (status) {
+        fp_tensor_done(&tensor);
+        return status;
+    }
+    seen[input] = true;
+    return fp_data_put_whole(data, input, &tensor, name, err);
+}
+
+// ---- folders
+
+struct listing {
+    char **names; // sorted by bytes
+    size_t n, capacity;
+};
+
+static void listing_done(struct listing *l) {
+    for (size_t i = 0; i < l->n; i++) free(l->names[i]);
+    free(l->names);
+
+}
+
+static int compare_names(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+
+static int read_names(struct listing *l, const char *path, DIR *dir, fineprune_error *err) {
+    for (;;) {
+        errno = 0;
+        const struct dirent *entry = readdir(dir);
+        if (!entry) return errno ? fp_fail(err, FINEPRUNE_IO, "cannot read the folder '%s': %s", path, strerror(errno)) : FINEPRUNE_OK;
+        if (entry->d_name[0] == '.') continue;
+        char **grown = fp_grow(l->names, &l->capacity, l->n + 1, sizeof(*grown));
+        if (grown) l->names = grown;
+        char *name = grown ? strdup(entry->d_name) : NULL;
+        if (!name) return fp_fail_memory(err, path, l->n * sizeof(*grown));
+        l->names[l->n++] = name;
+    }
+}
+
+static int list_folder(struct listing *l, const char *path, fineprune_error *err) {
+    *l = (struct listing){0};
+    DIR *dir = opendir(path);
+    if (!dir) return fp_fail(err, FINEPRUNE_IO, "cannot read the folder '%s': %s", path, strerror(errno));
+    int status = read_names(l, path, dir, err);
+    closedir(dir);
+    if (!status && l->n) qsort(l->names, l->n, sizeof(*l->names), compare_names);
+    if (status) listing_done(l);
+    return status;
+}
+
+// The number in PREFIX number SUFFIX.
+static bool numbered(const char *name, const char *prefix, const char *suffix, unsigned long *number) {
+    const size_t n = strlen(prefix);
+    if (strncmp(name, prefix, n) != 0 || !isdigit((unsigned char)name[n])) return false;
+    char *end;
+    errno = 0;
+    *number = strtoul(name + n, &end, 10);
+    return !errno && strcmp(end, suffix) == 0;
+}
+
+static int add_in(struct fineprune_data *data, size_t input, const char *folder, const char *name,
+                  int (*add)(struct fineprune_data *, size_t, const char *, fineprune_error *), fineprune_error *err) {
+    char *path = fp_format("%s/%s", folder, name);
+    if (!path) return fp_fail_memory(err, "a path", strlen(folder) + strlen(name));
+    int status = add(data, input, path, err);
+    free(path);
+    return status;
+}
+
+// A folder with input_0.pb, input_1.pb, ...: one sample.
+static int add_set(struct fineprune_data *data, size_t input, const char *path, fineprune_error *err) {
+    if (input < data->n_inputs) return fp_fail(err, FINEPRUNE_USAGE, "'%s' has all inputs; give it without a name", path);
+    struct listing l;
+    int status = list_folder(&l, path, err);
+    if (status) return status;
+    bool *seen = fp_calloc(data->n_inputs, sizeof(*seen));
+    if (!seen) status = fp_fail_memory(err, path, data->n_inputs);
+    for (size_t i = 0; i < l.n && !status; i++) {
+        unsigned long number;
+        if (!numbered(l.names[i], "input_", ".pb", &number)) continue;
+        char *file = fp_format("%s/%s", path, l.names[i]);
+        status = file ? add_set_file(data, file, number, seen, err) : fp_fail_memory(err, "a path", strlen(path));
+        free(file);
+    }
+    for (size_t i = 0; i < data->n_inputs && !status; i++) {
+        char text[400];
+        if (!seen[i])
+            status = fp_fail(err, FINEPRUNE_DATA, "'%s' has no tensor for the model's input %s", path, fp_input_text(text, sizeof(text), &data->inputs[i]));
+    }
+    if (!status && !data->n_inputs) data->bare++;
+    free(seen);
+    listing_done(&l);
+    return status;
+}
+
+// test_data_set_0, test_data_set_1, ... in the order of their numbers.
+static int add_sets(struct fineprune_data *data, size_t input, const char *path, const struct listing *l, size_t *found, fineprune_error *err) {
+    *found = 0;
+    unsigned long number, last = 0;
+    for (;;) {
+        const char *next = NULL;
+        unsigned long lowest = 0;
+        for (size_t i = 0; i < l->n; i++)
+            if (numbered(l->names[i], "test_data_set_", "", &number) && (!*found || number > last) && (!next || number < lowest))
+                next = l->names[i], lowest = number;
+        if (!next) return FINEPRUNE_OK;
+        int status = add_in(data, input, path, next, add_set, err);
+        if (status) return status;
+        last = lowest;
+        ++*found;
+    }
+}
+
+static const struct file_kind {
+    const char *what;
+    const char *endings; // each with a blank after it
+    int (*add)(struct fineprune_data *, size_t, const char *, fineprune_error *);
+} KINDS[] = {
+    {".npz", ".npz ", add_npz},
+    {".npy", ".npy ", add_npy},
+    {"image", ".png .jpg .jpeg .jpe ", fp_data_add_image},
+    {"sound", ".wav .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .caf .w64 .rf64 ", fp_data_add_sound},
+    {"tensor", ".pb ", add_tensor_file},
+};
+
+static const struct file_kind *kind_of(const char *name) {
+    const char *dot = strrchr(name, '.');
+    if (!dot || strchr(dot, '/')) return NULL;
+    const size_t n = strlen(dot);
+    for (size_t i = 0; i < FP_COUNT(KINDS); i++)
+        for (const char *at = KINDS[i].endings; *at; at = strchr(at, ' ') + 1)
+            if (strncasecmp(at, dot, n) == 0 && at[n] == ' ') return &KINDS[i];
+    return NULL;
+}
+
+// The one kind of file in the folder; others (notes, labels) do not count.
+static int folder_kind(const struct listing *l, const char *path, const struct file_kind **kind, fineprune_error *err) {
+    *kind = NULL;
+    const char *first = NULL;
+    for (size_t i = 0; i < l->n; i++) {
+        const struct file_kind *k = kind_of(l->names[i]);
+        if (!k || k == *kind) continue;
+        if (*kind) {
+            int status = fp_fail(err, FINEPRUNE_DATA, "'%s' holds files of two kinds: %s ('%s') and %s ('%s')", path, (*kind)->what, first, k->what,
+                                 l->names[i]);
+            fp_hint(err, "put one kind into a folder of its own, or name the files in a list: --data @list.txt");
+            return status;
+        }
+        *kind = k;
+        first = l->names[i];
+    }
+    if (*kind) return FINEPRUNE_OK;
+    int status = fp_fail(err, FINEPRUNE_DATA, "'%s' holds no data: %zu files, none of a known kind", path, l->n);
+    fp_hint(err, "known are " ACCEPTED "; a folder's sub-folders are not entered, name each with its own --data");
+    return status;
+}
+
+// x.npy and y.npy for the inputs x and y. Returns n_inputs when the name is not an input's.
+static size_t input_of_file(const struct fineprune_data *data, const char *name) {
+    const char *dot = strrchr(name, '.');
+    return dot ? fp_data_input(data, name, (size_t)(dot - name)) : data->n_inputs;
+}
+
+static int add_files(struct fineprune_data *data, size_t input, const char *path, const struct listing *l, fineprune_error *err) {
+    const struct file_kind *kind;
+    int status = folder_kind(l, path, &kind, err);
+    for (size_t i = 0; i < l->n && !status; i++) {
+        if (kind_of(l->names[i]) != kind) continue;
+        size_t target = input;
+        if (kind->add == add_npy && input == data->n_inputs && data->n_inputs > 1) target = input_of_file(data, l->names[i]);
+        status = add_in(data, target, path, l->names[i], kind->add, err);
+    }
+    return status;
+}
+
+static int add_folder(struct fineprune_data *data, size_t input, const char *path, fineprune_error *err) {
+    struct listing l;
+    int status = list_folder(&l, path, err);
+    if (status) return status;
+    size_t sets = 0;
+    unsigned long number;
+    bool is_set = false;
+    for (size_t i = 0; i < l.n; i++) is_set |= numbered(l.names[i], "input_", ".pb", &number);
+    const char *slash = strrchr(path, '/');
+    if (numbered(slash ? slash + 1 : path, "test_data_set_", "", &number)) is_set = true;
+    if (is_set) status = add_set(data, input, path, err);
+    else status = add_sets(data, input, path, &l, &sets, err);
+    if (!status && !is_set && !sets) status = add_files(data, input, path, &l, err);
+    listing_done(&l);
+    return status;
+}
+
+// ---- lists
+
+static int read_text(char **out, const char *path, fineprune_error *err) {
+    FILE *f = fopen(path, "rbe");
+    if (!f) return fp_fail(err, FINEPRUNE_IO, "cannot read the list '%s': %s", path, strerror(errno));
+    char *text = NULL;
+    size_t capacity = 0, n = 0, got = 1;
+    int status = FINEPRUNE_OK;
+    while (got && !status) {
+        char *grown = fp_grow(text, &capacity, n + 4096, 1);
+        if (grown) text = grown;
+        got = grown ? fread(text + n, 1, capacity - n - 1, f) : 0;
+        n += got;
+        if (!grown) status = fp_fail_memory(err, path, n);
+        else if (n > MAX_LIST) status = fp_fail(err, FINEPRUNE_LIMIT, "the list '%s' is over %d bytes", path, MAX_LIST);
+    }
+    if (!status && ferror(f)) status = fp_fail(err, FINEPRUNE_IO, "cannot read the list '%s': %s", path, strerror(errno));
+    fclose(f);
+    if (status) {
+        free(text);
+        return status;
+    }
+    text[n] = '\0';
+    if (memchr(text, 0, n)) {
+        free(text);
+        return fp_fail(err, FINEPRUNE_DATA, "the list '%s' is not a text file", path);
+    }
+    *out = text;
+    return FINEPRUNE_OK;
+}
+
+// A line is a source, [NAME=]SRC, its path relative to the list's folder.
+static int add_line(struct fineprune_data *data, size_t input, const char *list, const char *line, int depth, fineprune_error *err) {
+    if (input == data->n_inputs) input = fp_data_split(data, &line);
+    const char *slash = strrchr(list, '/');
+    const bool relative = slash && line[0] != '/' && line[0] != '@' && strncmp(line, "random", 6) != 0;
+    char *path = relative ? fp_format("%.*s/%s", (int)(slash - list), list, line) : strdup(line);
+    if (!path) return fp_fail_memory(err, "a path", strlen(line));
+    int status = fp_data_add_source(data, input, path, depth, err);
+    free(path);
+    return status;
+}
+
+static int add_list(struct fineprune_data *data, size_t input, const char *path, int depth, fineprune_error *err) {
+    if (depth) return fp_fail(err, FINEPRUNE_DATA, "the list '%s' is named in a list; only one level is read", path);
+    char *text = NULL, *rest = NULL;
+    int status = read_text(&text, path, err);
+    if (status) return status;
+    size_t lines = 0;
+    for (char *line = strtok_r(text, "\r\n", &rest); line && !status; line = strtok_r(NULL, "\r\n", &rest)) {
+        while (isspace((unsigned char)*line)) line++;
+        size_t n = strlen(line);
+        while (n && isspace((unsigned char)line[n - 1])) line[--n] = '\0';
+        if (!*line || *line == '#') continue;
+        lines++;
+        status = add_line(data, input, path, line, depth + 1, err);
+    }
+    free(text);
+    if (!status && !lines) status = fp_fail(err, FINEPRUNE_DATA, "the list '%s' names no files", path);
+    return status;
+}
+
+// ---- all of them
+
+static int fail_source(const struct fineprune_data *data, const char *source, fineprune_error *err) {
+    const int error = errno;
+    const char *equals = strchr(source, '=');
+    char text[600];
+    if (equals && !memchr(source, '/', (size_t)(equals - source)))
+        return fp_fail(err, FINEPRUNE_DATA, "'%.*s' is not an input of the model; its inputs are %s", (int)(equals - source), source,
+                       fp_inputs_text(text, sizeof(text), data->inputs, data->n_inputs));
+    return fp_fail(err, error == ENOENT ? FINEPRUNE_DATA : FINEPRUNE_IO, "cannot read the data '%s': %s", source, strerror(error));
+}
+
+int fp_data_add_source(struct fineprune_data *data, size_t input, const char *source, int depth, fineprune_error *err) {
+    if (strcmp(source, "random") == 0) return fp_data_add_random(data, input, NULL, err);
+    if (strncmp(source, "random:", 7) == 0) return fp_data_add_random(data, input, source + 7, err);
+    if (source[0] == '@') return add_list(data, input, source + 1, depth, err);
+    if (strcmp(source, "-") == 0) return add_npz(data, input, source, err);
+    struct stat st;
+    if (stat(source, &st)) return fail_source(data, source, err);
+    if (S_ISDIR(st.st_mode)) {
+        char *path = strdup(source);
+        if (!path) return fp_fail_memory(err, "a path", strlen(source));
+        for (size_t n = strlen(path); n > 1 && path[n - 1] == '/'; n--) path[n - 1] = '\0';
+        int status = add_folder(data, input, path, err);
+        free(path);
+        return status;
+    }
+    const struct file_kind *kind = kind_of(source);
+    if (kind) return kind->add(data, input, source, err);
+    int status = fp_fail(err, FINEPRUNE_DATA, "'%s' is not a kind of file that is known as data", source);
+    fp_hint(err, "known are " ACCEPTED);
+    return status;
+}

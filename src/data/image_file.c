@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+// PNG by libpng, JPEG by libjpeg; both report errors by a long jump, so all that must survive one lies in a struct behind a pointer.
+#include "data/image_file.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jpeglib.h>
+#include <jerror.h>
+#include <png.h>
+
+#define MAX_SIDE 65535
+#define MAX_PIXELS (INT64_C(1) << 28)
+
+int fp_image_new(struct fp_image *out, int64_t width, int64_t height, int channels, struct fp_memory *memory, fineprune_error *err) {
+    *out = (struct fp_image){.width = width, .height = height, .channels = channels, .memory = memory};
+    if (width < 1 || height < 1 || width > MAX_SIDE || height > MAX_SIDE || width * height > MAX_PIXELS)
+        return fp_fail(err, FINEPRUNE_DATA, "a picture of %lld x %lld pixels is not supported", (long long)width, (long long)height);
+    out->size = (size_t)width * (size_t)height * (size_t)channels;
+    out->pixels = fp_take(memory, out->size);
+    return out->pixels ? FINEPRUNE_OK : fp_fail_memory(err, "a picture", out->size);
+}
+
+void fp_image_done(struct fp_image *image) {
+    fp_release(image->memory, image->pixels, image->size);
+    image->pixels = NULL;
+}
+
+void fp_image_to_grey(struct fp_image *image) {
+    const size_t n = (size_t)image->width * (size_t)image->height;
+    const uint8_t *src = image->pixels;
+    for (size_t i = 0; i < n; i++, src += 3) // 16-bit fixed point, as Pillow
+        image->pixels[i] = (uint8_t)((src[0] * 19595u + src[1] * 38470u + src[2] * 7471u + 0x8000u) >> 16);
+    image->channels = 1;
+}
+
+struct task {
+    FILE *file;
+    const char *path;
+    bool probe; // header only
+    struct fp_image image;
+    struct fp_memory *memory;
+    uint8_t *row;    // one decoded row
+    uint8_t **rows;
+    char reason[JMSG_LENGTH_MAX];
+    jmp_buf jump;
+    fineprune_error *err;
+};
+
+static int make_image(struct task *t, int64_t width, int64_t height) {
+    if (!t->probe) return fp_image_new(&t->image, width, height, 3, t->memory, t->err);
+    t->image.width = width;
+    t->image.height = height;
+    return width > MAX_SIDE || height > MAX_SIDE || width * height > MAX_PIXELS
+               ? fp_fail(t->err, FINEPRUNE_DATA, "a picture of %lld x %lld pixels is not supported", (long long)width, (long long)height)
+               : FINEPRUNE_OK;
+}
+
+static int fail_reason(struct task *t) {
+    return fp_fail(t->err, FINEPRUNE_DATA, "not a picture that can be decoded: %s", t->reason);
+}
+
+// ---- PNG
+
+static void png_failed(png_structp png, png_const_charp text) {
+    struct task *t = png_get_error_ptr(png);
+    snprintf(t->reason, sizeof(t->reason), "%s", text);
+    longjmp(t->jump, 1);
+}
+
+static void png_warned(png_structp png, png_const_charp text) { (void)png, (void)text; }
+
+static int png_rows(struct task *t, png_structp png, png_infop info) {
+    const size_t stride = (size_t)t->image.width * 3;
+    if (png_get_rowbytes(png, info) != stride) return fp_fail(t->err, FINEPRUNE_DATA, "unexpected kind of PNG");
+    t->rows = fp_calloc((size_t)t->image.height, sizeof(*t->rows));
+    if (!t->rows) return fp_fail_memory(t->err, "a picture", (size_t)t->image.height * sizeof(*t->rows));
+    for (size_t y = 0; y < (size_t)t->image.height; y++) t->rows[y] = t->image.pixels + y * stride;
+    png_read_image(png, t->rows);
+    png_read_end(png, NULL);
+    return FINEPRUNE_OK;
+}
+
+static int png_decode(struct task *t, png_structp png, png_infop info) {
+    if (setjmp(t->jump)) return fail_reason(t);
+    png_init_io(png, t->file);
+    png_set_user_limits(png, MAX_SIDE, MAX_SIDE);
+    png_read_info(png, info);
+    int status = make_image(t, png_get_image_width(png, info), png_get_image_height(png, info));
+    if (status || t->probe) return status;
+    png_set_expand(png);
+    png_set_strip_16(png);
+    png_set_strip_alpha(png);
+    png_set_gray_to_rgb(png);
+    (void)png_set_interlace_handling(png);
+    png_read_update_info(png, info);
+    return png_rows(t, png, info);
+}
+
+static int read_png(struct task *t) {
+    png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, t, png_failed, png_warned);
+    png_infop info = png ? png_create_info_struct(png) : NULL;
+    int status = info ? png_decode(t, png, info) : fp_fail_memory(t->err, "a picture", 1000);
+    png_destroy_read_struct(&png, &info, NULL);
+    return status;
+}
+
+// ---- JPEG
+
+struct jpeg_errors {
+    struct jpeg_error_mgr base;
+    struct task *task;
+};
+
+static void jpeg_failed(j_common_ptr jpeg) {
+    struct task *t = ((struct jpeg_errors *)jpeg->err)->task;
+    jpeg->err->format_message(jpeg, t->reason);
+    longjmp(t->jump, 1);
+}
+
+static void jpeg_warned(j_common_ptr jpeg, int level) {
+    const int code = jpeg->err->msg_code;
+    // missing data, where a decoder would go on with grey areas; stray bytes do no harm
+    if (level < 0 && (code == JWRN_JPEG_EOF || code == JWRN_HIT_MARKER)) jpeg_failed(jpeg);
+}
+
+// Four inks, as Adobe writes them (inverted), to three colours.
+static void from_inks(uint8_t *dst, const uint8_t *src, size_t n, bool inverted) {
+    for (size_t i = 0; i < n; i++, dst += 3, src += 4)
+        for (int c = 0; c < 3; c++) {
+            const unsigned ink = inverted ? src[c] : 255u - src[c], black = inverted ? src[3] : 255u - src[3];
+            dst[c] = (uint8_t)((ink * black + 127) / 255);
+        }
+}
+
+static int jpeg_decode(struct task *t, struct jpeg_decompress_struct *jpeg) {
+    if (setjmp(t->jump)) return fail_reason(t);
+    jpeg_create_decompress(jpeg);
+    jpeg_stdio_src(jpeg, t->file);
+    jpeg_read_header(jpeg, TRUE);
+    int status = make_image(t, jpeg->image_width, jpeg->image_height);
+    if (status || t->probe) return status;
+    const bool inks = jpeg->jpeg_color_space == JCS_CMYK || jpeg->jpeg_color_space == JCS_YCCK;
+    jpeg->out_color_space = inks ? JCS_CMYK : JCS_RGB;
+    jpeg_start_decompress(jpeg);
+    t->row = fp_calloc((size_t)t->image.width, 4);
+    if (!t->row) return fp_fail_memory(t->err, "a picture", (size_t)t->image.width * 4);
+    while (jpeg->output_scanline < jpeg->output_height) {
+        uint8_t *dst = t->image.pixels + (size_t)jpeg->output_scanline * (size_t)t->image.width * 3;
+        JSAMPROW row = inks ? t->row : dst;
+        jpeg_read_scanlines(jpeg, &row, 1);
+        if (inks) from_inks(dst, t->row, (size_t)t->image.width, jpeg->saw_Adobe_marker);
+    }
+    jpeg_finish_decompress(jpeg);
+    return FINEPRUNE_OK;
+}
+
+static int read_jpeg(struct task *t) {
+    struct jpeg_errors errors = {.task = t};
+    struct jpeg_decompress_struct jpeg = {.err = jpeg_std_error(&errors.base)};
+    errors.base.error_exit = jpeg_failed;
+    errors.base.emit_message = jpeg_warned;
+    int status = jpeg_decode(t, &jpeg);
+    jpeg_destroy_decompress(&jpeg);
+    return status;
+}
+
+// ---- either
+
+static int read_picture(struct task *t, const char *path, fineprune_error *err) {
+    fineprune_error inner = {0};
+    t->err = &inner;
+    t->file = fopen(path, "rbe");
+    if (!t->file) return fp_fail(err, FINEPRUNE_IO, "cannot read '%s': %s", path, strerror(errno));
+    uint8_t start[8] = {0};
+    const size_t n = fread(start, 1, sizeof(start), t->file);
+    rewind(t->file);
+    int status;
+    if (n == 8 && png_sig_cmp(start, 0, 8) == 0) status = read_png(t);
+    else if (n > 2 && start[0] == 0xff && start[1] == 0xd8) status = read_jpeg(t);
+    else status = fp_fail(&inner, FINEPRUNE_DATA, "%s", n ? "neither PNG nor JPEG" : "the file is empty");
+    fclose(t->file);
+    free(t->row);
+    free(t->rows);
+    if (!status) return FINEPRUNE_OK;
+    fp_image_done(&t->image);
+    fp_fail(err, status, "'%s': %s", path, inner.message);
+    if (inner.hint[0]) fp_hint(err, "%s", inner.hint);
+    return status;
+}
+
+int fp_image_probe(const char *path, int64_t *width, int64_t *height, fineprune_error *err) {
+    struct task *t = fp_calloc(1, sizeof(*t));
+    if (!t) return fp_fail_memory(err, path, sizeof(*t));
+    t->probe = true;
+    int status = read_picture(t, path, err);
+    if (!status) *width = t->image.width, *height = t->image.height;
+    free(t);
+    return status;
+}
+
+int fp_image_read(struct fp_image *out, const char *path, struct fp_memory *memory, fineprune_error *err) {
+    struct task *t = fp_calloc(1, sizeof(*t));
+    if (!t) return fp_fail_memory(err, path, sizeof(*t));
+    t->memory = memory;
+    int status = read_picture(t, path, err);
+    if (!status) *out = t->image;
+    free(t);
+    return status;
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// Pictures: decoding PNG and JPEG to 8-bit pixels, and resizing them as Pillow does.
+#ifndef FP_IMAGE_FILE_H
+#define FP_IMAGE_FILE_H
+
+#include "data/preprocess.h"
+
+struct fp_image {
+    int64_t width, height;
+    int channels;    // 3 (red, green, blue) or 1 (grey)
+    uint8_t *pixels; // rows from the top, channels together
+    size_t size;
+    struct fp_memory *memory;
+};
+
+// Size of the picture, from its header. Errors: DATA (not a picture, damaged, too large), IO.
+int fp_image_probe(const char *path, int64_t *width, int64_t *height, fineprune_error *err);
+// Decodes the picture to 3 channels. Transparency is dropped, 16 bits become 8.
+int fp_image_read(struct fp_image *out, const char *path, struct fp_memory *memory, fineprune_error *err);
+int fp_image_new(struct fp_image *out, int64_t width, int64_t height, int channels, struct fp_memory *memory, fineprune_error *err);
+void fp_image_done(struct fp_image *image);
+// Three channels to one, in place: 0.299 red + 0.587 green + 0.114 blue.
+void fp_image_to_grey(struct fp_image *image);
+
+// Replaces the image by one of another size. Each axis by itself (width first), antialiased, with 8 bits in between. (image_resize.c)
+int fp_image_resize(struct fp_image *image, int64_t width, int64_t height, enum fp_filter filter, fineprune_error *err);
+
+#endif

@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: Apache-2.0
+// Finding and reading a preparation file. Known members:
+//   Hugging Face preprocessor_config.json: do_resize, size, resample, do_center_crop, crop_size, do_rescale, rescale_factor, do_normalize,
+//     image_mean, image_std, crop_pct; for sound: sampling_rate, do_normalize
+//   timm config.json: pretrained_cfg {input_size, interpolation, crop_pct, mean, std}, or those members at the top
+//   ours: resize, crop, mean, std, scale, layout, color, interpolation, rate, feature
+#include "data/preprocess.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "data/data_parts.h"
+
+#define MAX_SIDE 65535
+#define MAX_FILE (1 << 20)
+
+void fp_preprocess_free(struct fp_preprocess *preprocess) {
+    if (!preprocess) return;
+    free(preprocess->path);
+    free(preprocess);
+}
+
+// ---- values, from JSON or from an option
+
+struct reader {
+    struct fp_preprocess *p;
+    const char *path; // of the file, or NULL for options
+    fineprune_error *err;
+};
+
+static int fail_value(const struct reader *r, const char *key, const char *wanted) {
+    if (!r->path) return fp_fail(r->err, FINEPRUNE_USAGE, "--%s: %s is expected", key, wanted);
+    return fp_fail(r->err, FINEPRUNE_DATA, "'%s': '%s': %s is expected", r->path, key, wanted);
+}
+
+static bool side(const json_t *value, int64_t *out) {
+    if (!json_is_number(value)) return false;
+    const double number = json_number_value(value);
+    if (!(number >= 1 && number <= MAX_SIDE)) return false;
+    *out = (int64_t)number;
+    return true;
+}
+
+// 224, [256, 192], {"height": 256, "width": 192}, {"shortest_edge": 256}; width 0 for a single number.
+static bool size_value(const json_t *value, int64_t *height, int64_t *width) {
+    *width = 0;
+    if (json_is_array(value) && json_array_size(value) == 2)
+        return side(json_array_get(value, 0), height) && side(json_array_get(value, 1), width);
+    if (!json_is_object(value)) return side(value, height);
+    const json_t *shortest = json_object_get(value, "shortest_edge");
+    if (shortest) return side(shortest, height);
+    return side(json_object_get(value, "height"), height) && side(json_object_get(value, "width"), width);
+}
+
+static bool numbers(const json_t *value, double *dst, int *n) {
+    *n = 0;
+    if (json_is_number(value)) {
+        dst[(*n)++] = json_number_value(value);
+        return true;
+    }
+    if (!json_is_array(value) || json_array_size(value) > 4 || !json_array_size(value)) return false;
+    for (size_t i = 0; i < json_array_size(value); i++) {
+        if (!json_is_number(json_array_get(value, i))) return false;
+        dst[(*n)++] = json_number_value(json_array_get(value, i));
+    }
+    return true;
+}
+
+static int set_size(struct reader *r, const char *key, const json_t *value, int64_t *height, int64_t *width) {
+    if (size_value(value, height, width)) return FINEPRUNE_OK;
+    return fail_value(r, key, "a size (224, or a height and a width)");
+}
+
+static int set_mean(struct reader *r, const char *key, const json_t *value) {
+    r->p->have_mean = numbers(value, r->p->mean, &r->p->n_mean);
+    return r->p->have_mean ? FINEPRUNE_OK : fail_value(r, key, "one number per channel");
+}
+
+static int set_std(struct reader *r, const char *key, const json_t *value) {
+    r->p->have_std = numbers(value, r->p->std, &r->p->n_std);
+    for (int i = 0; i < r->p->n_std; i++) r->p->have_std = r->p->have_std && r->p->std[i] > 0;
+    return r->p->have_std ? FINEPRUNE_OK : fail_value(r, key, "one positive number per channel");
+}
+
+static int set_scale(struct reader *r, const char *key, const json_t *value) {
+    r->p->scale = json_number_value(value);
+    r->p->have_scale = json_is_number(value) && r->p->scale > 0;
+    return r->p->have_scale ? FINEPRUNE_OK : fail_value(r, key, "a positive number");
+}
+
+static int set_rate(struct reader *r, const char *key, const json_t *value) {
+    const double rate = json_number_value(value);
+    if (!json_is_number(value) || !(rate >= 100 && rate <= 1e6)) return fail_value(r, key, "a rate in samples per second (16000)");
+    r->p->rate = (int64_t)rate;
+    return FINEPRUNE_OK;
+}
+
+static int choose(struct reader *r, const char *key, const json_t *value, const char *const *names, const char *wanted, int *out) {
+    const char *text = json_string_value(value);
+    for (int i = 0; text && names[i]; i++)
+        if (strcmp(names[i], text) == 0) {
+            *out = i;
+            return FINEPRUNE_OK;
+        }
+    return fail_value(r, key, wanted);
+}
+
+static int set_filter(struct reader *r, const char *key, const json_t *value) {
+    static const char *const names[] = {"nearest", "lanczos", "bilinear", "bicubic", NULL};
+    int filter = (int)json_integer_value(value);
+    const bool known = json_is_integer(value) && filter >= 0 && filter <= FP_BICUBIC; // Pillow's numbers
+    int status = known ? FINEPRUNE_OK : choose(r, key, value, names, "nearest, bilinear, bicubic or lanczos", &filter);
+    if (!status) r->p->filter = (enum fp_filter)filter;
+    return status;
+}
+
+static int set_color(struct reader *r, const char *key, const json_t *value) {
+    static const char *const names[] = {"rgb", "bgr", NULL};
+    int color = 0;
+    int status = choose(r, key, value, names, "rgb or bgr", &color);
+    r->p->color = (enum fp_color)color;
+    return status;
+}
+
+static int set_layout(struct reader *r, const char *key, const json_t *value) {
+    static const char *const names[] = {"auto", "nchw", "nhwc", NULL};
+    int layout = 0;
+    int status = choose(r, key, value, names, "nchw or nhwc", &layout);
+    r->p->layout = (enum fp_layout)layout;
+    return status;
+}
+
+static int set_resize(struct reader *r, const char *key, const json_t *value) {
+    const char *text = json_string_value(value);
+    r->p->no_resize = json_is_false(value) || (text && strcmp(text, "none") == 0);
+    r->p->resize_height = r->p->resize_width = 0;
+    return r->p->no_resize ? FINEPRUNE_OK : set_size(r, key, value, &r->p->resize_height, &r->p->resize_width);
+}
+
+static int set_crop(struct reader *r, const char *key, const json_t *value) {
+    const char *text = json_string_value(value);
+    r->p->no_crop = json_is_false(value) || (text && strcmp(text, "none") == 0);
+    r->p->crop_height = r->p->crop_width = 0;
+    if (r->p->no_crop) return FINEPRUNE_OK;
+    int status = set_size(r, key, value, &r->p->crop_height, &r->p->crop_width);
+    if (!r->p->crop_width) r->p->crop_width = r->p->crop_height;
+    return status;
+}
+
+static int set_feature(struct reader *r, const char *key, const json_t *value) {
+    const char *text = json_string_value(value);
+    if (text && strcmp(text, "wave") == 0) return FINEPRUNE_OK;
+    return fail_value(r, key, "'wave' (spectrograms are not made; give them as .npy)");
+}
+
+struct member {
+    const char *name;
+    int (*set)(struct reader *, const char *, const json_t *);
+};
+
+static int read_members(struct reader *r, const json_t *root, const struct member *members) {
+    int status = FINEPRUNE_OK;
+    for (; members->name && !status; members++) {
+        const json_t *value = json_object_get(root, members->name);
+        if (value && !json_is_null(value)) status = members->set(r, members->name, value);
+    }
+    return status;
+}
+
+// ---- the three kinds of file
+
+static const struct member OURS[] = {
+    {"resize", set_resize}, {"crop", set_crop},   {"mean", set_mean},   {"std", set_std},
+    {"scale", set_scale},   {"layout", set_layout}, {"color", set_color}, {"interpolation", set_filter},
+    {"rate", set_rate},     {"feature", set_feature}, {NULL, NULL},
+};
+
+static bool said_no(const json_t *root, const char *key) { return json_is_false(json_object_get(root, key)); }
+
+static int refuse_spectrogram(struct reader *r, const json_t *root) {
+    const char *type = json_string_value(json_object_get(root, "feature_extractor_type"));
+    const bool bins = json_is_number(json_object_get(root, "num_mel_bins")) ||
+                      (json_is_integer(json_object_get(root, "feature_size")) && json_integer_value(json_object_get(root, "feature_size")) > 1);
+    if (!bins) return FINEPRUNE_OK;
+    int status = fp_fail(r->err, FINEPRUNE_DATA, "'%s' asks for spectrograms (%s), which are not made from sound files", r->path,
+                         type ? type : "num_mel_bins");
+    fp_hint(r->err, "prepare them and give them as .npy or .npz");
+    return status;
+}
+
+static int read_sound(struct reader *r, const json_t *root) {
+    int status = refuse_spectrogram(r, root);
+    if (!status) status = set_rate(r, "sampling_rate", json_object_get(root, "sampling_rate"));
+    r->p->normalize_sound = json_is_true(json_object_get(root, "do_normalize"));
+    return status;
+}
+
+static int read_hugging_face(struct reader *r, const json_t *root) {
+    static const struct member members[] = {{"size", set_resize}, {"resample", set_filter}, {"crop_size", set_crop},
+                                            {"image_mean", set_mean}, {"image_std", set_std}, {"rescale_factor", set_scale}, {NULL, NULL}};
+    if (json_object_get(root, "sampling_rate")) return read_sound(r, root);
+    int status = read_members(r, root, members);
+    if (said_no(root, "do_resize")) r->p->no_resize = true;
+    if (said_no(root, "do_center_crop") || !json_object_get(root, "do_center_crop")) r->p->no_crop = true;
+    if (r->p->no_crop) r->p->crop_height = r->p->crop_width = 0;
+    if (said_no(root, "do_normalize")) {
+        r->p->have_mean = r->p->have_std = true;
+        r->p->n_mean = r->p->n_std = 1;
+        r->p->mean[0] = 0;
+        r->p->std[0] = 1;
+    }
+    if (said_no(root, "do_rescale")) r->p->have_scale = true, r->p->scale = 1;
+    // a bare number is the shorter edge where the middle is cut out afterwards, else both edges
+    if (r->p->no_crop && !json_object_get(root, "crop_pct") && json_is_number(json_object_get(root, "size")))
+        r->p->resize_width = r->p->resize_height;
+    // ConvNeXt: below 384 the shorter edge is resized to size / crop_pct, then the middle is cut out
+    const json_t *part = json_object_get(root, "crop_pct");
+    const double pct = json_number_value(part);
+    if (pct > 0 && pct <= 1 && !r->p->resize_width && r->p->resize_height && r->p->resize_height < 384) {
+        r->p->crop_height = r->p->crop_width = r->p->resize_height;
+        r->p->no_crop = false;
+        r->p->resize_height = (int64_t)((double)r->p->resize_height / pct);
+    }
+    return status;
+}
+
+static int read_timm(struct reader *r, const json_t *cfg) {
+    static const struct member members[] = {{"interpolation", set_filter}, {"mean", set_mean}, {"std", set_std}, {NULL, NULL}};
+    int status = read_members(r, cfg, members);
+    const json_t *size = json_object_get(cfg, "input_size");
+    if (status || !size) return status;
+    if (!side(json_array_get(size, 1), &r->p->crop_height) || !side(json_array_get(size, 2), &r->p->crop_width))
+        return fail_value(r, "input_size", "[channels, height, width]");
+    const double pct = json_number_value(json_object_get(cfg, "crop_pct"));
+    const int64_t shorter = r->p->crop_height < r->p->crop_width ? r->p->crop_height : r->p->crop_width;
+    r->p->resize_height = (int64_t)floor((double)shorter / (pct > 0 && pct <= 1 ? pct : 0.875));
+    return FINEPRUNE_OK;
+}
+
+static int read_root(struct reader *r, const json_t *root) {
+    const json_t *timm = json_object_get(root, "pretrained_cfg");
+    if (json_is_object(timm)) return read_timm(r, timm);
+    if (json_object_get(root, "input_size") && json_object_get(root, "interpolation")) return read_timm(r, root);
+    if (json_object_get(root, "image_mean") || json_object_get(root, "do_resize") || json_object_get(root, "image_processor_type") ||
+        json_object_get(root, "feature_extractor_type") || json_object_get(root, "sampling_rate"))
+        return read_hugging_face(r, root);
+    return read_members(r, root, OURS);
+}
+
+static int read_file(struct fp_preprocess *p, const char *path, fineprune_error *err) {
+    json_error_t error;
+    json_t *root = json_load_file(path, 0, &error);
+    if (!root && error.line < 0) return fp_fail(err, FINEPRUNE_IO, "cannot read the preparation file '%s': %s", path, error.text);
+    if (!json_is_object(root)) {
+        json_decref(root);
+        return fp_fail(err, FINEPRUNE_DATA, "'%s' is not a JSON object: line %d: %s", path, root ? 1 : error.line, root ? "another value" : error.text);
+    }
+    struct reader r = {p, path, err};
+    int status = read_root(&r, root);
+    json_decref(root);
+    p->path = status ? NULL : strdup(path);
+    return status || p->path ? status : fp_fail_memory(err, "a path", strlen(path));
+}
+
+// ---- options
+
+// "224", "256x192", "0.5,0.5,0.5" or a word, as JSON.
+static json_t *option_value(const char *text) {
+    double number[4];
+    int n = 0;
+    for (const char *at = text;; at++) {
+        char *end;
+        number[n] = strtod(at, &end);
+        if (end == at || n == 3 || (*end && *end != ',' && *end != 'x')) break;
+        n++;
+        at = end;
+        if (!*end) {
+            json_t *array = n == 1 ? json_real(number[0]) : json_array();
+            for (int i = 0; i < n && n > 1; i++) json_array_append_new(array, json_real(number[i]));
+            return array;
+        }
+    }
+    return json_string(text);
+}
+
+static int read_options(struct fp_preprocess *p, char *const *options, fineprune_error *err) {
+    static const struct {
+        int option;
+        struct member member;
+    } table[] = {
+        {FP_OPTION_RESIZE, {"resize", set_resize}}, {FP_OPTION_CROP, {"crop", set_crop}},       {FP_OPTION_MEAN, {"mean", set_mean}},
+        {FP_OPTION_STD, {"std", set_std}},          {FP_OPTION_LAYOUT, {"layout", set_layout}}, {FP_OPTION_RATE, {"rate", set_rate}},
+    };
+    struct reader r = {p, NULL, err};
+    int status = FINEPRUNE_OK;
+    for (size_t i = 0; i < FP_COUNT(table) && !status; i++) {
+        if (!options[table[i].option]) continue;
+        json_t *value = option_value(options[table[i].option]);
+        status = value ? table[i].member.set(&r, table[i].member.name, value) : fp_fail_memory(err, "an option", 100);
+        json_decref(value);
+    }
+    return status;
+}
+
+// ---- all of it
+
+// config.json is the name of many things; only timm's counts.
+static bool is_timm(const char *path) {
+    json_t *root = json_load_file(path, 0, NULL);
+    const bool is = json_is_object(json_object_get(root, "pretrained_cfg"));
+    json_decref(root);
+    return is;
+}
+
+static int find_file(struct fp_preprocess *p, const char *folder, fineprune_error *err) {
+    static const char *const names[] = {"preprocessor_config.json", "preprocess.json", "config.json"};
+    int status = FINEPRUNE_OK;
+    // Hugging Face keeps models in a folder onnx/ below that file
+    for (int up = 0; up < 2 && !status && !p->path; up++)
+        for (size_t i = 0; i < FP_COUNT(names) && !status && !p->path; i++) {
+            char *path = fp_format("%s/%s%s", folder[0] ? folder : ".", up ? "../" : "", names[i]);
+            if (!path) return fp_fail_memory(err, "a path", strlen(folder));
+            if (access(path, R_OK) == 0 && (strcmp(names[i], "config.json") || is_timm(path))) status = read_file(p, path, err);
+            free(path);
+        }
+    return status;
+}
+
+int fp_preprocess_new(struct fp_preprocess **out, const char *folder, char *const *options, fineprune_error *err) {
+    struct fp_preprocess *p = fp_calloc(1, sizeof(*p));
+    if (!p) return fp_fail_memory(err, "the preparation", sizeof(*p));
+    p->filter = FP_BILINEAR;
+    p->scale = 1.0 / 255;
+    const char *file = options[FP_OPTION_PREPROCESS];
+    int status = file ? read_file(p, file, err) : find_file(p, folder, err);
+    if (!status) status = read_options(p, options, err);
+    if (status) fp_preprocess_free(p);
+    else *out = p;
+    return status;
+}

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// The list of operator families.
+#include "exec/op_list.h"
+
+#include <string.h>
+
+#include "ops/families.h"
+
+static const struct fp_op *const FAMILIES[] = {
+#define FAMILY(name) fp_ops_##name,
+#include "ops/families.def"
+#undef FAMILY
+    NULL,
+};
+
+const struct fp_op *fp_op_find(const char *domain, const char *type, int opset) {
+    const struct fp_op *best = NULL;
+    for (size_t f = 0; FAMILIES[f]; f++)
+        for (const struct fp_op *op = FAMILIES[f]; op->type; op++)
+            if (op->since <= opset && (!best || op->since > best->since) && !strcmp(op->type, type) && !strcmp(op->domain, domain))
+                best = op;
+    return best;
+}
+
+const struct fp_op *fp_op_at(size_t index) {
+    for (size_t f = 0; FAMILIES[f]; f++)
+        for (const struct fp_op *op = FAMILIES[f]; op->type; op++)
+            if (index-- == 0) return op;
+    return NULL;
+}

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// The list of operators: the only place that knows all families.
+#ifndef FP_OP_LIST_H
+#define FP_OP_LIST_H
+
+#include "kernel/op.h"
+
+// The row for a node: same domain and type, the greatest since <= opset; NULL when there is none.
+const struct fp_op *fp_op_find(const char *domain, const char *type, int opset);
+// Row number `index` over all families, NULL past the end.
+const struct fp_op *fp_op_at(size_t index);
+
+#endif

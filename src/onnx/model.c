@@ -1,0 +1,435 @@
+// SPDX-License-Identifier: Apache-2.0
+// Opening a model file: what kind of file it is, the pre-scan, the parse, the first checks; metadata and versions.
+#include "onnx/model.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <libgen.h>
+#include <nettle/base16.h>
+#include <nettle/sha2.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "onnx/graph.h"
+#include "base/mapping.h"
+#include "onnx/masks.h"
+#include "onnx.pb-c.h"
+#include "onnx/wire.h"
+
+#define OLDEST_IR 3
+
+// ---- what people pass by mistake
+
+static int refuse_kind(const char *path, const char *what, const char *hint, fineprune_error *err) {
+    fp_fail(err, FINEPRUNE_MODEL, "'%s' is %s, not an ONNX model", path, what);
+    if (hint) fp_hint(err, "%s", hint);
+    return FINEPRUNE_MODEL;
+}
+
+static bool is_text(const uint8_t *data, size_t size) {
+    size_t n = size < 64 ? size : 64;
+    for (size_t i = 0; i < n; i++)
+        if (!isprint(data[i]) && !isspace(data[i])) return false;
+    return n > 0;
+}
+
+static int refuse_other_kinds(const char *path, const uint8_t *data, size_t size, fineprune_error *err) {
+    static const struct {
+        const char *magic;
+        size_t length;
+        const char *what, *hint;
+    } KINDS[] = {
+        {"version https://git-lfs", 23, "a git-LFS pointer", "fetch the real file with 'git lfs pull'"},
+        {"\x1f\x8b", 2, "a gzip archive", "unpack it first"},
+        {"PK\x03\x04", 4, "a zip archive (a PyTorch checkpoint or saved archive?)", "export the model to ONNX first"},
+        {"\x80\x02", 2, "a Python pickle", "export the model to ONNX first"},
+        {"\x89HDF", 4, "an HDF5 file", "export the model to ONNX first"},
+        {"<!DOCTYPE", 9, "an HTML page", "the download failed; fetch the model again"},
+        {"<html", 5, "an HTML page", "the download failed; fetch the model again"},
+    };
+    if (!size) return refuse_kind(path, "an empty file", NULL, err);
+    for (size_t i = 0; i < FP_COUNT(KINDS); i++)
+        if (size >= KINDS[i].length && !memcmp(data, KINDS[i].magic, KINDS[i].length))
+            return refuse_kind(path, KINDS[i].what, KINDS[i].hint, err);
+    return is_text(data, size) ? refuse_kind(path, "a text file", NULL, err) : FINEPRUNE_OK;
+}
+
+// ---- the parse
+
+// protobuf-c's allocator within the model's budget. The size stands in front of each block, as protobuf-c frees without it, and a zero
+// behind, so that the bytes of a string attribute are terminated.
+enum { HEADER = 16 };
+
+static void *budget_alloc(void *data, size_t size) {
+    struct fp_memory *memory = data;
+    size_t whole;
+    if (!fp_add(size, HEADER + 1, &whole)) return NULL;
+    if (!fp_memory_allows(memory, whole)) return NULL;
+    char *block = malloc(whole);
+    if (!block) return NULL;
+    memory->used += whole;
+    if (memory->used > memory->peak) memory->peak = memory->used;
+    memcpy(block, &whole, sizeof(whole));
+    block[whole - 1] = 0;
+    return block + HEADER;
+}
+
+static size_t budget_size(const void *block) {
+    size_t whole;
+    memcpy(&whole, (const char *)block - HEADER, sizeof(whole));
+    return whole - HEADER - 1;
+}
+
+static void budget_free(void *data, void *block) {
+    if (!block) return;
+    struct fp_memory *memory = data;
+    memory->used -= budget_size(block) + HEADER + 1;
+    free((char *)block - HEADER);
+}
+
+// After the parse every raw_data holds the offset of its contents in the file: point it there.
+static int point_into_file(ProtobufCMessage *message, void *user) {
+    struct fineprune_model *model = user;
+    Onnx__TensorProto *tensor = (Onnx__TensorProto *)message;
+    ProtobufCBinaryData *raw = &tensor->raw_data;
+    if (!tensor->has_raw_data) return 0;
+    uint64_t offset = 0;
+    for (size_t i = 0; i < 8 && i < raw->len; i++) offset |= (uint64_t)raw->data[i] << (8 * i);
+    budget_free(&model->memory, raw->data);
+    size_t start, file_size = model->mappings->size;
+    raw->len = fp_wire_length(model->mappings->data, file_size, (size_t)offset, &start);
+    raw->data = model->mappings->data + start;
+    return 0;
+}
+
+static int forget_file(ProtobufCMessage *message, void *user) {
+    ProtobufCBinaryData *raw = &((Onnx__TensorProto *)message)->raw_data;
+    if (fp_mapping_holds(user, raw->data)) *raw = (ProtobufCBinaryData){0};
+    return 0;
+}
+
+static int parse(struct fineprune_model *model, fineprune_error *err) {
+    const struct fp_mapping *file = model->mappings;
+    uint8_t *compact;
+    size_t size;
+    fineprune_error inner = {0};
+    int status = fp_wire_compact(&compact, &size, &onnx__model_proto__descriptor, file->data, file->size, &inner);
+    if (status) return fp_fail(err, status, "'%s': %s", model->path, inner.message);
+    ProtobufCAllocator *allocator = model->allocator;
+    model->proto = onnx__model_proto__unpack(allocator, size, compact);
+    free(compact);
+    if (!model->proto) {
+        if (model->memory.limit && model->memory.limit - model->memory.used < 64 * size) // the scan has left little else that can fail
+            return fp_fail_memory(err, "the parsed model", 64 * size);
+        return fp_fail(err, FINEPRUNE_MODEL, "'%s' is not a valid ONNX file: its messages cannot be parsed", model->path);
+    }
+    fp_wire_visit(&model->proto->base, &onnx__tensor_proto__descriptor, point_into_file, model);
+    return FINEPRUNE_OK;
+}
+
+static int check_header(struct fineprune_model *model, fineprune_error *err) {
+    const Onnx__ModelProto *proto = model->proto;
+    if (!proto->graph || (!proto->graph->n_node && !proto->graph->n_output))
+        return fp_fail(err, FINEPRUNE_MODEL, "'%s' holds no graph: not an ONNX model, or only a part of one", model->path);
+    if (!proto->has_ir_version || proto->ir_version < OLDEST_IR)
+        return fp_fail(err, FINEPRUNE_MODEL, "'%s' has IR version %lld; %d and newer can be read", model->path,
+                       (long long)proto->ir_version, OLDEST_IR);
+    if (!proto->n_opset_import)
+        return fp_fail(err, FINEPRUNE_MODEL, "'%s' names no operator set (opset_import is empty)", model->path);
+    return FINEPRUNE_OK;
+}
+
+static int fill_model(struct fineprune_model *model, const char *path, const fineprune_run_options *options, fineprune_error *err) {
+    model->memory.limit = options ? options->max_memory : 0;
+    model->path = strdup(path);
+    char *copy = strdup(path);
+    model->folder = copy ? strdup(dirname(copy)) : NULL;
+    free(copy);
+    if (options && options->scratch) model->scratch = strdup(options->scratch);
+    ProtobufCAllocator *allocator = model->allocator = malloc(sizeof(*allocator));
+    if (!model->path || !model->folder || !allocator) return fp_fail_memory(err, "a path", strlen(path));
+    *allocator = (ProtobufCAllocator){.alloc = budget_alloc, .free = budget_free, .allocator_data = &model->memory};
+    int status = fp_mapping_open(&model->mappings, path, err);
+    if (status) return status;
+    model->file_size = model->mappings->size;
+    status = refuse_other_kinds(path, model->mappings->data, model->mappings->size, err);
+    if (!status) status = parse(model, err);
+    if (!status) status = check_header(model, err);
+    if (!status) status = fp_graph_new(&model->graph, model, err);
+    return status;
+}
+
+int fineprune_model_open(fineprune_model **out, const char *path, const fineprune_run_options *options, fineprune_error *err) {
+    if (!out || !path) return fp_fail(err, FINEPRUNE_USAGE, "no model was named");
+    struct fineprune_model *model = calloc(1, sizeof(*model));
+    if (!model) return fp_fail_memory(err, "the model", sizeof(*model));
+    int status = fill_model(model, path, options, err);
+    if (status) fp_memory_hint(&model->memory, err);
+    if (status) fineprune_model_free(model);
+    else *out = model;
+    return status;
+}
+
+void fineprune_model_free(fineprune_model *model) {
+    if (!model) return;
+    fp_masks_free(model->masks);
+    fp_graph_free(model->graph);
+    fp_name_map_done(&model->value_names);
+    if (model->proto) {
+        fp_wire_visit(&model->proto->base, &onnx__tensor_proto__descriptor, forget_file, model->mappings);
+        onnx__model_proto__free_unpacked(model->proto, model->allocator);
+    }
+    fp_mapping_free(model->mappings);
+    fp_memory_trim(&model->memory);
+    free(model->allocator);
+    free(model->folder);
+    free(model->scratch);
+    free(model->path);
+    free(model);
+}
+
+// ---- versions
+
+int64_t fp_model_ir_version(const struct fineprune_model *model) { return model->proto->ir_version; }
+
+int fp_model_opset(const struct fineprune_model *model, const char *domain) {
+    if (!strcmp(domain, "ai.onnx")) domain = "";
+    for (size_t i = 0; i < model->proto->n_opset_import; i++) {
+        const Onnx__OperatorSetIdProto *import = model->proto->opset_import[i];
+        const char *name = import->domain ? import->domain : "";
+        if (!strcmp(name, "ai.onnx")) name = "";
+        if (!strcmp(name, domain)) return import->version > 0 && import->version < 1 << 20 ? (int)import->version : 1;
+    }
+    return 0;
+}
+
+const char *fp_model_producer(const struct fineprune_model *model) {
+    return model->proto->producer_name ? model->proto->producer_name : "";
+}
+
+const char *fp_model_sha256(struct fineprune_model *model) {
+    if (!model->sha256[0]) {
+        struct sha256_ctx context;
+        uint8_t digest[SHA256_DIGEST_SIZE];
+        sha256_init(&context);
+        sha256_update(&context, model->mappings->size, model->mappings->data);
+        sha256_digest(&context, sizeof(digest), digest);
+        base16_encode_update(model->sha256, sizeof(digest), digest); // 64 digits; the last byte stays 0
+    }
+    return model->sha256;
+}
+
+// ---- metadata
+
+static char *copy_text(struct fineprune_model *model, const char *text) {
+    size_t size = strlen(text) + 1;
+    char *copy = budget_alloc(&model->memory, size);
+    if (copy) memcpy(copy, text, size);
+    return copy;
+}
+
+static Onnx__StringStringEntryProto *find_metadata(const struct fineprune_model *model, const char *key) {
+    for (size_t i = 0; i < model->proto->n_metadata_props; i++) {
+        Onnx__StringStringEntryProto *entry = model->proto->metadata_props[i];
+        if (entry->key && !strcmp(entry->key, key)) return entry;
+    }
+    return NULL;
+}
+
+const char *fp_model_metadata(const struct fineprune_model *model, const char *key) {
+    const Onnx__StringStringEntryProto *entry = find_metadata(model, key);
+    return entry ? entry->value : NULL;
+}
+
+// Appends a pointer to a repeated field of the parsed message, which doubles when it is full.
+static bool append(struct fineprune_model *model, void ***array, size_t *n, void *item) {
+    if (*array && budget_size(*array) / sizeof(void *) > *n) {
+        (*array)[(*n)++] = item;
+        return true;
+    }
+    void **grown = budget_alloc(&model->memory, (*n ? *n * 2 : 1) * sizeof(void *));
+    if (!grown) return false;
+    if (*n) memcpy(grown, *array, *n * sizeof(void *));
+    grown[(*n)++] = item;
+    budget_free(&model->memory, *array);
+    *array = grown;
+    return true;
+}
+
+int fp_model_set_metadata(struct fineprune_model *model, const char *key, const char *value, fineprune_error *err) {
+    char *copy = copy_text(model, value);
+    if (!copy) return fp_fail_memory(err, "metadata", strlen(value));
+    Onnx__StringStringEntryProto *entry = find_metadata(model, key);
+    if (entry) {
+        budget_free(&model->memory, entry->value);
+        entry->value = copy;
+        return FINEPRUNE_OK;
+    }
+    entry = budget_alloc(&model->memory, sizeof(*entry));
+    if (entry) {
+        onnx__string_string_entry_proto__init(entry);
+        entry->value = copy;
+        entry->key = copy_text(model, key);
+        if (entry->key && append(model, (void ***)&model->proto->metadata_props, &model->proto->n_metadata_props, entry))
+            return FINEPRUNE_OK;
+        budget_free(&model->memory, entry->key);
+        budget_free(&model->memory, entry);
+    }
+    budget_free(&model->memory, copy);
+    return fp_fail_memory(err, "metadata", strlen(value));
+}
+
+// ---- a further input of a node
+
+static bool add_name(struct fp_name_map *names, const char *name) {
+    return !name || fp_name_find(names, name) >= 0 || fp_name_add(names, name, 1);
+}
+
+static int add_names_of_graph(ProtobufCMessage *message, void *user) {
+    const Onnx__GraphProto *graph = (Onnx__GraphProto *)message;
+    bool added = true;
+    for (size_t i = 0; i < graph->n_initializer && added; i++) added = add_name(user, graph->initializer[i]->name);
+    for (size_t i = 0; i < graph->n_sparse_initializer && added; i++)
+        added = !graph->sparse_initializer[i]->values || add_name(user, graph->sparse_initializer[i]->values->name);
+    for (size_t i = 0; i < graph->n_input && added; i++) added = add_name(user, graph->input[i]->name);
+    for (size_t i = 0; i < graph->n_node && added; i++)
+        for (size_t j = 0; j < graph->node[i]->n_output && added; j++) added = add_name(user, graph->node[i]->output[j]);
+    return !added;
+}
+
+// A name that no value has, in the main graph or a body. From now on it is taken.
+static char *fresh_name(struct fineprune_model *model, const char *base) {
+    struct fp_name_map *names = &model->value_names;
+    if (!names->n && fp_wire_visit(&model->proto->base, &onnx__graph_proto__descriptor, add_names_of_graph, names)) {
+        fp_name_map_done(names);
+        return NULL;
+    }
+    char text[600];
+    for (int i = 0; i < 10000; i++) {
+        if (i) snprintf(text, sizeof(text), "%.500s_%d", base, i);
+        else snprintf(text, sizeof(text), "%.500s", base);
+        if (fp_name_find(names, text) >= 0) continue;
+        char *name = copy_text(model, text);
+        if (name && fp_name_add(names, name, 1)) return name;
+        budget_free(&model->memory, name);
+        return NULL;
+    }
+    return NULL;
+}
+
+static Onnx__TensorProto *new_tensor(struct fineprune_model *model, char *name, const struct fp_tensor *t) {
+    size_t bytes = fp_tensor_bytes(t);
+    Onnx__TensorProto *tensor = budget_alloc(&model->memory, sizeof(*tensor));
+    if (!tensor) return NULL;
+    onnx__tensor_proto__init(tensor);
+    tensor->name = name;
+    tensor->has_data_type = 1;
+    tensor->data_type = (int32_t)t->type;
+    tensor->dims = budget_alloc(&model->memory, sizeof(int64_t) * (size_t)(t->rank + 1));
+    tensor->raw_data.data = budget_alloc(&model->memory, bytes + 1);
+    if (!tensor->dims || !tensor->raw_data.data) {
+        budget_free(&model->memory, tensor->dims);
+        budget_free(&model->memory, tensor->raw_data.data);
+        budget_free(&model->memory, tensor);
+        return NULL;
+    }
+    tensor->n_dims = (size_t)t->rank;
+    memcpy(tensor->dims, t->dims, sizeof(int64_t) * (size_t)t->rank);
+    tensor->has_raw_data = 1;
+    tensor->raw_data.len = bytes;
+    memcpy(tensor->raw_data.data, t->data, bytes);
+    return tensor;
+}
+
+static void *new_message(struct fineprune_model *model, const ProtobufCMessageDescriptor *kind) {
+    void *message = budget_alloc(&model->memory, kind->sizeof_message);
+    if (message) protobuf_c_message_init(kind, message);
+    return message;
+}
+
+static bool declare_dims(struct fineprune_model *model, Onnx__TensorShapeProto *shape, const struct fp_tensor *t) {
+    bool done = true;
+    for (int i = 0; i < t->rank && done; i++) {
+        Onnx__TensorShapeProto__Dimension *dim = new_message(model, &onnx__tensor_shape_proto__dimension__descriptor);
+        done = dim && append(model, (void ***)&shape->dim, &shape->n_dim, dim);
+        if (!done) continue;
+        dim->value_case = ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
+        dim->dim_value = t->dims[i];
+    }
+    return done;
+}
+
+// Before IR 4 every initializer must be an input of the graph too. What is linked in is freed with the model.
+static bool declare_input(struct fineprune_model *model, const char *name, const struct fp_tensor *t) {
+    Onnx__GraphProto *graph = model->proto->graph;
+    Onnx__ValueInfoProto *info = new_message(model, &onnx__value_info_proto__descriptor);
+    if (!info || !append(model, (void ***)&graph->input, &graph->n_input, info)) return false;
+    info->name = copy_text(model, name);
+    Onnx__TypeProto *type = info->type = new_message(model, &onnx__type_proto__descriptor);
+    if (!info->name || !type) return false;
+    Onnx__TypeProto__Tensor *tensor = new_message(model, &onnx__type_proto__tensor__descriptor);
+    if (!tensor) return false;
+    type->value_case = ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE;
+    type->tensor_type = tensor;
+    tensor->has_elem_type = 1;
+    tensor->elem_type = (int32_t)t->type;
+    tensor->shape = new_message(model, &onnx__tensor_shape_proto__descriptor);
+    return tensor->shape && declare_dims(model, tensor->shape, t);
+}
+
+int fp_model_add_tensor(struct fineprune_model *model, const char *base_name, const struct fp_tensor *t, const char **name_out,
+                        fineprune_error *err) {
+    Onnx__GraphProto *graph = model->proto->graph;
+    char *name = fresh_name(model, base_name);
+    Onnx__TensorProto *tensor = name ? new_tensor(model, name, t) : NULL;
+    bool done = tensor && append(model, (void ***)&graph->initializer, &graph->n_initializer, tensor);
+    done = done && (fp_model_ir_version(model) >= 4 || declare_input(model, name, t));
+    if (!done) return fp_fail_memory(err, "a bias", fp_tensor_bytes(t)); // what is linked in is freed with the model
+    *name_out = name;
+    return FINEPRUNE_OK;
+}
+
+int fp_node_set_input(struct fineprune_model *model, Onnx__NodeProto *node, size_t index, const char *name, fineprune_error *err) {
+    bool done = true;
+    while (done && node->n_input < index) {
+        char *gap = copy_text(model, "");
+        done = gap && append(model, (void ***)&node->input, &node->n_input, gap);
+    }
+    char *input = done ? copy_text(model, name) : NULL;
+    if (input && index < node->n_input) {
+        budget_free(&model->memory, node->input[index]);
+        node->input[index] = input;
+    } else {
+        done = input && append(model, (void ***)&node->input, &node->n_input, input);
+    }
+    return done ? FINEPRUNE_OK : fp_fail_memory(err, "a bias", strlen(name));
+}
+
+int fp_node_add_input(struct fineprune_model *model, Onnx__NodeProto *node, size_t index, const char *base_name,
+                      const struct fp_tensor *t, const char **name_out, fineprune_error *err) {
+    int status = fp_model_add_tensor(model, base_name, t, name_out, err);
+    return status ? status : fp_node_set_input(model, node, index, *name_out, err);
+}
+
+// The sum takes over the name of the node's result, so that its readers need no change.
+int fp_node_add_sum(struct fineprune_model *model, Onnx__NodeProto *node, const char *tensor, fineprune_error *err) {
+    Onnx__GraphProto *graph = model->proto->graph;
+    size_t at = 0;
+    while (at < graph->n_node && graph->node[at] != node) at++;
+    if (at == graph->n_node || !node->n_output) return fp_fail(err, FINEPRUNE_INTERNAL, "node '%s' cannot take a sum", node->name ? node->name : "");
+    char *base = fp_format("%s.product", node->output[0]), *product = base ? fresh_name(model, base) : NULL;
+    free(base);
+    Onnx__NodeProto *sum = product ? new_message(model, &onnx__node_proto__descriptor) : NULL;
+    if (!sum || !append(model, (void ***)&graph->node, &graph->n_node, sum)) return fp_fail_memory(err, "a bias", sizeof(*sum));
+    memmove(graph->node + at + 2, graph->node + at + 1, sizeof(sum) * (graph->n_node - at - 2));
+    graph->node[at + 1] = sum;
+    sum->op_type = copy_text(model, "Add");
+    sum->name = copy_text(model, product); // of one tensor there may be several sums
+    char *left = copy_text(model, product), *right = copy_text(model, tensor);
+    bool done = sum->op_type && sum->name && left && right && append(model, (void ***)&sum->input, &sum->n_input, left) &&
+                append(model, (void ***)&sum->input, &sum->n_input, right) &&
+                append(model, (void ***)&sum->output, &sum->n_output, node->output[0]);
+    if (!done) return fp_fail_memory(err, "a bias", strlen(product));
+    node->output[0] = product;
+    return FINEPRUNE_OK;
+}

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// Drift: cosine = ab / sqrt(aa bb), sqnr = 10 log10(aa / dd), the greatest difference, and how many rows have the same greatest column.
+#include "report/drift.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+static size_t greatest(const double *row, size_t n, const uint8_t *use) {
+    size_t best = n;
+    for (size_t i = 0; i < n; i++)
+        if ((!use || use[i]) && (best == n || row[i] > row[best])) best = i;
+    return best;
+}
+
+static void add_rows(struct fp_drift *d, const double *a, const double *b, size_t n, size_t width, const uint8_t *use) {
+    for (size_t i = 0; i < n; i++) {
+        d->aa += a[i] * a[i];
+        d->bb += b[i] * b[i];
+        d->ab += a[i] * b[i];
+        d->dd += (a[i] - b[i]) * (a[i] - b[i]);
+        double apart = fabs(a[i] - b[i]);
+        if (apart > d->max_abs || isnan(apart)) d->max_abs = apart;
+    }
+    d->count += n;
+    for (size_t r = 0; d->classes && r < n / width; r++, d->answers++)
+        d->same += greatest(a + r * width, width, use) == greatest(b + r * width, width, use);
+    for (size_t i = 0; d->labels && i < n; i++, d->answers++) d->same += a[i] == b[i];
+}
+
+int fp_drift_add(struct fp_drift *drift, const struct fp_tensor *a, const struct fp_tensor *b, const uint8_t *use, fineprune_error *err) {
+    if (!fp_type_size(a->type) || a->type != b->type || a->type == FP_COMPLEX64 || a->type == FP_COMPLEX128) return FINEPRUNE_OK;
+    if (!fp_same_shape(a, b)) {
+        char x[160], y[160];
+        return fp_fail(err, FINEPRUNE_MODEL, "output '%s' has shape %s in one model and %s in the other", drift->output,
+                       fp_shape_text(x, sizeof(x), a->rank, a->dims), fp_shape_text(y, sizeof(y), b->rank, b->dims));
+    }
+    bool classes = a->rank == 2 && a->dims[1] > 1 && fp_type_is_float(a->type);
+    bool labels = a->rank == 1 && fp_type_is_integer(a->type);
+    drift->classes = drift->count ? drift->classes && classes : classes;
+    drift->labels = drift->count ? drift->labels && labels : labels;
+    size_t width = classes ? (size_t)a->dims[1] : 1, rows = a->count / width, step = width > 4096 ? 1 : 4096 / width;
+    double *room = fp_calloc(2 * step * width, sizeof(*room));
+    if (!room) return fp_fail_memory(err, "a comparison", 2 * step * width * sizeof(*room));
+    size_t size = fp_type_size(a->type);
+    for (size_t r = 0; r < rows; r += step) {
+        size_t n = (rows - r < step ? rows - r : step) * width;
+        fp_convert(room, FP_DOUBLE, (const char *)a->data + r * width * size, a->type, n);
+        fp_convert(room + n, FP_DOUBLE, (const char *)b->data + r * width * size, b->type, n);
+        add_rows(drift, room, room + n, n, width, use);
+    }
+    free(room);
+    return FINEPRUNE_OK;
+}
+
+static json_t *number(double v) { return isfinite(v) ? json_real(v) : json_null(); }
+
+json_t *fp_drift_json(const struct fp_drift *d) {
+    json_t *entry = json_object(), *name = json_string(d->output);
+    json_object_set_new(entry, "output", name ? name : json_string("?"));
+    double scale = sqrt(d->aa) * sqrt(d->bb);
+    json_object_set_new(entry, "cosine", number(scale > 0 ? d->ab / scale : d->aa == d->bb ? 1 : 0));
+    json_object_set_new(entry, "sqnr_db", d->dd > 0 ? number(10 * log10(d->aa / d->dd)) : json_null()); // null: no difference at all
+    json_object_set_new(entry, "max_abs", number(d->max_abs));
+    if (((d->classes && !d->no_answers) || d->labels) && d->answers) json_object_set_new(entry, "top1_agreement", json_real((double)d->same / (double)d->answers));
+    return entry;
+}

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+// Members of a report and the words for their numbers.
+#include "report/report_values.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *fp_member_text(const json_t *object, const char *name) { return json_string_value(json_object_get(object, name)); }
+
+double fp_member_number(const json_t *object, const char *name) {
+    const json_t *value = json_object_get(object, name);
+    return json_is_number(value) ? json_number_value(value) : NAN;
+}
+
+size_t fp_member_count(const json_t *object, const char *name) {
+    const json_t *value = json_object_get(object, name);
+    if (json_is_array(value)) return json_array_size(value);
+    double number = json_is_number(value) ? json_number_value(value) : 0;
+    return number > 0 && number < 1e15 ? (size_t)number : 0;
+}
+
+static char *scaled(fp_words dst, double value, double from, const char *const *units) {
+    size_t unit = 0;
+    if (fabs(value) < from) return snprintf(dst, FP_WORDS, "%.0f%s%s", value, *units[0] ? " " : "", units[0]), dst;
+    while (fabs(value) >= 999.95 && units[unit + 1]) {
+        value /= 1000;
+        unit++;
+    }
+    snprintf(dst, FP_WORDS, "%.1f %s", value, units[unit]);
+    return dst;
+}
+
+char *fp_say_count(fp_words dst, double count) {
+    static const char *const units[] = {"", "k", "M", "G", "T", NULL};
+    return isfinite(count) ? scaled(dst, count, 1e4, units) : strcpy(dst, "-");
+}
+
+char *fp_say_bytes(fp_words dst, double bytes) {
+    static const char *const units[] = {"B", "kB", "MB", "GB", "TB", NULL};
+    return isfinite(bytes) ? scaled(dst, bytes, 1e3, units) : strcpy(dst, "-");
+}
+
+char *fp_say_number(fp_words dst, const char *format, double number) {
+    if (!isfinite(number)) return strcpy(dst, "-");
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    snprintf(dst, FP_WORDS, format, number);
+#pragma GCC diagnostic pop
+    return dst;
+}
+
+char *fp_say_share(fp_words dst, double share) { return fp_say_number(dst, "%.1f%%", 100 * share); }
+
+char *fp_say_seconds(fp_words dst, double seconds) {
+    if (isfinite(seconds) && seconds >= 120) {
+        snprintf(dst, FP_WORDS, "%.0f min %02.0f s", floor(seconds / 60), floor(fmod(seconds, 60)));
+        return dst;
+    }
+    return fp_say_number(dst, seconds < 10 ? "%.2f s" : "%.1f s", seconds);
+}
+
+char *fp_say_shape(const json_t *shape) {
+    if (json_is_string(shape)) return strdup(json_string_value(shape));
+    char *text = NULL;
+    size_t size, i;
+    FILE *file = open_memstream(&text, &size);
+    if (!file) return NULL;
+    json_t *dim;
+    json_array_foreach(shape, i, dim) {
+        if (i) fputc('x', file);
+        if (json_is_number(dim)) fprintf(file, "%.0f", json_number_value(dim));
+        else fputs(json_is_string(dim) && *json_string_value(dim) ? json_string_value(dim) : "?", file);
+    }
+    if (!i) fputs(json_is_array(shape) ? "scalar" : "?", file);
+    if (fclose(file) == 0) return text;
+    free(text);
+    return NULL;
+}
+
+char *fp_say_weight(const json_t *entry) {
+    const char *name = fp_member_text(entry, "name"), *part = fp_member_text(entry, "part");
+    const json_t *tensors = json_object_get(entry, "tensors");
+    char *text = fp_format("%s%s", name ? name : "?", part ? part : "");
+    for (size_t i = 1; text && i < json_array_size(tensors); i++) {
+        const char *next = json_string_value(json_array_get(tensors, i));
+        char *longer = fp_format("%s + %s", text, next ? next : "?");
+        free(text);
+        text = longer;
+    }
+    return text;
+}
+
+char *fp_say_outputs(const struct fineprune_report *report) {
+    const json_t *outputs = json_object_get(report->root, "outputs");
+    const char *reason = fp_member_text(outputs, "reason");
+    size_t classes = fp_member_count(outputs, "classes"), seen = fp_member_count(outputs, "seen"), gone = fp_member_count(outputs, "pruned");
+    double bias = fp_member_number(outputs, "unseen_bias");
+    fp_words times;
+    if (reason) return fp_format("all stay as they are: %s", reason);
+    if (!isfinite(bias)) return NULL;
+    if (gone) return fp_format("your data show %zu of %zu classes; rows removed: %zu", seen, classes, gone);
+    if (seen >= classes) return fp_format("your data show all %zu classes; rows removed: 0", classes);
+    return fp_format("your data show %zu of %zu classes; the %zu that you never showed answer only when they are %s times as likely; rows removed: 0",
+                     seen, classes, classes - seen, fp_say_number(times, "%.3g", exp(-bias)));
+}
+
+// What speaks against the lesson; "" where it is trusted.
+static char *say_distrust(const json_t *readout, const char *before, const char *after) {
+    fp_words all, sure;
+    if (!json_is_false(json_object_get(readout, "trusted"))) return fp_format("%s", "");
+    return fp_format("%sit would change %zu answers (%zu of the confident half), the model expects %s (%s) mistakes%s", before,
+                     fp_member_count(readout, "changes"), fp_member_count(readout, "changes_confident"),
+                     fp_say_number(all, "%.1f", fp_member_number(readout, "expected")),
+                     fp_say_number(sure, "%.1f", fp_member_number(readout, "expected_confident")), after);
+}
+
+char *fp_say_lesson(const struct fineprune_report *report) {
+    const json_t *readout = json_object_get(report->root, "readout");
+    const char *reason = fp_member_text(readout, "reason");
+    double strength = fp_member_number(readout, "strength"), same = fp_member_number(json_object_get(report->root, "agreement"), "pruning");
+    const bool used = strength > 0;
+    fp_words a, b, c;
+    char *distrust = readout ? say_distrust(readout, used ? "; not more, for at full strength " : "", used ? "" : ": ") : NULL, *words = NULL;
+    if (distrust && !used) words = fp_format("lesson left out: %s%s", distrust, reason ? reason : "?");
+    if (distrust && used)
+        words = fp_format("lesson used at strength %s: corrects %zu of %zu answers; the model expects %s mistakes%s%s%s", fp_say_number(a, "%.2g", strength),
+                          fp_member_count(readout, "corrects"), fp_member_count(readout, "samples"),
+                          fp_say_number(b, "%.1f", fp_member_number(readout, "expected")), distrust,
+                          isfinite(same) ? "; same answer as the dense model that learned so too: " : "", isfinite(same) ? fp_say_share(c, same) : "");
+    free(distrust);
+    return words;
+}
+
+const char *fp_say_about(const json_t *size) { return json_is_true(json_object_get(size, "estimated")) ? "about " : ""; }
+
+const char *fp_base_name(const char *path) {
+    const char *slash = path ? strrchr(path, '/') : NULL;
+    return slash && slash[1] ? slash + 1 : path;
+}
+
+const char *fp_speed_truth(const struct fineprune_report *report) {
+    const char *pattern = fp_member_text(json_object_get(report->root, "config"), "pattern");
+    if (pattern && strcmp(pattern, "channel") == 0)
+        return "a dense runtime gets faster only once the zero channels are taken out of the shapes";
+    if (pattern && strcmp(pattern, "2:4") == 0) return "a dense runtime gets no faster; TensorRT, which knows 2:4, does";
+    if (pattern && strcmp(pattern, "unstructured"))
+        return "these zeros do not make a dense runtime faster; those of --pattern 2:4 do in TensorRT";
+    return "scattered zeros do not make a dense runtime faster; those of --pattern 2:4 do in TensorRT";
+}
+
+const json_t *fp_worst_drift(const struct fineprune_report *report) {
+    const json_t *drift = json_object_get(report->root, "drift"), *worst = NULL;
+    for (size_t i = 0; i < json_array_size(drift); i++) {
+        const json_t *one = json_array_get(drift, i);
+        double cosine = fp_member_number(one, "cosine");
+        if (!worst || !(cosine >= fp_member_number(worst, "cosine"))) worst = one;
+    }
+    return worst;
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// Running many samples: batches of equal shapes, no larger than the model and the options allow.
+#include "stats/batches.h"
+
+#include <stdlib.h>
+
+static void drop(struct fp_tensor *tensors, int n) {
+    for (int i = 0; tensors && i < n; i++) fp_tensor_done(&tensors[i]);
+    free(tensors);
+}
+
+static int run_batch(struct fp_exec *exec, const struct fp_graph *graph, struct fineprune_data *data, struct fp_batch *batch,
+                     const struct fp_batch_visitor *v, fineprune_error *err) {
+    struct fp_tensor *inputs = fp_calloc((size_t)graph->n_inputs, sizeof(*inputs));
+    struct fp_tensor *outputs = fp_calloc((size_t)graph->n_outputs, sizeof(*outputs));
+    int status = inputs && outputs ? FINEPRUNE_OK : fp_fail_memory(err, "a batch", sizeof(*inputs));
+    if (!status) status = fp_data_batch(data, batch->samples, batch->n, inputs, err);
+    size_t most = fp_data_max_batch(data);
+    batch->size = most > 1 && most < SIZE_MAX ? most : batch->n; // a fixed batch is filled up
+    if (!status && v->begin) status = v->begin(v->user, batch, err);
+    if (!status) status = fp_exec_run(exec, inputs, outputs, v->observer, err);
+    if (!status && v->end) status = v->end(v->user, batch, outputs, err);
+    drop(inputs, graph->n_inputs);
+    drop(outputs, graph->n_outputs);
+    return status;
+}
+
+// ---- how many samples at once
+
+#define LEAST_VALUES (8u << 20)
+#define MOST_VALUES (64u << 20)
+#define PAIR_VALUES (20u << 20) // two samples may take so much: all weights are read half as often
+
+// Two samples run alone; the second tells what a sample's values take (in the first run weights that are packed on the way hide it). Small batches keep
+// the values in the cache; large ones read the weights less often: a batch's values may take as much as the model does. What is asked for is the most:
+// more than fits costs time and memory and changes no result.
+static size_t fitting_batch(const struct fineprune_model *model, const struct fp_memory *memory, size_t sample_bytes, size_t asked) {
+    size_t room = model->file_size < LEAST_VALUES ? LEAST_VALUES : model->file_size > MOST_VALUES ? MOST_VALUES : model->file_size;
+    size_t left = memory->limit && memory->limit > memory->used ? (memory->limit - memory->used) / 2 : SIZE_MAX;
+    if (room < PAIR_VALUES && sample_bytes <= PAIR_VALUES / 2 && room < 2 * sample_bytes) room = 2 * sample_bytes;
+    if (left < room) room = left;
+    size_t n = sample_bytes ? room / sample_bytes : SIZE_MAX;
+    if (asked && n > asked) n = asked;
+    return n ? n : 1;
+}
+
+int fp_batches_run(struct fp_exec *exec, const struct fineprune_model *model, struct fineprune_data *data, const size_t *samples, size_t n,
+                   const fineprune_run_options *options, const char *stage, const struct fp_batch_visitor *visitor, fineprune_error *err) {
+    struct fp_memory *memory = fp_exec_memory(exec);
+    size_t asked = options ? options->batch : 0;
+    int trials = visitor->sizes || asked == 1 ? 0 : 2;
+    size_t most = trials ? 1 : asked;
+    for (size_t done = 0, k = 0; done < n; k++) {
+        struct fp_batch batch = {.samples = samples + done};
+        size_t free_choice = fp_data_next(data, batch.samples, n - done, asked), peak = memory->peak;
+        bool trial = trials > 0;
+        batch.n = fp_data_max_batch(data) == SIZE_MAX && free_choice > most ? fp_data_next(data, batch.samples, n - done, most) : free_choice;
+        if (visitor->sizes) batch.n = visitor->sizes[k];
+        if (trial) memory->peak = memory->used;
+        int status = run_batch(exec, model->graph, data, &batch, visitor, err);
+        if (trial) {
+            if (--trials == 0) most = fitting_batch(model, memory, (memory->peak - memory->used) / batch.n, asked);
+            if (peak > memory->peak) memory->peak = peak;
+        }
+        if (status) {
+            fp_memory_hint(memory, err);
+            return status;
+        }
+        done += batch.n;
+        if (options && options->progress && options->progress(options->progress_user, stage, done, n))
+            return fp_fail(err, FINEPRUNE_CANCELLED, "stopped after %zu of %zu samples", done, n);
+    }
+    return FINEPRUNE_OK;
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+// Statistics once they are gathered: read, added up, dropped.
+#include <math.h>
+#include <stdlib.h>
+
+#include "kernel/gemm.h"
+#include "stats/stats.h"
+
+void fp_stats_free(struct fp_stats *stats) {
+    if (!stats) return;
+    for (int i = 0; stats->items && i < stats->n; i++) {
+        free(stats->items[i].sum);
+        free(stats->items[i].square);
+        free(stats->items[i].absolute);
+        free(stats->items[i].sampled_sum);
+        free(stats->items[i].gram);
+        free(stats->items[i].kept);
+    }
+    for (int i = 0; stats->names && i < stats->n; i++) free(stats->names[i]);
+    free(stats->items);
+    free(stats->names);
+    free(stats->answers.features);
+    free(stats->answers.logits);
+    free(stats);
+}
+
+// ---- reading
+
+double fp_stat_deviation(const struct fp_stat *s, size_t g, size_t c) {
+    if (s->rows <= 0) return 0;
+    double mean = fp_stat_mean(s, g, c), variance = s->square[g * s->cols + c] / s->rows - mean * mean;
+    // Below the rounding of the two terms the spread is noise of the subtraction.
+    return variance > 1e-14 * mean * mean ? sqrt(variance) : 0;
+}
+
+double fp_stat_rms(const struct fp_stat *s, size_t g, size_t c) {
+    double v = s->rows > 0 ? s->square[g * s->cols + c] / s->rows : 0;
+    return v > 0 ? sqrt(v) : 0;
+}
+
+static bool gram_of_kept(const struct fp_stat *s, size_t g, size_t first, size_t m, double *dst, int threads) {
+    float *rows = fp_calloc(s->sampled * m, sizeof(*rows));
+    for (size_t r = 0; rows && r < s->sampled; r++) memcpy(rows + r * m, s->kept + (r * s->groups + g) * s->cols + first, m * sizeof(*rows));
+    bool ok = rows && fp_gram(m, s->sampled, rows, &s->sampled, 1, dst, true, threads);
+    free(rows);
+    return ok;
+}
+
+bool fp_stat_covariance(const struct fp_stat *s, size_t g, size_t first, size_t m, double *dst, int threads) {
+    const size_t n = s->cols;
+    memset(dst, 0, m * m * sizeof(*dst));
+    if (!s->sampled) return true;
+    if (!s->gram && !gram_of_kept(s, g, first, m, dst, threads)) return false;
+    const double *gram = s->gram ? s->gram + g * n * n + first * n + first : dst, *sum = s->sampled_sum + g * n + first;
+    const size_t step = s->gram ? n : m;
+    const double rows = (double)s->sampled;
+    #pragma omp parallel for num_threads(threads) schedule(dynamic, 16) if (m > 128)
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = 0; j <= i; j++) dst[i * m + j] = gram[i * step + j] / rows - sum[i] / rows * (sum[j] / rows);
+    #pragma omp parallel for num_threads(threads) schedule(dynamic, 16) if (m > 128)
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = i + 1; j < m; j++) dst[i * m + j] = dst[j * m + i];
+    return true;
+}
+
+void fp_stat_covariance_float(const struct fp_stat *s, size_t g, float *dst, int threads) {
+    enum { SIDE = 64 };
+    const size_t n = s->cols, blocks = (n + SIDE - 1) / SIDE;
+    const double *gram = s->gram + g * n * n, *sum = s->sampled_sum + g * n, rows = (double)s->sampled;
+    #pragma omp parallel for num_threads(threads) schedule(dynamic) if (n > 128)
+    for (size_t b = 0; b < blocks; b++) // a block of rows, and of columns that mirror them
+        for (size_t first = 0; first <= b * SIDE; first += SIDE)
+            for (size_t i = b * SIDE; i < n && i < (b + 1) * SIDE; i++) {
+                const size_t end = first + SIDE <= i ? first + SIDE : i + 1;
+                for (size_t j = first; j < end; j++) dst[i * n + j] = (float)(gram[i * n + j] / rows - sum[i] / rows * (sum[j] / rows));
+                for (size_t j = first; j < end; j++) dst[j * n + i] = dst[i * n + j];
+            }
+}
+
+// ---- adding up
+
+static int add_kept(struct fp_stat *a, const struct fp_stat *b, fineprune_error *err) {
+    size_t width = a->groups * a->cols, need;
+    if (!b->kept) return FINEPRUNE_OK;
+    if (!fp_mul(a->sampled + b->sampled, width, &need)) return fp_fail_memory(err, "co-activations", 0);
+    float *kept = fp_grow(a->kept, &a->kept_capacity, need, sizeof(float));
+    if (!kept) return fp_fail_memory(err, "co-activations", need * sizeof(float));
+    a->kept = kept;
+    memcpy(kept + a->sampled * width, b->kept, b->sampled * width * sizeof(float));
+    return FINEPRUNE_OK;
+}
+
+static int add_stat(struct fp_stat *a, const struct fp_stat *b, fineprune_error *err) {
+    size_t n = a->groups * a->cols;
+    for (size_t i = 0; i < n; i++) {
+        a->sum[i] += b->sum[i];
+        a->square[i] += b->square[i];
+        if (a->absolute && b->absolute) a->absolute[i] += b->absolute[i];
+        a->sampled_sum[i] += b->sampled_sum[i];
+    }
+    for (size_t i = 0; a->gram && b->gram && i < n * a->cols; i++) a->gram[i] += b->gram[i];
+    int status = a->gram ? FINEPRUNE_OK : add_kept(a, b, err);
+    a->rows += b->rows;
+    a->reached = a->reached && b->reached ? a->reached + b->reached : 0;
+    a->sampled += b->sampled;
+    return status;
+}
+
+int fp_answers_add(struct fp_answers *a, const struct fp_answers *b, fineprune_error *err) {
+    if (!b->samples) return FINEPRUNE_OK;
+    size_t n = a->samples + b->samples, f, l;
+    if (!fp_mul(n, a->n_features * sizeof(float), &f) || !fp_mul(n, a->classes * sizeof(float), &l)) return fp_fail_memory(err, "answers", n);
+    float *features = realloc(a->features, f);
+    if (features) a->features = features;
+    float *logits = features ? realloc(a->logits, l) : NULL;
+    if (!logits) return fp_fail_memory(err, "answers", f + l);
+    a->logits = logits;
+    memcpy(a->features + a->samples * a->n_features, b->features, b->samples * b->n_features * sizeof(float));
+    memcpy(a->logits + a->samples * a->classes, b->logits, b->samples * b->classes * sizeof(float));
+    a->samples = n;
+    return FINEPRUNE_OK;
+}
+
+int fp_stats_add(struct fp_stats *stats, const struct fp_stats *other, fineprune_error *err) {
+    bool same = stats->n == other->n && !strcmp(stats->model, other->model) && stats->answers.classes == other->answers.classes &&
+                stats->answers.n_features == other->answers.n_features;
+    for (int i = 0; same && i < stats->n; i++)
+        same = !strcmp(stats->names[i], other->names[i]) && stats->items[i].cols == other->items[i].cols &&
+               stats->items[i].groups == other->items[i].groups && !stats->items[i].gram == !other->items[i].gram;
+    if (!same) return fp_fail(err, FINEPRUNE_DATA, "the statistics belong to different models");
+    int status = FINEPRUNE_OK;
+    for (int i = 0; i < stats->n && !status; i++) status = add_stat(&stats->items[i], &other->items[i], err);
+    if (!status) status = fp_answers_add(&stats->answers, &other->answers, err);
+    stats->samples += other->samples;
+    return status;
+}

@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reading .npz: a zip archive whose entries are .npy files. The directory is read at once, an array when it is asked for.
+#include "tensor/npz.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <zip.h>
+
+#include "tensor/npy.h"
+
+#define MAX_ENTRIES 1000000
+#define FAR_ENTRIES 4096   // each array that stays in the file has a directory of its own
+#define DEFLATE_RATIO 1032 // deflate cannot do better, so an entry that claims more is not what it says
+
+struct fp_npz {
+    zip_t *zip;
+    char *path;
+    size_t count;
+    char **names;
+    zip_uint64_t *entries; // of names[]
+};
+
+void fp_npz_free(struct fp_npz *npz) {
+    if (!npz) return;
+    if (npz->zip) zip_discard(npz->zip);
+    for (size_t i = 0; i < npz->count; i++) free(npz->names[i]);
+    free(npz->names);
+    free(npz->entries);
+    free(npz->path);
+    free(npz);
+}
+
+// All bytes of a stream that cannot seek.
+static int read_all(uint8_t **out, size_t *size, FILE *f, const char *path, fineprune_error *err) {
+    uint8_t *data = NULL;
+    size_t capacity = 0, n = 0, got;
+    do {
+        uint8_t *grown = fp_grow(data, &capacity, n + 65536, 1);
+        if (!grown) {
+            free(data);
+            return fp_fail_memory(err, path, n);
+        }
+        data = grown;
+        got = fread(data + n, 1, capacity - n, f);
+        n += got;
+    } while (got);
+    if (ferror(f)) {
+        free(data);
+        return fp_fail(err, FINEPRUNE_IO, "cannot read '%s': %s", path, strerror(errno));
+    }
+    *out = data;
+    *size = n;
+    return FINEPRUNE_OK;
+}
+
+static int fail_zip(const struct fp_npz *npz, zip_error_t *error, fineprune_error *err) {
+    bool system = zip_error_system_type(error) == ZIP_ET_SYS && zip_error_code_zip(error) != ZIP_ER_NOZIP;
+    int status = fp_fail(err, system ? FINEPRUNE_IO : FINEPRUNE_DATA, "cannot read '%s' as a .npz: %s", npz->path, zip_error_strerror(error));
+    zip_error_fini(error);
+    return status;
+}
+
+static int open_zip(struct fp_npz *npz, fineprune_error *err) {
+    zip_error_t error;
+    zip_error_init(&error);
+    zip_source_t *source;
+    if (strcmp(npz->path, "-") == 0) {
+        uint8_t *data = NULL;
+        size_t size = 0;
+        int status = read_all(&data, &size, stdin, "standard input", err);
+        if (status) return status;
+        if (!size) {
+            free(data);
+            return fp_fail(err, FINEPRUNE_DATA, "standard input is empty; a .npz is expected");
+        }
+        source = zip_source_buffer_create(data, size, 1, &error);
+        if (!source) free(data);
+    } else {
+        struct stat st; // a pipe without a writer would be waited for
+        bool found = stat(npz->path, &st) == 0;
+        if (found && !S_ISREG(st.st_mode)) {
+            int status = fp_fail(err, FINEPRUNE_IO, "cannot read '%s': not a regular file", npz->path);
+            fp_hint(err, "a stream goes in by standard input: --data -");
+            return status;
+        }
+        FILE *f = found ? fopen(npz->path, "rbe") : NULL;
+        if (!f) return fp_fail(err, FINEPRUNE_IO, "cannot read '%s': %s", npz->path, strerror(errno));
+        source = zip_source_filep_create(f, 0, -1, &error);
+        if (!source) fclose(f);
+    }
+    if (!source) return fail_zip(npz, &error, err);
+    npz->zip = zip_open_from_source(source, ZIP_RDONLY, &error);
+    if (npz->zip) return FINEPRUNE_OK;
+    zip_source_free(source);
+    return fail_zip(npz, &error, err);
+}
+
+static int read_directory(struct fp_npz *npz, fineprune_error *err) {
+    zip_int64_t n = zip_get_num_entries(npz->zip, 0);
+    if (n < 0 || n > MAX_ENTRIES)
+        return fp_fail(err, FINEPRUNE_DATA, "'%s' has %lld entries (at most %d)", npz->path, (long long)n, MAX_ENTRIES);
+    npz->names = fp_calloc((size_t)n, sizeof(*npz->names));
+    npz->entries = fp_calloc((size_t)n, sizeof(*npz->entries));
+    if (!npz->names || !npz->entries) return fp_fail_memory(err, npz->path, (size_t)n * 16);
+    for (zip_uint64_t i = 0; i < (zip_uint64_t)n; i++) {
+        const char *name = zip_get_name(npz->zip, i, ZIP_FL_ENC_RAW);
+        size_t length = name ? strlen(name) : 0;
+        if (length < 4 || strcmp(name + length - 4, ".npy") != 0) continue;
+        npz->names[npz->count] = strndup(name, length - 4);
+        if (!npz->names[npz->count]) return fp_fail_memory(err, npz->path, length);
+        npz->entries[npz->count++] = i;
+    }
+    return FINEPRUNE_OK;
+}
+
+int fp_npz_open(struct fp_npz **out, const char *path, fineprune_error *err) {
+    struct fp_npz *npz = fp_calloc(1, sizeof(*npz));
+    if (npz) npz->path = strdup(path);
+    int status = npz && npz->path ? FINEPRUNE_OK : fp_fail_memory(err, path, sizeof(*npz));
+    if (!status) status = open_zip(npz, err);
+    if (!status) status = read_directory(npz, err);
+    if (status) fp_npz_free(npz);
+    else *out = npz;
+    return status;
+}
+
+size_t fp_npz_count(const struct fp_npz *npz) { return npz->count; }
+
+const char *fp_npz_name(const struct fp_npz *npz, size_t index) { return index < npz->count ? npz->names[index] : NULL; }
+
+static int64_t read_entry(void *user, void *dst, size_t n, const char **reason) {
+    zip_int64_t got = zip_fread(user, dst, n);
+    if (got < 0) *reason = zip_error_strerror(zip_file_get_error(user));
+    return got;
+}
+
+static int check_entry(const struct fp_npz *npz, zip_uint64_t entry, const char *name, zip_uint64_t *size, fineprune_error *err) {
+    zip_stat_t st;
+    const zip_uint64_t needed = ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_COMP_METHOD;
+    if (zip_stat_index(npz->zip, entry, 0, &st) || (st.valid & needed) != needed)
+        return fp_fail(err, FINEPRUNE_DATA, "%s cannot be found in the archive", name);
+    if (st.comp_method != ZIP_CM_STORE && st.comp_method != ZIP_CM_DEFLATE)
+        return fp_fail(err, FINEPRUNE_DATA, "%s is compressed by a method (%d) that NumPy does not use", name, st.comp_method);
+    if (st.size / DEFLATE_RATIO > st.comp_size + 1)
+        return fp_fail(err, FINEPRUNE_DATA, "%s claims %llu bytes in %llu compressed ones", name, (unsigned long long)st.size,
+                       (unsigned long long)st.comp_size);
+    *size = st.size;
+    return FINEPRUNE_OK;
+}
+
+static int read_array(struct fp_npz *npz, zip_uint64_t entry, const char *name, struct fp_tensor *out, struct fp_memory *memory,
+                      fineprune_error *err) {
+    zip_uint64_t size = 0;
+    int status = check_entry(npz, entry, name, &size, err);
+    if (status) return status;
+    zip_file_t *file = zip_fopen_index(npz->zip, entry, 0);
+    if (!file) return fp_fail(err, FINEPRUNE_DATA, "%s cannot be read: %s", name, zip_error_strerror(zip_get_error(npz->zip)));
+    const struct fp_npy_source source = {read_entry, file, name, size};
+    status = fp_npy_parse(out, &source, memory, err);
+    char rest;
+    if (!status && zip_fread(file, &rest, 1) != 0) { // the end is where the check sum is compared
+        status = fp_fail(err, FINEPRUNE_DATA, "%s is damaged: %s", name, zip_error_strerror(zip_file_get_error(file)));
+        fp_tensor_done(out);
+    }
+    zip_fclose(file);
+    return status;
+}
+
+static const char *shown_path(const struct fp_npz *npz) { return strcmp(npz->path, "-") ? npz->path : "standard input"; }
+
+static size_t find(const struct fp_npz *npz, const char *name) {
+    size_t i = 0;
+    while (i < npz->count && strcmp(npz->names[i], name) != 0) i++;
+    return i;
+}
+
+int fp_npz_read(struct fp_npz *npz, const char *name, struct fp_tensor *out, struct fp_memory *memory, fineprune_error *err) {
+    char text[400];
+    snprintf(text, sizeof(text), "'%.200s': array '%.150s'", shown_path(npz), name);
+    const size_t i = find(npz, name);
+    if (i < npz->count) return read_array(npz, npz->entries[i], text, out, memory, err);
+    return fp_fail(err, FINEPRUNE_DATA, "%s is not there", text);
+}
+
+// ---- arrays that stay in the file
+
+struct fp_npz_far {
+    struct fp_npz *npz;
+    zip_file_t *file;
+    FILE *plain;         // a .npy instead
+    char name[400];      // for messages
+    size_t header, size; // size: of the elements
+    size_t at;           // the element byte that comes next
+    bool sought;         // the check sum is of those who never do
+};
+
+void fp_npz_far_free(struct fp_npz_far *far) {
+    if (!far) return;
+    if (far->file) zip_fclose(far->file);
+    if (far->plain) fclose(far->plain);
+    fp_npz_free(far->npz);
+    free(far);
+}
+
+static int far_begin(struct fp_npz_far *far, zip_uint64_t entry, zip_uint64_t size, struct fp_tensor *shape, bool *plain, fineprune_error *err) {
+    far->file = zip_fopen_index(far->npz->zip, entry, 0);
+    if (!far->file)
+        return fp_fail(err, FINEPRUNE_DATA, "%s cannot be read: %s", far->name, zip_error_strerror(zip_get_error(far->npz->zip)));
+    const struct fp_npy_source source = {read_entry, far->file, far->name, size};
+    int status = fp_npy_begin(shape, &source, &far->header, plain, err);
+    far->size = status ? 0 : size - far->header;
+    return status;
+}
+
+int fp_npz_far_open(struct fp_npz_far **out, const struct fp_npz *npz, const char *name, size_t least, struct fp_tensor *shape, fineprune_error *err) {
+    const size_t i = find(npz, name);
+    zip_stat_t st;
+    *out = NULL;
+    if (i == npz->count || npz->count > FAR_ENTRIES || !strcmp(npz->path, "-") || zip_stat_index(npz->zip, npz->entries[i], 0, &st) || !(st.valid & ZIP_STAT_COMP_METHOD) ||
+        st.comp_method != ZIP_CM_STORE || !(st.valid & ZIP_STAT_SIZE) || st.size < least)
+        return FINEPRUNE_OK;
+    struct fp_npz_far *far = fp_calloc(1, sizeof(*far));
+    if (!far) return fp_fail_memory(err, npz->path, sizeof(*far));
+    snprintf(far->name, sizeof(far->name), "'%.200s': array '%.150s'", npz->path, name);
+    zip_uint64_t size = 0;
+    bool plain = false;
+    int status = fp_npz_open(&far->npz, npz->path, err);
+    const size_t again = status ? 0 : find(far->npz, name);
+    if (!status && again == far->npz->count) status = fp_fail(err, FINEPRUNE_DATA, "%s is not there", far->name);
+    if (!status) status = check_entry(far->npz, far->npz->entries[again], far->name, &size, err);
+    if (!status) status = far_begin(far, far->npz->entries[again], size, shape, &plain, err);
+    if (!status && plain) *out = far;
+    else fp_npz_far_free(far);
+    return status;
+}
+
+static int64_t read_plain(void *user, void *dst, size_t n, const char **reason) {
+    const size_t got = fread(dst, 1, n, user);
+    if (got || !ferror((FILE *)user)) return (int64_t)got;
+    *reason = strerror(errno);
+    return -1;
+}
+
+int fp_npy_far_open(struct fp_npz_far **out, const char *path, size_t least, struct fp_tensor *shape, fineprune_error *err) {
+    struct stat st;
+    *out = NULL;
+    if (stat(path, &st) || !S_ISREG(st.st_mode) || st.st_size < 0 || (size_t)st.st_size < least) return FINEPRUNE_OK;
+    struct fp_npz_far *far = fp_calloc(1, sizeof(*far));
+    if (!far) return fp_fail_memory(err, path, sizeof(*far));
+    snprintf(far->name, sizeof(far->name), "'%.380s'", path);
+    bool plain = false;
+    far->plain = fopen(path, "rbe");
+    int status = far->plain ? FINEPRUNE_OK : fp_fail(err, FINEPRUNE_IO, "cannot read '%s': %s", path, strerror(errno));
+    const struct fp_npy_source source = {read_plain, far->plain, far->name, (size_t)st.st_size};
+    if (!status) status = fp_npy_begin(shape, &source, &far->header, &plain, err);
+    far->size = status ? 0 : (size_t)st.st_size - far->header;
+    far->sought = true; // there is no check sum
+    if (!status && plain) *out = far;
+    else fp_npz_far_free(far);
+    return status;
+}
+
+static bool seek(struct fp_npz_far *far, size_t offset) {
+    if (far->plain) return !fseeko(far->plain, (off_t)(far->header + offset), SEEK_SET);
+    far->sought = true;
+    return !zip_fseek(far->file, (zip_int64_t)(far->header + offset), SEEK_SET);
+}
+
+static const char *reason_of(const struct fp_npz_far *far) {
+    return far->plain ? strerror(errno) : zip_error_strerror(zip_file_get_error(far->file));
+}
+
+int fp_npz_far_read(struct fp_npz_far *far, size_t offset, void *dst, size_t n, fineprune_error *err) {
+    if (offset > far->size || n > far->size - offset) return fp_fail(err, FINEPRUNE_INTERNAL, "%s is read behind its end", far->name);
+    if (offset != far->at && !seek(far, offset)) return fp_fail(err, FINEPRUNE_IO, "%s cannot be read: %s", far->name, reason_of(far));
+    far->at = offset;
+    while (n) {
+        const char *reason = "";
+        const int64_t got = far->plain ? read_plain(far->plain, dst, n, &reason) : read_entry(far->file, dst, n, &reason);
+        if (got <= 0) return fp_fail(err, FINEPRUNE_IO, "%s cannot be read: %s", far->name, got ? reason : "it has become shorter");
+        dst = (char *)dst + got;
+        n -= (size_t)got;
+        far->at += (size_t)got;
+    }
+    char rest;
+    if (!far->sought && far->at == far->size && zip_fread(far->file, &rest, 1) != 0) // the end is where the check sum is compared
+        return fp_fail(err, FINEPRUNE_DATA, "%s is damaged: %s", far->name, reason_of(far));
+    return FINEPRUNE_OK;
+}

@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: Apache-2.0
+// Channel axes on their way through a graph.
+#include "weights/channels.h"
+
+#include <stdlib.h>
+
+enum { LAST = -1 }; // the axis of products: the last one, whatever the rank
+
+// What an operator does to the channel axis of input 0. All other inputs must be constants (a division by what is cut has no value), but for JOINS and
+// SUMS; a second output must have no reader.
+enum passage {
+    KEEPS,     // elementwise: any axis
+    POOLS,     // along axes 2 and on: channels at axis 1
+    REMOVES,   // the same, which leaves one position
+    JOINS,     // elementwise over two inputs, whose channels become one space
+    SUMS,      // the same, as a residual stream does
+    FLATTENS,  // axes from 1 on become one
+    RESHAPES,  // to two axes
+    TURNS,     // Transpose
+    PADS,      // only other axes
+    REDUCES,   // some later axes go or become 1
+};
+
+static const struct {
+    const char *type;
+    enum passage passage;
+} PASSAGES[] = {
+    {"Relu", KEEPS},        {"LeakyRelu", KEEPS},    {"Elu", KEEPS},          {"Selu", KEEPS},           {"Celu", KEEPS},
+    {"Sigmoid", KEEPS},     {"HardSigmoid", KEEPS},  {"HardSwish", KEEPS},    {"Tanh", KEEPS},           {"Softplus", KEEPS},
+    {"Softsign", KEEPS},    {"Gelu", KEEPS},         {"Erf", KEEPS},          {"Clip", KEEPS},           {"Identity", KEEPS},
+    {"Dropout", KEEPS},     {"Neg", KEEPS},          {"Abs", KEEPS},          {"Sqrt", KEEPS},           {"Exp", KEEPS},
+    {"Mish", KEEPS},        {"Swish", KEEPS},        {"PRelu", KEEPS},        {"ThresholdedRelu", KEEPS},
+    {"BatchNormalization", KEEPS},                   {"InstanceNormalization", POOLS},
+    {"QuantizeLinear", KEEPS},                       {"DequantizeLinear", KEEPS},
+    {"MaxPool", POOLS},     {"AveragePool", POOLS},  {"LpPool", POOLS},
+    {"GlobalAveragePool", REMOVES},                  {"GlobalMaxPool", REMOVES},
+    {"Mul", JOINS},         {"Max", JOINS},          {"Min", JOINS},
+    {"Add", SUMS},          {"Sub", SUMS},           {"Sum", SUMS},           {"Div", KEEPS},
+    {"Flatten", FLATTENS},  {"Reshape", RESHAPES},   {"Transpose", TURNS},    {"Pad", PADS},             {"ReduceMean", REDUCES}, {"ReduceMax", REDUCES},
+};
+
+struct space {
+    int parent; // of the union; itself: a root
+    size_t channels;
+    bool blocked, trunk;
+    int n_makers, n_readers;
+    int *makers;
+    struct fp_channel_reader *readers;
+};
+
+struct finder {
+    const struct fp_weights *weights;
+    const struct fp_graph *graph;
+    struct fp_exec *exec;
+    struct space *spaces;
+    size_t capacity;
+    int n;
+    int *space, *axis, *rank; // by value; space -1: none; rank 0: not known
+    bool *single;             // by value: the axes behind the channels are 1 long, or there are none
+    const int *weight_of; // by node: the first weight in it, -1: none
+    fineprune_error *err;
+};
+
+static struct space *root(const struct finder *f, int space) {
+    while (f->spaces[space].parent != space) space = f->spaces[space].parent;
+    return &f->spaces[space];
+}
+
+static void block(struct finder *f, int value) {
+    if (value >= 0 && f->space[value] >= 0) root(f, f->space[value])->blocked = true;
+}
+
+static int new_space(struct finder *f, size_t channels) {
+    struct space *spaces = fp_grow(f->spaces, &f->capacity, (size_t)f->n + 1, sizeof(*spaces));
+    if (!spaces) return -1;
+    f->spaces = spaces;
+    spaces[f->n] = (struct space){.parent = f->n, .channels = channels};
+    return f->n++;
+}
+
+static bool add_maker(struct space *s, int weight) {
+    int *makers = realloc(s->makers, sizeof(*makers) * (size_t)(s->n_makers + 1));
+    if (!makers) return false;
+    s->makers = makers;
+    makers[s->n_makers++] = weight;
+    return true;
+}
+
+static bool add_reader(struct space *s, int weight, size_t per) {
+    struct fp_channel_reader *readers = realloc(s->readers, sizeof(*readers) * (size_t)(s->n_readers + 1));
+    if (!readers) return false;
+    s->readers = readers;
+    readers[s->n_readers++] = (struct fp_channel_reader){weight, per};
+    return true;
+}
+
+static bool join(struct finder *f, int a, int b, bool trunk) {
+    struct space *x = root(f, a), *y = root(f, b);
+    if (x == y) return true;
+    if (y < x) { // the earlier one stays
+        struct space *t = x;
+        x = y;
+        y = t;
+    }
+    bool ok = true;
+    for (int i = 0; i < y->n_makers && ok; i++) ok = add_maker(x, y->makers[i]);
+    for (int i = 0; i < y->n_readers && ok; i++) ok = add_reader(x, y->readers[i].weight, y->readers[i].per);
+    x->blocked |= y->blocked || x->channels != y->channels;
+    x->trunk |= y->trunk || trunk;
+    y->parent = (int)(x - f->spaces);
+    return ok;
+}
+
+static bool is_stored(const struct finder *f, int value) { return value < 0 || fp_exec_is_constant(f->exec, f->graph, value); }
+
+// ---- weights
+
+static const struct fp_weight *weight_at(const struct finder *f, const struct fp_node *node, int *number) {
+    *number = f->weight_of[node->id];
+    return *number < 0 ? NULL : &f->weights->items[*number];
+}
+
+// Products that can lose a row or a column.
+static bool is_plain(const struct fp_weight *w) {
+    return (w->kind == FP_WEIGHT_RIGHT || w->kind == FP_WEIGHT_CONV) && w->groups == 1 && w->n_uses == 1 && w->uses[0].slot == 1 && strcmp(w->op, "Einsum") &&
+           strcmp(w->op, "Attention") && !fp_attr_int(w->node, "transA", 0) && strcmp(w->op, "LSTM") && strcmp(w->op, "GRU") && strcmp(w->op, "RNN");
+}
+
+static int declared_rank(const struct finder *f, int value) { return f->graph->values[value].rank > 0 ? f->graph->values[value].rank : 0; }
+
+static bool axis_fits(const struct finder *f, const struct fp_weight *w, int value) {
+    return f->axis[value] == (w->kind == FP_WEIGHT_CONV ? 1 : LAST);
+}
+
+static bool visit_weight(struct finder *f, const struct fp_node *node, const struct fp_weight *w, int number) {
+    bool ok = true;
+    size_t spatial;
+    for (int i = 0; i < node->n_in; i++)
+        if (i || !is_plain(w)) block(f, node->in[i]);
+    if (!is_plain(w)) return true;
+    int in = node->in[0], out = node->out[0];
+    if (in >= 0 && f->space[in] >= 0) {
+        struct space *s = root(f, f->space[in]);
+        if (!axis_fits(f, w, in) || w->cols % s->channels || (w->kind == FP_WEIGHT_CONV && w->cols != s->channels * w->inner)) s->blocked = true;
+        else ok = add_reader(s, number, w->cols / s->channels);
+    }
+    int space = new_space(f, w->rows);
+    if (space < 0 || !ok) return false;
+    f->space[out] = space;
+    f->axis[out] = w->kind == FP_WEIGHT_CONV ? 1 : LAST;
+    f->rank[out] = declared_rank(f, out);
+    if (w->kind == FP_WEIGHT_CONV && fp_attr_ints(node, "kernel_shape", &spatial)) f->rank[out] = (int)spatial + 2;
+    f->single[out] = false;
+    return add_maker(&f->spaces[space], number);
+}
+
+// A depthwise convolution keeps its channels apart.
+static bool is_depthwise(const struct finder *f, const struct fp_node *node) {
+    if (strcmp(node->type, "Conv") || node->in[0] < 0 || f->space[node->in[0]] < 0 || f->axis[node->in[0]] != 1 || !is_stored(f, node->in[1])) return false;
+    const struct fp_value *v = &f->graph->values[node->in[1]];
+    struct fp_tensor t;
+    if (!v->initializer || fp_initializer_shape(f->weights->model, v->initializer, &t, NULL, NULL)) return false;
+    const int64_t channels = (int64_t)root(f, f->space[node->in[0]])->channels;
+    return fp_attr_int(node, "group", 1) == channels && t.rank >= 3 && t.dims[0] == channels && t.dims[1] == 1;
+}
+
+// ---- other operators
+
+static void pass_on(struct finder *f, int in, int out, int axis) {
+    f->space[out] = f->space[in];
+    f->axis[out] = axis;
+    f->rank[out] = f->rank[in];
+    f->single[out] = f->single[in];
+}
+
+// Indices, masks and statistics of channels that are not there mean nothing.
+static bool others_are_read(const struct finder *f, const struct fp_node *node) {
+    for (int i = 1; i < node->n_out; i++)
+        if (node->out[i] >= 0 && f->graph->values[node->out[i]].n_readers) return true;
+    return false;
+}
+
+static bool others_are_stored(const struct finder *f, const struct fp_node *node) {
+    for (int i = 1; i < node->n_in; i++)
+        if (!is_stored(f, node->in[i])) return false;
+    return true;
+}
+
+// The integers of an attribute, or of a stored input.
+static bool read_ints(const struct finder *f, const struct fp_node *node, const char *attribute, int input, int64_t *dst, size_t max, size_t *n) {
+    const int64_t *given = fp_attr_ints(node, attribute, n);
+    struct fp_tensor t = {0};
+    if (given) {
+        if (*n > max) return false;
+        memcpy(dst, given, *n * sizeof(*dst));
+        return true;
+    }
+    if (input >= node->n_in || node->in[input] < 0 || !is_stored(f, node->in[input])) return false;
+    bool ok = !fp_exec_constant(f->exec, f->graph, node->in[input], &t, NULL) && t.type == FP_INT64 && t.count <= max;
+    *n = ok ? t.count : 0;
+    if (ok) memcpy(dst, t.data, t.count * sizeof(*dst));
+    fp_tensor_done(&t);
+    return ok;
+}
+
+// Positions of each channel behind axis 1; 0: not known.
+static int64_t positions_of(const struct finder *f, int value) {
+    const struct fp_value *v = &f->graph->values[value];
+    int64_t n = 1;
+    if (f->single[value]) return 1;
+    for (int i = 2; i < v->rank; i++) n = v->dims[i] > 0 && n < INT32_MAX && v->dims[i] < INT32_MAX ? n * v->dims[i] : 0;
+    return v->rank >= 2 ? n : 0;
+}
+
+// Each sample becomes one row, channel after channel.
+static bool reshapes_flat(const struct finder *f, const struct fp_node *node) {
+    int64_t dims[2];
+    size_t n;
+    const int in = node->in[0];
+    const int64_t channels = (int64_t)root(f, f->space[in])->channels, positions = positions_of(f, in);
+    if (!read_ints(f, node, "shape", 1, dims, 2, &n) || n != 2 || f->axis[in] != 1) return false;
+    if (dims[0] == 0 && !fp_attr_int(node, "allowzero", 0)) return true;
+    if (dims[1] == -1) return dims[0] == 1 && f->graph->values[in].rank > 0 && f->graph->values[in].dims[0] == 1;
+    return positions && channels < INT32_MAX && dims[1] == channels * positions;
+}
+
+// Where a Transpose brings the axis; -2 when it cannot be told.
+static int turned(const struct finder *f, const struct fp_node *node) {
+    size_t n;
+    const int64_t *perm = fp_attr_ints(node, "perm", &n);
+    const int64_t from = f->axis[node->in[0]] == LAST ? (int64_t)n - 1 : f->axis[node->in[0]];
+    for (size_t i = 0; perm && i < n; i++)
+        if (perm[i] == from) return i == n - 1 ? LAST : (int)i;
+    return -2;
+}
+
+static bool pads_others(const struct finder *f, const struct fp_node *node) {
+    int64_t pads[2 * FP_MAX_RANK];
+    size_t n;
+    if (node->n_in > 3 && node->in[3] >= 0) return false; // only some axes
+    if (!read_ints(f, node, "pads", 1, pads, FP_COUNT(pads), &n) || n < 2 || n % 2) return false;
+    const size_t rank = n / 2, axis = f->axis[node->in[0]] == LAST ? rank - 1 : (size_t)f->axis[node->in[0]];
+    return axis < rank && !pads[axis] && !pads[axis + rank];
+}
+
+// Channels at axis 1 stay there when only later axes go.
+static bool reduces_others(const struct finder *f, const struct fp_node *node, int *gone) {
+    int64_t axes[FP_MAX_RANK];
+    size_t n;
+    const int rank = f->rank[node->in[0]];
+    if (f->axis[node->in[0]] != 1 || !read_ints(f, node, "axes", 1, axes, FP_MAX_RANK, &n) || !n) return false;
+    for (size_t i = 0; i < n; i++) {
+        if (axes[i] < 0 && rank) axes[i] += rank;
+        if (axes[i] < 2) return false; // also from the end of a rank that is not known
+    }
+    *gone = (int)n;
+    return true;
+}
+
+static bool visit_pair(struct finder *f, const struct fp_node *node, bool sums) {
+    int a = node->in[0], b = node->n_in == 2 ? node->in[1] : -1;
+    if (b < 0 || a < 0) {
+        for (int i = 0; i < node->n_in; i++) block(f, node->in[i]);
+        return true;
+    }
+    if (is_stored(f, a) || is_stored(f, b)) { // a constant takes the axis as it is
+        int moving = is_stored(f, a) ? b : a;
+        if (f->space[moving] >= 0) pass_on(f, moving, node->out[0], f->axis[moving]);
+        return true;
+    }
+    if (f->space[a] < 0 || f->space[b] < 0 || f->axis[a] != f->axis[b]) return block(f, a), block(f, b), true;
+    pass_on(f, f->single[a] ? b : a, node->out[0], f->axis[a]);
+    return join(f, f->space[a], f->space[b], sums);
+}
+
+static const enum passage *passage_of(const struct fp_node *node) {
+    for (size_t i = 0; i < FP_COUNT(PASSAGES) && !node->n_bodies; i++)
+        if (!strcmp(PASSAGES[i].type, node->type) && !node->domain[0]) return &PASSAGES[i].passage;
+    return NULL;
+}
+
+// Whether channels pass; where they are then, and how.
+static bool passes(struct finder *f, const struct fp_node *node, const enum passage *passage) {
+    const int in = node->in[0], out = node->out[0], axis = f->axis[in];
+    int gone = 0, to = axis;
+    if (is_depthwise(f, node)) return pass_on(f, in, out, axis), f->single[out] = false, true;
+    if (!passage) return false;
+    switch (*passage) {
+    case KEEPS: break;
+    case POOLS: case REMOVES:
+        if (axis != 1) return false;
+        break;
+    case FLATTENS:
+        if (axis != 1 || fp_attr_int(node, "axis", 1) != 1) return false;
+        to = LAST;
+        break;
+    case RESHAPES:
+        if (!reshapes_flat(f, node)) return false;
+        to = LAST;
+        break;
+    case TURNS:
+        to = turned(f, node);
+        if (to == -2) return false;
+        break;
+    case PADS:
+        if (!pads_others(f, node)) return false;
+        break;
+    case REDUCES:
+        if (!reduces_others(f, node, &gone)) return false;
+        break;
+    default: return false;
+    }
+    pass_on(f, in, out, to);
+    if (*passage == FLATTENS || *passage == RESHAPES) f->rank[out] = 2;
+    if (*passage == PADS || *passage == TURNS) f->single[out] = false;
+    if (*passage == REMOVES || (gone && gone == f->rank[in] - 2)) f->single[out] = true;
+    if (gone && f->rank[in] && !fp_attr_int(node, "keepdims", 1)) f->rank[out] -= gone;
+    return true;
+}
+
+static bool visit_other(struct finder *f, const struct fp_node *node) {
+    const enum passage *passage = passage_of(node);
+    const int in = node->n_in ? node->in[0] : -1;
+    if (passage && (*passage == JOINS || *passage == SUMS)) return visit_pair(f, node, *passage == SUMS);
+    const bool carries = in >= 0 && f->space[in] >= 0 && node->n_out && node->out[0] >= 0;
+    if (carries && others_are_stored(f, node) && !others_are_read(f, node) && passes(f, node, passage)) return true;
+    for (int i = 0; i < node->n_in; i++) block(f, node->in[i]);
+    return true;
+}
+
+// ---- all
+
+static void block_outside(struct finder *f) {
+    for (int i = 0; i < f->graph->n_values; i++) {
+        const struct fp_value *v = &f->graph->values[i];
+        for (int k = 0; k < v->n_readers; k++)
+            if (!v->readers[k].node || v->readers[k].index < 0) block(f, i); // an output of the graph, or read in a body
+    }
+}
+
+static bool is_group(const struct space *s, int number) {
+    return s->parent == number && !s->blocked && s->channels >= 2 && s->n_makers && s->n_readers;
+}
+
+static int collect(struct finder *f, struct fp_channel_groups *out) {
+    out->items = fp_calloc((size_t)f->n, sizeof(*out->items));
+    if (!out->items) return fp_fail_memory(f->err, "channels", (size_t)f->n * sizeof(*out->items));
+    for (int i = 0; i < f->n; i++) {
+        struct space *s = &f->spaces[i];
+        if (!is_group(s, i)) continue;
+        out->items[out->n++] = (struct fp_channel_group){s->channels, s->trunk, s->n_makers, s->n_readers, s->makers, s->readers};
+        s->makers = NULL;
+        s->readers = NULL;
+    }
+    return FINEPRUNE_OK;
+}
+
+static int find(struct finder *f, int *weight_of, struct fp_channel_groups *out) {
+    bool ok = true;
+    for (int i = 0; i < f->graph->n_values; i++) f->space[i] = -1;
+    for (int i = 0; i < f->graph->n_nodes; i++) weight_of[i] = -1;
+    for (int i = f->weights->n; i-- > 0;)
+        if (f->weights->items[i].node->graph == f->graph) weight_of[f->weights->items[i].node->id] = i;
+    for (int i = 0; i < f->graph->n_nodes && ok; i++) {
+        int number;
+        const struct fp_node *node = &f->graph->nodes[i];
+        const struct fp_weight *w = weight_at(f, node, &number);
+        ok = w ? visit_weight(f, node, w, number) : visit_other(f, node);
+    }
+    if (!ok) return fp_fail_memory(f->err, "channels", sizeof(struct space));
+    block_outside(f);
+    return collect(f, out);
+}
+
+int fp_channels_find(struct fp_channel_groups *out, const struct fp_weights *weights, struct fp_exec *exec, fineprune_error *err) {
+    const struct fp_graph *graph = weights->model->graph;
+    *out = (struct fp_channel_groups){0};
+    int *weight_of = fp_calloc((size_t)graph->n_nodes, sizeof(int));
+    struct finder f = {.weights = weights, .graph = graph, .exec = exec, .weight_of = weight_of, .err = err};
+    f.space = fp_calloc((size_t)graph->n_values, sizeof(int));
+    f.axis = fp_calloc((size_t)graph->n_values, sizeof(int));
+    f.rank = fp_calloc((size_t)graph->n_values, sizeof(int));
+    f.single = fp_calloc((size_t)graph->n_values, sizeof(bool));
+    int status = weight_of && f.space && f.axis && f.rank && f.single ? find(&f, weight_of, out) : fp_fail_memory(err, "channels", (size_t)graph->n_values * sizeof(int));
+    for (int i = 0; i < f.n; i++) free(f.spaces[i].makers), free(f.spaces[i].readers);
+    free(f.spaces);
+    free(f.space);
+    free(f.axis);
+    free(f.rank);
+    free(f.single);
+    free(weight_of);
+    return status;
+}
+
+void fp_channels_free(struct fp_channel_groups *groups) {
+    for (int i = 0; groups->items && i < groups->n; i++) free(groups->items[i].makers), free(groups->items[i].readers);
+    free(groups->items);
+    *groups = (struct fp_channel_groups){0};
+}

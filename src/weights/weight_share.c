@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sets of stored elements: one bit an element, in the order of their numbers.
+#include "weights/weight_share.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+// ---- who has a source
+
+static struct fp_owner *entry_of(const struct fp_owners *owners, const void *identity) {
+    size_t slot = (size_t)fp_hash(&identity, sizeof(identity), 0) & (owners->capacity - 1);
+    while (owners->entries[slot].identity && owners->entries[slot].identity != identity) slot = (slot + 1) & (owners->capacity - 1);
+    return &owners->entries[slot];
+}
+
+static bool enlarge(struct fp_owners *owners) {
+    struct fp_owners bigger = {.n = owners->n, .capacity = owners->capacity ? owners->capacity * 2 : 64};
+    bigger.entries = fp_calloc(bigger.capacity, sizeof(*bigger.entries));
+    if (!bigger.entries) return false;
+    for (size_t i = 0; i < owners->capacity; i++)
+        if (owners->entries[i].identity) *entry_of(&bigger, owners->entries[i].identity) = owners->entries[i];
+    free(owners->entries);
+    owners->entries = bigger.entries;
+    owners->capacity = bigger.capacity;
+    return true;
+}
+
+bool fp_owners_add(struct fp_owners *owners, const void *identity, int weight) {
+    if (2 * (owners->n + 1) > owners->capacity && !enlarge(owners)) return false;
+    struct fp_owner_link *links = fp_grow(owners->links, &owners->link_capacity, owners->n_links + 1, sizeof(*links));
+    if (!links) return false;
+    owners->links = links;
+    struct fp_owner *entry = entry_of(owners, identity);
+    if (!entry->identity) {
+        *entry = (struct fp_owner){identity, -1};
+        owners->n++;
+    }
+    links[owners->n_links] = (struct fp_owner_link){weight, entry->first};
+    entry->first = (int)owners->n_links++;
+    return true;
+}
+
+int fp_owners_first(const struct fp_owners *owners, const void *identity) {
+    const struct fp_owner *entry = owners->capacity ? entry_of(owners, identity) : NULL;
+    return entry && entry->identity ? entry->first : -1;
+}
+
+void fp_owners_done(struct fp_owners *owners) {
+    free(owners->entries);
+    free(owners->links);
+}
+
+// ---- sets of elements
+
+static size_t stored_count(const struct fp_weight *w) {
+    const struct fp_source *last = w->n_sources ? &w->sources[w->n_sources - 1] : NULL;
+    return last ? last->base + last->count : 0;
+}
+
+static size_t element_at(const struct fp_weight *w, size_t i) { return w->map.count ? (size_t)((const int64_t *)w->map.data)[i] : i; }
+
+static bool has(const uint8_t *set, size_t i) { return set[i / 8] >> i % 8 & 1; }
+
+// One bit for every stored element: whether the weight has it. *repeats: some in two places. To be freed.
+static uint8_t *set_of(const struct fp_weight *w, bool *repeats, fineprune_error *err) {
+    uint8_t *set = fp_calloc(stored_count(w) / 8 + 1, 1);
+    if (!set) fp_fail_memory(err, "the elements of a weight", stored_count(w) / 8 + 1);
+    *repeats = false;
+    for (size_t i = 0; set && i < w->count; i++) {
+        size_t at = element_at(w, i);
+        *repeats |= has(set, at);
+        set[at / 8] |= (uint8_t)(1u << at % 8);
+    }
+    return set;
+}
+
+int fp_weight_repeats(const struct fp_weight *w, bool *repeats, fineprune_error *err) {
+    *repeats = false;
+    if (!w->map.count) return FINEPRUNE_OK;
+    uint8_t *set = set_of(w, repeats, err);
+    if (!set) return FINEPRUNE_LIMIT;
+    free(set);
+    return FINEPRUNE_OK;
+}
+
+// For an element of b: its number among a's, SIZE_MAX when it is not of a source of a.
+static size_t number_in(const struct fp_weight *a, const struct fp_weight *b, size_t at, int *k) {
+    while (at >= b->sources[*k].base + b->sources[*k].count) (*k)++;
+    while (at < b->sources[*k].base) (*k)--;
+    const struct fp_source *s = &b->sources[*k];
+    for (int i = 0; i < a->n_sources; i++)
+        if (a->sources[i].identity == s->identity && at - s->base < a->sources[i].count) return a->sources[i].base + (at - s->base);
+    return SIZE_MAX;
+}
+
+int fp_weights_overlap(const struct fp_weight *a, const struct fp_weight *b, enum fp_overlap *overlap, fineprune_error *err) {
+    bool repeats;
+    uint8_t *set = set_of(a, &repeats, err);
+    if (!set) return FINEPRUNE_LIMIT;
+    size_t common = 0;
+    int k = 0;
+    for (size_t i = 0; i < b->count; i++) {
+        size_t at = number_in(a, b, element_at(b, i), &k);
+        common += at != SIZE_MAX && has(set, at);
+    }
+    free(set);
+    *overlap = !common ? FP_DISJOINT : common == a->count ? FP_WITHIN : common == b->count ? FP_CONTAINS : FP_CROSSES;
+    return FINEPRUNE_OK;
+}
+
+// ---- the name of a part
+
+struct range {
+    size_t first, last, step, n; // of the indices along one axis
+};
+
+// Marks the indices along an axis that the weight has, and reads them as a range. False when they are not one.
+static bool range_of(const struct fp_source *s, const uint8_t *set, size_t stride, size_t dim, struct range *out) {
+    uint8_t *used = fp_calloc(dim, 1);
+    *out = (struct range){.first = SIZE_MAX, .step = 1};
+    for (size_t i = 0; used && i < s->count; i++) used[i / stride % dim] |= has(set, i);
+    bool even = used != NULL;
+    for (size_t i = 0; even && i < dim; i++) {
+        if (!used[i]) continue;
+        if (out->n == 1) out->step = i - out->first;
+        if (out->n > 1) even = i - out->last == out->step;
+        if (!out->n++) out->first = i;
+        out->last = i;
+    }
+    free(used);
+    return even;
+}
+
+static char *add_range(char *text, const struct range *r, size_t dim) {
+    char range[80] = ":";
+    if (r->step != 1) snprintf(range, sizeof(range), "%zu:%zu:%zu", r->first, r->last + 1, r->step);
+    else if (r->n < dim) snprintf(range, sizeof(range), "%zu:%zu", r->first, r->last + 1);
+    char *longer = text ? fp_format("%s, %s", text, range) : fp_format("%s", range);
+    free(text);
+    return longer;
+}
+
+int fp_weight_part(const struct fp_weight *w, int number, char **part, fineprune_error *err) {
+    *part = NULL;
+    if (!w->map.count || w->count == stored_count(w)) return FINEPRUNE_OK;
+    bool repeats, even = w->n_sources == 1;
+    uint8_t *set = set_of(w, &repeats, err);
+    if (!set) return FINEPRUNE_LIMIT;
+    const struct fp_source *s = &w->sources[0];
+    size_t stride = s->count, box = 1;
+    char *text = NULL;
+    for (int axis = 0; even && axis < s->rank; axis++) {
+        struct range r;
+        size_t dim = (size_t)s->dims[axis];
+        stride /= dim;
+        even = range_of(s, set, stride, dim, &r);
+        if (!even) break;
+        box *= r.n;
+        even = (text = add_range(text, &r, dim)) != NULL;
+    }
+    free(set);
+    *part = even && box == w->count ? fp_format("[%s]", text) : fp_format("[part %d]", number);
+    free(text);
+    return *part ? FINEPRUNE_OK : fp_fail_memory(err, "a name", 1);
+}
