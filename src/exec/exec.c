@@ -157,9 +157,9 @@ static int plan_bodies(struct plan *plan, struct cell *cell, fineprune_error *er
 }
 
 static int plan_cell(struct plan *plan, struct cell *cell, const struct fp_node *node, fineprune_error *err) {
-    *cell = (struct cell){.node = node, .op = node->function ? NULL : fp_op_find(node->domain, node->type, node->opset)};
-    if (!strcmp(node->type, "Cast") && !node->domain[0]) cell->cast_to = (enum fp_type)fp_attr_int(node, "to", FP_NONE);
-    cell->identity = !strcmp(node->type, "Identity") && !node->domain[0];
+    *cell = (struct cell){.node = node, .op = fp_node_op(node)};
+    if (cell->op && cell->op->role == FP_ROLE_CASTS) cell->cast_to = (enum fp_type)fp_attr_int(node, "to", FP_NONE);
+    cell->identity = cell->op && cell->op->role == FP_ROLE_IDENTITY;
     cell->computes = fp_node_computes(node);
     cell->feeds_computing = !cell->computes && cell->op && !node->n_bodies && fp_node_feeds_computing(node);
     cell->seen = fp_calloc((size_t)node->n_in, sizeof(*cell->seen));
@@ -351,11 +351,11 @@ static const struct fp_node *maker_of(const struct plan *plan, int value) {
 static bool stays_wide(const struct fp_frame *frame, const struct cell *cell, const struct arguments *a) {
     if (cell->computes || !cell->feeds_computing || !frame->left) return cell->computes && frame->left; // a constant is rounded
     bool waits = false;
-    size_t n = fp_node_takes_a_list(cell->node) && a->n ? 1 : a->n;
+    size_t n = cell->op->flags & FP_OP_FIRST_DECIDES && a->n ? 1 : a->n;
     for (size_t i = 0; i < n; i++) {
         if (!a->in[i] || !(a->in[i]->rounds || fp_type_rounds(a->in[i]->type))) continue;
         const struct fp_node *maker = maker_of(frame->plan, cell->node->in[i]);
-        if (maker && !(a->in[i]->rounds && fp_node_computes(maker))) return false;
+        if (maker && !(a->in[i]->rounds && frame->plan->cells[maker->id].computes)) return false;
         waits |= a->in[i]->rounds != FP_NONE;
     }
     return waits;
@@ -595,7 +595,7 @@ static bool passes(const struct fp_frame *frame, struct cell *cell, const struct
     cell->passed = t->rounds && (cell->identity || t->rounds == cell->cast_to);
     if (cell->passed || fp_type_rounds(cell->cast_to)) return cell->passed || !t->rounds;
     const struct fp_node *producer = cell->node->graph->values[cell->node->in[0]].producer;
-    return cell->cast_to == FP_FLOAT && t->rounds && !(producer && !strcmp(producer->type, "Cast"));
+    return cell->cast_to == FP_FLOAT && t->rounds && !(producer && frame->plan->cells[producer->id].cast_to != FP_NONE);
 }
 
 static int run_operator(struct fp_exec *exec, struct fp_frame *frame, struct cell *cell, struct fp_tensor *out) {
@@ -945,7 +945,7 @@ int fp_exec_single(struct fp_exec *exec, const struct fp_node *node, struct fp_t
     exec->observer = NULL;
     struct plan *plan = find_plan(exec->plan, node->graph);
     struct fp_frame frame = {.exec = exec, .plan = plan};
-    struct cell cell = {.node = node, .op = fp_op_find(node->domain, node->type, node->opset)};
+    struct cell cell = {.node = node, .op = fp_node_op(node)};
     cell.seen = fp_calloc((size_t)node->n_in, sizeof(*cell.seen));
     cell.shapes = fp_calloc((size_t)node->n_out, sizeof(*cell.shapes));
     cell.alias = fp_calloc((size_t)node->n_out, sizeof(*cell.alias));

@@ -22,6 +22,15 @@ const struct fp_op *fp_op_find(const char *domain, const char *type, int opset) 
     return best;
 }
 
+const struct fp_op *fp_node_op(const struct fp_node *node) {
+    return node->function ? NULL : fp_op_find(node->domain, node->type, node->opset);
+}
+
+enum fp_role fp_node_role(const struct fp_node *node) {
+    const struct fp_op *op = node ? fp_node_op(node) : NULL;
+    return op ? op->role : FP_ROLE_OTHER;
+}
+
 const struct fp_op *fp_op_at(size_t index) {
     for (size_t f = 0; FAMILIES[f]; f++)
         for (const struct fp_op *op = FAMILIES[f]; op->type; op++)

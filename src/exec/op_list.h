@@ -7,6 +7,10 @@
 
 // The row for a node: same domain and type, the greatest since <= opset; NULL when there is none.
 const struct fp_op *fp_op_find(const char *domain, const char *type, int opset);
+// The row for a node; NULL for calls of functions and unknown operators.
+const struct fp_op *fp_node_op(const struct fp_node *node);
+// The role that its row gives the node (or NULL); FP_ROLE_OTHER without a row.
+enum fp_role fp_node_role(const struct fp_node *node);
 // Row number `index` over all families, NULL past the end.
 const struct fp_op *fp_op_at(size_t index);
 

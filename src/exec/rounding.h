@@ -10,8 +10,6 @@
 bool fp_node_computes(const struct fp_node *node);
 // Whether all that reads the node's results computes; nodes that hand them on as they are do not count, but who reads theirs.
 bool fp_node_feeds_computing(const struct fp_node *node);
-// Whether any number of inputs is one parameter of the node's operator: ONNX Runtime judges by the first where a list is moved.
-bool fp_node_takes_a_list(const struct fp_node *node);
 static inline bool fp_type_rounds(enum fp_type type) { return type == FP_FLOAT16 || type == FP_BFLOAT16; }
 
 #endif

@@ -21,7 +21,7 @@ struct missing_list {
 
 static int note_missing(struct fp_node *node, void *user) {
     struct missing_list *list = user;
-    if (node->function || fp_op_find(node->domain, node->type, node->opset)) return 0;
+    if (node->function || fp_node_op(node)) return 0;
     struct missing *item = NULL;
     for (size_t i = 0; i < list->n && !item; i++)
         if (!strcmp(list->items[i].type, node->type) && !strcmp(list->items[i].domain, node->domain)) item = &list->items[i];

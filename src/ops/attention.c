@@ -313,8 +313,8 @@ static int run_rotary(struct fp_call *call) {
 }
 
 const struct fp_op fp_ops_attention[] = {
-    {"", "Attention", 23, prepare, run, done, FP_OP_FLOAT32, 0, NULL},
-    {"", "RotaryEmbedding", 23, prepare_rotary, run_rotary, NULL, FP_OP_FLOAT32, 0, NULL},
-    {"com.microsoft", "RotaryEmbedding", 1, prepare_rotary, run_rotary, NULL, FP_OP_FLOAT32, 0, NULL},
+    {"", "Attention", 23, prepare, run, done, FP_OP_FLOAT32 | FP_OP_ROUNDS, 0, NULL},
+    {"", "RotaryEmbedding", 23, prepare_rotary, run_rotary, NULL, FP_OP_FLOAT32 | FP_OP_ROUNDS, 0, NULL},
+    {"com.microsoft", "RotaryEmbedding", 1, prepare_rotary, run_rotary, NULL, FP_OP_FLOAT32 | FP_OP_ROUNDS, 0, NULL},
     {0},
 };

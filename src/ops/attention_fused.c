@@ -398,7 +398,8 @@ static int run_mha(struct fp_call *call) {
 }
 
 const struct fp_op fp_ops_attention_fused[] = {
-    {"com.microsoft", "Attention", 1, prepare_attention, run_attention, done, FP_OP_FLOAT32 | FP_OP_WEIGHTED, 0, NULL},
+    {"com.microsoft", "Attention", 1, prepare_attention, run_attention, done, FP_OP_FLOAT32 | FP_OP_ROUNDS, 0,
+     .weight = {FP_IN_1, 2, FP_VIEW_INNER}},
     {"com.microsoft", "MultiHeadAttention", 1, prepare_mha, run_mha, done, FP_OP_FLOAT32, 0, NULL},
     {0},
 };

@@ -323,7 +323,7 @@ static int run_scan_8(struct fp_call *call) {
     return status;
 }
 
-#define ROW(name, since, prepare, run) {"", name, since, prepare, run, NULL, FP_OP_ANY_KIND, 0, NULL}
+#define ROW(name, since, prepare, run) {"", name, since, prepare, run, NULL, FP_OP_ANY_KIND | FP_OP_ROUNDS, 0, NULL}
 const struct fp_op fp_ops_control[] = {
     ROW("If", 1, prepare_if, run_if),
     ROW("Loop", 1, prepare_loop, run_loop),

@@ -515,8 +515,11 @@ static int prepare_fused(struct fp_call *call) {
 }
 
 const struct fp_op fp_ops_conv[] = {
-    {"", "Conv", 1, prepare_conv, run, done, FP_OP_FLOAT32 | FP_OP_BLOCKED | FP_OP_WEIGHTED | FP_OP_FUSES, DOWN, NULL},
-    {"", "ConvTranspose", 1, prepare_transpose, run, done, FP_OP_FLOAT32 | FP_OP_BLOCKED | FP_OP_WEIGHTED, UP, NULL},
-    {"com.microsoft", "FusedConv", 1, prepare_fused, run, done, FP_OP_FLOAT32 | FP_OP_BLOCKED | FP_OP_WEIGHTED, DOWN, NULL},
+    {"", "Conv", 1, prepare_conv, run, done, FP_OP_FLOAT32 | FP_OP_BLOCKED | FP_OP_FUSES, DOWN,
+     .passage = FP_PASSAGE_FILTERS, .weight = {FP_IN_1, 2, FP_VIEW_CONV}},
+    {"", "ConvTranspose", 1, prepare_transpose, run, done, FP_OP_FLOAT32 | FP_OP_BLOCKED, UP,
+     .weight = {FP_IN_1, 2, FP_VIEW_CONV_TRANSPOSE}},
+    {"com.microsoft", "FusedConv", 1, prepare_fused, run, done, FP_OP_FLOAT32 | FP_OP_BLOCKED, DOWN,
+     .weight = {FP_IN_1, 2, FP_VIEW_CONV}},
     {0},
 };

@@ -270,7 +270,7 @@ static int run(struct fp_call *call) {
 }
 
 const struct fp_op fp_ops_integer_conv[] = {
-    {"", "ConvInteger", 10, prepare, run, NULL, 0, CONV_INTEGER},
-    {"", "QLinearConv", 10, prepare, run, NULL, 0, QLINEAR_CONV},
+    {"", "ConvInteger", 10, prepare, run, NULL, 0, CONV_INTEGER, .left = "integer weight of ConvInteger"},
+    {"", "QLinearConv", 10, prepare, run, NULL, 0, QLINEAR_CONV, .left = "integer weight of QLinearConv"},
     {0},
 };

@@ -218,10 +218,12 @@ static int run(struct fp_call *call) {
 }
 
 const struct fp_op fp_ops_integer_matmul[] = {
-    {"", "MatMulInteger", 10, prepare, run, NULL, 0, MATMUL_INTEGER},
-    {"", "QLinearMatMul", 10, prepare, run, NULL, 0, QLINEAR_MATMUL},
-    {"com.microsoft", "QGemm", 1, prepare, run, NULL, 0, QGEMM},
-    {"com.microsoft", "MatMulIntegerToFloat", 1, prepare, run, NULL, 0, TO_FLOAT},
-    {"com.microsoft", "DynamicQuantizeMatMul", 1, prepare, run, NULL, 0, DYNAMIC},
+    {"", "MatMulInteger", 10, prepare, run, NULL, 0, MATMUL_INTEGER, .left = "integer weight of MatMulInteger"},
+    {"", "QLinearMatMul", 10, prepare, run, NULL, 0, QLINEAR_MATMUL, .left = "integer weight of QLinearMatMul"},
+    {"com.microsoft", "QGemm", 1, prepare, run, NULL, 0, QGEMM, .left = "integer weight of QGemm"},
+    {"com.microsoft", "MatMulIntegerToFloat", 1, prepare, run, NULL, 0, TO_FLOAT,
+     .left = "integer weight of MatMulIntegerToFloat"},
+    {"com.microsoft", "DynamicQuantizeMatMul", 1, prepare, run, NULL, 0, DYNAMIC,
+     .left = "integer weight of DynamicQuantizeMatMul"},
     {0},
 };

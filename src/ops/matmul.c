@@ -284,9 +284,13 @@ static int run(struct fp_call *call) {
 }
 
 const struct fp_op fp_ops_matmul[] = {
-    {"", "MatMul", 1, prepare_matmul, run, done, FP_OP_FLOAT32 | FP_OP_WEIGHTED | FP_OP_FUSES, MATMUL, NULL},
-    {"", "Gemm", 1, prepare_gemm, run, done, FP_OP_FLOAT32 | FP_OP_WEIGHTED | FP_OP_FUSES, GEMM, NULL},
-    {"com.microsoft", "FusedMatMul", 1, prepare_matmul, run, done, FP_OP_FLOAT32 | FP_OP_WEIGHTED | FP_OP_FUSES, MATMUL, NULL},
-    {"com.microsoft", "FusedGemm", 1, prepare_fused, run, done, FP_OP_FLOAT32 | FP_OP_WEIGHTED, FUSED_GEMM, NULL},
+    {"", "MatMul", 1, prepare_matmul, run, done, FP_OP_FLOAT32 | FP_OP_FUSES, MATMUL,
+     .weight = {FP_IN_1 | FP_IN_0, 0, FP_VIEW_MATRIX}},
+    {"", "Gemm", 1, prepare_gemm, run, done, FP_OP_FLOAT32 | FP_OP_FUSES, GEMM,
+     .weight = {FP_IN_1 | FP_IN_0, 2, FP_VIEW_GEMM}},
+    {"com.microsoft", "FusedMatMul", 1, prepare_matmul, run, done, FP_OP_FLOAT32 | FP_OP_FUSES, MATMUL,
+     .weight = {FP_IN_1 | FP_IN_0, 0, FP_VIEW_SCALED}},
+    {"com.microsoft", "FusedGemm", 1, prepare_fused, run, done, FP_OP_FLOAT32, FUSED_GEMM,
+     .weight = {FP_IN_1 | FP_IN_0, 2, FP_VIEW_GEMM}},
     {0},
 };

@@ -310,8 +310,9 @@ static int run_mvn(struct fp_call *call) {
 }
 
 const struct fp_op fp_ops_norm[] = {
-    {"", "BatchNormalization", 1, prepare_batch, run_batch, NULL, FP_OP_FLOAT32 | FP_OP_BLOCKED, 0, NULL},
-    {"", "InstanceNormalization", 1, prepare_groups, run_groups, NULL, FP_OP_FLOAT32, 0, NULL},
+    {"", "BatchNormalization", 1, prepare_batch, run_batch, NULL, FP_OP_FLOAT32 | FP_OP_BLOCKED, 0,
+     .role = FP_ROLE_NORMALIZES, .passage = FP_PASSAGE_KEEPS},
+    {"", "InstanceNormalization", 1, prepare_groups, run_groups, NULL, FP_OP_FLOAT32, 0, .passage = FP_PASSAGE_POOLS},
     {"", "GroupNormalization", 18, prepare_groups, run_groups, NULL, FP_OP_FLOAT32, 0, NULL},
     {"", "LRN", 1, prepare_lrn, run_lrn, NULL, FP_OP_FLOAT32, 0, NULL},
     {"", "MeanVarianceNormalization", 1, prepare_mvn, run_mvn, NULL, FP_OP_FLOAT32, 0, NULL},

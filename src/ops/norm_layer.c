@@ -329,12 +329,12 @@ static int run_embedding(struct fp_call *call) {
 }
 
 const struct fp_op fp_ops_norm_layer[] = {
-    {"", "LayerNormalization", 1, prepare_layer, run_layer, NULL, FP_OP_FLOAT32, LAYER, NULL},
-    {"", "RMSNormalization", 23, prepare_layer, run_layer, NULL, FP_OP_FLOAT32, RMS, NULL},
-    {"", "SimplifiedLayerNormalization", 1, prepare_layer, run_layer, NULL, FP_OP_FLOAT32, RMS, NULL},
-    {"com.microsoft", "SimplifiedLayerNormalization", 1, prepare_layer, run_layer, NULL, FP_OP_FLOAT32, RMS, NULL},
-    {"com.microsoft", "SkipLayerNormalization", 1, prepare_skip, run_skip, NULL, FP_OP_FLOAT32, LAYER, NULL},
-    {"com.microsoft", "SkipSimplifiedLayerNormalization", 1, prepare_skip, run_skip, NULL, FP_OP_FLOAT32, RMS, NULL},
+    {"", "LayerNormalization", 1, prepare_layer, run_layer, NULL, FP_OP_FLOAT32 | FP_OP_ROUNDS, LAYER, NULL},
+    {"", "RMSNormalization", 23, prepare_layer, run_layer, NULL, FP_OP_FLOAT32 | FP_OP_ROUNDS, RMS, NULL},
+    {"", "SimplifiedLayerNormalization", 1, prepare_layer, run_layer, NULL, FP_OP_FLOAT32 | FP_OP_ROUNDS, RMS, NULL},
+    {"com.microsoft", "SimplifiedLayerNormalization", 1, prepare_layer, run_layer, NULL, FP_OP_FLOAT32 | FP_OP_ROUNDS, RMS, NULL},
+    {"com.microsoft", "SkipLayerNormalization", 1, prepare_skip, run_skip, NULL, FP_OP_FLOAT32 | FP_OP_ROUNDS, LAYER, NULL},
+    {"com.microsoft", "SkipSimplifiedLayerNormalization", 1, prepare_skip, run_skip, NULL, FP_OP_FLOAT32 | FP_OP_ROUNDS, RMS, NULL},
     {"com.microsoft", "EmbedLayerNormalization", 1, prepare_embedding, run_embedding, NULL, FP_OP_FLOAT32, 0, NULL},
     {0},
 };

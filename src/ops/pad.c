@@ -125,6 +125,6 @@ static int run_pad(struct fp_call *call) {
 }
 
 const struct fp_op fp_ops_pad[] = {
-    {"", "Pad", 2, prepare_pad, run_pad, NULL, FP_OP_ANY_KIND | FP_OP_BLOCKED, 0, NULL},
+    {"", "Pad", 2, prepare_pad, run_pad, NULL, FP_OP_ANY_KIND | FP_OP_BLOCKED, 0, .passage = FP_PASSAGE_PADS},
     {0},
 };

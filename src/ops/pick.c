@@ -257,9 +257,9 @@ static int run_top(struct fp_call *call) {
 }
 
 const struct fp_op fp_ops_pick[] = {
-    {"", "ArgMax", 1, prepare_arg, run_arg, NULL, 0, ARG_MAX},
+    {"", "ArgMax", 1, prepare_arg, run_arg, NULL, 0, ARG_MAX, .role = FP_ROLE_PICKS},
     {"", "ArgMin", 1, prepare_arg, run_arg, NULL, 0, ARG_MIN},
-    {"", "Hardmax", 1, prepare_hardmax, run_hardmax},
-    {"", "TopK", 1, prepare_top, run_top},
+    {"", "Hardmax", 1, prepare_hardmax, run_hardmax, .role = FP_ROLE_HARDMAX},
+    {"", "TopK", 1, prepare_top, run_top, .role = FP_ROLE_PICKS},
     {0},
 };

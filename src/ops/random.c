@@ -115,7 +115,7 @@ static int run_multinomial(struct fp_call *call) {
 const struct fp_op fp_ops_random[] = {
     {"", "RandomNormal", 1, prepare_shape, run_numbers, NULL, FP_OP_IMPURE, NORMAL, NULL},
     {"", "RandomUniform", 1, prepare_shape, run_numbers, NULL, FP_OP_IMPURE, UNIFORM, NULL},
-    {"", "RandomNormalLike", 1, prepare_like, run_numbers, NULL, FP_OP_IMPURE, NORMAL, NULL},
+    {"", "RandomNormalLike", 1, prepare_like, run_numbers, NULL, FP_OP_IMPURE | FP_OP_ROUNDS, NORMAL, NULL},
     {"", "Multinomial", 7, prepare_multinomial, run_multinomial, NULL, FP_OP_IMPURE, 0, NULL},
     {0},
 };

@@ -308,11 +308,18 @@ static int prepare(struct fp_call *call) {
     return FINEPRUNE_OK;
 }
 
-#define ROW(type, kind) {"", type, 1, prepare, run, NULL, 0, kind}
+#define ROW(type, ...) {"", type, 1, prepare, run, NULL, 0, __VA_ARGS__}
 const struct fp_op fp_ops_reduce[] = {
-    ROW("ReduceSum", SUM),   ROW("ReduceMean", MEAN), ROW("ReduceMax", MAX),         ROW("ReduceMin", MIN),
-    ROW("ReduceProd", PROD), ROW("ReduceL1", L1),     ROW("ReduceL2", L2),           ROW("ReduceLogSum", LOG_SUM),
-    ROW("ReduceLogSumExp", LOG_SUM_EXP),              ROW("ReduceSumSquare", SUM_SQUARE),
+    ROW("ReduceSum", SUM, .role = FP_ROLE_SUMS_UP),
+    ROW("ReduceMean", MEAN, .role = FP_ROLE_AVERAGES, .passage = FP_PASSAGE_REDUCES),
+    ROW("ReduceMax", MAX, .role = FP_ROLE_FINDS_MAXIMUM, .passage = FP_PASSAGE_REDUCES),
+    ROW("ReduceMin", MIN),
+    ROW("ReduceProd", PROD),
+    ROW("ReduceL1", L1),
+    ROW("ReduceL2", L2),
+    ROW("ReduceLogSum", LOG_SUM),
+    ROW("ReduceLogSumExp", LOG_SUM_EXP),
+    ROW("ReduceSumSquare", SUM_SQUARE),
     {0},
 };
 #undef ROW

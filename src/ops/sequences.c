@@ -284,7 +284,7 @@ static int run_get_element(struct fp_call *call) {
     return run_optional(call);
 }
 
-#define ROW(name, since, prepare, run) {"", name, since, prepare, run, NULL, FP_OP_ANY_KIND, 0, NULL}
+#define ROW(name, since, prepare, run) {"", name, since, prepare, run, NULL, FP_OP_ANY_KIND | FP_OP_ROUNDS, 0, NULL}
 const struct fp_op fp_ops_sequences[] = {
     ROW("SequenceEmpty", 11, prepare_nothing, run_empty),
     ROW("SequenceConstruct", 11, prepare_construct, run_construct),

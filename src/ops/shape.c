@@ -394,16 +394,20 @@ static int run_trilu(struct fp_call *call) {
     return status;
 }
 
-#define ROW(name, since, prepare, run, flags) {"", name, since, prepare, run, NULL, flags, 0, NULL}
+#define ROW(name, since, prepare, run, ...) {"", name, since, prepare, run, NULL, __VA_ARGS__}
 const struct fp_op fp_ops_shape[] = {
-    ROW("Reshape", 1, prepare_reshape, NULL, FP_OP_ANY_KIND),
-    ROW("Flatten", 1, prepare_flatten, NULL, FP_OP_ANY_KIND),
-    ROW("Squeeze", 1, prepare_squeeze, run_squeeze, FP_OP_ANY_KIND | FP_OP_BLOCKED),
-    ROW("Unsqueeze", 1, prepare_unsqueeze, run_squeeze, FP_OP_ANY_KIND | FP_OP_BLOCKED),
-    ROW("Shape", 1, prepare_shape, run_shape, FP_OP_ANY_KIND),
-    ROW("Size", 1, prepare_size, run_size, FP_OP_ANY_KIND),
-    ROW("Expand", 8, prepare_expand, run_expand, FP_OP_ANY_KIND),
-    ROW("Constant", 1, prepare_constant, NULL, FP_OP_ANY_KIND | FP_OP_DYNAMIC),
+    ROW("Reshape", 1, prepare_reshape, NULL, FP_OP_ANY_KIND | FP_OP_ROUNDS,
+     .role = FP_ROLE_RESHAPES, .passage = FP_PASSAGE_RESHAPES),
+    ROW("Flatten", 1, prepare_flatten, NULL, FP_OP_ANY_KIND | FP_OP_ROUNDS,
+     .role = FP_ROLE_SETS_AXES, .passage = FP_PASSAGE_FLATTENS),
+    ROW("Squeeze", 1, prepare_squeeze, run_squeeze, FP_OP_ANY_KIND | FP_OP_BLOCKED | FP_OP_ROUNDS,
+     .role = FP_ROLE_SETS_AXES),
+    ROW("Unsqueeze", 1, prepare_unsqueeze, run_squeeze, FP_OP_ANY_KIND | FP_OP_BLOCKED | FP_OP_ROUNDS,
+     .role = FP_ROLE_SETS_AXES),
+    ROW("Shape", 1, prepare_shape, run_shape, FP_OP_ANY_KIND | FP_OP_ROUNDS, .role = FP_ROLE_MEASURES),
+    ROW("Size", 1, prepare_size, run_size, FP_OP_ANY_KIND, .role = FP_ROLE_MEASURES),
+    ROW("Expand", 8, prepare_expand, run_expand, FP_OP_ANY_KIND | FP_OP_ROUNDS, .role = FP_ROLE_SPREADS),
+    ROW("Constant", 1, prepare_constant, NULL, FP_OP_ANY_KIND | FP_OP_DYNAMIC, .role = FP_ROLE_STORES),
     ROW("ConstantOfShape", 9, prepare_constant_of_shape, run_constant_of_shape, FP_OP_ANY_KIND),
     ROW("Range", 11, prepare_range, run_range, 0),
     ROW("EyeLike", 9, prepare_eye_like, run_eye_like, 0),

@@ -155,7 +155,7 @@ static int count_operator(struct fp_node *node, void *user) {
     json_object_set_new(entry, "type", text(node->type));
     json_object_set_new(entry, "domain", text(node->domain));
     json_object_set_new(entry, "count", json_integer(1));
-    json_object_set_new(entry, "supported", json_boolean(node->function || fp_op_find(node->domain, node->type, node->opset)));
+    json_object_set_new(entry, "supported", json_boolean(node->function || fp_node_op(node)));
     json_array_append_new(list, entry);
     return 0;
 }
