@@ -6,10 +6,6 @@
 
 // ---- geometry
 
-static bool is_recurrent(const struct fp_weight *w) {
-    return !strcmp(w->op, "LSTM") || !strcmp(w->op, "GRU") || !strcmp(w->op, "RNN");
-}
-
 static int does_not_fit(const struct fp_weight *w, const struct fp_tensor *x, fineprune_error *err) {
     char shape[160];
     return fp_fail(err, FINEPRUNE_MODEL, "input %s of weight '%s' does not fit its %zu columns",
@@ -161,11 +157,10 @@ int fp_columns_of(struct fp_columns *out, const struct fp_weight *w, const struc
     if (x->layout && !is_convolution) return fp_fail(err, FINEPRUNE_INTERNAL, "the input of weight '%s' lies in another order", w->name);
     if (is_convolution) {
         status = convolution(&c, use, x, err);
-    } else if (is_recurrent(w)) {
+    } else if (fp_view_is_recurrent(w->view)) {
         status = recurrent(&c, x, samples, err);
     } else {
-        bool gemm = strcmp(w->op, "MatMul") != 0;
-        bool transposed = gemm && fp_attr_int(use->node, use->slot == 1 ? "transA" : "transB", 0) != 0;
+        bool transposed = (w->view == FP_VIEW_GEMM || w->view == FP_VIEW_SCALED) && fp_attr_int(use->node, use->slot == 1 ? "transA" : "transB", 0) != 0;
         status = product(&c, x, samples, transposed, err);
     }
     if (!status) *out = c;
@@ -181,11 +176,9 @@ static bool same_ints(const struct fp_node *a, const struct fp_node *b, const ch
 }
 
 bool fp_columns_shared(const struct fp_weight *a, const struct fp_weight *b) {
-    static const char *const types[] = {"Conv", "Gemm", "MatMul"};
     if (a->n_uses != 1 || b->n_uses != 1 || a->uses->slot != 1 || b->uses->slot != 1) return false;
     const struct fp_node *m = a->uses->node, *n = b->uses->node;
-    bool known = false;
-    for (size_t i = 0; i < FP_COUNT(types); i++) known |= !m->domain[0] && !strcmp(m->type, types[i]);
+    bool known = a->view == FP_VIEW_CONV || a->view == FP_VIEW_GEMM || a->view == FP_VIEW_MATRIX;
     bool same = known && m->graph == n->graph && m->in[0] == n->in[0] && !strcmp(m->type, n->type) && !strcmp(m->domain, n->domain);
     same = same && a->kind == b->kind && a->groups == b->groups && a->cols == b->cols && a->inner == b->inner && a->rank == b->rank;
     for (int i = 2; i < a->rank && same && a->kind == FP_WEIGHT_CONV; i++) same = a->dims[i] == b->dims[i];     // kernel_shape

@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-#include "kernel/op.h"
+#include "exec/op_list.h"
 #include "ops/einsum.h"
 #include "weights/weight_share.h"
 #include "weights/weight_trace.h"
@@ -22,7 +22,8 @@ void fp_bias_done(struct fp_bias *bias) {
     *bias = (struct fp_bias){0};
 }
 
-static bool is(const struct fp_node *node, const char *type) { return !node->domain[0] && !strcmp(node->type, type); }
+// What the row of a node with a weight says of it.
+static const struct fp_op_weight *row_of(const struct fp_node *node) { return &fp_node_op(node)->weight; }
 
 static bool is_convolution(const struct fp_weight *w) { return w->kind == FP_WEIGHT_CONV || w->kind == FP_WEIGHT_CONV_TRANSPOSE; }
 
@@ -39,19 +40,21 @@ static const struct fp_node *only_reader(const struct fp_graph *graph, int value
 static bool gives_rows(const struct fp_weight *w, const struct fp_weight_use *use) {
     enum fp_einsum_role roles[FP_MAX_RANK];
     bool last = true;
-    if (is(use->node, "Einsum") && (!fp_einsum_roles(use->node, use->slot, w->rank, roles, &last) || !last)) return false;
-    return strcmp(use->node->type, "Attention") != 0 && !*fp_attr_text(use->node, "activation", "");
+    const int view = row_of(use->node)->view;
+    if (view == FP_VIEW_EINSUM && (!fp_einsum_roles(use->node, use->slot, w->rank, roles, &last) || !last)) return false;
+    return view != FP_VIEW_INNER && !*fp_attr_text(use->node, "activation", "");
 }
 
 // Operators that hand on what comes in, position by position.
 static bool hands_on(const struct fp_node *node, int index) {
-    bool grid = !strcmp(node->type, "QuantizeLinear") || !strcmp(node->type, "DequantizeLinear");
-    return index == 0 && (is(node, "Identity") || (is(node, "Dropout") && node->n_in < 3) || grid);
+    const enum fp_role role = fp_node_role(node);
+    bool grid = role == FP_ROLE_QUANTIZES || role == FP_ROLE_DEQUANTIZES;
+    return index == 0 && (role == FP_ROLE_IDENTITY || (role == FP_ROLE_DROPS && node->n_in < 3) || grid);
 }
 
 // A Reshape after which the rows are still the last axis.
 static bool keeps_last(const struct fp_weight *w, const struct fp_node *node, int index) {
-    if (!is(node, "Reshape") || index || w->kind != FP_WEIGHT_RIGHT || w->groups != 1 || node->out[0] < 0) return false;
+    if (fp_node_role(node) != FP_ROLE_RESHAPES || index || w->kind != FP_WEIGHT_RIGHT || w->groups != 1 || node->out[0] < 0) return false;
     const struct fp_value *out = &node->graph->values[node->out[0]];
     return out->rank > 0 && out->dims[out->rank - 1] == (int64_t)w->rows;
 }
@@ -68,18 +71,20 @@ static const struct fp_node *behind(const struct fp_weight *w, const struct fp_w
 static struct fp_bias_place sum_behind(const struct fp_weight *w, const struct fp_weight_use *use, double alpha) {
     int index;
     const struct fp_node *node = behind(w, use, &index);
-    bool sum = node && (is(node, "Add") || is(node, "Sub")) && node->n_in == 2 && !fp_attr_has(node, "axis");
-    return sum ? (struct fp_bias_place){node, 1 - index, is(node, "Sub") ? -alpha : alpha} : (struct fp_bias_place){0};
+    const enum fp_role role = fp_node_role(node);
+    bool sum = (role == FP_ROLE_ADDS || role == FP_ROLE_SUBTRACTS) && node->n_in == 2 && !fp_attr_has(node, "axis");
+    if (!sum) return (struct fp_bias_place){0};
+    return (struct fp_bias_place){node, 1 - index, role == FP_ROLE_SUBTRACTS ? -alpha : alpha};
 }
 
 // (y - mean) * ...: what y loses, the mean loses too. Its channels are axis 1.
 static struct fp_bias_place norm_behind(const struct fp_weight *w, const struct fp_weight_use *use, double alpha) {
     int index;
     const struct fp_node *node = behind(w, use, &index);
-    bool norm = node && is(node, "BatchNormalization") && !index && node->n_in >= 5 && !fp_attr_int(node, "training_mode", 0);
+    bool norm = fp_node_role(node) == FP_ROLE_NORMALIZES && !index && node->n_in >= 5 && !fp_attr_int(node, "training_mode", 0);
     if (!norm) return (struct fp_bias_place){0};
     const struct fp_value *y = &node->graph->values[node->in[0]];
-    bool flat = is(use->node, "Gemm") || y->rank == 2;
+    bool flat = row_of(use->node)->view == FP_VIEW_GEMM || y->rank == 2;
     if (!is_convolution(w) && (!flat || w->kind != FP_WEIGHT_RIGHT)) return (struct fp_bias_place){0};
     return (struct fp_bias_place){node, 3, -alpha};
 }
@@ -87,13 +92,11 @@ static struct fp_bias_place norm_behind(const struct fp_weight *w, const struct 
 struct fp_bias_place fp_bias_place_of(const struct fp_weight *w, int k, enum fp_bias_kind kind) {
     const struct fp_weight_use *use = &w->uses[k];
     const struct fp_node *node = use->node;
-    int input;
-    bool recurrent;
-    fp_layer_bias(node, &input, &recurrent);
-    double alpha = recurrent ? 1 : (double)fp_attr_float(node, "alpha", 1), beta = (double)fp_attr_float(node, "beta", 1);
-    bool gemm = !strcmp(node->type, "Gemm") || !strcmp(node->type, "FusedGemm");
-    if (!gemm) beta = 1;
-    if (!gemm && strcmp(node->type, "FusedMatMul") != 0) alpha = 1;
+    const struct fp_op_weight *row = row_of(node);
+    const int input = row->bias ? row->bias : -1;
+    bool gemm = row->view == FP_VIEW_GEMM;
+    double alpha = gemm || row->view == FP_VIEW_SCALED ? (double)fp_attr_float(node, "alpha", 1) : 1;
+    double beta = gemm ? (double)fp_attr_float(node, "beta", 1) : 1;
     bool given = input >= 0 && node->n_in > input && node->in[input] >= 0;
     if (alpha == 0) return (struct fp_bias_place){0};
     switch (kind) {
@@ -110,10 +113,9 @@ struct fp_bias_place fp_bias_place_of(const struct fp_weight *w, int k, enum fp_
 
 // What the bias is as a tensor, as its place broadcasts it. Returns the rank.
 static int form_of(const struct fp_weight *w, enum fp_bias_kind kind, int64_t *dims) {
-    bool left = w->kind == FP_WEIGHT_LEFT, sum = kind == FP_BIAS_SUM || kind == FP_BIAS_NEW_SUM, recurrent;
-    int input, n = 0;
-    fp_layer_bias(w->node, &input, &recurrent);
-    if (recurrent) {
+    bool left = w->kind == FP_WEIGHT_LEFT, sum = kind == FP_BIAS_SUM || kind == FP_BIAS_NEW_SUM;
+    int n = 0;
+    if (fp_view_is_recurrent(w->view)) {
         dims[0] = (int64_t)w->groups, dims[1] = 2 * (int64_t)w->rows;
         return 2;
     }
@@ -194,9 +196,7 @@ static int is_alone(struct bias_finder *f, const struct fp_weight *w, enum fp_bi
 
 // The stored constant as groups x rows x 1.
 static void lay_out(struct fp_weight *view, const struct fp_weight *w) {
-    int input;
-    bool recurrent;
-    fp_layer_bias(w->node, &input, &recurrent);
+    const bool recurrent = fp_view_is_recurrent(w->view);
     view->name = view->sources[0].name;
     view->groups = w->groups, view->rows = w->rows, view->cols = 1;
     view->group_stride = recurrent ? 2 * w->rows : w->rows;
@@ -283,8 +283,9 @@ static enum fp_type operand_type(const struct fp_graph *graph, int value) {
             continue;
         }
         if (!node || !node->n_in) break;
-        if (is(node, "Cast")) return (enum fp_type)fp_attr_int(node, "to", 0);
-        bool dequantize = !strcmp(node->type, "DequantizeLinear") && node->n_in > 1;
+        const enum fp_role role = fp_node_role(node);
+        if (role == FP_ROLE_CASTS) return (enum fp_type)fp_attr_int(node, "to", 0);
+        bool dequantize = role == FP_ROLE_DEQUANTIZES && node->n_in > 1;
         value = node->in[dequantize ? 1 : 0];
     }
     return FP_FLOAT;

@@ -17,7 +17,5 @@ int fp_biases_find(struct fp_weights *weights, struct fp_exec *exec, fineprune_e
 // Where the bias of use `k` is or could be.
 struct fp_bias_place fp_bias_place_of(const struct fp_weight *w, int k, enum fp_bias_kind kind);
 void fp_bias_done(struct fp_bias *bias);
-// weights.c: the optional bias input of a layer's operator (-1: it has none), and whether it is recurrent.
-void fp_layer_bias(const struct fp_node *node, int *input, bool *recurrent);
 
 #endif

@@ -5,47 +5,12 @@
 #include <stdlib.h>
 
 #include "weights/bias.h"
-#include "kernel/op.h"
+#include "exec/op_list.h"
 #include "ops/einsum.h"
 #include "weights/weight_share.h"
 #include "weights/weight_trace.h"
 
-// ---- the operators that have weights
-
-static int matrix_operand(struct fp_weight *w, const struct fp_node *node, int slot, const char **reason, fineprune_error *err);
-static int gemm_operand(struct fp_weight *w, const struct fp_node *node, int slot, const char **reason, fineprune_error *err);
-static int conv_operand(struct fp_weight *w, const struct fp_node *node, int slot, const char **reason, fineprune_error *err);
-static int recurrent_operand(struct fp_weight *w, const struct fp_node *node, int slot, const char **reason, fineprune_error *err);
-static int einsum_operand(struct fp_weight *w, const struct fp_node *node, int slot, const char **reason, fineprune_error *err);
-
-struct layer {
-    const char *domain, *type;
-    int slots[2];    // inputs that can be weights; -1: none
-    int bias;        // its optional bias input; -1: none
-    int gates;       // recurrent: rows per hidden unit
-    int (*operand)(struct fp_weight *, const struct fp_node *, int slot, const char **reason, fineprune_error *);
-};
-
-static const struct layer LAYERS[] = {
-    {"", "Conv", {1, -1}, 2, 0, conv_operand},
-    {"com.microsoft", "FusedConv", {1, -1}, 2, 0, conv_operand},
-    {"", "ConvTranspose", {1, -1}, 2, 0, conv_operand},
-    {"", "Gemm", {1, 0}, 2, 0, gemm_operand},
-    {"", "MatMul", {1, 0}, -1, 0, matrix_operand},
-    {"com.microsoft", "FusedMatMul", {1, 0}, -1, 0, gemm_operand},
-    {"com.microsoft", "FusedGemm", {1, 0}, 2, 0, gemm_operand},
-    {"com.microsoft", "Attention", {1, -1}, 2, 0, matrix_operand},
-    {"", "Einsum", {1, 0}, -1, 0, einsum_operand},
-    {"", "LSTM", {1, 2}, 3, 4, recurrent_operand},
-    {"", "GRU", {1, 2}, 3, 3, recurrent_operand},
-    {"", "RNN", {1, 2}, 3, 1, recurrent_operand},
-};
-
-static const struct layer *layer_of(const struct fp_node *node) {
-    for (size_t i = 0; i < FP_COUNT(LAYERS) && !node->function; i++)
-        if (!strcmp(LAYERS[i].type, node->type) && !strcmp(LAYERS[i].domain, node->domain)) return &LAYERS[i];
-    return NULL;
-}
+// ---- how a weight is a matrix
 
 static int refuse(const char **reason, const char *why) {
     *reason = why;
@@ -83,7 +48,7 @@ static int gemm_operand(struct fp_weight *w, const struct fp_node *node, int slo
 static int conv_operand(struct fp_weight *w, const struct fp_node *node, int slot, const char **reason, fineprune_error *err) {
     (void)slot, (void)err;
     int64_t group = fp_attr_int(node, "group", 1);
-    bool transposed = !strcmp(node->type, "ConvTranspose");
+    bool transposed = w->view == FP_VIEW_CONV_TRANSPOSE;
     if (w->rank < 3 || group < 1 || w->dims[0] % group) return refuse(reason, "its shape does not fit its operator");
     size_t kernel = 1;
     for (int i = 2; i < w->rank; i++) kernel *= (size_t)w->dims[i];
@@ -111,8 +76,8 @@ static int recurrent_operand(struct fp_weight *w, const struct fp_node *node, in
     w->row_stride = w->cols;
     w->col_stride = 1;
     w->inner = 1;
-    // GRU's candidate row sees the hidden state times the reset gate, unless linear_before_reset.
-    if (slot == 2 && !strcmp(node->type, "GRU") && !fp_attr_int(node, "linear_before_reset", 0)) w->repairable = false;
+    // The candidate row sees the hidden state times the reset gate, unless linear_before_reset.
+    if (slot == 2 && w->view == FP_VIEW_RECURRENT_GATED && !fp_attr_int(node, "linear_before_reset", 0)) w->repairable = false;
     return FINEPRUNE_OK;
 }
 
@@ -162,11 +127,17 @@ static int einsum_operand(struct fp_weight *w, const struct fp_node *node, int s
     return status;
 }
 
-void fp_layer_bias(const struct fp_node *node, int *input, bool *recurrent) {
-    const struct layer *layer = layer_of(node);
-    *input = layer ? layer->bias : -1;
-    *recurrent = layer && layer->gates;
-}
+static int (*const OPERANDS[])(struct fp_weight *, const struct fp_node *, int slot, const char **reason, fineprune_error *) = {
+    [FP_VIEW_MATRIX] = matrix_operand,
+    [FP_VIEW_INNER] = matrix_operand,
+    [FP_VIEW_SCALED] = gemm_operand,
+    [FP_VIEW_GEMM] = gemm_operand,
+    [FP_VIEW_CONV] = conv_operand,
+    [FP_VIEW_CONV_TRANSPOSE] = conv_operand,
+    [FP_VIEW_RECURRENT] = recurrent_operand,
+    [FP_VIEW_RECURRENT_GATED] = recurrent_operand,
+    [FP_VIEW_EINSUM] = einsum_operand,
+};
 
 // ---- the list
 
@@ -310,12 +281,12 @@ static const char *name_of(const struct fp_weight *w, const struct fp_node *node
     return w->n_sources ? w->sources[0].name : node->graph->values[node->in[slot]].name;
 }
 
-static int visit_slot(struct finder *f, const struct layer *layer, const struct fp_node *node, int slot) {
-    if (slot < 0 || slot >= node->n_in || node->in[slot] < 0 || !fp_exec_is_constant(f->exec, node->graph, node->in[slot])) return FINEPRUNE_OK;
-    struct fp_weight w = {.op = node->type, .node = node, .repairable = true};
+static int visit_slot(struct finder *f, const struct fp_node *node, enum fp_weight_view view, int slot) {
+    if (slot >= node->n_in || node->in[slot] < 0 || !fp_exec_is_constant(f->exec, node->graph, node->in[slot])) return FINEPRUNE_OK;
+    struct fp_weight w = {.op = node->type, .view = view, .node = node, .repairable = true};
     const char *reason = NULL;
     int status = fp_trace_weight(f->exec, f->weights->model, node->graph, node->in[slot], &w, &reason, f->err);
-    if (!status && !reason) status = layer->operand(&w, node, slot, &reason, f->err);
+    if (!status && !reason) status = OPERANDS[view](&w, node, slot, &reason, f->err);
     if (!status && !reason && !w.count) reason = "it is empty";
     if (!status && !reason && w.groups > 1 && w.kind == FP_WEIGHT_CONV && w.cols == w.inner && !f->depthwise)
         reason = "kernel of a depthwise convolution";
@@ -333,13 +304,15 @@ static int visit_slot(struct finder *f, const struct layer *layer, const struct 
 }
 
 static int visit_node(struct fp_node *node, void *user) {
+    static const int slots[] = {1, 0, 2}; // the first operand of a product is seldom its weight
     struct finder *f = user;
-    const struct layer *layer = layer_of(node);
+    const struct fp_op *op = fp_node_op(node);
     int status = FINEPRUNE_OK;
-    bool both = layer && layer->gates; // a recurrent layer has two weights; a product takes the first that is constant
-    for (int i = 0; layer && i < 2 && !status; i++) {
+    if (!op || op->weight.view == FP_VIEW_NONE) return FINEPRUNE_OK;
+    bool both = fp_view_is_recurrent(op->weight.view); // a recurrent layer has two weights; a product takes the first that is constant
+    for (size_t i = 0; i < FP_COUNT(slots) && !status; i++) {
         int before = f->weights->n + f->weights->n_skipped;
-        status = visit_slot(f, layer, node, layer->slots[i]);
+        if (op->weight.slots >> slots[i] & 1) status = visit_slot(f, node, (enum fp_weight_view)op->weight.view, slots[i]);
         if (!both && f->weights->n + f->weights->n_skipped > before) break;
     }
     return status;
@@ -410,29 +383,12 @@ static int protect_others(struct finder *f) {
 // ---- what is left alone
 
 static const char *reason_for_reader(const struct fp_value *v) {
-    static const struct {
-        const char *type, *reason;
-    } REASONS[] = {
-        {"Gather", "embedding (read by Gather)"},
-        {"MatMulInteger", "integer weight of MatMulInteger"},
-        {"ConvInteger", "integer weight of ConvInteger"},
-        {"QLinearConv", "integer weight of QLinearConv"},
-        {"QLinearMatMul", "integer weight of QLinearMatMul"},
-        {"Add", "a constant that is added"},
-        {"Mul", "a constant that is multiplied element by element"},
-        {"DynamicQuantizeMatMul", "integer weight of DynamicQuantizeMatMul"},
-        {"MatMulIntegerToFloat", "integer weight of MatMulIntegerToFloat"},
-        {"QGemm", "integer weight of QGemm"},
-        {"QAttention", "integer weight of QAttention"},
-        {"DynamicQuantizeLSTM", "integer weight of DynamicQuantizeLSTM"},
-    };
     const struct fp_node *reader = v->n_readers ? v->readers[0].node : NULL;
-    const char *type = reader ? reader->type : "";
-    const struct layer *layer = reader ? layer_of(reader) : NULL;
-    if (layer && v->readers[0].index != layer->slots[0] && v->readers[0].index != layer->slots[1]) return "a bias or a state of its operator";
-    if (!strcmp(type, "DynamicQuantizeLSTM") && v->readers[0].index > 2) return "a bias or a state of its operator";
-    for (size_t i = 0; i < FP_COUNT(REASONS); i++)
-        if (!strcmp(REASONS[i].type, type)) return REASONS[i].reason;
+    const struct fp_op *op = reader ? fp_node_op(reader) : NULL;
+    const int index = v->n_readers ? v->readers[0].index : -1;
+    const bool is_slot = op && index >= 0 && index < 8 && op->weight.slots >> index & 1;
+    if (op && op->weight.slots && !is_slot) return "a bias or a state of its operator";
+    if (op && op->left) return op->left;
     return v->n_readers ? "not the weight of a layer" : "read by nothing";
 }
 

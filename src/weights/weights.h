@@ -59,6 +59,7 @@ struct fp_weight {
     const char *name;  // of the (first) stored tensor
     char *part;        // which part of it, "[:, 0:64]"; NULL when it is the whole tensor
     const char *op;
+    enum fp_weight_view view; // as the operator's row has it
     const struct fp_node *node;
     enum fp_weight_kind kind;
     int rank;
