@@ -4,40 +4,8 @@
 
 #include <stdlib.h>
 
-enum { LAST = -1 }; // the axis of products: the last one, whatever the rank
-
-// What an operator does to the channel axis of input 0. All other inputs must be constants (a division by what is cut has no value), but for JOINS and
-// SUMS; a second output must have no reader.
-enum passage {
-    KEEPS,     // elementwise: any axis
-    POOLS,     // along axes 2 and on: channels at axis 1
-    REMOVES,   // the same, which leaves one position
-    JOINS,     // elementwise over two inputs, whose channels become one space
-    SUMS,      // the same, as a residual stream does
-    FLATTENS,  // axes from 1 on become one
-    RESHAPES,  // to two axes
-    TURNS,     // Transpose
-    PADS,      // only other axes
-    REDUCES,   // some later axes go or become 1
-};
-
-static const struct {
-    const char *type;
-    enum passage passage;
-} PASSAGES[] = {
-    {"Relu", KEEPS},        {"LeakyRelu", KEEPS},    {"Elu", KEEPS},          {"Selu", KEEPS},           {"Celu", KEEPS},
-    {"Sigmoid", KEEPS},     {"HardSigmoid", KEEPS},  {"HardSwish", KEEPS},    {"Tanh", KEEPS},           {"Softplus", KEEPS},
-    {"Softsign", KEEPS},    {"Gelu", KEEPS},         {"Erf", KEEPS},          {"Clip", KEEPS},           {"Identity", KEEPS},
-    {"Dropout", KEEPS},     {"Neg", KEEPS},          {"Abs", KEEPS},          {"Sqrt", KEEPS},           {"Exp", KEEPS},
-    {"Mish", KEEPS},        {"Swish", KEEPS},        {"PRelu", KEEPS},        {"ThresholdedRelu", KEEPS},
-    {"BatchNormalization", KEEPS},                   {"InstanceNormalization", POOLS},
-    {"QuantizeLinear", KEEPS},                       {"DequantizeLinear", KEEPS},
-    {"MaxPool", POOLS},     {"AveragePool", POOLS},  {"LpPool", POOLS},
-    {"GlobalAveragePool", REMOVES},                  {"GlobalMaxPool", REMOVES},
-    {"Mul", JOINS},         {"Max", JOINS},          {"Min", JOINS},
-    {"Add", SUMS},          {"Sub", SUMS},           {"Sum", SUMS},           {"Div", KEEPS},
-    {"Flatten", FLATTENS},  {"Reshape", RESHAPES},   {"Transpose", TURNS},    {"Pad", PADS},             {"ReduceMean", REDUCES}, {"ReduceMax", REDUCES},
-};
+#include "exec/op_list.h"
+enum { LAST = -1, NOWHERE = -2 }; // axes: of products, the last one, whatever the rank; that of channels that do not pass
 
 struct space {
     int parent; // of the union; itself: a root
@@ -122,8 +90,9 @@ static const struct fp_weight *weight_at(const struct finder *f, const struct fp
 
 // Products that can lose a row or a column.
 static bool is_plain(const struct fp_weight *w) {
-    return (w->kind == FP_WEIGHT_RIGHT || w->kind == FP_WEIGHT_CONV) && w->groups == 1 && w->n_uses == 1 && w->uses[0].slot == 1 && strcmp(w->op, "Einsum") &&
-           strcmp(w->op, "Attention") && !fp_attr_int(w->node, "transA", 0) && strcmp(w->op, "LSTM") && strcmp(w->op, "GRU") && strcmp(w->op, "RNN");
+    const bool matrix = w->view == FP_VIEW_MATRIX || w->view == FP_VIEW_SCALED || w->view == FP_VIEW_GEMM;
+    return (matrix || w->view == FP_VIEW_CONV) && w->groups == 1 && w->n_uses == 1 && w->uses[0].slot == 1 &&
+           !fp_attr_int(w->node, "transA", 0);
 }
 
 static int declared_rank(const struct finder *f, int value) { return f->graph->values[value].rank > 0 ? f->graph->values[value].rank : 0; }
@@ -156,7 +125,7 @@ static bool visit_weight(struct finder *f, const struct fp_node *node, const str
 
 // A depthwise convolution keeps its channels apart.
 static bool is_depthwise(const struct finder *f, const struct fp_node *node) {
-    if (strcmp(node->type, "Conv") || node->in[0] < 0 || f->space[node->in[0]] < 0 || f->axis[node->in[0]] != 1 || !is_stored(f, node->in[1])) return false;
+    if (f->axis[node->in[0]] != 1 || node->n_in < 2 || node->in[1] < 0) return false;
     const struct fp_value *v = &f->graph->values[node->in[1]];
     struct fp_tensor t;
     if (!v->initializer || fp_initializer_shape(f->weights->model, v->initializer, &t, NULL, NULL)) return false;
@@ -224,14 +193,14 @@ static bool reshapes_flat(const struct finder *f, const struct fp_node *node) {
     return positions && channels < INT32_MAX && dims[1] == channels * positions;
 }
 
-// Where a Transpose brings the axis; -2 when it cannot be told.
+// Where a Transpose brings the axis; NOWHERE when it cannot be told.
 static int turned(const struct finder *f, const struct fp_node *node) {
     size_t n;
     const int64_t *perm = fp_attr_ints(node, "perm", &n);
     const int64_t from = f->axis[node->in[0]] == LAST ? (int64_t)n - 1 : f->axis[node->in[0]];
     for (size_t i = 0; perm && i < n; i++)
         if (perm[i] == from) return i == n - 1 ? LAST : (int)i;
-    return -2;
+    return NOWHERE;
 }
 
 static bool pads_others(const struct finder *f, const struct fp_node *node) {
@@ -273,55 +242,45 @@ static bool visit_pair(struct finder *f, const struct fp_node *node, bool sums) 
     return join(f, f->space[a], f->space[b], sums);
 }
 
-static const enum passage *passage_of(const struct fp_node *node) {
-    for (size_t i = 0; i < FP_COUNT(PASSAGES) && !node->n_bodies; i++)
-        if (!strcmp(PASSAGES[i].type, node->type) && !node->domain[0]) return &PASSAGES[i].passage;
-    return NULL;
+static enum fp_passage passage_of(const struct fp_node *node) {
+    const struct fp_op *op = node->n_bodies ? NULL : fp_node_op(node);
+    return op ? op->passage : FP_PASSAGE_NONE;
+}
+
+// Where the channels are after the node: an axis, or NOWHERE. *gone: how many axes behind them go.
+static int axis_after(const struct finder *f, const struct fp_node *node, enum fp_passage passage, int *gone) {
+    const int axis = f->axis[node->in[0]];
+    switch (passage) {
+    case FP_PASSAGE_KEEPS: return axis;
+    case FP_PASSAGE_POOLS: case FP_PASSAGE_REMOVES: return axis == 1 ? axis : NOWHERE;
+    case FP_PASSAGE_FILTERS: return is_depthwise(f, node) ? axis : NOWHERE;
+    case FP_PASSAGE_FLATTENS: return axis == 1 && fp_attr_int(node, "axis", 1) == 1 ? LAST : NOWHERE;
+    case FP_PASSAGE_RESHAPES: return reshapes_flat(f, node) ? LAST : NOWHERE;
+    case FP_PASSAGE_TURNS: return turned(f, node);
+    case FP_PASSAGE_PADS: return pads_others(f, node) ? axis : NOWHERE;
+    case FP_PASSAGE_REDUCES: return reduces_others(f, node, gone) ? axis : NOWHERE;
+    default: return NOWHERE;
+    }
 }
 
 // Whether channels pass; where they are then, and how.
-static bool passes(struct finder *f, const struct fp_node *node, const enum passage *passage) {
-    const int in = node->in[0], out = node->out[0], axis = f->axis[in];
-    int gone = 0, to = axis;
-    if (is_depthwise(f, node)) return pass_on(f, in, out, axis), f->single[out] = false, true;
-    if (!passage) return false;
-    switch (*passage) {
-    case KEEPS: break;
-    case POOLS: case REMOVES:
-        if (axis != 1) return false;
-        break;
-    case FLATTENS:
-        if (axis != 1 || fp_attr_int(node, "axis", 1) != 1) return false;
-        to = LAST;
-        break;
-    case RESHAPES:
-        if (!reshapes_flat(f, node)) return false;
-        to = LAST;
-        break;
-    case TURNS:
-        to = turned(f, node);
-        if (to == -2) return false;
-        break;
-    case PADS:
-        if (!pads_others(f, node)) return false;
-        break;
-    case REDUCES:
-        if (!reduces_others(f, node, &gone)) return false;
-        break;
-    default: return false;
-    }
+static bool passes(struct finder *f, const struct fp_node *node, enum fp_passage passage) {
+    const int in = node->in[0], out = node->out[0];
+    int gone = 0;
+    const int to = axis_after(f, node, passage, &gone);
+    if (to == NOWHERE) return false;
     pass_on(f, in, out, to);
-    if (*passage == FLATTENS || *passage == RESHAPES) f->rank[out] = 2;
-    if (*passage == PADS || *passage == TURNS) f->single[out] = false;
-    if (*passage == REMOVES || (gone && gone == f->rank[in] - 2)) f->single[out] = true;
+    if (passage == FP_PASSAGE_FLATTENS || passage == FP_PASSAGE_RESHAPES) f->rank[out] = 2;
+    if (passage == FP_PASSAGE_FILTERS || passage == FP_PASSAGE_PADS || passage == FP_PASSAGE_TURNS) f->single[out] = false;
+    if (passage == FP_PASSAGE_REMOVES || (gone && gone == f->rank[in] - 2)) f->single[out] = true;
     if (gone && f->rank[in] && !fp_attr_int(node, "keepdims", 1)) f->rank[out] -= gone;
     return true;
 }
 
 static bool visit_other(struct finder *f, const struct fp_node *node) {
-    const enum passage *passage = passage_of(node);
+    const enum fp_passage passage = passage_of(node);
     const int in = node->n_in ? node->in[0] : -1;
-    if (passage && (*passage == JOINS || *passage == SUMS)) return visit_pair(f, node, *passage == SUMS);
+    if (passage == FP_PASSAGE_JOINS || passage == FP_PASSAGE_SUMS) return visit_pair(f, node, passage == FP_PASSAGE_SUMS);
     const bool carries = in >= 0 && f->space[in] >= 0 && node->n_out && node->out[0] >= 0;
     if (carries && others_are_stored(f, node) && !others_are_read(f, node) && passes(f, node, passage)) return true;
     for (int i = 0; i < node->n_in; i++) block(f, node->in[i]);

@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+#include "exec/op_list.h"
 #include "weights/weight_share.h"
 
 struct tracer {
@@ -18,26 +19,10 @@ struct tracer {
     fineprune_error *err;
 };
 
-enum order { KEEPS, CHANGES };
-
-static const struct {
-    const char *type;
-    enum order order;
-} MOVES[] = {
-    {"QuantizeLinear", KEEPS}, {"DequantizeLinear", KEEPS}, // of com.microsoft too
-    {"Identity", KEEPS},  {"Reshape", KEEPS},     {"Squeeze", KEEPS}, {"Unsqueeze", KEEPS}, {"Flatten", KEEPS},  {"Cast", KEEPS},
-    {"CastLike", KEEPS},  {"Transpose", CHANGES}, {"Split", CHANGES}, {"Slice", CHANGES},   {"Concat", CHANGES},
-};
-enum { MOVES_OF_BOTH = 2 };
-
-static int move_of(const struct fp_node *node) {
-    size_t n = !node->domain[0] ? FP_COUNT(MOVES) : !strcmp(node->domain, "com.microsoft") ? MOVES_OF_BOTH : 0;
-    for (size_t i = 0; i < n && !node->function; i++)
-        if (!strcmp(MOVES[i].type, node->type)) return (int)i;
-    return -1;
+bool fp_is_move(const struct fp_node *node) {
+    const enum fp_role role = fp_node_role(node);
+    return role != FP_ROLE_OTHER && role <= FP_ROLE_MOVES_LAST;
 }
-
-bool fp_is_move(const struct fp_node *node) { return move_of(node) >= 0; }
 
 static int trace(struct tracer *t, const struct fp_graph *graph, int value, struct fp_tensor *numbers);
 
@@ -158,19 +143,20 @@ static int trace_grid(struct tracer *t, const struct fp_node *node, int first_so
     return read_grid(t, node, &w->sources[first_source]);
 }
 
-static int trace_move(struct tracer *t, const struct fp_node *node, int move, int output, struct fp_tensor *numbers) {
+static int trace_move(struct tracer *t, const struct fp_node *node, int output, struct fp_tensor *numbers) {
     struct fp_tensor *in = fp_calloc((size_t)node->n_in, sizeof(*in));
     if (!in) return fp_fail_memory(t->err, "a weight", sizeof(*in));
-    bool concat = !strcmp(node->type, "Concat"), dequantize = !strcmp(node->type, "DequantizeLinear");
-    bool cast = dequantize || !strncmp(node->type, "Cast", 4) || !strcmp(node->type, "QuantizeLinear");
+    const enum fp_role role = fp_node_role(node);
+    bool joins = role == FP_ROLE_JOINS, dequantize = role == FP_ROLE_DEQUANTIZES;
+    bool cast = dequantize || role == FP_ROLE_CASTS || role == FP_ROLE_CASTS_LIKE || role == FP_ROLE_QUANTIZES;
     int first_source = t->w->n_sources, status = FINEPRUNE_OK;
     for (int i = 0; i < node->n_in && !status; i++) {
-        if (i == 0 || concat) status = trace(t, node->graph, node->in[i], &in[i]);
+        if (i == 0 || joins) status = trace(t, node->graph, node->in[i], &in[i]);
         else if (!cast) status = constant_input(t, node, i, &in[i]);
     }
     if (!status && dequantize) status = trace_grid(t, node, first_source);
     if (!status && !*t->reason) {
-        if (MOVES[move].order == CHANGES) t->moved = true;
+        if (joins || role == FP_ROLE_ARRANGES) t->moved = true;
         if (cast) fp_tensor_share(numbers, &in[0]);
         else status = run_move(t, node, in, node->n_in, output, numbers);
     }
@@ -192,14 +178,14 @@ static int trace(struct tracer *t, const struct fp_graph *graph, int value, stru
             if (graph->inputs[i] == value && call->in[i] >= 0) return trace(t, call->graph, call->in[i], numbers);
         return refuse(t, "it is not constant");
     }
-    if (!strcmp(node->type, "Constant") && !node->domain[0]) {
+    if (fp_node_role(node) == FP_ROLE_STORES) {
         Onnx__TensorProto *proto = fp_attr_tensor_proto(node, "value");
         return proto ? add_source(t, graph, value, proto, numbers) : refuse(t, "it is stored in the attributes of a Constant node");
     }
-    int move = move_of(node), output = 0;
-    if (move < 0) return refuse(t, "it is computed from constants by operators that do more than move elements");
+    int output = 0;
+    if (!fp_is_move(node)) return refuse(t, "it is computed from constants by operators that do more than move elements");
     while (output < node->n_out && node->out[output] != value) output++;
-    return trace_move(t, node, move, output, numbers);
+    return trace_move(t, node, output, numbers);
 }
 
 int fp_trace_weight(struct fp_exec *exec, struct fineprune_model *model, const struct fp_graph *graph, int value, struct fp_weight *w,
@@ -245,10 +231,11 @@ static int has_elements(struct reading *r, const struct fp_graph *graph, int val
     return status;
 }
 
-static int note_other(struct reading *r, const struct fp_graph *graph, int value, const char *type) {
+static int note_other(struct reading *r, const struct fp_graph *graph, int value, const struct fp_node *node) {
     bool has;
     int status = has_elements(r, graph, value, &has);
-    if (!status && has) r->other = type;
+    const bool looks_up = fp_node_role(node) == FP_ROLE_LOOKS_UP;
+    if (!status && has) r->other = looks_up ? "also an embedding (read by Gather)" : "also read by other operators";
     return status;
 }
 
@@ -270,12 +257,12 @@ static int follow_bodies(struct reading *r, const struct fp_use *use, int value)
 
 static int follow_use(struct reading *r, const struct fp_graph *graph, const struct fp_use *use, int value) {
     const struct fp_node *node = use->node;
-    if (!node) return note_other(r, graph, value, "the graph's output");
+    if (!node) return note_other(r, graph, value, NULL); // an output of the graph
     for (int i = 0; i < r->n_uses; i++)
         if (r->uses[i].node == node && r->uses[i].slot == use->index) return FINEPRUNE_OK;
     if (use->index < 0 || node->function) return follow_bodies(r, use, value);
-    if (!strcmp(node->type, "Shape") || !strcmp(node->type, "Size")) return FINEPRUNE_OK;
-    if (!fp_is_move(node)) return note_other(r, graph, value, node->type);
+    if (fp_node_role(node) == FP_ROLE_MEASURES) return FINEPRUNE_OK;
+    if (!fp_is_move(node)) return note_other(r, graph, value, node);
     int status = FINEPRUNE_OK;
     for (int i = 0; i < node->n_out && !status && !r->other; i++)
         if (node->out[i] >= 0) status = follow(r, graph, node->out[i]);

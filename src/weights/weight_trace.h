@@ -10,7 +10,7 @@
 int fp_trace_weight(struct fp_exec *exec, struct fineprune_model *model, const struct fp_graph *graph, int value, struct fp_weight *w,
                     const char **reason, fineprune_error *err);
 // Whether everything that reads elements which the weight has from its source k (through operators that only move elements) is one of the
-// uses, or asks for a shape only. Else *other is the type of the first other reader.
+// uses, or asks for a shape only. Else *other says of the first other reader why the weight stays.
 int fp_trace_other_reader(struct fp_exec *exec, struct fineprune_model *model, const struct fp_weight *w, int k, const struct fp_weight_use *uses,
                           int n_uses, const char **other, fineprune_error *err);
 void fp_sources_free(struct fp_source *sources, int n);

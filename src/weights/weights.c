@@ -351,11 +351,9 @@ static int gather_uses(struct finder *f, const struct fp_weight *w, struct fp_we
 static int find_other(struct finder *f, const struct fp_weight *w, const char **reason) {
     struct fp_weight_use *uses;
     int n, status = gather_uses(f, w, &uses, &n);
-    const char *other = NULL;
-    for (int k = 0; k < w->n_sources && !other && !status; k++)
-        status = fp_trace_other_reader(f->exec, f->weights->model, w, k, uses, n, &other, f->err);
+    for (int k = 0; k < w->n_sources && !*reason && !status; k++)
+        status = fp_trace_other_reader(f->exec, f->weights->model, w, k, uses, n, reason, f->err);
     free(uses);
-    *reason = !other ? NULL : !strcmp(other, "Gather") ? "also an embedding (read by Gather)" : "also read by other operators";
     return status;
 }
 
