@@ -3,6 +3,7 @@
 // rows on answers and on the last layer were chosen on small networks that were trained for it (classifiers, independent labels, coordinates and other
 // quantities, embeddings, autoencoders), one half of them for choosing and the other for checking.
 #include "task/task_evidence.h"
+#include "exec/op_list.h"
 #include "weights/class_names.h"
 
 #include <ctype.h>
@@ -30,13 +31,12 @@ struct looked {
 
 #define FOUND(l, ...) snprintf((l)->found, FP_TASK_FOUND, __VA_ARGS__)
 
-static bool is(const struct fp_node *node, const char *type) { return node && !node->domain[0] && !strcmp(node->type, type); }
-
 static bool passes_on(const struct fp_node *node) {
-    static const char *const types[] = {"Identity", "Cast", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "QuantizeLinear", "DequantizeLinear"};
-    for (size_t i = 0; i < FP_COUNT(types); i++)
-        if (is(node, types[i])) return true;
-    return false;
+    switch (fp_node_role(node)) {
+    case FP_ROLE_IDENTITY: case FP_ROLE_CASTS: case FP_ROLE_QUANTIZES: case FP_ROLE_DEQUANTIZES: return true;
+    case FP_ROLE_RESHAPES: case FP_ROLE_SETS_AXES: return true;
+    default: return false;
+    }
 }
 
 // ---- the graph
@@ -48,19 +48,21 @@ static const struct fp_node *made_by(const struct looked *l) {
 }
 
 static int see_softmax(struct looked *l) {
-    static const char *const types[] = {"Softmax", "LogSoftmax", "Hardmax"};
     const struct fp_node *node = made_by(l);
-    for (size_t i = 0; i < FP_COUNT(types); i++)
-        if (is(node, types[i])) return FOUND(l, "%s behind them", types[i]), SURE;
+    const enum fp_role role = fp_node_role(node);
+    if (role == FP_ROLE_SOFTMAX || role == FP_ROLE_HARDMAX) return FOUND(l, "%s behind them", node->type), SURE;
     // what find_layer's way back has skipped is a softmax in other operators
-    if (is(node, "Div") && l->c->logits_value >= 0 && node->in[0] >= 0 && is(l->graph->values[node->in[0]].producer, "Exp"))
+    const bool divides = role == FP_ROLE_DIVIDES && l->c->logits_value >= 0 && node->in[0] >= 0;
+    if (divides && fp_node_role(l->graph->values[node->in[0]].producer) == FP_ROLE_RAISES)
         return FOUND(l, "a written-out softmax behind them"), SURE;
     return 0;
 }
 
 static int see_sigmoid(struct looked *l) {
     const struct fp_node *node = made_by(l);
-    return is(node, "Sigmoid") || is(node, "HardSigmoid") ? FOUND(l, "%s behind them: each is one of its own", node->type), -SURE : 0;
+    const enum fp_role role = fp_node_role(node);
+    if (role != FP_ROLE_SIGMOID && role != FP_ROLE_HARD_SIGMOID) return 0;
+    return FOUND(l, "%s behind them: each is one of its own", node->type), -SURE;
 }
 
 // What else reads the scores.
@@ -69,8 +71,9 @@ static int see_readers(struct looked *l) {
     for (size_t i = 0; i < FP_COUNT(ids); i++)
         for (int k = 0; ids[i] >= 0 && k < l->graph->values[ids[i]].n_readers; k++) {
             const struct fp_node *node = l->graph->values[ids[i]].readers[k].node;
-            if (is(node, "ArgMax") || is(node, "TopK") || is(node, "Softmax") || is(node, "LogSoftmax")) return FOUND(l, "%s of them", node->type), 6;
-            if (is(node, "Sigmoid")) return FOUND(l, "Sigmoid of them: each is one of its own"), -6;
+            const enum fp_role role = fp_node_role(node);
+            if (role == FP_ROLE_PICKS || role == FP_ROLE_SOFTMAX) return FOUND(l, "%s of them", node->type), 6;
+            if (role == FP_ROLE_SIGMOID) return FOUND(l, "Sigmoid of them: each is one of its own"), -6;
         }
     return 0;
 }

@@ -5,11 +5,12 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "exec/op_list.h"
 #include "weights/bias.h"
 #include "weights/class_names.h"
 #include "weights/weight_trace.h"
 
-static bool is(const struct fp_node *node, const char *type) { return node && !node->domain[0] && !strcmp(node->type, type); }
+static bool is(const struct fp_node *node, enum fp_role role) { return fp_node_role(node) == role; }
 
 static const struct fp_node *producer(const struct fp_graph *graph, int value) {
     return value < 0 ? NULL : graph->values[value].producer;
@@ -24,29 +25,30 @@ static int weight_of(const struct fp_weights *weights, const struct fp_node *nod
 }
 
 static bool moves_only(const struct fp_node *node) {
-    return is(node, "Flatten") || is(node, "Reshape") || is(node, "Squeeze") || is(node, "Unsqueeze") || is(node, "Identity") || is(node, "Cast") ||
-           (is(node, "Dropout") && node->n_in < 3);
+    switch (fp_node_role(node)) {
+    case FP_ROLE_IDENTITY: case FP_ROLE_CASTS: case FP_ROLE_RESHAPES: case FP_ROLE_SETS_AXES: return true;
+    case FP_ROLE_DROPS: return node->n_in < 3;
+    default: return false;
+    }
 }
 
-static bool is_grid(const struct fp_node *node) {
-    return node && (!strcmp(node->type, "QuantizeLinear") || !strcmp(node->type, "DequantizeLinear"));
-}
+static bool is_grid(const struct fp_node *node) { return is(node, FP_ROLE_QUANTIZES) || is(node, FP_ROLE_DEQUANTIZES); }
 
 // A mean over positions. Padding would count as positions.
 static bool averages(const struct fp_node *node) {
+    if (!is(node, FP_ROLE_AVERAGES_WINDOWS)) return is(node, FP_ROLE_AVERAGES_ALL) || is(node, FP_ROLE_AVERAGES);
     size_t n;
-    const int64_t *pads = is(node, "AveragePool") ? fp_attr_ints(node, "pads", &n) : NULL;
+    const int64_t *pads = fp_attr_ints(node, "pads", &n);
     for (size_t i = 0; pads && i < n; i++)
         if (pads[i]) return false;
-    bool whole = is(node, "AveragePool") && !strncmp(fp_attr_text(node, "auto_pad", "NOTSET"), "NOTSET", 6);
-    return whole || is(node, "GlobalAveragePool") || is(node, "ReduceMean");
+    return !strncmp(fp_attr_text(node, "auto_pad", "NOTSET"), "NOTSET", 6);
 }
 
 // Whether the value is stored, directly or behind operators that move elements.
 static bool is_stored(const struct fp_graph *graph, int value) {
     for (int steps = 0; value >= 0 && steps < 8; steps++) {
         const struct fp_node *node = producer(graph, value);
-        if (graph->values[value].initializer || is(node, "Constant")) return true;
+        if (graph->values[value].initializer || is(node, FP_ROLE_STORES)) return true;
         if (!node || !fp_is_move(node) || node->n_in < 1) return false;
         value = node->in[0];
     }
@@ -63,13 +65,14 @@ struct step {
 static struct step step_back(const struct fp_graph *graph, int value) {
     struct step s = {.node = producer(graph, value), .from = -1};
     const struct fp_node *node = s.node;
-    bool sum = is(node, "Add") || is(node, "Sub"), product = is(node, "Mul") || is(node, "Div");
+    const enum fp_role role = fp_node_role(node);
+    bool sum = role == FP_ROLE_ADDS || role == FP_ROLE_SUBTRACTS, product = role == FP_ROLE_MULTIPLIES || role == FP_ROLE_DIVIDES;
     if (moves_only(node) || averages(node) || is_grid(node)) {
         s.from = 0;
-    } else if (is(node, "BatchNormalization") && node->n_in >= 5) {
+    } else if (role == FP_ROLE_NORMALIZES && node->n_in >= 5) {
         s.from = 0, s.affine = true;
     } else if ((sum || product) && node->n_in == 2) {
-        bool second = is_stored(graph, node->in[1]), first = is_stored(graph, node->in[0]) && !is(node, "Div");
+        bool second = is_stored(graph, node->in[1]), first = is_stored(graph, node->in[0]) && role != FP_ROLE_DIVIDES;
         s.from = second ? 0 : first ? 1 : -1;
         s.affine = s.from >= 0;
     }
@@ -85,8 +88,7 @@ static int find_layer(const struct fp_weights *weights, const struct fp_graph *g
         struct step s = step_back(graph, value);
         int weight = s.node ? weight_of(weights, s.node) : -1;
         if (weight >= 0) return weight;
-        bool bends = is(s.node, "Relu") || is(s.node, "Clip") || is(s.node, "Tanh");
-        if (bends) *reason = "an activation stands between the last layer and the output's classes";
+        if (is(s.node, FP_ROLE_BENDS)) *reason = "an activation stands between the last layer and the output's classes";
         if (s.from < 0) break;
         value = s.node->in[s.from];
         if (value < 0 || !read_once(graph, value)) break;
@@ -96,7 +98,7 @@ static int find_layer(const struct fp_weights *weights, const struct fp_graph *g
 
 static const char *check_layer(const struct fp_classifier *c, const struct fp_weight *w, const struct fp_value *output) {
     if (w->kind == FP_WEIGHT_LEFT || w->kind == FP_WEIGHT_CONV_TRANSPOSE || w->groups != 1) return "the last layer is not a plain product";
-    if (!strcmp(w->op, "LSTM") || !strcmp(w->op, "GRU") || !strcmp(w->op, "RNN")) return "the last layer is recurrent";
+    if (fp_view_is_recurrent(w->view)) return "the last layer is recurrent";
     if (w->kind == FP_WEIGHT_CONV && w->inner != 1) return "the last layer is a convolution wider than 1x1";
     if (w->rows < 2) return "the output has one number a sample";
     if (output->dims[1] >= 0 && (size_t)output->dims[1] != w->rows) return "the output is not the last layer's classes";
@@ -104,13 +106,13 @@ static const char *check_layer(const struct fp_classifier *c, const struct fp_we
     return NULL;
 }
 
-// Back through operators that only spread one number a row (and Max with a constant) to a reduction of `type`; what it reduces, or -1.
-static int reduced(const struct fp_graph *graph, int value, const char *type) {
+// Back through operators that only spread one number a row (and Max with a constant) to a reduction; what it reduces, or -1.
+static int reduced(const struct fp_graph *graph, int value, enum fp_role role) {
     for (int steps = 0; steps < 6; steps++) {
         const struct fp_node *node = producer(graph, value);
-        if (is(node, type)) return node->in[0];
-        bool spreads = moves_only(node) || is(node, "Expand") || is(node, "Unsqueeze");
-        if (is(node, "Max") && node->n_in == 2) value = producer(graph, node->in[0]) ? node->in[0] : node->in[1];
+        if (is(node, role)) return node->in[0];
+        bool spreads = moves_only(node) || is(node, FP_ROLE_SPREADS);
+        if (is(node, FP_ROLE_GREATER) && node->n_in == 2) value = producer(graph, node->in[0]) ? node->in[0] : node->in[1];
         else if (spreads) value = node->in[0];
         else return -1;
     }
@@ -120,12 +122,12 @@ static int reduced(const struct fp_graph *graph, int value, const char *type) {
 // Softmax as some exporters write it out: exp(x - max x) / sum of the same. x, or -1 when the value is not made like that.
 static int written_out_softmax(const struct fp_graph *graph, int value) {
     const struct fp_node *quotient = producer(graph, value);
-    if (!is(quotient, "Div") || quotient->n_in != 2) return -1;
+    if (!is(quotient, FP_ROLE_DIVIDES) || quotient->n_in != 2) return -1;
     const struct fp_node *power = producer(graph, quotient->in[0]);
-    if (!is(power, "Exp") || reduced(graph, quotient->in[1], "ReduceSum") != quotient->in[0]) return -1;
+    if (!is(power, FP_ROLE_RAISES) || reduced(graph, quotient->in[1], FP_ROLE_SUMS_UP) != quotient->in[0]) return -1;
     const struct fp_node *shift = producer(graph, power->in[0]);
-    if (!is(shift, "Sub")) return power->in[0];
-    return reduced(graph, shift->in[1], "ReduceMax") == shift->in[0] ? shift->in[0] : -1;
+    if (!is(shift, FP_ROLE_SUBTRACTS)) return power->in[0];
+    return reduced(graph, shift->in[1], FP_ROLE_FINDS_MAXIMUM) == shift->in[0] ? shift->in[0] : -1;
 }
 
 // [samples, classes] or [samples, classes, 1, 1]; other axes may be of unknown size where a global pooling has made them.
@@ -138,7 +140,7 @@ static bool has_classes(const struct fp_graph *graph, int value) {
     }
     for (int i = 0; i < MOST_STEPS && !known; i++) {
         const struct fp_node *node = producer(graph, value);
-        pooled |= is(node, "GlobalAveragePool");
+        pooled |= is(node, FP_ROLE_AVERAGES_ALL);
         if (!node || node->n_in < 1 || node->in[0] < 0) break;
         value = node->in[0];
     }
@@ -147,16 +149,16 @@ static bool has_classes(const struct fp_graph *graph, int value) {
 
 // Softmax over the classes, axis 1.
 static bool is_softmax(const struct fp_graph *graph, const struct fp_node *node) {
-    if (!is(node, "Softmax") && !is(node, "LogSoftmax")) return false;
+    if (!is(node, FP_ROLE_SOFTMAX)) return false;
     int64_t axis = fp_attr_int(node, "axis", node->opset >= 13 ? -1 : 1), rank = graph->values[node->out[0]].rank;
     return rank < 3 || (axis < 0 ? axis + rank : axis) == 1;
 }
 
-// What goes into the last Softmax (or operator of `type`), which only moves and grids may follow; -1 when there is none.
-static int before(const struct fp_graph *graph, int value, const char *type) {
+// What goes into the last operator of the role, which only moves and grids may follow; -1 when there is none. A softmax is one over classes.
+static int before(const struct fp_graph *graph, int value, enum fp_role role) {
     for (int i = 0; i < MOST_STEPS && value >= 0; i++) {
         const struct fp_node *node = producer(graph, value);
-        if (type ? is(node, type) : is_softmax(graph, node)) return node->in[0];
+        if (role == FP_ROLE_SOFTMAX ? is_softmax(graph, node) : is(node, role)) return node->in[0];
         if (!moves_only(node) && !is_grid(node)) return -1;
         value = node->in[0];
     }
@@ -166,11 +168,11 @@ static int before(const struct fp_graph *graph, int value, const char *type) {
 static void try_output(struct fp_classifier *c, const struct fp_weights *weights, const struct fp_graph *graph, int output) {
     int value = graph->outputs[output];
     // Class scores may also be an output of their own.
-    for (int inner; (inner = before(graph, value, NULL)) >= 0;) value = inner;
-    while (is(producer(graph, value), "Identity")) value = producer(graph, value)->in[0];
+    for (int inner; (inner = before(graph, value, FP_ROLE_SOFTMAX)) >= 0;) value = inner;
+    while (is(producer(graph, value), FP_ROLE_IDENTITY)) value = producer(graph, value)->in[0];
     int scores = written_out_softmax(graph, value);
     if (scores >= 0) value = scores;
-    if (before(graph, value, "Sigmoid") >= 0) {
+    if (before(graph, value, FP_ROLE_SIGMOID) >= 0) {
         c->reason = "its answers are independent (Sigmoid), not classes";
         return;
     }
@@ -252,14 +254,15 @@ static int undo_normalization(struct units *u, const struct fp_node *node, bool 
 // The bias of the layer is part of its row.
 static int undo(struct units *u, const struct step *s, bool bias) {
     const struct fp_node *node = s->node;
-    bool sum = is(node, "Add") || is(node, "Sub"), negative = is(node, "Sub") && s->from == 1;
+    const enum fp_role role = fp_node_role(node);
+    bool sum = role == FP_ROLE_ADDS || role == FP_ROLE_SUBTRACTS, negative = role == FP_ROLE_SUBTRACTS && s->from == 1;
     if (!sum || !bias || negative) u->plain = false;
-    if (is(node, "BatchNormalization")) return undo_normalization(u, node, bias);
+    if (role == FP_ROLE_NORMALIZES) return undo_normalization(u, node, bias);
     int status = sum && bias ? FINEPRUNE_OK : load_numbers(u, node->graph, node->in[1 - s->from]);
     for (size_t k = 0; k < u->n && !status; k++) {
-        if (sum && !bias) u->shift[k] += u->factor[k] * (is(node, "Sub") && s->from == 0 ? -u->numbers[k] : u->numbers[k]);
-        else if (is(node, "Mul")) u->factor[k] *= u->numbers[k];
-        else if (is(node, "Div")) u->factor[k] /= u->numbers[k];
+        if (sum && !bias) u->shift[k] += u->factor[k] * (role == FP_ROLE_SUBTRACTS && s->from == 0 ? -u->numbers[k] : u->numbers[k]);
+        else if (role == FP_ROLE_MULTIPLIES) u->factor[k] *= u->numbers[k];
+        else if (role == FP_ROLE_DIVIDES) u->factor[k] /= u->numbers[k];
         if (negative) u->factor[k] = -u->factor[k];
     }
     return status;
@@ -271,10 +274,10 @@ static int gather_units(struct units *u, const struct fp_classifier *c, const st
     int value = c->logits_value, status = FINEPRUNE_OK;
     for (int i = 0; i < MOST_STEPS && !status && !u->reason && producer(graph, value) != w->node; i++) {
         struct step s = step_back(graph, value);
-        if (s.affine) status = undo(u, &s, s.node == place.node && (is(s.node, "BatchNormalization") || place.index == 1 - s.from));
+        if (s.affine) status = undo(u, &s, s.node == place.node && (is(s.node, FP_ROLE_NORMALIZES) || place.index == 1 - s.from));
         value = s.node->in[s.from];
     }
-    bool scales = !strcmp(w->op, "Gemm") || !strcmp(w->op, "FusedGemm") || !strcmp(w->op, "FusedMatMul");
+    bool scales = w->view == FP_VIEW_GEMM || w->view == FP_VIEW_SCALED;
     double alpha = scales ? (double)fp_attr_float(w->node, "alpha", 1) : 1;
     if (alpha != 1) u->plain = false;
     for (size_t k = 0; k < u->n; k++) u->factor[k] *= alpha;
