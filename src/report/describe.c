@@ -54,7 +54,7 @@ static void add_graph(struct parameters *p, const struct fp_graph *graph) {
 }
 
 static int add_node(struct fp_node *node, void *user) {
-    if (!node->domain[0] && !strcmp(node->type, "Constant")) add_parameters(user, fp_attr_tensor_proto(node, "value"));
+    if (fp_node_role(node) == FP_ROLE_STORES) add_parameters(user, fp_attr_tensor_proto(node, "value"));
     for (int i = 0; i < node->n_bodies; i++) add_graph(user, node->bodies[i]);
     return 0;
 }
