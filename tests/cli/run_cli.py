@@ -296,6 +296,16 @@ def prune_tells_the_verdict_first(place):
 
 
 @case
+def nothing_is_given_back_without_need(place):
+    """Whatever is learned: scores that are off by little are worth all zeros."""
+    for keep in ("", "--readout keep", "--outputs keep", "--readout keep --outputs keep"):
+        ran = works(place, f"{PRUNE} -o o.onnx -f -s 50% {keep} --json=j.json")
+        told = json.loads(place.path("j.json").read_text())
+        assert told["pruned"]["sparsity"] > 0.49 and "asked" not in verdict_of(ran), (keep, verdict_of(ran))
+        assert told["verdict"]["kind"] != "worse" and told["verdict"]["measures"]["relative_error"] < 0.05, (keep, told["verdict"])
+
+
+@case
 def a_tenth_is_kept_in_reserve(place):
     for more, reserve in (("", 24), ("--limit 150", 20), ("--limit 60", 12), ("--limit 60 --reserve 50%", 30), ("--reserve 20%", 48), ("--reserve auto", 24)):
         ran = works(place, f"{PRUNE} -o o.onnx -f --method magnitude {more} --json")
