@@ -383,19 +383,6 @@ static void open_standard_streams(void) {
     if (fd >= 0) close(fd);
 }
 
-// The OpenMP runtime lets idle threads spin for long, which is ruinous where other work wants the cores too (8 times slower beside one busy
-// process); not spinning at all costs more than a small operator takes. Some ten microseconds do neither. It reads how to wait when it is
-// loaded, so the program starts itself once more with that said, unless somebody has.
-static void wait_politely(char **argv) {
-    char path[PATH_MAX];
-    ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
-    if (n <= 0 || getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT")) return;
-    if (setenv("OMP_WAIT_POLICY", "passive", 0) || setenv("GOMP_SPINCOUNT", "1000", 0)) return;
-    setenv("OPENBLAS_NUM_THREADS", "1", 0); // it is called from our threads only
-    path[n] = '\0';
-    execv(path, argv); // when that fails we go on as we are
-}
-
 int main(int argc, char **argv) {
     open_standard_streams();
     struct cli_options options;
@@ -407,7 +394,6 @@ int main(int argc, char **argv) {
     if (!status && text) {
         status = print_text(&options, &err);
     } else if (!status) {
-        if (options.data.count || options.stats) wait_politely(argv);
         terminal_catch_signals();
         status = do_command(&options, &terminal, &err);
     }

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/threads.h"
 #include "maths/allocate.h"
 #include "maths/answers.h"
 #include "job/job.h"
@@ -264,8 +265,11 @@ static int run_job(const char *command, fineprune_model *model, fineprune_data *
     if (!status && !stats && wants_data(&job.choices) && (!data || !fineprune_data_samples(data))) status = fp_data_missing(model, job.err);
     if (!status) job.report = fp_report_new(command);
     if (!status && !job.report) status = fp_fail_memory(job.err, "the report", 0);
+    struct fp_threads host;
+    fp_threads_enter(&host, fp_threads_wanted(&job.options->run));
     if (!status) status = stats ? apply(&job, stats) : prune(&job);
     fp_job_close(&job);
+    fp_threads_leave(&host);
     if (report && (!status || status == FINEPRUNE_GATE)) *report = job.report;
     else fineprune_report_free(job.report);
     return status;

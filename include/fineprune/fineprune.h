@@ -67,9 +67,8 @@ typedef int (*fineprune_progress)(void *user, const char *stage, size_t done, si
 
 // What every long call obeys. Zero values are the defaults.
 typedef struct fineprune_run_options {
-    int threads;       // 0: all cores. The runtimes of OpenMP and OpenBLAS read how their threads wait from the environment when they are loaded:
-                       // the program sets OMP_WAIT_POLICY=passive, GOMP_SPINCOUNT=1000 and OPENBLAS_NUM_THREADS=1 for itself, as others on busy
-                       // machines should
+    int threads;       // 0: all cores. The result is the same with any number, whatever the host or the environment has set for OpenMP and OpenBLAS.
+                       // A call leaves the host's settings as they were; while it runs, OpenBLAS has one thread in the whole process
     size_t max_memory; // bytes of tensors, statistics and model; 0: no limit
     size_t batch;      // the most samples run at once; 0: chosen
     fineprune_progress progress;

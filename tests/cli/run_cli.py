@@ -1407,6 +1407,70 @@ def gates_measure_the_model_that_came_in(place):
     equal(place.run(f"{line} --min-agreement 100%").code, 5, "exit code")
 
 
+def caller(place):
+    """A host of the library that is under test; None when there is no compiler, or the library is not beside the program or wants a sanitizer."""
+    library, flags = Path(harness.FINEPRUNE).resolve().parent, []
+    if harness.SANITIZED or not shutil.which("gcc") or not (library / "libfineprune.so.0").exists():
+        return None
+    if shutil.which("pkg-config"):
+        flags = subprocess.run(["pkg-config", "--cflags", "openblas"], capture_output=True, text=True).stdout.split()
+    made = place.path("caller")
+    subprocess.run(["gcc", "-fopenmp", f"-I{harness.ROOT / 'include'}", *flags, str(Path(__file__).parent / "caller.c"), "-o", str(made), f"-L{library}",
+                    "-l:libfineprune.so.0", "-l:libopenblas.so.0", f"-Wl,-rpath,{library}", f"-Wl,-rpath-link,{harness.ROOT / '.prefix' / 'lib'}"],
+                   check=True)
+    return made
+
+
+def environments(place):
+    """What could make a difference but must not."""
+    yield {}
+    for said in ("OMP_NUM_THREADS=1", "OMP_NUM_THREADS=7", "OPENBLAS_NUM_THREADS=1", "OPENBLAS_NUM_THREADS=5", "OMP_SCHEDULE=dynamic", "OMP_DYNAMIC=true",
+                 "OMP_WAIT_POLICY=active", "OMP_THREAD_LIMIT=1", "OMP_MAX_ACTIVE_LEVELS=3", "ONEDNN_DEFAULT_FPMATH_MODE=ANY"):
+        yield dict([said.split("=")])
+    built = shutil.which("localedef") and subprocess.run(["localedef", "-f", "UTF-8", "-i", "de_DE", str(place.path("de_DE.UTF-8"))], capture_output=True)
+    if built and built.returncode == 0:
+        yield {"LC_ALL": "de_DE.UTF-8", "LOCPATH": str(place.folder)}
+
+
+def called(made, threads, *paths, **environment):
+    ran = subprocess.run([made, str(threads), *map(str, paths)], env={**os.environ, **environment}, cwd=made.parent, capture_output=True, text=True, timeout=60)
+    equal((ran.returncode, ran.stderr), (0, ""), f"the caller with {threads} threads and {environment}")
+
+
+@case
+def whoever_calls_gets_the_same_bytes(place):
+    line, made = "prune m.onnx --data local.npz -o o.onnx -f -q --no-metadata -s 70%", caller(place)
+    works(place, line)
+    expected = place.path("o.onnx").read_bytes()
+    for environment in environments(place):
+        place.path("o.onnx").unlink()
+        equal(place.run(line, env=environment).code, 0, f"exit code with {environment}")
+        assert place.path("o.onnx").read_bytes() == expected, f"the program writes other bytes with {environment}"
+        if made:
+            called(made, 0, "m.onnx", "local.npz", "p.onnx", **environment)
+            assert place.path("p.onnx").read_bytes() == expected, f"a caller gets other bytes with {environment}"
+    for threads in (1, 2, 3):
+        equal(place.run(f"{line} -j {threads}").code, 0, "exit code")
+        assert place.path("o.onnx").read_bytes() == expected, f"the program writes other bytes with -j {threads}"
+        if made:
+            called(made, threads, "m.onnx", "local.npz", "p.onnx")
+            assert place.path("p.onnx").read_bytes() == expected, f"a caller gets other bytes with {threads} threads"
+
+
+@case
+def two_at_once_get_the_bytes_of_one(place):
+    task_models(place)
+    made, pairs = caller(place), (("m.onnx", "local.npz", "o.onnx"), ("classes.onnx", "x.npz", "p.onnx"))
+    if not made:
+        return
+    for pair in pairs:
+        called(made, 2, *pair)
+    expected = [place.path(pair[2]).read_bytes() for pair in pairs]
+    for threads in (1, 2, 2, 3):
+        called(made, threads, *pairs[0], *pairs[1])
+        equal([place.path(pair[2]).read_bytes() == one for pair, one in zip(pairs, expected)], [True, True], f"the same bytes with {threads} threads each")
+
+
 def main():
     tally = harness.Tally("cli")
     for function in CASES:
