@@ -192,11 +192,12 @@ static void say_wrote(struct job *job, const char *what) {
 // What the writer alone knows. The summary and the page make their line of it.
 static int report_sparse(struct job *job, const fineprune_sparse_count *sparse) {
     static const char section[] = "sparse_initializers";
+    static const char readers[] = "ONNX Runtime and fineprune read sparse_initializer; OpenVINO, TensorRT, XNNPACK, Core ML "
+                                  "and many others do not";
     int status = fineprune_report_number(job->report, section, "tensors", (double)sparse->tensors);
     if (!status) status = fineprune_report_number(job->report, section, "bytes", (double)sparse->bytes);
     if (!status) status = fineprune_report_number(job->report, section, "dense_bytes", (double)sparse->dense_bytes);
-    if (!status && sparse->tensors) status = fineprune_report_note(job->report, section, "readers", "ONNX Runtime and fineprune read sparse_initializer; OpenVINO, "
-                                                                   "TensorRT, XNNPACK, Core ML and many others do not");
+    if (!status && sparse->tensors) status = fineprune_report_note(job->report, section, "readers", readers);
     return status ? fail_memory(job->err) : FINEPRUNE_OK;
 }
 

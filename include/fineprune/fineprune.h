@@ -19,11 +19,13 @@
 // used by one thread at a time; different handles are independent. The library never prints, exits, or opens a
 // connection, and it writes no file but those that a function names.
 //
-// Structs of options grow: new members are put at the end, and make the struct larger. `size`, the first member, is the sizeof that the program was
-// compiled with; FINEPRUNE_..._OPTIONS_INIT sets it and every default, so start from it. Members that an older program's struct does not reach have
-// their defaults. A newer program's larger struct is taken when all bytes that this library does not know are zero, which for members to come
-// means the default; otherwise it asks for something that this library cannot do, and is refused. A size of 0 (a struct that was only zeroed) or
-// any other that cannot be right is refused too, with FINEPRUNE_USAGE. Where options may be NULL, NULL means the defaults.
+// Structs of options grow: new members are put at the end, and make the struct larger. `size`, the first member, is
+// the sizeof that the program was compiled with; FINEPRUNE_..._OPTIONS_INIT sets it and every default, so start from
+// it. Members that an older program's struct does not reach have their defaults. A newer program's larger struct is
+// taken when all bytes that this library does not know are zero, which for members to come means the default;
+// otherwise it asks for something that this library cannot do, and is refused. A size of 0 (a struct that was only
+// zeroed) or any other that cannot be right is refused too, with FINEPRUNE_USAGE. Where options may be NULL, NULL
+// means the defaults.
 #ifndef FINEPRUNE_H
 #define FINEPRUNE_H
 
@@ -71,7 +73,8 @@ FINEPRUNE_API const char *fineprune_version_long(void);
 // done and total count samples or weights. A non-zero return cancels the call with FINEPRUNE_CANCELLED.
 typedef int (*fineprune_progress)(void *user, const char *stage, size_t done, size_t total);
 
-// What every long call obeys. Zero values are the defaults. It has no `size` and does not grow, as it is a part of fineprune_prune_options.
+// What every long call obeys. Zero values are the defaults. It has no `size` and does not grow, as it is a part of
+// fineprune_prune_options.
 typedef struct fineprune_run_options {
     int threads;       // 0: all cores. The runtimes of OpenMP and OpenBLAS read how their threads wait from the environment when they are loaded:
                        // the program sets OMP_WAIT_POLICY=passive, GOMP_SPINCOUNT=1000 and OPENBLAS_NUM_THREADS=1 for itself, as others on busy
@@ -111,8 +114,9 @@ typedef struct fineprune_sparse_count {
 typedef struct fineprune_save_options {
     size_t size;              // sizeof(fineprune_save_options), set by the initialiser
     bool force;               // overwrite path when it exists
-    bool sparse_initializers; // initializers of the main graph are written as sparse_initializer where that takes fewer bytes (of float32 from some 67 %
-                              // zeros on), with the same elements. ONNX Runtime reads them; OpenVINO, TensorRT, XNNPACK, Core ML and many others do not
+    bool sparse_initializers; // initializers of the main graph become sparse_initializer where that takes fewer bytes (of
+                              // float32 from some 67 % zeros on), with the same elements. ONNX Runtime reads them;
+                              // OpenVINO, TensorRT, XNNPACK, Core ML and many others do not
     int external_data;        // -1 never, 0 automatic (when the file would pass 1 GiB), 1 always
     fineprune_group *group;   // NULL: the file appears at once
     fineprune_sparse_count *sparse_count; // set to what sparse_initializers did; NULL: not wanted
@@ -122,7 +126,8 @@ typedef struct fineprune_save_options {
     { .size = sizeof(fineprune_save_options) }
 
 // Writes the model to `path` ("-" is standard output): a temporary file in the same folder, fsync, rename. Nothing is left behind
-// on failure. options may be NULL. Errors: USAGE (path exists without force, or is the file the model came from), IO, LIMIT.
+// on failure. options may be NULL. Errors: USAGE (path exists without force, or is the file the model came from), IO,
+// LIMIT.
 FINEPRUNE_API int fineprune_model_save(const fineprune_model *model, const char *path, const fineprune_save_options *options,
                                        fineprune_error *err);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which initializers are smaller as SparseTensorProto, and their values and indices, made while they are written: one tensor at a time is in
-// memory. (onnx.proto, SparseTensorProto; docs/IR.md)
+// Which initializers are smaller as SparseTensorProto, and their values and indices, made while they are written: one
+// tensor at a time is in memory. (onnx.proto, SparseTensorProto)
 #include "onnx/model_sparse.h"
 
 #include <stdlib.h>
@@ -93,7 +93,8 @@ static int write_indices(const struct fp_tensor *t, struct fp_output *output, fi
     return status || !n ? status : fp_output_write(output, chunk, n * sizeof(*chunk), err);
 }
 
-int fp_sparse_write(const struct fp_sparse_set *set, const uint8_t *mark, struct fp_output *output, fineprune_error *err) {
+int fp_sparse_write(const struct fp_sparse_set *set, const uint8_t *mark, struct fp_output *output,
+                    fineprune_error *err) {
     const struct item *item = &set->items[(size_t)(mark - (const uint8_t *)set->items) / sizeof(*item)];
     struct fp_tensor t = {0};
     int status = fp_initializer_load(set->model, item->dense, &t, err);
@@ -133,7 +134,8 @@ static bool make_item(struct item *item, Onnx__TensorProto *dense, size_t kept, 
     return true;
 }
 
-// A name that is an input too is a default that the caller may replace by a dense tensor, and the input's declared type is dense: it stays.
+// A name that is an input too is a default that the caller may replace by a dense tensor, and the input's declared
+// type is dense: it stays.
 static bool is_input(const Onnx__GraphProto *graph, const Onnx__TensorProto *t) {
     for (size_t i = 0; i < graph->n_input; i++)
         if (graph->input[i]->name && !strcmp(graph->input[i]->name, t->name)) return true;
@@ -141,7 +143,8 @@ static bool is_input(const Onnx__GraphProto *graph, const Onnx__TensorProto *t) 
 }
 
 // Fills the item when the tensor is smaller so, names and headers included. inside: bytes of the items so far.
-static int consider(struct fp_sparse_set *set, Onnx__TensorProto *dense, struct item *item, size_t *inside, bool *taken, fineprune_error *err) {
+static int consider(struct fp_sparse_set *set, Onnx__TensorProto *dense, struct item *item, size_t *inside, bool *taken,
+                    fineprune_error *err) {
     struct fp_tensor t;
     *taken = false;
     if (!is_kind(dense) || !fp_initializer_name(dense)[0] || !dense->n_dims) return FINEPRUNE_OK;
@@ -159,19 +162,20 @@ static int consider(struct fp_sparse_set *set, Onnx__TensorProto *dense, struct 
     return FINEPRUNE_OK;
 }
 
-// Initializers that only bodies read are visible there by the same name, and functions cannot read any: who reads does not matter. External tensors
-// come into the model's own file.
+// Initializers that only bodies read are visible there by the same name, and functions cannot read any: who reads does
+// not matter. External tensors come into the model's own file.
 static int choose(struct fp_sparse_set *set, fineprune_error *err) {
     const Onnx__GraphProto *graph = set->model->proto->graph;
     size_t inside = 0, n_dense = 0;
     for (size_t i = 0; i < graph->n_sparse_initializer; i++) set->sparse[i] = graph->sparse_initializer[i];
     for (size_t i = 0; i < graph->n_initializer; i++) {
+        Onnx__TensorProto *dense = graph->initializer[i];
         struct item *item = &set->items[set->n];
         bool taken = false;
-        int status = is_input(graph, graph->initializer[i]) ? FINEPRUNE_OK : consider(set, graph->initializer[i], item, &inside, &taken, err);
+        int status = is_input(graph, dense) ? FINEPRUNE_OK : consider(set, dense, item, &inside, &taken, err);
         if (status) return status;
         if (taken) set->sparse[graph->n_sparse_initializer + set->n++] = &item->sparse;
-        else set->dense[n_dense++] = graph->initializer[i];
+        else set->dense[n_dense++] = dense;
     }
     return FINEPRUNE_OK;
 }
@@ -192,8 +196,10 @@ int fp_sparse_begin(struct fp_sparse_set **out, struct fineprune_model *model, f
     struct fp_sparse_set *set = calloc(1, sizeof(*set));
     bool made = set && fp_add(n, graph->n_sparse_initializer, &n_sparse);
     if (made) {
-        *set = (struct fp_sparse_set){.model = model, .dense_before = graph->initializer, .n_dense_before = n, .ir_before = model->proto->ir_version,
-                                      .sparse_before = graph->sparse_initializer, .n_sparse_before = graph->n_sparse_initializer};
+        *set = (struct fp_sparse_set){.model = model, .dense_before = graph->initializer, .n_dense_before = n,
+                                      .sparse_before = graph->sparse_initializer,
+                                      .n_sparse_before = graph->n_sparse_initializer,
+                                      .ir_before = model->proto->ir_version};
         set->items = fp_calloc(n + 1, sizeof(*set->items));
         set->dense = fp_calloc(n + 1, sizeof(*set->dense));
         set->sparse = fp_calloc(n_sparse + 1, sizeof(*set->sparse));

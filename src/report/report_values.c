@@ -113,7 +113,8 @@ char *fp_say_sparse(const struct fineprune_report *report) {
     if (!sparse) return NULL;
     if (!tensors) return fp_format("no tensor is smaller as sparse_initializer: all stay dense");
     return fp_format("%zu tensor%s as sparse_initializer: %s instead of %s%s%s", tensors, tensors == 1 ? "" : "s",
-                     fp_say_bytes(bytes, fp_member_number(sparse, "bytes")), fp_say_bytes(dense, fp_member_number(sparse, "dense_bytes")),
+                     fp_say_bytes(bytes, fp_member_number(sparse, "bytes")),
+                     fp_say_bytes(dense, fp_member_number(sparse, "dense_bytes")),
                      readers ? "; " : "", readers ? readers : "");
 }
 

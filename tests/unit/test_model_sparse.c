@@ -5,7 +5,8 @@
 #define SIDE 40
 
 static void element(uint8_t *at, size_t size, size_t i) {
-    uint64_t bits = size == 8 ? 0x3ff0000000000000u + i : size == 4 ? 0x3f800000u + i : size == 2 ? 0x3c00u + (i & 0xff) : 1 + i % 100;
+    const uint64_t wide = size == 8 ? 0x3ff0000000000000u : 0x3f800000u;
+    const uint64_t bits = size > 2 ? wide + i : size == 2 ? 0x3c00u + (i & 0xff) : 1 + i % 100;
     memcpy(at, &bits, size);
 }
 
@@ -20,7 +21,8 @@ static void add_tensor(Onnx__GraphProto *graph, const char *name, enum fp_type t
     free(bytes);
 }
 
-static const enum fp_type TYPES[] = {FP_FLOAT, FP_DOUBLE, FP_FLOAT16, FP_BFLOAT16, FP_INT8, FP_INT16, FP_INT32, FP_INT64, FP_UINT8, FP_UINT16, FP_UINT32, FP_UINT64};
+static const enum fp_type TYPES[] = {FP_FLOAT, FP_DOUBLE, FP_FLOAT16, FP_BFLOAT16, FP_INT8,   FP_INT16,
+                                     FP_INT32, FP_INT64,  FP_UINT8,   FP_UINT16,   FP_UINT32, FP_UINT64};
 
 static fineprune_model *open_model(const char *path) {
     fineprune_error err = {0};
@@ -102,7 +104,8 @@ static void only_what_is_smaller(void **state) {
     expect_same(dense, 6, sparse, 1);
     assert_int_equal(save(sparse, scratch_path(state, "again.onnx"), 0).tensors, 0);
     size_t size, other;
-    uint8_t *once = scratch_read(scratch_path(state, "s.onnx"), &size), *twice = scratch_read(scratch_path(state, "again.onnx"), &other);
+    uint8_t *once = scratch_read(scratch_path(state, "s.onnx"), &size);
+    uint8_t *twice = scratch_read(scratch_path(state, "again.onnx"), &other);
     assert_int_equal(size, other);
     assert_memory_equal(once, twice, size);
     free(once), free(twice);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Structs of options of an older program, of a newer one, and of one that forgot the size: by the helper, and by each function that takes one.
+// Structs of options of an older program, of a newer one, and of one that forgot the size: by the helper, and by each
+// function that takes one.
 #include "sample_model.h"
 
 // As this library knows it, before a member was added, and after one was.
@@ -68,7 +69,8 @@ static void test_functions(void **state) {
     assert_non_null(strstr(err.message, "fineprune_data_options"));
     data = sample_load(model, scratch_path(state, "x.npy"));
     err = (fineprune_error){0};
-    assert_int_equal(fineprune_prune(model, data, &(fineprune_prune_options){.sparsity = 0.5}, NULL, &err), FINEPRUNE_USAGE);
+    const fineprune_prune_options forgotten = {.sparsity = 0.5};
+    assert_int_equal(fineprune_prune(model, data, &forgotten, NULL, &err), FINEPRUNE_USAGE);
     assert_non_null(strstr(err.message, "fineprune_prune_options"));
     err = (fineprune_error){0};
     const char *out = scratch_path(state, "o.onnx");
@@ -88,7 +90,8 @@ static void test_older_prune(void **state) {
     fineprune_data *data = sample_load(model, scratch_path(state, "x.npy"));
     fineprune_prune_options options = FINEPRUNE_PRUNE_OPTIONS_INIT;
     options.size = offsetof(fineprune_prune_options, channels);
-    options.method = "magnitude", options.task = "nonsense", options.channels = "nonsense", options.min_taught_agreement = 7;
+    options.method = "magnitude", options.task = "nonsense", options.channels = "nonsense";
+    options.min_taught_agreement = 7;
     if (fineprune_prune(model, data, &options, NULL, &err)) fail_msg("%s", err.message);
     options.size = sizeof(options);
     assert_int_equal(fineprune_prune(model, data, &options, NULL, &err), FINEPRUNE_USAGE);
