@@ -50,8 +50,16 @@ static void add_parameters(struct parameters *p, Onnx__TensorProto *proto) {
     fp_tensor_done(&t);
 }
 
+static void add_sparse_parameters(struct parameters *p, const Onnx__SparseTensorProto *proto) {
+    size_t count;
+    if (proto && fp_sparse_initializer_size(proto, &count)) p->n += count;
+}
+
 static void add_graph(struct parameters *p, const struct fp_graph *graph) {
-    for (int i = 0; i < graph->n_values; i++) add_parameters(p, graph->values[i].initializer);
+    for (int i = 0; i < graph->n_values; i++) {
+        add_parameters(p, graph->values[i].initializer);
+        add_sparse_parameters(p, graph->values[i].sparse_initializer);
+    }
 }
 
 static int add_node(struct fp_node *node, void *user) {

@@ -101,6 +101,16 @@ static void put_verdict(FILE *file, const struct fineprune_report *report) {
     fputs("</div>\n", file);
 }
 
+static void put_sparse(FILE *file, const struct fineprune_report *report) {
+    char *words = fp_say_sparse(report);
+    if (words) {
+        fputs("<div class=\"note\">", file);
+        put(file, words);
+        fputs("</div>\n", file);
+    }
+    free(words);
+}
+
 static void put_header(FILE *file, const struct fineprune_report *report) {
     const json_t *model = section(report, "model"), *second = section(report, "second_model");
     const char *command = fp_member_text(report->root, "command");
@@ -122,6 +132,7 @@ static void put_header(FILE *file, const struct fineprune_report *report) {
         put(file, json_string_value(json_array_get(notes, i)));
         fputs("</div>\n", file);
     }
+    put_sparse(file, report);
     fputs("</header>\n", file);
 }
 
