@@ -8,7 +8,8 @@
 #include <omp.h>
 #include <stdlib.h>
 
-// Where the rows of a transform lie: row r starts at r / period * big + r % period * small, and its elements are `stride` apart.
+// Where the rows of a transform lie: row r starts at r / period * big + r % period * small, and its elements are
+// `stride` apart.
 struct place {
     size_t period, big, small, stride;
 };
@@ -29,23 +30,26 @@ struct plan {
     size_t padded;         // length of the transforms that are made
     kiss_fft_cfg cfg;
     kiss_fft_cpx *scratch; // two times `padded` for each thread
-    kiss_fft_cpx *chirp;   // `length` elements for Bluestein's algorithm, NULL where the length has only the factors 2, 3 and 5
+    kiss_fft_cpx *chirp;   // `length` elements for Bluestein's algorithm; NULL for lengths of the factors 2, 3 and 5 only
     kiss_fft_cpx *filter;  // `padded` elements: the transform of the chirp's inverse
     int threads;
     void *memory;
     size_t bytes;
 };
 
-static kiss_fft_cpx times(kiss_fft_cpx a, kiss_fft_cpx b) { return (kiss_fft_cpx){a.r * b.r - a.i * b.i, a.r * b.i + a.i * b.r}; }
+static kiss_fft_cpx times(kiss_fft_cpx a, kiss_fft_cpx b) {
+    return (kiss_fft_cpx){a.r * b.r - a.i * b.i, a.r * b.i + a.i * b.r};
+}
 static kiss_fft_cpx conjugate(kiss_fft_cpx a) { return (kiss_fft_cpx){a.r, -a.i}; }
 
-// Bluestein, "A linear filtering approach to the computation of discrete Fourier transform" (1970): as 2 j k = j^2 + k^2 - (k - j)^2, a
-// transform of any length is a convolution with the inverse of chirp[j] = exp(-i pi j^2 / length), which transforms of a good length do.
+// Bluestein, "A linear filtering approach to the computation of discrete Fourier transform" (1970): as
+// 2 j k = j^2 + k^2 - (k - j)^2, a transform of any length is a convolution with the inverse of
+// chirp[j] = exp(-i pi j^2 / length), and transforms of a good length do that.
 static void make_chirp(const struct transform *t, struct plan *p) {
     kiss_fft_cpx *wave = p->scratch;
     memset(wave, 0, p->padded * sizeof(*wave));
     for (size_t j = 0; j < t->length; j++) {
-        double angle = M_PI * (double)(j * j % (2 * t->length)) / (double)t->length; // lengths are at most 2^28, so this fits
+        double angle = M_PI * (double)(j * j % (2 * t->length)) / (double)t->length; // at most 2^28, so this fits
         p->chirp[j] = (kiss_fft_cpx){(float)cos(angle), (float)(t->inverse ? sin(angle) : -sin(angle))};
         wave[j] = wave[j ? p->padded - j : 0] = conjugate(p->chirp[j]);
     }
@@ -58,11 +62,13 @@ static bool plan_init(struct fp_call *call, const struct transform *t, struct pl
     int length = (int)t->length, padded = kiss_fft_next_fast_size(length);
     bool good = padded == length;
     if (!good) padded = kiss_fft_next_fast_size(2 * length - 1);
-    *p = (struct plan){.padded = (size_t)padded, .threads = t->rows < (size_t)call->threads ? (int)t->rows : call->threads};
+    *p = (struct plan){.padded = (size_t)padded, .threads = call->threads};
+    if (t->rows < (size_t)p->threads) p->threads = (int)t->rows;
     size_t cfg = 0, cells, more = 0;
     kiss_fft_alloc(padded, 0, NULL, &cfg);
-    bool fits = fp_mul(p->padded, 2 * (size_t)p->threads, &cells) && (good || fp_add(p->padded, t->length, &more)) && fp_add(cells, more, &more) &&
-                fp_mul(more, sizeof(kiss_fft_cpx), &p->bytes) && fp_add(p->bytes, cfg, &p->bytes);
+    bool fits = fp_mul(p->padded, 2 * (size_t)p->threads, &cells) && (good || fp_add(p->padded, t->length, &more)) &&
+                fp_add(cells, more, &more) && fp_mul(more, sizeof(kiss_fft_cpx), &p->bytes) &&
+                fp_add(p->bytes, cfg, &p->bytes);
     p->memory = fits ? fp_take(call->memory, p->bytes) : NULL;
     if (!p->memory) return false;
     p->cfg = kiss_fft_alloc(padded, good && t->inverse, p->memory, &cfg);
@@ -92,7 +98,8 @@ static void transform_row(const struct transform *t, const struct plan *p, kiss_
     }
     kiss_fft(p->cfg, row, to);
     if (!p->chirp) return;
-    for (size_t j = 0; j < p->padded; j++) row[j] = conjugate(times(to[j], p->filter[j])); // so that the same transform is the inverse
+    // The conjugate, so that the same transform is the inverse.
+    for (size_t j = 0; j < p->padded; j++) row[j] = conjugate(times(to[j], p->filter[j]));
     kiss_fft(p->cfg, row, to);
     for (size_t k = 0; k < t->n_out; k++) to[k] = times(conjugate(to[k]), p->chirp[k]);
 }
