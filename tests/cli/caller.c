@@ -30,7 +30,9 @@ static int write_pruned(fineprune_model *model, struct prune *p) {
     int status = fineprune_data_open(&data, model, NULL, &p->err);
     if (!status) status = fineprune_data_add(data, p->paths[1], &p->err);
     if (!status) status = fineprune_prune(model, data, &options, NULL, &p->err);
-    if (!status) status = fineprune_model_save(model, p->paths[2], &(fineprune_save_options){.force = true}, &p->err);
+    fineprune_save_options save = FINEPRUNE_SAVE_OPTIONS_INIT;
+    save.force = true;
+    if (!status) status = fineprune_model_save(model, p->paths[2], &save, &p->err);
     fineprune_data_free(data);
     return status;
 }
