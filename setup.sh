@@ -42,6 +42,7 @@ libpng-dev module libpng
 libjpeg-dev module libjpeg
 libsndfile1-dev module sndfile
 libsamplerate0-dev module samplerate
+libkissfft-dev module kissfft-float
 libopenblas-dev module openblas
 liblapacke-dev module lapacke
 nettle-dev module nettle

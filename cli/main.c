@@ -37,16 +37,17 @@ static int open_model(struct job *job, fineprune_model **out, const char *path) 
 
 static int open_data(struct job *job) {
     const struct cli_options *o = job->options;
-    fineprune_data_options options = {.limit = o->limit,
-                                      .preprocess = o->preprocess,
-                                      .resize = o->resize,
-                                      .crop = o->crop,
-                                      .mean = o->mean,
-                                      .std = o->std,
-                                      .layout = o->layout,
-                                      .rate = o->rate,
-                                      .shapes = o->shape.items,
-                                      .n_shapes = o->shape.count};
+    fineprune_data_options options = FINEPRUNE_DATA_OPTIONS_INIT;
+    options.limit = o->limit;
+    options.preprocess = o->preprocess;
+    options.resize = o->resize;
+    options.crop = o->crop;
+    options.mean = o->mean;
+    options.std = o->std;
+    options.layout = o->layout;
+    options.rate = o->rate;
+    options.shapes = o->shape.items;
+    options.n_shapes = o->shape.count;
     int status = fineprune_data_open(&job->data, job->model, &options, job->err);
     for (size_t i = 0; i < o->data.count && !status; i++) {
         status = fineprune_data_add(job->data, o->data.items[i], job->err);
@@ -188,16 +189,33 @@ static void say_wrote(struct job *job, const char *what) {
 
 // ---- commands
 
+// What the writer alone knows. The summary and the page make their line of it.
+static int report_sparse(struct job *job, const fineprune_sparse_count *sparse) {
+    static const char section[] = "sparse_initializers";
+    static const char readers[] = "ONNX Runtime and fineprune read sparse_initializer; OpenVINO, TensorRT, XNNPACK, Core ML "
+                                  "and many others do not";
+    int status = fineprune_report_number(job->report, section, "tensors", (double)sparse->tensors);
+    if (!status) status = fineprune_report_number(job->report, section, "bytes", (double)sparse->bytes);
+    if (!status) status = fineprune_report_number(job->report, section, "dense_bytes", (double)sparse->dense_bytes);
+    if (!status && sparse->tensors) status = fineprune_report_note(job->report, section, "readers", readers);
+    return status ? fail_memory(job->err) : FINEPRUNE_OK;
+}
+
 static int save_model(struct job *job, double *seconds) {
     const struct cli_options *o = job->options;
     static const int external[] = {[CLI_AUTO] = 0, [CLI_ALWAYS] = 1, [CLI_NEVER] = -1};
-    fineprune_save_options options = {
-        .force = o->force, .external_data = external[o->external_data], .sparse_initializers = o->sparse_initializers,
-        .group = job->group};
+    fineprune_save_options options = FINEPRUNE_SAVE_OPTIONS_INIT;
+    fineprune_sparse_count sparse = {0};
+    options.force = o->force;
+    options.external_data = external[o->external_data];
+    options.sparse_initializers = o->sparse_initializers;
+    options.sparse_count = &sparse;
+    options.group = job->group;
     double started = terminal_clock();
     int status = fineprune_model_save(job->model, o->output, &options, job->err);
     *seconds = terminal_clock() - started;
     if (!status && fineprune_report_note(job->report, NULL, "wrote", o->output)) status = fail_memory(job->err);
+    if (!status && o->sparse_initializers) status = report_sparse(job, &sparse);
     return status;
 }
 
@@ -383,19 +401,6 @@ static void open_standard_streams(void) {
     if (fd >= 0) close(fd);
 }
 
-// The OpenMP runtime lets idle threads spin for long, which is ruinous where other work wants the cores too (8 times slower beside one busy
-// process); not spinning at all costs more than a small operator takes. Some ten microseconds do neither. It reads how to wait when it is
-// loaded, so the program starts itself once more with that said, unless somebody has.
-static void wait_politely(char **argv) {
-    char path[PATH_MAX];
-    ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
-    if (n <= 0 || getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT")) return;
-    if (setenv("OMP_WAIT_POLICY", "passive", 0) || setenv("GOMP_SPINCOUNT", "1000", 0)) return;
-    setenv("OPENBLAS_NUM_THREADS", "1", 0); // it is called from our threads only
-    path[n] = '\0';
-    execv(path, argv); // when that fails we go on as we are
-}
-
 int main(int argc, char **argv) {
     open_standard_streams();
     struct cli_options options;
@@ -407,7 +412,6 @@ int main(int argc, char **argv) {
     if (!status && text) {
         status = print_text(&options, &err);
     } else if (!status) {
-        if (options.data.count || options.stats) wait_politely(argv);
         terminal_catch_signals();
         status = do_command(&options, &terminal, &err);
     }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/threads.h"
 #include "cmd.h"
 #include "report/describe.h"
 #include "report/drift.h"
@@ -361,7 +362,10 @@ int fineprune_compare_as(const char *task, fineprune_model *a, fineprune_model *
     if (status) return status;
     struct comparison c = {.a.model = a, .b.model = b, .data = data, .task = task};
     struct fineprune_report *made = fp_report_new("compare");
+    struct fp_threads host;
+    fp_threads_enter(&host, fp_threads_wanted(options));
     status = compare(&c, labels, options, made, err);
+    fp_threads_leave(&host);
     close_side(&c.a);
     close_side(&c.b);
     fp_tensor_done(&c.labels);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/threads.h"
 #include "stats/batches.h"
 #include "cmd.h"
 #include "report/describe.h"
@@ -263,7 +264,10 @@ int fineprune_run(fineprune_model *model, fineprune_data *data, const char *path
     if (fp_same_file(path, model->path)) return fp_fail(err, FINEPRUNE_USAGE, "output '%s' is the model itself", path);
     struct fineprune_report *made = fp_report_new("run");
     status = made ? fp_npz_create(&w, path, force, err) : fp_fail_memory(err, "the report", sizeof(*made));
+    struct fp_threads host;
+    fp_threads_enter(&host, fp_threads_wanted(options));
     if (!status) status = run(&g, model, data, &w, options, made, err);
+    fp_threads_leave(&host);
     fp_npz_abandon(w);
     drop_parts(&g);
     free(g.outputs);

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/threads.h"
 #include "maths/allocate.h"
 #include "maths/answers.h"
 #include "job/job.h"
@@ -257,15 +258,20 @@ static bool wants_data(const struct fp_choices *c) { return needs_of(c) || c->re
 // Opens, runs and closes a job over `data` or, when that is NULL, over `stats`.
 static int run_job(const char *command, fineprune_model *model, fineprune_data *data, struct fp_stats *stats, const fineprune_prune_options *options,
                    fineprune_report **report, fineprune_error *err) {
-    const fineprune_prune_options defaults = FINEPRUNE_PRUNE_OPTIONS_INIT;
+    fineprune_prune_options known = FINEPRUNE_PRUNE_OPTIONS_INIT;
     fineprune_error local = {0};
-    struct fp_job job = {.got = -1, .model = model, .data = data, .options = options ? options : &defaults, .err = err ? err : &local};
-    int status = fp_choose(&job.choices, job.options, job.err);
+    struct fp_job job = {.got = -1, .model = model, .data = data, .options = &known, .err = err ? err : &local};
+    int status = fp_options_read(&known, sizeof(known), options, "fineprune_prune_options", job.err);
+    if (status) return status;
+    status = fp_choose(&job.choices, job.options, job.err);
     if (!status && !stats && wants_data(&job.choices) && (!data || !fineprune_data_samples(data))) status = fp_data_missing(model, job.err);
     if (!status) job.report = fp_report_new(command);
     if (!status && !job.report) status = fp_fail_memory(job.err, "the report", 0);
+    struct fp_threads host;
+    fp_threads_enter(&host, fp_threads_wanted(&job.options->run));
     if (!status) status = stats ? apply(&job, stats) : prune(&job);
     fp_job_close(&job);
+    fp_threads_leave(&host);
     if (report && (!status || status == FINEPRUNE_GATE)) *report = job.report;
     else fineprune_report_free(job.report);
     return status;

@@ -11,12 +11,14 @@ static int personalise(fineprune_model *model, const char *source, const char *o
     fineprune_data *data = NULL;
     fineprune_report *report = NULL;
     fineprune_prune_options options = FINEPRUNE_PRUNE_OPTIONS_INIT;
+    fineprune_save_options save = FINEPRUNE_SAVE_OPTIONS_INIT;
     options.sparsity = 0.7;
+    save.force = true;
 
     int status = fineprune_data_open(&data, model, NULL, err);
     if (!status) status = fineprune_data_add(data, source, err);
     if (!status) status = fineprune_prune(model, data, &options, &report, err);
-    if (!status) status = fineprune_model_save(model, out, &(fineprune_save_options){.force = true}, err);
+    if (!status) status = fineprune_model_save(model, out, &save, err);
 
     char *summary = status ? NULL : fineprune_report_summary(report);
     if (summary) fputs(summary, stderr);

@@ -18,6 +18,14 @@
 // may be NULL) and sets its `out` parameters only on success. `free` functions accept NULL. Strings are UTF-8. A handle may be
 // used by one thread at a time; different handles are independent. The library never prints, exits, or opens a
 // connection, and it writes no file but those that a function names.
+//
+// Structs of options grow: new members are put at the end, and make the struct larger. `size`, the first member, is
+// the sizeof that the program was compiled with; FINEPRUNE_..._OPTIONS_INIT sets it and every default, so start from
+// it. Members that an older program's struct does not reach have their defaults. A newer program's larger struct is
+// taken when all bytes that this library does not know are zero, which for members to come means the default;
+// otherwise it asks for something that this library cannot do, and is refused. A size of 0 (a struct that was only
+// zeroed) or any other that cannot be right is refused too, with FINEPRUNE_USAGE. Where options may be NULL, NULL
+// means the defaults.
 #ifndef FINEPRUNE_H
 #define FINEPRUNE_H
 
@@ -65,11 +73,11 @@ FINEPRUNE_API const char *fineprune_version_long(void);
 // done and total count samples or weights. A non-zero return cancels the call with FINEPRUNE_CANCELLED.
 typedef int (*fineprune_progress)(void *user, const char *stage, size_t done, size_t total);
 
-// What every long call obeys. Zero values are the defaults.
+// What every long call obeys. Zero values are the defaults. It has no `size` and does not grow, as it is a part of
+// fineprune_prune_options.
 typedef struct fineprune_run_options {
-    int threads;       // 0: all cores. The runtimes of OpenMP and OpenBLAS read how their threads wait from the environment when they are loaded:
-                       // the program sets OMP_WAIT_POLICY=passive, GOMP_SPINCOUNT=1000 and OPENBLAS_NUM_THREADS=1 for itself, as others on busy
-                       // machines should
+    int threads;       // 0: all cores. The result is the same with any number, whatever the host or the environment has set for OpenMP and OpenBLAS.
+                       // A call leaves the host's settings as they were; while it runs, OpenBLAS has one thread in the whole process
     size_t max_memory; // bytes of tensors, statistics and model; 0: no limit
     size_t batch;      // the most samples run at once; 0: chosen
     fineprune_progress progress;
@@ -96,15 +104,29 @@ FINEPRUNE_API int fineprune_group_new(fineprune_group **out, fineprune_error *er
 FINEPRUNE_API int fineprune_group_finish(fineprune_group *group, fineprune_error *err);
 FINEPRUNE_API void fineprune_group_free(fineprune_group *group); // accepts NULL
 
+// What was written as sparse_initializer.
+typedef struct fineprune_sparse_count {
+    size_t tensors;
+    size_t bytes, dense_bytes; // that they take, and would take otherwise
+} fineprune_sparse_count;
+
 typedef struct fineprune_save_options {
-    bool force;              // overwrite path when it exists
-    int external_data;       // -1 never, 0 automatic (when the file would pass 1 GiB), 1 always
-    bool sparse_initializers; // store pruned weights as SparseTensorProto
+    size_t size;              // sizeof(fineprune_save_options), set by the initialiser
+    bool force;               // overwrite path when it exists
+    bool sparse_initializers; // initializers of the main graph become sparse_initializer where that takes fewer bytes (of
+                              // float32 from some 67 % zeros on), with the same elements. ONNX Runtime reads them;
+                              // OpenVINO, TensorRT, XNNPACK, Core ML and many others do not
+    int external_data;        // -1 never, 0 automatic (when the file would pass 1 GiB), 1 always
     fineprune_group *group;   // NULL: the file appears at once
+    fineprune_sparse_count *sparse_count; // set to what sparse_initializers did; NULL: not wanted
 } fineprune_save_options;
 
+#define FINEPRUNE_SAVE_OPTIONS_INIT \
+    { .size = sizeof(fineprune_save_options) }
+
 // Writes the model to `path` ("-" is standard output): a temporary file in the same folder, fsync, rename. Nothing is left behind
-// on failure. options may be NULL. Errors: USAGE (path exists without force, or is the file the model came from), IO.
+// on failure. options may be NULL. Errors: USAGE (path exists without force, or is the file the model came from), IO,
+// LIMIT.
 FINEPRUNE_API int fineprune_model_save(const fineprune_model *model, const char *path, const fineprune_save_options *options,
                                        fineprune_error *err);
 
@@ -114,6 +136,7 @@ FINEPRUNE_API int fineprune_model_save(const fineprune_model *model, const char 
 typedef struct fineprune_data fineprune_data;
 
 typedef struct fineprune_data_options {
+    size_t size;            // sizeof(fineprune_data_options), set by the initialiser
     size_t limit;           // at most so many samples, spread evenly over all of them; 0: all
     const char *preprocess; // preparation file for images and sound; NULL: looked for beside the model
     const char *resize;     // "224" or "256x192"; these override the file; NULL: not given
@@ -125,6 +148,9 @@ typedef struct fineprune_data_options {
     const char *const *shapes; // "NAME:1,3,224,224", n_shapes of them: fixes symbolic dims of inputs
     size_t n_shapes;
 } fineprune_data_options;
+
+#define FINEPRUNE_DATA_OPTIONS_INIT \
+    { .size = sizeof(fineprune_data_options) }
 
 // An empty collection of samples for the inputs of `model`, which must live as long as it. options may be NULL; its strings are
 // copied. On success *out is the caller's, freed with fineprune_data_free.

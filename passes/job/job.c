@@ -2,8 +2,9 @@
 // A job's weights and layers: opened once, calibrated and rewritten in every round.
 #include "job/job.h"
 
-#include <omp.h>
 #include <stdlib.h>
+
+#include "base/threads.h"
 
 // ---- open
 
@@ -138,7 +139,7 @@ static bool goes_by_layer(const struct fp_job *job) {
 }
 
 int fp_job_open(struct fp_job *job) {
-    job->threads = job->options->run.threads > 0 ? job->options->run.threads : omp_get_num_procs();
+    job->threads = fp_threads_wanted(&job->options->run);
     int status = find_weights(job);
     if (!status) status = leave_out(job);
     if (!status) status = add_biases(job);

@@ -161,7 +161,8 @@ static int compare_classes(struct fp_job *job, const struct fp_answers *dense, c
     for (size_t i = 0; i < n; i++) compare_sample(job, dense, now, i, &r, m);
     if (n) m->sureness /= (double)n, m->sureness_dense /= (double)n;
     if (n) m->error = score_error(job, dense, now, n, &r);
-    const double samples = (double)job->dense.samples, deviations = (SLACK + WORTH * r.taught) * samples / (samples + PROOF);
+    // Without outputs or a read-out to decide, nothing was kept of the samples but their number.
+    const double samples = (double)(job->dense.samples ? job->dense.samples : job->n_local + job->n_reserve), deviations = (SLACK + WORTH * r.taught) * samples / (samples + PROOF);
     m->allowed = deviations * deviations;
     count_kinds(&r, classes, m);
     m->known = m->classes = n > 0;
@@ -190,10 +191,17 @@ static bool is_ruined(const struct measures *m) {
     return at_most(m->same, m->n) < RUINED;
 }
 
-// What the lesson brings is set against what the zeros cost. A result is worse before it is ruined, but not where enough answers tell that they stay.
+// The zeros change more answers than they may without a word, and more than the lesson does.
+static bool zeros_outweigh(const struct measures *m) {
+    const double by_zeros = (double)(m->n - m->same);
+    return by_zeros > OUTPUTS * (double)m->n && by_zeros > (double)m->taught;
+}
+
+// What the lesson brings is set against what the zeros cost: by the answers where there are enough, and by the error of the scores, unless enough answers
+// tell that they stay. A result is worse before it is ruined.
 static bool is_worse(const struct measures *m) {
-    const bool stays = m->classes && !m->local && m->n >= FEW && at_most(m->n - m->same, m->n) <= OUTPUTS;
-    return m->ruined || (m->error > m->allowed && !stays);
+    const bool tells = m->classes && !m->local && m->n >= FEW, stays = tells && at_most(m->n - m->same, m->n) <= OUTPUTS;
+    return m->ruined || (tells && zeros_outweigh(m)) || (m->error > m->allowed && !stays);
 }
 
 static int measure_local(struct fp_job *job, struct measures *m) {
@@ -303,7 +311,7 @@ static enum kind judge(const struct fp_job *job, const struct measures *m) {
     if (changed <= 0.05 * n && !m->worse) return SAME;
     if (job->classifier.weight < 0) return changed <= 0.15 * n && !m->worse ? SAME : WORSE;
     // Without labels: what the lesson changes is for the better, as far as the model expects to be wrong; what the zeros change is for the worse.
-    if (m->worse || (by_zeros > 0.1 * n && by_zeros > taught)) return WORSE;
+    if (m->worse || zeros_outweigh(m)) return WORSE;
     if (taught > m->expected + 2 * sqrt(m->expected) + 1) return UNKNOWN;
     return taught > 0 && 2 * by_zeros <= taught ? BETTER : UNKNOWN;
 }

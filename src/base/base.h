@@ -32,6 +32,11 @@ int fp_fail_memory(fineprune_error *err, const char *what, size_t bytes);
 void fp_hint(fineprune_error *err, const char *format, ...) FP_PRINTF(2, 3);
 void fp_error_clear(fineprune_error *err);
 
+// Copies a public struct of options, whose first member is its size, into `known`, which holds the defaults and has
+// this library's size; what the caller's is too small for stays as it is. given NULL: nothing is copied. Errors:
+// USAGE, naming `type`: a size that cannot be right, or a larger struct with something set that is not known here.
+int fp_options_read(void *known, size_t size, const void *given, const char *type, fineprune_error *err);
+
 // Sizes that come from a file go through these before use. They return false when the result does not fit.
 bool fp_mul(size_t a, size_t b, size_t *out);
 bool fp_add(size_t a, size_t b, size_t *out);

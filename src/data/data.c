@@ -61,13 +61,16 @@ static int note_mixing(struct fp_node *node, void *user) {
 }
 
 int fineprune_data_open(fineprune_data **out, const fineprune_model *model, const fineprune_data_options *options, fineprune_error *err) {
+    fineprune_data_options known = FINEPRUNE_DATA_OPTIONS_INIT;
+    int status = fp_options_read(&known, sizeof(known), options, "fineprune_data_options", err);
+    if (status) return status;
     struct fineprune_data *data = fp_calloc(1, sizeof(*data));
     if (!data) return fp_fail_memory(err, "the data", sizeof(*data));
     data->model = model;
     data->memory = (struct fp_memory *)(uintptr_t)&model->memory; // counts what is in use, which changes no model
     fp_graph_visit(model->graph, note_mixing, &data->alone);
-    int status = copy_inputs(data, err);
-    if (!status && options) status = copy_options(data, options, err);
+    status = copy_inputs(data, err);
+    if (!status) status = copy_options(data, &known, err);
     if (status) fineprune_data_free(data);
     else *out = data;
     return status;

@@ -3,13 +3,13 @@
 // run of a plan: its values and how many readers each still has. A cell is what one node keeps between runs.
 #include "exec/exec.h"
 
-#include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "kernel/dnnl_corner.h"
 #include "exec/fuse.h"
 #include "base/mapping.h"
+#include "base/threads.h"
 #include "exec/rounding.h"
 #include "exec/op_list.h"
 
@@ -300,7 +300,7 @@ static void arguments_done(struct arguments *a) {
 // A tensor that waits to be rounded, rounded and row-major.
 static int round_tensor(struct fp_exec *exec, struct fp_tensor *dst, const struct fp_tensor *t) {
     struct fp_tensor plain = {0};
-    int status = t->layout ? fp_dnnl_plain(exec->memory, &plain, t, exec->err) : FINEPRUNE_OK;
+    int status = t->layout ? fp_dnnl_plain(exec->threads, exec->memory, &plain, t, exec->err) : FINEPRUNE_OK;
     if (!status) status = fp_tensor_convert(dst, exec->memory, plain.type ? &plain : t, t->rounds, exec->err);
     fp_tensor_done(&plain);
     return status;
@@ -320,7 +320,7 @@ static int adapt(struct fp_exec *exec, struct cell *cell, int i, struct argument
         if (status) return status;
         t = a->in[i] = &a->own[i];
     } else if (t->layout && !(op->flags & FP_OP_BLOCKED)) {
-        int status = fp_dnnl_plain(exec->memory, &a->own[i], t, exec->err);
+        int status = fp_dnnl_plain(exec->threads, exec->memory, &a->own[i], t, exec->err);
         if (status) return status;
         t = a->in[i] = &a->own[i];
     }
@@ -500,7 +500,7 @@ static int show(struct fp_exec *exec, struct cell *cell, struct fp_call *call) {
         if (cell->op->weight_input) status = cell->op->weight_input(call, w->slot, &x);
         else fp_tensor_share(&x, call->in[w->slot == 0 ? 1 : 0]);
         if (!status && x.layout && !exec->observer->takes_last) {
-            status = fp_dnnl_plain(exec->memory, &plain, &x, exec->err);
+            status = fp_dnnl_plain(exec->threads, exec->memory, &plain, &x, exec->err);
             fp_tensor_done(&x);
             x = plain;
         }
@@ -517,7 +517,7 @@ static int narrow_outputs(struct fp_exec *exec, struct fp_call *call, enum fp_ty
         struct fp_tensor narrow = {0}, plain = {0};
         int status = FINEPRUNE_OK;
         if (call->out[i].layout) {
-            status = fp_dnnl_plain(exec->memory, &plain, &call->out[i], exec->err);
+            status = fp_dnnl_plain(exec->threads, exec->memory, &plain, &call->out[i], exec->err);
             if (status) return status;
             fp_tensor_done(&call->out[i]);
             call->out[i] = plain;
@@ -555,6 +555,7 @@ static int call_operator(struct fp_exec *exec, struct fp_frame *frame, struct ce
         call.tail = cell->tail->fusion.tail;
         call.extra = a->extra;
     }
+    const int before = fp_threads_set(exec->threads);
     if (needs_prepare(cell, a)) {
         double start = fp_seconds();
         status = prepare(exec, frame->plan, cell, &call);
@@ -566,6 +567,7 @@ static int call_operator(struct fp_exec *exec, struct fp_frame *frame, struct ce
     }
     if (!status) status = allocate_outputs(exec, frame, cell, &call);
     if (!status && cell->op->run) status = cell->op->run(&call);
+    fp_threads_set(before);
     cell->state = call.state;
     if (!status && exec->observer && cell->watches) status = show(exec, cell, &call);
     for (int i = 0; i < call.n_out && !status; i++) out[i].rounds = a->wide && out[i].type == FP_FLOAT && fp_type_rounds(a->narrow) ? a->narrow : FP_NONE;
@@ -659,7 +661,7 @@ static void release_inputs(struct fp_frame *frame, const struct fp_node *node) {
 static int show_value(struct fp_exec *exec, const struct plan *plan, int value, const struct fp_tensor *t) {
     if (!plan->watch_value || !plan->watch_value[value] || !exec->observer) return FINEPRUNE_OK;
     struct fp_tensor plain = {0};
-    int status = t->layout ? fp_dnnl_plain(exec->memory, &plain, t, exec->err) : FINEPRUNE_OK;
+    int status = t->layout ? fp_dnnl_plain(exec->threads, exec->memory, &plain, t, exec->err) : FINEPRUNE_OK;
     if (!status) status = exec->observer->see(exec->observer->user, plan->watch_value[value] - 1, plain.type ? &plain : t, exec->err);
     fp_tensor_done(&plain);
     return status;
@@ -743,7 +745,7 @@ static int take_outputs(struct fp_exec *exec, struct fp_frame *frame, struct fp_
         struct fp_tensor *t;
         int status = value_of(exec, frame, graph->outputs[i], &t);
         if (!status && t->rounds) status = round_tensor(exec, &outputs[i], t);
-        else if (!status && t->layout) status = fp_dnnl_plain(exec->memory, &outputs[i], t, exec->err);
+        else if (!status && t->layout) status = fp_dnnl_plain(exec->threads, exec->memory, &outputs[i], t, exec->err);
         else if (!status) fp_tensor_share(&outputs[i], t);
         if (status) return status;
     }
@@ -782,7 +784,7 @@ int fp_exec_plan(struct fp_exec **out, struct fineprune_model *model, const fine
     exec->model = model;
     exec->memory = &model->memory;
     exec->context.run_body = run_body;
-    exec->threads = options && options->threads > 0 ? options->threads : omp_get_num_procs();
+    exec->threads = fp_threads_wanted(options);
     int status = plan_new(&exec->plan, model->graph, NULL, NULL, err);
     if (status) fp_exec_free(exec);
     else *out = exec;
@@ -840,7 +842,6 @@ int fp_exec_run(struct fp_exec *exec, const struct fp_tensor *inputs, struct fp_
     fineprune_error local = {0};
     exec->err = err ? err : &local;
     exec->observer = observer;
-    omp_set_num_threads(exec->threads);
     int n = exec->plan->graph->n_outputs;
     memset(outputs, 0, (size_t)n * sizeof(*outputs));
     int status = run_graph(exec, exec->plan, NULL, inputs, exec->plan->graph->n_inputs, outputs);
@@ -893,7 +894,6 @@ int fp_exec_part(struct fp_exec *exec, const struct fp_exec_state *from, const s
     struct fp_frame frame = {.exec = exec, .plan = plan};
     exec->err = err ? err : &local;
     exec->observer = observer;
-    omp_set_num_threads(exec->threads);
     int status = plan->fused ? FINEPRUNE_OK : find_tails(exec, plan);
     if (!status) status = start_part(exec, &frame, from, inputs);
     for (int i = first; i <= last && !status; i++) {

@@ -5,6 +5,9 @@
 #include <omp.h>
 #include <stdlib.h>
 
+#include "base/threads.h"
+#include "kernel/engine.h"
+
 const char fp_channels_last[] = "channels last";
 
 struct fp_dnnl *fp_dnnl_of(struct fp_call *call) {
@@ -16,7 +19,8 @@ struct fp_dnnl *fp_dnnl_of(struct fp_call *call) {
         return NULL;
     }
     d->memory = call->memory;
-    dnnl_status_t s = dnnl_engine_create(&d->engine, dnnl_cpu, 0);
+    d->engine = fp_engine_take();
+    dnnl_status_t s = d->engine ? dnnl_success : dnnl_runtime_error;
     if (s == dnnl_success)
         s = dnnl_stream_create(&d->stream, d->engine, dnnl_stream_default_flags);
     if (s != dnnl_success) {
@@ -36,8 +40,7 @@ void fp_dnnl_done(void *dnnl) {
             fp_release(d->memory, d->scratch[i].data, d->scratch[i].size);
     if (d->stream)
         dnnl_stream_destroy(d->stream);
-    if (d->engine)
-        dnnl_engine_destroy(d->engine);
+    fp_engine_drop(d->engine);
     free(d);
 }
 
@@ -144,6 +147,8 @@ dnnl_primitive_attr_t fp_dnnl_attr(struct fp_call *call, dnnl_post_ops_t ops) {
     dnnl_status_t s = dnnl_primitive_attr_create(&attr);
     if (s == dnnl_success)
         s = dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user);
+    if (s == dnnl_success)
+        s = dnnl_primitive_attr_set_fpmath_mode(attr, dnnl_fpmath_mode_strict); // whatever the environment says
     if (s == dnnl_success && ops)
         s = dnnl_primitive_attr_set_post_ops(attr, ops);
     if (ops)
@@ -330,14 +335,6 @@ bool fp_desc_varies(const_dnnl_primitive_desc_t desc) {
     const char *at = strstr(name, "gemm:");
     return (at && (at == name || at[-1] != 'r')) || strstr(name, "brgconv:");
 }
-
-int fp_one_thread(void) {
-    int before = omp_get_max_threads();
-    omp_set_num_threads(1);
-    return before;
-}
-
-void fp_threads_again(int before) { omp_set_num_threads(before); }
 
 bool fp_part_set(struct fp_part_runner *r, int arg, const void *data) {
     for (int i = 0; i < r->n; i++)
@@ -533,7 +530,7 @@ static void transpose_sample(float *dst, const float *src, int64_t spatial, int6
     }
 }
 
-int fp_dnnl_plain(struct fp_memory *memory, struct fp_tensor *dst, const struct fp_tensor *src, fineprune_error *err) {
+int fp_dnnl_plain(int threads, struct fp_memory *memory, struct fp_tensor *dst, const struct fp_tensor *src, fineprune_error *err) {
     if (!fp_is_last(src) || src->count == 0)
         return fp_tensor_copy(dst, memory, src, err);
     int status = fp_tensor_new(dst, memory, src->type, src->rank, src->dims, err);
@@ -542,7 +539,7 @@ int fp_dnnl_plain(struct fp_memory *memory, struct fp_tensor *dst, const struct 
     int64_t n = src->dims[0], c = src->dims[1], s = (int64_t)src->count / n / c;
     const float *from = src->data;
     float *to = dst->data;
-#pragma omp parallel for if (src->count > 50000)
+#pragma omp parallel for num_threads(threads) if (src->count > 50000)
     for (int64_t i = 0; i < n; i++)
         transpose_sample(to + i * c * s, from + i * c * s, s, c);
     return 0;
@@ -704,9 +701,9 @@ static int make_tiled(struct fp_call *call, struct fp_matmul *p, const struct fp
     t.a_strides[0] = s->k;
     t.c_strides[0] = s->n;
     t.a_strides[1] = t.c_strides[1] = 1;
-    int before = fp_one_thread();
+    int before = fp_threads_set(1);
     int status = describe_product(call, p, &t);
-    fp_threads_again(before);
+    fp_threads_set(before);
     return status;
 }
 

@@ -16,7 +16,7 @@ static inline bool fp_is_last(const struct fp_tensor *t) { return t->layout != N
 // Frees the context's struct fp_dnnl, which fp_dnnl_of makes on first use.
 void fp_dnnl_done(void *dnnl);
 // Makes *dst (empty before) a row-major copy of *src.
-int fp_dnnl_plain(struct fp_memory *memory, struct fp_tensor *dst, const struct fp_tensor *src, fineprune_error *err);
+int fp_dnnl_plain(int threads, struct fp_memory *memory, struct fp_tensor *dst, const struct fp_tensor *src, fineprune_error *err);
 
 struct fp_dnnl {
     dnnl_engine_t engine;
@@ -84,9 +84,6 @@ int fp_prim_run(struct fp_call *call, struct fp_prim *p);
 // Whether oneDNN would do this in a way that sums in another order when there are other rows or threads, so that a sample's result would depend on
 // what is computed beside it: the general matrix product, and some convolutions. Such work is done in parts of one shape.
 bool fp_desc_varies(const_dnnl_primitive_desc_t desc);
-// For primitives that are made for one thread: between these two. Returns the number of threads that there were.
-int fp_one_thread(void);
-void fp_threads_again(int before);
 
 // What runs parts: arguments of one thread's own, which start as those of the primitive, and `room` bytes of memory.
 struct fp_part_runner {

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernel/engine.h"
+
 enum { TILE_M = 256, TILE_N = 512, STEP_M = 32 };
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
@@ -44,8 +46,10 @@ static bool good(dnnl_status_t status) { return status == dnnl_success; }
 static bool tiler_init(struct fp_tiler *t) {
     *t = (struct fp_tiler){0};
     omp_set_num_threads(1); // of this thread's own regions, until the surrounding one ends: primitives are made for as many
-    return good(dnnl_engine_create(&t->engine, dnnl_cpu, 0)) && good(dnnl_stream_create(&t->stream, t->engine, dnnl_stream_default_flags)) &&
-           good(dnnl_primitive_attr_create(&t->attr)) && good(dnnl_primitive_attr_set_scratchpad_mode(t->attr, dnnl_scratchpad_mode_user));
+    t->engine = fp_engine_take();
+    return t->engine && good(dnnl_stream_create(&t->stream, t->engine, dnnl_stream_default_flags)) &&
+           good(dnnl_primitive_attr_create(&t->attr)) && good(dnnl_primitive_attr_set_scratchpad_mode(t->attr, dnnl_scratchpad_mode_user)) &&
+           good(dnnl_primitive_attr_set_fpmath_mode(t->attr, dnnl_fpmath_mode_strict)); // whatever the environment says
 }
 
 // A memory object for what `desc` needs of scratch memory, and enough of that.
@@ -74,7 +78,7 @@ static void tiler_done(struct fp_tiler *t) {
     free(t->padded);
     if (t->attr) dnnl_primitive_attr_destroy(t->attr);
     dnnl_stream_destroy(t->stream);
-    dnnl_engine_destroy(t->engine);
+    fp_engine_drop(t->engine);
 }
 
 static bool describe(dnnl_memory_desc_t *desc, size_t rows, size_t cols, size_t step, bool transposed) {

@@ -360,6 +360,10 @@ static int scatter(const struct fp_tensor *values, const struct fp_tensor *indic
     return FINEPRUNE_OK;
 }
 
+bool fp_sparse_initializer_size(const Onnx__SparseTensorProto *proto, size_t *count) {
+    return proto->n_dims <= FP_MAX_RANK && fp_product((int)proto->n_dims, proto->dims, count);
+}
+
 int fp_sparse_initializer_load(struct fineprune_model *model, const Onnx__SparseTensorProto *proto, struct fp_tensor *out,
                                fineprune_error *err) {
     if (!proto->values || !proto->indices || proto->n_dims > FP_MAX_RANK)

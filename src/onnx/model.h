@@ -43,6 +43,8 @@ int fp_initializer_shape(struct fineprune_model *model, const Onnx__TensorProto 
 bool fp_initializer_zeros(struct fineprune_model *model, const Onnx__TensorProto *proto, size_t *zeros);
 int fp_sparse_initializer_load(struct fineprune_model *model, const Onnx__SparseTensorProto *proto, struct fp_tensor *out,
                                fineprune_error *err);
+// How many elements the whole tensor has, zeros included; false when its dims are not those of a tensor.
+bool fp_sparse_initializer_size(const Onnx__SparseTensorProto *proto, size_t *count);
 // Puts the elements of `t` (same type and count as the message) into the same field they came from; everything else in the
 // message stays. External data become memory of ours first, and go back to an external file on writing.
 int fp_initializer_store(struct fineprune_model *model, Onnx__TensorProto *proto, const struct fp_tensor *t, fineprune_error *err);

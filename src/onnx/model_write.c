@@ -12,6 +12,7 @@
 #include "onnx/model.h"
 #include "onnx.pb-c.h"
 #include "base/output.h"
+#include "onnx/model_sparse.h"
 #include "onnx/wire.h"
 
 #define EXTERNAL_AT ((size_t)1 << 30) // protobuf's own limit is 2 GiB
@@ -23,6 +24,7 @@
 struct sink {
     ProtobufCBuffer base;
     const struct fp_mapping *mappings;
+    const struct fp_sparse_set *sparse; // or NULL
     struct fp_output *output;
     fineprune_error *err;
     int status;
@@ -30,12 +32,16 @@ struct sink {
 
 static void sink_append(ProtobufCBuffer *buffer, size_t size, const uint8_t *data) {
     struct sink *sink = (struct sink *)buffer;
+    if (fp_sparse_holds(sink->sparse, data)) {
+        if (!sink->status && size) sink->status = fp_sparse_write(sink->sparse, data, sink->output, sink->err);
+        return;
+    }
     if (!sink->status && size) sink->status = fp_output_write(sink->output, data, size, sink->err);
     fp_mapping_drop(sink->mappings, data, size);
 }
 
-static int pack(const struct fineprune_model *model, struct fp_output *output, fineprune_error *err) {
-    struct sink sink = {.base = {.append = sink_append}, .mappings = model->mappings, .output = output, .err = err};
+static int pack(const struct fineprune_model *model, const struct fp_sparse_set *sparse, struct fp_output *output, fineprune_error *err) {
+    struct sink sink = {.base = {.append = sink_append}, .mappings = model->mappings, .sparse = sparse, .output = output, .err = err};
     protobuf_c_message_pack_to_buffer(&model->proto->base, &sink.base);
     return sink.status;
 }
@@ -52,6 +58,7 @@ struct moved {
 
 struct mover {
     struct fineprune_model *model;
+    const struct fp_sparse_set *sparse; // whose tensors stay inside; or NULL
     struct fp_output *output;
     const char *location;
     size_t at;
@@ -119,6 +126,7 @@ static int move_tensor(struct mover *m, Onnx__TensorProto *proto) {
 static int visit_tensor(ProtobufCMessage *message, void *user) {
     struct mover *m = user;
     Onnx__TensorProto *proto = (Onnx__TensorProto *)message;
+    if (proto->has_raw_data && fp_sparse_holds(m->sparse, proto->raw_data.data)) return 0;
     bool large = m->all && proto->has_raw_data && proto->raw_data.len >= EXTERNAL_FROM;
     if (is_external(proto) || large) m->status = move_tensor(m, proto);
     return m->status;
@@ -138,18 +146,19 @@ static int find_external(ProtobufCMessage *message, void *user) {
 }
 
 // Writes the model with its large tensors in PATH.data.
-static int save_with_external(struct fineprune_model *model, const char *path, const fineprune_save_options *options, fineprune_error *err) {
+static int save_with_external(struct fineprune_model *model, const struct fp_sparse_set *sparse, const char *path,
+                              const fineprune_save_options *options, fineprune_error *err) {
     if (!strcmp(path, "-"))
         return fp_fail(err, FINEPRUNE_USAGE, "a model with external data cannot be written to standard output");
     char *beside = fp_format("%s.data", path), *copy = beside ? strdup(beside) : NULL;
     struct fp_output *output = NULL, *external = NULL;
-    struct mover m = {.model = model, .location = copy ? basename(copy) : NULL, .all = options->external_data >= 0, .err = err};
+    struct mover m = {.model = model, .sparse = sparse, .location = copy ? basename(copy) : NULL, .all = options->external_data >= 0, .err = err};
     int status = copy ? FINEPRUNE_OK : fp_fail_memory(err, "a path", strlen(path));
     if (!status) status = fp_output_open(&external, beside, options->force, err);
     if (!status) status = fp_output_open(&output, path, options->force, err);
     m.output = external;
     if (!status) status = fp_wire_visit(&model->proto->base, &onnx__tensor_proto__descriptor, visit_tensor, &m);
-    if (!status) status = pack(model, output, err);
+    if (!status) status = pack(model, sparse, output, err);
     put_back(&m);
     // The data appear first: a model without its data is worse than data without their model.
     fineprune_group *own = NULL;
@@ -166,24 +175,37 @@ static int save_with_external(struct fineprune_model *model, const char *path, c
     return status;
 }
 
+// As the message is now: in one file, or in two.
+static int save(const struct fineprune_model *model, const struct fp_sparse_set *sparse, const char *path, const fineprune_save_options *options,
+                fineprune_error *err) {
+    size_t size = protobuf_c_message_get_packed_size(&model->proto->base);
+    bool has_external = fp_wire_visit(&model->proto->base, &onnx__tensor_proto__descriptor, find_external, NULL);
+    if (has_external && options->external_data < 0)
+        return fp_fail(err, FINEPRUNE_USAGE, "'%s' has external data; they cannot be written with --external-data never", model->path);
+    if (!has_external && options->external_data < 0 && size >> 31)
+        return fp_fail(err, FINEPRUNE_LIMIT, "the model takes %zu bytes; one file can hold 2 GiB", size);
+    if (has_external || options->external_data > 0 || (options->external_data == 0 && size > EXTERNAL_AT))
+        return save_with_external((struct fineprune_model *)model, sparse, path, options, err);
+    struct fp_output *output = NULL;
+    int status = fp_output_open(&output, path, options->force, err);
+    if (status) return status;
+    status = pack(model, sparse, output, err);
+    if (!status) return fp_output_hold(output, options->group, err);
+    fp_output_abandon(output);
+    return status;
+}
+
 int fineprune_model_save(const fineprune_model *model, const char *path, const fineprune_save_options *given, fineprune_error *err) {
-    const fineprune_save_options options = given ? *given : (fineprune_save_options){0};
+    fineprune_save_options options = FINEPRUNE_SAVE_OPTIONS_INIT;
+    int status = fp_options_read(&options, sizeof(options), given, "fineprune_save_options", err);
+    if (status) return status;
     if (!path || !path[0]) return fp_fail(err, FINEPRUNE_USAGE, "no output was named");
     if (strcmp(path, "-") && fp_same_file(path, model->path))
         return fp_fail(err, FINEPRUNE_USAGE, "output '%s' is the model that is read", path);
-    size_t size = protobuf_c_message_get_packed_size(&model->proto->base);
-    bool has_external = fp_wire_visit(&model->proto->base, &onnx__tensor_proto__descriptor, find_external, NULL);
-    if (has_external && options.external_data < 0)
-        return fp_fail(err, FINEPRUNE_USAGE, "'%s' has external data; they cannot be written with --external-data never", model->path);
-    if (!has_external && options.external_data < 0 && size >> 31)
-        return fp_fail(err, FINEPRUNE_LIMIT, "the model takes %zu bytes; one file can hold 2 GiB", size);
-    if (has_external || options.external_data > 0 || (options.external_data == 0 && size > EXTERNAL_AT))
-        return save_with_external((struct fineprune_model *)model, path, &options, err);
-    struct fp_output *output = NULL;
-    int status = fp_output_open(&output, path, options.force, err);
-    if (status) return status;
-    status = pack(model, output, err);
-    if (!status) return fp_output_hold(output, options.group, err);
-    fp_output_abandon(output);
+    struct fp_sparse_set *sparse = NULL;
+    if (options.sparse_initializers) status = fp_sparse_begin(&sparse, (struct fineprune_model *)model, err);
+    if (!status) status = save(model, sparse, path, &options, err);
+    if (!status && options.sparse_count) fp_sparse_count(sparse, options.sparse_count);
+    fp_sparse_end(sparse);
     return status;
 }

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/threads.h"
 #include "kernel/dnnl_corner.h"
 #include "ops/window.h"
 
@@ -253,9 +254,9 @@ static int make_whole_or_one(struct fp_call *call, struct conv *c, int variant, 
     one.y.count /= (size_t)c->samples;
     c->place.out = one.y;
     drop_descs(md);
-    int before = fp_one_thread();
+    int before = fp_threads_set(1); // the primitive is made for as many
     status = make(call, c, variant, &one, md);
-    fp_threads_again(before);
+    fp_threads_set(before);
     return status;
 }
 

@@ -2,6 +2,7 @@
 // Det: the determinant of every matrix of a batch, from LAPACK's factorization into triangles.
 #include <lapacke.h>
 
+#include "base/threads.h"
 #include "ops/families.h"
 #include "ops/loops.h"
 
@@ -31,11 +32,13 @@ static int run(struct fp_call *call) {
            bytes = n * n * sizeof(double) + n * sizeof(lapack_int);
     double *a = fp_take(call->memory, bytes);
     if (!a) return fp_fail_memory(call->err, "a determinant", bytes);
+    const int before = fp_threads_set(1); // LAPACK's sums too are those of one thread
     for (size_t i = 0; i < out->count; i++) {
         fp_convert(a, FP_DOUBLE, (const char *)x->data + i * n * n * size, x->type, n * n);
         double det = n ? determinant(a, (lapack_int *)(void *)(a + n * n), (lapack_int)n) : 1;
         fp_convert((char *)out->data + i * size, out->type, &det, FP_DOUBLE, 1);
     }
+    fp_threads_set(before);
     fp_release(call->memory, a, bytes);
     return FINEPRUNE_OK;
 }

@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Operators on signals: DFT, STFT, windows and mel filters. A transform is a product with the matrix of its waves, in double.
+// Operators on signals: DFT, STFT, windows and mel filters. The transforms are KissFFT's, in float like their elements.
 #include "ops/loops.h"
 #include "ops/move.h"
 
+#include <kiss_fft.h>
 #include <math.h>
+#include <omp.h>
 #include <stdlib.h>
 
-enum {
-    BLOCK = 1 << 22, // elements of the rows that are loaded at once
-    WIDE = 32,       // columns of the matrix that are made at once
-    HIGH = 4,        // rows that are multiplied together
-};
-
-// Where the rows of a transform lie: row r starts at r / period * big + r % period * small, and its elements are `stride` apart.
+// Where the rows of a transform lie: row r starts at r / period * big + r % period * small, and its elements are
+// `stride` apart.
 struct place {
     size_t period, big, small, stride;
 };
@@ -28,113 +25,105 @@ struct transform {
 
 static size_t start_of(const struct place *p, size_t row) { return row / p->period * p->big + row % p->period * p->small; }
 
-// Columns [begin, begin + n) of the matrix that a row is multiplied with: n_in * c_in rows of WIDE, of which n * c_out are set.
-static void fill_waves(const struct transform *t, const double *wave, size_t begin, size_t n, double *dst) {
-    double sign = t->inverse ? 1 : -1, scale = t->inverse ? 1 / (double)t->length : 1;
-    const double *sine = wave + t->length;
-    for (size_t j = 0; j < t->n_in; j++) {
-        bool twice = t->half && j > 0 && 2 * j != t->length; // stands for its mirror image too
-        double factor = scale * (twice ? 2 : 1) * (t->window ? t->window[j] : 1);
-        for (size_t k = 0; k < n; k++) {
-            size_t at = j * (begin + k) % t->length; // lengths are below 2^28, so this fits
-            double re = factor * wave[at], im = factor * sign * sine[at];
-            double *to = dst + j * t->c_in * WIDE + k * t->c_out; // row of the real part, then that of the imaginary one
-            to[0] = re;
-            if (t->c_out == 2) to[1] = im;
-            if (t->c_in == 2) to[WIDE] = -im;
-            if (t->c_in == 2 && t->c_out == 2) to[WIDE + 1] = re;
-        }
-    }
-}
-
-static void load_rows(const struct transform *t, const float *src, size_t begin, size_t n, double *dst) {
-    for (size_t r = 0; r < n; r++) {
-        const float *from = src + start_of(&t->in, begin + r);
-        for (size_t j = 0; j < t->n_in; j++)
-            for (size_t c = 0; c < t->c_in; c++) *dst++ = from[j * t->in.stride + c];
-    }
-}
-
-typedef double quad __attribute__((vector_size(32), aligned(8), may_alias));
-
-// sums = rows * waves for HIGH rows; each sum is made in order, so that it is the same everywhere.
-FP_VECTOR static void multiply(const double *rows, const double *waves, size_t width, double *sums) {
-    const double *row1 = rows + width, *row2 = row1 + width, *row3 = row2 + width;
-    for (size_t j = 0; j < WIDE; j += 8) {
-        quad a0 = {0}, a1 = {0}, b0 = {0}, b1 = {0}, c0 = {0}, c1 = {0}, d0 = {0}, d1 = {0};
-        for (size_t i = 0; i < width; i++) {
-            const quad left = *(const quad *)(waves + i * WIDE + j), right = *(const quad *)(waves + i * WIDE + j + 4);
-            a0 += rows[i] * left, a1 += rows[i] * right;
-            b0 += row1[i] * left, b1 += row1[i] * right;
-            c0 += row2[i] * left, c1 += row2[i] * right;
-            d0 += row3[i] * left, d1 += row3[i] * right;
-        }
-        quad *to = (quad *)(sums + j);
-        to[0] = a0, to[1] = a1;
-        to[WIDE / 4] = b0, to[WIDE / 4 + 1] = b1;
-        to[WIDE / 2] = c0, to[WIDE / 2 + 1] = c1;
-        to[3 * WIDE / 4] = d0, to[3 * WIDE / 4 + 1] = d1;
-    }
-}
-
-// The memory of one run, all from one allocation.
-struct work {
-    double *wave, *waves, *rows;
-    size_t width, n_rows, bytes;
+// What the rows of a run share, and the scratch of each thread; all from one allocation.
+struct plan {
+    size_t padded;         // length of the transforms that are made
+    kiss_fft_cfg cfg;
+    kiss_fft_cpx *scratch; // two times `padded` for each thread
+    kiss_fft_cpx *chirp;   // `length` elements for Bluestein's algorithm; NULL for lengths of the factors 2, 3 and 5 only
+    kiss_fft_cpx *filter;  // `padded` elements: the transform of the chirp's inverse
+    int threads;
+    void *memory;
+    size_t bytes;
 };
 
-static bool work_init(struct fp_call *call, const struct transform *t, struct work *w) {
-    size_t total, a, b;
-    w->width = t->n_in * t->c_in;
-    w->n_rows = BLOCK / (w->width ? w->width : 1);
-    if (w->n_rows > t->rows) w->n_rows = t->rows;
-    w->n_rows = (w->n_rows ? w->n_rows + HIGH - 1 : HIGH) / HIGH * HIGH;
-    w->bytes = 0;
-    bool fits = fp_mul(w->width, WIDE, &a) && fp_mul(w->width, w->n_rows, &b) && fp_add(a, b, &total) &&
-                fp_add(total, 2 * t->length, &total) && fp_mul(total, sizeof(double), &w->bytes);
-    w->wave = fits ? fp_take(call->memory, w->bytes) : NULL;
-    if (!w->wave) return false;
-    memset(w->wave, 0, w->bytes);
-    w->waves = w->wave + 2 * t->length;
-    w->rows = w->waves + a;
+static kiss_fft_cpx times(kiss_fft_cpx a, kiss_fft_cpx b) {
+    return (kiss_fft_cpx){a.r * b.r - a.i * b.i, a.r * b.i + a.i * b.r};
+}
+static kiss_fft_cpx conjugate(kiss_fft_cpx a) { return (kiss_fft_cpx){a.r, -a.i}; }
+
+// Bluestein, "A linear filtering approach to the computation of discrete Fourier transform" (1970): as
+// 2 j k = j^2 + k^2 - (k - j)^2, a transform of any length is a convolution with the inverse of
+// chirp[j] = exp(-i pi j^2 / length), and transforms of a good length do that.
+static void make_chirp(const struct transform *t, struct plan *p) {
+    kiss_fft_cpx *wave = p->scratch;
+    memset(wave, 0, p->padded * sizeof(*wave));
+    for (size_t j = 0; j < t->length; j++) {
+        double angle = M_PI * (double)(j * j % (2 * t->length)) / (double)t->length; // at most 2^28, so this fits
+        p->chirp[j] = (kiss_fft_cpx){(float)cos(angle), (float)(t->inverse ? sin(angle) : -sin(angle))};
+        wave[j] = wave[j ? p->padded - j : 0] = conjugate(p->chirp[j]);
+    }
+    kiss_fft(p->cfg, wave, p->filter);
+    for (size_t j = 0; j < p->padded; j++) p->filter[j].r /= (float)p->padded, p->filter[j].i /= (float)p->padded;
+}
+
+// False when out of memory, p->bytes then being what was asked for. Freed with fp_release.
+static bool plan_init(struct fp_call *call, const struct transform *t, struct plan *p) {
+    int length = (int)t->length, padded = kiss_fft_next_fast_size(length);
+    bool good = padded == length;
+    if (!good) padded = kiss_fft_next_fast_size(2 * length - 1);
+    *p = (struct plan){.padded = (size_t)padded, .threads = call->threads};
+    if (t->rows < (size_t)p->threads) p->threads = (int)t->rows;
+    size_t cfg = 0, cells, more = 0;
+    kiss_fft_alloc(padded, 0, NULL, &cfg);
+    bool fits = fp_mul(p->padded, 2 * (size_t)p->threads, &cells) && (good || fp_add(p->padded, t->length, &more)) &&
+                fp_add(cells, more, &more) && fp_mul(more, sizeof(kiss_fft_cpx), &p->bytes) &&
+                fp_add(p->bytes, cfg, &p->bytes);
+    p->memory = fits ? fp_take(call->memory, p->bytes) : NULL;
+    if (!p->memory) return false;
+    p->cfg = kiss_fft_alloc(padded, good && t->inverse, p->memory, &cfg);
+    p->scratch = (kiss_fft_cpx *)((char *)p->memory + cfg);
+    if (good) return true;
+    p->filter = p->scratch + cells;
+    p->chirp = p->filter + padded;
+    make_chirp(t, p);
     return true;
 }
 
-// Rows [begin, begin + n), which are loaded, times the columns [column, column + columns), which are made.
-static void run_block(const struct fp_call *call, const struct transform *t, const struct work *w, size_t begin, size_t n, size_t column,
-                      size_t columns, float *dst) {
-#pragma omp parallel for num_threads(call->threads) if (n * w->width > 50000)
-    for (size_t at = 0; at < n; at += HIGH) {
-        double sums[HIGH * WIDE];
-        multiply(w->rows + at * w->width, w->waves, w->width, sums);
-        for (size_t r = 0; r < HIGH && at + r < n; r++) {
-            float *to = dst + start_of(&t->out, begin + at + r) + column * t->out.stride;
-            for (size_t k = 0; k < columns; k++)
-                for (size_t c = 0; c < t->c_out; c++) to[k * t->out.stride + c] = (float)sums[r * WIDE + k * t->c_out + c];
-        }
+// A whole row for the transform: elements that are not there are 0, and one side of a spectrum gets its mirror image.
+static void load_row(const struct transform *t, const float *from, kiss_fft_cpx *row) {
+    memset(row + t->n_in, 0, (t->length - t->n_in) * sizeof(*row));
+    for (size_t j = 0; j < t->n_in; j++) {
+        const float *at = from + j * t->in.stride, weight = t->window ? t->window[j] : 1;
+        row[j] = (kiss_fft_cpx){at[0] * weight, t->c_in == 2 ? at[1] * weight : 0};
+        if (t->half && j > 0 && 2 * j != t->length) row[t->length - j] = conjugate(row[j]);
+    }
+}
+
+// to = the transform of the row, both of p->padded elements; the row is overwritten.
+static void transform_row(const struct transform *t, const struct plan *p, kiss_fft_cpx *row, kiss_fft_cpx *to) {
+    if (p->chirp) {
+        for (size_t j = 0; j < t->length; j++) row[j] = times(row[j], p->chirp[j]);
+        memset(row + t->length, 0, (p->padded - t->length) * sizeof(*row));
+    }
+    kiss_fft(p->cfg, row, to);
+    if (!p->chirp) return;
+    // The conjugate, so that the same transform is the inverse.
+    for (size_t j = 0; j < p->padded; j++) row[j] = conjugate(times(to[j], p->filter[j]));
+    kiss_fft(p->cfg, row, to);
+    for (size_t k = 0; k < t->n_out; k++) to[k] = times(conjugate(to[k]), p->chirp[k]);
+}
+
+static void store_row(const struct transform *t, const kiss_fft_cpx *row, float *to) {
+    float divisor = t->inverse ? (float)t->length : 1;
+    for (size_t k = 0; k < t->n_out; k++) {
+        to[k * t->out.stride] = row[k].r / divisor;
+        if (t->c_out == 2) to[k * t->out.stride + 1] = row[k].i / divisor;
     }
 }
 
 static int run_transform(struct fp_call *call, const struct transform *t, const float *src, float *dst) {
-    struct work w;
-    size_t wide = WIDE / t->c_out;
+    struct plan p;
     if (!t->rows || !t->n_out) return FINEPRUNE_OK;
-    if (!work_init(call, t, &w)) return fp_fail_memory(call->err, "a transform", w.bytes);
-    for (size_t i = 0; i < t->length; i++) {
-        double angle = 2 * M_PI * (double)i / (double)t->length;
-        w.wave[i] = cos(angle);
-        w.wave[t->length + i] = sin(angle);
+    if (!plan_init(call, t, &p)) return fp_fail_memory(call->err, "a transform", p.bytes);
+#pragma omp parallel for num_threads(p.threads) if (t->rows * p.padded > 20000)
+    for (size_t r = 0; r < t->rows; r++) {
+        kiss_fft_cpx *row = p.scratch + 2 * p.padded * (size_t)omp_get_thread_num();
+        load_row(t, src + start_of(&t->in, r), row);
+        transform_row(t, &p, row, row + p.padded);
+        store_row(t, row + p.padded, dst + start_of(&t->out, r));
     }
-    for (size_t row = 0; row < t->rows; row += w.n_rows) {
-        size_t rows = t->rows - row < w.n_rows ? t->rows - row : w.n_rows;
-        load_rows(t, src, row, rows, w.rows);
-        for (size_t column = 0; column < t->n_out; column += wide) {
-            size_t columns = t->n_out - column < wide ? t->n_out - column : wide;
-            fill_waves(t, w.wave, column, columns, w.waves);
-            run_block(call, t, &w, row, rows, column, columns, dst);
-        }
-    }
-    fp_release(call->memory, w.wave, w.bytes);
+    fp_release(call->memory, p.memory, p.bytes);
     return FINEPRUNE_OK;
 }
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
+#include "base/threads.h"
 #include "data/data.h"
 #include "exec/exec.h"
 #include "weights/weight_share.h"
@@ -49,8 +50,16 @@ static void add_parameters(struct parameters *p, Onnx__TensorProto *proto) {
     fp_tensor_done(&t);
 }
 
+static void add_sparse_parameters(struct parameters *p, const Onnx__SparseTensorProto *proto) {
+    size_t count;
+    if (proto && fp_sparse_initializer_size(proto, &count)) p->n += count;
+}
+
 static void add_graph(struct parameters *p, const struct fp_graph *graph) {
-    for (int i = 0; i < graph->n_values; i++) add_parameters(p, graph->values[i].initializer);
+    for (int i = 0; i < graph->n_values; i++) {
+        add_parameters(p, graph->values[i].initializer);
+        add_sparse_parameters(p, graph->values[i].sparse_initializer);
+    }
 }
 
 static int add_node(struct fp_node *node, void *user) {
@@ -215,7 +224,10 @@ static int describe_all(struct fineprune_model *model, struct fineprune_report *
 int fineprune_inspect(const fineprune_model *model, fineprune_report **out, fineprune_error *err) {
     struct fineprune_report *report = fp_report_new("inspect");
     if (!report) return fp_fail_memory(err, "the report", 0);
+    struct fp_threads host;
+    fp_threads_enter(&host, 1); // little is computed: nobody waits for long
     int status = describe_all((struct fineprune_model *)model, report, err);
+    fp_threads_leave(&host);
     if (status) fineprune_report_free(report);
     else *out = report;
     return status;
@@ -269,12 +281,15 @@ int fineprune_check(fineprune_model *model, fineprune_data *data, fineprune_repo
         free(unsupported);
     }
     if (check_tensors(model, report)) status = FINEPRUNE_MODEL;
+    struct fp_threads host;
+    fp_threads_enter(&host, fp_threads_wanted(NULL));
     int described = status == FINEPRUNE_OK ? describe_all(model, report, &inner) : FINEPRUNE_OK;
     if (!described && !status && !json_array_size(fp_report_array(report, "layers"))) {
         add_obstacle(report, "there is no weight that can be pruned");
         status = FINEPRUNE_MODEL;
     }
     if (!described && !status && data && fineprune_data_samples(data)) described = try_one_sample(model, data, &inner);
+    fp_threads_leave(&host);
     if (described) {
         add_obstacle(report, inner.message);
         status = described;

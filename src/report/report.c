@@ -11,7 +11,7 @@
 static const char *const order[] = {"schema",           "tool",      "command",   "verdict", "model",   "second_model", "inputs",
                                     "outputs_of_model", "operators", "obstacles", "data",    "config",       "layers",
                                     "skipped",          "pruned",    "task",      "outputs",   "readout", "notes",        "drift", "agreement",
-                                    "accuracy",         "size",      "gates",     "wrote",   "timing",       "peak_rss_bytes"};
+                                    "accuracy",         "size",      "sparse_initializers", "gates", "wrote", "timing",    "peak_rss_bytes"};
 
 static json_t *make_tool(void) {
     return json_pack("{s:s, s:s, s:s}", "name", "fineprune", "version", fineprune_version(), "libraries",
@@ -108,7 +108,8 @@ int fineprune_report_note(struct fineprune_report *report, const char *section, 
 }
 
 int fineprune_report_number(struct fineprune_report *report, const char *section, const char *key, double value) {
-    return put(report, section, key, fp_report_real(value));
+    bool whole = value == floor(value) && fabs(value) < 1e15; // a count, which is written without a point
+    return put(report, section, key, whole ? json_integer((json_int_t)value) : fp_report_real(value));
 }
 
 // A new object with the members in that order, those that are not in it behind.

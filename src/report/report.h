@@ -18,6 +18,7 @@
 //   agreement {pruning, with_dense}               shares of the reserve's answers that are as before: against the dense model with the same read-out, and as it was
 //   accuracy {a, b, samples}                       compare with labels
 //   size {before {raw, deflated, estimated}, after {the same}}      estimated: deflated is, from a sample
+//   sparse_initializers {tensors, bytes, dense_bytes, readers}     --sparse-initializers: tensors written so, what they take and would take, who reads them
 //   gates [{name, asked, measured, met}]
 //   timing {load, prepare, forward, statistics, solve, write, seconds, samples_per_second}   peak_rss_bytes
 //     prepare (run): making primitives and packing weights, which forward contains

@@ -6,55 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char style[] =
-    ":root{color-scheme:light "
-    "dark;--bg:#f6f5f1;--card:#fff;--ink:#1d2126;--dim:#666d76;--line:#e3e1da;--soft:#eceae3;--zero:#2563a8;"
-    "--kept:#c9d8ea;--before:#d9822b;--after:#2a8f67;--bad:#c0392b;--badsoft:#fbe9e6;--goodsoft:#e3f3ec;--note:#fdf3dc}"
-    "@media(prefers-color-scheme:dark){:root{--bg:#14171b;--card:#1c2026;--ink:#e7e9ec;--dim:#98a0aa;--line:#2d333b;--soft:#"
-    "262b32;"
-    "--zero:#6aa6e8;--kept:#33475f;--before:#e39a4d;--after:#4fbf92;--bad:#f0766a;--badsoft:#3a2321;--goodsoft:#1d3329;--note:#"
-    "352d1b}}"
-    "*{box-sizing:border-box}body{margin:0;background:var(--bg);color:var(--ink);font:15px/1.5 system-ui,-apple-system,'Segoe "
-    "UI',Roboto,"
-    "'Helvetica Neue',Arial,sans-serif;font-variant-numeric:tabular-nums}main{max-width:1080px;margin:0 auto;padding:40px 24px "
-    "64px}"
-    "header p{margin:.2em 0;color:var(--dim)}.brand{font-size:13px;letter-spacing:.04em;color:var(--dim)}"
-    "h1{font-size:30px;line-height:1.2;margin:.1em 0 "
-    ".15em;letter-spacing:-.01em;overflow-wrap:anywhere}h2{font-size:18px;margin:0 0 8px}h2+p{margin-top:-4px!important}"
-    "section{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:22px 24px;margin-top:18px}"
-    "section>p{margin:0 0 14px;color:var(--dim);max-width:96ch}"
-    ".cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(215px,1fr));gap:14px;margin-top:26px}"
-    ".card{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:16px 18px}.card "
-    "b{display:block;font-size:30px;"
-    "line-height:1.25;font-weight:650;letter-spacing:-.02em}.card span{color:var(--dim);font-size:13px;display:block}.card "
-    ".what{color:"
-    "var(--ink);font-weight:600}"
-    ".badge{display:inline-block;border-radius:99px;padding:2px 11px;font-size:13px;font-weight:600;margin:6px 6px 0 0}"
-    ".good{background:var(--goodsoft);color:var(--after)}.bad{background:var(--badsoft);color:var(--bad)}"
-    ".note{background:var(--note);border-radius:8px;padding:9px 14px;margin:10px 0 0}"
-    ".wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:13.5px}th{text-align:left;font-weight:600;color:"
-    "var(--dim);"
-    "font-size:12.5px;border-bottom:1px solid var(--line);padding:6px 14px 6px 0;white-space:nowrap;vertical-align:bottom}"
-    "td{padding:6px 14px 6px 0;border-bottom:1px solid var(--soft);vertical-align:middle}tr:last-child td{border-bottom:0}"
-    "th:last-child,td:last-child{padding-right:0}.n{text-align:right;white-space:nowrap}td.what{white-space:nowrap}td.name{font:"
-    "12.5px/1.4 ui-monospace,SFMono-Regular,"
-    "Menlo,Consolas,monospace;min-width:170px;max-width:330px;overflow-wrap:anywhere}td.op{color:var(--dim);white-space:nowrap}"
-    "svg{display:block}.zero{fill:var(--zero)}.kept{fill:var(--kept)}.soft{fill:var(--soft)}.before{fill:var(--before)}"
-    ".after{fill:var(--after)}.rule{stroke:var(--ink);stroke-width:1.5;stroke-dasharray:5 "
-    "4;fill:none}.gap{stroke:var(--card);stroke-width:1}"
-    ".key{display:flex;flex-wrap:wrap;gap:6px 20px;margin-top:12px;color:var(--dim);font-size:13px}.key "
-    "i{display:inline-block;width:11px;"
-    "height:11px;border-radius:3px;margin-right:7px;vertical-align:-1px}"
-    "dl{display:grid;grid-template-columns:max-content 1fr max-content 1fr;gap:4px "
-    "22px;margin:0;font-size:14px}dt{color:var(--dim)}"
-    "dd{margin:0;overflow-wrap:anywhere}details summary{cursor:pointer;font-size:18px;font-weight:600}details[open] "
-    "summary{margin-bottom:12px}"
-    "code{font:12.5px ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-wrap:anywhere}"
-    ".two{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,400px),1fr));gap:0 18px}.two section{min-width:0}"
-    "footer{color:var(--dim);font-size:13px;margin-top:26px}"
-    "@media(max-width:560px){main{padding:22px "
-    "14px}section{padding:16px}.two{grid-template-columns:1fr}dl{grid-template-columns:max-content 1fr}h1{font-size:24px}}"
-    "@media print{body{background:#fff}section,.card{break-inside:avoid}}";
+// page.css, line by line.
+static const char *const style[] = {
+#include "page.css.inc"
+};
 
 // ---- text
 
@@ -146,6 +101,16 @@ static void put_verdict(FILE *file, const struct fineprune_report *report) {
     fputs("</div>\n", file);
 }
 
+static void put_sparse(FILE *file, const struct fineprune_report *report) {
+    char *words = fp_say_sparse(report);
+    if (words) {
+        fputs("<div class=\"note\">", file);
+        put(file, words);
+        fputs("</div>\n", file);
+    }
+    free(words);
+}
+
 static void put_header(FILE *file, const struct fineprune_report *report) {
     const json_t *model = section(report, "model"), *second = section(report, "second_model");
     const char *command = fp_member_text(report->root, "command");
@@ -167,6 +132,7 @@ static void put_header(FILE *file, const struct fineprune_report *report) {
         put(file, json_string_value(json_array_get(notes, i)));
         fputs("</div>\n", file);
     }
+    put_sparse(file, report);
     fputs("</header>\n", file);
 }
 
@@ -607,7 +573,9 @@ static void put_page(FILE *file, const struct fineprune_report *report) {
           "'unsafe-inline'\">\n<title>",
           file);
     put(file, fp_base_name(fp_member_text(section(report, "model"), "path")));
-    fprintf(file, " · fineprune</title>\n<style>%s</style>\n</head>\n<body>\n<main>\n", style);
+    fputs(" · fineprune</title>\n<style>\n", file);
+    for (size_t i = 0; i < FP_COUNT(style); i++) fputs(style[i], file);
+    fputs("</style>\n</head>\n<body>\n<main>\n", file);
     put_header(file, report);
     put_cards(file, report);
     fputs("<div class=\"two\">\n", file);

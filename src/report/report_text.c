@@ -299,7 +299,7 @@ static void print_task(FILE *file, const struct fineprune_report *report) {
     fputc('\n', file);
 }
 
-// What was decided of the outputs and the read-out, also where nothing was done.
+// What was decided of the outputs, the read-out and the form of the file, also where nothing was done.
 static void print_decision(FILE *file, const char *label, char *words) {
     if (words) {
         fprintf(file, "%-9s", label);
@@ -348,6 +348,7 @@ static void print_pruning(FILE *file, const struct fineprune_report *report) {
     print_decision(file, "readout", fp_say_lesson(report));
     print_drift(file, report);
     print_size(file, report);
+    print_decision(file, "sparse", fp_say_sparse(report));
     print_gates(file, report);
     print_texts(file, section(report, "notes"), "note");
     print_wrote(file, report);

@@ -105,6 +105,19 @@ char *fp_say_outputs(const struct fineprune_report *report) {
                      seen, classes, classes - seen, fp_say_number(times, "%.3g", exp(-bias)));
 }
 
+char *fp_say_sparse(const struct fineprune_report *report) {
+    const json_t *sparse = json_object_get(report->root, "sparse_initializers");
+    const char *readers = fp_member_text(sparse, "readers");
+    size_t tensors = fp_member_count(sparse, "tensors");
+    fp_words bytes, dense;
+    if (!sparse) return NULL;
+    if (!tensors) return fp_format("no tensor is smaller as sparse_initializer: all stay dense");
+    return fp_format("%zu tensor%s as sparse_initializer: %s instead of %s%s%s", tensors, tensors == 1 ? "" : "s",
+                     fp_say_bytes(bytes, fp_member_number(sparse, "bytes")),
+                     fp_say_bytes(dense, fp_member_number(sparse, "dense_bytes")),
+                     readers ? "; " : "", readers ? readers : "");
+}
+
 // What speaks against the lesson; "" where it is trusted.
 static char *say_distrust(const json_t *readout, const char *before, const char *after) {
     fp_words all, sure;

@@ -29,6 +29,8 @@ char *fp_say_weight(const json_t *entry);
 // What was decided of the output classes and of the last layer's lesson, in words; malloc'ed, NULL when the report says nothing of it.
 char *fp_say_outputs(const struct fineprune_report *report);
 char *fp_say_lesson(const struct fineprune_report *report);
+// What --sparse-initializers did, and who cannot read it; malloc'ed, NULL when it was not asked for.
+char *fp_say_sparse(const struct fineprune_report *report);
 // "about " where the compressed size (of an entry of the sizes) is an estimate, else "".
 const char *fp_say_about(const json_t *size);
 // The last part of a path.

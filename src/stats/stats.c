@@ -4,10 +4,10 @@
 #include "stats/stats.h"
 
 #include <math.h>
-#include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/threads.h"
 #include "stats/batches.h"
 #include "stats/columns.h"
 #include "kernel/gemm.h"
@@ -569,7 +569,7 @@ static int gathering_init(struct fp_gathering *g, struct fp_exec *exec, const st
     *g = (struct fp_gathering){.bad_weight = -1, .weights = weights, .data = data, .request = request, .total = n, .to = weights->n, .stats = calloc(1, sizeof(*g->stats))};
     g->memory = fp_exec_memory(exec);
     if (!g->stats) return fp_fail_memory(err, "statistics", sizeof(*g->stats));
-    g->threads = request->options && request->options->threads > 0 ? request->options->threads : omp_get_num_procs();
+    g->threads = fp_threads_wanted(request->options);
     return stats_init(g, exec, n, err);
 }
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/threads.h"
 #include "tensor/npz.h"
 #include "stats/stats.h"
 
@@ -245,7 +246,10 @@ int fineprune_score(fineprune_stats **out, fineprune_model *model, fineprune_dat
     if (!data || !fineprune_data_samples(data)) return fp_data_missing(model, err);
     fineprune_stats *stats = calloc(1, sizeof(*stats));
     if (!stats) return fp_fail_memory(err, "statistics", sizeof(*stats));
+    struct fp_threads host;
+    fp_threads_enter(&host, fp_threads_wanted(options));
     int status = score(stats, model, data, options, err);
+    fp_threads_leave(&host);
     if (status) fineprune_stats_free(stats);
     else *out = stats;
     return status;

@@ -296,6 +296,16 @@ def prune_tells_the_verdict_first(place):
 
 
 @case
+def nothing_is_given_back_without_need(place):
+    """Whatever is learned: scores that are off by little are worth all zeros."""
+    for keep in ("", "--readout keep", "--outputs keep", "--readout keep --outputs keep"):
+        ran = works(place, f"{PRUNE} -o o.onnx -f -s 50% {keep} --json=j.json")
+        told = json.loads(place.path("j.json").read_text())
+        assert told["pruned"]["sparsity"] > 0.49 and "asked" not in verdict_of(ran), (keep, verdict_of(ran))
+        assert told["verdict"]["kind"] != "worse" and told["verdict"]["measures"]["relative_error"] < 0.05, (keep, told["verdict"])
+
+
+@case
 def a_tenth_is_kept_in_reserve(place):
     for more, reserve in (("", 24), ("--limit 150", 20), ("--limit 60", 12), ("--limit 60 --reserve 50%", 30), ("--reserve 20%", 48), ("--reserve auto", 24)):
         ran = works(place, f"{PRUNE} -o o.onnx -f --method magnitude {more} --json")
@@ -1395,6 +1405,281 @@ def gates_measure_the_model_that_came_in(place):
     equal(measured["min_taught_agreement"], report["agreement"]["pruning"], "the taught number")
     assert measured["min_agreement"] < 1, measured
     equal(place.run(f"{line} --min-agreement 100%").code, 5, "exit code")
+
+
+def caller(place):
+    """A host of the library that is under test; None when there is no compiler, or the library is not beside the program or wants a sanitizer."""
+    library, flags = Path(harness.FINEPRUNE).resolve().parent, []
+    if harness.SANITIZED or not shutil.which("gcc") or not (library / "libfineprune.so.0").exists():
+        return None
+    if shutil.which("pkg-config"):
+        flags = subprocess.run(["pkg-config", "--cflags", "openblas"], capture_output=True, text=True).stdout.split()
+    made = place.path("caller")
+    subprocess.run(["gcc", "-fopenmp", f"-I{harness.ROOT / 'include'}", *flags, str(Path(__file__).parent / "caller.c"), "-o", str(made), f"-L{library}",
+                    "-l:libfineprune.so.0", "-l:libopenblas.so.0", f"-Wl,-rpath,{library}", f"-Wl,-rpath-link,{harness.ROOT / '.prefix' / 'lib'}"],
+                   check=True)
+    return made
+
+
+def environments(place):
+    """What could make a difference but must not."""
+    yield {}
+    for said in ("OMP_NUM_THREADS=1", "OMP_NUM_THREADS=7", "OPENBLAS_NUM_THREADS=1", "OPENBLAS_NUM_THREADS=5", "OMP_SCHEDULE=dynamic", "OMP_DYNAMIC=true",
+                 "OMP_WAIT_POLICY=active", "OMP_THREAD_LIMIT=1", "OMP_MAX_ACTIVE_LEVELS=3", "ONEDNN_DEFAULT_FPMATH_MODE=ANY"):
+        yield dict([said.split("=")])
+    built = shutil.which("localedef") and subprocess.run(["localedef", "-f", "UTF-8", "-i", "de_DE", str(place.path("de_DE.UTF-8"))], capture_output=True)
+    if built and built.returncode == 0:
+        yield {"LC_ALL": "de_DE.UTF-8", "LOCPATH": str(place.folder)}
+
+
+def called(made, threads, *paths, **environment):
+    ran = subprocess.run([made, str(threads), *map(str, paths)], env={**os.environ, **environment}, cwd=made.parent, capture_output=True, text=True, timeout=60)
+    equal((ran.returncode, ran.stderr), (0, ""), f"the caller with {threads} threads and {environment}")
+
+
+@case
+def whoever_calls_gets_the_same_bytes(place):
+    line, made = "prune m.onnx --data local.npz -o o.onnx -f -q --no-metadata -s 70%", caller(place)
+    works(place, line)
+    expected = place.path("o.onnx").read_bytes()
+    for environment in environments(place):
+        place.path("o.onnx").unlink()
+        equal(place.run(line, env=environment).code, 0, f"exit code with {environment}")
+        assert place.path("o.onnx").read_bytes() == expected, f"the program writes other bytes with {environment}"
+        if made:
+            called(made, 0, "m.onnx", "local.npz", "p.onnx", **environment)
+            assert place.path("p.onnx").read_bytes() == expected, f"a caller gets other bytes with {environment}"
+    for threads in (1, 2, 3):
+        equal(place.run(f"{line} -j {threads}").code, 0, "exit code")
+        assert place.path("o.onnx").read_bytes() == expected, f"the program writes other bytes with -j {threads}"
+        if made:
+            called(made, threads, "m.onnx", "local.npz", "p.onnx")
+            assert place.path("p.onnx").read_bytes() == expected, f"a caller gets other bytes with {threads} threads"
+
+
+@case
+def two_at_once_get_the_bytes_of_one(place):
+    task_models(place)
+    made, pairs = caller(place), (("m.onnx", "local.npz", "o.onnx"), ("classes.onnx", "x.npz", "p.onnx"))
+    if not made:
+        return
+    for pair in pairs:
+        called(made, 2, *pair)
+    expected = [place.path(pair[2]).read_bytes() for pair in pairs]
+    for threads in (1, 2, 2, 3):
+        called(made, threads, *pairs[0], *pairs[1])
+        equal([place.path(pair[2]).read_bytes() == one for pair, one in zip(pairs, expected)], [True, True], f"the same bytes with {threads} threads each")
+
+# ---- what is written
+
+
+@case
+def sparse_initializers(place):
+    """The same answers from a smaller file, in ONNX Runtime and here; what is not smaller, or is an input's default, stays dense."""
+    weights = {"w": np.zeros((40, 60), np.float32), "half": np.zeros((60, 20), np.float16), "v": np.random.default_rng(2).standard_normal((20, 5)).astype(np.float32),
+               "default": np.zeros((5,), np.float32), "ids": np.zeros((500,), np.int64)}
+    random = np.random.default_rng(1)
+    weights["w"].flat[random.choice(2400, 200, False)] = random.standard_normal(200)
+    weights["half"].flat[random.choice(1200, 90, False)] = random.standard_normal(90)
+    weights["ids"][7] = 3
+    node = onnx.helper.make_node
+    nodes = [node("MatMul", ["x", "w"], ["a"]), node("Relu", ["a"], ["r"]), node("Cast", ["half"], ["h"], to=1), node("MatMul", ["r", "h"], ["b"]),
+             node("Gemm", ["b", "v", "default"], ["y"]), node("ReduceSum", ["ids"], ["n"], keepdims=0)]
+    store_network(place, "z.onnx", nodes, {"y": (1, ["N", 5]), "n": (7, [])}, weights, [40])
+    model = onnx.load(place.path("z.onnx"))
+    model.graph.input.append(onnx.helper.make_tensor_value_info("default", 1, [5]))
+    onnx.save(model, place.path("z.onnx"))
+    np.savez(place.path("z.npz"), x=random.standard_normal((30, 40)).astype(np.float32))
+    line = "prune z.onnx --data z.npz -s 80% --method magnitude --task other --exclude v --exclude half"
+    works(place, f"{line} -o dense.onnx")
+    ran = works(place, f"{line} -o sparse.onnx --sparse-initializers --json --report r.html")
+    told = json.loads(ran.out)["sparse_initializers"]
+    sparse = onnx.load(place.path("sparse.onnx"))
+    onnx.checker.check_model(sparse)
+    equal([t.values.name for t in sparse.graph.sparse_initializer], ["w", "half", "ids"], "sparse")
+    equal([t.name for t in sparse.graph.initializer], ["v", "default"], "dense")
+    equal((told["tensors"], told["dense_bytes"]), (3, 2400 * 4 + 1200 * 2 + 500 * 8), "the report")
+    saved = place.path("dense.onnx").stat().st_size - place.path("sparse.onnx").stat().st_size
+    assert abs(told["dense_bytes"] - told["bytes"] - saved) < 100, (told, saved)
+    said = re.search(r"^sparse   3 tensors as sparse_initializer: .* instead of 16.0 kB; .*OpenVINO, TensorRT, XNNPACK, Core ML and many others do not$", ran.err, re.M)
+    assert said and "3 tensors as sparse_initializer" in place.path("r.html").read_text(), ran.err
+    x = np.load(place.path("z.npz"))["x"]
+    one, other = (ort.InferenceSession(str(place.path(f"{f}.onnx"))).run(None, {"x": x})[0] for f in ("dense", "sparse"))
+    equal(one.tobytes(), other.tobytes(), "answers of ONNX Runtime")
+    for name in ("dense", "sparse"):
+        works(place, f"run {name}.onnx --data z.npz -o {name}.npz")
+    equal(np.load(place.path("dense.npz"))["y"].tobytes(), np.load(place.path("sparse.npz"))["y"].tobytes(), "answers here")
+    assert "w " in works(place, "inspect sparse.onnx").out.decode() and "it is stored as a sparse tensor" in works(place, "inspect sparse.onnx").out.decode()
+    equal(*(json.loads(works(place, f"inspect {f}.onnx --json").out)["model"]["parameters"] for f in ("dense", "sparse")), "parameters")
+    ran = works(place, "prune sparse.onnx --data z.npz -s 50% --task other --method magnitude -o again.onnx")
+    equal([t.values.name for t in onnx.load(place.path("again.onnx")).graph.sparse_initializer], ["w", "half", "ids"], "what was sparse stays sparse")
+    ran = works(place, f"{PRUNE} --method magnitude -s 30% -o s.onnx --sparse-initializers")
+    assert "\nsparse   no tensor is smaller as sparse_initializer: all stay dense\n" in ran.err, ran.err
+
+
+@case
+def sparse_initializers_beside_external_data(place):
+    """Of a model whose tensors lie beside it, too: what becomes sparse comes into the model's own file."""
+    onnx.save(onnx.load(place.path("m.onnx")), place.path("e.onnx"), save_as_external_data=True, location="e.data", size_threshold=1024)
+    line = "prune e.onnx --data local.npz -s 92% --strict-sparsity --method magnitude --exclude Conv2* -q"
+    works(place, f"{line} -o dense.onnx")
+    works(place, f"{line} -o sparse.onnx --sparse-initializers")
+    sizes = [place.path(f"{f}.onnx{more}").stat().st_size for f in ("dense", "sparse") for more in ("", ".data")]
+    assert sizes[0] < sizes[2] and 0 < sizes[3] < sizes[1] / 2 and sum(sizes[2:]) < sum(sizes[:2]) / 2, sizes
+    x = np.load(place.path("test.npz"))["signal"]
+    one, other = (ort.InferenceSession(str(place.path(f"{f}.onnx"))).run(None, {"signal": x})[0] for f in ("dense", "sparse"))
+    equal(one.tobytes(), other.tobytes(), "answers of ONNX Runtime")
+
+
+# ---- every option
+
+
+def effect_files(place):
+    """What the lines of EFFECTS read: images of 6 x 8, a second of sound at two rates, statistics, a configuration."""
+    import wave
+    import zlib
+    random, node = np.random.default_rng(7), onnx.helper.make_node
+    chunk = lambda kind, body: struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    place.path("pictures").mkdir()
+    for i in range(3):
+        rows = b"".join(b"\0" + random.integers(0, 256, 24, np.uint8).tobytes() for _ in range(6))
+        place.path(f"pictures/{i}.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 6, 8, 2, 0, 0, 0)) +
+                                                    chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+    store_network(place, "picture.onnx", [node("Relu", ["x"], ["y"])], {"y": (1, None)}, {}, [3, "H", "W"])
+    store_network(place, "square.onnx", [node("Relu", ["x"], ["y"])], {"y": (1, None)}, {}, [3, 3, 3])
+    store_network(place, "sound.onnx", [node("Relu", ["x"], ["y"])], {"y": (1, None)}, {}, ["T"])
+    with wave.open(str(place.path("a.wav")), "wb") as sound:
+        sound.setnchannels(1), sound.setsampwidth(2), sound.setframerate(8000)
+        sound.writeframes((1000 * random.standard_normal(800)).astype(np.int16).tobytes())
+    for name, limit in (("most", 0), ("more", 0.3)):  # one by one some samples have outputs of equal shapes, all together never
+        store_network(place, f"{name}.onnx", [node("Greater", ["x", "limit"], ["g"]), node("NonZero", ["g"], ["y"])], {"y": (7, [2, "n"])},
+                      {"limit": np.float32(limit)}, [4])
+    np.savez(place.path("most.npz"), x=random.standard_normal((30, 4)).astype(np.float32))
+    signals = np.load(place.path("local.npz"))["signal"]
+    answers = ort.InferenceSession(str(place.path("m.onnx"))).run(None, {"signal": signals})[0].argmax(1)
+    np.savez(place.path("few.npz"), signal=signals[answers < 4])
+    place.path("p.json").write_text('{"image_mean": [0.5, 0.5, 0.5], "image_std": [1, 1, 1]}')
+    place.path("c.json").write_text('{"limit": 50}')
+    place.path("there.npz").write_bytes(b"precious")
+    place.long_data()
+    conv_network(place)
+    works(place, "score m.onnx --data local.npz --limit 100 -o one.stats -q")
+    works(place, "score m.onnx --data local.npz -o all.stats -q")
+
+
+PRUNED = "prune m.onnx --data local.npz -f -q -o o.onnx --json=j.json"
+QUICK = f"{PRUNED} --method magnitude"
+CHANNELS = "prune cnn.onnx --data cnn.npz -s 70% --task other -f -q -o o.onnx"
+RAW_PICTURES = "run picture.onnx --data pictures -f -q -o y.npz"
+PICTURES = f"{RAW_PICTURES} --mean 0 --std 1"
+MISSED = "prune m.onnx --data local.npz -f -o o.onnx --json=j.json -s 99% --method magnitude"
+LOOK = "run m.onnx --data local.npz -f -o y.npz"
+
+# option: (a line, what is added to it, what is then another thing): a file, a member of the JSON report ("/data/samples"), "code", or a pattern that is
+# found on the streams with or without it ("~..."). {} in the line is where the option goes.
+EFFECTS = {
+    "data": (f"{LOOK} -q", "--data local.npz --data test.npz", "y.npz"),
+    "labels": ("compare m.onnx m.onnx --data test.npz --json=j.json -f", "--labels test_labels.npy", "/accuracy"),
+    "batch": ("compare most.onnx more.onnx --data most.npz", "--batch 1", "code"),
+    "limit": (f"{LOOK} -q --json=j.json", "--limit 10", "/data/samples"),
+    "reserve": (QUICK, "--reserve 40%", "/data/reserve"),
+    "shape": ("run picture.onnx --data random:1 -o y.npz -f -q --limit 2", "--shape x:1,3,5,9", "y.npz"),
+    "preprocess": (RAW_PICTURES, "--preprocess p.json", "y.npz"),
+    "resize": (PICTURES, "--resize 4", "y.npz"),
+    "crop": (PICTURES, "--crop 4", "y.npz"),
+    "mean": (PICTURES, "--mean 0.5,0.4,0.3", "y.npz"),
+    "std": (PICTURES, "--std 0.5,0.4,0.3", "y.npz"),
+    "layout": ("run square.onnx --data pictures -f -q -o y.npz --mean 0 --std 1 --resize 3x3", "--layout nhwc", "y.npz"),
+    "rate": ("run sound.onnx --data a.wav -f -q -o y.npz", "--rate 4000", "y.npz"),
+    "stats": ("apply m.onnx -f -q -o o.onnx", "--stats one.stats", "o.onnx"),
+    "sparsity": (QUICK, "-s 50%", "o.onnx"),
+    "strict-sparsity": (f"{PRUNED} --limit 30 -s 95%", "--strict-sparsity", "/pruned/sparsity"),
+    "method": (PRUNED, "--method wanda", "o.onnx"),
+    "score": (PRUNED, "--score magnitude", "o.onnx"),
+    "allocation": (PRUNED, "--allocation global", "o.onnx"),
+    "pattern": (PRUNED, "--pattern 2:4", "o.onnx"),
+    "repair": (PRUNED, "--repair none", "o.onnx"),
+    "channels": (CHANNELS, "--channels none", "o.onnx"),
+    "swaps": (PRUNED, "--swaps none", "o.onnx"),
+    "refit": (PRUNED, "--refit none", "o.onnx"),
+    "outputs": ("prune m.onnx --data few.npz -f -q -o o.onnx", "--outputs keep", "o.onnx"),
+    "readout": (PRUNED, "--readout keep", "o.onnx"),
+    "task": (PRUNED, "--task other", "o.onnx"),
+    "rounds": (PRUNED, "--rounds 1", "o.onnx"),
+    "include": (QUICK, "--include Conv*", "o.onnx"),
+    "exclude": (QUICK, "--exclude Conv1*", "o.onnx"),
+    "keep-first": (QUICK, "--keep-first", "o.onnx"),
+    "keep-last": (QUICK, "--keep-last", "o.onnx"),
+    "min-agreement": (QUICK, "--min-agreement 1%", "/gates"),
+    "min-taught-agreement": (QUICK, "--min-taught-agreement 1%", "/gates"),
+    "on-fail": (f"{MISSED} --min-agreement 99.9%", "--on-fail keep", "o.onnx"),
+    "output": (f"{QUICK}", "-o p.onnx", "p.onnx"),
+    "force": ("run m.onnx --data local.npz -o there.npz", "--force", "code"),
+    "external-data": (QUICK, "--external-data always", "o.onnx.data"),
+    "sparse-initializers": (f"{QUICK} -s 90%", "--sparse-initializers", "o.onnx"),
+    "metadata": (QUICK, "--no-metadata", "o.onnx"),
+    "dry-run": (QUICK, "--dry-run", "o.onnx"),
+    "json": ("inspect m.onnx -f", "--json=j.json", "j.json"),
+    "report": ("inspect m.onnx -f", "--report r.html", "r.html"),
+    "masks": (QUICK, "--masks k.npz", "k.npz"),
+    "table": (f"{QUICK}", "--table plain", "~weight +operator"),
+    "max-memory": (LOOK, "--max-memory 64K", "code"),
+    "timeout": ("score m.onnx --data long.npz -f -o s.stats --limit 40000", "--timeout 1s", "code"),
+    "config": (f"{LOOK} -q --json=j.json", "--config c.json", "/data/samples"),
+    "print-config": (LOOK, "--print-config", '~"progress": '),
+    "verbose": (LOOK, "--verbose", r"~\d+/\d+ +\d+%"),
+    "quiet": (LOOK, "--quiet", "~."),
+    "progress": (LOOK, "--progress always", "~\r"),
+    "color": (LOOK, "--color always", "~\x1b\\[1m"),
+    "list": ("", "--list=score", "~obs"),
+    "version": ("", "--version", "~oneDNN"),
+    "help": ("", "--help", "~first run"),
+    "help-man": ("", "--help-man", r"~\.TH FINEPRUNE"),
+    "completion": ("", "--completion bash", "~COMPREPLY"),
+}
+NO_EFFECT = {"threads": "only time: the result is the same with any number of them, as prune_gives_the_same_bytes and tests/unit/test_prune_determinism.c show"}
+
+
+def options_of_the_table():
+    """The names of all rows of cli/option_table.c, those that --help does not show too."""
+    return re.findall(r'^    \{"([a-z-]+)", (?:0|\'.\'), CLI_', (harness.ROOT / "cli" / "option_table.c").read_text(), re.M)
+
+
+def observed(place, line, what):
+    """What `what` is after the line was run; files that it may write are not there before."""
+    for name in ("o.onnx", "p.onnx", "o.onnx.data", "j.json", "r.html", "k.npz", "y.npz"):
+        place.path(name).unlink(missing_ok=True)
+    ran = place.run(line)
+    assert not ran.crashed or ran.code == 1, (line, ran.err)
+    if what == "code":
+        return ran.code
+    if what.startswith("~"):
+        return bool(re.search(what[1:], ran.out.decode() + ran.err))
+    if what.startswith("/"):
+        found = json.loads(place.path("j.json").read_text()) if place.path("j.json").exists() else {}
+        for member in what[1:].split("/"):
+            found = found.get(member, {})
+        return found
+    return place.path(what).read_bytes() if place.path(what).exists() else None
+
+
+@case
+def every_option_has_an_effect(place):
+    """Each row of the option table changes what it says it changes, or is named with the reason why nothing can be seen."""
+    options = options_of_the_table()
+    equal((len(options) > 50, len(set(options))), (True, len(options)), "rows of the option table")
+    equal(sorted(set(options) ^ (set(EFFECTS) | set(NO_EFFECT))), [], "options without an entry in EFFECTS, or entries without an option")
+    shown = set().union(*(re.findall(r"^  (?:-.,|   ) --(?:no-)?([a-z-]+)", works(place, f"{command} --help").out.decode(), re.M)
+                          for command in ("", "prune", "score", "merge", "apply", "run", "compare", "inspect", "check")))
+    equal(sorted(set(options) - shown - {"no-metadata"}), ["completion", "help-man"], "options that no help shows")
+    effect_files(place)
+    before, same = {}, []
+    for option, (line, added, what) in EFFECTS.items():
+        if (line, what) not in before:
+            before[line, what] = observed(place, line, what)
+        if observed(place, f"{line} {added}", what) == before[line, what]:
+            same.append(f"--{option}: {what} is the same with '{added}'")
+    equal(same, [], "options without effect")
 
 
 def main():

@@ -10,6 +10,7 @@
                   ONNX Runtime and runs there as here
     threads       the same bytes with any number of threads
     neighbours    the same bytes with any number of threads and any batch, whatever the operators
+    spectra       DFT and STFT equal NumPy's in double precision to 2e-6 of the largest element, with the same bytes by any number of threads
 """
 import json
 import re
@@ -527,6 +528,106 @@ def test_neighbours(scratch):
         TALLY.check(f"neighbours: {name}", len(outputs) == 1, f"{len(outputs)} different results")
 
 
+# ---- spectra ----------------------------------------------------------------------------------------------------------------------------
+
+FLOAT, DOUBLE, HALF = TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16
+
+
+def complex_of(x):
+    return x[..., 0].astype(np.float64) + (1j * x[..., 1] if x.shape[-1] == 2 else 0)
+
+
+def spectra():
+    """Name, shape, axis, dft_length (None: not given), attributes, type. Lengths are powers of two, products of 2, 3 and 5, and others."""
+    for n in (1, 2, 3, 7, 16, 30, 37, 97, 441, 1009, 4096, 5000, 10007):
+        for parts in (1, 2):
+            yield f"length {n}, parts {parts}", (3, n, parts), 1, None, {}, FLOAT
+            yield f"inverse, length {n}, parts {parts}", (3, n, parts), 1, None, {"inverse": 1}, FLOAT
+        yield f"one side, length {n}", (3, n, 1), 1, None, {"onesided": 1}, FLOAT
+        for parts in (1, 2):
+            yield f"from one side, length {n}, parts {parts}", (3, n, parts), 1, n, {"onesided": 1, "inverse": 1}, FLOAT
+    for axis in (0, 1, 2, -2, -3):
+        yield f"axis {axis}", (6, 35, 8, 2), axis, None, {}, FLOAT
+        yield f"axis {axis}, one side", (6, 35, 8, 1), axis, 11, {"onesided": 1}, FLOAT
+    for length in (20, 21, 53, 64, 130):
+        yield f"53 as {length}", (2, 53, 2), 1, length, {}, FLOAT
+        yield f"one side of 27 as {length}", (2, 27, 2), 1, length, {"onesided": 1, "inverse": 1}, FLOAT
+    for kind in (DOUBLE, HALF):
+        yield f"type {kind}", (2, 45, 2), 1, 49, {}, kind
+
+
+def reference_dft(x, axis, length, inverse=0, onesided=0):
+    values, axis = complex_of(x), axis if axis >= 0 else axis + x.ndim
+    if inverse and onesided:
+        return np.fft.irfft(values, length, axis)[..., None]
+    y = (np.fft.ifft if inverse else np.fft.fft)(values, length, axis)
+    y = np.take(y, np.arange(y.shape[axis] // 2 + 1), axis) if onesided else y
+    return np.stack([y.real, y.imag], -1)
+
+
+def frames():
+    """Name, shape of the signal, step, length, whether with a window, onesided."""
+    for length in (1, 2, 15, 16, 37, 400, 441):
+        for side in (0, 1):
+            yield f"frames of {length}, side {side}", (2, 1000, 1), 13, length, True, side
+    yield "no window", (2, 500, 1), 160, 63, False, 1
+    yield "complex", (2, 500, 2), 7, 63, True, 0
+    yield "one frame", (3, 49, 1), 5, 49, True, 1
+
+
+def reference_stft(x, step, window, side):
+    n = len(window)
+    rows = np.stack([complex_of(x)[:, at:at + n] * window for at in range(0, x.shape[1] - n + 1, step)], axis=1)
+    y = np.fft.fft(rows)[..., :n // 2 + 1 if side else n]
+    return np.stack([y.real, y.imag], -1)
+
+
+def check_spectra(scratch, name, x, nodes, constants):
+    """Runs nodes on x in one model, by one thread and by three. nodes: case -> (node, expected)."""
+    nodes, results = {case: node for case, node in nodes.items() if wanted(f"spectra: {case}")}, []
+    if not nodes:
+        return
+    kind = helper.np_dtype_to_tensor_dtype(x.dtype)
+    outputs = [helper.make_tensor_value_info(node.output[0], kind, [None] * y.ndim) for node, y in nodes.values()]
+    graph = helper.make_graph([node for node, _ in nodes.values()], "g", [helper.make_tensor_value_info("x", kind, x.shape)], outputs,
+                              [numpy_helper.from_array(value, key) for key, value in constants.items()])
+    folder = Path(tempfile.mkdtemp(dir=scratch))
+    path, source = store(folder, helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9), {"x": x})
+    for threads in (1, 3):
+        if fineprune(f"spectra: {name}", "run", path, "--data", source, "-f", "-o", folder / "o.npz", "-j", threads):
+            results.append(dict(np.load(folder / "o.npz")))
+    if len(results) < 2:
+        return
+    for case, (node, y) in nodes.items():
+        got, again = (result[node.output[0]] for result in results)
+        TALLY.check(f"spectra: {case}, threads", got.tobytes() == again.tobytes(), "other bytes with other threads")
+        same, limit = got.shape == y.shape and got.dtype == x.dtype, 2e-6 if x.dtype != np.float16 else 1e-3
+        worst = np.abs(got - y).max() / np.abs(y).max() if same else np.inf
+        TALLY.check(f"spectra: {case}", worst <= limit, f"{got.dtype} {got.shape}, {y.shape} expected, off by {worst:.2g}")
+
+
+def test_spectra(scratch):
+    groups = {}
+    for case in spectra():
+        groups.setdefault((case[1], case[5]), []).append(case)
+    for (shape, kind), cases in groups.items():
+        x = np.random.default_rng(31).standard_normal(shape).astype(helper.tensor_dtype_to_np_dtype(kind))
+        nodes, constants = {}, {}
+        for i, (name, _, axis, length, attributes, _) in enumerate(cases):
+            constants[f"axis{i}"] = np.array(axis, np.int64)
+            if length:
+                constants[f"n{i}"] = np.array(length, np.int64)
+            node = helper.make_node("DFT", ["x", f"n{i}" if length else "", f"axis{i}"], [f"y{i}"], **attributes)
+            nodes[f"DFT, {name}"] = node, reference_dft(x, axis, length, **attributes)
+        check_spectra(scratch, f"DFT of {shape}", x, nodes, constants)
+    for name, shape, step, length, windowed, side in frames():
+        x = np.random.default_rng(32).standard_normal(shape).astype(np.float32)
+        window = np.hamming(length).astype(np.float32) if windowed else np.ones(length, np.float32)
+        constants = {"step": np.array(step, np.int64), "n": np.array(length, np.int64), "window": window}
+        node = helper.make_node("STFT", ["x", "step", "window" if windowed else "", "n"], ["y"], onesided=side)
+        check_spectra(scratch, f"STFT, {name}", x, {f"STFT, {name}": (node, reference_stft(x, step, window, side))}, constants)
+
+
 def main():
     with tempfile.TemporaryDirectory(prefix="fineprune-reference-") as scratch:
         test_masks(scratch)
@@ -535,6 +636,7 @@ def main():
         test_differential(scratch)
         test_threads(scratch)
         test_neighbours(scratch)
+        test_spectra(scratch)
     TALLY.finish()
 
 

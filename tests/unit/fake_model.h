@@ -38,7 +38,9 @@ static inline void fake_input(struct fake *f, const char *name, enum fp_type typ
 static inline fineprune_data *open_data(const struct fake *f, const fineprune_data_options *options) {
     fineprune_error err = {0};
     fineprune_data *data = NULL;
-    if (fineprune_data_open(&data, &f->model, options, &err)) fail_msg("%s", err.message);
+    fineprune_data_options sized = options ? *options : (fineprune_data_options){0};
+    sized.size = sizeof(sized);
+    if (fineprune_data_open(&data, &f->model, &sized, &err)) fail_msg("%s", err.message);
     return data;
 }
 

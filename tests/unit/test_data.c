@@ -379,13 +379,13 @@ static void test_shape_option(void **state) {
     for (size_t i = 0; i < FP_COUNT(bad); i++) {
         fineprune_error err = {0};
         fineprune_data *data = NULL;
-        const fineprune_data_options options = {.shapes = &bad[i].text, .n_shapes = 1};
+        const fineprune_data_options options = {.size = sizeof(options), .shapes = &bad[i].text, .n_shapes = 1};
         assert_int_equal(fineprune_data_open(&data, &f.model, &options, &err), FINEPRUNE_USAGE);
         if (!strstr(err.message, bad[i].message)) fail_msg("%s", err.message);
         assert_null(data);
     }
     const char *text = "in:0:2,3,4";
-    const fineprune_data_options options = {.shapes = &text, .n_shapes = 1};
+    const fineprune_data_options options = {.size = sizeof(options), .shapes = &text, .n_shapes = 1};
     fineprune_data *data = open_data(&f, &options);
     add(data, "random");
     assert_int_equal(fp_data_max_batch(data), 2);

@@ -14,7 +14,7 @@ static uint8_t *prune(void **state, const char *method, int threads, size_t batc
     options.strict_sparsity = strict;
     if (fineprune_prune(model, data, &options, NULL, &err)) fail_msg("%s", err.message);
     const char *out = scratch_path(state, "out.onnx");
-    const fineprune_save_options save = {.force = true};
+    const fineprune_save_options save = {.size = sizeof(save), .force = true};
     if (fineprune_model_save(model, out, &save, &err)) fail_msg("%s", err.message);
     fineprune_data_free(data), fineprune_model_free(model);
     return scratch_read(out, size);
