@@ -1,16 +1,70 @@
 // SPDX-License-Identifier: Apache-2.0
-// The operators that round are those which ONNX Runtime has for float16 on a CPU: those that move elements, and a few that it computes with
-// float32 inside. Models of this kind are made to be run there.
+// The operators that round are those which ONNX Runtime has for float16 on a CPU: those that move elements, and a few
+// that it computes with float32 inside. Models of this kind are made to be run there.
 #include "exec/rounding.h"
 
 static const char *const ROUNDS[] = {
-    "Attention", "BitCast", "Cast", "CastLike", "Celu", "Clip", "Compress", "Concat", "ConcatFromSequence", "DequantizeLinear", "Dropout", "Expand",
-    "Flatten", "Gather", "GatherElements", "GatherND", "GroupQueryAttention", "Identity", "If", "IsInf", "IsNaN", "LayerNormalization", "Loop", "Max",
-    "Min", "Mod", "Optional", "OptionalGetElement", "OptionalHasElement", "QuantizeLinear", "RMSNormalization", "RandomNormalLike",
-    "RandomUniformLike", "Reshape", "ReverseSequence", "RotaryEmbedding", "Round", "Scan", "Scatter", "ScatterElements", "ScatterND", "SequenceAt",
-    "SequenceConstruct", "SequenceEmpty", "SequenceErase", "SequenceInsert", "SequenceLength", "SequenceMap", "Shape", "Shrink", "Sign",
-    "SimplifiedLayerNormalization", "SkipLayerNormalization", "SkipSimplifiedLayerNormalization", "Slice", "Split", "SplitToSequence", "Squeeze",
-    "TensorScatter", "Transpose", "Unsqueeze",
+    "Attention",
+    "BitCast",
+    "Cast",
+    "CastLike",
+    "Celu",
+    "Clip",
+    "Compress",
+    "Concat",
+    "ConcatFromSequence",
+    "DequantizeLinear",
+    "Dropout",
+    "Expand",
+    "Flatten",
+    "Gather",
+    "GatherElements",
+    "GatherND",
+    "GroupQueryAttention",
+    "Identity",
+    "If",
+    "IsInf",
+    "IsNaN",
+    "LayerNormalization",
+    "Loop",
+    "Max",
+    "Min",
+    "Mod",
+    "Optional",
+    "OptionalGetElement",
+    "OptionalHasElement",
+    "QuantizeLinear",
+    "RMSNormalization",
+    "RandomNormalLike",
+    "RandomUniformLike",
+    "Reshape",
+    "ReverseSequence",
+    "RotaryEmbedding",
+    "Round",
+    "Scan",
+    "Scatter",
+    "ScatterElements",
+    "ScatterND",
+    "SequenceAt",
+    "SequenceConstruct",
+    "SequenceEmpty",
+    "SequenceErase",
+    "SequenceInsert",
+    "SequenceLength",
+    "SequenceMap",
+    "Shape",
+    "Shrink",
+    "Sign",
+    "SimplifiedLayerNormalization",
+    "SkipLayerNormalization",
+    "SkipSimplifiedLayerNormalization",
+    "Slice",
+    "Split",
+    "SplitToSequence",
+    "Squeeze",
+    "TensorScatter",
+    "Transpose",
+    "Unsqueeze",
 };
 
 bool fp_node_computes(const struct fp_node *node) {
@@ -23,7 +77,8 @@ bool fp_node_computes(const struct fp_node *node) {
 // Whether the node hands on narrow numbers as they are.
 static bool hands_on(const struct fp_node *node) {
     if (node->function || node->domain[0] || node->n_out != 1) return false;
-    return !strcmp(node->type, "Identity") || (!strcmp(node->type, "Cast") && fp_type_rounds((enum fp_type)fp_attr_int(node, "to", FP_NONE)));
+    return !strcmp(node->type, "Identity") ||
+           (!strcmp(node->type, "Cast") && fp_type_rounds((enum fp_type)fp_attr_int(node, "to", FP_NONE)));
 }
 
 static bool feeds_computing(const struct fp_node *node, int depth) {
@@ -33,7 +88,8 @@ static bool feeds_computing(const struct fp_node *node, int depth) {
         for (int k = 0; v && k < v->n_readers; k++, readers++) {
             const struct fp_node *reader = v->readers[k].node;
             if (!reader || v->readers[k].index < 0) return false;
-            if (!fp_node_computes(reader) && !(depth && hands_on(reader) && feeds_computing(reader, depth - 1))) return false;
+            if (!fp_node_computes(reader) && !(depth && hands_on(reader) && feeds_computing(reader, depth - 1)))
+                return false;
         }
     }
     return readers > 0;

@@ -6,37 +6,71 @@
 
 enum { LAST = -1 }; // the axis of products: the last one, whatever the rank
 
-// What an operator does to the channel axis of input 0. All other inputs must be constants (a division by what is cut has no value), but for JOINS and
-// SUMS; a second output must have no reader.
+// What an operator does to the channel axis of input 0. All other inputs must be constants (a division by what is cut
+// has no value), but for JOINS and SUMS; a second output must have no reader.
 enum passage {
-    KEEPS,     // elementwise: any axis
-    POOLS,     // along axes 2 and on: channels at axis 1
-    REMOVES,   // the same, which leaves one position
-    JOINS,     // elementwise over two inputs, whose channels become one space
-    SUMS,      // the same, as a residual stream does
-    FLATTENS,  // axes from 1 on become one
-    RESHAPES,  // to two axes
-    TURNS,     // Transpose
-    PADS,      // only other axes
-    REDUCES,   // some later axes go or become 1
+    KEEPS,    // elementwise: any axis
+    POOLS,    // along axes 2 and on: channels at axis 1
+    REMOVES,  // the same, which leaves one position
+    JOINS,    // elementwise over two inputs, whose channels become one space
+    SUMS,     // the same, as a residual stream does
+    FLATTENS, // axes from 1 on become one
+    RESHAPES, // to two axes
+    TURNS,    // Transpose
+    PADS,     // only other axes
+    REDUCES,  // some later axes go or become 1
 };
 
 static const struct {
     const char *type;
     enum passage passage;
 } PASSAGES[] = {
-    {"Relu", KEEPS},        {"LeakyRelu", KEEPS},    {"Elu", KEEPS},          {"Selu", KEEPS},           {"Celu", KEEPS},
-    {"Sigmoid", KEEPS},     {"HardSigmoid", KEEPS},  {"HardSwish", KEEPS},    {"Tanh", KEEPS},           {"Softplus", KEEPS},
-    {"Softsign", KEEPS},    {"Gelu", KEEPS},         {"Erf", KEEPS},          {"Clip", KEEPS},           {"Identity", KEEPS},
-    {"Dropout", KEEPS},     {"Neg", KEEPS},          {"Abs", KEEPS},          {"Sqrt", KEEPS},           {"Exp", KEEPS},
-    {"Mish", KEEPS},        {"Swish", KEEPS},        {"PRelu", KEEPS},        {"ThresholdedRelu", KEEPS},
-    {"BatchNormalization", KEEPS},                   {"InstanceNormalization", POOLS},
-    {"QuantizeLinear", KEEPS},                       {"DequantizeLinear", KEEPS},
-    {"MaxPool", POOLS},     {"AveragePool", POOLS},  {"LpPool", POOLS},
-    {"GlobalAveragePool", REMOVES},                  {"GlobalMaxPool", REMOVES},
-    {"Mul", JOINS},         {"Max", JOINS},          {"Min", JOINS},
-    {"Add", SUMS},          {"Sub", SUMS},           {"Sum", SUMS},           {"Div", KEEPS},
-    {"Flatten", FLATTENS},  {"Reshape", RESHAPES},   {"Transpose", TURNS},    {"Pad", PADS},             {"ReduceMean", REDUCES}, {"ReduceMax", REDUCES},
+    {"Relu", KEEPS},
+    {"LeakyRelu", KEEPS},
+    {"Elu", KEEPS},
+    {"Selu", KEEPS},
+    {"Celu", KEEPS},
+    {"Sigmoid", KEEPS},
+    {"HardSigmoid", KEEPS},
+    {"HardSwish", KEEPS},
+    {"Tanh", KEEPS},
+    {"Softplus", KEEPS},
+    {"Softsign", KEEPS},
+    {"Gelu", KEEPS},
+    {"Erf", KEEPS},
+    {"Clip", KEEPS},
+    {"Identity", KEEPS},
+    {"Dropout", KEEPS},
+    {"Neg", KEEPS},
+    {"Abs", KEEPS},
+    {"Sqrt", KEEPS},
+    {"Exp", KEEPS},
+    {"Mish", KEEPS},
+    {"Swish", KEEPS},
+    {"PRelu", KEEPS},
+    {"ThresholdedRelu", KEEPS},
+    {"BatchNormalization", KEEPS},
+    {"InstanceNormalization", POOLS},
+    {"QuantizeLinear", KEEPS},
+    {"DequantizeLinear", KEEPS},
+    {"MaxPool", POOLS},
+    {"AveragePool", POOLS},
+    {"LpPool", POOLS},
+    {"GlobalAveragePool", REMOVES},
+    {"GlobalMaxPool", REMOVES},
+    {"Mul", JOINS},
+    {"Max", JOINS},
+    {"Min", JOINS},
+    {"Add", SUMS},
+    {"Sub", SUMS},
+    {"Sum", SUMS},
+    {"Div", KEEPS},
+    {"Flatten", FLATTENS},
+    {"Reshape", RESHAPES},
+    {"Transpose", TURNS},
+    {"Pad", PADS},
+    {"ReduceMean", REDUCES},
+    {"ReduceMax", REDUCES},
 };
 
 struct space {
@@ -57,7 +91,7 @@ struct finder {
     int n;
     int *space, *axis, *rank; // by value; space -1: none; rank 0: not known
     bool *single;             // by value: the axes behind the channels are 1 long, or there are none
-    const int *weight_of; // by node: the first weight in it, -1: none
+    const int *weight_of;     // by node: the first weight in it, -1: none
     fineprune_error *err;
 };
 
@@ -111,7 +145,9 @@ static bool join(struct finder *f, int a, int b, bool trunk) {
     return ok;
 }
 
-static bool is_stored(const struct finder *f, int value) { return value < 0 || fp_exec_is_constant(f->exec, f->graph, value); }
+static bool is_stored(const struct finder *f, int value) {
+    return value < 0 || fp_exec_is_constant(f->exec, f->graph, value);
+}
 
 // ---- weights
 
@@ -122,11 +158,14 @@ static const struct fp_weight *weight_at(const struct finder *f, const struct fp
 
 // Products that can lose a row or a column.
 static bool is_plain(const struct fp_weight *w) {
-    return (w->kind == FP_WEIGHT_RIGHT || w->kind == FP_WEIGHT_CONV) && w->groups == 1 && w->n_uses == 1 && w->uses[0].slot == 1 && strcmp(w->op, "Einsum") &&
-           strcmp(w->op, "Attention") && !fp_attr_int(w->node, "transA", 0) && strcmp(w->op, "LSTM") && strcmp(w->op, "GRU") && strcmp(w->op, "RNN");
+    return (w->kind == FP_WEIGHT_RIGHT || w->kind == FP_WEIGHT_CONV) && w->groups == 1 && w->n_uses == 1 &&
+           w->uses[0].slot == 1 && strcmp(w->op, "Einsum") && strcmp(w->op, "Attention") &&
+           !fp_attr_int(w->node, "transA", 0) && strcmp(w->op, "LSTM") && strcmp(w->op, "GRU") && strcmp(w->op, "RNN");
 }
 
-static int declared_rank(const struct finder *f, int value) { return f->graph->values[value].rank > 0 ? f->graph->values[value].rank : 0; }
+static int declared_rank(const struct finder *f, int value) {
+    return f->graph->values[value].rank > 0 ? f->graph->values[value].rank : 0;
+}
 
 static bool axis_fits(const struct finder *f, const struct fp_weight *w, int value) {
     return f->axis[value] == (w->kind == FP_WEIGHT_CONV ? 1 : LAST);
@@ -141,7 +180,9 @@ static bool visit_weight(struct finder *f, const struct fp_node *node, const str
     int in = node->in[0], out = node->out[0];
     if (in >= 0 && f->space[in] >= 0) {
         struct space *s = root(f, f->space[in]);
-        if (!axis_fits(f, w, in) || w->cols % s->channels || (w->kind == FP_WEIGHT_CONV && w->cols != s->channels * w->inner)) s->blocked = true;
+        if (!axis_fits(f, w, in) || w->cols % s->channels ||
+            (w->kind == FP_WEIGHT_CONV && w->cols != s->channels * w->inner))
+            s->blocked = true;
         else ok = add_reader(s, number, w->cols / s->channels);
     }
     int space = new_space(f, w->rows);
@@ -156,7 +197,9 @@ static bool visit_weight(struct finder *f, const struct fp_node *node, const str
 
 // A depthwise convolution keeps its channels apart.
 static bool is_depthwise(const struct finder *f, const struct fp_node *node) {
-    if (strcmp(node->type, "Conv") || node->in[0] < 0 || f->space[node->in[0]] < 0 || f->axis[node->in[0]] != 1 || !is_stored(f, node->in[1])) return false;
+    if (strcmp(node->type, "Conv") || node->in[0] < 0 || f->space[node->in[0]] < 0 || f->axis[node->in[0]] != 1 ||
+        !is_stored(f, node->in[1]))
+        return false;
     const struct fp_value *v = &f->graph->values[node->in[1]];
     struct fp_tensor t;
     if (!v->initializer || fp_initializer_shape(f->weights->model, v->initializer, &t, NULL, NULL)) return false;
@@ -187,7 +230,8 @@ static bool others_are_stored(const struct finder *f, const struct fp_node *node
 }
 
 // The integers of an attribute, or of a stored input.
-static bool read_ints(const struct finder *f, const struct fp_node *node, const char *attribute, int input, int64_t *dst, size_t max, size_t *n) {
+static bool read_ints(const struct finder *f, const struct fp_node *node, const char *attribute, int input,
+                      int64_t *dst, size_t max, size_t *n) {
     const int64_t *given = fp_attr_ints(node, attribute, n);
     struct fp_tensor t = {0};
     if (given) {
@@ -208,7 +252,8 @@ static int64_t positions_of(const struct finder *f, int value) {
     const struct fp_value *v = &f->graph->values[value];
     int64_t n = 1;
     if (f->single[value]) return 1;
-    for (int i = 2; i < v->rank; i++) n = v->dims[i] > 0 && n < INT32_MAX && v->dims[i] < INT32_MAX ? n * v->dims[i] : 0;
+    for (int i = 2; i < v->rank; i++)
+        n = v->dims[i] > 0 && n < INT32_MAX && v->dims[i] < INT32_MAX ? n * v->dims[i] : 0;
     return v->rank >= 2 ? n : 0;
 }
 
@@ -287,7 +332,8 @@ static bool passes(struct finder *f, const struct fp_node *node, const enum pass
     if (!passage) return false;
     switch (*passage) {
     case KEEPS: break;
-    case POOLS: case REMOVES:
+    case POOLS:
+    case REMOVES:
         if (axis != 1) return false;
         break;
     case FLATTENS:
@@ -334,7 +380,8 @@ static void block_outside(struct finder *f) {
     for (int i = 0; i < f->graph->n_values; i++) {
         const struct fp_value *v = &f->graph->values[i];
         for (int k = 0; k < v->n_readers; k++)
-            if (!v->readers[k].node || v->readers[k].index < 0) block(f, i); // an output of the graph, or read in a body
+            if (!v->readers[k].node || v->readers[k].index < 0)
+                block(f, i); // an output of the graph, or read in a body
     }
 }
 
@@ -348,7 +395,8 @@ static int collect(struct finder *f, struct fp_channel_groups *out) {
     for (int i = 0; i < f->n; i++) {
         struct space *s = &f->spaces[i];
         if (!is_group(s, i)) continue;
-        out->items[out->n++] = (struct fp_channel_group){s->channels, s->trunk, s->n_makers, s->n_readers, s->makers, s->readers};
+        out->items[out->n++] = (struct fp_channel_group){s->channels,  s->trunk,  s->n_makers,
+                                                         s->n_readers, s->makers, s->readers};
         s->makers = NULL;
         s->readers = NULL;
     }
@@ -372,7 +420,8 @@ static int find(struct finder *f, int *weight_of, struct fp_channel_groups *out)
     return collect(f, out);
 }
 
-int fp_channels_find(struct fp_channel_groups *out, const struct fp_weights *weights, struct fp_exec *exec, fineprune_error *err) {
+int fp_channels_find(struct fp_channel_groups *out, const struct fp_weights *weights, struct fp_exec *exec,
+                     fineprune_error *err) {
     const struct fp_graph *graph = weights->model->graph;
     *out = (struct fp_channel_groups){0};
     int *weight_of = fp_calloc((size_t)graph->n_nodes, sizeof(int));
@@ -381,7 +430,9 @@ int fp_channels_find(struct fp_channel_groups *out, const struct fp_weights *wei
     f.axis = fp_calloc((size_t)graph->n_values, sizeof(int));
     f.rank = fp_calloc((size_t)graph->n_values, sizeof(int));
     f.single = fp_calloc((size_t)graph->n_values, sizeof(bool));
-    int status = weight_of && f.space && f.axis && f.rank && f.single ? find(&f, weight_of, out) : fp_fail_memory(err, "channels", (size_t)graph->n_values * sizeof(int));
+    int status = weight_of && f.space && f.axis && f.rank && f.single
+                     ? find(&f, weight_of, out)
+                     : fp_fail_memory(err, "channels", (size_t)graph->n_values * sizeof(int));
     for (int i = 0; i < f.n; i++) free(f.spaces[i].makers), free(f.spaces[i].readers);
     free(f.spaces);
     free(f.space);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Walking back from an output of classes to the weight that makes them, through what moves, averages, scales or shifts class scores.
+// Walking back from an output of classes to the weight that makes them, through what moves, averages, scales or shifts
+// class scores.
 #include "weights/classifier.h"
 
 #include <math.h>
@@ -9,7 +10,9 @@
 #include "weights/class_names.h"
 #include "weights/weight_trace.h"
 
-static bool is(const struct fp_node *node, const char *type) { return node && !node->domain[0] && !strcmp(node->type, type); }
+static bool is(const struct fp_node *node, const char *type) {
+    return node && !node->domain[0] && !strcmp(node->type, type);
+}
 
 static const struct fp_node *producer(const struct fp_graph *graph, int value) {
     return value < 0 ? NULL : graph->values[value].producer;
@@ -24,8 +27,8 @@ static int weight_of(const struct fp_weights *weights, const struct fp_node *nod
 }
 
 static bool moves_only(const struct fp_node *node) {
-    return is(node, "Flatten") || is(node, "Reshape") || is(node, "Squeeze") || is(node, "Unsqueeze") || is(node, "Identity") || is(node, "Cast") ||
-           (is(node, "Dropout") && node->n_in < 3);
+    return is(node, "Flatten") || is(node, "Reshape") || is(node, "Squeeze") || is(node, "Unsqueeze") ||
+           is(node, "Identity") || is(node, "Cast") || (is(node, "Dropout") && node->n_in < 3);
 }
 
 static bool is_grid(const struct fp_node *node) {
@@ -56,8 +59,8 @@ static bool is_stored(const struct fp_graph *graph, int value) {
 // One step back from class scores towards their layer.
 struct step {
     const struct fp_node *node;
-    int from;     // input that goes on; -1: the node does something else
-    bool affine;  // it scales or shifts with constants
+    int from;    // input that goes on; -1: the node does something else
+    bool affine; // it scales or shifts with constants
 };
 
 static struct step step_back(const struct fp_graph *graph, int value) {
@@ -94,8 +97,10 @@ static int find_layer(const struct fp_weights *weights, const struct fp_graph *g
     return -1;
 }
 
-static const char *check_layer(const struct fp_classifier *c, const struct fp_weight *w, const struct fp_value *output) {
-    if (w->kind == FP_WEIGHT_LEFT || w->kind == FP_WEIGHT_CONV_TRANSPOSE || w->groups != 1) return "the last layer is not a plain product";
+static const char *check_layer(const struct fp_classifier *c, const struct fp_weight *w,
+                               const struct fp_value *output) {
+    if (w->kind == FP_WEIGHT_LEFT || w->kind == FP_WEIGHT_CONV_TRANSPOSE || w->groups != 1)
+        return "the last layer is not a plain product";
     if (!strcmp(w->op, "LSTM") || !strcmp(w->op, "GRU") || !strcmp(w->op, "RNN")) return "the last layer is recurrent";
     if (w->kind == FP_WEIGHT_CONV && w->inner != 1) return "the last layer is a convolution wider than 1x1";
     if (w->rows < 2) return "the output has one number a sample";
@@ -104,7 +109,8 @@ static const char *check_layer(const struct fp_classifier *c, const struct fp_we
     return NULL;
 }
 
-// Back through operators that only spread one number a row (and Max with a constant) to a reduction of `type`; what it reduces, or -1.
+// Back through operators that only spread one number a row (and Max with a constant) to a reduction of `type`; what it
+// reduces, or -1.
 static int reduced(const struct fp_graph *graph, int value, const char *type) {
     for (int steps = 0; steps < 6; steps++) {
         const struct fp_node *node = producer(graph, value);
@@ -117,7 +123,8 @@ static int reduced(const struct fp_graph *graph, int value, const char *type) {
     return -1;
 }
 
-// Softmax as some exporters write it out: exp(x - max x) / sum of the same. x, or -1 when the value is not made like that.
+// Softmax as some exporters write it out: exp(x - max x) / sum of the same. x, or -1 when the value is not made like
+// that.
 static int written_out_softmax(const struct fp_graph *graph, int value) {
     const struct fp_node *quotient = producer(graph, value);
     if (!is(quotient, "Div") || quotient->n_in != 2) return -1;
@@ -128,7 +135,8 @@ static int written_out_softmax(const struct fp_graph *graph, int value) {
     return reduced(graph, shift->in[1], "ReduceMax") == shift->in[0] ? shift->in[0] : -1;
 }
 
-// [samples, classes] or [samples, classes, 1, 1]; other axes may be of unknown size where a global pooling has made them.
+// [samples, classes] or [samples, classes, 1, 1]; other axes may be of unknown size where a global pooling has made
+// them.
 static bool has_classes(const struct fp_graph *graph, int value) {
     const struct fp_value *v = &graph->values[value];
     bool ones = true, known = true, pooled = false;
@@ -152,7 +160,8 @@ static bool is_softmax(const struct fp_graph *graph, const struct fp_node *node)
     return rank < 3 || (axis < 0 ? axis + rank : axis) == 1;
 }
 
-// What goes into the last Softmax (or operator of `type`), which only moves and grids may follow; -1 when there is none.
+// What goes into the last Softmax (or operator of `type`), which only moves and grids may follow; -1 when there is
+// none.
 static int before(const struct fp_graph *graph, int value, const char *type) {
     for (int i = 0; i < MOST_STEPS && value >= 0; i++) {
         const struct fp_node *node = producer(graph, value);
@@ -163,7 +172,8 @@ static int before(const struct fp_graph *graph, int value, const char *type) {
     return -1;
 }
 
-static void try_output(struct fp_classifier *c, const struct fp_weights *weights, const struct fp_graph *graph, int output) {
+static void try_output(struct fp_classifier *c, const struct fp_weights *weights, const struct fp_graph *graph,
+                       int output) {
     int value = graph->outputs[output];
     // Class scores may also be an output of their own.
     for (int inner; (inner = before(graph, value, NULL)) >= 0;) value = inner;
@@ -200,11 +210,14 @@ void fp_classifier_find(struct fp_classifier *out, const struct fp_weights *weig
         if (c.weight >= 0 && found++ == 0) first = c;
         else if (c.weight < 0 && !found) out->reason = c.reason;
         // boxes and embeddings beside classes have the same shape, but other names
-        if (c.weight >= 0 && fp_class_name_points(graph->values[graph->outputs[i]].name) >= 0 && likely++ == 0) only = c;
+        if (c.weight >= 0 && fp_class_name_points(graph->values[graph->outputs[i]].name) >= 0 && likely++ == 0)
+            only = c;
     }
     if (found == 1) *out = first;
     else if (likely == 1) *out = only;
-    else if (found > 1) out->reason = likely ? "several outputs have classes" : "several outputs are as wide as classes, and none is named so";
+    else if (found > 1)
+        out->reason = likely ? "several outputs have classes"
+                             : "several outputs are as wide as classes, and none is named so";
 }
 
 // ---- the scores' units
@@ -213,9 +226,9 @@ void fp_classifier_find(struct fp_classifier *out, const struct fp_weights *weig
 struct units {
     size_t n;
     double *factor, *shift, *numbers; // n each
-    struct fp_exec *exec; // made when a constant is first asked for
+    struct fp_exec *exec;             // made when a constant is first asked for
     const struct fp_weights *weights;
-    bool plain;    // all factors 1, all shifts 0, so far
+    bool plain; // all factors 1, all shifts 0, so far
     const char *reason;
     fineprune_error *err;
 };
@@ -224,12 +237,15 @@ struct units {
 static int load_numbers(struct units *u, const struct fp_graph *graph, int value) {
     struct fp_tensor t = {0}, wide = {0};
     int status = u->exec ? FINEPRUNE_OK : fp_exec_plan(&u->exec, u->weights->model, NULL, u->err);
-    if (!status && (value < 0 || !fp_exec_is_constant(u->exec, graph, value))) u->reason = "what is behind the last layer is not constant";
+    if (!status && (value < 0 || !fp_exec_is_constant(u->exec, graph, value)))
+        u->reason = "what is behind the last layer is not constant";
     if (status || u->reason) return status;
     status = fp_exec_constant(u->exec, graph, value, &t, u->err);
     if (!status) status = fp_tensor_convert(&wide, NULL, &t, FP_FLOAT, u->err);
-    if (!status && wide.count != 1 && wide.count != u->n) u->reason = "what is behind the last layer is not one number a class";
-    for (size_t k = 0; !status && !u->reason && k < u->n; k++) u->numbers[k] = (double)((const float *)wide.data)[wide.count == 1 ? 0 : k];
+    if (!status && wide.count != 1 && wide.count != u->n)
+        u->reason = "what is behind the last layer is not one number a class";
+    for (size_t k = 0; !status && !u->reason && k < u->n; k++)
+        u->numbers[k] = (double)((const float *)wide.data)[wide.count == 1 ? 0 : k];
     fp_tensor_done(&t);
     fp_tensor_done(&wide);
     return status;
@@ -257,7 +273,8 @@ static int undo(struct units *u, const struct step *s, bool bias) {
     if (is(node, "BatchNormalization")) return undo_normalization(u, node, bias);
     int status = sum && bias ? FINEPRUNE_OK : load_numbers(u, node->graph, node->in[1 - s->from]);
     for (size_t k = 0; k < u->n && !status; k++) {
-        if (sum && !bias) u->shift[k] += u->factor[k] * (is(node, "Sub") && s->from == 0 ? -u->numbers[k] : u->numbers[k]);
+        if (sum && !bias)
+            u->shift[k] += u->factor[k] * (is(node, "Sub") && s->from == 0 ? -u->numbers[k] : u->numbers[k]);
         else if (is(node, "Mul")) u->factor[k] *= u->numbers[k];
         else if (is(node, "Div")) u->factor[k] /= u->numbers[k];
         if (negative) u->factor[k] = -u->factor[k];
@@ -271,7 +288,9 @@ static int gather_units(struct units *u, const struct fp_classifier *c, const st
     int value = c->logits_value, status = FINEPRUNE_OK;
     for (int i = 0; i < MOST_STEPS && !status && !u->reason && producer(graph, value) != w->node; i++) {
         struct step s = step_back(graph, value);
-        if (s.affine) status = undo(u, &s, s.node == place.node && (is(s.node, "BatchNormalization") || place.index == 1 - s.from));
+        if (s.affine)
+            status = undo(u, &s,
+                          s.node == place.node && (is(s.node, "BatchNormalization") || place.index == 1 - s.from));
         value = s.node->in[s.from];
     }
     bool scales = !strcmp(w->op, "Gemm") || !strcmp(w->op, "FusedGemm") || !strcmp(w->op, "FusedMatMul");
@@ -279,7 +298,8 @@ static int gather_units(struct units *u, const struct fp_classifier *c, const st
     if (alpha != 1) u->plain = false;
     for (size_t k = 0; k < u->n; k++) u->factor[k] *= alpha;
     for (size_t k = 0; k < u->n && !u->reason; k++)
-        if (u->factor[k] == 0 || !isfinite(u->factor[k]) || !isfinite(u->shift[k])) u->reason = "a class's scores do not follow from its row";
+        if (u->factor[k] == 0 || !isfinite(u->factor[k]) || !isfinite(u->shift[k]))
+            u->reason = "a class's scores do not follow from its row";
     return status;
 }
 
