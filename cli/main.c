@@ -21,10 +21,12 @@ struct job {
     fineprune_stats *stats;
     fineprune_report *report;
     fineprune_group *group; // of files that appear together, or NULL
-    double load; // seconds
+    double load;            // seconds
 };
 
-static int fail_memory(fineprune_error *err) { return cli_fail(err, FINEPRUNE_LIMIT, NULL, "not enough memory for the report"); }
+static int fail_memory(fineprune_error *err) {
+    return cli_fail(err, FINEPRUNE_LIMIT, NULL, "not enough memory for the report");
+}
 
 // ---- what is read
 
@@ -133,16 +135,19 @@ static int write_text(struct job *job, char *text, const char *path) {
 static int report_times(struct job *job, double write) {
     int status = fineprune_report_number(job->report, "timing", "load", job->load);
     if (!status && write >= 0) status = fineprune_report_number(job->report, "timing", "write", write);
-    double seconds = terminal_clock() - job->terminal->started, samples = job->data ? (double)fineprune_data_samples(job->data) : 0;
+    double seconds = terminal_clock() - job->terminal->started,
+           samples = job->data ? (double)fineprune_data_samples(job->data) : 0;
     if (!status) status = fineprune_report_number(job->report, "timing", "seconds", seconds);
-    if (!status && samples > 0) status = fineprune_report_number(job->report, "timing", "samples_per_second", samples / seconds);
+    if (!status && samples > 0)
+        status = fineprune_report_number(job->report, "timing", "samples_per_second", samples / seconds);
     return status ? fail_memory(job->err) : FINEPRUNE_OK;
 }
 
 static int write_reports(struct job *job) {
     int status = FINEPRUNE_OK;
     if (job->options->json) status = write_text(job, fineprune_report_json(job->report), job->options->json);
-    if (!status && job->options->report) status = write_text(job, fineprune_report_html(job->report), job->options->report);
+    if (!status && job->options->report)
+        status = write_text(job, fineprune_report_html(job->report), job->options->report);
     return status;
 }
 
@@ -192,8 +197,9 @@ static void say_wrote(struct job *job, const char *what) {
 // What the writer alone knows. The summary and the page make their line of it.
 static int report_sparse(struct job *job, const fineprune_sparse_count *sparse) {
     static const char section[] = "sparse_initializers";
-    static const char readers[] = "ONNX Runtime and fineprune read sparse_initializer; OpenVINO, TensorRT, XNNPACK, Core ML "
-                                  "and many others do not";
+    static const char readers[] =
+        "ONNX Runtime and fineprune read sparse_initializer; OpenVINO, TensorRT, XNNPACK, Core ML "
+        "and many others do not";
     int status = fineprune_report_number(job->report, section, "tensors", (double)sparse->tensors);
     if (!status) status = fineprune_report_number(job->report, section, "bytes", (double)sparse->bytes);
     if (!status) status = fineprune_report_number(job->report, section, "dense_bytes", (double)sparse->dense_bytes);
@@ -225,7 +231,8 @@ static int finish_group(struct job *job) {
     return status;
 }
 
-// After pruning: the model, the masks, the report, all or none. A missed gate (status GATE) is reported like a success, and stays the status.
+// After pruning: the model, the masks, the report, all or none. A missed gate (status GATE) is reported like a success,
+// and stays the status.
 static int finish_pruning(struct job *job, int pruned) {
     const struct cli_options *o = job->options;
     bool missed = pruned == FINEPRUNE_GATE, write = !o->dry_run && !(missed && o->on_fail == CLI_DISCARD);
@@ -245,7 +252,8 @@ static int finish_pruning(struct job *job, int pruned) {
     if (status || !missed) return status;
     *job->err = gate;
     if (!write && !o->dry_run && !job->err->hint[0])
-        snprintf(job->err->hint, sizeof(job->err->hint), "nothing was written; lower -s, or see the result with --on-fail keep");
+        snprintf(job->err->hint, sizeof(job->err->hint),
+                 "nothing was written; lower -s, or see the result with --on-fail keep");
     return FINEPRUNE_GATE;
 }
 
@@ -316,7 +324,9 @@ static int command_compare(struct job *job) {
     int status = open_model(job, &job->model, o->operands.items[0]);
     if (!status) status = open_model(job, &job->second, o->operands.items[1]);
     if (!status) status = open_data(job);
-    if (!status) status = fineprune_compare_as(task_word(o), job->model, job->second, job->data, o->labels, &job->run, &job->report, job->err);
+    if (!status)
+        status = fineprune_compare_as(task_word(o), job->model, job->second, job->data, o->labels, &job->run,
+                                      &job->report, job->err);
     if (!status) status = report_times(job, -1);
     return status ? status : show_listing(job);
 }
@@ -392,7 +402,8 @@ static int print_text(const struct cli_options *options, fineprune_error *err) {
     return status;
 }
 
-// A standard stream that is closed would give its number to the next file that is opened, and what is printed would go there.
+// A standard stream that is closed would give its number to the next file that is opened, and what is printed would go
+// there.
 static void open_standard_streams(void) {
     int fd;
     do {
@@ -408,7 +419,8 @@ int main(int argc, char **argv) {
     fineprune_error err = {0};
     int status = cli_options_parse(&options, argc, argv, &err);
     terminal_init(&terminal, &options);
-    bool text = options.help || options.version || options.help_man || options.completion || options.list || options.print_config;
+    bool text = options.help || options.version || options.help_man || options.completion || options.list ||
+                options.print_config;
     if (!status && text) {
         status = print_text(&options, &err);
     } else if (!status) {

@@ -5,52 +5,104 @@
 #include <stddef.h>
 
 const struct cli_command cli_commands[] = {
-    {.name = "prune", .operands = "MODEL", .synopsis = "MODEL --data SRC -o OUT", .min_operands = 1, .max_operands = 1,
-     .needs_output = true, .summary = "prune a model with your own data",
-     .description = "Runs MODEL over the samples of SRC, finds the synapses and outputs that these samples do not need, sets "
-                    "them to zero, repairs what is left and writes an ordinary ONNX file. No labels are needed and nothing "
-                    "leaves this computer.",
+    {.name = "prune",
+     .operands = "MODEL",
+     .synopsis = "MODEL --data SRC -o OUT",
+     .min_operands = 1,
+     .max_operands = 1,
+     .needs_output = true,
+     .summary = "prune a model with your own data",
+     .description =
+         "Runs MODEL over the samples of SRC, finds the synapses and outputs that these samples do not need, sets "
+         "them to zero, repairs what is left and writes an ordinary ONNX file. No labels are needed and nothing "
+         "leaves this computer.",
      .example = "fineprune prune model.onnx --data recordings.npz -s 70% -o pruned.onnx"},
-    {.name = "score", .operands = "MODEL", .synopsis = "MODEL --data SRC -o STATS", .min_operands = 1, .max_operands = 1,
-     .needs_output = true, .summary = "gather the statistics only; statistics of several runs can be merged",
-     .description = "Runs MODEL over the samples of SRC and writes what pruning needs to know about them to the file STATS, for "
-                    "'merge' and 'apply'.",
+    {.name = "score",
+     .operands = "MODEL",
+     .synopsis = "MODEL --data SRC -o STATS",
+     .min_operands = 1,
+     .max_operands = 1,
+     .needs_output = true,
+     .summary = "gather the statistics only; statistics of several runs can be merged",
+     .description =
+         "Runs MODEL over the samples of SRC and writes what pruning needs to know about them to the file STATS, for "
+         "'merge' and 'apply'.",
      .example = "fineprune score model.onnx --data monday.npz -o monday.stats"},
-    {.name = "merge", .operands = "STATS...", .synopsis = "STATS... -o STATS", .min_operands = 1, .max_operands = -1,
-     .needs_output = true, .summary = "add the statistics of disjoint data",
-     .description = "Adds statistics of the same model that were gathered from different samples, on several days or several "
-                    "machines.",
+    {.name = "merge",
+     .operands = "STATS...",
+     .synopsis = "STATS... -o STATS",
+     .min_operands = 1,
+     .max_operands = -1,
+     .needs_output = true,
+     .summary = "add the statistics of disjoint data",
+     .description =
+         "Adds statistics of the same model that were gathered from different samples, on several days or several "
+         "machines.",
      .example = "fineprune merge monday.stats tuesday.stats -o week.stats"},
-    {.name = "apply", .operands = "MODEL", .synopsis = "MODEL --stats STATS -o OUT", .min_operands = 1, .max_operands = 1,
-     .needs_output = true, .summary = "prune again, at another sparsity, without running the data again",
-     .description = "Prunes MODEL from the statistics that 'score' or 'merge' wrote: in one round, without measuring on a "
-                    "reserve.",
+    {.name = "apply",
+     .operands = "MODEL",
+     .synopsis = "MODEL --stats STATS -o OUT",
+     .min_operands = 1,
+     .max_operands = 1,
+     .needs_output = true,
+     .summary = "prune again, at another sparsity, without running the data again",
+     .description =
+         "Prunes MODEL from the statistics that 'score' or 'merge' wrote: in one round, without measuring on a "
+         "reserve.",
      .example = "fineprune apply model.onnx --stats week.stats -s 80% -o pruned80.onnx"},
-    {.name = "run", .operands = "MODEL", .synopsis = "MODEL --data SRC -o OUT.npz", .min_operands = 1, .max_operands = 1,
-     .needs_output = true, .summary = "run the model and keep its outputs",
-     .description = "Runs MODEL over the samples of SRC and writes an .npz of its outputs, keyed by output name, axis 0 the "
-                    "samples.",
+    {.name = "run",
+     .operands = "MODEL",
+     .synopsis = "MODEL --data SRC -o OUT.npz",
+     .min_operands = 1,
+     .max_operands = 1,
+     .needs_output = true,
+     .summary = "run the model and keep its outputs",
+     .description =
+         "Runs MODEL over the samples of SRC and writes an .npz of its outputs, keyed by output name, axis 0 the "
+         "samples.",
      .example = "fineprune run model.onnx --data recordings.npz -o answers.npz"},
-    {.name = "compare", .operands = "A B", .synopsis = "A B --data SRC", .min_operands = 2, .max_operands = 2,
+    {.name = "compare",
+     .operands = "A B",
+     .synopsis = "A B --data SRC",
+     .min_operands = 2,
+     .max_operands = 2,
      .summary = "measure how far two models differ on your data",
-     .description = "Runs both models over the samples of SRC and tells how far the outputs of B drift from those of A; with "
-                    "--labels also how often each is right.",
+     .description =
+         "Runs both models over the samples of SRC and tells how far the outputs of B drift from those of A; with "
+         "--labels also how often each is right.",
      .example = "fineprune compare model.onnx pruned.onnx --data test.npz --labels test_labels.npy"},
-    {.name = "inspect", .operands = "MODEL", .synopsis = "MODEL", .min_operands = 1, .max_operands = 1,
+    {.name = "inspect",
+     .operands = "MODEL",
+     .synopsis = "MODEL",
+     .min_operands = 1,
+     .max_operands = 1,
      .summary = "list inputs, outputs, operators, weights and their sparsity",
-     .description = "Lists what is in MODEL: inputs, outputs, operators, and every weight with its sparsity, or the reason why "
-                    "it stays dense. Nothing is run and no data are needed.",
+     .description =
+         "Lists what is in MODEL: inputs, outputs, operators, and every weight with its sparsity, or the reason why "
+         "it stays dense. Nothing is run and no data are needed.",
      .example = "fineprune inspect model.onnx"},
-    {.name = "check", .operands = "MODEL", .synopsis = "MODEL [--data SRC]", .min_operands = 1, .max_operands = 1,
+    {.name = "check",
+     .operands = "MODEL",
+     .synopsis = "MODEL [--data SRC]",
+     .min_operands = 1,
+     .max_operands = 1,
      .summary = "tell whether a model can be run and pruned, naming every obstacle",
-     .description = "Names every operator, type and shape of MODEL that cannot be run, and with --data also what does not fit "
-                    "between the data and the model, all at once.",
+     .description =
+         "Names every operator, type and shape of MODEL that cannot be run, and with --data also what does not fit "
+         "between the data and the model, all at once.",
      .example = "fineprune check model.onnx --data recordings.npz"},
     {.name = NULL}};
 
 // A bit per command, in the order above.
 enum {
-    PRUNE = 1, SCORE = 2, MERGE = 4, APPLY = 8, RUN = 16, COMPARE = 32, INSPECT = 64, CHECK = 128,
+    PRUNE = 1,
+    SCORE = 2,
+    MERGE = 4,
+    APPLY = 8,
+    RUN = 16,
+    COMPARE = 32,
+    INSPECT = 64,
+    CHECK = 128,
     ALL = 255,
     SAMPLES = PRUNE | SCORE | RUN | COMPARE | CHECK,
     REPORTS = PRUNE | APPLY | RUN | COMPARE | INSPECT | CHECK
@@ -65,36 +117,45 @@ enum {
 
 const struct cli_row cli_rows[] = {
     {"data", 0, CLI_PATHS, SAMPLES, FIELD(data), DATA, .argument = "[NAME=]SRC",
-     .help = "your samples; repeatable. A .npz (keys are input names, axis 0 the samples, or the axis that the model calls "
-             "its batch), a .npy (models of one input), a "
-             "folder of either, of ONNX test_data_set_* folders, of images or of WAV files, @list.txt, or - for a .npz on "
-             "standard input. random[:SEED] makes noise, for trying things out. NAME= says which input a source is for"},
+     .help =
+         "your samples; repeatable. A .npz (keys are input names, axis 0 the samples, or the axis that the model calls "
+         "its batch), a .npy (models of one input), a "
+         "folder of either, of ONNX test_data_set_* folders, of images or of WAV files, @list.txt, or - for a .npz on "
+         "standard input. random[:SEED] makes noise, for trying things out. NAME= says which input a source is for"},
     {"labels", 0, CLI_PATH, COMPARE, FIELD(labels), DATA, .argument = "FILE.npy",
      .help = "class indices of the samples: adds the accuracy of both models. Labels are only measured against"},
     {"batch", 0, CLI_COUNT, PRUNE | SCORE | RUN | COMPARE, FIELD(batch), DATA, .argument = "N",
      .help = "the most samples run at once (fewer where that is faster)"},
-    {"limit", 0, CLI_COUNT, SAMPLES, FIELD(limit), DATA, .argument = "N", .help = "use N samples at most, spread evenly over all of them"},
+    {"limit", 0, CLI_COUNT, SAMPLES, FIELD(limit), DATA, .argument = "N",
+     .help = "use N samples at most, spread evenly over all of them"},
     {"reserve", 0, CLI_SHARE_OR_AUTO, PRUNE, FIELD(reserve), DATA, .argument = "SHARE|auto", .initial = "auto",
-     .help = "share of the samples that is kept back to measure the result; auto: a tenth, but 20 samples at least and a fifth "
-             "at most"},
+     .help =
+         "share of the samples that is kept back to measure the result; auto: a tenth, but 20 samples at least and a "
+         "fifth "
+         "at most"},
     {"shape", 0, CLI_TEXTS, SAMPLES, FIELD(shape), DATA, .argument = "NAME:DIMS",
      .help = "fixes the symbolic dims of an input, as in image:1,3,224,224; repeatable"},
     {"preprocess", 0, CLI_PATH, SAMPLES, FIELD(preprocess), DATA, .argument = "FILE",
-     .help = "how images and sound are prepared: a preprocessor_config.json, a timm config.json, or one of ours; one beside the "
+     .help = "how images and sound are prepared: a preprocessor_config.json, a timm config.json, or one of ours; one "
+             "beside the "
              "model is found by itself. The six options below win over it"},
     {"resize", 0, CLI_TEXT, SAMPLES, FIELD(resize), DATA, .argument = "N|WxH",
      .help = "resize images: shorter side N, or to WxH"},
     {"crop", 0, CLI_TEXT, SAMPLES, FIELD(crop), DATA, .argument = "N|none", .help = "then cut out the centre"},
-    {"mean", 0, CLI_TEXT, SAMPLES, FIELD(mean), DATA, .argument = "R,G,B", .help = "subtracted from pixels scaled to 0..1"},
+    {"mean", 0, CLI_TEXT, SAMPLES, FIELD(mean), DATA, .argument = "R,G,B",
+     .help = "subtracted from pixels scaled to 0..1"},
     {"std", 0, CLI_TEXT, SAMPLES, FIELD(std), DATA, .argument = "R,G,B", .help = "then divided by"},
     {"layout", 0, CLI_TEXT, SAMPLES, FIELD(layout), DATA, .argument = "nchw|nhwc", .help = "order of the image axes"},
-    {"rate", 0, CLI_TEXT, SAMPLES, FIELD(rate), DATA, .argument = "HZ", .help = "resample sound to this rate, as in 16000"},
+    {"rate", 0, CLI_TEXT, SAMPLES, FIELD(rate), DATA, .argument = "HZ",
+     .help = "resample sound to this rate, as in 16000"},
 
     {"stats", 0, CLI_PATH, APPLY, FIELD(stats), PRUNING, .argument = "STATS", .help = "what 'score' or 'merge' wrote"},
-    {"sparsity", 's', CLI_SHARE_OR_AUTO, PRUNE | APPLY, FIELD(sparsity), PRUNING, .argument = "SHARE|auto", .initial = "70%",
+    {"sparsity", 's', CLI_SHARE_OR_AUTO, PRUNE | APPLY, FIELD(sparsity), PRUNING, .argument = "SHARE|auto",
+     .initial = "70%",
      .help = "share of zeros over all prunable weights; auto: as many as keep --min-agreement (or 95%)"},
     {"strict-sparsity", 0, CLI_FLAG, PRUNE, FIELD(strict_sparsity), PRUNING,
-     .help = "as many zeros as were asked, also where they cost more than is learned or the samples are too few; otherwise some are given back"},
+     .help = "as many zeros as were asked, also where they cost more than is learned or the samples are too few; "
+             "otherwise some are given back"},
     {"method", 0, CLI_NAME, PRUNE | APPLY, FIELD(method), PRUNING, .argument = "NAME", .choices = "method",
      .help = "a named set of the choices below; --list describes all names"},
     {"score", 0, CLI_NAME, PRUNE | APPLY, FIELD(score), PRUNING, .argument = "NAME", .choices = "score",
@@ -115,10 +176,12 @@ const struct cli_row cli_rows[] = {
      .help = "whether classes that your data never show are pruned too"},
     {"readout", 0, CLI_NAME, PRUNE | APPLY, FIELD(readout), PRUNING, .argument = "NAME", .choices = "readout",
      .help = "whether the last layer learns from your data"},
-    {"task", 0, CLI_CHOICE, PRUNE | APPLY | COMPARE, FIELD(task), PRUNING, .argument = "auto|classes|labels|other", .initial = "auto",
-     .choices = "auto|classes|labels|other",
-     .help = "what the outputs are. Only classes, one right for each sample, can be left out or learned, and are compared as answers; labels: several at "
-             "once; other: values, boxes, embeddings. auto judges by evidence, which the report names, and learns nothing in doubt"},
+    {"task", 0, CLI_CHOICE, PRUNE | APPLY | COMPARE, FIELD(task), PRUNING, .argument = "auto|classes|labels|other",
+     .initial = "auto", .choices = "auto|classes|labels|other",
+     .help = "what the outputs are. Only classes, one right for each sample, can be left out or learned, and are "
+             "compared as answers; labels: several at "
+             "once; other: values, boxes, embeddings. auto judges by evidence, which the report names, and learns "
+             "nothing in doubt"},
     {"rounds", 0, CLI_COUNT, PRUNE, FIELD(rounds), PRUNING, .argument = "N",
      .help = "prune in N steps (when not given, the method's number for that sparsity)"},
     {"include", 0, CLI_TEXTS, PRUNE | APPLY, FIELD(include), PRUNING, .argument = "GLOB",
@@ -128,9 +191,13 @@ const struct cli_row cli_rows[] = {
     {"keep-first", 0, CLI_FLAG, PRUNE | APPLY, FIELD(keep_first), PRUNING, .help = "leave the first weight dense"},
     {"keep-last", 0, CLI_FLAG, PRUNE | APPLY, FIELD(keep_last), PRUNING, .help = "leave the last weight dense"},
     {"min-agreement", 0, CLI_SHARE, PRUNE, FIELD(min_agreement), PRUNING, .argument = "SHARE",
-     .help = "a gate: the share of the reserve's answers that must stay as the model that came in gives them; exit code 5 when it is missed"},
+     .help =
+         "a gate: the share of the reserve's answers that must stay as the model that came in gives them; exit code "
+         "5 when it is missed"},
     {"min-taught-agreement", 0, CLI_SHARE, PRUNE, FIELD(min_taught_agreement), PRUNING, .argument = "SHARE",
-     .help = "another: the share that must stay as the dense model gives them that has learned the same lesson: what the zeros alone change"},
+     .help =
+         "another: the share that must stay as the dense model gives them that has learned the same lesson: what the "
+         "zeros alone change"},
     {"on-fail", 0, CLI_CHOICE, PRUNE, FIELD(on_fail), PRUNING, .argument = "keep|discard", .initial = "discard",
      .choices = "keep|discard", .help = "what becomes of a result that misses a gate"},
 
@@ -138,10 +205,10 @@ const struct cli_row cli_rows[] = {
      .help = "where the result goes; - is standard output. It appears whole or not at all"},
     {"force", 'f', CLI_FLAG, ALL, FIELD(force), OUTPUT, .help = "overwrite files that exist (never the input)"},
     {"external-data", 0, CLI_CHOICE, PRUNE | APPLY, FIELD(external_data), OUTPUT, .argument = "auto|always|never",
-     .initial = "auto",
-     .choices = "auto|always|never", .help = "put large tensors in a file beside the model"},
+     .initial = "auto", .choices = "auto|always|never", .help = "put large tensors in a file beside the model"},
     {"sparse-initializers", 0, CLI_FLAG, PRUNE | APPLY, FIELD(sparse_initializers), OUTPUT,
-     .help = "write tensors as sparse_initializer where that takes fewer bytes: float32 from some 67% zeros on. ONNX Runtime reads them; OpenVINO, TensorRT, "
+     .help = "write tensors as sparse_initializer where that takes fewer bytes: float32 from some 67% zeros on. ONNX "
+             "Runtime reads them; OpenVINO, TensorRT, "
              "XNNPACK, Core ML and many others do not"},
     {"metadata", 0, CLI_FLAG, PRUNE | APPLY, FIELD(metadata), OUTPUT, .initial = "true",
      .help = "note in the model's metadata_props how it was pruned"},
@@ -155,19 +222,23 @@ const struct cli_row cli_rows[] = {
      .help = "which elements were kept: a bool array per weight"},
     {"table", 0, CLI_CHOICE, PRUNE | APPLY | INSPECT, FIELD(table), REPORT, .argument = "auto|plain|none",
      .choices = "auto|plain|none", .first = CLI_TABLE_AUTO,
-     .help = "one row per weight on standard output: auto fits a terminal, plain is never cut or coloured; 'inspect' shows it "
+     .help = "one row per weight on standard output: auto fits a terminal, plain is never cut or coloured; 'inspect' "
+             "shows it "
              "without being asked"},
 
     {"threads", 'j', CLI_COUNT, ALL, FIELD(threads), RUNNING, .argument = "N",
      .help = "use N threads (all cores when not given); the result is the same with any number"},
-    {"max-memory", 0, CLI_SIZE, ALL, FIELD(max_memory), RUNNING, .argument = "SIZE", .help = "hold at most so much, as in 4G"},
+    {"max-memory", 0, CLI_SIZE, ALL, FIELD(max_memory), RUNNING, .argument = "SIZE",
+     .help = "hold at most so much, as in 4G"},
     {"timeout", 0, CLI_DURATION, ALL, FIELD(timeout), RUNNING, .argument = "TIME",
      .help = "give up after so long, as in 90s, 10m or 2h"},
     {"config", 0, CLI_PATH, ALL, FIELD(config), RUNNING, .argument = "FILE",
-     .help = "a JSON object of option names and values; the command line wins. Options of other commands are passed over"},
+     .help =
+         "a JSON object of option names and values; the command line wins. Options of other commands are passed over"},
     {"print-config", 0, CLI_SWITCH, ALL, FIELD(print_config), RUNNING,
      .help = "print such an object with the options as they are, and stop"},
-    {"verbose", 'v', CLI_FLAG, ALL, FIELD(verbose), RUNNING, .help = "progress as plain lines where there is no terminal"},
+    {"verbose", 'v', CLI_FLAG, ALL, FIELD(verbose), RUNNING,
+     .help = "progress as plain lines where there is no terminal"},
     {"quiet", 'q', CLI_FLAG, ALL, FIELD(quiet), RUNNING, .help = "say nothing but errors"},
     {"progress", 0, CLI_CHOICE, ALL, FIELD(progress), RUNNING, .argument = "auto|always|never", .initial = "auto",
      .choices = "auto|always|never", .help = "the progress line on standard error"},

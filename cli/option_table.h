@@ -7,20 +7,20 @@
 #include "options.h"
 
 enum cli_kind {
-    CLI_FLAG,     // bool; --x and --no-x
-    CLI_SWITCH,   // bool; without --no-x
-    CLI_TEXT,     // const char *
-    CLI_PATH,     // const char *
-    CLI_TEXTS,    // struct cli_list, repeatable
-    CLI_PATHS,    // struct cli_list, repeatable
-    CLI_SHARE,    // double: 70% or 0.7
+    CLI_FLAG,          // bool; --x and --no-x
+    CLI_SWITCH,        // bool; without --no-x
+    CLI_TEXT,          // const char *
+    CLI_PATH,          // const char *
+    CLI_TEXTS,         // struct cli_list, repeatable
+    CLI_PATHS,         // struct cli_list, repeatable
+    CLI_SHARE,         // double: 70% or 0.7
     CLI_SHARE_OR_AUTO, // double: the same, or "auto" as -1
-    CLI_COUNT,    // size_t, at least 1
-    CLI_SIZE,     // size_t: 64K 4M 2G
-    CLI_DURATION, // double, seconds: 90 30s 10m 1h30m
-    CLI_CHOICE,   // int: the index in `choices`, plus `first`
-    CLI_NAME,     // const char *: one of fineprune_list(`choices`)
-    CLI_MAYBE     // const char *: --x is "-" or "", --x=VALUE
+    CLI_COUNT,         // size_t, at least 1
+    CLI_SIZE,          // size_t: 64K 4M 2G
+    CLI_DURATION,      // double, seconds: 90 30s 10m 1h30m
+    CLI_CHOICE,        // int: the index in `choices`, plus `first`
+    CLI_NAME,          // const char *: one of fineprune_list(`choices`)
+    CLI_MAYBE          // const char *: --x is "-" or "", --x=VALUE
 };
 
 struct cli_row {
@@ -45,7 +45,8 @@ struct cli_given {
     bool on;
 };
 
-// Puts the value of one option into its field. Text is kept, not copied. `origin` NULL or the configuration file's name.
+// Puts the value of one option into its field. Text is kept, not copied. `origin` NULL or the configuration file's
+// name.
 int cli_value_set(struct cli_options *options, const struct cli_given *given, const char *origin, fineprune_error *err);
 
 bool cli_row_takes_argument(const struct cli_row *row);

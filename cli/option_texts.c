@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the tables of commands and options say to people and shells: help, manual page, completions, lists, configuration.
+// What the tables of commands and options say to people and shells: help, manual page, completions, lists,
+// configuration.
 #include "option_table.h"
 
 #include <jansson.h>
@@ -9,7 +10,8 @@
 #define COLUMN 28
 #define WIDTH 80
 
-static const char *const kinds[] = {"method", "score", "allocation", "pattern", "channels", "repair", "swaps", "refit", "outputs", "readout", "operator", NULL};
+static const char *const kinds[] = {"method", "score", "allocation", "pattern", "channels", "repair",
+                                    "swaps",  "refit", "outputs",    "readout", "operator", NULL};
 
 static const char tagline[] = "personalise an ONNX model by pruning it with your own unlabelled data";
 
@@ -24,7 +26,8 @@ static const struct {
 
 // ---- help
 
-// Text in lines of at most WIDTH columns, the first starting where the cursor is, at column `at`, the others at `indent`.
+// Text in lines of at most WIDTH columns, the first starting where the cursor is, at column `at`, the others at
+// `indent`.
 static void print_wrapped(FILE *file, const char *text, size_t at, size_t indent) {
     bool first = true;
     while (*text) {
@@ -42,14 +45,18 @@ static void print_wrapped(FILE *file, const char *text, size_t at, size_t indent
     fputc('\n', file);
 }
 
-// "-o, --output FILE|-" as it stands in the help, the manual page and nowhere else. A flag that is on by default shows its --no-
-// form.
+// "-o, --output FILE|-" as it stands in the help, the manual page and nowhere else. A flag that is on by default shows
+// its --no- form.
 static void spell(char *dst, size_t size, const struct cli_row *row) {
     char letter[8] = "";
     if (row->letter) snprintf(letter, sizeof(letter), "-%c, ", row->letter);
     bool on = row->kind == CLI_FLAG && row->initial;
-    const char *open = row->kind == CLI_MAYBE ? "[=" : row->argument ? " " : "", *close = row->kind == CLI_MAYBE ? "]" : "";
-    snprintf(dst, size, "%s--%s%s%s%s%s", letter, on ? "no-" : "", row->name, open, row->argument ? row->argument : "", close);
+    const char *open = row->kind == CLI_MAYBE ? "[="
+                       : row->argument        ? " "
+                                              : "",
+               *close = row->kind == CLI_MAYBE ? "]" : "";
+    snprintf(dst, size, "%s--%s%s%s%s%s", letter, on ? "no-" : "", row->name, open, row->argument ? row->argument : "",
+             close);
 }
 
 static void print_row(FILE *file, const struct cli_row *row) {
@@ -83,7 +90,8 @@ static void print_program_help(FILE *file) {
     for (const struct cli_command *c = cli_commands; c->name; c++)
         if (strcmp(c->name, "inspect") == 0 || strcmp(c->name, "prune") == 0) fprintf(file, "  %s\n", c->example);
     fprintf(file, "\nExit codes\n");
-    for (size_t i = 0; exit_codes[i].meaning; i++) fprintf(file, "  %-4d %s\n", exit_codes[i].code, exit_codes[i].meaning);
+    for (size_t i = 0; exit_codes[i].meaning; i++)
+        fprintf(file, "  %-4d %s\n", exit_codes[i].code, exit_codes[i].meaning);
 }
 
 void cli_print_help(FILE *file, const struct cli_command *command) {
@@ -168,12 +176,14 @@ static void print_man_names(FILE *file) {
 }
 
 void cli_print_man(FILE *file) {
-    fprintf(file, ".TH FINEPRUNE 1 \"\" \"fineprune %s\" \"User Commands\"\n.SH NAME\nfineprune \\- ", fineprune_version());
+    fprintf(file, ".TH FINEPRUNE 1 \"\" \"fineprune %s\" \"User Commands\"\n.SH NAME\nfineprune \\- ",
+            fineprune_version());
     print_troff(file, tagline);
     fputs("\n.SH SYNOPSIS\n.B fineprune\n.I COMMAND\n\\&... [\\fIOPTION\\fR...]\n", file);
     print_man_commands(file);
     const char *group = NULL;
-    fputs(".SH OPTIONS\nA share is 70% or 0.7, a size 64K, 4M or 2G. A flag \\-\\-x is taken back by \\-\\-no\\-x.\n", file);
+    fputs(".SH OPTIONS\nA share is 70% or 0.7, a size 64K, 4M or 2G. A flag \\-\\-x is taken back by \\-\\-no\\-x.\n",
+          file);
     for (const struct cli_row *row = cli_rows; row->name; row++) {
         if (!row->group) continue;
         if (!group || strcmp(group, row->group)) print_macro(file, ".SS", group = row->group);
@@ -186,7 +196,8 @@ void cli_print_man(FILE *file) {
         print_troff(file, exit_codes[i].meaning);
         fputs(".\n", file);
     }
-    fputs(".SH ENVIRONMENT\n.TP\n.B NO_COLOR\nWhen set and not empty, no colours unless \\-\\-color always.\n.SH EXAMPLES\n.EX\n",
+    fputs(".SH ENVIRONMENT\n.TP\n.B NO_COLOR\nWhen set and not empty, no colours unless \\-\\-color always.\n.SH "
+          "EXAMPLES\n.EX\n",
           file);
     for (const struct cli_command *c = cli_commands; c->name; c++) {
         print_troff(file, c->example);
@@ -201,7 +212,8 @@ void cli_print_man(FILE *file) {
 static void print_values(FILE *file, const struct cli_row *row) {
     const char *name, *summary;
     if (row->kind == CLI_NAME)
-        for (size_t i = 0; fineprune_list(row->choices, i, &name, &summary); i++) fprintf(file, "%s%s", i ? " " : "", name);
+        for (size_t i = 0; fineprune_list(row->choices, i, &name, &summary); i++)
+            fprintf(file, "%s%s", i ? " " : "", name);
     if (row->kind == CLI_CHOICE)
         for (const char *c = row->choices; *c; c++) fputc(*c == '|' ? ' ' : *c, file);
 }
@@ -211,14 +223,16 @@ static bool has_values(const struct cli_row *row) { return row->kind == CLI_NAME
 static bool is_path(const struct cli_row *row) { return row->kind == CLI_PATH || row->kind == CLI_PATHS; }
 
 static void print_bash(FILE *file) {
-    fputs("_fineprune() {\n    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]} "
+    fputs("_fineprune() {\n    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} "
+          "command=${COMP_WORDS[1]} "
           "words=\n"
           "    COMPREPLY=()\n    if ((COMP_CWORD == 1)); then\n        words=\"",
           file);
     for (const struct cli_command *c = cli_commands; c->name; c++) fprintf(file, "%s ", c->name);
-    fputs("--help --version --list\"\n        COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n        return\n    fi\n"
-          "    case $before in\n",
-          file);
+    fputs(
+        "--help --version --list\"\n        COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n        return\n    fi\n"
+        "    case $before in\n",
+        file);
     for (const struct cli_row *row = cli_rows; row->name; row++) {
         if (!has_values(row)) continue;
         fprintf(file, "    --%s) words=\"", row->name);
@@ -232,8 +246,10 @@ static void print_bash(FILE *file) {
             if (row->group && cli_row_belongs(row, c)) fprintf(file, "--%s ", row->name);
         fputs("\" ;;\n", file);
     }
-    fputs("        esac ;;\n    esac\n    if [[ -n $words ]]; then\n        COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n"
-          "    else\n        compopt -o filenames 2>/dev/null\n        COMPREPLY=($(compgen -f -- \"$word\"))\n    fi\n}\n"
+    fputs("        esac ;;\n    esac\n    if [[ -n $words ]]; then\n        COMPREPLY=($(compgen -W \"$words\" -- "
+          "\"$word\"))\n"
+          "    else\n        compopt -o filenames 2>/dev/null\n        COMPREPLY=($(compgen -f -- \"$word\"))\n    fi\n"
+          "}\n"
           "complete -F _fineprune fineprune\n",
           file);
 }
@@ -276,7 +292,8 @@ static void print_zsh(FILE *file) {
         print_quoted(file, c->summary, ":");
         fputs("'\n", file);
     }
-    fputs("        )\n        _describe command commands\n        return\n    fi\n    local command=$words[2]\n    shift words\n"
+    fputs("        )\n        _describe command commands\n        return\n    fi\n    local command=$words[2]\n    "
+          "shift words\n"
           "    ((CURRENT--))\n    case $command in\n",
           file);
     for (const struct cli_command *c = cli_commands; c->name; c++) {

@@ -22,7 +22,8 @@ static size_t edit_distance(const char *a, const char *b) {
         now[0] = i;
         for (size_t j = 1; j <= m; j++) {
             now[j] = smaller(smaller(now[j - 1], last[j]) + 1, last[j - 1] + (a[i - 1] != b[j - 1]));
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) now[j] = smaller(now[j], before[j - 2] + 1);
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                now[j] = smaller(now[j], before[j - 2] + 1);
         }
         size_t *spare = before;
         before = last;
@@ -44,7 +45,8 @@ void cli_guess_offer(struct cli_guess *guess, const char *candidate) {
 
 // ---- values
 
-static int bad_value(const struct cli_row *row, const char *text, const char *origin, const char *hint, fineprune_error *err) {
+static int bad_value(const struct cli_row *row, const char *text, const char *origin, const char *hint,
+                     fineprune_error *err) {
     if (origin) return cli_fail(err, FINEPRUNE_USAGE, hint, "'%s' in '%s' cannot be '%s'", row->name, origin, text);
     return cli_fail(err, FINEPRUNE_USAGE, hint, "--%s cannot be '%s'", row->name, text);
 }
@@ -151,7 +153,8 @@ bool cli_list_append(struct cli_list *list, const char *item) {
     return true;
 }
 
-static int set_choice(const struct cli_row *row, void *field, const char *text, const char *origin, fineprune_error *err) {
+static int set_choice(const struct cli_row *row, void *field, const char *text, const char *origin,
+                      fineprune_error *err) {
     int index;
     char hint[100] = "one of:";
     for (const char *c = row->choices; c && *c; c += strcspn(c, "|"), c += *c == '|') {
@@ -176,14 +179,16 @@ static const char *set_number(const struct cli_row *row, void *field, const char
     }
 }
 
-int cli_value_set(struct cli_options *options, const struct cli_given *given, const char *origin, fineprune_error *err) {
+int cli_value_set(struct cli_options *options, const struct cli_given *given, const char *origin,
+                  fineprune_error *err) {
     const struct cli_row *row = given->row;
     void *field = (char *)options + row->field;
     if (row->kind == CLI_FLAG || row->kind == CLI_SWITCH) {
         *(bool *)field = given->on;
         return FINEPRUNE_OK;
     }
-    if (!*given->text && row->kind != CLI_MAYBE) return cli_fail(err, FINEPRUNE_USAGE, NULL, "--%s is empty", row->name);
+    if (!*given->text && row->kind != CLI_MAYBE)
+        return cli_fail(err, FINEPRUNE_USAGE, NULL, "--%s is empty", row->name);
     if (row->kind == CLI_TEXTS || row->kind == CLI_PATHS) {
         if (cli_list_append(field, given->text)) return FINEPRUNE_OK;
         return cli_fail(err, FINEPRUNE_LIMIT, NULL, "not enough memory for --%s", row->name);

@@ -28,7 +28,9 @@ int cli_fail(fineprune_error *err, int status, const char *hint, const char *for
     return status;
 }
 
-static int fail_memory(fineprune_error *err) { return cli_fail(err, FINEPRUNE_LIMIT, NULL, "not enough memory for the options"); }
+static int fail_memory(fineprune_error *err) {
+    return cli_fail(err, FINEPRUNE_LIMIT, NULL, "not enough memory for the options");
+}
 
 // ---- rows
 
@@ -85,7 +87,9 @@ static bool make_long_options(struct long_options *made) {
     made->letters[l++] = ':';
     for (size_t i = 0; i < rows; i++) {
         const struct cli_row *row = &cli_rows[i];
-        int argument = row->kind == CLI_MAYBE ? optional_argument : cli_row_takes_argument(row) ? required_argument : no_argument;
+        int argument = row->kind == CLI_MAYBE        ? optional_argument
+                       : cli_row_takes_argument(row) ? required_argument
+                                                     : no_argument;
         made->options[n++] = (struct option){row->name, argument, NULL, 256 + 2 * (int)i};
         char *negative = made->names + 40 * i;
         snprintf(negative, 40, "no-%s", row->name);
@@ -126,7 +130,8 @@ static int fail_option(int code, const char *word, fineprune_error *err) {
     if (code == ':' && is_long) return cli_fail(err, FINEPRUNE_USAGE, NULL, "%s needs a value", word);
     if (code == ':') return cli_fail(err, FINEPRUNE_USAGE, NULL, "-%c needs a value", optopt);
     if (!is_long)
-        return cli_fail(err, FINEPRUNE_USAGE, "'fineprune COMMAND --help' lists the options", "unknown option '-%c'", optopt);
+        return cli_fail(err, FINEPRUNE_USAGE, "'fineprune COMMAND --help' lists the options", "unknown option '-%c'",
+                        optopt);
     const char *name = word + 2, *equals = strchr(name, '=');
     bool negated = strncmp(name, "no-", 3) == 0;
     const char *known = negated ? name + 3 : name;
@@ -145,7 +150,8 @@ static int take_option(struct cli_options *options, int code, const char *word, 
     }
     const char *text = cli_row_takes_argument(row) ? optarg : NULL;
     if (row->kind == CLI_MAYBE && !text) text = row->choices;
-    if (row->kind == CLI_MAYBE && optarg && !*optarg) return cli_fail(err, FINEPRUNE_USAGE, NULL, "--%s= is empty", row->name);
+    if (row->kind == CLI_MAYBE && optarg && !*optarg)
+        return cli_fail(err, FINEPRUNE_USAGE, NULL, "--%s= is empty", row->name);
     return add_given(options, row, text, !negated) ? FINEPRUNE_OK : fail_memory(err);
 }
 
@@ -218,7 +224,8 @@ static int add_member(struct cli_options *options, const struct cli_row *row, co
     if (!flag && json_is_number(value)) {
         fits = true;
         text = number;
-        if (json_is_integer(value)) snprintf(number, sizeof(number), "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+        if (json_is_integer(value))
+            snprintf(number, sizeof(number), "%" JSON_INTEGER_FORMAT, json_integer_value(value));
         else snprintf(number, sizeof(number), "%.15g", json_real_value(value));
     }
     if (!fits)
@@ -266,7 +273,8 @@ static int read_config(struct cli_options *options, fineprune_error *err) {
     json_error_t where;
     json_t *root = json_loadf(file, JSON_REJECT_DUPLICATES, &where);
     fclose(file);
-    if (!root) return cli_fail(err, FINEPRUNE_USAGE, NULL, "'%s' is not JSON: line %d: %s", path, where.line, where.text);
+    if (!root)
+        return cli_fail(err, FINEPRUNE_USAGE, NULL, "'%s' is not JSON: line %d: %s", path, where.line, where.text);
     int status = json_is_object(root)
                      ? add_members(options, root, path, err)
                      : cli_fail(err, FINEPRUNE_USAGE, "as --print-config writes it", "'%s' is not a JSON object", path);
@@ -304,11 +312,12 @@ static int check_operands(const struct cli_options *options, fineprune_error *er
         return cli_fail(err, FINEPRUNE_USAGE, hint, "'%s' is one argument too many for '%s'",
                         options->operands.items[c->max_operands], c->name);
     for (size_t i = 0; i < options->operands.count; i++)
-        if (!*options->operands.items[i]) return cli_fail(err, FINEPRUNE_USAGE, hint, "an argument of '%s' is empty", c->name);
+        if (!*options->operands.items[i])
+            return cli_fail(err, FINEPRUNE_USAGE, hint, "an argument of '%s' is empty", c->name);
     if (c->needs_output && !options->output && !options->dry_run) {
         bool dry = cli_row_belongs(cli_row_find("dry-run", 7), c);
-        return cli_fail(err, FINEPRUNE_USAGE, dry ? "or --dry-run, to see what would come of it" : NULL, "'%s' needs -o %s",
-                        c->name, strrchr(c->synopsis, ' ') + 1);
+        return cli_fail(err, FINEPRUNE_USAGE, dry ? "or --dry-run, to see what would come of it" : NULL,
+                        "'%s' needs -o %s", c->name, strrchr(c->synopsis, ' ') + 1);
     }
     if (strcmp(c->name, "apply") == 0 && options->sparsity < 0)
         return cli_fail(err, FINEPRUNE_USAGE, "'fineprune prune' can, since it has the data",
@@ -329,8 +338,8 @@ static int check_standard_output(const struct cli_options *options, fineprune_er
     if (is_standard(options->report)) users[n++] = "--report -";
     if (is_standard(options->masks)) users[n++] = "--masks -";
     if (n > 1)
-        return cli_fail(err, FINEPRUNE_USAGE, "give one of them a file", "%s and %s both want standard output", users[0],
-                        users[1]);
+        return cli_fail(err, FINEPRUNE_USAGE, "give one of them a file", "%s and %s both want standard output",
+                        users[0], users[1]);
     bool table = options->table == CLI_TABLE_AUTO || options->table == CLI_TABLE_PLAIN;
     if (n && table && strcmp(options->command->name, "inspect"))
         return cli_fail(err, FINEPRUNE_USAGE, "give one of them a file, or --table none",

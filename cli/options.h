@@ -48,7 +48,7 @@ struct cli_options {
     bool keep_first, keep_last;
     bool strict_sparsity;
     double min_agreement, min_taught_agreement;
-    int task; // index in the words of --task
+    int task;    // index in the words of --task
     int on_fail; // cli_on_fail
     const char *output;
     bool force;
@@ -69,7 +69,8 @@ struct cli_options {
 };
 
 // Reads the command line and the --config file, checks every value and the rules between them. Errors: USAGE, IO.
-// `options` is to be passed to cli_options_done in any case. With --help, --version, --list and the like nothing but those is checked.
+// `options` is to be passed to cli_options_done in any case. With --help, --version, --list and the like nothing but
+// those is checked.
 int cli_options_parse(struct cli_options *options, int argc, char **argv, fineprune_error *err);
 void cli_options_done(struct cli_options *options);
 

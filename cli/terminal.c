@@ -61,8 +61,8 @@ static bool wants_color(int when, int fd) {
 
 void terminal_init(struct terminal *terminal, const struct cli_options *options) {
     struct winsize size;
-    *terminal =
-        (struct terminal){.quiet = options->quiet, .started = terminal_clock(), .timeout = options->timeout, .columns = 80};
+    *terminal = (struct terminal){
+        .quiet = options->quiet, .started = terminal_clock(), .timeout = options->timeout, .columns = 80};
     terminal->color = wants_color(options->color, STDERR_FILENO);
     terminal->stdout_color = wants_color(options->color, STDOUT_FILENO);
     if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) terminal->columns = size.ws_col;
@@ -84,8 +84,8 @@ int terminal_stopped(struct terminal *terminal, fineprune_error *err) {
         const char *name = caught == SIGINT ? "SIGINT" : caught == SIGTERM ? "SIGTERM" : "SIGHUP";
         return cli_fail(err, FINEPRUNE_CANCELLED, NULL, "stopped by %s", name);
     }
-    return cli_fail(err, FINEPRUNE_CANCELLED, "raise --timeout, or use fewer samples with --limit", "not done after %g seconds",
-                    terminal->timeout);
+    return cli_fail(err, FINEPRUNE_CANCELLED, "raise --timeout, or use fewer samples with --limit",
+                    "not done after %g seconds", terminal->timeout);
 }
 
 int terminal_exit_code(int status) {
@@ -108,7 +108,8 @@ static void format_time(char *dst, size_t size, double seconds) {
     else snprintf(dst, size, "%u:%02u", s / 60, s % 60);
 }
 
-static void format_progress(char *dst, size_t size, const struct terminal *terminal, size_t done, size_t total, bool bar) {
+static void format_progress(char *dst, size_t size, const struct terminal *terminal, size_t done, size_t total,
+                            bool bar) {
     char rate[32] = "", left[48] = "", picture[32] = "";
     double spent = terminal_clock() - terminal->stage_started, share = total ? (double)done / (double)total : 0;
     if (done > terminal->stage_first && spent > 0.05) {
@@ -191,6 +192,7 @@ void terminal_error(struct terminal *terminal, const fineprune_error *err) {
     terminal_wipe(terminal);
     const char *red = terminal->color ? "\033[1;31m" : "", *dim = terminal->color ? "\033[36m" : "",
                *off = terminal->color ? "\033[0m" : "";
-    fprintf(stderr, "fineprune: %serror:%s %s\n", red, off, err->message[0] ? err->message : "an error without a message");
+    fprintf(stderr, "fineprune: %serror:%s %s\n", red, off,
+            err->message[0] ? err->message : "an error without a message");
     if (err->hint[0]) fprintf(stderr, "  %shint:%s %s\n", dim, off, err->hint);
 }

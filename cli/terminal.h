@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the program does on a terminal: errors, remarks, the progress line, colours, signals and the time limit. Not part
-// of the library.
+// What the program does on a terminal: errors, remarks, the progress line, colours, signals and the time limit. Not
+// part of the library.
 #ifndef FP_TERMINAL_H
 #define FP_TERMINAL_H
 
@@ -14,18 +14,20 @@ struct terminal {
     const char *stage; // of the progress now on display
     double stage_started, drawn;
     size_t stage_first, stage_done; // done when the stage came up, and last
-    bool drawn_any; // a line is on display and must be wiped before other text
+    bool drawn_any;                 // a line is on display and must be wiped before other text
 };
 
 // options may be half filled, as after a usage error.
 void terminal_init(struct terminal *terminal, const struct cli_options *options);
-// Catches SIGINT, SIGTERM and SIGHUP: the first asks the running call to stop, the second cleans up and ends the process.
+// Catches SIGINT, SIGTERM and SIGHUP: the first asks the running call to stop, the second cleans up and ends the
+// process.
 void terminal_catch_signals(void);
 // A fineprune_progress; `user` is the terminal. Non-zero when a signal came or the time is up.
 int terminal_progress(void *user, const char *stage, size_t done, size_t total);
 // FINEPRUNE_CANCELLED with a message when it is time to stop, for use between two calls.
 int terminal_stopped(struct terminal *terminal, fineprune_error *err);
-// Text for people, to standard error, unless -q. The word before the first blanks of each line is set off where colours are on.
+// Text for people, to standard error, unless -q. The word before the first blanks of each line is set off where colours
+// are on.
 void terminal_say(struct terminal *terminal, const char *text);
 // A table to standard output; fit: where that is a terminal, lines are cut to its width and the heading is bold.
 void terminal_print_table(struct terminal *terminal, const char *text, bool fit);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// fineprune compare: the same samples through two models, and how far the outputs of the second are from those of the first. Inputs and outputs are
-// paired by name, outputs by position when the names are others. With labels also how often each model is right. Answers are counted only of outputs
-// that are judged to be classes (task.h), by what the first model makes of the first samples.
+// fineprune compare: the same samples through two models, and how far the outputs of the second are from those of the
+// first. Inputs and outputs are paired by name, outputs by position when the names are others. With labels also how
+// often each model is right. Answers are counted only of outputs that are judged to be classes (task.h), by what the
+// first model makes of the first samples.
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -21,7 +22,7 @@ struct side {
     size_t right;                       // answers equal to the label
 };
 
-#define SEEN ((size_t)1000)             // samples by which an output is judged, and
+#define SEEN ((size_t)1000)            // samples by which an output is judged, and
 #define SEEN_BYTES ((size_t)256 << 20) // bytes of them
 
 // What the first model answers to the first samples, of outputs of rank 2.
@@ -34,14 +35,14 @@ struct seen {
 struct comparison {
     struct side a, b;
     struct fineprune_data *data;
-    struct fp_drift *drifts; // one per output of a
-    struct seen *seen;       // the same
-    const char *task;        // the user's word, or NULL
-    size_t *unlike;          // per output of a: batches in which b's has another shape, as detections do
+    struct fp_drift *drifts;     // one per output of a
+    struct seen *seen;           // the same
+    const char *task;            // the user's word, or NULL
+    size_t *unlike;              // per output of a: batches in which b's has another shape, as detections do
     fineprune_error other_shape; // what is said when no batch has the same
-    struct fp_tensor labels; // int64, or empty
-    size_t judged;           // samples with a label and an answer
-    const char *answer;      // the output that answers
+    struct fp_tensor labels;     // int64, or empty
+    size_t judged;               // samples with a label and an answer
+    const char *answer;          // the output that answers
     double forward;
 };
 
@@ -59,8 +60,8 @@ static int pair_inputs(struct side *b, const struct fp_graph *first, fineprune_e
     const struct fp_graph *second = b->model->graph;
     for (int i = 0; i < second->n_inputs; i++)
         if (find_name(first, first->inputs, first->n_inputs, value_name(second, second->inputs[i])) < 0)
-            return fp_fail(err, FINEPRUNE_MODEL, "'%s' has an input '%s' that the first model does not have", b->model->path,
-                           value_name(second, second->inputs[i]));
+            return fp_fail(err, FINEPRUNE_MODEL, "'%s' has an input '%s' that the first model does not have",
+                           b->model->path, value_name(second, second->inputs[i]));
     for (int i = 0; i < first->n_inputs; i++) // one that the second does not read is -1
         b->input_of[i] = find_name(second, second->inputs, second->n_inputs, value_name(first, first->inputs[i]));
     return FINEPRUNE_OK;
@@ -75,13 +76,14 @@ static int pair_outputs(struct side *b, const struct fp_graph *first, fineprune_
     }
     if (all) return FINEPRUNE_OK;
     if (first->n_outputs != second->n_outputs)
-        return fp_fail(err, FINEPRUNE_MODEL, "the models have other outputs: %d in the first ('%s'), %d in '%s'", first->n_outputs,
-                       value_name(first, first->outputs[0]), second->n_outputs, b->model->path);
+        return fp_fail(err, FINEPRUNE_MODEL, "the models have other outputs: %d in the first ('%s'), %d in '%s'",
+                       first->n_outputs, value_name(first, first->outputs[0]), second->n_outputs, b->model->path);
     for (int i = 0; i < first->n_outputs; i++) b->output_of[i] = i;
     return FINEPRUNE_OK;
 }
 
-static int open_side(struct side *s, const struct fp_graph *first, const fineprune_run_options *options, fineprune_error *err) {
+static int open_side(struct side *s, const struct fp_graph *first, const fineprune_run_options *options,
+                     fineprune_error *err) {
     const struct fp_graph *graph = s->model->graph;
     s->inputs = fp_calloc((size_t)graph->n_inputs, sizeof(*s->inputs));
     s->outputs = fp_calloc((size_t)graph->n_outputs, sizeof(*s->outputs));
@@ -118,7 +120,9 @@ static int load_labels(struct comparison *c, const char *path, fineprune_error *
     char shape[160];
     fp_shape_text(shape, sizeof(shape), raw.rank, raw.dims);
     if (!fp_type_is_integer(raw.type) && raw.type != FP_BOOL) {
-        status = fp_fail(err, FINEPRUNE_DATA, "labels '%s' are %s; whole numbers, one class for each sample, are wanted", path, fp_type_name(raw.type));
+        status = fp_fail(err, FINEPRUNE_DATA,
+                         "labels '%s' are %s; whole numbers, one class for each sample, are wanted", path,
+                         fp_type_name(raw.type));
     } else if (raw.rank < 1 || raw.count != (size_t)raw.dims[0] || raw.count != samples) {
         status = fp_fail(err, FINEPRUNE_DATA, "labels '%s' are %s, but there are %zu samples", path, shape, samples);
         fp_hint(err, "an array [samples] of class numbers is wanted: numpy.save('labels.npy', y)");
@@ -126,7 +130,8 @@ static int load_labels(struct comparison *c, const char *path, fineprune_error *
     if (!status) status = fp_tensor_convert(&c->labels, NULL, &raw, FP_INT64, err);
     fp_tensor_done(&raw);
     int64_t *labels = c->labels.data;
-    for (size_t i = 0; !status && i < fineprune_data_samples(c->data); i++) labels[i] = labels[fp_data_row(c->data, i)]; // which is never before it
+    for (size_t i = 0; !status && i < fineprune_data_samples(c->data); i++)
+        labels[i] = labels[fp_data_row(c->data, i)]; // which is never before it
     return status;
 }
 
@@ -158,9 +163,10 @@ static int judge(struct side *s, const struct fp_tensor *t, const int64_t *label
 }
 
 // Labels are judged by the first output that answers; x and y are that output of both models.
-static int judge_both(struct comparison *c, const char *name, const struct fp_tensor *x, const struct fp_tensor *y, size_t first, size_t n,
-                      fineprune_error *err) {
-    if (!c->labels.count || (c->answer && strcmp(c->answer, name) != 0) || !answers(x, n) || !answers(y, n)) return FINEPRUNE_OK;
+static int judge_both(struct comparison *c, const char *name, const struct fp_tensor *x, const struct fp_tensor *y,
+                      size_t first, size_t n, fineprune_error *err) {
+    if (!c->labels.count || (c->answer && strcmp(c->answer, name) != 0) || !answers(x, n) || !answers(y, n))
+        return FINEPRUNE_OK;
     c->answer = name;
     const int64_t *labels = (const int64_t *)c->labels.data + first;
     int status = judge(&c->a, x, labels, n, err);
@@ -173,11 +179,14 @@ static int judge_both(struct comparison *c, const char *name, const struct fp_te
 
 static int keep_answers(struct seen *s, const struct fp_tensor *t, size_t n, fineprune_error *err) {
     size_t count, bytes;
-    if (s->full || s->unlike || t->rank != 2 || !fp_type_is_float(t->type) || t->dims[1] < 2 || (s->n && s->width != (size_t)t->dims[1])) return FINEPRUNE_OK;
+    if (s->full || s->unlike || t->rank != 2 || !fp_type_is_float(t->type) || t->dims[1] < 2 ||
+        (s->n && s->width != (size_t)t->dims[1]))
+        return FINEPRUNE_OK;
     s->width = (size_t)t->dims[1];
     s->unlike = t->dims[0] != (int64_t)n;
     if (s->unlike) return FINEPRUNE_OK;
-    s->full = s->n + n > SEEN || !fp_mul(s->n + n, s->width, &count) || !fp_mul(count, sizeof(float), &bytes) || bytes > SEEN_BYTES;
+    s->full = s->n + n > SEEN || !fp_mul(s->n + n, s->width, &count) || !fp_mul(count, sizeof(float), &bytes) ||
+              bytes > SEEN_BYTES;
     if (s->full && s->n) return FINEPRUNE_OK;
     float *grown = fp_grow(s->values, &s->capacity, (s->n + n) * s->width, sizeof(float));
     if (!grown) return fp_fail_memory(err, "a comparison", n * s->width * sizeof(float));
@@ -187,15 +196,22 @@ static int keep_answers(struct seen *s, const struct fp_tensor *t, size_t n, fin
     return FINEPRUNE_OK;
 }
 
-static int judge_output(struct comparison *c, int output, const struct fp_weights *weights, const struct fp_classifier *k, struct fp_task *task,
-                        fineprune_error *err) {
+static int judge_output(struct comparison *c, int output, const struct fp_weights *weights,
+                        const struct fp_classifier *k, struct fp_task *task, fineprune_error *err) {
     const struct seen *s = &c->seen[output];
     const struct fp_graph *graph = c->a.model->graph;
     // Labels of its answers are as good as the word for it.
-    const char *word = c->labels.count && c->answer && !strcmp(c->answer, c->drifts[output].output) ? "classes" : c->task;
+    const char *word = c->labels.count && c->answer && !strcmp(c->answer, c->drifts[output].output) ? "classes"
+                                                                                                    : c->task;
     const bool ours = k->weight >= 0 && k->output == output;
-    const struct fp_task_case one = {.model = c->a.model, .output = output, .weights = weights, .weight = ours ? k->weight : -1,
-                                     .logits_value = graph->outputs[output], .values = s->values, .n = s->unlike ? 0 : s->n, .width = s->width,
+    const struct fp_task_case one = {.model = c->a.model,
+                                     .output = output,
+                                     .weights = weights,
+                                     .weight = ours ? k->weight : -1,
+                                     .logits_value = graph->outputs[output],
+                                     .values = s->values,
+                                     .n = s->unlike ? 0 : s->n,
+                                     .width = s->width,
                                      .unlike = s->unlike};
     return fp_task_judge(task, &one, word, err);
 }
@@ -212,7 +228,8 @@ static int judge_outputs(struct comparison *c, struct fineprune_report *report, 
         status = judge_output(c, i, weights, &k, &task, err);
         if (status) break;
         c->drifts[i].no_answers = task.kind != FP_TASK_CLASSES;
-        if (!judged++ || (k.weight >= 0 && k.output == i)) json_object_set_new(report->root, "task", fp_task_json(&task));
+        if (!judged++ || (k.weight >= 0 && k.output == i))
+            json_object_set_new(report->root, "task", fp_task_json(&task));
     }
     fp_weights_free(weights);
     return status;
@@ -237,7 +254,8 @@ static int give_inputs(struct comparison *c, fineprune_error *err) {
 }
 
 // Output of one model without the rows that fill a fixed batch up, in the given type.
-static int take_output(struct fp_tensor *dst, const struct fp_tensor *t, size_t n, size_t size, enum fp_type type, fineprune_error *err) {
+static int take_output(struct fp_tensor *dst, const struct fp_tensor *t, size_t n, size_t size, enum fp_type type,
+                       fineprune_error *err) {
     struct fp_tensor rows = {0};
     if (n < size && t->rank && t->dims[0] == (int64_t)size) fp_cmd_take_rows(&rows, t, n);
     else fp_tensor_share(&rows, t);
@@ -275,7 +293,8 @@ static int compare_batch(struct comparison *c, const size_t *samples, size_t n, 
     if (!status) status = fp_exec_run(c->a.exec, c->a.inputs, c->a.outputs, NULL, err);
     if (!status) status = fp_exec_run(c->b.exec, c->b.inputs, c->b.outputs, NULL, err);
     c->forward += fp_seconds() - began;
-    for (int i = 0; i < c->a.model->graph->n_outputs && !status; i++) status = compare_output(c, i, samples[0], n, size, err);
+    for (int i = 0; i < c->a.model->graph->n_outputs && !status; i++)
+        status = compare_output(c, i, samples[0], n, size, err);
     drop(c->a.inputs, c->a.model->graph->n_inputs);
     drop(c->b.inputs, c->b.model->graph->n_inputs);
     drop(c->a.outputs, c->a.model->graph->n_outputs);
@@ -292,7 +311,8 @@ static int compare_all(struct comparison *c, const fineprune_run_options *option
     for (size_t at = 0; at < n && !status; at += step) {
         step = fp_data_next(c->data, samples + at, n - at, options ? options->batch : 0);
         status = compare_batch(c, samples + at, step, err);
-        if (!status && options && options->progress && options->progress(options->progress_user, "forward", at + step, n))
+        if (!status && options && options->progress &&
+            options->progress(options->progress_user, "forward", at + step, n))
             status = fp_fail(err, FINEPRUNE_CANCELLED, "stopped after %zu of %zu samples", at + step, n);
     }
     free(samples);
@@ -304,7 +324,9 @@ static int compare_all(struct comparison *c, const fineprune_run_options *option
 static int report_accuracy(struct comparison *c, struct fineprune_report *report, fineprune_error *err) {
     if (!c->labels.count) return FINEPRUNE_OK;
     if (!c->judged) {
-        int status = fp_fail(err, FINEPRUNE_DATA, "labels cannot be compared: no output of the model has one row of class scores for each sample");
+        int status = fp_fail(
+            err, FINEPRUNE_DATA,
+            "labels cannot be compared: no output of the model has one row of class scores for each sample");
         fp_hint(err, "leave --labels out to see the drift of the outputs");
         return status;
     }
@@ -315,7 +337,8 @@ static int report_accuracy(struct comparison *c, struct fineprune_report *report
     return FINEPRUNE_OK;
 }
 
-static int report_comparison(struct comparison *c, struct fineprune_report *report, double began, fineprune_error *err) {
+static int report_comparison(struct comparison *c, struct fineprune_report *report, double began,
+                             fineprune_error *err) {
     fp_describe_model(report, "model", c->a.model, true);
     fp_describe_model(report, "second_model", c->b.model, true);
     fp_cmd_report_data(report, c->data);
@@ -325,8 +348,9 @@ static int report_comparison(struct comparison *c, struct fineprune_report *repo
     for (int i = 0; i < c->a.model->graph->n_outputs; i++) {
         if (c->unlike[i] && !c->drifts[i].count) return fp_fail(err, FINEPRUNE_MODEL, "%s", c->other_shape.message);
         if (c->unlike[i])
-            fp_report_say(report, "output '%s' has another shape in the second model in %zu runs, which were not compared", c->drifts[i].output,
-                          c->unlike[i]);
+            fp_report_say(report,
+                          "output '%s' has another shape in the second model in %zu runs, which were not compared",
+                          c->drifts[i].output, c->unlike[i]);
         if (c->drifts[i].count) json_array_append_new(drift, fp_drift_json(&c->drifts[i]));
         else fp_report_say(report, "output '%s' is not made of numbers and is not compared", c->drifts[i].output);
     }
@@ -334,8 +358,8 @@ static int report_comparison(struct comparison *c, struct fineprune_report *repo
     return report_accuracy(c, report, err);
 }
 
-static int compare(struct comparison *c, const char *labels, const fineprune_run_options *options, struct fineprune_report *report,
-                   fineprune_error *err) {
+static int compare(struct comparison *c, const char *labels, const fineprune_run_options *options,
+                   struct fineprune_report *report, fineprune_error *err) {
     const double began = fp_seconds();
     const struct fp_graph *first = c->a.model->graph;
     c->drifts = fp_calloc((size_t)first->n_outputs, sizeof(*c->drifts));
@@ -355,10 +379,12 @@ static void free_seen(struct comparison *c) {
     free(c->seen);
 }
 
-int fineprune_compare_as(const char *task, fineprune_model *a, fineprune_model *b, fineprune_data *data, const char *labels,
-                         const fineprune_run_options *options, fineprune_report **report, fineprune_error *err) {
+int fineprune_compare_as(const char *task, fineprune_model *a, fineprune_model *b, fineprune_data *data,
+                         const char *labels, const fineprune_run_options *options, fineprune_report **report,
+                         fineprune_error *err) {
     int status = data ? fp_data_ready(data, err) : fp_data_missing(a, err);
-    if (!status && fp_task_word(task) < 0) status = fp_fail(err, FINEPRUNE_USAGE, "there is no task '%s'; auto, classes, labels or other is meant", task);
+    if (!status && fp_task_word(task) < 0)
+        status = fp_fail(err, FINEPRUNE_USAGE, "there is no task '%s'; auto, classes, labels or other is meant", task);
     if (status) return status;
     struct comparison c = {.a.model = a, .b.model = b, .data = data, .task = task};
     struct fineprune_report *made = fp_report_new("compare");
@@ -377,7 +403,7 @@ int fineprune_compare_as(const char *task, fineprune_model *a, fineprune_model *
     return status;
 }
 
-int fineprune_compare(fineprune_model *a, fineprune_model *b, fineprune_data *data, const char *labels, const fineprune_run_options *options,
-                      fineprune_report **report, fineprune_error *err) {
+int fineprune_compare(fineprune_model *a, fineprune_model *b, fineprune_data *data, const char *labels,
+                      const fineprune_run_options *options, fineprune_report **report, fineprune_error *err) {
     return fineprune_compare_as(NULL, a, b, data, labels, options, report, err);
 }

@@ -4,9 +4,10 @@
 //     another axis 0, same shapes   a new axis 0 of samples
 //     shapes differ                 one array per sample: NAME_000000, NAME_000001, ...
 //     a sequence                    one array per item: NAME_0, NAME_1, ... (NAME_000000_0, ... for several samples)
-// Strings become NumPy's; types that NumPy does not have become the next one that holds every value: bfloat16, float8 and float4 become
-// float32, integers of four and two bits become those of eight. An optional that is absent is left out.
-// Samples run together first; when an output of several samples does not have a row for each, all run again one by one.
+// Strings become NumPy's; types that NumPy does not have become the next one that holds every value: bfloat16, float8
+// and float4 become float32, integers of four and two bits become those of eight. An optional that is absent is left
+// out. Samples run together first; when an output of several samples does not have a row for each, all run again one by
+// one.
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -21,7 +22,8 @@
 
 void fp_cmd_report_data(struct fineprune_report *report, const struct fineprune_data *data) {
     json_t *object = fp_report_object(report, "data"), *sources = json_array();
-    for (size_t i = 0; fp_data_source(data, i); i++) json_array_append_new(sources, fp_report_string(fp_data_source(data, i)));
+    for (size_t i = 0; fp_data_source(data, i); i++)
+        json_array_append_new(sources, fp_report_string(fp_data_source(data, i)));
     json_object_set_new(object, "sources", sources);
     json_object_set_new(object, "samples", json_integer((json_int_t)fineprune_data_samples(data)));
 }
@@ -47,15 +49,15 @@ struct gathered {
     const char *name;
     struct fp_tensor *parts; // one per run
     size_t n, capacity;
-    bool rows;               // axis 0 is the batch in all of them
-    bool items;              // sequences
+    bool rows;  // axis 0 is the batch in all of them
+    bool items; // sequences
 };
 
 struct gatherer {
     size_t n;
     struct gathered *outputs;
-    bool whole;        // samples are whole inputs
-    bool again;        // must run one by one
+    bool whole; // samples are whole inputs
+    bool again; // must run one by one
     size_t max_batch;
     size_t samples;
     double forward, prepare, began; // prepare: of forward
@@ -89,7 +91,8 @@ static int take(struct fp_tensor *dst, const struct fp_tensor *t, fineprune_erro
     return status;
 }
 
-static int gather_output(struct gatherer *g, struct gathered *o, const struct fp_batch *batch, const struct fp_tensor *t, fineprune_error *err) {
+static int gather_output(struct gatherer *g, struct gathered *o, const struct fp_batch *batch,
+                         const struct fp_tensor *t, fineprune_error *err) {
     const bool rows = t->type != FP_SEQUENCE && t->rank && t->dims[0] == (int64_t)batch->size;
     if (t->type == FP_NONE) return FINEPRUNE_OK;
     o->rows &= rows;
@@ -128,12 +131,13 @@ static int gather(void *user, const struct fp_batch *batch, const struct fp_tens
     return status;
 }
 
-static int run_samples(struct gatherer *g, struct fineprune_model *model, struct fineprune_data *data, const fineprune_run_options *options,
-                       fineprune_error *err) {
+static int run_samples(struct gatherer *g, struct fineprune_model *model, struct fineprune_data *data,
+                       const fineprune_run_options *options, fineprune_error *err) {
     const size_t n = fineprune_data_samples(data);
     size_t *samples = fp_calloc(n, sizeof(*samples));
     struct fp_exec *exec = NULL;
-    int status = samples ? fp_exec_new(&exec, model, options, err) : fp_fail_memory(err, "the samples", n * sizeof(*samples));
+    int status = samples ? fp_exec_new(&exec, model, options, err)
+                         : fp_fail_memory(err, "the samples", n * sizeof(*samples));
     for (size_t i = 0; samples && i < n; i++) samples[i] = i;
     const struct fp_batch_visitor visitor = {.begin = before_run, .end = gather, .user = g};
     fineprune_error inner = {0};
@@ -160,7 +164,9 @@ static int run_samples(struct gatherer *g, struct fineprune_model *model, struct
 static bool same_dims(const struct gathered *o, int from) {
     for (size_t i = 1; i < o->n; i++) {
         const struct fp_tensor *a = &o->parts[0], *b = &o->parts[i];
-        if (a->type != b->type || a->rank != b->rank || memcmp(a->dims + from, b->dims + from, (size_t)(a->rank - from) * sizeof(a->dims[0])) != 0) return false;
+        if (a->type != b->type || a->rank != b->rank ||
+            memcmp(a->dims + from, b->dims + from, (size_t)(a->rank - from) * sizeof(a->dims[0])) != 0)
+            return false;
     }
     return true;
 }
@@ -175,7 +181,8 @@ static int write_joined(struct fp_npz_writer *w, const struct gathered *o, finep
     return fp_npz_add_rows(w, o->name, first->rank + new_axis, dims, o->parts, o->n, err);
 }
 
-static int write_one(struct fp_npz_writer *w, const char *name, size_t number, const struct fp_tensor *t, fineprune_error *err) {
+static int write_one(struct fp_npz_writer *w, const char *name, size_t number, const struct fp_tensor *t,
+                     fineprune_error *err) {
     char *key = fp_format("%s_%06zu", name, number);
     if (!key) return fp_fail_memory(err, name, strlen(name));
     int status = fp_npz_add(w, key, t, err);
@@ -196,7 +203,8 @@ static int write_apart(struct fp_npz_writer *w, const struct gathered *o, finepr
             struct fp_tensor row = *t; // lent
             row.dims[0] = 1;
             row.count = t->count / (size_t)t->dims[0];
-            row.data = (char *)t->data + (size_t)r * row.count * (t->type == FP_STRING ? sizeof(char *) : fp_type_size(t->type));
+            row.data = (char *)t->data +
+                       (size_t)r * row.count * (t->type == FP_STRING ? sizeof(char *) : fp_type_size(t->type));
             status = write_one(w, o->name, number++, &row, err);
         }
     }
@@ -209,7 +217,8 @@ static int write_items(struct fp_npz_writer *w, const struct gathered *o, finepr
         for (size_t k = 0; k < o->parts[i].count && !status; k++) {
             struct fp_tensor item = {0};
             char *key = o->n > 1 ? fp_format("%s_%06zu_%zu", o->name, i, k) : fp_format("%s_%zu", o->name, k);
-            status = key ? take(&item, &fp_sequence_items(&o->parts[i])[k], err) : fp_fail_memory(err, o->name, strlen(o->name));
+            status = key ? take(&item, &fp_sequence_items(&o->parts[i])[k], err)
+                         : fp_fail_memory(err, o->name, strlen(o->name));
             if (!status) status = fp_npz_add(w, key, &item, err);
             fp_tensor_done(&item);
             free(key);
@@ -228,14 +237,16 @@ static int write_outputs(struct fp_npz_writer *w, const struct gatherer *g, fine
     return status;
 }
 
-static int make_gatherer(struct gatherer *g, const struct fineprune_model *model, const struct fineprune_data *data, fineprune_error *err) {
+static int make_gatherer(struct gatherer *g, const struct fineprune_model *model, const struct fineprune_data *data,
+                         fineprune_error *err) {
     const struct fp_graph *graph = model->graph;
     g->n = (size_t)graph->n_outputs;
     g->outputs = fp_calloc(g->n, sizeof(*g->outputs));
     if (!g->outputs) return fp_fail_memory(err, "the outputs", g->n * sizeof(*g->outputs));
     g->whole = fp_data_whole(data);
     g->max_batch = fp_data_max_batch(data);
-    for (size_t i = 0; i < g->n; i++) g->outputs[i] = (struct gathered){.name = graph->values[graph->outputs[i]].name, .rows = !g->whole};
+    for (size_t i = 0; i < g->n; i++)
+        g->outputs[i] = (struct gathered){.name = graph->values[graph->outputs[i]].name, .rows = !g->whole};
     return FINEPRUNE_OK;
 }
 
@@ -255,8 +266,8 @@ static int run(struct gatherer *g, struct fineprune_model *model, struct finepru
     return status;
 }
 
-int fineprune_run(fineprune_model *model, fineprune_data *data, const char *path, bool force, const fineprune_run_options *options,
-                  fineprune_report **report, fineprune_error *err) {
+int fineprune_run(fineprune_model *model, fineprune_data *data, const char *path, bool force,
+                  const fineprune_run_options *options, fineprune_report **report, fineprune_error *err) {
     struct gatherer g = {0};
     struct fp_npz_writer *w = NULL;
     int status = data ? fp_data_ready(data, err) : fp_data_missing(model, err);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// --sparsity auto: bisection for the most zeros whose answers on the reserve still agree with the model that came in as promised. Where even the model
-// without zeros does not, it is the lesson of the last layer (or the classes left out) that changes too much: it goes before the zeros do.
+// --sparsity auto: bisection for the most zeros whose answers on the reserve still agree with the model that came in as
+// promised. Where even the model without zeros does not, it is the lesson of the last layer (or the classes left out)
+// that changes too much: it goes before the zeros do.
 #include "job/job.h"
 
 #define DEFAULT_AGREEMENT 0.95
@@ -13,7 +14,8 @@ static int try_zeros(struct fp_job *job, int (*prune_to)(struct fp_job *, double
     double taught, with_dense;
     int status = prune_to(job, sparsity);
     if (!status) status = fp_verify_after(job, false, &taught, &with_dense);
-    *kept = !status && with_dense >= (o->min_agreement > 0 ? o->min_agreement : DEFAULT_AGREEMENT) && taught >= o->min_taught_agreement;
+    *kept = !status && with_dense >= (o->min_agreement > 0 ? o->min_agreement : DEFAULT_AGREEMENT) &&
+            taught >= o->min_taught_agreement;
     return status;
 }
 
@@ -33,11 +35,14 @@ static int bisect(struct fp_job *job, int (*prune_to)(struct fp_job *, double), 
 
 int fp_prune_auto(struct fp_job *job, int (*prune_to)(struct fp_job *, double), double *sparsity) {
     if (job->task.kind != FP_TASK_CLASSES) {
-        fp_fail(job->err, FINEPRUNE_USAGE, "sparsity auto needs a model that answers with classes: %s", job->task.reason);
+        fp_fail(job->err, FINEPRUNE_USAGE, "sparsity auto needs a model that answers with classes: %s",
+                job->task.reason);
         fp_hint(job->err, "say how many zeros, as in -s 70%%, or what the outputs are: --task classes");
         return FINEPRUNE_USAGE;
     }
-    if (!job->n_reserve) return fp_fail(job->err, FINEPRUNE_DATA, "sparsity auto needs a reserve to measure on: give more samples or a greater --reserve");
+    if (!job->n_reserve)
+        return fp_fail(job->err, FINEPRUNE_DATA,
+                       "sparsity auto needs a reserve to measure on: give more samples or a greater --reserve");
     int status = bisect(job, prune_to, sparsity);
     if (status || *sparsity > 0) return status ? status : prune_to(job, *sparsity);
     bool kept;

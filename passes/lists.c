@@ -4,12 +4,14 @@
 #include "pass.h"
 #include "exec/op_list.h"
 
-extern const struct fp_score fp_score_magnitude, fp_score_activation, fp_score_wanda, fp_score_deviation, fp_score_ria, fp_score_obs;
+extern const struct fp_score fp_score_magnitude, fp_score_activation, fp_score_wanda, fp_score_deviation, fp_score_ria,
+    fp_score_obs;
 const struct fp_score *const fp_scores[] = {
     &fp_score_obs, &fp_score_deviation, &fp_score_wanda, &fp_score_magnitude, &fp_score_activation, &fp_score_ria, NULL,
 };
 
-extern const struct fp_allocation fp_allocation_lamp, fp_allocation_uniform, fp_allocation_row, fp_allocation_global, fp_allocation_owl;
+extern const struct fp_allocation fp_allocation_lamp, fp_allocation_uniform, fp_allocation_row, fp_allocation_global,
+    fp_allocation_owl;
 const struct fp_allocation *const fp_allocations[] = {
     &fp_allocation_lamp, &fp_allocation_row, &fp_allocation_uniform, &fp_allocation_global, &fp_allocation_owl, NULL,
 };
@@ -34,32 +36,39 @@ extern const struct fp_refit fp_refit_sequential;
 static const struct fp_refit refit_none = {"none", "layers stay as each was repaired by itself", false, NULL};
 const struct fp_refit *const fp_refits[] = {&fp_refit_sequential, &refit_none, NULL};
 
-static const struct fp_outputs outputs_prune = {"prune", "classes that the data do not show are held back by their log-odds, and removed where that is safe", FP_NEED_ANSWERS, true};
+static const struct fp_outputs outputs_prune = {
+    "prune", "classes that the data do not show are held back by their log-odds, and removed where that is safe",
+    FP_NEED_ANSWERS, true};
 static const struct fp_outputs outputs_keep = {"keep", "all output classes stay as they are", 0, false};
 const struct fp_outputs *const fp_outputs_choices[] = {&outputs_prune, &outputs_keep, NULL};
 
-static const struct fp_readout readout_hebbian = {"hebbian", "the last layer learns from the user's own activations", FP_NEED_ANSWERS, true};
+static const struct fp_readout readout_hebbian = {"hebbian", "the last layer learns from the user's own activations",
+                                                  FP_NEED_ANSWERS, true};
 static const struct fp_readout readout_keep = {"keep", "the last layer is a layer like any other", 0, false};
 const struct fp_readout *const fp_readouts[] = {&readout_hebbian, &readout_keep, NULL};
 
 static const struct fp_method METHODS[] = {
-    {"fine-pruning", "whole channels first, then obs and lamp; least squares, swaps, a refit; outputs pruned, hebbian read-out, two rounds",
-     "obs", "lamp", "unstructured",
-     "first", "least-squares", "gradient", "sequential", "prune", "hebbian", 2, 2, true, false, true},
-    {"wanda", "Wanda: the same share in every row, no repair", "wanda", "row", "unstructured", "none", "none", "none", "none", "keep", "keep", 1, 1, true, false, false},
-    {"magnitude", "the smallest weights of every row, no data needed", "magnitude", "row", "unstructured", "none", "none", "none", "none", "keep", "keep", 1, 1, true, false, false},
-    {"paper", "a reconstruction of the paper from its abstract: activation in five rounds, nothing comes back", "activation", "uniform",
-     "unstructured", "none", "none", "none", "none", "keep", "keep", 5, 5, false, true, false},
+    {"fine-pruning",
+     "whole channels first, then obs and lamp; least squares, swaps, a refit; outputs pruned, hebbian read-out, two "
+     "rounds",
+     "obs", "lamp", "unstructured", "first", "least-squares", "gradient", "sequential", "prune", "hebbian", 2, 2, true,
+     false, true},
+    {"wanda", "Wanda: the same share in every row, no repair", "wanda", "row", "unstructured", "none", "none", "none",
+     "none", "keep", "keep", 1, 1, true, false, false},
+    {"magnitude", "the smallest weights of every row, no data needed", "magnitude", "row", "unstructured", "none",
+     "none", "none", "none", "keep", "keep", 1, 1, true, false, false},
+    {"paper", "a reconstruction of the paper from its abstract: activation in five rounds, nothing comes back",
+     "activation", "uniform", "unstructured", "none", "none", "none", "none", "keep", "keep", 5, 5, false, true, false},
 };
 const struct fp_method *const fp_methods[] = {&METHODS[0], &METHODS[1], &METHODS[2], &METHODS[3], NULL};
 
 // ---- lookup
 
-#define FIND(function, type, list) \
-    const struct type *function(const char *name) { \
-        for (size_t i = 0; list[i]; i++) \
-            if (!strcmp(list[i]->name, name)) return list[i]; \
-        return NULL; \
+#define FIND(function, type, list)                                                                                     \
+    const struct type *function(const char *name) {                                                                    \
+        for (size_t i = 0; list[i]; i++)                                                                               \
+            if (!strcmp(list[i]->name, name)) return list[i];                                                          \
+        return NULL;                                                                                                   \
     }
 FIND(fp_find_score, fp_score, fp_scores)
 FIND(fp_find_allocation, fp_allocation, fp_allocations)
@@ -82,11 +91,11 @@ const struct fp_pattern *fp_find_pattern(const char *name) {
 }
 
 bool fineprune_list(const char *kind, size_t index, const char **name, const char **summary) {
-#define LIST(word, list) \
-    if (!strcmp(kind, word)) { \
-        for (size_t i = 0; list[i]; i++) \
-            if (i == index) return *name = list[i]->name, *summary = list[i]->summary, true; \
-        return false; \
+#define LIST(word, list)                                                                                               \
+    if (!strcmp(kind, word)) {                                                                                         \
+        for (size_t i = 0; list[i]; i++)                                                                               \
+            if (i == index) return *name = list[i]->name, *summary = list[i]->summary, true;                           \
+        return false;                                                                                                  \
     }
     LIST("method", fp_methods)
     LIST("score", fp_scores)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the passes share: a layer on its way through a pruning job, and the kinds of ideas that can be named. An idea is one file with one
-// table row, and one line in lists.c.
+// What the passes share: a layer on its way through a pruning job, and the kinds of ideas that can be named. An idea is
+// one file with one table row, and one line in lists.c.
 #ifndef FP_PASS_H
 #define FP_PASS_H
 
@@ -14,24 +14,29 @@
 // One weight in a job. Arrays are groups x rows x cols, in the order of struct fp_weight.
 struct fp_layer {
     struct fp_weight *w;
-    struct fp_stat *stat;   // of this round; NULL when the job needs none
-    float *dense;           // what pruning starts from and repairs towards: the dense model's, with the read-out's lesson in the last layer
+    struct fp_stat *stat; // of this round; NULL when the job needs none
+    float *dense; // what pruning starts from and repairs towards: the dense model's, with the read-out's lesson in the
+                  // last layer
     float *dense_bias;      // groups * rows, the part of the bias that goes with it
     float *values;          // now
     double *bias_change;    // groups * rows: now against dense
     float *score;           // higher stays longer; never NaN
     uint8_t *keep;          // 1: kept
     const uint8_t *removed; // groups * rows: output rows that are pruned whole, or NULL
-    uint8_t *came;          // 1: zero in the model that came, which it stays; NULL: no element is. keep is 0 there after every allocation
+    uint8_t *came; // 1: zero in the model that came, which it stays; NULL: no element is. keep is 0 there after every
+                   // allocation
     size_t n_came;
-    uint8_t *cut_rows, *cut_cols; // 1: the row (of groups * rows), the column (of groups * cols) is of a channel that is pruned whole; NULL: none is
-    float *target;          // what its rows are to be where columns are cut: what is left stands in for them (stand_in.c); NULL: as in dense
-    double *target_bias;    // groups * rows: what goes into the bias with it
-    double lost;            // of the rows' spread, which nothing stands in for
-    double least_kept;      // share of the elements that stay at least, as few samples reach it; 0: no bound
-    size_t reached;         // by so many samples, where there is a bound
-    size_t zeros;           // in keep
-    double error_before, error_after; // output error relative to the output's spread, without and with repair; negative: not measured
+    uint8_t *cut_rows, *cut_cols; // 1: the row (of groups * rows), the column (of groups * cols) is of a channel that
+                                  // is pruned whole; NULL: none is
+    float *target; // what its rows are to be where columns are cut: what is left stands in for them (stand_in.c); NULL:
+                   // as in dense
+    double *target_bias; // groups * rows: what goes into the bias with it
+    double lost;         // of the rows' spread, which nothing stands in for
+    double least_kept;   // share of the elements that stay at least, as few samples reach it; 0: no bound
+    size_t reached;      // by so many samples, where there is a bound
+    size_t zeros;        // in keep
+    double error_before,
+        error_after; // output error relative to the output's spread, without and with repair; negative: not measured
 };
 
 struct fp_job;
@@ -39,12 +44,12 @@ struct fp_verify;
 
 struct fp_score {
     const char *name, *summary;
-    unsigned needs; // FP_NEED_...
+    unsigned needs;                                 // FP_NEED_...
     int (*run)(struct fp_job *, struct fp_layer *); // fills score
 };
 
-// Sets keep for all layers so that `zeros` elements over all layers are 0. Rows that are removed are 0 already and count. Ties go to the
-// lower index.
+// Sets keep for all layers so that `zeros` elements over all layers are 0. Rows that are removed are 0 already and
+// count. Ties go to the lower index.
 struct fp_allocation {
     const char *name, *summary;
     int (*run)(struct fp_job *, double sparsity, size_t zeros);
@@ -54,9 +59,11 @@ struct fp_allocation {
 
 struct fp_pattern {
     const char *name, *summary; // name up to ':' for patterns with sizes
-    int (*merge)(struct fp_job *, struct fp_layer *, const char *spec); // before the allocation: scores of elements that go together; may be NULL
-    int (*snap)(struct fp_job *, struct fp_layer *, const char *spec);  // after it: keep follows the pattern; may be NULL
-    bool decides; // how many zeros there are, whatever was asked
+    int (*merge)(struct fp_job *, struct fp_layer *,
+                 const char *spec); // before the allocation: scores of elements that go together; may be NULL
+    int (*snap)(struct fp_job *, struct fp_layer *,
+                const char *spec); // after it: keep follows the pattern; may be NULL
+    bool decides;                  // how many zeros there are, whatever was asked
 };
 
 struct fp_repair {
@@ -65,7 +72,8 @@ struct fp_repair {
     int (*run)(struct fp_job *, struct fp_layer *); // from the target and keep: fills values and bias_change
 };
 
-// Which whole channels go before scattered synapses do. run: as many as `sparsity` of all elements is worth; sets layers' cut.
+// Which whole channels go before scattered synapses do. run: as many as `sparsity` of all elements is worth; sets
+// layers' cut.
 struct fp_channels {
     const char *name, *summary;
     unsigned needs;
@@ -103,9 +111,9 @@ struct fp_method {
     const char *name, *summary;
     const char *score, *allocation, *pattern, *channels, *repair, *swaps, *refit, *outputs, *readout;
     int rounds, more_rounds; // the latter above 75 % zeros and for a sparsity that is to be found
-    bool regrow;   // a pruned synapse may come back in a later round
-    bool cubic;    // sparsity of the rounds by the cubic schedule, else by shares
-    bool cautious; // few samples justify less sparsity than asked
+    bool regrow;             // a pruned synapse may come back in a later round
+    bool cubic;              // sparsity of the rounds by the cubic schedule, else by shares
+    bool cautious;           // few samples justify less sparsity than asked
 };
 
 // What was chosen, by name; every pointer is set.
@@ -131,39 +139,41 @@ struct fp_kept {
 
 struct fp_job {
     struct fineprune_model *model;
-    struct fineprune_data *data;   // NULL when pruning from statistics
+    struct fineprune_data *data; // NULL when pruning from statistics
     const fineprune_prune_options *options;
     struct fp_choices choices;
     struct fp_weights *weights;
-    struct fp_layer *layers;       // as many as weights
+    struct fp_layer *layers; // as many as weights
     int n, threads;
-    size_t total;                  // elements of all layers
-    bool by_layer;                 // layers are pruned one after the other, and have their elements only then
-    size_t *local, *reserve;       // numbers of the samples that decide, and of those that measure
+    size_t total;            // elements of all layers
+    bool by_layer;           // layers are pruned one after the other, and have their elements only then
+    size_t *local, *reserve; // numbers of the samples that decide, and of those that measure
     size_t n_local, n_reserve;
-    size_t distinct;               // of all these samples; 0: not known
-    struct fp_stats *stats;        // of the current round; owned unless stats_lent
-    int held_first, held_end;      // the layers whose co-activations it has: all, unless memory is limited
-    bool in_groups;                // it never has all at once
+    size_t distinct;                      // of all these samples; 0: not known
+    struct fp_stats *stats;               // of the current round; owned unless stats_lent
+    int held_first, held_end;             // the layers whose co-activations it has: all, unless memory is limited
+    bool in_groups;                       // it never has all at once
     size_t counted_layers, counted_stats; // bytes that the model's memory limit knows of
-    bool last_round;               // the one whose values stay
-    bool stats_lent, stats_are_dense; // the latter: of the dense model, good for the first round
+    bool last_round;                      // the one whose values stay
+    bool stats_lent, stats_are_dense;     // the latter: of the dense model, good for the first round
     struct fp_classifier classifier;
-    struct fp_task task;           // whether the outputs are classes (outputs_task.c), of output task_output (-1: of none)
+    struct fp_task task; // whether the outputs are classes (outputs_task.c), of output task_output (-1: of none)
     int task_output;
-    uint8_t *answers_of;           // per graph output: its rows are answers; NULL: not judged yet
-    float *untaught, *untaught_bias; // the classifier's layer as it came in, should the lesson be forgotten
-    struct fp_answers dense, dense_reserve; // the dense model's answers on the local samples with the reserve behind them, and on the reserve
-    uint8_t *kept_classes;         // per class; NULL: all
-    double outputs_floor;          // the bias of removed classes
-    uint8_t *removed_rows;         // of the classifier's layer; what its `removed` points to
-    struct fp_lesson lesson;       // what the dense model's answers teach; without arrays: nothing is to be learned or held back
-    double *teacher;               // samples of `dense` x classes, NULL: no read-out
-    struct fp_kept *kept;          // what an idea keeps between tries, as long as the dense values hold; NULL: nothing
-    struct fp_verify *verify;      // verify.c
-    double got;                    // the sparsity that was pruned to, where it is less than was asked; negative: it is not
-    bool gave_back, refused;       // zeros were given back as more ruin the model; nothing that was tried is safe (safety.c)
-    const char *forgotten;         // why the lesson was taken back, or NULL
+    uint8_t *answers_of;                    // per graph output: its rows are answers; NULL: not judged yet
+    float *untaught, *untaught_bias;        // the classifier's layer as it came in, should the lesson be forgotten
+    struct fp_answers dense, dense_reserve; // the dense model's answers on the local samples with the reserve behind
+                                            // them, and on the reserve
+    uint8_t *kept_classes;                  // per class; NULL: all
+    double outputs_floor;                   // the bias of removed classes
+    uint8_t *removed_rows;                  // of the classifier's layer; what its `removed` points to
+    struct fp_lesson
+        lesson;           // what the dense model's answers teach; without arrays: nothing is to be learned or held back
+    double *teacher;      // samples of `dense` x classes, NULL: no read-out
+    struct fp_kept *kept; // what an idea keeps between tries, as long as the dense values hold; NULL: nothing
+    struct fp_verify *verify; // verify.c
+    double got;               // the sparsity that was pruned to, where it is less than was asked; negative: it is not
+    bool gave_back, refused;  // zeros were given back as more ruin the model; nothing that was tried is safe (safety.c)
+    const char *forgotten;    // why the lesson was taken back, or NULL
     struct fineprune_report *report;
     double forward, statistics, solve; // seconds
     fineprune_error *err;
@@ -194,7 +204,9 @@ const struct fp_method *fp_find_method(const char *name);
 // What the rows are to be.
 static inline const float *fp_layer_target(const struct fp_layer *l) { return l->target ? l->target : l->dense; }
 // What an element is worth scoring as: its value where it is kept, the one it should have where it could come back.
-static inline float fp_layer_base(const struct fp_layer *l, size_t at) { return l->keep[at] ? l->values[at] : fp_layer_target(l)[at]; }
+static inline float fp_layer_base(const struct fp_layer *l, size_t at) {
+    return l->keep[at] ? l->values[at] : fp_layer_target(l)[at];
+}
 static inline size_t fp_layer_rows(const struct fp_layer *l) { return l->w->groups * l->w->rows; }
 static inline bool fp_row_removed(const struct fp_layer *l, size_t row) { return l->removed && l->removed[row]; }
 // Whether the element was zero in the model that came: whatever learns or repairs must not give it a value.
@@ -202,7 +214,9 @@ static inline bool fp_came_zero(const struct fp_layer *l, size_t at) { return l-
 // Whether the element is of a channel that is pruned whole: keep is 0 there after every allocation.
 static inline bool fp_row_cut(const struct fp_layer *l, size_t row) { return l->cut_rows && l->cut_rows[row]; }
 // Whether nothing of the row is left: neither its values nor its error count.
-static inline bool fp_row_gone(const struct fp_layer *l, size_t row) { return fp_row_removed(l, row) || fp_row_cut(l, row); }
+static inline bool fp_row_gone(const struct fp_layer *l, size_t row) {
+    return fp_row_removed(l, row) || fp_row_cut(l, row);
+}
 static inline bool fp_cut(const struct fp_layer *l, size_t row, size_t c) {
     return fp_row_cut(l, row) || (l->cut_cols && l->cut_cols[row / l->w->rows * l->w->cols + c]);
 }

@@ -10,7 +10,9 @@
 
 // ---- one round: score, allocate, repair, rewrite
 
-static unsigned needs_of(const struct fp_choices *c) { return c->score->needs | c->channels->needs | c->repair->needs | c->swaps->needs; }
+static unsigned needs_of(const struct fp_choices *c) {
+    return c->score->needs | c->channels->needs | c->repair->needs | c->swaps->needs;
+}
 
 static int score(struct fp_job *job) {
     for (int i = 0; i < job->n; i++) {
@@ -19,7 +21,8 @@ static int score(struct fp_job *job) {
         if (!status) status = job->choices.score->run(job, layer);
         if (!status) fp_allocate_free_first(job, layer);
         if (!status) fp_readout_weigh_scores(job, layer);
-        if (!status && job->choices.pattern->merge) status = job->choices.pattern->merge(job, layer, job->choices.pattern_text);
+        if (!status && job->choices.pattern->merge)
+            status = job->choices.pattern->merge(job, layer, job->choices.pattern_text);
         if (status) return status;
     }
     return FINEPRUNE_OK;
@@ -68,7 +71,8 @@ static int repair(struct fp_job *job, int done, int all) {
         if (!status && job->last_round && job->choices.swaps->run) status = job->choices.swaps->run(job, layer);
         job->solve += fp_seconds() - start;
         const fineprune_run_options *run = &job->options->run;
-        if (!status && run->progress && run->progress(run->progress_user, "repair", (size_t)(done + i) + 1, (size_t)all))
+        if (!status && run->progress &&
+            run->progress(run->progress_user, "repair", (size_t)(done + i) + 1, (size_t)all))
             status = fp_fail(job->err, FINEPRUNE_CANCELLED, "stopped in the repair of '%s'", layer->w->name);
     }
     return status;
@@ -88,7 +92,8 @@ static double justified(struct fp_job *job, double asked) {
     size_t n = job->distinct ? job->distinct : job->n_local + job->n_reserve;
     double most = fp_justified_share((double)n);
     if (!job->choices.method->cautious || job->options->strict_sparsity || asked <= most) return asked;
-    fp_report_say(job->report, "%zu samples are few: they justify %.0f %% zeros, not the %.0f %% that were asked", n, 100 * most, 100 * asked);
+    fp_report_say(job->report, "%zu samples are few: they justify %.0f %% zeros, not the %.0f %% that were asked", n,
+                  100 * most, 100 * asked);
     return most;
 }
 
@@ -127,7 +132,8 @@ static int prune_to(struct fp_job *job, double sparsity) {
         if (job->by_layer) status = fp_job_have_stats(job, needs_of(&job->choices), 0);
         double now = sparsity_of_round(job, sparsity, round);
         if (!status && round == 1 && job->choices.channels->run) status = job->choices.channels->run(job, sparsity);
-        if (!status) status = job->by_layer ? prune_one_by_one(job, now) : prune_layers(job, now, round == 1, 0, job->n);
+        if (!status)
+            status = job->by_layer ? prune_one_by_one(job, now) : prune_layers(job, now, round == 1, 0, job->n);
         if (status) return status;
     }
     fp_job_drop_stats(job);
@@ -172,8 +178,9 @@ static int try_again(struct fp_job *job, double sparsity) {
 
 // ---- the job
 
-// What the dense model says about the samples decides the outputs and teaches the read-out. The same run gathers the first round's statistics. The
-// lesson is taken from the reserve's answers too: it is what the pruned model is measured against, and no mask or repair sees it.
+// What the dense model says about the samples decides the outputs and teaches the read-out. The same run gathers the
+// first round's statistics. The lesson is taken from the reserve's answers too: it is what the pruned model is measured
+// against, and no mask or repair sees it.
 static int ask_dense_model(struct fp_job *job) {
     unsigned needs = needs_of(&job->choices) | job->choices.outputs->needs | job->choices.readout->needs;
     int status = needs ? fp_job_calibrate(job, needs, 0) : FINEPRUNE_OK;
@@ -183,7 +190,8 @@ static int ask_dense_model(struct fp_job *job) {
         job->dense = job->stats->answers;
         job->stats->answers = (struct fp_answers){0};
         job->stats_are_dense = true;
-        if (job->dense.samples && job->dense_reserve.samples) status = fp_answers_add(&job->dense, &job->dense_reserve, job->err);
+        if (job->dense.samples && job->dense_reserve.samples)
+            status = fp_answers_add(&job->dense, &job->dense_reserve, job->err);
     }
     if (!status) status = fp_task_decide(job);
     if (!status) status = fp_prune_outputs(job);
@@ -195,11 +203,14 @@ static int prune(struct fp_job *job) {
     int status = fp_job_split(job);
     if (!status) status = fp_job_open(job);
     if (!status) status = fp_job_report_before(job);
-    if (!status) status = fp_job_check_samples(job, needs_of(&job->choices) | job->choices.outputs->needs | job->choices.readout->needs);
+    if (!status)
+        status = fp_job_check_samples(job, needs_of(&job->choices) | job->choices.outputs->needs |
+                                               job->choices.readout->needs);
     if (!status) status = fp_verify_before(job);
     if (!status) status = ask_dense_model(job);
     if (status) return status;
-    status = sparsity < 0 ? fp_prune_auto(job, try_again, &sparsity) : fp_prune_safely(job, prune_and_read_out, try_again, justified(job, sparsity));
+    status = sparsity < 0 ? fp_prune_auto(job, try_again, &sparsity)
+                          : fp_prune_safely(job, prune_and_read_out, try_again, justified(job, sparsity));
     if (!status) status = fp_weights_record_masks(job->weights, job->err);
     if (!status) status = fp_job_report(job, sparsity);
     return job->refused && (!status || status == FINEPRUNE_GATE) ? fp_safety_refuse(job) : status;
@@ -211,20 +222,24 @@ static int check_stats(const struct fp_job *job, const struct fp_stats *stats) {
     const struct fp_answers *a = &stats->answers;
     for (int i = 0; i < job->n; i++) {
         const struct fp_layer *l = &job->layers[i];
-        if (!l->stat) return fp_fail(job->err, FINEPRUNE_DATA, "the statistics know nothing of weight '%s'", l->w->name);
+        if (!l->stat)
+            return fp_fail(job->err, FINEPRUNE_DATA, "the statistics know nothing of weight '%s'", l->w->name);
         if (l->stat->groups != l->w->groups || l->stat->cols != l->w->cols)
-            return fp_fail(job->err, FINEPRUNE_DATA, "the statistics of weight '%s' are of %zu x %zu columns instead of %zu x %zu", l->w->name,
+            return fp_fail(job->err, FINEPRUNE_DATA,
+                           "the statistics of weight '%s' are of %zu x %zu columns instead of %zu x %zu", l->w->name,
                            l->stat->groups, l->stat->cols, l->w->groups, l->w->cols);
     }
     if (c->weight >= 0 && a->samples && (a->classes != c->classes || a->n_features != c->features))
-        return fp_fail(job->err, FINEPRUNE_DATA, "the statistics have answers of %zu classes from %zu features instead of %zu from %zu", a->classes,
-                       a->n_features, c->classes, c->features);
+        return fp_fail(job->err, FINEPRUNE_DATA,
+                       "the statistics have answers of %zu classes from %zu features instead of %zu from %zu",
+                       a->classes, a->n_features, c->classes, c->features);
     return FINEPRUNE_OK;
 }
 
 // From statistics alone: the dense model's, one round.
 static int apply(struct fp_job *job, struct fp_stats *stats) {
-    if (job->options->sparsity < 0) return fp_fail(job->err, FINEPRUNE_USAGE, "sparsity auto needs data to measure on: use 'prune'");
+    if (job->options->sparsity < 0)
+        return fp_fail(job->err, FINEPRUNE_USAGE, "sparsity auto needs data to measure on: use 'prune'");
     job->choices.rounds = 1;
     if (job->choices.refit->run) {
         fp_report_say(job->report, "the refit was left out: it needs the samples themselves ('prune')");
@@ -232,7 +247,8 @@ static int apply(struct fp_job *job, struct fp_stats *stats) {
     }
     int status = fp_job_open(job);
     if (status) return status;
-    if (strcmp(stats->model, fp_model_sha256(job->model))) return fp_fail(job->err, FINEPRUNE_DATA, "the statistics belong to another model than '%s'", job->model->path);
+    if (strcmp(stats->model, fp_model_sha256(job->model)))
+        return fp_fail(job->err, FINEPRUNE_DATA, "the statistics belong to another model than '%s'", job->model->path);
     fp_job_use_stats(job, stats, true);
     job->stats_are_dense = true;
     status = check_stats(job, stats);
@@ -253,18 +269,21 @@ static int apply(struct fp_job *job, struct fp_stats *stats) {
     return status ? status : fp_job_report(job, job->options->sparsity);
 }
 
-static bool wants_data(const struct fp_choices *c) { return needs_of(c) || c->refit->needs_data || c->outputs->needs || c->readout->needs; }
+static bool wants_data(const struct fp_choices *c) {
+    return needs_of(c) || c->refit->needs_data || c->outputs->needs || c->readout->needs;
+}
 
 // Opens, runs and closes a job over `data` or, when that is NULL, over `stats`.
-static int run_job(const char *command, fineprune_model *model, fineprune_data *data, struct fp_stats *stats, const fineprune_prune_options *options,
-                   fineprune_report **report, fineprune_error *err) {
+static int run_job(const char *command, fineprune_model *model, fineprune_data *data, struct fp_stats *stats,
+                   const fineprune_prune_options *options, fineprune_report **report, fineprune_error *err) {
     fineprune_prune_options known = FINEPRUNE_PRUNE_OPTIONS_INIT;
     fineprune_error local = {0};
     struct fp_job job = {.got = -1, .model = model, .data = data, .options = &known, .err = err ? err : &local};
     int status = fp_options_read(&known, sizeof(known), options, "fineprune_prune_options", job.err);
     if (status) return status;
     status = fp_choose(&job.choices, job.options, job.err);
-    if (!status && !stats && wants_data(&job.choices) && (!data || !fineprune_data_samples(data))) status = fp_data_missing(model, job.err);
+    if (!status && !stats && wants_data(&job.choices) && (!data || !fineprune_data_samples(data)))
+        status = fp_data_missing(model, job.err);
     if (!status) job.report = fp_report_new(command);
     if (!status && !job.report) status = fp_fail_memory(job.err, "the report", 0);
     struct fp_threads host;
@@ -277,12 +296,12 @@ static int run_job(const char *command, fineprune_model *model, fineprune_data *
     return status;
 }
 
-int fineprune_prune(fineprune_model *model, fineprune_data *data, const fineprune_prune_options *options, fineprune_report **report,
-                    fineprune_error *err) {
+int fineprune_prune(fineprune_model *model, fineprune_data *data, const fineprune_prune_options *options,
+                    fineprune_report **report, fineprune_error *err) {
     return run_job("prune", model, data, NULL, options, report, err);
 }
 
-int fineprune_apply(fineprune_model *model, const fineprune_stats *stats, const fineprune_prune_options *options, fineprune_report **report,
-                    fineprune_error *err) {
+int fineprune_apply(fineprune_model *model, const fineprune_stats *stats, const fineprune_prune_options *options,
+                    fineprune_report **report, fineprune_error *err) {
     return run_job("apply", model, NULL, fp_stats_of(stats), options, report, err);
 }

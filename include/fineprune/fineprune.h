@@ -14,10 +14,10 @@
 //     if (!status) status = fineprune_prune(model, data, &options, &report, &err);
 //     if (!status) status = fineprune_model_save(model, "pruned.onnx", NULL, &err);
 //
-// Conventions. A function that can fail returns FINEPRUNE_OK or another fineprune_status, puts its message into `err` (which
-// may be NULL) and sets its `out` parameters only on success. `free` functions accept NULL. Strings are UTF-8. A handle may be
-// used by one thread at a time; different handles are independent. The library never prints, exits, or opens a
-// connection, and it writes no file but those that a function names.
+// Conventions. A function that can fail returns FINEPRUNE_OK or another fineprune_status, puts its message into `err`
+// (which may be NULL) and sets its `out` parameters only on success. `free` functions accept NULL. Strings are UTF-8. A
+// handle may be used by one thread at a time; different handles are independent. The library never prints, exits, or
+// opens a connection, and it writes no file but those that a function names.
 //
 // Structs of options grow: new members are put at the end, and make the struct larger. `size`, the first member, is
 // the sizeof that the program was compiled with; FINEPRUNE_..._OPTIONS_INIT sets it and every default, so start from
@@ -52,9 +52,10 @@ enum fineprune_status {
     FINEPRUNE_USAGE = 2,    // an option or argument that makes no sense
     FINEPRUNE_MODEL = 3,    // the model is unreadable, invalid or uses something that is not supported
     FINEPRUNE_DATA = 4,     // data are missing or do not fit the model
-    FINEPRUNE_GATE = 5,     // the result is whole, but a promise (min_agreement, min_taught_agreement) is not kept, or it is ruined with any zeros
-    FINEPRUNE_IO = 6,       // reading or writing failed
-    FINEPRUNE_LIMIT = 7,    // memory, time or another limit
+    FINEPRUNE_GATE = 5,  // the result is whole, but a promise (min_agreement, min_taught_agreement) is not kept, or it
+                         // is ruined with any zeros
+    FINEPRUNE_IO = 6,    // reading or writing failed
+    FINEPRUNE_LIMIT = 7, // memory, time or another limit
     FINEPRUNE_CANCELLED = 8 // the progress callback asked to stop
 };
 
@@ -65,24 +66,27 @@ typedef struct fineprune_error {
     char hint[500];
 } fineprune_error;
 
-// "1.0.0". The second form names the libraries too: "fineprune 1.0.0 (oneDNN 3.2.0, protobuf-c 1.4.1, ...)". Static memory.
+// "1.0.0". The second form names the libraries too: "fineprune 1.0.0 (oneDNN 3.2.0, protobuf-c 1.4.1, ...)". Static
+// memory.
 FINEPRUNE_API const char *fineprune_version(void);
 FINEPRUNE_API const char *fineprune_version_long(void);
 
-// Called now and then from within a long call, always on the calling thread. `stage` is a static word ("forward", "repair", ...);
-// done and total count samples or weights. A non-zero return cancels the call with FINEPRUNE_CANCELLED.
+// Called now and then from within a long call, always on the calling thread. `stage` is a static word ("forward",
+// "repair", ...); done and total count samples or weights. A non-zero return cancels the call with FINEPRUNE_CANCELLED.
 typedef int (*fineprune_progress)(void *user, const char *stage, size_t done, size_t total);
 
 // What every long call obeys. Zero values are the defaults. It has no `size` and does not grow, as it is a part of
 // fineprune_prune_options.
 typedef struct fineprune_run_options {
-    int threads;       // 0: all cores. The result is the same with any number, whatever the host or the environment has set for OpenMP and OpenBLAS.
-                       // A call leaves the host's settings as they were; while it runs, OpenBLAS has one thread in the whole process
+    int threads; // 0: all cores. The result is the same with any number, whatever the host or the environment has set
+                 // for OpenMP and OpenBLAS. A call leaves the host's settings as they were; while it runs, OpenBLAS has
+                 // one thread in the whole process
     size_t max_memory; // bytes of tensors, statistics and model; 0: no limit
     size_t batch;      // the most samples run at once; 0: chosen
     fineprune_progress progress;
     void *progress_user;
-    const char *scratch; // folder for the changed weights of a model over 1 GiB (an unnamed file, gone with the model); NULL: they stay in memory
+    const char *scratch; // folder for the changed weights of a model over 1 GiB (an unnamed file, gone with the model);
+                         // NULL: they stay in memory
 } fineprune_run_options;
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -90,15 +94,16 @@ typedef struct fineprune_run_options {
 
 typedef struct fineprune_model fineprune_model;
 
-// Reads an ONNX file, checks it and keeps it in memory; external data are found beneath the file's own folder only. On success
-// *out is the caller's, freed with fineprune_model_free. options may be NULL. Errors: IO (cannot be read), MODEL (not ONNX,
-// damaged, over a limit of nesting or size).
+// Reads an ONNX file, checks it and keeps it in memory; external data are found beneath the file's own folder only. On
+// success *out is the caller's, freed with fineprune_model_free. options may be NULL. Errors: IO (cannot be read),
+// MODEL (not ONNX, damaged, over a limit of nesting or size).
 FINEPRUNE_API int fineprune_model_open(fineprune_model **out, const char *path, const fineprune_run_options *options,
                                        fineprune_error *err);
 FINEPRUNE_API void fineprune_model_free(fineprune_model *model);
 
-// Files that appear together or not at all. What is saved with a group is written and synced under temporary names, until
-// fineprune_group_finish renames all, the last one first. Both finish and free end the group; free removes what is not finished.
+// Files that appear together or not at all. What is saved with a group is written and synced under temporary names,
+// until fineprune_group_finish renames all, the last one first. Both finish and free end the group; free removes what
+// is not finished.
 typedef struct fineprune_group fineprune_group;
 FINEPRUNE_API int fineprune_group_new(fineprune_group **out, fineprune_error *err);
 FINEPRUNE_API int fineprune_group_finish(fineprune_group *group, fineprune_error *err);
@@ -113,22 +118,21 @@ typedef struct fineprune_sparse_count {
 typedef struct fineprune_save_options {
     size_t size;              // sizeof(fineprune_save_options), set by the initialiser
     bool force;               // overwrite path when it exists
-    bool sparse_initializers; // initializers of the main graph become sparse_initializer where that takes fewer bytes (of
-                              // float32 from some 67 % zeros on), with the same elements. ONNX Runtime reads them;
+    bool sparse_initializers; // initializers of the main graph become sparse_initializer where that takes fewer bytes
+                              // (of float32 from some 67 % zeros on), with the same elements. ONNX Runtime reads them;
                               // OpenVINO, TensorRT, XNNPACK, Core ML and many others do not
     int external_data;        // -1 never, 0 automatic (when the file would pass 1 GiB), 1 always
     fineprune_group *group;   // NULL: the file appears at once
     fineprune_sparse_count *sparse_count; // set to what sparse_initializers did; NULL: not wanted
 } fineprune_save_options;
 
-#define FINEPRUNE_SAVE_OPTIONS_INIT \
-    { .size = sizeof(fineprune_save_options) }
+#define FINEPRUNE_SAVE_OPTIONS_INIT {.size = sizeof(fineprune_save_options)}
 
-// Writes the model to `path` ("-" is standard output): a temporary file in the same folder, fsync, rename. Nothing is left behind
-// on failure. options may be NULL. Errors: USAGE (path exists without force, or is the file the model came from), IO,
-// LIMIT.
-FINEPRUNE_API int fineprune_model_save(const fineprune_model *model, const char *path, const fineprune_save_options *options,
-                                       fineprune_error *err);
+// Writes the model to `path` ("-" is standard output): a temporary file in the same folder, fsync, rename. Nothing is
+// left behind on failure. options may be NULL. Errors: USAGE (path exists without force, or is the file the model came
+// from), IO, LIMIT.
+FINEPRUNE_API int fineprune_model_save(const fineprune_model *model, const char *path,
+                                       const fineprune_save_options *options, fineprune_error *err);
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Data
@@ -136,31 +140,30 @@ FINEPRUNE_API int fineprune_model_save(const fineprune_model *model, const char 
 typedef struct fineprune_data fineprune_data;
 
 typedef struct fineprune_data_options {
-    size_t size;            // sizeof(fineprune_data_options), set by the initialiser
-    size_t limit;           // at most so many samples, spread evenly over all of them; 0: all
-    const char *preprocess; // preparation file for images and sound; NULL: looked for beside the model
-    const char *resize;     // "224" or "256x192"; these override the file; NULL: not given
-    const char *crop;       // "224" or "none"
-    const char *mean;       // "0.485,0.456,0.406"
-    const char *std;        // "0.229,0.224,0.225"
-    const char *layout;     // "nchw" or "nhwc"
-    const char *rate;       // "16000"
+    size_t size;               // sizeof(fineprune_data_options), set by the initialiser
+    size_t limit;              // at most so many samples, spread evenly over all of them; 0: all
+    const char *preprocess;    // preparation file for images and sound; NULL: looked for beside the model
+    const char *resize;        // "224" or "256x192"; these override the file; NULL: not given
+    const char *crop;          // "224" or "none"
+    const char *mean;          // "0.485,0.456,0.406"
+    const char *std;           // "0.229,0.224,0.225"
+    const char *layout;        // "nchw" or "nhwc"
+    const char *rate;          // "16000"
     const char *const *shapes; // "NAME:1,3,224,224", n_shapes of them: fixes symbolic dims of inputs
     size_t n_shapes;
 } fineprune_data_options;
 
-#define FINEPRUNE_DATA_OPTIONS_INIT \
-    { .size = sizeof(fineprune_data_options) }
+#define FINEPRUNE_DATA_OPTIONS_INIT {.size = sizeof(fineprune_data_options)}
 
-// An empty collection of samples for the inputs of `model`, which must live as long as it. options may be NULL; its strings are
-// copied. On success *out is the caller's, freed with fineprune_data_free.
-FINEPRUNE_API int fineprune_data_open(fineprune_data **out, const fineprune_model *model, const fineprune_data_options *options,
-                                      fineprune_error *err);
+// An empty collection of samples for the inputs of `model`, which must live as long as it. options may be NULL; its
+// strings are copied. On success *out is the caller's, freed with fineprune_data_free.
+FINEPRUNE_API int fineprune_data_open(fineprune_data **out, const fineprune_model *model,
+                                      const fineprune_data_options *options, fineprune_error *err);
 FINEPRUNE_API void fineprune_data_free(fineprune_data *data);
 
-// Adds a source, "[NAME=]SRC": a .npz (keys are input names, axis 0 the samples), a .npy (models of one input), a folder of either, of
-// test_data_set_* , of images or of WAV files, @list.txt, "-" for a .npz on standard input, or random[:SEED]. Shapes and types
-// are checked against the model's inputs. Errors: DATA, IO.
+// Adds a source, "[NAME=]SRC": a .npz (keys are input names, axis 0 the samples), a .npy (models of one input), a
+// folder of either, of test_data_set_* , of images or of WAV files, @list.txt, "-" for a .npz on standard input, or
+// random[:SEED]. Shapes and types are checked against the model's inputs. Errors: DATA, IO.
 FINEPRUNE_API int fineprune_data_add(fineprune_data *data, const char *source, fineprune_error *err);
 
 // How many samples there are.
@@ -172,57 +175,63 @@ FINEPRUNE_API size_t fineprune_data_samples(const fineprune_data *data);
 typedef struct fineprune_report fineprune_report;
 
 FINEPRUNE_API void fineprune_report_free(fineprune_report *report);
-// malloc'ed text that the caller frees with free(); NULL when out of memory. json: one object, `schema` first. summary: the few lines
-// for standard error. table: one row per weight. html: one page that stands alone. markdown-free plain text except for json and html.
+// malloc'ed text that the caller frees with free(); NULL when out of memory. json: one object, `schema` first. summary:
+// the few lines for standard error. table: one row per weight. html: one page that stands alone. markdown-free plain
+// text except for json and html.
 FINEPRUNE_API char *fineprune_report_json(const fineprune_report *report);
 FINEPRUNE_API char *fineprune_report_summary(const fineprune_report *report);
 FINEPRUNE_API char *fineprune_report_table(const fineprune_report *report);
 FINEPRUNE_API char *fineprune_report_html(const fineprune_report *report);
-// Adds a string or a number to an object of the report, as a program does that knows more than the library (where a file went, how
-// long writing it took, ...). section NULL: the report itself. Errors: LIMIT.
-FINEPRUNE_API int fineprune_report_note(fineprune_report *report, const char *section, const char *key, const char *value);
+// Adds a string or a number to an object of the report, as a program does that knows more than the library (where a
+// file went, how long writing it took, ...). section NULL: the report itself. Errors: LIMIT.
+FINEPRUNE_API int fineprune_report_note(fineprune_report *report, const char *section, const char *key,
+                                        const char *value);
 FINEPRUNE_API int fineprune_report_number(fineprune_report *report, const char *section, const char *key, double value);
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Pruning
 
 typedef struct fineprune_prune_options {
-    size_t size;              // sizeof(fineprune_prune_options), set by the initialiser
-    double sparsity;          // share of zeros over all prunable weights, 0 to 1; negative: auto
-    const char *method;       // a named set of the five choices below; NULL: "fine-pruning"
-    const char *score;        // NULL: the method's
+    size_t size;        // sizeof(fineprune_prune_options), set by the initialiser
+    double sparsity;    // share of zeros over all prunable weights, 0 to 1; negative: auto
+    const char *method; // a named set of the five choices below; NULL: "fine-pruning"
+    const char *score;  // NULL: the method's
     const char *allocation;
     const char *pattern;
     const char *repair;
-    const char *outputs;      // "keep" or "prune"
-    const char *readout;      // "keep" or "hebbian"
-    int rounds;               // 0: the method's for that sparsity
-    double min_agreement;     // share of the reserve's answers that must be those of the model that came in; 0: no gate
-    double reserve;           // share of the samples kept for measuring, never used for scores; -1: a tenth, 20 samples at least, a fifth at most
+    const char *outputs;  // "keep" or "prune"
+    const char *readout;  // "keep" or "hebbian"
+    int rounds;           // 0: the method's for that sparsity
+    double min_agreement; // share of the reserve's answers that must be those of the model that came in; 0: no gate
+    double reserve; // share of the samples kept for measuring, never used for scores; -1: a tenth, 20 samples at least,
+                    // a fifth at most
     const char *const *include; // globs over weight names; NULL-terminated; NULL: all
     const char *const *exclude;
     bool keep_first, keep_last; // leave the first or last weight dense
     bool no_metadata;           // do not add metadata_props
     fineprune_run_options run;
-    const char *channels;       // "first" or "none"; NULL: the method's
-    const char *swaps;          // "gradient" or "none"
-    const char *refit;          // "sequential" or "none"
-    const char *task;            // what the outputs are: "classes", "labels" (independent), "other", or "auto" (NULL): judged from evidence
-    double min_taught_agreement; // share of the reserve's answers that must be those of the dense model with the same lesson; 0: no gate
-    bool strict_sparsity;        // as many zeros as were asked, also where they cost more than is learned; else some are given back
+    const char *channels; // "first" or "none"; NULL: the method's
+    const char *swaps;    // "gradient" or "none"
+    const char *refit;    // "sequential" or "none"
+    const char *task; // what the outputs are: "classes", "labels" (independent), "other", or "auto" (NULL): judged from
+                      // evidence
+    double min_taught_agreement; // share of the reserve's answers that must be those of the dense model with the same
+                                 // lesson; 0: no gate
+    bool strict_sparsity; // as many zeros as were asked, also where they cost more than is learned; else some are given
+                          // back
 } fineprune_prune_options;
 
-#define FINEPRUNE_PRUNE_OPTIONS_INIT \
-    { .size = sizeof(fineprune_prune_options), .sparsity = 0.7, .reserve = -1 }
+#define FINEPRUNE_PRUNE_OPTIONS_INIT {.size = sizeof(fineprune_prune_options), .sparsity = 0.7, .reserve = -1}
 
-// Prunes `model` in place with the samples of `data`. On success *report (may be NULL) is the caller's. When a gate is missed
-// the call returns FINEPRUNE_GATE with the model pruned and *report set. On another failure the model may be half
-// pruned: free it.
+// Prunes `model` in place with the samples of `data`. On success *report (may be NULL) is the caller's. When a gate is
+// missed the call returns FINEPRUNE_GATE with the model pruned and *report set. On another failure the model may be
+// half pruned: free it.
 FINEPRUNE_API int fineprune_prune(fineprune_model *model, fineprune_data *data, const fineprune_prune_options *options,
                                   fineprune_report **report, fineprune_error *err);
-// The masks of the last fineprune_prune or fineprune_apply on this model, as a .npz of bool arrays keyed by tensor name (true: kept). group may be
-// NULL.
-FINEPRUNE_API int fineprune_masks_save(const fineprune_model *model, const char *path, bool force, fineprune_group *group, fineprune_error *err);
+// The masks of the last fineprune_prune or fineprune_apply on this model, as a .npz of bool arrays keyed by tensor name
+// (true: kept). group may be NULL.
+FINEPRUNE_API int fineprune_masks_save(const fineprune_model *model, const char *path, bool force,
+                                       fineprune_group *group, fineprune_error *err);
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Statistics apart from pruning
@@ -233,52 +242,59 @@ typedef struct fineprune_stats fineprune_stats;
 FINEPRUNE_API int fineprune_score(fineprune_stats **out, fineprune_model *model, fineprune_data *data,
                                   const fineprune_run_options *options, fineprune_error *err);
 FINEPRUNE_API int fineprune_stats_open(fineprune_stats **out, const char *path, fineprune_error *err);
-FINEPRUNE_API int fineprune_stats_save(const fineprune_stats *stats, const char *path, bool force, fineprune_error *err);
+FINEPRUNE_API int fineprune_stats_save(const fineprune_stats *stats, const char *path, bool force,
+                                       fineprune_error *err);
 // Adds `other` (disjoint data, same model) to `stats`. Errors: DATA when they belong to different models.
 FINEPRUNE_API int fineprune_stats_merge(fineprune_stats *stats, const fineprune_stats *other, fineprune_error *err);
 FINEPRUNE_API void fineprune_stats_free(fineprune_stats *stats);
 // As fineprune_prune, from statistics alone: one round, no measuring on a reserve.
-FINEPRUNE_API int fineprune_apply(fineprune_model *model, const fineprune_stats *stats, const fineprune_prune_options *options,
-                                  fineprune_report **report, fineprune_error *err);
+FINEPRUNE_API int fineprune_apply(fineprune_model *model, const fineprune_stats *stats,
+                                  const fineprune_prune_options *options, fineprune_report **report,
+                                  fineprune_error *err);
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Looking and measuring
 
-// Inputs, outputs, operators, weights and sparsity of a model. No data, nothing is run. The report leaves out the model's SHA-256, which would
-// take longer than all the rest.
+// Inputs, outputs, operators, weights and sparsity of a model. No data, nothing is run. The report leaves out the
+// model's SHA-256, which would take longer than all the rest.
 FINEPRUNE_API int fineprune_inspect(const fineprune_model *model, fineprune_report **report, fineprune_error *err);
-// Every obstacle to running and pruning at once. data may be NULL. Returns MODEL or DATA when there is an obstacle; *report is set in
-// that case too.
-FINEPRUNE_API int fineprune_check(fineprune_model *model, fineprune_data *data, fineprune_report **report, fineprune_error *err);
+// Every obstacle to running and pruning at once. data may be NULL. Returns MODEL or DATA when there is an obstacle;
+// *report is set in that case too.
+FINEPRUNE_API int fineprune_check(fineprune_model *model, fineprune_data *data, fineprune_report **report,
+                                  fineprune_error *err);
 // Runs the model over the samples and writes a .npz keyed by output name, axis 0 the samples.
 FINEPRUNE_API int fineprune_run(fineprune_model *model, fineprune_data *data, const char *path, bool force,
                                 const fineprune_run_options *options, fineprune_report **report, fineprune_error *err);
-// Drift of b's outputs against a's over the same samples. labels (a .npy of class indices, or NULL) adds the accuracy of both.
-// Outputs are compared by answers only where they are judged to be classes, or labels are given.
+// Drift of b's outputs against a's over the same samples. labels (a .npy of class indices, or NULL) adds the accuracy
+// of both. Outputs are compared by answers only where they are judged to be classes, or labels are given.
 FINEPRUNE_API int fineprune_compare(fineprune_model *a, fineprune_model *b, fineprune_data *data, const char *labels,
-                                    const fineprune_run_options *options, fineprune_report **report, fineprune_error *err);
+                                    const fineprune_run_options *options, fineprune_report **report,
+                                    fineprune_error *err);
 // The same, with a's task as in fineprune_prune_options.
-FINEPRUNE_API int fineprune_compare_as(const char *task, fineprune_model *a, fineprune_model *b, fineprune_data *data, const char *labels,
-                                       const fineprune_run_options *options, fineprune_report **report, fineprune_error *err);
+FINEPRUNE_API int fineprune_compare_as(const char *task, fineprune_model *a, fineprune_model *b, fineprune_data *data,
+                                       const char *labels, const fineprune_run_options *options,
+                                       fineprune_report **report, fineprune_error *err);
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Files, for programs that promise the same of theirs
 
-// Whether `path` may be written, asked before any work is done: refuses (USAGE) what exists without force, is a folder, lies in a folder
-// that is not there, or is the same file as `input` (by path, link or inode; NULL: no input); IO when the folder cannot be written to. "-"
-// is always well. Writes nothing.
+// Whether `path` may be written, asked before any work is done: refuses (USAGE) what exists without force, is a folder,
+// lies in a folder that is not there, or is the same file as `input` (by path, link or inode; NULL: no input); IO when
+// the folder cannot be written to. "-" is always well. Writes nothing.
 FINEPRUNE_API int fineprune_output_check(const char *path, const char *input, bool force, fineprune_error *err);
-// Writes text to a file as fineprune_model_save does: whole or not at all; "-" is standard output. group may be NULL. Errors: USAGE (exists without
-// force), IO.
-FINEPRUNE_API int fineprune_text_save(const char *path, const char *text, bool force, fineprune_group *group, fineprune_error *err);
-// Removes the temporary files of every output that is being written. Async-signal-safe: for a signal handler that ends the process.
+// Writes text to a file as fineprune_model_save does: whole or not at all; "-" is standard output. group may be NULL.
+// Errors: USAGE (exists without force), IO.
+FINEPRUNE_API int fineprune_text_save(const char *path, const char *text, bool force, fineprune_group *group,
+                                      fineprune_error *err);
+// Removes the temporary files of every output that is being written. Async-signal-safe: for a signal handler that ends
+// the process.
 FINEPRUNE_API void fineprune_emergency(void);
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Lists: what can be named in the options
 
-// kind: "method", "score", "allocation", "pattern", "repair", "readout", "outputs", "operator". Sets *name and *summary (static
-// memory) for index 0, 1, ...; false past the end or for an unknown kind.
+// kind: "method", "score", "allocation", "pattern", "repair", "readout", "outputs", "operator". Sets *name and *summary
+// (static memory) for index 0, 1, ...; false past the end or for an unknown kind.
 FINEPRUNE_API bool fineprune_list(const char *kind, size_t index, const char **name, const char **summary);
 
 #ifdef __cplusplus

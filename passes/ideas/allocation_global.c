@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One threshold on the raw scores of all weights. Scores of different layers have different units, so this collapses where others do not; it is here
-// because it is what others compare with.
+// One threshold on the raw scores of all weights. Scores of different layers have different units, so this collapses
+// where others do not; it is here because it is what others compare with.
 #include <stdlib.h>
 
 #include "maths/allocate.h"
@@ -15,4 +15,5 @@ static int run(struct fp_job *job, double sparsity, size_t zeros) {
     return status;
 }
 
-const struct fp_allocation fp_allocation_global = {"global", "one threshold on the raw scores of all weights", run, false, true};
+const struct fp_allocation fp_allocation_global = {"global", "one threshold on the raw scores of all weights", run,
+                                                   false, true};

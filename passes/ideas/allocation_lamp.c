@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// lamp(u) = s_u^2 / sum of s_v^2 over the v of the same weight with s_v >= s_u, then one threshold for the whole model: each score relative to
-// what is left of its own weight. (Lee et al. 2021, "Layer-adaptive sparsity for the magnitude-based pruning")
+// lamp(u) = s_u^2 / sum of s_v^2 over the v of the same weight with s_v >= s_u, then one threshold for the whole model:
+// each score relative to what is left of its own weight. (Lee et al. 2021, "Layer-adaptive sparsity for the
+// magnitude-based pruning")
 #include <stdlib.h>
 
 #include "maths/allocate.h"
@@ -29,18 +30,20 @@ static int run(struct fp_job *job, double sparsity, size_t zeros) {
     float **lamp = fp_calloc((size_t)job->n, sizeof(*lamp));
     if (!lamp) return fp_fail_memory(job->err, "scores", sizeof(*lamp));
     bool failed = false;
-    #pragma omp parallel for num_threads(job->threads) schedule(dynamic)
+#pragma omp parallel for num_threads(job->threads) schedule(dynamic)
     for (int i = 0; i < job->n; i++) {
         lamp[i] = fp_calloc(job->layers[i].w->count, sizeof(float));
         if (!lamp[i] || !lamp_of_layer(&job->layers[i], lamp[i])) {
-            #pragma omp atomic write
+#pragma omp atomic write
             failed = true;
         }
     }
-    int status = failed ? fp_fail_memory(job->err, "scores", job->total * sizeof(float)) : fp_allocate_together(job, lamp, zeros);
+    int status = failed ? fp_fail_memory(job->err, "scores", job->total * sizeof(float))
+                        : fp_allocate_together(job, lamp, zeros);
     for (int i = 0; i < job->n; i++) free(lamp[i]);
     free(lamp);
     return status;
 }
 
-const struct fp_allocation fp_allocation_lamp = {"lamp", "one threshold on scores relative to the rest of their weight", run, false, true};
+const struct fp_allocation fp_allocation_lamp = {"lamp", "one threshold on scores relative to the rest of their weight",
+                                                 run, false, true};

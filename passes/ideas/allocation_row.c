@@ -17,8 +17,9 @@ static void run_row(const struct fp_layer *layer, size_t r, size_t count) {
 }
 
 static void run_layer(struct fp_job *job, struct fp_layer *layer, double sparsity) {
-    size_t rows = fp_layer_rows(layer), count = (size_t)(fp_allocate_most(layer, sparsity) * (double)layer->w->cols + 1e-9);
-    #pragma omp parallel for num_threads(job->threads) schedule(static) if (layer->w->count > 50000)
+    size_t rows = fp_layer_rows(layer),
+           count = (size_t)(fp_allocate_most(layer, sparsity) * (double)layer->w->cols + 1e-9);
+#pragma omp parallel for num_threads(job->threads) schedule(static) if (layer->w->count > 50000)
     for (size_t r = 0; r < rows; r++)
         if (!fp_row_removed(layer, r)) run_row(layer, r, count);
 }
@@ -26,8 +27,7 @@ static void run_layer(struct fp_job *job, struct fp_layer *layer, double sparsit
 static int run(struct fp_job *job, double sparsity, size_t zeros) {
     (void)zeros;
     fp_allocate_start(job);
-    for (int i = 0; i < job->n; i++)
-        run_layer(job, &job->layers[i], sparsity);
+    for (int i = 0; i < job->n; i++) run_layer(job, &job->layers[i], sparsity);
     fp_allocate_finish(job);
     return FINEPRUNE_OK;
 }

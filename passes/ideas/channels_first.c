@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whole channels are the cheapest first zeros. For each group of hidden channels (channels.h), the channels whose loss costs its readers least go first,
-// each time with the best repair of what is left (optimal brain surgeon over columns; Hassibi & Stork 1993, in blocks): with A = Cov(x) + l I of a
-// reader, l 1 % of the mean diagonal, H = A^-1 and V the reader's rows,
+// Whole channels are the cheapest first zeros. For each group of hidden channels (channels.h), the channels whose loss
+// costs its readers least go first, each time with the best repair of what is left (optimal brain surgeon over columns;
+// Hassibi & Stork 1993, in blocks): with A = Cov(x) + l I of a reader, l 1 % of the mean diagonal, H = A^-1 and V the
+// reader's rows,
 //     cost_c = tr(V_c H_cc^-1 V_c^T);  V -= V_K H_KK^-1 H_K:,  H -= H_:K H_KK^-1 H_K:  for the cheapest K.
-// The sums are each group's curve of error against channels, relative to the reader's output. All segments of the curves' lower convex hulls, by rising
-// (sensitivity * error / elements), until they are the wanted share of the zeros. A group's sensitivity is what the model's outputs change for one unit
-// of the reader's error, measured by taking half of the group away. Kept channels are multiples of 16: kernels of runtimes like that, and the
-// error does not mind.
+// The sums are each group's curve of error against channels, relative to the reader's output. All segments of the
+// curves' lower convex hulls, by rising (sensitivity * error / elements), until they are the wanted share of the zeros.
+// A group's sensitivity is what the model's outputs change for one unit of the reader's error, measured by taking half
+// of the group away. Kept channels are multiples of 16: kernels of runtimes like that, and the error does not mind.
 #include <cblas.h>
 #include <lapacke.h>
 #include <math.h>
@@ -15,31 +16,33 @@
 #include "weights/channels.h"
 #include "job/job.h"
 
-#define SHARE 0.5       // 0.45..0.55: of the zeros that were asked, at most, with the rows of removed classes: they are whole channels, too
-#define LEAST_KEPT 64   // channels of a group: thin layers have none to spare
-#define MULTIPLE 16     // of channels that are kept
-#define LEAST_SAMPLES 32 // fewer cannot tell which channels others stand in for
+#define SHARE                                                                                                          \
+    0.5 // 0.45..0.55: of the zeros that were asked, at most, with the rows of removed classes: they are whole channels,
+        // too
+#define LEAST_KEPT 64     // channels of a group: thin layers have none to spare
+#define MULTIPLE 16       // of channels that are kept
+#define LEAST_SAMPLES 32  // fewer cannot tell which channels others stand in for
 #define MOST_COLUMNS 8192 // of a reader: its matrices are that wide and high
-#define STEPS 64        // of a curve
+#define STEPS 64          // of a curve
 #define RIDGE 0.01
-#define TRIED 10        // samples that measure the sensitivities
+#define TRIED 10 // samples that measure the sensitivities
 
 // One reader's own matrices while a curve is made.
 struct reader {
     const struct fp_layer *layer;
     size_t per, n;
-    float *v, *h;   // rows x n, n x n
-    double whole;   // tr(W C W^T)
+    float *v, *h; // rows x n, n x n
+    double whole; // tr(W C W^T)
 };
 
 struct curve {
     struct fp_channel_group *group;
-    uint32_t *order;   // channels, the first to go first
-    double *error;     // by number of channels that are gone: of the readers' outputs, summed over the readers
-    size_t gone;       // how many were taken in all
+    uint32_t *order; // channels, the first to go first
+    double *error;   // by number of channels that are gone: of the readers' outputs, summed over the readers
+    size_t gone;     // how many were taken in all
     double sensitivity;
-    size_t cost;       // elements of a channel
-    size_t chosen;     // channels that go
+    size_t cost;   // elements of a channel
+    size_t chosen; // channels that go
 };
 
 struct curves {
@@ -71,12 +74,14 @@ static int reader_init(struct reader *r, const struct fp_layer *l, size_t per, b
     if (ok) {
         memcpy(r->v, l->dense, all * sizeof(float));
         for (size_t i = 0; i < square; i++) r->h[i] = (float)a[i];
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)rows, (int)n, (int)n, 1, r->v, (int)n, r->h, (int)n, 0, product, (int)n);
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)rows, (int)n, (int)n, 1, r->v, (int)n, r->h, (int)n,
+                    0, product, (int)n);
         for (size_t i = 0; i < all; i++) r->whole += (double)product[i] * (double)r->v[i];
         for (size_t i = 0; i < n; i++) diagonal += a[i * n + i] / (double)n;
         for (size_t i = 0; i < n; i++) a[i * n + i] += RIDGE * diagonal;
         *numbers = diagonal > 0 && r->whole > 0 && !LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'U', (int)n, a, (int)n) &&
-                   !LAPACKE_dpotri_work(LAPACK_COL_MAJOR, 'U', (int)n, a, (int)n); // row-major lower is column-major upper
+                   !LAPACKE_dpotri_work(LAPACK_COL_MAJOR, 'U', (int)n, a,
+                                        (int)n); // row-major lower is column-major upper
         for (size_t i = 0; *numbers && i < n; i++)
             for (size_t j = 0; j <= i; j++) r->h[i * n + j] = r->h[j * n + i] = (float)a[i * n + j];
     }
@@ -104,17 +109,21 @@ static double cost_of(const struct reader *r, size_t channel, double *room) {
         for (size_t j = 0; j < k; j++) right[i * k + j] = (double)r->v[i * n + at + j];
     // L^-1 V_c^T: its squares are the trace. Row-major lower is column-major upper.
     if (LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'U', (int)k, block, (int)k)) return INFINITY;
-    cblas_dtrsm(CblasColMajor, CblasLeft, CblasUpper, CblasTrans, CblasNonUnit, (int)k, (int)rows, 1, block, (int)k, right, (int)k);
+    cblas_dtrsm(CblasColMajor, CblasLeft, CblasUpper, CblasTrans, CblasNonUnit, (int)k, (int)rows, 1, block, (int)k,
+                right, (int)k);
     for (size_t i = 0; i < rows * k; i++) sum += right[i] * right[i];
     return sum / r->whole;
 }
 
-// Takes the columns of the channels k[0 .. count - 1] out of V and H. *total: what that costs, relative, is added to it; *numbers: whether it could be done.
-static int take_out(struct reader *r, const uint32_t *k, size_t count, double *total, bool *numbers, fineprune_error *err) {
+// Takes the columns of the channels k[0 .. count - 1] out of V and H. *total: what that costs, relative, is added to
+// it; *numbers: whether it could be done.
+static int take_out(struct reader *r, const uint32_t *k, size_t count, double *total, bool *numbers,
+                    fineprune_error *err) {
     const size_t n = r->n, b = count * r->per, rows = r->layer->w->rows;
     double *s = fp_calloc(b * b, sizeof(*s)), cost = 0;
-    float *inverse = fp_calloc(b * b, sizeof(float)), *hk = fp_calloc(b * n, sizeof(float)), *vk = fp_calloc(rows * b, sizeof(float)),
-          *shk = fp_calloc(b * n, sizeof(float)), *vs = fp_calloc(rows * b, sizeof(float));
+    float *inverse = fp_calloc(b * b, sizeof(float)), *hk = fp_calloc(b * n, sizeof(float)),
+          *vk = fp_calloc(rows * b, sizeof(float)), *shk = fp_calloc(b * n, sizeof(float)),
+          *vs = fp_calloc(rows * b, sizeof(float));
     const bool memory = s && inverse && hk && vk && shk && vs;
     for (size_t i = 0; memory && i < b; i++) {
         const size_t column = k[i / r->per] * r->per + i % r->per;
@@ -122,15 +131,20 @@ static int take_out(struct reader *r, const uint32_t *k, size_t count, double *t
         for (size_t row = 0; row < rows; row++) vk[row * b + i] = r->v[row * n + column];
         for (size_t j = 0; j <= i; j++) s[i * b + j] = (double)r->h[column * n + k[j / r->per] * r->per + j % r->per];
     }
-    *numbers = memory && !LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'U', (int)b, s, (int)b) && !LAPACKE_dpotri_work(LAPACK_COL_MAJOR, 'U', (int)b, s, (int)b);
+    *numbers = memory && !LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'U', (int)b, s, (int)b) &&
+               !LAPACKE_dpotri_work(LAPACK_COL_MAJOR, 'U', (int)b, s, (int)b);
     if (*numbers) {
         for (size_t i = 0; i < b; i++)
             for (size_t j = 0; j <= i; j++) inverse[i * b + j] = inverse[j * b + i] = (float)s[i * b + j];
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)b, (int)n, (int)b, 1, inverse, (int)b, hk, (int)n, 0, shk, (int)n);
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)rows, (int)b, (int)b, 1, vk, (int)b, inverse, (int)b, 0, vs, (int)b);
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)b, (int)n, (int)b, 1, inverse, (int)b, hk, (int)n,
+                    0, shk, (int)n);
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)rows, (int)b, (int)b, 1, vk, (int)b, inverse,
+                    (int)b, 0, vs, (int)b);
         for (size_t i = 0; i < rows * b; i++) cost += (double)vs[i] * (double)vk[i];
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)rows, (int)n, (int)b, -1, vk, (int)b, shk, (int)n, 1, r->v, (int)n);
-        cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)n, (int)n, (int)b, -1, hk, (int)n, shk, (int)n, 1, r->h, (int)n);
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)rows, (int)n, (int)b, -1, vk, (int)b, shk, (int)n,
+                    1, r->v, (int)n);
+        cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)n, (int)n, (int)b, -1, hk, (int)n, shk, (int)n, 1,
+                    r->h, (int)n);
     }
     free(s), free(inverse), free(hk), free(vk), free(shk), free(vs);
     *total += fmax(cost / r->whole, 0);
@@ -155,7 +169,8 @@ static size_t step_of(size_t channels, size_t left) {
 }
 
 // As far as numbers go.
-static int greedy(struct fp_job *job, struct curve *c, struct reader *readers, struct priced *priced, double *room, fineprune_error *err) {
+static int greedy(struct fp_job *job, struct curve *c, struct reader *readers, struct priced *priced, double *room,
+                  fineprune_error *err) {
     const size_t m = c->group->channels;
     size_t left = m;
     const fineprune_run_options *run = &job->options->run;
@@ -163,7 +178,8 @@ static int greedy(struct fp_job *job, struct curve *c, struct reader *readers, s
     while (left > LEAST_KEPT) {
         for (size_t i = 0; i < left; i++) {
             priced[i].price = 0;
-            for (int r = 0; r < c->group->n_readers; r++) priced[i].price += cost_of(&readers[r], priced[i].channel, room);
+            for (int r = 0; r < c->group->n_readers; r++)
+                priced[i].price += cost_of(&readers[r], priced[i].channel, room);
         }
         qsort(priced, left, sizeof(*priced), by_price);
         const size_t count = step_of(m, left);
@@ -174,20 +190,24 @@ static int greedy(struct fp_job *job, struct curve *c, struct reader *readers, s
             int status = take_out(&readers[r], c->order + c->gone, count, &cost, &numbers, err);
             if (status || !numbers) return status;
         }
-        for (size_t i = 1; i <= count; i++) c->error[c->gone + i] = c->error[c->gone] + cost * (double)i / (double)count;
+        for (size_t i = 1; i <= count; i++)
+            c->error[c->gone + i] = c->error[c->gone] + cost * (double)i / (double)count;
         c->gone += count;
         left -= count;
         memmove(priced, priced + count, left * sizeof(*priced));
         bool stop = false;
-        #pragma omp critical(channels)
+#pragma omp critical(channels)
         stop = run->progress && run->progress(run->progress_user, "channels", c->gone, m - LEAST_KEPT);
-        if (stop) return fp_fail(err, FINEPRUNE_CANCELLED, "stopped at the channels that '%s' reads", readers[0].layer->w->name);
+        if (stop)
+            return fp_fail(err, FINEPRUNE_CANCELLED, "stopped at the channels that '%s' reads",
+                           readers[0].layer->w->name);
     }
     return FINEPRUNE_OK;
 }
 
 // The readers' matrices, each from its own statistics, which the memory limit may hold for some layers at a time only.
-static int open_readers(struct fp_job *job, const struct fp_channel_group *group, struct reader *readers, bool whole, bool *numbers, fineprune_error *err) {
+static int open_readers(struct fp_job *job, const struct fp_channel_group *group, struct reader *readers, bool whole,
+                        bool *numbers, fineprune_error *err) {
     int status = FINEPRUNE_OK;
     *numbers = true;
     for (int i = 0; *numbers && i < group->n_readers && !status; i++) {
@@ -214,7 +234,9 @@ static int make_curve(struct fp_job *job, struct curve *c, bool whole, fineprune
     c->order = fp_calloc(group->channels, sizeof(*c->order));
     c->error = fp_calloc(group->channels + 1, sizeof(*c->error));
     bool numbers = false;
-    int status = readers && priced && room && c->order && c->error ? FINEPRUNE_OK : fp_fail_memory(err, "channels", group->channels * sizeof(*priced));
+    int status = readers && priced && room && c->order && c->error
+                     ? FINEPRUNE_OK
+                     : fp_fail_memory(err, "channels", group->channels * sizeof(*priced));
     if (!status) status = open_readers(job, group, readers, whole, &numbers, err);
     if (!status && numbers) status = greedy(job, c, readers, priced, room, err);
     for (int i = 0; readers && i < group->n_readers; i++) reader_done(&readers[i]);
@@ -224,14 +246,15 @@ static int make_curve(struct fp_job *job, struct curve *c, bool whole, fineprune
     return status;
 }
 
-// One after the other where the memory limit holds the statistics of some layers only. Of several failures the first curve's is told.
+// One after the other where the memory limit holds the statistics of some layers only. Of several failures the first
+// curve's is told.
 static int make_curves(struct fp_job *job, struct curve *curves, int n) {
     const bool whole = job->held_first == 0 && job->held_end == job->n;
     int status = FINEPRUNE_OK;
     double start = fp_seconds();
     fineprune_error *errors = fp_calloc((size_t)n, sizeof(*errors));
     if (!errors) return fp_fail_memory(job->err, "channels", (size_t)n * sizeof(*errors));
-    #pragma omp parallel for num_threads(job->threads) schedule(dynamic) if (whole)
+#pragma omp parallel for num_threads(job->threads) schedule(dynamic) if (whole)
     for (int i = 0; i < n; i++)
         if (whole) make_curve(job, &curves[i], true, &errors[i]);
     for (int i = 0; i < n && !whole && !status; i++) status = make_curve(job, &curves[i], false, job->err);
@@ -298,13 +321,16 @@ static int run_samples(struct fp_job *job, struct outputs *o) {
     double start = fp_seconds();
     o->n = 0;
     int status = fp_exec_new(&exec, job->model, &job->options->run, job->err);
-    if (!status) status = fp_batches_run(exec, job->model, job->data, samples, n, &job->options->run, "channels", &visitor, job->err);
+    if (!status)
+        status = fp_batches_run(exec, job->model, job->data, samples, n, &job->options->run, "channels", &visitor,
+                                job->err);
     fp_exec_free(exec);
     job->forward += fp_seconds() - start;
     return status;
 }
 
-// The readers of a group without the first half of its channels, the mean in the bias. *error: of the readers' outputs, relative.
+// The readers of a group without the first half of its channels, the mean in the bias. *error: of the readers' outputs,
+// relative.
 static int halve(struct fp_job *job, const struct curve *c, double *error) {
     int status = FINEPRUNE_OK;
     *error = 0;
@@ -323,7 +349,8 @@ static int halve(struct fp_job *job, const struct curve *c, double *error) {
                     lost += w * w * d * d; // as if columns were independent: good enough for a scale
                     values[r * n + j] = 0;
                 }
-            for (size_t j = 0; j < n; j++) whole += pow((double)l->dense[r * n + j] * fp_stat_deviation(l->stat, 0, j), 2);
+            for (size_t j = 0; j < n; j++)
+                whole += pow((double)l->dense[r * n + j] * fp_stat_deviation(l->stat, 0, j), 2);
         }
         if (!status) status = fp_weight_write(job->model, l->w, values, NULL, job->err);
         if (!status) status = fp_weight_set_bias(job->model, l->w, change, l->dense_bias, job->err);
@@ -391,7 +418,8 @@ static int by_piece(const void *a, const void *b) {
 // As much of a piece as `left` elements are worth and leaves a multiple.
 static size_t fitting(const struct curve *c, const struct piece *p, size_t left) {
     if ((p->to - p->from) * c->cost <= left) return p->to;
-    const size_t kept = c->group->channels - (p->from + left / c->cost), to = c->group->channels - (kept + MULTIPLE - 1) / MULTIPLE * MULTIPLE;
+    const size_t kept = c->group->channels - (p->from + left / c->cost),
+                 to = c->group->channels - (kept + MULTIPLE - 1) / MULTIPLE * MULTIPLE;
     return (kept + MULTIPLE - 1) / MULTIPLE * MULTIPLE > c->group->channels - p->from ? p->from : to;
 }
 
@@ -400,9 +428,11 @@ static size_t wanted_zeros(const struct fp_job *job, double sparsity) {
     for (int i = 0; i < job->n; i++) {
         const struct fp_layer *l = &job->layers[i];
         came += l->n_came;
-        for (size_t at = 0; at < l->w->count && l->removed; at++) removed += fp_row_removed(l, at / l->w->cols) && !fp_came_zero(l, at);
+        for (size_t at = 0; at < l->w->count && l->removed; at++)
+            removed += fp_row_removed(l, at / l->w->cols) && !fp_came_zero(l, at);
     }
-    return (size_t)fmax(0, SHARE * (sparsity * (double)job->total - (double)came) - (double)removed); // what came zero is there already
+    return (size_t)fmax(0, SHARE * (sparsity * (double)job->total - (double)came) -
+                               (double)removed); // what came zero is there already
 }
 
 static int choose(struct fp_job *job, struct curve *curves, int n, double sparsity) {
@@ -435,7 +465,8 @@ static int cut(struct fp_job *job, const struct curve *c) {
         uint8_t **mask = maker ? &l->cut_rows : &l->cut_cols;
         if (!*mask) *mask = fp_calloc(maker ? l->w->rows : l->w->cols, 1);
         if (!*mask) return fp_fail_memory(job->err, l->w->name, l->w->cols);
-        for (size_t k = 0; k < c->chosen; k++) memset(*mask + c->order[k] * (maker ? 1 : reader->per), 1, maker ? 1 : reader->per);
+        for (size_t k = 0; k < c->chosen; k++)
+            memset(*mask + c->order[k] * (maker ? 1 : reader->per), 1, maker ? 1 : reader->per);
     }
     return FINEPRUNE_OK;
 }
@@ -506,7 +537,9 @@ static int have_curves(struct fp_job *job, struct curves **out) {
 static int run(struct fp_job *job, double sparsity) {
     restart(job);
     if (job->n_local < LEAST_SAMPLES) {
-        fp_report_say(job->report, "no channel is pruned whole: %zu samples are too few to tell which others stand in for it", job->n_local);
+        fp_report_say(job->report,
+                      "no channel is pruned whole: %zu samples are too few to tell which others stand in for it",
+                      job->n_local);
         return FINEPRUNE_OK;
     }
     struct curves *all = NULL;
@@ -525,4 +558,5 @@ static int run(struct fp_job *job, double sparsity) {
     return status;
 }
 
-const struct fp_channels fp_channels_first = {"first", "whole channels go first, the cheapest for the layers that read them", FP_NEED_SUMS | FP_NEED_GRAM, run};
+const struct fp_channels fp_channels_first = {
+    "first", "whole channels go first, the cheapest for the layers that read them", FP_NEED_SUMS | FP_NEED_GRAM, run};

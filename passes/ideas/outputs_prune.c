@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Output neurons that this user never needs. Each class is held back by the logarithm of how probable it is for this user, in the last layer's bias: one
-// that comes later can still win where the model is sure. Where the user has a clear minority of the classes and a new one is improbable, the rows of the
-// others are removed: their weights become zeros and their biases lie below every value that a kept class took. (lesson.c)
+// Output neurons that this user never needs. Each class is held back by the logarithm of how probable it is for this
+// user, in the last layer's bias: one that comes later can still win where the model is sure. Where the user has a
+// clear minority of the classes and a new one is improbable, the rows of the others are removed: their weights become
+// zeros and their biases lie below every value that a kept class took. (lesson.c)
 #include <math.h>
 #include <stdlib.h>
 
@@ -9,20 +10,23 @@
 #include "kernel/gemm.h"
 #include "job/job.h"
 
-#define UNLIKE 0.05 // share of the logits' variance that the last layer may leave unexplained: quantized logits have some
-#define ROUNDING 1e-9 // of float32, as a share of squares
+#define UNLIKE                                                                                                         \
+    0.05 // share of the logits' variance that the last layer may leave unexplained: quantized logits have some
+#define ROUNDING 1e-9     // of float32, as a share of squares
 #define LEAST_WEIGHT 1e-3 // of a row's scores
 
 static void leave_outputs(struct fp_job *job, const char *reason) {
     json_t *outputs = fp_report_object(job->report, "outputs");
     json_object_set_new(outputs, "pruned", json_integer(0));
-    json_object_set_new(outputs, "reason", json_string(job->choices.outputs->prunes ? reason : "all outputs were asked to stay"));
+    json_object_set_new(outputs, "reason",
+                        json_string(job->choices.outputs->prunes ? reason : "all outputs were asked to stay"));
 }
 
 static void leave_readout(struct fp_job *job, const char *reason) {
     json_t *readout = fp_report_object(job->report, "readout");
     json_object_set_new(readout, "applied", json_false());
-    json_object_set_new(readout, "reason", json_string(job->choices.readout->learns ? reason : "the last layer was asked to stay"));
+    json_object_set_new(readout, "reason",
+                        json_string(job->choices.readout->learns ? reason : "the last layer was asked to stay"));
 }
 
 static int leave_both(struct fp_job *job, const char *reason) {
@@ -53,20 +57,23 @@ static void compare_column(const struct fp_answers *a, const float *y, size_t k,
     }
 }
 
-// Do the logits come from the features by the layer's rows and constants alone? A lesson in the rows would be another one otherwise.
+// Do the logits come from the features by the layer's rows and constants alone? A lesson in the rows would be another
+// one otherwise.
 static int explains(struct fp_job *job, bool *fits) {
     const struct fp_answers *a = &job->dense;
     const struct fp_layer *l = &job->layers[job->classifier.weight];
     size_t size;
     float *y = fp_mul(a->samples, a->classes, &size) ? fp_calloc(size, sizeof(*y)) : NULL;
     struct fp_product by_rows = {0};
-    bool done = y && fp_product_init(&by_rows, true, a->classes, a->n_features, l->dense, job->threads) && fp_product_run(&by_rows, a->samples, a->features, y);
+    bool done = y && fp_product_init(&by_rows, true, a->classes, a->n_features, l->dense, job->threads) &&
+                fp_product_run(&by_rows, a->samples, a->features, y);
     if (y) fp_product_done(&by_rows);
     double variance = 0, off = 0;
     for (size_t k = 0; done && k < a->classes; k++) compare_column(a, y, k, &variance, &off);
     *fits = off <= UNLIKE * variance;
     free(y);
-    return done ? FINEPRUNE_OK : fp_fail_memory(job->err, "the last layer's answers", a->samples * a->classes * sizeof(*y));
+    return done ? FINEPRUNE_OK
+                : fp_fail_memory(job->err, "the last layer's answers", a->samples * a->classes * sizeof(*y));
 }
 
 // Why nothing can be learned or held back; NULL: it can.
@@ -81,7 +88,8 @@ static const char *obstacle(const struct fp_job *job) {
 
 // ---- rows
 
-// The least taught value a kept class took, less the spread of them all: nothing that follows can make another class win.
+// The least taught value a kept class took, less the spread of them all: nothing that follows can make another class
+// win.
 static double floor_of(const struct fp_lesson *lesson, const double *scores, size_t samples) {
     double least = INFINITY, most = -INFINITY;
     for (size_t i = 0; i < samples * lesson->classes; i++) {
@@ -121,7 +129,8 @@ static void report(struct fp_job *job) {
     if (lesson->kept < lesson->classes) json_object_set_new(outputs, "kept", list);
     else json_decref(list);
     json_object_set_new(outputs, "pruned", json_integer((json_int_t)(lesson->classes - lesson->kept)));
-    json_object_set_new(outputs, "zeros", json_integer((json_int_t)((lesson->classes - lesson->kept) * lesson->features)));
+    json_object_set_new(outputs, "zeros",
+                        json_integer((json_int_t)((lesson->classes - lesson->kept) * lesson->features)));
     json_object_set_new(outputs, "classes", json_integer((json_int_t)lesson->classes));
     json_object_set_new(outputs, "seen", json_integer((json_int_t)lesson->seen));
     json_object_set_new(outputs, "held_back", json_integer((json_int_t)held));
@@ -137,7 +146,8 @@ int fp_prune_outputs(struct fp_job *job) {
     int status = explains(job, &fits);
     if (status) return status;
     if (!fits) return leave_both(job, "its answers are not the last layer's products alone");
-    status = fp_lesson_make(&job->lesson, &job->dense, learns, holds, NULL, job->model ? &job->model->memory : NULL, job->err);
+    status = fp_lesson_make(&job->lesson, &job->dense, learns, holds, NULL, job->model ? &job->model->memory : NULL,
+                            job->err);
     if (status) return status;
     if (!learns) leave_readout(job, NULL);
     if (!holds) {
@@ -145,7 +155,8 @@ int fp_prune_outputs(struct fp_job *job) {
         return FINEPRUNE_OK;
     }
     struct fp_layer *layer = &job->layers[job->classifier.weight];
-    for (size_t k = 0; k < job->lesson.classes; k++) layer->dense_bias[k] = (float)((double)layer->dense_bias[k] + job->lesson.b[k]);
+    for (size_t k = 0; k < job->lesson.classes; k++)
+        layer->dense_bias[k] = (float)((double)layer->dense_bias[k] + job->lesson.b[k]);
     report(job);
     return job->lesson.kept < job->lesson.classes ? remove_rows(job) : FINEPRUNE_OK;
 }
@@ -153,5 +164,6 @@ int fp_prune_outputs(struct fp_job *job) {
 void fp_readout_weigh_scores(const struct fp_job *job, struct fp_layer *layer) {
     if (!job->lesson.b || layer != &job->layers[job->classifier.weight]) return;
     const size_t cols = layer->w->cols;
-    for (size_t i = 0; i < layer->w->count; i++) layer->score[i] *= (float)fmax(LEAST_WEIGHT, exp(job->lesson.b[i / cols]));
+    for (size_t i = 0; i < layer->w->count; i++)
+        layer->score[i] *= (float)fmax(LEAST_WEIGHT, exp(job->lesson.b[i / cols]));
 }

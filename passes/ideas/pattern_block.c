@@ -19,14 +19,16 @@ static int read_spec(struct fp_job *job, const char *spec, size_t *rows, size_t 
     return FINEPRUNE_OK;
 }
 
-static int each_block(struct fp_job *job, struct fp_layer *layer, const char *spec, void (*visit)(struct fp_layer *, struct block)) {
+static int each_block(struct fp_job *job, struct fp_layer *layer, const char *spec,
+                      void (*visit)(struct fp_layer *, struct block)) {
     size_t height = 1, width = 1, cols = layer->w->cols;
     int status = read_spec(job, spec, &height, &width);
     if (status) return status;
     for (size_t g = 0; g < layer->w->groups; g++)
         for (size_t r = 0; r < layer->w->rows; r += height)
             for (size_t c = 0; c < cols; c += width) {
-                size_t first = g * layer->w->rows + r, last = g * layer->w->rows + (r + height < layer->w->rows ? r + height : layer->w->rows);
+                size_t first = g * layer->w->rows + r,
+                       last = g * layer->w->rows + (r + height < layer->w->rows ? r + height : layer->w->rows);
                 visit(layer, (struct block){first, last, c, c + width < cols ? c + width : cols});
             }
     return FINEPRUNE_OK;
@@ -36,12 +38,14 @@ static void merge_block(struct fp_layer *layer, struct block b) {
     double square = 0;
     size_t cols = layer->w->cols, n = (b.r1 - b.r0) * (b.c1 - b.c0);
     for (size_t r = b.r0; r < b.r1; r++)
-        for (size_t c = b.c0; c < b.c1; c++) square += (double)layer->score[r * cols + c] * (double)layer->score[r * cols + c];
+        for (size_t c = b.c0; c < b.c1; c++)
+            square += (double)layer->score[r * cols + c] * (double)layer->score[r * cols + c];
     for (size_t r = b.r0; r < b.r1; r++)
         for (size_t c = b.c0; c < b.c1; c++) layer->score[r * cols + c] = (float)sqrt(square / (double)n);
 }
 
-// A block that the threshold cut in two, or that was kept for one row's sake, stays whole when half of it or more was to stay.
+// A block that the threshold cut in two, or that was kept for one row's sake, stays whole when half of it or more was
+// to stay.
 static void snap_block(struct fp_layer *layer, struct block b) {
     size_t cols = layer->w->cols, n = (b.r1 - b.r0) * (b.c1 - b.c0), kept = 0;
     for (size_t r = b.r0; r < b.r1; r++)
@@ -50,7 +54,12 @@ static void snap_block(struct fp_layer *layer, struct block b) {
         for (size_t c = b.c0; c < b.c1; c++) layer->keep[r * cols + c] = 2 * kept >= n && !fp_row_removed(layer, r);
 }
 
-static int merge(struct fp_job *job, struct fp_layer *layer, const char *spec) { return each_block(job, layer, spec, merge_block); }
-static int snap(struct fp_job *job, struct fp_layer *layer, const char *spec) { return each_block(job, layer, spec, snap_block); }
+static int merge(struct fp_job *job, struct fp_layer *layer, const char *spec) {
+    return each_block(job, layer, spec, merge_block);
+}
+static int snap(struct fp_job *job, struct fp_layer *layer, const char *spec) {
+    return each_block(job, layer, spec, snap_block);
+}
 
-const struct fp_pattern fp_pattern_block = {"block:RxC", "rectangles stay or go together, as in block:1x4", merge, snap};
+const struct fp_pattern fp_pattern_block = {"block:RxC", "rectangles stay or go together, as in block:1x4", merge,
+                                            snap};

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// channel: all of an input channel's columns go together, in every row, by the root mean square of their scores. Only zeros are written; shapes stay.
+// channel: all of an input channel's columns go together, in every row, by the root mean square of their scores. Only
+// zeros are written; shapes stay.
 #include <math.h>
 
 #include "pass.h"
@@ -18,7 +19,8 @@ static void merge_channel(struct fp_layer *layer, struct channel ch) {
     size_t cols = layer->w->cols, rows = layer->w->rows;
     double square = 0;
     for (size_t r = ch.g * rows; r < (ch.g + 1) * rows; r++)
-        for (size_t c = ch.c0; c < ch.c1; c++) square += (double)layer->score[r * cols + c] * (double)layer->score[r * cols + c];
+        for (size_t c = ch.c0; c < ch.c1; c++)
+            square += (double)layer->score[r * cols + c] * (double)layer->score[r * cols + c];
     float mean = (float)sqrt(square / (double)(rows * (ch.c1 - ch.c0)));
     for (size_t r = ch.g * rows; r < (ch.g + 1) * rows; r++)
         for (size_t c = ch.c0; c < ch.c1; c++) layer->score[r * cols + c] = mean;

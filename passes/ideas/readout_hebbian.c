@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The last layer learns from the user's own activations: neurons that fire together wire together. The lesson D = A f + c (lesson.c) is linear in the
-// layer's input, so it is added to the last layer before anything is pruned, at its strength g: W += g A, b += g c. After pruning, the rows that are left
-// are the ridge regression of the taught scores T = L + b + g D on the pruned model's features over the kept synapses. Elements that were zeros stay zeros.
+// The last layer learns from the user's own activations: neurons that fire together wire together. The lesson D = A f +
+// c (lesson.c) is linear in the layer's input, so it is added to the last layer before anything is pruned, at its
+// strength g: W += g A, b += g c. After pruning, the rows that are left are the ridge regression of the taught scores T
+// = L + b + g D on the pruned model's features over the kept synapses. Elements that were zeros stay zeros.
 #include <cblas.h>
 #include <lapacke.h>
 #include <math.h>
@@ -10,13 +11,14 @@
 #include "maths/answers.h"
 #include "job/job.h"
 
-#define RIDGE 0.3   // 0.1..1: of the features' mean variance, towards the repaired row
+#define RIDGE 0.3 // 0.1..1: of the features' mean variance, towards the repaired row
 
 // The lesson into the dense layer.
 static void add_lesson(const struct fp_lesson *t, struct fp_layer *l) {
     for (size_t i = 0; i < l->w->count; i++)
         if (fpclassify(l->dense[i]) != FP_ZERO) l->dense[i] = (float)((double)l->dense[i] + t->strength * t->a[i]);
-    for (size_t k = 0; k < t->classes; k++) l->dense_bias[k] = (float)((double)l->dense_bias[k] + t->strength * t->c[k]);
+    for (size_t k = 0; k < t->classes; k++)
+        l->dense_bias[k] = (float)((double)l->dense_bias[k] + t->strength * t->c[k]);
     memcpy(l->values, l->dense, l->w->count * sizeof(float));
 }
 
@@ -44,7 +46,8 @@ static void report(struct fp_job *job) {
 int fp_readout_teach(struct fp_job *job) {
     if (!job->lesson.a || !job->choices.readout->learns) return FINEPRUNE_OK;
     job->teacher = fp_lesson_scores(&job->lesson, &job->dense);
-    if (!job->teacher) return fp_fail_memory(job->err, "the read-out", job->dense.samples * job->lesson.classes * sizeof(double));
+    if (!job->teacher)
+        return fp_fail_memory(job->err, "the read-out", job->dense.samples * job->lesson.classes * sizeof(double));
     add_lesson(&job->lesson, &job->layers[job->classifier.weight]);
     report(job);
     return FINEPRUNE_OK;
@@ -58,11 +61,16 @@ struct regression {
 
 static bool regression_init(struct regression *s, const struct fp_answers *a) {
     size_t n = a->samples, d = a->n_features;
-    *s = (struct regression){.n = n, .d = d, .x = fp_calloc(n * d, sizeof(double)), .mean = fp_calloc(d, sizeof(double)), .covariance = fp_calloc(d * d, sizeof(double))};
+    *s = (struct regression){.n = n,
+                             .d = d,
+                             .x = fp_calloc(n * d, sizeof(double)),
+                             .mean = fp_calloc(d, sizeof(double)),
+                             .covariance = fp_calloc(d * d, sizeof(double))};
     if (!s->x || !s->mean || !s->covariance) return false;
     for (size_t i = 0; i < n * d; i++) s->mean[i % d] += (double)a->features[i] / (double)n;
     for (size_t i = 0; i < n * d; i++) s->x[i] = (double)a->features[i] - s->mean[i % d];
-    cblas_dsyrk(CblasRowMajor, CblasLower, CblasTrans, (int)d, (int)n, 1 / (double)n, s->x, (int)d, 0, s->covariance, (int)d);
+    cblas_dsyrk(CblasRowMajor, CblasLower, CblasTrans, (int)d, (int)n, 1 / (double)n, s->x, (int)d, 0, s->covariance,
+                (int)d);
     for (size_t j = 0; j < d; j++) s->ridge += RIDGE * s->covariance[j * d + j] / (double)d;
     return true;
 }
@@ -84,12 +92,14 @@ static bool learn_row(const struct fp_job *job, const struct regression *s, stru
     for (size_t i = 0; done && i < n; i++) mean += job->teacher[i * classes + k] / (double)n;
     for (size_t a = 0; done && a < n_kept; a++) {
         w[a] = s->ridge * (double)l->values[k * d + kept[a]];
-        for (size_t i = 0; i < n; i++) w[a] += s->x[i * d + kept[a]] * (job->teacher[i * classes + k] - mean) / (double)n;
+        for (size_t i = 0; i < n; i++)
+            w[a] += s->x[i * d + kept[a]] * (job->teacher[i * classes + k] - mean) / (double)n;
         for (size_t b = 0; b <= a; b++) m[a * n_kept + b] = s->covariance[kept[a] * d + kept[b]];
         m[a * n_kept + a] += s->ridge;
     }
     // Row-major lower is column-major upper. A row that cannot be solved stays as it was repaired.
-    if (done && n_kept && s->ridge > 0 && !LAPACKE_dposv_work(LAPACK_COL_MAJOR, 'U', (int)n_kept, 1, m, (int)n_kept, w, (int)n_kept)) {
+    if (done && n_kept && s->ridge > 0 &&
+        !LAPACKE_dposv_work(LAPACK_COL_MAJOR, 'U', (int)n_kept, 1, m, (int)n_kept, w, (int)n_kept)) {
         double shift = 0;
         for (size_t a = 0; a < n_kept; a++) {
             l->values[k * d + kept[a]] = (float)w[a];
@@ -108,11 +118,11 @@ int fp_readout_learn(struct fp_job *job, const struct fp_answers *now) {
     struct fp_layer *l = &job->layers[job->classifier.weight];
     struct regression s;
     bool failed = !regression_init(&s, now);
-    #pragma omp parallel for num_threads(job->threads) schedule(dynamic) if (now->classes > 1 && !failed)
+#pragma omp parallel for num_threads(job->threads) schedule(dynamic) if (now->classes > 1 && !failed)
     for (size_t k = 0; k < now->classes; k++) {
         if (failed || (job->kept_classes && !job->kept_classes[k])) continue;
         if (!learn_row(job, &s, l, k)) {
-            #pragma omp atomic write
+#pragma omp atomic write
             failed = true;
         }
     }

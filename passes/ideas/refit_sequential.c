@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// One pass over the layers in the graph's order: each learns to give, from what the pruned model now feeds it, what the dense layer gave from what the
-// dense model fed it. x and d are a layer's inputs in the pruned and in the dense model at the same places, W the dense rows, w0 the repaired ones, S
-// the kept columns, P = Cov(x), Q = Cov(x, W d), l 1 % of P's mean diagonal:
-//     w_S = w0_S + (P_SS + l I)^-1 (Q - P w0)_S,  w <- w sqrt(Var(W d) / w P w^T) within [1/2, 2],  b = b_dense + W E[d] - w E[x].
-// The prior is the repaired row and not the dense one: with the dense one the fit takes the samples' noise for the rows that left. The gain gives back
-// the spread that a ridge and lost inputs take, which else shrinks from layer to layer. (The asymmetric problem of Frantar et al. 2022, OBC, section
-// "sequential", and of Li et al. 2025, GPTAQ, with a prior)
+// One pass over the layers in the graph's order: each learns to give, from what the pruned model now feeds it, what the
+// dense layer gave from what the dense model fed it. x and d are a layer's inputs in the pruned and in the dense model
+// at the same places, W the dense rows, w0 the repaired ones, S the kept columns, P = Cov(x), Q = Cov(x, W d), l 1 % of
+// P's mean diagonal:
+//     w_S = w0_S + (P_SS + l I)^-1 (Q - P w0)_S,  w <- w sqrt(Var(W d) / w P w^T) within [1/2, 2],  b = b_dense + W
+//     E[d] - w E[x].
+// The prior is the repaired row and not the dense one: with the dense one the fit takes the samples' noise for the rows
+// that left. The gain gives back the spread that a ridge and lost inputs take, which else shrinks from layer to layer.
+// (The asymmetric problem of Frantar et al. 2022, OBC, section "sequential", and of Li et al. 2025, GPTAQ, with a
+// prior)
 #include <math.h>
 #include <stdlib.h>
 
@@ -14,9 +17,9 @@
 #include "maths/repair_solve.h"
 #include "stats/stream.h"
 
-#define MOST_ROWS 2048                // pairs of each layer
-#define BUDGET ((size_t)48 << 20)     // bytes of the samples' values that are kept between layers
-#define STEPS 40                      // of conjugate gradients
+#define MOST_ROWS 2048            // pairs of each layer
+#define BUDGET ((size_t)48 << 20) // bytes of the samples' values that are kept between layers
+#define STEPS 40                  // of conjugate gradients
 #define MOST_GAIN 2.0
 
 // What the two runs tell about one layer. Arrays are by group.
@@ -36,7 +39,7 @@ struct refit {
     struct pair *pairs; // by layer
     int first, end;     // layers of which the dense outputs are held
     size_t counted;
-    float *room;        // transposed outputs and their product, of the layer that is looked at
+    float *room; // transposed outputs and their product, of the layer that is looked at
     size_t room_size;
 };
 
@@ -113,8 +116,10 @@ static int see_dense(void *user, int weight, const float *x, size_t m, size_t st
     if (y) p->y = y;
     if (!y || !room) return fp_fail_memory(err, w->name, (p->dense_rows + m) * width * sizeof(*y));
     for (size_t g = 0; g < w->groups; g++) {
-        if (!fp_product_run(&p->by_dense[g], m, x + g * step, room)) return fp_fail_memory(err, w->name, m * w->rows * sizeof(*y));
-        for (size_t r = 0; r < m; r++) memcpy(y + (p->dense_rows + r) * width + g * w->rows, room + r * w->rows, w->rows * sizeof(*y));
+        if (!fp_product_run(&p->by_dense[g], m, x + g * step, room))
+            return fp_fail_memory(err, w->name, m * w->rows * sizeof(*y));
+        for (size_t r = 0; r < m; r++)
+            memcpy(y + (p->dense_rows + r) * width + g * w->rows, room + r * w->rows, w->rows * sizeof(*y));
     }
     p->dense_rows += m;
     return FINEPRUNE_OK;
@@ -137,7 +142,9 @@ static bool add_rows(struct refit *s, struct pair *p, size_t g, const float *x, 
     const size_t n = w->cols, rows = w->rows;
     float *turned = s->room, *product = s->room + rows * m;
     turn(p, g, m, turned);
-    if (!fp_gram(n, m, x, &m, 1, p->gram + g * n * n, !p->seen, s->job->threads) || !fp_gemm(rows, n, m, turned, x, product, s->job->threads)) return false;
+    if (!fp_gram(n, m, x, &m, 1, p->gram + g * n * n, !p->seen, s->job->threads) ||
+        !fp_gemm(rows, n, m, turned, x, product, s->job->threads))
+        return false;
     for (size_t i = 0; i < rows * n; i++) p->cross[g * rows * n + i] += (double)product[i];
     for (size_t r = 0; r < m; r++)
         for (size_t c = 0; c < n; c++) p->x_sum[g * n + c] += (double)x[r * n + c];
@@ -161,8 +168,14 @@ static int see_pruned(void *user, int weight, const float *x, size_t m, size_t s
 
 static struct fp_stats_request request_of(struct refit *s, bool dense) {
     const struct fp_job *job = s->job;
-    return (struct fp_stats_request){.needs = FP_NEED_SUMS, .options = &job->options->run, .stage = "refit", .gram_first = s->first, .gram_end = s->end,
-                                     .rows = dense ? see_dense : see_pruned, .rows_user = s, .most_rows = MOST_ROWS};
+    return (struct fp_stats_request){.needs = FP_NEED_SUMS,
+                                     .options = &job->options->run,
+                                     .stage = "refit",
+                                     .gram_first = s->first,
+                                     .gram_end = s->end,
+                                     .rows = dense ? see_dense : see_pruned,
+                                     .rows_user = s,
+                                     .most_rows = MOST_ROWS};
 }
 
 // The dense model's outputs at the sampled places, and the means of its inputs over all, of the layers of this stretch.
@@ -172,7 +185,9 @@ static int run_dense(struct refit *s) {
     struct fp_stats *stats = NULL;
     const struct fp_stats_request request = request_of(s, true);
     int status = fp_exec_new(&exec, job->model, &job->options->run, job->err);
-    if (!status) status = fp_stats_gather(&stats, exec, job->weights, job->data, job->local, job->n_local, &request, &job->forward, job->err);
+    if (!status)
+        status = fp_stats_gather(&stats, exec, job->weights, job->data, job->local, job->n_local, &request,
+                                 &job->forward, job->err);
     fp_exec_free(exec);
     for (int i = s->first; i < s->end && !status; i++) {
         struct pair *p = &s->pairs[i];
@@ -190,7 +205,8 @@ static int run_dense(struct refit *s) {
 // ---- the fit
 
 // right = Q - P w, and what each row's error is.
-static bool residual(struct fp_system *system, const struct pair *p, size_t g, bool centred, float *right, double *left, double *spread) {
+static bool residual(struct fp_system *system, const struct pair *p, size_t g, bool centred, float *right, double *left,
+                     double *spread) {
     const struct fp_weight *w = p->layer->w;
     const size_t n = w->cols, rows = w->rows;
     const float *values = p->layer->values + g * rows * n;
@@ -228,15 +244,19 @@ static bool scale_rows(struct fp_system *system, const struct pair *p, size_t g,
 static int fit_group(struct refit *s, struct pair *p, size_t g, bool centred) {
     struct fp_layer *l = p->layer;
     const size_t rows = l->w->rows, n = l->w->cols, at = g * rows * n;
-    struct fp_stat stat = {.groups = l->w->groups, .cols = n, .sampled = p->seen, .gram = p->gram, .sampled_sum = p->x_sum};
+    struct fp_stat stat = {
+        .groups = l->w->groups, .cols = n, .sampled = p->seen, .gram = p->gram, .sampled_sum = p->x_sum};
     struct fp_layer seen = {.w = l->w, .stat = &stat};
     struct fp_system system = {0};
     float *right = fp_calloc(rows * n, sizeof(*right));
     double *left = fp_calloc(2 * rows, sizeof(*left));
     if (!centred) memset(p->x_sum, 0, l->w->groups * n * sizeof(double));
-    int status = right && left ? fp_system_init(&system, s->job, &seen, g) : fp_fail_memory(s->job->err, l->w->name, rows * n * sizeof(*right));
+    int status = right && left ? fp_system_init(&system, s->job, &seen, g)
+                               : fp_fail_memory(s->job->err, l->w->name, rows * n * sizeof(*right));
     bool ok = !status && residual(&system, p, g, centred, right, left, left + rows);
-    if (ok) status = fp_system_refine(&system, right, l->keep + at, rows, l->values + at, STEPS, left, s->job->threads, s->job->err);
+    if (ok)
+        status = fp_system_refine(&system, right, l->keep + at, rows, l->values + at, STEPS, left, s->job->threads,
+                                  s->job->err);
     ok = ok && !status && scale_rows(&system, p, g, left + rows, right);
     fp_system_done(&system);
     free(right);
@@ -251,7 +271,9 @@ static void meet_means(const struct pair *p) {
     for (size_t r = 0; r < fp_layer_rows(l); r++) {
         double change = 0;
         const double *d = p->dense_mean + r / l->w->rows * n;
-        for (size_t c = 0; c < n; c++) change += (double)l->dense[r * n + c] * d[c] - (double)l->values[r * n + c] * fp_stat_mean(p->now, r / l->w->rows, c);
+        for (size_t c = 0; c < n; c++)
+            change += (double)l->dense[r * n + c] * d[c] -
+                      (double)l->values[r * n + c] * fp_stat_mean(p->now, r / l->w->rows, c);
         if (!fp_row_gone(l, r)) l->bias_change[r] = change;
     }
 }
@@ -261,7 +283,9 @@ static int fit(struct refit *s, struct pair *p) {
     int status = FINEPRUNE_OK;
     if (!p->seen) return FINEPRUNE_OK;
     if (p->seen != p->dense_rows) { // it stays as it was repaired
-        fp_report_say(s->job->report, "weight '%s' was not refitted: it sees another number of inputs in the pruned model", p->layer->w->name);
+        fp_report_say(s->job->report,
+                      "weight '%s' was not refitted: it sees another number of inputs in the pruned model",
+                      p->layer->w->name);
         return FINEPRUNE_OK;
     }
     for (size_t g = 0; g < p->layer->w->groups && !status; g++) status = fit_group(s, p, g, centred);
@@ -287,8 +311,8 @@ static int node_end(const struct refit *s, int i, size_t *bytes) {
     return i;
 }
 
-// The layers from `first` on whose pairs half of what the memory limit leaves has room for, those of one node at least: the limit must not change the
-// result, and the weights of one node learn from the same inputs.
+// The layers from `first` on whose pairs half of what the memory limit leaves has room for, those of one node at least:
+// the limit must not change the result, and the weights of one node learn from the same inputs.
 static int open_stretch(struct refit *s) {
     struct fp_job *job = s->job;
     struct fp_memory *memory = &job->model->memory;
@@ -301,7 +325,8 @@ static int open_stretch(struct refit *s) {
         s->counted += bytes;
     }
     if (s->counted || s->end == job->n) return FINEPRUNE_OK;
-    fp_fail(job->err, FINEPRUNE_LIMIT, "the refit of weight '%s' needs more memory than is allowed", job->layers[s->end].w->name);
+    fp_fail(job->err, FINEPRUNE_LIMIT, "the refit of weight '%s' needs more memory than is allowed",
+            job->layers[s->end].w->name);
     fp_hint(job->err, "'--refit none' needs less");
     return FINEPRUNE_LIMIT;
 }
@@ -315,7 +340,8 @@ static void close_stretch(struct refit *s) {
 }
 
 // The layers [first, end) stand in one node: a product, or the two weights of a recurrent one.
-static int refit_node(struct refit *s, struct fp_stream *stream, struct fp_gathering *g, struct fp_exec *exec, int first, int end) {
+static int refit_node(struct refit *s, struct fp_stream *stream, struct fp_gathering *g, struct fp_exec *exec,
+                      int first, int end) {
     struct fp_job *job = s->job;
     const struct fp_node *node = job->layers[first].w->node;
     const struct fp_observer observer = {fp_gathering_see, g, true};
@@ -344,7 +370,8 @@ static int refit_stretch(struct refit *s, struct fp_exec *exec) {
     struct fp_gathering *g = NULL;
     const struct fp_stats_request request = request_of(s, false);
     const size_t left = fp_memory_left(&job->model->memory) / 4, budget = left < BUDGET ? left : BUDGET;
-    int status = fp_stream_new(&stream, exec, job->model, job->data, job->local, job->n_local, budget, &job->options->run, job->err);
+    int status = fp_stream_new(&stream, exec, job->model, job->data, job->local, job->n_local, budget,
+                               &job->options->run, job->err);
     if (!status) status = fp_gathering_new(&g, exec, job->weights, job->data, job->n_local, &request, job->err);
     for (int i = s->first; i < s->end && !status;) {
         int end = i + 1;
@@ -394,4 +421,5 @@ static int run(struct fp_job *job) {
     return status;
 }
 
-const struct fp_refit fp_refit_sequential = {"sequential", "layer after layer learns the dense layer's outputs from the pruned model's inputs", true, run};
+const struct fp_refit fp_refit_sequential = {
+    "sequential", "layer after layer learns the dense layer's outputs from the pruned model's inputs", true, run};

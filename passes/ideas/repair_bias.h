@@ -5,7 +5,8 @@
 
 #include "pass.h"
 
-// bias_change = (dense - values) . E[x], for every row, as it will be stored: on the grid of a quantized bias; 0 where there is none to write.
+// bias_change = (dense - values) . E[x], for every row, as it will be stored: on the grid of a quantized bias; 0 where
+// there is none to write.
 int fp_repair_bias_change(struct fp_job *job, struct fp_layer *layer);
 // The sum of squares of what the rows' means still lack after that.
 double fp_repair_bias_error(const struct fp_layer *layer);

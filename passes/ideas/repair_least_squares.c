@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is kept absorbs what left: with C = Cov(x), for every row W_S <- W_S + (C_SS + l I)^-1 C_SP W_P, where S is kept and P pruned and l is 1 %
-// of C's mean diagonal; then b += (W_old - W_new) . E[x]. This minimizes the change of the row's output plus l times the change
-// of W. (The row problem of Frantar & Alistarh 2022, solved exactly for a given mask)
+// What is kept absorbs what left: with C = Cov(x), for every row W_S <- W_S + (C_SS + l I)^-1 C_SP W_P, where S is kept
+// and P pruned and l is 1 % of C's mean diagonal; then b += (W_old - W_new) . E[x]. This minimizes the change of the
+// row's output plus l times the change of W. (The row problem of Frantar & Alistarh 2022, solved exactly for a given
+// mask)
 #include <math.h>
 #include <stdlib.h>
 
@@ -13,21 +14,25 @@
 
 #define DROWNED 1e-3 // a share of the error that is left, below which the solver's own figure for it is rounding
 
-// The sum of x^T C x over the group's rows that stay, x being a row of the target without what `now` (may be NULL) has of it.
-static int measure(struct fp_job *job, struct fp_system *s, const struct fp_layer *layer, size_t g, const float *now, double *sum) {
+// The sum of x^T C x over the group's rows that stay, x being a row of the target without what `now` (may be NULL) has
+// of it.
+static int measure(struct fp_job *job, struct fp_system *s, const struct fp_layer *layer, size_t g, const float *now,
+                   double *sum) {
     size_t rows = layer->w->rows, n = s->n, first = g * rows;
-    float *x = fp_calloc(rows * n, sizeof(float)), *y = fp_calloc(rows * n, sizeof(float)), *room = fp_calloc(rows * s->count, sizeof(float));
+    float *x = fp_calloc(rows * n, sizeof(float)), *y = fp_calloc(rows * n, sizeof(float)),
+          *room = fp_calloc(rows * s->count, sizeof(float));
     double *of_row = fp_calloc(rows, sizeof(*of_row));
     bool ok = x && y && room && of_row;
-    #pragma omp parallel for num_threads(job->threads) schedule(static)
+#pragma omp parallel for num_threads(job->threads) schedule(static)
     for (size_t r = 0; r < rows; r++) {
         const float *target = fp_layer_target(layer) + (first + r) * n;
         if (!ok || fp_row_gone(layer, first + r)) continue;
-        if (now) for (size_t c = 0; c < n; c++) x[r * n + c] = target[c] - now[(first + r) * n + c];
+        if (now)
+            for (size_t c = 0; c < n; c++) x[r * n + c] = target[c] - now[(first + r) * n + c];
         else memcpy(x + r * n, target, n * sizeof(*x));
     }
     ok = ok && fp_system_apply(s, x, rows, y, room);
-    #pragma omp parallel for num_threads(job->threads) schedule(static)
+#pragma omp parallel for num_threads(job->threads) schedule(static)
     for (size_t r = 0; r < rows; r++)
         if (ok) of_row[r] = fp_dot(x + r * n, y + r * n, n);
     for (size_t r = 0; r < rows && ok; r++) *sum += of_row[r];
@@ -39,14 +44,17 @@ static int measure(struct fp_job *job, struct fp_system *s, const struct fp_laye
 }
 
 // Adds the output errors of the group's rows that stay, without repair and with it, and their whole output, w^T C w.
-static int repair_group(struct fp_job *job, struct fp_layer *layer, size_t g, double *before, double *after, double *whole) {
+static int repair_group(struct fp_job *job, struct fp_layer *layer, size_t g, double *before, double *after,
+                        double *whole) {
     const size_t rows = layer->w->rows, at = g * rows * layer->w->cols;
     double *errors = fp_calloc(2 * rows, sizeof(*errors)), sums[2] = {0};
     struct fp_system s = {0};
-    int status = errors ? fp_system_init(&s, job, layer, g) : fp_fail_memory(job->err, "a repair", 2 * rows * sizeof(*errors));
+    int status = errors ? fp_system_init(&s, job, layer, g)
+                        : fp_fail_memory(job->err, "a repair", 2 * rows * sizeof(*errors));
     if (!status)
-        status = fp_system_solve(&s, fp_layer_target(layer) + at, layer->keep + at, rows, layer->values + at, job->last_round ? TOLERANCE : TOLERANCE_EARLY,
-                                 errors, errors + rows, job->threads, job->err);
+        status = fp_system_solve(&s, fp_layer_target(layer) + at, layer->keep + at, rows, layer->values + at,
+                                 job->last_round ? TOLERANCE : TOLERANCE_EARLY, errors, errors + rows, job->threads,
+                                 job->err);
     for (size_t r = 0; r < rows && !status; r++)
         for (int i = 0; i < 2 && !fp_row_gone(layer, g * rows + r); i++) sums[i] += errors[(size_t)i * rows + r];
     if (!status && sums[1] < DROWNED * sums[0]) {
@@ -66,7 +74,8 @@ static int run(struct fp_job *job, struct fp_layer *layer) {
     for (size_t i = 0; i < layer->w->count; i++) layer->values[i] = layer->keep[i] ? fp_layer_target(layer)[i] : 0;
     int status = FINEPRUNE_OK;
     if (layer->w->repairable && layer->stat->sampled) {
-        for (size_t g = 0; g < layer->w->groups && !status; g++) status = repair_group(job, layer, g, &before, &after, &whole);
+        for (size_t g = 0; g < layer->w->groups && !status; g++)
+            status = repair_group(job, layer, g, &before, &after, &whole);
         if (!status) status = fp_repair_bias_change(job, layer);
         if (!status) after += fp_repair_bias_error(layer);
         if (!status && whole > 0) {
@@ -78,5 +87,5 @@ static int run(struct fp_job *job, struct fp_layer *layer) {
     return fp_repair_bias_change(job, layer);
 }
 
-const struct fp_repair fp_repair_least_squares = {"least-squares", "what is kept absorbs what left, by the inputs' covariance",
-                                                  FP_NEED_SUMS | FP_NEED_GRAM, run};
+const struct fp_repair fp_repair_least_squares = {
+    "least-squares", "what is kept absorbs what left, by the inputs' covariance", FP_NEED_SUMS | FP_NEED_GRAM, run};

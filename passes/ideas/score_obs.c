@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// score = |W| / sqrt([H^-1]_cc): what pruning the synapse costs when the others of its row make up for it as well as they can. (Hassibi & Stork 1993,
-// optimal brain surgeon.) H is the covariance C of the inputs, as constant parts go to the bias, drawn towards its mean diagonal v for few samples
-// and for the repair's ridge: H = (1 - rho) C + (rho + 0.01) v I with rho = 10 / (n + 10) for n samples. It is taken as block-diagonal, in
-// blocks of 256 columns that lie together (a channel's kernel positions are the ones that stand in for each other): the inverse of a wide
-// layer as a whole would take longer than all the rest. Inputs that hardly move around a large mean have a covariance that is mostly rounding; where
-// it has no inverse, v grows by a share of their mean square until it has.
+// score = |W| / sqrt([H^-1]_cc): what pruning the synapse costs when the others of its row make up for it as well as
+// they can. (Hassibi & Stork 1993, optimal brain surgeon.) H is the covariance C of the inputs, as constant parts go to
+// the bias, drawn towards its mean diagonal v for few samples and for the repair's ridge: H = (1 - rho) C + (rho +
+// 0.01) v I with rho = 10 / (n + 10) for n samples. It is taken as block-diagonal, in blocks of 256 columns that lie
+// together (a channel's kernel positions are the ones that stand in for each other): the inverse of a wide layer as a
+// whole would take longer than all the rest. Inputs that hardly move around a large mean have a covariance that is
+// mostly rounding; where it has no inverse, v grows by a share of their mean square until it has.
 #include <lapacke.h>
 #include <math.h>
 #include <stdlib.h>
@@ -17,28 +18,35 @@
 
 #define ROUNDING 1e-7 // of the products that a covariance is made of, relative to the mean square
 
-// 1 / sqrt of the inverse's diagonal, for the columns [first, first + m) of group g. h: m * m of room. False when there is no inverse.
-static bool invert_block(const struct fp_layer *layer, size_t g, size_t first, size_t m, double rho, double mean, double *h, float *factors) {
+// 1 / sqrt of the inverse's diagonal, for the columns [first, first + m) of group g. h: m * m of room. False when there
+// is no inverse.
+static bool invert_block(const struct fp_layer *layer, size_t g, size_t first, size_t m, double rho, double mean,
+                         double *h, float *factors) {
     if (!fp_stat_covariance(layer->stat, g, first, m, h, 1)) return false;
     for (size_t i = 0; i < m; i++) {
         for (size_t j = 0; j < i; j++) h[i * m + j] *= 1 - rho;
         h[i * m + i] = (1 - rho) * h[i * m + i] + (rho + RIDGE) * mean;
     }
     // Row-major lower is column-major upper.
-    if (LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'U', (int)m, h, (int)m) || LAPACKE_dpotri_work(LAPACK_COL_MAJOR, 'U', (int)m, h, (int)m)) return false;
+    if (LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'U', (int)m, h, (int)m) ||
+        LAPACKE_dpotri_work(LAPACK_COL_MAJOR, 'U', (int)m, h, (int)m))
+        return false;
     for (size_t i = 0; i < m; i++) factors[first + i] = (float)(1 / sqrt(h[i * m + i]));
     return true;
 }
 
 static double mean_variance(const struct fp_stat *s, size_t g) {
     double mean = 0;
-    for (size_t c = 0; c < s->cols; c++) mean += fp_stat_deviation(s, g, c) * fp_stat_deviation(s, g, c) / (double)s->cols;
+    for (size_t c = 0; c < s->cols; c++)
+        mean += fp_stat_deviation(s, g, c) * fp_stat_deviation(s, g, c) / (double)s->cols;
     return mean;
 }
 
-static bool factors_of_block(const struct fp_layer *layer, size_t g, size_t first, size_t m, double rho, double mean, double *h, float *factors) {
+static bool factors_of_block(const struct fp_layer *layer, size_t g, size_t first, size_t m, double rho, double mean,
+                             double *h, float *factors) {
     double square = 0, add = 0;
-    for (size_t c = first; c < first + m; c++) square += fp_stat_rms(layer->stat, g, c) * fp_stat_rms(layer->stat, g, c) / (double)m;
+    for (size_t c = first; c < first + m; c++)
+        square += fp_stat_rms(layer->stat, g, c) * fp_stat_rms(layer->stat, g, c) / (double)m;
     do { // at least once: a block may be zero all over
         if (invert_block(layer, g, first, m, rho, mean + add, h, factors)) return true;
         add = add > 0 ? 10 * add : ROUNDING * square;
@@ -47,28 +55,31 @@ static bool factors_of_block(const struct fp_layer *layer, size_t g, size_t firs
 }
 
 static int factors_of_layer(struct fp_job *job, struct fp_layer *layer, float *factors) {
-    const size_t n = layer->w->cols, width = n < BLOCK ? n : BLOCK, blocks = (n + BLOCK - 1) / BLOCK, tasks = layer->w->groups * blocks;
+    const size_t n = layer->w->cols, width = n < BLOCK ? n : BLOCK, blocks = (n + BLOCK - 1) / BLOCK,
+                 tasks = layer->w->groups * blocks;
     const double rho = PRIOR_SAMPLES / ((double)job->n_local + PRIOR_SAMPLES);
     bool no_memory = false, no_inverse = false;
-    #pragma omp parallel num_threads(job->threads) if (layer->w->groups * n > 64)
+#pragma omp parallel num_threads(job->threads) if (layer -> w->groups * n > 64)
     {
         double *h = fp_calloc(width * width, sizeof(*h));
-        #pragma omp for schedule(dynamic)
+#pragma omp for schedule(dynamic)
         for (size_t t = 0; t < tasks; t++) {
             size_t g = t / blocks, first = t % blocks * BLOCK, m = n - first < BLOCK ? n - first : BLOCK;
             double mean = mean_variance(layer->stat, g);
             if (!h) {
-                #pragma omp atomic write
+#pragma omp atomic write
                 no_memory = true;
-            } else if (mean > 0 && !factors_of_block(layer, g, first, m, rho, mean, h, factors + g * n)) { // inputs that never move carry nothing
-                #pragma omp atomic write
+            } else if (mean > 0 && !factors_of_block(layer, g, first, m, rho, mean, h,
+                                                     factors + g * n)) { // inputs that never move carry nothing
+#pragma omp atomic write
                 no_inverse = true;
             }
         }
         free(h);
     }
     if (no_memory) return fp_fail_memory(job->err, "scores", width * width * sizeof(double));
-    return no_inverse ? fp_fail(job->err, FINEPRUNE_DATA, "the inputs of weight '%s' are not finite", layer->w->name) : FINEPRUNE_OK;
+    return no_inverse ? fp_fail(job->err, FINEPRUNE_DATA, "the inputs of weight '%s' are not finite", layer->w->name)
+                      : FINEPRUNE_OK;
 }
 
 static int run(struct fp_job *job, struct fp_layer *layer) {
@@ -81,5 +92,6 @@ static int run(struct fp_job *job, struct fp_layer *layer) {
     return status;
 }
 
-const struct fp_score fp_score_obs = {"obs", "|W| / sqrt of the inverse covariance's diagonal: what pruning costs after the best repair",
-                                      FP_NEED_SUMS | FP_NEED_GRAM, run};
+const struct fp_score fp_score_obs = {
+    "obs", "|W| / sqrt of the inverse covariance's diagonal: what pruning costs after the best repair",
+    FP_NEED_SUMS | FP_NEED_GRAM, run};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// score = (|W| / sum of its row + |W| / sum of its column) * sqrt(sqrt(E x^2)). (Zhang et al. 2024, "Plug-and-play: an efficient
-// post-training pruning method for large language models", relative importance and activations, exponent 1/2)
+// score = (|W| / sum of its row + |W| / sum of its column) * sqrt(sqrt(E x^2)). (Zhang et al. 2024, "Plug-and-play: an
+// efficient post-training pruning method for large language models", relative importance and activations, exponent 1/2)
 #include <math.h>
 #include <stdlib.h>
 

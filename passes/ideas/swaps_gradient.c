@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// A mask is chosen before the repair, one element at a time; the repair then shows which pruned elements are missed. With A = Cov(x) + l I, dense rows W
-// and repaired rows w, the error is e = tr((W - w) A (W - w)^T) and its gradient G = (W - w) A: an element that comes back alone lowers e by
-// G^2 / A_cc, one that leaves, the others making up for it, raises it by w^2 / (A^-1)_cc. The greatest gains change places with the least costs where they
-// are greater, a share of the kept at a time, all rows together; after a new repair the exchange stays if e fell. (Local search over supports, as for
-// subset selection; the two estimates are those of Hassibi & Stork 1993)
+// A mask is chosen before the repair, one element at a time; the repair then shows which pruned elements are missed.
+// With A = Cov(x) + l I, dense rows W and repaired rows w, the error is e = tr((W - w) A (W - w)^T) and its gradient G
+// = (W - w) A: an element that comes back alone lowers e by G^2 / A_cc, one that leaves, the others making up for it,
+// raises it by w^2 / (A^-1)_cc. The greatest gains change places with the least costs where they are greater, a share
+// of the kept at a time, all rows together; after a new repair the exchange stays if e fell. (Local search over
+// supports, as for subset selection; the two estimates are those of Hassibi & Stork 1993)
 #include <lapacke.h>
 #include <math.h>
 #include <stdlib.h>
@@ -18,7 +19,7 @@
 #define STEPS 15    // of conjugate gradients
 #define WIDEST 1024 // columns whose covariance is inverted as a whole; beyond, in blocks
 #define BLOCK 256
-#define LEAST 16    // elements that are worth an exchange
+#define LEAST 16 // elements that are worth an exchange
 
 struct search {
     struct fp_job *job;
@@ -52,7 +53,8 @@ static bool fill_diagonals(struct search *s) {
             s->diagonal[first + i] = (float)(a[i * m + i] + ridge);
             a[i * m + i] += ridge;
         }
-        ok = ok && !LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'U', (int)m, a, (int)m) && !LAPACKE_dpotri_work(LAPACK_COL_MAJOR, 'U', (int)m, a, (int)m);
+        ok = ok && !LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'U', (int)m, a, (int)m) &&
+             !LAPACKE_dpotri_work(LAPACK_COL_MAJOR, 'U', (int)m, a, (int)m);
         for (size_t i = 0; i < m && ok; i++) s->inverse[first + i] = (float)a[i * m + i];
     }
     free(a);
@@ -72,16 +74,18 @@ static bool search_init(struct search *s, struct fp_job *job, struct fp_layer *l
     s->left = fp_calloc(rows, sizeof(double));
     s->order = fp_calloc(count, sizeof(*s->order));
     s->room = fp_calloc(count, sizeof(*s->room));
-    return s->values && s->trial && s->gradient && s->score && s->keep && s->inverse && s->diagonal && s->left && s->order && s->room;
+    return s->values && s->trial && s->gradient && s->score && s->keep && s->inverse && s->diagonal && s->left &&
+           s->order && s->room;
 }
 
-// gradient = (W - w) A and each row's error for these values. Their sum, negative without memory; rows that are gone do not count.
+// gradient = (W - w) A and each row's error for these values. Their sum, negative without memory; rows that are gone do
+// not count.
 static double measure(struct search *s, const float *w) {
     const size_t n = s->n;
     const float *target = fp_layer_target(s->layer) + s->at;
     float *x = s->score; // free between two selections
     double sum = 0;
-    #pragma omp parallel for num_threads(s->job->threads) schedule(static)
+#pragma omp parallel for num_threads(s->job->threads) schedule(static)
     for (size_t r = 0; r < s->rows; r++) {
         const bool gone = fp_row_gone(s->layer, s->g * s->rows + r);
         for (size_t c = 0; c < n; c++) x[r * n + c] = gone ? 0 : target[r * n + c] - w[r * n + c];
@@ -89,7 +93,7 @@ static double measure(struct search *s, const float *w) {
     float *room = s->system.a ? fp_calloc(s->rows * s->system.count, sizeof(*room)) : NULL;
     bool ok = (!s->system.a || room) && fp_system_apply(&s->system, x, s->rows, s->gradient, room);
     free(room);
-    #pragma omp parallel for num_threads(s->job->threads) schedule(static)
+#pragma omp parallel for num_threads(s->job->threads) schedule(static)
     for (size_t r = 0; r < s->rows; r++) {
         if (!ok) continue;
         for (size_t c = 0; c < n; c++) s->gradient[r * n + c] += s->system.ridge * x[r * n + c];
@@ -102,7 +106,8 @@ static double measure(struct search *s, const float *w) {
 // May an element that is pruned come back?
 static bool may_return(const struct search *s, size_t i) {
     const size_t row = s->g * s->rows + i / s->n;
-    return !fp_row_removed(s->layer, row) && !fp_cut(s->layer, row, i % s->n) && !fp_came_zero(s->layer, s->at + i) && !fp_column_dead(s->layer, row, i % s->n);
+    return !fp_row_removed(s->layer, row) && !fp_cut(s->layer, row, i % s->n) && !fp_came_zero(s->layer, s->at + i) &&
+           !fp_column_dead(s->layer, row, i % s->n);
 }
 
 // Element numbers of one kind by falling gain, or by rising cost; how many.
@@ -152,7 +157,8 @@ static size_t exchange(struct search *s, size_t most) {
     return ok ? done : SIZE_MAX;
 }
 
-// One exchange and its repair. *error falls when it stays; *most shrinks when it does not; *stop when there is nothing to exchange.
+// One exchange and its repair. *error falls when it stays; *most shrinks when it does not; *stop when there is nothing
+// to exchange.
 static int try_exchange(struct search *s, double *error, size_t *most, bool *stop) {
     struct fp_job *job = s->job;
     if (measure(s, s->values) < 0) return fp_fail_memory(job->err, s->layer->w->name, s->rows * s->n * sizeof(float));
@@ -161,7 +167,9 @@ static int try_exchange(struct search *s, double *error, size_t *most, bool *sto
     *stop = done < LEAST;
     if (*stop) return FINEPRUNE_OK;
     double now = measure(s, s->trial);
-    int status = now < 0 ? FINEPRUNE_LIMIT : fp_system_refine(&s->system, s->gradient, s->keep, s->rows, s->trial, STEPS, s->left, job->threads, job->err);
+    int status = now < 0 ? FINEPRUNE_LIMIT
+                         : fp_system_refine(&s->system, s->gradient, s->keep, s->rows, s->trial, STEPS, s->left,
+                                            job->threads, job->err);
     if (!status) now = measure(s, s->trial);
     if (status || now < 0) return fp_fail_memory(job->err, s->layer->w->name, s->rows * s->n * sizeof(float));
     if (now < *error) {
@@ -176,7 +184,8 @@ static int try_exchange(struct search *s, double *error, size_t *most, bool *sto
 
 static int search_group(struct fp_job *job, struct fp_layer *l, size_t g, double *before, double *after) {
     struct search s;
-    int status = search_init(&s, job, l, g) ? fp_system_init(&s.system, job, l, g) : fp_fail_memory(job->err, l->w->name, l->w->count * sizeof(float));
+    int status = search_init(&s, job, l, g) ? fp_system_init(&s.system, job, l, g)
+                                            : fp_fail_memory(job->err, l->w->name, l->w->count * sizeof(float));
     bool stop = !status && (!(s.system.ridge > 0) || !fill_diagonals(&s));
     size_t kept = 0;
     for (size_t i = 0; i < s.rows * s.n && !status; i++) {
@@ -186,7 +195,8 @@ static int search_group(struct fp_job *job, struct fp_layer *l, size_t g, double
     size_t most = (size_t)(SHARE * (double)kept);
     double error = status || stop ? 0 : measure(&s, s.values);
     *before += error;
-    for (int i = 0; i < TRIES && !status && !stop && most >= LEAST; i++) status = try_exchange(&s, &error, &most, &stop);
+    for (int i = 0; i < TRIES && !status && !stop && most >= LEAST; i++)
+        status = try_exchange(&s, &error, &most, &stop);
     *after += error;
     if (!status) memcpy(l->values + s.at, s.values, s.rows * s.n * sizeof(float));
     search_done(&s);
@@ -202,4 +212,6 @@ static int run(struct fp_job *job, struct fp_layer *l) {
     return status ? status : fp_repair_bias_change(job, l);
 }
 
-const struct fp_swaps fp_swaps_gradient = {"gradient", "pruned elements that the repair misses change places with kept ones", FP_NEED_SUMS | FP_NEED_GRAM, run};
+const struct fp_swaps fp_swaps_gradient = {"gradient",
+                                           "pruned elements that the repair misses change places with kept ones",
+                                           FP_NEED_SUMS | FP_NEED_GRAM, run};

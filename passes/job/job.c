@@ -25,7 +25,8 @@ static bool matches(const char *const *patterns, const char *name) {
 
 static int leave_out(struct fp_job *job) {
     const fineprune_prune_options *o = job->options;
-    const char *first = job->weights->n ? job->weights->items[0].name : "", *last = job->weights->n ? job->weights->items[job->weights->n - 1].name : "";
+    const char *first = job->weights->n ? job->weights->items[0].name : "",
+               *last = job->weights->n ? job->weights->items[job->weights->n - 1].name : "";
     for (int i = job->weights->n; i-- > 0;) {
         const char *name = job->weights->items[i].name, *reason = NULL;
         if (o->include && o->include[0] && !matches(o->include, name)) reason = "not among --include";
@@ -37,7 +38,8 @@ static int leave_out(struct fp_job *job) {
     }
     if (job->weights->n) return FINEPRUNE_OK;
     if (o->include && o->include[0] && job->weights->n_skipped)
-        return fp_fail(job->err, FINEPRUNE_USAGE, "no weight of '%s' that can be pruned is named by --include '%s'", job->model->path, o->include[0]);
+        return fp_fail(job->err, FINEPRUNE_USAGE, "no weight of '%s' that can be pruned is named by --include '%s'",
+                       job->model->path, o->include[0]);
     fp_fail(job->err, FINEPRUNE_MODEL, "'%s' has no weight that can be pruned", job->model->path);
     fp_hint(job->err, "'fineprune inspect' lists all weights with the reasons");
     return FINEPRUNE_MODEL;
@@ -55,7 +57,9 @@ static int add_biases(struct fp_job *job) {
     return status ? status : leave_out(job);
 }
 
-static size_t layer_bytes(const struct fp_weight *w) { return w->count * (3 * sizeof(float) + 2) + w->groups * w->rows * (sizeof(float) + sizeof(double)); }
+static size_t layer_bytes(const struct fp_weight *w) {
+    return w->count * (3 * sizeof(float) + 2) + w->groups * w->rows * (sizeof(float) + sizeof(double));
+}
 
 static int count_layer(struct fp_job *job, const struct fp_weight *w) {
     struct fp_memory *memory = &job->model->memory;
@@ -64,7 +68,8 @@ static int count_layer(struct fp_job *job, const struct fp_weight *w) {
         job->counted_layers += bytes;
         return FINEPRUNE_OK;
     }
-    fp_fail(job->err, FINEPRUNE_LIMIT, "values, scores and masks of weight '%s' need more memory than is allowed", w->name);
+    fp_fail(job->err, FINEPRUNE_LIMIT, "values, scores and masks of weight '%s' need more memory than is allowed",
+            w->name);
     fp_memory_hint(memory, job->err);
     return FINEPRUNE_LIMIT;
 }
@@ -103,12 +108,14 @@ int fp_layer_open(struct fp_job *job, struct fp_layer *layer) {
 // What the repair of a layer takes: the covariance and its vectors. SIZE_MAX when that is no number.
 static size_t work_bytes(const struct fp_weight *w) {
     size_t square, vectors, all;
-    bool ok = fp_mul(w->cols, w->cols, &square) && fp_mul(square, sizeof(float), &square) && fp_mul(w->rows, w->cols, &vectors) &&
-              fp_mul(vectors, 8 * sizeof(float), &vectors) && fp_add(square, vectors, &all);
+    bool ok = fp_mul(w->cols, w->cols, &square) && fp_mul(square, sizeof(float), &square) &&
+              fp_mul(w->rows, w->cols, &vectors) && fp_mul(vectors, 8 * sizeof(float), &vectors) &&
+              fp_add(square, vectors, &all);
     return ok ? all : SIZE_MAX;
 }
 
-// The layers from `first` on whose co-activations fit into half of what the memory limit leaves (the other half runs the graph): at least one.
+// The layers from `first` on whose co-activations fit into half of what the memory limit leaves (the other half runs
+// the graph): at least one.
 static int group_end(const struct fp_job *job, int first, size_t *bytes) {
     size_t left = fp_memory_left(&job->model->memory), all;
     int i = first;
@@ -135,7 +142,8 @@ static int open_layers(struct fp_job *job) {
 // Nothing looks back at a layer once it is pruned, nor at another before.
 static bool goes_by_layer(const struct fp_job *job) {
     const struct fp_choices *c = &job->choices;
-    return c->rounds == 1 && !c->channels->run && !c->refit->run && c->allocation->local && job->options->sparsity >= 0 && !c->outputs->prunes && !c->readout->learns;
+    return c->rounds == 1 && !c->channels->run && !c->refit->run && c->allocation->local &&
+           job->options->sparsity >= 0 && !c->outputs->prunes && !c->readout->learns;
 }
 
 int fp_job_open(struct fp_job *job) {
@@ -224,7 +232,8 @@ void fp_job_use_stats(struct fp_job *job, struct fp_stats *stats, bool lent) {
     job->stats = stats;
     job->stats_lent = lent;
     job->held_end = job->n;
-    for (int i = 0, k = 0; i < job->n; i++) { // in the same order, but statistics may know of weights that are left out here
+    for (int i = 0, k = 0; i < job->n;
+         i++) { // in the same order, but statistics may know of weights that are left out here
         while (k < stats->n && strcmp(stats->names[k], job->layers[i].w->name)) k++;
         if (k < stats->n) job->layers[i].stat = &stats->items[k++];
     }
@@ -235,7 +244,8 @@ int fp_job_leave_unreached(struct fp_job *job) {
     for (int i = job->n; i-- > 0 && !status;) {
         struct fp_layer *l = &job->layers[i];
         if (!l->stat || l->stat->rows > 0) continue;
-        status = fp_weights_skip(job->weights, i, "no sample reaches it: it is in a branch that was not taken", job->err);
+        status = fp_weights_skip(job->weights, i, "no sample reaches it: it is in a branch that was not taken",
+                                 job->err);
         if (status) break;
         fp_layer_close(l);
         memmove(l, l + 1, sizeof(*l) * (size_t)(job->n - i - 1));
@@ -252,7 +262,9 @@ int fp_job_leave_unreached(struct fp_job *job) {
     fp_classifier_find(&job->classifier, job->weights);
     status = fp_classifier_units(&job->classifier, job->weights, job->err);
     if (status) return status;
-    return job->n ? FINEPRUNE_OK : fp_fail(job->err, FINEPRUNE_DATA, "no sample reaches a weight of '%s' that can be pruned", job->model->path);
+    return job->n ? FINEPRUNE_OK
+                  : fp_fail(job->err, FINEPRUNE_DATA, "no sample reaches a weight of '%s' that can be pruned",
+                            job->model->path);
 }
 
 static size_t group_bytes(const struct fp_job *job, int first, int end) {
@@ -261,19 +273,29 @@ static size_t group_bytes(const struct fp_job *job, int first, int end) {
     return bytes;
 }
 
-// Statistics with the co-activations of the weights [first, end), of which *bytes are expected; on success it is what they take, and counted.
-static int gather(struct fp_job *job, unsigned needs, int first, int end, size_t *bytes, struct fp_stats **stats, double *forward) {
+// Statistics with the co-activations of the weights [first, end), of which *bytes are expected; on success it is what
+// they take, and counted.
+static int gather(struct fp_job *job, unsigned needs, int first, int end, size_t *bytes, struct fp_stats **stats,
+                  double *forward) {
     struct fp_memory *memory = &job->model->memory;
     if (!fp_memory_count(memory, *bytes)) {
-        fp_fail(job->err, FINEPRUNE_LIMIT, "the co-activations of weight '%s' need more memory than is allowed", job->layers[first].w->name);
+        fp_fail(job->err, FINEPRUNE_LIMIT, "the co-activations of weight '%s' need more memory than is allowed",
+                job->layers[first].w->name);
         fp_memory_hint(memory, job->err);
         return FINEPRUNE_LIMIT;
     }
     struct fp_exec *exec = NULL;
-    const struct fp_stats_request request = {.needs = needs, .classifier = &job->classifier, .options = &job->options->run, .stage = "forward",
-                                             .gram_first = first, .gram_end = end, .counted = bytes};
+    const struct fp_stats_request request = {.needs = needs,
+                                             .classifier = &job->classifier,
+                                             .options = &job->options->run,
+                                             .stage = "forward",
+                                             .gram_first = first,
+                                             .gram_end = end,
+                                             .counted = bytes};
     int status = fp_exec_new(&exec, job->model, &job->options->run, job->err);
-    if (!status) status = fp_stats_gather(stats, exec, job->weights, job->data, job->local, job->n_local, &request, forward, job->err);
+    if (!status)
+        status = fp_stats_gather(stats, exec, job->weights, job->data, job->local, job->n_local, &request, forward,
+                                 job->err);
     fp_exec_free(exec);
     if (status) fp_memory_uncount(memory, *bytes);
     return status;
@@ -289,7 +311,8 @@ int fp_job_calibrate(struct fp_job *job, unsigned needs, int first) {
     const size_t refused = memory->refused;
     int end = gram ? group_end(job, first, &bytes) : job->n;
     int status = gather(job, needs, first, end, &bytes, &stats, &forward);
-    while (status == FINEPRUNE_LIMIT && gram && end - first > 1) { // rows and what the graph needs show in the first batch only
+    while (status == FINEPRUNE_LIMIT && gram &&
+           end - first > 1) { // rows and what the graph needs show in the first batch only
         fp_error_clear(job->err);
         memory->refused = refused; // what is needed at least is what fewer need
         end = first + (end - first) / 2;
@@ -299,7 +322,8 @@ int fp_job_calibrate(struct fp_job *job, unsigned needs, int first) {
         if (!status) status = gather(job, needs, first, end, &bytes, &stats, &forward);
     }
     if (!status) {
-        if (end < job->n && !job->in_groups) fp_report_say(job->report, "the memory limit makes the statistics take several runs over the samples");
+        if (end < job->n && !job->in_groups)
+            fp_report_say(job->report, "the memory limit makes the statistics take several runs over the samples");
         job->in_groups |= end < job->n;
         fp_job_use_stats(job, stats, false);
         job->counted_stats = bytes;
@@ -321,7 +345,9 @@ int fp_job_rewrite_layer(struct fp_job *job, struct fp_layer *l) {
     int status = fp_layer_check_finite(job, l);
     if (!status) status = fp_weight_write(job->model, l->w, l->values, l->keep, job->err);
     if (!status) status = fp_weight_set_bias(job->model, l->w, l->bias_change, l->dense_bias, job->err);
-    return status ? status : fp_weight_round_bias(job->model, l->w, l->bias_change, l->dense_bias, job->err); // what was really written
+    return status ? status
+                  : fp_weight_round_bias(job->model, l->w, l->bias_change, l->dense_bias,
+                                         job->err); // what was really written
 }
 
 int fp_layer_write_dense(struct fp_job *job, struct fp_layer *l) {

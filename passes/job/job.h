@@ -14,8 +14,8 @@ void fp_job_close(struct fp_job *job);
 // The elements of one layer; fp_job_open has opened all unless job->by_layer. Closing can be done again.
 int fp_layer_open(struct fp_job *job, struct fp_layer *layer);
 void fp_layer_close(struct fp_layer *layer);
-// Statistics of the model as it is now over the local samples, into job->stats: sums of all layers, co-activations of layer `first` and those after
-// it, as many as fit into the memory limit. Errors: also LIMIT when one does not.
+// Statistics of the model as it is now over the local samples, into job->stats: sums of all layers, co-activations of
+// layer `first` and those after it, as many as fit into the memory limit. Errors: also LIMIT when one does not.
 int fp_job_calibrate(struct fp_job *job, unsigned needs, int first);
 // The same unless job->stats has layer i's already.
 int fp_job_have_stats(struct fp_job *job, unsigned needs, int i);
@@ -24,13 +24,15 @@ void fp_job_stats_are_old(struct fp_job *job);
 void fp_job_drop_stats(struct fp_job *job);
 // Takes statistics from elsewhere; lent ones are not freed with the job.
 void fp_job_use_stats(struct fp_job *job, struct fp_stats *stats, bool lent);
-// Layers of which the statistics (with sums) have not seen one input are left as they are: nothing tells what they are worth.
+// Layers of which the statistics (with sums) have not seen one input are left as they are: nothing tells what they are
+// worth.
 int fp_job_leave_unreached(struct fp_job *job);
 // reach.c: refuses samples whose values no weight can learn from, before any work. Errors: DATA, naming them.
 int fp_job_check_samples(struct fp_job *job, unsigned needs);
 // Layers that fewer samples reach than there are keep more of their elements.
 void fp_job_bound_layers(struct fp_job *job);
-// What was pruned is finite, also as it will be stored; a row whose repair does not fit its type stays unrepaired. Errors: DATA, naming the weight.
+// What was pruned is finite, also as it will be stored; a row whose repair does not fit its type stays unrepaired.
+// Errors: DATA, naming the weight.
 int fp_layer_check_finite(struct fp_job *job, struct fp_layer *layer);
 // Layers of which something must be said: zeros that came in, no repair and why.
 void fp_job_report_layers(struct fp_job *job, double asked);
@@ -42,7 +44,8 @@ int fp_job_rewrite(struct fp_job *job);
 int fp_job_rewrite_layer(struct fp_job *job, struct fp_layer *layer);
 int fp_layer_write_dense(struct fp_job *job, struct fp_layer *layer);
 
-// stand_in.c: the target of a layer of which columns are cut, from the dense model's statistics (sums); also its values. Errors: LIMIT. And back to dense.
+// stand_in.c: the target of a layer of which columns are cut, from the dense model's statistics (sums); also its
+// values. Errors: LIMIT. And back to dense.
 int fp_layer_stand_in(struct fp_job *job, struct fp_layer *layer);
 void fp_layer_drop_target(struct fp_job *job, struct fp_layer *layer);
 
@@ -52,50 +55,58 @@ void fp_job_drop_kept(struct fp_job *job);
 // reserve.c: splits the samples by their content: job->local and job->reserve.
 int fp_job_split(struct fp_job *job);
 
-// outputs_task.c: whether the outputs are classes, from the dense model's answers; else the classifier is none. Before anything is changed.
+// outputs_task.c: whether the outputs are classes, from the dense model's answers; else the classifier is none. Before
+// anything is changed.
 int fp_task_decide(struct fp_job *job);
 void fp_task_done(struct fp_job *job);
 // Undoes what fp_prune_outputs and fp_readout_teach have done; the model is to be restored after it.
 void fp_lesson_forget(struct fp_job *job, const char *reason);
 
-// outputs_prune.c: what the dense model's answers tell (job->lesson); classes that the user does not have are held back in the last layer's bias, and
-// removed where that is safe: sets kept_classes and the classifier layer's removed rows.
+// outputs_prune.c: what the dense model's answers tell (job->lesson); classes that the user does not have are held back
+// in the last layer's bias, and removed where that is safe: sets kept_classes and the classifier layer's removed rows.
 int fp_prune_outputs(struct fp_job *job);
 // Scores of the last layer's rows that are held back count as much less as their classes are less probable.
 void fp_readout_weigh_scores(const struct fp_job *job, struct fp_layer *layer);
 
-// readout_hebbian.c: the lesson into the dense last layer, and the teacher; then the last layer from the pruned model's features.
+// readout_hebbian.c: the lesson into the dense last layer, and the teacher; then the last layer from the pruned model's
+// features.
 int fp_readout_teach(struct fp_job *job);
 int fp_readout_learn(struct fp_job *job, const struct fp_answers *now);
 
-// verify.c: the classifier's features and logits of the model as it is now over the local samples; empty for other models. The caller frees both arrays.
+// verify.c: the classifier's features and logits of the model as it is now over the local samples; empty for other
+// models. The caller frees both arrays.
 int fp_answers_gather(struct fp_job *job, struct fp_answers *out);
-// The dense model on the reserve, before anything is changed; then the pruned one. Shares of the reserve's answers that are as before, negative when there
-// is nothing to compare: *agreement with the dense model that has learned the same lesson and lost the same classes (what the zeros have changed),
-// *with_dense with the model that came in, over all its classes. report: the drift of all outputs goes into it.
+// The dense model on the reserve, before anything is changed; then the pruned one. Shares of the reserve's answers that
+// are as before, negative when there is nothing to compare: *agreement with the dense model that has learned the same
+// lesson and lost the same classes (what the zeros have changed), *with_dense with the model that came in, over all its
+// classes. report: the drift of all outputs goes into it.
 int fp_verify_before(struct fp_job *job);
 int fp_verify_after(struct fp_job *job, bool report, double *agreement, double *with_dense);
-// An output of the dense model over the reserve, as far as it was kept: floats [*n, *width] for the caller to free, NULL unless it has rank 2. *unlike: its
-// rows are not the samples.
+// An output of the dense model over the reserve, as far as it was kept: floats [*n, *width] for the caller to free,
+// NULL unless it has rank 2. *unlike: its rows are not the samples.
 int fp_verify_values(const struct fp_job *job, int output, float **values, size_t *n, size_t *width, bool *unlike);
 // The model is another now: it is measured again.
 void fp_verify_old(struct fp_job *job);
-// What the last measuring found: the classifier's answers on the reserve (NULL: nothing was measured, without samples: it is none), and the greatest
-// relative error of an output of numbers that are not the classifier's, sum (y - y_dense)^2 / sum (y_dense - mean)^2 (negative: there is none), with the output's name.
+// What the last measuring found: the classifier's answers on the reserve (NULL: nothing was measured, without samples:
+// it is none), and the greatest relative error of an output of numbers that are not the classifier's, sum (y -
+// y_dense)^2 / sum (y_dense - mean)^2 (negative: there is none), with the output's name.
 const struct fp_answers *fp_verify_answers(const struct fp_job *job);
 int fp_verify_error(struct fp_job *job, double *error, const char **name);
 void fp_verify_free(struct fp_verify *verify);
 
-// safety.c: prunes to `sparsity`, and where that ruins the model and the method is careful, to less, or without the lesson; refuses (GATE) when nothing
-// helps. prune_to restores the dense model first. The verdict on the model as it is now goes into the report.
-int fp_prune_safely(struct fp_job *job, int (*prune_first)(struct fp_job *, double), int (*prune_to)(struct fp_job *, double), double sparsity);
+// safety.c: prunes to `sparsity`, and where that ruins the model and the method is careful, to less, or without the
+// lesson; refuses (GATE) when nothing helps. prune_to restores the dense model first. The verdict on the model as it is
+// now goes into the report.
+int fp_prune_safely(struct fp_job *job, int (*prune_first)(struct fp_job *, double),
+                    int (*prune_to)(struct fp_job *, double), double sparsity);
 int fp_safety_report(struct fp_job *job, double asked);
 int fp_safety_refuse(struct fp_job *job); // GATE, with the message
 
 // auto_sparsity.c: the most zeros that keep options->min_agreement on the reserve; leaves the model pruned so.
 int fp_prune_auto(struct fp_job *job, int (*prune_to)(struct fp_job *, double sparsity), double *sparsity);
 
-// job_report.c: the model as it was, then all that is known after the pruning, into job->report. Returns GATE when a promise is not kept.
+// job_report.c: the model as it was, then all that is known after the pruning, into job->report. Returns GATE when a
+// promise is not kept.
 int fp_job_report_before(struct fp_job *job);
 int fp_job_report(struct fp_job *job, double asked);
 

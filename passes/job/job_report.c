@@ -38,7 +38,8 @@ static void report_config(struct fp_job *job, double asked) {
     json_object_set_new(config, "min_agreement", json_real(job->options->min_agreement));
     json_object_set_new(config, "min_taught_agreement", json_real(job->options->min_taught_agreement));
     json_object_set_new(config, "task", json_string(job->options->task ? job->options->task : "auto"));
-    json_object_set_new(config, "reserve", job->options->reserve < 0 ? json_string("auto") : json_real(job->options->reserve));
+    json_object_set_new(config, "reserve",
+                        job->options->reserve < 0 ? json_string("auto") : json_real(job->options->reserve));
 }
 
 // Layers whose rows lose their pruned synapses' mean for good.
@@ -51,8 +52,11 @@ static void note_biases(struct fp_job *job) {
         if (!left++) first = w->name, reason = w->bias.reason;
     }
     if (left)
-        fp_report_say(job->report, "%d of %d layers have no bias that can be written, and what their rows lose on average is lost: '%s' (%s)%s", left, job->n,
-                      first, reason, left > 1 ? " and others ('bias_left' of each layer in the report)" : "");
+        fp_report_say(
+            job->report,
+            "%d of %d layers have no bias that can be written, and what their rows lose on average is lost: '%s' "
+            "(%s)%s",
+            left, job->n, first, reason, left > 1 ? " and others ('bias_left' of each layer in the report)" : "");
 }
 
 static int report_layers(struct fp_job *job) {
@@ -74,19 +78,25 @@ static int report_layers(struct fp_job *job) {
 
 static int missed_gate(struct fp_job *job, const char *option, const char *with, double asked, double agreement) {
     if (agreement < 0) {
-        const char *reason = job->task.kind != FP_TASK_CLASSES && job->task.reason ? job->task.reason : !job->n_reserve ? "there is no reserve" : "there are no answers";
+        const char *reason = job->task.kind != FP_TASK_CLASSES && job->task.reason ? job->task.reason
+                             : !job->n_reserve                                     ? "there is no reserve"
+                                                                                   : "there are no answers";
         fp_fail(job->err, FINEPRUNE_GATE, "%s %g could not be measured: %s", option, asked, reason);
-        fp_hint(job->err, job->task.kind != FP_TASK_CLASSES ? "--task classes, if they are; the drift of the outputs is in the report"
-                                                            : "give more samples or a greater --reserve");
+        fp_hint(job->err, job->task.kind != FP_TASK_CLASSES
+                              ? "--task classes, if they are; the drift of the outputs is in the report"
+                              : "give more samples or a greater --reserve");
         return FINEPRUNE_GATE;
     }
-    fp_fail(job->err, FINEPRUNE_GATE, "the pruned model agrees with %s on %.1f %% of the reserve; %.1f %% were asked", with, 100 * agreement, 100 * asked);
-    fp_hint(job->err, job->teacher || job->kept_classes ? "ask for less sparsity, '--sparsity auto', or no lesson: --readout keep --outputs keep"
-                                                        : "ask for less sparsity, or '--sparsity auto'");
+    fp_fail(job->err, FINEPRUNE_GATE, "the pruned model agrees with %s on %.1f %% of the reserve; %.1f %% were asked",
+            with, 100 * agreement, 100 * asked);
+    fp_hint(job->err, job->teacher || job->kept_classes
+                          ? "ask for less sparsity, '--sparsity auto', or no lesson: --readout keep --outputs keep"
+                          : "ask for less sparsity, or '--sparsity auto'");
     return FINEPRUNE_GATE;
 }
 
-static int report_gate(struct fp_job *job, const char *name, const char *option, const char *with, double asked, double agreement) {
+static int report_gate(struct fp_job *job, const char *name, const char *option, const char *with, double asked,
+                       double agreement) {
     if (asked <= 0) return FINEPRUNE_OK;
     bool met = agreement >= asked;
     json_t *gate = json_object();
@@ -101,9 +111,11 @@ static int report_gate(struct fp_job *job, const char *name, const char *option,
 // The first gate that is missed is the one told.
 static int report_gates(struct fp_job *job, double taught, double with_dense) {
     const fineprune_prune_options *o = job->options;
-    int first = report_gate(job, "min_agreement", "min-agreement", "the model that came in", o->min_agreement, with_dense);
+    int first = report_gate(job, "min_agreement", "min-agreement", "the model that came in", o->min_agreement,
+                            with_dense);
     fineprune_error told = *job->err;
-    int second = report_gate(job, "min_taught_agreement", "min-taught-agreement", "the dense model of the same lesson", o->min_taught_agreement, taught);
+    int second = report_gate(job, "min_taught_agreement", "min-taught-agreement", "the dense model of the same lesson",
+                             o->min_taught_agreement, taught);
     if (first) *job->err = told;
     return first ? first : second;
 }
@@ -145,7 +157,8 @@ int fp_job_report_before(struct fp_job *job) {
 static void note_pattern(struct fp_job *job, double asked) {
     double got = json_number_value(json_object_get(fp_report_object(job->report, "pruned"), "sparsity"));
     if (!job->choices.pattern->decides || asked < 0 || (got > asked - 0.02 && got < asked + 0.02)) return;
-    fp_report_say(job->report, "pattern %s makes %.0f %% zeros, not the %.0f %% that were asked", job->choices.pattern_text, 100 * got, 100 * asked);
+    fp_report_say(job->report, "pattern %s makes %.0f %% zeros, not the %.0f %% that were asked",
+                  job->choices.pattern_text, 100 * got, 100 * asked);
 }
 
 int fp_job_report(struct fp_job *job, double asked) {

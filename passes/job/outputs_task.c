@@ -1,18 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a job takes the model's outputs for. Where they are not classes, or nobody can tell, the classifier is none: no output is left out and nothing
-// is learned, and no number of the report speaks of answers.
+// What a job takes the model's outputs for. Where they are not classes, or nobody can tell, the classifier is none: no
+// output is left out and nothing is learned, and no number of the report speaks of answers.
 #include <stdlib.h>
 
 #include "job/job.h"
 
 // The classifier's scores where they were gathered: of all samples, of the reserve alone, or none.
-static const struct fp_answers *answers_of(const struct fp_job *job) { return job->dense.samples ? &job->dense : &job->dense_reserve; }
+static const struct fp_answers *answers_of(const struct fp_job *job) {
+    return job->dense.samples ? &job->dense : &job->dense_reserve;
+}
 
 static int judge_classifier(struct fp_job *job) {
     const struct fp_classifier *c = &job->classifier;
     const struct fp_answers *a = answers_of(job);
-    const struct fp_task_case one = {.model = job->model, .output = c->output, .weights = job->weights, .weight = c->weight,
-                                     .logits_value = c->logits_value, .values = a->logits, .n = a->samples, .width = c->classes,
+    const struct fp_task_case one = {.model = job->model,
+                                     .output = c->output,
+                                     .weights = job->weights,
+                                     .weight = c->weight,
+                                     .logits_value = c->logits_value,
+                                     .values = a->logits,
+                                     .n = a->samples,
+                                     .width = c->classes,
                                      .unlike = job->dense.unlike || job->dense_reserve.unlike};
     return fp_task_judge(&job->task, &one, job->options->task, job->err);
 }
@@ -20,7 +28,8 @@ static int judge_classifier(struct fp_job *job) {
 // Any other output by its values on the reserve. *task.output stays NULL where it cannot be one of classes.
 static int judge_output(struct fp_job *job, int output, struct fp_task *task) {
     const struct fp_graph *graph = job->model->graph;
-    struct fp_task_case one = {.model = job->model, .output = output, .weight = -1, .logits_value = graph->outputs[output]};
+    struct fp_task_case one = {
+        .model = job->model, .output = output, .weight = -1, .logits_value = graph->outputs[output]};
     float *values = NULL;
     *task = (struct fp_task){.reason = job->classifier.reason};
     int status = fp_verify_values(job, output, &values, &one.n, &one.width, &one.unlike);
@@ -30,7 +39,8 @@ static int judge_output(struct fp_job *job, int output, struct fp_task *task) {
     return status;
 }
 
-// Outputs beside the classifier's, for the drift. Without a classifier, the one output that may be judged is what the job is about.
+// Outputs beside the classifier's, for the drift. Without a classifier, the one output that may be judged is what the
+// job is about.
 static int judge_others(struct fp_job *job) {
     int judged = 0, status = FINEPRUNE_OK;
     for (int i = 0; i < job->model->graph->n_outputs && !status; i++) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How far the samples reach: those that nothing can be learned from, layers that few of them get to, rows whose repair cannot be stored; and what is said of it.
+// How far the samples reach: those that nothing can be learned from, layers that few of them get to, rows whose repair
+// cannot be stored; and what is said of it.
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
@@ -14,7 +15,8 @@ int fp_job_check_samples(struct fp_job *job, unsigned needs) {
     if (!status && n) { // a run tells whether they get to a weight
         struct fp_exec *exec = NULL;
         struct fp_stats *stats = NULL;
-        const struct fp_stats_request request = {.needs = FP_NEED_SUMS, .options = &job->options->run, .stage = "check"};
+        const struct fp_stats_request request = {
+            .needs = FP_NEED_SUMS, .options = &job->options->run, .stage = "check"};
         status = fp_exec_new(&exec, job->model, &job->options->run, job->err);
         if (!status) status = fp_stats_gather(&stats, exec, job->weights, job->data, huge, n, &request, NULL, job->err);
         fp_stats_free(stats);
@@ -41,17 +43,21 @@ void fp_job_bound_layers(struct fp_job *job) {
         size_t reached = l->stat ? l->stat->reached : 0;
         if (l->stat && !reached) reached = l->stat->rows < (double)samples ? (size_t)l->stat->rows : samples;
         if (!reached || reached >= samples || !varies(l->stat)) continue;
-        const double all = (double)(job->n_local + job->n_reserve), most = fp_justified_share((double)reached * all / (double)samples);
+        const double all = (double)(job->n_local + job->n_reserve),
+                     most = fp_justified_share((double)reached * all / (double)samples);
         l->least_kept = 1 - most;
         if (asked < 0 || asked > most)
-            fp_report_say(job->report, "weight '%s' is reached by %zu of %zu samples only: they justify %.0f %% zeros in it at most", l->w->name, reached,
-                          samples, 100 * most);
+            fp_report_say(job->report,
+                          "weight '%s' is reached by %zu of %zu samples only: they justify %.0f %% zeros in it at most",
+                          l->w->name, reached, samples, 100 * most);
     }
 }
 
 // ---- what can be stored
 
-static double greatest(int type) { return type == FP_FLOAT16 ? 65504 : type == FP_BFLOAT16 ? 0x1.fep127 : type == FP_DOUBLE ? DBL_MAX : FLT_MAX; }
+static double greatest(int type) {
+    return type == FP_FLOAT16 ? 65504 : type == FP_BFLOAT16 ? 0x1.fep127 : type == FP_DOUBLE ? DBL_MAX : FLT_MAX;
+}
 
 static bool row_fits(const struct fp_layer *l, const float *row, size_t at, double most) {
     for (size_t c = 0; c < l->w->cols; c++)
@@ -62,11 +68,13 @@ static bool row_fits(const struct fp_layer *l, const float *row, size_t at, doub
 int fp_layer_check_finite(struct fp_job *job, struct fp_layer *l) {
     const size_t cols = l->w->cols;
     const struct fp_source *first = l->w->sources;
-    const double most = greatest(first && !first->scale.data ? (int)first->type : FP_FLOAT); // its bias has the same type
+    const double most = greatest(first && !first->scale.data ? (int)first->type
+                                                             : FP_FLOAT); // its bias has the same type
     size_t unrepaired = 0;
     for (size_t r = 0; r < fp_layer_rows(l); r++) {
         const size_t at = r * cols;
-        const bool fits = row_fits(l, l->values + at, at, most) && fabs((double)l->dense_bias[r] + l->bias_change[r]) <= most;
+        const bool fits = row_fits(l, l->values + at, at, most) &&
+                          fabs((double)l->dense_bias[r] + l->bias_change[r]) <= most;
         if (fits) continue;
         if (fp_row_removed(l, r)) { // as low as can be is low enough
             l->bias_change[r] = -most - (double)l->dense_bias[r];
@@ -76,10 +84,14 @@ int fp_layer_check_finite(struct fp_job *job, struct fp_layer *l) {
         l->bias_change[r] = 0;
         unrepaired++;
         if (!row_fits(l, l->values + at, at, most) || !(fabs((double)l->dense_bias[r]) <= most))
-            return fp_fail(job->err, FINEPRUNE_DATA, "weight '%s' has values that are not finite, or too large for its type", l->w->name);
+            return fp_fail(job->err, FINEPRUNE_DATA,
+                           "weight '%s' has values that are not finite, or too large for its type", l->w->name);
     }
     if (unrepaired && job->last_round)
-        fp_report_say(job->report, "%zu rows of weight '%s' were not repaired: the result would not fit the type that it is stored in", unrepaired, l->w->name);
+        fp_report_say(
+            job->report,
+            "%zu rows of weight '%s' were not repaired: the result would not fit the type that it is stored in",
+            unrepaired, l->w->name);
     return FINEPRUNE_OK;
 }
 
@@ -104,6 +116,10 @@ void fp_job_report_layers(struct fp_job *job, double asked) {
     }
     const double share = pruned ? (double)came / (double)pruned : 0;
     if (came && asked >= 0 && share > asked)
-        fp_report_say(job->report, "the model came with %.1f %% zeros, more than the %.1f %% that were asked: they stay, and none is added", 100 * share, 100 * asked);
-    else if (share >= 0.01) fp_report_say(job->report, "%.1f %% of the weights were zeros before; they stay and count", 100 * share);
+        fp_report_say(
+            job->report,
+            "the model came with %.1f %% zeros, more than the %.1f %% that were asked: they stay, and none is added",
+            100 * share, 100 * asked);
+    else if (share >= 0.01)
+        fp_report_say(job->report, "%.1f %% of the weights were zeros before; they stay and count", 100 * share);
 }

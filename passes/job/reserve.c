@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The reserve: samples that measure and never decide. They are the ones with the lowest content hash, so equal samples fall on the same side and the
-// order of the files changes nothing.
+// The reserve: samples that measure and never decide. They are the ones with the lowest content hash, so equal samples
+// fall on the same side and the order of the files changes nothing.
 #include <stdlib.h>
 
 #include "job/job.h"
@@ -25,12 +25,16 @@ static int by_number(const void *a, const void *b) {
 static void report_samples(struct fp_job *job, const struct hashed *sorted, size_t n) {
     enum { FEW = 20 };
     for (size_t i = 0; i < n; i++) job->distinct += !i || sorted[i].hash != sorted[i - 1].hash;
-    if (job->distinct < n) fp_report_say(job->report, "%zu of the %zu samples are equal to others: %zu are distinct", n - job->distinct, n, job->distinct);
+    if (job->distinct < n)
+        fp_report_say(job->report, "%zu of the %zu samples are equal to others: %zu are distinct", n - job->distinct, n,
+                      job->distinct);
     if (n && job->distinct < FEW)
-        fp_report_say(job->report, "%zu distinct sample%s too few to show all that a user needs", job->distinct, job->distinct == 1 ? " is" : "s are");
+        fp_report_say(job->report, "%zu distinct sample%s too few to show all that a user needs", job->distinct,
+                      job->distinct == 1 ? " is" : "s are");
     int axis;
     for (size_t i = 0; job->data && fp_data_moved(job->data, i, &axis); i++)
-        fp_report_say(job->report, "the samples of input '%s' are taken along its axis %d, which is its batch", fp_data_moved(job->data, i, &axis), axis);
+        fp_report_say(job->report, "the samples of input '%s' are taken along its axis %d, which is its batch",
+                      fp_data_moved(job->data, i, &axis), axis);
 }
 
 // Where the user says nothing: enough to tell good from bad, and the rest to learn from.
@@ -47,7 +51,8 @@ int fp_job_split(struct fp_job *job) {
     struct hashed *all = fp_calloc(n, sizeof(*all));
     job->local = fp_calloc(n, sizeof(size_t));
     job->reserve = fp_calloc(n, sizeof(size_t));
-    int status = all && job->local && job->reserve ? FINEPRUNE_OK : fp_fail_memory(job->err, "the list of samples", n * sizeof(*all));
+    int status = all && job->local && job->reserve ? FINEPRUNE_OK
+                                                   : fp_fail_memory(job->err, "the list of samples", n * sizeof(*all));
     for (size_t i = 0; i < n && !status; i++) {
         all[i].sample = i;
         status = fp_data_hash(job->data, i, &all[i].hash, job->err);
@@ -55,7 +60,8 @@ int fp_job_split(struct fp_job *job) {
     if (!status) {
         qsort(all, n, sizeof(*all), by_hash);
         report_samples(job, all, n);
-        while (wanted && wanted < n && all[wanted].hash == all[wanted - 1].hash) wanted++; // equal samples stay together
+        while (wanted && wanted < n && all[wanted].hash == all[wanted - 1].hash)
+            wanted++;                // equal samples stay together
         if (wanted >= n) wanted = 0; // all are equal: nothing independent to measure on
         for (size_t i = 0; i < n; i++) {
             if (i < wanted) job->reserve[job->n_reserve++] = all[i].sample;

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Nobody is worse off without being told. The pruned model is compared with the dense one of the same lesson by what needs no labels: the answers
-// where the dense model is sure, how many different ones there are, how far the scores are off; a model that answers with something else by the
-// relative error of its outputs. The scores' error e = E sum_k w_k (s_k - dense s_k)^2 / sum_k w_k Var(dense s_k) is measured on the reserve, scores without
-// their mean over the classes; w_k = exp(b_k), by which class k is held back. Zeros are given back where e > ((a third + 1.5 u) n / (n + 20))^2, u the share
-// of answers that the lesson changes: what it brings is set against what the zeros cost. A result that stays ruined by clear evidence loses the lesson,
-// and is refused at last. The verdict is the first line of the summary.
+// Nobody is worse off without being told. The pruned model is compared with the dense one of the same lesson by what
+// needs no labels: the answers where the dense model is sure, how many different ones there are, how far the scores are
+// off; a model that answers with something else by the relative error of its outputs. The scores' error e = E sum_k w_k
+// (s_k - dense s_k)^2 / sum_k w_k Var(dense s_k) is measured on the reserve, scores without their mean over the
+// classes; w_k = exp(b_k), by which class k is held back. Zeros are given back where e > ((a third + 1.5 u) n / (n +
+// 20))^2, u the share of answers that the lesson changes: what it brings is set against what the zeros cost. A result
+// that stays ruined by clear evidence loses the lesson, and is refused at last. The verdict is the first line of the
+// summary.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,28 +14,32 @@
 #include "maths/answers.h"
 #include "job/job.h"
 
-#define FEW 8          // samples below which one answer more or less decides nothing
-#define SURE 0.8       // probability from which an answer of the dense model is sure
-#define SURE_STAY 0.8  // share of the sure answers that must stay; ordinary results keep 0.95 and more
-#define RUINED 0.5     // share of all answers that must stay, and of an output's variance that may be lost
-#define TRIES 3        // further ones
-#define HALF 0.5       // zeros that are tried last
-#define OUTPUTS 0.1    // of an output's variance that may be lost without a word, and of the answers that the zeros may change
-#define SLACK 0.33     // 0.25..0.4: what the zeros may cost, in deviations of the scores, where nothing is learned
-#define WORTH 1.5      // 1..2: and by how much more for each answer that the lesson changes
-#define PROOF 20.0     // 10..40: samples at which half of that is believed
-#define POWER 2.5      // 1.5..3: the error of the scores grows with the share of zeros to this power
+#define FEW 8         // samples below which one answer more or less decides nothing
+#define SURE 0.8      // probability from which an answer of the dense model is sure
+#define SURE_STAY 0.8 // share of the sure answers that must stay; ordinary results keep 0.95 and more
+#define RUINED 0.5    // share of all answers that must stay, and of an output's variance that may be lost
+#define TRIES 3       // further ones
+#define HALF 0.5      // zeros that are tried last
+#define OUTPUTS                                                                                                        \
+    0.1 // of an output's variance that may be lost without a word, and of the answers that the zeros may change
+#define SLACK 0.33 // 0.25..0.4: what the zeros may cost, in deviations of the scores, where nothing is learned
+#define WORTH 1.5  // 1..2: and by how much more for each answer that the lesson changes
+#define PROOF 20.0 // 10..40: samples at which half of that is believed
+#define POWER 2.5  // 1.5..3: the error of the scores grows with the share of zeros to this power
 
 struct measures {
     bool classes, local; // the outputs are classes; measured on the samples that decide, as there is no reserve
-    size_t n, as_came, same, sure, sure_same; // answers; as the model that came in; as the dense model of the same lesson, also where that is sure
-    size_t taught;       // answers that the lesson alone changes
-    double allowed;      // error up to which the lesson, as far as it can be believed, is worth the zeros
-    size_t kinds_dense, kinds, lost;          // different answers; samples whose class, often answered by the dense model, is not answered any more
-    double expected;     // mistakes that the model that came in expects: sum of 1 - max p
+    size_t n, as_came, same, sure,
+        sure_same; // answers; as the model that came in; as the dense model of the same lesson, also where that is sure
+    size_t taught; // answers that the lesson alone changes
+    double allowed; // error up to which the lesson, as far as it can be believed, is worth the zeros
+    size_t kinds_dense, kinds,
+        lost; // different answers; samples whose class, often answered by the dense model, is not answered any more
+    double expected;                 // mistakes that the model that came in expects: sum of 1 - max p
     double sureness_dense, sureness; // mean of max p
-    double error, other; // of the scores or the outputs, relative to their variance, and of outputs beside a classifier's; negative: not measured
-    const char *output;  // which is the worst
+    double error, other;       // of the scores or the outputs, relative to their variance, and of outputs beside a
+                               // classifier's; negative: not measured
+    const char *output;        // which is the worst
     bool known, ruined, worse; // worse: than the dense model that came in, probably
 };
 
@@ -45,7 +51,8 @@ static void reference_of(const struct fp_job *job, const struct fp_answers *a, s
     const struct fp_layer *l = job->lesson.b ? &job->layers[job->classifier.weight] : NULL;
     for (size_t k = 0; k < a->classes; k++) {
         scores[k] = l ? (double)l->dense_bias[k] : (double)logits[k];
-        for (size_t j = 0; l && j < a->n_features; j++) scores[k] += (double)l->dense[k * a->n_features + j] * (double)f[j];
+        for (size_t j = 0; l && j < a->n_features; j++)
+            scores[k] += (double)l->dense[k * a->n_features + j] * (double)f[j];
     }
 }
 
@@ -85,10 +92,11 @@ static void centre(double *scores, const double *weights, size_t classes) {
     for (size_t k = 0; k < classes; k++) scores[k] = weights[k] > 0 && all > 0 ? scores[k] - sum / all : 0;
 }
 
-static void compare_sample(const struct fp_job *job, const struct fp_answers *dense, const struct fp_answers *now, size_t i, struct answers_room *r,
-                           struct measures *m) {
+static void compare_sample(const struct fp_job *job, const struct fp_answers *dense, const struct fp_answers *now,
+                           size_t i, struct answers_room *r, struct measures *m) {
     const size_t classes = now->classes;
-    for (size_t k = 0; k < classes; k++) r->came[k] = (double)dense->logits[i * classes + k], r->now[k] = (double)now->logits[i * classes + k];
+    for (size_t k = 0; k < classes; k++)
+        r->came[k] = (double)dense->logits[i * classes + k], r->now[k] = (double)now->logits[i * classes + k];
     reference_of(job, dense, i, r->dense);
     const size_t answer = best_of(r->now, classes, NULL), wanted = best_of(r->dense, classes, job->kept_classes);
     const double sure = sureness_of(r->dense, classes, job->kept_classes);
@@ -112,17 +120,24 @@ static double spread_of(const struct fp_job *job, const struct fp_answers *dense
     for (int pass = 0; pass < 2; pass++)
         for (size_t i = 0; i < n; i++) {
             for (size_t k = 0; k < classes; k++)
-                r->dense[k] = job->teacher ? job->teacher[i * classes + k] : (double)dense->logits[i * classes + k] + (job->lesson.b ? job->lesson.b[k] : 0);
-            if (!pass) r->taught += (best_of(r->dense, classes, job->kept_classes) != fp_best(dense->logits + i * classes, classes, NULL)) / (double)n;
+                r->dense[k] = job->teacher
+                                  ? job->teacher[i * classes + k]
+                                  : (double)dense->logits[i * classes + k] + (job->lesson.b ? job->lesson.b[k] : 0);
+            if (!pass)
+                r->taught += (best_of(r->dense, classes, job->kept_classes) !=
+                              fp_best(dense->logits + i * classes, classes, NULL)) /
+                             (double)n;
             centre(r->dense, r->weights, classes);
             for (size_t k = 0; k < classes && !pass; k++) r->mean[k] += r->dense[k] / (double)n;
-            for (size_t k = 0; k < classes && pass; k++) spread += r->weights[k] * (r->dense[k] - r->mean[k]) * (r->dense[k] - r->mean[k]) / (double)n;
+            for (size_t k = 0; k < classes && pass; k++)
+                spread += r->weights[k] * (r->dense[k] - r->mean[k]) * (r->dense[k] - r->mean[k]) / (double)n;
         }
     return spread;
 }
 
 // The mean square by which the scores are off, against that.
-static double score_error(const struct fp_job *job, const struct fp_answers *dense, const struct fp_answers *now, size_t n, struct answers_room *r) {
+static double score_error(const struct fp_job *job, const struct fp_answers *dense, const struct fp_answers *now,
+                          size_t n, struct answers_room *r) {
     const size_t classes = now->classes;
     const double spread = job->dense.samples ? spread_of(job, &job->dense, r) : spread_of(job, dense, r);
     double off = 0;
@@ -131,7 +146,8 @@ static double score_error(const struct fp_job *job, const struct fp_answers *den
         for (size_t k = 0; k < classes; k++) r->now[k] = (double)now->logits[i * classes + k];
         centre(r->dense, r->weights, classes);
         centre(r->now, r->weights, classes);
-        for (size_t k = 0; k < classes; k++) off += r->weights[k] * (r->now[k] - r->dense[k]) * (r->now[k] - r->dense[k]) / (double)n;
+        for (size_t k = 0; k < classes; k++)
+            off += r->weights[k] * (r->now[k] - r->dense[k]) * (r->now[k] - r->dense[k]) / (double)n;
     }
     if (!isfinite(spread)) return -1; // the dense model's own scores are no numbers to compare with
     if (!isfinite(off)) return INFINITY;
@@ -147,7 +163,8 @@ static void count_kinds(const struct answers_room *r, size_t classes, struct mea
     }
 }
 
-static int compare_classes(struct fp_job *job, const struct fp_answers *dense, const struct fp_answers *now, struct measures *m) {
+static int compare_classes(struct fp_job *job, const struct fp_answers *dense, const struct fp_answers *now,
+                           struct measures *m) {
     const size_t classes = now->classes, n = now->samples < dense->samples ? now->samples : dense->samples;
     double *room = fp_calloc(classes, 5 * sizeof(*room));
     size_t *counts = fp_calloc(classes, 2 * sizeof(*counts));
@@ -155,14 +172,20 @@ static int compare_classes(struct fp_job *job, const struct fp_answers *dense, c
         free(room), free(counts);
         return fp_fail_memory(job->err, "a comparison", classes * 5 * sizeof(*room));
     }
-    struct answers_room r = {.came = room, .dense = room + classes, .now = room + 2 * classes, .mean = room + 3 * classes,
-                             .weights = room + 4 * classes, .of_dense = counts, .of_now = counts + classes};
+    struct answers_room r = {.came = room,
+                             .dense = room + classes,
+                             .now = room + 2 * classes,
+                             .mean = room + 3 * classes,
+                             .weights = room + 4 * classes,
+                             .of_dense = counts,
+                             .of_now = counts + classes};
     for (size_t k = 0; k < classes; k++) r.weights[k] = weight_of(job, k);
     for (size_t i = 0; i < n; i++) compare_sample(job, dense, now, i, &r, m);
     if (n) m->sureness /= (double)n, m->sureness_dense /= (double)n;
     if (n) m->error = score_error(job, dense, now, n, &r);
     // Without outputs or a read-out to decide, nothing was kept of the samples but their number.
-    const double samples = (double)(job->dense.samples ? job->dense.samples : job->n_local + job->n_reserve), deviations = (SLACK + WORTH * r.taught) * samples / (samples + PROOF);
+    const double samples = (double)(job->dense.samples ? job->dense.samples : job->n_local + job->n_reserve),
+                 deviations = (SLACK + WORTH * r.taught) * samples / (samples + PROOF);
     m->allowed = deviations * deviations;
     count_kinds(&r, classes, m);
     m->known = m->classes = n > 0;
@@ -197,10 +220,11 @@ static bool zeros_outweigh(const struct measures *m) {
     return by_zeros > OUTPUTS * (double)m->n && by_zeros > (double)m->taught;
 }
 
-// What the lesson brings is set against what the zeros cost: by the answers where there are enough, and by the error of the scores, unless enough answers
-// tell that they stay. A result is worse before it is ruined.
+// What the lesson brings is set against what the zeros cost: by the answers where there are enough, and by the error of
+// the scores, unless enough answers tell that they stay. A result is worse before it is ruined.
 static bool is_worse(const struct measures *m) {
-    const bool tells = m->classes && !m->local && m->n >= FEW, stays = tells && at_most(m->n - m->same, m->n) <= OUTPUTS;
+    const bool tells = m->classes && !m->local && m->n >= FEW,
+               stays = tells && at_most(m->n - m->same, m->n) <= OUTPUTS;
     return m->ruined || (tells && zeros_outweigh(m)) || (m->error > m->allowed && !stays);
 }
 
@@ -247,20 +271,24 @@ static int measure(struct fp_job *job, struct measures *m) {
 
 // Whether zeros can be given back, and the user has not said that they must stay.
 static bool may_give_back(const struct fp_job *job) {
-    return job->choices.method->cautious && !job->options->strict_sparsity && !job->choices.pattern->decides && !job->by_layer && job->data;
+    return job->choices.method->cautious && !job->options->strict_sparsity && !job->choices.pattern->decides &&
+           !job->by_layer && job->data;
 }
 
-static int try_zeros(struct fp_job *job, int (*prune_to)(struct fp_job *, double), double sparsity, struct measures *m) {
+static int try_zeros(struct fp_job *job, int (*prune_to)(struct fp_job *, double), double sparsity,
+                     struct measures *m) {
     int status = prune_to(job, sparsity);
     if (!status) status = measure(job, m);
     job->got = sparsity;
     return status;
 }
 
-// The share of zeros at which the error is expected to be allowed; where that says nothing, halfway to `last` by what is kept: the geometric mean.
+// The share of zeros at which the error is expected to be allowed; where that says nothing, halfway to `last` by what
+// is kept: the geometric mean.
 static double next_try(const struct measures *m, double now, double last) {
     const double half = 1 - sqrt((1 - last) * (1 - now));
-    const double expected = isfinite(m->error) && m->error > m->allowed ? now * pow(m->allowed / m->error, 1 / POWER) : half;
+    const double expected = isfinite(m->error) && m->error > m->allowed ? now * pow(m->allowed / m->error, 1 / POWER)
+                                                                        : half;
     return fmax(last, fmin(expected, half));
 }
 
@@ -276,13 +304,17 @@ static int give_back(struct fp_job *job, int (*prune_to)(struct fp_job *, double
 int fp_safety_refuse(struct fp_job *job) {
     const double least = job->got;
     fp_error_clear(job->err);
-    fp_fail(job->err, FINEPRUNE_GATE, "pruning ruins this model: even %.0f %% zeros change nearly all that it does; no share that was tried is safe",
+    fp_fail(
+        job->err, FINEPRUNE_GATE,
+        "pruning ruins this model: even %.0f %% zeros change nearly all that it does; no share that was tried is safe",
+        100 * least);
+    fp_hint(job->err, "ask for less than -s %.0f%%, or give more samples; --strict-sparsity prunes all the same",
             100 * least);
-    fp_hint(job->err, "ask for less than -s %.0f%%, or give more samples; --strict-sparsity prunes all the same", 100 * least);
     return FINEPRUNE_GATE;
 }
 
-int fp_prune_safely(struct fp_job *job, int (*prune_first)(struct fp_job *, double), int (*prune_to)(struct fp_job *, double), double sparsity) {
+int fp_prune_safely(struct fp_job *job, int (*prune_first)(struct fp_job *, double),
+                    int (*prune_to)(struct fp_job *, double), double sparsity) {
     struct measures m;
     int status = try_zeros(job, prune_first, sparsity, &m);
     if (status || !m.worse || !may_give_back(job)) return status;
@@ -304,40 +336,54 @@ enum kind { BETTER, SAME, WORSE, UNKNOWN };
 static const char *const kinds[] = {"better", "same", "worse", "unknown"};
 
 static enum kind judge(const struct fp_job *job, const struct measures *m) {
-    const double n = (double)m->n, changed = n - (double)m->as_came, by_zeros = n - (double)m->same, taught = (double)m->taught;
+    const double n = (double)m->n, changed = n - (double)m->as_came, by_zeros = n - (double)m->same,
+                 taught = (double)m->taught;
     if (m->ruined) return WORSE;
     if (!m->known || (m->classes && m->n < FEW)) return UNKNOWN;
     if (!m->classes) return m->worse ? WORSE : SAME;
     if (changed <= 0.05 * n && !m->worse) return SAME;
     if (job->classifier.weight < 0) return changed <= 0.15 * n && !m->worse ? SAME : WORSE;
-    // Without labels: what the lesson changes is for the better, as far as the model expects to be wrong; what the zeros change is for the worse.
+    // Without labels: what the lesson changes is for the better, as far as the model expects to be wrong; what the
+    // zeros change is for the worse.
     if (m->worse || zeros_outweigh(m)) return WORSE;
     if (taught > m->expected + 2 * sqrt(m->expected) + 1) return UNKNOWN;
     return taught > 0 && 2 * by_zeros <= taught ? BETTER : UNKNOWN;
 }
 
-static const char *samples_word(const struct measures *m) { return m->local ? "answers to your samples" : "held-back answers"; }
+static const char *samples_word(const struct measures *m) {
+    return m->local ? "answers to your samples" : "held-back answers";
+}
 
 static void say_classes(const struct fp_job *job, const struct measures *m, enum kind kind, FILE *file) {
     const size_t changed = m->n - m->as_came;
-    const char *const words[] = {[BETTER] = "better for you, probably", [WORSE] = "worse, probably", [UNKNOWN] = "cannot tell"};
-    if (m->n < FEW && !m->ruined) fprintf(file, "cannot tell: only %zu answers to measure with, %zu of them as they were", m->n, m->as_came);
-    else if (m->ruined) fprintf(file, "ruined: only %zu of %zu %s are those of the model without zeros", m->same, m->n, samples_word(m));
+    const char *const words[] = {
+        [BETTER] = "better for you, probably", [WORSE] = "worse, probably", [UNKNOWN] = "cannot tell"};
+    if (m->n < FEW && !m->ruined)
+        fprintf(file, "cannot tell: only %zu answers to measure with, %zu of them as they were", m->n, m->as_came);
+    else if (m->ruined)
+        fprintf(file, "ruined: only %zu of %zu %s are those of the model without zeros", m->same, m->n,
+                samples_word(m));
     else if (kind == SAME)
         fprintf(file, "as good as before: %zu of %zu %s are as they were", m->as_came, m->n, samples_word(m));
-    else if (job->classifier.weight < 0) fprintf(file, "worse: %zu of %zu %s are others", changed, m->n, samples_word(m));
+    else if (job->classifier.weight < 0)
+        fprintf(file, "worse: %zu of %zu %s are others", changed, m->n, samples_word(m));
     else if (!m->taught)
-        fprintf(file, "%s: %zu of %zu %s are others, where the model itself expected %.0f mistakes", words[kind], changed, m->n, samples_word(m), m->expected);
+        fprintf(file, "%s: %zu of %zu %s are others, where the model itself expected %.0f mistakes", words[kind],
+                changed, m->n, samples_word(m), m->expected);
     else
-        fprintf(file, "%s: what it learned changes %zu of %zu %s, where the model itself expected %.0f mistakes; the zeros change %zu more", words[kind],
-                 m->taught, m->n, samples_word(m), m->expected, m->n - m->same);
-    if (m->worse && !m->ruined && isfinite(m->error)) fprintf(file, "; held-back scores are off by %.0f %% of their spread", 100 * sqrt(m->error));
+        fprintf(file,
+                "%s: what it learned changes %zu of %zu %s, where the model itself expected %.0f mistakes; the zeros "
+                "change %zu more",
+                words[kind], m->taught, m->n, samples_word(m), m->expected, m->n - m->same);
+    if (m->worse && !m->ruined && isfinite(m->error))
+        fprintf(file, "; held-back scores are off by %.0f %% of their spread", 100 * sqrt(m->error));
     if (m->ruined && m->kinds == 1 && m->kinds_dense > 1) fputs(", and all are the same", file);
 }
 
 static void say_outputs(const struct measures *m, enum kind kind, FILE *file) {
     if (!m->known) {
-        fprintf(file, "cannot tell: %s", m->n ? "there is no output of numbers to measure" : "no samples were kept to measure with");
+        fprintf(file, "cannot tell: %s",
+                m->n ? "there is no output of numbers to measure" : "no samples were kept to measure with");
         return;
     }
     fputs(m->ruined ? "ruined: " : kind == SAME ? "as good as before: " : "worse, perhaps: ", file);
@@ -349,7 +395,8 @@ static void say_outputs(const struct measures *m, enum kind kind, FILE *file) {
 
 static size_t left_dense(const struct fp_job *job) {
     size_t n = 0;
-    for (int i = 0; i < job->weights->n_skipped; i++) n += job->weights->skipped[i].reason && !strncmp(job->weights->skipped[i].reason, "no sample reaches", 17);
+    for (int i = 0; i < job->weights->n_skipped; i++)
+        n += job->weights->skipped[i].reason && !strncmp(job->weights->skipped[i].reason, "no sample reaches", 17);
     return n;
 }
 
@@ -357,14 +404,21 @@ static size_t left_dense(const struct fp_job *job) {
 static void say_changes(const struct fp_job *job, const struct measures *m, double asked, FILE *file) {
     const size_t dense = left_dense(job);
     const bool back = job->got >= 0 && asked >= 0 && job->got < asked - 1e-9;
-    if (job->refused) fprintf(file, "; no share of zeros that was tried is safe, from %.0f %% down to %.0f %%", 100 * asked, 100 * job->got);
-    else if (back) fprintf(file, "; %.0f %% zeros, not the %.0f %% that were asked: more %s", 100 * job->got, 100 * asked,
-                      job->gave_back ? "would cost too much" : "are not justified by so few samples");
-    else if (m->ruined && job->options->strict_sparsity) fputs("; all zeros were kept, as --strict-sparsity asks", file);
+    if (job->refused)
+        fprintf(file, "; no share of zeros that was tried is safe, from %.0f %% down to %.0f %%", 100 * asked,
+                100 * job->got);
+    else if (back)
+        fprintf(file, "; %.0f %% zeros, not the %.0f %% that were asked: more %s", 100 * job->got, 100 * asked,
+                job->gave_back ? "would cost too much" : "are not justified by so few samples");
+    else if (m->ruined && job->options->strict_sparsity)
+        fputs("; all zeros were kept, as --strict-sparsity asks", file);
     else if (m->ruined) fputs("; ask for less sparsity, or for the default method and pattern", file);
-    if (m->other > RUINED) fprintf(file, "; but output '%s' differs by %.0f %% of its spread", m->output, 100 * sqrt(fmin(m->other, 1e4)));
+    if (m->other > RUINED)
+        fprintf(file, "; but output '%s' differs by %.0f %% of its spread", m->output, 100 * sqrt(fmin(m->other, 1e4)));
     if (job->forgotten) fprintf(file, "; the lesson was left out: %s", job->forgotten);
-    if (dense) fprintf(file, "; %zu weight%s left dense, as no sample reaches %s", dense, dense == 1 ? " was" : "s were", dense == 1 ? "it" : "them");
+    if (dense)
+        fprintf(file, "; %zu weight%s left dense, as no sample reaches %s", dense, dense == 1 ? " was" : "s were",
+                dense == 1 ? "it" : "them");
 }
 
 static void add_number(json_t *to, const char *name, double value) {
@@ -403,7 +457,8 @@ int fp_safety_report(struct fp_job *job, double asked) {
     if (status) return status;
     if (!file) return fp_fail_memory(job->err, "the report", 0);
     const enum kind kind = judge(job, &m);
-    if (!job->data) fputs("cannot tell: statistics alone measure nothing; 'fineprune compare' does, with samples", file);
+    if (!job->data)
+        fputs("cannot tell: statistics alone measure nothing; 'fineprune compare' does, with samples", file);
     else if (m.classes) say_classes(job, &m, kind, file);
     else say_outputs(&m, kind, file);
     say_changes(job, &m, asked, file);

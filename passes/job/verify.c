@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The reserve measures: how the pruned model's outputs drift from the dense model's, and how many answers stay the same: as the model that came in gives
-// them over all its classes, and as the dense model gives them that has learned the same lesson and lost the same classes, for that is what the zeros
-// change.
+// The reserve measures: how the pruned model's outputs drift from the dense model's, and how many answers stay the
+// same: as the model that came in gives them over all its classes, and as the dense model gives them that has learned
+// the same lesson and lost the same classes, for that is what the zeros change.
 #include <math.h>
 #include <stdlib.h>
 
@@ -10,10 +10,13 @@
 #include "report/drift.h"
 #include "job/job.h"
 
-typedef int outputs_visitor(void *user, const struct fp_batch *batch, const struct fp_tensor *outputs, fineprune_error *err);
+typedef int outputs_visitor(void *user, const struct fp_batch *batch, const struct fp_tensor *outputs,
+                            fineprune_error *err);
 
-// One run over the local samples or the reserve: the classifier's answers into *out, every output to `visit` (may be NULL).
-static int gather_answers(struct fp_job *job, bool reserve, struct fp_answers *out, outputs_visitor *visit, void *user, const size_t *sizes) {
+// One run over the local samples or the reserve: the classifier's answers into *out, every output to `visit` (may be
+// NULL).
+static int gather_answers(struct fp_job *job, bool reserve, struct fp_answers *out, outputs_visitor *visit, void *user,
+                          const size_t *sizes) {
     const size_t *samples = reserve ? job->reserve : job->local;
     size_t n = reserve ? job->n_reserve : job->n_local;
     *out = (struct fp_answers){0};
@@ -21,8 +24,13 @@ static int gather_answers(struct fp_job *job, bool reserve, struct fp_answers *o
     struct fp_exec *exec;
     int status = fp_exec_new(&exec, job->model, &job->options->run, job->err);
     if (status) return status;
-    const struct fp_stats_request request = {.needs = FP_NEED_ANSWERS, .classifier = &job->classifier, .options = &job->options->run,
-                                             .stage = reserve ? "reserve" : "answers", .outputs = visit, .outputs_user = user, .batch_sizes = sizes};
+    const struct fp_stats_request request = {.needs = FP_NEED_ANSWERS,
+                                             .classifier = &job->classifier,
+                                             .options = &job->options->run,
+                                             .stage = reserve ? "reserve" : "answers",
+                                             .outputs = visit,
+                                             .outputs_user = user,
+                                             .batch_sizes = sizes};
     struct fp_stats *stats = NULL;
     status = fp_stats_gather(&stats, exec, job->weights, job->data, samples, n, &request, &job->forward, job->err);
     fp_exec_free(exec);
@@ -33,7 +41,9 @@ static int gather_answers(struct fp_job *job, bool reserve, struct fp_answers *o
     return FINEPRUNE_OK;
 }
 
-int fp_answers_gather(struct fp_job *job, struct fp_answers *out) { return gather_answers(job, false, out, NULL, NULL, NULL); }
+int fp_answers_gather(struct fp_job *job, struct fp_answers *out) {
+    return gather_answers(job, false, out, NULL, NULL, NULL);
+}
 
 // The dense model's answer to reserve sample i, among the kept classes, with its read-out where there is one.
 static size_t reference_answer(const struct fp_job *job, size_t i) {
@@ -52,7 +62,8 @@ static size_t reference_answer(const struct fp_job *job, size_t i) {
     return best;
 }
 
-static void compare_answers(const struct fp_job *job, const struct fp_answers *now, double *agreement, double *with_dense) {
+static void compare_answers(const struct fp_job *job, const struct fp_answers *now, double *agreement,
+                            double *with_dense) {
     size_t same = 0, same_dense = 0;
     for (size_t i = 0; i < now->samples; i++) {
         size_t answer = fp_best(now->logits + i * now->classes, now->classes, NULL);
@@ -74,19 +85,21 @@ struct kept_output {
 struct fp_verify {
     const struct fp_graph *graph;
     struct kept_output *batches;
-    size_t *sizes;       // of the batches: they must come again as they were
+    size_t *sizes; // of the batches: they must come again as they were
     size_t n, capacity, size_capacity, at, bytes;
-    size_t samples;      // of the reserve, as many as there is room for
+    size_t samples; // of the reserve, as many as there is room for
     struct fp_drift *drifts;
-    size_t *unlike;      // per output: batches in which it had another shape than before, as detections and generated speech have
-    double *spreads;     // per output of the dense model, of its kept values; NULL: not measured yet
+    size_t *unlike; // per output: batches in which it had another shape than before, as detections and generated speech
+                    // have
+    double *spreads;       // per output of the dense model, of its kept values; NULL: not measured yet
     struct fp_answers now; // the pruned model's
     double agreement, with_dense;
-    bool fresh;          // the last four are of the model as it is now
+    bool fresh; // the last four are of the model as it is now
     const struct fp_job *job;
 };
 
-static int keep_outputs(void *user, const struct fp_batch *batch, const struct fp_tensor *outputs, fineprune_error *err) {
+static int keep_outputs(void *user, const struct fp_batch *batch, const struct fp_tensor *outputs,
+                        fineprune_error *err) {
     struct fp_verify *v = user;
     struct kept_output *batches = fp_grow(v->batches, &v->capacity, v->n + 1, sizeof(*batches));
     size_t *sizes = fp_grow(v->sizes, &v->size_capacity, v->n + 1, sizeof(*sizes));
@@ -107,13 +120,15 @@ static int keep_outputs(void *user, const struct fp_batch *batch, const struct f
     return status;
 }
 
-static int compare_outputs(void *user, const struct fp_batch *batch, const struct fp_tensor *outputs, fineprune_error *err) {
+static int compare_outputs(void *user, const struct fp_batch *batch, const struct fp_tensor *outputs,
+                           fineprune_error *err) {
     struct fp_verify *v = user;
     (void)batch;
     const struct fp_tensor *before = v->batches[v->at++].tensors;
     int status = FINEPRUNE_OK;
     for (int i = 0; i < v->graph->n_outputs && !status; i++) {
-        if (before[i].type && before[i].type == outputs[i].type && !fp_same_shape(&before[i], &outputs[i])) v->unlike[i]++;
+        if (before[i].type && before[i].type == outputs[i].type && !fp_same_shape(&before[i], &outputs[i]))
+            v->unlike[i]++;
         else if (before[i].type) status = fp_drift_add(&v->drifts[i], &before[i], &outputs[i], NULL, err);
     }
     return status;
@@ -141,7 +156,8 @@ int fp_verify_values(const struct fp_job *job, int output, float **values, size_
     float *dst = *values = *width ? fp_calloc(*n + 1, *width * sizeof(float)) : NULL;
     if (*width && !dst) return fp_fail_memory(job->err, "the reserve's outputs", *n * *width * sizeof(float));
     for (size_t b = 0, at = 0; at < *n && !*unlike; at += v->sizes[b++])
-        fp_convert(dst + at * *width, FP_FLOAT, v->batches[b].tensors[output].data, v->batches[b].tensors[output].type, v->sizes[b] * *width);
+        fp_convert(dst + at * *width, FP_FLOAT, v->batches[b].tensors[output].data, v->batches[b].tensors[output].type,
+                   v->sizes[b] * *width);
     if (*unlike) *n = 0;
     return FINEPRUNE_OK;
 }
@@ -200,19 +216,24 @@ int fp_verify_after(struct fp_job *job, bool report, double *agreement, double *
     *agreement = v->agreement;
     *with_dense = v->with_dense;
     for (int i = 0; i < v->graph->n_outputs && report; i++) {
-        if (v->drifts[i].count) json_array_append_new(fp_report_array(job->report, "drift"), fp_drift_json(&v->drifts[i]));
+        if (v->drifts[i].count)
+            json_array_append_new(fp_report_array(job->report, "drift"), fp_drift_json(&v->drifts[i]));
         if (v->unlike[i])
-            fp_report_say(job->report, "output '%s' has another shape than before in %zu of %zu runs, which were not compared", v->drifts[i].output,
-                          v->unlike[i], v->at);
+            fp_report_say(job->report,
+                          "output '%s' has another shape than before in %zu of %zu runs, which were not compared",
+                          v->drifts[i].output, v->unlike[i], v->at);
     }
     return FINEPRUNE_OK;
 }
 
-const struct fp_answers *fp_verify_answers(const struct fp_job *job) { return job->verify && job->verify->fresh ? &job->verify->now : NULL; }
+const struct fp_answers *fp_verify_answers(const struct fp_job *job) {
+    return job->verify && job->verify->fresh ? &job->verify->now : NULL;
+}
 
 // ---- error of the outputs against their spread
 
-// Values of a sample in every kept batch; 1 where its samples have different shapes, or axis 0 is not the samples: then all values are one crowd.
+// Values of a sample in every kept batch; 1 where its samples have different shapes, or axis 0 is not the samples: then
+// all values are one crowd.
 static size_t places_of(const struct fp_verify *v, int output) {
     size_t places = 0;
     for (size_t b = 0; b < v->n && v->batches[b].tensors && v->batches[b].tensors[output].type; b++) {
@@ -227,7 +248,8 @@ static size_t places_of(const struct fp_verify *v, int output) {
 static int find_spread(const struct fp_verify *v, int output, double *spread, fineprune_error *err) {
     const size_t places = places_of(v, output);
     size_t rows = 0, size;
-    double *room = places && fp_mul(places, 2, &size) ? fp_calloc(size, sizeof(*room)) : NULL, *mean = room ? room + places : NULL;
+    double *room = places && fp_mul(places, 2, &size) ? fp_calloc(size, sizeof(*room)) : NULL,
+           *mean = room ? room + places : NULL;
     *spread = 0;
     if (!room) return places ? fp_fail_memory(err, "a comparison", places * 2 * sizeof(*room)) : FINEPRUNE_OK;
     for (int pass = 0; pass < 2; pass++) {
@@ -263,13 +285,16 @@ int fp_verify_error(struct fp_job *job, double *error, const char **name) {
         if (!v->spreads) return fp_fail_memory(job->err, "the reserve", sizeof(*v->spreads));
         for (int i = 0; i < v->graph->n_outputs; i++) {
             const struct fp_tensor *first = v->n && v->batches[0].tensors ? &v->batches[0].tensors[i] : NULL;
-            int status = first && fp_type_is_float(first->type) ? find_spread(v, i, &v->spreads[i], job->err) : FINEPRUNE_OK;
+            int status = first && fp_type_is_float(first->type) ? find_spread(v, i, &v->spreads[i], job->err)
+                                                                : FINEPRUNE_OK;
             if (status) return status;
         }
     }
     for (int i = 0; i < v->graph->n_outputs; i++) {
         const struct fp_tensor *first = v->n && v->batches[0].tensors ? &v->batches[0].tensors[i] : NULL;
-        if (!first || !fp_type_is_float(first->type) || !v->drifts[i].count || v->unlike[i] || !isfinite(v->drifts[i].aa)) continue;
+        if (!first || !fp_type_is_float(first->type) || !v->drifts[i].count || v->unlike[i] ||
+            !isfinite(v->drifts[i].aa))
+            continue;
         if (job->classifier.weight >= 0 && job->answers_of && job->answers_of[i]) continue; // measured by its answers
         const double e = error_of(&v->drifts[i], v->spreads[i]);
         if (isnan(e) || e > *error) *error = isnan(e) ? INFINITY : e, *name = v->drifts[i].output;

@@ -13,13 +13,15 @@ void fp_allocate_free_first(const struct fp_job *job, struct fp_layer *layer) {
     const bool seen = job->choices.score->needs & FP_NEED_SUMS && job->n_local >= DEAD_SAMPLES;
     for (size_t r = 0; r < fp_layer_rows(layer) && (seen || layer->came || layer->cut_rows || layer->cut_cols); r++)
         for (size_t c = 0; c < cols; c++)
-            if (fp_came_zero(layer, r * cols + c) || fp_cut(layer, r, c) || (seen && fp_column_dead(layer, r, c))) layer->score[r * cols + c] = 0;
+            if (fp_came_zero(layer, r * cols + c) || fp_cut(layer, r, c) || (seen && fp_column_dead(layer, r, c)))
+                layer->score[r * cols + c] = 0;
 }
 
 void fp_allocate_clear_came(struct fp_layer *layer) {
     const size_t cols = layer->w->cols;
     for (size_t i = 0; i < layer->w->count && layer->came; i++) layer->keep[i] &= !layer->came[i];
-    for (size_t i = 0; i < layer->w->count && (layer->cut_rows || layer->cut_cols); i++) layer->keep[i] &= !fp_cut(layer, i / cols, i % cols);
+    for (size_t i = 0; i < layer->w->count && (layer->cut_rows || layer->cut_cols); i++)
+        layer->keep[i] &= !fp_cut(layer, i / cols, i % cols);
 }
 
 static size_t start_layer(struct fp_layer *layer) {
@@ -50,7 +52,8 @@ size_t fp_allocate_best(const struct fp_layer *layer, const float *score, size_t
     const size_t cols = layer->w->cols;
     size_t best = cols;
     for (size_t c = 0; c < cols; c++)
-        if (layer->keep[row * cols + c] && !fp_column_dead(layer, row, c) && (best == cols || score[c] > score[best])) best = c;
+        if (layer->keep[row * cols + c] && !fp_column_dead(layer, row, c) && (best == cols || score[c] > score[best]))
+            best = c;
     return best;
 }
 

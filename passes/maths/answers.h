@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Arithmetic on a classifier's answers: softmax, the best class, class frequencies. Matrices are row-major, samples first.
+// Arithmetic on a classifier's answers: softmax, the best class, class frequencies. Matrices are row-major, samples
+// first.
 #ifndef FP_ANSWERS_H
 #define FP_ANSWERS_H
 
 #include "pass.h"
 
-// The frequency of each of k classes in n samples by expectation maximization over softmax(logits): q_nk ~ p(k|x_n) pi_k, pi_k <- mean of q_nk. pi: k
-// doubles. FINEPRUNE_LIMIT without memory. (Saerens et al. 2002, "Adjusting the outputs of a classifier to new a priori probabilities", with equal
-// frequencies in training)
+// The frequency of each of k classes in n samples by expectation maximization over softmax(logits): q_nk ~ p(k|x_n)
+// pi_k, pi_k <- mean of q_nk. pi: k doubles. FINEPRUNE_LIMIT without memory. (Saerens et al. 2002, "Adjusting the
+// outputs of a classifier to new a priori probabilities", with equal frequencies in training)
 int fp_frequencies(const double *logits, size_t n, size_t k, double *pi);
 // Softmax over the columns for which use[k] is set (all when NULL); others get 0.
 void fp_softmax(const double *logits, double *q, size_t classes, const uint8_t *use);

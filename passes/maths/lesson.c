@@ -1,24 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 // f (n x d) are the last layer's inputs, L (n x K) the logits of samples of which no two are the same, p = softmax(L).
-//  1. Classes are counted by expectation maximization, c0 = n pi (Saerens et al. 2002). S = those with c0 >= 1.5, U = K - S, found = those with c0 >= .5,
-//     u = found / K, v = 1 - (1 - u^use)^all: 1 for a user who has most of the classes. new = the share of the future whose class was not seen (Good 1953,
-//     Turing's estimate, three added for few samples); m = miss + (1 - miss) exp(-n / (wait found)), what samples miss of such a user's classes. A class that
-//     was never seen weighs w0 = min(1, (new / U) / ((1 - new) / S) + v m / (v m + 1 - v)) of one that was.
-//  2. Prototypes of the active classes (c0 >= start or w0 > .1), on l, their logits: F = f - E f, N = F / |F|, G = N N^T,
+//  1. Classes are counted by expectation maximization, c0 = n pi (Saerens et al. 2002). S = those with c0 >= 1.5, U = K
+//  - S, found = those with c0 >= .5,
+//     u = found / K, v = 1 - (1 - u^use)^all: 1 for a user who has most of the classes. new = the share of the future
+//     whose class was not seen (Good 1953, Turing's estimate, three added for few samples); m = miss + (1 - miss)
+//     exp(-n / (wait found)), what samples miss of such a user's classes. A class that was never seen weighs w0 =
+//     min(1, (new / U) / ((1 - new) / S) + v m / (v m + 1 - v)) of one that was.
+//  2. Prototypes of the active classes (c0 >= start or w0 > .1), on l, their logits: F = f - E f, N = F / |F|, G = N
+//  N^T,
 //     t = weight E(max - mean) of l - E_n l, for one class alone has no differences. q = softmax(l), then `steps` times
-//     r2_k = q_k^T G q_k, m_k = sum of q_k, rho_k = max(0, 1 - sum q_nk^2 / r2_k), the prototype's split-half reliability (Spearman 1910, Brown 1910),
-//     e_k = v + (1 - v) rho_k m_k / (m_k + kappa), V_k = q_k e_k / sqrt(r2_k), D = t |F_n| / E|F| (G V), q = softmax(l + D): a prototype is as long as it
-//     exists. D = A f + c with A = t / E|F| V^T N, c = -A E f.
-//  3. Counted again, c1 = n pi of l + D; b_k = z log(w0 + (1 - w0) min(1, c1_k / seen)) holds back, z = r^2 / (r^2 + evidence) with the sure answers a class,
+//     r2_k = q_k^T G q_k, m_k = sum of q_k, rho_k = max(0, 1 - sum q_nk^2 / r2_k), the prototype's split-half
+//     reliability (Spearman 1910, Brown 1910), e_k = v + (1 - v) rho_k m_k / (m_k + kappa), V_k = q_k e_k / sqrt(r2_k),
+//     D = t |F_n| / E|F| (G V), q = softmax(l + D): a prototype is as long as it exists. D = A f + c with A = t / E|F|
+//     V^T N, c = -A E f.
+//  3. Counted again, c1 = n pi of l + D; b_k = z log(w0 + (1 - w0) min(1, c1_k / seen)) holds back, z = r^2 / (r^2 +
+//  evidence) with the sure answers a class,
 //     r = (sum of max p) / found.
-//  4. base = L + b, y = argmax(base + D). The least strength at which all but `spare` of the samples answer y. What the lesson says of each sample when its
-//     prototypes are made without that sample is compared with p: `weak` of the strength in [0, 1] with the least cross-entropy.
-//  5. Trust: the lesson may not change more answers than the model itself expects to be wrong (E = sum of 1 - max p, plus one), neither among all samples nor
-//     among the half that it is surest of; and y should be what the `near` nearest samples answer: h = (share that differs, summed, + .5) / (E + .5),
-//     tight = 1 - v (1 - 1 / (1 + (h / error)^steep)), 0 without trust.
-//     g = (1 - exp(-n / settle)) min(least, weak)^(1 - tight) least^(tight (1 - room (2 u - 1)^2)).
-//     Without trust in a lesson of this weight one of three quarters of it is tried, and so on; without trust in any, b is counted without the lesson.
-//  6. Rows leave for classes with c1 < seen where the lesson is trusted, the kept ones are a quarter at most and a class not seen yet is improbable.
+//  4. base = L + b, y = argmax(base + D). The least strength at which all but `spare` of the samples answer y. What the
+//  lesson says of each sample when its
+//     prototypes are made without that sample is compared with p: `weak` of the strength in [0, 1] with the least
+//     cross-entropy.
+//  5. Trust: the lesson may not change more answers than the model itself expects to be wrong (E = sum of 1 - max p,
+//  plus one), neither among all samples nor
+//     among the half that it is surest of; and y should be what the `near` nearest samples answer: h = (share that
+//     differs, summed, + .5) / (E + .5), tight = 1 - v (1 - 1 / (1 + (h / error)^steep)), 0 without trust. g = (1 -
+//     exp(-n / settle)) min(least, weak)^(1 - tight) least^(tight (1 - room (2 u - 1)^2)). Without trust in a lesson of
+//     this weight one of three quarters of it is tried, and so on; without trust in any, b is counted without the
+//     lesson.
+//  6. Rows leave for classes with c1 < seen where the lesson is trusted, the kept ones are a quarter at most and a
+//  class not seen yet is improbable.
 // (Prototypes: Iwasawa & Matsuo 2021, T3A)
 #include "maths/lesson.h"
 
@@ -30,21 +40,26 @@
 #include "maths/answers.h"
 
 const struct fp_lesson_rule fp_lesson_defaults = {
-    .weight = 6,     // 3..8: of the prototypes against the spread of the logits; more costs single users who have few of the classes
-    .miss = 0.1,     // 0.05..0.2: classes of a user who has most of them that many samples miss
-    .wait = 2,       // 1..4: samples a class until they do
-    .kappa = 2,      // 1..4: samples that a prototype counts as not reliable
-    .seen = 2,       // 1.5..3: samples of which a class is surely the user's: one answer is more often a mistake
-    .start = 0.25,   // 0.1..0.5: samples from which a class can still grow by the lesson
-    .spare = 0.01,   // 0.005..0.02: samples that may miss the full lesson's answer: one outlier must not decide the strength
-    .unseen = 0.1,   // 0.05..0.15: the future's share of unseen classes up to which rows are removed; removal cannot be undone
+    .weight = 6,   // 3..8: of the prototypes against the spread of the logits; more costs single users who have few of
+                   // the classes
+    .miss = 0.1,   // 0.05..0.2: classes of a user who has most of them that many samples miss
+    .wait = 2,     // 1..4: samples a class until they do
+    .kappa = 2,    // 1..4: samples that a prototype counts as not reliable
+    .seen = 2,     // 1.5..3: samples of which a class is surely the user's: one answer is more often a mistake
+    .start = 0.25, // 0.1..0.5: samples from which a class can still grow by the lesson
+    .spare =
+        0.01, // 0.005..0.02: samples that may miss the full lesson's answer: one outlier must not decide the strength
+    .unseen =
+        0.1, // 0.05..0.15: the future's share of unseen classes up to which rows are removed; removal cannot be undone
     .use = 1.5,      // 1..2: the higher, the more of the classes a user must have to count as one who has all
     .all = 4,        // 3..6: the higher, the sooner
     .near = 5,       // 3..8: neighbours that a lesson's answers are compared with
     .error = 0.4,    // 0.3..0.5: their disagreement against the model's own doubt, from which the lesson counts as weak
     .steep = 4,      // 2..6: how suddenly
-    .weak = 1.0 / 3, // 0.2..0.5: of the strength that the samples justify for each other, where nothing else speaks for the lesson
-    .room = 0.5,     // 0..0.7: towards the square root of g for users with few or nearly all of the classes; 0 is careful, and costs the others' gain
+    .weak = 1.0 / 3, // 0.2..0.5: of the strength that the samples justify for each other, where nothing else speaks for
+                     // the lesson
+    .room = 0.5, // 0..0.7: towards the square root of g for users with few or nearly all of the classes; 0 is careful,
+                 // and costs the others' gain
     .evidence = 0.2, // 0.1..0.4: sure answers a class, squared, below which nobody is held back
     .steps = 10,     // 5..20: it has settled by then
     .settle = 20,    // 10..30: samples from which most of a lesson is believed
@@ -54,28 +69,28 @@ const struct fp_lesson_rule fp_lesson_defaults = {
 
 #define SEEN_ONCE 0.5 // samples: n pi of a class seen once, and of one seen twice
 #define SEEN_TWICE 1.5
-#define ADDED 3       // samples of new classes that were missed by chance
+#define ADDED 3 // samples of new classes that were missed by chance
 #define MOST_NEW 0.95
-#define ALL_ACTIVE 0.1 // w0 above which every class takes part
+#define ALL_ACTIVE 0.1    // w0 above which every class takes part
 #define LEAST_LENGTH 0.05 // of a prototype without one of its samples, squared
 #define HALVINGS 30
-#define BLOCK 64       // samples whose neighbours are looked for at once
-#define MOST_OF_ALL 4  // kept classes are at most one in so many, for rows to leave
+#define BLOCK 64      // samples whose neighbours are looked for at once
+#define MOST_OF_ALL 4 // kept classes are at most one in so many, for rows to leave
 
 struct work {
     const struct fp_lesson_rule *rule;
     size_t n, d, k, active;
-    size_t *first, *ids;       // of the samples that differ; of the active classes
-    double *logits, *unit;     // L (n x k); N (n x d)
-    double *length, *mean;     // |F_n|; E f
+    size_t *first, *ids;                                          // of the samples that differ; of the active classes
+    double *logits, *unit;                                        // L (n x k); N (n x d)
+    double *length, *mean;                                        // |F_n|; E f
     double mean_length, t, v, w0, use, found, believed, expected; // expected: sum of 1 - max p
-    double *l, *q, *r, *alone; // n x active: l, q, G q, and D of prototypes without the sample
-    double *lesson;            // n x k: D
+    double *l, *q, *r, *alone;       // n x active: l, q, G q, and D of prototypes without the sample
+    double *lesson;                  // n x k: D
     double *scale, *exists, *square; // active: e_k / sqrt(r2_k), e_k, r2_k
-    double *g;                 // n x n, or active x d when that is the smaller work: then G q = N (N^T q)
-    double *count, *again;     // k: c0, c1
-    double *need, *sure;       // n
-    size_t *before, *after, *order; // n
+    double *g;                       // n x n, or active x d when that is the smaller work: then G q = N (N^T q)
+    double *count, *again;           // k: c0, c1
+    double *need, *sure;             // n
+    size_t *before, *after, *order;  // n
 };
 
 static bool small(const struct work *w) { return w->n / 2 <= w->d; }
@@ -116,7 +131,8 @@ static bool find_first(struct work *w, const struct fp_answers *a) {
     for (size_t i = 0; i < a->samples; i++) w->first[i] = i;
     qsort_r(w->first, a->samples, sizeof(*w->first), by_content_then_number, (void *)(uintptr_t)a);
     for (size_t i = 0; i < a->samples; i++)
-        if (!w->n || by_content(&w->first[w->n - 1], &w->first[i], (void *)(uintptr_t)a)) w->first[w->n++] = w->first[i];
+        if (!w->n || by_content(&w->first[w->n - 1], &w->first[i], (void *)(uintptr_t)a))
+            w->first[w->n++] = w->first[i];
     qsort(w->first, w->n, sizeof(*w->first), by_number);
     return true;
 }
@@ -133,7 +149,8 @@ static bool take(struct work *w) {
     w->before = fp_calloc(n, sizeof(*w->before));
     w->after = fp_calloc(n, sizeof(*w->after));
     w->order = fp_calloc(n, sizeof(*w->order));
-    return w->logits && w->count && w->again && w->ids && w->lesson && w->need && w->sure && w->before && w->after && w->order;
+    return w->logits && w->count && w->again && w->ids && w->lesson && w->need && w->sure && w->before && w->after &&
+           w->order;
 }
 
 // What the prototypes need besides.
@@ -150,11 +167,13 @@ static bool take_prototypes(struct work *w) {
     w->exists = fp_calloc(a, sizeof(double));
     w->square = fp_calloc(a, sizeof(double));
     w->g = fp_calloc(small(w) ? share_of(n, n) : share_of(a, d), sizeof(double));
-    return w->unit && w->length && w->mean && w->l && w->q && w->r && w->alone && w->scale && w->exists && w->square && w->g;
+    return w->unit && w->length && w->mean && w->l && w->q && w->r && w->alone && w->scale && w->exists && w->square &&
+           w->g;
 }
 
 static void drop(struct work *w) {
-    free(w->first), free(w->ids), free(w->logits), free(w->unit), free(w->length), free(w->mean), free(w->lesson), free(w->count), free(w->again);
+    free(w->first), free(w->ids), free(w->logits), free(w->unit), free(w->length), free(w->mean), free(w->lesson),
+        free(w->count), free(w->again);
     free(w->l), free(w->q), free(w->r), free(w->alone), free(w->scale), free(w->exists), free(w->square), free(w->g);
     free(w->need), free(w->sure), free(w->before), free(w->after), free(w->order);
 }
@@ -182,12 +201,15 @@ static void measure_doubt(struct work *w, double *row) {
 
 static void weigh_unseen(struct work *w, struct fp_lesson *out) {
     const struct fp_lesson_rule *rule = w->rule;
-    const size_t twice = counted(w->count, w->k, SEEN_TWICE, INFINITY), once = counted(w->count, w->k, SEEN_ONCE, INFINITY);
-    const double n = (double)w->n, k = (double)w->k, seen = twice ? (double)twice : 1, unseen = k - seen > 1 ? k - seen : 1;
+    const size_t twice = counted(w->count, w->k, SEEN_TWICE, INFINITY),
+                 once = counted(w->count, w->k, SEEN_ONCE, INFINITY);
+    const double n = (double)w->n, k = (double)w->k, seen = twice ? (double)twice : 1,
+                 unseen = k - seen > 1 ? k - seen : 1;
     w->found = once ? (double)once : 1;
     w->use = fmin(1, w->found / k);
     w->v = 1 - pow(1 - pow(w->use, rule->use), rule->all);
-    const double miss = rule->miss + (1 - rule->miss) * exp(-n / (rule->wait * w->found)), new = fmin(MOST_NEW, new_share(w, w->count));
+    const double miss = rule->miss + (1 - rule->miss) * exp(-n / (rule->wait * w->found)),
+                 new = fmin(MOST_NEW, new_share(w, w->count));
     w->w0 = fmin(1, (new / unseen) / ((1 - new) / seen) + w->v * miss / (w->v * miss + 1 - w->v));
     const double r = (n - w->expected) / w->found;
     w->believed = r * r / (r * r + rule->evidence);
@@ -229,7 +251,8 @@ static void weigh_prototypes(struct work *w, double weight) {
     double spread = 0;
     memset(w->scale, 0, a * sizeof(*w->scale));
     for (size_t i = 0; i < w->n; i++)
-        for (size_t k = 0; k < a; k++) w->scale[k] += (w->l[i * a + k] = w->logits[i * w->k + w->ids[k]]) / (double)w->n;
+        for (size_t k = 0; k < a; k++)
+            w->scale[k] += (w->l[i * a + k] = w->logits[i * w->k + w->ids[k]]) / (double)w->n;
     for (size_t i = 0; i < w->n; i++) {
         double most = -INFINITY, sum = 0;
         for (size_t k = 0; k < a; k++) {
@@ -275,7 +298,8 @@ static void leave_one_out(struct work *w) {
     const size_t a = w->active;
     for (size_t i = 0; i < w->n; i++)
         for (size_t k = 0; k < a; k++) {
-            const double q = w->q[i * a + k], r = w->r[i * a + k], square = fmax(w->square[k] - 2 * q * r + q * q, LEAST_LENGTH);
+            const double q = w->q[i * a + k], r = w->r[i * a + k],
+                         square = fmax(w->square[k] - 2 * q * r + q * q, LEAST_LENGTH);
             w->alone[i * a + k] = w->t * w->length[i] * w->exists[k] * (r - q) / sqrt(square);
         }
 }
@@ -296,8 +320,8 @@ static void answer(struct work *w, const double *l, double *row) {
     }
 }
 
-// The strength in [0, 1] at which softmax(g alone) has the least cross-entropy to softmax(l). It is convex, so the slope is bisected. q becomes the latter;
-// row: room for 2 active doubles.
+// The strength in [0, 1] at which softmax(g alone) has the least cross-entropy to softmax(l). It is convex, so the
+// slope is bisected. q becomes the latter; row: room for 2 active doubles.
 static double calibrate(struct work *w, double *row) {
     const size_t a = w->active;
     double low = 0, high = 1, *p = row + a;
@@ -349,7 +373,8 @@ static int prepare(struct work *w, const struct fp_answers *a, bool *learns) {
     centre(w, a);
     *learns = moves(w);
     if (*learns && small(w))
-        cblas_dsyrk(CblasRowMajor, CblasLower, CblasNoTrans, (int)w->n, (int)w->d, 1, w->unit, (int)w->d, 0, w->g, (int)w->n);
+        cblas_dsyrk(CblasRowMajor, CblasLower, CblasNoTrans, (int)w->n, (int)w->d, 1, w->unit, (int)w->d, 0, w->g,
+                    (int)w->n);
     return FINEPRUNE_OK;
 }
 
@@ -374,7 +399,8 @@ static int study(struct work *w, double weight, struct fp_lesson *out) {
 // ---- 3 and 4: holding back, and the least strength
 
 static void hold_back(const struct work *w, const double *count, struct fp_lesson *out) {
-    for (size_t k = 0; k < w->k; k++) out->b[k] = w->believed * log(w->w0 + (1 - w->w0) * fmin(1, count[k] / w->rule->seen));
+    for (size_t k = 0; k < w->k; k++)
+        out->b[k] = w->believed * log(w->w0 + (1 - w->w0) * fmin(1, count[k] / w->rule->seen));
 }
 
 static size_t best_of(const struct work *w, size_t i, const double *b, double strength) {
@@ -432,7 +458,8 @@ static void check_trust(struct work *w, struct fp_lesson *out) {
     out->trusted = (double)out->changes_sure <= out->expected_sure + 1 && (double)out->changes <= out->expected + 1;
 }
 
-// The share of the nearest samples of i with another answer; near: their cosines, of which those that are taken become the least.
+// The share of the nearest samples of i with another answer; near: their cosines, of which those that are taken become
+// the least.
 static double unlike_neighbours(const struct work *w, size_t i, size_t count, double *near) {
     size_t unlike = 0;
     near[i] = -INFINITY;
@@ -452,8 +479,8 @@ static double count_unlike(const struct work *w, double *room) {
     double sum = 0;
     for (size_t first = 0; first < n; first += BLOCK) {
         const size_t rows = n - first < BLOCK ? n - first : BLOCK;
-        cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)rows, (int)n, (int)w->d, 1, w->unit + first * w->d, (int)w->d, w->unit, (int)w->d, 0, room,
-                    (int)n);
+        cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)rows, (int)n, (int)w->d, 1, w->unit + first * w->d,
+                    (int)w->d, w->unit, (int)w->d, 0, room, (int)n);
         for (size_t i = 0; i < rows; i++) sum += unlike_neighbours(w, first + i, near, room + i * n);
     }
     return sum;
@@ -479,8 +506,10 @@ static bool choose_strength(struct work *w, struct fp_lesson *out) {
 static void find_rows(const struct work *w, bool removes, struct fp_lesson *out) {
     const size_t kept = counted(w->again, w->k, w->rule->seen, INFINITY);
     out->unseen_share = new_share(w, w->again);
-    const bool safe = removes && out->trusted && kept >= 2 && kept <= w->k / MOST_OF_ALL && out->unseen_share <= w->rule->unseen;
-    for (size_t k = 0; k < w->k; k++) out->kept += out->rows[k] = !safe || w->again[k] >= w->rule->seen || w->w0 > ALL_ACTIVE;
+    const bool safe = removes && out->trusted && kept >= 2 && kept <= w->k / MOST_OF_ALL &&
+                      out->unseen_share <= w->rule->unseen;
+    for (size_t k = 0; k < w->k; k++)
+        out->kept += out->rows[k] = !safe || w->again[k] >= w->rule->seen || w->w0 > ALL_ACTIVE;
 }
 
 // ---- all of it
@@ -499,7 +528,8 @@ static int find_trusted(struct work *w, bool learned, bool holds, struct fp_less
     const struct fp_lesson_rule *rule = w->rule;
     double weight = rule->weight;
     int status = judge(w, learned, weight, holds, out), tried = 1;
-    for (; learned && !out->trusted && tried < rule->tries && !status; tried++) status = judge(w, learned, weight *= rule->ease, holds, out);
+    for (; learned && !out->trusted && tried < rule->tries && !status; tried++)
+        status = judge(w, learned, weight *= rule->ease, holds, out);
     if (!status && !out->trusted && tried > 1) status = judge(w, learned, rule->weight, holds, out);
     return status;
 }
@@ -530,15 +560,16 @@ static int make(struct work *w, const struct fp_answers *a, bool learns, bool ho
 static size_t bytes_of(const struct fp_answers *a) {
     const size_t n = a->samples, d = a->n_features, k = a->classes;
     if (n > INT_MAX || d > INT_MAX || k > INT_MAX) return SIZE_MAX; // what BLAS counts with
-    const size_t parts[] = {share_of(n, d), share_of(share_of(n, k), 7), share_of(n, BLOCK), share_of(n, n / 2 <= d ? n : 0), share_of(share_of(k, d), 2)};
+    const size_t parts[] = {share_of(n, d), share_of(share_of(n, k), 7), share_of(n, BLOCK),
+                            share_of(n, n / 2 <= d ? n : 0), share_of(share_of(k, d), 2)};
     size_t all = 0;
     for (size_t i = 0; i < FP_COUNT(parts); i++)
         if (!fp_add(all, parts[i], &all)) return SIZE_MAX;
     return share_of(all, sizeof(double));
 }
 
-int fp_lesson_make(struct fp_lesson *out, const struct fp_answers *a, bool learns, bool holds, const struct fp_lesson_rule *rule,
-                   struct fp_memory *memory, fineprune_error *err) {
+int fp_lesson_make(struct fp_lesson *out, const struct fp_answers *a, bool learns, bool holds,
+                   const struct fp_lesson_rule *rule, struct fp_memory *memory, fineprune_error *err) {
     const size_t d = a->n_features, k = a->classes, bytes = bytes_of(a);
     *out = (struct fp_lesson){.features = d, .classes = k};
     memory = bytes < SIZE_MAX ? memory : NULL;
@@ -568,12 +599,15 @@ void fp_lesson_done(struct fp_lesson *lesson) {
 
 double *fp_lesson_scores(const struct fp_lesson *lesson, const struct fp_answers *a) {
     const size_t n = a->samples, d = a->n_features, k = a->classes;
-    double *scores = fp_calloc(share_of(n, k), sizeof(*scores)), *features = fp_calloc(share_of(n, d), sizeof(*features));
+    double *scores = fp_calloc(share_of(n, k), sizeof(*scores)),
+           *features = fp_calloc(share_of(n, d), sizeof(*features));
     if (scores && features) {
         const double g = lesson->strength;
         for (size_t i = 0; i < n * k; i++) scores[i] = (double)a->logits[i] + lesson->b[i % k] + g * lesson->c[i % k];
         for (size_t i = 0; i < n * d; i++) features[i] = (double)a->features[i];
-        if (g > 0) cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)n, (int)k, (int)d, g, features, (int)d, lesson->a, (int)d, 1, scores, (int)k);
+        if (g > 0)
+            cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)n, (int)k, (int)d, g, features, (int)d, lesson->a,
+                        (int)d, 1, scores, (int)k);
     } else {
         free(scores);
         scores = NULL;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a user's unlabelled samples tell about the classes of a classifier: how often each occurs, by how much those that were never seen are held back,
-// and what the last layer should learn. Nothing here knows a model: features and logits in, numbers out.
+// What a user's unlabelled samples tell about the classes of a classifier: how often each occurs, by how much those
+// that were never seen are held back, and what the last layer should learn. Nothing here knows a model: features and
+// logits in, numbers out.
 #ifndef FP_LESSON_H
 #define FP_LESSON_H
 
@@ -8,13 +9,15 @@
 
 // The constants, with their defaults in lesson.c.
 struct fp_lesson_rule {
-    double weight, miss, wait, kappa, seen, start, spare, unseen, use, all, error, steep, weak, room, evidence, settle, ease;
+    double weight, miss, wait, kappa, seen, start, spare, unseen, use, all, error, steep, weak, room, evidence, settle,
+        ease;
     int steps, near, tries;
 };
 extern const struct fp_lesson_rule fp_lesson_defaults;
 
-// Taught scores are L + g (A f + c) + b. For the report: of the samples that differ the lesson at strength g changes `corrects` answers; at full strength it
-// would change `changes`, where the model expects `expected` mistakes; the same over the half of them that the model is surest of.
+// Taught scores are L + g (A f + c) + b. For the report: of the samples that differ the lesson at strength g changes
+// `corrects` answers; at full strength it would change `changes`, where the model expects `expected` mistakes; the same
+// over the half of them that the model is surest of.
 struct fp_lesson {
     size_t features, classes;
     double *a, *c, *b; // classes x features, classes, classes
@@ -23,14 +26,16 @@ struct fp_lesson {
     bool learned;      // there is something to learn from: a and c are not all zeros
     bool trusted;
     size_t samples, seen, kept, corrects, changes, changes_sure;
-    double expected, expected_sure, unseen_bias, unseen_share; // log w0; the share of future samples whose class has not been seen
-    double least, weak, neighbours; // strengths: the least that gives the full lesson's answers, and what the samples say of each other; neighbours that differ
+    double expected, expected_sure, unseen_bias,
+        unseen_share;               // log w0; the share of future samples whose class has not been seen
+    double least, weak, neighbours; // strengths: the least that gives the full lesson's answers, and what the samples
+                                    // say of each other; neighbours that differ
 };
 
-// learns: else a and c are zeros; holds: else b is zeros and all rows stay. rule: NULL for the defaults. Errors: LIMIT without memory (counted in
-// `memory`, which may be NULL). fp_lesson_done also after a failure.
-int fp_lesson_make(struct fp_lesson *out, const struct fp_answers *answers, bool learns, bool holds, const struct fp_lesson_rule *rule,
-                   struct fp_memory *memory, fineprune_error *err);
+// learns: else a and c are zeros; holds: else b is zeros and all rows stay. rule: NULL for the defaults. Errors: LIMIT
+// without memory (counted in `memory`, which may be NULL). fp_lesson_done also after a failure.
+int fp_lesson_make(struct fp_lesson *out, const struct fp_answers *answers, bool learns, bool holds,
+                   const struct fp_lesson_rule *rule, struct fp_memory *memory, fineprune_error *err);
 void fp_lesson_done(struct fp_lesson *lesson);
 // The taught scores of all samples (samples x classes), malloc'ed; NULL without memory.
 double *fp_lesson_scores(const struct fp_lesson *lesson, const struct fp_answers *answers);

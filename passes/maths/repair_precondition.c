@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// C is close to B B^T + a diagonal with few columns in B, as inputs of a layer move together. B comes from the randomized Nystroem approximation
-// (Frangella, Tropp & Udell 2023, "Randomized Nystroem preconditioning") after one power step: Y = C Q, B = Y L^-T with L L^T = Q^T Y. With D the
-// diagonal that is left, ridge included, and U = D^-1/2 B, each row's masked matrix is close to D_S^1/2 (I + U_S U_S^T) D_S^1/2, whose inverse is
-// D_S^-1/2 (I - U_S (I + U_S^T U_S)^-1 U_S^T) D_S^-1/2 (Woodbury): two thin products and a small triangular solve for each row. Where few rows were seen
-// they are B^T themselves, and the preconditioner is the inverse.
+// C is close to B B^T + a diagonal with few columns in B, as inputs of a layer move together. B comes from the
+// randomized Nystroem approximation (Frangella, Tropp & Udell 2023, "Randomized Nystroem preconditioning") after one
+// power step: Y = C Q, B = Y L^-T with L L^T = Q^T Y. With D the diagonal that is left, ridge included, and U = D^-1/2
+// B, each row's masked matrix is close to D_S^1/2 (I + U_S U_S^T) D_S^1/2, whose inverse is D_S^-1/2 (I - U_S (I +
+// U_S^T U_S)^-1 U_S^T) D_S^-1/2 (Woodbury): two thin products and a small triangular solve for each row. Where few rows
+// were seen they are B^T themselves, and the preconditioner is the inverse.
 #include "maths/repair_precondition.h"
 
 #include <cblas.h>
@@ -28,7 +29,8 @@ static bool orthonormal(float *q, size_t rank, size_t n) {
     float tau[MOST_RANK], work[MOST_RANK * 64];
     // Row-major rank x n is column-major n x rank.
     return !LAPACKE_sgeqrf_work(LAPACK_COL_MAJOR, (int)n, (int)rank, q, (int)n, tau, work, (int)FP_COUNT(work)) &&
-           !LAPACKE_sorgqr_work(LAPACK_COL_MAJOR, (int)n, (int)rank, (int)rank, q, (int)n, tau, work, (int)FP_COUNT(work));
+           !LAPACKE_sorgqr_work(LAPACK_COL_MAJOR, (int)n, (int)rank, (int)rank, q, (int)n, tau, work,
+                                (int)FP_COUNT(work));
 }
 
 static void fill_random(float *q, size_t count) {
@@ -38,24 +40,26 @@ static void fill_random(float *q, size_t count) {
 
 // core (rank x rank): q y^T, in double for the sake of small directions.
 static void fill_core(size_t rank, size_t n, const float *q, const float *y, double *core, int threads) {
-    #pragma omp parallel for num_threads(threads) schedule(dynamic)
+#pragma omp parallel for num_threads(threads) schedule(dynamic)
     for (size_t i = 0; i < rank; i++)
         for (size_t j = 0; j <= i; j++) core[i * rank + j] = core[j * rank + i] = fp_dot(q + i * n, y + j * n, n);
 }
 
-// b (rank x n) with b^T b close to c. q, room: rank * n and rank * max(n, count) floats. *rank falls to the number of directions that are
-// not drowned by rounding or by the ridge; false when there is none.
+// b (rank x n) with b^T b close to c. q, room: rank * n and rank * max(n, count) floats. *rank falls to the number of
+// directions that are not drowned by rounding or by the ridge; false when there is none.
 static bool approximate(struct fp_system *s, size_t *rank, float *b, float *q, float *room, int threads) {
     const size_t n = s->n, most = *rank;
     double core[MOST_RANK * MOST_RANK], work[2 * MOST_RANK], trace = 0;
     float l[MOST_RANK * MOST_RANK];
     int pivots[MOST_RANK], found;
     fill_random(b, most * n);
-    if (!fp_system_apply(s, b, most, q, room) || !orthonormal(q, most, n) || !fp_system_apply(s, q, most, b, room)) return false;
+    if (!fp_system_apply(s, b, most, q, room) || !orthonormal(q, most, n) || !fp_system_apply(s, q, most, b, room))
+        return false;
     fill_core(most, n, q, b, core, threads);
     for (size_t i = 0; i < most; i++) trace += core[i * most + i];
     // core = P L L^T P^T as far as the pivots reach; b <- L^-1 P^T b. Row-major lower is column-major upper.
-    if (LAPACKE_dpstrf_work(LAPACK_COL_MAJOR, 'U', (int)most, core, (int)most, pivots, &found, fmax(1e-6 * trace, 0.1 * (double)s->ridge), work) < 0)
+    if (LAPACKE_dpstrf_work(LAPACK_COL_MAJOR, 'U', (int)most, core, (int)most, pivots, &found,
+                            fmax(1e-6 * trace, 0.1 * (double)s->ridge), work) < 0)
         return false;
     *rank = (size_t)found;
     for (size_t i = 0; i < *rank; i++) {
@@ -63,7 +67,9 @@ static bool approximate(struct fp_system *s, size_t *rank, float *b, float *q, f
         for (size_t j = 0; j <= i; j++) l[i * *rank + j] = (float)core[i * most + j];
     }
     memcpy(b, q, *rank * n * sizeof(*b));
-    if (found) cblas_strsm(CblasRowMajor, CblasLeft, CblasLower, CblasNoTrans, CblasNonUnit, found, (int)n, 1, l, found, b, (int)n);
+    if (found)
+        cblas_strsm(CblasRowMajor, CblasLeft, CblasLower, CblasNoTrans, CblasNonUnit, found, (int)n, 1, l, found, b,
+                    (int)n);
     return found > 0;
 }
 
@@ -89,21 +95,22 @@ static void pair_of(size_t at, size_t *i, size_t *j) {
 static bool inner_products(struct fp_precondition *p, const float *u, const uint8_t *keep, size_t rows, int threads) {
     enum { SIDE = 16 };
     const size_t n = p->n, rank = p->rank, pairs = rank * (rank + 1) / 2, width = pairs < PAIRS ? pairs : PAIRS;
-    float *mask = fp_calloc(rows * n, sizeof(float)), *products = fp_calloc(n * width, sizeof(float)), *found = fp_calloc(rows * width, sizeof(float));
+    float *mask = fp_calloc(rows * n, sizeof(float)), *products = fp_calloc(n * width, sizeof(float)),
+          *found = fp_calloc(rows * width, sizeof(float));
     struct fp_product by_masks = {0};
     bool ok = mask && products && found;
     for (size_t i = 0; ok && i < rows * n; i++) mask[i] = keep[i];
     ok = ok && fp_product_init(&by_masks, true, rows, n, mask, threads);
     for (size_t at = 0; at < pairs && ok; at += width) {
         const size_t m = pairs - at < width ? pairs - at : width;
-        #pragma omp parallel for num_threads(threads) schedule(static)
+#pragma omp parallel for num_threads(threads) schedule(static)
         for (size_t k = 0; k < m; k++) {
             size_t i, j;
             pair_of(at + k, &i, &j);
             for (size_t c = 0; c < n; c++) products[k * n + c] = u[i * n + c] * u[j * n + c];
         }
         ok = fp_product_run(&by_masks, m, products, found);
-        #pragma omp parallel for num_threads(threads) schedule(static)
+#pragma omp parallel for num_threads(threads) schedule(static)
         for (size_t first = 0; first < rows; first += SIDE) {
             size_t i, j;
             pair_of(at, &i, &j);
@@ -123,10 +130,11 @@ static bool inner_products(struct fp_precondition *p, const float *u, const uint
 
 static bool factorize(struct fp_precondition *p, size_t rows, int threads) {
     bool failed = false;
-    #pragma omp parallel for num_threads(threads) schedule(static)
+#pragma omp parallel for num_threads(threads) schedule(static)
     for (size_t r = 0; r < rows; r++)
-        if (LAPACKE_spotrf_work(LAPACK_COL_MAJOR, 'U', (int)p->rank, p->factors + r * p->rank * p->rank, (int)p->rank)) {
-            #pragma omp atomic write
+        if (LAPACKE_spotrf_work(LAPACK_COL_MAJOR, 'U', (int)p->rank, p->factors + r * p->rank * p->rank,
+                                (int)p->rank)) {
+#pragma omp atomic write
             failed = true;
         }
     return !failed;
@@ -137,24 +145,26 @@ static void diagonal_only(struct fp_precondition *p, const struct fp_system *s, 
     for (size_t c = 0; c < p->n; c++) p->scale[c] = (float)(1 / sqrt((double)diagonal[c] + (double)s->ridge));
 }
 
-bool fp_precondition_init(struct fp_precondition *p, struct fp_system *s, const float *diagonal, const uint8_t *keep, size_t rows, double tolerance,
-                           int threads) {
+bool fp_precondition_init(struct fp_precondition *p, struct fp_system *s, const float *diagonal, const uint8_t *keep,
+                          size_t rows, double tolerance, int threads) {
     const bool all = s->a && s->count <= MOST_RANK && rows * s->count * s->count <= MOST_FACTORS;
     size_t n = s->n, rank = all ? s->count : rank_for(n, rows, tolerance), wide = n > s->count ? n : s->count;
     *p = (struct fp_precondition){.n = n, .rank = rank};
     p->scale = fp_calloc(n, sizeof(float));
     p->back = fp_calloc(rows * n, sizeof(float));
     if (!p->scale || !p->back) return false;
-    float *b = fp_calloc(rank * n, sizeof(float)), *q = fp_calloc(rank * n, sizeof(float)), *room = fp_calloc(rank * wide, sizeof(float));
+    float *b = fp_calloc(rank * n, sizeof(float)), *q = fp_calloc(rank * n, sizeof(float)),
+          *room = fp_calloc(rank * wide, sizeof(float));
     p->factors = fp_calloc(rows * rank * rank, sizeof(float));
     double *left = fp_calloc(n, sizeof(*left));
-    bool ok = b && q && room && left && p->factors, low = ok && rank && (all || approximate(s, &p->rank, b, q, room, threads));
+    bool ok = b && q && room && left && p->factors,
+         low = ok && rank && (all || approximate(s, &p->rank, b, q, room, threads));
     if (low && all) memcpy(b, s->a, rank * n * sizeof(*b));
     if (low) {
         rank = p->rank;
         scale(p, s, diagonal, left, b);
-        ok = fp_product_init(&p->down, true, rank, n, b, threads) && fp_product_init(&p->up, false, n, rank, b, threads) &&
-             inner_products(p, b, keep, rows, threads);
+        ok = fp_product_init(&p->down, true, rank, n, b, threads) &&
+             fp_product_init(&p->up, false, n, rank, b, threads) && inner_products(p, b, keep, rows, threads);
         low = ok && factorize(p, rows, threads);
     }
     if (ok && !low) diagonal_only(p, s, diagonal);
@@ -173,23 +183,25 @@ void fp_precondition_done(struct fp_precondition *p) {
     free(p->back);
 }
 
-bool fp_precondition_apply(struct fp_precondition *p, const float *r, size_t active, const size_t *row, const uint8_t *keep, float *z, float *room,
-                           int threads) {
+bool fp_precondition_apply(struct fp_precondition *p, const float *r, size_t active, const size_t *row,
+                           const uint8_t *keep, float *z, float *room, int threads) {
     const size_t n = p->n, rank = p->rank;
-    #pragma omp parallel for num_threads(threads) schedule(static) if (active * n > 20000)
+#pragma omp parallel for num_threads(threads) schedule(static) if (active * n > 20000)
     for (size_t i = 0; i < active; i++)
         for (size_t c = 0; c < n; c++) z[i * n + c] = r[i * n + c] * p->scale[c];
     if (rank) {
         bool failed = !fp_product_run(&p->down, active, z, room);
-        #pragma omp parallel for num_threads(threads) schedule(static) if (active * rank * rank > 20000)
+#pragma omp parallel for num_threads(threads) schedule(static) if (active * rank * rank > 20000)
         for (size_t i = 0; i < active; i++) { // for a single right side faster than LAPACK's potrs
             const float *factor = p->factors + row[i] * rank * rank;
-            cblas_strsv(CblasColMajor, CblasUpper, CblasTrans, CblasNonUnit, (int)rank, factor, (int)rank, room + i * rank, 1);
-            cblas_strsv(CblasColMajor, CblasUpper, CblasNoTrans, CblasNonUnit, (int)rank, factor, (int)rank, room + i * rank, 1);
+            cblas_strsv(CblasColMajor, CblasUpper, CblasTrans, CblasNonUnit, (int)rank, factor, (int)rank,
+                        room + i * rank, 1);
+            cblas_strsv(CblasColMajor, CblasUpper, CblasNoTrans, CblasNonUnit, (int)rank, factor, (int)rank,
+                        room + i * rank, 1);
         }
         if (failed || !fp_product_run(&p->up, active, room, p->back)) return false;
     }
-    #pragma omp parallel for num_threads(threads) schedule(static) if (active * n > 20000)
+#pragma omp parallel for num_threads(threads) schedule(static) if (active * n > 20000)
     for (size_t i = 0; i < active; i++) {
         const uint8_t *k = keep + row[i] * n;
         const float *back = p->back + i * n; // zeros when there is no rank

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Many linear systems that share their matrix: each row r wants (C_SS + l I) u = C_SP w_P for its own S. Masked to S, a product with C over all rows at
-// once is one matrix product, so conjugate gradients (Hestenes & Stiefel 1952) run for all rows together; rows that have converged leave.
+// Many linear systems that share their matrix: each row r wants (C_SS + l I) u = C_SP w_P for its own S. Masked to S, a
+// product with C over all rows at once is one matrix product, so conjugate gradients (Hestenes & Stiefel 1952) run for
+// all rows together; rows that have converged leave.
 #include "maths/repair_solve.h"
 
 #include <lapacke.h>
@@ -13,10 +14,12 @@
 #define RIDGE 0.01
 #define DIRECT 128 // columns up to which systems are factorized
 #define MOST_STEPS 200
-#define REFINED 1e-3    // the residual of a refinement: its target has noise of its own
-#define LOOSE 1e-3      // a tolerance over this one holds for what the output error falls by a step, too
-#define EXACT 1536      // columns up to which only the residual counts
-#define LEAST_GAIN 2e-4 // beyond, a step that takes less than this share of a row's output error is its last: what is left to gain is about twice that
+#define REFINED 1e-3 // the residual of a refinement: its target has noise of its own
+#define LOOSE 1e-3   // a tolerance over this one holds for what the output error falls by a step, too
+#define EXACT 1536   // columns up to which only the residual counts
+#define LEAST_GAIN                                                                                                     \
+    2e-4 // beyond, a step that takes less than this share of a row's output error is its last: what is left to gain is
+         // about twice that
 
 // ---- the matrix
 
@@ -24,11 +27,13 @@ static int from_gram(struct fp_system *s, struct fp_job *job, const struct fp_st
     const size_t n = s->n;
     size_t size;
     double diagonal = 0;
-    if (!fp_mul(n, n, &size) || !(s->c = fp_calloc(size, sizeof(float)))) return fp_fail_memory(job->err, "a repair", n * n * sizeof(float));
+    if (!fp_mul(n, n, &size) || !(s->c = fp_calloc(size, sizeof(float))))
+        return fp_fail_memory(job->err, "a repair", n * n * sizeof(float));
     fp_stat_covariance_float(stat, g, s->c, job->threads);
     if (n <= DIRECT) {
         s->exact = fp_calloc(size, sizeof(double));
-        if (!s->exact || !fp_stat_covariance(stat, g, 0, n, s->exact, job->threads)) return fp_fail_memory(job->err, "a repair", size * sizeof(double));
+        if (!s->exact || !fp_stat_covariance(stat, g, 0, n, s->exact, job->threads))
+            return fp_fail_memory(job->err, "a repair", size * sizeof(double));
     }
     for (size_t i = 0; i < n; i++) diagonal += s->exact ? s->exact[i * n + i] : (double)s->c[i * n + i];
     s->ridge = (float)(RIDGE * diagonal / (double)n);
@@ -39,10 +44,13 @@ static int from_rows(struct fp_system *s, struct fp_job *job, const struct fp_st
     size_t n = s->n, size;
     double diagonal = 0, scale = 1 / sqrt((double)stat->sampled);
     s->count = stat->sampled;
-    if (!fp_mul(s->count, n, &size) || !(s->a = fp_calloc(size, sizeof(float)))) return fp_fail_memory(job->err, "a repair", s->count * n * sizeof(float));
+    if (!fp_mul(s->count, n, &size) || !(s->a = fp_calloc(size, sizeof(float))))
+        return fp_fail_memory(job->err, "a repair", s->count * n * sizeof(float));
     for (size_t r = 0; r < s->count; r++)
         for (size_t c = 0; c < n; c++) {
-            double v = ((double)stat->kept[(r * stat->groups + g) * n + c] - stat->sampled_sum[g * n + c] / (double)s->count) * scale;
+            double v = ((double)stat->kept[(r * stat->groups + g) * n + c] -
+                        stat->sampled_sum[g * n + c] / (double)s->count) *
+                       scale;
             s->a[r * n + c] = (float)v;
             diagonal += v * v;
         }
@@ -80,8 +88,8 @@ static double lost(const double *row, const float *dense, const uint8_t *keep, s
     return sum;
 }
 
-static void factorize_row(const struct fp_system *s, const float *dense, const uint8_t *keep, float *values, double *matrix, double *right, size_t *kept,
-                          double *before, double *after) {
+static void factorize_row(const struct fp_system *s, const float *dense, const uint8_t *keep, float *values,
+                          double *matrix, double *right, size_t *kept, double *before, double *after) {
     size_t n = s->n, n_kept = 0;
     *before = 0;
     for (size_t c = 0; c < n; c++)
@@ -95,29 +103,33 @@ static void factorize_row(const struct fp_system *s, const float *dense, const u
         matrix[i * n_kept + i] += (double)s->ridge;
     }
     // Row-major lower is column-major upper: no copy. A row that LAPACK finds singular stays as it is.
-    if (!n_kept || n_kept == n || LAPACKE_dposv_work(LAPACK_COL_MAJOR, 'U', (int)n_kept, 1, matrix, (int)n_kept, right, (int)n_kept)) return;
+    if (!n_kept || n_kept == n ||
+        LAPACKE_dposv_work(LAPACK_COL_MAJOR, 'U', (int)n_kept, 1, matrix, (int)n_kept, right, (int)n_kept))
+        return;
     for (size_t i = 0; i < n_kept; i++) {
         values[kept[i]] = (float)((double)dense[kept[i]] + right[i]);
         *after -= right[i] * (right[n + i] + (double)s->ridge * right[i]);
     }
 }
 
-static int factorize(const struct fp_system *s, const float *dense, const uint8_t *keep, size_t rows, float *values, double *before,
-                     double *after, int threads, fineprune_error *err) {
+static int factorize(const struct fp_system *s, const float *dense, const uint8_t *keep, size_t rows, float *values,
+                     double *before, double *after, int threads, fineprune_error *err) {
     size_t n = s->n;
     bool failed = false;
-    #pragma omp parallel num_threads(threads) if (rows * n > 2000)
+#pragma omp parallel num_threads(threads) if (rows * n > 2000)
     {
         double *matrix = fp_calloc(n * n, sizeof(double)), *right = fp_calloc(2 * n, sizeof(double));
         size_t *kept = fp_calloc(n, sizeof(size_t));
         bool ready = matrix && right && kept;
         if (!ready) {
-            #pragma omp atomic write
+#pragma omp atomic write
             failed = true;
         }
-        #pragma omp for schedule(dynamic)
+#pragma omp for schedule(dynamic)
         for (size_t r = 0; r < rows; r++)
-            if (ready) factorize_row(s, dense + r * n, keep + r * n, values + r * n, matrix, right, kept, &before[r], &after[r]);
+            if (ready)
+                factorize_row(s, dense + r * n, keep + r * n, values + r * n, matrix, right, kept, &before[r],
+                              &after[r]);
         free(matrix);
         free(right);
         free(kept);
@@ -129,18 +141,19 @@ static int factorize(const struct fp_system *s, const float *dense, const uint8_
 
 struct gradients {
     struct fp_system *s;
-    size_t active;           // rows that have not converged; they stand first
-    size_t *row;             // which row each is
-    float *u, *r, *p, *q;    // active * n each
-    float *room;             // for the products
+    size_t active;        // rows that have not converged; they stand first
+    size_t *row;          // which row each is
+    float *u, *r, *p, *q; // active * n each
+    float *room;          // for the products
     struct fp_precondition m;
-    double *rz, *limit;      // r . z, and the r . r at which a row is done
-    double *left;            // (w - u)^T C (w - u) + l u^T u, which the solution makes least; w is 0 where u is not
-    double gain;             // a step that lowers `left` by less than this share is a row's last
+    double *rz, *limit; // r . z, and the r . r at which a row is done
+    double *left;       // (w - u)^T C (w - u) + l u^T u, which the solution makes least; w is 0 where u is not
+    double gain;        // a step that lowers `left` by less than this share is a row's last
     bool *done;
 };
 
-static bool gradients_init(struct gradients *g, struct fp_system *s, const uint8_t *keep, size_t rows, double tolerance, int threads) {
+static bool gradients_init(struct gradients *g, struct fp_system *s, const uint8_t *keep, size_t rows, double tolerance,
+                           int threads) {
     size_t n = s->n, size;
     *g = (struct gradients){.s = s, .active = rows};
     if (!fp_mul(rows, n, &size)) return false;
@@ -190,7 +203,7 @@ static bool right_of_pruned(struct gradients *g, const float *dense, const uint8
     for (size_t i = 0; i < g->active; i++)
         for (size_t c = 0; c < n; c++) g->p[i * n + c] = keep[i * n + c] ? 0 : dense[i * n + c];
     if (!fp_system_apply(g->s, g->p, g->active, g->r, g->room)) return false;
-    #pragma omp parallel for num_threads(threads) schedule(static)
+#pragma omp parallel for num_threads(threads) schedule(static)
     for (size_t i = 0; i < g->active; i++) before[i] = fp_dot(g->p + i * n, g->r + i * n, n);
     return true;
 }
@@ -198,7 +211,7 @@ static bool right_of_pruned(struct gradients *g, const float *dense, const uint8
 // From r and what is left to lower: p = z = M^-1 r_S.
 static bool start(struct gradients *g, const uint8_t *keep, double tolerance, const double *before, int threads) {
     size_t n = g->s->n;
-    #pragma omp parallel for num_threads(threads) schedule(static)
+#pragma omp parallel for num_threads(threads) schedule(static)
     for (size_t i = 0; i < g->active; i++) {
         g->row[i] = i;
         g->left[i] = before[i];
@@ -217,7 +230,7 @@ static bool start(struct gradients *g, const uint8_t *keep, double tolerance, co
 static bool step(struct gradients *g, const uint8_t *keep, int threads) {
     size_t n = g->s->n;
     if (!fp_system_apply(g->s, g->p, g->active, g->q, g->room)) return false;
-    #pragma omp parallel for num_threads(threads) schedule(static) if (g->active * n > 20000)
+#pragma omp parallel for num_threads(threads) schedule(static) if (g->active * n > 20000)
     for (size_t i = 0; i < g->active; i++) {
         const uint8_t *k = keep + g->row[i] * n;
         float *u = g->u + i * n, *r = g->r + i * n, *p = g->p + i * n, *q = g->q + i * n;
@@ -237,7 +250,7 @@ static bool step(struct gradients *g, const uint8_t *keep, int threads) {
         g->done[i] = fp_dot(r, r, n) <= g->limit[i] || gained <= g->gain * g->left[i];
     }
     if (!fp_precondition_apply(&g->m, g->r, g->active, g->row, keep, g->q, g->room, threads)) return false;
-    #pragma omp parallel for num_threads(threads) schedule(static) if (g->active * n > 20000)
+#pragma omp parallel for num_threads(threads) schedule(static) if (g->active * n > 20000)
     for (size_t i = 0; i < g->active; i++) {
         float *p = g->p + i * n, *z = g->q + i * n;
         double rz = fp_dot(g->r + i * n, z, n);
@@ -273,7 +286,8 @@ static void leave(struct gradients *g, const float *base, const uint8_t *keep, f
     g->active = left;
 }
 
-static int iterate(struct gradients *g, const float *base, const uint8_t *keep, float *values, int steps, double *after, int threads) {
+static int iterate(struct gradients *g, const float *base, const uint8_t *keep, float *values, int steps, double *after,
+                   int threads) {
     bool ok = true;
     leave(g, base, keep, values, after);
     for (int i = 0; i < steps && ok && g->active; i++) {
@@ -285,10 +299,11 @@ static int iterate(struct gradients *g, const float *base, const uint8_t *keep, 
     return ok ? FINEPRUNE_OK : FINEPRUNE_LIMIT;
 }
 
-static int solve_all(struct fp_system *s, const float *dense, const uint8_t *keep, size_t rows, float *values, double tolerance, double *before,
-                     double *after, int threads, fineprune_error *err) {
+static int solve_all(struct fp_system *s, const float *dense, const uint8_t *keep, size_t rows, float *values,
+                     double tolerance, double *before, double *after, int threads, fineprune_error *err) {
     struct gradients g;
-    int status = gradients_init(&g, s, keep, rows, tolerance, threads) && right_of_pruned(&g, dense, keep, before, threads) &&
+    int status = gradients_init(&g, s, keep, rows, tolerance, threads) &&
+                         right_of_pruned(&g, dense, keep, before, threads) &&
                          start(&g, keep, tolerance, before, threads)
                      ? iterate(&g, dense, keep, values, MOST_STEPS, after, threads)
                      : FINEPRUNE_LIMIT;
@@ -296,19 +311,20 @@ static int solve_all(struct fp_system *s, const float *dense, const uint8_t *kee
     return status ? fp_fail_memory(err, "a repair", 4 * rows * s->n * sizeof(float)) : FINEPRUNE_OK;
 }
 
-int fp_system_refine(struct fp_system *s, const float *right, const uint8_t *keep, size_t rows, float *values, int steps, const double *left,
-                     int threads, fineprune_error *err) {
+int fp_system_refine(struct fp_system *s, const float *right, const uint8_t *keep, size_t rows, float *values,
+                     int steps, const double *left, int threads, fineprune_error *err) {
     struct gradients g;
     if (!(s->ridge > 0)) return FINEPRUNE_OK; // an input that never moves
     bool ok = gradients_init(&g, s, keep, rows, REFINED, threads);
     if (ok) memcpy(g.r, right, rows * s->n * sizeof(float));
-    int status = ok && start(&g, keep, REFINED, left, threads) ? iterate(&g, values, keep, values, steps, NULL, threads) : FINEPRUNE_LIMIT;
+    int status = ok && start(&g, keep, REFINED, left, threads) ? iterate(&g, values, keep, values, steps, NULL, threads)
+                                                               : FINEPRUNE_LIMIT;
     gradients_done(&g);
     return status ? fp_fail_memory(err, "a repair", 4 * rows * s->n * sizeof(float)) : FINEPRUNE_OK;
 }
 
-int fp_system_solve(struct fp_system *s, const float *dense, const uint8_t *keep, size_t rows, float *values, double tolerance, double *before,
-                    double *after, int threads, fineprune_error *err) {
+int fp_system_solve(struct fp_system *s, const float *dense, const uint8_t *keep, size_t rows, float *values,
+                    double tolerance, double *before, double *after, int threads, fineprune_error *err) {
     if (!(s->ridge > 0)) { // an input that never moves
         for (size_t r = 0; r < rows; r++) before[r] = after[r] = 0;
         return FINEPRUNE_OK;

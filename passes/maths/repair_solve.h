@@ -6,13 +6,14 @@
 #include "kernel/gemm.h"
 #include "pass.h"
 
-// Covariance of n columns: c (n x n), or, when there are fewer rows than columns, centred rows a with c = a^T a (count x n).
+// Covariance of n columns: c (n x n), or, when there are fewer rows than columns, centred rows a with c = a^T a (count
+// x n).
 struct fp_system {
     size_t n, count;
     float *c, *a;
     double *exact; // c in double, for small systems that are factorized; else NULL
     float ridge;
-    struct fp_product by_c;                 // x c; of a system that is made of rows: x a^T, then by_rows
+    struct fp_product by_c; // x c; of a system that is made of rows: x a^T, then by_rows
     struct fp_product by_rows;
 };
 
@@ -20,17 +21,17 @@ int fp_system_init(struct fp_system *s, struct fp_job *job, const struct fp_laye
 void fp_system_done(struct fp_system *s);
 // y (rows x n) = x c. room: rows * count floats when the system is made of rows, else unused.
 bool fp_system_apply(struct fp_system *s, const float *x, size_t rows, float *y, float *room);
-// For each row: values_S += u with (c_SS + ridge I) u = c_SP dense_P, S and P the kept and the pruned columns; values_P = 0. values holds the
-// kept part of dense on entry. Small systems by Cholesky (LAPACK), larger ones by conjugate gradients, all rows at once, until the residual is
-// `tolerance` of the right side or, with over 1536 columns or a loose tolerance, a further step would hardly lower the row's output error. That
-// error is d^T c d for the change d of the row: before[r] without repair, after[r] with it; as a difference the latter is good to some 1e-6 of the
-// former.
-int fp_system_solve(struct fp_system *s, const float *dense, const uint8_t *keep, size_t rows, float *values, double tolerance, double *before,
-                    double *after, int threads, fineprune_error *err);
-// values_S += u with (c_SS + ridge I) u = right_S, by at most `steps` conjugate gradients: one step towards another target than the dense row. left: what
-// each row's error is before, which ends rows that a step hardly lowers.
-int fp_system_refine(struct fp_system *s, const float *right, const uint8_t *keep, size_t rows, float *values, int steps, const double *left,
-                     int threads, fineprune_error *err);
+// For each row: values_S += u with (c_SS + ridge I) u = c_SP dense_P, S and P the kept and the pruned columns; values_P
+// = 0. values holds the kept part of dense on entry. Small systems by Cholesky (LAPACK), larger ones by conjugate
+// gradients, all rows at once, until the residual is `tolerance` of the right side or, with over 1536 columns or a
+// loose tolerance, a further step would hardly lower the row's output error. That error is d^T c d for the change d of
+// the row: before[r] without repair, after[r] with it; as a difference the latter is good to some 1e-6 of the former.
+int fp_system_solve(struct fp_system *s, const float *dense, const uint8_t *keep, size_t rows, float *values,
+                    double tolerance, double *before, double *after, int threads, fineprune_error *err);
+// values_S += u with (c_SS + ridge I) u = right_S, by at most `steps` conjugate gradients: one step towards another
+// target than the dense row. left: what each row's error is before, which ends rows that a step hardly lowers.
+int fp_system_refine(struct fp_system *s, const float *right, const uint8_t *keep, size_t rows, float *values,
+                     int steps, const double *left, int threads, fineprune_error *err);
 // In double.
 double fp_dot(const float *a, const float *b, size_t n);
 

@@ -9,7 +9,7 @@ void fp_score_factors(struct fp_job *job, struct fp_layer *layer, const float *f
     const struct fp_weight *w = layer->w;
     float *score = layer->score;
     size_t rows = fp_layer_rows(layer), cols = w->cols;
-    #pragma omp parallel for num_threads(job->threads) schedule(static) if (w->count > 50000)
+#pragma omp parallel for num_threads(job->threads) schedule(static) if (w->count > 50000)
     for (size_t r = 0; r < rows; r++) {
         const float *f = factors + r / w->rows * cols;
         for (size_t c = 0; c < cols; c++) {
@@ -19,7 +19,8 @@ void fp_score_factors(struct fp_job *job, struct fp_layer *layer, const float *f
     }
 }
 
-int fp_score_columns(struct fp_job *job, struct fp_layer *layer, double (*factor)(const struct fp_stat *, size_t, size_t)) {
+int fp_score_columns(struct fp_job *job, struct fp_layer *layer,
+                     double (*factor)(const struct fp_stat *, size_t, size_t)) {
     const struct fp_weight *w = layer->w;
     float *factors = fp_calloc(w->groups * w->cols, sizeof(*factors));
     if (!factors) return fp_fail_memory(job->err, "scores", w->cols * sizeof(*factors));

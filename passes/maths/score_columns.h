@@ -6,7 +6,8 @@
 #include "pass.h"
 
 // score[g, r, c] = |W[g, r, c]| * factor(stat, g, c); products are float32.
-int fp_score_columns(struct fp_job *job, struct fp_layer *layer, double (*factor)(const struct fp_stat *, size_t g, size_t c));
+int fp_score_columns(struct fp_job *job, struct fp_layer *layer,
+                     double (*factor)(const struct fp_stat *, size_t g, size_t c));
 // The same with the factors given, groups * cols.
 void fp_score_factors(struct fp_job *job, struct fp_layer *layer, const float *factors);
 

@@ -14,25 +14,28 @@ static uint32_t bits_of(float f) {
 }
 
 // The digits of a key from the top: 11, 11 and 10 bits.
-static uint32_t digit_of(uint32_t key, int level) { return level == 0 ? key >> 21 : level == 1 ? key >> 10 & 0x7ff : key & 0x3ff; }
+static uint32_t digit_of(uint32_t key, int level) {
+    return level == 0 ? key >> 21 : level == 1 ? key >> 10 & 0x7ff : key & 0x3ff;
+}
 static uint32_t prefix_of(uint32_t key, int level) { return level == 0 ? 0 : level == 1 ? key >> 21 : key >> 10; }
 
 // Counts the digits of all keys that start with `prefix`. Integers: the order of adding does not matter.
-static void count_digits(const struct fp_scored *runs, size_t n_runs, int level, uint32_t prefix, size_t *count, int threads) {
+static void count_digits(const struct fp_scored *runs, size_t n_runs, int level, uint32_t prefix, size_t *count,
+                         int threads) {
     memset(count, 0, DIGIT * sizeof(*count));
-    #pragma omp parallel num_threads(threads)
+#pragma omp parallel num_threads(threads)
     {
         size_t own[DIGIT] = {0};
         for (size_t k = 0; k < n_runs; k++) {
             const struct fp_scored *r = &runs[k];
-            #pragma omp for schedule(static) nowait
+#pragma omp for schedule(static) nowait
             for (size_t i = 0; i < r->n; i++) {
                 if (r->skip && r->skip[i]) continue;
                 uint32_t key = bits_of(r->score[i]);
                 if (prefix_of(key, level) == prefix) own[digit_of(key, level)]++;
             }
         }
-        #pragma omp critical
+#pragma omp critical
         for (size_t d = 0; d < DIGIT; d++) count[d] += own[d];
     }
 }

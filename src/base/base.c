@@ -59,13 +59,9 @@ void fp_error_clear(fineprune_error *err) {
 
 // ---- sizes
 
-bool fp_mul(size_t a, size_t b, size_t *out) {
-    return !__builtin_mul_overflow(a, b, out) && *out <= PTRDIFF_MAX;
-}
+bool fp_mul(size_t a, size_t b, size_t *out) { return !__builtin_mul_overflow(a, b, out) && *out <= PTRDIFF_MAX; }
 
-bool fp_add(size_t a, size_t b, size_t *out) {
-    return !__builtin_add_overflow(a, b, out) && *out <= PTRDIFF_MAX;
-}
+bool fp_add(size_t a, size_t b, size_t *out) { return !__builtin_add_overflow(a, b, out) && *out <= PTRDIFF_MAX; }
 
 bool fp_product(int rank, const int64_t *dims, size_t *out) {
     // A zero anywhere makes the product zero, but only among dims that are valid on their own.
@@ -90,7 +86,8 @@ struct fp_spare {
 
 enum { SPARE_LEAST = 1 << 14, SPARE_MORE = 1 << 25 };
 
-// Buffers come in sizes of which few differ: multiples of 64, and of an eighth of the power of two below for larger ones.
+// Buffers come in sizes of which few differ: multiples of 64, and of an eighth of the power of two below for larger
+// ones.
 static bool round_size(size_t size, size_t *rounded) {
     size_t step = 64;
     while (size >= SPARE_LEAST && step < size / 16) step *= 2;

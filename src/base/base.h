@@ -17,15 +17,16 @@
 #define FP_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define FP_PRINTF(text, first) __attribute__((format(printf, text, first)))
 // On x86-64, hot loops are compiled twice and the processor picks. Without -ffp-contract both give the same bytes.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) &&               \
+    !defined(__SANITIZE_THREAD__)
 #define FP_VECTOR __attribute__((target_clones("avx2", "default")))
 #else
 #define FP_VECTOR
 #endif
 
-// Puts one line into `err` (which may be NULL) and returns `status`, so that `return fp_fail(...)` is the idiom. Control
-// bytes in the text are escaped, as names come from files that are not trusted. The first error wins: a later call
-// does not overwrite a message that is set.
+// Puts one line into `err` (which may be NULL) and returns `status`, so that `return fp_fail(...)` is the idiom.
+// Control bytes in the text are escaped, as names come from files that are not trusted. The first error wins: a later
+// call does not overwrite a message that is set.
 int fp_fail(fineprune_error *err, int status, const char *format, ...) FP_PRINTF(3, 4);
 int fp_fail_memory(fineprune_error *err, const char *what, size_t bytes);
 // Adds the line "hint: ..." to an error.
@@ -43,13 +44,14 @@ bool fp_add(size_t a, size_t b, size_t *out);
 // Product of `rank` dims. False for a negative dim or a product over PTRDIFF_MAX.
 bool fp_product(int rank, const int64_t *dims, size_t *out);
 
-// What the program may hold at once. `used` and `peak` count the buffers of tensors, the parsed model and the statistics;
-// limit 0 means none. Not thread-safe: buffers are taken by the one thread that drives the graph. Larger buffers that are
-// released are kept for the next that they are large enough for, as new pages from the system cost more than filling them; what is
-// kept and what is used together stay within the limit, and without one within the peak of use and 32 MiB.
+// What the program may hold at once. `used` and `peak` count the buffers of tensors, the parsed model and the
+// statistics; limit 0 means none. Not thread-safe: buffers are taken by the one thread that drives the graph. Larger
+// buffers that are released are kept for the next that they are large enough for, as new pages from the system cost
+// more than filling them; what is kept and what is used together stay within the limit, and without one within the peak
+// of use and 32 MiB.
 struct fp_memory {
     size_t limit, used, peak;
-    size_t refused; // the most that would have been in use, had the limit allowed it; 0: it always did
+    size_t refused;         // the most that would have been in use, had the limit allowed it; 0: it always did
     struct fp_spare *spare; // last released first
     size_t spare_size;
 };

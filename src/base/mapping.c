@@ -51,13 +51,12 @@ void fp_mapping_free(struct fp_mapping *list) {
 
 static struct fp_mapping *mapping_of(const struct fp_mapping *list, const void *data) {
     for (; list; list = list->next)
-        if ((const uint8_t *)data >= list->data && (const uint8_t *)data < list->data + list->size) return (struct fp_mapping *)list;
+        if ((const uint8_t *)data >= list->data && (const uint8_t *)data < list->data + list->size)
+            return (struct fp_mapping *)list;
     return NULL;
 }
 
-bool fp_mapping_holds(const struct fp_mapping *list, const void *data) {
-    return mapping_of(list, data) != NULL;
-}
+bool fp_mapping_holds(const struct fp_mapping *list, const void *data) { return mapping_of(list, data) != NULL; }
 
 bool fp_mapping_is_large(const struct fp_mapping *list) {
     size_t sum = 0;
@@ -94,7 +93,8 @@ static int open_scratch(struct fp_mapping *m, const char *folder, fineprune_erro
         if (fd >= 0) unlink(name);
         free(name);
     }
-    if (fd <= 0) return fp_fail(err, FINEPRUNE_IO, "cannot create a temporary file in '%s': %s", folder, strerror(errno));
+    if (fd <= 0)
+        return fp_fail(err, FINEPRUNE_IO, "cannot create a temporary file in '%s': %s", folder, strerror(errno));
     m->scratch = fd;
     return FINEPRUNE_OK;
 }
@@ -103,7 +103,8 @@ static int write_at(int fd, const uint8_t *src, size_t size, size_t at, fineprun
     while (size) {
         ssize_t n = pwrite(fd, src, size, (off_t)at);
         if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) return fp_fail(err, FINEPRUNE_IO, "cannot write a temporary file: %s", strerror(n < 0 ? errno : EIO));
+        if (n <= 0)
+            return fp_fail(err, FINEPRUNE_IO, "cannot write a temporary file: %s", strerror(n < 0 ? errno : EIO));
         src += n, at += (size_t)n, size -= (size_t)n;
     }
     return FINEPRUNE_OK;
@@ -117,19 +118,22 @@ static bool inner_pages(const struct fp_mapping *m, const void *data, size_t siz
     return *from < *to;
 }
 
-int fp_mapping_write(struct fp_mapping *list, const char *folder, void *dst, const void *src, size_t size, fineprune_error *err) {
+int fp_mapping_write(struct fp_mapping *list, const char *folder, void *dst, const void *src, size_t size,
+                     fineprune_error *err) {
     struct fp_mapping *m = folder && size >= DROP_FROM && fp_mapping_is_large(list) ? mapping_of(list, dst) : NULL;
     size_t from, to, page = page_size();
     if (!m || !inner_pages(m, dst, size, &from, &to)) return copy_marked(list, dst, src, size, err);
     size_t start = (size_t)((uint8_t *)dst - m->data);
     int status = open_scratch(m, folder, err);
     if (!status) status = write_at(m->scratch, (const uint8_t *)src + (from - start), to - from, from, err);
-    if (!status && mmap(m->data + from, to - from, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, m->scratch, (off_t)from) == MAP_FAILED)
+    if (!status && mmap(m->data + from, to - from, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, m->scratch,
+                        (off_t)from) == MAP_FAILED)
         status = fp_fail(err, FINEPRUNE_IO, "cannot map a temporary file: %s", strerror(errno));
     if (status) return status;
     for (size_t i = from / page; m->changed && i < to / page; i++) m->changed[i / 8] &= (uint8_t)~(1u << i % 8);
     status = copy_marked(list, dst, src, from - start, err);
-    return status ? status : copy_marked(list, m->data + to, (const uint8_t *)src + (to - start), start + size - to, err);
+    return status ? status
+                  : copy_marked(list, m->data + to, (const uint8_t *)src + (to - start), start + size - to, err);
 }
 
 // ---- pages that are not needed
@@ -139,7 +143,8 @@ void fp_mapping_drop(const struct fp_mapping *list, const void *data, size_t siz
     size_t from, to, page = page_size();
     if (!m || !inner_pages(m, data, size, &from, &to)) return;
     for (size_t i = from / page, end = to / page, first; i < end; i++) {
-        for (first = i; i < end && !(m->changed && m->changed[i / 8] >> i % 8 & 1); i++) {}
+        for (first = i; i < end && !(m->changed && m->changed[i / 8] >> i % 8 & 1); i++) {
+        }
         if (i > first) (void)madvise(m->data + first * page, (i - first) * page, MADV_DONTNEED);
     }
 }

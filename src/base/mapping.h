@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files mapped into memory, private and writable: a changed page becomes ours, the file never changes. Of large models neither what was read nor what was
-// changed stays in memory: pages are given back to the system, and changes go to an unnamed temporary file.
+// Files mapped into memory, private and writable: a changed page becomes ours, the file never changes. Of large models
+// neither what was read nor what was changed stays in memory: pages are given back to the system, and changes go to an
+// unnamed temporary file.
 #ifndef FP_MAPPING_H
 #define FP_MAPPING_H
 
@@ -23,9 +24,10 @@ void fp_mapping_free(struct fp_mapping *list);
 // Whether the pointer lies in one of the mappings.
 bool fp_mapping_holds(const struct fp_mapping *list, const void *data);
 bool fp_mapping_is_large(const struct fp_mapping *list);
-// Copies src to dst, which may lie in a mapping or not. When the mappings are large, a large range goes to a temporary file in `folder` (NULL: to memory).
-// Errors: IO, LIMIT.
-int fp_mapping_write(struct fp_mapping *list, const char *folder, void *dst, const void *src, size_t size, fineprune_error *err);
+// Copies src to dst, which may lie in a mapping or not. When the mappings are large, a large range goes to a temporary
+// file in `folder` (NULL: to memory). Errors: IO, LIMIT.
+int fp_mapping_write(struct fp_mapping *list, const char *folder, void *dst, const void *src, size_t size,
+                     fineprune_error *err);
 // The range is about to be changed by other means.
 int fp_mapping_mark(struct fp_mapping *list, const void *data, size_t size, fineprune_error *err);
 // When the mappings are large: the pages within the range are not needed soon. Their contents stay.

@@ -18,8 +18,9 @@ int fp_options_read(void *known, size_t size, const void *given, const char *typ
     }
     for (size_t i = size; i < said; i++)
         if (bytes[i])
-            return fp_fail(err, FINEPRUNE_USAGE, "byte %zu of %s is set, but this is fineprune %s, which knows %zu bytes of it",
-                           i, type, fineprune_version(), size);
+            return fp_fail(err, FINEPRUNE_USAGE,
+                           "byte %zu of %s is set, but this is fineprune %s, which knows %zu bytes of it", i, type,
+                           fineprune_version(), size);
     memcpy(known, given, said < size ? said : size);
     memcpy(known, &size, sizeof(size));
     return FINEPRUNE_OK;

@@ -16,17 +16,17 @@
 
 struct fp_output {
     FILE *stream;
-    char *path;   // where the bytes go in the end; links are followed
+    char *path; // where the bytes go in the end; links are followed
     char *folder;
-    char *temp;   // NULL: the target is written directly
+    char *temp; // NULL: the target is written directly
     bool force;
-    bool placed;  // renamed
-    int error;    // errno of the first failed write
-    char *room;   // the stream's buffer
+    bool placed; // renamed
+    int error;   // errno of the first failed write
+    char *room;  // the stream's buffer
 };
 
-// What is written goes through the buffer, in pieces smaller than that: the system copies from an aligned place four times as fast as from
-// the middle of a file that is mapped.
+// What is written goes through the buffer, in pieces smaller than that: the system copies from an aligned place four
+// times as fast as from the middle of a file that is mapped.
 enum { ROOM = 1 << 20, PIECE = 1 << 16 };
 
 struct fineprune_group {
@@ -34,8 +34,9 @@ struct fineprune_group {
     size_t n;
 };
 
-// The only state of the library that outlives a call: a signal handler has no other way to learn what to remove. A slot is taken
-// and given back by exchange, so whoever gets the pointer owns it and no path is freed under the handler's eyes.
+// The only state of the library that outlives a call: a signal handler has no other way to learn what to remove. A slot
+// is taken and given back by exchange, so whoever gets the pointer owns it and no path is freed under the handler's
+// eyes.
 static _Atomic(char *) temporaries[16];
 
 static bool register_temporary(char *temp) {
@@ -65,7 +66,8 @@ void fp_output_emergency(void) {
 }
 
 static int fail_errno(fineprune_error *err, const char *what, const char *path, int error) {
-    return fp_fail(err, FINEPRUNE_IO, "cannot %s '%s': %s", what, strcmp(path, "-") ? path : "standard output", strerror(error));
+    return fp_fail(err, FINEPRUNE_IO, "cannot %s '%s': %s", what, strcmp(path, "-") ? path : "standard output",
+                   strerror(error));
 }
 
 static void output_free(struct fp_output *output) {
@@ -132,7 +134,8 @@ static int open_temporary(struct fp_output *output, const struct stat *old, fine
         unlink(output->temp);
         free(output->temp);
         output->temp = NULL;
-        return fp_fail(err, FINEPRUNE_LIMIT, "cannot write '%s': %zu outputs are open", output->path, FP_COUNT(temporaries));
+        return fp_fail(err, FINEPRUNE_LIMIT, "cannot write '%s': %zu outputs are open", output->path,
+                       FP_COUNT(temporaries));
     }
     if (old) (void)!fchmod(fd, old->st_mode & 0777);
     return attach(output, fd, output->path, err);
@@ -260,8 +263,9 @@ int fineprune_group_new(fineprune_group **out, fineprune_error *err) {
 
 int fp_output_hold(struct fp_output *output, struct fineprune_group *group, fineprune_error *err) {
     if (!group) return fp_output_commit(output, err);
-    int status = group->n < FP_COUNT(group->items) ? flush(output, err)
-                                                   : fp_fail(err, FINEPRUNE_LIMIT, "over %zu outputs at once", FP_COUNT(group->items));
+    int status = group->n < FP_COUNT(group->items)
+                     ? flush(output, err)
+                     : fp_fail(err, FINEPRUNE_LIMIT, "over %zu outputs at once", FP_COUNT(group->items));
     if (status) output_free(output);
     else group->items[group->n++] = output;
     return status;
@@ -272,7 +276,8 @@ int fineprune_group_finish(fineprune_group *group, fineprune_error *err) {
     int status = FINEPRUNE_OK;
     for (size_t i = group->n; i-- > 0 && !status;) status = put_in_place(group->items[i], err);
     for (size_t i = 0; i < group->n && status; i++)
-        if (group->items[i]->placed && !group->items[i]->force) unlink(group->items[i]->path); // it was not there before
+        if (group->items[i]->placed && !group->items[i]->force)
+            unlink(group->items[i]->path); // it was not there before
     fineprune_group_free(group);
     return status;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every file that is written: a temporary file in the target's folder, fsync, rename, fsync of the folder. Nothing is left on failure.
+// Every file that is written: a temporary file in the target's folder, fsync, rename, fsync of the folder. Nothing is
+// left on failure.
 #ifndef FP_OUTPUT_H
 #define FP_OUTPUT_H
 
@@ -8,8 +9,8 @@
 #include <stdio.h>
 
 struct fp_output;
-// path "-" is standard output (written at fp_output_commit's time or as it comes). An existing path is refused without force (USAGE). A
-// target that is not a regular file (/dev/full, a fifo) is written directly.
+// path "-" is standard output (written at fp_output_commit's time or as it comes). An existing path is refused without
+// force (USAGE). A target that is not a regular file (/dev/full, a fifo) is written directly.
 int fp_output_open(struct fp_output **out, const char *path, bool force, fineprune_error *err);
 int fp_output_write(struct fp_output *output, const void *data, size_t size, fineprune_error *err);
 FILE *fp_output_stream(struct fp_output *output); // the same file, buffered

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a program asks about its outputs before, while and after it works: may this path be written, write this text, clean up.
+// What a program asks about its outputs before, while and after it works: may this path be written, write this text,
+// clean up.
 #include "base/output.h"
 
 #include <errno.h>

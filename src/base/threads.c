@@ -37,9 +37,9 @@ int fp_threads_set(int threads) {
 // One more thread than there are cores, in a team that has nothing to do. They sleep until they are told to go.
 static void *stand_by(void *number) {
     omp_set_dynamic(0);
-    #pragma omp parallel num_threads(omp_get_num_procs() + 1)
+#pragma omp parallel num_threads(omp_get_num_procs() + 1)
     {
-        #pragma omp barrier
+#pragma omp barrier
     }
     pthread_mutex_lock(&shared.lock);
     while (shared.gone < (uintptr_t)number) pthread_cond_wait(&shared.told, &shared.lock);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The collection of samples: making it, holding what sources add, and handing out batches. data_parts.h tells how samples are kept.
+// The collection of samples: making it, holding what sources add, and handing out batches. data_parts.h tells how
+// samples are kept.
 #include "data/data.h"
 
 #include <stdio.h>
@@ -9,7 +10,7 @@
 #include "tensor/npz.h"
 #include "data/preprocess.h"
 
-#define RANDOM_SAMPLES 64    // of random data when no limit is given
+#define RANDOM_SAMPLES 64     // of random data when no limit is given
 #define BATCH_BYTES (4 << 20) // of inputs run at once when no batch size is given
 #define BATCH_MOST 64
 
@@ -20,7 +21,8 @@ static int copy_input(struct fp_input *input, const struct fp_graph *graph, int 
     *input = (struct fp_input){.name = value->name, .type = value->type, .rank = value->rank};
     input->foreign = value->is_optional ? "an optional" : value->type == FP_SEQUENCE ? "a sequence" : NULL;
     if (value->rank > FP_MAX_RANK)
-        return fp_fail(err, FINEPRUNE_MODEL, "input '%s' has rank %d; up to %d is supported", value->name, value->rank, FP_MAX_RANK);
+        return fp_fail(err, FINEPRUNE_MODEL, "input '%s' has rank %d; up to %d is supported", value->name, value->rank,
+                       FP_MAX_RANK);
     for (int i = 0; i < value->rank; i++) {
         input->dims[i] = value->dims[i];
         input->symbols[i] = value->symbols ? value->symbols[i] : NULL;
@@ -34,15 +36,17 @@ static int copy_inputs(struct fineprune_data *data, fineprune_error *err) {
     data->n_inputs = (size_t)graph->n_inputs;
     data->inputs = fp_calloc(data->n_inputs, sizeof(*data->inputs));
     data->columns = fp_calloc(data->n_inputs, sizeof(*data->columns));
-    if (!data->inputs || !data->columns) return fp_fail_memory(err, "the inputs", data->n_inputs * sizeof(*data->inputs));
+    if (!data->inputs || !data->columns)
+        return fp_fail_memory(err, "the inputs", data->n_inputs * sizeof(*data->inputs));
     int status = FINEPRUNE_OK;
-    for (size_t i = 0; i < data->n_inputs && !status; i++) status = copy_input(&data->inputs[i], graph, graph->inputs[i], err);
+    for (size_t i = 0; i < data->n_inputs && !status; i++)
+        status = copy_input(&data->inputs[i], graph, graph->inputs[i], err);
     return status;
 }
 
 static int copy_options(struct fineprune_data *data, const fineprune_data_options *options, fineprune_error *err) {
-    const char *texts[FP_COUNT(data->options)] = {options->preprocess, options->resize, options->crop, options->mean, options->std,
-                                                  options->layout, options->rate};
+    const char *texts[FP_COUNT(data->options)] = {options->preprocess, options->resize, options->crop, options->mean,
+                                                  options->std,        options->layout, options->rate};
     for (size_t i = 0; i < FP_COUNT(texts); i++) {
         if (!texts[i]) continue;
         data->options[i] = strdup(texts[i]);
@@ -50,7 +54,8 @@ static int copy_options(struct fineprune_data *data, const fineprune_data_option
     }
     data->limit = options->limit;
     int status = FINEPRUNE_OK;
-    for (size_t i = 0; i < options->n_shapes && !status; i++) status = fp_fit_shape(data->inputs, data->n_inputs, options->shapes[i], err);
+    for (size_t i = 0; i < options->n_shapes && !status; i++)
+        status = fp_fit_shape(data->inputs, data->n_inputs, options->shapes[i], err);
     return status;
 }
 
@@ -60,7 +65,8 @@ static int note_mixing(struct fp_node *node, void *user) {
     return FINEPRUNE_OK;
 }
 
-int fineprune_data_open(fineprune_data **out, const fineprune_model *model, const fineprune_data_options *options, fineprune_error *err) {
+int fineprune_data_open(fineprune_data **out, const fineprune_model *model, const fineprune_data_options *options,
+                        fineprune_error *err) {
     fineprune_data_options known = FINEPRUNE_DATA_OPTIONS_INIT;
     int status = fp_options_read(&known, sizeof(known), options, "fineprune_data_options", err);
     if (status) return status;
@@ -103,7 +109,9 @@ void fineprune_data_free(fineprune_data *data) {
 
 size_t fp_data_input(const struct fineprune_data *data, const char *name, size_t length) {
     size_t i = 0;
-    while (i < data->n_inputs && (strlen(data->inputs[i].name) != length || memcmp(data->inputs[i].name, name, length) != 0)) i++;
+    while (i < data->n_inputs &&
+           (strlen(data->inputs[i].name) != length || memcmp(data->inputs[i].name, name, length) != 0))
+        i++;
     return i;
 }
 
@@ -115,17 +123,20 @@ int fp_data_preprocess(struct fineprune_data *data, fineprune_error *err) {
 int fp_data_takes(const struct fineprune_data *data, size_t input, const char *name, fineprune_error *err) {
     const struct fp_input *in = &data->inputs[input];
     if (!in->foreign) return FINEPRUNE_OK;
-    return fp_fail(err, FINEPRUNE_DATA, "%s: the model's input '%s' is %s, which samples cannot give", name, in->name, in->foreign);
+    return fp_fail(err, FINEPRUNE_DATA, "%s: the model's input '%s' is %s, which samples cannot give", name, in->name,
+                   in->foreign);
 }
 
 // The same value for any number of samples, as a folder of files may give it in each of them.
 static bool gives_again(const struct fp_column *column, const struct fp_piece *piece) {
     if (!column->endless || piece->mode != FP_CONSTANT || column->pieces[0].mode != FP_CONSTANT) return false;
     const struct fp_tensor *a = &column->pieces[0].array, *b = &piece->array;
-    return a->type == b->type && a->type != FP_STRING && fp_same_shape(a, b) && !memcmp(a->data, b->data, fp_tensor_bytes(a));
+    return a->type == b->type && a->type != FP_STRING && fp_same_shape(a, b) &&
+           !memcmp(a->data, b->data, fp_tensor_bytes(a));
 }
 
-int fp_data_put(struct fineprune_data *data, size_t input, struct fp_piece *piece, const char *name, fineprune_error *err) {
+int fp_data_put(struct fineprune_data *data, size_t input, struct fp_piece *piece, const char *name,
+                fineprune_error *err) {
     struct fp_column *column = &data->columns[input];
     size_t total = 0;
     int status = FINEPRUNE_OK;
@@ -139,7 +150,8 @@ int fp_data_put(struct fineprune_data *data, size_t input, struct fp_piece *piec
         return FINEPRUNE_OK;
     }
     if (column->endless || (endless && column->n))
-        status = fp_fail(err, FINEPRUNE_DATA, "%s: the input '%s' has data already, and one of the two serves any number of samples", name,
+        status = fp_fail(err, FINEPRUNE_DATA,
+                         "%s: the input '%s' has data already, and one of the two serves any number of samples", name,
                          data->inputs[input].name);
     else if (!endless && !fp_add(column->samples, piece->n, &total))
         status = fp_fail(err, FINEPRUNE_LIMIT, "%s: too many samples", name);
@@ -199,7 +211,8 @@ static int far_load(const struct fp_piece *piece, size_t index, struct fp_tensor
     const size_t bytes = dst->count * fp_type_size(type);
     if (type == dst->type) return fp_npz_far_read(piece->far, index * bytes, dst->data, bytes, err);
     void *room = fp_calloc(dst->count, fp_type_size(type));
-    int status = room ? fp_npz_far_read(piece->far, index * bytes, room, bytes, err) : fp_fail_memory(err, "a sample", bytes);
+    int status = room ? fp_npz_far_read(piece->far, index * bytes, room, bytes, err)
+                      : fp_fail_memory(err, "a sample", bytes);
     if (!status) fp_convert(dst->data, dst->type, room, type, dst->count);
     free(room);
     return status;
@@ -207,8 +220,8 @@ static int far_load(const struct fp_piece *piece, size_t index, struct fp_tensor
 
 static const struct fp_piece_kind FAR = {rows_shape, far_load};
 
-static int put_array(struct fineprune_data *data, size_t input, struct fp_tensor *array, enum fp_piece_mode mode, bool single,
-                     const char *name, fineprune_error *err) {
+static int put_array(struct fineprune_data *data, size_t input, struct fp_tensor *array, enum fp_piece_mode mode,
+                     bool single, const char *name, fineprune_error *err) {
     struct fp_input *in = &data->inputs[input];
     const size_t n = single ? 1 : mode == FP_CONSTANT ? FP_ENDLESS : (size_t)array->dims[0];
     if (in->type == FP_NONE) in->type = array->type;
@@ -216,17 +229,23 @@ static int put_array(struct fineprune_data *data, size_t input, struct fp_tensor
     const bool as_it_is = single && in->type == array->type;
     int status = fp_data_takes(data, input, name, err);
     bool huge = as_it_is && fp_has_huge(array);
-    if (!status && !as_it_is) status = fp_fit_elements(in, array, 0, n == FP_ENDLESS || !n ? 0 : array->count / n, name, &huge, err);
+    if (!status && !as_it_is)
+        status = fp_fit_elements(in, array, 0, n == FP_ENDLESS || !n ? 0 : array->count / n, name, &huge, err);
     if (status) {
         fp_tensor_done(array);
         return status;
     }
-    struct fp_piece piece = {.kind = single || mode == FP_CONSTANT ? &SINGLE : &ROWS, .mode = mode, .n = n, .array = *array, .huge = huge && n != FP_ENDLESS};
+    struct fp_piece piece = {.kind = single || mode == FP_CONSTANT ? &SINGLE : &ROWS,
+                             .mode = mode,
+                             .n = n,
+                             .array = *array,
+                             .huge = huge && n != FP_ENDLESS};
     memset(array, 0, sizeof(*array));
     return fp_data_put(data, input, &piece, name, err);
 }
 
-int fp_data_put_array(struct fineprune_data *data, size_t input, struct fp_tensor *array, const char *name, fineprune_error *err) {
+int fp_data_put_array(struct fineprune_data *data, size_t input, struct fp_tensor *array, const char *name,
+                      fineprune_error *err) {
     enum fp_piece_mode mode;
     struct fp_input *in = &data->inputs[input];
     const bool moves = in->batch_axis && array->rank == in->rank;
@@ -239,7 +258,8 @@ int fp_data_put_array(struct fineprune_data *data, size_t input, struct fp_tenso
 }
 
 // All of it, once, from the first element to the last.
-static int check_far(const struct fp_input *in, struct fp_npz_far *far, const struct fp_tensor *shape, const char *name, bool *huge, fineprune_error *err) {
+static int check_far(const struct fp_input *in, struct fp_npz_far *far, const struct fp_tensor *shape, const char *name,
+                     bool *huge, fineprune_error *err) {
     enum { AT_ONCE = 1 << 18 };
     const size_t bytes = fp_type_size(shape->type), sample = shape->count / (size_t)shape->dims[0];
     struct fp_tensor part = *shape;
@@ -253,8 +273,8 @@ static int check_far(const struct fp_input *in, struct fp_npz_far *far, const st
     return status;
 }
 
-int fp_data_put_far(struct fineprune_data *data, size_t input, struct fp_npz_far *far, const struct fp_tensor *shape, const char *name,
-                    fineprune_error *err) {
+int fp_data_put_far(struct fineprune_data *data, size_t input, struct fp_npz_far *far, const struct fp_tensor *shape,
+                    const char *name, fineprune_error *err) {
     struct fp_input *in = &data->inputs[input];
     struct fp_piece piece = {.kind = &FAR, .far = far, .array = *shape};
     int status = fp_fit_array(in, shape, name, &piece.mode, err);
@@ -271,13 +291,14 @@ int fp_data_put_far(struct fineprune_data *data, size_t input, struct fp_npz_far
     return status;
 }
 
-int fp_data_put_whole(struct fineprune_data *data, size_t input, struct fp_tensor *array, const char *name, fineprune_error *err) {
+int fp_data_put_whole(struct fineprune_data *data, size_t input, struct fp_tensor *array, const char *name,
+                      fineprune_error *err) {
     const struct fp_input *in = &data->inputs[input];
     if (fp_input_fits(in, 0, array->rank, array->dims)) return put_array(data, input, array, FP_WHOLE, true, name, err);
     char shape[200], wanted[400];
     fp_shape_text(shape, sizeof(shape), array->rank, array->dims);
-    int status = fp_fail(err, FINEPRUNE_DATA, "%s is %s %s, but the model's input %s is wanted", name, fp_type_name(array->type), shape,
-                         fp_input_text(wanted, sizeof(wanted), in));
+    int status = fp_fail(err, FINEPRUNE_DATA, "%s is %s %s, but the model's input %s is wanted", name,
+                         fp_type_name(array->type), shape, fp_input_text(wanted, sizeof(wanted), in));
     fp_tensor_done(array);
     return status;
 }
@@ -317,7 +338,9 @@ size_t fp_data_split(const struct fineprune_data *data, const char **source) {
     return data->n_inputs;
 }
 
-const char *fp_data_source(const struct fineprune_data *data, size_t index) { return index < data->n_sources ? data->sources[index] : NULL; }
+const char *fp_data_source(const struct fineprune_data *data, size_t index) {
+    return index < data->n_sources ? data->sources[index] : NULL;
+}
 
 // ---- what there is
 
@@ -349,7 +372,8 @@ static size_t stretch_begin(size_t sample, size_t all, size_t limit) {
 size_t fp_data_row(const struct fineprune_data *data, size_t sample) {
     const size_t all = fp_data_all(data), limit = data->limit;
     if (!limit || limit >= all) return sample;
-    const size_t begin = stretch_begin(sample, all, limit), end = sample + 1 < limit ? stretch_begin(sample + 1, all, limit) : all;
+    const size_t begin = stretch_begin(sample, all, limit),
+                 end = sample + 1 < limit ? stretch_begin(sample + 1, all, limit) : all;
     uint64_t state = sample;
     return begin + (size_t)(fp_random(&state) % (end - begin));
 }
@@ -361,8 +385,9 @@ int fp_data_missing(const struct fineprune_model *model, fineprune_error *err) {
     free(view.inputs);
     free(view.columns);
     int status = fp_fail(err, FINEPRUNE_DATA, "no data; the model's inputs are %s", text);
-    fp_hint(err, "--data [NAME=]SRC: a .npz of arrays with these names (axis 0 the samples), a .npy, a folder of either, of "
-                 "test_data_set_*, of images or of WAV files, @list.txt, - for a .npz on standard input, or random[:SEED]");
+    fp_hint(err,
+            "--data [NAME=]SRC: a .npz of arrays with these names (axis 0 the samples), a .npy, a folder of either, of "
+            "test_data_set_*, of images or of WAV files, @list.txt, - for a .npz on standard input, or random[:SEED]");
     return status;
 }
 
@@ -372,15 +397,18 @@ static int check_counts(const struct fineprune_data *data, fineprune_error *err)
         const struct fp_column *column = &data->columns[i];
         if (!column->n) {
             char text[400];
-            int status = fp_fail(err, FINEPRUNE_DATA, "no data for the model's input %s", fp_input_text(text, sizeof(text), &data->inputs[i]));
+            int status = fp_fail(err, FINEPRUNE_DATA, "no data for the model's input %s",
+                                 fp_input_text(text, sizeof(text), &data->inputs[i]));
             fp_hint(err, "--data %s=SRC gives them", data->inputs[i].name);
             return status;
         }
         if (column->endless) continue;
         if (first && first->samples != column->samples) {
-            fp_fail(err, FINEPRUNE_DATA, "input '%s' has %zu samples, but input '%s' has %zu", data->inputs[first - data->columns].name,
-                    first->samples, data->inputs[i].name, column->samples);
-            fp_hint(err, "samples lie along axis 0; where an input has them elsewhere, give all of them one more axis in front: a whole input a sample");
+            fp_fail(err, FINEPRUNE_DATA, "input '%s' has %zu samples, but input '%s' has %zu",
+                    data->inputs[first - data->columns].name, first->samples, data->inputs[i].name, column->samples);
+            fp_hint(err,
+                    "samples lie along axis 0; where an input has them elsewhere, give all of them one more axis in "
+                    "front: a whole input a sample");
             return FINEPRUNE_DATA;
         }
         first = column;
@@ -404,9 +432,12 @@ static int check_rows(const struct fineprune_data *data, fineprune_error *err) {
         const int64_t rows = fixed_rows(data, i);
         if (!rows) continue;
         if (first < data->n_inputs && fixed_rows(data, first) != rows) {
-            int status = fp_fail(err, FINEPRUNE_DATA, "input '%s' takes %lld samples at once, but input '%s' takes %lld", data->inputs[first].name,
-                                 (long long)fixed_rows(data, first), data->inputs[i].name, (long long)rows);
-            fp_hint(err, "where axis 0 of an input is not its samples, give an array with one axis more: [samples, ...the input's axes]");
+            int status = fp_fail(
+                err, FINEPRUNE_DATA, "input '%s' takes %lld samples at once, but input '%s' takes %lld",
+                data->inputs[first].name, (long long)fixed_rows(data, first), data->inputs[i].name, (long long)rows);
+            fp_hint(err,
+                    "where axis 0 of an input is not its samples, give an array with one axis more: [samples, ...the "
+                    "input's axes]");
             return status;
         }
         first = i;
@@ -441,7 +472,8 @@ size_t fp_data_max_batch(const struct fineprune_data *data) {
 // ---- samples
 
 // The piece that has the sample, and its number there.
-static const struct fp_piece *find_piece(const struct fineprune_data *data, size_t input, size_t sample, size_t *index) {
+static const struct fp_piece *find_piece(const struct fineprune_data *data, size_t input, size_t sample,
+                                         size_t *index) {
     const struct fp_column *column = &data->columns[input];
     *index = fp_data_row(data, sample);
     if (column->endless) return column->pieces;
@@ -455,7 +487,8 @@ static const struct fp_piece *find_piece(const struct fineprune_data *data, size
     return &column->pieces[low];
 }
 
-static int sample_shape(const struct fineprune_data *data, size_t input, size_t sample, int *rank, int64_t *dims, fineprune_error *err) {
+static int sample_shape(const struct fineprune_data *data, size_t input, size_t sample, int *rank, int64_t *dims,
+                        fineprune_error *err) {
     size_t index;
     const struct fp_piece *piece = find_piece(data, input, sample, &index);
     return piece->kind->shape(piece, index, rank, dims, err);
@@ -467,8 +500,8 @@ size_t fp_data_same_shape(const struct fineprune_data *data, const size_t *sampl
     for (size_t input = 0; input < data->n_inputs; input++) {
         if (n < 2 || sample_shape(data, input, samples[0], &rank, dims, NULL)) return n ? 1 : 0;
         for (size_t i = 1; i < n; i++) {
-            const bool same = sample_shape(data, input, samples[i], &other_rank, other, NULL) == 0 && rank == other_rank &&
-                              memcmp(dims, other, (size_t)rank * sizeof(*dims)) == 0;
+            const bool same = sample_shape(data, input, samples[i], &other_rank, other, NULL) == 0 &&
+                              rank == other_rank && memcmp(dims, other, (size_t)rank * sizeof(*dims)) == 0;
             if (!same) n = i;
         }
     }
@@ -481,7 +514,8 @@ static size_t chosen_batch(const struct fineprune_data *data, size_t sample) {
         int rank;
         int64_t dims[FP_MAX_RANK];
         size_t count;
-        if (sample_shape(data, i, sample, &rank, dims, NULL) || !fp_product(rank, dims, &count) || count > BATCH_BYTES) return 1;
+        if (sample_shape(data, i, sample, &rank, dims, NULL) || !fp_product(rank, dims, &count) || count > BATCH_BYTES)
+            return 1;
         bytes += count * fp_type_size(data->inputs[i].type);
     }
     const size_t n = bytes ? BATCH_BYTES / bytes : BATCH_MOST;
@@ -500,8 +534,8 @@ size_t fp_data_next(const struct fineprune_data *data, const size_t *samples, si
 static size_t element_size(enum fp_type type) { return type == FP_STRING ? sizeof(char *) : fp_type_size(type); }
 
 // Fills the rows of t, one sample each; the last sample again in the rows that are left over.
-static int load_rows(const struct fineprune_data *data, size_t input, const size_t *samples, size_t n, struct fp_tensor *t, size_t rows,
-                     const struct fp_tensor *shape, fineprune_error *err) {
+static int load_rows(const struct fineprune_data *data, size_t input, const size_t *samples, size_t n,
+                     struct fp_tensor *t, size_t rows, const struct fp_tensor *shape, fineprune_error *err) {
     struct fp_tensor row = *shape;
     for (size_t i = 0; i < rows; i++) {
         const size_t sample = samples[i < n ? i : n - 1];
@@ -512,8 +546,9 @@ static int load_rows(const struct fineprune_data *data, size_t input, const size
         int status = piece->kind->shape(piece, index, &rank, dims, err);
         if (status) return status;
         if (rank != shape->rank || memcmp(dims, shape->dims, (size_t)rank * sizeof(*dims)) != 0)
-            return fp_fail(err, FINEPRUNE_DATA, "samples %zu and %zu of input '%s' have different shapes and cannot run together", samples[0],
-                           sample, data->inputs[input].name);
+            return fp_fail(err, FINEPRUNE_DATA,
+                           "samples %zu and %zu of input '%s' have different shapes and cannot run together",
+                           samples[0], sample, data->inputs[input].name);
         row.data = (char *)t->data + i * shape->count * element_size(t->type);
         status = piece->kind->load(piece, index, &row, err);
         if (status) return status;
@@ -521,8 +556,8 @@ static int load_rows(const struct fineprune_data *data, size_t input, const size
     return FINEPRUNE_OK;
 }
 
-static int batch_input(const struct fineprune_data *data, size_t input, const size_t *samples, size_t n, struct fp_tensor *out,
-                       fineprune_error *err) {
+static int batch_input(const struct fineprune_data *data, size_t input, const size_t *samples, size_t n,
+                       struct fp_tensor *out, fineprune_error *err) {
     size_t index;
     const struct fp_piece *piece = find_piece(data, input, samples[0], &index);
     const struct fp_input *in = &data->inputs[input];
@@ -536,17 +571,21 @@ static int batch_input(const struct fineprune_data *data, size_t input, const si
     status = fp_tensor_shape(&shape, in->type, rank, dims + 1, err);
     const int64_t fixed = fixed_rows(data, input);
     dims[0] = fixed ? fixed : (int64_t)n;
-    if (!status) status = fp_tensor_new(&t, data->memory, in->type, rank + along_rows, along_rows ? dims : dims + 1, err);
-    if (!status) status = load_rows(data, input, samples, along_rows ? n : 1, &t, along_rows ? (size_t)dims[0] : 1, &shape, err);
+    if (!status)
+        status = fp_tensor_new(&t, data->memory, in->type, rank + along_rows, along_rows ? dims : dims + 1, err);
+    if (!status)
+        status = load_rows(data, input, samples, along_rows ? n : 1, &t, along_rows ? (size_t)dims[0] : 1, &shape, err);
     if (status) fp_tensor_done(&t);
     else *out = t;
     return status;
 }
 
-int fp_data_batch(struct fineprune_data *data, const size_t *samples, size_t n, struct fp_tensor *inputs, fineprune_error *err) {
+int fp_data_batch(struct fineprune_data *data, const size_t *samples, size_t n, struct fp_tensor *inputs,
+                  fineprune_error *err) {
     const size_t there = fineprune_data_samples(data), most = fp_data_max_batch(data);
     int status = fp_data_ready(data, err);
-    if (!status && (!n || n > most)) status = fp_fail(err, FINEPRUNE_INTERNAL, "%zu samples in a batch of at most %zu", n, most);
+    if (!status && (!n || n > most))
+        status = fp_fail(err, FINEPRUNE_INTERNAL, "%zu samples in a batch of at most %zu", n, most);
     for (size_t i = 0; i < n && !status; i++)
         if (samples[i] >= there) status = fp_fail(err, FINEPRUNE_INTERNAL, "sample %zu of %zu", samples[i], there);
     for (size_t i = 0; i < data->n_inputs && !status; i++) {
@@ -581,7 +620,8 @@ int fp_data_huge(struct fineprune_data *data, size_t **out, size_t *n, fineprune
     for (size_t i = 0; i < data->n_inputs; i++)
         for (size_t k = 0; k < data->columns[i].n; k++) any |= data->columns[i].pieces[k].huge;
     if (!any) return FINEPRUNE_OK;
-    int status = (*out = fp_calloc(all, sizeof(**out))) ? FINEPRUNE_OK : fp_fail_memory(err, "the samples", all * sizeof(**out));
+    int status = (*out = fp_calloc(all, sizeof(**out))) ? FINEPRUNE_OK
+                                                        : fp_fail_memory(err, "the samples", all * sizeof(**out));
     for (size_t s = 0; s < all && !status; s++) {
         bool huge;
         status = sample_is_huge(data, s, &huge, err);
@@ -592,9 +632,12 @@ int fp_data_huge(struct fineprune_data *data, size_t **out, size_t *n, fineprune
 
 const char *fp_data_where(const struct fineprune_data *data, size_t sample, char *dst, size_t size) {
     size_t index, input = 0;
-    while (input + 1 < data->n_inputs && (data->columns[input].endless || !find_piece(data, input, sample, &index)->huge)) input++;
+    while (input + 1 < data->n_inputs &&
+           (data->columns[input].endless || !find_piece(data, input, sample, &index)->huge))
+        input++;
     const struct fp_piece *piece = data->n_inputs ? find_piece(data, input, sample, &index) : NULL;
-    if (piece && !data->columns[input].endless && piece->n > 1) snprintf(dst, size, "sample %zu (%.200s, number %zu)", sample, piece->name, index);
+    if (piece && !data->columns[input].endless && piece->n > 1)
+        snprintf(dst, size, "sample %zu (%.200s, number %zu)", sample, piece->name, index);
     else if (piece && !data->columns[input].endless) snprintf(dst, size, "sample %zu (%.200s)", sample, piece->name);
     else snprintf(dst, size, "sample %zu", sample);
     return dst;
@@ -635,7 +678,8 @@ static int compute_hash(struct fineprune_data *data, size_t sample, uint64_t *ha
 int fp_data_hash(struct fineprune_data *data, size_t sample, uint64_t *hash, fineprune_error *err) {
     if (!data->hashes) data->hashes = fp_calloc(fineprune_data_samples(data), sizeof(*data->hashes));
     if (!data->hashes) return fp_fail_memory(err, "the samples", fineprune_data_samples(data) * sizeof(*data->hashes));
-    if (sample >= fineprune_data_samples(data)) return fp_fail(err, FINEPRUNE_INTERNAL, "sample %zu of %zu", sample, fineprune_data_samples(data));
+    if (sample >= fineprune_data_samples(data))
+        return fp_fail(err, FINEPRUNE_INTERNAL, "sample %zu of %zu", sample, fineprune_data_samples(data));
     if (!data->hashes[sample]) {
         int status = compute_hash(data, sample, &data->hashes[sample], err);
         if (status) return status;

@@ -5,35 +5,43 @@
 
 #include "onnx/model.h"
 
-// How many samples may share one run: 1 when an input's first dim is fixed to 1, when samples are whole inputs (test_data_set folders,
-// arrays with one axis more than the input), or when the model quantizes by what it gets; the fixed first dim B when it is greater (the
-// last run is filled by repeating its last sample); SIZE_MAX when every input's first dim is symbolic.
+// How many samples may share one run: 1 when an input's first dim is fixed to 1, when samples are whole inputs
+// (test_data_set folders, arrays with one axis more than the input), or when the model quantizes by what it gets; the
+// fixed first dim B when it is greater (the last run is filled by repeating its last sample); SIZE_MAX when every
+// input's first dim is symbolic.
 size_t fp_data_max_batch(const struct fineprune_data *data);
 // Whether samples are whole inputs, so that axis 0 of an output need not be samples either.
 bool fp_data_whole(const struct fineprune_data *data);
-// How many samples there are without the limit, and which of them `sample` of those within it is. A limit takes one out of every stretch of the samples of
-// all sources, at a place that changes from stretch to stretch: neither data sorted by class nor data in a cycle of classes lose one.
+// How many samples there are without the limit, and which of them `sample` of those within it is. A limit takes one out
+// of every stretch of the samples of all sources, at a place that changes from stretch to stretch: neither data sorted
+// by class nor data in a cycle of classes lose one.
 size_t fp_data_all(const struct fineprune_data *data);
 size_t fp_data_row(const struct fineprune_data *data, size_t sample);
 // Every input has data, and all have the same number of samples. Errors: DATA. fp_data_batch asks too.
 int fp_data_ready(const struct fineprune_data *data, fineprune_error *err);
-// How many of the first `n` samples to run together: at most `batch` (0: chosen by size), what fp_data_max_batch allows, and of one shape. The loop of
-// every caller: for (at = 0; at < n; at += step) { step = fp_data_next(data, samples + at, n - at, batch); fp_data_batch(...); }
+// How many of the first `n` samples to run together: at most `batch` (0: chosen by size), what fp_data_max_batch
+// allows, and of one shape. The loop of every caller: for (at = 0; at < n; at += step) { step = fp_data_next(data,
+// samples + at, n - at, batch); fp_data_batch(...); }
 size_t fp_data_next(const struct fineprune_data *data, const size_t *samples, size_t n, size_t batch);
 // How many of the first `n` samples have the same shapes.
 size_t fp_data_same_shape(const struct fineprune_data *data, const size_t *samples, size_t n);
-// One tensor per graph input, in order, holding the samples of the given numbers along axis 0 (or the one sample as it is, when samples are
-// whole inputs). Converted to the inputs' types. The caller drops each with fp_tensor_done. Errors: DATA, IO, LIMIT.
-int fp_data_batch(struct fineprune_data *data, const size_t *samples, size_t n, struct fp_tensor *inputs, fineprune_error *err);
-// How many of the leading ones of the given samples have the same shapes and so can share a batch; at least 1 when n is.
+// One tensor per graph input, in order, holding the samples of the given numbers along axis 0 (or the one sample as it
+// is, when samples are whole inputs). Converted to the inputs' types. The caller drops each with fp_tensor_done.
+// Errors: DATA, IO, LIMIT.
+int fp_data_batch(struct fineprune_data *data, const size_t *samples, size_t n, struct fp_tensor *inputs,
+                  fineprune_error *err);
+// How many of the leading ones of the given samples have the same shapes and so can share a batch; at least 1 when n
+// is.
 size_t fp_data_same_shape(const struct fineprune_data *data, const size_t *samples, size_t n);
 // Beyond it, float32 cannot hold the square.
 #define FP_HUGE 0x1p64
-// Those samples of which an input has values beyond FP_HUGE, NaN or infinities: a mask may, and what it means only a run can tell. *out is to be freed.
+// Those samples of which an input has values beyond FP_HUGE, NaN or infinities: a mask may, and what it means only a
+// run can tell. *out is to be freed.
 int fp_data_huge(struct fineprune_data *data, size_t **out, size_t *n, fineprune_error *err);
 // "sample 17 ('user.npz': array 'x', number 3)", for messages, into dst; returns dst.
 const char *fp_data_where(const struct fineprune_data *data, size_t sample, char *dst, size_t size);
-// The name of input number `index` whose samples are not along axis 0 (see fp_input), with the axis; NULL past the end or when they are.
+// The name of input number `index` whose samples are not along axis 0 (see fp_input), with the axis; NULL past the end
+// or when they are.
 const char *fp_data_moved(const struct fineprune_data *data, size_t index, int *axis);
 // A hash of all inputs of one sample, equal for equal content.
 int fp_data_hash(struct fineprune_data *data, size_t sample, uint64_t *hash, fineprune_error *err);

@@ -29,7 +29,8 @@ char *fp_inputs_text(char *dst, size_t size, const struct fp_input *inputs, size
     dst[0] = '\0';
     for (size_t i = 0; i < n && used + 10 < size; i++) {
         char text[400];
-        used += (size_t)snprintf(dst + used, size - used, "%s%s", i ? ", " : "", fp_input_text(text, sizeof(text), &inputs[i]));
+        used += (size_t)snprintf(dst + used, size - used, "%s%s", i ? ", " : "",
+                                 fp_input_text(text, sizeof(text), &inputs[i]));
     }
     return dst;
 }
@@ -44,23 +45,24 @@ bool fp_input_fits(const struct fp_input *input, int skip, int rank, const int64
     return true;
 }
 
-static int fail_shape(const struct fp_input *input, const struct fp_tensor *array, const char *name, fineprune_error *err) {
+static int fail_shape(const struct fp_input *input, const struct fp_tensor *array, const char *name,
+                      fineprune_error *err) {
     char shape[200], wanted[400];
     fp_shape_text(shape, sizeof(shape), array->rank, array->dims);
     fp_input_text(wanted, sizeof(wanted), input);
-    return fp_fail(err, FINEPRUNE_DATA, "%s is %s %s, but the model's input %s is wanted", name, fp_type_name(array->type), shape, wanted);
+    return fp_fail(err, FINEPRUNE_DATA, "%s is %s %s, but the model's input %s is wanted", name,
+                   fp_type_name(array->type), shape, wanted);
 }
 
-int fp_fit_array(const struct fp_input *input, const struct fp_tensor *array, const char *name, enum fp_piece_mode *mode,
-                 fineprune_error *err) {
+int fp_fit_array(const struct fp_input *input, const struct fp_tensor *array, const char *name,
+                 enum fp_piece_mode *mode, fineprune_error *err) {
     const bool rows = array->rank && (input->rank < 0 || array->rank == input->rank);
     const bool whole = input->rank >= 0 && array->rank == input->rank + 1;
     if (!array->rank && input->rank <= 0) {
         *mode = FP_CONSTANT;
         return FINEPRUNE_OK;
     }
-    if ((rows && fp_input_fits(input, 1, array->rank - 1, array->dims + 1)) ||
-        (rows && input->rank < 0) ||
+    if ((rows && fp_input_fits(input, 1, array->rank - 1, array->dims + 1)) || (rows && input->rank < 0) ||
         (whole && fp_input_fits(input, 0, array->rank - 1, array->dims + 1))) {
         *mode = rows ? FP_ROWS : FP_WHOLE;
         if (array->dims[0]) return FINEPRUNE_OK;
@@ -69,17 +71,20 @@ int fp_fit_array(const struct fp_input *input, const struct fp_tensor *array, co
     int status = fail_shape(input, array, name, err);
     if (array->rank == input->rank - 1 && fp_input_fits(input, 1, array->rank, array->dims))
         fp_hint(err, "axis 0 of an array is its samples; save one sample as array[numpy.newaxis]");
-    else if (rows || whole)
-        fp_hint(err, "axis 0 of an array is its samples; the other axes must be the model's");
+    else if (rows || whole) fp_hint(err, "axis 0 of an array is its samples; the other axes must be the model's");
     return status;
 }
 
 // ---- the axis of the samples
 
-static bool names_batch(const char *symbol) { return symbol && (strcasestr(symbol, "batch") || !strcasecmp(symbol, "bs")); }
+static bool names_batch(const char *symbol) {
+    return symbol && (strcasestr(symbol, "batch") || !strcasecmp(symbol, "bs"));
+}
 
 // Letters alone say so only beside an axis that is named as time.
-static bool may_name_batch(const char *symbol) { return names_batch(symbol) || (symbol && (!strcasecmp(symbol, "n") || !strcasecmp(symbol, "b"))); }
+static bool may_name_batch(const char *symbol) {
+    return names_batch(symbol) || (symbol && (!strcasecmp(symbol, "n") || !strcasecmp(symbol, "b")));
+}
 
 static bool names_time(const char *symbol) {
     static const char *const words[] = {"seq", "time", "frame", "step", "length"};
@@ -94,7 +99,9 @@ static bool is_steps_first(const struct fp_value *v) {
     for (int i = 0; i < v->n_readers; i++)
         for (size_t k = 0; k < FP_COUNT(types); k++) {
             const struct fp_use *use = &v->readers[i];
-            if (use->node && !use->index && !use->node->domain[0] && !strcmp(use->node->type, types[k]) && !fp_attr_int(use->node, "layout", 0)) return true;
+            if (use->node && !use->index && !use->node->domain[0] && !strcmp(use->node->type, types[k]) &&
+                !fp_attr_int(use->node, "layout", 0))
+                return true;
         }
     return false;
 }
@@ -103,7 +110,8 @@ int fp_fit_batch_axis(const struct fp_graph *graph, int value) {
     const struct fp_value *v = &graph->values[value];
     const char *const *symbols = v->symbols;
     bool named = false;
-    if (symbols && v->rank > 0 && (names_batch(symbols[0]) || (may_name_batch(symbols[0]) && !names_time(symbols[0])))) return 0;
+    if (symbols && v->rank > 0 && (names_batch(symbols[0]) || (may_name_batch(symbols[0]) && !names_time(symbols[0]))))
+        return 0;
     for (int i = 1; i < v->rank && symbols; i++) {
         named |= may_name_batch(symbols[i]);
         if (names_batch(symbols[i]) || (may_name_batch(symbols[i]) && names_time(symbols[0]))) return i;
@@ -117,17 +125,20 @@ static void move_axis(const struct fp_tensor *from, int axis, size_t size, char 
     for (int i = axis + 1; i < from->rank; i++) inner *= (size_t)from->dims[i];
     for (int i = 0; i < axis; i++) outer *= (size_t)from->dims[i];
     for (size_t s = 0; s < n; s++)
-        for (size_t o = 0; o < outer; o++) memcpy(to + (s * outer + o) * inner, (const char *)from->data + (o * n + s) * inner, inner);
+        for (size_t o = 0; o < outer; o++)
+            memcpy(to + (s * outer + o) * inner, (const char *)from->data + (o * n + s) * inner, inner);
 }
 
-int fp_fit_move(const struct fp_input *input, struct fp_tensor *array, const char *name, struct fp_memory *memory, fineprune_error *err) {
+int fp_fit_move(const struct fp_input *input, struct fp_tensor *array, const char *name, struct fp_memory *memory,
+                fineprune_error *err) {
     const int axis = input->batch_axis;
     int64_t dims[FP_MAX_RANK + 1];
     char wanted[400];
     fp_input_text(wanted, sizeof(wanted), input);
     const bool fixed = input->dims[axis] > 1 || array->rank == FP_MAX_RANK || !fp_type_size(array->type);
     if (fixed) {
-        fp_fail(err, FINEPRUNE_DATA, "%s: the samples of the model's input %s lie along its axis %d", name, wanted, axis);
+        fp_fail(err, FINEPRUNE_DATA, "%s: the samples of the model's input %s lie along its axis %d", name, wanted,
+                axis);
         fp_hint(err, "give an array with one axis more: [samples, ...the input's axes]");
         return FINEPRUNE_DATA;
     }
@@ -172,13 +183,16 @@ static const struct {
     {FP_DOUBLE, -DBL_MAX, DBL_MAX, false},
 };
 
-static int fail_element(const struct fp_input *input, size_t sample, double value, const char *name, fineprune_error *err) {
+static int fail_element(const struct fp_input *input, size_t sample, double value, const char *name,
+                        fineprune_error *err) {
     int status;
     if (!isfinite(value)) {
-        status = fp_fail(err, FINEPRUNE_DATA, "%s has %s in sample %zu", name, isnan(value) ? "NaN" : "an infinite value", sample);
+        status = fp_fail(err, FINEPRUNE_DATA, "%s has %s in sample %zu", name,
+                         isnan(value) ? "NaN" : "an infinite value", sample);
         fp_hint(err, "remove the sample, or replace the value before saving (numpy.nan_to_num)");
     } else {
-        status = fp_fail(err, FINEPRUNE_DATA, "%s has %.17g in sample %zu, which the model's input '%s' of %s cannot hold", name, value,
+        status = fp_fail(err, FINEPRUNE_DATA,
+                         "%s has %.17g in sample %zu, which the model's input '%s' of %s cannot hold", name, value,
                          sample, input->name, fp_type_name(input->type));
     }
     return status;
@@ -196,16 +210,16 @@ bool fp_has_huge(const struct fp_tensor *array) {
     return false;
 }
 
-int fp_fit_elements(const struct fp_input *input, const struct fp_tensor *array, size_t first, size_t size, const char *name, bool *huge,
-                    fineprune_error *err) {
+int fp_fit_elements(const struct fp_input *input, const struct fp_tensor *array, size_t first, size_t size,
+                    const char *name, bool *huge, fineprune_error *err) {
     const enum fp_type to = input->type, from = array->type;
     if (to == from && !fp_type_is_float(from)) return FINEPRUNE_OK;
     size_t range = 0;
     while (range < FP_COUNT(RANGES) && RANGES[range].type != to) range++;
     const bool plain = fp_type_is_float(from) || fp_type_is_integer(from) || from == FP_BOOL;
     if (range == FP_COUNT(RANGES) || !plain)
-        return fp_fail(err, FINEPRUNE_DATA, "%s is %s, which does not become the model's input '%s' of %s", name, fp_type_name(from),
-                       input->name, fp_type_name(to));
+        return fp_fail(err, FINEPRUNE_DATA, "%s is %s, which does not become the model's input '%s' of %s", name,
+                       fp_type_name(from), input->name, fp_type_name(to));
     const double low = RANGES[range].low, high = RANGES[range].high;
     const size_t bytes = fp_type_size(from);
     double chunk[1024];
@@ -248,17 +262,21 @@ static void fix_symbol(struct fp_input *inputs, size_t n, const char *symbol, in
 
 static int fail_fixed(const struct fp_input *input, const char *text, fineprune_error *err) {
     char wanted[400];
-    return fp_fail(err, FINEPRUNE_USAGE, "--shape '%s' contradicts the model's input %s", text, fp_input_text(wanted, sizeof(wanted), input));
+    return fp_fail(err, FINEPRUNE_USAGE, "--shape '%s' contradicts the model's input %s", text,
+                   fp_input_text(wanted, sizeof(wanted), input));
 }
 
 int fp_fit_shape(struct fp_input *inputs, size_t n, const char *text, fineprune_error *err) {
     const char *colon = strrchr(text, ':');
     struct fp_input *input = NULL;
     for (size_t i = 0; colon && i < n; i++)
-        if (strlen(inputs[i].name) == (size_t)(colon - text) && memcmp(inputs[i].name, text, (size_t)(colon - text)) == 0) input = &inputs[i];
+        if (strlen(inputs[i].name) == (size_t)(colon - text) &&
+            memcmp(inputs[i].name, text, (size_t)(colon - text)) == 0)
+            input = &inputs[i];
     if (!input) {
         char all[600];
-        return fp_fail(err, FINEPRUNE_USAGE, "--shape '%s' names no input of the model (%s)", text, fp_inputs_text(all, sizeof(all), inputs, n));
+        return fp_fail(err, FINEPRUNE_USAGE, "--shape '%s' names no input of the model (%s)", text,
+                       fp_inputs_text(all, sizeof(all), inputs, n));
     }
     int rank;
     int64_t dims[FP_MAX_RANK];

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pictures as samples. A picture is resized, its middle cut out, scaled and laid out as the preparation (preprocess.h) says; where that says nothing,
-// the size and layout of the model's input do:
-//     size     resize, then crop; neither given: resize to the input's size; only the shorter edge given: crop to the input's size
-//     values   (pixel * scale - mean) / std per channel, in the model's channel order; scale is 1/255 unless given. A uint8 input without
+// Pictures as samples. A picture is resized, its middle cut out, scaled and laid out as the preparation (preprocess.h)
+// says; where that says nothing, the size and layout of the model's input do:
+//     size     resize, then crop; neither given: resize to the input's size; only the shorter edge given: crop to the
+//     input's size values   (pixel * scale - mean) / std per channel, in the model's channel order; scale is 1/255
+//     unless given. A uint8 input without
 //              mean and std takes the pixels as they are
 //     layout   the axis of 3 (colour) or 1 (grey) channels
 // Only the header is read when the picture is added.
@@ -16,10 +17,10 @@
 // Where height, width and channels are among the input's axes.
 struct plan {
     enum fp_piece_mode mode;
-    int first;    // the first axis behind the batch axis
-    int channels; // 1 or 3
-    bool last;    // channels are the last axis
-    bool flat;    // no axis of channels
+    int first;             // the first axis behind the batch axis
+    int channels;          // 1 or 3
+    bool last;             // channels are the last axis
+    bool flat;             // no axis of channels
     int64_t height, width; // of the input, -1 when symbolic
 };
 
@@ -29,13 +30,16 @@ static int64_t channels_at(const struct fp_input *in, int axis) {
 
 static int fail_layout(const struct fp_input *in, const char *path, fineprune_error *err) {
     char text[400];
-    int status = fp_fail(err, FINEPRUNE_DATA, "'%s' is a picture, but the model's input %s is not one with 1 or 3 channels", path,
+    int status = fp_fail(err, FINEPRUNE_DATA,
+                         "'%s' is a picture, but the model's input %s is not one with 1 or 3 channels", path,
                          fp_input_text(text, sizeof(text), in));
-    fp_hint(err, "if it is, --layout nchw or nhwc tells where its channels are, and --shape '%s:...' how many", in->name);
+    fp_hint(err, "if it is, --layout nchw or nhwc tells where its channels are, and --shape '%s:...' how many",
+            in->name);
     return status;
 }
 
-static int make_plan(struct plan *plan, const struct fp_input *in, enum fp_layout layout, const char *path, fineprune_error *err) {
+static int make_plan(struct plan *plan, const struct fp_input *in, enum fp_layout layout, const char *path,
+                     fineprune_error *err) {
     *plan = (struct plan){.mode = in->rank == 3 ? FP_WHOLE : FP_ROWS, .first = in->rank == 3 ? 0 : 1};
     if (in->rank != 3 && in->rank != 4) return fail_layout(in, path, err);
     const int first = plan->first, last = in->rank - 1;
@@ -90,14 +94,17 @@ static struct sizes plan_sizes(const struct fp_preprocess *p, const struct plan 
     return s;
 }
 
-static int check_sizes(const struct sizes *s, const struct plan *plan, const struct fp_piece *piece, fineprune_error *err) {
+static int check_sizes(const struct sizes *s, const struct plan *plan, const struct fp_piece *piece,
+                       fineprune_error *err) {
     char text[400];
     if (s->crop_height > s->height || s->crop_width > s->width)
-        return fp_fail(err, FINEPRUNE_DATA, "'%s': %lld x %lld pixels cannot be cut out of %lld x %lld", piece->path, (long long)s->crop_width,
-                       (long long)s->crop_height, (long long)s->width, (long long)s->height);
-    if ((plan->height < 0 || plan->height == s->crop_height) && (plan->width < 0 || plan->width == s->crop_width)) return FINEPRUNE_OK;
-    int status = fp_fail(err, FINEPRUNE_DATA, "'%s' becomes %lld x %lld pixels, but the model's input is %s", piece->path,
-                         (long long)s->crop_width, (long long)s->crop_height, fp_input_text(text, sizeof(text), piece->input));
+        return fp_fail(err, FINEPRUNE_DATA, "'%s': %lld x %lld pixels cannot be cut out of %lld x %lld", piece->path,
+                       (long long)s->crop_width, (long long)s->crop_height, (long long)s->width, (long long)s->height);
+    if ((plan->height < 0 || plan->height == s->crop_height) && (plan->width < 0 || plan->width == s->crop_width))
+        return FINEPRUNE_OK;
+    int status = fp_fail(err, FINEPRUNE_DATA, "'%s' becomes %lld x %lld pixels, but the model's input is %s",
+                         piece->path, (long long)s->crop_width, (long long)s->crop_height,
+                         fp_input_text(text, sizeof(text), piece->input));
     fp_hint(err, "--resize and --crop say how to get there; without both, pictures are resized to the input's size");
     return status;
 }
@@ -143,24 +150,35 @@ static void fill_levels(struct levels *l, const struct fp_preprocess *p, int cha
         }
 }
 
-static int check_values(const struct fp_preprocess *p, const struct fp_input *in, int channels, const char *path, fineprune_error *err) {
+static int check_values(const struct fp_preprocess *p, const struct fp_input *in, int channels, const char *path,
+                        fineprune_error *err) {
     const bool byte = in->type == FP_UINT8 || in->type == FP_INT8;
     if (!fp_type_is_float(in->type) && !byte) {
         char text[400];
-        return fp_fail(err, FINEPRUNE_DATA, "'%s' is a picture, but the model's input is %s", path, fp_input_text(text, sizeof(text), in));
+        return fp_fail(err, FINEPRUNE_DATA, "'%s' is a picture, but the model's input is %s", path,
+                       fp_input_text(text, sizeof(text), in));
     }
-    if ((p->have_mean && p->n_mean > 1 && p->n_mean != channels) || (p->have_std && p->n_std > 1 && p->n_std != channels))
-        return fp_fail(err, FINEPRUNE_DATA, "mean and std are given for %d and %d channels, but the model's input '%s' has %d", p->n_mean, p->n_std,
-                       in->name, channels);
+    if ((p->have_mean && p->n_mean > 1 && p->n_mean != channels) ||
+        (p->have_std && p->n_std > 1 && p->n_std != channels))
+        return fp_fail(err, FINEPRUNE_DATA,
+                       "mean and std are given for %d and %d channels, but the model's input '%s' has %d", p->n_mean,
+                       p->n_std, in->name, channels);
     if ((p->have_mean && p->have_std) || p->have_scale || in->type == FP_UINT8) return FINEPRUNE_OK;
-    int status = fp_fail(err, FINEPRUNE_DATA, "how '%s' becomes numbers is not known: no %s for the model's input '%s'", path,
-                         p->have_mean ? "std" : p->have_std ? "mean" : "mean and std", in->name);
-    fp_hint(err, "the model's preprocessor_config.json beside it, --preprocess FILE, or --mean and --std (of 0..1; models trained on ImageNet: --mean "
-                 "0.485,0.456,0.406 --std 0.229,0.224,0.225; for 0..1 itself: --mean 0 --std 1)");
+    int status = fp_fail(err, FINEPRUNE_DATA, "how '%s' becomes numbers is not known: no %s for the model's input '%s'",
+                         path,
+                         p->have_mean  ? "std"
+                         : p->have_std ? "mean"
+                                       : "mean and std",
+                         in->name);
+    fp_hint(err,
+            "the model's preprocessor_config.json beside it, --preprocess FILE, or --mean and --std (of 0..1; models "
+            "trained on ImageNet: --mean "
+            "0.485,0.456,0.406 --std 0.229,0.224,0.225; for 0..1 itself: --mean 0 --std 1)");
     return status;
 }
 
-static void put_pixels(struct fp_tensor *dst, const struct fp_image *image, const struct sizes *s, const struct levels *levels, bool last, bool bgr) {
+static void put_pixels(struct fp_tensor *dst, const struct fp_image *image, const struct sizes *s,
+                       const struct levels *levels, bool last, bool bgr) {
     const int c = image->channels;
     const int64_t top = (s->height - s->crop_height) / 2, left = (s->width - s->crop_width) / 2;
     const size_t plane = (size_t)(s->crop_height * s->crop_width);
@@ -170,7 +188,8 @@ static void put_pixels(struct fp_tensor *dst, const struct fp_image *image, cons
             const size_t at = (size_t)(y * s->crop_width + x);
             for (int k = 0; k < c; k++) {
                 const size_t to = last ? at * (size_t)c + (size_t)k : (size_t)k * plane + at;
-                memcpy((char *)dst->data + to * levels->size, &levels->bytes[k][pixel[bgr ? c - 1 - k : k]], levels->size);
+                memcpy((char *)dst->data + to * levels->size, &levels->bytes[k][pixel[bgr ? c - 1 - k : k]],
+                       levels->size);
             }
         }
 }

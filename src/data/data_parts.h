@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// How samples are kept. Every input of the model has a column of pieces; a piece is what one file (or a generator) gives: the
-// rows of an array, one whole input, or a file that is decoded when its sample is asked for. Sample number s is row s of every column.
+// How samples are kept. Every input of the model has a column of pieces; a piece is what one file (or a generator)
+// gives: the rows of an array, one whole input, or a file that is decoded when its sample is asked for. Sample number s
+// is row s of every column.
 #ifndef FP_DATA_PARTS_H
 #define FP_DATA_PARTS_H
 
@@ -14,9 +15,9 @@ struct fp_input {
     int rank;          // -1: not declared
     int64_t dims[FP_MAX_RANK];
     const char *symbols[FP_MAX_RANK]; // names of symbolic dims or NULL
-    int batch_axis;      // of the samples in arrays of as many axes: 0, or what names and use say
-    bool moved;          // there was such an array, of another axis than 0
-    const char *foreign; // what it is when samples cannot give it: "a sequence", "an optional"; else NULL
+    int batch_axis;                   // of the samples in arrays of as many axes: 0, or what names and use say
+    bool moved;                       // there was such an array, of another axis than 0
+    const char *foreign;              // what it is when samples cannot give it: "a sequence", "an optional"; else NULL
 };
 
 enum fp_piece_mode {
@@ -61,20 +62,28 @@ struct fineprune_data {
     const struct fineprune_model *model;
     struct fp_memory *memory; // the model's: there is one budget
     size_t limit;
-    size_t far;               // arrays that stay in their files, which are open
-    bool alone;               // samples never share a run
+    size_t far; // arrays that stay in their files, which are open
+    bool alone; // samples never share a run
     size_t n_inputs;
     struct fp_input *inputs;
     struct fp_column *columns;
-    size_t bare;              // samples of a model without inputs
+    size_t bare; // samples of a model without inputs
     char **sources;
     size_t n_sources, capacity;
-    uint64_t *hashes;         // of samples, 0 where not computed yet; NULL before the first
+    uint64_t *hashes;                 // of samples, 0 where not computed yet; NULL before the first
     struct fp_preprocess *preprocess; // made at the first image or sound
     char *options[7];                 // copies of fineprune_data_options, see fp_data_option
 };
 
-enum { FP_OPTION_PREPROCESS, FP_OPTION_RESIZE, FP_OPTION_CROP, FP_OPTION_MEAN, FP_OPTION_STD, FP_OPTION_LAYOUT, FP_OPTION_RATE };
+enum {
+    FP_OPTION_PREPROCESS,
+    FP_OPTION_RESIZE,
+    FP_OPTION_CROP,
+    FP_OPTION_MEAN,
+    FP_OPTION_STD,
+    FP_OPTION_LAYOUT,
+    FP_OPTION_RATE
+};
 
 // ---- data_fit.c: does it fit?
 
@@ -84,40 +93,47 @@ char *fp_input_text(char *dst, size_t size, const struct fp_input *input);
 char *fp_inputs_text(char *dst, size_t size, const struct fp_input *inputs, size_t n);
 // Whether dims fit the input's from its axis `skip` on.
 bool fp_input_fits(const struct fp_input *input, int skip, int rank, const int64_t *dims);
-// Checks the array against the input by rank and dims and says how it holds samples: as many axes as the input: axis 0; one more: whole
-// inputs along axis 0; none for an input without axes: a constant. `name` names file and array.
-int fp_fit_array(const struct fp_input *input, const struct fp_tensor *array, const char *name, enum fp_piece_mode *mode, fineprune_error *err);
-// Checks the elements: none is NaN or infinite, all can be held by the input's type (a fraction or a number out of range is not
-// cut to an integer, bool takes 0 and 1). For the message: `first` elements come before these, and a sample has `size`.
-// *huge is set where a value is beyond FP_HUGE.
-int fp_fit_elements(const struct fp_input *input, const struct fp_tensor *array, size_t first, size_t size, const char *name, bool *huge,
-                    fineprune_error *err);
+// Checks the array against the input by rank and dims and says how it holds samples: as many axes as the input: axis 0;
+// one more: whole inputs along axis 0; none for an input without axes: a constant. `name` names file and array.
+int fp_fit_array(const struct fp_input *input, const struct fp_tensor *array, const char *name,
+                 enum fp_piece_mode *mode, fineprune_error *err);
+// Checks the elements: none is NaN or infinite, all can be held by the input's type (a fraction or a number out of
+// range is not cut to an integer, bool takes 0 and 1). For the message: `first` elements come before these, and a
+// sample has `size`. *huge is set where a value is beyond FP_HUGE.
+int fp_fit_elements(const struct fp_input *input, const struct fp_tensor *array, size_t first, size_t size,
+                    const char *name, bool *huge, fineprune_error *err);
 // Whether a float has values beyond FP_HUGE, NaN or infinities.
 bool fp_has_huge(const struct fp_tensor *array);
-// The axis along which samples lie by the names of the input's axes: another than 0 when that one is named as the batch and axis 0 is not. Without such
-// names: axis 1 of what goes into a recurrent layer as it is.
+// The axis along which samples lie by the names of the input's axes: another than 0 when that one is named as the batch
+// and axis 0 is not. Without such names: axis 1 of what goes into a recurrent layer as it is.
 int fp_fit_batch_axis(const struct fp_graph *graph, int value);
-// Turns an array of the input's rank, samples along the input's batch axis, into one with an axis of samples in front. Errors: DATA, LIMIT.
-int fp_fit_move(const struct fp_input *input, struct fp_tensor *array, const char *name, struct fp_memory *memory, fineprune_error *err);
+// Turns an array of the input's rank, samples along the input's batch axis, into one with an axis of samples in front.
+// Errors: DATA, LIMIT.
+int fp_fit_move(const struct fp_input *input, struct fp_tensor *array, const char *name, struct fp_memory *memory,
+                fineprune_error *err);
 // Applies "NAME:1,3,224,224" to the inputs, and to other inputs' symbols of the same names.
 int fp_fit_shape(struct fp_input *inputs, size_t n, const char *text, fineprune_error *err);
 
 // ---- data.c
 
 // Adds a piece to the input's column. Takes piece->path and piece->array over in any case.
-int fp_data_put(struct fineprune_data *data, size_t input, struct fp_piece *piece, const char *name, fineprune_error *err);
+int fp_data_put(struct fineprune_data *data, size_t input, struct fp_piece *piece, const char *name,
+                fineprune_error *err);
 // The same for an array that is in memory; it is checked here.
-int fp_data_put_array(struct fineprune_data *data, size_t input, struct fp_tensor *array, const char *name, fineprune_error *err);
+int fp_data_put_array(struct fineprune_data *data, size_t input, struct fp_tensor *array, const char *name,
+                      fineprune_error *err);
 // The same for one that stays in its file, which is taken over in any case; shape has its type and dims.
-int fp_data_put_far(struct fineprune_data *data, size_t input, struct fp_npz_far *far, const struct fp_tensor *shape, const char *name,
-                    fineprune_error *err);
+int fp_data_put_far(struct fineprune_data *data, size_t input, struct fp_npz_far *far, const struct fp_tensor *shape,
+                    const char *name, fineprune_error *err);
 // One sample that is a whole input.
-int fp_data_put_whole(struct fineprune_data *data, size_t input, struct fp_tensor *array, const char *name, fineprune_error *err);
+int fp_data_put_whole(struct fineprune_data *data, size_t input, struct fp_tensor *array, const char *name,
+                      fineprune_error *err);
 // DATA when samples cannot give the input.
 int fp_data_takes(const struct fineprune_data *data, size_t input, const char *name, fineprune_error *err);
 // Index of the input of that name, n_inputs when there is none.
 size_t fp_data_input(const struct fineprune_data *data, const char *name, size_t length);
-// The input NAME of "NAME=SRC", and *source moved behind the '='; n_inputs when no input has that name. Names may hold '=' themselves.
+// The input NAME of "NAME=SRC", and *source moved behind the '='; n_inputs when no input has that name. Names may hold
+// '=' themselves.
 size_t fp_data_split(const struct fineprune_data *data, const char **source);
 
 // Makes data->preprocess when it is not there yet.

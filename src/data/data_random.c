@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Made-up samples, for trying a model without data: floats of mean 0 and variance 1, bytes over their range, and 0 or 1 for other integers (an index
-// or a mask that every model can take). The same seed gives the same samples everywhere; each is made when it is asked for.
+// Made-up samples, for trying a model without data: floats of mean 0 and variance 1, bytes over their range, and 0 or 1
+// for other integers (an index or a mask that every model can take). The same seed gives the same samples everywhere;
+// each is made when it is asked for.
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -15,9 +16,11 @@ static int random_shape(const struct fp_piece *piece, size_t index, int *rank, i
     return FINEPRUNE_OK;
 }
 
-// The sum of four 16-bit numbers, moved and scaled to mean 0 and variance 1: near a normal distribution and exact on any machine.
+// The sum of four 16-bit numbers, moved and scaled to mean 0 and variance 1: near a normal distribution and exact on
+// any machine.
 static float bell(uint64_t bits) {
-    const double sum = (double)(bits & 0xffff) + (double)(bits >> 16 & 0xffff) + (double)(bits >> 32 & 0xffff) + (double)(bits >> 48);
+    const double sum = (double)(bits & 0xffff) + (double)(bits >> 16 & 0xffff) + (double)(bits >> 32 & 0xffff) +
+                       (double)(bits >> 48);
     return (float)((sum / 65536 - 2) * 1.7320508075688772);
 }
 
@@ -43,7 +46,8 @@ static int check_input(const struct fp_input *input, fineprune_error *err) {
     char text[400];
     fp_input_text(text, sizeof(text), input);
     bool possible = fp_type_is_float(input->type) || fp_type_is_integer(input->type) || input->type == FP_BOOL;
-    if (!possible || input->rank < 0) return fp_fail(err, FINEPRUNE_DATA, "no random data can be made for the input %s", text);
+    if (!possible || input->rank < 0)
+        return fp_fail(err, FINEPRUNE_DATA, "no random data can be made for the input %s", text);
     for (int i = 0; i < input->rank; i++) {
         if (input->dims[i] >= 0 || i == input->batch_axis) continue;
         int status = fp_fail(err, FINEPRUNE_DATA, "random data need the size of axis %d of the input %s", i, text);
@@ -57,7 +61,11 @@ static int add(struct fineprune_data *data, size_t input, uint64_t seed, finepru
     const struct fp_input *in = &data->inputs[input];
     int status = check_input(in, err);
     if (status) return status;
-    struct fp_piece piece = {.kind = &RANDOM, .mode = in->batch_axis ? FP_WHOLE : in->rank ? FP_ROWS : FP_CONSTANT, .n = FP_ENDLESS,
+    struct fp_piece piece = {.kind = &RANDOM,
+                             .mode = in->batch_axis ? FP_WHOLE
+                                     : in->rank     ? FP_ROWS
+                                                    : FP_CONSTANT,
+                             .n = FP_ENDLESS,
                              .seed = seed + input * UINT64_C(0x9e3779b97f4a7c15)};
     return fp_data_put(data, input, &piece, "random", err);
 }
@@ -65,7 +73,8 @@ static int add(struct fineprune_data *data, size_t input, uint64_t seed, finepru
 int fp_data_add_random(struct fineprune_data *data, size_t input, const char *seed, fineprune_error *err) {
     char *end = NULL;
     const unsigned long long value = seed ? strtoull(seed, &end, 10) : 0;
-    if (seed && (!*seed || *end || *seed == '-')) return fp_fail(err, FINEPRUNE_USAGE, "'random:%s': the seed is not a number", seed);
+    if (seed && (!*seed || *end || *seed == '-'))
+        return fp_fail(err, FINEPRUNE_USAGE, "'random:%s': the seed is not a number", seed);
     if (input < data->n_inputs) return add(data, input, value, err);
     int status = FINEPRUNE_OK;
     for (size_t i = 0; i < data->n_inputs && !status; i++) status = add(data, i, value, err);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sound files as samples: decoded (libsndfile), mixed to one channel unless the input has more, brought to the model's rate (libsamplerate) and, when the input
-// has a fixed length, cut or filled with silence at the end. Inputs are [samples, time], [samples, channels, time], [samples, time,
-// channels] or [time]. Only the header is read when the file is added.
+// Sound files as samples: decoded (libsndfile), mixed to one channel unless the input has more, brought to the model's
+// rate (libsamplerate) and, when the input has a fixed length, cut or filled with silence at the end. Inputs are
+// [samples, time], [samples, channels, time], [samples, time, channels] or [time]. Only the header is read when the
+// file is added.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,10 +39,13 @@ static int make_plan(struct plan *plan, const struct fp_input *in, const char *p
     }
     if (shape_ok && type_ok) return FINEPRUNE_OK;
     char text[400];
-    return fp_fail(err, FINEPRUNE_DATA, "'%s' is sound, but the model's input %s is not a wave of floats or int16", path, fp_input_text(text, sizeof(text), in));
+    return fp_fail(err, FINEPRUNE_DATA, "'%s' is sound, but the model's input %s is not a wave of floats or int16",
+                   path, fp_input_text(text, sizeof(text), in));
 }
 
-static int64_t resampled(int64_t frames, int from, int64_t to) { return from == to ? frames : (frames * to + from - 1) / from; }
+static int64_t resampled(int64_t frames, int from, int64_t to) {
+    return from == to ? frames : (frames * to + from - 1) / from;
+}
 
 static int64_t plan_time(const struct plan *plan, const struct fp_piece *piece) {
     return plan->time >= 0 ? plan->time : resampled(piece->extent[0], piece->rate, piece->data->preprocess->rate);
@@ -90,12 +94,14 @@ static void wave_done(struct wave *w) {
 static int open_sound(SNDFILE **out, SF_INFO *info, const char *path, fineprune_error *err) {
     *info = (SF_INFO){0};
     *out = sf_open(path, SFM_READ, info);
-    if (!*out) return fp_fail(err, FINEPRUNE_DATA, "'%s' is not sound that can be decoded: %s", path, sf_strerror(NULL));
-    if (info->frames > 0 && info->frames <= MAX_FRAMES && info->channels > 0 && info->channels <= MAX_CHANNELS && info->samplerate > 0)
+    if (!*out)
+        return fp_fail(err, FINEPRUNE_DATA, "'%s' is not sound that can be decoded: %s", path, sf_strerror(NULL));
+    if (info->frames > 0 && info->frames <= MAX_FRAMES && info->channels > 0 && info->channels <= MAX_CHANNELS &&
+        info->samplerate > 0)
         return FINEPRUNE_OK;
     sf_close(*out);
-    return fp_fail(err, FINEPRUNE_DATA, "'%s' has %lld frames of %d channels at %d Hz, which is not supported", path, (long long)info->frames,
-                   info->channels, info->samplerate);
+    return fp_fail(err, FINEPRUNE_DATA, "'%s' has %lld frames of %d channels at %d Hz, which is not supported", path,
+                   (long long)info->frames, info->channels, info->samplerate);
 }
 
 static int read_wave(struct wave *w, const struct fp_piece *piece, fineprune_error *err) {
@@ -131,12 +137,16 @@ static int resample(struct wave *w, int from, int64_t to, const char *path, fine
     struct wave out;
     int status = wave_new(&out, resampled(w->frames, from, to), w->channels, w->memory, err);
     if (status) return status;
-    SRC_DATA job = {.data_in = w->data, .input_frames = (long)w->frames, .data_out = out.data, .output_frames = (long)out.frames,
+    SRC_DATA job = {.data_in = w->data,
+                    .input_frames = (long)w->frames,
+                    .data_out = out.data,
+                    .output_frames = (long)out.frames,
                     .src_ratio = (double)to / from};
     const int error = src_simple(&job, SRC_SINC_MEDIUM_QUALITY, w->channels);
     wave_done(w);
     *w = out;
-    return error ? fp_fail(err, FINEPRUNE_DATA, "'%s' cannot be brought from %d to %lld Hz: %s", path, from, (long long)to, src_strerror(error))
+    return error ? fp_fail(err, FINEPRUNE_DATA, "'%s' cannot be brought from %d to %lld Hz: %s", path, from,
+                           (long long)to, src_strerror(error))
                  : FINEPRUNE_OK;
 }
 
@@ -154,8 +164,8 @@ static void normalize(struct wave *w) {
 static int check_wave(const struct wave *w, const char *path, fineprune_error *err) {
     for (int64_t i = 0; i < w->frames * w->channels; i++)
         if (!isfinite(w->data[i]))
-            return fp_fail(err, FINEPRUNE_DATA, "'%s' has %s at frame %lld", path, isnan(w->data[i]) ? "NaN" : "an infinite value",
-                           (long long)(i / w->channels));
+            return fp_fail(err, FINEPRUNE_DATA, "'%s' has %s at frame %lld", path,
+                           isnan(w->data[i]) ? "NaN" : "an infinite value", (long long)(i / w->channels));
     return FINEPRUNE_OK;
 }
 
@@ -202,7 +212,8 @@ static int check_rate(const struct fp_preprocess *p, const char *path, int rate,
     return status;
 }
 
-static int probe(struct fp_piece *piece, const struct plan *plan, const struct fp_preprocess *p, const char *path, fineprune_error *err) {
+static int probe(struct fp_piece *piece, const struct plan *plan, const struct fp_preprocess *p, const char *path,
+                 fineprune_error *err) {
     SNDFILE *file;
     SF_INFO info;
     int status = open_sound(&file, &info, path, err);
@@ -212,9 +223,12 @@ static int probe(struct fp_piece *piece, const struct plan *plan, const struct f
     piece->extent[1] = info.channels;
     piece->rate = info.samplerate;
     if (plan->channels > 1 && plan->channels != info.channels)
-        return fp_fail(err, FINEPRUNE_DATA, "'%s' has %d channels, but the model's input takes %d", path, info.channels, plan->channels);
+        return fp_fail(err, FINEPRUNE_DATA, "'%s' has %d channels, but the model's input takes %d", path, info.channels,
+                       plan->channels);
     const double ratio = p->rate ? (double)p->rate / info.samplerate : 1;
-    if (ratio < 1.0 / 256 || ratio > 256) return fp_fail(err, FINEPRUNE_DATA, "'%s' at %d Hz is too far from %lld Hz", path, info.samplerate, (long long)p->rate);
+    if (ratio < 1.0 / 256 || ratio > 256)
+        return fp_fail(err, FINEPRUNE_DATA, "'%s' at %d Hz is too far from %lld Hz", path, info.samplerate,
+                       (long long)p->rate);
     return check_rate(p, path, info.samplerate, err);
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the text after --data stands for: random data, a list, standard input, a file by its ending, or a folder of files of one kind.
+// What the text after --data stands for: random data, a list, standard input, a file by its ending, or a folder of
+// files of one kind.
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
@@ -15,7 +16,8 @@
 #define MAX_LIST (64 << 20)
 #define FAR_BYTES (4 << 20) // arrays of so many bytes stay in their files
 #define FAR_MOST 64         // at most so many, as their files are kept open
-#define ACCEPTED ".npz, .npy, images (.png, .jpg), sound (.wav, .flac, .ogg, .aiff, .au) or test_data_set_* with input_*.pb"
+#define ACCEPTED                                                                                                       \
+    ".npz, .npy, images (.png, .jpg), sound (.wav, .flac, .ogg, .aiff, .au) or test_data_set_* with input_*.pb"
 
 // ---- .npy and .npz
 
@@ -26,7 +28,9 @@ static int add_npy(struct fineprune_data *data, size_t input, const char *path, 
     struct fp_npz_far *far = NULL;
     char name[300];
     snprintf(name, sizeof(name), "'%s'", path);
-    status = data->far < FAR_MOST && !data->inputs[input].batch_axis ? fp_npy_far_open(&far, path, FAR_BYTES, &array, err) : FINEPRUNE_OK;
+    status = data->far < FAR_MOST && !data->inputs[input].batch_axis
+                 ? fp_npy_far_open(&far, path, FAR_BYTES, &array, err)
+                 : FINEPRUNE_OK;
     if (far) return fp_data_put_far(data, input, far, &array, name, err);
     if (!status) status = fp_npy_read(&array, path, data->memory, err);
     return status ? status : fp_data_put_array(data, input, &array, name, err);
@@ -38,7 +42,8 @@ static bool npz_has(const struct fp_npz *npz, const char *name) {
     return false;
 }
 
-static int fail_key(const struct fineprune_data *data, const struct fp_npz *npz, size_t input, const char *path, fineprune_error *err) {
+static int fail_key(const struct fineprune_data *data, const struct fp_npz *npz, size_t input, const char *path,
+                    fineprune_error *err) {
     char keys[400] = "";
     size_t n = 0;
     for (size_t i = 0; i < fp_npz_count(npz) && n < sizeof(keys) - 10; i++)
@@ -50,8 +55,10 @@ static int fail_key(const struct fineprune_data *data, const struct fp_npz *npz,
     return status;
 }
 
-// Array of an input: the one of its name; or arr_0, arr_1, ... as numpy.savez names positional arrays; or the only one for NAME=SRC.
-static int add_key(struct fineprune_data *data, struct fp_npz *npz, size_t input, bool named, const char *path, fineprune_error *err) {
+// Array of an input: the one of its name; or arr_0, arr_1, ... as numpy.savez names positional arrays; or the only one
+// for NAME=SRC.
+static int add_key(struct fineprune_data *data, struct fp_npz *npz, size_t input, bool named, const char *path,
+                   fineprune_error *err) {
     char positional[32];
     snprintf(positional, sizeof(positional), "arr_%zu", named ? 0 : input);
     const char *key = data->inputs[input].name;
@@ -62,7 +69,9 @@ static int add_key(struct fineprune_data *data, struct fp_npz *npz, size_t input
     snprintf(name, sizeof(name), "'%.200s': array '%.150s'", strcmp(path, "-") ? path : "standard input", key);
     struct fp_tensor array = {0};
     struct fp_npz_far *far = NULL;
-    int status = data->far < FAR_MOST && !data->inputs[input].batch_axis ? fp_npz_far_open(&far, npz, key, FAR_BYTES, &array, err) : FINEPRUNE_OK;
+    int status = data->far < FAR_MOST && !data->inputs[input].batch_axis
+                     ? fp_npz_far_open(&far, npz, key, FAR_BYTES, &array, err)
+                     : FINEPRUNE_OK;
     if (far) return fp_data_put_far(data, input, far, &array, name, err);
     if (!status) status = fp_npz_read(npz, key, &array, data->memory, err);
     return status ? status : fp_data_put_array(data, input, &array, name, err);
@@ -95,7 +104,8 @@ static int add_tensor_file(struct fineprune_data *data, size_t input, const char
 }
 
 // input_N.pb goes to the input that the tensor is named after, else to input number N.
-static int add_set_file(struct fineprune_data *data, const char *path, unsigned long number, bool *seen, fineprune_error *err) {
+static int add_set_file(struct fineprune_data *data, const char *path, unsigned long number, bool *seen,
+                        fineprune_error *err) {
     struct fp_tensor tensor = {0};
     char *tensor_name, name[300];
     snprintf(name, sizeof(name), "'%s'", path);
@@ -104,8 +114,12 @@ static int add_set_file(struct fineprune_data *data, const char *path, unsigned 
     if (status) return status;
     size_t input = fp_data_input(data, tensor_name, strlen(tensor_name));
     if (input == data->n_inputs && number < data->n_inputs) input = number;
-    if (input == data->n_inputs) status = fp_fail(err, FINEPRUNE_DATA, "%s: the model has no input '%s' and no input number %lu", name, tensor_name, number);
-    else if (seen[input]) status = fp_fail(err, FINEPRUNE_DATA, "%s is the second tensor for the input '%s'", name, data->inputs[input].name);
+    if (input == data->n_inputs)
+        status = fp_fail(err, FINEPRUNE_DATA, "%s: the model has no input '%s' and no input number %lu", name,
+                         tensor_name, number);
+    else if (seen[input])
+        status = fp_fail(err, FINEPRUNE_DATA, "%s is the second tensor for the input '%s'", name,
+                         data->inputs[input].name);
     free(tensor_name);
     if (status) {
         fp_tensor_done(&tensor);
@@ -125,17 +139,17 @@ struct listing {
 static void listing_done(struct listing *l) {
     for (size_t i = 0; i < l->n; i++) free(l->names[i]);
     free(l->names);
-
 }
 
 static int compare_names(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
-
 
 static int read_names(struct listing *l, const char *path, DIR *dir, fineprune_error *err) {
     for (;;) {
         errno = 0;
         const struct dirent *entry = readdir(dir);
-        if (!entry) return errno ? fp_fail(err, FINEPRUNE_IO, "cannot read the folder '%s': %s", path, strerror(errno)) : FINEPRUNE_OK;
+        if (!entry)
+            return errno ? fp_fail(err, FINEPRUNE_IO, "cannot read the folder '%s': %s", path, strerror(errno))
+                         : FINEPRUNE_OK;
         if (entry->d_name[0] == '.') continue;
         char **grown = fp_grow(l->names, &l->capacity, l->n + 1, sizeof(*grown));
         if (grown) l->names = grown;
@@ -177,7 +191,8 @@ static int add_in(struct fineprune_data *data, size_t input, const char *folder,
 
 // A folder with input_0.pb, input_1.pb, ...: one sample.
 static int add_set(struct fineprune_data *data, size_t input, const char *path, fineprune_error *err) {
-    if (input < data->n_inputs) return fp_fail(err, FINEPRUNE_USAGE, "'%s' has all inputs; give it without a name", path);
+    if (input < data->n_inputs)
+        return fp_fail(err, FINEPRUNE_USAGE, "'%s' has all inputs; give it without a name", path);
     struct listing l;
     int status = list_folder(&l, path, err);
     if (status) return status;
@@ -193,7 +208,8 @@ static int add_set(struct fineprune_data *data, size_t input, const char *path, 
     for (size_t i = 0; i < data->n_inputs && !status; i++) {
         char text[400];
         if (!seen[i])
-            status = fp_fail(err, FINEPRUNE_DATA, "'%s' has no tensor for the model's input %s", path, fp_input_text(text, sizeof(text), &data->inputs[i]));
+            status = fp_fail(err, FINEPRUNE_DATA, "'%s' has no tensor for the model's input %s", path,
+                             fp_input_text(text, sizeof(text), &data->inputs[i]));
     }
     if (!status && !data->n_inputs) data->bare++;
     free(seen);
@@ -202,14 +218,16 @@ static int add_set(struct fineprune_data *data, size_t input, const char *path, 
 }
 
 // test_data_set_0, test_data_set_1, ... in the order of their numbers.
-static int add_sets(struct fineprune_data *data, size_t input, const char *path, const struct listing *l, size_t *found, fineprune_error *err) {
+static int add_sets(struct fineprune_data *data, size_t input, const char *path, const struct listing *l, size_t *found,
+                    fineprune_error *err) {
     *found = 0;
     unsigned long number, last = 0;
     for (;;) {
         const char *next = NULL;
         unsigned long lowest = 0;
         for (size_t i = 0; i < l->n; i++)
-            if (numbered(l->names[i], "test_data_set_", "", &number) && (!*found || number > last) && (!next || number < lowest))
+            if (numbered(l->names[i], "test_data_set_", "", &number) && (!*found || number > last) &&
+                (!next || number < lowest))
                 next = l->names[i], lowest = number;
         if (!next) return FINEPRUNE_OK;
         int status = add_in(data, input, path, next, add_set, err);
@@ -249,8 +267,8 @@ static int folder_kind(const struct listing *l, const char *path, const struct f
         const struct file_kind *k = kind_of(l->names[i]);
         if (!k || k == *kind) continue;
         if (*kind) {
-            int status = fp_fail(err, FINEPRUNE_DATA, "'%s' holds files of two kinds: %s ('%s') and %s ('%s')", path, (*kind)->what, first, k->what,
-                                 l->names[i]);
+            int status = fp_fail(err, FINEPRUNE_DATA, "'%s' holds files of two kinds: %s ('%s') and %s ('%s')", path,
+                                 (*kind)->what, first, k->what, l->names[i]);
             fp_hint(err, "put one kind into a folder of its own, or name the files in a list: --data @list.txt");
             return status;
         }
@@ -269,13 +287,15 @@ static size_t input_of_file(const struct fineprune_data *data, const char *name)
     return dot ? fp_data_input(data, name, (size_t)(dot - name)) : data->n_inputs;
 }
 
-static int add_files(struct fineprune_data *data, size_t input, const char *path, const struct listing *l, fineprune_error *err) {
+static int add_files(struct fineprune_data *data, size_t input, const char *path, const struct listing *l,
+                     fineprune_error *err) {
     const struct file_kind *kind;
     int status = folder_kind(l, path, &kind, err);
     for (size_t i = 0; i < l->n && !status; i++) {
         if (kind_of(l->names[i]) != kind) continue;
         size_t target = input;
-        if (kind->add == add_npy && input == data->n_inputs && data->n_inputs > 1) target = input_of_file(data, l->names[i]);
+        if (kind->add == add_npy && input == data->n_inputs && data->n_inputs > 1)
+            target = input_of_file(data, l->names[i]);
         status = add_in(data, target, path, l->names[i], kind->add, err);
     }
     return status;
@@ -314,7 +334,8 @@ static int read_text(char **out, const char *path, fineprune_error *err) {
         if (!grown) status = fp_fail_memory(err, path, n);
         else if (n > MAX_LIST) status = fp_fail(err, FINEPRUNE_LIMIT, "the list '%s' is over %d bytes", path, MAX_LIST);
     }
-    if (!status && ferror(f)) status = fp_fail(err, FINEPRUNE_IO, "cannot read the list '%s': %s", path, strerror(errno));
+    if (!status && ferror(f))
+        status = fp_fail(err, FINEPRUNE_IO, "cannot read the list '%s': %s", path, strerror(errno));
     fclose(f);
     if (status) {
         free(text);
@@ -330,7 +351,8 @@ static int read_text(char **out, const char *path, fineprune_error *err) {
 }
 
 // A line is a source, [NAME=]SRC, its path relative to the list's folder.
-static int add_line(struct fineprune_data *data, size_t input, const char *list, const char *line, int depth, fineprune_error *err) {
+static int add_line(struct fineprune_data *data, size_t input, const char *list, const char *line, int depth,
+                    fineprune_error *err) {
     if (input == data->n_inputs) input = fp_data_split(data, &line);
     const char *slash = strrchr(list, '/');
     const bool relative = slash && line[0] != '/' && line[0] != '@' && strncmp(line, "random", 6) != 0;
@@ -367,9 +389,11 @@ static int fail_source(const struct fineprune_data *data, const char *source, fi
     const char *equals = strchr(source, '=');
     char text[600];
     if (equals && !memchr(source, '/', (size_t)(equals - source)))
-        return fp_fail(err, FINEPRUNE_DATA, "'%.*s' is not an input of the model; its inputs are %s", (int)(equals - source), source,
+        return fp_fail(err, FINEPRUNE_DATA, "'%.*s' is not an input of the model; its inputs are %s",
+                       (int)(equals - source), source,
                        fp_inputs_text(text, sizeof(text), data->inputs, data->n_inputs));
-    return fp_fail(err, error == ENOENT ? FINEPRUNE_DATA : FINEPRUNE_IO, "cannot read the data '%s': %s", source, strerror(error));
+    return fp_fail(err, error == ENOENT ? FINEPRUNE_DATA : FINEPRUNE_IO, "cannot read the data '%s': %s", source,
+                   strerror(error));
 }
 
 int fp_data_add_source(struct fineprune_data *data, size_t input, const char *source, int depth, fineprune_error *err) {

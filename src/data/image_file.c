@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// PNG by libpng, JPEG by libjpeg; both report errors by a long jump, so all that must survive one lies in a struct behind a pointer.
+// PNG by libpng, JPEG by libjpeg; both report errors by a long jump, so all that must survive one lies in a struct
+// behind a pointer.
 #include "data/image_file.h"
 
 #include <errno.h>
@@ -15,10 +16,12 @@
 #define MAX_SIDE 65535
 #define MAX_PIXELS (INT64_C(1) << 28)
 
-int fp_image_new(struct fp_image *out, int64_t width, int64_t height, int channels, struct fp_memory *memory, fineprune_error *err) {
+int fp_image_new(struct fp_image *out, int64_t width, int64_t height, int channels, struct fp_memory *memory,
+                 fineprune_error *err) {
     *out = (struct fp_image){.width = width, .height = height, .channels = channels, .memory = memory};
     if (width < 1 || height < 1 || width > MAX_SIDE || height > MAX_SIDE || width * height > MAX_PIXELS)
-        return fp_fail(err, FINEPRUNE_DATA, "a picture of %lld x %lld pixels is not supported", (long long)width, (long long)height);
+        return fp_fail(err, FINEPRUNE_DATA, "a picture of %lld x %lld pixels is not supported", (long long)width,
+                       (long long)height);
     out->size = (size_t)width * (size_t)height * (size_t)channels;
     out->pixels = fp_take(memory, out->size);
     return out->pixels ? FINEPRUNE_OK : fp_fail_memory(err, "a picture", out->size);
@@ -43,7 +46,7 @@ struct task {
     bool probe; // header only
     struct fp_image image;
     struct fp_memory *memory;
-    uint8_t *row;    // one decoded row
+    uint8_t *row; // one decoded row
     uint8_t **rows;
     char reason[JMSG_LENGTH_MAX];
     jmp_buf jump;
@@ -55,7 +58,8 @@ static int make_image(struct task *t, int64_t width, int64_t height) {
     t->image.width = width;
     t->image.height = height;
     return width > MAX_SIDE || height > MAX_SIDE || width * height > MAX_PIXELS
-               ? fp_fail(t->err, FINEPRUNE_DATA, "a picture of %lld x %lld pixels is not supported", (long long)width, (long long)height)
+               ? fp_fail(t->err, FINEPRUNE_DATA, "a picture of %lld x %lld pixels is not supported", (long long)width,
+                         (long long)height)
                : FINEPRUNE_OK;
 }
 

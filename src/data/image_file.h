@@ -17,12 +17,14 @@ struct fp_image {
 int fp_image_probe(const char *path, int64_t *width, int64_t *height, fineprune_error *err);
 // Decodes the picture to 3 channels. Transparency is dropped, 16 bits become 8.
 int fp_image_read(struct fp_image *out, const char *path, struct fp_memory *memory, fineprune_error *err);
-int fp_image_new(struct fp_image *out, int64_t width, int64_t height, int channels, struct fp_memory *memory, fineprune_error *err);
+int fp_image_new(struct fp_image *out, int64_t width, int64_t height, int channels, struct fp_memory *memory,
+                 fineprune_error *err);
 void fp_image_done(struct fp_image *image);
 // Three channels to one, in place: 0.299 red + 0.587 green + 0.114 blue.
 void fp_image_to_grey(struct fp_image *image);
 
-// Replaces the image by one of another size. Each axis by itself (width first), antialiased, with 8 bits in between. (image_resize.c)
+// Replaces the image by one of another size. Each axis by itself (width first), antialiased, with 8 bits in between.
+// (image_resize.c)
 int fp_image_resize(struct fp_image *image, int64_t width, int64_t height, enum fp_filter filter, fineprune_error *err);
 
 #endif

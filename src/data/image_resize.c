@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Resizing as image models are trained with: a separable filter that widens when the picture shrinks, weights in 22-bit fixed point, 8-bit
-// pixels between the two passes. This is the arithmetic of Pillow's resize (newer versions of which
+// Resizing as image models are trained with: a separable filter that widens when the picture shrinks, weights in 22-bit
+// fixed point, 8-bit pixels between the two passes. This is the arithmetic of Pillow's resize (newer versions of which
 // may take the height first, which moves a pixel by a level at most).
 #include <math.h>
 #include <stdlib.h>
@@ -28,7 +28,8 @@ static double lanczos(double x) { return fabs(x) < 3 ? sinc(x) * sinc(x / 3) : 0
 static const struct {
     double (*weight)(double);
     double reach;
-} FILTERS[] = {[FP_NEAREST] = {NULL, 0}, [FP_LANCZOS] = {lanczos, 3}, [FP_BILINEAR] = {triangle, 1}, [FP_BICUBIC] = {cubic, 2}};
+} FILTERS[] = {
+    [FP_NEAREST] = {NULL, 0}, [FP_LANCZOS] = {lanczos, 3}, [FP_BILINEAR] = {triangle, 1}, [FP_BICUBIC] = {cubic, 2}};
 
 // For each output position: the first input position, how many there are, and their weights.
 struct taps {
@@ -43,8 +44,10 @@ static void taps_done(struct taps *t) {
     free(t->weights);
 }
 
-static void fill_position(struct taps *t, int64_t at, int64_t from, double scale, enum fp_filter filter, double *scratch) {
-    const double wide = scale > 1 ? scale : 1, centre = ((double)at + 0.5) * scale, reach = FILTERS[filter].reach * wide;
+static void fill_position(struct taps *t, int64_t at, int64_t from, double scale, enum fp_filter filter,
+                          double *scratch) {
+    const double wide = scale > 1 ? scale : 1, centre = ((double)at + 0.5) * scale,
+                 reach = FILTERS[filter].reach * wide;
     int64_t low = (int64_t)(centre - reach + 0.5), high = (int64_t)(centre + reach + 0.5);
     if (low < 0) low = 0;
     if (high > from) high = from;
@@ -95,7 +98,8 @@ static void resize_rows(struct fp_image *dst, const struct fp_image *src, const 
         const uint8_t *row = src->pixels + (size_t)(y * src->width) * c;
         uint8_t *out = dst->pixels + (size_t)(y * dst->width) * c;
         for (int64_t x = 0; x < dst->width; x++)
-            for (size_t k = 0; k < c; k++) *out++ = tap(row + (size_t)t->first[x] * c + k, c, t->weights + x * t->most, t->count[x]);
+            for (size_t k = 0; k < c; k++)
+                *out++ = tap(row + (size_t)t->first[x] * c + k, c, t->weights + x * t->most, t->count[x]);
     }
 }
 
@@ -108,7 +112,8 @@ static void resize_columns(struct fp_image *dst, const struct fp_image *src, con
     }
 }
 
-static int pass(struct fp_image *image, int64_t width, int64_t height, enum fp_filter filter, bool rows, fineprune_error *err) {
+static int pass(struct fp_image *image, int64_t width, int64_t height, enum fp_filter filter, bool rows,
+                fineprune_error *err) {
     struct taps taps;
     struct fp_image dst;
     int status = make_taps(&taps, rows ? image->width : image->height, rows ? width : height, filter, err);
@@ -143,7 +148,8 @@ static int nearest(struct fp_image *image, int64_t width, int64_t height, finepr
     return FINEPRUNE_OK;
 }
 
-int fp_image_resize(struct fp_image *image, int64_t width, int64_t height, enum fp_filter filter, fineprune_error *err) {
+int fp_image_resize(struct fp_image *image, int64_t width, int64_t height, enum fp_filter filter,
+                    fineprune_error *err) {
     if (width == image->width && height == image->height) return FINEPRUNE_OK;
     if (filter == FP_NEAREST) return nearest(image, width, height, err);
     int status = FINEPRUNE_OK;

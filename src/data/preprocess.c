@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Finding and reading a preparation file. Known members:
-//   Hugging Face preprocessor_config.json: do_resize, size, resample, do_center_crop, crop_size, do_rescale, rescale_factor, do_normalize,
+//   Hugging Face preprocessor_config.json: do_resize, size, resample, do_center_crop, crop_size, do_rescale,
+//   rescale_factor, do_normalize,
 //     image_mean, image_std, crop_pct; for sound: sampling_rate, do_normalize
 //   timm config.json: pretrained_cfg {input_size, interpolation, crop_pct, mean, std}, or those members at the top
 //   ours: resize, crop, mean, std, scale, layout, color, interpolation, rate, feature
@@ -95,12 +96,14 @@ static int set_scale(struct reader *r, const char *key, const json_t *value) {
 
 static int set_rate(struct reader *r, const char *key, const json_t *value) {
     const double rate = json_number_value(value);
-    if (!json_is_number(value) || !(rate >= 100 && rate <= 1e6)) return fail_value(r, key, "a rate in samples per second (16000)");
+    if (!json_is_number(value) || !(rate >= 100 && rate <= 1e6))
+        return fail_value(r, key, "a rate in samples per second (16000)");
     r->p->rate = (int64_t)rate;
     return FINEPRUNE_OK;
 }
 
-static int choose(struct reader *r, const char *key, const json_t *value, const char *const *names, const char *wanted, int *out) {
+static int choose(struct reader *r, const char *key, const json_t *value, const char *const *names, const char *wanted,
+                  int *out) {
     const char *text = json_string_value(value);
     for (int i = 0; text && names[i]; i++)
         if (strcmp(names[i], text) == 0) {
@@ -175,8 +178,8 @@ static int read_members(struct reader *r, const json_t *root, const struct membe
 // ---- the three kinds of file
 
 static const struct member OURS[] = {
-    {"resize", set_resize}, {"crop", set_crop},   {"mean", set_mean},   {"std", set_std},
-    {"scale", set_scale},   {"layout", set_layout}, {"color", set_color}, {"interpolation", set_filter},
+    {"resize", set_resize}, {"crop", set_crop},       {"mean", set_mean},   {"std", set_std},
+    {"scale", set_scale},   {"layout", set_layout},   {"color", set_color}, {"interpolation", set_filter},
     {"rate", set_rate},     {"feature", set_feature}, {NULL, NULL},
 };
 
@@ -185,10 +188,11 @@ static bool said_no(const json_t *root, const char *key) { return json_is_false(
 static int refuse_spectrogram(struct reader *r, const json_t *root) {
     const char *type = json_string_value(json_object_get(root, "feature_extractor_type"));
     const bool bins = json_is_number(json_object_get(root, "num_mel_bins")) ||
-                      (json_is_integer(json_object_get(root, "feature_size")) && json_integer_value(json_object_get(root, "feature_size")) > 1);
+                      (json_is_integer(json_object_get(root, "feature_size")) &&
+                       json_integer_value(json_object_get(root, "feature_size")) > 1);
     if (!bins) return FINEPRUNE_OK;
-    int status = fp_fail(r->err, FINEPRUNE_DATA, "'%s' asks for spectrograms (%s), which are not made from sound files", r->path,
-                         type ? type : "num_mel_bins");
+    int status = fp_fail(r->err, FINEPRUNE_DATA, "'%s' asks for spectrograms (%s), which are not made from sound files",
+                         r->path, type ? type : "num_mel_bins");
     fp_hint(r->err, "prepare them and give them as .npy or .npz");
     return status;
 }
@@ -201,8 +205,13 @@ static int read_sound(struct reader *r, const json_t *root) {
 }
 
 static int read_hugging_face(struct reader *r, const json_t *root) {
-    static const struct member members[] = {{"size", set_resize}, {"resample", set_filter}, {"crop_size", set_crop},
-                                            {"image_mean", set_mean}, {"image_std", set_std}, {"rescale_factor", set_scale}, {NULL, NULL}};
+    static const struct member members[] = {{"size", set_resize},
+                                            {"resample", set_filter},
+                                            {"crop_size", set_crop},
+                                            {"image_mean", set_mean},
+                                            {"image_std", set_std},
+                                            {"rescale_factor", set_scale},
+                                            {NULL, NULL}};
     if (json_object_get(root, "sampling_rate")) return read_sound(r, root);
     int status = read_members(r, root, members);
     if (said_no(root, "do_resize")) r->p->no_resize = true;
@@ -230,7 +239,8 @@ static int read_hugging_face(struct reader *r, const json_t *root) {
 }
 
 static int read_timm(struct reader *r, const json_t *cfg) {
-    static const struct member members[] = {{"interpolation", set_filter}, {"mean", set_mean}, {"std", set_std}, {NULL, NULL}};
+    static const struct member members[] = {
+        {"interpolation", set_filter}, {"mean", set_mean}, {"std", set_std}, {NULL, NULL}};
     int status = read_members(r, cfg, members);
     const json_t *size = json_object_get(cfg, "input_size");
     if (status || !size) return status;
@@ -246,8 +256,9 @@ static int read_root(struct reader *r, const json_t *root) {
     const json_t *timm = json_object_get(root, "pretrained_cfg");
     if (json_is_object(timm)) return read_timm(r, timm);
     if (json_object_get(root, "input_size") && json_object_get(root, "interpolation")) return read_timm(r, root);
-    if (json_object_get(root, "image_mean") || json_object_get(root, "do_resize") || json_object_get(root, "image_processor_type") ||
-        json_object_get(root, "feature_extractor_type") || json_object_get(root, "sampling_rate"))
+    if (json_object_get(root, "image_mean") || json_object_get(root, "do_resize") ||
+        json_object_get(root, "image_processor_type") || json_object_get(root, "feature_extractor_type") ||
+        json_object_get(root, "sampling_rate"))
         return read_hugging_face(r, root);
     return read_members(r, root, OURS);
 }
@@ -255,10 +266,12 @@ static int read_root(struct reader *r, const json_t *root) {
 static int read_file(struct fp_preprocess *p, const char *path, fineprune_error *err) {
     json_error_t error;
     json_t *root = json_load_file(path, 0, &error);
-    if (!root && error.line < 0) return fp_fail(err, FINEPRUNE_IO, "cannot read the preparation file '%s': %s", path, error.text);
+    if (!root && error.line < 0)
+        return fp_fail(err, FINEPRUNE_IO, "cannot read the preparation file '%s': %s", path, error.text);
     if (!json_is_object(root)) {
         json_decref(root);
-        return fp_fail(err, FINEPRUNE_DATA, "'%s' is not a JSON object: line %d: %s", path, root ? 1 : error.line, root ? "another value" : error.text);
+        return fp_fail(err, FINEPRUNE_DATA, "'%s' is not a JSON object: line %d: %s", path, root ? 1 : error.line,
+                       root ? "another value" : error.text);
     }
     struct reader r = {p, path, err};
     int status = read_root(&r, root);
@@ -293,8 +306,9 @@ static int read_options(struct fp_preprocess *p, char *const *options, fineprune
         int option;
         struct member member;
     } table[] = {
-        {FP_OPTION_RESIZE, {"resize", set_resize}}, {FP_OPTION_CROP, {"crop", set_crop}},       {FP_OPTION_MEAN, {"mean", set_mean}},
-        {FP_OPTION_STD, {"std", set_std}},          {FP_OPTION_LAYOUT, {"layout", set_layout}}, {FP_OPTION_RATE, {"rate", set_rate}},
+        {FP_OPTION_RESIZE, {"resize", set_resize}}, {FP_OPTION_CROP, {"crop", set_crop}},
+        {FP_OPTION_MEAN, {"mean", set_mean}},       {FP_OPTION_STD, {"std", set_std}},
+        {FP_OPTION_LAYOUT, {"layout", set_layout}}, {FP_OPTION_RATE, {"rate", set_rate}},
     };
     struct reader r = {p, NULL, err};
     int status = FINEPRUNE_OK;
@@ -325,7 +339,8 @@ static int find_file(struct fp_preprocess *p, const char *folder, fineprune_erro
         for (size_t i = 0; i < FP_COUNT(names) && !status && !p->path; i++) {
             char *path = fp_format("%s/%s%s", folder[0] ? folder : ".", up ? "../" : "", names[i]);
             if (!path) return fp_fail_memory(err, "a path", strlen(folder));
-            if (access(path, R_OK) == 0 && (strcmp(names[i], "config.json") || is_timm(path))) status = read_file(p, path, err);
+            if (access(path, R_OK) == 0 && (strcmp(names[i], "config.json") || is_timm(path)))
+                status = read_file(p, path, err);
             free(path);
         }
     return status;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How images and sound become inputs, as the model's authors did it: read from Hugging Face's preprocessor_config.json, timm's config.json
-// or a file of ours, overridden by options.
+// How images and sound become inputs, as the model's authors did it: read from Hugging Face's preprocessor_config.json,
+// timm's config.json or a file of ours, overridden by options.
 #ifndef FP_PREPROCESS_H
 #define FP_PREPROCESS_H
 
@@ -12,22 +12,24 @@ enum fp_layout { FP_LAYOUT_AUTO, FP_NCHW, FP_NHWC };
 
 struct fp_preprocess {
     char *path; // the file it came from, or NULL
-    // Resize to height x width, or, when width is 0, the shorter edge to height. 0 x 0: no resizing, or to the input's size.
+    // Resize to height x width, or, when width is 0, the shorter edge to height. 0 x 0: no resizing, or to the input's
+    // size.
     int64_t resize_height, resize_width;
     int64_t crop_height, crop_width; // the middle; 0 x 0: none
     bool no_crop, no_resize;         // said so
     enum fp_filter filter;
-    double scale;                    // multiplied with 0..255 before mean and std
+    double scale; // multiplied with 0..255 before mean and std
     bool have_scale, have_mean, have_std;
     int n_mean, n_std;
     double mean[4], std[4];
     enum fp_color color;
     enum fp_layout layout;
-    int64_t rate;                    // of sound, 0: unknown
-    bool normalize_sound;            // to zero mean and unit variance
+    int64_t rate;         // of sound, 0: unknown
+    bool normalize_sound; // to zero mean and unit variance
 };
 
-// options: the texts of fineprune_data_options in the order of data_parts.h, NULL where not given. folder: where the model lies.
+// options: the texts of fineprune_data_options in the order of data_parts.h, NULL where not given. folder: where the
+// model lies.
 int fp_preprocess_new(struct fp_preprocess **out, const char *folder, char *const *options, fineprune_error *err);
 void fp_preprocess_free(struct fp_preprocess *preprocess);
 

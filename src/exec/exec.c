@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Running a graph. A plan is made once per graph: which operator each node has, which values are constant. A frame is one
-// run of a plan: its values and how many readers each still has. A cell is what one node keeps between runs.
+// Running a graph. A plan is made once per graph: which operator each node has, which values are constant. A frame is
+// one run of a plan: its values and how many readers each still has. A cell is what one node keeps between runs.
 #include "exec/exec.h"
 
 #include <stdio.h>
@@ -50,18 +50,18 @@ struct cell {
     int *alias;                  // n_out
     struct plan **bodies;        // of node->bodies
     struct watch *watches;
-    struct tail *tail;           // what is done inside this node's call, or NULL
-    const struct cell *inside;   // whose call does this node, as long as that one has a tail
+    struct tail *tail;         // what is done inside this node's call, or NULL
+    const struct cell *inside; // whose call does this node, as long as that one has a tail
 };
 
 struct plan {
     const struct fp_graph *graph;
     struct plan *parent; // of captured values
     struct cell *cells;
-    bool *is_constant;            // per value
-    struct fp_tensor *constants;  // per value, once loaded or folded
-    int *watch_value;             // per value: tag + 1, or 0; NULL when none is watched
-    bool fused;                   // tails have been looked for
+    bool *is_constant;           // per value
+    struct fp_tensor *constants; // per value, once loaded or folded
+    int *watch_value;            // per value: tag + 1, or 0; NULL when none is watched
+    bool fused;                  // tails have been looked for
 };
 
 struct fp_frame {
@@ -125,7 +125,8 @@ static void plan_free(struct plan *plan) {
     free(plan);
 }
 
-static int plan_new(struct plan **out, const struct fp_graph *graph, struct plan *parent, const bool *constant_inputs, fineprune_error *err);
+static int plan_new(struct plan **out, const struct fp_graph *graph, struct plan *parent, const bool *constant_inputs,
+                    fineprune_error *err);
 
 // Whether the node's results are the same in every run.
 static bool can_fold(const struct plan *plan, const struct cell *cell) {
@@ -166,7 +167,8 @@ static int plan_cell(struct plan *plan, struct cell *cell, const struct fp_node 
     cell->converted = fp_calloc((size_t)node->n_in, sizeof(*cell->converted));
     cell->shapes = fp_calloc((size_t)node->n_out, sizeof(*cell->shapes));
     cell->alias = fp_calloc((size_t)node->n_out, sizeof(*cell->alias));
-    if (!cell->seen || !cell->converted || !cell->shapes || !cell->alias) return fp_fail_memory(err, "the plan", sizeof(*cell));
+    if (!cell->seen || !cell->converted || !cell->shapes || !cell->alias)
+        return fp_fail_memory(err, "the plan", sizeof(*cell));
     for (int i = 0; i < node->n_in && i < 64; i++)
         if (node->in[i] >= 0 && plan->is_constant[node->in[i]]) cell->constant |= (uint64_t)1 << i;
     if (can_fold(plan, cell))
@@ -175,8 +177,10 @@ static int plan_cell(struct plan *plan, struct cell *cell, const struct fp_node 
     return plan_bodies(plan, cell, err);
 }
 
-static int plan_new(struct plan **out, const struct fp_graph *graph, struct plan *parent, const bool *constant_inputs, fineprune_error *err) {
-    struct plan *plan = *out = calloc(1, sizeof(*plan)); // linked in at once, so that the owner frees what is half built
+static int plan_new(struct plan **out, const struct fp_graph *graph, struct plan *parent, const bool *constant_inputs,
+                    fineprune_error *err) {
+    struct plan *plan = *out = calloc(1,
+                                      sizeof(*plan)); // linked in at once, so that the owner frees what is half built
     if (!plan) return fp_fail_memory(err, "the plan", sizeof(*plan));
     plan->graph = graph;
     plan->parent = parent;
@@ -189,15 +193,19 @@ static int plan_new(struct plan **out, const struct fp_graph *graph, struct plan
         plan->is_constant[i] = ((v->initializer || v->sparse_initializer) && !(v->is_input && graph->parent)) ||
                                (v->outer >= 0 && parent->is_constant[v->outer]);
     }
-    for (int i = 0; constant_inputs && i < graph->n_inputs; i++) plan->is_constant[graph->inputs[i]] = constant_inputs[i];
+    for (int i = 0; constant_inputs && i < graph->n_inputs; i++)
+        plan->is_constant[graph->inputs[i]] = constant_inputs[i];
     int status = FINEPRUNE_OK;
-    for (int i = 0; i < graph->n_nodes && !status; i++) status = plan_cell(plan, &plan->cells[i], &graph->nodes[i], err);
+    for (int i = 0; i < graph->n_nodes && !status; i++)
+        status = plan_cell(plan, &plan->cells[i], &graph->nodes[i], err);
     return status;
 }
 
 // ---- constants
 
-static struct fp_node *call_of(const struct plan *plan) { return plan->graph->function_proto ? plan->graph->parent_node : NULL; }
+static struct fp_node *call_of(const struct plan *plan) {
+    return plan->graph->function_proto ? plan->graph->parent_node : NULL;
+}
 
 // The caller's value behind an input of a function body, -1 when there is none.
 static int argument_of(const struct plan *plan, int value) {
@@ -270,12 +278,13 @@ static bool any_kind_missing(const struct fp_op *op, const struct fp_tensor *t) 
     return !(op->flags & FP_OP_ANY_KIND) && (t->type == FP_STRING || t->type == FP_SEQUENCE);
 }
 
-// The inputs as the operator wants them: row-major, and float32 where its row says so. own[i] is what must be dropped afterwards.
+// The inputs as the operator wants them: row-major, and float32 where its row says so. own[i] is what must be dropped
+// afterwards.
 struct arguments {
     struct fp_tensor **in, *own;
     struct fp_tensor *extra[FP_TAIL_EXTRA]; // of the tail, as they come
-    enum fp_type narrow; // of the first input that was made float32
-    bool wide;           // inputs that wait to be rounded stay so, and so do the results
+    enum fp_type narrow;                    // of the first input that was made float32
+    bool wide;                              // inputs that wait to be rounded stay so, and so do the results
     size_t n;
     char room[8 * (sizeof(struct fp_tensor *) + sizeof(struct fp_tensor))];
 };
@@ -311,8 +320,8 @@ static int adapt(struct fp_exec *exec, struct cell *cell, int i, struct argument
     const struct fp_op *op = cell->op;
     if (any_kind_missing(op, t)) {
         char text[400];
-        return fp_fail(exec->err, FINEPRUNE_MODEL, "%s: %s inputs are not supported", fp_node_text(text, sizeof(text), cell->node),
-                       fp_type_name(t->type));
+        return fp_fail(exec->err, FINEPRUNE_MODEL, "%s: %s inputs are not supported",
+                       fp_node_text(text, sizeof(text), cell->node), fp_type_name(t->type));
     }
     if (t->rounds && a->wide && !a->narrow) a->narrow = t->rounds;
     if (t->rounds && !a->wide) {
@@ -347,9 +356,11 @@ static const struct fp_node *maker_of(const struct plan *plan, int value) {
     return node;
 }
 
-// Operators that compute take what comes as float32. One that moves does so alone between two that compute; of a list of inputs the first decides.
+// Operators that compute take what comes as float32. One that moves does so alone between two that compute; of a list
+// of inputs the first decides.
 static bool stays_wide(const struct fp_frame *frame, const struct cell *cell, const struct arguments *a) {
-    if (cell->computes || !cell->feeds_computing || !frame->left) return cell->computes && frame->left; // a constant is rounded
+    if (cell->computes || !cell->feeds_computing || !frame->left)
+        return cell->computes && frame->left; // a constant is rounded
     bool waits = false;
     size_t n = cell->op->flags & FP_OP_FIRST_DECIDES && a->n ? 1 : a->n;
     for (size_t i = 0; i < n; i++) {
@@ -454,7 +465,8 @@ static int prepare(struct fp_exec *exec, struct plan *plan, struct cell *cell, s
         status = prepare_once(cell, call);
     }
     if (status) return status;
-    for (int i = 0; cell->tail && i < cell->tail->fusion.n_extra; i++) remember_shape(&cell->tail->seen[i], call->extra[i]);
+    for (int i = 0; cell->tail && i < cell->tail->fusion.n_extra; i++)
+        remember_shape(&cell->tail->seen[i], call->extra[i]);
     cell->values_read = call->values_read;
     for (int i = 0; i < call->n_in; i++)
         if (!remember(cell, i, call->in[i])) return fp_fail_memory(exec->err, "a shape", 0);
@@ -465,12 +477,14 @@ static int prepare(struct fp_exec *exec, struct plan *plan, struct cell *cell, s
 // ---- run
 
 // Input 0's memory can become output 0's: nobody else reads it and it fits.
-static bool in_place(struct fp_frame *frame, const struct cell *cell, const struct fp_call *call, const struct fp_tensor *out) {
+static bool in_place(struct fp_frame *frame, const struct cell *cell, const struct fp_call *call,
+                     const struct fp_tensor *out) {
     if (!(cell->op->flags & FP_OP_IN_PLACE) || !call->n_in || !call->in[0]) return false;
     const struct fp_tensor *in = call->in[0];
     int value = cell->node->in[0];
-    return frame->left && in == &frame->values[value] && frame->left[value] == 1 && in->buffer && in->buffer->refs == 1 &&
-           in->type == out->type && in->count == out->count && in->layout == out->layout && in->data == in->buffer->data;
+    return frame->left && in == &frame->values[value] && frame->left[value] == 1 && in->buffer &&
+           in->buffer->refs == 1 && in->type == out->type && in->count == out->count && in->layout == out->layout &&
+           in->data == in->buffer->data;
 }
 
 static int allocate_outputs(struct fp_exec *exec, struct fp_frame *frame, struct cell *cell, struct fp_call *call) {
@@ -535,19 +549,33 @@ static uint64_t constants_to_keep(const struct fp_exec *exec, const struct cell 
     uint64_t constant = cell->constant;
     if (!fp_mapping_is_large(exec->model->mappings)) return constant;
     for (int i = 0; i < cell->node->n_in && i < 64; i++)
-        if (constant >> i & 1 && a->in[i] && fp_mapping_holds(exec->model->mappings, a->in[i]->data)) constant &= ~((uint64_t)1 << i);
+        if (constant >> i & 1 && a->in[i] && fp_mapping_holds(exec->model->mappings, a->in[i]->data))
+            constant &= ~((uint64_t)1 << i);
     return constant;
 }
 
 static void drop_constants(const struct fp_exec *exec, const struct cell *cell, const struct arguments *a) {
     for (int i = 0; i < cell->node->n_in && i < 64; i++)
-        if (cell->constant >> i & 1 && a->in[i] && a->in[i]->data) fp_mapping_drop(exec->model->mappings, a->in[i]->data, fp_tensor_bytes(a->in[i]));
+        if (cell->constant >> i & 1 && a->in[i] && a->in[i]->data)
+            fp_mapping_drop(exec->model->mappings, a->in[i]->data, fp_tensor_bytes(a->in[i]));
 }
 
-static int call_operator(struct fp_exec *exec, struct fp_frame *frame, struct cell *cell, struct arguments *a, struct fp_tensor *out) {
-    struct fp_call call = {.node = cell->node, .op = cell->op, .n_in = cell->node->n_in, .n_out = cell->node->n_out, .in = a->in, .out = out,
-                           .alias = cell->alias, .state = cell->state, .constant = constants_to_keep(exec, cell, a), .threads = exec->threads,
-                           .memory = exec->memory, .context = &exec->context, .frame = frame, .err = exec->err};
+static int call_operator(struct fp_exec *exec, struct fp_frame *frame, struct cell *cell, struct arguments *a,
+                         struct fp_tensor *out) {
+    struct fp_call call = {.node = cell->node,
+                           .op = cell->op,
+                           .n_in = cell->node->n_in,
+                           .n_out = cell->node->n_out,
+                           .in = a->in,
+                           .out = out,
+                           .alias = cell->alias,
+                           .state = cell->state,
+                           .constant = constants_to_keep(exec, cell, a),
+                           .threads = exec->threads,
+                           .memory = exec->memory,
+                           .context = &exec->context,
+                           .frame = frame,
+                           .err = exec->err};
     int status = FINEPRUNE_OK;
     if (cell->tail && a->narrow) drop_tail(frame->plan, cell); // each of its nodes rounds
     if (cell->tail) {
@@ -561,7 +589,8 @@ static int call_operator(struct fp_exec *exec, struct fp_frame *frame, struct ce
         status = prepare(exec, frame->plan, cell, &call);
         exec->context.preparing += fp_seconds() - start;
         for (int i = 0; i < call.n_out && !status; i++)
-            if (!out[i].data && !out[i].buffer) cell->shapes[i] = out[i]; // what prepare itself has filled it does each time
+            if (!out[i].data && !out[i].buffer)
+                cell->shapes[i] = out[i]; // what prepare itself has filled it does each time
     } else {
         for (int i = 0; i < call.n_out; i++) out[i] = cell->shapes[i];
     }
@@ -570,7 +599,8 @@ static int call_operator(struct fp_exec *exec, struct fp_frame *frame, struct ce
     fp_threads_set(before);
     cell->state = call.state;
     if (!status && exec->observer && cell->watches) status = show(exec, cell, &call);
-    for (int i = 0; i < call.n_out && !status; i++) out[i].rounds = a->wide && out[i].type == FP_FLOAT && fp_type_rounds(a->narrow) ? a->narrow : FP_NONE;
+    for (int i = 0; i < call.n_out && !status; i++)
+        out[i].rounds = a->wide && out[i].type == FP_FLOAT && fp_type_rounds(a->narrow) ? a->narrow : FP_NONE;
     if (!status && !(a->wide && fp_type_rounds(a->narrow))) status = narrow_outputs(exec, &call, a->narrow);
     return status;
 }
@@ -589,8 +619,9 @@ static int name_node(fineprune_error *err, int status, const struct fp_node *nod
     return status;
 }
 
-// What waits to be rounded is passed on as it is by Identity and by a Cast to the type that it waits for. Another Cast to a narrow type leaves the
-// rounding to who reads it; one to float32 takes what waits, unless a Cast was what made it wait.
+// What waits to be rounded is passed on as it is by Identity and by a Cast to the type that it waits for. Another Cast
+// to a narrow type leaves the rounding to who reads it; one to float32 takes what waits, unless a Cast was what made it
+// wait.
 static bool passes(const struct fp_frame *frame, struct cell *cell, const struct fp_tensor *t) {
     cell->passed = false;
     if (!frame->left || !t || t->type != FP_FLOAT) return false;
@@ -622,8 +653,8 @@ static int run_operator(struct fp_exec *exec, struct fp_frame *frame, struct cel
     return status ? name_node(exec->err, status, cell->node) : FINEPRUNE_OK;
 }
 
-static int run_graph(struct fp_exec *exec, struct plan *plan, struct fp_frame *parent, const struct fp_tensor *inputs, int n_inputs,
-                     struct fp_tensor *outputs);
+static int run_graph(struct fp_exec *exec, struct plan *plan, struct fp_frame *parent, const struct fp_tensor *inputs,
+                     int n_inputs, struct fp_tensor *outputs);
 
 static int run_function(struct fp_exec *exec, struct fp_frame *frame, struct cell *cell, struct fp_tensor *out) {
     const struct fp_node *node = cell->node;
@@ -662,7 +693,9 @@ static int show_value(struct fp_exec *exec, const struct plan *plan, int value, 
     if (!plan->watch_value || !plan->watch_value[value] || !exec->observer) return FINEPRUNE_OK;
     struct fp_tensor plain = {0};
     int status = t->layout ? fp_dnnl_plain(exec->threads, exec->memory, &plain, t, exec->err) : FINEPRUNE_OK;
-    if (!status) status = exec->observer->see(exec->observer->user, plan->watch_value[value] - 1, plain.type ? &plain : t, exec->err);
+    if (!status)
+        status = exec->observer->see(exec->observer->user, plan->watch_value[value] - 1, plain.type ? &plain : t,
+                                     exec->err);
     fp_tensor_done(&plain);
     return status;
 }
@@ -675,7 +708,8 @@ static int run_cell(struct fp_exec *exec, struct fp_frame *frame, struct cell *c
     int status = cell->op ? run_operator(exec, frame, cell, out) : run_function(exec, frame, cell, out);
     for (int i = 0; i < node->n_out; i++) {
         int value = i == 0 && cell->tail ? cell->tail->fusion.last->out[0] : node->out[i];
-        if (!status && value >= 0 && (!frame->left || frame->left[value] > 0 || (frame->plan->watch_value && frame->plan->watch_value[value]))) {
+        if (!status && value >= 0 &&
+            (!frame->left || frame->left[value] > 0 || (frame->plan->watch_value && frame->plan->watch_value[value]))) {
             frame->values[value] = out[i];
             status = show_value(exec, frame->plan, value, &out[i]);
             if (frame->left && frame->left[value] == 0) fp_tensor_done(&frame->values[value]);
@@ -685,7 +719,8 @@ static int run_cell(struct fp_exec *exec, struct fp_frame *frame, struct cell *c
     }
     if (out != few) free(out);
     if (frame->left) release_inputs(frame, node);
-    for (int i = 0; frame->left && cell->tail && i < cell->tail->fusion.n_nodes; i++) release_inputs(frame, cell->tail->fusion.nodes[i]);
+    for (int i = 0; frame->left && cell->tail && i < cell->tail->fusion.n_nodes; i++)
+        release_inputs(frame, cell->tail->fusion.nodes[i]);
     return status;
 }
 
@@ -713,7 +748,9 @@ static int find_tails(struct fp_exec *exec, struct plan *plan) {
     for (int i = 0; i < plan->graph->n_nodes; i++) {
         struct cell *cell = &plan->cells[i];
         struct fp_fusion fusion;
-        if (!cell->op || !(cell->op->flags & (FP_OP_FUSES | FP_OP_FUSES_FUNCTIONS)) || cell->inside || can_fold(plan, cell)) continue;
+        if (!cell->op || !(cell->op->flags & (FP_OP_FUSES | FP_OP_FUSES_FUNCTIONS)) || cell->inside ||
+            can_fold(plan, cell))
+            continue;
         if (!fp_fuse_find(&view, cell->node, cell->op->flags & FP_OP_FUSES_FUNCTIONS, &fusion)) continue;
         cell->tail = calloc(1, sizeof(*cell->tail));
         if (!cell->tail) return fp_fail_memory(exec->err, "the plan", sizeof(*cell->tail));
@@ -727,7 +764,8 @@ static int start_frame(struct fp_exec *exec, struct fp_frame *frame, const struc
     const struct fp_graph *graph = frame->plan->graph;
     frame->values = fp_calloc((size_t)graph->n_values, sizeof(*frame->values));
     frame->left = fp_calloc((size_t)graph->n_values, sizeof(*frame->left));
-    if (!frame->values || !frame->left) return fp_fail_memory(exec->err, "a run", (size_t)graph->n_values * sizeof(*frame->values));
+    if (!frame->values || !frame->left)
+        return fp_fail_memory(exec->err, "a run", (size_t)graph->n_values * sizeof(*frame->values));
     for (int i = 0; i < graph->n_values; i++) frame->left[i] = graph->values[i].n_readers;
     for (int i = 0; i < graph->n_inputs && i < n_inputs; i++) {
         int value = graph->inputs[i];
@@ -752,8 +790,8 @@ static int take_outputs(struct fp_exec *exec, struct fp_frame *frame, struct fp_
     return FINEPRUNE_OK;
 }
 
-static int run_graph(struct fp_exec *exec, struct plan *plan, struct fp_frame *parent, const struct fp_tensor *inputs, int n_inputs,
-                     struct fp_tensor *outputs) {
+static int run_graph(struct fp_exec *exec, struct plan *plan, struct fp_frame *parent, const struct fp_tensor *inputs,
+                     int n_inputs, struct fp_tensor *outputs) {
     struct fp_frame frame = {.exec = exec, .plan = plan, .parent = parent};
     int status = plan->fused ? FINEPRUNE_OK : find_tails(exec, plan);
     if (!status) status = start_frame(exec, &frame, inputs, n_inputs);
@@ -769,16 +807,19 @@ static int run_graph(struct fp_exec *exec, struct plan *plan, struct fp_frame *p
     return status;
 }
 
-static int run_body(struct fp_call *call, struct fp_graph *body, const struct fp_tensor *inputs, struct fp_tensor *outputs) {
+static int run_body(struct fp_call *call, struct fp_graph *body, const struct fp_tensor *inputs,
+                    struct fp_tensor *outputs) {
     const struct cell *cell = &call->frame->plan->cells[call->node->id];
     for (int i = 0; i < call->node->n_bodies; i++)
-        if (call->node->bodies[i] == body) return run_graph(call->frame->exec, cell->bodies[i], call->frame, inputs, body->n_inputs, outputs);
+        if (call->node->bodies[i] == body)
+            return run_graph(call->frame->exec, cell->bodies[i], call->frame, inputs, body->n_inputs, outputs);
     return fp_call_fail(call, "no such body");
 }
 
 // ---- what others call
 
-int fp_exec_plan(struct fp_exec **out, struct fineprune_model *model, const fineprune_run_options *options, fineprune_error *err) {
+int fp_exec_plan(struct fp_exec **out, struct fineprune_model *model, const fineprune_run_options *options,
+                 fineprune_error *err) {
     struct fp_exec *exec = calloc(1, sizeof(*exec));
     if (!exec) return fp_fail_memory(err, "the executor", sizeof(*exec));
     exec->model = model;
@@ -791,10 +832,12 @@ int fp_exec_plan(struct fp_exec **out, struct fineprune_model *model, const fine
     return status;
 }
 
-int fp_exec_new(struct fp_exec **out, struct fineprune_model *model, const fineprune_run_options *options, fineprune_error *err) {
+int fp_exec_new(struct fp_exec **out, struct fineprune_model *model, const fineprune_run_options *options,
+                fineprune_error *err) {
     char *unsupported = fp_exec_unsupported(model);
     if (!unsupported) return fp_exec_plan(out, model, options, err);
-    int status = fp_fail(err, FINEPRUNE_MODEL, "'%s' uses operators that are not supported: %s", model->path, unsupported);
+    int status = fp_fail(err, FINEPRUNE_MODEL, "'%s' uses operators that are not supported: %s", model->path,
+                         unsupported);
     fp_hint(err, "'fineprune --list' names the operators that are");
     free(unsupported);
     return status;
@@ -837,8 +880,8 @@ int fp_exec_watch_value(struct fp_exec *exec, int value, int tag, fineprune_erro
     return FINEPRUNE_OK;
 }
 
-int fp_exec_run(struct fp_exec *exec, const struct fp_tensor *inputs, struct fp_tensor *outputs, const struct fp_observer *observer,
-                fineprune_error *err) {
+int fp_exec_run(struct fp_exec *exec, const struct fp_tensor *inputs, struct fp_tensor *outputs,
+                const struct fp_observer *observer, fineprune_error *err) {
     fineprune_error local = {0};
     exec->err = err ? err : &local;
     exec->observer = observer;
@@ -878,7 +921,8 @@ static int keep_state(const struct fp_frame *frame, struct fp_exec_state *state,
     return FINEPRUNE_OK;
 }
 
-static int start_part(struct fp_exec *exec, struct fp_frame *frame, const struct fp_exec_state *from, const struct fp_tensor *inputs) {
+static int start_part(struct fp_exec *exec, struct fp_frame *frame, const struct fp_exec_state *from,
+                      const struct fp_tensor *inputs) {
     int status = start_frame(exec, frame, inputs, from ? 0 : frame->plan->graph->n_inputs);
     for (int i = 0; from && i < from->n && !status; i++) {
         fp_tensor_share(&frame->values[from->live[i].value], &from->live[i].tensor);
@@ -887,8 +931,8 @@ static int start_part(struct fp_exec *exec, struct fp_frame *frame, const struct
     return status;
 }
 
-int fp_exec_part(struct fp_exec *exec, const struct fp_exec_state *from, const struct fp_tensor *inputs, int first, int last,
-                 const struct fp_observer *observer, struct fp_exec_state *keep, fineprune_error *err) {
+int fp_exec_part(struct fp_exec *exec, const struct fp_exec_state *from, const struct fp_tensor *inputs, int first,
+                 int last, const struct fp_observer *observer, struct fp_exec_state *keep, fineprune_error *err) {
     fineprune_error local = {0};
     struct plan *plan = exec->plan;
     struct fp_frame frame = {.exec = exec, .plan = plan};
@@ -926,7 +970,8 @@ bool fp_exec_is_constant(const struct fp_exec *exec, const struct fp_graph *grap
     return plan && plan->is_constant[value];
 }
 
-int fp_exec_constant(struct fp_exec *exec, const struct fp_graph *graph, int value, struct fp_tensor *out, fineprune_error *err) {
+int fp_exec_constant(struct fp_exec *exec, const struct fp_graph *graph, int value, struct fp_tensor *out,
+                     fineprune_error *err) {
     struct plan *plan = find_plan(exec->plan, graph);
     if (!plan || !plan->is_constant[value])
         return fp_fail(err, FINEPRUNE_MODEL, "value '%s' is not constant", graph->values[value].name);
@@ -938,8 +983,8 @@ int fp_exec_constant(struct fp_exec *exec, const struct fp_graph *graph, int val
     return status;
 }
 
-int fp_exec_single(struct fp_exec *exec, const struct fp_node *node, struct fp_tensor *const *inputs, struct fp_tensor *outputs,
-                   fineprune_error *err) {
+int fp_exec_single(struct fp_exec *exec, const struct fp_node *node, struct fp_tensor *const *inputs,
+                   struct fp_tensor *outputs, fineprune_error *err) {
     fineprune_error local = {0};
     exec->err = err ? err : &local;
     exec->observer = NULL;
@@ -951,7 +996,8 @@ int fp_exec_single(struct fp_exec *exec, const struct fp_node *node, struct fp_t
     cell.alias = fp_calloc((size_t)node->n_out, sizeof(*cell.alias));
     cell.converted = fp_calloc((size_t)node->n_in, sizeof(*cell.converted));
     struct arguments a;
-    int status = cell.op && plan && cell.seen && cell.shapes && cell.alias && cell.converted && arguments_init(&a, node->n_in)
+    int status = cell.op && plan && cell.seen && cell.shapes && cell.alias && cell.converted &&
+                         arguments_init(&a, node->n_in)
                      ? FINEPRUNE_OK
                      : fp_fail_memory(err, "a single call", sizeof(cell));
     if (!status) {

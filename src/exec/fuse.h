@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Finding elementwise nodes that can be done at the end of the node before them, while its result is still in the cache.
+// Finding elementwise nodes that can be done at the end of the node before them, while its result is still in the
+// cache.
 #ifndef FP_FUSE_H
 #define FP_FUSE_H
 
@@ -19,13 +20,14 @@ struct fp_fusion {
 
 struct fp_fuse_view {
     const struct fp_graph *graph;
-    const bool *is_constant;   // per value
-    const int *watched;        // per value; not zero: must be made. May be NULL
+    const bool *is_constant;                                      // per value
+    const int *watched;                                           // per value; not zero: must be made. May be NULL
     bool (*scalar)(void *user, int value, float *out, int *rank); // the one element of a constant float value
     void *user;
 };
 
 // The longest tail of `head`; false when there is none. functions_only: nothing with further operands.
-bool fp_fuse_find(const struct fp_fuse_view *view, const struct fp_node *head, bool functions_only, struct fp_fusion *fusion);
+bool fp_fuse_find(const struct fp_fuse_view *view, const struct fp_node *head, bool functions_only,
+                  struct fp_fusion *fusion);
 
 #endif

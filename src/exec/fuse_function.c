@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A function written out in nodes is recognized by its values on a grid, not by its form: exporters order the factors of Gelu in more ways than
-// anybody can list.
+// A function written out in nodes is recognized by its values on a grid, not by its form: exporters order the factors
+// of Gelu in more ways than anybody can list.
 #include "exec/fuse_function.h"
 
 #include <float.h>
@@ -31,17 +31,29 @@ static const struct kind {
     enum shape shape;
     double p[2]; // or the defaults of alpha and beta
 } kinds[] = {
-    {"Add", add_of, TWO, {0}}, {"Sub", sub_of, TWO, {0}}, {"Mul", mul_of, TWO, {0}}, {"Div", div_of, TWO, {0}}, {"Pow", pow_of, TWO, {0}},
-    {"Erf", erf_of, ONE, {0}}, {"Tanh", tanh_of, ONE, {0}}, {"Exp", exp_of, ONE, {0}}, {"Neg", neg_of, ONE, {0}},
-    {"Reciprocal", reciprocal_of, ONE, {0}}, {"Relu", relu_of, ONE, {0}}, {"Identity", identity_of, ONE, {0}},
-    {"Sigmoid", sigmoid_of, ONE, {1}}, {"Clip", clip_of, WITH_BOUNDS, {-DBL_MAX, DBL_MAX}},
+    {"Add", add_of, TWO, {0}},
+    {"Sub", sub_of, TWO, {0}},
+    {"Mul", mul_of, TWO, {0}},
+    {"Div", div_of, TWO, {0}},
+    {"Pow", pow_of, TWO, {0}},
+    {"Erf", erf_of, ONE, {0}},
+    {"Tanh", tanh_of, ONE, {0}},
+    {"Exp", exp_of, ONE, {0}},
+    {"Neg", neg_of, ONE, {0}},
+    {"Reciprocal", reciprocal_of, ONE, {0}},
+    {"Relu", relu_of, ONE, {0}},
+    {"Identity", identity_of, ONE, {0}},
+    {"Sigmoid", sigmoid_of, ONE, {1}},
+    {"Clip", clip_of, WITH_BOUNDS, {-DBL_MAX, DBL_MAX}},
     {"HardSigmoid", hard_sigmoid_of, WITH_ATTRIBUTES, {0.2, 0.5}},
 };
 
 // ---- functions to find
 
 static double gelu(double x, double a) { return (void)a, 0.5 * x * (1 + erf(x * 0.70710678118654752)); }
-static double gelu_tanh(double x, double a) { return (void)a, 0.5 * x * (1 + tanh(0.79788456080286536 * (x + 0.044715 * x * x * x))); }
+static double gelu_tanh(double x, double a) {
+    return (void)a, 0.5 * x * (1 + tanh(0.79788456080286536 * (x + 0.044715 * x * x * x)));
+}
 static double swish(double x, double a) { return x / (1 + exp(-a * x)); }
 static double hard_swish(double x, double a) { return (void)a, x * clip_of(x / 6 + 0.5, (const double[]){0, 1}); }
 
@@ -64,7 +76,7 @@ struct step {
     int in[2];       // steps before, START or CONSTANT
     double constant; // of an input that is CONSTANT
     double p[2];
-    int open;        // readers of the result that are not in the region
+    int open; // readers of the result that are not in the region
     double y[POINTS];
 };
 struct region {
@@ -77,7 +89,8 @@ struct region {
 static double point(int i) { return (i - POINTS / 2) * 0.33 + 0.01; } // -7.91 .. 7.93
 
 static const struct kind *kind_of(const struct fp_node *node) {
-    if (*node->domain || node->opset < 7 || node->n_bodies || node->function || node->n_out < 1 || node->out[0] < 0) return NULL;
+    if (*node->domain || node->opset < 7 || node->n_bodies || node->function || node->n_out < 1 || node->out[0] < 0)
+        return NULL;
     for (size_t i = 0; i < FP_COUNT(kinds); i++)
         if (!strcmp(node->type, kinds[i].type)) return &kinds[i];
     return NULL;
@@ -161,7 +174,9 @@ static bool is_closed(const struct region *r) {
     if (r->start_open) return false;
     for (int i = 0; i + 1 < r->f->n; i++) {
         int value = r->f->nodes[i]->out[0];
-        if (r->steps[i].open || r->view->graph->values[value].is_output || (r->view->watched && r->view->watched[value])) return false;
+        if (r->steps[i].open || r->view->graph->values[value].is_output ||
+            (r->view->watched && r->view->watched[value]))
+            return false;
     }
     return true;
 }
@@ -183,7 +198,8 @@ static bool is_known(struct region *r) {
 
 bool fp_function_find(const struct fp_fuse_view *view, int value, struct fp_function *out) {
     const struct fp_value *v = &view->graph->values[value];
-    if (v->n_readers < 2 || v->n_readers > FP_FUNCTION_NODES || v->is_output || (view->watched && view->watched[value])) return false;
+    if (v->n_readers < 2 || v->n_readers > FP_FUNCTION_NODES || v->is_output || (view->watched && view->watched[value]))
+        return false;
     *out = (struct fp_function){.n = 0};
     struct region region = {.view = view, .start = value, .start_open = v->n_readers, .f = out};
     for (const struct fp_node *node = next_reader(&region); node && take(&region, node); node = next_reader(&region))

@@ -26,7 +26,8 @@ static bool feeds_computing(const struct fp_node *node, int depth) {
         for (int k = 0; v && k < v->n_readers; k++, readers++) {
             const struct fp_node *reader = v->readers[k].node;
             if (!reader || v->readers[k].index < 0) return false;
-            if (!fp_node_computes(reader) && !(depth && hands_on(reader) && feeds_computing(reader, depth - 1))) return false;
+            if (!fp_node_computes(reader) && !(depth && hands_on(reader) && feeds_computing(reader, depth - 1)))
+                return false;
         }
     }
     return readers > 0;

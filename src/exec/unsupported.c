@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a model needs that is not there: every operator without a row, with the nodes that use it, and an opset that is too new.
+// What a model needs that is not there: every operator without a row, with the nodes that use it, and an opset that is
+// too new.
 #include <stdlib.h>
 
 #include "exec/exec.h"
@@ -24,7 +25,8 @@ static int note_missing(struct fp_node *node, void *user) {
     if (node->function || fp_node_op(node)) return 0;
     struct missing *item = NULL;
     for (size_t i = 0; i < list->n && !item; i++)
-        if (!strcmp(list->items[i].type, node->type) && !strcmp(list->items[i].domain, node->domain)) item = &list->items[i];
+        if (!strcmp(list->items[i].type, node->type) && !strcmp(list->items[i].domain, node->domain))
+            item = &list->items[i];
     if (!item) {
         struct missing *items = fp_grow(list->items, &list->capacity, list->n + 1, sizeof(*items));
         if (!items) return list->failed = true;
@@ -33,7 +35,9 @@ static int note_missing(struct fp_node *node, void *user) {
         *item = (struct missing){.type = node->type, .domain = node->domain, .opset = node->opset};
     }
     if (item->count++ >= 3) return 0; // three names are enough to find them
-    const char *name = node->name[0] ? node->name : node->n_out && node->out[0] >= 0 ? node->graph->values[node->out[0]].name : "?";
+    const char *name = node->name[0]                      ? node->name
+                       : node->n_out && node->out[0] >= 0 ? node->graph->values[node->out[0]].name
+                                                          : "?";
     char *nodes = fp_format("%s%s'%.100s'", item->nodes ? item->nodes : "", item->nodes ? ", " : "", name);
     if (!nodes) return list->failed = true;
     free(item->nodes);
@@ -49,9 +53,9 @@ char *fp_exec_unsupported(struct fineprune_model *model) {
     for (size_t i = 0; i < list.n; i++) {
         struct missing *m = &list.items[i];
         char *more = list.failed ? NULL
-                                 : fp_format("%s%s%s%s%s (opset %d, %d node%s: %s%s)", text ? text : "", text ? "; " : "", m->domain,
-                                             m->domain[0] ? "." : "", m->type, m->opset, m->count, m->count == 1 ? "" : "s", m->nodes,
-                                             m->count > 3 ? ", ..." : "");
+                                 : fp_format("%s%s%s%s%s (opset %d, %d node%s: %s%s)", text ? text : "",
+                                             text ? "; " : "", m->domain, m->domain[0] ? "." : "", m->type, m->opset,
+                                             m->count, m->count == 1 ? "" : "s", m->nodes, m->count > 3 ? ", ..." : "");
         free(text);
         free(m->nodes);
         text = more;

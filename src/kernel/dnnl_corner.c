@@ -11,8 +11,7 @@
 const char fp_channels_last[] = "channels last";
 
 struct fp_dnnl *fp_dnnl_of(struct fp_call *call) {
-    if (call->context->dnnl)
-        return call->context->dnnl;
+    if (call->context->dnnl) return call->context->dnnl;
     struct fp_dnnl *d = fp_calloc(1, sizeof(*d));
     if (!d) {
         fp_fail_memory(call->err, "oneDNN", sizeof(*d));
@@ -21,8 +20,7 @@ struct fp_dnnl *fp_dnnl_of(struct fp_call *call) {
     d->memory = call->memory;
     d->engine = fp_engine_take();
     dnnl_status_t s = d->engine ? dnnl_success : dnnl_runtime_error;
-    if (s == dnnl_success)
-        s = dnnl_stream_create(&d->stream, d->engine, dnnl_stream_default_flags);
+    if (s == dnnl_success) s = dnnl_stream_create(&d->stream, d->engine, dnnl_stream_default_flags);
     if (s != dnnl_success) {
         fp_dnnl_done(d);
         fp_dnnl_check(call, s, "start");
@@ -33,21 +31,17 @@ struct fp_dnnl *fp_dnnl_of(struct fp_call *call) {
 
 void fp_dnnl_done(void *dnnl) {
     struct fp_dnnl *d = dnnl;
-    if (!d)
-        return;
+    if (!d) return;
     for (size_t i = 0; i < FP_COUNT(d->scratch); i++)
-        if (d->scratch[i].data)
-            fp_release(d->memory, d->scratch[i].data, d->scratch[i].size);
-    if (d->stream)
-        dnnl_stream_destroy(d->stream);
+        if (d->scratch[i].data) fp_release(d->memory, d->scratch[i].data, d->scratch[i].size);
+    if (d->stream) dnnl_stream_destroy(d->stream);
     fp_engine_drop(d->engine);
     free(d);
 }
 
 int fp_dnnl_engine(struct fp_call *call, dnnl_engine_t *engine, dnnl_stream_t *stream) {
     struct fp_dnnl *d = fp_dnnl_of(call);
-    if (!d)
-        return FINEPRUNE_INTERNAL;
+    if (!d) return FINEPRUNE_INTERNAL;
     *engine = d->engine;
     *stream = d->stream;
     return 0;
@@ -55,29 +49,25 @@ int fp_dnnl_engine(struct fp_call *call, dnnl_engine_t *engine, dnnl_stream_t *s
 
 void *fp_scratch(struct fp_call *call, int purpose, size_t size) {
     struct fp_dnnl *d = fp_dnnl_of(call);
-    if (!d)
-        return NULL;
+    if (!d) return NULL;
     struct fp_scratch *s = &d->scratch[purpose];
-    if (s->data && s->size >= size)
-        return s->data;
-    if (s->data)
-        fp_release(d->memory, s->data, s->size);
+    if (s->data && s->size >= size) return s->data;
+    if (s->data) fp_release(d->memory, s->data, s->size);
     s->size = size;
     s->data = fp_take(d->memory, size);
-    if (!s->data)
-        fp_fail_memory(call->err, "scratch memory", size);
+    if (!s->data) fp_fail_memory(call->err, "scratch memory", size);
     return s->data;
 }
 
 static const char *status_text(dnnl_status_t status) {
-    static const char *const text[] = {"success", "out of memory", "invalid arguments", "unimplemented", "last implementation reached",
-                                       "runtime error", "not required"};
+    static const char *const text[] = {
+        "success",       "out of memory", "invalid arguments", "unimplemented", "last implementation reached",
+        "runtime error", "not required"};
     return (size_t)status < FP_COUNT(text) ? text[status] : "unknown status";
 }
 
 int fp_dnnl_check(struct fp_call *call, dnnl_status_t status, const char *what) {
-    if (status == dnnl_success)
-        return 0;
+    if (status == dnnl_success) return 0;
     fp_call_fail(call, "oneDNN cannot %s: %s", what, status_text(status));
     return status == dnnl_out_of_memory ? FINEPRUNE_LIMIT : FINEPRUNE_MODEL;
 }
@@ -92,8 +82,7 @@ static void lay(int rank, const int64_t *dims, bool last, int64_t *strides) {
         step = dims[1];
     }
     for (int i = rank - 1; i >= 0; i--) {
-        if (last && i == 1)
-            continue;
+        if (last && i == 1) continue;
         strides[i] = step;
         step *= dims[i] > 0 ? dims[i] : 1;
     }
@@ -125,9 +114,9 @@ int fp_desc_tensor(struct fp_call *call, dnnl_memory_desc_t *out, const struct f
 
 int fp_desc_any(struct fp_call *call, dnnl_memory_desc_t *out, int rank, const int64_t *dims) {
     dnnl_dims_t d;
-    for (int i = 0; i < rank; i++)
-        d[i] = dims[i];
-    return fp_dnnl_check(call, dnnl_memory_desc_create_with_tag(out, rank, d, dnnl_f32, dnnl_format_tag_any), "describe a tensor");
+    for (int i = 0; i < rank; i++) d[i] = dims[i];
+    return fp_dnnl_check(call, dnnl_memory_desc_create_with_tag(out, rank, d, dnnl_f32, dnnl_format_tag_any),
+                         "describe a tensor");
 }
 
 int fp_desc_last(struct fp_call *call, dnnl_memory_desc_t *out, int rank, const int64_t *dims) {
@@ -137,26 +126,20 @@ int fp_desc_last(struct fp_call *call, dnnl_memory_desc_t *out, int rank, const 
 }
 
 void fp_desc_done(dnnl_memory_desc_t *desc) {
-    if (*desc)
-        dnnl_memory_desc_destroy(*desc);
+    if (*desc) dnnl_memory_desc_destroy(*desc);
     *desc = NULL;
 }
 
 dnnl_primitive_attr_t fp_dnnl_attr(struct fp_call *call, dnnl_post_ops_t ops) {
     dnnl_primitive_attr_t attr = NULL;
     dnnl_status_t s = dnnl_primitive_attr_create(&attr);
-    if (s == dnnl_success)
-        s = dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user);
+    if (s == dnnl_success) s = dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user);
     if (s == dnnl_success)
         s = dnnl_primitive_attr_set_fpmath_mode(attr, dnnl_fpmath_mode_strict); // whatever the environment says
-    if (s == dnnl_success && ops)
-        s = dnnl_primitive_attr_set_post_ops(attr, ops);
-    if (ops)
-        dnnl_post_ops_destroy(ops);
-    if (s == dnnl_success)
-        return attr;
-    if (attr)
-        dnnl_primitive_attr_destroy(attr);
+    if (s == dnnl_success && ops) s = dnnl_primitive_attr_set_post_ops(attr, ops);
+    if (ops) dnnl_post_ops_destroy(ops);
+    if (s == dnnl_success) return attr;
+    if (attr) dnnl_primitive_attr_destroy(attr);
     fp_dnnl_check(call, s, "set attributes");
     return NULL;
 }
@@ -164,27 +147,20 @@ dnnl_primitive_attr_t fp_dnnl_attr(struct fp_call *call, dnnl_post_ops_t ops) {
 // ---- primitives
 
 static void drop_primitive(struct fp_prim *p) {
-    for (int i = 0; i < p->n; i++)
-        dnnl_memory_destroy(p->args[i].memory);
+    for (int i = 0; i < p->n; i++) dnnl_memory_destroy(p->args[i].memory);
     p->n = 0;
-    if (p->primitive)
-        dnnl_primitive_destroy(p->primitive);
-    if (p->desc)
-        dnnl_primitive_desc_destroy(p->desc);
+    if (p->primitive) dnnl_primitive_destroy(p->primitive);
+    if (p->desc) dnnl_primitive_desc_destroy(p->desc);
     p->primitive = NULL;
     p->desc = NULL;
 }
 
 static void drop_packed(struct fp_prim *p) {
     struct fp_packed *w = &p->packed;
-    if (w->reorder)
-        dnnl_primitive_destroy(w->reorder);
-    if (w->from)
-        dnnl_memory_destroy(w->from);
-    if (w->to)
-        dnnl_memory_destroy(w->to);
-    if (w->data)
-        fp_release(p->memory, w->data, w->size);
+    if (w->reorder) dnnl_primitive_destroy(w->reorder);
+    if (w->from) dnnl_memory_destroy(w->from);
+    if (w->to) dnnl_memory_destroy(w->to);
+    if (w->data) fp_release(p->memory, w->data, w->size);
     *w = (struct fp_packed){0};
 }
 
@@ -199,17 +175,14 @@ int fp_prim_make(struct fp_call *call, struct fp_prim *p, dnnl_primitive_desc_t 
     p->memory = call->memory;
     p->scratch = dnnl_memory_desc_get_size(dnnl_primitive_desc_query_md(desc, dnnl_query_scratchpad_md, 0));
     int status = fp_dnnl_check(call, dnnl_primitive_create(&p->primitive, desc), "make a primitive");
-    if (status)
-        p->primitive = NULL;
-    if (!status && p->scratch)
-        status = fp_prim_set(call, p, DNNL_ARG_SCRATCHPAD, NULL, NULL);
+    if (status) p->primitive = NULL;
+    if (!status && p->scratch) status = fp_prim_set(call, p, DNNL_ARG_SCRATCHPAD, NULL, NULL);
     return status;
 }
 
 static dnnl_memory_t find_arg(const struct fp_prim *p, int arg) {
     for (int i = 0; i < p->n; i++)
-        if (p->args[i].arg == arg)
-            return p->args[i].memory;
+        if (p->args[i].arg == arg) return p->args[i].memory;
     return NULL;
 }
 
@@ -218,13 +191,10 @@ int fp_prim_set(struct fp_call *call, struct fp_prim *p, int arg, const_dnnl_mem
     if (memory)
         return fp_dnnl_check(call, dnnl_memory_set_data_handle(memory, (void *)(uintptr_t)data), "set an argument");
     struct fp_dnnl *d = fp_dnnl_of(call);
-    if (!d)
-        return FINEPRUNE_INTERNAL;
-    if (!desc)
-        desc = dnnl_primitive_desc_query_md(p->desc, dnnl_query_exec_arg_md, arg);
+    if (!d) return FINEPRUNE_INTERNAL;
+    if (!desc) desc = dnnl_primitive_desc_query_md(p->desc, dnnl_query_exec_arg_md, arg);
     dnnl_status_t s = dnnl_memory_create(&memory, desc, d->engine, (void *)(uintptr_t)data);
-    if (s != dnnl_success)
-        return fp_dnnl_check(call, s, "bind an argument");
+    if (s != dnnl_success) return fp_dnnl_check(call, s, "bind an argument");
     if (p->n == FP_PRIM_ARGS) {
         dnnl_memory_destroy(memory);
         return fp_call_fail(call, "too many arguments of a primitive");
@@ -239,21 +209,17 @@ static const_dnnl_memory_desc_t desc_of(const_dnnl_memory_t memory) {
     return desc;
 }
 
-static int make_reorder(struct fp_call *call, struct fp_prim *p, const_dnnl_memory_desc_t from, const_dnnl_memory_desc_t to) {
+static int make_reorder(struct fp_call *call, struct fp_prim *p, const_dnnl_memory_desc_t from,
+                        const_dnnl_memory_desc_t to) {
     struct fp_dnnl *d = fp_dnnl_of(call);
-    if (!d)
-        return FINEPRUNE_INTERNAL;
+    if (!d) return FINEPRUNE_INTERNAL;
     struct fp_packed *w = &p->packed;
     dnnl_primitive_desc_t desc = NULL;
     dnnl_status_t s = dnnl_memory_create(&w->from, from, d->engine, NULL);
-    if (s == dnnl_success)
-        s = dnnl_memory_create(&w->to, to, d->engine, NULL);
-    if (s == dnnl_success)
-        s = dnnl_reorder_primitive_desc_create(&desc, from, d->engine, to, d->engine, NULL);
-    if (s == dnnl_success)
-        s = dnnl_primitive_create(&w->reorder, desc);
-    if (desc)
-        dnnl_primitive_desc_destroy(desc);
+    if (s == dnnl_success) s = dnnl_memory_create(&w->to, to, d->engine, NULL);
+    if (s == dnnl_success) s = dnnl_reorder_primitive_desc_create(&desc, from, d->engine, to, d->engine, NULL);
+    if (s == dnnl_success) s = dnnl_primitive_create(&w->reorder, desc);
+    if (desc) dnnl_primitive_desc_destroy(desc);
     w->size = dnnl_memory_desc_get_size(to);
     return fp_dnnl_check(call, s, "pack weights");
 }
@@ -262,7 +228,8 @@ int fp_prim_pack(struct fp_call *call, struct fp_prim *p, const_dnnl_memory_desc
     const_dnnl_memory_desc_t want = dnnl_primitive_desc_query_md(p->desc, dnnl_query_weights_md, 0);
     struct fp_packed *w = &p->packed;
     bool same = dnnl_memory_desc_equal(from, want);
-    if (w->reorder && !same && dnnl_memory_desc_equal(desc_of(w->from), from) && dnnl_memory_desc_equal(desc_of(w->to), want))
+    if (w->reorder && !same && dnnl_memory_desc_equal(desc_of(w->from), from) &&
+        dnnl_memory_desc_equal(desc_of(w->to), want))
         return 0;
     drop_packed(p);
     return same ? 0 : make_reorder(call, p, from, want);
@@ -271,23 +238,18 @@ int fp_prim_pack(struct fp_call *call, struct fp_prim *p, const_dnnl_memory_desc
 static int pack(struct fp_call *call, struct fp_packed *w, const void *data, void *to) {
     struct fp_dnnl *d = fp_dnnl_of(call);
     dnnl_status_t s = dnnl_memory_set_data_handle(w->from, (void *)(uintptr_t)data);
-    if (s == dnnl_success)
-        s = dnnl_memory_set_data_handle(w->to, to);
+    if (s == dnnl_success) s = dnnl_memory_set_data_handle(w->to, to);
     const dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, w->from}, {DNNL_ARG_TO, w->to}};
-    if (s == dnnl_success)
-        s = dnnl_primitive_execute(w->reorder, d->stream, 2, args);
-    if (s == dnnl_success)
-        s = dnnl_stream_wait(d->stream);
+    if (s == dnnl_success) s = dnnl_primitive_execute(w->reorder, d->stream, 2, args);
+    if (s == dnnl_success) s = dnnl_stream_wait(d->stream);
     return fp_dnnl_check(call, s, "pack weights");
 }
 
 static int pack_once(struct fp_call *call, struct fp_prim *p, const void *data) {
     struct fp_packed *w = &p->packed;
     double start = fp_seconds();
-    if (!w->data)
-        w->data = fp_take(p->memory, w->size);
-    if (!w->data)
-        return fp_fail_memory(call->err, "packed weights", w->size);
+    if (!w->data) w->data = fp_take(p->memory, w->size);
+    if (!w->data) return fp_fail_memory(call->err, "packed weights", w->size);
     int status = pack(call, w, data, w->data);
     w->source = status ? NULL : data;
     call->context->preparing += fp_seconds() - start;
@@ -296,8 +258,7 @@ static int pack_once(struct fp_call *call, struct fp_prim *p, const void *data) 
 
 int fp_prim_weights(struct fp_call *call, struct fp_prim *p, const void *data, bool constant) {
     struct fp_packed *w = &p->packed;
-    if (!w->reorder)
-        return fp_prim_set(call, p, DNNL_ARG_WEIGHTS, NULL, data);
+    if (!w->reorder) return fp_prim_set(call, p, DNNL_ARG_WEIGHTS, NULL, data);
     if (constant) {
         int status = w->source == data && data ? 0 : pack_once(call, p, data);
         return status ? status : fp_prim_set(call, p, DNNL_ARG_WEIGHTS, NULL, w->data);
@@ -310,24 +271,22 @@ int fp_prim_weights(struct fp_call *call, struct fp_prim *p, const void *data, b
 
 int fp_prim_run(struct fp_call *call, struct fp_prim *p) {
     struct fp_dnnl *d = fp_dnnl_of(call);
-    if (!d)
-        return FINEPRUNE_INTERNAL;
+    if (!d) return FINEPRUNE_INTERNAL;
     if (p->scratch) {
         void *scratch = fp_scratch(call, FP_SCRATCH_DNNL, p->scratch);
         int status = scratch ? fp_prim_set(call, p, DNNL_ARG_SCRATCHPAD, NULL, scratch) : FINEPRUNE_LIMIT;
-        if (status)
-            return status;
+        if (status) return status;
     }
     dnnl_status_t s = dnnl_primitive_execute(p->primitive, d->stream, p->n, p->args);
-    if (s == dnnl_success)
-        s = dnnl_stream_wait(d->stream);
+    if (s == dnnl_success) s = dnnl_stream_wait(d->stream);
     return fp_dnnl_check(call, s, "run");
 }
 
 // ---- parts
 
-// The names are "gemm:jit:f32", "x64:gemm:jit" and the like (those of "brgemm:avx2" and its kin are not meant), and "brgconv:avx2", whose
-// last bits were seen to change with the number of threads (oneDNN 3.2, a dilated 1-D convolution); those of "brgconv_1x1:avx2" were not.
+// The names are "gemm:jit:f32", "x64:gemm:jit" and the like (those of "brgemm:avx2" and its kin are not meant), and
+// "brgconv:avx2", whose last bits were seen to change with the number of threads (oneDNN 3.2, a dilated 1-D
+// convolution); those of "brgconv_1x1:avx2" were not.
 bool fp_desc_varies(const_dnnl_primitive_desc_t desc) {
     const char *name = NULL;
     if (dnnl_primitive_desc_query(desc, dnnl_query_impl_info_str, 0, (void *)&name) != dnnl_success || !name)
@@ -343,7 +302,8 @@ bool fp_part_set(struct fp_part_runner *r, int arg, const void *data) {
     return false;
 }
 
-static bool runner_init(struct fp_part_runner *r, const struct fp_prim *p, dnnl_engine_t engine, char *room, size_t room_size) {
+static bool runner_init(struct fp_part_runner *r, const struct fp_prim *p, dnnl_engine_t engine, char *room,
+                        size_t room_size) {
     *r = (struct fp_part_runner){.room = room};
     for (int i = 0; i < p->n; i++) {
         void *data = NULL;
@@ -357,28 +317,26 @@ static bool runner_init(struct fp_part_runner *r, const struct fp_prim *p, dnnl_
 }
 
 static void runner_done(struct fp_part_runner *r) {
-    for (int i = 0; i < r->n; i++)
-        dnnl_memory_destroy(r->args[i].memory);
+    for (int i = 0; i < r->n; i++) dnnl_memory_destroy(r->args[i].memory);
 }
 
-static bool run_part(struct fp_part_runner *r, const struct fp_prim *p, dnnl_stream_t stream, const struct fp_parts *parts, size_t part) {
-    bool ok = parts->before(parts->user, part, r) && dnnl_primitive_execute(p->primitive, stream, r->n, r->args) == dnnl_success &&
+static bool run_part(struct fp_part_runner *r, const struct fp_prim *p, dnnl_stream_t stream,
+                     const struct fp_parts *parts, size_t part) {
+    bool ok = parts->before(parts->user, part, r) &&
+              dnnl_primitive_execute(p->primitive, stream, r->n, r->args) == dnnl_success &&
               dnnl_stream_wait(stream) == dnnl_success;
-    if (ok && parts->after)
-        parts->after(parts->user, part, r);
+    if (ok && parts->after) parts->after(parts->user, part, r);
     return ok;
 }
 
 int fp_prim_run_parts(struct fp_call *call, struct fp_prim *p, const struct fp_parts *parts) {
     struct fp_dnnl *d = fp_dnnl_of(call);
-    if (!d)
-        return FINEPRUNE_INTERNAL;
+    if (!d) return FINEPRUNE_INTERNAL;
     size_t threads = (size_t)call->threads < parts->count ? (size_t)call->threads : parts->count, each, all;
     size_t room = (parts->room + 63) / 64 * 64;
     bool failed = !fp_add(room, (p->scratch + 63) / 64 * 64, &each) || !fp_mul(each, threads, &all);
     char *memory = failed ? NULL : fp_scratch(call, FP_SCRATCH_DNNL, all + 64);
-    if (!memory)
-        return FINEPRUNE_LIMIT;
+    if (!memory) return FINEPRUNE_LIMIT;
     memory += (64 - (uintptr_t)memory % 64) % 64;
 #pragma omp parallel num_threads((int)threads)
     {
@@ -396,11 +354,11 @@ int fp_prim_run_parts(struct fp_call *call, struct fp_prim *p, const struct fp_p
     return failed ? fp_call_fail(call, "oneDNN cannot run a part") : 0;
 }
 
-int fp_prim_reorder(struct fp_call *call, struct fp_prim *p, const_dnnl_memory_desc_t from, const_dnnl_memory_desc_t to) {
+int fp_prim_reorder(struct fp_call *call, struct fp_prim *p, const_dnnl_memory_desc_t from,
+                    const_dnnl_memory_desc_t to) {
     struct fp_dnnl *d = fp_dnnl_of(call);
     dnnl_primitive_attr_t attr = d ? fp_dnnl_attr(call, NULL) : NULL;
-    if (!attr)
-        return FINEPRUNE_INTERNAL;
+    if (!attr) return FINEPRUNE_INTERNAL;
     dnnl_primitive_desc_t desc = NULL;
     dnnl_status_t s = dnnl_reorder_primitive_desc_create(&desc, from, d->engine, to, d->engine, attr);
     dnnl_primitive_attr_destroy(attr);
@@ -410,11 +368,9 @@ int fp_prim_reorder(struct fp_call *call, struct fp_prim *p, const_dnnl_memory_d
 // ---- tails
 
 bool fp_last_matters(const struct fp_tensor *t) {
-    if (t->rank < 3 || t->dims[1] <= 1)
-        return false;
+    if (t->rank < 3 || t->dims[1] <= 1) return false;
     for (int i = 2; i < t->rank; i++)
-        if (t->dims[i] > 1)
-            return true;
+        if (t->dims[i] > 1) return true;
     return false;
 }
 
@@ -438,38 +394,36 @@ static const struct {
     [FP_TAIL_MUL] = {dnnl_binary_mul},
 };
 
-static bool is_binary(const struct fp_tail *t) {
-    return t->kind == FP_TAIL_ADD || t->kind == FP_TAIL_MUL;
-}
+static bool is_binary(const struct fp_tail *t) { return t->kind == FP_TAIL_ADD || t->kind == FP_TAIL_MUL; }
 
 // FusedConv has its operand among its own inputs, which it says by a negative number.
 static const struct fp_tensor *operand_of(const struct fp_call *call, const struct fp_tail *t) {
     return t->input < 0 ? call->in[-t->input] : call->extra[t->input];
 }
 
-const struct fp_tensor *fp_tail_operand(const struct fp_call *call, const struct fp_tail *t) { return is_binary(t) ? operand_of(call, t) : NULL; }
+const struct fp_tensor *fp_tail_operand(const struct fp_call *call, const struct fp_tail *t) {
+    return is_binary(t) ? operand_of(call, t) : NULL;
+}
 
 // The other operand as the primitive sees it. `full` is the result as the node has it.
-static int binary_desc(struct fp_call *call, const struct fp_tail *t, const struct fp_tail_place *place, dnnl_memory_desc_t *desc) {
+static int binary_desc(struct fp_call *call, const struct fp_tail *t, const struct fp_tail_place *place,
+                       dnnl_memory_desc_t *desc) {
     const struct fp_tensor *x = operand_of(call, t);
     const struct fp_tensor *full = &call->out[0];
-    if (x->type != FP_FLOAT || x->rank > full->rank)
-        return FP_NOT_FUSED;
-    if (place->rows && x->rank > 1)
-        return FP_NOT_FUSED;
+    if (x->type != FP_FLOAT || x->rank > full->rank) return FP_NOT_FUSED;
+    if (place->rows && x->rank > 1) return FP_NOT_FUSED;
     int skip = full->rank - x->rank, axis = full->rank - (place->out.rank - place->axis);
     bool whole = x->count == full->count, one_axis = true;
     for (int i = 0; i < x->rank; i++) {
-        if (x->dims[i] != 1 && x->dims[i] != full->dims[i + skip])
-            return FP_NOT_FUSED;
+        if (x->dims[i] != 1 && x->dims[i] != full->dims[i + skip]) return FP_NOT_FUSED;
         one_axis = one_axis && (x->dims[i] == 1 || i + skip == axis);
     }
     struct fp_tensor seen = place->out;
     if (one_axis) {
         seen.layout = NULL;
-        for (int i = 0; i < seen.rank; i++)
-            seen.dims[i] = i == place->axis && axis >= skip ? x->dims[axis - skip] : 1;
-    } else if (!whole || (t->input >= 0 && x->layout != place->out.layout && (fp_last_matters(x) || fp_last_matters(full)))) {
+        for (int i = 0; i < seen.rank; i++) seen.dims[i] = i == place->axis && axis >= skip ? x->dims[axis - skip] : 1;
+    } else if (!whole ||
+               (t->input >= 0 && x->layout != place->out.layout && (fp_last_matters(x) || fp_last_matters(full)))) {
         return FP_NOT_FUSED;
     } else {
         seen.layout = x->layout; // another order is slow, but what a node of its own asks for must be done
@@ -477,42 +431,39 @@ static int binary_desc(struct fp_call *call, const struct fp_tail *t, const stru
     return fp_desc_tensor(call, desc, &seen);
 }
 
-static int append_one(struct fp_call *call, const struct fp_tail *t, const struct fp_tail_place *place, dnnl_post_ops_t ops) {
-    if (t->kind == FP_TAIL_NORM)
-        return FP_NOT_FUSED;
+static int append_one(struct fp_call *call, const struct fp_tail *t, const struct fp_tail_place *place,
+                      dnnl_post_ops_t ops) {
+    if (t->kind == FP_TAIL_NORM) return FP_NOT_FUSED;
     dnnl_alg_kind_t algorithm = tails[t->kind].algorithm;
     if (!is_binary(t)) {
         bool own = tails[t->kind].defaults;
-        return fp_dnnl_check(call, dnnl_post_ops_append_eltwise(ops, algorithm, own ? tails[t->kind].a : t->a, own ? tails[t->kind].b : t->b),
-                             "add an activation");
+        return fp_dnnl_check(
+            call,
+            dnnl_post_ops_append_eltwise(ops, algorithm, own ? tails[t->kind].a : t->a, own ? tails[t->kind].b : t->b),
+            "add an activation");
     }
     dnnl_memory_desc_t desc = NULL;
     int status = binary_desc(call, t, place, &desc);
-    if (!status)
-        status = fp_dnnl_check(call, dnnl_post_ops_append_binary(ops, algorithm, desc), "add an operand");
+    if (!status) status = fp_dnnl_check(call, dnnl_post_ops_append_binary(ops, algorithm, desc), "add an operand");
     fp_desc_done(&desc);
     return status;
 }
 
 int fp_tail_append(struct fp_call *call, const struct fp_tail_place *place, dnnl_post_ops_t ops) {
     int status = 0;
-    for (int i = 0; i < place->n && !status; i++)
-        status = append_one(call, &place->tail[i], place, ops);
+    for (int i = 0; i < place->n && !status; i++) status = append_one(call, &place->tail[i], place, ops);
     return status;
 }
 
 int fp_tail_bind(struct fp_call *call, struct fp_prim *p, const struct fp_tail_place *place) {
     int status = 0;
     for (int i = 0; i < place->n && !status; i++) {
-        if (!is_binary(&place->tail[i]))
-            continue;
+        if (!is_binary(&place->tail[i])) continue;
         dnnl_memory_desc_t desc = NULL;
         const struct fp_tensor *x = operand_of(call, &place->tail[i]);
         int arg = DNNL_ARG_ATTR_MULTIPLE_POST_OP(i + place->first) | DNNL_ARG_SRC_1;
-        if (!find_arg(p, arg))
-            status = binary_desc(call, &place->tail[i], place, &desc);
-        if (!status)
-            status = fp_prim_set(call, p, arg, desc, x->data);
+        if (!find_arg(p, arg)) status = binary_desc(call, &place->tail[i], place, &desc);
+        if (!status) status = fp_prim_set(call, p, arg, desc, x->data);
         fp_desc_done(&desc);
     }
     return status;
@@ -525,23 +476,20 @@ static void transpose_sample(float *dst, const float *src, int64_t spatial, int6
     for (int64_t c0 = 0; c0 < channels; c0 += 16) {
         int64_t c1 = c0 + 16 < channels ? c0 + 16 : channels;
         for (int64_t s = 0; s < spatial; s++)
-            for (int64_t c = c0; c < c1; c++)
-                dst[c * spatial + s] = src[s * channels + c];
+            for (int64_t c = c0; c < c1; c++) dst[c * spatial + s] = src[s * channels + c];
     }
 }
 
-int fp_dnnl_plain(int threads, struct fp_memory *memory, struct fp_tensor *dst, const struct fp_tensor *src, fineprune_error *err) {
-    if (!fp_is_last(src) || src->count == 0)
-        return fp_tensor_copy(dst, memory, src, err);
+int fp_dnnl_plain(int threads, struct fp_memory *memory, struct fp_tensor *dst, const struct fp_tensor *src,
+                  fineprune_error *err) {
+    if (!fp_is_last(src) || src->count == 0) return fp_tensor_copy(dst, memory, src, err);
     int status = fp_tensor_new(dst, memory, src->type, src->rank, src->dims, err);
-    if (status)
-        return status;
+    if (status) return status;
     int64_t n = src->dims[0], c = src->dims[1], s = (int64_t)src->count / n / c;
     const float *from = src->data;
     float *to = dst->data;
 #pragma omp parallel for num_threads(threads) if (src->count > 50000)
-    for (int64_t i = 0; i < n; i++)
-        transpose_sample(to + i * c * s, from + i * c * s, s, c);
+    for (int64_t i = 0; i < n; i++) transpose_sample(to + i * c * s, from + i * c * s, s, c);
     return 0;
 }
 
@@ -569,20 +517,14 @@ void fp_matmul_plain(struct fp_matmul_shape *s, bool a_t, bool b_t) {
 // Strides of extents of 1 mean nothing, but oneDNN reads the layout from them.
 static void tidy_strides(int rank, const int64_t *dims, int64_t *strides) {
     int r = rank - 2, c = rank - 1;
-    if (dims[c] == 1 && strides[r] != 1)
-        strides[c] = 1;
-    else if (dims[r] == 1 && strides[c] != 1)
-        strides[r] = 1;
-    if (dims[r] == 1 && strides[c] == 1 && strides[r] < dims[c])
-        strides[r] = dims[c];
-    if (dims[c] == 1 && strides[r] == 1 && strides[c] < dims[r])
-        strides[c] = dims[r];
+    if (dims[c] == 1 && strides[r] != 1) strides[c] = 1;
+    else if (dims[r] == 1 && strides[c] != 1) strides[r] = 1;
+    if (dims[r] == 1 && strides[c] == 1 && strides[r] < dims[c]) strides[r] = dims[c];
+    if (dims[c] == 1 && strides[r] == 1 && strides[c] < dims[r]) strides[c] = dims[r];
     for (int i = r - 1; i >= 0; i--) {
         int64_t inner = strides[i + 1] * dims[i + 1];
-        if (i == r - 1 && strides[c] * dims[c] > inner)
-            inner = strides[c] * dims[c];
-        if (dims[i] == 1)
-            strides[i] = inner;
+        if (i == r - 1 && strides[c] * dims[c] > inner) inner = strides[c] * dims[c];
+        if (dims[i] == 1) strides[i] = inner;
     }
 }
 
@@ -605,24 +547,25 @@ static int product_descs(struct fp_call *call, struct fp_matmul_shape *s, dnnl_m
     if (s->n == 1 && s->c_strides[rank - 2] == 1)
         s->c_strides[rank - 1] = 1; // rows of one element, as a single row is: else many rows and one get other kernels
     status = fp_desc_dims(call, &d[0], rank, a, s->a_strides);
-    if (!status)
-        status = fp_desc_dims(call, &d[1], rank, b, s->b_strides);
+    if (!status) status = fp_desc_dims(call, &d[1], rank, b, s->b_strides);
     if (!status)
         status = s->pack_b ? fp_desc_any(call, &d[2], rank, b) : fp_desc_dims(call, &d[2], rank, b, s->b_strides);
-    if (!status)
-        status = fp_desc_dims(call, &d[3], rank, c, s->c_strides);
-    if (!status && s->bias)
-        status = fp_desc_dims(call, &d[4], rank, bias, NULL);
+    if (!status) status = fp_desc_dims(call, &d[3], rank, c, s->c_strides);
+    if (!status && s->bias) status = fp_desc_dims(call, &d[4], rank, bias, NULL);
     return status;
 }
 
 // alpha comes first, then a bias that it does not scale, then the tail.
-static int product_ops(struct fp_call *call, struct fp_matmul *p, struct fp_matmul_shape *s, const dnnl_memory_desc_t *d, dnnl_post_ops_t *ops) {
+static int product_ops(struct fp_call *call, struct fp_matmul *p, struct fp_matmul_shape *s,
+                       const dnnl_memory_desc_t *d, dnnl_post_ops_t *ops) {
     p->bias_after = s->bias && s->alpha != 1;
-    p->place = (struct fp_tail_place){.tail = p->tail, .n = s->n_tail, .axis = s->batch + 1, .first = (s->alpha != 1) + p->bias_after,
-                                      .rows = p->tiled, .out = {.rank = s->batch + 2}};
-    if (s->n_tail)
-        memcpy(p->tail, s->tail, (size_t)s->n_tail * sizeof(*s->tail));
+    p->place = (struct fp_tail_place){.tail = p->tail,
+                                      .n = s->n_tail,
+                                      .axis = s->batch + 1,
+                                      .first = (s->alpha != 1) + p->bias_after,
+                                      .rows = p->tiled,
+                                      .out = {.rank = s->batch + 2}};
+    if (s->n_tail) memcpy(p->tail, s->tail, (size_t)s->n_tail * sizeof(*s->tail));
     for (int i = 0; i < s->batch; i++)
         p->place.out.dims[i] = s->a_batch[i] > s->b_batch[i] ? s->a_batch[i] : s->b_batch[i];
     p->place.out.dims[s->batch] = s->m;
@@ -630,9 +573,9 @@ static int product_ops(struct fp_call *call, struct fp_matmul *p, struct fp_matm
     dnnl_status_t status = dnnl_post_ops_create(ops);
     if (status == dnnl_success && s->alpha != 1)
         status = dnnl_post_ops_append_eltwise(*ops, dnnl_eltwise_linear, s->alpha, 0);
-    if (status == dnnl_success && p->bias_after)
-        status = dnnl_post_ops_append_binary(*ops, dnnl_binary_add, d[4]);
-    return status == dnnl_success ? fp_tail_append(call, &p->place, *ops) : fp_dnnl_check(call, status, "scale a product");
+    if (status == dnnl_success && p->bias_after) status = dnnl_post_ops_append_binary(*ops, dnnl_binary_add, d[4]);
+    return status == dnnl_success ? fp_tail_append(call, &p->place, *ops)
+                                  : fp_dnnl_check(call, status, "scale a product");
 }
 
 enum { BIAS_AFTER = DNNL_ARG_ATTR_MULTIPLE_POST_OP(1) | DNNL_ARG_SRC_1 };
@@ -641,59 +584,54 @@ static int make_product(struct fp_call *call, struct fp_matmul *p, struct fp_mat
     dnnl_engine_t engine;
     dnnl_stream_t stream;
     int status = fp_dnnl_engine(call, &engine, &stream);
-    if (!status)
-        status = product_descs(call, s, d);
+    if (!status) status = product_descs(call, s, d);
     dnnl_post_ops_t ops = NULL;
-    if (!status)
-        status = product_ops(call, p, s, d, &ops);
+    if (!status) status = product_ops(call, p, s, d, &ops);
     dnnl_primitive_attr_t attr = fp_dnnl_attr(call, ops);
-    if (!attr)
-        return status ? status : FINEPRUNE_INTERNAL;
+    if (!attr) return status ? status : FINEPRUNE_INTERNAL;
     if (status) {
         dnnl_primitive_attr_destroy(attr);
         return status;
     }
     dnnl_primitive_desc_t desc = NULL;
-    status = fp_dnnl_check(call, dnnl_matmul_primitive_desc_create(&desc, engine, d[0], d[2], p->bias_after ? NULL : d[4], d[3], attr),
-                           "multiply matrices");
+    status = fp_dnnl_check(
+        call, dnnl_matmul_primitive_desc_create(&desc, engine, d[0], d[2], p->bias_after ? NULL : d[4], d[3], attr),
+        "multiply matrices");
     dnnl_primitive_attr_destroy(attr);
     if (!status && !p->tiled && fp_desc_varies(desc)) {
         dnnl_primitive_desc_destroy(desc);
         p->tiled = true;
         return 0;
     }
-    if (!status)
-        status = fp_prim_make(call, &p->prim, desc);
-    if (!status)
-        status = fp_prim_pack(call, &p->prim, d[1]);
-    if (!status && p->bias_after)
-        status = fp_prim_set(call, &p->prim, BIAS_AFTER, d[4], NULL);
+    if (!status) status = fp_prim_make(call, &p->prim, desc);
+    if (!status) status = fp_prim_pack(call, &p->prim, d[1]);
+    if (!status && p->bias_after) status = fp_prim_set(call, &p->prim, BIAS_AFTER, d[4], NULL);
     return status ? status : fp_tail_bind(call, &p->prim, &p->place);
 }
 
 static int describe_product(struct fp_call *call, struct fp_matmul *p, struct fp_matmul_shape *s) {
     dnnl_memory_desc_t d[5] = {0};
     int status = make_product(call, p, s, d);
-    for (size_t i = 0; i < FP_COUNT(d); i++)
-        fp_desc_done(&d[i]);
+    for (size_t i = 0; i < FP_COUNT(d); i++) fp_desc_done(&d[i]);
     return status;
 }
 
 // ---- products in tiles
 
-// Rows of a tile. All tiles have as many, the last one's are filled up with zeros, and each is computed by one thread: so what is beside a row
-// can only show in its place within the tile. With 24 rows (as with 6, 12, 16, 48 and 64, but not with 32) equal rows gave equal bits at every
-// place: measured with oneDNN 3.2 and AVX2 over 157 shapes.
+// Rows of a tile. All tiles have as many, the last one's are filled up with zeros, and each is computed by one thread:
+// so what is beside a row can only show in its place within the tile. With 24 rows (as with 6, 12, 16, 48 and 64, but
+// not with 32) equal rows gave equal bits at every place: measured with oneDNN 3.2 and AVX2 over 157 shapes.
 enum { TILE_ROWS = 24 };
 
-static int64_t batch_dim(const struct fp_matmul_shape *s, int i) { return s->a_batch[i] == 1 ? s->b_batch[i] : s->a_batch[i]; }
+static int64_t batch_dim(const struct fp_matmul_shape *s, int i) {
+    return s->a_batch[i] == 1 ? s->b_batch[i] : s->a_batch[i];
+}
 
 static int make_tiled(struct fp_call *call, struct fp_matmul *p, const struct fp_matmul_shape *s) {
     struct fp_matmul_shape t = *s;
     const int r = s->batch;
     p->whole = *s;
-    for (int i = 0; i < r; i++)
-        t.pack_b = t.pack_b && s->b_batch[i] == 1;
+    for (int i = 0; i < r; i++) t.pack_b = t.pack_b && s->b_batch[i] == 1;
     t.batch = 0;
     t.m = TILE_ROWS;
     t.b_strides[0] = s->b_strides[r];
@@ -725,8 +663,13 @@ static struct tile tile_at(const struct tiles *t, size_t part) {
     const struct fp_matmul_shape *s = t->s;
     const int r = s->batch;
     int64_t row = (int64_t)part % t->per_product * TILE_ROWS, rest = (int64_t)part / t->per_product, left = s->m - row;
-    struct tile x = {.rows = left < TILE_ROWS ? left : TILE_ROWS, .row_step = s->a_strides[r], .column_step = s->a_strides[r + 1],
-                     .c_row = s->c_strides[r], .c_column = s->c_strides[r + 1], .a = t->a + row * s->a_strides[r], .b = t->b,
+    struct tile x = {.rows = left < TILE_ROWS ? left : TILE_ROWS,
+                     .row_step = s->a_strides[r],
+                     .column_step = s->a_strides[r + 1],
+                     .c_row = s->c_strides[r],
+                     .c_column = s->c_strides[r + 1],
+                     .a = t->a + row * s->a_strides[r],
+                     .b = t->b,
                      .c = t->c + row * s->c_strides[r]};
     for (int i = r - 1; i >= 0; i--) {
         int64_t k = rest % batch_dim(s, i);
@@ -747,8 +690,7 @@ static bool before_tile(const void *user, size_t part, struct fp_part_runner *r)
     const int64_t k = t->s->k;
     float *a = (float *)(void *)r->room, *c = a + TILE_ROWS * k;
     for (int64_t i = 0; i < TILE_ROWS && !x.direct_a; i++)
-        for (int64_t j = 0; j < k; j++)
-            a[i * k + j] = i < x.rows ? x.a[i * x.row_step + j * x.column_step] : 0;
+        for (int64_t j = 0; j < k; j++) a[i * k + j] = i < x.rows ? x.a[i * x.row_step + j * x.column_step] : 0;
     return fp_part_set(r, DNNL_ARG_SRC, x.direct_a ? x.a : a) && fp_part_set(r, DNNL_ARG_WEIGHTS, x.b) &&
            fp_part_set(r, DNNL_ARG_DST, x.direct_c ? x.c : c);
 }
@@ -758,8 +700,7 @@ static void after_tile(const void *user, size_t part, struct fp_part_runner *r) 
     const struct tile x = tile_at(t, part);
     const float *c = (const float *)(const void *)r->room + TILE_ROWS * t->s->k;
     for (int64_t i = 0; i < x.rows && !x.direct_c; i++)
-        for (int64_t j = 0; j < t->s->n; j++)
-            x.c[i * x.c_row + j * x.c_column] = c[i * t->s->n + j];
+        for (int64_t j = 0; j < t->s->n; j++) x.c[i * x.c_row + j * x.c_column] = c[i * t->s->n + j];
 }
 
 static int run_tiles(struct fp_call *call, struct fp_matmul *p, const float *a, float *c) {
@@ -769,9 +710,9 @@ static int run_tiles(struct fp_call *call, struct fp_matmul *p, const float *a, 
     struct tiles t = {s, a, b, c, (s->m + TILE_ROWS - 1) / TILE_ROWS};
     size_t columns, floats;
     struct fp_parts parts = {.count = (size_t)t.per_product, .user = &t, .before = before_tile, .after = after_tile};
-    for (int i = 0; i < s->batch; i++)
-        parts.count *= (size_t)batch_dim(s, i);
-    if (!fp_add((size_t)s->k, (size_t)s->n, &columns) || !fp_mul(columns, TILE_ROWS, &floats) || !fp_mul(floats, sizeof(float), &parts.room))
+    for (int i = 0; i < s->batch; i++) parts.count *= (size_t)batch_dim(s, i);
+    if (!fp_add((size_t)s->k, (size_t)s->n, &columns) || !fp_mul(columns, TILE_ROWS, &floats) ||
+        !fp_mul(floats, sizeof(float), &parts.room))
         return fp_fail_memory(call->err, "a tile", SIZE_MAX);
     return fp_prim_run_parts(call, &p->prim, &parts);
 }
@@ -780,42 +721,31 @@ int fp_matmul_make(struct fp_call *call, struct fp_matmul *p, struct fp_matmul_s
     size_t count = 1;
     p->k = s->k;
     p->n = s->n;
-    for (int i = 0; i < s->batch; i++)
-        count *= (size_t)(s->a_batch[i] == 1 ? s->b_batch[i] : s->a_batch[i]);
+    for (int i = 0; i < s->batch; i++) count *= (size_t)(s->a_batch[i] == 1 ? s->b_batch[i] : s->a_batch[i]);
     p->count = count * (size_t)s->m * (size_t)s->n;
-    if (p->count == 0 || s->k == 0)
-        return s->n_tail ? FP_NOT_FUSED : 0;
+    if (p->count == 0 || s->k == 0) return s->n_tail ? FP_NOT_FUSED : 0;
     p->tiled = false;
     int status = describe_product(call, p, s);
     return status || !p->tiled ? status : make_tiled(call, p, s);
 }
 
-int fp_matmul_run(struct fp_call *call, struct fp_matmul *p, const float *a, const float *b, bool b_constant, const float *bias,
-                  float *c) {
-    if (p->count == 0)
-        return 0;
+int fp_matmul_run(struct fp_call *call, struct fp_matmul *p, const float *a, const float *b, bool b_constant,
+                  const float *bias, float *c) {
+    if (p->count == 0) return 0;
     if (p->k == 0) {
-        for (size_t i = 0; i < p->count; i++)
-            c[i] = bias ? bias[i % (size_t)p->n] : 0;
+        for (size_t i = 0; i < p->count; i++) c[i] = bias ? bias[i % (size_t)p->n] : 0;
         return 0;
     }
     int status = fp_prim_weights(call, &p->prim, b, b_constant);
-    if (!status)
-        status = fp_prim_set(call, &p->prim, DNNL_ARG_SRC, NULL, a);
-    if (!status)
-        status = fp_prim_set(call, &p->prim, DNNL_ARG_DST, NULL, c);
-    if (!status && bias)
-        status = fp_prim_set(call, &p->prim, p->bias_after ? BIAS_AFTER : DNNL_ARG_BIAS, NULL, bias);
-    if (!status)
-        status = fp_tail_bind(call, &p->prim, &p->place);
-    if (status)
-        return status;
+    if (!status) status = fp_prim_set(call, &p->prim, DNNL_ARG_SRC, NULL, a);
+    if (!status) status = fp_prim_set(call, &p->prim, DNNL_ARG_DST, NULL, c);
+    if (!status && bias) status = fp_prim_set(call, &p->prim, p->bias_after ? BIAS_AFTER : DNNL_ARG_BIAS, NULL, bias);
+    if (!status) status = fp_tail_bind(call, &p->prim, &p->place);
+    if (status) return status;
     return p->tiled ? run_tiles(call, p, a, c) : fp_prim_run(call, &p->prim);
 }
 
-void fp_matmul_done(struct fp_matmul *p) {
-    fp_prim_done(&p->prim);
-}
+void fp_matmul_done(struct fp_matmul *p) { fp_prim_done(&p->prim); }
 
 static int64_t back_dim(const struct fp_operand *o, int from_end) {
     return from_end < o->rank ? o->dims[o->rank - 1 - from_end] : 1;
@@ -825,24 +755,28 @@ static int64_t back_stride(const struct fp_operand *o, int from_end) {
     return from_end < o->rank ? o->strides[o->rank - 1 - from_end] : 0;
 }
 
-static int result_dims(struct fp_call *call, const struct fp_operand *a, const struct fp_operand *b, int *rank, int64_t *dims) {
+static int result_dims(struct fp_call *call, const struct fp_operand *a, const struct fp_operand *b, int *rank,
+                       int64_t *dims) {
     *rank = a->rank > b->rank ? a->rank : b->rank;
     for (int e = *rank - 1; e >= 2; e--) {
         int64_t x = back_dim(a, e), y = back_dim(b, e);
         if (x != y && x != 1 && y != 1)
-            return fp_call_fail(call, "batch dims %lld and %lld cannot be broadcast together", (long long)x, (long long)y);
+            return fp_call_fail(call, "batch dims %lld and %lld cannot be broadcast together", (long long)x,
+                                (long long)y);
         dims[*rank - 1 - e] = x == 1 ? y : x;
     }
     dims[*rank - 2] = back_dim(a, 1);
     dims[*rank - 1] = back_dim(b, 0);
     if (back_dim(a, 0) != back_dim(b, 1))
-        return fp_call_fail(call, "the inner extents %lld and %lld differ", (long long)back_dim(a, 0), (long long)back_dim(b, 1));
+        return fp_call_fail(call, "the inner extents %lld and %lld differ", (long long)back_dim(a, 0),
+                            (long long)back_dim(b, 1));
     return 0;
 }
 
 // Whether batch dim `outer` steps on where `inner`, of that extent, ends; true for a side that is repeated along both.
 static bool follows(int64_t outer_dim, int64_t outer_stride, int64_t inner_dim, int64_t inner_stride) {
-    return (outer_dim == 1 && inner_dim == 1) || (outer_dim > 1 && inner_dim > 1 && outer_stride == inner_stride * inner_dim);
+    return (outer_dim == 1 && inner_dim == 1) ||
+           (outer_dim > 1 && inner_dim > 1 && outer_stride == inner_stride * inner_dim);
 }
 
 // Batch dims from the innermost, joined where both sides allow.
@@ -851,8 +785,7 @@ static void join_batch(struct fp_matmul_shape *s, const struct fp_operand *a, co
     int n = 0;
     for (int e = 2; e < rank; e++) {
         int64_t x = back_dim(a, e), y = back_dim(b, e), p = back_stride(a, e), q = back_stride(b, e);
-        if (x == 1 && y == 1)
-            continue;
+        if (x == 1 && y == 1) continue;
         if (n && follows(x, p, da[n - 1], sa[n - 1]) && follows(y, q, db[n - 1], sb[n - 1])) {
             da[n - 1] *= x;
             db[n - 1] *= y;
@@ -870,11 +803,10 @@ static void join_batch(struct fp_matmul_shape *s, const struct fp_operand *a, co
     }
 }
 
-int fp_matmul_fit(struct fp_call *call, struct fp_matmul_shape *s, const struct fp_operand *a, const struct fp_operand *b, int *rank,
-                  int64_t *dims) {
+int fp_matmul_fit(struct fp_call *call, struct fp_matmul_shape *s, const struct fp_operand *a,
+                  const struct fp_operand *b, int *rank, int64_t *dims) {
     int status = result_dims(call, a, b, rank, dims);
-    if (status)
-        return status;
+    if (status) return status;
     join_batch(s, a, b, *rank);
     s->m = back_dim(a, 1);
     s->k = back_dim(a, 0);

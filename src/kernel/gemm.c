@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products in tiles: parallel between the tiles, sequential within one. Each tile of a product is a oneDNN matmul primitive of rows that lie densely, for
-// which it has kernels of its own. (Not dnnl_sgemm, nor a result with gaps between its rows, for which matmul takes its way: in oneDNN 3.2 the path without
-// copies on AVX-512 writes past a workspace of its own. And never with scratch memory of oneDNN's own: that is counted by thread, and primitives made by one
-// thread and dropped by another free it under those that still run.) Tiles of Gram matrices are calls of BLAS.
+// Products in tiles: parallel between the tiles, sequential within one. Each tile of a product is a oneDNN matmul
+// primitive of rows that lie densely, for which it has kernels of its own. (Not dnnl_sgemm, nor a result with gaps
+// between its rows, for which matmul takes its way: in oneDNN 3.2 the path without copies on AVX-512 writes past a
+// workspace of its own. And never with scratch memory of oneDNN's own: that is counted by thread, and primitives made
+// by one thread and dropped by another free it under those that still run.) Tiles of Gram matrices are calls of BLAS.
 #include "kernel/gemm.h"
 
 #include <cblas.h>
@@ -23,7 +24,8 @@ struct shape {
     bool tb;
 };
 
-// The primitives of one thread. A product has few shapes: TILE_M / STEP_M heights, and the inner panel's width and the last one's.
+// The primitives of one thread. A product has few shapes: TILE_M / STEP_M heights, and the inner panel's width and the
+// last one's.
 enum { SHAPES = 2 * TILE_M / STEP_M, OPERANDS = 3, ARGS = OPERANDS + 1 }; // and scratch memory
 struct fp_tiler {
     dnnl_engine_t engine;
@@ -45,10 +47,12 @@ static bool good(dnnl_status_t status) { return status == dnnl_success; }
 
 static bool tiler_init(struct fp_tiler *t) {
     *t = (struct fp_tiler){0};
-    omp_set_num_threads(1); // of this thread's own regions, until the surrounding one ends: primitives are made for as many
+    omp_set_num_threads(
+        1); // of this thread's own regions, until the surrounding one ends: primitives are made for as many
     t->engine = fp_engine_take();
     return t->engine && good(dnnl_stream_create(&t->stream, t->engine, dnnl_stream_default_flags)) &&
-           good(dnnl_primitive_attr_create(&t->attr)) && good(dnnl_primitive_attr_set_scratchpad_mode(t->attr, dnnl_scratchpad_mode_user)) &&
+           good(dnnl_primitive_attr_create(&t->attr)) &&
+           good(dnnl_primitive_attr_set_scratchpad_mode(t->attr, dnnl_scratchpad_mode_user)) &&
            good(dnnl_primitive_attr_set_fpmath_mode(t->attr, dnnl_fpmath_mode_strict)); // whatever the environment says
 }
 
@@ -88,7 +92,8 @@ static bool describe(dnnl_memory_desc_t *desc, size_t rows, size_t cols, size_t 
 }
 
 // b's layout: the one in `packed`, or (when that is NULL) the one that oneDNN likes.
-static bool primitive_desc(struct fp_tiler *t, const struct shape *s, const_dnnl_memory_desc_t packed, dnnl_memory_desc_t *md, dnnl_primitive_desc_t *desc) {
+static bool primitive_desc(struct fp_tiler *t, const struct shape *s, const_dnnl_memory_desc_t packed,
+                           dnnl_memory_desc_t *md, dnnl_primitive_desc_t *desc) {
     const dnnl_dims_t dims = {(dnnl_dim_t)s->k, (dnnl_dim_t)s->n};
     bool ok = describe(&md[0], s->m, s->k, s->k, false) && describe(&md[2], s->m, s->n, s->n, false);
     if (packed) ok = ok && good(dnnl_memory_desc_clone(&md[1], packed));
@@ -111,7 +116,8 @@ static struct made *find(struct fp_tiler *t, const struct shape *s, const_dnnl_m
     dnnl_primitive_desc_t desc = NULL;
     bool ok = primitive_desc(t, s, packed, md, &desc) && good(dnnl_primitive_create(&made->primitive, desc)) &&
               need_scratch(t, desc, &made->memory[OPERANDS]);
-    for (int i = 0; i < OPERANDS; i++) ok = ok && good(dnnl_memory_create(&made->memory[i], md[i], t->engine, DNNL_MEMORY_NONE));
+    for (int i = 0; i < OPERANDS; i++)
+        ok = ok && good(dnnl_memory_create(&made->memory[i], md[i], t->engine, DNNL_MEMORY_NONE));
     descs_done(md, desc);
     made->shape = *s;
     if (ok) return made;
@@ -119,7 +125,8 @@ static struct made *find(struct fp_tiler *t, const struct shape *s, const_dnnl_m
     return NULL;
 }
 
-static bool tile(struct fp_tiler *t, const struct shape *s, const_dnnl_memory_desc_t packed, const float *a, const float *b, float *c) {
+static bool tile(struct fp_tiler *t, const struct shape *s, const_dnnl_memory_desc_t packed, const float *a,
+                 const float *b, float *c) {
     const struct made *made = find(t, s, packed);
     if (!made) return false;
     const void *data[ARGS] = {a, b, c, t->scratch};
@@ -153,7 +160,8 @@ static bool pack(const struct fp_product *p, struct fp_tiler *t, struct fp_panel
               good(dnnl_memory_desc_clone(&panel->desc, dnnl_primitive_desc_query_md(desc, dnnl_query_weights_md, 0)));
     panel->size = ok ? dnnl_memory_desc_get_size(panel->desc) : 0;
     panel->data = ok ? fp_take(NULL, panel->size) : NULL;
-    ok = panel->data && good(dnnl_memory_create(&from, plain, t->engine, (void *)(uintptr_t)(b + (p->tb ? first * p->k : first)))) &&
+    ok = panel->data &&
+         good(dnnl_memory_create(&from, plain, t->engine, (void *)(uintptr_t)(b + (p->tb ? first * p->k : first)))) &&
          good(dnnl_memory_create(&to, panel->desc, t->engine, panel->data)) &&
          good(dnnl_reorder_primitive_desc_create(&reorder, plain, t->engine, panel->desc, t->engine, t->attr)) &&
          good(dnnl_primitive_create(&primitive, reorder)) && need_scratch(t, reorder, &scratch) &&
@@ -171,19 +179,20 @@ static bool pack(const struct fp_product *p, struct fp_tiler *t, struct fp_panel
 }
 
 bool fp_product_init(struct fp_product *p, bool tb, size_t n, size_t k, const float *b, int threads) {
-    *p = (struct fp_product){.tb = tb, .n = n, .k = k, .threads = threads > 0 ? threads : 1, .n_panels = (n + TILE_N - 1) / TILE_N};
+    *p = (struct fp_product){
+        .tb = tb, .n = n, .k = k, .threads = threads > 0 ? threads : 1, .n_panels = (n + TILE_N - 1) / TILE_N};
     p->tilers = fp_calloc((size_t)p->threads, sizeof(*p->tilers));
     p->panels = fp_calloc(p->n_panels, sizeof(*p->panels));
     bool failed = !p->tilers || !p->panels;
     if (failed) return false;
-    #pragma omp parallel num_threads(p->threads)
+#pragma omp parallel num_threads(p->threads)
     {
         struct fp_tiler *t = &p->tilers[omp_get_thread_num()];
         bool ready = tiler_init(t);
-        #pragma omp for schedule(dynamic)
+#pragma omp for schedule(dynamic)
         for (size_t j = 0; j < p->n_panels; j++)
             if (!ready || !pack(p, t, &p->panels[j], j, b)) {
-                #pragma omp atomic write
+#pragma omp atomic write
                 failed = true;
             }
     }
@@ -203,19 +212,21 @@ void fp_product_done(struct fp_product *p) {
 
 // c's columns of panel j from m rows of a: directly when c has no others, else by way of `part`. Of the
 // result's rows `real` count.
-static bool run_rows(const struct fp_product *p, struct fp_tiler *t, size_t j, size_t m, const float *a, float *c, size_t real) {
+static bool run_rows(const struct fp_product *p, struct fp_tiler *t, size_t j, size_t m, const float *a, float *c,
+                     size_t real) {
     const struct shape shape = shape_of(p, m, least(TILE_N, p->n - j * TILE_N));
     const bool direct = shape.n == p->n && real == m;
     if (!direct && !t->part) t->part = fp_calloc((size_t)TILE_M * TILE_N, sizeof(*t->part));
     if (!direct && !t->part) return false;
     float *part = direct ? c : t->part;
     if (!tile(t, &shape, p->panels[j].desc, a, p->panels[j].data, part)) return false;
-    for (size_t r = 0; r < real && !direct; r++) memcpy(c + r * p->n + j * TILE_N, part + r * shape.n, shape.n * sizeof(*c));
+    for (size_t r = 0; r < real && !direct; r++)
+        memcpy(c + r * p->n + j * TILE_N, part + r * shape.n, shape.n * sizeof(*c));
     return true;
 }
 
-// The number of rows changes from one product to the next, and a new shape costs more than a small product: only multiples of STEP_M are made, the
-// last of them of rows that are filled up with zeros.
+// The number of rows changes from one product to the next, and a new shape costs more than a small product: only
+// multiples of STEP_M are made, the last of them of rows that are filled up with zeros.
 static bool run_tile(const struct fp_product *p, struct fp_tiler *t, size_t j, size_t m, const float *a, float *c) {
     const size_t full = m / STEP_M * STEP_M, left = m - full;
     if (full && !run_rows(p, t, j, full, a, c, full)) return false;
@@ -229,15 +240,16 @@ static bool run_tile(const struct fp_product *p, struct fp_tiler *t, size_t j, s
 bool fp_product_run(struct fp_product *p, size_t m, const float *a, float *c) {
     size_t tm = (m + TILE_M - 1) / TILE_M;
     bool failed = false;
-    #pragma omp parallel num_threads(p->threads) if (p->n_panels * tm > 1)
+#pragma omp parallel num_threads(p->threads) if (p -> n_panels * tm > 1)
     {
         omp_set_num_threads(1);
-        #pragma omp for schedule(dynamic) collapse(2)
+#pragma omp for schedule(dynamic) collapse(2)
         for (size_t j = 0; j < p->n_panels; j++)
             for (size_t i = 0; i < tm; i++) {
                 size_t r = i * TILE_M;
-                if (!run_tile(p, &p->tilers[omp_get_thread_num()], j, least(TILE_M, m - r), a + r * p->k, c + r * p->n)) {
-                    #pragma omp atomic write
+                if (!run_tile(p, &p->tilers[omp_get_thread_num()], j, least(TILE_M, m - r), a + r * p->k,
+                              c + r * p->n)) {
+#pragma omp atomic write
                     failed = true;
                 }
             }
@@ -254,7 +266,8 @@ bool fp_gemm(size_t m, size_t n, size_t k, const float *a, const float *b, float
 
 // ---- co-activations
 
-// BLAS takes the rows as they lie, and knows of symmetry. One call a tile, on one thread: no sum depends on how many there are.
+// BLAS takes the rows as they lie, and knows of symmetry. One call a tile, on one thread: no sum depends on how many
+// there are.
 enum { SIDE_ALONE = 128, SIDE_MOST = 512, TILES_LEAST = 3 };
 
 struct gram {
@@ -296,22 +309,23 @@ static void gram_tile(const struct gram *g, const float *a, double *to, float *p
     }
 }
 
-bool fp_grams(size_t count, size_t n, size_t k, const float *a, size_t step, const size_t *ends, size_t n_ends, double *gram, bool fresh, int threads) {
+bool fp_grams(size_t count, size_t n, size_t k, const float *a, size_t step, const size_t *ends, size_t n_ends,
+              double *gram, bool fresh, int threads) {
     if (!n || !count) return true;
     if (n > INT32_MAX || k > INT32_MAX) return false;
     const struct gram g = {n, side_of(n), ends, n_ends, fresh};
     const size_t side = (n + g.side - 1) / g.side, tiles = side * (side + 1) / 2;
     bool failed = false;
-    #pragma omp parallel num_threads(threads) if (count * n * n > 10000)
+#pragma omp parallel num_threads(threads) if (count * n * n > 10000)
     {
         float *part = fp_calloc(g.side * g.side, sizeof(*part));
-        #pragma omp for schedule(dynamic)
+#pragma omp for schedule(dynamic)
         for (size_t task = 0; task < count * tiles; task++) {
             size_t i = 0, j = task % tiles, which = task / tiles;
             while (j > i) j -= ++i; // row i of the triangle
             if (part) gram_tile(&g, a + which * step, gram + which * n * n, part, i * g.side, j * g.side);
             else {
-                #pragma omp atomic write
+#pragma omp atomic write
                 failed = true;
             }
         }
@@ -320,6 +334,7 @@ bool fp_grams(size_t count, size_t n, size_t k, const float *a, size_t step, con
     return !failed;
 }
 
-bool fp_gram(size_t n, size_t k, const float *a, const size_t *ends, size_t n_ends, double *gram, bool fresh, int threads) {
+bool fp_gram(size_t n, size_t k, const float *a, const size_t *ends, size_t n_ends, double *gram, bool fresh,
+             int threads) {
     return fp_grams(1, n, k, a, 0, ends, n_ends, gram, fresh, threads);
 }

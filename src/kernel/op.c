@@ -13,7 +13,8 @@ int fp_call_fail(struct fp_call *call, const char *format, ...) {
     va_start(args, format);
     int n = vasprintf(&what, format, args);
     va_end(args);
-    int status = fp_fail(call->err, FINEPRUNE_MODEL, "%s: %s", fp_node_text(text, sizeof(text), call->node), n < 0 ? "failed" : what);
+    int status = fp_fail(call->err, FINEPRUNE_MODEL, "%s: %s", fp_node_text(text, sizeof(text), call->node),
+                         n < 0 ? "failed" : what);
     if (n >= 0) free(what);
     return status;
 }
@@ -29,7 +30,8 @@ int fp_need(struct fp_call *call, int needed) {
 int fp_out(struct fp_call *call, int i, enum fp_type type, int rank, const int64_t *dims) {
     if (i >= call->n_out) return FINEPRUNE_OK;
     fineprune_error inner = {0};
-    if (fp_tensor_shape(&call->out[i], type, rank, dims, &inner)) return fp_call_fail(call, "output %d: %s", i, inner.message);
+    if (fp_tensor_shape(&call->out[i], type, rank, dims, &inner))
+        return fp_call_fail(call, "output %d: %s", i, inner.message);
     return FINEPRUNE_OK;
 }
 
@@ -43,7 +45,8 @@ int fp_out_alias(struct fp_call *call, int i, int j, int rank, const int64_t *di
     if (status) return status;
     if (call->out[i].count != call->in[j]->count) {
         char from[160], to[160];
-        return fp_call_fail(call, "shape %s cannot become %s", fp_shape_text(from, sizeof(from), call->in[j]->rank, call->in[j]->dims),
+        return fp_call_fail(call, "shape %s cannot become %s",
+                            fp_shape_text(from, sizeof(from), call->in[j]->rank, call->in[j]->dims),
                             fp_shape_text(to, sizeof(to), rank, dims));
     }
     call->alias[i] = j;
@@ -54,8 +57,10 @@ int fp_out_alias(struct fp_call *call, int i, int j, int rank, const int64_t *di
 
 int fp_read_ints(struct fp_call *call, int i, int64_t *dst, size_t max, size_t *n) {
     const struct fp_tensor *t = call->in[i];
-    if (t->type != FP_INT64 && t->type != FP_INT32) return fp_call_fail(call, "input %d is %s, not integers", i, fp_type_name(t->type));
-    if (t->count > max) return fp_call_fail(call, "input %d has %zu elements; at most %zu make sense", i, t->count, max);
+    if (t->type != FP_INT64 && t->type != FP_INT32)
+        return fp_call_fail(call, "input %d is %s, not integers", i, fp_type_name(t->type));
+    if (t->count > max)
+        return fp_call_fail(call, "input %d has %zu elements; at most %zu make sense", i, t->count, max);
     if (i < 64) call->values_read |= (uint64_t)1 << i;
     fp_convert(dst, FP_INT64, t->data, t->type, t->count);
     *n = t->count;
@@ -64,19 +69,22 @@ int fp_read_ints(struct fp_call *call, int i, int64_t *dst, size_t max, size_t *
 
 int fp_read_scalar(struct fp_call *call, int i, double *value) {
     const struct fp_tensor *t = call->in[i];
-    if (t->count != 1 || !fp_type_size(t->type)) return fp_call_fail(call, "input %d must be one number, not %zu", i, t->count);
+    if (t->count != 1 || !fp_type_size(t->type))
+        return fp_call_fail(call, "input %d must be one number, not %zu", i, t->count);
     if (i < 64) call->values_read |= (uint64_t)1 << i;
     fp_convert(value, FP_DOUBLE, t->data, t->type, 1);
     return FINEPRUNE_OK;
 }
 
-int fp_ints_either(struct fp_call *call, const char *attribute, int input, int64_t *dst, size_t max, size_t *n, bool *given) {
+int fp_ints_either(struct fp_call *call, const char *attribute, int input, int64_t *dst, size_t max, size_t *n,
+                   bool *given) {
     *n = 0;
     *given = true;
     if (fp_given(call, input)) return fp_read_ints(call, input, dst, max, n);
     const int64_t *values = fp_attr_ints(call->node, attribute, n);
     *given = fp_attr_has(call->node, attribute);
-    if (*n > max) return fp_call_fail(call, "attribute '%s' has %zu elements; at most %zu make sense", attribute, *n, max);
+    if (*n > max)
+        return fp_call_fail(call, "attribute '%s' has %zu elements; at most %zu make sense", attribute, *n, max);
     if (*n) memcpy(dst, values, *n * sizeof(*dst));
     return FINEPRUNE_OK;
 }
@@ -96,7 +104,8 @@ int fp_broadcast(struct fp_call *call, const struct fp_tensor *a, const struct f
         int64_t da = ia < 0 ? 1 : a->dims[ia], db = ib < 0 ? 1 : b->dims[ib];
         if (da != db && da != 1 && db != 1) {
             char left[160], right[160];
-            return fp_call_fail(call, "shapes %s and %s cannot be broadcast together", fp_shape_text(left, sizeof(left), a->rank, a->dims),
+            return fp_call_fail(call, "shapes %s and %s cannot be broadcast together",
+                                fp_shape_text(left, sizeof(left), a->rank, a->dims),
                                 fp_shape_text(right, sizeof(right), b->rank, b->dims));
         }
         dims[i] = da == 1 ? db : da;

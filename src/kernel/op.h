@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an operator is. One operator is one row in the table of its family's file in ops/, and the table is one line in the list in
-// families.def. The executor knows rows, never names.
+// What an operator is. One operator is one row in the table of its family's file in ops/, and the table is one line in
+// the list in families.def. The executor knows rows, never names.
 #ifndef FP_OP_H
 #define FP_OP_H
 
@@ -12,20 +12,20 @@ struct fp_frame;
 
 // Elementwise work that follows a node and is done inside its call; see FP_OP_FUSES.
 enum fp_tail_kind {
-    FP_TAIL_RELU,         // also LeakyRelu with slope a
-    FP_TAIL_CLIP,         // a..b
+    FP_TAIL_RELU, // also LeakyRelu with slope a
+    FP_TAIL_CLIP, // a..b
     FP_TAIL_SIGMOID,
     FP_TAIL_TANH,
     FP_TAIL_HARD_SIGMOID, // a x + b
     FP_TAIL_HARD_SWISH,
-    FP_TAIL_SWISH,        // x sigmoid(a x)
-    FP_TAIL_ELU,          // a (exp(x) - 1) below 0
+    FP_TAIL_SWISH, // x sigmoid(a x)
+    FP_TAIL_ELU,   // a (exp(x) - 1) below 0
     FP_TAIL_GELU,
     FP_TAIL_GELU_TANH,
-    FP_TAIL_LINEAR,       // a x + b
-    FP_TAIL_ADD,          // extra[input], broadcast to the result
+    FP_TAIL_LINEAR, // a x + b
+    FP_TAIL_ADD,    // extra[input], broadcast to the result
     FP_TAIL_MUL,
-    FP_TAIL_NORM,         // BatchNormalization by extra[input..input+3] with epsilon a; only first
+    FP_TAIL_NORM, // BatchNormalization by extra[input..input+3] with epsilon a; only first
 };
 struct fp_tail {
     enum fp_tail_kind kind;
@@ -41,28 +41,30 @@ struct fp_context {
     void *dnnl;       // made on first use (dnnl_corner.h)
     double preparing; // seconds that went into making primitives and packing weights
     // For control flow: runs a body of the call's node, inputs in the body's order.
-    int (*run_body)(struct fp_call *call, struct fp_graph *body, const struct fp_tensor *inputs, struct fp_tensor *outputs);
+    int (*run_body)(struct fp_call *call, struct fp_graph *body, const struct fp_tensor *inputs,
+                    struct fp_tensor *outputs);
 };
 
-// One call of an operator. in[] and out[] are in the node's order; an input that is left out is NULL, an output nobody wants is still
-// made (see fp_wanted).
+// One call of an operator. in[] and out[] are in the node's order; an input that is left out is NULL, an output nobody
+// wants is still made (see fp_wanted).
 struct fp_call {
     const struct fp_node *node;
-    const struct fp_op *op;      // the row that serves the node
+    const struct fp_op *op; // the row that serves the node
     int n_in, n_out;
-    struct fp_tensor *const *in; // row-major unless the row has FP_OP_BLOCKED; type, dims and data are there already in prepare
+    struct fp_tensor *const
+        *in; // row-major unless the row has FP_OP_BLOCKED; type, dims and data are there already in prepare
     struct fp_tensor *out;
-    int *alias;                  // per output: the input whose memory it shares, -1: none; set by fp_out_alias
-    void *state;                 // the operator's own; done() frees it. free() does when the row has no done
-    uint64_t constant;           // bit i: input i never changes; its packed form may be kept
-    uint64_t values_read;        // bit i: prepare used the elements of input i; set by fp_read_ints and friends
+    int *alias;           // per output: the input whose memory it shares, -1: none; set by fp_out_alias
+    void *state;          // the operator's own; done() frees it. free() does when the row has no done
+    uint64_t constant;    // bit i: input i never changes; its packed form may be kept
+    uint64_t values_read; // bit i: prepare used the elements of input i; set by fp_read_ints and friends
     int n_tail;
-    const struct fp_tail *tail;  // what to do to out[0] at the end
+    const struct fp_tail *tail;     // what to do to out[0] at the end
     struct fp_tensor *const *extra; // its further inputs, as they come
     int threads;
     struct fp_memory *memory;
     struct fp_context *context;
-    struct fp_frame *frame;      // of the executor
+    struct fp_frame *frame; // of the executor
     fineprune_error *err;
 };
 
@@ -167,8 +169,8 @@ static inline bool fp_view_is_recurrent(int view) { return view == FP_VIEW_RECUR
 struct fp_op {
     const char *domain, *type;
     int since; // the row serves this opset and those after, up to the next row of the same name
-    // Checks types and shapes, sets type and dims of every output (fp_out or fp_out_alias), makes primitives. Called again only when types,
-    // shapes, or elements marked as read have changed; it must free or reuse an older state.
+    // Checks types and shapes, sets type and dims of every output (fp_out or fp_out_alias), makes primitives. Called
+    // again only when types, shapes, or elements marked as read have changed; it must free or reuse an older state.
     int (*prepare)(struct fp_call *);
     // Fills the outputs, which have memory now. NULL: prepare did everything (outputs are aliases).
     int (*run)(struct fp_call *);
@@ -207,7 +209,8 @@ int fp_read_ints(struct fp_call *call, int i, int64_t *dst, size_t max, size_t *
 // The one element of a numeric input as double; marks the input as read.
 int fp_read_scalar(struct fp_call *call, int i, double *value);
 // Integers that are an attribute in old opsets and an input in new ones. *given false when neither is there.
-int fp_ints_either(struct fp_call *call, const char *attribute, int input, int64_t *dst, size_t max, size_t *n, bool *given);
+int fp_ints_either(struct fp_call *call, const char *attribute, int input, int64_t *dst, size_t max, size_t *n,
+                   bool *given);
 // -rank..rank-1 to 0..rank-1; an error names the axis when outside.
 int fp_axis(struct fp_call *call, int64_t axis, int rank, int *out);
 // Multidirectional broadcast of two shapes (ONNX Broadcasting.md).
@@ -216,7 +219,8 @@ int fp_broadcast(struct fp_call *call, const struct fp_tensor *a, const struct f
 void fp_broadcast_strides(const struct fp_tensor *t, int rank, const int64_t *dims, int64_t *strides);
 // Row-major element strides.
 void fp_strides(int rank, const int64_t *dims, int64_t *strides);
-// The state, zeroed memory of `size`, made on first use and kept over later prepares; NULL when out of memory (the error is set).
+// The state, zeroed memory of `size`, made on first use and kept over later prepares; NULL when out of memory (the
+// error is set).
 void *fp_state(struct fp_call *call, size_t size);
 
 #endif

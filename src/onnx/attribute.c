@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attributes of nodes, with the references that function bodies make to their caller's attributes. (onnx.proto, AttributeProto)
+// Attributes of nodes, with the references that function bodies make to their caller's attributes. (onnx.proto,
+// AttributeProto)
 #include "onnx/graph.h"
 #include "onnx.pb-c.h"
 
@@ -76,7 +77,8 @@ int fp_attr_tensor(const struct fp_node *node, const char *name, struct fp_tenso
     const Onnx__TensorProto *proto = fp_attr_tensor_proto(node, name);
     char text[300];
     if (!proto)
-        return fp_fail(err, FINEPRUNE_MODEL, "%s has no tensor attribute '%s'", fp_node_text(text, sizeof(text), node), name);
+        return fp_fail(err, FINEPRUNE_MODEL, "%s has no tensor attribute '%s'", fp_node_text(text, sizeof(text), node),
+                       name);
     return fp_initializer_load(node->graph->model, proto, out, err);
 }
 

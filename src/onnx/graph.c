@@ -65,7 +65,8 @@ static int set_shape(struct builder *b, struct fp_value *value, const Onnx__Type
     const Onnx__TensorShapeProto *shape = tensor->shape;
     if (!shape || value->dims) return FINEPRUNE_OK;
     if (shape->n_dim > FP_MAX_RANK)
-        return fp_fail(b->err, FINEPRUNE_MODEL, "value '%s' has rank %zu; up to %d is supported", value->name, shape->n_dim, FP_MAX_RANK);
+        return fp_fail(b->err, FINEPRUNE_MODEL, "value '%s' has rank %zu; up to %d is supported", value->name,
+                       shape->n_dim, FP_MAX_RANK);
     value->dims = fp_calloc(shape->n_dim, sizeof(*value->dims));
     value->symbols = fp_calloc(shape->n_dim, sizeof(*value->symbols));
     if (!value->dims || !value->symbols) return no_memory(b);
@@ -74,7 +75,8 @@ static int set_shape(struct builder *b, struct fp_value *value, const Onnx__Type
         bool fixed = dim->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
         value->dims[i] = fixed ? dim->dim_value : -1;
         if (fixed && dim->dim_value < 0 && dim->dim_value != -1)
-            return fp_fail(b->err, FINEPRUNE_MODEL, "value '%s' has dimension %lld", value->name, (long long)dim->dim_value);
+            return fp_fail(b->err, FINEPRUNE_MODEL, "value '%s' has dimension %lld", value->name,
+                           (long long)dim->dim_value);
         if (dim->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM) value->symbols[i] = dim->dim_param;
     }
     value->rank = (int)shape->n_dim;
@@ -158,7 +160,8 @@ static int opset_of(const struct builder *b, const struct scope *scope, const ch
     return fp_model_opset(b->model, domain);
 }
 
-static const Onnx__FunctionProto *find_function(const struct builder *b, const Onnx__NodeProto *node, const char *domain) {
+static const Onnx__FunctionProto *find_function(const struct builder *b, const Onnx__NodeProto *node,
+                                                const char *domain) {
     const Onnx__ModelProto *model = b->model->proto;
     for (size_t i = 0; i < model->n_functions; i++) {
         const Onnx__FunctionProto *f = model->functions[i];
@@ -170,12 +173,14 @@ static const Onnx__FunctionProto *find_function(const struct builder *b, const O
     return NULL;
 }
 
-static int add_body(struct builder *b, struct scope *scope, struct fp_node *node, const char *name, const Onnx__GraphProto *proto) {
+static int add_body(struct builder *b, struct scope *scope, struct fp_node *node, const char *name,
+                    const Onnx__GraphProto *proto) {
     struct fp_graph *body = calloc(1, sizeof(*body));
     if (!body) return no_memory(b);
     node->bodies[node->n_bodies] = body;
     node->body_names[node->n_bodies++] = name ? name : "";
-    *body = (struct fp_graph){.model = b->model, .parent = scope->graph, .parent_node = node, .name = proto->name ? proto->name : ""};
+    *body = (struct fp_graph){
+        .model = b->model, .parent = scope->graph, .parent_node = node, .name = proto->name ? proto->name : ""};
     struct scope inner = {.graph = body, .outer = scope, .function = scope->function, .caller = scope->caller};
     int status = build_graph(b, &inner, proto);
     fp_name_map_done(&inner.names);
@@ -193,7 +198,8 @@ static int add_bodies(struct builder *b, struct scope *scope, struct fp_node *no
     if (function) return build_function(b, node, function);
     int status = FINEPRUNE_OK;
     for (size_t i = 0; i < proto->n_attribute && !status; i++)
-        if (proto->attribute[i]->g) status = add_body(b, scope, node, proto->attribute[i]->name, proto->attribute[i]->g);
+        if (proto->attribute[i]->g)
+            status = add_body(b, scope, node, proto->attribute[i]->name, proto->attribute[i]->g);
     return status;
 }
 
@@ -206,12 +212,14 @@ static int fill_node(struct builder *b, struct scope *scope, struct fp_node *nod
     node->domain = strcmp(domain, "ai.onnx") ? domain : "";
     node->opset = opset_of(b, scope, node->domain);
     node->caller = scope->caller;
-    if (!node->type[0]) return fp_fail(b->err, FINEPRUNE_MODEL, "node '%s' has no operator (op_type is empty)", node->name);
+    if (!node->type[0])
+        return fp_fail(b->err, FINEPRUNE_MODEL, "node '%s' has no operator (op_type is empty)", node->name);
     for (int i = 0; i < node->n_in; i++) {
         const char *name = proto->input[i];
         node->in[i] = name[0] ? resolve(b, scope, name) : -1;
         if (name[0] && node->in[i] < 0)
-            return fp_fail(b->err, FINEPRUNE_MODEL, "node '%s' (%s) reads '%s', which nothing in the model makes", node->name, node->type, name);
+            return fp_fail(b->err, FINEPRUNE_MODEL, "node '%s' (%s) reads '%s', which nothing in the model makes",
+                           node->name, node->type, name);
     }
     for (int i = 0; i < node->n_out; i++) {
         node->out[i] = proto->output[i][0] ? fp_name_find(&scope->names, proto->output[i]) : -1;
@@ -234,7 +242,8 @@ static int define_outputs_of_nodes(struct builder *b, struct scope *scope, Onnx_
     return FINEPRUNE_OK;
 }
 
-static int fill_nodes(struct builder *b, struct scope *scope, Onnx__NodeProto *const *protos, size_t n, const int *order, size_t n_ids) {
+static int fill_nodes(struct builder *b, struct scope *scope, Onnx__NodeProto *const *protos, size_t n,
+                      const int *order, size_t n_ids) {
     struct fp_graph *graph = scope->graph;
     graph->nodes = fp_calloc(n, sizeof(*graph->nodes));
     graph->ids = fp_calloc(n_ids, sizeof(int));
@@ -255,7 +264,8 @@ static int fill_nodes(struct builder *b, struct scope *scope, Onnx__NodeProto *c
 static int add_nodes(struct builder *b, struct scope *scope, Onnx__NodeProto *const *protos, size_t n) {
     b->nodes += n;
     if (b->nodes > MAX_NODES)
-        return fp_fail(b->err, FINEPRUNE_LIMIT, "the model has over %d nodes when its functions are expanded", MAX_NODES);
+        return fp_fail(b->err, FINEPRUNE_LIMIT, "the model has over %d nodes when its functions are expanded",
+                       MAX_NODES);
     struct fp_name_map producers = {0};
     size_t n_ids = 0;
     int status = define_outputs_of_nodes(b, scope, protos, n, &producers, &n_ids);
@@ -283,7 +293,8 @@ static void visit_readers(struct fp_graph *graph, bool fill) {
             if (node->in[k] >= 0) count_reader(graph, node->in[k], node, k, fill);
         for (int k = 0; k < node->n_bodies; k++)
             for (int v = 0; !node->function && v < node->bodies[k]->n_values; v++)
-                if (node->bodies[k]->values[v].outer >= 0) count_reader(graph, node->bodies[k]->values[v].outer, node, -1, fill);
+                if (node->bodies[k]->values[v].outer >= 0)
+                    count_reader(graph, node->bodies[k]->values[v].outer, node, -1, fill);
     }
     for (int i = 0; i < graph->n_outputs; i++)
         if (graph->outputs[i] >= 0) count_reader(graph, graph->outputs[i], NULL, i, fill);
@@ -307,22 +318,29 @@ static int add_readers(struct builder *b, struct fp_graph *graph) {
 
 // ---- graphs and functions
 
-static int add_outputs(struct builder *b, struct scope *scope, size_t n, const char *(*name_of)(const void *, size_t), const void *proto) {
+static int add_outputs(struct builder *b, struct scope *scope, size_t n, const char *(*name_of)(const void *, size_t),
+                       const void *proto) {
     struct fp_graph *graph = scope->graph;
     graph->outputs = fp_calloc(n, sizeof(int));
     if (!graph->outputs) return no_memory(b);
     for (size_t i = 0; i < n; i++) {
         const char *name = name_of(proto, i);
         int id = name && name[0] ? resolve(b, scope, name) : -1;
-        if (id < 0) return fp_fail(b->err, FINEPRUNE_MODEL, "output '%s' of graph '%s' is made by no node", name ? name : "", graph->name);
+        if (id < 0)
+            return fp_fail(b->err, FINEPRUNE_MODEL, "output '%s' of graph '%s' is made by no node", name ? name : "",
+                           graph->name);
         graph->outputs[graph->n_outputs++] = id;
         graph->values[id].is_output = true;
     }
     return FINEPRUNE_OK;
 }
 
-static const char *graph_output(const void *proto, size_t i) { return ((const Onnx__GraphProto *)proto)->output[i]->name; }
-static const char *function_output(const void *proto, size_t i) { return ((const Onnx__FunctionProto *)proto)->output[i]; }
+static const char *graph_output(const void *proto, size_t i) {
+    return ((const Onnx__GraphProto *)proto)->output[i]->name;
+}
+static const char *function_output(const void *proto, size_t i) {
+    return ((const Onnx__FunctionProto *)proto)->output[i];
+}
 
 static int build_graph(struct builder *b, struct scope *scope, const Onnx__GraphProto *proto) {
     int status = define_initializers(b, scope, proto);
@@ -351,7 +369,8 @@ static int fill_function(struct builder *b, struct scope *scope, const Onnx__Fun
 
 static int build_function(struct builder *b, struct fp_node *call, const Onnx__FunctionProto *proto) {
     if (b->function_depth >= MAX_FUNCTION_DEPTH)
-        return fp_fail(b->err, FINEPRUNE_MODEL, "function '%s' calls itself, or functions nest deeper than %d", call->type, MAX_FUNCTION_DEPTH);
+        return fp_fail(b->err, FINEPRUNE_MODEL, "function '%s' calls itself, or functions nest deeper than %d",
+                       call->type, MAX_FUNCTION_DEPTH);
     struct fp_graph *body = calloc(1, sizeof(*body));
     if (!body) return no_memory(b);
     *body = (struct fp_graph){.model = b->model, .parent_node = call, .function_proto = proto, .name = call->type};
@@ -404,7 +423,8 @@ void fp_graph_free(struct fp_graph *graph) {
 int fp_graph_visit(struct fp_graph *graph, int (*visit)(struct fp_node *, void *), void *user) {
     for (int i = 0; i < graph->n_nodes; i++) {
         int result = visit(&graph->nodes[i], user);
-        for (int k = 0; k < graph->nodes[i].n_bodies && !result; k++) result = fp_graph_visit(graph->nodes[i].bodies[k], visit, user);
+        for (int k = 0; k < graph->nodes[i].n_bodies && !result; k++)
+            result = fp_graph_visit(graph->nodes[i].bodies[k], visit, user);
         if (result) return result;
     }
     return 0;
@@ -418,6 +438,7 @@ int fp_graph_find(const struct fp_graph *graph, const char *name) {
 
 char *fp_node_text(char *dst, size_t size, const struct fp_node *node) {
     const char *name = node->name[0] ? node->name : node->n_out && node->proto->output ? node->proto->output[0] : "";
-    snprintf(dst, size, "node '%.200s' (%s%s%.60s, opset %d)", name, node->domain, node->domain[0] ? "." : "", node->type, node->opset);
+    snprintf(dst, size, "node '%.200s' (%s%s%.60s, opset %d)", name, node->domain, node->domain[0] ? "." : "",
+             node->type, node->opset);
     return dst;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The elements of a TensorProto, whichever of its fields or external file holds them: reading with every size checked, and storing back
-// into the same place. (onnx.proto, TensorProto; docs/ExternalData.md)
+// The elements of a TensorProto, whichever of its fields or external file holds them: reading with every size checked,
+// and storing back into the same place. (onnx.proto, TensorProto; docs/ExternalData.md)
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -25,11 +25,13 @@ static int fail(const Onnx__TensorProto *proto, fineprune_error *err, const char
 
 static const char *external_entry(const Onnx__TensorProto *proto, const char *key) {
     for (size_t i = 0; i < proto->n_external_data; i++)
-        if (proto->external_data[i]->key && !strcmp(proto->external_data[i]->key, key)) return proto->external_data[i]->value;
+        if (proto->external_data[i]->key && !strcmp(proto->external_data[i]->key, key))
+            return proto->external_data[i]->value;
     return NULL;
 }
 
-static int external_number(const Onnx__TensorProto *proto, const char *key, size_t absent, size_t *out, fineprune_error *err) {
+static int external_number(const Onnx__TensorProto *proto, const char *key, size_t absent, size_t *out,
+                           fineprune_error *err) {
     const char *text = external_entry(proto, key);
     *out = absent;
     if (!text) return FINEPRUNE_OK;
@@ -37,7 +39,8 @@ static int external_number(const Onnx__TensorProto *proto, const char *key, size
     errno = 0;
     long long value = strtoll(text, &end, 10);
     if (errno || end == text || *end || value < 0)
-        return fp_fail(err, FINEPRUNE_MODEL, "tensor '%s': external data %s is '%s', not a size", fp_initializer_name(proto), key, text);
+        return fp_fail(err, FINEPRUNE_MODEL, "tensor '%s': external data %s is '%s', not a size",
+                       fp_initializer_name(proto), key, text);
     *out = (size_t)value;
     return FINEPRUNE_OK;
 }
@@ -46,7 +49,8 @@ static int external_number(const Onnx__TensorProto *proto, const char *key, size
 static int open_external(struct fineprune_model *model, const Onnx__TensorProto *proto, const char *location,
                          struct fp_mapping **out, fineprune_error *err) {
     const char *name = fp_initializer_name(proto);
-    if (!location[0]) return fp_fail(err, FINEPRUNE_MODEL, "tensor '%s': the location of its external data is empty", name);
+    if (!location[0])
+        return fp_fail(err, FINEPRUNE_MODEL, "tensor '%s': the location of its external data is empty", name);
     for (struct fp_mapping *m = model->mappings; m; m = m->next)
         if (m->location && !strcmp(m->location, location)) {
             *out = m;
@@ -58,10 +62,13 @@ static int open_external(struct fineprune_model *model, const Onnx__TensorProto 
     bool found = location[0] != '/' && realpath(model->folder, folder) && realpath(joined, path);
     free(joined);
     size_t n = found ? strlen(folder) : 0;
-    if (location[0] == '/' || strstr(location, "..") || (found && (strncmp(path, folder, n) || (n > 1 && path[n] != '/'))))
-        return fp_fail(err, FINEPRUNE_MODEL, "tensor '%s': external data '%s' lie outside the model's folder", name, location);
+    if (location[0] == '/' || strstr(location, "..") ||
+        (found && (strncmp(path, folder, n) || (n > 1 && path[n] != '/'))))
+        return fp_fail(err, FINEPRUNE_MODEL, "tensor '%s': external data '%s' lie outside the model's folder", name,
+                       location);
     if (!found)
-        return fp_fail(err, FINEPRUNE_IO, "tensor '%s': cannot open external data '%s': %s", name, location, strerror(errno));
+        return fp_fail(err, FINEPRUNE_IO, "tensor '%s': cannot open external data '%s': %s", name, location,
+                       strerror(errno));
     struct fp_mapping *mapping;
     int status = fp_mapping_open(&mapping, path, err);
     if (status) return status;
@@ -79,7 +86,9 @@ static int open_external(struct fineprune_model *model, const Onnx__TensorProto 
 static int external_range(struct fineprune_model *model, const Onnx__TensorProto *proto, size_t bytes, uint8_t **data,
                           fineprune_error *err) {
     const char *location = external_entry(proto, "location");
-    if (!location) return fp_fail(err, FINEPRUNE_MODEL, "tensor '%s': external data without a location", fp_initializer_name(proto));
+    if (!location)
+        return fp_fail(err, FINEPRUNE_MODEL, "tensor '%s': external data without a location",
+                       fp_initializer_name(proto));
     size_t offset, length, end;
     int status = external_number(proto, "offset", 0, &offset, err);
     if (!status) status = external_number(proto, "length", bytes, &length, err);
@@ -89,7 +98,8 @@ static int external_range(struct fineprune_model *model, const Onnx__TensorProto
     status = open_external(model, proto, location, &mapping, err);
     if (status) return status;
     if (!fp_add(offset, length, &end) || end > mapping->size)
-        return fp_fail(err, FINEPRUNE_MODEL, "tensor '%s': external data '%s' has %zu bytes, but bytes %zu to %zu are asked for",
+        return fp_fail(err, FINEPRUNE_MODEL,
+                       "tensor '%s': external data '%s' has %zu bytes, but bytes %zu to %zu are asked for",
                        fp_initializer_name(proto), location, mapping->size, offset, end);
     *data = mapping->data ? mapping->data + offset : NULL;
     return FINEPRUNE_OK;
@@ -117,16 +127,22 @@ static bool is_external(const Onnx__TensorProto *proto) {
     return proto->has_data_location && proto->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL;
 }
 
-static int typed_field(const Onnx__TensorProto *proto, enum fp_type type, size_t count, struct storage *out, fineprune_error *err) {
+static int typed_field(const Onnx__TensorProto *proto, enum fp_type type, size_t count, struct storage *out,
+                       fineprune_error *err) {
     size_t found, expected = count;
     const char *field;
     switch ((int)type) {
     case FP_FLOAT: out->field = FLOATS, found = proto->n_float_data, field = "elements in float_data"; break;
-    case FP_COMPLEX64: out->field = FLOATS, found = proto->n_float_data, expected *= 2, field = "elements in float_data"; break;
+    case FP_COMPLEX64:
+        out->field = FLOATS, found = proto->n_float_data, expected *= 2, field = "elements in float_data";
+        break;
     case FP_DOUBLE: out->field = DOUBLES, found = proto->n_double_data, field = "elements in double_data"; break;
-    case FP_COMPLEX128: out->field = DOUBLES, found = proto->n_double_data, expected *= 2, field = "elements in double_data"; break;
+    case FP_COMPLEX128:
+        out->field = DOUBLES, found = proto->n_double_data, expected *= 2, field = "elements in double_data";
+        break;
     case FP_INT64: out->field = INT64S, found = proto->n_int64_data, field = "elements in int64_data"; break;
-    case FP_UINT64: case FP_UINT32: out->field = UINT64S, found = proto->n_uint64_data, field = "elements in uint64_data"; break;
+    case FP_UINT64:
+    case FP_UINT32: out->field = UINT64S, found = proto->n_uint64_data, field = "elements in uint64_data"; break;
     case FP_STRING: out->field = STRINGS, found = proto->n_string_data, field = "elements in string_data"; break;
     default: out->field = INT32S, found = proto->n_int32_data, field = "elements in int32_data";
     }
@@ -139,12 +155,14 @@ static int locate(struct fineprune_model *model, const Onnx__TensorProto *proto,
     size_t bytes = stored_bytes(type, count);
     *out = (struct storage){.field = RAW};
     if (is_external(proto)) {
-        if (type == FP_STRING) return fp_fail(err, FINEPRUNE_MODEL, "tensor '%s': strings cannot be external", fp_initializer_name(proto));
+        if (type == FP_STRING)
+            return fp_fail(err, FINEPRUNE_MODEL, "tensor '%s': strings cannot be external", fp_initializer_name(proto));
         return external_range(model, proto, bytes, &out->bytes, err);
     }
     if (!proto->has_raw_data || type == FP_STRING) return typed_field(proto, type, count, out, err);
     out->bytes = proto->raw_data.data;
-    return proto->raw_data.len == bytes ? FINEPRUNE_OK : fail(proto, err, "bytes of raw_data", proto->raw_data.len, bytes);
+    return proto->raw_data.len == bytes ? FINEPRUNE_OK
+                                        : fail(proto, err, "bytes of raw_data", proto->raw_data.len, bytes);
 }
 
 // ---- load
@@ -188,7 +206,8 @@ static int copy_int32s(const Onnx__TensorProto *proto, struct fp_tensor *out) {
     return FINEPRUNE_OK;
 }
 
-static int copy_elements(const Onnx__TensorProto *proto, const struct storage *from, struct fp_tensor *out, fineprune_error *err) {
+static int copy_elements(const Onnx__TensorProto *proto, const struct storage *from, struct fp_tensor *out,
+                         fineprune_error *err) {
     size_t bytes = fp_tensor_bytes(out);
     if (!out->count) return FINEPRUNE_OK;
     switch (from->field) {
@@ -208,25 +227,25 @@ static int copy_elements(const Onnx__TensorProto *proto, const struct storage *f
 static int tensor_shape(const Onnx__TensorProto *proto, struct fp_tensor *out, fineprune_error *err) {
     enum fp_type type = (enum fp_type)proto->data_type;
     if (type != FP_STRING && !fp_type_size(type))
-        return fp_fail(err, FINEPRUNE_MODEL, "tensor '%s' has element type %d, which is not supported", fp_initializer_name(proto),
-                       (int)proto->data_type);
+        return fp_fail(err, FINEPRUNE_MODEL, "tensor '%s' has element type %d, which is not supported",
+                       fp_initializer_name(proto), (int)proto->data_type);
     if (proto->n_dims > FP_MAX_RANK)
-        return fp_fail(err, FINEPRUNE_MODEL, "tensor '%s' has rank %zu; up to %d is supported", fp_initializer_name(proto),
-                       proto->n_dims, FP_MAX_RANK);
+        return fp_fail(err, FINEPRUNE_MODEL, "tensor '%s' has rank %zu; up to %d is supported",
+                       fp_initializer_name(proto), proto->n_dims, FP_MAX_RANK);
     fineprune_error inner = {0};
     if (fp_tensor_shape(out, type, (int)proto->n_dims, proto->dims, &inner))
         return fp_fail(err, inner.status, "tensor '%s': %s", fp_initializer_name(proto), inner.message);
     return FINEPRUNE_OK;
 }
 
-static int find_elements(struct fineprune_model *model, const Onnx__TensorProto *proto, struct fp_tensor *shape, struct storage *from,
-                         fineprune_error *err) {
+static int find_elements(struct fineprune_model *model, const Onnx__TensorProto *proto, struct fp_tensor *shape,
+                         struct storage *from, fineprune_error *err) {
     int status = tensor_shape(proto, shape, err);
     return status ? status : locate(model, proto, shape->type, shape->count, from, err);
 }
 
-int fp_initializer_shape(struct fineprune_model *model, const Onnx__TensorProto *proto, struct fp_tensor *out, const void **identity,
-                         fineprune_error *err) {
+int fp_initializer_shape(struct fineprune_model *model, const Onnx__TensorProto *proto, struct fp_tensor *out,
+                         const void **identity, fineprune_error *err) {
     struct storage from;
     struct fp_tensor t;
     int status = find_elements(model, proto, &t, &from, err);
@@ -260,13 +279,15 @@ bool fp_initializer_zeros(struct fineprune_model *model, const Onnx__TensorProto
     return true;
 }
 
-int fp_initializer_load(struct fineprune_model *model, const Onnx__TensorProto *proto, struct fp_tensor *out, fineprune_error *err) {
+int fp_initializer_load(struct fineprune_model *model, const Onnx__TensorProto *proto, struct fp_tensor *out,
+                        fineprune_error *err) {
     struct storage from;
     struct fp_tensor t;
     int status = find_elements(model, proto, &t, &from, err);
     if (status) return status;
     size_t size = fp_type_size(t.type);
-    bool lend = from.field == RAW && t.count && !is_packed(t.type) && (uintptr_t)from.bytes % (size > 8 ? 8 : size) == 0;
+    bool lend = from.field == RAW && t.count && !is_packed(t.type) &&
+                (uintptr_t)from.bytes % (size > 8 ? 8 : size) == 0;
     if (lend) {
         t.data = from.bytes;
     } else {
@@ -283,7 +304,8 @@ int fp_initializer_load(struct fineprune_model *model, const Onnx__TensorProto *
 
 // ---- store
 
-int fp_initializer_store(struct fineprune_model *model, Onnx__TensorProto *proto, const struct fp_tensor *t, fineprune_error *err) {
+int fp_initializer_store(struct fineprune_model *model, Onnx__TensorProto *proto, const struct fp_tensor *t,
+                         fineprune_error *err) {
     struct storage to;
     struct fp_tensor shape;
     int status = find_elements(model, proto, &shape, &to, err);
@@ -294,7 +316,8 @@ int fp_initializer_store(struct fineprune_model *model, Onnx__TensorProto *proto
     if (!t->count) return FINEPRUNE_OK;
     switch (to.field) {
     case RAW:
-        if (!is_packed(t->type)) return fp_mapping_write(model->mappings, model->scratch, to.bytes, t->data, bytes, err);
+        if (!is_packed(t->type))
+            return fp_mapping_write(model->mappings, model->scratch, to.bytes, t->data, bytes, err);
         status = fp_mapping_mark(model->mappings, to.bytes, packed_bytes(t->type, t->count), err);
         if (!status) fp_pack(to.bytes, t->data, t->count, t->type);
         return status;
@@ -304,7 +327,8 @@ int fp_initializer_store(struct fineprune_model *model, Onnx__TensorProto *proto
     case UINT64S: fp_convert(proto->uint64_data, FP_UINT64, t->data, t->type, t->count); return FINEPRUNE_OK;
     case INT32S:
         if (is_packed(t->type)) pack_int32s(proto, t);
-        else if (t->type == FP_INT8 || t->type == FP_INT16) fp_convert(proto->int32_data, FP_INT32, t->data, t->type, t->count);
+        else if (t->type == FP_INT8 || t->type == FP_INT16)
+            fp_convert(proto->int32_data, FP_INT32, t->data, t->type, t->count);
         else
             for (size_t i = 0; i < t->count; i++) {
                 proto->int32_data[i] = 0;
@@ -313,14 +337,15 @@ int fp_initializer_store(struct fineprune_model *model, Onnx__TensorProto *proto
         return FINEPRUNE_OK;
     default: break;
     }
-    return fp_fail(err, FINEPRUNE_MODEL, "tensor '%s': elements of type %s cannot be changed", fp_initializer_name(proto),
-                   fp_type_name(t->type));
+    return fp_fail(err, FINEPRUNE_MODEL, "tensor '%s': elements of type %s cannot be changed",
+                   fp_initializer_name(proto), fp_type_name(t->type));
 }
 
 void fp_initializer_drop(struct fineprune_model *model, const Onnx__TensorProto *proto) {
     struct storage from;
     struct fp_tensor shape;
-    if (!fp_mapping_is_large(model->mappings) || find_elements(model, proto, &shape, &from, NULL) || from.field != RAW) return;
+    if (!fp_mapping_is_large(model->mappings) || find_elements(model, proto, &shape, &from, NULL) || from.field != RAW)
+        return;
     fp_mapping_drop(model->mappings, from.bytes, stored_bytes(shape.type, shape.count));
 }
 
@@ -344,11 +369,13 @@ static int sparse_index(const struct fp_tensor *indices, const struct fp_tensor 
     return 0;
 }
 
-static int scatter(const struct fp_tensor *values, const struct fp_tensor *indices, struct fp_tensor *out, const char *name,
-                   fineprune_error *err) {
+static int scatter(const struct fp_tensor *values, const struct fp_tensor *indices, struct fp_tensor *out,
+                   const char *name, fineprune_error *err) {
     size_t size = fp_type_size(out->type);
-    bool fits = indices->type == FP_INT64 && (indices->rank == 1 ? indices->count == values->count
-                : indices->rank == 2 && indices->dims[0] == (int64_t)values->count && indices->dims[1] == out->rank);
+    bool fits = indices->type == FP_INT64 &&
+                (indices->rank == 1 ? indices->count == values->count
+                                    : indices->rank == 2 && indices->dims[0] == (int64_t)values->count &&
+                                          indices->dims[1] == out->rank);
     if (!fits) return fp_fail(err, FINEPRUNE_MODEL, "sparse tensor '%s': indices do not fit its values", name);
     memset(out->data, 0, fp_tensor_bytes(out));
     for (size_t i = 0; i < values->count; i++) {
@@ -364,15 +391,16 @@ bool fp_sparse_initializer_size(const Onnx__SparseTensorProto *proto, size_t *co
     return proto->n_dims <= FP_MAX_RANK && fp_product((int)proto->n_dims, proto->dims, count);
 }
 
-int fp_sparse_initializer_load(struct fineprune_model *model, const Onnx__SparseTensorProto *proto, struct fp_tensor *out,
-                               fineprune_error *err) {
+int fp_sparse_initializer_load(struct fineprune_model *model, const Onnx__SparseTensorProto *proto,
+                               struct fp_tensor *out, fineprune_error *err) {
     if (!proto->values || !proto->indices || proto->n_dims > FP_MAX_RANK)
         return fp_fail(err, FINEPRUNE_MODEL, "a sparse tensor without values or indices, or of too high a rank");
     struct fp_tensor values = {0}, indices = {0};
     int status = fp_initializer_load(model, proto->values, &values, err);
     if (!status) status = fp_initializer_load(model, proto->indices, &indices, err);
     if (!status && (values.rank != 1 || !fp_type_size(values.type)))
-        status = fp_fail(err, FINEPRUNE_MODEL, "sparse tensor '%s': values are not a list of numbers", fp_initializer_name(proto->values));
+        status = fp_fail(err, FINEPRUNE_MODEL, "sparse tensor '%s': values are not a list of numbers",
+                         fp_initializer_name(proto->values));
     if (!status) status = fp_tensor_new(out, &model->memory, values.type, (int)proto->n_dims, proto->dims, err);
     if (!status) {
         status = scatter(&values, &indices, out, fp_initializer_name(proto->values), err);

@@ -7,10 +7,14 @@
 #include "onnx/model.h"
 #include "tensor/npz.h"
 
-struct fp_mask *fp_masks_add(struct fp_masks *masks, const char *name, const struct fp_tensor *t, fineprune_error *err) {
+struct fp_mask *fp_masks_add(struct fp_masks *masks, const char *name, const struct fp_tensor *t,
+                             fineprune_error *err) {
     struct fp_mask *items = fp_grow(masks->items, &masks->capacity, masks->n + 1, sizeof(*items));
     if (items) masks->items = items;
-    struct fp_mask mask = {.name = items ? strdup(name) : NULL, .rank = t->rank, .count = t->count, .bits = fp_calloc(t->count / 8 + 1, 1)};
+    struct fp_mask mask = {.name = items ? strdup(name) : NULL,
+                           .rank = t->rank,
+                           .count = t->count,
+                           .bits = fp_calloc(t->count / 8 + 1, 1)};
     if (!mask.name || !mask.bits) {
         free(mask.name);
         free(mask.bits);
@@ -41,7 +45,8 @@ static int add_mask(struct fp_npz_writer *writer, const struct fp_mask *mask, fi
     return status;
 }
 
-int fineprune_masks_save(const fineprune_model *model, const char *path, bool force, fineprune_group *group, fineprune_error *err) {
+int fineprune_masks_save(const fineprune_model *model, const char *path, bool force, fineprune_group *group,
+                         fineprune_error *err) {
     if (!model->masks) return fp_fail(err, FINEPRUNE_USAGE, "there are no masks: the model has not been pruned");
     struct fp_npz_writer *writer = NULL;
     int status = fp_npz_create(&writer, path, force, err);

@@ -6,7 +6,7 @@
 #include "tensor/tensor.h"
 
 struct fp_mask {
-    char *name;    // of the tensor
+    char *name; // of the tensor
     int rank;
     int64_t dims[FP_MAX_RANK];
     size_t count;  // of elements
@@ -18,7 +18,8 @@ struct fp_masks {
     struct fp_mask *items;
 };
 
-// Adds a mask of t's shape in which nothing is kept yet, for the caller to set the bits; lent. NULL: no memory (err is set).
+// Adds a mask of t's shape in which nothing is kept yet, for the caller to set the bits; lent. NULL: no memory (err is
+// set).
 struct fp_mask *fp_masks_add(struct fp_masks *masks, const char *name, const struct fp_tensor *t, fineprune_error *err);
 void fp_masks_free(struct fp_masks *masks);
 

@@ -56,8 +56,8 @@ static int refuse_other_kinds(const char *path, const uint8_t *data, size_t size
 
 // ---- the parse
 
-// protobuf-c's allocator within the model's budget. The size stands in front of each block, as protobuf-c frees without it, and a zero
-// behind, so that the bytes of a string attribute are terminated.
+// protobuf-c's allocator within the model's budget. The size stands in front of each block, as protobuf-c frees without
+// it, and a zero behind, so that the bytes of a string attribute are terminated.
 enum { HEADER = 16 };
 
 static void *budget_alloc(void *data, size_t size) {
@@ -119,9 +119,11 @@ static int parse(struct fineprune_model *model, fineprune_error *err) {
     model->proto = onnx__model_proto__unpack(allocator, size, compact);
     free(compact);
     if (!model->proto) {
-        if (model->memory.limit && model->memory.limit - model->memory.used < 64 * size) // the scan has left little else that can fail
+        if (model->memory.limit &&
+            model->memory.limit - model->memory.used < 64 * size) // the scan has left little else that can fail
             return fp_fail_memory(err, "the parsed model", 64 * size);
-        return fp_fail(err, FINEPRUNE_MODEL, "'%s' is not a valid ONNX file: its messages cannot be parsed", model->path);
+        return fp_fail(err, FINEPRUNE_MODEL, "'%s' is not a valid ONNX file: its messages cannot be parsed",
+                       model->path);
     }
     fp_wire_visit(&model->proto->base, &onnx__tensor_proto__descriptor, point_into_file, model);
     return FINEPRUNE_OK;
@@ -130,7 +132,8 @@ static int parse(struct fineprune_model *model, fineprune_error *err) {
 static int check_header(struct fineprune_model *model, fineprune_error *err) {
     const Onnx__ModelProto *proto = model->proto;
     if (!proto->graph || (!proto->graph->n_node && !proto->graph->n_output))
-        return fp_fail(err, FINEPRUNE_MODEL, "'%s' holds no graph: not an ONNX model, or only a part of one", model->path);
+        return fp_fail(err, FINEPRUNE_MODEL, "'%s' holds no graph: not an ONNX model, or only a part of one",
+                       model->path);
     if (!proto->has_ir_version || proto->ir_version < OLDEST_IR)
         return fp_fail(err, FINEPRUNE_MODEL, "'%s' has IR version %lld; %d and newer can be read", model->path,
                        (long long)proto->ir_version, OLDEST_IR);
@@ -139,7 +142,8 @@ static int check_header(struct fineprune_model *model, fineprune_error *err) {
     return FINEPRUNE_OK;
 }
 
-static int fill_model(struct fineprune_model *model, const char *path, const fineprune_run_options *options, fineprune_error *err) {
+static int fill_model(struct fineprune_model *model, const char *path, const fineprune_run_options *options,
+                      fineprune_error *err) {
     model->memory.limit = options ? options->max_memory : 0;
     model->path = strdup(path);
     char *copy = strdup(path);
@@ -159,7 +163,8 @@ static int fill_model(struct fineprune_model *model, const char *path, const fin
     return status;
 }
 
-int fineprune_model_open(fineprune_model **out, const char *path, const fineprune_run_options *options, fineprune_error *err) {
+int fineprune_model_open(fineprune_model **out, const char *path, const fineprune_run_options *options,
+                         fineprune_error *err) {
     if (!out || !path) return fp_fail(err, FINEPRUNE_USAGE, "no model was named");
     struct fineprune_model *model = calloc(1, sizeof(*model));
     if (!model) return fp_fail_memory(err, "the model", sizeof(*model));
@@ -270,7 +275,8 @@ int fp_model_set_metadata(struct fineprune_model *model, const char *key, const 
         onnx__string_string_entry_proto__init(entry);
         entry->value = copy;
         entry->key = copy_text(model, key);
-        if (entry->key && append(model, (void ***)&model->proto->metadata_props, &model->proto->n_metadata_props, entry))
+        if (entry->key &&
+            append(model, (void ***)&model->proto->metadata_props, &model->proto->n_metadata_props, entry))
             return FINEPRUNE_OK;
         budget_free(&model->memory, entry->key);
         budget_free(&model->memory, entry);
@@ -293,7 +299,8 @@ static int add_names_of_graph(ProtobufCMessage *message, void *user) {
         added = !graph->sparse_initializer[i]->values || add_name(user, graph->sparse_initializer[i]->values->name);
     for (size_t i = 0; i < graph->n_input && added; i++) added = add_name(user, graph->input[i]->name);
     for (size_t i = 0; i < graph->n_node && added; i++)
-        for (size_t j = 0; j < graph->node[i]->n_output && added; j++) added = add_name(user, graph->node[i]->output[j]);
+        for (size_t j = 0; j < graph->node[i]->n_output && added; j++)
+            added = add_name(user, graph->node[i]->output[j]);
     return !added;
 }
 
@@ -377,8 +384,8 @@ static bool declare_input(struct fineprune_model *model, const char *name, const
     return tensor->shape && declare_dims(model, tensor->shape, t);
 }
 
-int fp_model_add_tensor(struct fineprune_model *model, const char *base_name, const struct fp_tensor *t, const char **name_out,
-                        fineprune_error *err) {
+int fp_model_add_tensor(struct fineprune_model *model, const char *base_name, const struct fp_tensor *t,
+                        const char **name_out, fineprune_error *err) {
     Onnx__GraphProto *graph = model->proto->graph;
     char *name = fresh_name(model, base_name);
     Onnx__TensorProto *tensor = name ? new_tensor(model, name, t) : NULL;
@@ -389,7 +396,8 @@ int fp_model_add_tensor(struct fineprune_model *model, const char *base_name, co
     return FINEPRUNE_OK;
 }
 
-int fp_node_set_input(struct fineprune_model *model, Onnx__NodeProto *node, size_t index, const char *name, fineprune_error *err) {
+int fp_node_set_input(struct fineprune_model *model, Onnx__NodeProto *node, size_t index, const char *name,
+                      fineprune_error *err) {
     bool done = true;
     while (done && node->n_input < index) {
         char *gap = copy_text(model, "");
@@ -416,17 +424,20 @@ int fp_node_add_sum(struct fineprune_model *model, Onnx__NodeProto *node, const 
     Onnx__GraphProto *graph = model->proto->graph;
     size_t at = 0;
     while (at < graph->n_node && graph->node[at] != node) at++;
-    if (at == graph->n_node || !node->n_output) return fp_fail(err, FINEPRUNE_INTERNAL, "node '%s' cannot take a sum", node->name ? node->name : "");
+    if (at == graph->n_node || !node->n_output)
+        return fp_fail(err, FINEPRUNE_INTERNAL, "node '%s' cannot take a sum", node->name ? node->name : "");
     char *base = fp_format("%s.product", node->output[0]), *product = base ? fresh_name(model, base) : NULL;
     free(base);
     Onnx__NodeProto *sum = product ? new_message(model, &onnx__node_proto__descriptor) : NULL;
-    if (!sum || !append(model, (void ***)&graph->node, &graph->n_node, sum)) return fp_fail_memory(err, "a bias", sizeof(*sum));
+    if (!sum || !append(model, (void ***)&graph->node, &graph->n_node, sum))
+        return fp_fail_memory(err, "a bias", sizeof(*sum));
     memmove(graph->node + at + 2, graph->node + at + 1, sizeof(sum) * (graph->n_node - at - 2));
     graph->node[at + 1] = sum;
     sum->op_type = copy_text(model, "Add");
     sum->name = copy_text(model, product); // of one tensor there may be several sums
     char *left = copy_text(model, product), *right = copy_text(model, tensor);
-    bool done = sum->op_type && sum->name && left && right && append(model, (void ***)&sum->input, &sum->n_input, left) &&
+    bool done = sum->op_type && sum->name && left && right &&
+                append(model, (void ***)&sum->input, &sum->n_input, left) &&
                 append(model, (void ***)&sum->input, &sum->n_input, right) &&
                 append(model, (void ***)&sum->output, &sum->n_output, node->output[0]);
     if (!done) return fp_fail_memory(err, "a bias", strlen(product));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The ONNX file: reading it safely, the bytes of its initializers, writing it whole. With graph.c and attribute.c the only
-// place that knows protobuf-c; the message types stay opaque in this header.
+// The ONNX file: reading it safely, the bytes of its initializers, writing it whole. With graph.c and attribute.c the
+// only place that knows protobuf-c; the message types stay opaque in this header.
 #ifndef FP_MODEL_H
 #define FP_MODEL_H
 
@@ -17,37 +17,39 @@ struct fp_graph;
 
 struct fineprune_model {
     Onnx__ModelProto *proto;
-    char *path;            // as given; "" for a model from memory
-    char *folder;          // where external data may lie
-    char *scratch;         // where changes of large models may lie, or NULL
+    char *path;    // as given; "" for a model from memory
+    char *folder;  // where external data may lie
+    char *scratch; // where changes of large models may lie, or NULL
     size_t file_size;
-    char sha256[65];       // of the file, hex; filled by fp_model_sha256 on first use
+    char sha256[65]; // of the file, hex; filled by fp_model_sha256 on first use
     struct fp_memory memory;
-    struct fp_graph *graph; // the view of the main graph (graph.h), built once on open; always set
-    struct fp_mapping *mappings; // mapped files, unmapped on free
-    struct fp_masks *masks;      // of the last pruning (masks.h), or NULL
+    struct fp_graph *graph;         // the view of the main graph (graph.h), built once on open; always set
+    struct fp_mapping *mappings;    // mapped files, unmapped on free
+    struct fp_masks *masks;         // of the last pruning (masks.h), or NULL
     struct fp_name_map value_names; // of all graphs; filled when a new name is first asked for
-    void *allocator;       // budgeted ProtobufCAllocator
+    void *allocator;                // budgeted ProtobufCAllocator
 };
 
 // The tensor of an initializer or attribute, whatever field of the message or external file holds its elements. Raw and
-// external data are lent (valid until the initializer is stored to or the model freed), others converted into memory of their own. Errors: MODEL
-// (name, type, dims and byte counts do not fit, or external data lie outside the folder or the file), IO, LIMIT.
+// external data are lent (valid until the initializer is stored to or the model freed), others converted into memory of
+// their own. Errors: MODEL (name, type, dims and byte counts do not fit, or external data lie outside the folder or the
+// file), IO, LIMIT.
 int fp_initializer_load(struct fineprune_model *model, const Onnx__TensorProto *proto, struct fp_tensor *out,
                         fineprune_error *err);
-// The same checks; type and shape alone, without elements (nothing to release). *identity (may be NULL) is equal for tensors that share
-// their stored bytes.
-int fp_initializer_shape(struct fineprune_model *model, const Onnx__TensorProto *proto, struct fp_tensor *out, const void **identity,
-                         fineprune_error *err);
+// The same checks; type and shape alone, without elements (nothing to release). *identity (may be NULL) is equal for
+// tensors that share their stored bytes.
+int fp_initializer_shape(struct fineprune_model *model, const Onnx__TensorProto *proto, struct fp_tensor *out,
+                         const void **identity, fineprune_error *err);
 // Zeros among the stored float32 elements, counted where they lie. False where they must be loaded to be looked at.
 bool fp_initializer_zeros(struct fineprune_model *model, const Onnx__TensorProto *proto, size_t *zeros);
-int fp_sparse_initializer_load(struct fineprune_model *model, const Onnx__SparseTensorProto *proto, struct fp_tensor *out,
-                               fineprune_error *err);
+int fp_sparse_initializer_load(struct fineprune_model *model, const Onnx__SparseTensorProto *proto,
+                               struct fp_tensor *out, fineprune_error *err);
 // How many elements the whole tensor has, zeros included; false when its dims are not those of a tensor.
 bool fp_sparse_initializer_size(const Onnx__SparseTensorProto *proto, size_t *count);
-// Puts the elements of `t` (same type and count as the message) into the same field they came from; everything else in the
-// message stays. External data become memory of ours first, and go back to an external file on writing.
-int fp_initializer_store(struct fineprune_model *model, Onnx__TensorProto *proto, const struct fp_tensor *t, fineprune_error *err);
+// Puts the elements of `t` (same type and count as the message) into the same field they came from; everything else in
+// the message stays. External data become memory of ours first, and go back to an external file on writing.
+int fp_initializer_store(struct fineprune_model *model, Onnx__TensorProto *proto, const struct fp_tensor *t,
+                         fineprune_error *err);
 // The stored elements are not needed soon: of a large model they need not stay in memory.
 void fp_initializer_drop(struct fineprune_model *model, const Onnx__TensorProto *proto);
 const char *fp_initializer_name(const Onnx__TensorProto *proto);
@@ -55,10 +57,13 @@ const char *fp_initializer_name(const Onnx__TensorProto *proto);
 // Sets (or replaces) a metadata_props entry.
 int fp_model_set_metadata(struct fineprune_model *model, const char *key, const char *value, fineprune_error *err);
 const char *fp_model_metadata(const struct fineprune_model *model, const char *key); // NULL when absent
-// Adds an initializer (before IR 4 an input of the graph too) to the main graph under a name that no value has. *name_out is lent by the message.
-int fp_model_add_tensor(struct fineprune_model *model, const char *base_name, const struct fp_tensor *t, const char **name_out, fineprune_error *err);
+// Adds an initializer (before IR 4 an input of the graph too) to the main graph under a name that no value has.
+// *name_out is lent by the message.
+int fp_model_add_tensor(struct fineprune_model *model, const char *base_name, const struct fp_tensor *t,
+                        const char **name_out, fineprune_error *err);
 // Makes `name` input `index` of the node (inputs between are left out with "").
-int fp_node_set_input(struct fineprune_model *model, Onnx__NodeProto *node, size_t index, const char *name, fineprune_error *err);
+int fp_node_set_input(struct fineprune_model *model, Onnx__NodeProto *node, size_t index, const char *name,
+                      fineprune_error *err);
 // Both. For operators with an optional bias.
 int fp_node_add_input(struct fineprune_model *model, Onnx__NodeProto *node, size_t index, const char *base_name,
                       const struct fp_tensor *t, const char **name_out, fineprune_error *err);
@@ -69,8 +74,8 @@ const char *fp_model_producer(const struct fineprune_model *model); // never NUL
 int64_t fp_model_ir_version(const struct fineprune_model *model);
 // Version of an imported operator set, 0 when it is not imported. "" and "ai.onnx" are the same.
 int fp_model_opset(const struct fineprune_model *model, const char *domain);
-// Size of the model file (with its external data) as it would be written now, and of that file deflated at zlib's level 1; over 1 MB the latter is
-// estimated from a sample. The same with any number of threads.
+// Size of the model file (with its external data) as it would be written now, and of that file deflated at zlib's level
+// 1; over 1 MB the latter is estimated from a sample. The same with any number of threads.
 struct fp_model_size {
     size_t raw, deflated;
     bool estimated;

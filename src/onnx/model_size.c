@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How large a model is as a file, and how large once compressed. Deflating 100 MB takes longer than pruning them, so of larger models evenly spaced blocks are
-// deflated, and the whole is estimated from them.
+// How large a model is as a file, and how large once compressed. Deflating 100 MB takes longer than pruning them, so of
+// larger models evenly spaced blocks are deflated, and the whole is estimated from them.
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
@@ -9,12 +9,13 @@
 #include "onnx/model.h"
 #include "onnx.pb-c.h"
 
-#define BLOCK ((size_t)32 << 10)       // deflate looks back no farther
-#define WHOLE_UP_TO ((size_t)1 << 20)  // smaller models are deflated whole
+#define BLOCK ((size_t)32 << 10)      // deflate looks back no farther
+#define WHOLE_UP_TO ((size_t)1 << 20) // smaller models are deflated whole
 #define SAMPLE_AT_MOST ((size_t)4 << 20)
 #define LEVEL 1
 
-// The bytes of the file pass by; those of the blocks are copied. Block i of n lies in the middle of its n-th of the file.
+// The bytes of the file pass by; those of the blocks are copied. Block i of n lies in the middle of its n-th of the
+// file.
 struct sample {
     ProtobufCBuffer base;
     uint8_t *bytes;
@@ -37,7 +38,9 @@ static void pass_by(struct sample *s, size_t size, const uint8_t *data) {
     s->at = end;
 }
 
-static void sample_append(ProtobufCBuffer *buffer, size_t size, const uint8_t *data) { pass_by((struct sample *)buffer, size, data); }
+static void sample_append(ProtobufCBuffer *buffer, size_t size, const uint8_t *data) {
+    pass_by((struct sample *)buffer, size, data);
+}
 
 static size_t size_of(const struct fineprune_model *model) {
     size_t size = protobuf_c_message_get_packed_size(&model->proto->base);
@@ -49,7 +52,9 @@ static size_t size_of(const struct fineprune_model *model) {
 static void choose_blocks(struct sample *s) {
     s->n = 1, s->block = s->size;
     if (s->size <= WHOLE_UP_TO) return;
-    size_t wanted = s->size / 16 < WHOLE_UP_TO ? WHOLE_UP_TO : s->size / 16 > SAMPLE_AT_MOST ? SAMPLE_AT_MOST : s->size / 16;
+    size_t wanted = s->size / 16 < WHOLE_UP_TO      ? WHOLE_UP_TO
+                    : s->size / 16 > SAMPLE_AT_MOST ? SAMPLE_AT_MOST
+                                                    : s->size / 16;
     s->n = wanted / BLOCK, s->block = BLOCK;
 }
 
@@ -57,11 +62,11 @@ static void choose_blocks(struct sample *s) {
 static bool deflate_blocks(const struct sample *s, size_t *sum, int threads) {
     size_t total = 0;
     int failed = 0;
-    #pragma omp parallel num_threads(threads) reduction(+ : total, failed) if (s->n > 1)
+#pragma omp parallel num_threads(threads) reduction(+ : total, failed) if (s -> n > 1)
     {
         size_t room = compressBound(s->block);
         uint8_t *out = malloc(room);
-        #pragma omp for schedule(dynamic)
+#pragma omp for schedule(dynamic)
         for (size_t i = 0; i < s->n; i++) {
             uLongf length = room;
             if (out && compress2(out, &length, s->bytes + i * s->block, s->block, LEVEL) == Z_OK) total += length;

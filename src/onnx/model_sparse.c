@@ -8,26 +8,26 @@
 
 #include "onnx.pb-c.h"
 
-#define SPARSE_IR 6                     // the first with sparse_initializer
+#define SPARSE_IR 6                      // the first with sparse_initializer
 #define INSIDE_AT_MOST ((size_t)1 << 30) // all of it lies in the model's own message, which ends at 2 GiB
-#define CHUNK ((size_t)8192)            // elements written at once
+#define CHUNK ((size_t)8192)             // elements written at once
 
 struct item {
     Onnx__TensorProto *dense;
     Onnx__SparseTensorProto sparse;
     Onnx__TensorProto values, indices;
-    int64_t n;           // elements that are not zero
-    size_t bytes;        // of the dense elements
-    uint8_t marks[2];    // what raw_data of values and of indices point to
+    int64_t n;        // elements that are not zero
+    size_t bytes;     // of the dense elements
+    uint8_t marks[2]; // what raw_data of values and of indices point to
 };
 
 struct fp_sparse_set {
     struct fineprune_model *model;
     struct item *items;
     size_t n;
-    Onnx__TensorProto **dense;         // the graph's initializers that stay
-    Onnx__SparseTensorProto **sparse;  // those that were sparse, and the items'
-    Onnx__TensorProto **dense_before;  // the message's own
+    Onnx__TensorProto **dense;        // the graph's initializers that stay
+    Onnx__SparseTensorProto **sparse; // those that were sparse, and the items'
+    Onnx__TensorProto **dense_before; // the message's own
     Onnx__SparseTensorProto **sparse_before;
     size_t n_dense_before, n_sparse_before;
     int64_t ir_before;
@@ -196,7 +196,9 @@ int fp_sparse_begin(struct fp_sparse_set **out, struct fineprune_model *model, f
     struct fp_sparse_set *set = calloc(1, sizeof(*set));
     bool made = set && fp_add(n, graph->n_sparse_initializer, &n_sparse);
     if (made) {
-        *set = (struct fp_sparse_set){.model = model, .dense_before = graph->initializer, .n_dense_before = n,
+        *set = (struct fp_sparse_set){.model = model,
+                                      .dense_before = graph->initializer,
+                                      .n_dense_before = n,
                                       .sparse_before = graph->sparse_initializer,
                                       .n_sparse_before = graph->n_sparse_initializer,
                                       .ir_before = model->proto->ir_version};

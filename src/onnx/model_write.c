@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writing a model: the parsed message is packed straight into the output, so only what was changed differs. Large tensors can go to a file
-// beside it (docs/ExternalData.md).
+// Writing a model: the parsed message is packed straight into the output, so only what was changed differs. Large
+// tensors can go to a file beside it (docs/ExternalData.md).
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -40,8 +40,10 @@ static void sink_append(ProtobufCBuffer *buffer, size_t size, const uint8_t *dat
     fp_mapping_drop(sink->mappings, data, size);
 }
 
-static int pack(const struct fineprune_model *model, const struct fp_sparse_set *sparse, struct fp_output *output, fineprune_error *err) {
-    struct sink sink = {.base = {.append = sink_append}, .mappings = model->mappings, .sparse = sparse, .output = output, .err = err};
+static int pack(const struct fineprune_model *model, const struct fp_sparse_set *sparse, struct fp_output *output,
+                fineprune_error *err) {
+    struct sink sink = {
+        .base = {.append = sink_append}, .mappings = model->mappings, .sparse = sparse, .output = output, .err = err};
     protobuf_c_message_pack_to_buffer(&model->proto->base, &sink.base);
     return sink.status;
 }
@@ -152,7 +154,11 @@ static int save_with_external(struct fineprune_model *model, const struct fp_spa
         return fp_fail(err, FINEPRUNE_USAGE, "a model with external data cannot be written to standard output");
     char *beside = fp_format("%s.data", path), *copy = beside ? strdup(beside) : NULL;
     struct fp_output *output = NULL, *external = NULL;
-    struct mover m = {.model = model, .sparse = sparse, .location = copy ? basename(copy) : NULL, .all = options->external_data >= 0, .err = err};
+    struct mover m = {.model = model,
+                      .sparse = sparse,
+                      .location = copy ? basename(copy) : NULL,
+                      .all = options->external_data >= 0,
+                      .err = err};
     int status = copy ? FINEPRUNE_OK : fp_fail_memory(err, "a path", strlen(path));
     if (!status) status = fp_output_open(&external, beside, options->force, err);
     if (!status) status = fp_output_open(&output, path, options->force, err);
@@ -176,12 +182,13 @@ static int save_with_external(struct fineprune_model *model, const struct fp_spa
 }
 
 // As the message is now: in one file, or in two.
-static int save(const struct fineprune_model *model, const struct fp_sparse_set *sparse, const char *path, const fineprune_save_options *options,
-                fineprune_error *err) {
+static int save(const struct fineprune_model *model, const struct fp_sparse_set *sparse, const char *path,
+                const fineprune_save_options *options, fineprune_error *err) {
     size_t size = protobuf_c_message_get_packed_size(&model->proto->base);
     bool has_external = fp_wire_visit(&model->proto->base, &onnx__tensor_proto__descriptor, find_external, NULL);
     if (has_external && options->external_data < 0)
-        return fp_fail(err, FINEPRUNE_USAGE, "'%s' has external data; they cannot be written with --external-data never", model->path);
+        return fp_fail(err, FINEPRUNE_USAGE,
+                       "'%s' has external data; they cannot be written with --external-data never", model->path);
     if (!has_external && options->external_data < 0 && size >> 31)
         return fp_fail(err, FINEPRUNE_LIMIT, "the model takes %zu bytes; one file can hold 2 GiB", size);
     if (has_external || options->external_data > 0 || (options->external_data == 0 && size > EXTERNAL_AT))
@@ -195,7 +202,8 @@ static int save(const struct fineprune_model *model, const struct fp_sparse_set 
     return status;
 }
 
-int fineprune_model_save(const fineprune_model *model, const char *path, const fineprune_save_options *given, fineprune_error *err) {
+int fineprune_model_save(const fineprune_model *model, const char *path, const fineprune_save_options *given,
+                         fineprune_error *err) {
     fineprune_save_options options = FINEPRUNE_SAVE_OPTIONS_INIT;
     int status = fp_options_read(&options, sizeof(options), given, "fineprune_save_options", err);
     if (status) return status;

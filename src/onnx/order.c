@@ -63,8 +63,10 @@ static size_t kahn(int *order, size_t n, const int *start, const int *to, int *w
     return done;
 }
 
-static int sort_edges(int *order, Onnx__NodeProto *const *nodes, size_t n, const struct edges *edges, fineprune_error *err) {
-    int *start = fp_calloc(n + 2, sizeof(int)), *to = fp_calloc(edges->n, sizeof(int)), *waiting = fp_calloc(n, sizeof(int));
+static int sort_edges(int *order, Onnx__NodeProto *const *nodes, size_t n, const struct edges *edges,
+                      fineprune_error *err) {
+    int *start = fp_calloc(n + 2, sizeof(int)), *to = fp_calloc(edges->n, sizeof(int)),
+        *waiting = fp_calloc(n, sizeof(int));
     int status = FINEPRUNE_OK;
     if (!start || !to || !waiting) status = fp_fail_memory(err, "the order of nodes", edges->n * sizeof(int));
     if (!status) {
@@ -72,7 +74,8 @@ static int sort_edges(int *order, Onnx__NodeProto *const *nodes, size_t n, const
         if (kahn(order, n, start, to, waiting) < n) {
             size_t stuck = 0;
             while (!waiting[stuck]) stuck++;
-            status = fp_fail(err, FINEPRUNE_MODEL, "the graph has a cycle through node '%s' (%s)", nodes[stuck]->name ? nodes[stuck]->name : "",
+            status = fp_fail(err, FINEPRUNE_MODEL, "the graph has a cycle through node '%s' (%s)",
+                             nodes[stuck]->name ? nodes[stuck]->name : "",
                              nodes[stuck]->op_type ? nodes[stuck]->op_type : "?");
         }
     }
@@ -82,12 +85,14 @@ static int sort_edges(int *order, Onnx__NodeProto *const *nodes, size_t n, const
     return status;
 }
 
-int fp_order_nodes(int *order, Onnx__NodeProto *const *nodes, size_t n, const struct fp_name_map *producers, fineprune_error *err) {
+int fp_order_nodes(int *order, Onnx__NodeProto *const *nodes, size_t n, const struct fp_name_map *producers,
+                   fineprune_error *err) {
     struct edges edges = {.sorted = true};
     int status = FINEPRUNE_OK;
     for (size_t i = 0; i < n && !status; i++) {
         order[i] = (int)i;
-        if (!add_reads(&edges, nodes[i], (int)i, producers)) status = fp_fail_memory(err, "the order of nodes", n * sizeof(struct edge));
+        if (!add_reads(&edges, nodes[i], (int)i, producers))
+            status = fp_fail_memory(err, "the order of nodes", n * sizeof(struct edge));
     }
     if (!status && !edges.sorted) status = sort_edges(order, nodes, n, &edges, err);
     free(edges.items);

@@ -6,8 +6,9 @@
 #include "base/name_map.h"
 #include "onnx.pb-c.h"
 
-// order[i] is the index of the node that runs as number i: the file's own order when it is possible, else the nearest by first come. producers
-// maps value names to the node that makes them. Errors: MODEL with a node of the cycle.
-int fp_order_nodes(int *order, Onnx__NodeProto *const *nodes, size_t n, const struct fp_name_map *producers, fineprune_error *err);
+// order[i] is the index of the node that runs as number i: the file's own order when it is possible, else the nearest
+// by first come. producers maps value names to the node that makes them. Errors: MODEL with a node of the cycle.
+int fp_order_nodes(int *order, Onnx__NodeProto *const *nodes, size_t n, const struct fp_name_map *producers,
+                   fineprune_error *err);
 
 #endif

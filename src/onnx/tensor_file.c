@@ -18,7 +18,8 @@ static void point_into_file(Onnx__TensorProto *proto, const struct fp_mapping *f
     proto->raw_data.data = file->data + start;
 }
 
-static int load(struct fp_tensor *out, char **name, Onnx__TensorProto *proto, struct fp_memory *memory, fineprune_error *err) {
+static int load(struct fp_tensor *out, char **name, Onnx__TensorProto *proto, struct fp_memory *memory,
+                fineprune_error *err) {
     if (proto->has_data_location && proto->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL)
         return fp_fail(err, FINEPRUNE_DATA, "its elements lie in another file");
     struct fineprune_model nowhere = {.path = (char[]){""}, .folder = (char[]){""}};
@@ -32,7 +33,8 @@ static int load(struct fp_tensor *out, char **name, Onnx__TensorProto *proto, st
     return fp_fail_memory(err, "a name", strlen(fp_initializer_name(proto)));
 }
 
-static int parse(struct fp_tensor *out, char **name, const struct fp_mapping *file, struct fp_memory *memory, fineprune_error *err) {
+static int parse(struct fp_tensor *out, char **name, const struct fp_mapping *file, struct fp_memory *memory,
+                 fineprune_error *err) {
     uint8_t *compact;
     size_t size;
     int status = fp_wire_compact(&compact, &size, &onnx__tensor_proto__descriptor, file->data, file->size, err);
@@ -51,7 +53,8 @@ static int parse(struct fp_tensor *out, char **name, const struct fp_mapping *fi
     return status;
 }
 
-int fp_tensor_file_read(struct fp_tensor *out, char **name, const char *path, struct fp_memory *memory, fineprune_error *err) {
+int fp_tensor_file_read(struct fp_tensor *out, char **name, const char *path, struct fp_memory *memory,
+                        fineprune_error *err) {
     struct fp_mapping *file;
     int status = fp_mapping_open(&file, path, err);
     if (status) return status;

@@ -5,7 +5,9 @@
 
 #include "onnx/model.h"
 
-// *name (malloc'ed, may be "") and *out are the caller's. The tensor's elements must lie in the file itself. Errors: DATA, IO, LIMIT.
-int fp_tensor_file_read(struct fp_tensor *out, char **name, const char *path, struct fp_memory *memory, fineprune_error *err);
+// *name (malloc'ed, may be "") and *out are the caller's. The tensor's elements must lie in the file itself. Errors:
+// DATA, IO, LIMIT.
+int fp_tensor_file_read(struct fp_tensor *out, char **name, const char *path, struct fp_memory *memory,
+                        fineprune_error *err);
 
 #endif

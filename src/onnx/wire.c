@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The scan of the wire format (https://protobuf.dev/programming-guides/encoding) that stands between a file and protobuf-c. A
-// record is a varint tag (number << 3 | wire type) and a payload: 0 varint, 1 eight bytes, 2 length and bytes, 5 four bytes.
+// The scan of the wire format (https://protobuf.dev/programming-guides/encoding) that stands between a file and
+// protobuf-c. A record is a varint tag (number << 3 | wire type) and a payload: 0 varint, 1 eight bytes, 2 length and
+// bytes, 5 four bytes.
 #include "onnx/wire.h"
 
 #include <stdlib.h>
@@ -57,7 +58,8 @@ static int damaged(struct scan *s, size_t at, const char *what) {
 static int count_parsed(struct scan *s, size_t bytes) {
     s->parsed += bytes;
     if (s->parsed <= s->parsed_limit) return FINEPRUNE_OK;
-    return fp_fail(s->err, FINEPRUNE_LIMIT, "the model holds so many small messages that parsing them would take over %zu MB",
+    return fp_fail(s->err, FINEPRUNE_LIMIT,
+                   "the model holds so many small messages that parsing them would take over %zu MB",
                    s->parsed_limit / 1000000);
 }
 
@@ -67,7 +69,8 @@ static bool is_raw_data(const ProtobufCMessageDescriptor *type, const ProtobufCF
     return type == &onnx__tensor_proto__descriptor && strcmp(field->name, "raw_data") == 0;
 }
 
-static int scan_submessage(struct scan *s, const ProtobufCFieldDescriptor *field, size_t tag_at, size_t at, size_t length, int depth) {
+static int scan_submessage(struct scan *s, const ProtobufCFieldDescriptor *field, size_t tag_at, size_t at,
+                           size_t length, int depth) {
     const ProtobufCMessageDescriptor *type = field->descriptor;
     int status = count_parsed(s, type->sizeof_message + sizeof(void *));
     if (status) return status;
@@ -86,8 +89,8 @@ static int scan_submessage(struct scan *s, const ProtobufCFieldDescriptor *field
     return FINEPRUNE_OK;
 }
 
-static int scan_bytes(struct scan *s, const ProtobufCMessageDescriptor *type, const ProtobufCFieldDescriptor *field, size_t tag_at,
-                      size_t length_at, size_t at, size_t length, int depth) {
+static int scan_bytes(struct scan *s, const ProtobufCMessageDescriptor *type, const ProtobufCFieldDescriptor *field,
+                      size_t tag_at, size_t length_at, size_t at, size_t length, int depth) {
     if (field && field->type == PROTOBUF_C_TYPE_MESSAGE) return scan_submessage(s, field, tag_at, at, length, depth);
     if (field && field->type == PROTOBUF_C_TYPE_STRING && memchr(s->src + at, 0, length))
         return damaged(s, at, "a name with a NUL byte");
@@ -107,7 +110,8 @@ static int scan_message(struct scan *s, const ProtobufCMessageDescriptor *type, 
     while (at < end) {
         size_t tag_at = at;
         uint64_t tag, value;
-        if (!read_varint(s->src, end, &at, &tag) || tag >> 35 || !(tag >> 3)) return damaged(s, tag_at, "a broken field tag");
+        if (!read_varint(s->src, end, &at, &tag) || tag >> 35 || !(tag >> 3))
+            return damaged(s, tag_at, "a broken field tag");
         const ProtobufCFieldDescriptor *field = protobuf_c_message_descriptor_get_field(type, (unsigned)(tag >> 3));
         size_t payload = at;
         int status = field ? FINEPRUNE_OK : count_parsed(s, UNKNOWN_FIELD);
@@ -129,15 +133,16 @@ static int scan_message(struct scan *s, const ProtobufCMessageDescriptor *type, 
         default: return damaged(s, tag_at, "a field of unknown wire type");
         }
         if (at > end) return damaged(s, tag_at, "a field that ends behind its message");
-        if (field && field->type == PROTOBUF_C_TYPE_MESSAGE) return damaged(s, tag_at, "a field of the wrong wire type");
+        if (field && field->type == PROTOBUF_C_TYPE_MESSAGE)
+            return damaged(s, tag_at, "a field of the wrong wire type");
         if (!status) status = emit(s, s->src + tag_at, at - tag_at);
         if (status) return status;
     }
     return FINEPRUNE_OK;
 }
 
-int fp_wire_compact(uint8_t **out, size_t *out_size, const ProtobufCMessageDescriptor *type, const uint8_t *src, size_t size,
-                    fineprune_error *err) {
+int fp_wire_compact(uint8_t **out, size_t *out_size, const ProtobufCMessageDescriptor *type, const uint8_t *src,
+                    size_t size, fineprune_error *err) {
     // Real models take about four times their graph's bytes when parsed; raw_data do not count.
     struct scan s = {.src = src, .size = size, .parsed_limit = 96u << 20, .err = err};
     size_t room;
@@ -160,8 +165,8 @@ size_t fp_wire_length(const uint8_t *src, size_t size, size_t offset, size_t *st
     return (size_t)length;
 }
 
-static int visit_field(ProtobufCMessage *message, const ProtobufCFieldDescriptor *field, const ProtobufCMessageDescriptor *type,
-                       int (*visit)(ProtobufCMessage *, void *), void *user) {
+static int visit_field(ProtobufCMessage *message, const ProtobufCFieldDescriptor *field,
+                       const ProtobufCMessageDescriptor *type, int (*visit)(ProtobufCMessage *, void *), void *user) {
     char *at = (char *)message + field->offset;
     if (field->label != PROTOBUF_C_LABEL_REPEATED) {
         ProtobufCMessage *child = *(ProtobufCMessage **)at;
@@ -176,8 +181,8 @@ static int visit_field(ProtobufCMessage *message, const ProtobufCFieldDescriptor
     return 0;
 }
 
-int fp_wire_visit(ProtobufCMessage *message, const ProtobufCMessageDescriptor *type, int (*visit)(ProtobufCMessage *, void *),
-                  void *user) {
+int fp_wire_visit(ProtobufCMessage *message, const ProtobufCMessageDescriptor *type,
+                  int (*visit)(ProtobufCMessage *, void *), void *user) {
     if (message->descriptor == type) {
         int result = visit(message, user);
         if (result) return result;

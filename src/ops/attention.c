@@ -11,7 +11,7 @@ struct attention {
     struct fp_attention core;
     int64_t fresh; // keys without those of the past
     int64_t k_fresh[4], v_fresh[4];
-    bool joins;    // keys and values are put together with the past
+    bool joins; // keys and values are put together with the past
     int64_t mask_dims[4];
 };
 
@@ -24,9 +24,11 @@ static void done(void *state) {
 // ---- prepare
 
 // Heads, positions and size of q, k or v.
-static int read_heads(struct fp_call *call, int i, int64_t heads, int64_t *n_heads, int64_t *positions, int64_t *size, int64_t *strides) {
+static int read_heads(struct fp_call *call, int i, int64_t heads, int64_t *n_heads, int64_t *positions, int64_t *size,
+                      int64_t *strides) {
     const struct fp_tensor *t = call->in[i];
-    if (t->type != FP_FLOAT || (t->rank != 3 && t->rank != 4) || t->rank != call->in[Q]->rank || t->dims[0] != call->in[Q]->dims[0])
+    if (t->type != FP_FLOAT || (t->rank != 3 && t->rank != 4) || t->rank != call->in[Q]->rank ||
+        t->dims[0] != call->in[Q]->dims[0])
         return fp_call_fail(call, "input %d has type %s and rank %d", i, fp_type_name(t->type), t->rank);
     if (t->rank == 4) {
         *n_heads = t->dims[1];
@@ -36,7 +38,8 @@ static int read_heads(struct fp_call *call, int i, int64_t heads, int64_t *n_hea
         return *n_heads < 1 ? fp_call_fail(call, "input %d has no heads", i) : 0;
     }
     if (heads < 1 || t->dims[2] % heads)
-        return fp_call_fail(call, "%lld elements of input %d do not make %lld heads", (long long)t->dims[2], i, (long long)heads);
+        return fp_call_fail(call, "%lld elements of input %d do not make %lld heads", (long long)t->dims[2], i,
+                            (long long)heads);
     *n_heads = heads;
     *positions = t->dims[1];
     *size = t->dims[2] / heads;
@@ -46,17 +49,16 @@ static int read_heads(struct fp_call *call, int i, int64_t heads, int64_t *n_hea
 
 static int read_inputs(struct fp_call *call, struct attention *a) {
     struct fp_attention *c = &a->core;
-    int64_t heads = fp_attr_int(call->node, "q_num_heads", 0), kv_heads = fp_attr_int(call->node, "kv_num_heads", 0), n, positions, size;
+    int64_t heads = fp_attr_int(call->node, "q_num_heads", 0), kv_heads = fp_attr_int(call->node, "kv_num_heads", 0), n,
+            positions, size;
     int status = read_heads(call, Q, heads, &c->heads, &c->queries, &c->size, c->q_strides);
-    if (!status)
-        status = read_heads(call, K, kv_heads, &c->kv_heads, &a->fresh, &size, a->k_fresh);
+    if (!status) status = read_heads(call, K, kv_heads, &c->kv_heads, &a->fresh, &size, a->k_fresh);
     if (!status && size != c->size)
         return fp_call_fail(call, "heads of %lld and %lld elements", (long long)c->size, (long long)size);
-    if (!status)
-        status = read_heads(call, V, kv_heads, &n, &positions, &c->v_size, a->v_fresh);
+    if (!status) status = read_heads(call, V, kv_heads, &n, &positions, &c->v_size, a->v_fresh);
     if (!status && (n != c->kv_heads || positions != a->fresh || c->heads % n))
-        return fp_call_fail(call, "%lld heads of queries, %lld of keys, %lld of values", (long long)c->heads, (long long)c->kv_heads,
-                            (long long)n);
+        return fp_call_fail(call, "%lld heads of queries, %lld of keys, %lld of values", (long long)c->heads,
+                            (long long)c->kv_heads, (long long)n);
     c->batch = call->in[Q]->dims[0];
     return status;
 }
@@ -65,17 +67,15 @@ static int read_past(struct fp_call *call, struct attention *a) {
     struct fp_attention *c = &a->core;
     c->past = 0;
     for (int i = PAST_KEY; i <= PAST_VALUE; i++) {
-        if (!fp_given(call, i))
-            continue;
+        if (!fp_given(call, i)) continue;
         const struct fp_tensor *t = call->in[i];
         int64_t size = i == PAST_KEY ? c->size : c->v_size;
-        if (!fp_given(call, PAST_KEY) || t->type != FP_FLOAT || t->rank != 4 || t->dims[0] != c->batch || t->dims[1] != c->kv_heads ||
-            t->dims[3] != size || t->dims[2] != call->in[PAST_KEY]->dims[2])
+        if (!fp_given(call, PAST_KEY) || t->type != FP_FLOAT || t->rank != 4 || t->dims[0] != c->batch ||
+            t->dims[1] != c->kv_heads || t->dims[3] != size || t->dims[2] != call->in[PAST_KEY]->dims[2])
             return fp_call_fail(call, "input %d does not fit as a past", i);
         c->past = t->dims[2];
     }
-    if (c->past && !fp_given(call, PAST_VALUE))
-        return fp_call_fail(call, "a past key without a past value");
+    if (c->past && !fp_given(call, PAST_VALUE)) return fp_call_fail(call, "a past key without a past value");
     c->keys = c->past + a->fresh;
     a->joins = c->past > 0;
     memcpy(c->k_strides, a->k_fresh, sizeof(c->k_strides));
@@ -90,8 +90,7 @@ static int read_past(struct fp_call *call, struct attention *a) {
 // The mask broadcasts to [batch, heads, queries, keys]; its last dim may be shorter.
 static int read_mask(struct fp_call *call, struct attention *a) {
     const struct fp_attention *c = &a->core;
-    if (!fp_given(call, MASK))
-        return 0;
+    if (!fp_given(call, MASK)) return 0;
     const struct fp_tensor *t = call->in[MASK];
     const int64_t want[4] = {c->batch, c->heads, c->queries, c->keys};
     bool fits = (t->type == FP_FLOAT || t->type == FP_BOOL) && t->rank >= 1 && t->rank <= 4;
@@ -101,48 +100,43 @@ static int read_mask(struct fp_call *call, struct attention *a) {
         fits = a->mask_dims[i] == want[i] || (i < 3 ? a->mask_dims[i] == 1 : a->mask_dims[i] < want[i]);
     }
     char shape[160];
-    return fits ? 0 : fp_call_fail(call, "a mask of type %s and shape %s does not fit", fp_type_name(t->type),
-                                   fp_shape_text(shape, sizeof(shape), t->rank, t->dims));
+    return fits ? 0
+                : fp_call_fail(call, "a mask of type %s and shape %s does not fit", fp_type_name(t->type),
+                               fp_shape_text(shape, sizeof(shape), t->rank, t->dims));
 }
 
 static int set_outputs(struct fp_call *call, const struct attention *a) {
     const struct fp_attention *c = &a->core;
-    const int64_t flat[] = {c->batch, c->queries, c->heads * c->v_size}, apart[] = {c->batch, c->heads, c->queries, c->v_size};
-    const int64_t key[] = {c->batch, c->kv_heads, c->keys, c->size}, value[] = {c->batch, c->kv_heads, c->keys, c->v_size};
+    const int64_t flat[] = {c->batch, c->queries, c->heads * c->v_size},
+                  apart[] = {c->batch, c->heads, c->queries, c->v_size};
+    const int64_t key[] = {c->batch, c->kv_heads, c->keys, c->size},
+                  value[] = {c->batch, c->kv_heads, c->keys, c->v_size};
     const int64_t scores[] = {c->batch, c->heads, c->queries, c->keys};
     bool is_flat = call->in[Q]->rank == 3;
     int status = fp_out(call, 0, FP_FLOAT, is_flat ? 3 : 4, is_flat ? flat : apart);
-    if (!status)
-        status = fp_out(call, 1, FP_FLOAT, 4, key);
-    if (!status)
-        status = fp_out(call, 2, FP_FLOAT, 4, value);
+    if (!status) status = fp_out(call, 1, FP_FLOAT, 4, key);
+    if (!status) status = fp_out(call, 2, FP_FLOAT, 4, value);
     return status ? status : fp_out(call, 3, FP_FLOAT, 4, scores);
 }
 
 static int prepare(struct fp_call *call) {
     int status = fp_need(call, 3);
     struct attention *a = status ? NULL : fp_state(call, sizeof(*a));
-    if (!a)
-        return status ? status : FINEPRUNE_LIMIT;
+    if (!a) return status ? status : FINEPRUNE_LIMIT;
     struct fp_attention *c = &a->core;
     status = read_inputs(call, a);
-    if (!status)
-        status = read_past(call, a);
-    if (!status)
-        status = read_mask(call, a);
-    if (!status)
-        status = set_outputs(call, a);
-    if (status)
-        return status;
-    if (fp_given(call, LENGTHS) && (call->in[LENGTHS]->type != FP_INT64 || call->in[LENGTHS]->count != (size_t)c->batch))
+    if (!status) status = read_past(call, a);
+    if (!status) status = read_mask(call, a);
+    if (!status) status = set_outputs(call, a);
+    if (status) return status;
+    if (fp_given(call, LENGTHS) &&
+        (call->in[LENGTHS]->type != FP_INT64 || call->in[LENGTHS]->count != (size_t)c->batch))
         return fp_call_fail(call, "nonpad_kv_seqlen must be %lld int64 values", (long long)c->batch);
     c->scale = fp_attr_float(call->node, "scale", 1 / sqrtf((float)c->size));
     c->softcap = fp_attr_float(call->node, "softcap", 0);
     c->causal = fp_attr_int(call->node, "is_causal", 0) != 0;
-    if (call->in[Q]->rank == 3)
-        fp_heads_inside(c->y_strides, c->queries, c->heads, c->v_size);
-    else
-        fp_heads_outside(c->y_strides, c->queries, c->heads, c->v_size);
+    if (call->in[Q]->rank == 3) fp_heads_inside(c->y_strides, c->queries, c->heads, c->v_size);
+    else fp_heads_outside(c->y_strides, c->queries, c->heads, c->v_size);
     return fp_attention_make(call, c);
 }
 
@@ -152,25 +146,23 @@ static int prepare(struct fp_call *call) {
 static int bring_mask(struct fp_call *call, struct attention *a) {
     struct fp_attention *c = &a->core;
     c->bias[0].data = NULL;
-    if (!fp_given(call, MASK))
-        return 0;
+    if (!fp_given(call, MASK)) return 0;
     const struct fp_tensor *t = call->in[MASK];
     const int64_t *d = a->mask_dims;
     int64_t rows = d[0] * d[1] * d[2], step = c->keys * d[2];
     const int64_t strides[4] = {d[0] == 1 ? 0 : step * d[1], d[1] == 1 ? 0 : step, d[2] == 1 ? 0 : c->keys, 1};
     memcpy(c->bias[0].strides, strides, sizeof(strides));
     c->bias[0].data = t->data;
-    if (t->type == FP_FLOAT && d[3] == c->keys)
-        return 0;
+    if (t->type == FP_FLOAT && d[3] == c->keys) return 0;
     float *made = fp_scratch(call, FP_SCRATCH_B, (size_t)(rows * c->keys) * sizeof(float));
-    if (!made)
-        return FINEPRUNE_LIMIT;
+    if (!made) return FINEPRUNE_LIMIT;
     for (int64_t r = 0; r < rows; r++)
         for (int64_t k = 0; k < c->keys; k++) {
             int64_t at = r * d[3] + k;
-            made[r * c->keys + k] = k >= d[3]             ? -INFINITY
-                                    : t->type == FP_FLOAT ? ((const float *)t->data)[at]
-                                                          : ((const uint8_t *)t->data)[at] ? 0 : -INFINITY;
+            made[r * c->keys + k] = k >= d[3]                        ? -INFINITY
+                                    : t->type == FP_FLOAT            ? ((const float *)t->data)[at]
+                                    : ((const uint8_t *)t->data)[at] ? 0
+                                                                     : -INFINITY;
         }
     c->bias[0].data = made;
     return 0;
@@ -182,27 +174,25 @@ static const float *bring(struct fp_call *call, struct attention *a, int which) 
     int64_t size = which ? c->v_size : c->size;
     const float *fresh = call->in[K + which]->data;
     float *joined = call->n_out > 1 + which ? call->out[1 + which].data : NULL;
-    if (!joined && !a->joins)
-        return fresh;
+    if (!joined && !a->joins) return fresh;
     if (!joined)
-        joined = fp_scratch(call, which ? FP_SCRATCH_DST : FP_SCRATCH_SRC, (size_t)(c->batch * c->kv_heads * c->keys * size) * sizeof(float));
-    if (!joined)
-        return NULL;
-    fp_join_past(joined, c->past ? call->in[PAST_KEY + which]->data : NULL, c->past, fresh, which ? a->v_fresh : a->k_fresh, c->batch,
-                 c->kv_heads, a->fresh, size);
+        joined = fp_scratch(call, which ? FP_SCRATCH_DST : FP_SCRATCH_SRC,
+                            (size_t)(c->batch * c->kv_heads * c->keys * size) * sizeof(float));
+    if (!joined) return NULL;
+    fp_join_past(joined, c->past ? call->in[PAST_KEY + which]->data : NULL, c->past, fresh,
+                 which ? a->v_fresh : a->k_fresh, c->batch, c->kv_heads, a->fresh, size);
     return a->joins ? joined : fresh;
 }
 
 static int run(struct fp_call *call) {
     struct attention *a = call->state;
-    if (call->out[0].count == 0)
-        return 0;
+    if (call->out[0].count == 0) return 0;
     int status = bring_mask(call, a);
     const float *k = status ? NULL : bring(call, a, 0), *v = k ? bring(call, a, 1) : NULL;
-    if (!v)
-        return status ? status : FINEPRUNE_LIMIT;
+    if (!v) return status ? status : FINEPRUNE_LIMIT;
     a->core.limits = fp_given(call, LENGTHS) ? call->in[LENGTHS]->data : NULL;
-    return fp_attention_run(call, &a->core, call->in[Q]->data, k, v, call->out[0].data, call->n_out > 3 ? call->out[3].data : NULL,
+    return fp_attention_run(call, &a->core, call->in[Q]->data, k, v, call->out[0].data,
+                            call->n_out > 3 ? call->out[3].data : NULL,
                             (enum fp_scores_kind)fp_attr_int(call->node, "qk_matmul_output_mode", 0));
 }
 
@@ -232,14 +222,12 @@ static int read_rotary(struct fp_call *call, struct rotary *r) {
     if (r->heads < 1 || (x->rank == 3 && x->dims[2] % r->heads))
         return fp_call_fail(call, "num_heads is %lld", (long long)r->heads);
     r->size = x->rank == 4 ? x->dims[3] : x->dims[2] / r->heads;
-    if (r->turned == 0)
-        r->turned = r->size;
+    if (r->turned == 0) r->turned = r->size;
     if (r->turned < 0 || r->turned > r->size || r->turned % 2)
-        return fp_call_fail(call, "rotary_embedding_dim %lld of heads of %lld", (long long)r->turned, (long long)r->size);
-    if (x->rank == 4)
-        fp_heads_outside(r->strides, r->positions, r->heads, r->size);
-    else
-        fp_heads_inside(r->strides, r->positions, r->heads, r->size);
+        return fp_call_fail(call, "rotary_embedding_dim %lld of heads of %lld", (long long)r->turned,
+                            (long long)r->size);
+    if (x->rank == 4) fp_heads_outside(r->strides, r->positions, r->heads, r->size);
+    else fp_heads_inside(r->strides, r->positions, r->heads, r->size);
     return 0;
 }
 
@@ -247,10 +235,10 @@ static int check_caches(struct fp_call *call, const struct rotary *r) {
     const struct fp_tensor *c = call->in[r->cos], *s = call->in[r->sin];
     bool by_id = fp_given(call, r->ids);
     if (c->type != FP_FLOAT || s->type != FP_FLOAT || !fp_same_shape(c, s) || c->rank != (by_id ? 2 : 3) ||
-        c->dims[c->rank - 1] != r->turned / 2 || (!by_id && ((c->dims[0] != r->batch && c->dims[0] != 1) || c->dims[1] != r->positions)))
+        c->dims[c->rank - 1] != r->turned / 2 ||
+        (!by_id && ((c->dims[0] != r->batch && c->dims[0] != 1) || c->dims[1] != r->positions)))
         return fp_call_fail(call, "the caches do not fit the data");
-    if (!by_id)
-        return 0;
+    if (!by_id) return 0;
     const struct fp_tensor *ids = call->in[r->ids];
     bool one = ids->count == 1 && *call->node->domain;
     if (ids->type != FP_INT64 || (!one && ids->count != (size_t)(r->batch * r->positions)))
@@ -261,10 +249,8 @@ static int check_caches(struct fp_call *call, const struct rotary *r) {
 static int prepare_rotary(struct fp_call *call) {
     struct rotary r;
     int status = fp_need(call, 2);
-    if (!status)
-        status = read_rotary(call, &r);
-    if (!status)
-        status = check_caches(call, &r);
+    if (!status) status = read_rotary(call, &r);
+    if (!status) status = check_caches(call, &r);
     return status ? status : fp_out_like(call, 0, 0);
 }
 
@@ -288,8 +274,7 @@ static int64_t cache_row(const struct fp_call *call, const struct rotary *r, int
 static int run_rotary(struct fp_call *call) {
     struct rotary r;
     int status = read_rotary(call, &r);
-    if (status || call->out[0].count == 0)
-        return status;
+    if (status || call->out[0].count == 0) return status;
     const float *x = call->in[0]->data, *cosines = call->in[r.cos]->data, *sines = call->in[r.sin]->data;
     float *y = call->out[0].data;
     bool interleaved = fp_attr_int(call->node, "interleaved", 0) != 0;
@@ -299,14 +284,13 @@ static int run_rotary(struct fp_call *call) {
         for (int64_t i = 0; i < r.positions; i++) {
             int64_t row = cache_row(call, &r, b, i);
             if (row < 0 || row >= rows)
-                return fp_call_fail(call, "position %lld is outside the caches of %lld", (long long)row, (long long)rows);
+                return fp_call_fail(call, "position %lld is outside the caches of %lld", (long long)row,
+                                    (long long)rows);
             for (int64_t h = 0; h < r.heads; h++) {
                 int64_t at = b * r.strides[0] + h * r.strides[1] + i * r.strides[2];
                 turn(y + at, x + at, cosines + row * half, sines + row * half, half, interleaved);
-                for (int64_t k = r.turned; k < r.size; k++)
-                    y[at + k] = x[at + k];
-                for (int64_t k = 0; scale != 1 && k < r.size; k++)
-                    y[at + k] *= scale;
+                for (int64_t k = r.turned; k < r.size; k++) y[at + k] = x[at + k];
+                for (int64_t k = 0; scale != 1 && k < r.size; k++) y[at + k] *= scale;
             }
         }
     return 0;

@@ -22,22 +22,21 @@ void fp_attention_done(struct fp_attention *a) {
     fp_matmul_done(&a->mix);
 }
 
-void fp_join_past(float *dst, const float *old, int64_t past, const float *fresh, const int64_t *strides, int64_t batch, int64_t heads,
-                  int64_t n, int64_t size) {
+void fp_join_past(float *dst, const float *old, int64_t past, const float *fresh, const int64_t *strides, int64_t batch,
+                  int64_t heads, int64_t n, int64_t size) {
     for (int64_t b = 0; b < batch; b++)
         for (int64_t h = 0; h < heads; h++) {
             float *to = dst + (b * heads + h) * (past + n) * size;
-            if (past)
-                memcpy(to, old + (b * heads + h) * past * size, (size_t)(past * size) * sizeof(*to));
+            if (past) memcpy(to, old + (b * heads + h) * past * size, (size_t)(past * size) * sizeof(*to));
             const float *from = fresh + b * strides[0] + h * strides[1];
             for (int64_t i = 0; i < n; i++)
-                for (int64_t k = 0; k < size; k++)
-                    to[(past + i) * size + k] = from[i * strides[2] + k * strides[3]];
+                for (int64_t k = 0; k < size; k++) to[(past + i) * size + k] = from[i * strides[2] + k * strides[3]];
         }
 }
 
 // Batch dims are samples, heads of keys, and heads of queries that share one of those.
-static void fill_batch(const struct fp_attention *a, struct fp_matmul_shape *s, const int64_t *left, const int64_t *right, const int64_t *out) {
+static void fill_batch(const struct fp_attention *a, struct fp_matmul_shape *s, const int64_t *left,
+                       const int64_t *right, const int64_t *out) {
     int64_t group = a->heads / a->kv_heads;
     s->alpha = 1;
     s->batch = group > 1 ? 3 : 2;
@@ -54,8 +53,7 @@ static void fill_batch(const struct fp_attention *a, struct fp_matmul_shape *s, 
         to[i][s->batch] = from[i][2];
         to[i][s->batch + 1] = from[i][3];
     }
-    if (group > 1)
-        s->b_strides[2] = from[1][1];
+    if (group > 1) s->b_strides[2] = from[1][1];
 }
 
 int fp_attention_make(struct fp_call *call, struct fp_attention *a) {
@@ -65,8 +63,7 @@ int fp_attention_make(struct fp_call *call, struct fp_attention *a) {
     struct fp_matmul_shape s = {.m = a->queries, .k = a->size, .n = a->keys};
     fill_batch(a, &s, a->q_strides, flipped, table);
     int status = fp_matmul_make(call, &a->scores, &s);
-    if (status)
-        return status;
+    if (status) return status;
     struct fp_matmul_shape m = {.m = a->queries, .k = a->keys, .n = a->v_size};
     fill_batch(a, &m, table, a->v_strides, a->y_strides);
     return fp_matmul_make(call, &a->mix, &m);
@@ -75,22 +72,18 @@ int fp_attention_make(struct fp_call *call, struct fp_attention *a) {
 // ---- one row of scores
 
 FP_VECTOR static void scale_row(float *x, int64_t n, float scale) {
-    for (int64_t i = 0; i < n; i++)
-        x[i] *= scale;
+    for (int64_t i = 0; i < n; i++) x[i] *= scale;
 }
 
 FP_VECTOR static void add_row(float *x, const float *bias, int64_t n, int64_t step) {
     if (step == 1)
-        for (int64_t i = 0; i < n; i++)
-            x[i] += bias[i];
+        for (int64_t i = 0; i < n; i++) x[i] += bias[i];
     else
-        for (int64_t i = 0; i < n; i++)
-            x[i] += bias[i * step];
+        for (int64_t i = 0; i < n; i++) x[i] += bias[i * step];
 }
 
 FP_VECTOR static void cap_row(float *x, int64_t n, float cap) {
-    for (int64_t i = 0; i < n; i++)
-        x[i] = fp_tanh(x[i] / cap) * cap;
+    for (int64_t i = 0; i < n; i++) x[i] = fp_tanh(x[i] / cap) * cap;
 }
 
 enum { LANES = 16 };
@@ -98,83 +91,63 @@ enum { LANES = 16 };
 FP_VECTOR static float largest(const float *x, int64_t n) {
     float lanes[LANES], max;
     int64_t i = 0;
-    for (int k = 0; k < LANES; k++)
-        lanes[k] = -INFINITY;
+    for (int k = 0; k < LANES; k++) lanes[k] = -INFINITY;
     for (; i + LANES <= n; i += LANES)
-        for (int k = 0; k < LANES; k++)
-            lanes[k] = x[i + k] > lanes[k] ? x[i + k] : lanes[k];
+        for (int k = 0; k < LANES; k++) lanes[k] = x[i + k] > lanes[k] ? x[i + k] : lanes[k];
     max = lanes[0];
-    for (int k = 1; k < LANES; k++)
-        max = lanes[k] > max ? lanes[k] : max;
-    for (; i < n; i++)
-        max = x[i] > max ? x[i] : max;
+    for (int k = 1; k < LANES; k++) max = lanes[k] > max ? lanes[k] : max;
+    for (; i < n; i++) max = x[i] > max ? x[i] : max;
     return max;
 }
 
 FP_VECTOR static float exponents(float *x, int64_t n, float max) {
     float lanes[LANES] = {0}, sum = 0;
     int64_t i = 0;
-    for (; i < n; i++)
-        x[i] = fp_exp(x[i] - max);
+    for (; i < n; i++) x[i] = fp_exp(x[i] - max);
     for (i = 0; i + LANES <= n; i += LANES)
-        for (int k = 0; k < LANES; k++)
-            lanes[k] += x[i + k];
-    for (; i < n; i++)
-        sum += x[i];
-    for (int k = 0; k < LANES; k++)
-        sum += lanes[k];
+        for (int k = 0; k < LANES; k++) lanes[k] += x[i + k];
+    for (; i < n; i++) sum += x[i];
+    for (int k = 0; k < LANES; k++) sum += lanes[k];
     return sum;
 }
 
 static void softmax_row(float *x, int64_t n) {
     float max = largest(x, n);
     scale_row(x, n, 1 / exponents(x, n, max));
-    for (int64_t i = 0; max == -INFINITY && i < n; i++)
-        x[i] = NAN; // nothing is seen
+    for (int64_t i = 0; max == -INFINITY && i < n; i++) x[i] = NAN; // nothing is seen
 }
 
 static void mask_row(const struct fp_attention *a, float *x, int64_t b, int64_t h, int64_t i) {
     for (int k = 0; k < 2; k++) {
         const int64_t *s = a->bias[k].strides;
-        if (a->bias[k].data)
-            add_row(x, a->bias[k].data + b * s[0] + h * s[1] + i * s[2], a->keys, s[3]);
+        if (a->bias[k].data) add_row(x, a->bias[k].data + b * s[0] + h * s[1] + i * s[2], a->keys, s[3]);
     }
     int64_t seen = a->causal && a->past + i + 1 < a->keys ? a->past + i + 1 : a->keys;
-    if (a->limits && a->limits[b] < seen)
-        seen = a->limits[b] < 0 ? 0 : a->limits[b];
-    for (int64_t k = seen; k < a->keys; k++)
-        x[k] = -INFINITY;
+    if (a->limits && a->limits[b] < seen) seen = a->limits[b] < 0 ? 0 : a->limits[b];
+    for (int64_t k = seen; k < a->keys; k++) x[k] = -INFINITY;
 }
 
 static void finish_row(const struct fp_attention *a, float *x, int64_t row, float *kept, enum fp_scores_kind kind) {
     int64_t i = row % a->queries, h = row / a->queries % a->heads, b = row / a->queries / a->heads;
     size_t bytes = (size_t)a->keys * sizeof(*x);
     scale_row(x, a->keys, a->scale);
-    if (kept && kind == FP_SCORES_RAW)
-        memcpy(kept, x, bytes);
+    if (kept && kind == FP_SCORES_RAW) memcpy(kept, x, bytes);
     mask_row(a, x, b, h, i);
-    if (kept && kind == FP_SCORES_MASKED)
-        memcpy(kept, x, bytes);
-    if (a->softcap > 0)
-        cap_row(x, a->keys, a->softcap);
-    if (kept && kind == FP_SCORES_CAPPED)
-        memcpy(kept, x, bytes);
+    if (kept && kind == FP_SCORES_MASKED) memcpy(kept, x, bytes);
+    if (a->softcap > 0) cap_row(x, a->keys, a->softcap);
+    if (kept && kind == FP_SCORES_CAPPED) memcpy(kept, x, bytes);
     softmax_row(x, a->keys);
-    if (kept && kind == FP_SCORES_SOFTMAX)
-        memcpy(kept, x, bytes);
+    if (kept && kind == FP_SCORES_SOFTMAX) memcpy(kept, x, bytes);
 }
 
-int fp_attention_run(struct fp_call *call, struct fp_attention *a, const float *q, const float *k, const float *v, float *y, float *kept,
-                     enum fp_scores_kind kind) {
+int fp_attention_run(struct fp_call *call, struct fp_attention *a, const float *q, const float *k, const float *v,
+                     float *y, float *kept, enum fp_scores_kind kind) {
     int64_t rows = a->batch * a->heads * a->queries;
     float *table = fp_scratch(call, FP_SCRATCH_A, (size_t)(rows * a->keys) * sizeof(float));
-    if (!table)
-        return FINEPRUNE_LIMIT;
+    if (!table) return FINEPRUNE_LIMIT;
     int status = fp_matmul_run(call, &a->scores, q, k, false, NULL, table);
-    if (status)
-        return status;
+    if (status) return status;
 #pragma omp parallel for num_threads(call->threads) if (rows * a->keys > 20000)
-    for (int64_t r = 0; r < rows; r++)
-        finish_row(a, table + r * a->keys, r, kept ? kept + r * a->keys : NULL, kind);
+    for (int64_t r = 0; r < rows; r++) finish_row(a, table + r * a->keys, r, kept ? kept + r * a->keys : NULL, kind);
     return fp_matmul_run(call, &a->mix, table, v, false, NULL, y);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attention and MultiHeadAttention of com.microsoft, as runtimes' graph optimizers write them: projections, biases and masks of several
-// forms around the scaled dot products.
+// Attention and MultiHeadAttention of com.microsoft, as runtimes' graph optimizers write them: projections, biases and
+// masks of several forms around the scaled dot products.
 #include <math.h>
 #include <stdlib.h>
 
@@ -11,7 +11,7 @@ struct fused {
     struct fp_matmul projection; // Attention only
     int64_t hidden, v_hidden, fresh;
     int64_t k_fresh[4], v_fresh[4];
-    float *mask;                 // [batch, queries or 1, keys], 0 or the filter value
+    float *mask; // [batch, queries or 1, keys], 0 or the filter value
     size_t mask_size;
 };
 
@@ -25,33 +25,31 @@ static void done(void *state) {
 
 static int check_float(struct fp_call *call, int i, int rank) {
     const struct fp_tensor *t = call->in[i];
-    return t->type == FP_FLOAT && t->rank == rank ? 0 : fp_call_fail(call, "input %d is %s of rank %d", i, fp_type_name(t->type), t->rank);
+    return t->type == FP_FLOAT && t->rank == rank
+               ? 0
+               : fp_call_fail(call, "input %d is %s of rank %d", i, fp_type_name(t->type), t->rank);
 }
 
 // ---- masks
 
 // The forms of a mask: [batch] ends, [2 batch] ends and starts, [batch, keys], [batch, queries, keys].
 static bool mask_fits(const struct fp_attention *c, const struct fp_tensor *t) {
-    if (t->type != FP_INT32)
-        return false;
-    if (t->rank == 1)
-        return t->dims[0] == c->batch || t->dims[0] == 2 * c->batch;
+    if (t->type != FP_INT32) return false;
+    if (t->rank == 1) return t->dims[0] == c->batch || t->dims[0] == 2 * c->batch;
     bool ends = t->rank >= 2 && t->dims[0] == c->batch && t->dims[t->rank - 1] == c->keys;
     return ends && (t->rank == 2 || (t->rank == 3 && t->dims[1] == c->queries));
 }
 
 static bool is_seen(const struct fp_attention *c, const struct fp_tensor *t, int64_t b, int64_t i, int64_t k) {
     const int32_t *m = t->data;
-    if (t->rank == 1)
-        return k < m[b] && (t->dims[0] == c->batch || k >= m[c->batch + b]);
+    if (t->rank == 1) return k < m[b] && (t->dims[0] == c->batch || k >= m[c->batch + b]);
     return m[t->rank == 2 ? b * c->keys + k : (b * c->queries + i) * c->keys + k] != 0;
 }
 
 static int make_mask(struct fp_call *call, struct fused *f, int input) {
     struct fp_attention *c = &f->core;
     c->bias[0].data = NULL;
-    if (!fp_given(call, input))
-        return 0;
+    if (!fp_given(call, input)) return 0;
     const struct fp_tensor *t = call->in[input];
     int64_t rows = t->rank == 3 ? c->queries : 1;
     size_t size = (size_t)(c->batch * rows * c->keys);
@@ -59,8 +57,7 @@ static int make_mask(struct fp_call *call, struct fused *f, int input) {
         free(f->mask);
         f->mask_size = 0;
         f->mask = fp_calloc(size, sizeof(float));
-        if (!f->mask)
-            return fp_fail_memory(call->err, "a mask", size * sizeof(float));
+        if (!f->mask) return fp_fail_memory(call->err, "a mask", size * sizeof(float));
         f->mask_size = size;
     }
     float filter = fp_attr_float(call->node, "mask_filter_value", -10000);
@@ -78,12 +75,11 @@ static int make_mask(struct fp_call *call, struct fused *f, int input) {
 static int check_bias(struct fp_call *call, struct fused *f, int input) {
     struct fp_attention *c = &f->core;
     c->bias[1].data = NULL;
-    if (!fp_given(call, input))
-        return 0;
+    if (!fp_given(call, input)) return 0;
     const struct fp_tensor *t = call->in[input];
     const int64_t *d = t->dims;
-    if (t->type != FP_FLOAT || t->rank != 4 || (d[0] != 1 && d[0] != c->batch) || (d[1] != 1 && d[1] != c->heads) || d[2] != c->queries ||
-        d[3] != c->keys)
+    if (t->type != FP_FLOAT || t->rank != 4 || (d[0] != 1 && d[0] != c->batch) || (d[1] != 1 && d[1] != c->heads) ||
+        d[2] != c->queries || d[3] != c->keys)
         return fp_call_fail(call, "the attention bias does not fit the scores");
     const int64_t strides[4] = {d[0] == 1 ? 0 : d[1] * d[2] * d[3], d[1] == 1 ? 0 : d[2] * d[3], d[3], 1};
     memcpy(c->bias[1].strides, strides, sizeof(strides));
@@ -101,8 +97,7 @@ static int finish(struct fp_call *call, struct fused *f) {
     struct fp_attention *c = &f->core;
     c->kv_heads = c->heads;
     c->scale = fp_attr_float(call->node, "scale", 0);
-    if (c->scale == 0)
-        c->scale = 1 / sqrtf((float)c->size);
+    if (c->scale == 0) c->scale = 1 / sqrtf((float)c->size);
     c->causal = fp_attr_int(call->node, "unidirectional", 0) != 0;
     if (c->past) {
         fp_heads_outside(c->k_strides, c->keys, c->heads, c->size);
@@ -129,10 +124,10 @@ static int read_sizes(struct fp_call *call, struct fused *f) {
     c->heads = fp_attr_int(call->node, "num_heads", 0);
     f->hidden = n == 3 ? sizes[0] : w->dims[1] / 3;
     f->v_hidden = n == 3 ? sizes[2] : w->dims[1] / 3;
-    if (c->heads < 1 || f->hidden < 1 || f->v_hidden < 1 || f->hidden % c->heads || f->v_hidden % c->heads || w->dims[0] != x->dims[2] ||
-        2 * f->hidden + f->v_hidden != w->dims[1] || (n == 3 && sizes[1] != f->hidden))
-        return fp_call_fail(call, "weights of [%lld,%lld] do not fit data of %lld and %lld heads", (long long)w->dims[0],
-                            (long long)w->dims[1], (long long)x->dims[2], (long long)c->heads);
+    if (c->heads < 1 || f->hidden < 1 || f->v_hidden < 1 || f->hidden % c->heads || f->v_hidden % c->heads ||
+        w->dims[0] != x->dims[2] || 2 * f->hidden + f->v_hidden != w->dims[1] || (n == 3 && sizes[1] != f->hidden))
+        return fp_call_fail(call, "weights of [%lld,%lld] do not fit data of %lld and %lld heads",
+                            (long long)w->dims[0], (long long)w->dims[1], (long long)x->dims[2], (long long)c->heads);
     c->batch = x->dims[0];
     c->queries = f->fresh = x->dims[1];
     c->size = f->hidden / c->heads;
@@ -145,8 +140,8 @@ static int read_past(struct fp_call *call, struct fused *f) {
     c->past = 0;
     if (fp_given(call, PAST)) {
         const struct fp_tensor *t = call->in[PAST];
-        if (t->type != FP_FLOAT || t->rank != 5 || t->dims[0] != 2 || t->dims[1] != c->batch || t->dims[2] != c->heads ||
-            t->dims[4] != c->size || c->size != c->v_size)
+        if (t->type != FP_FLOAT || t->rank != 5 || t->dims[0] != 2 || t->dims[1] != c->batch ||
+            t->dims[2] != c->heads || t->dims[4] != c->size || c->size != c->v_size)
             return fp_call_fail(call, "the past does not fit");
         c->past = t->dims[3];
     }
@@ -160,29 +155,29 @@ static int read_past(struct fp_call *call, struct fused *f) {
 static int prepare_attention(struct fp_call *call) {
     int status = fp_need(call, 2);
     struct fused *f = status ? NULL : fp_state(call, sizeof(*f));
-    if (!f)
-        return status ? status : FINEPRUNE_LIMIT;
-    if (fp_attr_int(call->node, "do_rotary", 0) || fp_attr_int(call->node, "past_present_share_buffer", 0) || fp_given(call, 6))
+    if (!f) return status ? status : FINEPRUNE_LIMIT;
+    if (fp_attr_int(call->node, "do_rotary", 0) || fp_attr_int(call->node, "past_present_share_buffer", 0) ||
+        fp_given(call, 6))
         return fp_call_fail(call, "do_rotary and past_present_share_buffer are not supported");
     status = check_float(call, INPUT, 3);
-    if (!status)
-        status = check_float(call, WEIGHTS, 2);
-    if (!status)
-        status = read_sizes(call, f);
-    if (!status)
-        status = read_past(call, f);
-    if (!status)
-        status = check_masks(call, f, MASK, SCORE_BIAS);
+    if (!status) status = check_float(call, WEIGHTS, 2);
+    if (!status) status = read_sizes(call, f);
+    if (!status) status = read_past(call, f);
+    if (!status) status = check_masks(call, f, MASK, SCORE_BIAS);
     int64_t width = 2 * f->hidden + f->v_hidden, rows = f->core.batch * f->core.queries;
     if (!status && fp_given(call, BIAS) && (call->in[BIAS]->type != FP_FLOAT || call->in[BIAS]->count != (size_t)width))
         return fp_call_fail(call, "the bias has %zu values, %lld are needed", call->in[BIAS]->count, (long long)width);
-    if (status)
-        return status;
-    const int64_t q[4] = {f->fresh * width, f->core.size, width, 1}, v[4] = {f->fresh * width, f->core.v_size, width, 1};
+    if (status) return status;
+    const int64_t q[4] = {f->fresh * width, f->core.size, width, 1},
+                  v[4] = {f->fresh * width, f->core.v_size, width, 1};
     memcpy(f->core.q_strides, q, sizeof(q));
     memcpy(f->k_fresh, q, sizeof(q));
     memcpy(f->v_fresh, v, sizeof(v));
-    struct fp_matmul_shape s = {.m = rows, .k = call->in[INPUT]->dims[2], .n = width, .alpha = 1, .bias = fp_given(call, BIAS),
+    struct fp_matmul_shape s = {.m = rows,
+                                .k = call->in[INPUT]->dims[2],
+                                .n = width,
+                                .alpha = 1,
+                                .bias = fp_given(call, BIAS),
                                 .pack_b = fp_is_constant(call, WEIGHTS)};
     fp_matmul_plain(&s, false, false);
     status = fp_matmul_make(call, &f->projection, &s);
@@ -193,28 +188,27 @@ static int run_attention(struct fp_call *call) {
     struct fused *f = call->state;
     struct fp_attention *c = &f->core;
     size_t width = (size_t)(2 * f->hidden + f->v_hidden), half = (size_t)(c->batch * c->heads * c->keys * c->size);
-    if (call->out[0].count == 0)
-        return 0;
+    if (call->out[0].count == 0) return 0;
     float *rows = fp_scratch(call, FP_SCRATCH_SRC, (size_t)(c->batch * c->queries) * width * sizeof(float));
-    if (!rows)
-        return FINEPRUNE_LIMIT;
+    if (!rows) return FINEPRUNE_LIMIT;
     const float *bias = fp_given(call, BIAS) ? call->in[BIAS]->data : NULL;
-    int status = fp_matmul_run(call, &f->projection, call->in[INPUT]->data, call->in[WEIGHTS]->data, fp_is_constant(call, WEIGHTS), bias, rows);
-    if (!status)
-        status = make_mask(call, f, MASK);
-    if (status)
-        return status;
+    int status = fp_matmul_run(call, &f->projection, call->in[INPUT]->data, call->in[WEIGHTS]->data,
+                               fp_is_constant(call, WEIGHTS), bias, rows);
+    if (!status) status = make_mask(call, f, MASK);
+    if (status) return status;
     c->bias[1].data = fp_given(call, SCORE_BIAS) ? call->in[SCORE_BIAS]->data : NULL;
     const float *k = rows + f->hidden, *v = rows + 2 * f->hidden;
     bool joins = c->past > 0 || call->n_out > 1;
-    float *present = !joins ? NULL : call->n_out > 1 ? call->out[1].data : fp_scratch(call, FP_SCRATCH_DST, 2 * half * sizeof(float));
-    if (joins && !present)
-        return FINEPRUNE_LIMIT;
+    float *present = !joins            ? NULL
+                     : call->n_out > 1 ? call->out[1].data
+                                       : fp_scratch(call, FP_SCRATCH_DST, 2 * half * sizeof(float));
+    if (joins && !present) return FINEPRUNE_LIMIT;
     if (joins) {
         const float *old = c->past ? call->in[PAST]->data : NULL;
         size_t step = (size_t)(c->batch * c->heads * c->past * c->size);
         fp_join_past(present, old, c->past, k, f->k_fresh, c->batch, c->heads, f->fresh, c->size);
-        fp_join_past(present + half, old ? old + step : NULL, c->past, v, f->v_fresh, c->batch, c->heads, f->fresh, c->v_size);
+        fp_join_past(present + half, old ? old + step : NULL, c->past, v, f->v_fresh, c->batch, c->heads, f->fresh,
+                     c->v_size);
     }
     if (c->past) {
         k = present;
@@ -235,7 +229,8 @@ struct source {
 
 static int read_sources(struct fp_call *call, struct fused *f, struct source s[3]) {
     struct fp_attention *c = &f->core;
-    const struct fp_tensor *q = call->in[QUERY], *k = fp_given(call, KEY) ? call->in[KEY] : NULL, *v = fp_given(call, VALUE) ? call->in[VALUE] : NULL;
+    const struct fp_tensor *q = call->in[QUERY], *k = fp_given(call, KEY) ? call->in[KEY] : NULL,
+                           *v = fp_given(call, VALUE) ? call->in[VALUE] : NULL;
     int64_t h = c->heads = fp_attr_int(call->node, "num_heads", 0);
     if (h < 1 || q->type != FP_FLOAT || (k && k->type != FP_FLOAT) || (v && v->type != FP_FLOAT))
         return fp_call_fail(call, "num_heads is %lld, or inputs are not float32", (long long)h);
@@ -287,8 +282,8 @@ static int read_pasts(struct fp_call *call, struct fused *f) {
         return fp_call_fail(call, "a past in this form is not supported");
     for (int i = PAST_KEY; i <= PAST_VALUE && fp_given(call, PAST_KEY); i++) {
         const struct fp_tensor *t = call->in[i];
-        if (t->type != FP_FLOAT || t->rank != 4 || t->dims[0] != c->batch || t->dims[1] != c->heads || (i > PAST_KEY && t->dims[2] != c->past) ||
-            t->dims[3] != (i == PAST_KEY ? c->size : c->v_size))
+        if (t->type != FP_FLOAT || t->rank != 4 || t->dims[0] != c->batch || t->dims[1] != c->heads ||
+            (i > PAST_KEY && t->dims[2] != c->past) || t->dims[3] != (i == PAST_KEY ? c->size : c->v_size))
             return fp_call_fail(call, "input %d does not fit as a past", i);
         c->past = t->dims[2];
     }
@@ -296,8 +291,7 @@ static int read_pasts(struct fp_call *call, struct fused *f) {
     const int64_t key[] = {c->batch, c->heads, c->keys, c->size}, value[] = {c->batch, c->heads, c->keys, c->v_size};
     const int64_t scores[] = {c->batch, c->heads, c->queries, c->keys};
     int status = fp_out(call, 1, FP_FLOAT, 4, key);
-    if (!status)
-        status = fp_out(call, 2, FP_FLOAT, 4, value);
+    if (!status) status = fp_out(call, 2, FP_FLOAT, 4, value);
     return status ? status : fp_out(call, 3, FP_FLOAT, 4, scores);
 }
 
@@ -307,8 +301,7 @@ static void set_strides(struct fp_call *call, struct fused *f, const struct sour
     memcpy(c->q_strides, s[0].strides, sizeof(c->q_strides));
     memcpy(f->k_fresh, s[1].strides, sizeof(f->k_fresh));
     memcpy(f->v_fresh, s[2].strides, sizeof(f->v_fresh));
-    if (!fp_given(call, MHA_BIAS))
-        return;
+    if (!fp_given(call, MHA_BIAS)) return;
     fp_heads_inside(c->q_strides, c->queries, c->heads, c->size);
     fp_heads_inside(f->k_fresh, f->fresh, c->heads, c->size);
     fp_heads_inside(f->v_fresh, f->fresh, c->heads, c->v_size);
@@ -317,16 +310,12 @@ static void set_strides(struct fp_call *call, struct fused *f, const struct sour
 static int prepare_mha(struct fp_call *call) {
     int status = fp_need(call, 1);
     struct fused *f = status ? NULL : fp_state(call, sizeof(*f));
-    if (!f)
-        return status ? status : FINEPRUNE_LIMIT;
+    if (!f) return status ? status : FINEPRUNE_LIMIT;
     struct source s[3];
     status = read_sources(call, f, s);
-    if (!status)
-        status = read_pasts(call, f);
-    if (!status)
-        status = check_masks(call, f, PADDING, MHA_SCORE_BIAS);
-    if (status)
-        return status;
+    if (!status) status = read_pasts(call, f);
+    if (!status) status = check_masks(call, f, PADDING, MHA_SCORE_BIAS);
+    if (status) return status;
     size_t width = (size_t)(f->core.heads * (2 * f->core.size + f->core.v_size));
     if (fp_given(call, MHA_BIAS) && (call->in[MHA_BIAS]->type != FP_FLOAT || call->in[MHA_BIAS]->count != width))
         return fp_call_fail(call, "the bias has %zu values, %zu are needed", call->in[MHA_BIAS]->count, width);
@@ -335,7 +324,8 @@ static int prepare_mha(struct fp_call *call) {
 }
 
 // Rows of one source plus their bias, [batch, n, heads * size].
-static void add_bias(float *to, const struct source *s, const float *bias, int64_t batch, int64_t n, int64_t heads, int64_t size) {
+static void add_bias(float *to, const struct source *s, const float *bias, int64_t batch, int64_t n, int64_t heads,
+                     int64_t size) {
     const float *from = (const float *)s->t->data + s->at;
     for (int64_t b = 0; b < batch; b++)
         for (int64_t i = 0; i < n; i++)
@@ -349,16 +339,13 @@ static int bring_sources(struct fp_call *call, struct fused *f, const float *p[3
     struct fp_attention *c = &f->core;
     struct source s[3];
     int status = read_sources(call, f, s);
-    if (status)
-        return status;
-    for (int i = 0; i < 3; i++)
-        p[i] = (const float *)s[i].t->data + s[i].at;
-    if (!fp_given(call, MHA_BIAS))
-        return 0;
+    if (status) return status;
+    for (int i = 0; i < 3; i++) p[i] = (const float *)s[i].t->data + s[i].at;
+    if (!fp_given(call, MHA_BIAS)) return 0;
     int64_t hidden = c->heads * c->size, q = c->batch * c->queries * hidden, k = c->batch * f->fresh * hidden;
-    float *made = fp_scratch(call, FP_SCRATCH_SRC, (size_t)(q + k + c->batch * f->fresh * c->heads * c->v_size) * sizeof(float));
-    if (!made)
-        return FINEPRUNE_LIMIT;
+    float *made = fp_scratch(call, FP_SCRATCH_SRC,
+                             (size_t)(q + k + c->batch * f->fresh * c->heads * c->v_size) * sizeof(float));
+    if (!made) return FINEPRUNE_LIMIT;
     const float *bias = call->in[MHA_BIAS]->data;
     add_bias(made, &s[0], bias, c->batch, c->queries, c->heads, c->size);
     add_bias(made + q, &s[1], bias + hidden, c->batch, f->fresh, c->heads, c->size);
@@ -373,28 +360,24 @@ static int run_mha(struct fp_call *call) {
     struct fused *f = call->state;
     struct fp_attention *c = &f->core;
     const float *p[3];
-    if (call->out[0].count == 0)
-        return 0;
+    if (call->out[0].count == 0) return 0;
     int status = bring_sources(call, f, p);
-    if (!status)
-        status = make_mask(call, f, PADDING);
-    if (status)
-        return status;
+    if (!status) status = make_mask(call, f, PADDING);
+    if (status) return status;
     c->bias[1].data = fp_given(call, MHA_SCORE_BIAS) ? call->in[MHA_SCORE_BIAS]->data : NULL;
     for (int i = 1; i < 3; i++) {
         int64_t size = i == 1 ? c->size : c->v_size;
         size_t bytes = (size_t)(c->batch * c->heads * c->keys * size) * sizeof(float);
-        if (call->n_out <= i && !c->past)
-            continue;
-        float *to = call->n_out > i ? call->out[i].data : fp_scratch(call, i == 1 ? FP_SCRATCH_B : FP_SCRATCH_DST, bytes);
-        if (!to)
-            return FINEPRUNE_LIMIT;
-        fp_join_past(to, c->past ? call->in[PAST_KEY + i - 1]->data : NULL, c->past, p[i], i == 1 ? f->k_fresh : f->v_fresh, c->batch,
-                     c->heads, f->fresh, size);
-        if (c->past)
-            p[i] = to;
+        if (call->n_out <= i && !c->past) continue;
+        float *to = call->n_out > i ? call->out[i].data
+                                    : fp_scratch(call, i == 1 ? FP_SCRATCH_B : FP_SCRATCH_DST, bytes);
+        if (!to) return FINEPRUNE_LIMIT;
+        fp_join_past(to, c->past ? call->in[PAST_KEY + i - 1]->data : NULL, c->past, p[i],
+                     i == 1 ? f->k_fresh : f->v_fresh, c->batch, c->heads, f->fresh, size);
+        if (c->past) p[i] = to;
     }
-    return fp_attention_run(call, c, p[0], p[1], p[2], call->out[0].data, call->n_out > 3 ? call->out[3].data : NULL, FP_SCORES_SOFTMAX);
+    return fp_attention_run(call, c, p[0], p[1], p[2], call->out[0].data, call->n_out > 3 ? call->out[3].data : NULL,
+                            FP_SCORES_SOFTMAX);
 }
 
 const struct fp_op fp_ops_attention_fused[] = {

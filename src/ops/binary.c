@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Functions of two elements with broadcasting: arithmetic, comparison, logic, bits; Sum, Mean, Min and Max of many; Where. A kernel
-// is one inner run for one type; which kernels a function has is its row of TABLE. Types without a kernel go through a wider one.
+// Functions of two elements with broadcasting: arithmetic, comparison, logic, bits; Sum, Mean, Min and Max of many;
+// Where. A kernel is one inner run for one type; which kernels a function has is its row of TABLE. Types without a
+// kernel go through a wider one.
 #include <math.h>
 
 #include "kernel/dnnl_corner.h"
@@ -10,8 +11,10 @@
 // n elements from operands with the given element strides.
 typedef void kernel(void *dst, const void *left, const void *right, size_t n, int64_t left_step, int64_t right_step);
 
+// clang-format off
 #define KERNEL(attribute, name, T, R, expression) \
-    attribute static void name##_##T(void *to, const void *left, const void *right, size_t n, int64_t sa, int64_t sb) { \
+    attribute static void name##_##T(void *to, const void *left, const void *right, size_t n, int64_t sa, \
+                                     int64_t sb) { \
         R *dst = to; \
         const T *a = left, *b = right; \
         if (sa == 1 && sb == 1) { \
@@ -51,17 +54,21 @@ typedef void kernel(void *dst, const void *left, const void *right, size_t n, in
     KERNEL(, name, uint8_t, uint8_t, e) KERNEL(, name, uint16_t, uint8_t, e) KERNEL(, name, uint32_t, uint8_t, e) \
     KERNEL(, name, uint64_t, uint8_t, e)
 
-// Integers wrap: sums and products of signed ones are made of the unsigned kernels. uint32_t keeps products of uint16_t defined.
+// Integers wrap: sums and products of signed ones are made of the unsigned kernels.
+// uint32_t keeps products of uint16_t defined.
 FLOATS(add, x + y) UNSIGNED(add, x + y)
 FLOATS(sub, x - y) UNSIGNED(sub, x - y)
 FLOATS(mul, x * y) UNSIGNED(mul, (uint64_t)x * y)
 // Division of integers truncates; by zero it gives 0, and the least number by -1 gives itself.
-FLOATS(div, x / y) UNSIGNED(div, y == 0 ? 0 : x / y) SIGNED(div, y == 0 ? 0 : y == -1 ? (int64_t)(0 - (uint64_t)x) : x / y)
+FLOATS(div, x / y) UNSIGNED(div, y == 0 ? 0 : x / y) 
+SIGNED(div, y == 0 ? 0 : y == -1 ? (int64_t)(0 - (uint64_t)x) : x / y)
 FLOATS(min, x < y || x != x ? x : y) UNSIGNED(min, x < y ? x : y) SIGNED(min, x < y ? x : y)
 FLOATS(max, x > y || x != x ? x : y) UNSIGNED(max, x > y ? x : y) SIGNED(max, x > y ? x : y)
-FLOATS(prelu, x < 0 ? x * y : x) UNSIGNED(prelu, ((void)y, x)) SIGNED(prelu, x < 0 ? (int64_t)((uint64_t)x * (uint64_t)y) : x)
+FLOATS(prelu, x < 0 ? x * y : x) UNSIGNED(prelu, ((void)y, x))
+SIGNED(prelu, x < 0 ? (int64_t)((uint64_t)x * (uint64_t)y) : x)
+    // clang-format on
 
-static inline double floor_mod(double x, double y) {
+    static inline double floor_mod(double x, double y) {
     double r = fmod(x, y);
     return r != 0 && (r < 0) != (y < 0) ? r + y : r;
 }
@@ -69,10 +76,12 @@ static inline int64_t floor_mod_int(int64_t x, int64_t y) {
     if (y == 0 || y == -1) return 0;
     return x % y != 0 && (x % y < 0) != (y < 0) ? x % y + y : x % y;
 }
+// clang-format off
 // The sign of the divisor, and the sign of the dividend.
 KERNEL(, mod, float, float, floor_mod(x, y)) KERNEL(, mod, double, double, floor_mod(x, y))
 UNSIGNED(mod, y == 0 ? 0 : x % y) SIGNED(mod, floor_mod_int(x, y))
-KERNEL(, fmod, float, float, fmodf(x, y)) KERNEL(, fmod, double, double, fmod(x, y)) SIGNED(fmod, y == 0 || y == -1 ? 0 : x % y)
+KERNEL(, fmod, float, float, fmodf(x, y)) KERNEL(, fmod, double, double, fmod(x, y))
+SIGNED(fmod, y == 0 || y == -1 ? 0 : x % y)
 
 COMPARE(equal, x == y)
 COMPARE(greater, x > y)
@@ -82,8 +91,9 @@ COMPARE(less_equal, x <= y)
 UNSIGNED(bit_and, x & y) UNSIGNED(bit_or, x | y) UNSIGNED(bit_xor, x ^ y)
 UNSIGNED(shift_left, (uint64_t)y < 8 * sizeof(x) ? (uint64_t)x << y : 0)
 UNSIGNED(shift_right, (uint64_t)y < 8 * sizeof(x) ? (uint64_t)x >> y : 0)
+    // clang-format on
 
-static int64_t integer_power(int64_t base, int64_t exponent) {
+    static int64_t integer_power(int64_t base, int64_t exponent) {
     if (exponent < 0) return base == 1 ? 1 : base == -1 ? (exponent & 1 ? -1 : 1) : 0;
     uint64_t result = 1, square = (uint64_t)base;
     for (; exponent; exponent >>= 1, square *= square)
@@ -110,16 +120,39 @@ FP_VECTOR static void power_float(void *to, const void *left, const void *right,
 #undef COMPARE
 
 enum function {
-    ADD, SUB, MUL, DIV, MIN, MAX, PRELU, MOD, FMOD, EQUAL, GREATER, GREATER_EQUAL, LESS, LESS_EQUAL, AND, OR, XOR, SHIFT_LEFT,
-    SHIFT_RIGHT, BIT_AND, BIT_OR, BIT_XOR, POWER
+    ADD,
+    SUB,
+    MUL,
+    DIV,
+    MIN,
+    MAX,
+    PRELU,
+    MOD,
+    FMOD,
+    EQUAL,
+    GREATER,
+    GREATER_EQUAL,
+    LESS,
+    LESS_EQUAL,
+    AND,
+    OR,
+    XOR,
+    SHIFT_LEFT,
+    SHIFT_RIGHT,
+    BIT_AND,
+    BIT_OR,
+    BIT_XOR,
+    POWER
 };
 enum { TYPES = FP_UINT64 + 1 };
 
 #define F(name) [FP_FLOAT] = name##_float, [FP_DOUBLE] = name##_double
-#define U(name)                                                                                                                  \
-    [FP_UINT8] = name##_uint8_t, [FP_UINT16] = name##_uint16_t, [FP_UINT32] = name##_uint32_t, [FP_UINT64] = name##_uint64_t
-#define S(name) [FP_INT8] = name##_int8_t, [FP_INT16] = name##_int16_t, [FP_INT32] = name##_int32_t, [FP_INT64] = name##_int64_t
-#define W(name)                                                                                                                  \
+#define U(name)                                                                                                        \
+    [FP_UINT8] = name##_uint8_t, [FP_UINT16] = name##_uint16_t, [FP_UINT32] = name##_uint32_t,                         \
+    [FP_UINT64] = name##_uint64_t
+#define S(name)                                                                                                        \
+    [FP_INT8] = name##_int8_t, [FP_INT16] = name##_int16_t, [FP_INT32] = name##_int32_t, [FP_INT64] = name##_int64_t
+#define W(name)                                                                                                        \
     [FP_INT8] = name##_uint8_t, [FP_INT16] = name##_uint16_t, [FP_INT32] = name##_uint32_t, [FP_INT64] = name##_uint64_t
 #define B(name) [FP_BOOL] = name##_uint8_t
 static kernel *const TABLE[][TYPES] = {
@@ -210,18 +243,27 @@ static void run_piece(void *user, size_t begin, size_t end) {
     for (int i = 0; i < j->n_tail; i++) fp_tail_map(&j->tail[i], (float *)j->dst + begin, end - begin);
 }
 
-static void apply(struct fp_call *call, const struct fp_walk *walk, kernel *k, enum fp_type compute, const struct fp_tensor *a,
-                  const struct fp_tensor *b) {
+static void apply(struct fp_call *call, const struct fp_walk *walk, kernel *k, enum fp_type compute,
+                  const struct fp_tensor *a, const struct fp_tensor *b) {
     struct fp_tensor *out = &call->out[0];
-    struct job job = {.walk = walk, .kernel = k, .compute = compute, .from = {a->type, b->type}, .to = out->type,
-                      .size = {fp_type_size(a->type), fp_type_size(b->type)}, .to_size = fp_type_size(out->type),
-                      .src = {a->data, b->data}, .dst = out->data, .n_tail = call->n_tail, .tail = call->tail};
+    struct job job = {.walk = walk,
+                      .kernel = k,
+                      .compute = compute,
+                      .from = {a->type, b->type},
+                      .to = out->type,
+                      .size = {fp_type_size(a->type), fp_type_size(b->type)},
+                      .to_size = fp_type_size(out->type),
+                      .src = {a->data, b->data},
+                      .dst = out->data,
+                      .n_tail = call->n_tail,
+                      .tail = call->tail};
     fp_pieces(out->count > 32768 ? call->threads : 1, out->count, 16384, run_piece, &job);
 }
 
 // ---- shapes
 
-// Before opset 7: without `broadcast` shapes are equal, with it b lies along the dims of a from `axis` on (or the last ones).
+// Before opset 7: without `broadcast` shapes are equal, with it b lies along the dims of a from `axis` on (or the last
+// ones).
 static int old_view(struct fp_call *call, const struct fp_tensor *a, struct fp_tensor *b) {
     if (call->op->variant == PRELU) {
         if (b->rank == 1 && b->count != 1 && a->rank > 1)
@@ -239,7 +281,8 @@ static int old_view(struct fp_call *call, const struct fp_tensor *a, struct fp_t
     int axis;
     int status = fp_axis(call, fp_attr_int(call->node, "axis", 0), a->rank, &axis);
     if (status) return status;
-    if (b->layout) return fp_call_fail(call, "broadcast along axis %d of a tensor of rank %d is not supported", axis, b->rank);
+    if (b->layout)
+        return fp_call_fail(call, "broadcast along axis %d of a tensor of rank %d is not supported", axis, b->rank);
     while (b->rank < a->rank - axis) b->dims[b->rank++] = 1;
     return FINEPRUNE_OK;
 }
@@ -255,7 +298,8 @@ static void operand_strides(const struct fp_tensor *t, int rank, int64_t *stride
 }
 
 // The walk of operands over an output of those dims; it goes in the order of memory when the output lies channels last.
-static void make_walk(struct fp_walk *walk, int n, const struct fp_tensor *const *operands, const struct fp_tensor *out) {
+static void make_walk(struct fp_walk *walk, int n, const struct fp_tensor *const *operands,
+                      const struct fp_tensor *out) {
     int64_t dims[FP_MAX_RANK], strides[3][FP_MAX_RANK], natural[FP_MAX_RANK];
     bool last = fp_is_last(out);
     for (int k = 0; k < n; k++) {
@@ -275,8 +319,10 @@ static enum fp_type compute_type(const struct fp_call *call, kernel *const *kern
     if ((size_t)a < TYPES && a > 0 && a == b && kernels[a]) return a;
     if (a <= 0 || b <= 0 || (a != b && call->op->variant != POWER)) return FP_NONE;
     bool floats = fp_type_is_float(a) || fp_type_is_float(b);
-    if (!floats) return fp_type_is_integer(a) && fp_type_is_integer(b) && call->op->variant == POWER ? FP_INT64 : FP_NONE;
-    if (!(fp_type_is_float(a) || fp_type_is_integer(a)) || !(fp_type_is_float(b) || fp_type_is_integer(b))) return FP_NONE;
+    if (!floats)
+        return fp_type_is_integer(a) && fp_type_is_integer(b) && call->op->variant == POWER ? FP_INT64 : FP_NONE;
+    if (!(fp_type_is_float(a) || fp_type_is_integer(a)) || !(fp_type_is_float(b) || fp_type_is_integer(b)))
+        return FP_NONE;
     enum fp_type wide = fp_type_is_float(a) && a != FP_DOUBLE ? FP_FLOAT : FP_DOUBLE;
     return kernels[wide] ? wide : FP_NONE;
 }
@@ -428,7 +474,8 @@ static int prepare_where(struct fp_call *call) {
     if (status) return status;
     const struct fp_tensor *c = call->in[0], *a = call->in[1], *b = call->in[2];
     if (c->type != FP_BOOL) return fp_bad_type(call, 0);
-    if (a->type != b->type) return fp_call_fail(call, "types %s and %s differ", fp_type_name(a->type), fp_type_name(b->type));
+    if (a->type != b->type)
+        return fp_call_fail(call, "types %s and %s differ", fp_type_name(a->type), fp_type_name(b->type));
     if (a->type == FP_SEQUENCE || a->type == FP_NONE) return fp_bad_type(call, 1);
     struct fp_walk *walk = fp_state(call, sizeof(*walk));
     if (!walk) return FINEPRUNE_LIMIT;
@@ -453,19 +500,20 @@ struct choice {
 };
 
 // Both sides are read, so that the loops are vector code.
-#define CHOOSE(T) \
-    FP_VECTOR static void choose_##T(T *dst, const uint8_t *c, const T *a, const T *b, size_t n, const int64_t *step) { \
-        bool plain = step[0] == 1; \
-        const T x = *a, y = *b; \
-        if (plain && step[1] == 1 && step[2] == 1) \
-            for (size_t i = 0; i < n; i++) dst[i] = c[i] ? a[i] : b[i]; \
-        else if (plain && step[1] == 1 && step[2] == 0) \
-            for (size_t i = 0; i < n; i++) dst[i] = c[i] ? a[i] : y; \
-        else if (plain && step[1] == 0 && step[2] == 1) \
-            for (size_t i = 0; i < n; i++) dst[i] = c[i] ? x : b[i]; \
-        else \
-            for (size_t i = 0; i < n; i++) \
-                dst[i] = c[(int64_t)i * step[0]] ? a[(int64_t)i * step[1]] : b[(int64_t)i * step[2]]; \
+#define CHOOSE(T)                                                                                                      \
+    FP_VECTOR static void choose_##T(T *dst, const uint8_t *c, const T *a, const T *b, size_t n,                       \
+                                     const int64_t *step) {                                                            \
+        bool plain = step[0] == 1;                                                                                     \
+        const T x = *a, y = *b;                                                                                        \
+        if (plain && step[1] == 1 && step[2] == 1)                                                                     \
+            for (size_t i = 0; i < n; i++) dst[i] = c[i] ? a[i] : b[i];                                                \
+        else if (plain && step[1] == 1 && step[2] == 0)                                                                \
+            for (size_t i = 0; i < n; i++) dst[i] = c[i] ? a[i] : y;                                                   \
+        else if (plain && step[1] == 0 && step[2] == 1)                                                                \
+            for (size_t i = 0; i < n; i++) dst[i] = c[i] ? x : b[i];                                                   \
+        else                                                                                                           \
+            for (size_t i = 0; i < n; i++)                                                                             \
+                dst[i] = c[(int64_t)i * step[0]] ? a[(int64_t)i * step[1]] : b[(int64_t)i * step[2]];                  \
     }
 CHOOSE(uint8_t)
 CHOOSE(uint16_t)
@@ -512,8 +560,11 @@ static void choose_strings(void *user, size_t at, const int64_t *offsets, size_t
 
 static int run_where(struct fp_call *call) {
     const struct fp_tensor *out = &call->out[0];
-    struct choice job = {.walk = call->state, .condition = call->in[0]->data, .src = {call->in[2]->data, call->in[1]->data},
-                         .dst = out->data, .size = fp_type_size(out->type)};
+    struct choice job = {.walk = call->state,
+                         .condition = call->in[0]->data,
+                         .src = {call->in[2]->data, call->in[1]->data},
+                         .dst = out->data,
+                         .size = fp_type_size(out->type)};
     if (out->type == FP_STRING) fp_walk_run(job.walk, 0, out->count, choose_strings, &job);
     else fp_pieces(out->count > 32768 ? call->threads : 1, out->count, 16384, choose_piece, &job);
     return job.failed ? fp_fail_memory(call->err, "text", 1) : FINEPRUNE_OK;

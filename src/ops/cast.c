@@ -59,7 +59,9 @@ static int from_text(struct fp_call *call) {
     for (size_t i = 0; i < call->in[0]->count; i++) {
         char *end = NULL, shown[80];
         errno = 0;
-        int64_t whole = integers ? out->type == FP_UINT64 ? (int64_t)strtoull(src[i], &end, 10) : strtoll(src[i], &end, 10) : 0;
+        int64_t whole = integers
+                            ? out->type == FP_UINT64 ? (int64_t)strtoull(src[i], &end, 10) : strtoll(src[i], &end, 10)
+                            : 0;
         bool is_whole = integers && end != src[i] && *end == 0 && errno == 0;
         double value = is_whole ? 0 : strtod(src[i], &end);
         if (end == src[i] || *end)
@@ -93,7 +95,9 @@ static int prepare_to(struct fp_call *call, enum fp_type to) {
     if (!s) return FINEPRUNE_LIMIT;
     const char *rounding = fp_attr_text(call->node, "round_mode", "up");
     *s = (struct cast){.saturate = fp_attr_int(call->node, "saturate", 1) != 0, .from = from, .to = to};
-    s->rounding = !strcmp(rounding, "down") ? FP_ROUND_DOWN : !strcmp(rounding, "nearest") ? FP_ROUND_NEAREST : FP_ROUND_UP;
+    s->rounding = !strcmp(rounding, "down")      ? FP_ROUND_DOWN
+                  : !strcmp(rounding, "nearest") ? FP_ROUND_NEAREST
+                                                 : FP_ROUND_UP;
     if (from == to) return fp_out_alias(call, 0, 0, call->in[0]->rank, call->in[0]->dims);
     return fp_out(call, 0, to, call->in[0]->rank, call->in[0]->dims);
 }
@@ -110,8 +114,8 @@ static int prepare_cast_like(struct fp_call *call) {
 
 static void cast_piece(void *user, size_t begin, size_t end) {
     const struct cast *s = user;
-    fp_convert_all(s->dst + begin * fp_type_size(s->to), s->to, s->src + begin * fp_type_size(s->from), s->from, end - begin,
-                   s->saturate, s->rounding);
+    fp_convert_all(s->dst + begin * fp_type_size(s->to), s->to, s->src + begin * fp_type_size(s->from), s->from,
+                   end - begin, s->saturate, s->rounding);
 }
 
 static int run_cast(struct fp_call *call) {

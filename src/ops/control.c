@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// If, Loop and Scan. Their shapes are only known when a body has run, so prepare checks the node and run makes the outputs.
+// If, Loop and Scan. Their shapes are only known when a body has run, so prepare checks the node and run makes the
+// outputs.
 #include "ops/move.h"
 
 #include <stdlib.h>
@@ -29,8 +30,10 @@ static void put_output(struct fp_call *call, int i, struct fp_tensor *t) {
 static int find_body(struct fp_call *call, const char *name, int n_in, int n_out, struct fp_graph **body) {
     *body = fp_attr_graph(call->node, name);
     if (!*body) return fp_call_fail(call, "there is no graph '%s'", name);
-    if ((*body)->n_inputs != n_in) return fp_call_fail(call, "graph '%s' has %d inputs (%d are needed)", name, (*body)->n_inputs, n_in);
-    if ((*body)->n_outputs < n_out) return fp_call_fail(call, "graph '%s' has %d outputs (%d are needed)", name, (*body)->n_outputs, n_out);
+    if ((*body)->n_inputs != n_in)
+        return fp_call_fail(call, "graph '%s' has %d inputs (%d are needed)", name, (*body)->n_inputs, n_in);
+    if ((*body)->n_outputs < n_out)
+        return fp_call_fail(call, "graph '%s' has %d outputs (%d are needed)", name, (*body)->n_outputs, n_out);
     return FINEPRUNE_OK;
 }
 
@@ -90,7 +93,8 @@ static void steps_done(struct steps *s) {
     free(s->collected);
 }
 
-// Runs the body once: the new states replace the old ones, the other outputs are collected. Output 0 is the condition, if there is one.
+// Runs the body once: the new states replace the old ones, the other outputs are collected. Output 0 is the condition,
+// if there is one.
 static int step(struct steps *s, bool *condition) {
     int status = s->call->context->run_body(s->call, s->body, s->in, s->out);
     if (!status && condition) status = read_flag(s->call, &s->out[0], condition);
@@ -144,7 +148,8 @@ static int prepare_loop(struct fp_call *call) {
     int n = call->n_in - 2;
     int status = find_body(call, "body", n + 2, call->n_out > n ? call->n_out + 1 : n + 1, &body);
     if (!status && fp_given(call, 0) && (call->in[0]->type != FP_INT64 || call->in[0]->count != 1))
-        status = fp_call_fail(call, "the trip count is %zu of %s (one int64 is needed)", call->in[0]->count, fp_type_name(call->in[0]->type));
+        status = fp_call_fail(call, "the trip count is %zu of %s (one int64 is needed)", call->in[0]->count,
+                              fp_type_name(call->in[0]->type));
     return status;
 }
 
@@ -170,7 +175,11 @@ static int loop(struct steps *s, int64_t trips, bool condition) {
 }
 
 static int run_loop(struct fp_call *call) {
-    struct steps s = {.call = call, .body = fp_attr_graph(call->node, "body"), .n_states = call->n_in - 2, .first_in = 2, .first_out = 1};
+    struct steps s = {.call = call,
+                      .body = fp_attr_graph(call->node, "body"),
+                      .n_states = call->n_in - 2,
+                      .first_in = 2,
+                      .first_out = 1};
     bool condition = true;
     int status = steps_init(&s);
     if (!status && fp_given(call, 1)) status = read_flag(call, call->in[1], &condition);
@@ -201,11 +210,13 @@ static int check_scan(struct fp_call *call, int first) {
     struct fp_graph *body;
     int n = call->n_in - first;
     int64_t scans = fp_attr_int(call->node, "num_scan_inputs", 0);
-    if (scans < 1 || scans > n) return fp_call_fail(call, "num_scan_inputs is %lld, but there are %d inputs", (long long)scans, n);
+    if (scans < 1 || scans > n)
+        return fp_call_fail(call, "num_scan_inputs is %lld, but there are %d inputs", (long long)scans, n);
     int states = n - (int)scans;
     int status = find_body(call, "body", n, call->n_out > states ? call->n_out : states, &body);
     for (int i = 0; i < n && !status; i++)
-        if (!call->in[first + i] || (i >= states && (call->in[first + i]->type == FP_SEQUENCE || call->in[first + i]->rank < 1 + first)))
+        if (!call->in[first + i] ||
+            (i >= states && (call->in[first + i]->type == FP_SEQUENCE || call->in[first + i]->rank < 1 + first)))
             status = fp_call_fail(call, "input %d is missing or cannot be scanned", first + i);
     return status;
 }
@@ -216,7 +227,8 @@ static int slice(struct fp_call *call, struct fp_tensor *dst, const struct fp_te
         fp_view(dst, src, at);
         return FINEPRUNE_OK;
     }
-    int64_t dims[FP_MAX_RANK], outer = (int64_t)fp_span(src->dims, 0, axis), inner = (int64_t)fp_span(src->dims, axis + 1, src->rank);
+    int64_t dims[FP_MAX_RANK], outer = (int64_t)fp_span(src->dims, 0, axis),
+                               inner = (int64_t)fp_span(src->dims, axis + 1, src->rank);
     int rank = 0;
     for (int i = 0; i < src->rank; i++)
         if (i != axis) dims[rank++] = src->dims[i];
@@ -225,7 +237,8 @@ static int slice(struct fp_call *call, struct fp_tensor *dst, const struct fp_te
     fp_move_add(&m, inner, 1, 1);
     size_t size = src->type == FP_STRING ? sizeof(char *) : fp_type_size(src->type);
     int status = fp_tensor_new(dst, call->memory, src->type, rank, dims, call->err);
-    return status ? status : fp_move_run(call, &m, src->type, dst->data, (char *)src->data + (size_t)(at * inner) * size);
+    return status ? status
+                  : fp_move_run(call, &m, src->type, dst->data, (char *)src->data + (size_t)(at * inner) * size);
 }
 
 // Scans `inputs` (states, then sequences) into `outputs`; of one batch in opset 8.
@@ -241,7 +254,8 @@ static int scan(struct fp_call *call, const struct fp_tensor *inputs, struct fp_
         const struct fp_tensor *x = &inputs[states + i];
         status = fp_axis(call, entry(call, "scan_input_axes", i), x->rank, &axis);
         if (!status && length >= 0 && x->dims[axis] != length)
-            status = fp_call_fail(call, "scan inputs have %lld and %lld steps", (long long)length, (long long)x->dims[axis]);
+            status = fp_call_fail(call, "scan inputs have %lld and %lld steps", (long long)length,
+                                  (long long)x->dims[axis]);
         if (!status) length = x->dims[axis];
     }
     for (int64_t at = 0; at < length && !status; at++) {
@@ -259,7 +273,8 @@ static int scan(struct fp_call *call, const struct fp_tensor *inputs, struct fp_
         memset(&s.in[i], 0, sizeof(s.in[i]));
     }
     for (int i = 0; i < s.n_collected && !status; i++)
-        status = stack_collected(&s, i, entry(call, "scan_output_axes", i), entry(call, "scan_output_directions", i) != 0, &outputs[states + i]);
+        status = stack_collected(&s, i, entry(call, "scan_output_axes", i),
+                                 entry(call, "scan_output_directions", i) != 0, &outputs[states + i]);
     steps_done(&s);
     return status;
 }
@@ -293,7 +308,8 @@ static int prepare_scan_8(struct fp_call *call) {
     return status;
 }
 
-static int scan_batch(struct fp_call *call, int64_t batch, struct fp_tensor *inputs, struct fp_tensor *outputs, struct fp_list *lists) {
+static int scan_batch(struct fp_call *call, int64_t batch, struct fp_tensor *inputs, struct fp_tensor *outputs,
+                      struct fp_list *lists) {
     struct fp_graph *body = fp_attr_graph(call->node, "body");
     for (int i = 1; i < call->n_in; i++) {
         fp_tensor_done(&inputs[i - 1]);

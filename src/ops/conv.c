@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Convolutions and their transposes, over channels-last data whatever the model says: that is what oneDNN is fast with, and the
-// result stays so for the operators that take it.
+// Convolutions and their transposes, over channels-last data whatever the model says: that is what oneDNN is fast with,
+// and the result stays so for the operators that take it.
 #include <math.h>
 #include <stdlib.h>
 
@@ -12,7 +12,11 @@ enum { DOWN, UP }; // variants: Conv, ConvTranspose
 
 struct conv {
     struct fp_prim prim;
-    struct move { struct fp_prim prim; bool needed; size_t bytes; } src, dst; // to and from the order that the primitive wants
+    struct move {
+        struct fp_prim prim;
+        bool needed;
+        size_t bytes;
+    } src, dst; // to and from the order that the primitive wants
     struct fp_tail_place place;
     struct fp_tail tail[FP_TAIL_MAX];
     // A normalization that follows is folded in: factors of the output channels, then the biases that result.
@@ -20,9 +24,14 @@ struct conv {
     float *factors, *bias;
     float *weights; // scaled, when the primitive takes them as they are
     size_t weights_size;
-    // Where sums would depend on the batch or the threads: the samples, one by one; what lies between them in an argument is in `steps`. Else 0.
+    // Where sums would depend on the batch or the threads: the samples, one by one; what lies between them in an
+    // argument is in `steps`. Else 0.
     int64_t samples;
-    struct step { int arg; size_t bytes; const char *data; } steps[2 + FP_TAIL_MAX];
+    struct step {
+        int arg;
+        size_t bytes;
+        const char *data;
+    } steps[2 + FP_TAIL_MAX];
     int n_steps;
 };
 
@@ -46,29 +55,28 @@ static int check_channels(struct fp_call *call, int variant, struct geometry *g)
     const struct fp_tensor *x = call->in[0], *w = call->in[1];
     g->groups = fp_attr_int(call->node, "group", 1);
     g->in_channels = x->dims[1];
-    if (g->groups < 1 || g->groups > INT32_MAX)
-        return fp_call_fail(call, "group is %lld", (long long)g->groups);
+    if (g->groups < 1 || g->groups > INT32_MAX) return fp_call_fail(call, "group is %lld", (long long)g->groups);
     int64_t had = variant == UP ? w->dims[0] : w->dims[1] * g->groups;
     if (had != g->in_channels || had == 0 || had % g->groups)
-        return fp_call_fail(call, "the data have %lld channels, the weights are for %lld in %lld groups", (long long)g->in_channels,
-                            (long long)had, (long long)g->groups);
+        return fp_call_fail(call, "the data have %lld channels, the weights are for %lld in %lld groups",
+                            (long long)g->in_channels, (long long)had, (long long)g->groups);
     g->out_channels = variant == UP ? w->dims[1] * g->groups : w->dims[0];
     if (g->out_channels % g->groups || g->out_channels == 0)
-        return fp_call_fail(call, "%lld output channels in %lld groups", (long long)g->out_channels, (long long)g->groups);
+        return fp_call_fail(call, "%lld output channels in %lld groups", (long long)g->out_channels,
+                            (long long)g->groups);
     if (fp_given(call, 2) && (call->in[2]->rank != 1 || call->in[2]->dims[0] != g->out_channels))
-        return fp_call_fail(call, "the bias has %zu values for %lld channels", call->in[2]->count, (long long)g->out_channels);
+        return fp_call_fail(call, "the bias has %zu values for %lld channels", call->in[2]->count,
+                            (long long)g->out_channels);
     return 0;
 }
 
 static int check(struct fp_call *call, int variant, struct geometry *g) {
     int status = fp_need(call, 2);
-    if (status)
-        return status;
+    if (status) return status;
     const struct fp_tensor *x = call->in[0], *w = call->in[1];
     if (x->rank < 3 || x->rank > 5)
         return fp_call_fail(call, "data of rank %d; 1 to 3 spatial dims are supported", x->rank);
-    if (w->rank != x->rank)
-        return fp_call_fail(call, "the data have rank %d, the weights %d", x->rank, w->rank);
+    if (w->rank != x->rank) return fp_call_fail(call, "the data have rank %d, the weights %d", x->rank, w->rank);
     for (int i = 0; i < 3; i++)
         if (fp_given(call, i) && call->in[i]->type != FP_FLOAT)
             return fp_call_fail(call, "input %d has type %s", i, fp_type_name(call->in[i]->type));
@@ -86,28 +94,23 @@ static void split_padding(struct fp_window *w, int i, int64_t total, bool upper)
 static int grow_window(struct fp_call *call, struct fp_window *w) {
     int64_t pads[2 * FP_WINDOW_MAX], extra[FP_WINDOW_MAX], shape[FP_WINDOW_MAX];
     int status = fp_window_ints(call, "pads", 2 * w->n, pads, 0, 0);
-    if (!status)
-        status = fp_window_ints(call, "output_padding", w->n, extra, 0, 0);
-    if (!status)
-        status = fp_window_ints(call, "output_shape", w->n, shape, 0, 0);
-    if (status)
-        return status;
+    if (!status) status = fp_window_ints(call, "output_padding", w->n, extra, 0, 0);
+    if (!status) status = fp_window_ints(call, "output_shape", w->n, shape, 0, 0);
+    if (status) return status;
     const char *pad = fp_attr_text(call->node, "auto_pad", "NOTSET");
-    bool upper = strcmp(pad, "SAME_UPPER") == 0, same = upper || strcmp(pad, "SAME_LOWER") == 0, valid = strcmp(pad, "VALID") == 0;
+    bool upper = strcmp(pad, "SAME_UPPER") == 0, same = upper || strcmp(pad, "SAME_LOWER") == 0,
+         valid = strcmp(pad, "VALID") == 0;
     for (int i = 0; i < w->n; i++) {
         int64_t full = w->stride[i] * (w->in[i] - 1) + extra[i] + fp_window_reach(w, i);
         w->begin[i] = valid ? 0 : pads[i];
         w->end[i] = valid ? 0 : pads[i + w->n];
-        if (fp_attr_has(call->node, "output_shape"))
-            w->out[i] = shape[i];
-        else if (same)
-            w->out[i] = w->in[i] * w->stride[i];
-        else
-            w->out[i] = full - w->begin[i] - w->end[i];
-        if (fp_attr_has(call->node, "output_shape") || same)
-            split_padding(w, i, full - w->out[i], upper);
+        if (fp_attr_has(call->node, "output_shape")) w->out[i] = shape[i];
+        else if (same) w->out[i] = w->in[i] * w->stride[i];
+        else w->out[i] = full - w->begin[i] - w->end[i];
+        if (fp_attr_has(call->node, "output_shape") || same) split_padding(w, i, full - w->out[i], upper);
         if (w->out[i] < 1)
-            return fp_call_fail(call, "the output would have %lld elements along spatial axis %d", (long long)w->out[i], i);
+            return fp_call_fail(call, "the output would have %lld elements along spatial axis %d", (long long)w->out[i],
+                                i);
     }
     return 0;
 }
@@ -127,8 +130,8 @@ static void swap_axes(struct fp_window *w, int i, int k) {
     }
 }
 
-// oneDNN blocks the last spatial axis. Where that one is of one element (a 1-D convolution written as a 2-D one), the last axis that has
-// more takes its place; nothing moves in memory.
+// oneDNN blocks the last spatial axis. Where that one is of one element (a 1-D convolution written as a 2-D one), the
+// last axis that has more takes its place; nothing moves in memory.
 static void look_along(struct fp_call *call, struct geometry *g) {
     struct fp_window *w = &g->w;
     int last = w->n - 1, other = last;
@@ -143,7 +146,8 @@ static void look_along(struct fp_call *call, struct geometry *g) {
 }
 
 // ONNX has [M, C/g, k...] for Conv and [C, M/g, k...] for ConvTranspose, oneDNN wants (g,) M/g, C/g, k... for both.
-static int weight_desc(struct fp_call *call, int variant, const struct geometry *g, dnnl_memory_desc_t *plain, dnnl_memory_desc_t *any) {
+static int weight_desc(struct fp_call *call, int variant, const struct geometry *g, dnnl_memory_desc_t *plain,
+                       dnnl_memory_desc_t *any) {
     const struct fp_tensor *w = &g->weights;
     int64_t lie[FP_MAX_RANK], dims[FP_MAX_RANK], strides[FP_MAX_RANK];
     fp_layout_strides(w, lie);
@@ -177,31 +181,31 @@ static dnnl_status_t create(int variant, dnnl_engine_t engine, const struct fp_w
             end[i] = w->stride[i] * (w->in[i] - 1) + fp_window_reach(w, i) - w->out[i] - begin[i];
     }
     if (variant == UP)
-        return dnnl_deconvolution_forward_primitive_desc_create(desc, engine, dnnl_forward_inference, dnnl_deconvolution_direct, md[0],
-                                                                md[2], md[3], md[4], stride, dilation, begin, end, attr);
-    return dnnl_convolution_forward_primitive_desc_create(desc, engine, dnnl_forward_inference, dnnl_convolution_direct, md[0], md[2],
-                                                          md[3], md[4], stride, dilation, begin, end, attr);
+        return dnnl_deconvolution_forward_primitive_desc_create(desc, engine, dnnl_forward_inference,
+                                                                dnnl_deconvolution_direct, md[0], md[2], md[3], md[4],
+                                                                stride, dilation, begin, end, attr);
+    return dnnl_convolution_forward_primitive_desc_create(desc, engine, dnnl_forward_inference, dnnl_convolution_direct,
+                                                          md[0], md[2], md[3], md[4], stride, dilation, begin, end,
+                                                          attr);
 }
 
 // Over the few channels of an image oneDNN has a kernel that reads planes, and writes an order of its own.
 static bool reads_planes(const struct fp_call *call, const struct conv *c, int variant, const struct geometry *g) {
     for (int i = 0; i < c->place.n; i++)
-        if (c->tail[i].kind == FP_TAIL_ADD || c->tail[i].kind == FP_TAIL_MUL)
-            return false;
-    return variant == DOWN && g->groups == 1 && g->w.n == 2 && g->in_channels < 4 && g->out_channels % 16 == 0 && !fp_is_last(call->in[0]);
+        if (c->tail[i].kind == FP_TAIL_ADD || c->tail[i].kind == FP_TAIL_MUL) return false;
+    return variant == DOWN && g->groups == 1 && g->w.n == 2 && g->in_channels < 4 && g->out_channels % 16 == 0 &&
+           !fp_is_last(call->in[0]);
 }
 
 // md: source, weights as they lie, weights as oneDNN likes, bias or NULL, result.
-static int describe(struct fp_call *call, const struct conv *c, int variant, const struct geometry *g, dnnl_memory_desc_t md[5]) {
+static int describe(struct fp_call *call, const struct conv *c, int variant, const struct geometry *g,
+                    dnnl_memory_desc_t md[5]) {
     const struct fp_tensor *x = &g->x, *y = &g->y;
     bool planes = reads_planes(call, c, variant, g);
     int status = planes ? fp_desc_any(call, &md[0], x->rank, x->dims) : fp_desc_last(call, &md[0], x->rank, x->dims);
-    if (!status)
-        status = weight_desc(call, variant, g, &md[1], &md[2]);
-    if (!status && (fp_given(call, 2) || c->folds))
-        status = fp_desc_dims(call, &md[3], 1, &g->out_channels, NULL);
-    if (status)
-        return status;
+    if (!status) status = weight_desc(call, variant, g, &md[1], &md[2]);
+    if (!status && (fp_given(call, 2) || c->folds)) status = fp_desc_dims(call, &md[3], 1, &g->out_channels, NULL);
+    if (status) return status;
     return planes ? fp_desc_any(call, &md[4], y->rank, y->dims) : fp_desc_last(call, &md[4], y->rank, y->dims);
 }
 
@@ -210,15 +214,11 @@ static int make(struct fp_call *call, struct conv *c, int variant, const struct 
     dnnl_stream_t stream;
     dnnl_post_ops_t ops = NULL;
     int status = fp_dnnl_engine(call, &engine, &stream);
-    if (!status)
-        status = describe(call, c, variant, g, md);
-    if (!status)
-        status = fp_dnnl_check(call, dnnl_post_ops_create(&ops), "add an activation");
-    if (!status)
-        status = fp_tail_append(call, &c->place, ops);
+    if (!status) status = describe(call, c, variant, g, md);
+    if (!status) status = fp_dnnl_check(call, dnnl_post_ops_create(&ops), "add an activation");
+    if (!status) status = fp_tail_append(call, &c->place, ops);
     dnnl_primitive_attr_t attr = fp_dnnl_attr(call, ops);
-    if (!attr)
-        return status ? status : FINEPRUNE_INTERNAL;
+    if (!attr) return status ? status : FINEPRUNE_INTERNAL;
     if (status) {
         dnnl_primitive_attr_destroy(attr);
         return status;
@@ -231,24 +231,22 @@ static int make(struct fp_call *call, struct conv *c, int variant, const struct 
         dnnl_primitive_desc_destroy(desc);
         return 0;
     }
-    if (!status)
-        status = fp_prim_make(call, &c->prim, desc);
-    if (!status)
-        status = fp_prim_pack(call, &c->prim, md[1]);
+    if (!status) status = fp_prim_make(call, &c->prim, desc);
+    if (!status) status = fp_prim_pack(call, &c->prim, md[1]);
     return status ? status : fp_tail_bind(call, &c->prim, &c->place);
 }
 
 static void drop_descs(dnnl_memory_desc_t md[5]) {
-    for (int i = 0; i < 5; i++)
-        fp_desc_done(&md[i]);
+    for (int i = 0; i < 5; i++) fp_desc_done(&md[i]);
 }
 
-// A primitive of all samples or, where the sums of that one would depend on how many there are, of one sample on one thread.
-static int make_whole_or_one(struct fp_call *call, struct conv *c, int variant, const struct geometry *g, dnnl_memory_desc_t md[5]) {
+// A primitive of all samples or, where the sums of that one would depend on how many there are, of one sample on one
+// thread.
+static int make_whole_or_one(struct fp_call *call, struct conv *c, int variant, const struct geometry *g,
+                             dnnl_memory_desc_t md[5]) {
     c->samples = 0;
     int status = make(call, c, variant, g, md);
-    if (status || !c->samples)
-        return status;
+    if (status || !c->samples) return status;
     struct geometry one = *g;
     one.x.dims[0] = one.y.dims[0] = 1;
     one.y.count /= (size_t)c->samples;
@@ -261,7 +259,8 @@ static int make_whole_or_one(struct fp_call *call, struct conv *c, int variant, 
 }
 
 // `ours` is how the tensor lies, `wanted` what the primitive takes; out: the primitive's result comes to us.
-static int make_move(struct fp_call *call, struct move *m, const struct fp_tensor *t, const_dnnl_memory_desc_t wanted, bool out) {
+static int make_move(struct fp_call *call, struct move *m, const struct fp_tensor *t, const_dnnl_memory_desc_t wanted,
+                     bool out) {
     dnnl_memory_desc_t ours = NULL;
     int status = fp_desc_tensor(call, &ours, t);
     m->needed = !status && !dnnl_memory_desc_equal(ours, wanted) &&
@@ -280,13 +279,10 @@ static int make_moves(struct fp_call *call, struct conv *c, const struct geometr
     int status = 0;
     if (c->samples) { // each lies as the primitive says, one after the other
         status = fp_desc_last(call, &all[0], g->x.rank, g->x.dims);
-        if (!status)
-            status = fp_desc_last(call, &all[1], g->y.rank, g->y.dims);
+        if (!status) status = fp_desc_last(call, &all[1], g->y.rank, g->y.dims);
     }
-    if (!status)
-        status = make_move(call, &c->src, &g->x, all[0] ? all[0] : src, false);
-    if (!status)
-        status = make_move(call, &c->dst, &g->y, all[1] ? all[1] : dst, true);
+    if (!status) status = make_move(call, &c->src, &g->x, all[0] ? all[0] : src, false);
+    if (!status) status = make_move(call, &c->dst, &g->y, all[1] ? all[1] : dst, true);
     fp_desc_done(&all[0]);
     fp_desc_done(&all[1]);
     return status;
@@ -294,8 +290,7 @@ static int make_moves(struct fp_call *call, struct conv *c, const struct geometr
 
 static int run_move(struct fp_call *call, struct move *m, const void *from, void *to) {
     int status = fp_prim_set(call, &m->prim, DNNL_ARG_FROM, NULL, from);
-    if (!status)
-        status = fp_prim_set(call, &m->prim, DNNL_ARG_TO, NULL, to);
+    if (!status) status = fp_prim_set(call, &m->prim, DNNL_ARG_TO, NULL, to);
     return status ? status : fp_prim_run(call, &m->prim);
 }
 
@@ -305,19 +300,17 @@ static int fold(struct fp_call *call, struct conv *c, const struct fp_tail *t, i
     const float *v[4];
     for (int i = 0; i < 4; i++) {
         const struct fp_tensor *x = call->extra[t->input + i];
-        if (x->type != FP_FLOAT || x->count != (size_t)channels)
-            return FP_NOT_FUSED;
+        if (x->type != FP_FLOAT || x->count != (size_t)channels) return FP_NOT_FUSED;
         v[i] = x->data;
     }
-    if (!fp_is_constant(call, 1) || (fp_given(call, 2) && !fp_is_constant(call, 2)))
-        return FP_NOT_FUSED;
+    if (!fp_is_constant(call, 1) || (fp_given(call, 2) && !fp_is_constant(call, 2))) return FP_NOT_FUSED;
     free(c->factors);
     c->factors = fp_calloc((size_t)channels * 2, sizeof(float));
-    if (!c->factors)
-        return fp_fail_memory(call->err, "factors", (size_t)channels * 2 * sizeof(float));
+    if (!c->factors) return fp_fail_memory(call->err, "factors", (size_t)channels * 2 * sizeof(float));
     c->bias = c->factors + channels;
     c->folds = true;
-    const float *scale = v[0], *shift = v[1], *mean = v[2], *variance = v[3], *bias = fp_given(call, 2) ? call->in[2]->data : NULL;
+    const float *scale = v[0], *shift = v[1], *mean = v[2], *variance = v[3],
+                *bias = fp_given(call, 2) ? call->in[2]->data : NULL;
     for (int64_t i = 0; i < channels; i++) {
         c->factors[i] = scale[i] / sqrtf(variance[i] + t->a);
         c->bias[i] = shift[i] + ((bias ? bias[i] : 0) - mean[i]) * c->factors[i];
@@ -329,8 +322,7 @@ static void scale_weights(const struct conv *c, const struct fp_tensor *w, float
     const float *from = w->data;
     size_t each = w->count / (size_t)w->dims[0];
     for (size_t m = 0; m < (size_t)w->dims[0]; m++)
-        for (size_t i = 0; i < each; i++)
-            to[m * each + i] = from[m * each + i] * c->factors[m];
+        for (size_t i = 0; i < each; i++) to[m * each + i] = from[m * each + i] * c->factors[m];
 }
 
 static int bring_folded(struct fp_call *call, struct conv *c) {
@@ -341,8 +333,7 @@ static int bring_folded(struct fp_call *call, struct conv *c) {
         return fp_prim_set(call, &c->prim, DNNL_ARG_WEIGHTS, NULL, keeps ? c->weights : packed->data);
     size_t size = w->count * sizeof(float);
     float *scaled = keeps ? fp_take(call->memory, size) : fp_scratch(call, FP_SCRATCH_B, size);
-    if (!scaled)
-        return fp_fail_memory(call->err, "scaled weights", size);
+    if (!scaled) return fp_fail_memory(call->err, "scaled weights", size);
     scale_weights(c, w, scaled);
     if (keeps) {
         c->weights = scaled;
@@ -364,8 +355,7 @@ static int take_tail(struct fp_call *call, struct conv *c, int64_t channels) {
         status = fold(call, c, &call->tail[0], channels);
         first = 1;
     }
-    for (int i = first; i < n; i++)
-        c->tail[c->place.n++] = call->tail[i];
+    for (int i = first; i < n; i++) c->tail[c->place.n++] = call->tail[i];
     return status;
 }
 
@@ -373,20 +363,16 @@ static int finish(struct fp_call *call, struct conv *c, int variant, struct geom
     int64_t dims[FP_MAX_RANK] = {call->in[0]->dims[0], g->out_channels};
     memcpy(dims + 2, g->w.out, (size_t)g->w.n * sizeof(dims[0]));
     int status = fp_out(call, 0, FP_FLOAT, call->in[0]->rank, dims);
-    if (!status)
-        status = take_tail(call, c, g->out_channels);
-    if (status || call->out[0].count == 0)
-        return status ? status : call->n_tail ? FP_NOT_FUSED : 0;
-    if (fp_last_matters(&call->out[0]))
-        call->out[0].layout = fp_channels_last;
+    if (!status) status = take_tail(call, c, g->out_channels);
+    if (status || call->out[0].count == 0) return status ? status : call->n_tail ? FP_NOT_FUSED : 0;
+    if (fp_last_matters(&call->out[0])) call->out[0].layout = fp_channels_last;
     look_along(call, g);
     c->place.tail = c->tail;
     c->place.axis = 1;
     c->place.out = g->y;
     dnnl_memory_desc_t md[5] = {0};
     status = make_whole_or_one(call, c, variant, g, md);
-    if (!status)
-        status = make_moves(call, c, g);
+    if (!status) status = make_moves(call, c, g);
     drop_descs(md);
     return status;
 }
@@ -394,11 +380,9 @@ static int finish(struct fp_call *call, struct conv *c, int variant, struct geom
 static int prepare_conv(struct fp_call *call) {
     struct geometry g;
     int status = check(call, DOWN, &g);
-    if (!status)
-        status = fp_window_read(call, &g.w, call->in[0], call->in[1]->dims + 2);
+    if (!status) status = fp_window_read(call, &g.w, call->in[0], call->in[1]->dims + 2);
     struct conv *c = status ? NULL : fp_state(call, sizeof(*c));
-    if (!c)
-        return status ? status : FINEPRUNE_LIMIT;
+    if (!c) return status ? status : FINEPRUNE_LIMIT;
     c->place.n = 0;
     return finish(call, c, DOWN, &g);
 }
@@ -406,24 +390,19 @@ static int prepare_conv(struct fp_call *call) {
 static int prepare_transpose(struct fp_call *call) {
     struct geometry g;
     int status = check(call, UP, &g);
-    if (!status)
-        status = fp_window_steps(call, &g.w, call->in[0], call->in[1]->dims + 2);
-    if (!status)
-        status = grow_window(call, &g.w);
+    if (!status) status = fp_window_steps(call, &g.w, call->in[0], call->in[1]->dims + 2);
+    if (!status) status = grow_window(call, &g.w);
     struct conv *c = status ? NULL : fp_state(call, sizeof(*c));
-    if (!c)
-        return status ? status : FINEPRUNE_LIMIT;
+    if (!c) return status ? status : FINEPRUNE_LIMIT;
     c->place.n = 0;
     return finish(call, c, UP, &g);
 }
 
 static int bring_src(struct fp_call *call, struct conv *c, const void **src) {
     *src = call->in[0]->data;
-    if (!c->src.needed)
-        return 0;
+    if (!c->src.needed) return 0;
     void *moved = fp_scratch(call, FP_SCRATCH_SRC, c->src.bytes);
-    if (!moved)
-        return FINEPRUNE_LIMIT;
+    if (!moved) return FINEPRUNE_LIMIT;
     int status = run_move(call, &c->src, *src, moved);
     *src = moved;
     return status;
@@ -446,7 +425,8 @@ static int run_samples(struct fp_call *call, struct conv *c, const void *src, vo
     for (int i = 0; i < c->place.n; i++) {
         const struct fp_tensor *x = fp_tail_operand(call, &c->place.tail[i]);
         if (x && x->count == call->out[0].count && c->samples > 1)
-            c->steps[c->n_steps++] = (struct step){DNNL_ARG_ATTR_MULTIPLE_POST_OP(i + c->place.first) | DNNL_ARG_SRC_1, each, x->data};
+            c->steps[c->n_steps++] = (struct step){DNNL_ARG_ATTR_MULTIPLE_POST_OP(i + c->place.first) | DNNL_ARG_SRC_1,
+                                                   each, x->data};
     }
     const struct fp_parts parts = {.count = (size_t)c->samples, .user = c, .before = before_sample};
     return fp_prim_run_parts(call, &c->prim, &parts);
@@ -454,34 +434,32 @@ static int run_samples(struct fp_call *call, struct conv *c, const void *src, vo
 
 static int run(struct fp_call *call) {
     struct conv *c = call->state;
-    if (call->out[0].count == 0)
-        return 0;
+    if (call->out[0].count == 0) return 0;
     const void *src;
     void *dst = c->dst.needed ? fp_scratch(call, FP_SCRATCH_DST, c->dst.bytes) : call->out[0].data;
-    if (!dst)
-        return FINEPRUNE_LIMIT;
+    if (!dst) return FINEPRUNE_LIMIT;
     int status = bring_src(call, c, &src);
     if (!status)
-        status = c->folds ? bring_folded(call, c) : fp_prim_weights(call, &c->prim, call->in[1]->data, fp_is_constant(call, 1));
-    if (!status)
-        status = fp_prim_set(call, &c->prim, DNNL_ARG_SRC, NULL, src);
+        status = c->folds ? bring_folded(call, c)
+                          : fp_prim_weights(call, &c->prim, call->in[1]->data, fp_is_constant(call, 1));
+    if (!status) status = fp_prim_set(call, &c->prim, DNNL_ARG_SRC, NULL, src);
     if (!status && (c->folds || fp_given(call, 2)))
         status = fp_prim_set(call, &c->prim, DNNL_ARG_BIAS, NULL, c->folds ? c->bias : call->in[2]->data);
-    if (!status)
-        status = fp_prim_set(call, &c->prim, DNNL_ARG_DST, NULL, dst);
-    if (!status)
-        status = fp_tail_bind(call, &c->prim, &c->place);
-    if (!status)
-        status = c->samples ? run_samples(call, c, src, dst) : fp_prim_run(call, &c->prim);
+    if (!status) status = fp_prim_set(call, &c->prim, DNNL_ARG_DST, NULL, dst);
+    if (!status) status = fp_tail_bind(call, &c->prim, &c->place);
+    if (!status) status = c->samples ? run_samples(call, c, src, dst) : fp_prim_run(call, &c->prim);
     return status || !c->dst.needed ? status : run_move(call, &c->dst, dst, call->out[0].data);
 }
 
 // ---- com.microsoft FusedConv: a convolution, an optional sum with input 3, an activation
 
 static int read_activation(struct fp_call *call, struct conv *c) {
-    static const struct { const char *name; enum fp_tail_kind kind; } known[] = {
-        {"Relu", FP_TAIL_RELU}, {"LeakyRelu", FP_TAIL_RELU}, {"Tanh", FP_TAIL_TANH}, {"Sigmoid", FP_TAIL_SIGMOID},
-        {"Clip", FP_TAIL_CLIP}, {"HardSigmoid", FP_TAIL_HARD_SIGMOID},
+    static const struct {
+        const char *name;
+        enum fp_tail_kind kind;
+    } known[] = {
+        {"Relu", FP_TAIL_RELU},       {"LeakyRelu", FP_TAIL_RELU}, {"Tanh", FP_TAIL_TANH},
+        {"Sigmoid", FP_TAIL_SIGMOID}, {"Clip", FP_TAIL_CLIP},      {"HardSigmoid", FP_TAIL_HARD_SIGMOID},
     };
     const char *name = fp_attr_text(call->node, "activation", "");
     size_t n;
@@ -497,17 +475,16 @@ static int read_activation(struct fp_call *call, struct conv *c) {
 static int prepare_fused(struct fp_call *call) {
     struct geometry g;
     int status = check(call, DOWN, &g);
-    if (!status)
-        status = fp_window_read(call, &g.w, call->in[0], call->in[1]->dims + 2);
+    if (!status) status = fp_window_read(call, &g.w, call->in[0], call->in[1]->dims + 2);
     struct conv *c = status ? NULL : fp_state(call, sizeof(*c));
-    if (!c)
-        return status ? status : FINEPRUNE_LIMIT;
+    if (!c) return status ? status : FINEPRUNE_LIMIT;
     c->place.n = 0;
     if (fp_given(call, 3)) {
         const struct fp_tensor *z = call->in[3];
         int64_t dims[FP_MAX_RANK] = {call->in[0]->dims[0], g.out_channels};
         memcpy(dims + 2, g.w.out, (size_t)g.w.n * sizeof(dims[0]));
-        if (z->rank != g.w.n + 2 || z->type != FP_FLOAT || memcmp(z->dims, dims, (size_t)z->rank * sizeof(dims[0])) != 0)
+        if (z->rank != g.w.n + 2 || z->type != FP_FLOAT ||
+            memcmp(z->dims, dims, (size_t)z->rank * sizeof(dims[0])) != 0)
             return fp_call_fail(call, "input 3 does not have the type and shape of the result");
         c->tail[c->place.n++] = (struct fp_tail){FP_TAIL_ADD, 0, 0, -3};
     }

@@ -64,7 +64,8 @@ static int prepare(struct fp_call *call) {
     status = fp_axis(call, axis, x->rank, &at);
     struct cumulate *s = status ? NULL : fp_state(call, sizeof(*s));
     if (!s) return status ? status : FINEPRUNE_LIMIT;
-    *s = (struct cumulate){.product = call->op->variant, .type = x->type,
+    *s = (struct cumulate){.product = call->op->variant,
+                           .type = x->type,
                            .exclusive = fp_attr_int(call->node, "exclusive", 0) != 0,
                            .reverse = fp_attr_int(call->node, "reverse", 0) != 0};
     fp_split_axis(x, at, &s->outer, &s->n, &s->inner);

@@ -13,7 +13,8 @@ static int prepare(struct fp_call *call) {
     if (!fp_type_is_float(x->type)) return fp_bad_type(call, 0);
     char text[160];
     if (x->rank < 2 || x->dims[x->rank - 1] != x->dims[x->rank - 2] || x->dims[x->rank - 1] > 65536)
-        return fp_call_fail(call, "shape %s is not of square matrices", fp_shape_text(text, sizeof(text), x->rank, x->dims));
+        return fp_call_fail(call, "shape %s is not of square matrices",
+                            fp_shape_text(text, sizeof(text), x->rank, x->dims));
     return fp_out(call, 0, x->type, x->rank - 2, x->dims);
 }
 

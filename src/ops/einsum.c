@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Einsum. The equation becomes, operand by operand, one batched matrix product: labels of both sides that are still needed are the
-// batch, those that are not are contracted, the rest are rows and columns. Integers go through one plain loop.
+// Einsum. The equation becomes, operand by operand, one batched matrix product: labels of both sides that are still
+// needed are the batch, those that are not are contracted, the rest are rows and columns. Integers go through one plain
+// loop.
 #include <stdlib.h>
 
 #include "kernel/dnnl_corner.h"
 #include "ops/einsum.h"
 
-enum { LETTERS = 52, LABELS = LETTERS + FP_MAX_RANK, MAX_TERMS = 16 }; // the dims of an ellipsis are labels after the letters
+enum {
+    LETTERS = 52,
+    LABELS = LETTERS + FP_MAX_RANK,
+    MAX_TERMS = 16
+}; // the dims of an ellipsis are labels after the letters
 
 struct view {
     int n;
@@ -25,32 +30,28 @@ struct einsum {
 
 static void done(void *state) {
     struct einsum *e = state;
-    for (size_t i = 0; i < FP_COUNT(e->products); i++)
-        fp_matmul_done(&e->products[i]);
+    for (size_t i = 0; i < FP_COUNT(e->products); i++) fp_matmul_done(&e->products[i]);
     free(e);
 }
 
 // ---- the equation
 
-static int letter(char c) {
-    return c >= 'A' && c <= 'Z' ? c - 'A' : c >= 'a' && c <= 'z' ? c - 'a' + 26 : -1;
-}
+static int letter(char c) { return c >= 'A' && c <= 'Z' ? c - 'A' : c >= 'a' && c <= 'z' ? c - 'a' + 26 : -1; }
 
-// Labels of one term up to ',' or '-' or the end; an ellipsis stands for `dots` dims. *n -1 when it is malformed or too long.
+// Labels of one term up to ',' or '-' or the end; an ellipsis stands for `dots` dims. *n -1 when it is malformed or too
+// long.
 static const char *read_term(const char *text, int dots, int *label, int *n, bool *ellipsis) {
     *n = 0;
     *ellipsis = false;
     for (; *text && *text != ',' && *text != '-'; text++) {
-        if (*text == ' ')
-            continue;
+        if (*text == ' ') continue;
         bool three = strncmp(text, "...", 3) == 0 && !*ellipsis;
         int count = three ? dots : 1;
         if ((!three && letter(*text) < 0) || *n + count > FP_MAX_RANK) {
             *n = -1;
             return text;
         }
-        for (int i = 0; i < count; i++)
-            label[(*n)++] = three ? LABELS - dots + i : letter(*text);
+        for (int i = 0; i < count; i++) label[(*n)++] = three ? LABELS - dots + i : letter(*text);
         *ellipsis |= three;
         text += three ? 2 : 0;
     }
@@ -58,7 +59,8 @@ static const char *read_term(const char *text, int dots, int *label, int *n, boo
 }
 
 static int bad(struct fp_call *call) {
-    return fp_call_fail(call, "the equation '%.200s' does not fit the inputs", fp_attr_text(call->node, "equation", ""));
+    return fp_call_fail(call, "the equation '%.200s' does not fit the inputs",
+                        fp_attr_text(call->node, "equation", ""));
 }
 
 static int add_term(struct fp_call *call, struct einsum *e, int index, const char **text) {
@@ -67,21 +69,17 @@ static int add_term(struct fp_call *call, struct einsum *e, int index, const cha
     bool ellipsis;
     int n, label[FP_MAX_RANK];
     const char *end = read_term(*text, 0, label, &n, &ellipsis);
-    if (n < 0 || n > t->rank || (!ellipsis && n != t->rank))
-        return bad(call);
+    if (n < 0 || n > t->rank || (!ellipsis && n != t->rank)) return bad(call);
     read_term(*text, t->rank - n, v->label, &v->n, &ellipsis);
-    if (v->n != t->rank)
-        return bad(call);
+    if (v->n != t->rank) return bad(call);
     fp_strides(t->rank, t->dims, v->stride);
     for (int i = 0; i < v->n; i++) {
         int64_t *extent = &e->extent[v->label[i]];
         if (*extent > 1 && t->dims[i] != 1 && *extent != t->dims[i])
-            return fp_call_fail(call, "extents %lld and %lld of one label in '%.200s'", (long long)*extent, (long long)t->dims[i],
-                                fp_attr_text(call->node, "equation", ""));
-        if (*extent < 0 || t->dims[i] != 1)
-            *extent = t->dims[i];
-        if (t->dims[i] == 1)
-            v->stride[i] = 0;
+            return fp_call_fail(call, "extents %lld and %lld of one label in '%.200s'", (long long)*extent,
+                                (long long)t->dims[i], fp_attr_text(call->node, "equation", ""));
+        if (*extent < 0 || t->dims[i] != 1) *extent = t->dims[i];
+        if (t->dims[i] == 1) v->stride[i] = 0;
     }
     *text = end;
     return 0;
@@ -91,27 +89,21 @@ static int add_term(struct fp_call *call, struct einsum *e, int index, const cha
 static void implicit_output(struct einsum *e) {
     int seen[LABELS] = {0};
     for (int i = 0; i < e->n_terms; i++)
-        for (int k = 0; k < e->terms[i].n; k++)
-            seen[e->terms[i].label[k]]++;
+        for (int k = 0; k < e->terms[i].n; k++) seen[e->terms[i].label[k]]++;
     for (int i = LETTERS; i < LABELS && e->n_out < FP_MAX_RANK; i++)
-        if (seen[i])
-            e->out[e->n_out++] = i;
+        if (seen[i]) e->out[e->n_out++] = i;
     for (int i = 0; i < LETTERS && e->n_out < FP_MAX_RANK; i++)
-        if (seen[i] == 1)
-            e->out[e->n_out++] = i;
+        if (seen[i] == 1) e->out[e->n_out++] = i;
 }
 
 static int read_output(struct fp_call *call, struct einsum *e, const char *text) {
     bool ellipsis, seen[LABELS] = {0};
     int dots = 0;
-    for (int i = LETTERS; i < LABELS; i++)
-        dots += e->extent[i] >= 0;
+    for (int i = LETTERS; i < LABELS; i++) dots += e->extent[i] >= 0;
     text = read_term(text, dots, e->out, &e->n_out, &ellipsis);
-    if (*text || e->n_out < 0)
-        return bad(call);
+    if (*text || e->n_out < 0) return bad(call);
     for (int i = 0; i < e->n_out; i++) {
-        if (e->extent[e->out[i]] < 0 || seen[e->out[i]])
-            return bad(call);
+        if (e->extent[e->out[i]] < 0 || seen[e->out[i]]) return bad(call);
         seen[e->out[i]] = true;
     }
     return 0;
@@ -123,14 +115,11 @@ static int read_equation(struct fp_call *call, struct einsum *e) {
         return fp_call_fail(call, "%d inputs; up to %d are supported", call->n_in, MAX_TERMS);
     e->n_terms = call->n_in;
     e->n_out = 0;
-    for (int i = 0; i < LABELS; i++)
-        e->extent[i] = -1;
+    for (int i = 0; i < LABELS; i++) e->extent[i] = -1;
     for (int i = 0; i < call->n_in; i++) {
         int status = add_term(call, e, i, &text);
-        if (status)
-            return status;
-        if (i + 1 < call->n_in && *text++ != ',')
-            return bad(call);
+        if (status) return status;
+        if (i + 1 < call->n_in && *text++ != ',') return bad(call);
     }
     if (!*text) {
         implicit_output(e);
@@ -142,16 +131,14 @@ static int read_equation(struct fp_call *call, struct einsum *e) {
 static int prepare(struct fp_call *call) {
     int status = fp_need(call, call->n_in);
     struct einsum *e = status ? NULL : fp_state(call, sizeof(*e));
-    if (!e)
-        return status ? status : FINEPRUNE_LIMIT;
+    if (!e) return status ? status : FINEPRUNE_LIMIT;
     enum fp_type type = call->n_in ? call->in[0]->type : FP_NONE;
     for (int i = 0; i < call->n_in; i++)
         if (call->in[i]->type != type || (type != FP_FLOAT && !fp_type_is_integer(type)))
             return fp_call_fail(call, "input %d has type %s", i, fp_type_name(call->in[i]->type));
     status = read_equation(call, e);
     int64_t dims[FP_MAX_RANK];
-    for (int i = 0; i < e->n_out && !status; i++)
-        dims[i] = e->extent[e->out[i]];
+    for (int i = 0; i < e->n_out && !status; i++) dims[i] = e->extent[e->out[i]];
     return status ? status : fp_out(call, 0, type, e->n_out, dims);
 }
 
@@ -164,24 +151,20 @@ struct nest {
 
 static int64_t stride_of(const struct view *v, int label) {
     int64_t stride = 0;
-    for (int i = 0; i < v->n; i++)
-        stride += v->label[i] == label ? v->stride[i] : 0;
+    for (int i = 0; i < v->n; i++) stride += v->label[i] == label ? v->stride[i] : 0;
     return stride;
 }
 
 static bool has(const struct view *v, int label) {
     for (int i = 0; i < v->n; i++)
-        if (v->label[i] == label)
-            return true;
+        if (v->label[i] == label) return true;
     return false;
 }
 
 static float sum_nest(const float *x, const struct nest *s, int level) {
-    if (level == s->n)
-        return *x;
+    if (level == s->n) return *x;
     float sum = 0;
-    for (int64_t i = 0; i < s->extent[level]; i++)
-        sum += sum_nest(x + i * s->a[level], s, level + 1);
+    for (int64_t i = 0; i < s->extent[level]; i++) sum += sum_nest(x + i * s->a[level], s, level + 1);
     return sum;
 }
 
@@ -191,8 +174,7 @@ static float *fill_nest(float *y, const float *x, const struct nest *outer, cons
         return y + 1;
     }
     if (level == outer->n - 1 && inner->n == 0) {
-        for (int64_t i = 0; i < outer->extent[level]; i++)
-            y[i] = x[i * outer->a[level]];
+        for (int64_t i = 0; i < outer->extent[level]; i++) y[i] = x[i * outer->a[level]];
         return y + outer->extent[level];
     }
     for (int64_t i = 0; i < outer->extent[level]; i++)
@@ -209,12 +191,9 @@ static void arrange(const struct einsum *e, const struct view *v, const int *ord
     }
     for (int i = 0; i < v->n; i++) {
         bool kept = false;
-        for (int k = 0; k < n; k++)
-            kept |= order[k] == v->label[i];
-        for (int k = 0; k < i; k++)
-            kept |= v->label[k] == v->label[i];
-        if (kept || stride_of(v, v->label[i]) == 0)
-            continue; // an extent that is repeated over others counts once
+        for (int k = 0; k < n; k++) kept |= order[k] == v->label[i];
+        for (int k = 0; k < i; k++) kept |= v->label[k] == v->label[i];
+        if (kept || stride_of(v, v->label[i]) == 0) continue; // an extent that is repeated over others counts once
         inner.extent[inner.n] = e->extent[v->label[i]];
         inner.a[inner.n++] = stride_of(v, v->label[i]);
     }
@@ -229,36 +208,29 @@ struct split {
 
 static bool needed_after(const struct einsum *e, int term, int label) {
     for (int i = 0; i < e->n_out; i++)
-        if (e->out[i] == label)
-            return true;
+        if (e->out[i] == label) return true;
     for (int i = term + 1; i < e->n_terms; i++)
-        if (has(&e->terms[i], label))
-            return true;
+        if (has(&e->terms[i], label)) return true;
     return false;
 }
 
 // A label that a side only repeats (stride 0) does not count as that side's when the other has it.
-static void split_labels(const struct einsum *e, const struct view *a, const struct view *b, int term, struct split *s) {
+static void split_labels(const struct einsum *e, const struct view *a, const struct view *b, int term,
+                         struct split *s) {
     *s = (struct split){0};
     for (int l = 0; l < LABELS; l++) {
         bool in_a = has(a, l), in_b = has(b, l), later = needed_after(e, term, l);
-        if (in_a && in_b && stride_of(a, l) == 0)
-            in_a = false;
-        else if (in_a && in_b && stride_of(b, l) == 0)
-            in_b = false;
-        if (in_a && in_b)
-            *(later ? &s->batch[s->n_batch++] : &s->inner[s->n_inner++]) = l;
-        else if (in_a && later)
-            s->left[s->n_left++] = l;
-        else if (in_b && later)
-            s->right[s->n_right++] = l;
+        if (in_a && in_b && stride_of(a, l) == 0) in_a = false;
+        else if (in_a && in_b && stride_of(b, l) == 0) in_b = false;
+        if (in_a && in_b) *(later ? &s->batch[s->n_batch++] : &s->inner[s->n_inner++]) = l;
+        else if (in_a && later) s->left[s->n_left++] = l;
+        else if (in_b && later) s->right[s->n_right++] = l;
     }
 }
 
 static int64_t extent_of(const struct einsum *e, const int *label, int n) {
     int64_t product = 1;
-    for (int i = 0; i < n; i++)
-        product *= e->extent[label[i]];
+    for (int i = 0; i < n; i++) product *= e->extent[label[i]];
     return product;
 }
 
@@ -277,7 +249,8 @@ static float *take_floats(struct fp_call *call, struct fp_tensor *t, int64_t n) 
 static int multiply(struct fp_call *call, struct einsum *e, struct view *acc, int term, struct fp_tensor *memory) {
     struct view b = e->terms[term];
     b.data = call->in[term]->data;
-    if (term == 1 && fp_is_constant(call, 0) && !fp_is_constant(call, 1)) { // samples are rows: each is summed alike, however many there are
+    if (term == 1 && fp_is_constant(call, 0) &&
+        !fp_is_constant(call, 1)) { // samples are rows: each is summed alike, however many there are
         const struct view constant = *acc;
         *acc = b;
         b = constant;
@@ -285,13 +258,19 @@ static int multiply(struct fp_call *call, struct einsum *e, struct view *acc, in
     struct split s;
     split_labels(e, acc, &b, term, &s);
     int64_t batch = extent_of(e, s.batch, s.n_batch);
-    struct fp_matmul_shape shape = {.batch = 1, .a_batch = {batch}, .b_batch = {batch}, .m = extent_of(e, s.left, s.n_left),
-                                    .k = extent_of(e, s.inner, s.n_inner), .n = extent_of(e, s.right, s.n_right), .alpha = 1};
+    struct fp_matmul_shape shape = {.batch = 1,
+                                    .a_batch = {batch},
+                                    .b_batch = {batch},
+                                    .m = extent_of(e, s.left, s.n_left),
+                                    .k = extent_of(e, s.inner, s.n_inner),
+                                    .n = extent_of(e, s.right, s.n_right),
+                                    .alpha = 1};
     if (s.n_batch + s.n_left + s.n_right > FP_MAX_RANK)
         return fp_call_fail(call, "more than %d labels between two operands", FP_MAX_RANK);
     fp_matmul_plain(&shape, false, false);
     struct fp_tensor left = {0}, right = {0}, product = {0};
-    float *pa = take_floats(call, &left, batch * shape.m * shape.k), *pb = pa ? take_floats(call, &right, batch * shape.k * shape.n) : NULL;
+    float *pa = take_floats(call, &left, batch * shape.m * shape.k),
+          *pb = pa ? take_floats(call, &right, batch * shape.k * shape.n) : NULL;
     float *pc = pb ? take_floats(call, &product, batch * shape.m * shape.n) : NULL;
     int order[2 * LABELS], status = pc ? 0 : FINEPRUNE_LIMIT;
     if (!status) {
@@ -301,8 +280,7 @@ static int multiply(struct fp_call *call, struct einsum *e, struct view *acc, in
         arrange(e, &b, order, n, pb);
         status = fp_matmul_make(call, &e->products[term], &shape);
     }
-    if (!status)
-        status = fp_matmul_run(call, &e->products[term], pa, pb, false, NULL, pc);
+    if (!status) status = fp_matmul_run(call, &e->products[term], pa, pb, false, NULL, pc);
     fp_tensor_done(&left);
     fp_tensor_done(&right);
     fp_tensor_done(memory);
@@ -322,10 +300,8 @@ static int run_floats(struct fp_call *call, struct einsum *e) {
     struct fp_tensor memory = {0};
     acc.data = call->in[0]->data;
     int status = 0;
-    for (int i = 1; i < e->n_terms && !status; i++)
-        status = multiply(call, e, &acc, i, &memory);
-    if (!status && call->out[0].count)
-        arrange(e, &acc, e->out, e->n_out, call->out[0].data);
+    for (int i = 1; i < e->n_terms && !status; i++) status = multiply(call, e, &acc, i, &memory);
+    if (!status && call->out[0].count) arrange(e, &acc, e->out, e->n_out, call->out[0].data);
     fp_tensor_done(&memory);
     return status;
 }
@@ -343,8 +319,7 @@ struct integers {
 static void loop(const struct integers *s, int level, int64_t *at) {
     if (level == s->n) {
         uint64_t product = 1;
-        for (int t = 0; t < s->e->n_terms; t++)
-            product *= (uint64_t)s->in[t][at[t]];
+        for (int t = 0; t < s->e->n_terms; t++) product *= (uint64_t)s->in[t][at[t]];
         s->out[at[s->e->n_terms]] += product;
         return;
     }
@@ -352,8 +327,7 @@ static void loop(const struct integers *s, int level, int64_t *at) {
     memcpy(next, at, sizeof(next));
     for (int64_t i = 0; i < s->e->extent[s->label[level]]; i++) {
         loop(s, level + 1, next);
-        for (int t = 0; t <= s->e->n_terms; t++)
-            next[t] += s->stride[t][level];
+        for (int t = 0; t <= s->e->n_terms; t++) next[t] += s->stride[t][level];
     }
 }
 
@@ -366,8 +340,7 @@ static void set_strides(struct integers *s) {
         step *= s->e->extent[s->e->out[i]];
     }
     for (int l = 0; l < LABELS; l++) {
-        if (s->e->extent[l] < 0)
-            continue;
+        if (s->e->extent[l] < 0) continue;
         for (int t = 0; t <= s->e->n_terms; t++)
             s->stride[t][s->n] = stride_of(t < s->e->n_terms ? &s->e->terms[t] : &out, l);
         s->label[s->n++] = l;
@@ -390,8 +363,7 @@ static int run_integers(struct fp_call *call, struct einsum *e) {
         loop(&s, 0, at);
         fp_convert(call->out[0].data, call->out[0].type, y.data, FP_INT64, y.count);
     }
-    for (int i = 0; i < e->n_terms; i++)
-        fp_tensor_done(&wide[i]);
+    for (int i = 0; i < e->n_terms; i++) fp_tensor_done(&wide[i]);
     fp_tensor_done(&y);
     return status;
 }
@@ -414,16 +386,14 @@ static const char *cut_term(const char *text, struct term *term) {
     *term = (struct term){0};
     for (; *text && *text != ',' && *text != '-'; text++) {
         term->ellipsis |= *text == '.';
-        if (letter(*text) >= 0 && n + 1 < sizeof(term->text))
-            term->text[n++] = *text;
+        if (letter(*text) >= 0 && n + 1 < sizeof(term->text)) term->text[n++] = *text;
     }
     return text;
 }
 
 static int count_in(const struct term *t, char c) {
     int n = 0;
-    for (const char *s = t->text; *s; s++)
-        n += *s == c;
+    for (const char *s = t->text; *s; s++) n += *s == c;
     return n;
 }
 
@@ -436,35 +406,32 @@ static void cut_result(const char *text, const struct term *in, struct term *res
     size_t n = 0;
     *result = (struct term){.ellipsis = in[0].ellipsis || in[1].ellipsis};
     for (int c = 'A'; c <= 'z'; c++)
-        if (letter((char)c) >= 0 && count_in(&in[0], (char)c) + count_in(&in[1], (char)c) == 1 && n + 1 < sizeof(result->text))
+        if (letter((char)c) >= 0 && count_in(&in[0], (char)c) + count_in(&in[1], (char)c) == 1 &&
+            n + 1 < sizeof(result->text))
             result->text[n++] = (char)c;
 }
 
 bool fp_einsum_roles(const struct fp_node *node, int slot, int rank, enum fp_einsum_role *roles, bool *rows_last) {
     struct term in[2], result;
     const char *text = cut_term(fp_attr_text(node, "equation", ""), &in[0]);
-    if (*text != ',' || node->n_in != 2)
-        return false;
+    if (*text != ',' || node->n_in != 2) return false;
     text = cut_term(text + 1, &in[1]);
-    if (*text && strncmp(text, "->", 2) != 0)
-        return false;
+    if (*text && strncmp(text, "->", 2) != 0) return false;
     cut_result(text, in, &result);
     const struct term *w = &in[slot], *x = &in[1 - slot];
     int n = (int)strlen(w->text), counts[3] = {0};
-    if (w->ellipsis || n != rank || (x->ellipsis && !result.ellipsis))
-        return false;
+    if (w->ellipsis || n != rank || (x->ellipsis && !result.ellipsis)) return false;
     for (int i = 0; i < n; i++) {
         int in_x = count_in(x, w->text[i]), kept = count_in(&result, w->text[i]);
-        if (count_in(w, w->text[i]) != 1 || in_x > 1 || (!in_x && !kept))
-            return false;
+        if (count_in(w, w->text[i]) != 1 || in_x > 1 || (!in_x && !kept)) return false;
         roles[i] = !in_x ? FP_EINSUM_ROW : kept ? FP_EINSUM_GROUP : FP_EINSUM_COLUMN;
         counts[roles[i]]++;
     }
     for (const char *c = x->text; *c; c++)
-        if (count_in(x, *c) != 1 || (!count_in(w, *c) && !count_in(&result, *c)))
-            return false;
+        if (count_in(x, *c) != 1 || (!count_in(w, *c) && !count_in(&result, *c))) return false;
     size_t length = strlen(result.text);
-    *rows_last = counts[FP_EINSUM_ROW] == 1 && !counts[FP_EINSUM_GROUP] && length > 0 && count_in(x, result.text[length - 1]) == 0;
+    *rows_last = counts[FP_EINSUM_ROW] == 1 && !counts[FP_EINSUM_GROUP] && length > 0 &&
+                 count_in(x, result.text[length - 1]) == 0;
     return counts[FP_EINSUM_COLUMN] > 0;
 }
 
@@ -482,19 +449,18 @@ static int weight_input(struct fp_call *call, int slot, struct fp_tensor *out) {
     for (int part = 0; part < 4; part++) {
         const struct view *v = part % 2 ? w : &x;
         for (int i = 0, seen = 0; i < v->n; i++) {
-            bool wanted = part == 1 ? roles[i] == FP_EINSUM_GROUP : part == 3 ? roles[i] == FP_EINSUM_COLUMN : !has(w, v->label[i]);
-            if (part % 2 == 0 && wanted)
-                wanted = (seen++ == 0) == (part == 0);
-            if (!wanted)
-                continue;
+            bool wanted = part == 1   ? roles[i] == FP_EINSUM_GROUP
+                          : part == 3 ? roles[i] == FP_EINSUM_COLUMN
+                                      : !has(w, v->label[i]);
+            if (part % 2 == 0 && wanted) wanted = (seen++ == 0) == (part == 0);
+            if (!wanted) continue;
             order[n++] = v->label[i];
             dims[part] *= e->extent[v->label[i]];
         }
     }
     int status = fp_tensor_new(out, call->memory, FP_FLOAT, 4, dims, call->err);
     x.data = call->in[1 - slot]->data;
-    if (!status && out->count)
-        arrange(e, &x, order, n, out->data);
+    if (!status && out->count) arrange(e, &x, order, n, out->data);
     return status;
 }
 

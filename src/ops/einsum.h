@@ -10,8 +10,8 @@ enum fp_einsum_role {
     FP_EINSUM_ROW,    // of the matrix and the result
     FP_EINSUM_COLUMN, // of both operands, and summed
 };
-// What each of the `rank` axes of input `slot` is. False when the equation is not such a product. *rows_last: its one row axis is the last one
-// of the result.
+// What each of the `rank` axes of input `slot` is. False when the equation is not such a product. *rows_last: its one
+// row axis is the last one of the result.
 bool fp_einsum_roles(const struct fp_node *node, int slot, int rank, enum fp_einsum_role *roles, bool *rows_last);
 
 #endif

@@ -31,7 +31,8 @@ static int64_t clamp(int64_t x, int64_t low, int64_t high) { return x < low ? lo
 // Positions of one axis: start, step and how many.
 static void slice_axis(int64_t dim, int64_t *start, int64_t end, int64_t *step, int64_t *n) {
     int64_t first = *start < 0 ? *start + dim : *start, last = end < 0 ? end + dim : end;
-    // By itself this slice would be empty; exporters mean the end in the direction of the step, and runtimes take it so.
+    // By itself this slice would be empty; exporters mean the end in the direction of the step, and runtimes take it
+    // so.
     if (*step < 0 && (end == INT64_MAX || end == INT32_MAX)) last = -1;
     if (*step > 0) {
         first = clamp(first, 0, dim);
@@ -57,8 +58,8 @@ static int slice_axes(struct fp_call *call, struct slice *s, int64_t *dims) {
     if (!status) status = fp_ints_either(call, "steps", 4, steps, FP_MAX_RANK, &n_steps, &steps_given);
     if (status) return status;
     if (n != n_ends || n > (size_t)x->rank || (axes_given && n_axes != n) || (steps_given && n_steps != n))
-        return fp_call_fail(call, "%zu starts, %zu ends, %zu axes and %zu steps do not fit together with rank %d", n, n_ends, n_axes,
-                            n_steps, x->rank);
+        return fp_call_fail(call, "%zu starts, %zu ends, %zu axes and %zu steps do not fit together with rank %d", n,
+                            n_ends, n_axes, n_steps, x->rank);
     for (size_t i = 0; i < n; i++) {
         int axis;
         status = fp_axis(call, axes_given ? axes[i] : (int64_t)i, x->rank, &axis);
@@ -150,7 +151,8 @@ static int gather_rows(struct fp_call *call, const int64_t *at, size_t begin, si
     size_t n = call->in[1]->count;
     int status = FINEPRUNE_OK;
     for (size_t i = begin; i < end && !status; i++)
-        status = fp_put(call, x->type, call->out[0].data, i * inner, x->data, (i / n * dim + (size_t)at[i % n]) * inner, inner);
+        status = fp_put(call, x->type, call->out[0].data, i * inner, x->data, (i / n * dim + (size_t)at[i % n]) * inner,
+                        inner);
     return status;
 }
 
@@ -167,7 +169,8 @@ static int run_gather(struct fp_call *call) {
         status = gather_rows(call, at, 0, outer * n, dim, inner);
     } else if (inner == 1) {
 #pragma omp parallel for num_threads(call->threads) if (y->count > PARALLEL)
-        for (size_t o = 0; o < outer; o++) fp_pick((char *)y->data + o * n * size, (const char *)x->data + o * dim * size, at, n, size);
+        for (size_t o = 0; o < outer; o++)
+            fp_pick((char *)y->data + o * n * size, (const char *)x->data + o * dim * size, at, n, size);
     } else {
 #pragma omp parallel for num_threads(call->threads) if (y->count > PARALLEL)
         for (size_t i = 0; i < outer * n; i++) gather_rows(call, at, i, i + 1, dim, inner);
@@ -193,7 +196,7 @@ static int prepare_gather_elements(struct fp_call *call) {
 struct pick {
     struct fp_call *call;
     const struct fp_walk *walk;
-    int64_t stride;    // of the axis
+    int64_t stride; // of the axis
     const int64_t *at;
     int status;
 };
@@ -242,7 +245,8 @@ static int prepare_gather_nd(struct fp_call *call) {
     if (status) return status;
     const struct fp_tensor *x = call->in[0], *indices = call->in[1];
     int64_t batch = fp_attr_int(call->node, "batch_dims", 0), dims[2 * FP_MAX_RANK];
-    if (batch < 0 || indices->rank < 1 || batch >= indices->rank || batch > x->rank) return fail_shapes(call, "indices");
+    if (batch < 0 || indices->rank < 1 || batch >= indices->rank || batch > x->rank)
+        return fail_shapes(call, "indices");
     int64_t depth = indices->dims[indices->rank - 1];
     if (depth < 1 || depth > x->rank - batch) return fail_shapes(call, "indices");
     int rank = 0;
@@ -282,11 +286,13 @@ static int prepare_compress(struct fp_call *call) {
     const struct fp_tensor *x = call->in[0], *condition = call->in[1];
     bool flat = !fp_attr_has(call->node, "axis");
     if (condition->type != FP_BOOL || condition->rank != 1)
-        return fp_call_fail(call, "the condition is %s of rank %d (bool of rank 1 is needed)", fp_type_name(condition->type), condition->rank);
+        return fp_call_fail(call, "the condition is %s of rank %d (bool of rank 1 is needed)",
+                            fp_type_name(condition->type), condition->rank);
     if (!flat) status = fp_axis_attr(call, 0, x->rank, &axis);
     if (status) return status;
     size_t dim = flat ? x->count : (size_t)x->dims[axis];
-    if (condition->count > dim) return fp_call_fail(call, "the condition has %zu entries for %zu elements", condition->count, dim);
+    if (condition->count > dim)
+        return fp_call_fail(call, "the condition has %zu entries for %zu elements", condition->count, dim);
     int64_t dims[FP_MAX_RANK], kept = 0;
     for (size_t i = 0; i < condition->count; i++) kept += ((const uint8_t *)condition->data)[i] != 0;
     if (flat) return fp_out(call, 0, x->type, 1, &kept);
@@ -358,7 +364,8 @@ static int prepare_one_hot(struct fp_call *call) {
     if (status) return status;
     const struct fp_tensor *indices = call->in[0], *values = call->in[2];
     if (indices->rank >= FP_MAX_RANK || !fp_type_size(indices->type))
-        return fp_call_fail(call, "indices of type %s and rank %d are not supported", fp_type_name(indices->type), indices->rank);
+        return fp_call_fail(call, "indices of type %s and rank %d are not supported", fp_type_name(indices->type),
+                            indices->rank);
     if (!(depth >= 0 && depth <= INT32_MAX)) return fp_call_fail(call, "depth %g is not possible", depth);
     if (values->count != 2) return fp_call_fail(call, "there are %zu values (off and on are needed)", values->count);
     int64_t dims[FP_MAX_RANK];
@@ -378,7 +385,8 @@ static int run_one_hot(struct fp_call *call) {
         fp_convert(&index, FP_INT64, (const char *)indices->data + i * size, indices->type, 1);
         if (index < -depth || index >= depth) continue;
         size_t at = (size_t)(index < 0 ? index + depth : index);
-        status = fp_put(call, y->type, y->data, (i / inner * (size_t)depth + at) * inner + i % inner, values->data, 1, 1);
+        status = fp_put(call, y->type, y->data, (i / inner * (size_t)depth + at) * inner + i % inner, values->data, 1,
+                        1);
     }
     return status;
 }

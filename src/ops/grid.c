@@ -26,11 +26,15 @@ struct place {
 };
 
 static int sampler_init(struct fp_call *call, struct sampler *s) {
-    static const struct { const char *name; int taps; } modes[] = {
-        {"nearest", 1}, {"linear", 2}, {"bilinear", 2}, {"cubic", 4}, {"bicubic", 4}};
+    static const struct {
+        const char *name;
+        int taps;
+    } modes[] = {{"nearest", 1}, {"linear", 2}, {"bilinear", 2}, {"cubic", 4}, {"bicubic", 4}};
     static const char *const paddings[] = {"zeros", "border", "reflection"};
-    const char *mode = fp_attr_text(call->node, "mode", "linear"), *padding = fp_attr_text(call->node, "padding_mode", "zeros");
-    *s = (struct sampler){.spatial = call->in[0]->rank - 2, .dims = call->in[0]->dims + 2,
+    const char *mode = fp_attr_text(call->node, "mode", "linear"),
+               *padding = fp_attr_text(call->node, "padding_mode", "zeros");
+    *s = (struct sampler){.spatial = call->in[0]->rank - 2,
+                          .dims = call->in[0]->dims + 2,
                           .align_corners = fp_attr_int(call->node, "align_corners", 0) != 0};
     for (size_t i = 0; i < FP_COUNT(modes); i++)
         if (!strcmp(modes[i].name, mode)) s->taps = modes[i].taps;
@@ -49,17 +53,21 @@ static int prepare_grid_sample(struct fp_call *call) {
     if (status) return status;
     const struct fp_tensor *x = call->in[0], *grid = call->in[1];
     if (x->type != FP_FLOAT || grid->type != FP_FLOAT)
-        return fp_call_fail(call, "%s with a grid of %s is not supported", fp_type_name(x->type), fp_type_name(grid->type));
+        return fp_call_fail(call, "%s with a grid of %s is not supported", fp_type_name(x->type),
+                            fp_type_name(grid->type));
     int spatial = x->rank - 2;
     char a[160], b[160];
-    if (spatial < 1 || spatial > MAX_SPATIAL || grid->rank != x->rank || grid->dims[0] != x->dims[0] || grid->dims[x->rank - 1] != spatial)
-        return fp_call_fail(call, "a grid of shape %s does not fit an input of shape %s", fp_shape_text(a, sizeof(a), grid->rank, grid->dims),
+    if (spatial < 1 || spatial > MAX_SPATIAL || grid->rank != x->rank || grid->dims[0] != x->dims[0] ||
+        grid->dims[x->rank - 1] != spatial)
+        return fp_call_fail(call, "a grid of shape %s does not fit an input of shape %s",
+                            fp_shape_text(a, sizeof(a), grid->rank, grid->dims),
                             fp_shape_text(b, sizeof(b), x->rank, x->dims));
     status = sampler_init(call, &s);
     int64_t dims[FP_MAX_RANK] = {x->dims[0], x->dims[1]};
     for (int i = 0; i < spatial; i++) dims[2 + i] = grid->dims[1 + i];
     if (!status && fp_span(x->dims, 2, x->rank) == 0 && fp_span(dims, 0, x->rank) != 0)
-        status = fp_call_fail(call, "the input of shape %s has nothing to sample", fp_shape_text(b, sizeof(b), x->rank, x->dims));
+        status = fp_call_fail(call, "the input of shape %s has nothing to sample",
+                              fp_shape_text(b, sizeof(b), x->rank, x->dims));
     return status ? status : fp_out(call, 0, FP_FLOAT, x->rank, dims);
 }
 
@@ -146,15 +154,18 @@ static float weigh_place(const struct place *p, const float *src) {
 }
 
 // Up to POINTS points from `point` on of one batch, in all channels.
-static void sample_points(const struct fp_call *call, const struct sampler *s, size_t batch, size_t point, size_t points) {
+static void sample_points(const struct fp_call *call, const struct sampler *s, size_t batch, size_t point,
+                          size_t points) {
     const struct fp_tensor *x = call->in[0];
     struct place places[POINTS];
-    size_t channels = (size_t)x->dims[1], size = fp_span(x->dims, 2, x->rank), n = points - point < POINTS ? points - point : POINTS;
+    size_t channels = (size_t)x->dims[1], size = fp_span(x->dims, 2, x->rank),
+           n = points - point < POINTS ? points - point : POINTS;
     for (size_t i = 0; i < n; i++)
         locate(s, (const float *)call->in[1]->data + (batch * points + point + i) * (size_t)s->spatial, &places[i]);
     for (size_t c = batch * channels; c < (batch + 1) * channels; c++)
         for (size_t i = 0; i < n; i++)
-            ((float *)call->out[0].data)[c * points + point + i] = weigh_place(&places[i], (const float *)x->data + c * size);
+            ((float *)call->out[0].data)[c * points + point + i] = weigh_place(&places[i],
+                                                                               (const float *)x->data + c * size);
 }
 
 static int run_grid_sample(struct fp_call *call) {
@@ -165,7 +176,8 @@ static int run_grid_sample(struct fp_call *call) {
     if (status || !y->count) return status;
     size_t points = fp_span(y->dims, 2, y->rank), blocks = (points + POINTS - 1) / POINTS;
 #pragma omp parallel for num_threads(call->threads) if (y->count > 20000)
-    for (size_t i = 0; i < (size_t)x->dims[0] * blocks; i++) sample_points(call, &s, i / blocks, i % blocks * POINTS, points);
+    for (size_t i = 0; i < (size_t)x->dims[0] * blocks; i++)
+        sample_points(call, &s, i / blocks, i % blocks * POINTS, points);
     return FINEPRUNE_OK;
 }
 
@@ -179,10 +191,11 @@ static int prepare_affine_grid(struct fp_call *call) {
     if (status) return status;
     const struct fp_tensor *theta = call->in[0];
     int spatial = (int)n - 2;
-    if (spatial < 2 || theta->type != FP_FLOAT || theta->rank != 3 || theta->dims[0] != size[0] || theta->dims[1] != spatial ||
-        theta->dims[2] != spatial + 1) {
+    if (spatial < 2 || theta->type != FP_FLOAT || theta->rank != 3 || theta->dims[0] != size[0] ||
+        theta->dims[1] != spatial || theta->dims[2] != spatial + 1) {
         char text[160];
-        return fp_call_fail(call, "theta of shape %s does not fit a size of %zu dims", fp_shape_text(text, sizeof(text), theta->rank, theta->dims), n);
+        return fp_call_fail(call, "theta of shape %s does not fit a size of %zu dims",
+                            fp_shape_text(text, sizeof(text), theta->rank, theta->dims), n);
     }
     int64_t dims[FP_MAX_RANK] = {size[0]};
     for (int i = 0; i < spatial; i++) dims[1 + i] = size[2 + i];

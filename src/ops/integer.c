@@ -36,14 +36,14 @@ static void fill_rows(void *user, size_t begin, size_t end) {
     f->factor->fill(f->factor->user, f->dst + begin * f->columns, f->row + begin, end - begin, f->column, f->columns);
 }
 
-static void fill(struct fp_call *call, const struct fp_factor *factor, float *dst, size_t row, size_t rows, size_t column,
-                 size_t columns) {
+static void fill(struct fp_call *call, const struct fp_factor *factor, float *dst, size_t row, size_t rows,
+                 size_t column, size_t columns) {
     struct filling f = {.factor = factor, .dst = dst, .row = row, .column = column, .columns = columns};
     fp_pieces(rows * columns > 16384 ? call->threads : 1, rows, columns < 4096 ? 4096 / columns + 1 : 1, fill_rows, &f);
 }
 
-int fp_exact_product(struct fp_call *call, int32_t *c, const struct fp_factor *a, const struct fp_factor *b, size_t m, size_t k,
-                     size_t n) {
+int fp_exact_product(struct fp_call *call, int32_t *c, const struct fp_factor *a, const struct fp_factor *b, size_t m,
+                     size_t k, size_t n) {
     if (m == 0 || n == 0) return FINEPRUNE_OK;
     memset(c, 0, m * n * sizeof(*c));
     size_t km = least(k, K_BLOCK), mm = least(m, M_BLOCK), nm = least(n, N_BLOCK);
@@ -58,7 +58,8 @@ int fp_exact_product(struct fp_call *call, int32_t *c, const struct fp_factor *a
             for (size_t i = 0; i < m; i += M_BLOCK) {
                 size_t rows = least(M_BLOCK, m - i);
                 fill(call, a, fa, i, rows, l, kk);
-                if (!fp_gemm(rows, nn, kk, fa, fb, fc, call->threads)) return fp_call_fail(call, "oneDNN cannot multiply matrices");
+                if (!fp_gemm(rows, nn, kk, fa, fb, fc, call->threads))
+                    return fp_call_fail(call, "oneDNN cannot multiply matrices");
                 struct sum sum = {.c = c + i * n + j, .stride = n, .n = nn, .block = fc};
                 fp_pieces(rows * nn > 50000 ? call->threads : 1, rows, 16, add_rows, &sum);
             }
@@ -66,9 +67,9 @@ int fp_exact_product(struct fp_call *call, int32_t *c, const struct fp_factor *a
     return FINEPRUNE_OK;
 }
 
-#define FILL(T) \
-    FP_VECTOR static void fill_##T(float *dst, const T *src, size_t n, int zero) { \
-        for (size_t i = 0; i < n; i++) dst[i] = (float)(src[i] - zero); \
+#define FILL(T)                                                                                                        \
+    FP_VECTOR static void fill_##T(float *dst, const T *src, size_t n, int zero) {                                     \
+        for (size_t i = 0; i < n; i++) dst[i] = (float)(src[i] - zero);                                                \
     }
 FILL(int8_t)
 FILL(uint8_t)
@@ -114,7 +115,8 @@ int fp_check_scale(struct fp_call *call, int i, size_t count) {
 int fp_check_zero(struct fp_call *call, int i, enum fp_type type, size_t count) {
     if (!fp_given(call, i)) return FINEPRUNE_OK;
     const struct fp_tensor *t = call->in[i];
-    if (t->type != type) return fp_call_fail(call, "zero point %d is %s, not %s", i, fp_type_name(t->type), fp_type_name(type));
+    if (t->type != type)
+        return fp_call_fail(call, "zero point %d is %s, not %s", i, fp_type_name(t->type), fp_type_name(type));
     if (t->count != 1 && t->count != count)
         return fp_call_fail(call, "input %d has %zu zero points where 1 or %zu fit", i, t->count, count);
     return FINEPRUNE_OK;
@@ -143,17 +145,19 @@ FP_VECTOR static void requantize_row(uint8_t *dst, const int32_t *acc, size_t n,
     for (size_t i = 0; i < n; i++) dst[i] = saturate(round_near((double)acc[i] * factor) + zero, low, high);
 }
 
-FP_VECTOR static void requantize_columns(uint8_t *dst, const int32_t *acc, size_t n, const float *factor, double zero, double low,
-                                         double high) {
+FP_VECTOR static void requantize_columns(uint8_t *dst, const int32_t *acc, size_t n, const float *factor, double zero,
+                                         double low, double high) {
     for (size_t i = 0; i < n; i++) dst[i] = saturate(round_near((double)acc[i] * (double)factor[i]) + zero, low, high);
 }
 
-void fp_requantize(void *dst, enum fp_type type, const int32_t *acc, size_t n, const float *factor, size_t step, float zero) {
+void fp_requantize(void *dst, enum fp_type type, const int32_t *acc, size_t n, const float *factor, size_t step,
+                   float zero) {
     if (step) requantize_columns(dst, acc, n, factor, (double)zero, low_of(type), high_of(type));
     else requantize_row(dst, acc, n, (double)*factor, (double)zero, low_of(type), high_of(type));
 }
 
-FP_VECTOR static void quantize_row(uint8_t *dst, const float *x, size_t n, float scale, double zero, double low, double high) {
+FP_VECTOR static void quantize_row(uint8_t *dst, const float *x, size_t n, float scale, double zero, double low,
+                                   double high) {
     for (size_t i = 0; i < n; i++) dst[i] = saturate(round_near((double)(x[i] / scale)) + zero, low, high);
 }
 

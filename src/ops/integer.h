@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the operators of quantized models share: products of small integers that are exact on every processor, and the way back
-// to eight bits.
+// What the operators of quantized models share: products of small integers that are exact on every processor, and the
+// way back to eight bits.
 #ifndef FP_INTEGER_H
 #define FP_INTEGER_H
 
 #include "kernel/op.h"
 
-// A matrix of whole numbers within -255..255 that is made piece by piece: fill writes its block of `rows` x `columns` at (row,
-// column), row-major, as floats.
+// A matrix of whole numbers within -255..255 that is made piece by piece: fill writes its block of `rows` x `columns`
+// at (row, column), row-major, as floats.
 struct fp_factor {
     void (*fill)(const void *user, float *dst, size_t row, size_t rows, size_t column, size_t columns);
     const void *user;
 };
-// c[m, n] = a[m, k] b[k, n] in int32 (wrapping). Floats hold sums of up to 256 such products exactly, so fast float kernels do
-// the work, and int32 adds their results.
-int fp_exact_product(struct fp_call *call, int32_t *c, const struct fp_factor *a, const struct fp_factor *b, size_t m, size_t k,
-                     size_t n);
+// c[m, n] = a[m, k] b[k, n] in int32 (wrapping). Floats hold sums of up to 256 such products exactly, so fast float
+// kernels do the work, and int32 adds their results.
+int fp_exact_product(struct fp_call *call, int32_t *c, const struct fp_factor *a, const struct fp_factor *b, size_t m,
+                     size_t k, size_t n);
 
 // A plain matrix of uint8 or int8 less its zero points: one, one per row or one per column (of the same type), or none.
 struct fp_codes {
@@ -45,7 +45,8 @@ int fp_check_pair(struct fp_call *call, int i, enum fp_type type);
 void fp_recode_table(const struct fp_call *call, int from, int to, enum fp_type type, uint8_t *table);
 
 // dst = saturate(round(acc * factor) + zero) as uint8 or int8; factors lie `step` (0 or 1) apart.
-void fp_requantize(void *dst, enum fp_type type, const int32_t *acc, size_t n, const float *factor, size_t step, float zero);
+void fp_requantize(void *dst, enum fp_type type, const int32_t *acc, size_t n, const float *factor, size_t step,
+                   float zero);
 // The same from real numbers: round(x / scale) + zero.
 void fp_quantize_bytes(void *dst, enum fp_type type, const float *x, size_t n, float scale, float zero);
 // The scale and zero point of DynamicQuantizeLinear.

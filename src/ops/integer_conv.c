@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Convolutions of quantized numbers: ConvInteger and QLinearConv. Weights [channels out, channels in * kernel] times the
-// patches of the data, which are never stored: a piece of them is made whenever the product asks for it. Padding is the zero
-// point, so 0 here.
+// Convolutions of quantized numbers: ConvInteger and QLinearConv. Weights [channels out, channels in * kernel] times
+// the patches of the data, which are never stored: a piece of them is made whenever the product asks for it. Padding is
+// the zero point, so 0 here.
 #include "ops/families.h"
 #include "ops/integer.h"
 #include "ops/loops.h"
@@ -37,20 +37,20 @@ static size_t below(int64_t at, int64_t stride, int64_t limit, size_t n) {
     return k < n ? (size_t)k : n;
 }
 
-#define LINE(T) \
-    FP_VECTOR static void line_##T(float *dst, const T *src, int64_t stride, size_t n, int zero) { \
-        if (stride == 1) \
-            for (size_t i = 0; i < n; i++) dst[i] = (float)(src[i] - zero); \
-        else \
-            for (size_t i = 0; i < n; i++) dst[i] = (float)(src[(int64_t)i * stride] - zero); \
+#define LINE(T)                                                                                                        \
+    FP_VECTOR static void line_##T(float *dst, const T *src, int64_t stride, size_t n, int zero) {                     \
+        if (stride == 1)                                                                                               \
+            for (size_t i = 0; i < n; i++) dst[i] = (float)(src[i] - zero);                                            \
+        else                                                                                                           \
+            for (size_t i = 0; i < n; i++) dst[i] = (float)(src[(int64_t)i * stride] - zero);                          \
     }
 LINE(uint8_t)
 LINE(int8_t)
 #undef LINE
 
 // One row of outputs along the last axis; `at` is where its first input would be, relative to the line's start.
-static void fill_line(const struct patches *p, float *dst, const uint8_t *line, int64_t at, int64_t stride, int64_t extent,
-                      size_t n) {
+static void fill_line(const struct patches *p, float *dst, const uint8_t *line, int64_t at, int64_t stride,
+                      int64_t extent, size_t n) {
     size_t from = below(at, stride, 0, n), to = below(at, stride, extent, n);
     memset(dst, 0, from * sizeof(*dst));
     const uint8_t *src = to > from ? line + (at + (int64_t)from * stride) : line;
@@ -59,7 +59,8 @@ static void fill_line(const struct patches *p, float *dst, const uint8_t *line, 
     memset(dst + to, 0, (n - to) * sizeof(*dst));
 }
 
-// Offset of the line that the outer output coordinates and kernel coordinates point at; false when it lies in the padding.
+// Offset of the line that the outer output coordinates and kernel coordinates point at; false when it lies in the
+// padding.
 static bool line_of(const struct fp_window *w, const int64_t *position, const int64_t *tap, int64_t *offset) {
     *offset = 0;
     for (int i = 0; i < w->n - 1; i++) {
@@ -113,7 +114,8 @@ static int check_types(struct fp_call *call, const struct slots *s, size_t outpu
     if (!status) status = fp_check_scale(call, s->y_scale, 1);
     if (status) return status;
     if (!fp_is_byte(call->in[s->y_zero]->type)) return fp_bad_type(call, s->y_zero);
-    if (call->in[s->y_zero]->count != 1) return fp_call_fail(call, "%zu zero points of the output", call->in[s->y_zero]->count);
+    if (call->in[s->y_zero]->count != 1)
+        return fp_call_fail(call, "%zu zero points of the output", call->in[s->y_zero]->count);
     if (!fp_given(call, s->bias)) return FINEPRUNE_OK;
     if (call->in[s->bias]->type != FP_INT32) return fp_bad_type(call, s->bias);
     if (call->in[s->bias]->count == outputs) return FINEPRUNE_OK;
@@ -125,11 +127,13 @@ static int prepare(struct fp_call *call) {
     int status = fp_need(call, call->op->variant == QLINEAR_CONV ? 8 : 2);
     if (status) return status;
     const struct fp_tensor *x = call->in[s->x], *w = call->in[s->w];
-    if (x->rank < 3 || w->rank != x->rank) return fp_call_fail(call, "data of rank %d and weights of rank %d", x->rank, w->rank);
+    if (x->rank < 3 || w->rank != x->rank)
+        return fp_call_fail(call, "data of rank %d and weights of rank %d", x->rank, w->rank);
     struct conv *c = fp_state(call, sizeof(*c));
     if (!c) return FINEPRUNE_LIMIT;
     int64_t groups = fp_attr_int(call->node, "group", 1);
-    if (groups < 1 || groups > x->dims[1] || x->dims[1] % groups || w->dims[0] % groups || w->dims[1] != x->dims[1] / groups)
+    if (groups < 1 || groups > x->dims[1] || x->dims[1] % groups || w->dims[0] % groups ||
+        w->dims[1] != x->dims[1] / groups)
         return fp_call_fail(call, "%lld channels of data do not fit weights of %lld by %lld channels in %lld groups",
                             (long long)x->dims[1], (long long)w->dims[0], (long long)w->dims[1], (long long)groups);
     status = fp_window_read(call, &c->w, x, w->dims + 2);
@@ -156,8 +160,8 @@ static void finish(const struct fp_call *call, const struct slots *s, int32_t *a
         memcpy(y, acc, n * sizeof(*acc));
         return;
     }
-    float factor =
-        fp_parameter(call, s->x_scale, 0, 1) * fp_parameter(call, s->w_scale, channel, 1) / fp_parameter(call, s->y_scale, 0, 1);
+    float factor = fp_parameter(call, s->x_scale, 0, 1) * fp_parameter(call, s->w_scale, channel, 1) /
+                   fp_parameter(call, s->y_scale, 0, 1);
     uint32_t bias = fp_given(call, s->bias) ? (uint32_t)((const int32_t *)call->in[s->bias]->data)[channel] : 0;
     for (size_t j = 0; j < n && bias; j++) acc[j] = (int32_t)((uint32_t)acc[j] + bias);
     fp_requantize(y, call->out[0].type, acc, n, &factor, 0, fp_parameter(call, s->y_zero, 0, 0));
@@ -179,8 +183,12 @@ static struct fp_codes weights_of(const struct fp_call *call, const struct conv 
     const struct fp_tensor *w = call->in[s->w];
     size_t k = c->channels * c->kernel, first = group * c->outputs;
     *zero = group_zero(call, s->w_zero, first, c->outputs);
-    return (struct fp_codes){.zero = zero->count ? zero : NULL, .zero_per_row = true, .type = w->type,
-                             .data = (const uint8_t *)w->data + first * k, .row_stride = (int64_t)k, .column_stride = 1};
+    return (struct fp_codes){.zero = zero->count ? zero : NULL,
+                             .zero_per_row = true,
+                             .type = w->type,
+                             .data = (const uint8_t *)w->data + first * k,
+                             .row_stride = (int64_t)k,
+                             .column_stride = 1};
 }
 
 static struct patches patches_of(const struct fp_call *call, const struct conv *c, const struct slots *s, size_t sample,
@@ -199,9 +207,11 @@ static int run_group(struct fp_call *call, const struct conv *c, const struct sl
     struct patches patches = patches_of(call, c, s, sample, group);
     size_t at = (sample * c->groups + group) * c->outputs * c->out, size = fp_type_size(call->out[0].type);
     int status = fp_exact_product(call, acc, &(struct fp_factor){fp_fill_codes, &weights},
-                                  &(struct fp_factor){fill_patches, &patches}, c->outputs, c->channels * c->kernel, c->out);
+                                  &(struct fp_factor){fill_patches, &patches}, c->outputs, c->channels * c->kernel,
+                                  c->out);
     for (size_t i = 0; i < c->outputs && !status; i++)
-        finish(call, s, acc + i * c->out, c->out, group * c->outputs + i, (char *)call->out[0].data + (at + i * c->out) * size);
+        finish(call, s, acc + i * c->out, c->out, group * c->outputs + i,
+               (char *)call->out[0].data + (at + i * c->out) * size);
     return status;
 }
 
@@ -239,7 +249,8 @@ static void few_outputs(const struct few *f, size_t sample, size_t group) {
         }
         for (size_t i = 0; i < c->outputs; i++) {
             for (size_t l = 0; l < n; l++) sums[l] = (int32_t)acc[i][l];
-            finish(f->call, f->s, sums, n, group * c->outputs + i, (char *)f->call->out[0].data + (at + i * c->out + j) * size);
+            finish(f->call, f->s, sums, n, group * c->outputs + i,
+                   (char *)f->call->out[0].data + (at + i * c->out + j) * size);
         }
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Matrix products of quantized numbers: MatMulInteger, QLinearMatMul, and QGemm, DynamicQuantizeMatMul and MatMulIntegerToFloat
-// of com.microsoft. All are an exact int32 product and differ in what becomes of it.
+// Matrix products of quantized numbers: MatMulInteger, QLinearMatMul, and QGemm, DynamicQuantizeMatMul and
+// MatMulIntegerToFloat of com.microsoft. All are an exact int32 product and differ in what becomes of it.
 #include "ops/families.h"
 #include "ops/integer.h"
 #include "ops/loops.h"
@@ -27,8 +27,8 @@ enum { MATMUL_INTEGER, QLINEAR_MATMUL, QGEMM, TO_FLOAT, DYNAMIC };
 // ---- shapes
 
 // As MatMul: operands of rank 1 are a row on the left and a column on the right, and lose that dim in the result.
-static int matmul_shape(struct fp_call *call, struct product *p, const struct fp_tensor *a, const struct fp_tensor *b, int *rank,
-                        int64_t *dims) {
+static int matmul_shape(struct fp_call *call, struct product *p, const struct fp_tensor *a, const struct fp_tensor *b,
+                        int *rank, int64_t *dims) {
     struct fp_tensor left = {.rank = a->rank > 2 ? a->rank - 2 : 0}, right = {.rank = b->rank > 2 ? b->rank - 2 : 0};
     if (a->rank < 1 || b->rank < 1) return fp_call_fail(call, "an operand has rank 0");
     p->m = a->rank > 1 ? (size_t)a->dims[a->rank - 2] : 1;
@@ -53,10 +53,11 @@ static int matmul_shape(struct fp_call *call, struct product *p, const struct fp
     return FINEPRUNE_OK;
 }
 
-static int gemm_shape(struct fp_call *call, struct product *p, const struct fp_tensor *a, const struct fp_tensor *b, int *rank,
-                      int64_t *dims) {
+static int gemm_shape(struct fp_call *call, struct product *p, const struct fp_tensor *a, const struct fp_tensor *b,
+                      int *rank, int64_t *dims) {
     bool turn_a = fp_attr_int(call->node, "transA", 0) != 0, turn_b = fp_attr_int(call->node, "transB", 0) != 0;
-    if (a->rank != 2 || b->rank != 2) return fp_call_fail(call, "operands of rank %d and %d are not matrices", a->rank, b->rank);
+    if (a->rank != 2 || b->rank != 2)
+        return fp_call_fail(call, "operands of rank %d and %d are not matrices", a->rank, b->rank);
     p->m = (size_t)a->dims[turn_a];
     p->k = (size_t)a->dims[!turn_a];
     p->n = (size_t)b->dims[!turn_b];
@@ -81,7 +82,8 @@ static int check_parameters(struct fp_call *call, const struct product *p, const
     if (!status && s->a_zero >= 0) status = fp_check_zero(call, s->a_zero, a->type, p->m);
     if (!status && s->b_zero >= 0) status = fp_check_zero(call, s->b_zero, b->type, p->n);
     if (!status && s->y_scale >= 0 && fp_given(call, s->y_scale)) status = fp_check_scale(call, s->y_scale, 1);
-    if (!status && s->bias >= 0 && fp_given(call, s->bias) && call->in[s->bias]->count != p->n && call->in[s->bias]->count != 1)
+    if (!status && s->bias >= 0 && fp_given(call, s->bias) && call->in[s->bias]->count != p->n &&
+        call->in[s->bias]->count != 1)
         status = fp_call_fail(call, "the bias has %zu numbers for %zu columns", call->in[s->bias]->count, p->n);
     return status;
 }
@@ -91,7 +93,9 @@ static int result_type(struct fp_call *call, const struct slots *s, enum fp_type
     bool floats = call->op->variant == TO_FLOAT || call->op->variant == DYNAMIC;
     *type = floats ? FP_FLOAT : FP_INT32;
     if (s->y_scale < 0) return FINEPRUNE_OK;
-    *type = fp_given(call, s->y_zero) ? call->in[s->y_zero]->type : fp_given(call, s->y_scale) ? call->in[s->a]->type : FP_FLOAT;
+    *type = fp_given(call, s->y_zero)    ? call->in[s->y_zero]->type
+            : fp_given(call, s->y_scale) ? call->in[s->a]->type
+                                         : FP_FLOAT;
     if (*type == FP_FLOAT || fp_is_byte(*type)) return FINEPRUNE_OK;
     return fp_call_fail(call, "a result of %s is not supported", fp_type_name(*type));
 }
@@ -106,7 +110,8 @@ static int prepare(struct fp_call *call) {
     if (quantizes ? a->type != FP_FLOAT : !fp_is_byte(a->type)) return fp_bad_type(call, s->a);
     if (!fp_is_byte(b->type)) return fp_bad_type(call, s->b);
     for (int i = 0; i < 9; i++) { // a bias is int32 before requantizing, float32 after scaling
-        if (i == s->bias && fp_given(call, i) && call->in[i]->type != (call->op->variant == QGEMM ? FP_INT32 : FP_FLOAT))
+        if (i == s->bias && fp_given(call, i) &&
+            call->in[i]->type != (call->op->variant == QGEMM ? FP_INT32 : FP_FLOAT))
             return fp_bad_type(call, i);
     }
     struct product *p = fp_state(call, sizeof(*p));
@@ -168,8 +173,8 @@ static int finish_matrix(struct fp_call *call, const struct product *p, const st
     return FINEPRUNE_OK;
 }
 
-static int multiply(struct fp_call *call, struct product *p, const struct slots *s, const struct finish *f, const void *a,
-                    const struct fp_tensor *a_zero, enum fp_type a_type) {
+static int multiply(struct fp_call *call, struct product *p, const struct slots *s, const struct finish *f,
+                    const void *a, const struct fp_tensor *a_zero, enum fp_type a_type) {
     const struct fp_tensor *b = call->in[s->b];
     const struct fp_tensor *b_zero = zero_of(call, s->b_zero);
     int status = FINEPRUNE_OK;

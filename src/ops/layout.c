@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Operators that put elements into another order or tensors together and apart: Transpose, Concat, Split, Tile, DepthToSpace, ReverseSequence,
-// CenterCropPad, Col2Im, TensorScatter.
+// Operators that put elements into another order or tensors together and apart: Transpose, Concat, Split, Tile,
+// DepthToSpace, ReverseSequence, CenterCropPad, Col2Im, TensorScatter.
 #include "kernel/dnnl_corner.h"
 #include "ops/move.h"
 
 #include <stdlib.h>
 
 // Adds the row-major dims of a tensor's box, from `begin` to `end`, with both strides the same.
-static void add_same(struct fp_move *m, const int64_t *dims, const int64_t *dst, const int64_t *src, int begin, int end) {
+static void add_same(struct fp_move *m, const int64_t *dims, const int64_t *dst, const int64_t *src, int begin,
+                     int end) {
     for (int i = begin; i < end; i++) fp_move_add(m, dims[i], dst[i], src[i]);
 }
 
@@ -95,7 +96,8 @@ static int prepare_concat(struct fp_call *call) {
         char a[160], b[160];
         if (!status && !fits)
             status = fp_call_fail(call, "input %d of shape %s does not join %s along axis %d", i,
-                                  fp_shape_text(a, sizeof(a), x->rank, x->dims), fp_shape_text(b, sizeof(b), first->rank, first->dims), axis);
+                                  fp_shape_text(a, sizeof(a), x->rank, x->dims),
+                                  fp_shape_text(b, sizeof(b), first->rank, first->dims), axis);
         if (!status && __builtin_add_overflow(dims[axis], x->dims[axis], &dims[axis]))
             status = fp_call_fail(call, "the inputs are too large along axis %d", axis);
     }
@@ -104,13 +106,16 @@ static int prepare_concat(struct fp_call *call) {
     return status;
 }
 
-// Copies part of x along an axis: `at` positions in, `whole` (which has the axis in full) and `part` in either direction.
-static int move_part(struct fp_call *call, const struct fp_tensor *whole, const struct fp_tensor *part, int axis, int64_t at, bool to_whole) {
+// Copies part of x along an axis: `at` positions in, `whole` (which has the axis in full) and `part` in either
+// direction.
+static int move_part(struct fp_call *call, const struct fp_tensor *whole, const struct fp_tensor *part, int axis,
+                     int64_t at, bool to_whole) {
     int64_t outside[FP_MAX_RANK], inside[FP_MAX_RANK];
     struct fp_move m = {0};
     fp_layout_strides(whole, outside);
     fp_layout_strides(part, inside);
-    for (int i = 0; i < part->rank; i++) fp_move_add(&m, part->dims[i], to_whole ? outside[i] : inside[i], to_whole ? inside[i] : outside[i]);
+    for (int i = 0; i < part->rank; i++)
+        fp_move_add(&m, part->dims[i], to_whole ? outside[i] : inside[i], to_whole ? inside[i] : outside[i]);
     if (!part->count) return FINEPRUNE_OK;
     void *place = element(whole, at * outside[axis]);
     return fp_move_run(call, &m, part->type, to_whole ? place : part->data, to_whole ? part->data : place);
@@ -131,7 +136,8 @@ static int run_concat(struct fp_call *call) {
 static int even_parts(struct fp_call *call, int64_t dim, size_t parts, int64_t *sizes) {
     if (call->node->opset >= 18) {
         int64_t wanted = fp_attr_int(call->node, "num_outputs", (int64_t)parts);
-        if (wanted != (int64_t)parts) return fp_call_fail(call, "num_outputs is %lld, but there are %zu outputs", (long long)wanted, parts);
+        if (wanted != (int64_t)parts)
+            return fp_call_fail(call, "num_outputs is %lld, but there are %zu outputs", (long long)wanted, parts);
     } else if (dim % (int64_t)parts) {
         return fp_call_fail(call, "a dim of %lld does not divide into %zu equal parts", (long long)dim, parts);
     }
@@ -152,10 +158,13 @@ static int split_sizes(struct fp_call *call, int64_t dim, int64_t *sizes) {
     if (!given) return even_parts(call, dim, parts, sizes);
     if (n != parts) return fp_call_fail(call, "split has %zu sizes, but there are %zu outputs", n, parts);
     for (size_t i = 0; i < n; i++) {
-        if (sizes[i] < 0 || sizes[i] > dim - sum) return fp_call_fail(call, "split has %lld, which does not fit", (long long)sizes[i]);
+        if (sizes[i] < 0 || sizes[i] > dim - sum)
+            return fp_call_fail(call, "split has %lld, which does not fit", (long long)sizes[i]);
         sum += sizes[i];
     }
-    return sum == dim ? FINEPRUNE_OK : fp_call_fail(call, "split adds up to %lld, but the dim is %lld", (long long)sum, (long long)dim);
+    return sum == dim
+               ? FINEPRUNE_OK
+               : fp_call_fail(call, "split adds up to %lld, but the dim is %lld", (long long)sum, (long long)dim);
 }
 
 static int prepare_split(struct fp_call *call) {
@@ -198,7 +207,8 @@ static int prepare_tile(struct fp_call *call) {
     if (n != (size_t)x->rank) return fp_call_fail(call, "there are %zu repeats for an input of rank %d", n, x->rank);
     for (int i = 0; i < x->rank; i++)
         if (repeats[i] < 0 || __builtin_mul_overflow(repeats[i], x->dims[i], &dims[i]))
-            return fp_call_fail(call, "repeat %lld of a dim of %lld is not possible", (long long)repeats[i], (long long)x->dims[i]);
+            return fp_call_fail(call, "repeat %lld of a dim of %lld is not possible", (long long)repeats[i],
+                                (long long)x->dims[i]);
     return fp_out(call, 0, x->type, x->rank, dims);
 }
 
@@ -230,16 +240,20 @@ static int prepare_blocks(struct fp_call *call, bool space) {
     if (strcmp(mode, "DCR") && strcmp(mode, "CRD")) return fp_call_fail(call, "mode %s is not supported", mode);
     if (space ? x->dims[1] % (b * b) != 0 : x->dims[2] % b != 0 || x->dims[3] % b != 0) {
         char text[160];
-        return fp_call_fail(call, "shape %s does not divide into blocks of %lld", fp_shape_text(text, sizeof(text), 4, x->dims), (long long)b);
+        return fp_call_fail(call, "shape %s does not divide into blocks of %lld",
+                            fp_shape_text(text, sizeof(text), 4, x->dims), (long long)b);
     }
-    if (space) return fp_out(call, 0, x->type, 4, (int64_t[]){x->dims[0], x->dims[1] / (b * b), x->dims[2] * b, x->dims[3] * b});
+    if (space)
+        return fp_out(call, 0, x->type, 4,
+                      (int64_t[]){x->dims[0], x->dims[1] / (b * b), x->dims[2] * b, x->dims[3] * b});
     return fp_out(call, 0, x->type, 4, (int64_t[]){x->dims[0], x->dims[1] * (b * b), x->dims[2] / b, x->dims[3] / b});
 }
 
 static int prepare_depth_to_space(struct fp_call *call) { return prepare_blocks(call, true); }
 static int prepare_space_to_depth(struct fp_call *call) { return prepare_blocks(call, false); }
 
-// The deep side is [n, c*b*b, h, w], the wide side [n, c, h*b, w*b]; block row p and column q are channels of the deep side.
+// The deep side is [n, c*b*b, h, w], the wide side [n, c, h*b, w*b]; block row p and column q are channels of the deep
+// side.
 static int move_blocks(struct fp_call *call, const int64_t *wide, bool crd, bool to_wide) {
     int64_t b = fp_attr_int(call->node, "blocksize", 1), c = wide[1], h = wide[2] / b, w = wide[3] / b, plane = h * w;
     int64_t p = crd ? b * plane : b * c * plane, q = crd ? plane : c * plane, channel = crd ? b * b * plane : plane;
@@ -266,10 +280,11 @@ static int prepare_reverse(struct fp_call *call) {
     const struct fp_tensor *x = call->in[0], *lengths = call->in[1];
     int64_t batch = fp_attr_int(call->node, "batch_axis", 1), time = fp_attr_int(call->node, "time_axis", 0);
     if (x->rank < 2 || !((batch == 0 && time == 1) || (batch == 1 && time == 0)))
-        return fp_call_fail(call, "batch axis %lld and time axis %lld of an input of rank %d are not supported", (long long)batch,
-                            (long long)time, x->rank);
+        return fp_call_fail(call, "batch axis %lld and time axis %lld of an input of rank %d are not supported",
+                            (long long)batch, (long long)time, x->rank);
     if (lengths->rank != 1 || lengths->dims[0] != x->dims[batch])
-        return fp_call_fail(call, "there are %zu lengths for a batch of %lld", lengths->count, (long long)x->dims[batch]);
+        return fp_call_fail(call, "there are %zu lengths for a batch of %lld", lengths->count,
+                            (long long)x->dims[batch]);
     return fp_out_like(call, 0, 0);
 }
 
@@ -280,15 +295,19 @@ static int run_reverse(struct fp_call *call) {
     fp_strides(x->rank, x->dims, strides);
     int status = FINEPRUNE_OK;
     for (int64_t i = 0; i < x->dims[batch] && !status; i++) {
-        int64_t n = fp_int_at(call->in[1], (size_t)i), at = i * strides[batch], step = strides[time], rest = x->dims[time] - n;
-        if (n < 0 || rest < 0) return fp_call_fail(call, "length %lld is outside %lld steps", (long long)n, (long long)x->dims[time]);
+        int64_t n = fp_int_at(call->in[1], (size_t)i), at = i * strides[batch], step = strides[time],
+                rest = x->dims[time] - n;
+        if (n < 0 || rest < 0)
+            return fp_call_fail(call, "length %lld is outside %lld steps", (long long)n, (long long)x->dims[time]);
         struct fp_move m = {0}, tail = {0};
         fp_move_add(&m, n, step, -step);
         fp_move_add(&m, inner, 1, 1);
         fp_move_add(&tail, rest, step, step);
         fp_move_add(&tail, inner, 1, 1);
         if (n) status = fp_move_run(call, &m, x->type, element(&call->out[0], at), element(x, at + (n - 1) * step));
-        if (!status) status = fp_move_run(call, &tail, x->type, element(&call->out[0], at + n * step), element(x, at + n * step));
+        if (!status)
+            status = fp_move_run(call, &tail, x->type, element(&call->out[0], at + n * step),
+                                 element(x, at + n * step));
     }
     return status;
 }
@@ -335,7 +354,8 @@ static int run_center(struct fp_call *call) {
 
 struct col2im {
     int n;
-    int64_t image[FP_MAX_RANK], block[FP_MAX_RANK], dilations[FP_MAX_RANK], strides[FP_MAX_RANK], pads[FP_MAX_RANK], steps[FP_MAX_RANK];
+    int64_t image[FP_MAX_RANK], block[FP_MAX_RANK], dilations[FP_MAX_RANK], strides[FP_MAX_RANK], pads[FP_MAX_RANK],
+        steps[FP_MAX_RANK];
     int64_t n_block, n_steps;
 };
 
@@ -357,7 +377,8 @@ static int col2im_steps(struct fp_call *call, struct col2im *c, const int64_t *p
     size_t blocks, steps;
     for (int i = 0; i < c->n; i++) {
         if (c->image[i] < 1 || c->image[i] > INT32_MAX || c->block[i] < 1 || c->block[i] > 1000000)
-            return fp_call_fail(call, "image dim %lld with block dim %lld is not possible", (long long)c->image[i], (long long)c->block[i]);
+            return fp_call_fail(call, "image dim %lld with block dim %lld is not possible", (long long)c->image[i],
+                                (long long)c->block[i]);
         int64_t room = c->image[i] + pads[i] + pads[c->n + i] - c->dilations[i] * (c->block[i] - 1) - 1;
         c->steps[i] = room < 0 ? 0 : room / c->strides[i] + 1;
         c->pads[i] = pads[i];
@@ -381,7 +402,8 @@ static int prepare_col2im(struct fp_call *call) {
     const struct fp_tensor *x = call->in[0];
     if (!n || n != n_block) return fp_call_fail(call, "the image has %zu dims, but the block %zu", n, n_block);
     if (x->rank != 3 || x->type != FP_FLOAT)
-        return fp_call_fail(call, "the input is %s of rank %d (float of rank 3 is supported)", fp_type_name(x->type), x->rank);
+        return fp_call_fail(call, "the input is %s of rank %d (float of rank 3 is supported)", fp_type_name(x->type),
+                            x->rank);
     c->n = (int)n;
     status = small_ints(call, "dilations", n, 1, c->dilations);
     if (!status) status = small_ints(call, "strides", n, 1, c->strides);
@@ -389,8 +411,8 @@ static int prepare_col2im(struct fp_call *call) {
     if (!status) status = col2im_steps(call, c, pads);
     if (status) return status;
     if (x->dims[1] % c->n_block || x->dims[2] != c->n_steps)
-        return fp_call_fail(call, "input dims %lld and %lld do not fit blocks of %lld elements at %lld places", (long long)x->dims[1],
-                            (long long)x->dims[2], (long long)c->n_block, (long long)c->n_steps);
+        return fp_call_fail(call, "input dims %lld and %lld do not fit blocks of %lld elements at %lld places",
+                            (long long)x->dims[1], (long long)x->dims[2], (long long)c->n_block, (long long)c->n_steps);
     int64_t dims[FP_MAX_RANK] = {x->dims[0], x->dims[1] / c->n_block};
     memcpy(dims + 2, c->image, n * sizeof(dims[0]));
     return fp_out(call, 0, FP_FLOAT, c->n + 2, dims);
@@ -444,9 +466,11 @@ static int prepare_tensor_scatter(struct fp_call *call) {
     char a[160], b[160];
     if (!fits)
         return fp_call_fail(call, "an update of shape %s does not fit a cache of shape %s along axis %d",
-                            fp_shape_text(a, sizeof(a), update->rank, update->dims), fp_shape_text(b, sizeof(b), cache->rank, cache->dims), axis);
+                            fp_shape_text(a, sizeof(a), update->rank, update->dims),
+                            fp_shape_text(b, sizeof(b), cache->rank, cache->dims), axis);
     if (fp_given(call, 2) && call->in[2]->count != (size_t)cache->dims[0])
-        return fp_call_fail(call, "there are %zu write indices for a batch of %lld", call->in[2]->count, (long long)cache->dims[0]);
+        return fp_call_fail(call, "there are %zu write indices for a batch of %lld", call->in[2]->count,
+                            (long long)cache->dims[0]);
     const char *mode = fp_attr_text(call->node, "mode", "linear");
     if (strcmp(mode, "linear") && strcmp(mode, "circular")) return fp_call_fail(call, "mode %s is not supported", mode);
     return fp_out_like(call, 0, 0);
@@ -462,10 +486,12 @@ static int run_tensor_scatter(struct fp_call *call) {
     for (size_t i = 0; i < outer && !status && update->count; i++) {
         int64_t start = fp_given(call, 2) ? fp_int_at(call->in[2], i / fp_span(cache->dims, 1, axis)) : 0;
         if (start < 0 || (!circular && start > room - n))
-            return fp_call_fail(call, "%lld positions from %lld do not fit a cache of %lld", (long long)n, (long long)start, (long long)room);
+            return fp_call_fail(call, "%lld positions from %lld do not fit a cache of %lld", (long long)n,
+                                (long long)start, (long long)room);
         for (int64_t k = 0; k < n && !status; k++)
-            status = fp_put(call, cache->type, call->out[0].data, (i * (size_t)room + (size_t)((start % room + k) % room)) * inner,
-                            update->data, (i * (size_t)n + (size_t)k) * inner, inner);
+            status = fp_put(call, cache->type, call->out[0].data,
+                            (i * (size_t)room + (size_t)((start % room + k) % room)) * inner, update->data,
+                            (i * (size_t)n + (size_t)k) * inner, inner);
     }
     return status;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the elementwise families share: work cut into chunks for the threads, and broadcasting cut down to long inner runs.
+// What the elementwise families share: work cut into chunks for the threads, and broadcasting cut down to long inner
+// runs.
 #ifndef FP_LOOPS_H
 #define FP_LOOPS_H
 
@@ -7,15 +8,15 @@
 
 enum { FP_CHUNK = 512 }; // elements of a buffer on the stack
 
-// Calls body(user, begin, end) over [0, n) in pieces of `grain` (the last may be shorter), by up to `threads` threads. The
-// pieces do not depend on the number of threads.
+// Calls body(user, begin, end) over [0, n) in pieces of `grain` (the last may be shorter), by up to `threads` threads.
+// The pieces do not depend on the number of threads.
 void fp_pieces(int threads, size_t n, size_t grain, void (*body)(void *user, size_t begin, size_t end), void *user);
 
-// Up to three operands seen in one output shape, with dims merged as far as all operands allow. `last` is the length of the inner
-// run and its strides are `step`.
+// Up to three operands seen in one output shape, with dims merged as far as all operands allow. `last` is the length of
+// the inner run and its strides are `step`.
 struct fp_walk {
-    int operands, rank;     // rank of the outer dims
-    size_t rows;            // product of the outer dims
+    int operands, rank; // rank of the outer dims
+    size_t rows;        // product of the outer dims
     size_t last;
     int64_t dims[FP_MAX_RANK];
     int64_t strides[3][FP_MAX_RANK];
@@ -35,8 +36,8 @@ bool fp_tail_map(const struct fp_tail *tail, float *x, size_t n);
 // [outer, n, inner] around an axis.
 void fp_split_axis(const struct fp_tensor *t, int axis, size_t *outer, size_t *n, size_t *inner);
 
-// *dst is t itself (shared) when it is float32 or float64, a float32 copy when it is float16 or bfloat16; else an error that
-// names the type.
+// *dst is t itself (shared) when it is float32 or float64, a float32 copy when it is float16 or bfloat16; else an error
+// that names the type.
 int fp_as_float(struct fp_call *call, struct fp_tensor *dst, const struct fp_tensor *t);
 // A float32 or float64 tensor like out[i] to compute into: out[i] itself, or new memory to be put by fp_put_float.
 int fp_float_out(struct fp_call *call, struct fp_tensor *dst, int i);

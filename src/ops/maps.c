@@ -14,9 +14,9 @@ struct rows {
     struct fp_call *call;
     const int64_t *maps[FP_MAX_RANK]; // these three by the order of the axes in memory
     int64_t in[FP_MAX_RANK], out[FP_MAX_RANK];
-    int last;        // the innermost axis that is mapped; those inside it are copied whole
-    size_t inner;    // elements of those
-    bool single;     // the map of `last` has only short runs and no -1
+    int last;     // the innermost axis that is mapped; those inside it are copied whole
+    size_t inner; // elements of those
+    bool single;  // the map of `last` has only short runs and no -1
     struct run *runs;
     size_t n_runs;
     const void *value;
@@ -47,7 +47,8 @@ static int copy_row(const struct rows *r, size_t row, int64_t from) {
     for (size_t i = 0; i < r->n_runs; i++) {
         const struct run *run = &r->runs[i];
         int status = run->from < 0 ? fp_fill(r->call, y->type, y->data, to, r->value, run->n * r->inner)
-                                   : fp_put(r->call, y->type, y->data, to, x->data, (size_t)(from + run->from) * r->inner, run->n * r->inner);
+                                   : fp_put(r->call, y->type, y->data, to, x->data,
+                                            (size_t)(from + run->from) * r->inner, run->n * r->inner);
         if (status) return status;
         to += run->n * r->inner;
     }

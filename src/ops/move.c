@@ -8,7 +8,9 @@
 
 enum { TILE = 16, PARALLEL = 200000 };
 
-struct wide { uint64_t part[2]; };
+struct wide {
+    uint64_t part[2];
+};
 
 // ---- single elements
 
@@ -45,16 +47,16 @@ int fp_fill(struct fp_call *call, enum fp_type type, void *dst, size_t at, const
     return FINEPRUNE_OK;
 }
 
-#define EACH(T, left, right)                                                      \
-    for (size_t i = 0; i < n; i++) ((T *)dst)[left] = ((const T *)src)[right];   \
+#define EACH(T, left, right)                                                                                           \
+    for (size_t i = 0; i < n; i++) ((T *)dst)[left] = ((const T *)src)[right];                                         \
     break
-#define BY_SIZE(left, right)                            \
-    switch (size) {                                     \
-    case 1: EACH(uint8_t, left, right);                 \
-    case 2: EACH(uint16_t, left, right);                \
-    case 4: EACH(uint32_t, left, right);                \
-    case 8: EACH(uint64_t, left, right);                \
-    case 16: EACH(struct wide, left, right);            \
+#define BY_SIZE(left, right)                                                                                           \
+    switch (size) {                                                                                                    \
+    case 1: EACH(uint8_t, left, right);                                                                                \
+    case 2: EACH(uint16_t, left, right);                                                                               \
+    case 4: EACH(uint32_t, left, right);                                                                               \
+    case 8: EACH(uint64_t, left, right);                                                                               \
+    case 16: EACH(struct wide, left, right);                                                                           \
     }
 
 void fp_pick(void *dst, const void *src, const int64_t *at, size_t n, size_t size) { BY_SIZE(i, at[i]) }
@@ -148,8 +150,8 @@ static void swap_dims(struct fp_move *m, int i, int j) {
     swap(m->src, i, j);
 }
 
-// Drops dims of 1, orders the others as they lie in dst, and merges neighbours that are one run in both places. False when there
-// is nothing to copy.
+// Drops dims of 1, orders the others as they lie in dst, and merges neighbours that are one run in both places. False
+// when there is nothing to copy.
 static bool simplify(struct fp_move *to, const struct fp_move *move) {
     struct fp_move sorted = *move;
     const struct fp_move *from = &sorted;
@@ -160,7 +162,8 @@ static bool simplify(struct fp_move *to, const struct fp_move *move) {
         if (from->dims[i] == 0) return false;
         if (from->dims[i] == 1) continue;
         int last = to->rank - 1;
-        if (last >= 0 && to->dst[last] == from->dst[i] * from->dims[i] && to->src[last] == from->src[i] * from->dims[i]) {
+        if (last >= 0 && to->dst[last] == from->dst[i] * from->dims[i] &&
+            to->src[last] == from->src[i] * from->dims[i]) {
             to->dims[last] *= from->dims[i];
             to->dst[last] = from->dst[i];
             to->src[last] = from->src[i];
@@ -188,21 +191,23 @@ struct plane {
     int64_t n0, d0, s0, n1, d1, s1;
 };
 
-#define KERNEL(name, T)                                                                                                     \
-    static void name(void *to, const void *from, const struct plane *p) {                                                   \
-        T *restrict dst = to;                                                                                               \
-        const T *restrict src = from;                                                                                       \
-        int64_t tile = p->s0 == 1 ? TILE : p->n1;                                                                           \
-        for (int64_t j0 = 0; j0 < p->n1; j0 += tile) {                                                                      \
-            int64_t n = p->n1 - j0 < tile ? p->n1 - j0 : tile;                                                              \
-            for (int64_t i = 0; i < p->n0; i++) {                                                                           \
-                T *d = dst + i * p->d0 + j0 * p->d1;                                                                        \
-                const T *s = src + i * p->s0 + j0 * p->s1;                                                                  \
-                if (p->d1 == 1 && p->s1 == 1) memcpy(d, s, (size_t)n * sizeof(T));                                          \
-                else if (p->d1 == 1) for (int64_t j = 0; j < n; j++) d[j] = s[j * p->s1];                                   \
-                else for (int64_t j = 0; j < n; j++) d[j * p->d1] = s[j * p->s1];                                           \
-            }                                                                                                               \
-        }                                                                                                                   \
+#define KERNEL(name, T)                                                                                                \
+    static void name(void *to, const void *from, const struct plane *p) {                                              \
+        T *restrict dst = to;                                                                                          \
+        const T *restrict src = from;                                                                                  \
+        int64_t tile = p->s0 == 1 ? TILE : p->n1;                                                                      \
+        for (int64_t j0 = 0; j0 < p->n1; j0 += tile) {                                                                 \
+            int64_t n = p->n1 - j0 < tile ? p->n1 - j0 : tile;                                                         \
+            for (int64_t i = 0; i < p->n0; i++) {                                                                      \
+                T *d = dst + i * p->d0 + j0 * p->d1;                                                                   \
+                const T *s = src + i * p->s0 + j0 * p->s1;                                                             \
+                if (p->d1 == 1 && p->s1 == 1) memcpy(d, s, (size_t)n * sizeof(T));                                     \
+                else if (p->d1 == 1)                                                                                   \
+                    for (int64_t j = 0; j < n; j++) d[j] = s[j * p->s1];                                               \
+                else                                                                                                   \
+                    for (int64_t j = 0; j < n; j++) d[j * p->d1] = s[j * p->s1];                                       \
+            }                                                                                                          \
+        }                                                                                                              \
     }
 KERNEL(plane_1, uint8_t)
 KERNEL(plane_2, uint16_t)
@@ -228,15 +233,19 @@ static void locate(const struct fp_move *m, size_t at, int64_t *dst, int64_t *sr
 }
 
 // Plane number `piece` of the move: `rows` rows of the last two dims of one box.
-static void move_piece(const struct fp_move *m, size_t size, void (*copy)(void *, const void *, const struct plane *), size_t piece,
-                       size_t per_box, int64_t rows, char *dst, const char *src) {
+static void move_piece(const struct fp_move *m, size_t size, void (*copy)(void *, const void *, const struct plane *),
+                       size_t piece, size_t per_box, int64_t rows, char *dst, const char *src) {
     int last = m->rank - 1;
     int64_t to, from, row = (int64_t)(piece % per_box) * rows;
     locate(m, piece / per_box, &to, &from);
     to += row * m->dst[last - 1];
     from += row * m->src[last - 1];
     struct plane p = {m->dims[last - 1] - row < rows ? m->dims[last - 1] - row : rows,
-                      m->dst[last - 1], m->src[last - 1], m->dims[last], m->dst[last], m->src[last]};
+                      m->dst[last - 1],
+                      m->src[last - 1],
+                      m->dims[last],
+                      m->dst[last],
+                      m->src[last]};
     copy(dst + to * (int64_t)size, src + from * (int64_t)size, &p);
 }
 
@@ -293,7 +302,8 @@ void fp_view(struct fp_tensor *dst, const struct fp_tensor *src, int64_t at) {
     dst->data = (char *)src->data + (size_t)at * dst->count * size;
 }
 
-int fp_stack(struct fp_call *call, struct fp_tensor *out, const struct fp_tensor *items, size_t n, int axis, bool reverse) {
+int fp_stack(struct fp_call *call, struct fp_tensor *out, const struct fp_tensor *items, size_t n, int axis,
+             bool reverse) {
     const struct fp_tensor *first = &items[0];
     int64_t dims[FP_MAX_RANK + 1];
     for (int i = 0, from = 0; i <= first->rank; i++) dims[i] = i == axis ? (int64_t)n : first->dims[from++];
@@ -306,11 +316,13 @@ int fp_stack(struct fp_call *call, struct fp_tensor *out, const struct fp_tensor
         if (items[i].type != first->type || !fp_same_shape(&items[i], first))
             status = fp_call_fail(call, "tensors of shape %s (%s) and %s (%s) cannot be stacked",
                                   fp_shape_text(a, sizeof(a), first->rank, first->dims), fp_type_name(first->type),
-                                  fp_shape_text(b, sizeof(b), items[i].rank, items[i].dims), fp_type_name(items[i].type));
+                                  fp_shape_text(b, sizeof(b), items[i].rank, items[i].dims),
+                                  fp_type_name(items[i].type));
         fp_move_add(&m, outer, (int64_t)n * inner, inner);
         fp_move_add(&m, inner, 1, 1);
         if (!status)
-            status = fp_move_run(call, &m, first->type, (char *)out->data + (reverse ? n - 1 - i : i) * (size_t)inner * size, items[i].data);
+            status = fp_move_run(call, &m, first->type,
+                                 (char *)out->data + (reverse ? n - 1 - i : i) * (size_t)inner * size, items[i].data);
     }
     if (status) fp_tensor_done(out);
     return status;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Elements moved by their size, whatever their type; strings are duplicated. One strided copy serves Transpose, Slice, Expand, Concat,
-// Split, Tile and their like.
+// Elements moved by their size, whatever their type; strings are duplicated. One strided copy serves Transpose, Slice,
+// Expand, Concat, Split, Tile and their like.
 #ifndef FP_MOVE_H
 #define FP_MOVE_H
 
@@ -30,8 +30,9 @@ const void *fp_zero(enum fp_type type);
 // Out 0 becomes a copy of in 0, if it is not in the same memory already.
 int fp_put_whole(struct fp_call *call);
 
-// Out 0 has the elements of in 0 in another shape or order, `from` being the strides in which they lie now. Where that is row-major or channels-last (as
-// after an NHWC graph's Transpose before a convolution), out 0 is in 0; else a new tensor that run fills.
+// Out 0 has the elements of in 0 in another shape or order, `from` being the strides in which they lie now. Where that
+// is row-major or channels-last (as after an NHWC graph's Transpose before a convolution), out 0 is in 0; else a new
+// tensor that run fills.
 int fp_out_as_it_lies(struct fp_call *call, int rank, const int64_t *dims, const int64_t *from);
 
 // out 0 [i, j, ...] = in 0 [maps[0][i], maps[1][j], ...], of the same rank, type and layout; `value` where any map
@@ -41,7 +42,8 @@ int fp_map_run(struct fp_call *call, const int64_t *const *maps, const void *val
 // *dst becomes item `at` of src along its first axis; it shares the memory.
 void fp_view(struct fp_tensor *dst, const struct fp_tensor *src, int64_t at);
 // Makes *out (empty before) a tensor of n items of one type and shape along a new axis, in reverse order if so wanted.
-int fp_stack(struct fp_call *call, struct fp_tensor *out, const struct fp_tensor *items, size_t n, int axis, bool reverse);
+int fp_stack(struct fp_call *call, struct fp_tensor *out, const struct fp_tensor *items, size_t n, int axis,
+             bool reverse);
 
 // As fp_need; also an output to write, and no sequence or absent optional among the inputs.
 int fp_need_tensors(struct fp_call *call, int needed);

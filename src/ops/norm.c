@@ -18,8 +18,8 @@ static int check_data(struct fp_call *call, int least_rank) {
 static int check_values(struct fp_call *call, int i, int64_t n) {
     const struct fp_tensor *t = call->in[i];
     if (t->type != FP_FLOAT || t->count != (size_t)n)
-        return fp_call_fail(call, "input %d has %zu values of type %s, %lld of float32 are needed", i, t->count, fp_type_name(t->type),
-                            (long long)n);
+        return fp_call_fail(call, "input %d has %zu values of type %s, %lld of float32 are needed", i, t->count,
+                            fp_type_name(t->type), (long long)n);
     return 0;
 }
 
@@ -30,21 +30,18 @@ struct extents {
 
 static struct extents extents_of(const struct fp_tensor *x) {
     struct extents e = {x->rank ? x->dims[0] : 1, x->rank > 1 ? x->dims[1] : 1, 1};
-    for (int i = 2; i < x->rank; i++)
-        e.space *= x->dims[i];
+    for (int i = 2; i < x->rank; i++) e.space *= x->dims[i];
     return e;
 }
 
 // ---- y = a x + b, by channels
 
 FP_VECTOR static void scale_plane(float *y, const float *x, int64_t n, float a, float b) {
-    for (int64_t i = 0; i < n; i++)
-        y[i] = a * x[i] + b;
+    for (int64_t i = 0; i < n; i++) y[i] = a * x[i] + b;
 }
 
 FP_VECTOR static void scale_last(float *y, const float *x, int64_t n, const float *a, const float *b) {
-    for (int64_t i = 0; i < n; i++)
-        y[i] = a[i] * x[i] + b[i];
+    for (int64_t i = 0; i < n; i++) y[i] = a[i] * x[i] + b[i];
 }
 
 static void scale_channels(const struct fp_call *call, const float *a, const float *b, struct extents e, bool last) {
@@ -53,10 +50,8 @@ static void scale_channels(const struct fp_call *call, const float *a, const flo
     int64_t rows = last ? e.n * e.space : e.n * e.c, width = last ? e.c : e.space;
 #pragma omp parallel for num_threads(call->threads) if (call->in[0]->count > 50000)
     for (int64_t i = 0; i < rows; i++) {
-        if (last)
-            scale_last(y + i * width, x + i * width, width, a, b);
-        else
-            scale_plane(y + i * width, x + i * width, width, a[i % e.c], b[i % e.c]);
+        if (last) scale_last(y + i * width, x + i * width, width, a, b);
+        else scale_plane(y + i * width, x + i * width, width, a[i % e.c], b[i % e.c]);
     }
 }
 
@@ -73,20 +68,15 @@ static bool by_element(const struct fp_call *call) {
 
 static int prepare_batch(struct fp_call *call) {
     int status = fp_need(call, 5);
-    if (!status)
-        status = check_data(call, 1);
+    if (!status) status = check_data(call, 1);
     struct extents e = extents_of(call->in[0]);
-    for (int i = 1; i < 5 && !status; i++)
-        status = check_values(call, i, by_element(call) ? e.c * e.space : e.c);
-    if (!status)
-        status = fp_out_like(call, 0, 0);
+    for (int i = 1; i < 5 && !status; i++) status = check_values(call, i, by_element(call) ? e.c * e.space : e.c);
+    if (!status) status = fp_out_like(call, 0, 0);
     call->out[0].layout = call->in[0]->layout;
     if (call->n_out > 1 && !is_training(call) && call->node->opset >= 9 && !status)
         for (int i = 1; i < call->n_out; i++)
-            if (fp_wanted(call, i))
-                return fp_call_fail(call, "output %d is for training, which is not asked for", i);
-    for (int i = 1; i < call->n_out && !status; i++)
-        status = fp_out_like(call, i, i == 1 || i == 3 ? 3 : 4);
+            if (fp_wanted(call, i)) return fp_call_fail(call, "output %d is for training, which is not asked for", i);
+    for (int i = 1; i < call->n_out && !status; i++) status = fp_out_like(call, i, i == 1 || i == 3 ? 3 : 4);
     return status;
 }
 
@@ -103,10 +93,8 @@ static void batch_moments(const struct fp_call *call, struct extents e, float *m
                 const float *p = (const float *)x->data + n * strides[0] + (x->rank > 1 ? c * strides[1] : 0);
                 for (int64_t s = 0; s < e.space; s++) {
                     double d = p[s * step] - (pass ? sum / (double)count : 0);
-                    if (pass)
-                        squares += d * d;
-                    else
-                        sum += d;
+                    if (pass) squares += d * d;
+                    else sum += d;
                 }
             }
         mean[c] = (float)(sum / (double)count);
@@ -116,14 +104,13 @@ static void batch_moments(const struct fp_call *call, struct extents e, float *m
 
 static int run_batch(struct fp_call *call) {
     struct extents e = extents_of(call->in[0]);
-    if (by_element(call))
-        e = (struct extents){e.n, e.c * e.space, 1};
+    if (by_element(call)) e = (struct extents){e.n, e.c * e.space, 1};
     size_t n = (size_t)e.c;
     float *a = fp_scratch(call, FP_SCRATCH_A, 4 * n * sizeof(float));
-    if (!a)
-        return FINEPRUNE_LIMIT;
+    if (!a) return FINEPRUNE_LIMIT;
     float *b = a + n, *own_mean = b + n, *own_var = own_mean + n;
-    const float *scale = call->in[1]->data, *bias = call->in[2]->data, *mean = call->in[3]->data, *var = call->in[4]->data;
+    const float *scale = call->in[1]->data, *bias = call->in[2]->data, *mean = call->in[3]->data,
+                *var = call->in[4]->data;
     if (is_training(call)) {
         float momentum = fp_attr_float(call->node, "momentum", 0.9f);
         batch_moments(call, e, own_mean, own_var);
@@ -134,16 +121,14 @@ static int run_batch(struct fp_call *call) {
         mean = own_mean;
         var = own_var;
     } else {
-        for (int i = 1; i < call->n_out; i++)
-            memcpy(call->out[i].data, i % 2 ? mean : var, n * sizeof(float));
+        for (int i = 1; i < call->n_out; i++) memcpy(call->out[i].data, i % 2 ? mean : var, n * sizeof(float));
     }
     float epsilon = fp_attr_float(call->node, "epsilon", 1e-5f);
     for (size_t c = 0; c < n; c++) {
         a[c] = scale[c] / sqrtf(var[c] + epsilon);
         b[c] = bias[c] - mean[c] * a[c];
     }
-    if (call->out[0].count)
-        scale_channels(call, a, b, e, fp_is_last(call->in[0]) || e.space == 1);
+    if (call->out[0].count) scale_channels(call, a, b, e, fp_is_last(call->in[0]) || e.space == 1);
     return 0;
 }
 
@@ -159,16 +144,14 @@ static int groups_of(struct fp_call *call, struct extents e, int64_t *groups) {
 static int prepare_groups(struct fp_call *call) {
     int64_t groups = 0;
     int status = fp_need(call, 3);
-    if (!status)
-        status = check_data(call, 3);
+    if (!status) status = check_data(call, 3);
     struct extents e = {0};
     if (!status) {
         e = extents_of(call->in[0]);
         status = groups_of(call, e, &groups);
     }
     bool by_group = strcmp(call->node->type, "GroupNormalization") == 0 && call->node->opset < 21;
-    for (int i = 1; i < 3 && !status; i++)
-        status = check_values(call, i, by_group ? groups : e.c);
+    for (int i = 1; i < 3 && !status; i++) status = check_values(call, i, by_group ? groups : e.c);
     return status ? status : fp_out_like(call, 0, 0);
 }
 
@@ -178,8 +161,7 @@ static int run_groups(struct fp_call *call) {
     struct extents e = extents_of(x);
     int64_t groups;
     int status = groups_of(call, e, &groups);
-    if (status || x->count == 0)
-        return status;
+    if (status || x->count == 0) return status;
     int64_t each = e.c / groups;
     bool by_group = call->in[1]->count != (size_t)e.c;
     float epsilon = fp_attr_float(call->node, "epsilon", 1e-5f);
@@ -201,11 +183,9 @@ static int run_groups(struct fp_call *call) {
 
 static int prepare_lrn(struct fp_call *call) {
     int status = fp_need(call, 1);
-    if (!status)
-        status = check_data(call, 2);
+    if (!status) status = check_data(call, 2);
     int64_t size = fp_attr_int(call->node, "size", 0);
-    if (!status && size < 1)
-        return fp_call_fail(call, "size is %lld", (long long)size);
+    if (!status && size < 1) return fp_call_fail(call, "size is %lld", (long long)size);
     return status ? status : fp_out_like(call, 0, 0);
 }
 
@@ -214,7 +194,8 @@ static int run_lrn(struct fp_call *call) {
     float *y = call->out[0].data;
     struct extents e = extents_of(call->in[0]);
     int64_t size = fp_attr_int(call->node, "size", 1), before = (size - 1) / 2, after = size - 1 - before;
-    float alpha = fp_attr_float(call->node, "alpha", 1e-4f) / (float)size, beta = fp_attr_float(call->node, "beta", 0.75f);
+    float alpha = fp_attr_float(call->node, "alpha", 1e-4f) / (float)size,
+          beta = fp_attr_float(call->node, "beta", 0.75f);
     float bias = fp_attr_float(call->node, "bias", 1);
 #pragma omp parallel for num_threads(call->threads) if (call->in[0]->count > 20000)
     for (int64_t i = 0; i < e.n * e.c; i++) {
@@ -222,8 +203,7 @@ static int run_lrn(struct fp_call *call) {
         const float *sample = x + (i - c) * e.space;
         for (int64_t s = 0; s < e.space; s++) {
             float sum = 0;
-            for (int64_t k = first; k <= last; k++)
-                sum += sample[k * e.space + s] * sample[k * e.space + s];
+            for (int64_t k = first; k <= last; k++) sum += sample[k * e.space + s] * sample[k * e.space + s];
             y[i * e.space + s] = x[i * e.space + s] / powf(bias + alpha * sum, beta);
         }
     }
@@ -236,13 +216,11 @@ static int mvn_axes(struct fp_call *call, bool *reduced) {
     static const int64_t usual[] = {0, 2, 3};
     size_t n;
     const int64_t *axes = fp_attr_ints(call->node, "axes", &n);
-    if (!axes)
-        axes = usual, n = 3;
+    if (!axes) axes = usual, n = 3;
     for (size_t i = 0; i < n; i++) {
         int axis;
         int status = fp_axis(call, axes[i], call->in[0]->rank, &axis);
-        if (status)
-            return status;
+        if (status) return status;
         reduced[axis] = true;
     }
     return 0;
@@ -251,10 +229,8 @@ static int mvn_axes(struct fp_call *call, bool *reduced) {
 static int prepare_mvn(struct fp_call *call) {
     bool reduced[FP_MAX_RANK] = {0};
     int status = fp_need(call, 1);
-    if (!status)
-        status = check_data(call, 1);
-    if (!status)
-        status = mvn_axes(call, reduced);
+    if (!status) status = check_data(call, 1);
+    if (!status) status = mvn_axes(call, reduced);
     return status ? status : fp_out_like(call, 0, 0);
 }
 
@@ -269,8 +245,7 @@ struct stepper {
 static void step(struct stepper *s) {
     for (int i = s->rank - 1; i >= 0; i--) {
         s->group += s->strides[i];
-        if (++s->at[i] < s->dims[i])
-            return;
+        if (++s->at[i] < s->dims[i]) return;
         s->group -= s->strides[i] * s->dims[i];
         s->at[i] = 0;
     }
@@ -280,8 +255,7 @@ static int run_mvn(struct fp_call *call) {
     const struct fp_tensor *x = call->in[0];
     bool reduced[FP_MAX_RANK] = {0};
     int status = mvn_axes(call, reduced);
-    if (status || x->count == 0)
-        return status;
+    if (status || x->count == 0) return status;
     struct stepper start = {.rank = x->rank, .dims = x->dims};
     int64_t groups = 1;
     for (int i = x->rank - 1; i >= 0; i--) {
@@ -289,13 +263,11 @@ static int run_mvn(struct fp_call *call) {
         groups *= reduced[i] ? 1 : x->dims[i];
     }
     double *sums = fp_calloc((size_t)groups * 2, sizeof(*sums)), each = (double)x->count / (double)groups;
-    if (!sums)
-        return fp_fail_memory(call->err, "sums", (size_t)groups * 2 * sizeof(*sums));
+    if (!sums) return fp_fail_memory(call->err, "sums", (size_t)groups * 2 * sizeof(*sums));
     double *squares = sums + groups;
     const float *from = x->data;
     struct stepper s = start;
-    for (size_t i = 0; i < x->count; i++, step(&s))
-        sums[s.group] += from[i];
+    for (size_t i = 0; i < x->count; i++, step(&s)) sums[s.group] += from[i];
     s = start;
     for (size_t i = 0; i < x->count; i++, step(&s)) {
         double d = from[i] - sums[s.group] / each;
@@ -303,8 +275,8 @@ static int run_mvn(struct fp_call *call) {
     }
     s = start;
     for (size_t i = 0; i < x->count; i++, step(&s))
-        ((float *)call->out[0].data)[i] =
-            (float)((from[i] - sums[s.group] / each) / (sqrt(squares[s.group] / each) + 1e-9));
+        ((float *)call->out[0].data)[i] = (float)((from[i] - sums[s.group] / each) /
+                                                  (sqrt(squares[s.group] / each) + 1e-9));
     free(sums);
     return 0;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Normalizations of the last axes of each row: LayerNormalization, RMSNormalization and the forms of com.microsoft with a residual or
-// embeddings before them.
+// Normalizations of the last axes of each row: LayerNormalization, RMSNormalization and the forms of com.microsoft with
+// a residual or embeddings before them.
 #include <math.h>
 
 #include "kernel/dnnl_corner.h"
@@ -11,8 +11,7 @@ enum { LANES = 16 };
 
 static float sum_lanes(const float *lanes) {
     float sum = 0;
-    for (int k = 0; k < LANES; k++)
-        sum += lanes[k];
+    for (int k = 0; k < LANES; k++) sum += lanes[k];
     return sum;
 }
 
@@ -20,10 +19,8 @@ FP_VECTOR static float sum_of(const float *x, size_t n) {
     float lanes[LANES] = {0};
     size_t i = 0;
     for (; i + LANES <= n; i += LANES)
-        for (int k = 0; k < LANES; k++)
-            lanes[k] += x[i + (size_t)k];
-    for (size_t k = 0; i < n; i++, k++)
-        lanes[k] += x[i];
+        for (int k = 0; k < LANES; k++) lanes[k] += x[i + (size_t)k];
+    for (size_t k = 0; i < n; i++, k++) lanes[k] += x[i];
     return sum_lanes(lanes);
 }
 
@@ -35,8 +32,7 @@ FP_VECTOR static float squares_of(const float *x, size_t n, float mean) {
             float d = x[i + (size_t)k] - mean;
             lanes[k] += d * d;
         }
-    for (size_t k = 0; i < n; i++, k++)
-        lanes[k] += (x[i] - mean) * (x[i] - mean);
+    for (size_t k = 0; i < n; i++, k++) lanes[k] += (x[i] - mean) * (x[i] - mean);
     return sum_lanes(lanes);
 }
 
@@ -44,11 +40,9 @@ void fp_moments(const float *x, size_t n, float epsilon, float *mean, float *inv
     // Long rows are cut, so that sums of large planes keep their precision.
     enum { CUT = 4096 };
     double sum = 0, squares = 0;
-    for (size_t i = 0; i < n; i += CUT)
-        sum += sum_of(x + i, n - i < CUT ? n - i : CUT);
+    for (size_t i = 0; i < n; i += CUT) sum += sum_of(x + i, n - i < CUT ? n - i : CUT);
     *mean = (float)(sum / (double)n);
-    for (size_t i = 0; i < n; i += CUT)
-        squares += squares_of(x + i, n - i < CUT ? n - i : CUT, *mean);
+    for (size_t i = 0; i < n; i += CUT) squares += squares_of(x + i, n - i < CUT ? n - i : CUT, *mean);
     *inverse = 1 / sqrtf((float)(squares / (double)n) + epsilon);
 }
 
@@ -56,16 +50,14 @@ float fp_root_mean(const float *x, size_t n, float epsilon) {
     return 1 / sqrtf(squares_of(x, n, 0) / (float)n + epsilon);
 }
 
-FP_VECTOR void fp_normalize(float *y, const float *x, size_t n, float mean, float inverse, const float *scale, const float *bias) {
+FP_VECTOR void fp_normalize(float *y, const float *x, size_t n, float mean, float inverse, const float *scale,
+                            const float *bias) {
     if (scale && bias)
-        for (size_t i = 0; i < n; i++)
-            y[i] = (x[i] - mean) * inverse * scale[i] + bias[i];
+        for (size_t i = 0; i < n; i++) y[i] = (x[i] - mean) * inverse * scale[i] + bias[i];
     else if (scale)
-        for (size_t i = 0; i < n; i++)
-            y[i] = (x[i] - mean) * inverse * scale[i];
+        for (size_t i = 0; i < n; i++) y[i] = (x[i] - mean) * inverse * scale[i];
     else
-        for (size_t i = 0; i < n; i++)
-            y[i] = (x[i] - mean) * inverse + (bias ? bias[i] : 0);
+        for (size_t i = 0; i < n; i++) y[i] = (x[i] - mean) * inverse + (bias ? bias[i] : 0);
 }
 
 // ---- LayerNormalization, RMSNormalization, SimplifiedLayerNormalization
@@ -75,18 +67,15 @@ enum { LAYER, RMS };
 static int rows_of(struct fp_call *call, size_t *rows, size_t *width, int *axis) {
     const struct fp_tensor *x = call->in[0];
     int status = fp_axis(call, fp_attr_int(call->node, "axis", -1), x->rank, axis);
-    if (status)
-        return status;
+    if (status) return status;
     *rows = *width = 1;
-    for (int i = 0; i < x->rank; i++)
-        *(i < *axis ? rows : width) *= (size_t)x->dims[i];
+    for (int i = 0; i < x->rank; i++) *(i < *axis ? rows : width) *= (size_t)x->dims[i];
     return 0;
 }
 
 // Scale and bias may be of fewer dims than the normalized part, but not vary between rows.
 static int check_parameter(struct fp_call *call, int i, int axis) {
-    if (!fp_given(call, i))
-        return 0;
+    if (!fp_given(call, i)) return 0;
     const struct fp_tensor *x = call->in[0], *t = call->in[i];
     bool fits = t->type == FP_FLOAT && t->rank <= x->rank;
     for (int k = 0; k < t->rank && fits; k++) {
@@ -102,36 +91,27 @@ static int check_parameter(struct fp_call *call, int i, int axis) {
 static int prepare_layer(struct fp_call *call) {
     size_t rows, width;
     int axis, status = fp_need(call, 1);
-    if (status)
-        return status;
+    if (status) return status;
     const struct fp_tensor *x = call->in[0];
-    if (x->type != FP_FLOAT)
-        return fp_call_fail(call, "data of type %s are not supported", fp_type_name(x->type));
+    if (x->type != FP_FLOAT) return fp_call_fail(call, "data of type %s are not supported", fp_type_name(x->type));
     status = rows_of(call, &rows, &width, &axis);
-    for (int i = 1; i < 3 && !status; i++)
-        status = check_parameter(call, i, axis);
-    if (!status)
-        status = fp_out_like(call, 0, 0);
+    for (int i = 1; i < 3 && !status; i++) status = check_parameter(call, i, axis);
+    if (!status) status = fp_out_like(call, 0, 0);
     int64_t dims[FP_MAX_RANK];
-    for (int i = 0; i < x->rank; i++)
-        dims[i] = i < axis ? x->dims[i] : 1;
-    for (int i = 1; i < call->n_out && i < 3 && !status; i++)
-        status = fp_out(call, i, FP_FLOAT, x->rank, dims);
+    for (int i = 0; i < x->rank; i++) dims[i] = i < axis ? x->dims[i] : 1;
+    for (int i = 1; i < call->n_out && i < 3 && !status; i++) status = fp_out(call, i, FP_FLOAT, x->rank, dims);
     return status;
 }
 
 // The parameter as one value per element of a row.
 static int spread(struct fp_call *call, int i, int axis, size_t width, int purpose, const float **out) {
     *out = NULL;
-    if (!fp_given(call, i))
-        return 0;
+    if (!fp_given(call, i)) return 0;
     const struct fp_tensor *x = call->in[0], *t = call->in[i];
     *out = t->data;
-    if (t->count == width)
-        return 0;
+    if (t->count == width) return 0;
     float *to = fp_scratch(call, purpose, width * sizeof(float));
-    if (!to)
-        return FINEPRUNE_LIMIT;
+    if (!to) return FINEPRUNE_LIMIT;
     int64_t strides[FP_MAX_RANK];
     fp_broadcast_strides(t, x->rank, x->dims, strides);
     for (size_t k = 0; k < width; k++) {
@@ -151,12 +131,9 @@ static int run_layer(struct fp_call *call) {
     size_t rows, width;
     int axis, status = rows_of(call, &rows, &width, &axis);
     const float *scale, *bias;
-    if (!status)
-        status = spread(call, 1, axis, width, FP_SCRATCH_A, &scale);
-    if (!status)
-        status = spread(call, 2, axis, width, FP_SCRATCH_B, &bias);
-    if (status || call->in[0]->count == 0)
-        return status;
+    if (!status) status = spread(call, 1, axis, width, FP_SCRATCH_A, &scale);
+    if (!status) status = spread(call, 2, axis, width, FP_SCRATCH_B, &bias);
+    if (status || call->in[0]->count == 0) return status;
     bool rms = call->op->variant == RMS;
     float epsilon = fp_attr_float(call->node, "epsilon", 1e-5f);
     float *means = !rms && call->n_out > 1 ? call->out[1].data : NULL;
@@ -165,14 +142,10 @@ static int run_layer(struct fp_call *call) {
     for (size_t r = 0; r < rows; r++) {
         const float *x = (const float *)call->in[0]->data + r * width;
         float mean = 0, inverse;
-        if (rms)
-            inverse = fp_root_mean(x, width, epsilon);
-        else
-            fp_moments(x, width, epsilon, &mean, &inverse);
-        if (means)
-            means[r] = mean;
-        if (inverses)
-            inverses[r] = inverse;
+        if (rms) inverse = fp_root_mean(x, width, epsilon);
+        else fp_moments(x, width, epsilon, &mean, &inverse);
+        if (means) means[r] = mean;
+        if (inverses) inverses[r] = inverse;
         fp_normalize((float *)call->out[0].data + r * width, x, width, mean, inverse, scale, bias);
     }
     return 0;
@@ -183,14 +156,12 @@ static int run_layer(struct fp_call *call) {
 // Inputs: data, skip, scale, (layer form: beta,) bias. Outputs: result, mean, inverse, sum.
 static int prepare_skip(struct fp_call *call) {
     int status = fp_need(call, 3);
-    if (status)
-        return status;
+    if (status) return status;
     const struct fp_tensor *x = call->in[0];
     for (int i = 0; i < call->n_in; i++)
         if (fp_given(call, i) && call->in[i]->type != FP_FLOAT)
             return fp_call_fail(call, "input %d has type %s", i, fp_type_name(call->in[i]->type));
-    if (x->rank < 2)
-        return fp_call_fail(call, "data of rank %d", x->rank);
+    if (x->rank < 2) return fp_call_fail(call, "data of rank %d", x->rank);
     size_t width = (size_t)x->dims[x->rank - 1];
     for (int i = 2; i < call->n_in; i++)
         if (fp_given(call, i) && call->in[i]->count != width)
@@ -202,16 +173,13 @@ static int prepare_skip(struct fp_call *call) {
     int64_t dims[FP_MAX_RANK];
     memcpy(dims, x->dims, sizeof(dims));
     dims[x->rank - 1] = 1;
-    for (int i = 1; i < 3 && i < call->n_out && !status; i++)
-        status = fp_out(call, i, FP_FLOAT, x->rank, dims);
-    if (!status && call->n_out > 3)
-        status = fp_out_like(call, 3, 0);
+    for (int i = 1; i < 3 && i < call->n_out && !status; i++) status = fp_out(call, i, FP_FLOAT, x->rank, dims);
+    if (!status && call->n_out > 3) status = fp_out_like(call, 3, 0);
     return status;
 }
 
 static void add_rows(float *sum, const float *x, const float *skip, const float *bias, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        sum[i] = x[i] + skip[i] + (bias ? bias[i] : 0);
+    for (size_t i = 0; i < n; i++) sum[i] = x[i] + skip[i] + (bias ? bias[i] : 0);
 }
 
 static int run_skip(struct fp_call *call) {
@@ -224,17 +192,15 @@ static int run_skip(struct fp_call *call) {
     float epsilon = fp_attr_float(call->node, "epsilon", 1e-12f);
 #pragma omp parallel for num_threads(call->threads) if (x->count > 20000)
     for (size_t r = 0; r < rows; r++) {
-        float *y = (float *)call->out[0].data + r * width, *sum = call->n_out > 3 ? (float *)call->out[3].data + r * width : y;
+        float *y = (float *)call->out[0].data + r * width,
+              *sum = call->n_out > 3 ? (float *)call->out[3].data + r * width : y;
         float mean = 0, inverse;
-        add_rows(sum, (const float *)x->data + r * width, (const float *)skip->data + r * width % skip->count, bias, width);
-        if (rms)
-            inverse = fp_root_mean(sum, width, epsilon);
-        else
-            fp_moments(sum, width, epsilon, &mean, &inverse);
-        if (call->n_out > 1)
-            ((float *)call->out[1].data)[r] = mean;
-        if (call->n_out > 2)
-            ((float *)call->out[2].data)[r] = inverse;
+        add_rows(sum, (const float *)x->data + r * width, (const float *)skip->data + r * width % skip->count, bias,
+                 width);
+        if (rms) inverse = fp_root_mean(sum, width, epsilon);
+        else fp_moments(sum, width, epsilon, &mean, &inverse);
+        if (call->n_out > 1) ((float *)call->out[1].data)[r] = mean;
+        if (call->n_out > 2) ((float *)call->out[2].data)[r] = inverse;
         fp_normalize(y, sum, width, mean, inverse, scale, beta);
     }
     return 0;
@@ -247,14 +213,13 @@ enum { IDS, SEGMENT_IDS, WORDS, POSITIONS, SEGMENTS, GAMMA, BETA, MASK, POSITION
 static int check_embedding(struct fp_call *call) {
     int status = fp_need(call, 1);
     for (int i = WORDS; i <= BETA && !status; i++)
-        if (i != SEGMENTS && !fp_given(call, i))
-            return fp_call_fail(call, "input %d is missing", i);
-    if (status)
-        return status;
+        if (i != SEGMENTS && !fp_given(call, i)) return fp_call_fail(call, "input %d is missing", i);
+    if (status) return status;
     const struct fp_tensor *ids = call->in[IDS];
     int64_t width = call->in[WORDS]->rank == 2 ? call->in[WORDS]->dims[1] : -1;
     for (int i = WORDS; i <= SEGMENTS; i++)
-        if (fp_given(call, i) && (call->in[i]->type != FP_FLOAT || call->in[i]->rank != 2 || call->in[i]->dims[1] != width))
+        if (fp_given(call, i) &&
+            (call->in[i]->type != FP_FLOAT || call->in[i]->rank != 2 || call->in[i]->dims[1] != width))
             return fp_call_fail(call, "input %d is no table of embeddings", i);
     if (call->in[GAMMA]->count != (size_t)width || call->in[BETA]->count != (size_t)width)
         return fp_call_fail(call, "gamma and beta do not have %lld values", (long long)width);
@@ -266,30 +231,29 @@ static int check_embedding(struct fp_call *call) {
     }
     if (fp_given(call, SEGMENTS) && !fp_given(call, SEGMENT_IDS))
         return fp_call_fail(call, "segment embeddings need segment ids");
-    if (fp_given(call, POSITION_IDS) && (call->in[POSITION_IDS]->type != FP_INT32 || ids->count % call->in[POSITION_IDS]->count))
+    if (fp_given(call, POSITION_IDS) &&
+        (call->in[POSITION_IDS]->type != FP_INT32 || ids->count % call->in[POSITION_IDS]->count))
         return fp_call_fail(call, "position ids do not fit");
     return 0;
 }
 
 static int prepare_embedding(struct fp_call *call) {
     int status = check_embedding(call);
-    if (status)
-        return status;
+    if (status) return status;
     const int64_t *d = call->in[IDS]->dims;
     const int64_t dims[] = {d[0], d[1], call->in[WORDS]->dims[1]};
     status = fp_out(call, 0, FP_FLOAT, 3, dims);
-    if (!status)
-        status = fp_out(call, 1, FP_INT32, 1, dims);
+    if (!status) status = fp_out(call, 1, FP_INT32, 1, dims);
     return status ? status : fp_out(call, 2, FP_FLOAT, 3, dims);
 }
 
 static int add_embedding(struct fp_call *call, int table, int64_t id, float *sum) {
     const struct fp_tensor *t = call->in[table];
     if (id < 0 || id >= t->dims[0])
-        return fp_call_fail(call, "id %lld is outside the %lld rows of input %d", (long long)id, (long long)t->dims[0], table);
+        return fp_call_fail(call, "id %lld is outside the %lld rows of input %d", (long long)id, (long long)t->dims[0],
+                            table);
     const float *row = (const float *)t->data + id * t->dims[1];
-    for (int64_t i = 0; i < t->dims[1]; i++)
-        sum[i] += row[i];
+    for (int64_t i = 0; i < t->dims[1]; i++) sum[i] += row[i];
     return 0;
 }
 
@@ -313,18 +277,16 @@ static int run_embedding(struct fp_call *call) {
         memset(y, 0, width * sizeof(*y));
         int status = add_embedding(call, WORDS, ((const int32_t *)ids->data)[r], y);
         if (!status)
-            status = add_embedding(call, POSITIONS, p ? ((const int32_t *)p->data)[r % p->count] : (int64_t)(r % length), y);
+            status = add_embedding(call, POSITIONS,
+                                   p ? ((const int32_t *)p->data)[r % p->count] : (int64_t)(r % length), y);
         if (!status && fp_given(call, SEGMENTS))
             status = add_embedding(call, SEGMENTS, ((const int32_t *)call->in[SEGMENT_IDS]->data)[r], y);
-        if (status)
-            return status;
-        if (call->n_out > 2)
-            memcpy((float *)call->out[2].data + r * width, y, width * sizeof(*y));
+        if (status) return status;
+        if (call->n_out > 2) memcpy((float *)call->out[2].data + r * width, y, width * sizeof(*y));
         fp_moments(y, width, epsilon, &mean, &inverse);
         fp_normalize(y, y, width, mean, inverse, call->in[GAMMA]->data, call->in[BETA]->data);
     }
-    if (call->n_out > 1)
-        count_mask(call);
+    if (call->n_out > 1) count_mask(call);
     return 0;
 }
 

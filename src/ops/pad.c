@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pad. Each axis has a map from its output positions to input positions (-1: the constant), and rows are copied through the maps.
+// Pad. Each axis has a map from its output positions to input positions (-1: the constant), and rows are copied through
+// the maps.
 #include "ops/move.h"
 
 #include <stdlib.h>
@@ -21,7 +22,8 @@ static int64_t outside_reflect(int64_t p, int64_t n) {
 static const struct mode {
     const char *name;
     int64_t (*outside)(int64_t p, int64_t n);
-} MODES[] = {{"constant", outside_constant}, {"reflect", outside_reflect}, {"edge", outside_edge}, {"wrap", outside_wrap}};
+} MODES[] = {
+    {"constant", outside_constant}, {"reflect", outside_reflect}, {"edge", outside_edge}, {"wrap", outside_wrap}};
 
 static const struct mode *find_mode(struct fp_call *call) {
     const char *name = fp_attr_text(call->node, "mode", "constant");
@@ -62,17 +64,18 @@ static int prepare_pad(struct fp_call *call) {
     if (!mode) return FINEPRUNE_MODEL;
     const struct fp_tensor *x = call->in[0];
     if (fp_given(call, 2) && (call->in[2]->type != x->type || call->in[2]->count != 1))
-        return fp_call_fail(call, "the constant is %zu of %s (one %s is needed)", call->in[2]->count, fp_type_name(call->in[2]->type),
-                            fp_type_name(x->type));
+        return fp_call_fail(call, "the constant is %zu of %s (one %s is needed)", call->in[2]->count,
+                            fp_type_name(call->in[2]->type), fp_type_name(x->type));
     int64_t dims[FP_MAX_RANK];
     for (int i = 0; i < x->rank; i++) {
         int64_t limit = INT64_MAX / 4, rest;
-        bool fits = p->before[i] > -limit && p->before[i] < limit && p->after[i] > -limit && p->after[i] < limit && x->dims[i] < limit;
+        bool fits = p->before[i] > -limit && p->before[i] < limit && p->after[i] > -limit && p->after[i] < limit &&
+                    x->dims[i] < limit;
         rest = fits ? x->dims[i] - cropped(p->before[i]) - cropped(p->after[i]) : -1;
         dims[i] = fits ? x->dims[i] + p->before[i] + p->after[i] : -1;
         if (rest < 0 || dims[i] < 0 || (!rest && dims[i] && mode->outside != outside_constant))
-            return fp_call_fail(call, "a dim of %lld cannot be padded by %lld and %lld", (long long)x->dims[i], (long long)p->before[i],
-                                (long long)p->after[i]);
+            return fp_call_fail(call, "a dim of %lld cannot be padded by %lld and %lld", (long long)x->dims[i],
+                                (long long)p->before[i], (long long)p->after[i]);
     }
     status = fp_out(call, 0, x->type, x->rank, dims);
     call->out[0].layout = x->layout;

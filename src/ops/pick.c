@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// ArgMax, ArgMin, TopK, Hardmax: which elements along an axis are the greatest. Elements of all types become 64-bit keys of the
-// same order, so that there is one comparison.
+// ArgMax, ArgMin, TopK, Hardmax: which elements along an axis are the greatest. Elements of all types become 64-bit
+// keys of the same order, so that there is one comparison.
 #include <math.h>
 
 #include "ops/families.h"
@@ -32,7 +32,9 @@ static void keys_of(uint64_t *keys, const char *src, enum fp_type type, size_t n
     }
 }
 
-static bool has_keys(enum fp_type type) { return fp_type_is_float(type) || fp_type_is_integer(type) || type == FP_BOOL; }
+static bool has_keys(enum fp_type type) {
+    return fp_type_is_float(type) || fp_type_is_integer(type) || type == FP_BOOL;
+}
 
 // ---- ArgMax, ArgMin, Hardmax
 
@@ -85,7 +87,8 @@ static int prepare_arg(struct fp_call *call) {
     if (x->rank) status = fp_axis(call, fp_attr_int(call->node, "axis", 0), x->rank, &axis);
     struct best *s = status ? NULL : fp_state(call, sizeof(*s));
     if (!s) return status ? status : FINEPRUNE_LIMIT;
-    *s = (struct best){.least = call->op->variant == ARG_MIN, .last = fp_attr_int(call->node, "select_last_index", 0) != 0};
+    *s = (struct best){.least = call->op->variant == ARG_MIN,
+                       .last = fp_attr_int(call->node, "select_last_index", 0) != 0};
     status = split(call, s, axis);
     if (status) return status;
     bool keep = fp_attr_int(call->node, "keepdims", 1) != 0;
@@ -104,7 +107,8 @@ static int run_arg(struct fp_call *call) {
     s->src = call->in[0]->data;
     s->dst = call->out[0].data;
     size_t rows = call->out[0].count;
-    fp_pieces(call->in[0]->count > 32768 ? call->threads : 1, rows, s->n < 8192 ? 8192 / (s->n + 1) + 1 : 1, arg_piece, s);
+    fp_pieces(call->in[0]->count > 32768 ? call->threads : 1, rows, s->n < 8192 ? 8192 / (s->n + 1) + 1 : 1, arg_piece,
+              s);
     return FINEPRUNE_OK;
 }
 
@@ -113,7 +117,8 @@ static int prepare_hardmax(struct fp_call *call) {
     if (status) return status;
     bool flat = call->node->opset < 13;
     if (!fp_type_is_float(call->in[0]->type)) return fp_bad_type(call, 0);
-    if (call->in[0]->rank) status = fp_axis(call, fp_attr_int(call->node, "axis", flat ? 1 : -1), call->in[0]->rank, &axis);
+    if (call->in[0]->rank)
+        status = fp_axis(call, fp_attr_int(call->node, "axis", flat ? 1 : -1), call->in[0]->rank, &axis);
     struct best *s = status ? NULL : fp_state(call, sizeof(*s));
     if (!s) return status ? status : FINEPRUNE_LIMIT;
     *s = (struct best){.least = false};
@@ -158,7 +163,9 @@ struct top {
     size_t piece;       // rows of a piece
 };
 
-static bool worse(const struct item *a, const struct item *b) { return a->key != b->key ? a->key > b->key : a->index > b->index; }
+static bool worse(const struct item *a, const struct item *b) {
+    return a->key != b->key ? a->key > b->key : a->index > b->index;
+}
 
 // Lets the item at `i` sink in a heap whose root is the worst.
 static void sink(struct item *heap, size_t n, size_t i) {
@@ -225,8 +232,8 @@ static int prepare_top(struct fp_call *call) {
     if (!status) status = fp_axis(call, fp_attr_int(call->node, "axis", -1), x->rank, &axis);
     if (status) return status;
     if (n != 1 || k < 0 || k > x->dims[axis])
-        return fp_call_fail(call, "k is %lld of %lld along axis %d", (long long)(n == 1 ? k : -1), (long long)x->dims[axis],
-                            axis);
+        return fp_call_fail(call, "k is %lld of %lld along axis %d", (long long)(n == 1 ? k : -1),
+                            (long long)x->dims[axis], axis);
     struct top *s = fp_state(call, sizeof(*s));
     if (!s) return FINEPRUNE_LIMIT;
     *s = (struct top){.k = (size_t)k, .best.least = !fp_attr_int(call->node, "largest", 1)};
@@ -242,7 +249,8 @@ static int prepare_top(struct fp_call *call) {
 static int run_top(struct fp_call *call) {
     struct top *s = call->state;
     if (call->out[0].count == 0) return FINEPRUNE_OK;
-    size_t rows = s->best.outer * s->best.inner, threads = call->in[0]->count > 16384 ? (size_t)call->threads : 1, bytes;
+    size_t rows = s->best.outer * s->best.inner, threads = call->in[0]->count > 16384 ? (size_t)call->threads : 1,
+           bytes;
     s->best.src = call->in[0]->data;
     s->values = call->out[0].data;
     s->indices = call->n_out > 1 ? call->out[1].data : NULL;

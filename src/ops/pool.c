@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pooling over windows and over all of space. oneDNN does the common forms; a plain loop does indices, integers, LpPool and averages whose
-// last window reaches past the padding. Both take row-major and channels-last data and keep the order.
+// Pooling over windows and over all of space. oneDNN does the common forms; a plain loop does indices, integers, LpPool
+// and averages whose last window reaches past the padding. Both take row-major and channels-last data and keep the
+// order.
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
@@ -25,8 +26,9 @@ static void done(void *state) {
 
 // ---- oneDNN
 
-static dnnl_status_t create(const struct fp_window *w, dnnl_alg_kind_t algorithm, dnnl_engine_t engine, const_dnnl_memory_desc_t src,
-                            const_dnnl_memory_desc_t dst, dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *desc) {
+static dnnl_status_t create(const struct fp_window *w, dnnl_alg_kind_t algorithm, dnnl_engine_t engine,
+                            const_dnnl_memory_desc_t src, const_dnnl_memory_desc_t dst, dnnl_primitive_attr_t attr,
+                            dnnl_primitive_desc_t *desc) {
     dnnl_dims_t stride, kernel, dilation, begin, end;
     for (int i = 0; i < w->n; i++) {
         stride[i] = w->stride[i];
@@ -34,11 +36,10 @@ static dnnl_status_t create(const struct fp_window *w, dnnl_alg_kind_t algorithm
         dilation[i] = w->dilation[i] - 1;
         begin[i] = w->begin[i];
         end[i] = (w->out[i] - 1) * w->stride[i] + fp_window_reach(w, i) - w->in[i] - w->begin[i];
-        if (!w->reaches_out)
-            end[i] = w->end[i];
+        if (!w->reaches_out) end[i] = w->end[i];
     }
-    return dnnl_pooling_forward_primitive_desc_create(desc, engine, dnnl_forward_inference, algorithm, src, dst, stride, kernel, dilation,
-                                                      begin, end, attr);
+    return dnnl_pooling_forward_primitive_desc_create(desc, engine, dnnl_forward_inference, algorithm, src, dst, stride,
+                                                      kernel, dilation, begin, end, attr);
 }
 
 static bool is_slow(const_dnnl_primitive_desc_t desc) {
@@ -51,17 +52,15 @@ static bool is_slow(const_dnnl_primitive_desc_t desc) {
 static int try_dnnl(struct fp_call *call, struct pool *p) {
     p->by_dnnl = false;
     int variant = call->op->variant;
-    if (variant == LP || call->in[0]->type != FP_FLOAT || p->window.n > 3 || call->n_out > 1 || call->out[0].count == 0 ||
-        (variant == AVERAGE && p->include_pad && p->window.reaches_out))
+    if (variant == LP || call->in[0]->type != FP_FLOAT || p->window.n > 3 || call->n_out > 1 ||
+        call->out[0].count == 0 || (variant == AVERAGE && p->include_pad && p->window.reaches_out))
         return 0;
     dnnl_engine_t engine;
     dnnl_stream_t stream;
     dnnl_memory_desc_t src = NULL, dst = NULL;
     int status = fp_dnnl_engine(call, &engine, &stream);
-    if (!status)
-        status = fp_desc_tensor(call, &src, call->in[0]);
-    if (!status)
-        status = fp_desc_tensor(call, &dst, &call->out[0]);
+    if (!status) status = fp_desc_tensor(call, &src, call->in[0]);
+    if (!status) status = fp_desc_tensor(call, &dst, &call->out[0]);
     dnnl_primitive_attr_t attr = status ? NULL : fp_dnnl_attr(call, NULL);
     if (!status && attr) {
         dnnl_alg_kind_t algorithm = variant == MAX   ? dnnl_pooling_max
@@ -69,13 +68,10 @@ static int try_dnnl(struct fp_call *call, struct pool *p) {
                                                      : dnnl_pooling_avg_exclude_padding;
         dnnl_primitive_desc_t desc = NULL;
         dnnl_status_t s = create(&p->window, algorithm, engine, src, dst, attr, &desc);
-        if (s == dnnl_success && is_slow(desc))
-            dnnl_primitive_desc_destroy(desc);
-        else if (s == dnnl_success)
-            status = fp_prim_make(call, &p->prim, desc), p->by_dnnl = !status;
+        if (s == dnnl_success && is_slow(desc)) dnnl_primitive_desc_destroy(desc);
+        else if (s == dnnl_success) status = fp_prim_make(call, &p->prim, desc), p->by_dnnl = !status;
     }
-    if (attr)
-        dnnl_primitive_attr_destroy(attr);
+    if (attr) dnnl_primitive_attr_destroy(attr);
     fp_desc_done(&src);
     fp_desc_done(&dst);
     return status;
@@ -86,25 +82,21 @@ static int try_dnnl(struct fp_call *call, struct pool *p) {
 static int prepare(struct fp_call *call) {
     int status = fp_need(call, 1);
     struct pool *p = status ? NULL : fp_state(call, sizeof(*p));
-    if (!p)
-        return status ? status : FINEPRUNE_LIMIT;
+    if (!p) return status ? status : FINEPRUNE_LIMIT;
     const struct fp_tensor *x = call->in[0];
     bool narrow = call->op->variant == MAX && (x->type == FP_INT8 || x->type == FP_UINT8);
     if (x->type != FP_FLOAT && !narrow)
         return fp_call_fail(call, "data of type %s are not supported", fp_type_name(x->type));
     status = fp_window_read(call, &p->window, x, NULL);
-    if (status)
-        return status;
+    if (status) return status;
     p->include_pad = fp_attr_int(call->node, "count_include_pad", 0) != 0;
     p->p = call->node->opset < 2 ? fp_attr_float(call->node, "p", 2) : (double)fp_attr_int(call->node, "p", 2);
-    if (call->op->variant == LP && !(p->p > 0))
-        return fp_call_fail(call, "p is %g", p->p);
+    if (call->op->variant == LP && !(p->p > 0)) return fp_call_fail(call, "p is %g", p->p);
     int64_t dims[FP_MAX_RANK] = {x->dims[0], x->dims[1]};
     memcpy(dims + 2, p->window.out, (size_t)p->window.n * sizeof(dims[0]));
     status = fp_out(call, 0, x->type, x->rank, dims);
     call->out[0].layout = x->layout;
-    if (!status && call->n_out > 1)
-        status = fp_out(call, 1, FP_INT64, x->rank, dims);
+    if (!status && call->n_out > 1) status = fp_out(call, 1, FP_INT64, x->rank, dims);
     return status ? status : try_dnnl(call, p);
 }
 
@@ -155,18 +147,15 @@ static int64_t padded_elements(const struct fp_window *g, const int64_t *o) {
     int64_t n = 1;
     for (int i = 0; i < g->n; i++) {
         int64_t start = o[i] * g->stride[i] - g->begin[i], limit = g->in[i] + g->end[i], inside = 0;
-        for (int64_t k = 0; k < g->kernel[i]; k++)
-            inside += start + k * g->dilation[i] < limit;
+        for (int64_t k = 0; k < g->kernel[i]; k++) inside += start + k * g->dilation[i] < limit;
         n *= inside;
     }
     return n;
 }
 
 static float result(const struct plane *s, const struct window_sum *w, const int64_t *o) {
-    if (s->variant == MAX)
-        return w->max_at < 0 ? -INFINITY : w->max;
-    if (s->variant == LP)
-        return (float)(s->pool->p == 2 ? sqrt(w->sum) : pow(w->sum, 1 / s->pool->p));
+    if (s->variant == MAX) return w->max_at < 0 ? -INFINITY : w->max;
+    if (s->variant == LP) return (float)(s->pool->p == 2 ? sqrt(w->sum) : pow(w->sum, 1 / s->pool->p));
     int64_t n = s->pool->include_pad ? padded_elements(&s->pool->window, o) : w->inside;
     return n ? (float)(w->sum / (double)n) : 0;
 }
@@ -183,13 +172,10 @@ static void pool_plane(const struct plane *s) {
             at += o[i] * s->at_strides[i];
         }
         s->y[y] = result(s, &w, o);
-        if (s->at)
-            s->at[at] = w.max_at;
+        if (s->at) s->at[at] = w.max_at;
         int i = g->n - 1;
-        while (i >= 0 && ++o[i] == g->out[i])
-            o[i--] = 0;
-        if (i < 0)
-            return;
+        while (i >= 0 && ++o[i] == g->out[i]) o[i--] = 0;
+        if (i < 0) return;
     }
 }
 
@@ -217,8 +203,7 @@ static void pool_all(struct fp_call *call, const float *x, float *y) {
     memcpy(s.at_strides, as + 2, each);
     index_strides(&p->window, fp_attr_int(call->node, "storage_order", 0) != 0, s.index_strides);
     int64_t planes = in->dims[0] * in->dims[1], channels = in->dims[1], space = 1;
-    for (int i = 0; i < p->window.n; i++)
-        space *= p->window.in[i];
+    for (int i = 0; i < p->window.n; i++) space *= p->window.in[i];
 #pragma omp parallel for num_threads(call->threads) firstprivate(s) if (out->count > 5000)
     for (int64_t i = 0; i < planes; i++) {
         int64_t n = i / channels, c = i % channels;
@@ -236,8 +221,7 @@ static int pool_narrow(struct fp_call *call) {
     struct fp_tensor *y = &call->out[0];
     float *wide = fp_scratch(call, FP_SCRATCH_A, x->count * sizeof(float));
     float *made = wide ? fp_scratch(call, FP_SCRATCH_B, y->count * sizeof(float)) : NULL;
-    if (!made)
-        return FINEPRUNE_LIMIT;
+    if (!made) return FINEPRUNE_LIMIT;
     fp_convert(wide, FP_FLOAT, x->data, x->type, x->count);
     pool_all(call, wide, made);
     fp_convert(y->data, y->type, made, FP_FLOAT, y->count);
@@ -246,17 +230,14 @@ static int pool_narrow(struct fp_call *call) {
 
 static int run(struct fp_call *call) {
     struct pool *p = call->state;
-    if (call->out[0].count == 0)
-        return 0;
-    if (call->in[0]->type != FP_FLOAT)
-        return pool_narrow(call);
+    if (call->out[0].count == 0) return 0;
+    if (call->in[0]->type != FP_FLOAT) return pool_narrow(call);
     if (!p->by_dnnl) {
         pool_all(call, call->in[0]->data, call->out[0].data);
         return 0;
     }
     int status = fp_prim_set(call, &p->prim, DNNL_ARG_SRC, NULL, call->in[0]->data);
-    if (!status)
-        status = fp_prim_set(call, &p->prim, DNNL_ARG_DST, NULL, call->out[0].data);
+    if (!status) status = fp_prim_set(call, &p->prim, DNNL_ARG_DST, NULL, call->out[0].data);
     return status ? status : fp_prim_run(call, &p->prim);
 }
 
@@ -264,14 +245,12 @@ static int run(struct fp_call *call) {
 
 static int prepare_global(struct fp_call *call) {
     int status = fp_need(call, 1);
-    if (status)
-        return status;
+    if (status) return status;
     const struct fp_tensor *x = call->in[0];
     if (x->type != FP_FLOAT || x->rank < 2)
         return fp_call_fail(call, "data of type %s and rank %d are not supported", fp_type_name(x->type), x->rank);
     int64_t dims[FP_MAX_RANK] = {x->dims[0], x->dims[1]};
-    for (int i = 2; i < x->rank; i++)
-        dims[i] = 1;
+    for (int i = 2; i < x->rank; i++) dims[i] = 1;
     return fp_out(call, 0, FP_FLOAT, x->rank, dims);
 }
 
@@ -284,8 +263,7 @@ static float lp(const float *x, int64_t n, int64_t step, double p) {
 
 static float largest(const float *x, int64_t n, int64_t step) {
     float max = n ? x[0] : -INFINITY;
-    for (int64_t i = 1; i < n; i++)
-        max = x[i * step] > max ? x[i * step] : max;
+    for (int64_t i = 1; i < n; i++) max = x[i * step] > max ? x[i * step] : max;
     return max;
 }
 
@@ -294,13 +272,10 @@ static float mean(const float *x, int64_t n) {
     float sums[16] = {0};
     int64_t i = 0;
     for (; i + 16 <= n; i += 16)
-        for (int k = 0; k < 16; k++)
-            sums[k] += x[i + k];
+        for (int k = 0; k < 16; k++) sums[k] += x[i + k];
     double sum = 0;
-    for (; i < n; i++)
-        sum += x[i];
-    for (int k = 0; k < 16; k++)
-        sum += sums[k];
+    for (; i < n; i++) sum += x[i];
+    for (int k = 0; k < 16; k++) sum += sums[k];
     return (float)(sum / (double)n);
 }
 
@@ -308,19 +283,15 @@ static float mean(const float *x, int64_t n) {
 FP_VECTOR static void mean_last(float *y, const float *x, int64_t n, int64_t step, int64_t channels) {
     float sums[64] = {0};
     for (int64_t i = 0; i < n; i++)
-        for (int64_t c = 0; c < channels; c++)
-            sums[c] += x[i * step + c];
-    for (int64_t c = 0; c < channels; c++)
-        y[c] = sums[c] / (float)n;
+        for (int64_t c = 0; c < channels; c++) sums[c] += x[i * step + c];
+    for (int64_t c = 0; c < channels; c++) y[c] = sums[c] / (float)n;
 }
 
 FP_VECTOR static void largest_last(float *y, const float *x, int64_t n, int64_t step, int64_t channels) {
     float most[64];
-    for (int64_t c = 0; c < channels; c++)
-        most[c] = n ? x[c] : -INFINITY;
+    for (int64_t c = 0; c < channels; c++) most[c] = n ? x[c] : -INFINITY;
     for (int64_t i = 1; i < n; i++)
-        for (int64_t c = 0; c < channels; c++)
-            most[c] = x[i * step + c] > most[c] ? x[i * step + c] : most[c];
+        for (int64_t c = 0; c < channels; c++) most[c] = x[i * step + c] > most[c] ? x[i * step + c] : most[c];
     memcpy(y, most, (size_t)channels * sizeof(*y));
 }
 
@@ -331,19 +302,15 @@ static void global_last(const struct fp_call *call, int64_t space, int64_t chann
         int64_t n = i / blocks, c = i % blocks * 64, end = c + 64 < channels ? c + 64 : channels;
         const float *x = (const float *)call->in[0]->data + n * space * channels;
         float *y = (float *)call->out[0].data + n * channels;
-        if (call->op->variant == AVERAGE)
-            mean_last(y + c, x + c, space, channels, end - c);
-        if (call->op->variant == MAX)
-            largest_last(y + c, x + c, space, channels, end - c);
-        for (; c < end && call->op->variant == LP; c++)
-            y[c] = lp(x + c, space, channels, p);
+        if (call->op->variant == AVERAGE) mean_last(y + c, x + c, space, channels, end - c);
+        if (call->op->variant == MAX) largest_last(y + c, x + c, space, channels, end - c);
+        for (; c < end && call->op->variant == LP; c++) y[c] = lp(x + c, space, channels, p);
     }
 }
 
 static int run_global(struct fp_call *call) {
     const struct fp_tensor *x = call->in[0];
-    if (call->out[0].count == 0)
-        return 0;
+    if (call->out[0].count == 0) return 0;
     double p = call->node->opset < 2 ? fp_attr_float(call->node, "p", 2) : (double)fp_attr_int(call->node, "p", 2);
     int64_t planes = x->dims[0] * x->dims[1], space = (int64_t)x->count / planes;
     if (fp_is_last(x)) {
@@ -354,7 +321,9 @@ static int run_global(struct fp_call *call) {
     for (int64_t i = 0; i < planes; i++) {
         const float *from = (const float *)x->data + i * space;
         float *to = (float *)call->out[0].data + i;
-        *to = call->op->variant == MAX ? largest(from, space, 1) : call->op->variant == LP ? lp(from, space, 1, p) : mean(from, space);
+        *to = call->op->variant == MAX  ? largest(from, space, 1)
+              : call->op->variant == LP ? lp(from, space, 1, p)
+                                        : mean(from, space);
     }
     return 0;
 }
@@ -366,10 +335,8 @@ static int unpool_shape(struct fp_call *call, int64_t *dims) {
     struct fp_window w;
     int64_t pads[2 * FP_WINDOW_MAX];
     int status = fp_window_steps(call, &w, x, NULL);
-    if (!status)
-        status = fp_window_ints(call, "pads", 2 * w.n, pads, 0, 0);
-    if (status)
-        return status;
+    if (!status) status = fp_window_ints(call, "pads", 2 * w.n, pads, 0, 0);
+    if (status) return status;
     dims[0] = x->dims[0];
     dims[1] = x->dims[1];
     for (int i = 0; i < w.n; i++)
@@ -385,27 +352,24 @@ struct unpool {
 static int prepare_unpool(struct fp_call *call) {
     int status = fp_need(call, 2);
     struct unpool *u = status ? NULL : fp_state(call, sizeof(*u));
-    if (!u)
-        return status ? status : FINEPRUNE_LIMIT;
+    if (!u) return status ? status : FINEPRUNE_LIMIT;
     const struct fp_tensor *x = call->in[0], *at = call->in[1];
     if (x->type != FP_FLOAT || at->type != FP_INT64 || !fp_same_shape(x, at))
-        return fp_call_fail(call, "data (%s) and indices (%s) do not fit together", fp_type_name(x->type), fp_type_name(at->type));
+        return fp_call_fail(call, "data (%s) and indices (%s) do not fit together", fp_type_name(x->type),
+                            fp_type_name(at->type));
     status = unpool_shape(call, u->dims);
-    if (status)
-        return status;
-    if (!fp_product(x->rank, u->dims, &u->count))
-        return fp_call_fail(call, "the output is too large or negative");
+    if (status) return status;
+    if (!fp_product(x->rank, u->dims, &u->count)) return fp_call_fail(call, "the output is too large or negative");
     int64_t dims[FP_MAX_RANK];
     size_t n = (size_t)x->rank;
     memcpy(dims, u->dims, sizeof(dims));
-    if (fp_given(call, 2))
-        status = fp_read_ints(call, 2, dims, FP_MAX_RANK, &n);
+    if (fp_given(call, 2)) status = fp_read_ints(call, 2, dims, FP_MAX_RANK, &n);
     if (!status && n != (size_t)x->rank)
         return fp_call_fail(call, "output_shape has %zu dims, the data %d", n, x->rank);
     for (int i = 0; i < x->rank && !status; i++)
         if (dims[i] < u->dims[i])
-            return fp_call_fail(call, "output_shape has %lld along axis %d, at least %lld are needed", (long long)dims[i], i,
-                                (long long)u->dims[i]);
+            return fp_call_fail(call, "output_shape has %lld along axis %d, at least %lld are needed",
+                                (long long)dims[i], i, (long long)u->dims[i]);
     return status ? status : fp_out(call, 0, FP_FLOAT, x->rank, dims);
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Elementwise operators of com.microsoft on quantized numbers: QLinearAdd, QLinearMul, QLinearSigmoid, QLinearLeakyRelu,
-// QLinearConcat, QLinearWhere. Functions of one byte are tables of its 256 codes.
+// Elementwise operators of com.microsoft on quantized numbers: QLinearAdd, QLinearMul, QLinearSigmoid,
+// QLinearLeakyRelu, QLinearConcat, QLinearWhere. Functions of one byte are tables of its 256 codes.
 #include <math.h>
 
 #include "ops/families.h"
@@ -69,12 +69,12 @@ static int prepare_pair(struct fp_call *call) {
     return FINEPRUNE_OK;
 }
 
-#define LOAD(T) \
-    FP_VECTOR static void load_##T(float *dst, const T *src, int64_t step, size_t n, float zero, float scale) { \
-        if (step == 1) \
-            for (size_t i = 0; i < n; i++) dst[i] = ((float)src[i] - zero) * scale; \
-        else \
-            for (size_t i = 0; i < n; i++) dst[i] = ((float)src[(int64_t)i * step] - zero) * scale; \
+#define LOAD(T)                                                                                                        \
+    FP_VECTOR static void load_##T(float *dst, const T *src, int64_t step, size_t n, float zero, float scale) {        \
+        if (step == 1)                                                                                                 \
+            for (size_t i = 0; i < n; i++) dst[i] = ((float)src[i] - zero) * scale;                                    \
+        else                                                                                                           \
+            for (size_t i = 0; i < n; i++) dst[i] = ((float)src[(int64_t)i * step] - zero) * scale;                    \
     }
 LOAD(uint8_t)
 LOAD(int8_t)
@@ -122,7 +122,8 @@ static int run_pair(struct fp_call *call) {
 // ---- QLinearConcat: scale and zero point of the output, then data, scale and zero point of each part
 
 static int prepare_concat(struct fp_call *call) {
-    if (call->n_in < 5 || call->n_in % 3 != 2) return fp_call_fail(call, "%d inputs are not two and threes", call->n_in);
+    if (call->n_in < 5 || call->n_in % 3 != 2)
+        return fp_call_fail(call, "%d inputs are not two and threes", call->n_in);
     int axis, status = fp_need(call, call->n_in);
     if (status) return status;
     const struct fp_tensor *first = call->in[2];

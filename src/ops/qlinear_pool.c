@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Operators of com.microsoft that gather quantized numbers: QLinearGlobalAveragePool, QLinearAveragePool, QLinearSoftmax. Inputs
-// are the data and scale and zero point of data and output.
+// Operators of com.microsoft that gather quantized numbers: QLinearGlobalAveragePool, QLinearAveragePool,
+// QLinearSoftmax. Inputs are the data and scale and zero point of data and output.
 #include <math.h>
 
 #include "ops/families.h"
@@ -44,8 +44,8 @@ static int run_global(struct fp_call *call) {
                start = sample * channels * plane + (last ? channel : channel * plane);
         int64_t sum = 0;
         for (size_t j = 0; j < plane; j++) sum += fp_code(x->type, x->data, start + j * (last ? channels : 1));
-        float mean =
-            (float)(((double)sum / (double)plane - (double)fp_parameter(call, 2, 0, 0)) * (double)fp_parameter(call, 1, 0, 1));
+        float mean = (float)(((double)sum / (double)plane - (double)fp_parameter(call, 2, 0, 0)) *
+                             (double)fp_parameter(call, 1, 0, 1));
         fp_quantize_bytes((uint8_t *)call->out[0].data + i, x->type, &mean, 1, scale, zero);
     }
     return FINEPRUNE_OK;
@@ -75,10 +75,10 @@ static void extent(const struct fp_window *w, int i, int64_t at, int64_t *from, 
     *to = start + w->kernel[i] < w->in[i] ? start + w->kernel[i] : w->in[i];
 }
 
-// Sum of the codes of one window, less the zero point each; *n is how many it is the mean of: the whole kernel when padding
-// counts, also where a last window goes past it.
-static int64_t window_sum(const struct fp_window *w, enum fp_type type, const uint8_t *plane, const int64_t *at, bool padding,
-                          int zero, double *n) {
+// Sum of the codes of one window, less the zero point each; *n is how many it is the mean of: the whole kernel when
+// padding counts, also where a last window goes past it.
+static int64_t window_sum(const struct fp_window *w, enum fp_type type, const uint8_t *plane, const int64_t *at,
+                          bool padding, int zero, double *n) {
     int64_t from[FP_WINDOW_MAX], to[FP_WINDOW_MAX], here[FP_WINDOW_MAX], sum = 0;
     *n = 1;
     for (int i = 0; i < w->n; i++) {

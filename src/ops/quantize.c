@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// QuantizeLinear, DequantizeLinear, DynamicQuantizeLinear. A scale and a zero point hold for the whole tensor, for one index of
-// an axis, or for a block along it; all three come down to runs of elements whose scales are one number or lie beside each
-// other.
+// QuantizeLinear, DequantizeLinear, DynamicQuantizeLinear. A scale and a zero point hold for the whole tensor, for one
+// index of an axis, or for a block along it; all three come down to runs of elements whose scales are one number or lie
+// beside each other.
 #include <math.h>
 
 #include "ops/families.h"
@@ -26,9 +26,9 @@ struct quantize {
 };
 
 struct span {
-    size_t at, n;    // elements
-    size_t scale;    // index of the first scale
-    size_t step;     // 0 or 1
+    size_t at, n; // elements
+    size_t scale; // index of the first scale
+    size_t step;  // 0 or 1
 };
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
@@ -78,7 +78,8 @@ FP_VECTOR static void round_into(float *v, const float *zero, size_t step, float
     }
 }
 
-// Small integers lie in memory as the low bits of their two's complement, extended: the same bytes as those of int8 or int16.
+// Small integers lie in memory as the low bits of their two's complement, extended: the same bytes as those of int8 or
+// int16.
 FP_VECTOR static void put_bytes(uint8_t *dst, const float *v, size_t n) {
     for (size_t i = 0; i < n; i++) dst[i] = (uint8_t)(int32_t)v[i];
 }
@@ -118,10 +119,10 @@ static void quantize_span(const struct quantize *q, struct span s) {
 
 // ---- dequantizing
 
-#define LOAD(T) \
-    FP_VECTOR static void load_##T(float *dst, const void *src, size_t n) { \
-        const T *x = src; \
-        for (size_t i = 0; i < n; i++) dst[i] = (float)x[i]; \
+#define LOAD(T)                                                                                                        \
+    FP_VECTOR static void load_##T(float *dst, const void *src, size_t n) {                                            \
+        const T *x = src;                                                                                              \
+        for (size_t i = 0; i < n; i++) dst[i] = (float)x[i];                                                           \
     }
 LOAD(uint8_t)
 LOAD(int8_t)
@@ -137,7 +138,8 @@ static void load_codes(const struct quantize *q, float *dst, const char *src, si
     else fp_convert(dst, FP_FLOAT, src, q->from, n);
 }
 
-FP_VECTOR static void multiply(float *dst, const float *x, const float *zero, const float *scale, size_t step, size_t n) {
+FP_VECTOR static void multiply(float *dst, const float *x, const float *zero, const float *scale, size_t step,
+                               size_t n) {
     if (step == 0) {
         const float s = *scale, z = *zero;
         for (size_t i = 0; i < n; i++) dst[i] = (x[i] - z) * s;
@@ -184,7 +186,8 @@ static int run(struct fp_call *call) {
     memset(zeros, 0, scale->count * sizeof(float));
     if (fp_given(call, 2))
         fp_convert_all(zeros, FP_FLOAT, call->in[2]->data, call->in[2]->type, scale->count, true, FP_ROUND_NEAREST);
-    bool dequantizes = call->op->variant == DEQUANTIZE, coded = dequantizes && fp_is_narrow(q->from) && !range_of(q->from);
+    bool dequantizes = call->op->variant == DEQUANTIZE,
+         coded = dequantizes && fp_is_narrow(q->from) && !range_of(q->from);
     for (int i = 0; i < 256 && coded; i++) values[i] = fp_narrow_to_float(q->from, (uint8_t)i);
     q->scales = scales;
     q->zeros = zeros;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Random numbers, as text-to-speech and generative networks use them. Every run gets the same ones: number i of a node depends on its seed (where
-// none is given, on the name of its output) and on i alone, so results do not depend on threads or on what ran before. Other runtimes draw others.
+// Random numbers, as text-to-speech and generative networks use them. Every run gets the same ones: number i of a node
+// depends on its seed (where none is given, on the name of its output) and on i alone, so results do not depend on
+// threads or on what ran before. Other runtimes draw others.
 #include <math.h>
 #include <string.h>
 
@@ -39,7 +40,8 @@ static int prepare_shape(struct fp_call *call) {
     enum fp_type type;
     size_t n = 0;
     const int64_t *shape = fp_attr_ints(call->node, "shape", &n);
-    if (!shape || n > FP_MAX_RANK || !fp_wanted(call, 0)) return fp_call_fail(call, "attribute 'shape' is missing or too long");
+    if (!shape || n > FP_MAX_RANK || !fp_wanted(call, 0))
+        return fp_call_fail(call, "attribute 'shape' is missing or too long");
     int status = output_type(call, FP_FLOAT, &type);
     return status ? status : fp_out(call, 0, type, (int)n, shape);
 }
@@ -58,8 +60,10 @@ static int prepare_multinomial(struct fp_call *call) {
     if (status) return status;
     int64_t n = fp_attr_int(call->node, "sample_size", 1), type = fp_attr_int(call->node, "dtype", FP_INT32);
     if (!fp_type_is_float(call->in[0]->type)) return fp_bad_type(call, 0);
-    if (call->in[0]->rank != 2 || !call->in[0]->dims[1]) return fp_call_fail(call, "rank %d is not [batch, classes]", call->in[0]->rank);
-    if (type != FP_INT32 && type != FP_INT64) return fp_call_fail(call, "dtype %s is not supported", fp_type_name((enum fp_type)type));
+    if (call->in[0]->rank != 2 || !call->in[0]->dims[1])
+        return fp_call_fail(call, "rank %d is not [batch, classes]", call->in[0]->rank);
+    if (type != FP_INT32 && type != FP_INT64)
+        return fp_call_fail(call, "dtype %s is not supported", fp_type_name((enum fp_type)type));
     return fp_out(call, 0, (enum fp_type)type, 2, (int64_t[]){call->in[0]->dims[0], n});
 }
 
@@ -74,7 +78,8 @@ static int run_numbers(struct fp_call *call) {
     double chunk[1024];
     for (size_t at = 0; at < y->count; at += FP_COUNT(chunk)) {
         size_t n = y->count - at < FP_COUNT(chunk) ? y->count - at : FP_COUNT(chunk);
-        for (size_t i = 0; i < n; i++) chunk[i] = is_normal ? a + b * normal(key, at + i) : a + (b - a) * uniform(key, at + i);
+        for (size_t i = 0; i < n; i++)
+            chunk[i] = is_normal ? a + b * normal(key, at + i) : a + (b - a) * uniform(key, at + i);
         fp_convert((char *)y->data + at * fp_type_size(y->type), y->type, chunk, FP_DOUBLE, n);
     }
     return FINEPRUNE_OK;

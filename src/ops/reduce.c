@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reductions over axes. Adjacent axes of one kind are merged; then either the innermost axis is kept and whole rows are added
-// up, or it is reduced and a run becomes one number. Floats accumulate in float64, integers in 64 bits, always in the same
-// order.
+// Reductions over axes. Adjacent axes of one kind are merged; then either the innermost axis is kept and whole rows are
+// added up, or it is reduced and a run becomes one number. Floats accumulate in float64, integers in 64 bits, always in
+// the same order.
 #include <math.h>
 
 #include "ops/families.h"
@@ -12,8 +12,8 @@ enum kind { SUM, MEAN, MAX, MIN, PROD, L1, L2, LOG_SUM, LOG_SUM_EXP, SUM_SQUARE 
 enum step { STEP_SUM, STEP_ABS, STEP_SQUARE, STEP_PROD, STEP_MAX, STEP_MIN, STEP_EXP };
 
 static const enum step STEPS[] = {
-    [SUM] = STEP_SUM,      [MEAN] = STEP_SUM,      [MAX] = STEP_MAX,        [MIN] = STEP_MIN,          [PROD] = STEP_PROD,
-    [L1] = STEP_ABS,       [L2] = STEP_SQUARE,     [LOG_SUM] = STEP_SUM,    [LOG_SUM_EXP] = STEP_EXP,  [SUM_SQUARE] = STEP_SQUARE,
+    [SUM] = STEP_SUM, [MEAN] = STEP_SUM,  [MAX] = STEP_MAX,     [MIN] = STEP_MIN,         [PROD] = STEP_PROD,
+    [L1] = STEP_ABS,  [L2] = STEP_SQUARE, [LOG_SUM] = STEP_SUM, [LOG_SUM_EXP] = STEP_EXP, [SUM_SQUARE] = STEP_SQUARE,
 };
 
 // Axes of one kind, merged, outermost first.
@@ -35,10 +35,10 @@ struct reduce {
     enum fp_type from, compute; // FP_DOUBLE, FP_INT64 or FP_UINT64
     struct axes kept, reduced;  // without the innermost axis
     bool inner_kept;
-    size_t inner;               // length of the innermost axis
-    size_t n;                   // elements of one result
-    size_t blocks;              // per row, when the innermost axis is kept
-    union number low_high[2];   // neutral elements of MAX and MIN
+    size_t inner;             // length of the innermost axis
+    size_t n;                 // elements of one result
+    size_t blocks;            // per row, when the innermost axis is kept
+    union number low_high[2]; // neutral elements of MAX and MIN
     const char *src;
     char *dst;
     enum fp_type to;
@@ -49,17 +49,31 @@ struct reduce {
 enum { LANES = 16 }; // of a run that becomes one number
 
 // acc[i] becomes acc[i] and x[i] together. U is the type of sums and products: integers wrap.
-#define COLUMNS(T, U, magnitude, exponential) \
-    FP_VECTOR static void columns_##T(enum step step, T *acc, const T *x, const T *greatest, size_t n) { \
-        switch (step) { \
-        case STEP_SUM: for (size_t i = 0; i < n; i++) acc[i] = (T)((U)acc[i] + (U)x[i]); break; \
-        case STEP_ABS: for (size_t i = 0; i < n; i++) acc[i] = (T)((U)acc[i] + (U)(magnitude)); break; \
-        case STEP_SQUARE: for (size_t i = 0; i < n; i++) acc[i] = (T)((U)acc[i] + (U)x[i] * (U)x[i]); break; \
-        case STEP_PROD: for (size_t i = 0; i < n; i++) acc[i] = (T)((U)acc[i] * (U)x[i]); break; \
-        case STEP_MAX: for (size_t i = 0; i < n; i++) acc[i] = x[i] > acc[i] || x[i] != x[i] ? x[i] : acc[i]; break; \
-        case STEP_MIN: for (size_t i = 0; i < n; i++) acc[i] = x[i] < acc[i] || x[i] != x[i] ? x[i] : acc[i]; break; \
-        case STEP_EXP: for (size_t i = 0; i < n; i++) acc[i] += exponential; break; \
-        } \
+#define COLUMNS(T, U, magnitude, exponential)                                                                          \
+    FP_VECTOR static void columns_##T(enum step step, T *acc, const T *x, const T *greatest, size_t n) {               \
+        switch (step) {                                                                                                \
+        case STEP_SUM:                                                                                                 \
+            for (size_t i = 0; i < n; i++) acc[i] = (T)((U)acc[i] + (U)x[i]);                                          \
+            break;                                                                                                     \
+        case STEP_ABS:                                                                                                 \
+            for (size_t i = 0; i < n; i++) acc[i] = (T)((U)acc[i] + (U)(magnitude));                                   \
+            break;                                                                                                     \
+        case STEP_SQUARE:                                                                                              \
+            for (size_t i = 0; i < n; i++) acc[i] = (T)((U)acc[i] + (U)x[i] * (U)x[i]);                                \
+            break;                                                                                                     \
+        case STEP_PROD:                                                                                                \
+            for (size_t i = 0; i < n; i++) acc[i] = (T)((U)acc[i] * (U)x[i]);                                          \
+            break;                                                                                                     \
+        case STEP_MAX:                                                                                                 \
+            for (size_t i = 0; i < n; i++) acc[i] = x[i] > acc[i] || x[i] != x[i] ? x[i] : acc[i];                     \
+            break;                                                                                                     \
+        case STEP_MIN:                                                                                                 \
+            for (size_t i = 0; i < n; i++) acc[i] = x[i] < acc[i] || x[i] != x[i] ? x[i] : acc[i];                     \
+            break;                                                                                                     \
+        case STEP_EXP:                                                                                                 \
+            for (size_t i = 0; i < n; i++) acc[i] += exponential;                                                      \
+            break;                                                                                                     \
+        }                                                                                                              \
     }
 COLUMNS(double, double, fabs(x[i]), exp(x[i] - greatest[i]))
 COLUMNS(int64_t, uint64_t, x[i] < 0 ? 0 - (uint64_t)x[i] : (uint64_t)x[i], *greatest) // no exponentials of integers
@@ -104,8 +118,8 @@ static int64_t offset(const struct axes *a, size_t index) {
 }
 
 // acc[0..n) over all reduced elements of n neighbouring results.
-static void reduce_columns(const struct reduce *r, enum step step, int64_t at, union number *acc, const union number *greatest,
-                           size_t n) {
+static void reduce_columns(const struct reduce *r, enum step step, int64_t at, union number *acc,
+                           const union number *greatest, size_t n) {
     union number x[FP_CHUNK];
     for (size_t i = 0; i < n; i++) acc[i] = neutral(r, step);
     for (size_t k = 0; k < r->reduced.count; k++) {
@@ -126,7 +140,8 @@ static union number reduce_run(const struct reduce *r, enum step step, int64_t a
         for (size_t i = 0; i < r->inner; i += FP_CHUNK) {
             size_t n = r->inner - i < FP_CHUNK ? r->inner - i : FP_CHUNK;
             load(r, x, start + (int64_t)i, n);
-            for (size_t c = 0; c < n; c += LANES) columns(r, step, lanes, x + c, repeated, n - c < LANES ? n - c : LANES);
+            for (size_t c = 0; c < n; c += LANES)
+                columns(r, step, lanes, x + c, repeated, n - c < LANES ? n - c : LANES);
         }
     }
     enum step join = step == STEP_ABS || step == STEP_SQUARE || step == STEP_EXP ? STEP_SUM : step;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Resize and Upsample. The axes are independent: nearest is one copy through a map per axis, linear and cubic are one pass of weighted
-// sums per axis that changes.
+// Resize and Upsample. The axes are independent: nearest is one copy through a map per axis, linear and cubic are one
+// pass of weighted sums per axis that changes.
 #include "ops/move.h"
 
 #include <math.h>
@@ -10,10 +10,10 @@
 struct axis {
     int64_t in, out;
     double scale, roi[2];
-    int taps;         // per output position
-    int64_t *index;   // out * taps, in [0, in); -1 outside what is extrapolated
-    float *weight;    // out * taps behind the indices, NULL for nearest
-    size_t bytes;     // of both
+    int taps;              // per output position
+    int64_t *index;        // out * taps, in [0, in); -1 outside what is extrapolated
+    float *weight;         // out * taps behind the indices, NULL for nearest
+    size_t bytes;          // of both
     bool changes, outside; // outside: some index is -1
 };
 
@@ -58,9 +58,12 @@ static const struct coordinates {
     const char *name;
     float (*at)(const struct axis *, float);
 } COORDINATES[] = {
-    {"half_pixel", at_half_pixel},       {"asymmetric", at_asymmetric},
-    {"align_corners", at_align_corners}, {"pytorch_half_pixel", at_pytorch_half_pixel},
-    {"tf_crop_and_resize", at_crop},     {"half_pixel_symmetric", at_half_pixel_symmetric},
+    {"half_pixel", at_half_pixel},
+    {"asymmetric", at_asymmetric},
+    {"align_corners", at_align_corners},
+    {"pytorch_half_pixel", at_pytorch_half_pixel},
+    {"tf_crop_and_resize", at_crop},
+    {"half_pixel_symmetric", at_half_pixel_symmetric},
     {"tf_half_pixel_for_nn", at_tf_half_pixel_for_nn},
 };
 
@@ -70,7 +73,10 @@ static double round_prefer_ceil(double x) { return floor(x + 0.5); }
 static const struct {
     const char *name;
     double (*round)(double);
-} NEAREST[] = {{"round_prefer_floor", round_prefer_floor}, {"round_prefer_ceil", round_prefer_ceil}, {"floor", floor}, {"ceil", ceil}};
+} NEAREST[] = {{"round_prefer_floor", round_prefer_floor},
+               {"round_prefer_ceil", round_prefer_ceil},
+               {"floor", floor},
+               {"ceil", ceil}};
 
 static double linear(double x, double a) { return (void)a, fabs(x) < 1 ? 1 - fabs(x) : 0; }
 static double cubic(double x, double a) {
@@ -82,8 +88,8 @@ static double cubic(double x, double a) {
 // How to resize: what the attributes say.
 struct how {
     float (*at)(const struct axis *, float);
-    double (*round)(double);               // for nearest, else NULL
-    double (*kernel)(double x, double a);  // else
+    double (*round)(double);              // for nearest, else NULL
+    double (*kernel)(double x, double a); // else
     double radius, a;
     bool exclude_outside, antialias;
     bool legacy; // nearest goes up when it shrinks
@@ -91,9 +97,11 @@ struct how {
 
 static int read_how(struct fp_call *call, bool legacy, struct how *how) {
     const char *mode = fp_attr_text(call->node, "mode", "nearest");
-    const char *coordinates = legacy ? "asymmetric" : fp_attr_text(call->node, "coordinate_transformation_mode", "half_pixel");
+    const char *coordinates = legacy ? "asymmetric"
+                                     : fp_attr_text(call->node, "coordinate_transformation_mode", "half_pixel");
     const char *nearest = legacy ? "floor" : fp_attr_text(call->node, "nearest_mode", "round_prefer_floor");
-    *how = (struct how){.legacy = legacy, .a = fp_attr_float(call->node, "cubic_coeff_a", -0.75f),
+    *how = (struct how){.legacy = legacy,
+                        .a = fp_attr_float(call->node, "cubic_coeff_a", -0.75f),
                         .exclude_outside = fp_attr_int(call->node, "exclude_outside", 0) != 0,
                         .antialias = fp_attr_int(call->node, "antialias", 0) != 0};
     for (size_t i = 0; i < FP_COUNT(COORDINATES); i++)
@@ -105,7 +113,8 @@ static int read_how(struct fp_call *call, bool legacy, struct how *how) {
         return how->round ? FINEPRUNE_OK : fp_call_fail(call, "nearest_mode %s is not supported", nearest);
     }
     bool is_cubic = !strcmp(mode, "cubic");
-    if (!is_cubic && strcmp(mode, "linear") && strcmp(mode, "bilinear")) return fp_call_fail(call, "mode %s is not supported", mode);
+    if (!is_cubic && strcmp(mode, "linear") && strcmp(mode, "bilinear"))
+        return fp_call_fail(call, "mode %s is not supported", mode);
     how->kernel = is_cubic ? cubic : linear;
     how->radius = is_cubic ? 2 : 1;
     return FINEPRUNE_OK;
@@ -124,7 +133,8 @@ static int64_t nearest_tap(const struct how *how, const struct axis *a, double x
 }
 
 // The weighted taps around x; 0 < x - base <= 1.
-static void weighted_taps(const struct how *how, const struct axis *a, double x, double scale, int start, int64_t *index, float *weight) {
+static void weighted_taps(const struct how *how, const struct axis *a, double x, double scale, int start,
+                          int64_t *index, float *weight) {
     double limit = (double)a->in + a->taps, sum = 0, weights = 0;
     if (!(x > -limit)) x = -limit;
     if (x > limit) x = limit;
@@ -144,7 +154,8 @@ static void weighted_taps(const struct how *how, const struct axis *a, double x,
 }
 
 static int make_taps(struct fp_call *call, const struct how *how, struct resize *r, struct axis *a) {
-    double scale = how->antialias && a->scale < 1 ? a->scale : 1, first = how->kernel ? floor(-how->radius / scale) + 1 : 0;
+    double scale = how->antialias && a->scale < 1 ? a->scale : 1,
+           first = how->kernel ? floor(-how->radius / scale) + 1 : 0;
     size_t n;
     if (!(first > -1e8)) return fp_call_fail(call, "a scale of %g is not possible", a->scale);
     a->taps = how->kernel ? 2 - 2 * (int)first : 1;
@@ -175,8 +186,10 @@ static int make_taps(struct fp_call *call, const struct how *how, struct resize 
 
 static int read_floats(struct fp_call *call, int i, double *dst, size_t max, size_t *n) {
     const struct fp_tensor *t = call->in[i];
-    if (!fp_type_is_float(t->type)) return fp_call_fail(call, "input %d is %s where floats are needed", i, fp_type_name(t->type));
-    if (t->count > max) return fp_call_fail(call, "input %d has %zu elements; at most %zu make sense", i, t->count, max);
+    if (!fp_type_is_float(t->type))
+        return fp_call_fail(call, "input %d is %s where floats are needed", i, fp_type_name(t->type));
+    if (t->count > max)
+        return fp_call_fail(call, "input %d has %zu elements; at most %zu make sense", i, t->count, max);
     call->values_read |= (uint64_t)1 << i;
     fp_convert(dst, FP_DOUBLE, t->data, t->type, t->count);
     *n = t->count;
@@ -195,7 +208,8 @@ static int read_axes(struct fp_call *call, int rank, int *axes, size_t *n) {
     return FINEPRUNE_OK;
 }
 
-static int apply_scales(struct fp_call *call, struct resize *r, const int *axes, size_t n, const double *scales, size_t n_scales) {
+static int apply_scales(struct fp_call *call, struct resize *r, const int *axes, size_t n, const double *scales,
+                        size_t n_scales) {
     if (n_scales != n) return fp_call_fail(call, "there are %zu scales for %zu axes", n_scales, n);
     for (size_t i = 0; i < n; i++) {
         struct axis *a = &r->axes[axes[i]];
@@ -208,11 +222,13 @@ static int apply_scales(struct fp_call *call, struct resize *r, const int *axes,
     return FINEPRUNE_OK;
 }
 
-static int apply_sizes(struct fp_call *call, struct resize *r, const int *axes, size_t n, const int64_t *sizes, size_t n_sizes) {
+static int apply_sizes(struct fp_call *call, struct resize *r, const int *axes, size_t n, const int64_t *sizes,
+                       size_t n_sizes) {
     const char *policy = fp_attr_text(call->node, "keep_aspect_ratio_policy", "stretch");
     bool larger = !strcmp(policy, "not_smaller"), stretch = !strcmp(policy, "stretch");
     double common = larger ? 0 : INFINITY;
-    if (!larger && !stretch && strcmp(policy, "not_larger")) return fp_call_fail(call, "keep_aspect_ratio_policy %s is not supported", policy);
+    if (!larger && !stretch && strcmp(policy, "not_larger"))
+        return fp_call_fail(call, "keep_aspect_ratio_policy %s is not supported", policy);
     if (n_sizes != n) return fp_call_fail(call, "there are %zu sizes for %zu axes", n_sizes, n);
     for (size_t i = 0; i < n; i++) {
         struct axis *a = &r->axes[axes[i]];
@@ -277,7 +293,8 @@ static int prepare(struct fp_call *call, bool legacy) {
     r->n_axes = x->rank;
     r->memory = call->memory;
     int64_t dims[FP_MAX_RANK];
-    for (int i = 0; i < x->rank; i++) r->axes[i] = (struct axis){.in = x->dims[i], .out = x->dims[i], .scale = 1, .roi = {0, 1}};
+    for (int i = 0; i < x->rank; i++)
+        r->axes[i] = (struct axis){.in = x->dims[i], .out = x->dims[i], .scale = 1, .roi = {0, 1}};
     status = legacy ? read_legacy(call, r) : read_inputs(call, r, how.at == at_crop);
     for (int i = 0; i < x->rank; i++) dims[i] = r->axes[i].out;
     if (!status && how.kernel && (x->type == FP_COMPLEX64 || x->type == FP_COMPLEX128))
@@ -300,8 +317,10 @@ static void weigh_row(float *dst, const float *src, const struct axis *a, size_t
     const float *weight = a->weight + at * (size_t)a->taps;
     for (int k = 0; k < a->taps; k++) {
         const float *from = src + (size_t)(index[k] < 0 ? 0 : index[k]) * inner, w = weight[k];
-        if (k == 0) for (size_t i = 0; i < inner; i++) dst[i] = w * from[i];
-        else for (size_t i = 0; i < inner; i++) dst[i] += w * from[i];
+        if (k == 0)
+            for (size_t i = 0; i < inner; i++) dst[i] = w * from[i];
+        else
+            for (size_t i = 0; i < inner; i++) dst[i] += w * from[i];
     }
 }
 
@@ -328,7 +347,8 @@ static int pass(struct fp_call *call, const struct axis *a, int axis, struct fp_
     dims[axis] = a->out;
     int status = fp_tensor_new(&y, call->memory, FP_FLOAT, t->rank, dims, call->err);
     if (status) return status;
-    size_t outer = fp_span(dims, 0, axis), inner = fp_span(dims, axis + 1, t->rank), in = (size_t)a->in, out = (size_t)a->out;
+    size_t outer = fp_span(dims, 0, axis), inner = fp_span(dims, axis + 1, t->rank), in = (size_t)a->in,
+           out = (size_t)a->out;
     const float *src = t->data;
     float *dst = y.data;
     if (inner == 1) {
@@ -336,15 +356,16 @@ static int pass(struct fp_call *call, const struct axis *a, int axis, struct fp_
         for (size_t o = 0; o < outer; o++) weigh_line(dst + o * out, src + o * in, a);
     } else {
 #pragma omp parallel for num_threads(call->threads) if (y.count > 50000)
-        for (size_t i = 0; i < outer * out; i++) weigh_row(dst + i * inner, src + i / out * in * inner, a, i % out, inner);
+        for (size_t i = 0; i < outer * out; i++)
+            weigh_row(dst + i * inner, src + i / out * in * inner, a, i % out, inner);
     }
     fp_tensor_done(t);
     *t = y;
     return FINEPRUNE_OK;
 }
 
-// The last two axes at once, as four weighted numbers in the order in which everybody adds them: what is then quantized often lies halfway between
-// two steps, and the last bit decides.
+// The last two axes at once, as four weighted numbers in the order in which everybody adds them: what is then quantized
+// often lies halfway between two steps, and the last bit decides.
 struct pair {
     size_t row[2];
     float weight[2];
@@ -352,7 +373,8 @@ struct pair {
 
 // Both taps of a border are the same element. Before the first it counts alone, behind the last twice by halves.
 static struct pair pair_at(const struct axis *a, size_t at) {
-    struct pair p = {{(size_t)a->index[2 * at], (size_t)a->index[2 * at + 1]}, {a->weight[2 * at], a->weight[2 * at + 1]}};
+    struct pair p = {{(size_t)a->index[2 * at], (size_t)a->index[2 * at + 1]},
+                     {a->weight[2 * at], a->weight[2 * at + 1]}};
     if (p.row[0] == p.row[1]) {
         bool first = p.row[0] == 0 && a->in > 1;
         p.weight[0] = first ? 1 : 0.5f;
@@ -366,8 +388,8 @@ static void weigh_plane_row(float *dst, const float *src, const struct axis *x, 
     const float u = row->weight[0], v = row->weight[1];
     for (size_t i = 0; i < (size_t)x->out; i++) {
         const struct pair c = pair_at(x, i);
-        dst[i] = c.weight[0] * u * above[c.row[0]] + c.weight[1] * u * above[c.row[1]] + c.weight[0] * v * below[c.row[0]] +
-                 c.weight[1] * v * below[c.row[1]];
+        dst[i] = c.weight[0] * u * above[c.row[0]] + c.weight[1] * u * above[c.row[1]] +
+                 c.weight[0] * v * below[c.row[0]] + c.weight[1] * v * below[c.row[1]];
     }
 }
 
@@ -416,7 +438,8 @@ static void put_result(struct fp_tensor *y, const struct fp_tensor *t) {
     float *v = t->data;
     for (size_t i = 0; i < t->count && !fp_type_is_float(y->type); i++) v[i] = rintf(v[i]);
     for (size_t k = 0; k < FP_COUNT(RANGES); k++)
-        for (size_t i = 0; i < t->count && RANGES[k].type == y->type; i++) v[i] = fminf(fmaxf(v[i], RANGES[k].low), RANGES[k].high);
+        for (size_t i = 0; i < t->count && RANGES[k].type == y->type; i++)
+            v[i] = fminf(fmaxf(v[i], RANGES[k].low), RANGES[k].high);
     fp_convert(y->data, y->type, t->data, FP_FLOAT, t->count);
 }
 

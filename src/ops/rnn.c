@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// LSTM, GRU, RNN and the LSTM of eight-bit weights: one product for the inputs of all steps, then a loop with one product for the hidden states of each step.
+// LSTM, GRU, RNN and the LSTM of eight-bit weights: one product for the inputs of all steps, then a loop with one
+// product for the hidden states of each step.
 #include <stdlib.h>
 
 #include "ops/activation.h"
@@ -36,22 +37,21 @@ static void done(void *state) {
 
 // alpha and beta are lists that the functions which have such a value take from in order.
 static int read_activations(struct fp_call *call, struct rnn *r) {
-    static const char *const usual[][3] = {[LSTM] = {"Sigmoid", "Tanh", "Tanh"}, [GRU] = {"Sigmoid", "Tanh"}, [PLAIN] = {"Tanh"}};
+    static const char *const usual[][3] = {
+        [LSTM] = {"Sigmoid", "Tanh", "Tanh"}, [GRU] = {"Sigmoid", "Tanh"}, [PLAIN] = {"Tanh"}};
     int each = r->kind == LSTM ? 3 : r->kind == GRU ? 2 : 1;
     size_t n_a, n_b, at_a = 0, at_b = 0;
-    const float *a = fp_attr_floats(call->node, "activation_alpha", &n_a), *b = fp_attr_floats(call->node, "activation_beta", &n_b);
+    const float *a = fp_attr_floats(call->node, "activation_alpha", &n_a),
+                *b = fp_attr_floats(call->node, "activation_beta", &n_b);
     bool given = fp_attr_strings(call->node, "activations", 0) != NULL;
     for (int i = 0; i < r->directions * each; i++) {
         const char *name = given ? fp_attr_strings(call->node, "activations", (size_t)i) : usual[r->kind][i % each];
         const struct fp_activation *f = name ? fp_activation_find(name) : NULL;
-        if (!f)
-            return fp_call_fail(call, "activation %d is '%s'", i, name ? name : "missing");
+        if (!f) return fp_call_fail(call, "activation %d is '%s'", i, name ? name : "missing");
         struct activation *to = &r->act[i / each][i % each];
         *to = (struct activation){f->apply, f->a, f->b};
-        if (f->has_a && at_a < n_a)
-            to->a = a[at_a++];
-        if (f->has_b && at_b < n_b)
-            to->b = b[at_b++];
+        if (f->has_a && at_a < n_a) to->a = a[at_a++];
+        if (f->has_b && at_b < n_b) to->b = b[at_b++];
     }
     return 0;
 }
@@ -60,14 +60,13 @@ static int read_activations(struct fp_call *call, struct rnn *r) {
 
 static int check_shape(struct fp_call *call, int i, int rank, int64_t d0, int64_t d1, int64_t d2) {
     const int64_t dims[3] = {d0, d1, d2};
-    if (!fp_given(call, i))
-        return 0;
+    if (!fp_given(call, i)) return 0;
     const struct fp_tensor *t = call->in[i];
-    if (t->type == FP_FLOAT && t->rank == rank && memcmp(t->dims, dims, (size_t)rank * sizeof(dims[0])) == 0)
-        return 0;
+    if (t->type == FP_FLOAT && t->rank == rank && memcmp(t->dims, dims, (size_t)rank * sizeof(dims[0])) == 0) return 0;
     char has[160], needs[160];
     return fp_call_fail(call, "input %d is %s %s, needed is float32 %s", i, fp_type_name(t->type),
-                        fp_shape_text(has, sizeof(has), t->rank, t->dims), fp_shape_text(needs, sizeof(needs), rank, dims));
+                        fp_shape_text(has, sizeof(has), t->rank, t->dims),
+                        fp_shape_text(needs, sizeof(needs), rank, dims));
 }
 
 static int check_inputs(struct fp_call *call, const struct rnn *r) {
@@ -75,14 +74,11 @@ static int check_inputs(struct fp_call *call, const struct rnn *r) {
     int status = r->quantized ? fp_quantized_check(call, W, d, r->in, g * h) : check_shape(call, W, 3, d, g * h, r->in);
     if (!status)
         status = r->quantized ? fp_quantized_check(call, R, d, h, g * h) : check_shape(call, R, 3, d, g * h, h);
-    if (!status)
-        status = check_shape(call, B, 2, d, 2 * g * h, 0);
+    if (!status) status = check_shape(call, B, 2, d, 2 * g * h, 0);
     for (int i = H0; i <= C0 && !status; i++)
         status = r->batch_first ? check_shape(call, i, 3, r->batch, d, h) : check_shape(call, i, 3, d, r->batch, h);
-    if (!status && r->kind == LSTM)
-        status = check_shape(call, P, 2, d, 3 * h, 0);
-    if (status || !fp_given(call, LENGTHS))
-        return status;
+    if (!status && r->kind == LSTM) status = check_shape(call, P, 2, d, 3 * h, 0);
+    if (status || !fp_given(call, LENGTHS)) return status;
     const struct fp_tensor *t = call->in[LENGTHS];
     if (t->type != FP_INT32 || t->count != (size_t)r->batch)
         return fp_call_fail(call, "sequence_lens must be %lld int32 values", (long long)r->batch);
@@ -106,20 +102,23 @@ static int read_attributes(struct fp_call *call, struct rnn *r) {
         return fp_call_fail(call, "direction '%s' is not known", direction);
     const struct fp_tensor *x = call->in[X], *weights = call->in[R];
     if (x->rank != 3 || x->type != FP_FLOAT || weights->rank != 3)
-        return fp_call_fail(call, "data of type %s and rank %d, weights of rank %d", fp_type_name(x->type), x->rank, weights->rank);
+        return fp_call_fail(call, "data of type %s and rank %d, weights of rank %d", fp_type_name(x->type), x->rank,
+                            weights->rank);
     r->steps = x->dims[r->batch_first ? 1 : 0];
     r->batch = x->dims[r->batch_first ? 0 : 1];
     r->in = x->dims[2];
     int64_t hidden = weights->dims[r->quantized ? 1 : 2];
     r->hidden = fp_attr_int(node, "hidden_size", hidden);
     if (r->hidden != hidden || r->hidden < 1)
-        return fp_call_fail(call, "hidden_size is %lld, the weights have %lld", (long long)r->hidden, (long long)hidden);
+        return fp_call_fail(call, "hidden_size is %lld, the weights have %lld", (long long)r->hidden,
+                            (long long)hidden);
     return read_activations(call, r);
 }
 
 // y [rows, n] = x [rows, k] w^T + bias, w [n, k].
 static int make_product(struct fp_call *call, struct fp_matmul *m, int64_t rows, int64_t k, int64_t n, int weights) {
-    struct fp_matmul_shape s = {.m = rows, .k = k, .n = n, .alpha = 1, .bias = fp_given(call, B), .pack_b = fp_is_constant(call, weights)};
+    struct fp_matmul_shape s = {
+        .m = rows, .k = k, .n = n, .alpha = 1, .bias = fp_given(call, B), .pack_b = fp_is_constant(call, weights)};
     fp_matmul_plain(&s, false, true);
     return fp_matmul_make(call, m, &s);
 }
@@ -130,10 +129,8 @@ static int make_products(struct fp_call *call, struct rnn *r) {
     bool apart = r->kind == GRU && !r->before_reset; // the candidate multiplies the reset state
     for (int d = 0; d < r->directions && !status; d++) {
         status = make_product(call, &r->input[d], r->steps * r->batch, r->in, r->gates * h, W);
-        if (!status)
-            status = make_product(call, &r->hidden_product[d], r->batch, h, (apart ? 2 : r->gates) * h, R);
-        if (!status && apart)
-            status = make_product(call, &r->candidate[d], r->batch, h, h, R);
+        if (!status) status = make_product(call, &r->hidden_product[d], r->batch, h, (apart ? 2 : r->gates) * h, R);
+        if (!status && apart) status = make_product(call, &r->candidate[d], r->batch, h, h, R);
     }
     return status;
 }
@@ -142,29 +139,24 @@ static int set_outputs(struct fp_call *call, const struct rnn *r) {
     int64_t s = r->steps, d = r->directions, b = r->batch, h = r->hidden;
     const int64_t all[2][4] = {{s, d, b, h}, {b, s, d, h}}, last[2][3] = {{d, b, h}, {b, d, h}};
     int status = fp_out(call, 0, FP_FLOAT, 4, all[r->batch_first]);
-    for (int i = 1; i < 3 && !status; i++)
-        status = fp_out(call, i, FP_FLOAT, 3, last[r->batch_first]);
+    for (int i = 1; i < 3 && !status; i++) status = fp_out(call, i, FP_FLOAT, 3, last[r->batch_first]);
     return status;
 }
 
 static int prepare(struct fp_call *call) {
     int status = fp_need(call, 3);
     struct rnn *r = status ? NULL : fp_state(call, sizeof(*r));
-    if (!r)
-        return status ? status : FINEPRUNE_LIMIT;
+    if (!r) return status ? status : FINEPRUNE_LIMIT;
     status = read_attributes(call, r);
-    if (!status)
-        status = check_inputs(call, r);
-    if (!status)
-        status = set_outputs(call, r);
+    if (!status) status = check_inputs(call, r);
+    if (!status) status = set_outputs(call, r);
     return status || r->quantized ? status : make_products(call, r);
 }
 
 // ---- one step of one sample. g: the gates' sums; h, c: the states, replaced
 
 static void limit(float *x, size_t n, float clip) {
-    for (size_t i = 0; clip > 0 && i < n; i++)
-        x[i] = x[i] > clip ? clip : x[i] < -clip ? -clip : x[i];
+    for (size_t i = 0; clip > 0 && i < n; i++) x[i] = x[i] > clip ? clip : x[i] < -clip ? -clip : x[i];
 }
 
 static void act(const struct rnn *r, const struct activation *a, float *x, size_t n) {
@@ -173,28 +165,23 @@ static void act(const struct rnn *r, const struct activation *a, float *x, size_
 }
 
 FP_VECTOR static void add(float *y, const float *x, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        y[i] += x[i];
+    for (size_t i = 0; i < n; i++) y[i] += x[i];
 }
 
 FP_VECTOR static void add_product(float *y, const float *a, const float *b, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        y[i] += a[i] * b[i];
+    for (size_t i = 0; i < n; i++) y[i] += a[i] * b[i];
 }
 
 FP_VECTOR static void multiply(float *y, const float *a, const float *b, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        y[i] = a[i] * b[i];
+    for (size_t i = 0; i < n; i++) y[i] = a[i] * b[i];
 }
 
 FP_VECTOR static void mix_cell(float *c, const float *forget, const float *input, const float *candidate, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        c[i] = forget[i] * c[i] + input[i] * candidate[i];
+    for (size_t i = 0; i < n; i++) c[i] = forget[i] * c[i] + input[i] * candidate[i];
 }
 
 FP_VECTOR static void mix_hidden(float *h, const float *update, const float *candidate, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        h[i] = (1 - update[i]) * candidate[i] + update[i] * h[i];
+    for (size_t i = 0; i < n; i++) h[i] = (1 - update[i]) * candidate[i] + update[i] * h[i];
 }
 
 // Gates in the order input, output, forget, cell; p: peepholes of input, output, forget, or NULL.
@@ -208,14 +195,11 @@ static void lstm_step(const struct rnn *r, int d, float *g, float *h, float *c, 
     }
     act(r, &f[0], in, n);
     if (r->input_forget)
-        for (size_t i = 0; i < n; i++)
-            forget[i] = 1 - in[i];
-    else
-        act(r, &f[0], forget, n);
+        for (size_t i = 0; i < n; i++) forget[i] = 1 - in[i];
+    else act(r, &f[0], forget, n);
     act(r, &f[1], cell, n);
     mix_cell(c, forget, in, cell, n);
-    if (p)
-        add_product(out, p + n, c, n);
+    if (p) add_product(out, p + n, c, n);
     act(r, &f[0], out, n);
     memcpy(cell, c, n * sizeof(*c));
     f[2].apply(cell, n, f[2].a, f[2].b);
@@ -233,9 +217,9 @@ struct pass {
     struct fp_call *call;
     struct rnn *r;
     int d;
-    float *sums;             // [steps * batch, gates * hidden] from the inputs
-    float *step, *h, *c;     // [batch, gates * hidden], [batch, hidden] twice
-    float *reset;            // [batch, hidden]
+    float *sums;         // [steps * batch, gates * hidden] from the inputs
+    float *step, *h, *c; // [batch, gates * hidden], [batch, hidden] twice
+    float *reset;        // [batch, hidden]
 };
 
 static int64_t length_of(const struct fp_call *call, const struct rnn *r, int64_t b) {
@@ -251,7 +235,8 @@ static int64_t time_of(const struct pass *p, int64_t step, int64_t b) {
 
 static float *output_at(const struct pass *p, int64_t time, int64_t b) {
     const struct rnn *r = p->r;
-    int64_t row = r->batch_first ? (b * r->steps + time) * r->directions + p->d : (time * r->directions + p->d) * r->batch + b;
+    int64_t row = r->batch_first ? (b * r->steps + time) * r->directions + p->d
+                                 : (time * r->directions + p->d) * r->batch + b;
     return (float *)p->call->out[0].data + row * r->hidden;
 }
 
@@ -280,15 +265,13 @@ static void step_sample(const struct pass *p, int64_t step, int64_t b) {
     int64_t time = time_of(p, step, b);
     size_t n = (size_t)r->hidden, width = (size_t)r->gates * n;
     float *g = p->step + (size_t)b * width, *h = p->h + (size_t)b * n;
-    if (time < 0)
-        return;
+    if (time < 0) return;
     const float *x = p->sums + place(r, time, b) * width;
     if (r->kind == GRU) {
         if (!r->before_reset) // its product is narrower than its row
             g = p->step + (size_t)b * 2 * n;
         gru_gates(p, b, g, x, h);
-        if (r->before_reset)
-            finish_gru(p, g, h);
+        if (r->before_reset) finish_gru(p, g, h);
         return;
     }
     add(g, x, width);
@@ -312,11 +295,11 @@ static int step_candidate(const struct pass *p, int64_t step) {
     size_t n = (size_t)r->hidden;
     const float *bias = fp_given(p->call, B) ? weights_of(p, B, 5 * n) : NULL;
     float *made = p->step + (size_t)r->batch * 2 * n;
-    int status = fp_matmul_run(p->call, &r->candidate[p->d], p->reset, weights_of(p, R, 2 * n * n), fp_is_constant(p->call, R), bias, made);
+    int status = fp_matmul_run(p->call, &r->candidate[p->d], p->reset, weights_of(p, R, 2 * n * n),
+                               fp_is_constant(p->call, R), bias, made);
     for (int64_t b = 0; b < r->batch && !status; b++) {
         int64_t time = time_of(p, step, b);
-        if (time < 0)
-            continue;
+        if (time < 0) continue;
         float *candidate = made + (size_t)b * n, *h = p->h + (size_t)b * n;
         add(candidate, p->sums + place(r, time, b) * 3 * n + 2 * n, n);
         act(r, &r->act[p->d][1], candidate, n);
@@ -327,9 +310,9 @@ static int step_candidate(const struct pass *p, int64_t step) {
 
 static int multiply_states(const struct pass *p, const float *bias) {
     struct rnn *r = p->r;
-    if (r->quantized)
-        return fp_quantized_product(p->call, R, p->d, p->h, (size_t)r->batch, bias, p->step);
-    return fp_matmul_run(p->call, &r->hidden_product[p->d], p->h, weights_of(p, R, 0), fp_is_constant(p->call, R), bias, p->step);
+    if (r->quantized) return fp_quantized_product(p->call, R, p->d, p->h, (size_t)r->batch, bias, p->step);
+    return fp_matmul_run(p->call, &r->hidden_product[p->d], p->h, weights_of(p, R, 0), fp_is_constant(p->call, R), bias,
+                         p->step);
 }
 
 // Quantized data share one scale, over the steps that some sample has.
@@ -340,9 +323,9 @@ static int multiply_inputs(const struct pass *p, const float *bias) {
     if (!r->quantized)
         return fp_matmul_run(call, &r->input[p->d], x, weights_of(p, W, 0), fp_is_constant(call, W), bias, p->sums);
     int64_t steps = 0;
-    for (int64_t b = 0; b < r->batch; b++)
-        steps = length_of(call, r, b) > steps ? length_of(call, r, b) : steps;
-    return fp_quantized_product(call, W, p->d, x, (size_t)((r->batch_first ? r->steps : steps) * r->batch), bias, p->sums);
+    for (int64_t b = 0; b < r->batch; b++) steps = length_of(call, r, b) > steps ? length_of(call, r, b) : steps;
+    return fp_quantized_product(call, W, p->d, x, (size_t)((r->batch_first ? r->steps : steps) * r->batch), bias,
+                                p->sums);
 }
 
 static int run_step(const struct pass *p, int64_t step) {
@@ -350,17 +333,13 @@ static int run_step(const struct pass *p, int64_t step) {
     size_t n = (size_t)r->hidden;
     const float *bias = fp_given(p->call, B) ? weights_of(p, B, (size_t)r->gates * n) : NULL;
     int status = multiply_states(p, bias);
-    if (status)
-        return status;
+    if (status) return status;
 #pragma omp parallel for num_threads(p->call->threads) if (r->batch * r->hidden > 5000)
-    for (int64_t b = 0; b < r->batch; b++)
-        step_sample(p, step, b);
-    if (r->kind == GRU && !r->before_reset)
-        status = step_candidate(p, step);
+    for (int64_t b = 0; b < r->batch; b++) step_sample(p, step, b);
+    if (r->kind == GRU && !r->before_reset) status = step_candidate(p, step);
     for (int64_t b = 0; b < r->batch && !status && p->call->n_out > 0; b++) {
         int64_t time = time_of(p, step, b);
-        if (time >= 0)
-            memcpy(output_at(p, time, b), p->h + (size_t)b * n, n * sizeof(float));
+        if (time >= 0) memcpy(output_at(p, time, b), p->h + (size_t)b * n, n * sizeof(float));
     }
     return status;
 }
@@ -383,18 +362,13 @@ static int run_direction(const struct pass *p) {
     memset(p->h, 0, states);
     memset(p->c, 0, states);
     memset(p->reset, 0, states);
-    if (fp_given(call, H0))
-        move_state(p, p->h, call->in[H0], false);
-    if (fp_given(call, C0) && r->kind == LSTM)
-        move_state(p, p->c, call->in[C0], false);
+    if (fp_given(call, H0)) move_state(p, p->h, call->in[H0], false);
+    if (fp_given(call, C0) && r->kind == LSTM) move_state(p, p->c, call->in[C0], false);
     const float *bias = fp_given(call, B) ? weights_of(p, B, 0) : NULL;
     int status = multiply_inputs(p, bias);
-    for (int64_t s = 0; s < r->steps && !status; s++)
-        status = run_step(p, s);
-    if (!status && call->n_out > 1)
-        move_state(p, p->h, &call->out[1], true);
-    if (!status && call->n_out > 2)
-        move_state(p, p->c, &call->out[2], true);
+    for (int64_t s = 0; s < r->steps && !status; s++) status = run_step(p, s);
+    if (!status && call->n_out > 1) move_state(p, p->h, &call->out[1], true);
+    if (!status && call->n_out > 2) move_state(p, p->c, &call->out[2], true);
     return status;
 }
 
@@ -408,8 +382,7 @@ static int run_directions(struct pass *p) {
     if (call->n_out > 0 && call->out[0].count)
         memset(call->out[0].data, 0, call->out[0].count * sizeof(float)); // steps after the end of a sample
     int status = 0;
-    for (p->d = 0; p->d < r->directions && !status; p->d++)
-        status = run_direction(p);
+    for (p->d = 0; p->d < r->directions && !status; p->d++) status = run_direction(p);
     return status;
 }
 
@@ -424,8 +397,7 @@ static int run(struct fp_call *call) {
         return p.step ? run_directions(&p) : FINEPRUNE_LIMIT;
     }
     p.sums = fp_take(call->memory, all + each); // the exact products need the scratch memory
-    if (!p.sums)
-        return fp_fail_memory(call->err, "gates", all + each);
+    if (!p.sums) return fp_fail_memory(call->err, "gates", all + each);
     p.step = p.sums + all / sizeof(float);
     int status = run_directions(&p);
     fp_release(call->memory, p.sums, all + each);
@@ -442,8 +414,7 @@ static void copy_before(const struct pass *p, float *to) {
         for (int64_t step = 0; step < length_of(p->call, r, b); step++) {
             float *row = to + (size_t)((time_of(p, step, b) * r->directions + p->d) * r->batch + b) * n;
             size_t start = (size_t)(r->batch_first ? b * r->directions + p->d : p->d * r->batch + b) * n;
-            if (step > 0)
-                memcpy(row, output_at(p, time_of(p, step - 1, b), b), n * sizeof(float));
+            if (step > 0) memcpy(row, output_at(p, time_of(p, step - 1, b), b), n * sizeof(float));
             else if (fp_given(p->call, H0))
                 memcpy(row, (const float *)p->call->in[H0]->data + start, n * sizeof(float));
         }
@@ -456,7 +427,8 @@ static int steps_first(struct fp_call *call, const struct rnn *r, struct fp_tens
     int status = fp_tensor_new(out, call->memory, FP_FLOAT, 3, dims, call->err);
     for (int64_t b = 0; b < r->batch && !status; b++)
         for (int64_t s = 0; s < r->steps; s++)
-            memcpy((float *)out->data + (s * r->batch + b) * r->in, x + (b * r->steps + s) * r->in, (size_t)r->in * sizeof(*x));
+            memcpy((float *)out->data + (s * r->batch + b) * r->in, x + (b * r->steps + s) * r->in,
+                   (size_t)r->in * sizeof(*x));
     return status;
 }
 
@@ -465,23 +437,18 @@ static int weight_input(struct fp_call *call, int slot, struct fp_tensor *out) {
     const int32_t *lengths = fp_given(call, LENGTHS) ? call->in[LENGTHS]->data : NULL; // steps behind them are padding
     if (slot == W) {
         int status = 0;
-        if (r->batch_first && lengths)
-            status = steps_first(call, r, out);
-        else
-            fp_tensor_share(out, call->in[X]);
+        if (r->batch_first && lengths) status = steps_first(call, r, out);
+        else fp_tensor_share(out, call->in[X]);
         out->lengths = lengths;
         return status;
     }
-    if (call->n_out < 1)
-        return fp_call_fail(call, "the hidden states are not kept, as the node has no output 0");
+    if (call->n_out < 1) return fp_call_fail(call, "the hidden states are not kept, as the node has no output 0");
     const int64_t dims[] = {r->steps, r->directions, r->batch, r->hidden};
     int status = fp_tensor_new(out, call->memory, FP_FLOAT, 4, dims, call->err);
-    if (status)
-        return status;
+    if (status) return status;
     memset(out->data, 0, out->count * sizeof(float));
     struct pass p = {.call = call, .r = r};
-    for (p.d = 0; p.d < r->directions; p.d++)
-        copy_before(&p, out->data);
+    for (p.d = 0; p.d < r->directions; p.d++) copy_before(&p, out->data);
     out->lengths = lengths;
     return 0;
 }

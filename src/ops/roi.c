@@ -18,7 +18,8 @@ struct region {
 static int check_regions(struct fp_call *call, int64_t columns) {
     const struct fp_tensor *x = call->in[0], *rois = call->in[1];
     char a[160], b[160];
-    if (x->type == FP_FLOAT && x->rank == 4 && rois->type == FP_FLOAT && rois->rank == 2 && rois->dims[1] == columns) return FINEPRUNE_OK;
+    if (x->type == FP_FLOAT && x->rank == 4 && rois->type == FP_FLOAT && rois->rank == 2 && rois->dims[1] == columns)
+        return FINEPRUNE_OK;
     return fp_call_fail(call, "regions of shape %s (%s) do not fit an input of shape %s (%s)",
                         fp_shape_text(a, sizeof(a), rois->rank, rois->dims), fp_type_name(rois->type),
                         fp_shape_text(b, sizeof(b), x->rank, x->dims), fp_type_name(x->type));
@@ -33,10 +34,12 @@ static int prepare_roi_align(struct fp_call *call) {
     if (status) return status;
     const struct fp_tensor *x = call->in[0], *rois = call->in[1];
     if (call->in[2]->count != (size_t)rois->dims[0])
-        return fp_call_fail(call, "there are %zu batch indices for %lld regions", call->in[2]->count, (long long)rois->dims[0]);
+        return fp_call_fail(call, "there are %zu batch indices for %lld regions", call->in[2]->count,
+                            (long long)rois->dims[0]);
     int64_t height = fp_attr_int(call->node, "output_height", 1), width = fp_attr_int(call->node, "output_width", 1);
     const char *mode = fp_attr_text(call->node, "mode", "avg");
-    if (height < 1 || width < 1) return fp_call_fail(call, "%lld x %lld bins are not possible", (long long)height, (long long)width);
+    if (height < 1 || width < 1)
+        return fp_call_fail(call, "%lld x %lld bins are not possible", (long long)height, (long long)width);
     if (strcmp(mode, "avg") && strcmp(mode, "max")) return fp_call_fail(call, "mode %s is not supported", mode);
     return fp_out(call, 0, FP_FLOAT, 4, (int64_t[]){rois->dims[0], x->dims[1], height, width});
 }
@@ -63,7 +66,8 @@ static bool corners(const struct region *r, float y, float x, int64_t *offset, f
 }
 
 // One bin of all channels; dst has `step` elements from channel to channel.
-static void align_bin(const struct region *r, int64_t row, int64_t column, int64_t grid_y, int64_t grid_x, bool max, float *dst, size_t step) {
+static void align_bin(const struct region *r, int64_t row, int64_t column, int64_t grid_y, int64_t grid_x, bool max,
+                      float *dst, size_t step) {
     for (int64_t c = 0; c < r->channels; c++) dst[(size_t)c * step] = 0;
     bool first = true;
     for (int64_t iy = 0; iy < grid_y; iy++)
@@ -94,7 +98,8 @@ static int64_t grid_of(int64_t ratio, float size) {
 }
 
 static int align_region(struct fp_call *call, struct region *r, const float *roi, float *dst) {
-    bool half = call->node->opset >= 16 && !strcmp(fp_attr_text(call->node, "coordinate_transformation_mode", "half_pixel"), "half_pixel");
+    bool half = call->node->opset >= 16 &&
+                !strcmp(fp_attr_text(call->node, "coordinate_transformation_mode", "half_pixel"), "half_pixel");
     float scale = fp_attr_float(call->node, "spatial_scale", 1), offset = half ? 0.5f : 0;
     int64_t ratio = fp_attr_int(call->node, "sampling_ratio", 0);
     r->left = roi[0] * scale - offset;
@@ -112,13 +117,15 @@ static int align_region(struct fp_call *call, struct region *r, const float *roi
     bool max = !strcmp(fp_attr_text(call->node, "mode", "avg"), "max");
     int64_t bins = r->rows * r->columns;
 #pragma omp parallel for num_threads(call->threads) if (bins * r->channels > 5000)
-    for (int64_t i = 0; i < bins; i++) align_bin(r, i / r->columns, i % r->columns, grid_y, grid_x, max, dst + i, (size_t)bins);
+    for (int64_t i = 0; i < bins; i++)
+        align_bin(r, i / r->columns, i % r->columns, grid_y, grid_x, max, dst + i, (size_t)bins);
     return FINEPRUNE_OK;
 }
 
 static void region_init(struct fp_call *call, struct region *r, size_t batch) {
     const struct fp_tensor *x = call->in[0], *y = &call->out[0];
-    *r = (struct region){.channels = x->dims[1], .height = x->dims[2], .width = x->dims[3], .rows = y->dims[2], .columns = y->dims[3]};
+    *r = (struct region){
+        .channels = x->dims[1], .height = x->dims[2], .width = x->dims[3], .rows = y->dims[2], .columns = y->dims[3]};
     r->image = (const float *)x->data + (int64_t)batch * r->channels * r->height * r->width;
 }
 
@@ -130,9 +137,11 @@ static int run_roi_align(struct fp_call *call) {
         struct region r;
         int64_t batch = fp_int_at(call->in[2], (size_t)i);
         if (batch < 0 || batch >= x->dims[0])
-            return fp_call_fail(call, "batch index %lld is outside a batch of %lld", (long long)batch, (long long)x->dims[0]);
+            return fp_call_fail(call, "batch index %lld is outside a batch of %lld", (long long)batch,
+                                (long long)x->dims[0]);
         region_init(call, &r, (size_t)batch);
-        int status = align_region(call, &r, (const float *)rois->data + 4 * i, (float *)y->data + i * (int64_t)fp_span(y->dims, 1, 4));
+        int status = align_region(call, &r, (const float *)rois->data + 4 * i,
+                                  (float *)y->data + i * (int64_t)fp_span(y->dims, 1, 4));
         if (status) return status;
     }
     return FINEPRUNE_OK;
@@ -145,8 +154,11 @@ static int prepare_max_roi_pool(struct fp_call *call) {
     const int64_t *shape = fp_attr_ints(call->node, "pooled_shape", &n);
     int status = fp_need_tensors(call, 2);
     if (!status) status = check_regions(call, 5);
-    if (!status && (n != 2 || shape[0] < 1 || shape[1] < 1)) status = fp_call_fail(call, "pooled_shape needs two positive entries");
-    return status ? status : fp_out(call, 0, FP_FLOAT, 4, (int64_t[]){call->in[1]->dims[0], call->in[0]->dims[1], shape[0], shape[1]});
+    if (!status && (n != 2 || shape[0] < 1 || shape[1] < 1))
+        status = fp_call_fail(call, "pooled_shape needs two positive entries");
+    return status ? status
+                  : fp_out(call, 0, FP_FLOAT, 4,
+                           (int64_t[]){call->in[1]->dims[0], call->in[0]->dims[1], shape[0], shape[1]});
 }
 
 static int64_t within(float at, int64_t n) { return !(at > 0) ? 0 : at > (float)n ? n : (int64_t)at; }
@@ -173,7 +185,8 @@ static int run_max_roi_pool(struct fp_call *call) {
         const float *roi = (const float *)rois->data + 5 * i;
         struct region r;
         if (!(roi[0] >= 0 && roi[0] < (float)x->dims[0]))
-            return fp_call_fail(call, "batch index %g is outside a batch of %lld", (double)roi[0], (long long)x->dims[0]);
+            return fp_call_fail(call, "batch index %g is outside a batch of %lld", (double)roi[0],
+                                (long long)x->dims[0]);
         region_init(call, &r, (size_t)roi[0]);
         r.left = roundf(roi[1] * scale);
         r.top = roundf(roi[2] * scale);
@@ -243,13 +256,15 @@ static bool overlaps(const float *left, const float *right, bool center, double 
     return one > 0 && other > 0 && all > 0 && (double)(both / all) > limit;
 }
 
-static int select_class(const struct suppression *p, int64_t batch, int64_t class, struct candidate *candidates, struct selection *out) {
+static int select_class(const struct suppression *p, int64_t batch, int64_t class, struct candidate *candidates,
+                        struct selection *out) {
     const struct fp_tensor *boxes = p->call->in[0], *scores = p->call->in[1];
     const float *box = (const float *)boxes->data + batch * boxes->dims[1] * 4;
     const float *score = (const float *)scores->data + (batch * scores->dims[1] + class) * scores->dims[2];
     size_t n = 0, first = out->n;
     for (int64_t i = 0; i < boxes->dims[1]; i++)
-        if (p->by_score ? score[i] > (float)p->score : score[i] == score[i]) candidates[n++] = (struct candidate){score[i], i};
+        if (p->by_score ? score[i] > (float)p->score : score[i] == score[i])
+            candidates[n++] = (struct candidate){score[i], i};
     if (n) qsort(candidates, n, sizeof(*candidates), compare_candidates);
     for (size_t i = 0; i < n && out->n - first < (size_t)p->most; i++) {
         bool keep = true;
@@ -269,7 +284,8 @@ static int select_all(const struct suppression *p, struct selection *out) {
     out->n = 0;
     if (p->most <= 0) return FINEPRUNE_OK;
     struct candidate *candidates = fp_calloc((size_t)boxes->dims[1], sizeof(*candidates));
-    int status = candidates ? FINEPRUNE_OK : fp_fail_memory(p->call->err, "boxes", (size_t)boxes->dims[1] * sizeof(*candidates));
+    int status = candidates ? FINEPRUNE_OK
+                            : fp_fail_memory(p->call->err, "boxes", (size_t)boxes->dims[1] * sizeof(*candidates));
     for (int64_t b = 0; b < boxes->dims[0]; b++)
         for (int64_t c = 0; c < scores->dims[1] && !status; c++) status = select_class(p, b, c, candidates, out);
     free(candidates);
@@ -290,9 +306,10 @@ static int prepare_suppression(struct fp_call *call) {
     p.most = most > 0 ? most < 0x1p40 ? (int64_t)most : (int64_t)1 << 40 : 0;
     const struct fp_tensor *boxes = call->in[0], *scores = call->in[1];
     char a[160], b[160];
-    if (boxes->type != FP_FLOAT || scores->type != FP_FLOAT || boxes->rank != 3 || scores->rank != 3 || boxes->dims[2] != 4 ||
-        boxes->dims[0] != scores->dims[0] || boxes->dims[1] != scores->dims[2])
-        return fp_call_fail(call, "boxes of shape %s do not fit scores of shape %s", fp_shape_text(a, sizeof(a), boxes->rank, boxes->dims),
+    if (boxes->type != FP_FLOAT || scores->type != FP_FLOAT || boxes->rank != 3 || scores->rank != 3 ||
+        boxes->dims[2] != 4 || boxes->dims[0] != scores->dims[0] || boxes->dims[1] != scores->dims[2])
+        return fp_call_fail(call, "boxes of shape %s do not fit scores of shape %s",
+                            fp_shape_text(a, sizeof(a), boxes->rank, boxes->dims),
                             fp_shape_text(b, sizeof(b), scores->rank, scores->dims));
     status = select_all(&p, out);
     return status ? status : fp_out(call, 0, FP_INT64, 2, (int64_t[]){(int64_t)out->n, 3});
@@ -307,6 +324,7 @@ static int run_suppression(struct fp_call *call) {
 const struct fp_op fp_ops_roi[] = {
     {"", "RoiAlign", 10, prepare_roi_align, run_roi_align, NULL, FP_OP_FLOAT32, 0, NULL},
     {"", "MaxRoiPool", 1, prepare_max_roi_pool, run_max_roi_pool, NULL, FP_OP_FLOAT32, 0, NULL},
-    {"", "NonMaxSuppression", 10, prepare_suppression, run_suppression, selection_done, FP_OP_DYNAMIC | FP_OP_FLOAT32, 0, NULL},
+    {"", "NonMaxSuppression", 10, prepare_suppression, run_suppression, selection_done, FP_OP_DYNAMIC | FP_OP_FLOAT32,
+     0, NULL},
     {0},
 };

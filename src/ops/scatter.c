@@ -13,13 +13,14 @@ typedef void combine(void *dst, const void *src, size_t n);
 #define PICK_MIN(a, b) ((a) < (b) ? (a) : (b))
 #define ADD(a, b) ((a) + (b))
 #define MUL(a, b) ((a) * (b))
-#define COMBINE(name, T, W, op)                                                                                                 \
-    static void name(void *dst, const void *src, size_t n) {                                                                    \
-        for (size_t i = 0; i < n; i++) ((T *)dst)[i] = (T)op((W)((T *)dst)[i], (W)((const T *)src)[i]);                         \
+#define COMBINE(name, T, W, op)                                                                                        \
+    static void name(void *dst, const void *src, size_t n) {                                                           \
+        for (size_t i = 0; i < n; i++) ((T *)dst)[i] = (T)op((W)((T *)dst)[i], (W)((const T *)src)[i]);                \
     }
 // Sums and products wrap, so they are made in unsigned words.
-#define COMBINE_ALL(name, T, W)                                                                                                 \
-    COMBINE(add_##name, T, W, ADD) COMBINE(mul_##name, T, W, MUL) COMBINE(max_##name, T, T, PICK_MAX) COMBINE(min_##name, T, T, PICK_MIN)
+#define COMBINE_ALL(name, T, W)                                                                                        \
+    COMBINE(add_##name, T, W, ADD)                                                                                     \
+    COMBINE(mul_##name, T, W, MUL) COMBINE(max_##name, T, T, PICK_MAX) COMBINE(min_##name, T, T, PICK_MIN)
 COMBINE_ALL(float, float, float)
 COMBINE_ALL(double, double, double)
 COMBINE_ALL(int8, int8_t, uint64_t)
@@ -30,13 +31,14 @@ COMBINE_ALL(uint8, uint8_t, uint64_t)
 COMBINE_ALL(uint16, uint16_t, uint64_t)
 COMBINE_ALL(uint32, uint32_t, uint64_t)
 COMBINE_ALL(uint64, uint64_t, uint64_t)
-#define HALF(name, narrow, wide, op)                                                                                            \
-    static void name(void *dst, const void *src, size_t n) {                                                                    \
-        for (size_t i = 0; i < n; i++)                                                                                          \
-            ((uint16_t *)dst)[i] = narrow(op(wide(((uint16_t *)dst)[i]), wide(((const uint16_t *)src)[i])));                    \
+#define HALF(name, narrow, wide, op)                                                                                   \
+    static void name(void *dst, const void *src, size_t n) {                                                           \
+        for (size_t i = 0; i < n; i++)                                                                                 \
+            ((uint16_t *)dst)[i] = narrow(op(wide(((uint16_t *)dst)[i]), wide(((const uint16_t *)src)[i])));           \
     }
-#define HALF_ALL(name, narrow, wide)                                                                                            \
-    HALF(add_##name, narrow, wide, ADD) HALF(mul_##name, narrow, wide, MUL)                                                     \
+#define HALF_ALL(name, narrow, wide)                                                                                   \
+    HALF(add_##name, narrow, wide, ADD)                                                                                \
+    HALF(mul_##name, narrow, wide, MUL)                                                                                \
     HALF(max_##name, narrow, wide, PICK_MAX) HALF(min_##name, narrow, wide, PICK_MIN)
 HALF_ALL(float16, fp_float_to_half, fp_half_to_float)
 HALF_ALL(bfloat16, fp_float_to_bfloat, fp_bfloat_to_float)
@@ -58,14 +60,26 @@ static void and_bool(void *dst, const void *src, size_t n) {
 
 static const char *const REDUCTIONS[] = {"none", "add", "mul", "max", "min"};
 
-#define ROW(type, name) {type, {NULL, add_##name, mul_##name, max_##name, min_##name}}
+#define ROW(type, name)                                                                                                \
+    {                                                                                                                  \
+        type, { NULL, add_##name, mul_##name, max_##name, min_##name }                                                 \
+    }
 static const struct {
     enum fp_type type;
     combine *by_reduction[FP_COUNT(REDUCTIONS)];
 } COMBINERS[] = {
-    ROW(FP_FLOAT, float),   ROW(FP_DOUBLE, double), ROW(FP_INT8, int8),     ROW(FP_INT16, int16),
-    ROW(FP_INT32, int32),   ROW(FP_INT64, int64),   ROW(FP_UINT8, uint8),   ROW(FP_UINT16, uint16),
-    ROW(FP_UINT32, uint32), ROW(FP_UINT64, uint64), ROW(FP_FLOAT16, float16), ROW(FP_BFLOAT16, bfloat16),
+    ROW(FP_FLOAT, float),
+    ROW(FP_DOUBLE, double),
+    ROW(FP_INT8, int8),
+    ROW(FP_INT16, int16),
+    ROW(FP_INT32, int32),
+    ROW(FP_INT64, int64),
+    ROW(FP_UINT8, uint8),
+    ROW(FP_UINT16, uint16),
+    ROW(FP_UINT32, uint32),
+    ROW(FP_UINT64, uint64),
+    ROW(FP_FLOAT16, float16),
+    ROW(FP_BFLOAT16, bfloat16),
     {FP_BOOL, {NULL, or_bool, and_bool, or_bool, and_bool}},
 };
 #undef ROW
@@ -145,7 +159,8 @@ static void spread_run(void *user, size_t begin, const int64_t *offsets, size_t 
         }
         bool plain = size && !s->reduce;
         if (plain) fp_place(y->data, (const char *)updates->data + (begin + done) * size, to, count, size);
-        for (size_t i = 0; i < count && !plain && !s->status; i++) s->status = put(s->call, s->reduce, (size_t)to[i], begin + done + i, 1);
+        for (size_t i = 0; i < count && !plain && !s->status; i++)
+            s->status = put(s->call, s->reduce, (size_t)to[i], begin + done + i, 1);
     }
 }
 

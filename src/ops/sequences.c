@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Operators on sequences and optionals. A sequence shares its items; an optional is the value itself, or a tensor of type FP_NONE.
+// Operators on sequences and optionals. A sequence shares its items; an optional is the value itself, or a tensor of
+// type FP_NONE.
 #include "ops/move.h"
 
 #include <stdlib.h>
@@ -23,9 +24,11 @@ static int read_position(struct fp_call *call, int i, size_t n, bool end, size_t
     if (!fp_given(call, i)) return FINEPRUNE_OK;
     int status = fp_index_type(call, i);
     if (status) return status;
-    if (call->in[i]->count != 1) return fp_call_fail(call, "the position has %zu elements (1 is needed)", call->in[i]->count);
+    if (call->in[i]->count != 1)
+        return fp_call_fail(call, "the position has %zu elements (1 is needed)", call->in[i]->count);
     int64_t at = fp_int_at(call->in[i], 0), size = (int64_t)n;
-    if (at < -size || at >= size + end) return fp_call_fail(call, "position %lld is outside a sequence of %zu", (long long)at, n);
+    if (at < -size || at >= size + end)
+        return fp_call_fail(call, "position %lld is outside a sequence of %zu", (long long)at, n);
     *out = (size_t)(at < 0 ? at + size : at);
     return FINEPRUNE_OK;
 }
@@ -80,7 +83,8 @@ static int splice(struct fp_call *call, size_t at, size_t drop, const struct fp_
         fp_tensor_share(&shared, &items[i]);
         status = fp_list_add(&list, &shared, call->err);
     }
-    if (!status && call->n_out > 0) status = fp_sequence_take(&call->out[0], call->memory, list.n, list.items, call->err);
+    if (!status && call->n_out > 0)
+        status = fp_sequence_take(&call->out[0], call->memory, list.n, list.items, call->err);
     fp_list_done(&list);
     return status;
 }
@@ -88,7 +92,8 @@ static int splice(struct fp_call *call, size_t at, size_t drop, const struct fp_
 static int run_insert(struct fp_call *call) {
     size_t at;
     int status = need_sequence(call);
-    if (!status && (!fp_given(call, 1) || call->in[1]->type <= FP_NONE)) status = fp_call_fail(call, "there is no tensor to insert");
+    if (!status && (!fp_given(call, 1) || call->in[1]->type <= FP_NONE))
+        status = fp_call_fail(call, "there is no tensor to insert");
     if (status) return status;
     const struct fp_tensor *sequence = call->in[0], *t = call->in[1];
     if (sequence->count && fp_sequence_items(sequence)[0].type != t->type)
@@ -125,14 +130,16 @@ static int add_part(struct fp_call *call, struct fp_list *list, int axis, int64_
     int rank = 0;
     for (int i = 0; i < x->rank; i++)
         if (i != axis || !squeeze) dims[rank++] = i == axis ? end - begin : x->dims[i];
-    int64_t outer = (int64_t)fp_span(x->dims, 0, axis), inner = (int64_t)fp_span(x->dims, axis + 1, x->rank), run = (end - begin) * inner;
+    int64_t outer = (int64_t)fp_span(x->dims, 0, axis), inner = (int64_t)fp_span(x->dims, axis + 1, x->rank),
+            run = (end - begin) * inner;
     struct fp_tensor part = {0};
     struct fp_move m = {0};
     fp_move_add(&m, outer, run, x->dims[axis] * inner);
     fp_move_add(&m, run, 1, 1);
     size_t size = x->type == FP_STRING ? sizeof(char *) : fp_type_size(x->type);
     int status = fp_tensor_new(&part, call->memory, x->type, rank, dims, call->err);
-    if (!status) status = fp_move_run(call, &m, x->type, part.data, (const char *)x->data + (size_t)(begin * inner) * size);
+    if (!status)
+        status = fp_move_run(call, &m, x->type, part.data, (const char *)x->data + (size_t)(begin * inner) * size);
     if (!status) return fp_list_add(list, &part, call->err);
     fp_tensor_done(&part);
     return status;
@@ -143,7 +150,8 @@ static int split_evenly(struct fp_call *call, struct fp_list *list, int axis, in
     int status = FINEPRUNE_OK;
     if (size < 1) return fp_call_fail(call, "parts of %lld are not possible", (long long)size);
     if (size > dim) size = dim ? dim : 1;
-    for (int64_t at = 0; at < dim && !status; at += size) status = add_part(call, list, axis, at, at + size < dim ? at + size : dim, squeeze);
+    for (int64_t at = 0; at < dim && !status; at += size)
+        status = add_part(call, list, axis, at, at + size < dim ? at + size : dim, squeeze);
     return status;
 }
 
@@ -153,11 +161,13 @@ static int split_parts(struct fp_call *call, struct fp_list *list, int axis) {
     int status = FINEPRUNE_OK;
     for (size_t i = 0; i < split->count && !status; i++) {
         int64_t size = fp_int_at(split, i);
-        if (size < 0 || size > dim - at) return fp_call_fail(call, "split has %lld, which does not fit", (long long)size);
+        if (size < 0 || size > dim - at)
+            return fp_call_fail(call, "split has %lld, which does not fit", (long long)size);
         status = add_part(call, list, axis, at, at + size, false);
         at += size;
     }
-    if (!status && at != dim) status = fp_call_fail(call, "split adds up to %lld, but the dim is %lld", (long long)at, (long long)dim);
+    if (!status && at != dim)
+        status = fp_call_fail(call, "split adds up to %lld, but the dim is %lld", (long long)at, (long long)dim);
     return status;
 }
 
@@ -214,7 +224,8 @@ static int run_concat(struct fp_call *call) {
     size_t n = call->in[0]->count;
     bool stack = fp_attr_int(call->node, "new_axis", 0) != 0;
     if (!n) return fp_call_fail(call, "the sequence is empty");
-    if (items[0].type <= FP_NONE || items[0].rank + stack > FP_MAX_RANK) return fp_call_fail(call, "the items cannot be joined");
+    if (items[0].type <= FP_NONE || items[0].rank + stack > FP_MAX_RANK)
+        return fp_call_fail(call, "the items cannot be joined");
     status = fp_axis_attr(call, 0, items[0].rank + stack, &axis);
     if (status) return status;
     return stack ? fp_stack(call, &call->out[0], items, n, axis, false) : join(call, items, n, axis);
@@ -228,16 +239,16 @@ static int prepare_map(struct fp_call *call) {
     if (status) return status;
     if (!body) return fp_call_fail(call, "there is no graph 'body'");
     if (body->n_inputs != call->n_in || body->n_outputs < call->n_out)
-        return fp_call_fail(call, "the body has %d inputs and %d outputs (%d and %d are needed)", body->n_inputs, body->n_outputs, call->n_in,
-                            call->n_out);
+        return fp_call_fail(call, "the body has %d inputs and %d outputs (%d and %d are needed)", body->n_inputs,
+                            body->n_outputs, call->n_in, call->n_out);
     for (int i = 1; i < call->n_in && !status; i++)
         if (!call->in[i] || (call->in[i]->type == FP_SEQUENCE && call->in[i]->count < call->in[0]->count))
             status = fp_call_fail(call, "input %d is missing or has fewer items than input 0", i);
     return status;
 }
 
-static int map_item(struct fp_call *call, struct fp_graph *body, size_t at, struct fp_tensor *inputs, struct fp_tensor *outputs,
-                    struct fp_list *lists) {
+static int map_item(struct fp_call *call, struct fp_graph *body, size_t at, struct fp_tensor *inputs,
+                    struct fp_tensor *outputs, struct fp_list *lists) {
     for (int i = 0; i < call->n_in; i++) // lent for the run
         inputs[i] = call->in[i]->type == FP_SEQUENCE ? fp_sequence_items(call->in[i])[at] : *call->in[i];
     int status = call->context->run_body(call, body, inputs, outputs);
@@ -250,7 +261,8 @@ static int map_item(struct fp_call *call, struct fp_graph *body, size_t at, stru
 
 static int run_map(struct fp_call *call) {
     struct fp_graph *body = fp_attr_graph(call->node, "body");
-    struct fp_tensor *inputs = fp_calloc((size_t)call->n_in, sizeof(*inputs)), *outputs = fp_calloc((size_t)body->n_outputs, sizeof(*outputs));
+    struct fp_tensor *inputs = fp_calloc((size_t)call->n_in, sizeof(*inputs)),
+                     *outputs = fp_calloc((size_t)body->n_outputs, sizeof(*outputs));
     struct fp_list *lists = fp_calloc((size_t)body->n_outputs, sizeof(*lists));
     int status = inputs && outputs && lists ? FINEPRUNE_OK : fp_fail_memory(call->err, "values of a body", 0);
     for (size_t i = 0; i < call->in[0]->count && !status; i++) status = map_item(call, body, i, inputs, outputs, lists);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Operators about shapes, and those that make a tensor from a few numbers: Reshape, Shape, Expand, Constant, Range and their like.
+// Operators about shapes, and those that make a tensor from a few numbers: Reshape, Shape, Expand, Constant, Range and
+// their like.
 #include "ops/move.h"
 
 #include <math.h>
@@ -16,7 +17,8 @@ static int resolve_reshape(struct fp_call *call, bool allow_zero, size_t n, int6
     bool zero = false;
     for (size_t i = 0; i < n; i++) {
         if (dims[i] == 0 && !allow_zero) {
-            if ((int)i >= x->rank) return fp_call_fail(call, "dim %zu of the new shape is copied from an input of rank %d", i, x->rank);
+            if ((int)i >= x->rank)
+                return fp_call_fail(call, "dim %zu of the new shape is copied from an input of rank %d", i, x->rank);
             dims[i] = x->dims[i];
         } else if (dims[i] == -1) {
             if (open >= 0) return fp_call_fail(call, "the new shape has more than one -1");
@@ -47,7 +49,8 @@ static int prepare_reshape(struct fp_call *call) {
     if (status) return status;
     char from[160], to[160];
     if (!fp_product((int)n, dims, &count) || count != call->in[0]->count)
-        return fp_call_fail(call, "shape %s does not fit into %s", fp_shape_text(from, sizeof(from), call->in[0]->rank, call->in[0]->dims),
+        return fp_call_fail(call, "shape %s does not fit into %s",
+                            fp_shape_text(from, sizeof(from), call->in[0]->rank, call->in[0]->dims),
                             fp_shape_text(to, sizeof(to), (int)n, dims));
     return fp_out_alias(call, 0, 0, (int)n, dims);
 }
@@ -58,9 +61,11 @@ static int prepare_flatten(struct fp_call *call) {
     const struct fp_tensor *x = call->in[0];
     int64_t given = fp_attr_int(call->node, "axis", 1);
     if (given < 0) given += x->rank;
-    if (given < 0 || given > x->rank) return fp_call_fail(call, "axis %lld is outside rank %d", (long long)given, x->rank);
+    if (given < 0 || given > x->rank)
+        return fp_call_fail(call, "axis %lld is outside rank %d", (long long)given, x->rank);
     axis = (int)given;
-    return fp_out_alias(call, 0, 0, 2, (int64_t[]){(int64_t)fp_span(x->dims, 0, axis), (int64_t)fp_span(x->dims, axis, x->rank)});
+    return fp_out_alias(call, 0, 0, 2,
+                        (int64_t[]){(int64_t)fp_span(x->dims, 0, axis), (int64_t)fp_span(x->dims, axis, x->rank)});
 }
 
 // The axes as flags over `rank` dims.
@@ -192,10 +197,13 @@ static int run_expand(struct fp_call *call) {
 
 // ---- Constant
 
-static int load_value(struct fp_call *call, struct fp_tensor *out) { return fp_attr_tensor(call->node, "value", out, call->err); }
+static int load_value(struct fp_call *call, struct fp_tensor *out) {
+    return fp_attr_tensor(call->node, "value", out, call->err);
+}
 
 static int load_sparse(struct fp_call *call, struct fp_tensor *out) {
-    return fp_sparse_initializer_load(call->node->graph->model, fp_attr_sparse_proto(call->node, "sparse_value"), out, call->err);
+    return fp_sparse_initializer_load(call->node->graph->model, fp_attr_sparse_proto(call->node, "sparse_value"), out,
+                                      call->err);
 }
 
 static int make(struct fp_call *call, struct fp_tensor *out, enum fp_type type, int rank, size_t n) {
@@ -250,8 +258,9 @@ static int load_strings(struct fp_call *call, struct fp_tensor *out) {
 static const struct {
     const char *attribute;
     int (*load)(struct fp_call *, struct fp_tensor *);
-} VALUES[] = {{"value", load_value},   {"sparse_value", load_sparse}, {"value_float", load_float},   {"value_floats", load_floats},
-              {"value_int", load_int}, {"value_ints", load_ints},     {"value_string", load_string}, {"value_strings", load_strings}};
+} VALUES[] = {{"value", load_value},         {"sparse_value", load_sparse},  {"value_float", load_float},
+              {"value_floats", load_floats}, {"value_int", load_int},        {"value_ints", load_ints},
+              {"value_string", load_string}, {"value_strings", load_strings}};
 
 // The elements are lent by the model where possible, so the output needs no memory of its own.
 static int prepare_constant(struct fp_call *call) {
@@ -370,7 +379,8 @@ static int run_eye_like(struct fp_call *call) {
 static int prepare_trilu(struct fp_call *call) {
     int status = fp_need_tensors(call, 1);
     double k;
-    if (!status && call->in[0]->rank < 2) status = fp_call_fail(call, "the input has rank %d (2 is needed)", call->in[0]->rank);
+    if (!status && call->in[0]->rank < 2)
+        status = fp_call_fail(call, "the input has rank %d (2 is needed)", call->in[0]->rank);
     if (!status && fp_given(call, 1)) status = fp_read_scalar(call, 1, &k);
     return status ? status : fp_out_like(call, 0, 0);
 }

@@ -15,23 +15,25 @@ struct place {
 };
 
 struct transform {
-    size_t rows, length;    // length of the full transform
-    size_t n_in, c_in;      // elements of a row that are used, and their components: 1 real, 2 complex
+    size_t rows, length; // length of the full transform
+    size_t n_in, c_in;   // elements of a row that are used, and their components: 1 real, 2 complex
     size_t n_out, c_out;
     struct place in, out;
-    bool inverse, half;     // half: the input is one side of a spectrum of real elements
-    const float *window;    // n_in weights, or NULL
+    bool inverse, half;  // half: the input is one side of a spectrum of real elements
+    const float *window; // n_in weights, or NULL
 };
 
-static size_t start_of(const struct place *p, size_t row) { return row / p->period * p->big + row % p->period * p->small; }
+static size_t start_of(const struct place *p, size_t row) {
+    return row / p->period * p->big + row % p->period * p->small;
+}
 
 // What the rows of a run share, and the scratch of each thread; all from one allocation.
 struct plan {
-    size_t padded;         // length of the transforms that are made
+    size_t padded; // length of the transforms that are made
     kiss_fft_cfg cfg;
     kiss_fft_cpx *scratch; // two times `padded` for each thread
-    kiss_fft_cpx *chirp;   // `length` elements for Bluestein's algorithm; NULL for lengths of the factors 2, 3 and 5 only
-    kiss_fft_cpx *filter;  // `padded` elements: the transform of the chirp's inverse
+    kiss_fft_cpx *chirp; // `length` elements for Bluestein's algorithm; NULL for lengths of the factors 2, 3 and 5 only
+    kiss_fft_cpx *filter; // `padded` elements: the transform of the chirp's inverse
     int threads;
     void *memory;
     size_t bytes;
@@ -143,7 +145,8 @@ static int signal_type(struct fp_call *call) {
     if (x->type != FP_FLOAT) return fp_call_fail(call, "%s signals are not supported", fp_type_name(x->type));
     if (x->rank < 2 || (x->dims[x->rank - 1] != 1 && x->dims[x->rank - 1] != 2)) {
         char text[160];
-        return fp_call_fail(call, "shape %s does not end in 1 (real) or 2 (complex)", fp_shape_text(text, sizeof(text), x->rank, x->dims));
+        return fp_call_fail(call, "shape %s does not end in 1 (real) or 2 (complex)",
+                            fp_shape_text(text, sizeof(text), x->rank, x->dims));
     }
     return FINEPRUNE_OK;
 }
@@ -177,23 +180,31 @@ static int prepare_dft(struct fp_call *call) {
     int64_t n = x->dims[axis], length = inverse && onesided ? 2 * (n - 1) : n, dims[FP_MAX_RANK];
     if (fp_given(call, 1)) status = read_length(call, 1, "the length", 1, &length);
     if (status) return status;
-    if (length < 1 || length > 1 << 28) return fp_call_fail(call, "a transform of %lld elements is not possible", (long long)length);
+    if (length < 1 || length > 1 << 28)
+        return fp_call_fail(call, "a transform of %lld elements is not possible", (long long)length);
     int64_t used = inverse && onesided ? length / 2 + 1 : length;
     size_t inner = fp_span(x->dims, axis + 1, x->rank - 1);
-    *t = (struct transform){.length = (size_t)length, .n_in = (size_t)(n < used ? n : used), .c_in = (size_t)x->dims[x->rank - 1],
-                            .c_out = inverse && onesided ? 1 : 2, .inverse = inverse, .half = inverse && onesided};
+    *t = (struct transform){.length = (size_t)length,
+                            .n_in = (size_t)(n < used ? n : used),
+                            .c_in = (size_t)x->dims[x->rank - 1],
+                            .c_out = inverse && onesided ? 1 : 2,
+                            .inverse = inverse,
+                            .half = inverse && onesided};
     t->n_out = (size_t)(onesided && !inverse ? length / 2 + 1 : length);
     t->rows = fp_span(x->dims, 0, axis) * inner;
     t->in = (struct place){inner, (size_t)n * inner * t->c_in, t->c_in, inner * t->c_in};
     t->out = (struct place){inner, t->n_out * inner * t->c_out, t->c_out, inner * t->c_out};
-    if (t->n_in * t->c_in > INT32_MAX || t->n_out * 2 > INT32_MAX) return fp_call_fail(call, "a transform of %lld elements is not possible", (long long)length);
+    if (t->n_in * t->c_in > INT32_MAX || t->n_out * 2 > INT32_MAX)
+        return fp_call_fail(call, "a transform of %lld elements is not possible", (long long)length);
     memcpy(dims, x->dims, sizeof(dims));
     dims[axis] = (int64_t)t->n_out;
     dims[x->rank - 1] = (int64_t)t->c_out;
     return fp_out(call, 0, FP_FLOAT, x->rank, dims);
 }
 
-static int run_dft(struct fp_call *call) { return run_transform(call, call->state, call->in[0]->data, call->out[0].data); }
+static int run_dft(struct fp_call *call) {
+    return run_transform(call, call->state, call->in[0]->data, call->out[0].data);
+}
 
 // ---- STFT
 
@@ -204,9 +215,11 @@ static int stft_lengths(struct fp_call *call, int64_t *step, int64_t *frame) {
     if (!status && fp_given(call, 3)) status = read_length(call, 3, "the frame length", 1, frame);
     if (status) return status;
     if (window && (window->type != FP_FLOAT || window->count != (size_t)*frame))
-        return fp_call_fail(call, "a window of %zu %s does not fit frames of %lld", window->count, fp_type_name(window->type), (long long)*frame);
+        return fp_call_fail(call, "a window of %zu %s does not fit frames of %lld", window->count,
+                            fp_type_name(window->type), (long long)*frame);
     if (*frame < 1 || *frame > x->dims[1] || *frame > 1 << 28)
-        return fp_call_fail(call, "frames of %lld do not fit a signal of %lld", (long long)*frame, (long long)x->dims[1]);
+        return fp_call_fail(call, "frames of %lld do not fit a signal of %lld", (long long)*frame,
+                            (long long)x->dims[1]);
     return FINEPRUNE_OK;
 }
 
@@ -215,14 +228,17 @@ static int prepare_stft(struct fp_call *call) {
     int64_t step = 1, frame = 1;
     if (!t) return FINEPRUNE_LIMIT;
     int status = fp_need_tensors(call, 2);
-    const bool flat = !status && call->in[0]->rank == 2 && call->in[0]->type == FP_FLOAT; // as PyTorch writes real signals, against the standard
+    const bool flat = !status && call->in[0]->rank == 2 &&
+                      call->in[0]->type == FP_FLOAT; // as PyTorch writes real signals, against the standard
     if (!status && !flat) status = signal_type(call);
-    if (!status && !flat && call->in[0]->rank != 3) status = fp_call_fail(call, "the signal has rank %d (3 is needed)", call->in[0]->rank);
+    if (!status && !flat && call->in[0]->rank != 3)
+        status = fp_call_fail(call, "the signal has rank %d (3 is needed)", call->in[0]->rank);
     if (!status) status = stft_lengths(call, &step, &frame);
     if (status) return status;
     const struct fp_tensor *x = call->in[0];
     size_t frames = (size_t)((x->dims[1] - frame) / step + 1), c = flat ? 1 : (size_t)x->dims[2];
-    *t = (struct transform){.rows = (size_t)x->dims[0] * frames, .length = (size_t)frame, .n_in = (size_t)frame, .c_in = c, .c_out = 2};
+    *t = (struct transform){
+        .rows = (size_t)x->dims[0] * frames, .length = (size_t)frame, .n_in = (size_t)frame, .c_in = c, .c_out = 2};
     t->n_out = fp_attr_int(call->node, "onesided", 1) ? t->length / 2 + 1 : t->length;
     t->in = (struct place){frames, (size_t)x->dims[1] * c, (size_t)step * c, c};
     t->out = (struct place){frames, frames * t->n_out * 2, t->n_out * 2, 2};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Softmax, LogSoftmax and LpNormalization: every element divided by something of its neighbours along an axis. The tensor is
-// [outer, n, inner]; rows of n are done at once, or for inner > 1 columns side by side.
+// Softmax, LogSoftmax and LpNormalization: every element divided by something of its neighbours along an axis. The
+// tensor is [outer, n, inner]; rows of n are done at once, or for inner > 1 columns side by side.
 #include <math.h>
 
 #include "ops/families.h"
@@ -78,35 +78,36 @@ static void log_softmax_row(float *dst, const float *src, size_t n) {
 
 // ---- columns side by side, for all else
 
-#define COLUMNS(T, exponential) \
-    static void softmax_columns_##T(T *dst, const T *src, size_t n, size_t step, size_t width, bool logarithm) { \
-        T top[WIDE]; \
-        double total[WIDE] = {0}; \
-        for (size_t c = 0; c < width; c++) top[c] = -(T)INFINITY; \
-        for (size_t i = 0; i < n; i++) \
-            for (size_t c = 0; c < width; c++) top[c] = src[i * step + c] > top[c] ? src[i * step + c] : top[c]; \
-        for (size_t c = 0; c < width; c++) top[c] = top[c] == -(T)INFINITY ? 0 : top[c]; \
-        for (size_t i = 0; i < n; i++) \
-            for (size_t c = 0; c < width; c++) { \
-                T e = exponential(src[i * step + c] - top[c]); \
-                total[c] += e; \
-                if (!logarithm) dst[i * step + c] = e; \
-            } \
-        for (size_t c = 0; c < width; c++) total[c] = logarithm ? log(total[c]) : 1 / total[c]; \
-        for (size_t i = 0; i < n; i++) \
-            for (size_t c = 0; c < width; c++) \
-                dst[i * step + c] = (T)(logarithm ? src[i * step + c] - top[c] - (T)total[c] : dst[i * step + c] * (T)total[c]); \
-    } \
-    static void divide_columns_##T(T *dst, const T *src, size_t n, size_t step, size_t width, bool squares) { \
-        double total[WIDE] = {0}; \
-        for (size_t i = 0; i < n; i++) \
-            for (size_t c = 0; c < width; c++) { \
-                double x = src[i * step + c]; \
-                total[c] += squares ? x * x : fabs(x); \
-            } \
-        for (size_t c = 0; c < width; c++) total[c] = total[c] == 0 ? 1 : squares ? sqrt(total[c]) : total[c]; \
-        for (size_t i = 0; i < n; i++) \
-            for (size_t c = 0; c < width; c++) dst[i * step + c] = (T)(src[i * step + c] / total[c]); \
+#define COLUMNS(T, exponential)                                                                                        \
+    static void softmax_columns_##T(T *dst, const T *src, size_t n, size_t step, size_t width, bool logarithm) {       \
+        T top[WIDE];                                                                                                   \
+        double total[WIDE] = {0};                                                                                      \
+        for (size_t c = 0; c < width; c++) top[c] = -(T)INFINITY;                                                      \
+        for (size_t i = 0; i < n; i++)                                                                                 \
+            for (size_t c = 0; c < width; c++) top[c] = src[i * step + c] > top[c] ? src[i * step + c] : top[c];       \
+        for (size_t c = 0; c < width; c++) top[c] = top[c] == -(T)INFINITY ? 0 : top[c];                               \
+        for (size_t i = 0; i < n; i++)                                                                                 \
+            for (size_t c = 0; c < width; c++) {                                                                       \
+                T e = exponential(src[i * step + c] - top[c]);                                                         \
+                total[c] += e;                                                                                         \
+                if (!logarithm) dst[i * step + c] = e;                                                                 \
+            }                                                                                                          \
+        for (size_t c = 0; c < width; c++) total[c] = logarithm ? log(total[c]) : 1 / total[c];                        \
+        for (size_t i = 0; i < n; i++)                                                                                 \
+            for (size_t c = 0; c < width; c++)                                                                         \
+                dst[i * step + c] = (T)(logarithm ? src[i * step + c] - top[c] - (T)total[c]                           \
+                                                  : dst[i * step + c] * (T)total[c]);                                  \
+    }                                                                                                                  \
+    static void divide_columns_##T(T *dst, const T *src, size_t n, size_t step, size_t width, bool squares) {          \
+        double total[WIDE] = {0};                                                                                      \
+        for (size_t i = 0; i < n; i++)                                                                                 \
+            for (size_t c = 0; c < width; c++) {                                                                       \
+                double x = src[i * step + c];                                                                          \
+                total[c] += squares ? x * x : fabs(x);                                                                 \
+            }                                                                                                          \
+        for (size_t c = 0; c < width; c++) total[c] = total[c] == 0 ? 1 : squares ? sqrt(total[c]) : total[c];         \
+        for (size_t i = 0; i < n; i++)                                                                                 \
+            for (size_t c = 0; c < width; c++) dst[i * step + c] = (T)(src[i * step + c] / total[c]);                  \
     }
 COLUMNS(float, fp_exp)
 COLUMNS(double, exp)
@@ -115,7 +116,8 @@ COLUMNS(double, exp)
 static void float_block(const struct norm *s, size_t at, size_t width) {
     const float *src = (const float *)s->src + at;
     float *dst = (float *)s->dst + at;
-    if (s->kind == NORM_1 || s->kind == NORM_2) divide_columns_float(dst, src, s->n, s->inner, width, s->kind == NORM_2);
+    if (s->kind == NORM_1 || s->kind == NORM_2)
+        divide_columns_float(dst, src, s->n, s->inner, width, s->kind == NORM_2);
     else if (s->inner > 1) softmax_columns_float(dst, src, s->n, s->inner, width, s->kind == LOG_SOFTMAX);
     else if (s->kind == SOFTMAX) softmax_row(dst, src, s->n);
     else log_softmax_row(dst, src, s->n);
@@ -124,17 +126,18 @@ static void float_block(const struct norm *s, size_t at, size_t width) {
 static void double_block(const struct norm *s, size_t at, size_t width) {
     const double *src = (const double *)s->src + at;
     double *dst = (double *)s->dst + at;
-    if (s->kind == NORM_1 || s->kind == NORM_2) divide_columns_double(dst, src, s->n, s->inner, width, s->kind == NORM_2);
+    if (s->kind == NORM_1 || s->kind == NORM_2)
+        divide_columns_double(dst, src, s->n, s->inner, width, s->kind == NORM_2);
     else softmax_columns_double(dst, src, s->n, s->inner, width, s->kind == LOG_SOFTMAX);
 }
 
-#define PIECE(T) \
-    static void T##_piece(void *user, size_t begin, size_t end) { \
-        const struct norm *s = user; \
-        for (size_t i = begin; i < end; i++) { \
-            size_t from = i % s->blocks * WIDE, width = s->inner - from < WIDE ? s->inner - from : WIDE; \
-            T##_block(s, i / s->blocks * s->n * s->inner + from, width); \
-        } \
+#define PIECE(T)                                                                                                       \
+    static void T##_piece(void *user, size_t begin, size_t end) {                                                      \
+        const struct norm *s = user;                                                                                   \
+        for (size_t i = begin; i < end; i++) {                                                                         \
+            size_t from = i % s->blocks * WIDE, width = s->inner - from < WIDE ? s->inner - from : WIDE;               \
+            T##_block(s, i / s->blocks * s->n * s->inner + from, width);                                               \
+        }                                                                                                              \
     }
 PIECE(float)
 PIECE(double)

@@ -8,7 +8,8 @@
 static int need_strings(struct fp_call *call, int n) {
     int status = fp_need_tensors(call, n);
     for (int i = 0; i < n && !status; i++)
-        if (call->in[i]->type != FP_STRING) status = fp_call_fail(call, "input %d is %s, not strings", i, fp_type_name(call->in[i]->type));
+        if (call->in[i]->type != FP_STRING)
+            status = fp_call_fail(call, "input %d is %s, not strings", i, fp_type_name(call->in[i]->type));
     return status;
 }
 
@@ -41,14 +42,16 @@ static int run_concat(struct fp_call *call) {
             for (int side = 0; side < 2; side++) at[side] += (int64_t)(rest % (size_t)y->dims[k]) * strides[side][k];
             rest /= (size_t)y->dims[k];
         }
-        status = put_text(call, y, i, fp_format("%s%s", ((char **)call->in[0]->data)[at[0]], ((char **)call->in[1]->data)[at[1]]));
+        status = put_text(call, y, i,
+                          fp_format("%s%s", ((char **)call->in[0]->data)[at[0]], ((char **)call->in[1]->data)[at[1]]));
     }
     return status;
 }
 
 // ---- StringSplit
 
-// The next part of *text, with *text moved behind it; NULL when there is none. Without a delimiter, runs of space separate.
+// The next part of *text, with *text moved behind it; NULL when there is none. Without a delimiter, runs of space
+// separate.
 static const char *next_part(const char **text, const char *delimiter, bool last, size_t *n) {
     const char *start = *text, *end;
     if (!start) return NULL;

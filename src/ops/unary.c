@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Functions of one element: activations, rounding, trigonometry. One row of MAPS is a function over float32, over float64, and
-// over integers where it has one; the rows of the operator table only name it. float16 and bfloat16 are computed as float32 in
-// pieces.
+// Functions of one element: activations, rounding, trigonometry. One row of MAPS is a function over float32, over
+// float64, and over integers where it has one; the rows of the operator table only name it. float16 and bfloat16 are
+// computed as float32 in pieces.
 #include "ops/families.h"
 #include "ops/loops.h"
 #include "tensor/narrow.h"
@@ -19,23 +19,23 @@ typedef void map32(float *y, const float *x, size_t n, const float *p);
 typedef void map64(double *y, const double *x, size_t n, const double *p);
 typedef void map_int(int64_t *y, const int64_t *x, size_t n, const struct unary *u, bool is_unsigned);
 
-#define MAP32(name, expression) \
-    FP_VECTOR static void name##_32(float *dst, const float *src, size_t n, const float *p) { \
-        const float a = p[0], b = p[1]; \
-        (void)a, (void)b; \
-        _Pragma("omp simd") for (size_t i = 0; i < n; i++) { \
-            float x = src[i]; \
-            dst[i] = (expression); \
-        } \
+#define MAP32(name, expression)                                                                                        \
+    FP_VECTOR static void name##_32(float *dst, const float *src, size_t n, const float *p) {                          \
+        const float a = p[0], b = p[1];                                                                                \
+        (void)a, (void)b;                                                                                              \
+        _Pragma("omp simd") for (size_t i = 0; i < n; i++) {                                                           \
+            float x = src[i];                                                                                          \
+            dst[i] = (expression);                                                                                     \
+        }                                                                                                              \
     }
-#define MAP64(name, expression) \
-    static void name##_64(double *dst, const double *src, size_t n, const double *p) { \
-        const double a = p[0], b = p[1]; \
-        (void)a, (void)b; \
-        for (size_t i = 0; i < n; i++) { \
-            double x = src[i]; \
-            dst[i] = (expression); \
-        } \
+#define MAP64(name, expression)                                                                                        \
+    static void name##_64(double *dst, const double *src, size_t n, const double *p) {                                 \
+        const double a = p[0], b = p[1];                                                                               \
+        (void)a, (void)b;                                                                                              \
+        for (size_t i = 0; i < n; i++) {                                                                               \
+            double x = src[i];                                                                                         \
+            dst[i] = (expression);                                                                                     \
+        }                                                                                                              \
     }
 #define MAPS2(name, expression32, expression64) MAP32(name, expression32) MAP64(name, expression64)
 #define MAPS(name, expression) MAPS2(name, expression, expression)
@@ -47,18 +47,18 @@ MAPS2(elu, x < 0 ? a * (fp_exp(x) - 1) : x, x < 0 ? a * expm1(x) : x)
 MAPS2(selu, x > 0 ? b * x : b * (a * fp_exp(x) - a), x > 0 ? b * x : b * a * expm1(x))
 MAPS2(celu, x < 0 ? a * (fp_exp(x / a) - 1) : x, x < 0 ? a * expm1(x / a) : x)
 MAPS2(sigmoid, fp_sigmoid(x), x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x)))
-MAPS(hard_sigmoid, a * x + b < 0 ? 0 : a * x + b > 1 ? 1 : a * x + b)
-MAPS(hard_swish, x * (x * (a / 6) + b > 1 ? 1 : x * (a / 6) + b < 0 ? 0 : x * (a / 6) + b))
-MAPS2(swish, x * fp_sigmoid(a * x), x / (1 + exp(-a * x)))
+MAPS(hard_sigmoid, a *x + b < 0 ? 0 : a * x + b > 1 ? 1 : a * x + b)
+MAPS(hard_swish, x *(x *(a / 6) + b > 1 ? 1 : x * (a / 6) + b < 0 ? 0 : x * (a / 6) + b))
+MAPS2(swish, x *fp_sigmoid(a *x), x / (1 + exp(-a * x)))
 MAPS2(tanh, fp_tanh(x), tanh(x))
 MAPS2(erf, fp_erf(x), erf(x))
 MAPS2(gelu, fp_gelu(x), 0.5 * x * erfc(-x * 0.70710678118654752))
 // tanh(u) as 2 sigmoid(2 u) - 1: 0.5 x (1 + tanh u) = x sigmoid(2 u).
-MAPS2(gelu_tanh, x * fp_sigmoid(1.59576912f * (x + 0.044715f * x * x * x)),
+MAPS2(gelu_tanh, x *fp_sigmoid(1.59576912f * (x + 0.044715f * x * x * x)),
       x / (1 + exp(-1.5957691216057308 * (x + 0.044715 * x * x * x))))
 MAPS2(softplus, fp_softplus(x), x > 0 ? x + log1p(exp(-x)) : log1p(exp(x)))
 MAPS2(softsign, x / (1 + fabsf(x)), x / (1 + fabs(x)))
-MAPS2(mish, x * fp_tanh(fp_softplus(x)), x * tanh(x > 0 ? x + log1p(exp(-x)) : log1p(exp(x))))
+MAPS2(mish, x *fp_tanh(fp_softplus(x)), x *tanh(x > 0 ? x + log1p(exp(-x)) : log1p(exp(x))))
 MAPS2(exp, fp_exp(x), exp(x))
 MAPS2(log, fp_log(x), log(x))
 MAPS2(sqrt, sqrtf(x), sqrt(x))
@@ -80,21 +80,21 @@ MAPS2(cosh, coshf(x), cosh(x))
 MAPS2(asinh, asinhf(x), asinh(x))
 MAPS2(acosh, acoshf(x), acosh(x))
 MAPS2(atanh, atanhf(x), atanh(x))
-MAPS(shrink, x < -a ? x + b : x > a ? x - b : 0)
-MAP32(linear, a * x + b)
+MAPS(shrink, x<-a ? x + b : x> a ? x - b : 0)
+MAP32(linear, a *x + b)
 MAPS(clip, (x < a ? a : x) > b ? b : (x < a ? a : x))
 #undef MAPS
 #undef MAPS2
 #undef MAP64
 #undef MAP32
 
-#define MAP_INT(name, expression) \
-    static void name##_int(int64_t *dst, const int64_t *src, size_t n, const struct unary *u, bool is_unsigned) { \
-        (void)u, (void)is_unsigned; \
-        for (size_t i = 0; i < n; i++) { \
-            int64_t x = src[i]; \
-            dst[i] = (expression); \
-        } \
+#define MAP_INT(name, expression)                                                                                      \
+    static void name##_int(int64_t *dst, const int64_t *src, size_t n, const struct unary *u, bool is_unsigned) {      \
+        (void)u, (void)is_unsigned;                                                                                    \
+        for (size_t i = 0; i < n; i++) {                                                                               \
+            int64_t x = src[i];                                                                                        \
+            dst[i] = (expression);                                                                                     \
+        }                                                                                                              \
     }
 MAP_INT(relu, x < 0 && !is_unsigned ? 0 : x)
 MAP_INT(abs, x < 0 && !is_unsigned ? (int64_t)(0 - (uint64_t)x) : x)
@@ -122,16 +122,58 @@ static void shrink_int(int64_t *dst, const int64_t *src, size_t n, const struct 
 }
 
 enum map_name {
-    RELU, LEAKY_RELU, THRESHOLDED_RELU, ELU, SELU, CELU, SIGMOID, HARD_SIGMOID, HARD_SWISH, SWISH, QUICK_GELU, TANH,
-    ERF, GELU, GELU_TANH, SOFTPLUS, SOFTSIGN, MISH, EXP, LOG, SQRT, RECIPROCAL, ABS, NEG, SIGN, FLOOR, CEIL, ROUND,
-    SIN, COS, TAN, ASIN, ACOS, ATAN, SINH, COSH, ASINH, ACOSH, ATANH, SHRINK, CLIP, BITWISE_NOT
+    RELU,
+    LEAKY_RELU,
+    THRESHOLDED_RELU,
+    ELU,
+    SELU,
+    CELU,
+    SIGMOID,
+    HARD_SIGMOID,
+    HARD_SWISH,
+    SWISH,
+    QUICK_GELU,
+    TANH,
+    ERF,
+    GELU,
+    GELU_TANH,
+    SOFTPLUS,
+    SOFTSIGN,
+    MISH,
+    EXP,
+    LOG,
+    SQRT,
+    RECIPROCAL,
+    ABS,
+    NEG,
+    SIGN,
+    FLOOR,
+    CEIL,
+    ROUND,
+    SIN,
+    COS,
+    TAN,
+    ASIN,
+    ACOS,
+    ATAN,
+    SINH,
+    COSH,
+    ASINH,
+    ACOSH,
+    ATANH,
+    SHRINK,
+    CLIP,
+    BITWISE_NOT
 };
 
 static const struct map {
     map32 *f32;
     map64 *f64;
     map_int *integers; // NULL: floats only
-    struct { const char *name; float absent; } attribute[2]; // a and b
+    struct {
+        const char *name;
+        float absent;
+    } attribute[2]; // a and b
 } TABLE[] = {
     [RELU] = {relu_32, relu_64, relu_int},
     [LEAKY_RELU] = {leaky_relu_32, leaky_relu_64, NULL, {{"alpha", 0.01f}}},
@@ -181,9 +223,17 @@ static const struct map {
 
 bool fp_tail_map(const struct fp_tail *tail, float *x, size_t n) {
     static map32 *const maps[] = {
-        [FP_TAIL_RELU] = leaky_relu_32, [FP_TAIL_CLIP] = clip_32, [FP_TAIL_SIGMOID] = sigmoid_32, [FP_TAIL_TANH] = tanh_32,
-        [FP_TAIL_HARD_SIGMOID] = hard_sigmoid_32, [FP_TAIL_HARD_SWISH] = hard_swish_32, [FP_TAIL_SWISH] = swish_32, [FP_TAIL_ELU] = elu_32,
-        [FP_TAIL_GELU] = gelu_32, [FP_TAIL_GELU_TANH] = gelu_tanh_32, [FP_TAIL_LINEAR] = linear_32,
+        [FP_TAIL_RELU] = leaky_relu_32,
+        [FP_TAIL_CLIP] = clip_32,
+        [FP_TAIL_SIGMOID] = sigmoid_32,
+        [FP_TAIL_TANH] = tanh_32,
+        [FP_TAIL_HARD_SIGMOID] = hard_sigmoid_32,
+        [FP_TAIL_HARD_SWISH] = hard_swish_32,
+        [FP_TAIL_SWISH] = swish_32,
+        [FP_TAIL_ELU] = elu_32,
+        [FP_TAIL_GELU] = gelu_32,
+        [FP_TAIL_GELU_TANH] = gelu_tanh_32,
+        [FP_TAIL_LINEAR] = linear_32,
     };
     if ((size_t)tail->kind >= FP_COUNT(maps) || !maps[tail->kind]) return false;
     bool hard = tail->kind == FP_TAIL_HARD_SWISH, plain = tail->kind == FP_TAIL_RELU && tail->a == 0;
@@ -346,12 +396,14 @@ enum { IS_NAN, IS_INF };
 
 static int run_is(struct fp_call *call) {
     const struct fp_tensor *x = call->in[0];
-    bool negative = fp_attr_int(call->node, "detect_negative", 1), positive = fp_attr_int(call->node, "detect_positive", 1);
+    bool negative = fp_attr_int(call->node, "detect_negative", 1),
+         positive = fp_attr_int(call->node, "detect_positive", 1);
     uint8_t *y = call->out[0].data;
     double values[FP_CHUNK];
     for (size_t at = 0; at < x->count; at += FP_CHUNK) {
         size_t n = x->count - at < FP_CHUNK ? x->count - at : FP_CHUNK;
-        fp_convert_all(values, FP_DOUBLE, (const char *)x->data + at * fp_type_size(x->type), x->type, n, true, FP_ROUND_NEAREST);
+        fp_convert_all(values, FP_DOUBLE, (const char *)x->data + at * fp_type_size(x->type), x->type, n, true,
+                       FP_ROUND_NEAREST);
         for (size_t i = 0; i < n; i++)
             y[at + i] = call->op->variant == IS_NAN ? isnan(values[i]) != 0
                                                     : isinf(values[i]) && (values[i] < 0 ? negative : positive);

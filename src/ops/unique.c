@@ -11,17 +11,17 @@ struct unique {
     size_t outer, n, inner;
     int (*compare)(const void *, const void *);
     size_t groups;
-    size_t *order;   // items, sorted; equal ones by position
-    size_t *first;   // per group: its first item
-    size_t *group;   // per item: its group
-    int64_t *sizes;  // per group
+    size_t *order;  // items, sorted; equal ones by position
+    size_t *first;  // per group: its first item
+    size_t *group;  // per item: its group
+    int64_t *sizes; // per group
 };
 
 // NaN is after everything and equal to itself, so that the order is total.
-#define COMPARE(name, T, load)                                                                                              \
-    static int name(const void *left, const void *right) {                                                                  \
-        T a = load(*(const T *)left), b = load(*(const T *)right);                                                          \
-        return a < b ? -1 : a > b ? 1 : a == b ? 0 : (a != a) - (b != b);                                                   \
+#define COMPARE(name, T, load)                                                                                         \
+    static int name(const void *left, const void *right) {                                                             \
+        T a = load(*(const T *)left), b = load(*(const T *)right);                                                     \
+        return a < b ? -1 : a > b ? 1 : a == b ? 0 : (a != a) - (b != b);                                              \
     }
 COMPARE(compare_float, float, )
 COMPARE(compare_double, double, )
@@ -43,15 +43,17 @@ static int compare_bfloat(const void *left, const void *right) {
     float a = fp_bfloat_to_float(*(const uint16_t *)left), b = fp_bfloat_to_float(*(const uint16_t *)right);
     return compare_float(&a, &b);
 }
-static int compare_text(const void *left, const void *right) { return strcmp(*(char *const *)left, *(char *const *)right); }
+static int compare_text(const void *left, const void *right) {
+    return strcmp(*(char *const *)left, *(char *const *)right);
+}
 
 static const struct {
     enum fp_type type;
     int (*compare)(const void *, const void *);
 } COMPARE[] = {
-    {FP_FLOAT, compare_float},   {FP_DOUBLE, compare_double},   {FP_INT8, compare_int8},     {FP_INT16, compare_int16},
-    {FP_INT32, compare_int32},   {FP_INT64, compare_int64},     {FP_UINT8, compare_uint8},   {FP_UINT16, compare_uint16},
-    {FP_UINT32, compare_uint32}, {FP_UINT64, compare_uint64},   {FP_BOOL, compare_uint8},    {FP_FLOAT16, compare_half},
+    {FP_FLOAT, compare_float},     {FP_DOUBLE, compare_double}, {FP_INT8, compare_int8},   {FP_INT16, compare_int16},
+    {FP_INT32, compare_int32},     {FP_INT64, compare_int64},   {FP_UINT8, compare_uint8}, {FP_UINT16, compare_uint16},
+    {FP_UINT32, compare_uint32},   {FP_UINT64, compare_uint64}, {FP_BOOL, compare_uint8},  {FP_FLOAT16, compare_half},
     {FP_BFLOAT16, compare_bfloat}, {FP_STRING, compare_text},
 };
 
@@ -60,7 +62,8 @@ static int compare_items(const struct unique *u, size_t a, size_t b) {
     const char *data = u->x->data;
     for (size_t o = 0; o < u->outer; o++)
         for (size_t i = 0; i < u->inner; i++) {
-            int order = u->compare(data + ((o * u->n + a) * u->inner + i) * size, data + ((o * u->n + b) * u->inner + i) * size);
+            int order = u->compare(data + ((o * u->n + a) * u->inner + i) * size,
+                                   data + ((o * u->n + b) * u->inner + i) * size);
             if (order) return order;
         }
     return 0;
@@ -115,7 +118,8 @@ static int start(struct fp_call *call, struct unique *u, int axis) {
     u->first = fp_calloc(u->n, sizeof(size_t));
     u->group = fp_calloc(u->n, sizeof(size_t));
     u->sizes = fp_calloc(u->n, sizeof(int64_t));
-    if (!u->order || !u->first || !u->group || !u->sizes) return fp_fail_memory(call->err, "unique elements", u->n * 32);
+    if (!u->order || !u->first || !u->group || !u->sizes)
+        return fp_fail_memory(call->err, "unique elements", u->n * 32);
     return FINEPRUNE_OK;
 }
 

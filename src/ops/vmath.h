@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// exp, log and their kin for float32, without calls and branches, so that loops over them become vector code. Polynomials are
-// minimax fits of our own; errors are a few units in the last place over the whole range, infinities and NaN are kept.
+// exp, log and their kin for float32, without calls and branches, so that loops over them become vector code.
+// Polynomials are minimax fits of our own; errors are a few units in the last place over the whole range, infinities
+// and NaN are kept.
 #ifndef FP_VMATH_H
 #define FP_VMATH_H
 
@@ -11,11 +12,17 @@
 #define FP_INLINE static inline __attribute__((always_inline, unused))
 
 FP_INLINE uint32_t fp_bits(float x) {
-    union { float f; uint32_t u; } v = {.f = x};
+    union {
+        float f;
+        uint32_t u;
+    } v = {.f = x};
     return v.u;
 }
 FP_INLINE float fp_from_bits(uint32_t x) {
-    union { uint32_t u; float f; } v = {.u = x};
+    union {
+        uint32_t u;
+        float f;
+    } v = {.u = x};
     return v.f;
 }
 

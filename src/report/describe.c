@@ -12,7 +12,8 @@
 #include "weights/weight_share.h"
 #include "exec/op_list.h"
 
-// Linux counts what started this process into ru_maxrss, so that a large parent hides a small child; VmHWM is this program's alone.
+// Linux counts what started this process into ru_maxrss, so that a large parent hides a small child; VmHWM is this
+// program's alone.
 size_t fp_peak_rss(void) {
     FILE *f = fopen("/proc/self/status", "re");
     char line[256];
@@ -178,19 +179,23 @@ void fp_describe_graph(struct fineprune_report *report, struct fineprune_model *
 
 // ---- inspect and check
 
-// Rows and columns of which every element is zero: channels that are pruned whole. Nothing is read where there are too few zeros for one.
-static int describe_whole(struct fineprune_model *model, const struct fp_weight *w, size_t zeros, json_t *entry, fineprune_error *err) {
+// Rows and columns of which every element is zero: channels that are pruned whole. Nothing is read where there are too
+// few zeros for one.
+static int describe_whole(struct fineprune_model *model, const struct fp_weight *w, size_t zeros, json_t *entry,
+                          fineprune_error *err) {
     const size_t rows = w->groups * w->rows, n = w->cols;
     if (zeros < n && zeros < w->rows) return FINEPRUNE_OK;
     float *values = fp_calloc(w->count, sizeof(*values));
     uint8_t *alive = fp_calloc(rows + w->groups * n, 1);
-    int status = values && alive ? fp_weight_read(model, w, values, err) : fp_fail_memory(err, w->name, w->count * sizeof(*values));
+    int status = values && alive ? fp_weight_read(model, w, values, err)
+                                 : fp_fail_memory(err, w->name, w->count * sizeof(*values));
     size_t zero_rows = 0, zero_columns = 0, whole = 0;
     for (size_t i = 0; i < w->count && !status; i++)
         if (values[i] != 0) alive[i / n] = alive[rows + i / n / w->rows * n + i % n] = 1;
     for (size_t i = 0; i < rows && !status; i++) zero_rows += !alive[i];
     for (size_t i = 0; i < w->groups * n && !status; i++) zero_columns += !alive[rows + i];
-    for (size_t i = 0; i < w->count && !status; i++) whole += !alive[i / n] || !alive[rows + i / n / w->rows * n + i % n];
+    for (size_t i = 0; i < w->count && !status; i++)
+        whole += !alive[i / n] || !alive[rows + i / n / w->rows * n + i % n];
     json_object_set_new(entry, "zero_rows", json_integer((json_int_t)zero_rows));
     json_object_set_new(entry, "zero_columns", json_integer((json_int_t)zero_columns));
     json_object_set_new(entry, "whole_zeros", json_integer((json_int_t)whole));
@@ -233,7 +238,9 @@ int fineprune_inspect(const fineprune_model *model, fineprune_report **out, fine
     return status;
 }
 
-static void add_obstacle(struct fineprune_report *report, const char *what) { json_array_append_new(fp_report_array(report, "obstacles"), text(what)); }
+static void add_obstacle(struct fineprune_report *report, const char *what) {
+    json_array_append_new(fp_report_array(report, "obstacles"), text(what));
+}
 
 // Every tensor must be readable, not only those that a run would meet first.
 static int check_tensors(struct fineprune_model *model, struct fineprune_report *report) {
@@ -294,8 +301,10 @@ int fineprune_check(fineprune_model *model, fineprune_data *data, fineprune_repo
         add_obstacle(report, inner.message);
         status = described;
     }
-    if (status) fp_fail(err, status, "'%s' cannot be pruned as it is: %zu obstacle%s", model->path, json_array_size(fp_report_array(report, "obstacles")),
-                        json_array_size(fp_report_array(report, "obstacles")) == 1 ? "" : "s");
+    if (status)
+        fp_fail(err, status, "'%s' cannot be pruned as it is: %zu obstacle%s", model->path,
+                json_array_size(fp_report_array(report, "obstacles")),
+                json_array_size(fp_report_array(report, "obstacles")) == 1 ? "" : "s");
     *out = report;
     return status;
 }

@@ -6,9 +6,11 @@
 #include "report/report.h"
 #include "weights/weights.h"
 
-// Fills the member `name` ("model", "second_model"): path, sha256 (when `hash`), opset, ir, producer, file_size, parameters.
+// Fills the member `name` ("model", "second_model"): path, sha256 (when `hash`), opset, ir, producer, file_size,
+// parameters.
 void fp_describe_model(struct fineprune_report *report, const char *name, struct fineprune_model *model, bool hash);
-// Appends one weight to "layers": name, part, tensors, op, node, shape, params, zeros, sparsity. Returns the entry (borrowed).
+// Appends one weight to "layers": name, part, tensors, op, node, shape, params, zeros, sparsity. Returns the entry
+// (borrowed).
 json_t *fp_describe_weight(struct fineprune_report *report, const struct fp_weight *w, size_t zeros);
 // "skipped", with the reasons.
 void fp_describe_skipped(struct fineprune_report *report, const struct fp_weights *weights);

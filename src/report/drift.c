@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Drift: cosine = ab / sqrt(aa bb), sqnr = 10 log10(aa / dd), the greatest difference, and how many rows have the same greatest column.
+// Drift: cosine = ab / sqrt(aa bb), sqnr = 10 log10(aa / dd), the greatest difference, and how many rows have the same
+// greatest column.
 #include "report/drift.h"
 
 #include <math.h>
@@ -27,8 +28,10 @@ static void add_rows(struct fp_drift *d, const double *a, const double *b, size_
     for (size_t i = 0; d->labels && i < n; i++, d->answers++) d->same += a[i] == b[i];
 }
 
-int fp_drift_add(struct fp_drift *drift, const struct fp_tensor *a, const struct fp_tensor *b, const uint8_t *use, fineprune_error *err) {
-    if (!fp_type_size(a->type) || a->type != b->type || a->type == FP_COMPLEX64 || a->type == FP_COMPLEX128) return FINEPRUNE_OK;
+int fp_drift_add(struct fp_drift *drift, const struct fp_tensor *a, const struct fp_tensor *b, const uint8_t *use,
+                 fineprune_error *err) {
+    if (!fp_type_size(a->type) || a->type != b->type || a->type == FP_COMPLEX64 || a->type == FP_COMPLEX128)
+        return FINEPRUNE_OK;
     if (!fp_same_shape(a, b)) {
         char x[160], y[160];
         return fp_fail(err, FINEPRUNE_MODEL, "output '%s' has shape %s in one model and %s in the other", drift->output,
@@ -59,8 +62,10 @@ json_t *fp_drift_json(const struct fp_drift *d) {
     json_object_set_new(entry, "output", name ? name : json_string("?"));
     double scale = sqrt(d->aa) * sqrt(d->bb);
     json_object_set_new(entry, "cosine", number(scale > 0 ? d->ab / scale : d->aa == d->bb ? 1 : 0));
-    json_object_set_new(entry, "sqnr_db", d->dd > 0 ? number(10 * log10(d->aa / d->dd)) : json_null()); // null: no difference at all
+    json_object_set_new(entry, "sqnr_db",
+                        d->dd > 0 ? number(10 * log10(d->aa / d->dd)) : json_null()); // null: no difference at all
     json_object_set_new(entry, "max_abs", number(d->max_abs));
-    if (((d->classes && !d->no_answers) || d->labels) && d->answers) json_object_set_new(entry, "top1_agreement", json_real((double)d->same / (double)d->answers));
+    if (((d->classes && !d->no_answers) || d->labels) && d->answers)
+        json_object_set_new(entry, "top1_agreement", json_real((double)d->same / (double)d->answers));
     return entry;
 }

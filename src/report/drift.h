@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How far the outputs of one model are from another's over the same samples, added up output by output and batch by batch.
+// How far the outputs of one model are from another's over the same samples, added up output by output and batch by
+// batch.
 #ifndef FP_DRIFT_H
 #define FP_DRIFT_H
 
@@ -13,12 +14,13 @@ struct fp_drift {
     size_t count, answers, same;    // rows of class scores, and those with the same greatest
     bool classes;                   // rank 2 with more than one column in every batch so far
     bool no_answers;                // set by the caller: such rows are not answers
-    bool labels;                    // integers of rank 1: the answers themselves, as a classifier with ArgMax gives them
+    bool labels; // integers of rank 1: the answers themselves, as a classifier with ArgMax gives them
 };
 
-// Adds one batch of an output: row-major tensors of the same shape (else FINEPRUNE_MODEL), converted to double as they are read. Strings and sequences are
-// passed over. `use` (may be NULL) restricts answers to some columns.
-int fp_drift_add(struct fp_drift *drift, const struct fp_tensor *a, const struct fp_tensor *b, const uint8_t *use, fineprune_error *err);
+// Adds one batch of an output: row-major tensors of the same shape (else FINEPRUNE_MODEL), converted to double as they
+// are read. Strings and sequences are passed over. `use` (may be NULL) restricts answers to some columns.
+int fp_drift_add(struct fp_drift *drift, const struct fp_tensor *a, const struct fp_tensor *b, const uint8_t *use,
+                 fineprune_error *err);
 // {output, cosine, sqnr_db, max_abs, top1_agreement}; a new reference.
 json_t *fp_drift_json(const struct fp_drift *drift);
 

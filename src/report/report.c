@@ -8,10 +8,11 @@
 #include <string.h>
 
 // The order of the members in every report, whatever the order in which they were found.
-static const char *const order[] = {"schema",           "tool",      "command",   "verdict", "model",   "second_model", "inputs",
-                                    "outputs_of_model", "operators", "obstacles", "data",    "config",       "layers",
-                                    "skipped",          "pruned",    "task",      "outputs",   "readout", "notes",        "drift", "agreement",
-                                    "accuracy",         "size",      "sparse_initializers", "gates", "wrote", "timing",    "peak_rss_bytes"};
+static const char *const order[] = {
+    "schema",    "tool",      "command", "verdict",       "model",     "second_model", "inputs", "outputs_of_model",
+    "operators", "obstacles", "data",    "config",        "layers",    "skipped",      "pruned", "task",
+    "outputs",   "readout",   "notes",   "drift",         "agreement", "accuracy",     "size",   "sparse_initializers",
+    "gates",     "wrote",     "timing",  "peak_rss_bytes"};
 
 static json_t *make_tool(void) {
     return json_pack("{s:s, s:s, s:s}", "name", "fineprune", "version", fineprune_version(), "libraries",
@@ -54,7 +55,9 @@ static json_t *member(struct fineprune_report *report, const char *name, json_t 
     return value && json_object_set_new(report->root, name, value) == 0 ? value : NULL;
 }
 
-json_t *fp_report_object(struct fineprune_report *report, const char *name) { return member(report, name, json_object); }
+json_t *fp_report_object(struct fineprune_report *report, const char *name) {
+    return member(report, name, json_object);
+}
 
 json_t *fp_report_array(struct fineprune_report *report, const char *name) { return member(report, name, json_array); }
 
@@ -130,7 +133,8 @@ static json_t *sorted(json_t *object, const char *const *names, size_t n) {
 }
 
 char *fineprune_report_json(const struct fineprune_report *report) {
-    static const char *const stages[] = {"load", "prepare", "forward", "statistics", "solve", "write", "seconds", "samples_per_second"};
+    static const char *const stages[] = {"load",  "prepare", "forward", "statistics",
+                                         "solve", "write",   "seconds", "samples_per_second"};
     json_t *root = sorted(report->root, order, FP_COUNT(order)), *timing = json_object_get(root, "timing");
     int failed = !root || (timing && json_object_set_new(root, "timing", sorted(timing, stages, FP_COUNT(stages))));
     char *text = failed ? NULL : json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(9));

@@ -1,26 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 // A report is one JSON object; the texts for people are made from it. The members, all optional but the first three:
 //
-//   schema "fineprune-report-1"   tool {name, version, libraries}   command "prune" | "apply" | "run" | "compare" | "inspect" | "check"
-//   model {path, sha256, opset, ir, producer, file_size, parameters}     second_model {the same}: compare's B. Without sha256: inspect, check
-//   inputs [{name, type, shape}]   outputs_of_model [{name, type, shape}]   operators [{type, domain, count, supported}]    inspect, check
-//   obstacles [text]                                                          check
-//   data {sources [text], samples, reserve}
-//   config {sparsity, method, score, allocation, pattern, repair, outputs, readout, rounds, min_agreement, ...}
-//   layers [{name, part, tensors, op, node, shape, params, zeros, sparsity, error_before_repair, error_after_repair}]
-//          name is that of the stored tensor; part "[:, 0:64]" where it is not the whole; tensors [text] where it has several
+//   schema "fineprune-report-1"   tool {name, version, libraries}   command "prune" | "apply" | "run" | "compare" |
+//   "inspect" | "check" model {path, sha256, opset, ir, producer, file_size, parameters}     second_model {the same}:
+//   compare's B. Without sha256: inspect, check inputs [{name, type, shape}]   outputs_of_model [{name, type, shape}]
+//   operators [{type, domain, count, supported}]    inspect, check obstacles [text] check data {sources [text],
+//   samples, reserve} config {sparsity, method, score, allocation, pattern, repair, outputs, readout, rounds,
+//   min_agreement, ...} layers [{name, part, tensors, op, node, shape, params, zeros, sparsity, error_before_repair,
+//   error_after_repair}]
+//          name is that of the stored tensor; part "[:, 0:64]" where it is not the whole; tensors [text] where it has
+//          several
 //   skipped [{name, part, reason, params}]
 //   pruned {params, zeros, sparsity, asked}        over all prunable weights
 //   outputs {kept [index], pruned, reason}         classes
 //   readout {applied, reason, changed}
 //   notes [text]                                   what a user should know (few samples, ...)
 //   drift [{output, cosine, sqnr_db, max_abs, top1_agreement}]    on the reserve (prune) or the data (compare)
-//   agreement {pruning, with_dense}               shares of the reserve's answers that are as before: against the dense model with the same read-out, and as it was
-//   accuracy {a, b, samples}                       compare with labels
-//   size {before {raw, deflated, estimated}, after {the same}}      estimated: deflated is, from a sample
-//   sparse_initializers {tensors, bytes, dense_bytes, readers}     --sparse-initializers: tensors written so, what they take and would take, who reads them
-//   gates [{name, asked, measured, met}]
-//   timing {load, prepare, forward, statistics, solve, write, seconds, samples_per_second}   peak_rss_bytes
+//   agreement {pruning, with_dense}               shares of the reserve's answers that are as before: against the dense
+//   model with the same read-out, and as it was accuracy {a, b, samples}                       compare with labels size
+//   {before {raw, deflated, estimated}, after {the same}}      estimated: deflated is, from a sample
+//   sparse_initializers {tensors, bytes, dense_bytes, readers}     --sparse-initializers: tensors written so, what they
+//   take and would take, who reads them gates [{name, asked, measured, met}] timing {load, prepare, forward,
+//   statistics, solve, write, seconds, samples_per_second}   peak_rss_bytes
 //     prepare (run): making primitives and packing weights, which forward contains
 //   wrote path
 #ifndef FP_REPORT_H

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The report as one page that stands alone: no scripts, nothing fetched, light and dark, every text from a file escaped.
+// The report as one page that stands alone: no scripts, nothing fetched, light and dark, every text from a file
+// escaped.
 #include "report/report_values.h"
 
 #include <math.h>
@@ -96,7 +97,10 @@ static void put_verdict(FILE *file, const struct fineprune_report *report) {
     const char *kind = fp_member_text(verdict, "kind"), *text = fp_member_text(verdict, "text");
     if (!kind || !text) return;
     const bool good = !strcmp(kind, "better") || !strcmp(kind, "same");
-    fprintf(file, "<div class=\"note\" style=\"font-weight:600%s\">", good ? ";background:var(--goodsoft)" : !strcmp(kind, "worse") ? ";background:var(--badsoft)" : "");
+    fprintf(file, "<div class=\"note\" style=\"font-weight:600%s\">",
+            good                     ? ";background:var(--goodsoft)"
+            : !strcmp(kind, "worse") ? ";background:var(--badsoft)"
+                                     : "");
     put(file, text);
     fputs("</div>\n", file);
 }
@@ -139,7 +143,8 @@ static void put_header(FILE *file, const struct fineprune_report *report) {
 // ---- cards
 
 static void put_card(FILE *file, const char *what, const char *value, const char *below) {
-    fprintf(file, "<div class=\"card\"><span class=\"what\">%s</span><b>%s</b><span>%s</span></div>\n", what, value, below);
+    fprintf(file, "<div class=\"card\"><span class=\"what\">%s</span><b>%s</b><span>%s</span></div>\n", what, value,
+            below);
 }
 
 static void put_pruned_card(FILE *file, const struct fineprune_report *report) {
@@ -153,7 +158,8 @@ static void put_pruned_card(FILE *file, const struct fineprune_report *report) {
 }
 
 static void put_drift_card(FILE *file, const struct fineprune_report *report) {
-    const json_t *worst = fp_worst_drift(report), *data = section(report, "data"), *agreement = section(report, "agreement");
+    const json_t *worst = fp_worst_drift(report), *data = section(report, "data"),
+                 *agreement = section(report, "agreement");
     if (!worst) return;
     size_t samples = fp_member_count(data, "reserve");
     if (!samples) samples = fp_member_count(data, "samples");
@@ -162,7 +168,8 @@ static void put_drift_card(FILE *file, const struct fineprune_report *report) {
     double same = fp_member_number(worst, "top1_agreement"), cosine = fp_member_number(worst, "cosine");
     bool learned = json_is_true(json_object_get(section(report, "readout"), "applied")) && agreement;
     if (learned)
-        snprintf(below, sizeof(below), "as the model that came in; %s as the dense model that learned so too; %zu samples",
+        snprintf(below, sizeof(below),
+                 "as the model that came in; %s as the dense model that learned so too; %zu samples",
                  fp_say_share(other, fp_member_number(agreement, "pruning")), samples);
     else if (isfinite(same))
         snprintf(below, sizeof(below), "over %zu samples; cosine %s", samples, fp_say_number(other, "%.4f", cosine));
@@ -177,7 +184,8 @@ static void put_size_card(FILE *file, const struct fineprune_report *report) {
     if (!size) return;
     char below[200];
     fp_words value, before;
-    snprintf(below, sizeof(below), "compressed%s, from %s", fp_say_about(json_object_get(size, "after"))[0] ? " (estimated)" : "",
+    snprintf(below, sizeof(below), "compressed%s, from %s",
+             fp_say_about(json_object_get(size, "after"))[0] ? " (estimated)" : "",
              fp_say_bytes(before, fp_member_number(json_object_get(size, "before"), "deflated")));
     put_card(file, "Size", fp_say_bytes(value, fp_member_number(json_object_get(size, "after"), "deflated")), below);
 }
@@ -229,8 +237,10 @@ static void put_skyline(FILE *file, const struct fineprune_report *report) {
         zeros += (double)fp_member_count(json_array_get(layers, i), "zeros");
     }
     if (total <= 0 || zeros <= 0) return;
-    fprintf(file, "<svg viewBox=\"0 0 %.0f %.0f\" width=\"100%%\" role=\"img\" aria-label=\"share of zeros in every weight\">\n",
-            CHART_WIDTH, CHART_HEIGHT);
+    fprintf(
+        file,
+        "<svg viewBox=\"0 0 %.0f %.0f\" width=\"100%%\" role=\"img\" aria-label=\"share of zeros in every weight\">\n",
+        CHART_WIDTH, CHART_HEIGHT);
     for (size_t i = 0; i < json_array_size(layers); i++) {
         const json_t *layer = json_array_get(layers, i);
         double width = CHART_WIDTH * (double)fp_member_count(layer, "params") / total,
@@ -259,22 +269,25 @@ static double largest_error(const json_t *layers) {
     double largest = 0;
     for (size_t i = 0; i < json_array_size(layers); i++) {
         const json_t *layer = json_array_get(layers, i);
-        largest = fmax(largest, fmax(fp_member_number(layer, "error_before_repair"), fp_member_number(layer, "error_after_"
-                                                                                                             "repair")));
+        largest = fmax(largest,
+                       fmax(fp_member_number(layer, "error_before_repair"), fp_member_number(layer, "error_after_"
+                                                                                                    "repair")));
     }
     return largest;
 }
 
 static void put_share_bar(FILE *file, double share) {
     fprintf(file,
-            "<svg width=\"120\" height=\"10\" aria-hidden=\"true\"><rect class=\"kept\" width=\"120\" height=\"10\" rx=\"3\"/>"
+            "<svg width=\"120\" height=\"10\" aria-hidden=\"true\"><rect class=\"kept\" width=\"120\" height=\"10\" "
+            "rx=\"3\"/>"
             "<rect class=\"zero\" width=\"%.1f\" height=\"10\" rx=\"3\"/></svg>",
             120 * bounded(share));
 }
 
 static void put_error_bars(FILE *file, double before, double after, double largest) {
     fprintf(file,
-            "<svg width=\"120\" height=\"14\" aria-hidden=\"true\"><rect class=\"before\" width=\"%.1f\" height=\"6\" rx=\"2\"/>"
+            "<svg width=\"120\" height=\"14\" aria-hidden=\"true\"><rect class=\"before\" width=\"%.1f\" height=\"6\" "
+            "rx=\"2\"/>"
             "<rect class=\"after\" y=\"8\" width=\"%.1f\" height=\"6\" rx=\"2\"/></svg>",
             largest > 0 ? 120 * bounded(before / largest) : 0, largest > 0 ? 120 * bounded(after / largest) : 0);
 }
@@ -283,7 +296,8 @@ static void put_weight(FILE *file, const json_t *layer, double largest) {
     fp_words words, other;
     char *shape = fp_say_shape(json_object_get(layer, "shape"));
     double sparsity = fp_member_number(layer, "sparsity");
-    double before = fp_member_number(layer, "error_before_repair"), after = fp_member_number(layer, "error_after_repair");
+    double before = fp_member_number(layer, "error_before_repair"),
+           after = fp_member_number(layer, "error_after_repair");
     fputs("<tr><td class=\"name\">", file);
     put_name(file, layer);
     fputs("</td><td class=\"op\">", file);
@@ -310,7 +324,9 @@ static void put_weights(FILE *file, const struct fineprune_report *report) {
     double largest = largest_error(layers);
     fprintf(file, "<section><h2>%zu weight%s</h2>\n", n, n == 1 ? "" : "s");
     if (is_pruning(report))
-        fputs("<p>A column for every weight, as wide as it has elements: the coloured area is the number of zeros.</p>\n", file);
+        fputs(
+            "<p>A column for every weight, as wide as it has elements: the coloured area is the number of zeros.</p>\n",
+            file);
     put_skyline(file, report);
     fputs("<div class=\"wide\" style=\"margin-top:20px\"><table><thead><tr><th>Weight<th>Operator<th>Shape<th "
           "class=\"n\">Elements<th colspan=\"2\">Zeros",
@@ -335,10 +351,12 @@ static void put_outputs(FILE *file, const struct fineprune_report *report) {
     size_t gone = fp_member_count(outputs, "pruned"), total = json_array_size(kept) + gone;
     if (!gone || !json_is_array(kept)) return;
     fprintf(file,
-            "<section><h2>Outputs</h2>\n<p>%zu of %zu classes are kept, since the data show them; the others can no longer be "
+            "<section><h2>Outputs</h2>\n<p>%zu of %zu classes are kept, since the data show them; the others can no "
+            "longer be "
             "answered.</p>\n",
             total - gone, total);
-    fputs("<svg viewBox=\"0 0 1000 26\" width=\"100%\" height=\"26\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"kept "
+    fputs("<svg viewBox=\"0 0 1000 26\" width=\"100%\" height=\"26\" preserveAspectRatio=\"none\" role=\"img\" "
+          "aria-label=\"kept "
           "outputs\">"
           "<rect class=\"soft\" width=\"1000\" height=\"26\"/>\n",
           file);
@@ -358,9 +376,11 @@ static void put_outputs(FILE *file, const struct fineprune_report *report) {
 static void put_size_bar(FILE *file, const char *name, double bytes, double largest, const char *class) {
     fp_words words;
     fprintf(file,
-            "<tr><td class=\"what\">%s</td><td style=\"width:60%%\"><svg viewBox=\"0 0 300 12\" width=\"100%%\" height=\"12\" "
+            "<tr><td class=\"what\">%s</td><td style=\"width:60%%\"><svg viewBox=\"0 0 300 12\" width=\"100%%\" "
+            "height=\"12\" "
             "preserveAspectRatio=\"none\" "
-            "aria-hidden=\"true\"><rect class=\"%s\" width=\"%.1f\" height=\"12\"/></svg></td><td class=\"n\">%s</td></tr>\n",
+            "aria-hidden=\"true\"><rect class=\"%s\" width=\"%.1f\" height=\"12\"/></svg></td><td "
+            "class=\"n\">%s</td></tr>\n",
             name, class, largest > 0 ? 300 * bounded(bytes / largest) : 0, fp_say_bytes(words, bytes));
 }
 
@@ -368,8 +388,8 @@ static void put_sizes(FILE *file, const struct fineprune_report *report) {
     const json_t *before = json_object_get(section(report, "size"), "before"),
                  *after = json_object_get(section(report, "size"), "after");
     if (!before || !after) return;
-    double values[] = {fp_member_number(before, "raw"), fp_member_number(after, "raw"), fp_member_number(before, "deflated"),
-                       fp_member_number(after, "deflated")};
+    double values[] = {fp_member_number(before, "raw"), fp_member_number(after, "raw"),
+                       fp_member_number(before, "deflated"), fp_member_number(after, "deflated")};
     double largest = fmax(fmax(values[0], values[1]), fmax(values[2], values[3]));
     bool about = fp_say_about(after)[0] != '\0';
     fputs("<section><h2>Size and speed</h2>\n<p>", file);
@@ -386,14 +406,17 @@ static void put_drift(FILE *file, const struct fineprune_report *report) {
     const json_t *drift = section(report, "drift");
     if (!json_array_size(drift)) return;
     bool answers = false;
-    for (size_t i = 0; i < json_array_size(drift); i++) answers |= isfinite(fp_member_number(json_array_get(drift, i), "top1_agreement"));
-    fprintf(file,
-            "<section><h2>Drift</h2>\n<p>%s</p>\n<div class=\"wide\"><table><thead><tr><th>Output<th class=\"n\">Cosine<th "
-            "class=\"n\">SQNR"
-            "<th class=\"n\">Largest difference%s</tr></thead><tbody>\n",
-            is_pruning(report) ? "Outputs of the pruned model against those of the dense one, on samples that no mask or repair has seen."
-                               : "Outputs of the second model against those of the first.",
-            answers ? "<th class=\"n\">Same answer" : "");
+    for (size_t i = 0; i < json_array_size(drift); i++)
+        answers |= isfinite(fp_member_number(json_array_get(drift, i), "top1_agreement"));
+    fprintf(
+        file,
+        "<section><h2>Drift</h2>\n<p>%s</p>\n<div class=\"wide\"><table><thead><tr><th>Output<th class=\"n\">Cosine<th "
+        "class=\"n\">SQNR"
+        "<th class=\"n\">Largest difference%s</tr></thead><tbody>\n",
+        is_pruning(report)
+            ? "Outputs of the pruned model against those of the dense one, on samples that no mask or repair has seen."
+            : "Outputs of the second model against those of the first.",
+        answers ? "<th class=\"n\">Same answer" : "");
     for (size_t i = 0; i < json_array_size(drift); i++) {
         const json_t *one = json_array_get(drift, i);
         fp_words a, b, c, d;
@@ -402,8 +425,8 @@ static void put_drift(FILE *file, const struct fineprune_report *report) {
         fprintf(file, "</td><td class=\"n\">%s</td><td class=\"n\">%s</td><td class=\"n\">%s</td>%s%s%s</tr>\n",
                 fp_say_number(a, "%.4f", fp_member_number(one, "cosine")),
                 fp_say_number(b, "%.1f dB", fp_member_number(one, "sqnr_db")),
-                fp_say_number(c, "%.3g", fp_member_number(one, "max_abs")),
-                answers ? "<td class=\"n\">" : "", answers ? fp_say_share(d, fp_member_number(one, "top1_agreement")) : "", answers ? "</td>" : "");
+                fp_say_number(c, "%.3g", fp_member_number(one, "max_abs")), answers ? "<td class=\"n\">" : "",
+                answers ? fp_say_share(d, fp_member_number(one, "top1_agreement")) : "", answers ? "</td>" : "");
     }
     fputs("</tbody></table></div></section>\n", file);
 }
@@ -420,7 +443,8 @@ static void put_data(FILE *file, const struct fineprune_report *report) {
     const json_t *data = section(report, "data"), *sources = json_object_get(data, "sources");
     if (!data) return;
     fp_words words;
-    for (size_t i = 0; i < json_array_size(sources); i++) put_fact(file, "data", json_string_value(json_array_get(sources, i)));
+    for (size_t i = 0; i < json_array_size(sources); i++)
+        put_fact(file, "data", json_string_value(json_array_get(sources, i)));
     put_fact(file, "samples", fp_say_number(words, "%.0f", fp_member_number(data, "samples")));
     if (fp_member_count(data, "reserve"))
         put_fact(file, "kept to measure with", fp_say_number(words, "%.0f", fp_member_number(data, "reserve")));
@@ -450,7 +474,8 @@ static void put_task(FILE *file, const struct fineprune_report *report) {
     for (size_t i = 0; i < json_array_size(evidence); i++) {
         const json_t *one = json_array_get(evidence, i);
         const char *found = fp_member_text(one, "found"), *says = fp_member_text(one, "says");
-        char *text = fp_format("%s (%s, %.0f)", found ? found : "?", says ? says : "?", fp_member_number(one, "points"));
+        char *text = fp_format("%s (%s, %.0f)", found ? found : "?", says ? says : "?",
+                               fp_member_number(one, "points"));
         put_fact(file, "evidence", text ? text : "?");
         free(text);
     }
@@ -479,7 +504,8 @@ static void put_timing(FILE *file, const struct fineprune_report *report) {
     fp_words words;
     if (!timing) return;
     for (size_t i = 0; i < FP_COUNT(stages); i++) largest = fmax(largest, fp_member_number(timing, stages[i]));
-    fprintf(file, "<section><h2>Time and memory</h2>\n<p>%s in all", fp_say_seconds(words, fp_member_number(timing, "seconds")));
+    fprintf(file, "<section><h2>Time and memory</h2>\n<p>%s in all",
+            fp_say_seconds(words, fp_member_number(timing, "seconds")));
     if (isfinite(rate)) fprintf(file, ", %s samples/s", fp_say_number(words, "%.1f", rate));
     if (isfinite(memory)) fprintf(file, ", %s of memory at most", fp_say_bytes(words, memory));
     fputs("</p>\n<table><tbody>\n", file);

@@ -152,7 +152,8 @@ static void print_weights(FILE *file, const struct fineprune_report *report) {
     }
     struct grid grid = {.right = 0xf8};
     grid_heading(&grid, errors ? with_errors : whole ? with_whole : names);
-    for (size_t i = 0; i < json_array_size(layers) && !grid.failed; i++) weight_row(&grid, json_array_get(layers, i), errors, whole);
+    for (size_t i = 0; i < json_array_size(layers) && !grid.failed; i++)
+        weight_row(&grid, json_array_get(layers, i), errors, whole);
     if (!grid.failed) total_row(&grid, params, zeros);
     if (!grid.failed) grid_print(file, &grid, "");
     grid_done(&grid);
@@ -188,7 +189,8 @@ static void print_model(FILE *file, const struct fineprune_report *report, const
 
 static void print_data(FILE *file, const struct fineprune_report *report) {
     const json_t *data = section(report, "data"), *sources = json_object_get(data, "sources");
-    size_t reserve = fp_member_count(data, "reserve"), samples = fp_member_count(data, "samples"), n = json_array_size(sources);
+    size_t reserve = fp_member_count(data, "reserve"), samples = fp_member_count(data, "samples"),
+           n = json_array_size(sources);
     fprintf(file, "data     %zu sample%s", samples, samples == 1 ? "" : "s");
     if (reserve) fprintf(file, ", %zu of them kept to measure with", reserve);
     for (size_t i = 0; i < n && i < 4; i++) {
@@ -229,11 +231,15 @@ static void print_pruned(FILE *file, const struct fineprune_report *report) {
     const json_t *pruned = section(report, "pruned"), *outputs = section(report, "outputs");
     fp_words share, zeros, params;
     fprintf(file, "pruned   %s zeros: %s of %s", fp_say_share(share, fp_member_number(pruned, "sparsity")),
-            fp_say_count(zeros, fp_member_number(pruned, "zeros")), fp_say_count(params, fp_member_number(pruned, "params")));
+            fp_say_count(zeros, fp_member_number(pruned, "zeros")),
+            fp_say_count(params, fp_member_number(pruned, "params")));
     print_choices(file, section(report, "config"));
     size_t gone = fp_member_count(outputs, "pruned"), kept = fp_member_count(outputs, "kept");
-    const double whole = (double)(fp_member_count(section(report, "channels"), "zeros") + fp_member_count(outputs, "zeros"));
-    if (whole > 0) fprintf(file, "; %s of them in whole channels%s", fp_say_share(share, whole / fp_member_number(pruned, "zeros")), gone ? " and outputs" : "");
+    const double whole = (double)(fp_member_count(section(report, "channels"), "zeros") +
+                                  fp_member_count(outputs, "zeros"));
+    if (whole > 0)
+        fprintf(file, "; %s of them in whole channels%s",
+                fp_say_share(share, whole / fp_member_number(pruned, "zeros")), gone ? " and outputs" : "");
     if (gone) fprintf(file, "; %zu of %zu outputs kept", kept, kept + gone);
     fputc('\n', file);
 }
@@ -274,15 +280,17 @@ static void print_size(FILE *file, const struct fineprune_report *report) {
     const json_t *before = json_object_get(section(report, "size"), "before"),
                  *after = json_object_get(section(report, "size"), "after");
     fp_words a, b, c, d;
-    fprintf(file, "size     raw %s -> %s, compressed %s%s -> %s; %s\n", fp_say_bytes(a, fp_member_number(before, "raw")),
-            fp_say_bytes(b, fp_member_number(after, "raw")), fp_say_about(after), fp_say_bytes(c, fp_member_number(before, "deflated")),
+    fprintf(file, "size     raw %s -> %s, compressed %s%s -> %s; %s\n",
+            fp_say_bytes(a, fp_member_number(before, "raw")), fp_say_bytes(b, fp_member_number(after, "raw")),
+            fp_say_about(after), fp_say_bytes(c, fp_member_number(before, "deflated")),
             fp_say_bytes(d, fp_member_number(after, "deflated")), fp_speed_truth(report));
 }
 
 static void print_wrote(FILE *file, const struct fineprune_report *report) {
     const char *path = fp_member_text(report->root, "wrote");
-    double seconds = fp_member_number(section(report, "timing"), "seconds"), memory = fp_member_number(report->root, "peak_rss_"
-                                                                                                                     "bytes");
+    double seconds = fp_member_number(section(report, "timing"), "seconds"),
+           memory = fp_member_number(report->root, "peak_rss_"
+                                                   "bytes");
     fp_words words, bytes;
     fputs("wrote    ", file);
     put(file, !path ? "nothing" : strcmp(path, "-") ? path : "standard output");
@@ -318,7 +326,8 @@ static void print_gates(FILE *file, const struct fineprune_report *report) {
         put(file, fp_member_text(gate, "name"));
         double value = fp_member_number(gate, "measured");
         fprintf(file, " %s asked, %s measured: %s\n", fp_say_share(asked, fp_member_number(gate, "asked")),
-                isfinite(value) ? fp_say_share(measured, value) : "nothing", json_is_true(json_object_get(gate, "met")) ? "met" : "missed");
+                isfinite(value) ? fp_say_share(measured, value) : "nothing",
+                json_is_true(json_object_get(gate, "met")) ? "met" : "missed");
     }
 }
 
@@ -455,7 +464,9 @@ static void print_whole(FILE *file, const struct fineprune_report *report) {
         zeros += (double)fp_member_count(json_array_get(layers, i), "zeros");
     }
     fp_words share, count;
-    if (whole > 0) fprintf(file, "zeros    %s, %s of them in whole rows and columns\n", fp_say_count(count, zeros), fp_say_share(share, whole / zeros));
+    if (whole > 0)
+        fprintf(file, "zeros    %s, %s of them in whole rows and columns\n", fp_say_count(count, zeros),
+                fp_say_share(share, whole / zeros));
 }
 
 static void print_inspect(FILE *file, const struct fineprune_report *report) {

@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *fp_member_text(const json_t *object, const char *name) { return json_string_value(json_object_get(object, name)); }
+const char *fp_member_text(const json_t *object, const char *name) {
+    return json_string_value(json_object_get(object, name));
+}
 
 double fp_member_number(const json_t *object, const char *name) {
     const json_t *value = json_object_get(object, name);
@@ -94,15 +96,18 @@ char *fp_say_weight(const json_t *entry) {
 char *fp_say_outputs(const struct fineprune_report *report) {
     const json_t *outputs = json_object_get(report->root, "outputs");
     const char *reason = fp_member_text(outputs, "reason");
-    size_t classes = fp_member_count(outputs, "classes"), seen = fp_member_count(outputs, "seen"), gone = fp_member_count(outputs, "pruned");
+    size_t classes = fp_member_count(outputs, "classes"), seen = fp_member_count(outputs, "seen"),
+           gone = fp_member_count(outputs, "pruned");
     double bias = fp_member_number(outputs, "unseen_bias");
     fp_words times;
     if (reason) return fp_format("all stay as they are: %s", reason);
     if (!isfinite(bias)) return NULL;
     if (gone) return fp_format("your data show %zu of %zu classes; rows removed: %zu", seen, classes, gone);
     if (seen >= classes) return fp_format("your data show all %zu classes; rows removed: 0", classes);
-    return fp_format("your data show %zu of %zu classes; the %zu that you never showed answer only when they are %s times as likely; rows removed: 0",
-                     seen, classes, classes - seen, fp_say_number(times, "%.3g", exp(-bias)));
+    return fp_format(
+        "your data show %zu of %zu classes; the %zu that you never showed answer only when they are %s times as "
+        "likely; rows removed: 0",
+        seen, classes, classes - seen, fp_say_number(times, "%.3g", exp(-bias)));
 }
 
 char *fp_say_sparse(const struct fineprune_report *report) {
@@ -114,16 +119,16 @@ char *fp_say_sparse(const struct fineprune_report *report) {
     if (!tensors) return fp_format("no tensor is smaller as sparse_initializer: all stay dense");
     return fp_format("%zu tensor%s as sparse_initializer: %s instead of %s%s%s", tensors, tensors == 1 ? "" : "s",
                      fp_say_bytes(bytes, fp_member_number(sparse, "bytes")),
-                     fp_say_bytes(dense, fp_member_number(sparse, "dense_bytes")),
-                     readers ? "; " : "", readers ? readers : "");
+                     fp_say_bytes(dense, fp_member_number(sparse, "dense_bytes")), readers ? "; " : "",
+                     readers ? readers : "");
 }
 
 // What speaks against the lesson; "" where it is trusted.
 static char *say_distrust(const json_t *readout, const char *before, const char *after) {
     fp_words all, sure;
     if (!json_is_false(json_object_get(readout, "trusted"))) return fp_format("%s", "");
-    return fp_format("%sit would change %zu answers (%zu of the confident half), the model expects %s (%s) mistakes%s", before,
-                     fp_member_count(readout, "changes"), fp_member_count(readout, "changes_confident"),
+    return fp_format("%sit would change %zu answers (%zu of the confident half), the model expects %s (%s) mistakes%s",
+                     before, fp_member_count(readout, "changes"), fp_member_count(readout, "changes_confident"),
                      fp_say_number(all, "%.1f", fp_member_number(readout, "expected")),
                      fp_say_number(sure, "%.1f", fp_member_number(readout, "expected_confident")), after);
 }
@@ -131,21 +136,28 @@ static char *say_distrust(const json_t *readout, const char *before, const char 
 char *fp_say_lesson(const struct fineprune_report *report) {
     const json_t *readout = json_object_get(report->root, "readout");
     const char *reason = fp_member_text(readout, "reason");
-    double strength = fp_member_number(readout, "strength"), same = fp_member_number(json_object_get(report->root, "agreement"), "pruning");
+    double strength = fp_member_number(readout, "strength"),
+           same = fp_member_number(json_object_get(report->root, "agreement"), "pruning");
     const bool used = strength > 0;
     fp_words a, b, c;
-    char *distrust = readout ? say_distrust(readout, used ? "; not more, for at full strength " : "", used ? "" : ": ") : NULL, *words = NULL;
+    char *distrust = readout ? say_distrust(readout, used ? "; not more, for at full strength " : "", used ? "" : ": ")
+                             : NULL,
+         *words = NULL;
     if (distrust && !used) words = fp_format("lesson left out: %s%s", distrust, reason ? reason : "?");
     if (distrust && used)
-        words = fp_format("lesson used at strength %s: corrects %zu of %zu answers; the model expects %s mistakes%s%s%s", fp_say_number(a, "%.2g", strength),
-                          fp_member_count(readout, "corrects"), fp_member_count(readout, "samples"),
-                          fp_say_number(b, "%.1f", fp_member_number(readout, "expected")), distrust,
-                          isfinite(same) ? "; same answer as the dense model that learned so too: " : "", isfinite(same) ? fp_say_share(c, same) : "");
+        words = fp_format(
+            "lesson used at strength %s: corrects %zu of %zu answers; the model expects %s mistakes%s%s%s",
+            fp_say_number(a, "%.2g", strength), fp_member_count(readout, "corrects"),
+            fp_member_count(readout, "samples"), fp_say_number(b, "%.1f", fp_member_number(readout, "expected")),
+            distrust, isfinite(same) ? "; same answer as the dense model that learned so too: " : "",
+            isfinite(same) ? fp_say_share(c, same) : "");
     free(distrust);
     return words;
 }
 
-const char *fp_say_about(const json_t *size) { return json_is_true(json_object_get(size, "estimated")) ? "about " : ""; }
+const char *fp_say_about(const json_t *size) {
+    return json_is_true(json_object_get(size, "estimated")) ? "about " : "";
+}
 
 const char *fp_base_name(const char *path) {
     const char *slash = path ? strrchr(path, '/') : NULL;
@@ -156,7 +168,8 @@ const char *fp_speed_truth(const struct fineprune_report *report) {
     const char *pattern = fp_member_text(json_object_get(report->root, "config"), "pattern");
     if (pattern && strcmp(pattern, "channel") == 0)
         return "a dense runtime gets faster only once the zero channels are taken out of the shapes";
-    if (pattern && strcmp(pattern, "2:4") == 0) return "a dense runtime gets no faster; TensorRT, which knows 2:4, does";
+    if (pattern && strcmp(pattern, "2:4") == 0)
+        return "a dense runtime gets no faster; TensorRT, which knows 2:4, does";
     if (pattern && strcmp(pattern, "unstructured"))
         return "these zeros do not make a dense runtime faster; those of --pattern 2:4 do in TensorRT";
     return "scattered zeros do not make a dense runtime faster; those of --pattern 2:4 do in TensorRT";

@@ -26,7 +26,8 @@ char *fp_say_number(fp_words dst, const char *format, double number);
 char *fp_say_shape(const json_t *shape);
 // "w", "w[:, 0:64]", "a + b", of an entry of the layers or of those left alone; malloc'ed.
 char *fp_say_weight(const json_t *entry);
-// What was decided of the output classes and of the last layer's lesson, in words; malloc'ed, NULL when the report says nothing of it.
+// What was decided of the output classes and of the last layer's lesson, in words; malloc'ed, NULL when the report says
+// nothing of it.
 char *fp_say_outputs(const struct fineprune_report *report);
 char *fp_say_lesson(const struct fineprune_report *report);
 // What --sparse-initializers did, and who cannot read it; malloc'ed, NULL when it was not asked for.

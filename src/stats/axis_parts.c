@@ -25,7 +25,9 @@ static int compare_bounds(const void *a, const void *b) {
     return x->at < y->at ? -1 : x->at > y->at;
 }
 
-static struct bound bound_of(const struct fp_walk *w, size_t step, size_t count) { return (struct bound){w->key, w->first % step, w->first / step + count, 0}; }
+static struct bound bound_of(const struct fp_walk *w, size_t step, size_t count) {
+    return (struct bound){w->key, w->first % step, w->first / step + count, 0};
+}
 
 static size_t parts_before(const struct bound *bounds, size_t n, struct bound key) {
     const struct bound *found = bsearch(&key, bounds, n, sizeof(key), compare_bounds);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// An axis of a convolution's input, cut where the walks over it begin and end. While the output runs over the axis, a kernel position meets input
-// positions first, first + step, ...: a walk. Each walk is some neighbouring parts of the axis; each part is met by a walk whole or not at all.
+// An axis of a convolution's input, cut where the walks over it begin and end. While the output runs over the axis, a
+// kernel position meets input positions first, first + step, ...: a walk. Each walk is some neighbouring parts of the
+// axis; each part is met by a walk whole or not at all.
 #ifndef FP_AXIS_PARTS_H
 #define FP_AXIS_PARTS_H
 
@@ -21,13 +22,13 @@ struct fp_span {
 };
 
 struct fp_axis {
-    size_t n;                // parts
+    size_t n; // parts
     struct fp_part *parts;
-    struct fp_span *met;     // by each walk
+    struct fp_span *met; // by each walk
 };
 
-// The outputs *low .. *high (none when it is lower) whose kernel position k lies in the input; of a transposed convolution the inputs whose does in the
-// output. Output o meets input o * stride + k * dilation - begin.
+// The outputs *low .. *high (none when it is lower) whose kernel position k lies in the input; of a transposed
+// convolution the inputs whose does in the output. Output o meets input o * stride + k * dilation - begin.
 void fp_axis_range(const struct fp_columns *c, int axis, int64_t k, int64_t *low, int64_t *high);
 // False when there is no memory. The caller calls done in any case.
 bool fp_axis_cut(struct fp_axis *a, const struct fp_walk *walks, size_t n, size_t step);

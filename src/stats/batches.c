@@ -9,8 +9,8 @@ static void drop(struct fp_tensor *tensors, int n) {
     free(tensors);
 }
 
-static int run_batch(struct fp_exec *exec, const struct fp_graph *graph, struct fineprune_data *data, struct fp_batch *batch,
-                     const struct fp_batch_visitor *v, fineprune_error *err) {
+static int run_batch(struct fp_exec *exec, const struct fp_graph *graph, struct fineprune_data *data,
+                     struct fp_batch *batch, const struct fp_batch_visitor *v, fineprune_error *err) {
     struct fp_tensor *inputs = fp_calloc((size_t)graph->n_inputs, sizeof(*inputs));
     struct fp_tensor *outputs = fp_calloc((size_t)graph->n_outputs, sizeof(*outputs));
     int status = inputs && outputs ? FINEPRUNE_OK : fp_fail_memory(err, "a batch", sizeof(*inputs));
@@ -31,11 +31,15 @@ static int run_batch(struct fp_exec *exec, const struct fp_graph *graph, struct 
 #define MOST_VALUES (64u << 20)
 #define PAIR_VALUES (20u << 20) // two samples may take so much: all weights are read half as often
 
-// Two samples run alone; the second tells what a sample's values take (in the first run weights that are packed on the way hide it). Small batches keep
-// the values in the cache; large ones read the weights less often: a batch's values may take as much as the model does. What is asked for is the most:
-// more than fits costs time and memory and changes no result.
-static size_t fitting_batch(const struct fineprune_model *model, const struct fp_memory *memory, size_t sample_bytes, size_t asked) {
-    size_t room = model->file_size < LEAST_VALUES ? LEAST_VALUES : model->file_size > MOST_VALUES ? MOST_VALUES : model->file_size;
+// Two samples run alone; the second tells what a sample's values take (in the first run weights that are packed on the
+// way hide it). Small batches keep the values in the cache; large ones read the weights less often: a batch's values
+// may take as much as the model does. What is asked for is the most: more than fits costs time and memory and changes
+// no result.
+static size_t fitting_batch(const struct fineprune_model *model, const struct fp_memory *memory, size_t sample_bytes,
+                            size_t asked) {
+    size_t room = model->file_size < LEAST_VALUES  ? LEAST_VALUES
+                  : model->file_size > MOST_VALUES ? MOST_VALUES
+                                                   : model->file_size;
     size_t left = memory->limit && memory->limit > memory->used ? (memory->limit - memory->used) / 2 : SIZE_MAX;
     if (room < PAIR_VALUES && sample_bytes <= PAIR_VALUES / 2 && room < 2 * sample_bytes) room = 2 * sample_bytes;
     if (left < room) room = left;
@@ -44,8 +48,9 @@ static size_t fitting_batch(const struct fineprune_model *model, const struct fp
     return n ? n : 1;
 }
 
-int fp_batches_run(struct fp_exec *exec, const struct fineprune_model *model, struct fineprune_data *data, const size_t *samples, size_t n,
-                   const fineprune_run_options *options, const char *stage, const struct fp_batch_visitor *visitor, fineprune_error *err) {
+int fp_batches_run(struct fp_exec *exec, const struct fineprune_model *model, struct fineprune_data *data,
+                   const size_t *samples, size_t n, const fineprune_run_options *options, const char *stage,
+                   const struct fp_batch_visitor *visitor, fineprune_error *err) {
     struct fp_memory *memory = fp_exec_memory(exec);
     size_t asked = options ? options->batch : 0;
     int trials = visitor->sizes || asked == 1 ? 0 : 2;
@@ -54,7 +59,9 @@ int fp_batches_run(struct fp_exec *exec, const struct fineprune_model *model, st
         struct fp_batch batch = {.samples = samples + done};
         size_t free_choice = fp_data_next(data, batch.samples, n - done, asked), peak = memory->peak;
         bool trial = trials > 0;
-        batch.n = fp_data_max_batch(data) == SIZE_MAX && free_choice > most ? fp_data_next(data, batch.samples, n - done, most) : free_choice;
+        batch.n = fp_data_max_batch(data) == SIZE_MAX && free_choice > most
+                      ? fp_data_next(data, batch.samples, n - done, most)
+                      : free_choice;
         if (visitor->sizes) batch.n = visitor->sizes[k];
         if (trial) memory->peak = memory->used;
         int status = run_batch(exec, model->graph, data, &batch, visitor, err);

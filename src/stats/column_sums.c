@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sums of columns, from the input itself. The walks of a convolution's kernel positions cut each axis into parts; the products of the axes' parts are
-// blocks. Every block is summed once, and the sum of a column is that of its blocks, added axis by axis: never an im2col copy.
+// Sums of columns, from the input itself. The walks of a convolution's kernel positions cut each axis into parts; the
+// products of the axes' parts are blocks. Every block is summed once, and the sum of a column is that of its blocks,
+// added axis by axis: never an im2col copy.
 #include <stdlib.h>
 
 #include "stats/axis_parts.h"
@@ -19,7 +20,8 @@ enum { PIECES_MOST = 4, PIECE_ROWS = 64, RUN_MOST = 1024, ROOM = 1 << 17 }; // a
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
-// About a quarter of all, so that two threads have the same to do; fewer of what has many blocks, so that their sums stay in the cache.
+// About a quarter of all, so that two threads have the same to do; fewer of what has many blocks, so that their sums
+// stay in the cache.
 static size_t strip_width(size_t columns, size_t blocks) {
     size_t width = columns / 4;
     if (width > BLOCKS_MOST / blocks) width = BLOCKS_MOST / blocks;
@@ -34,7 +36,8 @@ static struct fp_grid rows_of(const struct fp_columns *c) {
     return (struct fp_grid){n ? c->rows / n : 0, c->row_outer_stride, n, c->row_stride};
 }
 
-// Rows of columns that lie side by side, of each unit and group. They are read as they lie: in a few pieces, whose number the rows alone decide.
+// Rows of columns that lie side by side, of each unit and group. They are read as they lie: in a few pieces, whose
+// number the rows alone decide.
 struct rows {
     struct fp_grid grid;
     size_t first, groups, group_stride, columns; // first: where the first one of a unit begins
@@ -59,7 +62,8 @@ static struct fp_grid piece_of(const struct rows *r, size_t piece, size_t *offse
 }
 
 static void sum_piece(const struct sums *s, const struct rows *r, size_t unit, size_t task, double *found) {
-    const size_t piece = task % r->pieces, strip = task / r->pieces % r->strips, group = task / r->pieces / r->strips, column = strip * RUN_MOST;
+    const size_t piece = task % r->pieces, strip = task / r->pieces % r->strips, group = task / r->pieces / r->strips,
+                 column = strip * RUN_MOST;
     size_t offset;
     const struct fp_grid grid = piece_of(r, piece, &offset);
     const float *x = s->c->x + unit * s->c->unit_stride + r->first + group * r->group_stride + column + offset;
@@ -84,8 +88,10 @@ static int rows_sum(const struct sums *s, struct rows *r, int threads) {
     double *room = fp_mul(most * size, sizeof(*room), &bytes) ? fp_take(NULL, bytes) : NULL;
     for (size_t first = 0; first < s->units && room; first += most) {
         const size_t n = least(most, s->units - first) * tasks;
-        #pragma omp parallel for num_threads(threads) schedule(static) if (n > 1 && n / r->pieces * s->c->rows * r->columns > 20000)
-        for (size_t task = 0; task < n; task++) sum_piece(s, r, first + task / tasks, task % tasks, room + task * r->cell);
+#pragma omp parallel for num_threads(threads)                                                                          \
+    schedule(static) if (n > 1 && n / r->pieces * s->c->rows * r->columns > 20000)
+        for (size_t task = 0; task < n; task++)
+            sum_piece(s, r, first + task / tasks, task % tasks, room + task * r->cell);
         for (size_t task = 0; task < n; task++) add_piece(s, r, task % tasks, room + task * r->cell);
     }
     fp_release(NULL, room, bytes);
@@ -97,12 +103,13 @@ static void lines_sum(const struct sums *s, int threads) {
     const struct fp_columns *c = s->c;
     const size_t cols = c->w->cols, n = c->w->groups * cols;
     const struct fp_grid grid = rows_of(c);
-    #pragma omp parallel num_threads(threads) if (n > 1 && s->units * c->rows * cols > 20000)
+#pragma omp parallel num_threads(threads) if (n > 1 && s -> units * c->rows * cols > 20000)
     for (size_t unit = 0; unit < s->units; unit++) {
-        #pragma omp for schedule(static) nowait
+#pragma omp for schedule(static) nowait
         for (size_t task = 0; task < n; task++) {
             double found[3] = {0};
-            fp_moments_line(c->x + unit * c->unit_stride + task / cols * c->group_stride + task % cols * c->col_stride, &grid, s->absolute, found);
+            fp_moments_line(c->x + unit * c->unit_stride + task / cols * c->group_stride + task % cols * c->col_stride,
+                            &grid, s->absolute, found);
             for (size_t m = 0; m < s->moments; m++) s->totals[m][task] += found[m];
         }
     }
@@ -116,14 +123,16 @@ struct axis {
 };
 
 static bool axis_init(struct axis *a, const struct fp_columns *c, int axis) {
-    const bool transposed = c->w->kind == FP_WEIGHT_CONV_TRANSPOSE; // output i s + shift for input i; else input o s + shift for output o
+    const bool transposed =
+        c->w->kind == FP_WEIGHT_CONV_TRANSPOSE; // output i s + shift for input i; else input o s + shift for output o
     *a = (struct axis){.kernel = (size_t)c->kernel[axis], .step = transposed ? 1 : (size_t)c->stride[axis]};
     struct fp_walk *walks = fp_calloc(a->kernel, sizeof(*walks));
     for (size_t k = 0; walks && k < a->kernel; k++) {
         int64_t low, high;
         fp_axis_range(c, axis, (int64_t)k, &low, &high);
         if (high < low) continue;
-        const int64_t first = transposed ? low : low * c->stride[axis] + (int64_t)k * c->dilation[axis] - c->begin[axis];
+        const int64_t first = transposed ? low
+                                         : low * c->stride[axis] + (int64_t)k * c->dilation[axis] - c->begin[axis];
         walks[k] = (struct fp_walk){0, (size_t)first, (size_t)(high - low + 1)};
     }
     const bool ok = walks && fp_axis_cut(&a->cut, walks, a->kernel, a->step);
@@ -149,7 +158,8 @@ static bool blocks_init(struct blocks *b, const struct fp_columns *c) {
     }
     for (int added = 0; added <= c->n && ok; added++) {
         size_t size = 1;
-        for (int i = 0; i < c->n && ok; i++) ok = fp_mul(size, i < c->n - added ? b->axes[i].cut.n : b->axes[i].kernel, &size);
+        for (int i = 0; i < c->n && ok; i++)
+            ok = fp_mul(size, i < c->n - added ? b->axes[i].cut.n : b->axes[i].kernel, &size);
         if (size > b->most) b->most = size;
     }
     return ok;
@@ -184,7 +194,8 @@ static void sum_blocks(const struct strip *s, int axis, const float *x, double *
         const bool line = axis + 1 == b->n;
         for (size_t q = 0; q < (line ? 1 : last->cut.n); q++) {
             const size_t inner = last->step * b->stride[b->n - 1];
-            const struct fp_grid grid = line ? (struct fp_grid){1, 0, part->count, step} : (struct fp_grid){part->count, step, last->cut.parts[q].count, inner};
+            const struct fp_grid grid = line ? (struct fp_grid){1, 0, part->count, step}
+                                             : (struct fp_grid){part->count, step, last->cut.parts[q].count, inner};
             const float *at = line ? from : from + last->cut.parts[q].first * b->stride[b->n - 1];
             if (s->beside) fp_moments_columns(at, &grid, s->width, s->sums->absolute, dst + q * s->cell);
             else fp_moments_line(at, &grid, s->sums->absolute, dst + q * s->cell);
@@ -258,20 +269,21 @@ static int convolution_sum(const struct sums *s, int threads) {
     size_t half = 0, bytes = 0;
     failed = failed || !fp_mul(blocks.most, most * s->moments, &half) || !fp_mul(half, 2 * sizeof(double), &bytes);
     const bool ready = !failed;
-    #pragma omp parallel num_threads(threads) if (ready && strips > 1 && s->units * c->unit_stride > 20000)
+#pragma omp parallel num_threads(threads) if (ready && strips > 1 && s -> units * c->unit_stride > 20000)
     {
         double *room = ready ? fp_take(NULL, bytes) : NULL;
         if (!room) {
-            #pragma omp atomic write
+#pragma omp atomic write
             failed = true;
         }
         for (size_t unit = 0; unit < s->units; unit++) {
-            #pragma omp for schedule(static) nowait
+#pragma omp for schedule(static) nowait
             for (size_t task = 0; task < strips; task++) {
                 if (!room) continue;
                 const size_t channel = task * most, width = least(most, channels - channel);
                 const struct strip strip = {s, &blocks, width, width * s->moments, beside};
-                const double *found = strip_sum(&strip, c->x + unit * c->unit_stride + channel * c->channel_stride, room, half);
+                const double *found = strip_sum(&strip, c->x + unit * c->unit_stride + channel * c->channel_stride,
+                                                room, half);
                 if (found) put_strip(&strip, found, channel);
             }
         }
@@ -281,11 +293,13 @@ static int convolution_sum(const struct sums *s, int threads) {
     return failed ? FINEPRUNE_LIMIT : FINEPRUNE_OK;
 }
 
-int fp_columns_sum(const struct fp_columns *c, size_t units, double *sum, double *square, double *absolute, int threads) {
+int fp_columns_sum(const struct fp_columns *c, size_t units, double *sum, double *square, double *absolute,
+                   int threads) {
     double *const totals[] = {sum, square, absolute};
     const struct sums s = {c, units, fp_moments_count(absolute), absolute, totals};
     if (c->n) return convolution_sum(&s, threads);
-    struct rows rows = {.grid = rows_of(c), .groups = c->w->groups, .group_stride = c->group_stride, .columns = c->w->cols};
+    struct rows rows = {
+        .grid = rows_of(c), .groups = c->w->groups, .group_stride = c->group_stride, .columns = c->w->cols};
     if (c->col_stride == 1) return rows_sum(&s, &rows, threads);
     lines_sum(&s, threads);
     return FINEPRUNE_OK;

@@ -13,27 +13,34 @@ static int does_not_fit(const struct fp_weight *w, const struct fp_tensor *x, fi
 }
 
 // pads of ConvTranspose: given, or what the output's size leaves. (onnx docs/Operators.md, ConvTranspose)
-static int transposed_window(struct fp_columns *c, struct fp_call *call, struct fp_window *window, const struct fp_tensor *x) {
+static int transposed_window(struct fp_columns *c, struct fp_call *call, struct fp_window *window,
+                             const struct fp_tensor *x) {
     const struct fp_node *node = call->node;
     int status = fp_window_steps(call, window, x, c->w->dims + 2);
     if (status) return status;
     size_t n_shape, n_extra, n_pads;
-    const int64_t *shape = fp_attr_ints(node, "output_shape", &n_shape), *extra = fp_attr_ints(node, "output_padding", &n_extra);
+    const int64_t *shape = fp_attr_ints(node, "output_shape", &n_shape),
+                  *extra = fp_attr_ints(node, "output_padding", &n_extra);
     const int64_t *pads = fp_attr_ints(node, "pads", &n_pads);
     const char *automatic = fp_attr_text(node, "auto_pad", "NOTSET");
     bool same = !strncmp(automatic, "SAME", 4);
     for (int i = 0; i < window->n; i++) {
-        int64_t full = window->stride[i] * (x->dims[2 + i] - 1) + (n_extra > (size_t)i ? extra[i] : 0) + fp_window_reach(window, i);
+        int64_t full = window->stride[i] * (x->dims[2 + i] - 1) + (n_extra > (size_t)i ? extra[i] : 0) +
+                       fp_window_reach(window, i);
         int64_t given = n_shape == (size_t)window->n ? shape[i] : same ? x->dims[2 + i] * window->stride[i] : -1;
         int64_t total = full - given;
-        if (given >= 0) window->begin[i] = total < 0 ? 0 : !strcmp(automatic, "SAME_UPPER") ? total / 2 : total - total / 2;
+        if (given >= 0)
+            window->begin[i] = total < 0 ? 0 : !strcmp(automatic, "SAME_UPPER") ? total / 2 : total - total / 2;
         else window->begin[i] = n_pads == (size_t)window->n * 2 ? pads[i] : 0;
-        window->out[i] = given >= 0 ? given : full - window->begin[i] - (n_pads == (size_t)window->n * 2 ? pads[window->n + i] : 0);
+        window->out[i] = given >= 0
+                             ? given
+                             : full - window->begin[i] - (n_pads == (size_t)window->n * 2 ? pads[window->n + i] : 0);
     }
     return FINEPRUNE_OK;
 }
 
-// Axes of one element in and out are none. A kernel of one element that meets every position once has no borders: its axes are as good as one.
+// Axes of one element in and out are none. A kernel of one element that meets every position once has no borders: its
+// axes are as good as one.
 static void merge_axes(struct fp_columns *c) {
     int n = 0;
     for (int i = 0; i < c->n; i++) {
@@ -52,12 +59,14 @@ static void merge_axes(struct fp_columns *c) {
     c->in[0] = c->out[0] = plane;
 }
 
-static int convolution(struct fp_columns *c, const struct fp_weight_use *use, const struct fp_tensor *x, fineprune_error *err) {
+static int convolution(struct fp_columns *c, const struct fp_weight_use *use, const struct fp_tensor *x,
+                       fineprune_error *err) {
     const struct fp_weight *w = c->w;
     if (x->rank != w->rank || x->rank - 2 > FP_SPATIAL) return does_not_fit(w, x, err);
     struct fp_call call = {.node = use->node, .n_in = use->node->n_in, .n_out = use->node->n_out, .err = err};
     struct fp_window window = {0};
-    int status = w->kind == FP_WEIGHT_CONV ? fp_window_read(&call, &window, x, w->dims + 2) : transposed_window(c, &call, &window, x);
+    int status = w->kind == FP_WEIGHT_CONV ? fp_window_read(&call, &window, x, w->dims + 2)
+                                           : transposed_window(c, &call, &window, x);
     if (status) return status;
     c->n = window.n;
     c->channels = w->cols / w->inner;
@@ -86,7 +95,8 @@ static int convolution(struct fp_columns *c, const struct fp_weight_use *use, co
 static int recurrent(struct fp_columns *c, const struct fp_tensor *x, size_t samples, fineprune_error *err) {
     const struct fp_weight *w = c->w;
     bool hidden = x->rank == 4;
-    if (x->rank < 3 || x->rank > 4 || (size_t)x->dims[x->rank - 1] != w->cols || (hidden && (size_t)x->dims[1] != w->groups))
+    if (x->rank < 3 || x->rank > 4 || (size_t)x->dims[x->rank - 1] != w->cols ||
+        (hidden && (size_t)x->dims[1] != w->groups))
         return does_not_fit(w, x, err);
     size_t steps = (size_t)x->dims[0], batch = (size_t)x->dims[x->rank - 2];
     c->col_stride = 1;
@@ -101,7 +111,8 @@ static int recurrent(struct fp_columns *c, const struct fp_tensor *x, size_t sam
     return FINEPRUNE_OK;
 }
 
-// How the input's leading axes meet those of a batched weight: each of its matrices has its own, or one is for all of them.
+// How the input's leading axes meet those of a batched weight: each of its matrices has its own, or one is for all of
+// them.
 enum meeting { NEITHER, ONE_EACH, ONE_FOR_ALL };
 
 static enum meeting batches_meet(const struct fp_weight *w, const struct fp_tensor *x) {
@@ -115,7 +126,8 @@ static enum meeting batches_meet(const struct fp_weight *w, const struct fp_tens
     return each ? ONE_EACH : all ? ONE_FOR_ALL : NEITHER;
 }
 
-static int product(struct fp_columns *c, const struct fp_tensor *x, size_t samples, bool transposed, fineprune_error *err) {
+static int product(struct fp_columns *c, const struct fp_tensor *x, size_t samples, bool transposed,
+                   fineprune_error *err) {
     const struct fp_weight *w = c->w;
     int rank = x->rank;
     if (rank < 1) return does_not_fit(w, x, err);
@@ -149,12 +161,13 @@ static int product(struct fp_columns *c, const struct fp_tensor *x, size_t sampl
     return FINEPRUNE_OK;
 }
 
-int fp_columns_of(struct fp_columns *out, const struct fp_weight *w, const struct fp_weight_use *use, const struct fp_tensor *x,
-                  size_t samples, fineprune_error *err) {
+int fp_columns_of(struct fp_columns *out, const struct fp_weight *w, const struct fp_weight_use *use,
+                  const struct fp_tensor *x, size_t samples, fineprune_error *err) {
     struct fp_columns c = {.w = w, .x = x->data, .row_inner = 1};
     int status;
     bool is_convolution = w->kind == FP_WEIGHT_CONV || w->kind == FP_WEIGHT_CONV_TRANSPOSE;
-    if (x->layout && !is_convolution) return fp_fail(err, FINEPRUNE_INTERNAL, "the input of weight '%s' lies in another order", w->name);
+    if (x->layout && !is_convolution)
+        return fp_fail(err, FINEPRUNE_INTERNAL, "the input of weight '%s' lies in another order", w->name);
     if (is_convolution) {
         status = convolution(&c, use, x, err);
     } else if (fp_view_is_recurrent(w->view)) {
@@ -226,7 +239,8 @@ static void convolution_row(const struct fp_columns *c, size_t g, size_t unit, s
 }
 
 static const float *product_row(const struct fp_columns *c, size_t g, size_t unit, size_t row) {
-    return c->x + unit * c->unit_stride + g * c->group_stride + row / c->row_inner * c->row_outer_stride + row % c->row_inner * c->row_stride;
+    return c->x + unit * c->unit_stride + g * c->group_stride + row / c->row_inner * c->row_outer_stride +
+           row % c->row_inner * c->row_stride;
 }
 
 void fp_columns_row(const struct fp_columns *c, size_t g, size_t unit, size_t row, float *dst) {

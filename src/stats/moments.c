@@ -5,7 +5,8 @@
 #include <stdint.h>
 #include <string.h>
 
-// The square of a float is exact in double: rounded once or twice, the bits are the same where the processor multiplies and adds at once and where not.
+// The square of a float is exact in double: rounded once or twice, the bits are the same where the processor multiplies
+// and adds at once and where not.
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC optimize("O3", "fp-contract=fast")
 #endif
@@ -20,7 +21,8 @@ struct moments {
 };
 
 #define INLINE static inline __attribute__((always_inline))
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) &&               \
+    !defined(__SANITIZE_THREAD__)
 #define WIDE_VECTOR __attribute__((target_clones("avx512f", "avx2", "default")))
 #else
 #define WIDE_VECTOR
@@ -39,10 +41,10 @@ INLINE void add_one(double *dst, size_t stride, double v, bool absolute) {
     if (absolute) dst[2 * stride] += fabs(v);
 }
 
-// A few rows at a time: memory is read as it lies, and the sums, which stay in the nearest cache, are loaded and stored once for all of them. Plain loops,
-// which compilers turn into vectors better than they do conversions between them.
-INLINE void add_four_rows(const float *restrict x, size_t step, size_t width, bool absolute, double *restrict sum, double *restrict square,
-                          double *restrict absolutes) {
+// A few rows at a time: memory is read as it lies, and the sums, which stay in the nearest cache, are loaded and stored
+// once for all of them. Plain loops, which compilers turn into vectors better than they do conversions between them.
+INLINE void add_four_rows(const float *restrict x, size_t step, size_t width, bool absolute, double *restrict sum,
+                          double *restrict square, double *restrict absolutes) {
     const float *restrict a = x, *restrict b = a + step, *restrict c = b + step, *restrict d = c + step;
     for (size_t i = 0; i < width; i++) {
         const double p = (double)a[i], q = (double)b[i], r = (double)c[i], s = (double)d[i];
@@ -52,7 +54,8 @@ INLINE void add_four_rows(const float *restrict x, size_t step, size_t width, bo
     }
 }
 
-INLINE void add_row(const float *restrict x, size_t width, bool absolute, double *restrict sum, double *restrict square, double *restrict absolutes) {
+INLINE void add_row(const float *restrict x, size_t width, bool absolute, double *restrict sum, double *restrict square,
+                    double *restrict absolutes) {
     for (size_t i = 0; i < width; i++) {
         const double v = (double)x[i];
         sum[i] += v;
@@ -65,13 +68,18 @@ INLINE void add_columns(const float *x, const struct fp_grid *g, size_t width, b
     double *square = dst + width, *absolutes = square + (absolute ? width : 0);
     for (size_t l = 0; l < g->lines; l++, x += g->line_step) {
         size_t p = 0;
-        for (; p + ROWS <= g->n; p += ROWS) add_four_rows(x + p * g->step, g->step, width, absolute, dst, square, absolutes);
+        for (; p + ROWS <= g->n; p += ROWS)
+            add_four_rows(x + p * g->step, g->step, width, absolute, dst, square, absolutes);
         for (; p < g->n; p++) add_row(x + p * g->step, width, absolute, dst, square, absolutes);
     }
 }
 
-WIDE_VECTOR static void two_columns(const float *x, const struct fp_grid *g, size_t width, double *dst) { add_columns(x, g, width, false, dst); }
-WIDE_VECTOR static void three_columns(const float *x, const struct fp_grid *g, size_t width, double *dst) { add_columns(x, g, width, true, dst); }
+WIDE_VECTOR static void two_columns(const float *x, const struct fp_grid *g, size_t width, double *dst) {
+    add_columns(x, g, width, false, dst);
+}
+WIDE_VECTOR static void three_columns(const float *x, const struct fp_grid *g, size_t width, double *dst) {
+    add_columns(x, g, width, true, dst);
+}
 
 void fp_moments_columns(const float *x, const struct fp_grid *g, size_t width, bool absolute, double *dst) {
     (absolute ? three_columns : two_columns)(x, g, width, dst);
@@ -83,7 +91,10 @@ INLINE void add_line(const float *x, const struct fp_grid *g, size_t step, bool 
     for (size_t l = 0; l < g->lines; l++, x += g->line_step) {
         size_t p = 0;
         for (const float *at = x; p + LANES <= g->n; p += LANES, at += LANES * step)
-            add_eight(&m, (floats){at[0], at[step], at[2 * step], at[3 * step], at[4 * step], at[5 * step], at[6 * step], at[7 * step]}, absolute);
+            add_eight(&m,
+                      (floats){at[0], at[step], at[2 * step], at[3 * step], at[4 * step], at[5 * step], at[6 * step],
+                               at[7 * step]},
+                      absolute);
         for (; p < g->n; p++) add_one(dst, 1, (double)x[p * step], absolute);
     }
     for (int i = 0; i < LANES && g->n >= LANES; i++) {
@@ -99,7 +110,13 @@ INLINE void add_any_line(const float *x, const struct fp_grid *g, bool absolute,
     else add_line(x, g, g->step, absolute, dst);
 }
 
-WIDE_VECTOR static void two_lines(const float *x, const struct fp_grid *g, double *dst) { add_any_line(x, g, false, dst); }
-WIDE_VECTOR static void three_lines(const float *x, const struct fp_grid *g, double *dst) { add_any_line(x, g, true, dst); }
+WIDE_VECTOR static void two_lines(const float *x, const struct fp_grid *g, double *dst) {
+    add_any_line(x, g, false, dst);
+}
+WIDE_VECTOR static void three_lines(const float *x, const struct fp_grid *g, double *dst) {
+    add_any_line(x, g, true, dst);
+}
 
-void fp_moments_line(const float *x, const struct fp_grid *g, bool absolute, double *dst) { (absolute ? three_lines : two_lines)(x, g, dst); }
+void fp_moments_line(const float *x, const struct fp_grid *g, bool absolute, double *dst) {
+    (absolute ? three_lines : two_lines)(x, g, dst);
+}

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sums of x, x^2 and, where wanted, |x| over grids of floats, in double. The order of the additions is fixed: the same bits with any threads and any vectors.
+// Sums of x, x^2 and, where wanted, |x| over grids of floats, in double. The order of the additions is fixed: the same
+// bits with any threads and any vectors.
 #ifndef FP_MOMENTS_H
 #define FP_MOMENTS_H
 

@@ -16,7 +16,8 @@ enum {
     BLOCK = 16,          // channels whose sums are put in place together
 };
 
-// An axis by the pairs of its kernel positions: their walks are over the first one's input positions, the key is how far behind the second one's are.
+// An axis by the pairs of its kernel positions: their walks are over the first one's input positions, the key is how
+// far behind the second one's are.
 struct pairs {
     struct fp_axis cut; // met: [kernel, kernel]
     size_t kernel, step;
@@ -25,8 +26,8 @@ struct pairs {
 // x at some positions times x at a distance from them: a part of each axis.
 struct product {
     const struct fp_part *parts[FP_SPATIAL];
-    size_t rows;         // positions
-    ptrdiff_t distance;  // in positions
+    size_t rows;        // positions
+    ptrdiff_t distance; // in positions
 };
 
 struct fp_shift_gram {
@@ -35,12 +36,13 @@ struct fp_shift_gram {
     size_t channels, kernel, plane;
     struct product *products;
     size_t n_products, capacity, rows; // rows: of all products
-    size_t *of_pair, *list;   // pair [k, k' <= k] is the sum of the products list[of_pair[p] .. of_pair[p + 1]), p = k (k + 1) / 2 + k'
+    size_t *of_pair, *list; // pair [k, k' <= k] is the sum of the products list[of_pair[p] .. of_pair[p + 1]), p = k (k
+                            // + 1) / 2 + k'
     size_t list_capacity;
-    float *waiting;           // [units, plane, channels]
+    float *waiting; // [units, plane, channels]
     size_t n_waiting, most_waiting;
-    double *totals;           // [n_products, channels, channels]
-    bool flushed;             // there is something in it
+    double *totals; // [n_products, channels, channels]
+    bool flushed;   // there is something in it
 };
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
@@ -139,7 +141,9 @@ static bool list_products(struct fp_shift_gram *s) {
 int fp_shift_gram_new(struct fp_shift_gram **out, const struct fp_columns *c, fineprune_error *err) {
     *out = NULL;
     const struct fp_weight *w = c->w;
-    if (!c->n || w->kind != FP_WEIGHT_CONV || w->groups != 1 || c->channels < LEAST_CHANNELS || w->inner < 2 || w->inner > MOST_KERNEL) return FINEPRUNE_OK;
+    if (!c->n || w->kind != FP_WEIGHT_CONV || w->groups != 1 || c->channels < LEAST_CHANNELS || w->inner < 2 ||
+        w->inner > MOST_KERNEL)
+        return FINEPRUNE_OK;
     struct fp_shift_gram *s = calloc(1, sizeof(*s));
     if (!s) return fp_fail_memory(err, "co-activations", sizeof(*s));
     s->shape = *c;
@@ -172,8 +176,9 @@ void fp_shift_gram_free(struct fp_shift_gram *s) {
 bool fp_shift_gram_fits(const struct fp_shift_gram *s, const struct fp_columns *c) {
     bool same = s->shape.n == c->n;
     for (int i = 0; i < c->n && same; i++)
-        same = s->shape.in[i] == c->in[i] && s->shape.out[i] == c->out[i] && s->shape.kernel[i] == c->kernel[i] && s->shape.stride[i] == c->stride[i] &&
-               s->shape.dilation[i] == c->dilation[i] && s->shape.begin[i] == c->begin[i];
+        same = s->shape.in[i] == c->in[i] && s->shape.out[i] == c->out[i] && s->shape.kernel[i] == c->kernel[i] &&
+               s->shape.stride[i] == c->stride[i] && s->shape.dilation[i] == c->dilation[i] &&
+               s->shape.begin[i] == c->begin[i];
     return same;
 }
 
@@ -185,8 +190,10 @@ bool fp_shift_gram_pays(const struct fp_shift_gram *s, size_t rows) {
 
 size_t fp_shift_gram_bytes(const struct fp_shift_gram *s) {
     size_t square, bytes;
-    const bool ok = fp_mul(s->channels, s->channels, &square) && fp_mul(square, s->n_products * sizeof(double), &square) &&
-                    fp_mul(s->most_waiting * s->plane, s->channels * sizeof(float), &bytes) && fp_add(bytes, square, &bytes);
+    const bool ok = fp_mul(s->channels, s->channels, &square) &&
+                    fp_mul(square, s->n_products * sizeof(double), &square) &&
+                    fp_mul(s->most_waiting * s->plane, s->channels * sizeof(float), &bytes) &&
+                    fp_add(bytes, square, &bytes);
     return ok ? bytes : SIZE_MAX;
 }
 
@@ -207,8 +214,8 @@ static void room_free(struct room *r) {
 
 static bool room_init(struct room *r, const struct fp_shift_gram *s) {
     const size_t side = least(SIDE, s->channels);
-    *r = (struct room){fp_calloc(STRIP, side * sizeof(float)), fp_calloc(STRIP, side * sizeof(float)), fp_calloc(side * side, sizeof(float)),
-                       fp_calloc(s->plane, sizeof(size_t))};
+    *r = (struct room){fp_calloc(STRIP, side * sizeof(float)), fp_calloc(STRIP, side * sizeof(float)),
+                       fp_calloc(side * side, sizeof(float)), fp_calloc(s->plane, sizeof(size_t))};
     return r->a && r->b && r->part && r->positions;
 }
 
@@ -216,7 +223,8 @@ static void list_positions(const struct fp_shift_gram *s, const struct product *
     size_t at[FP_SPATIAL] = {0};
     for (size_t r = 0; r < p->rows; r++) {
         size_t position = 0;
-        for (int i = 0; i < s->shape.n; i++) position = position * (size_t)s->shape.in[i] + p->parts[i]->first + at[i] * s->axes[i].step;
+        for (int i = 0; i < s->shape.n; i++)
+            position = position * (size_t)s->shape.in[i] + p->parts[i]->first + at[i] * s->axes[i].step;
         positions[r] = position;
         for (int i = s->shape.n; i-- > 0;) {
             if (++at[i] < p->parts[i]->count) break;
@@ -228,7 +236,8 @@ static void list_positions(const struct fp_shift_gram *s, const struct product *
 // What is all zeros is written without being read: it takes up memory from then on.
 FP_VECTOR static void add_part(double *to, size_t step, const float *part, size_t rows, size_t cols, bool fresh) {
     for (size_t y = 0; y < rows; y++)
-        for (size_t x = 0; x < cols; x++) to[y * step + x] = (double)part[y * cols + x] + (fresh ? 0 : to[y * step + x]);
+        for (size_t x = 0; x < cols; x++)
+            to[y * step + x] = (double)part[y * cols + x] + (fresh ? 0 : to[y * step + x]);
 }
 
 // Channels [c, c + m) at the product's positions times channels [d, d + n) at a distance, of all units that wait.
@@ -247,24 +256,26 @@ static void multiply(const struct fp_shift_gram *s, size_t product, size_t c, si
             at = 0;
             plane += s->plane * s->channels;
         }
-        cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)m, (int)n, (int)k, 1, room->a, (int)m, room->b, (int)n, done ? 1 : 0, room->part, (int)n);
+        cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)m, (int)n, (int)k, 1, room->a, (int)m, room->b,
+                    (int)n, done ? 1 : 0, room->part, (int)n);
     }
-    if (all) add_part(s->totals + (product * s->channels + c) * s->channels + d, s->channels, room->part, m, n, !s->flushed);
+    if (all)
+        add_part(s->totals + (product * s->channels + c) * s->channels + d, s->channels, room->part, m, n, !s->flushed);
 }
 
 static int flush(struct fp_shift_gram *s, int threads, fineprune_error *err) {
     const size_t tiles = (s->channels + SIDE - 1) / SIDE, tasks = s->n_products * tiles * tiles;
     bool failed = false;
-    #pragma omp parallel num_threads(threads)
+#pragma omp parallel num_threads(threads)
     {
         struct room room;
         const bool ready = room_init(&room, s);
-        #pragma omp for schedule(dynamic)
+#pragma omp for schedule(dynamic)
         for (size_t task = 0; task < tasks; task++) {
             const size_t product = task / (tiles * tiles), c = task / tiles % tiles, d = task % tiles;
             if (ready) multiply(s, product, c * SIDE, d * SIDE, &room);
             else {
-                #pragma omp atomic write
+#pragma omp atomic write
                 failed = true;
             }
         }
@@ -277,14 +288,16 @@ static int flush(struct fp_shift_gram *s, int threads, fineprune_error *err) {
 
 static int begin(struct fp_shift_gram *s, fineprune_error *err) {
     size_t square, waiting;
-    if (!fp_mul(s->channels * s->channels, s->n_products, &square) || !fp_mul(s->most_waiting * s->plane, s->channels, &waiting))
+    if (!fp_mul(s->channels * s->channels, s->n_products, &square) ||
+        !fp_mul(s->most_waiting * s->plane, s->channels, &waiting))
         return fp_fail_memory(err, "co-activations", s->channels);
     s->totals = fp_calloc(square, sizeof(double));
     s->waiting = fp_calloc(waiting, sizeof(float));
     return s->totals && s->waiting ? FINEPRUNE_OK : fp_fail_memory(err, "co-activations", fp_shift_gram_bytes(s));
 }
 
-int fp_shift_gram_add(struct fp_shift_gram *s, const struct fp_columns *c, size_t unit, int threads, fineprune_error *err) {
+int fp_shift_gram_add(struct fp_shift_gram *s, const struct fp_columns *c, size_t unit, int threads,
+                      fineprune_error *err) {
     if (!s->totals || !s->waiting) {
         int status = begin(s, err);
         if (status) return status;
@@ -292,35 +305,39 @@ int fp_shift_gram_add(struct fp_shift_gram *s, const struct fp_columns *c, size_
     float *to = s->waiting + s->n_waiting++ * s->plane * s->channels;
     const float *x = c->x + unit * c->unit_stride;
     const size_t channels = s->channels, strips = (s->plane + BLOCK - 1) / BLOCK;
-    #pragma omp parallel for num_threads(threads) schedule(static) if (s->plane * channels > 20000)
+#pragma omp parallel for num_threads(threads) schedule(static) if (s->plane * channels > 20000)
     for (size_t strip = 0; strip < strips; strip++) {
         const size_t first = strip * BLOCK, end = least(first + BLOCK, s->plane);
         if (c->channel_stride == 1)
-            for (size_t p = first; p < end; p++) memcpy(to + p * channels, x + p * c->position_stride, channels * sizeof(*x));
+            for (size_t p = first; p < end; p++)
+                memcpy(to + p * channels, x + p * c->position_stride, channels * sizeof(*x));
         else
             for (size_t ch = 0; ch < channels; ch++)
-                for (size_t p = first; p < end; p++) to[p * channels + ch] = x[ch * c->channel_stride + p * c->position_stride];
+                for (size_t p = first; p < end; p++)
+                    to[p * channels + ch] = x[ch * c->channel_stride + p * c->position_stride];
     }
     return s->n_waiting == s->most_waiting ? flush(s, threads, err) : FINEPRUNE_OK;
 }
 
 // ---- the matrix
 
-// Rows (c, k) and columns (d, l) of channels c in a block and d in another that is not behind it. The pair [k, l] is at hand where k >= l; where it is not,
-// the pair [l, k] is its mirror.
+// Rows (c, k) and columns (d, l) of channels c in a block and d in another that is not behind it. The pair [k, l] is at
+// hand where k >= l; where it is not, the pair [l, k] is its mirror.
 static void put_block(const struct fp_shift_gram *s, double *gram, bool fresh, size_t c0, size_t d0) {
     const size_t channels = s->channels, kernel = s->kernel, cols = channels * kernel, square = channels * channels;
     const size_t c1 = least(c0 + BLOCK, channels), d1 = least(d0 + BLOCK, channels);
     for (size_t k = 0; k < kernel; k++)
         for (size_t l = 0; l < kernel; l++) {
             const bool mirror = l > k;
-            const size_t pair = mirror ? l * (l + 1) / 2 + k : k * (k + 1) / 2 + l, rows = mirror ? 1 : channels, columns = mirror ? channels : 1;
+            const size_t pair = mirror ? l * (l + 1) / 2 + k : k * (k + 1) / 2 + l, rows = mirror ? 1 : channels,
+                         columns = mirror ? channels : 1;
             for (size_t i = s->of_pair[pair]; i < s->of_pair[pair + 1]; i++) {
                 const double *from = s->totals + s->list[i] * square;
                 const bool first = fresh && i == s->of_pair[pair];
                 for (size_t c = c0; c < c1; c++) {
                     double *to = gram + (c * kernel + k) * cols + l;
-                    for (size_t d = d0; d < d1 && d + mirror <= c; d++) to[d * kernel] = from[c * rows + d * columns] + (first ? 0 : to[d * kernel]);
+                    for (size_t d = d0; d < d1 && d + mirror <= c; d++)
+                        to[d * kernel] = from[c * rows + d * columns] + (first ? 0 : to[d * kernel]);
                 }
             }
         }
@@ -330,7 +347,7 @@ int fp_shift_gram_finish(struct fp_shift_gram *s, double *gram, bool fresh, int 
     if (!s->totals || !s->waiting) return FINEPRUNE_OK;
     int status = s->n_waiting ? flush(s, threads, err) : FINEPRUNE_OK;
     const size_t blocks = (s->channels + BLOCK - 1) / BLOCK;
-    #pragma omp parallel for num_threads(threads) schedule(dynamic) if (blocks > 1)
+#pragma omp parallel for num_threads(threads) schedule(dynamic) if (blocks > 1)
     for (size_t b = 0; b < blocks; b++)
         for (size_t d = 0; d <= b && !status; d++) put_block(s, gram, fresh, b * BLOCK, d * BLOCK);
     free(s->waiting);

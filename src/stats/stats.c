@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Gathering statistics. Everything is added sample by sample in the order of the samples, in double, and each sample's sampled rows depend
-// on its content alone: batch size, threads and the split of the data over several runs change nothing.
+// Gathering statistics. Everything is added sample by sample in the order of the samples, in double, and each sample's
+// sampled rows depend on its content alone: batch size, threads and the split of the data over several runs change
+// nothing.
 #include "stats/stats.h"
 
 #include <math.h>
@@ -13,8 +14,8 @@
 #include "kernel/gemm.h"
 #include "stats/shift_gram.h"
 
-#define FLUSH_ROWS 512 // rows that become part of the co-activations at once
-#define MOST_ROWS 8192 // of the co-activations, where the columns are few
+#define FLUSH_ROWS 512                // rows that become part of the co-activations at once
+#define MOST_ROWS 8192                // of the co-activations, where the columns are few
 #define MOST_VALUES ((size_t)3 << 20) // rows times columns
 
 // ---- the run
@@ -23,36 +24,37 @@ struct fp_gathering {
     struct fp_stats *stats;
     const struct fp_weights *weights;
     const struct fp_stats_request *request;
-    struct pending {         // rows that wait to be added to the co-activations, groups * FLUSH_ROWS * cols
+    struct pending { // rows that wait to be added to the co-activations, groups * FLUSH_ROWS * cols
         bool wanted, begun, flushed;
         float *rows;
-        size_t expected;     // rows that are counted, where they are kept as they are
+        size_t expected;                    // rows that are counted, where they are kept as they are
         size_t n, ends[FLUSH_ROWS], n_ends; // ends: of stretches that must not be added together
-        struct fp_shift_gram *whole; // all rows of units that lie as the first one
-        size_t runs;         // batches that were begun when it was seen last
-        size_t whole_bytes, whole_rows; // bytes: counted, 0: nothing is in it; rows: of each unit
+        struct fp_shift_gram *whole;        // all rows of units that lie as the first one
+        size_t runs;                        // batches that were begun when it was seen last
+        size_t whole_bytes, whole_rows;     // bytes: counted, 0: nothing is in it; rows: of each unit
     } *pending;
-    struct target {          // what a tag of the observer means
+    struct target { // what a tag of the observer means
         int weight, use;
     } *targets;
     int n_targets, threads;
-    int *first;              // by weight: the first that sees the same rows (it may be itself), whose number chooses those that are sampled
-    int *same;               // by weight: an earlier one whose statistics are its own too; else -1
-    size_t samples, total;   // in this batch, over all
-    size_t real;             // of this batch's, without filling
-    size_t runs;             // batches that were begun
-    const size_t *numbers;   // of this batch's samples
-    uint8_t *bad;            // which of them bring values that no statistics can hold
+    int *first; // by weight: the first that sees the same rows (it may be itself), whose number chooses those that are
+                // sampled
+    int *same;  // by weight: an earlier one whose statistics are its own too; else -1
+    size_t samples, total; // in this batch, over all
+    size_t real;           // of this batch's, without filling
+    size_t runs;           // batches that were begun
+    const size_t *numbers; // of this batch's samples
+    uint8_t *bad;          // which of them bring values that no statistics can hold
     size_t bad_capacity, n_bad, first_bad[3];
-    double worst;            // one of those values, at the weight
+    double worst; // one of those values, at the weight
     int bad_weight;
-    uint64_t *seeds;         // of this batch's samples
+    uint64_t *seeds; // of this batch's samples
     size_t seed_capacity;
     struct fineprune_data *data;
     struct fp_memory *memory;
-    size_t counted;          // towards it, here
-    double seconds;          // spent in statistics
-    int from, to;            // weights that are looked at
+    size_t counted; // towards it, here
+    double seconds; // spent in statistics
+    int from, to;   // weights that are looked at
 };
 
 // ---- co-activations
@@ -68,7 +70,8 @@ static int flush_weight(struct fp_gathering *g, int weight, fineprune_error *err
     struct pending *p = &g->pending[weight];
     if (!p->n || !s->gram) return FINEPRUNE_OK;
     end_stretch(p);
-    if (!fp_grams(s->groups, s->cols, p->n, p->rows, FLUSH_ROWS * s->cols, p->ends, p->n_ends, s->gram, !p->flushed, g->threads))
+    if (!fp_grams(s->groups, s->cols, p->n, p->rows, FLUSH_ROWS * s->cols, p->ends, p->n_ends, s->gram, !p->flushed,
+                  g->threads))
         return fp_fail_memory(err, "co-activations", 0);
     p->n = p->n_ends = 0;
     p->flushed = true;
@@ -82,7 +85,9 @@ static int count(struct fp_gathering *g, int weight, size_t bytes, fineprune_err
         return FINEPRUNE_OK;
     }
     if (weight < 0) fp_fail(err, FINEPRUNE_LIMIT, "the co-activations of all weights need more memory than is allowed");
-    else fp_fail(err, FINEPRUNE_LIMIT, "the co-activations of weight '%.180s' need more memory than is allowed", g->weights->items[weight].name);
+    else
+        fp_fail(err, FINEPRUNE_LIMIT, "the co-activations of weight '%.180s' need more memory than is allowed",
+                g->weights->items[weight].name);
     fp_memory_hint(g->memory, err);
     return FINEPRUNE_LIMIT;
 }
@@ -111,7 +116,8 @@ FP_VECTOR static void add_rows(const float *x, size_t rows, size_t step, size_t 
 }
 
 // Rows picked[0 .. m - 1] of one unit, for which there is room: to those that wait, or to those that are kept.
-static int take_rows(struct fp_gathering *g, int weight, const struct fp_columns *c, size_t unit, const size_t *picked, size_t m, fineprune_error *err) {
+static int take_rows(struct fp_gathering *g, int weight, const struct fp_columns *c, size_t unit, const size_t *picked,
+                     size_t m, fineprune_error *err) {
     enum { BLOCK = 256 };
     struct fp_stat *s = &g->stats->items[weight];
     struct pending *p = &g->pending[weight];
@@ -120,12 +126,13 @@ static int take_rows(struct fp_gathering *g, int weight, const struct fp_columns
     if (status) return status;
     float *to = s->gram ? p->rows + p->n * cols : s->kept + s->sampled * s->groups * cols;
     const size_t row_step = s->gram ? cols : s->groups * cols, group_step = s->gram ? FLUSH_ROWS * cols : cols;
-    #pragma omp parallel num_threads(g->threads) if (m * s->groups * cols > 20000)
+#pragma omp parallel num_threads(g->threads) if (m * s -> groups * cols > 20000)
     {
-        #pragma omp for schedule(static) collapse(2)
+#pragma omp for schedule(static) collapse(2)
         for (size_t group = 0; group < s->groups; group++)
-            for (size_t r = 0; r < m; r++) fp_columns_row(c, group, unit, picked[r], to + group * group_step + r * row_step);
-        #pragma omp for schedule(static) collapse(2)
+            for (size_t r = 0; r < m; r++)
+                fp_columns_row(c, group, unit, picked[r], to + group * group_step + r * row_step);
+#pragma omp for schedule(static) collapse(2)
         for (size_t group = 0; group < s->groups; group++)
             for (size_t b = 0; b < blocks; b++) {
                 const size_t first = b * BLOCK, width = b + 1 < blocks ? BLOCK : cols - first;
@@ -137,7 +144,8 @@ static int take_rows(struct fp_gathering *g, int weight, const struct fp_columns
     return s->gram && p->n == FLUSH_ROWS ? flush_weight(g, weight, err) : FINEPRUNE_OK;
 }
 
-// Rows of the co-activations: many for few columns; of many columns, whose products cost with the square of them, as many as there are.
+// Rows of the co-activations: many for few columns; of many columns, whose products cost with the square of them, as
+// many as there are.
 static size_t rows_wanted(size_t cols) {
     size_t rows = MOST_VALUES / (cols + 1);
     return rows > MOST_ROWS ? MOST_ROWS : rows > cols ? rows : cols;
@@ -152,7 +160,8 @@ static int make_gram(struct fp_stat *s, fineprune_error *err) {
 
 // What a matrix and the rows that wait for it take; or the rows when they are kept.
 static bool bytes_of(const struct fp_stat *s, size_t rows, bool matrix, size_t *bytes) {
-    const size_t width = s->groups * s->cols, per = matrix ? s->cols * sizeof(double) + FLUSH_ROWS * sizeof(float) : sizeof(float);
+    const size_t width = s->groups * s->cols,
+                 per = matrix ? s->cols * sizeof(double) + FLUSH_ROWS * sizeof(float) : sizeof(float);
     return fp_mul(width, per, bytes) && (matrix || fp_mul(*bytes, rows, bytes));
 }
 
@@ -163,13 +172,15 @@ static int reserve_rows(struct fp_gathering *g, int weight, size_t rows, bool ma
     size_t bytes;
     if (!bytes_of(s, rows, matrix, &bytes)) return fp_fail_memory(err, "co-activations", s->cols);
     g->pending[weight].expected = rows;
-    int status = !g->request->nominal_samples && bytes > counted ? count(g, weight, bytes - counted, err) : FINEPRUNE_OK;
+    int status = !g->request->nominal_samples && bytes > counted ? count(g, weight, bytes - counted, err)
+                                                                 : FINEPRUNE_OK;
     return status || !matrix || s->gram ? status : make_gram(s, err);
 }
 
-// Before the first row: `rows` in all make a matrix, or stay as they are when they are fewer than the columns. Statistics that will be merged are
-// all of one kind.
-static int begin_rows(struct fp_gathering *g, int weight, const struct fp_columns *c, size_t rows, fineprune_error *err) {
+// Before the first row: `rows` in all make a matrix, or stay as they are when they are fewer than the columns.
+// Statistics that will be merged are all of one kind.
+static int begin_rows(struct fp_gathering *g, int weight, const struct fp_columns *c, size_t rows,
+                      fineprune_error *err) {
     const struct fp_stat *s = &g->stats->items[weight];
     struct pending *p = &g->pending[weight];
     const bool matrix = g->request->nominal_samples || rows >= s->cols;
@@ -180,7 +191,9 @@ static int begin_rows(struct fp_gathering *g, int weight, const struct fp_column
     if (status || !matrix) return status;
     p->rows = fp_calloc(s->groups * s->cols, FLUSH_ROWS * sizeof(float));
     if (!p->rows) return fp_fail_memory(err, "statistics", s->groups * s->cols * FLUSH_ROWS * sizeof(float));
-    return g->request->nominal_samples ? FINEPRUNE_OK : fp_shift_gram_new(&p->whole, c, err); // of merged runs each one's first unit would decide
+    return g->request->nominal_samples
+               ? FINEPRUNE_OK
+               : fp_shift_gram_new(&p->whole, c, err); // of merged runs each one's first unit would decide
 }
 
 // Rows that are handed on at once.
@@ -192,12 +205,14 @@ static int begin_handing(struct fp_gathering *g, int weight, fineprune_error *er
     return p->rows ? FINEPRUNE_OK : fp_fail_memory(err, "statistics", s->groups * s->cols * FLUSH_ROWS * sizeof(float));
 }
 
-static int hand_rows(struct fp_gathering *g, int weight, const struct fp_columns *c, size_t unit, const size_t *picked, size_t m, fineprune_error *err) {
+static int hand_rows(struct fp_gathering *g, int weight, const struct fp_columns *c, size_t unit, const size_t *picked,
+                     size_t m, fineprune_error *err) {
     struct fp_stat *s = &g->stats->items[weight];
     float *to = g->pending[weight].rows;
-    #pragma omp parallel for num_threads(g->threads) schedule(static) collapse(2) if (m * s->groups * s->cols > 20000)
+#pragma omp parallel for num_threads(g->threads) schedule(static) collapse(2) if (m * s->groups * s->cols > 20000)
     for (size_t group = 0; group < s->groups; group++)
-        for (size_t r = 0; r < m; r++) fp_columns_row(c, group, unit, picked[r], to + (group * FLUSH_ROWS + r) * s->cols);
+        for (size_t r = 0; r < m; r++)
+            fp_columns_row(c, group, unit, picked[r], to + (group * FLUSH_ROWS + r) * s->cols);
     s->sampled += m;
     return g->request->rows(g->request->rows_user, weight, to, m, FLUSH_ROWS * s->cols, err);
 }
@@ -207,7 +222,8 @@ static bool takes_whole(const struct pending *p, const struct fp_columns *c, siz
     return p->whole && fp_shift_gram_fits(p->whole, c) && fp_shift_gram_pays(p->whole, n);
 }
 
-static int take_unit(struct fp_gathering *g, int weight, const struct fp_columns *c, size_t unit, fineprune_error *err) {
+static int take_unit(struct fp_gathering *g, int weight, const struct fp_columns *c, size_t unit,
+                     fineprune_error *err) {
     struct fp_stat *s = &g->stats->items[weight];
     struct pending *p = &g->pending[weight];
     struct fp_columns one = *c;
@@ -217,7 +233,8 @@ static int take_unit(struct fp_gathering *g, int weight, const struct fp_columns
     p->whole_bytes = fp_shift_gram_bytes(p->whole);
     p->whole_rows = c->rows;
     double *squares = fp_calloc(s->cols, sizeof(*squares)); // by the way
-    if (!squares || fp_columns_sum(&one, 1, s->sampled_sum, squares, NULL, g->threads)) status = fp_fail_memory(err, "sums", 0);
+    if (!squares || fp_columns_sum(&one, 1, s->sampled_sum, squares, NULL, g->threads))
+        status = fp_fail_memory(err, "sums", 0);
     free(squares);
     s->sampled += c->rows;
     return status ? status : fp_shift_gram_add(p->whole, &one, 0, g->threads, err);
@@ -225,7 +242,9 @@ static int take_unit(struct fp_gathering *g, int weight, const struct fp_columns
 
 static int finish_whole(struct fp_gathering *g, int weight, fineprune_error *err) {
     struct pending *p = &g->pending[weight];
-    int status = p->whole_bytes ? fp_shift_gram_finish(p->whole, g->stats->items[weight].gram, !p->flushed, g->threads, err) : FINEPRUNE_OK;
+    int status = p->whole_bytes
+                     ? fp_shift_gram_finish(p->whole, g->stats->items[weight].gram, !p->flushed, g->threads, err)
+                     : FINEPRUNE_OK;
     fp_memory_uncount(g->memory, p->whole_bytes);
     g->counted -= p->whole_bytes;
     p->whole_bytes = 0;
@@ -233,11 +252,14 @@ static int finish_whole(struct fp_gathering *g, int weight, fineprune_error *err
 }
 
 // Rows of one unit: evenly spread, each at a place within its stretch that the sample's content decides.
-static int sample_unit(struct fp_gathering *g, int weight, const struct fp_columns *c, size_t unit, uint64_t seed, fineprune_error *err) {
+static int sample_unit(struct fp_gathering *g, int weight, const struct fp_columns *c, size_t unit, uint64_t seed,
+                       fineprune_error *err) {
     const struct fp_stat *s = &g->stats->items[weight];
     struct pending *p = &g->pending[weight];
-    const size_t most = g->request->rows && g->request->most_rows ? g->request->most_rows : SIZE_MAX, wanted = least(rows_wanted(s->cols), most);
-    const size_t nominal = g->request->nominal_samples ? g->request->nominal_samples : g->total, quota = (wanted + nominal - 1) / nominal;
+    const size_t most = g->request->rows && g->request->most_rows ? g->request->most_rows : SIZE_MAX,
+                 wanted = least(rows_wanted(s->cols), most);
+    const size_t nominal = g->request->nominal_samples ? g->request->nominal_samples : g->total,
+                 quota = (wanted + nominal - 1) / nominal;
     size_t n = least((quota * g->samples + c->units - 1) / c->units, c->rows);
     uint64_t state = seed ^ (uint64_t)g->first[weight] * 0x9e3779b97f4a7c15u;
     if (!n) return FINEPRUNE_OK;
@@ -252,7 +274,8 @@ static int sample_unit(struct fp_gathering *g, int weight, const struct fp_colum
     }
     if (takes_whole(p, c, n)) return take_unit(g, weight, c, unit, err);
     if (p->whole_bytes) n = least(p->whole_rows, c->rows); // one that lies otherwise counts as much as the others
-    // Statistics that will be merged must not depend on which samples stand together: stretches end with the sample, and where one fills the room.
+    // Statistics that will be merged must not depend on which samples stand together: stretches end with the sample,
+    // and where one fills the room.
     bool apart = g->request->nominal_samples && p->n + n > FLUSH_ROWS;
     int status = apart ? flush_weight(g, weight, err) : FINEPRUNE_OK;
     for (size_t i = 0; i < n && !status;) {
@@ -261,13 +284,15 @@ static int sample_unit(struct fp_gathering *g, int weight, const struct fp_colum
             size_t from = i * c->rows / n, to = (i + 1) * c->rows / n;
             picked[m] = from + (size_t)(fp_random(&state) % (to - from));
         }
-        status = g->request->rows ? hand_rows(g, weight, c, unit, picked, m, err) : take_rows(g, weight, c, unit, picked, m, err);
+        status = g->request->rows ? hand_rows(g, weight, c, unit, picked, m, err)
+                                  : take_rows(g, weight, c, unit, picked, m, err);
     }
     if (g->request->nominal_samples) end_stretch(p);
     return status;
 }
 
-// Values whose squares float32 cannot hold are fill values for what is missing, or come of such: a weight must not learn from them.
+// Values whose squares float32 cannot hold are fill values for what is missing, or come of such: a weight must not
+// learn from them.
 static bool is_bad(float v) { return !(fabsf(v) <= (float)FP_HUGE); }
 
 static bool sums_are_bad(const struct fp_stat *s) {
@@ -276,8 +301,10 @@ static bool sums_are_bad(const struct fp_stat *s) {
     return false;
 }
 
-// Marks the samples with such values. each: units of one sample, 0: they cannot be told apart, and all of the batch are meant.
-static int find_bad(struct fp_gathering *g, int weight, const struct fp_columns *c, size_t units, size_t each, fineprune_error *err) {
+// Marks the samples with such values. each: units of one sample, 0: they cannot be told apart, and all of the batch are
+// meant.
+static int find_bad(struct fp_gathering *g, int weight, const struct fp_columns *c, size_t units, size_t each,
+                    fineprune_error *err) {
     const size_t cols = c->w->cols;
     float *row = fp_calloc(cols, sizeof(*row));
     if (!row) return fp_fail_memory(err, "a row", cols * sizeof(*row));
@@ -299,8 +326,10 @@ static int fail_bad(const struct fp_gathering *g, fineprune_error *err) {
     char text[3 * 300] = "", where[280];
     size_t used = 0;
     for (size_t i = 0; i < g->n_bad && i < FP_COUNT(g->first_bad); i++)
-        used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s", i ? ", " : "", fp_data_where(g->data, g->first_bad[i], where, sizeof(where)));
-    if (g->n_bad > FP_COUNT(g->first_bad)) snprintf(text + used, sizeof(text) - used, " and %zu more", g->n_bad - FP_COUNT(g->first_bad));
+        used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s", i ? ", " : "",
+                                 fp_data_where(g->data, g->first_bad[i], where, sizeof(where)));
+    if (g->n_bad > FP_COUNT(g->first_bad))
+        snprintf(text + used, sizeof(text) - used, " and %zu more", g->n_bad - FP_COUNT(g->first_bad));
     fp_fail(err, FINEPRUNE_DATA, "%s: the input of weight '%s' becomes %g, of which nothing can be learned", text,
             g->weights->items[g->bad_weight].name, g->worst);
     fp_hint(err, "is it a fill value for missing data? Remove these samples, or replace the value before saving");
@@ -322,9 +351,10 @@ static int add_sums(struct fp_gathering *g, struct fp_stat *s, const struct fp_c
     return status;
 }
 
-// In the main graph every sample gets there, or some rows of some samples, as to an expert: rows count. A branch or a body is run or not: samples do, once
-// in a batch.
-static void count_reached(struct fp_gathering *g, const struct target *target, struct fp_stat *s, size_t rows, bool by_sample) {
+// In the main graph every sample gets there, or some rows of some samples, as to an expert: rows count. A branch or a
+// body is run or not: samples do, once in a batch.
+static void count_reached(struct fp_gathering *g, const struct target *target, struct fp_stat *s, size_t rows,
+                          bool by_sample) {
     struct pending *p = &g->pending[target->weight];
     const bool inside = g->weights->items[target->weight].uses[target->use].node->graph->parent;
     if (!inside) s->reached += rows;
@@ -332,13 +362,16 @@ static void count_reached(struct fp_gathering *g, const struct target *target, s
     p->runs = g->runs;
 }
 
-static int see_weight(struct fp_gathering *g, const struct target *target, const struct fp_tensor *x, fineprune_error *err) {
+static int see_weight(struct fp_gathering *g, const struct target *target, const struct fp_tensor *x,
+                      fineprune_error *err) {
     const struct fp_weight *w = &g->weights->items[target->weight];
     struct fp_stat *s = &g->stats->items[target->weight];
     struct fp_columns c;
     int status = fp_columns_of(&c, w, &w->uses[target->use], x, g->samples, err);
     if (status) return status;
-    const size_t each = g->samples && c.units % g->samples == 0 ? c.units / g->samples : 0; // units of one sample: frames of a film are several
+    const size_t each = g->samples && c.units % g->samples == 0
+                            ? c.units / g->samples
+                            : 0; // units of one sample: frames of a film are several
     const size_t units = each ? g->real * each : c.units;
     const double rows = s->rows;
     if (add_sums(g, s, &c, units)) return fp_fail_memory(err, "sums", 0);
@@ -355,8 +388,9 @@ static int see_weight(struct fp_gathering *g, const struct target *target, const
 
 // ---- answers
 
-// The sum over the positions of element i of sample u. A product's values lie [sample, positions..., width], a convolution's [sample, width, positions...];
-// They are watched as values, which come row-major whatever order the executor keeps them in (fp_exec_watch_value).
+// The sum over the positions of element i of sample u. A product's values lie [sample, positions..., width], a
+// convolution's [sample, width, positions...]; They are watched as values, which come row-major whatever order the
+// executor keeps them in (fp_exec_watch_value).
 static double sum_of_positions(const float *v, size_t u, size_t i, size_t width, size_t positions, bool last) {
     const size_t step = last ? width : 1;
     const float *at = last ? v + u * positions * width + i : v + (u * width + i) * positions;
@@ -384,7 +418,8 @@ static void see_answers(struct fp_gathering *g, bool features, const struct fp_t
 int fp_gathering_see(void *user, int tag, const struct fp_tensor *x, fineprune_error *err) {
     struct fp_gathering *g = user;
     double start = fp_seconds();
-    if (tag < g->n_targets && (g->targets[tag].weight < g->from || g->targets[tag].weight >= g->to)) return FINEPRUNE_OK;
+    if (tag < g->n_targets && (g->targets[tag].weight < g->from || g->targets[tag].weight >= g->to))
+        return FINEPRUNE_OK;
     struct fp_tensor wide = {0};
     if (x->type != FP_FLOAT) {
         int status = fp_tensor_convert(&wide, NULL, x, FP_FLOAT, err);
@@ -408,15 +443,19 @@ static int stat_init(struct fp_stat *s, const struct fp_weight *w, unsigned need
     s->square = fp_calloc(n, sizeof(double));
     s->absolute = needs & FP_NEED_ABSOLUTE ? fp_calloc(n, sizeof(double)) : NULL;
     s->sampled_sum = fp_calloc(n, sizeof(double));
-    if (!s->sum || !s->square || (!s->absolute && needs & FP_NEED_ABSOLUTE) || !s->sampled_sum) return fp_fail_memory(err, "statistics", n * sizeof(double));
+    if (!s->sum || !s->square || (!s->absolute && needs & FP_NEED_ABSOLUTE) || !s->sampled_sum)
+        return fp_fail_memory(err, "statistics", n * sizeof(double));
     return gram ? make_gram(s, err) : FINEPRUNE_OK;
 }
 
 // A product with one row a sample: few samples, few rows. Anything else has rows enough.
-static size_t rows_expected(const struct fp_weight *w, size_t samples) { return w->kind == FP_WEIGHT_RIGHT && w->groups == 1 ? samples : SIZE_MAX; }
+static size_t rows_expected(const struct fp_weight *w, size_t samples) {
+    return w->kind == FP_WEIGHT_RIGHT && w->groups == 1 ? samples : SIZE_MAX;
+}
 
 size_t fp_stat_bytes(const struct fp_weight *w, size_t samples) {
-    size_t rows = rows_expected(w, samples), per = rows < w->cols ? rows * sizeof(float) : w->cols * sizeof(double) + FLUSH_ROWS * sizeof(float), bytes;
+    size_t rows = rows_expected(w, samples),
+           per = rows < w->cols ? rows * sizeof(float) : w->cols * sizeof(double) + FLUSH_ROWS * sizeof(float), bytes;
     return !w->repairable ? 0 : fp_mul(w->groups * w->cols, per, &bytes) ? bytes : SIZE_MAX;
 }
 
@@ -471,7 +510,8 @@ static int watch_all(struct fp_gathering *g, struct fp_exec *exec, fineprune_err
     g->targets = fp_calloc((size_t)n, sizeof(*g->targets));
     if (!g->targets) return fp_fail_memory(err, "statistics", sizeof(*g->targets));
     for (int i = 0; i < g->weights->n; i++)
-        for (int k = 0; k < g->weights->items[i].n_uses && g->same[i] < 0 && (!g->request->rows || g->pending[i].wanted); k++) {
+        for (int k = 0;
+             k < g->weights->items[i].n_uses && g->same[i] < 0 && (!g->request->rows || g->pending[i].wanted); k++) {
             const struct fp_weight_use *use = &g->weights->items[i].uses[k];
             if (use->slot < 0) continue; // another form of the weight, which cannot be counted
             g->targets[g->n_targets] = (struct target){i, k};
@@ -508,13 +548,16 @@ static int stats_init(struct fp_gathering *g, struct fp_exec *exec, size_t n, fi
     for (int i = 0; i < stats->n; i++) {
         const struct fp_weight *w = &g->weights->items[i];
         const struct fp_stats_request *r = g->request;
-        bool gram = (r->needs & FP_NEED_GRAM || r->rows) && w->repairable && (!r->gram_end || (i >= r->gram_first && i < r->gram_end));
+        bool gram = (r->needs & FP_NEED_GRAM || r->rows) && w->repairable &&
+                    (!r->gram_end || (i >= r->gram_first && i < r->gram_end));
         g->pending[i].wanted = gram;
         stats->names[i] = strdup(w->name);
         // Statistics that will be merged are all of one kind.
-        int status = stats->names[i] ? stat_init(&stats->items[i], w, r->needs, gram && r->nominal_samples, err) : fp_fail_memory(err, "a name", 1);
+        int status = stats->names[i] ? stat_init(&stats->items[i], w, r->needs, gram && r->nominal_samples, err)
+                                     : fp_fail_memory(err, "a name", 1);
         if (status) return status;
-        if (gram && !(bytes_of(&stats->items[i], 0, true, &bytes) && fp_add(matrices, bytes, &matrices))) matrices = SIZE_MAX;
+        if (gram && !(bytes_of(&stats->items[i], 0, true, &bytes) && fp_add(matrices, bytes, &matrices)))
+            matrices = SIZE_MAX;
     }
     int status = g->request->nominal_samples ? count(g, -1, matrices, err) : FINEPRUNE_OK;
     if (status) return status;
@@ -551,10 +594,12 @@ static int end(void *user, const struct fp_batch *batch, const struct fp_tensor 
     return g->request->outputs ? g->request->outputs(g->request->outputs_user, batch, outputs, err) : FINEPRUNE_OK;
 }
 
-static int run_all(struct fp_gathering *g, struct fp_exec *exec, const size_t *samples, size_t n, fineprune_error *err) {
+static int run_all(struct fp_gathering *g, struct fp_exec *exec, const size_t *samples, size_t n,
+                   fineprune_error *err) {
     const struct fp_observer observer = {fp_gathering_see, g, true};
     const struct fp_batch_visitor visitor = {fp_gathering_begin, end, &observer, g, g->request->batch_sizes};
-    int status = fp_batches_run(exec, g->weights->model, g->data, samples, n, g->request->options, g->request->stage, &visitor, err);
+    int status = fp_batches_run(exec, g->weights->model, g->data, samples, n, g->request->options, g->request->stage,
+                                &visitor, err);
     if (!status && g->n_bad) status = fail_bad(g, err);
     for (int i = 0; i < g->stats->n && !status; i++) {
         status = flush_weight(g, i, err);
@@ -564,9 +609,16 @@ static int run_all(struct fp_gathering *g, struct fp_exec *exec, const size_t *s
     return status;
 }
 
-static int gathering_init(struct fp_gathering *g, struct fp_exec *exec, const struct fp_weights *weights, struct fineprune_data *data, size_t n,
-                          const struct fp_stats_request *request, fineprune_error *err) {
-    *g = (struct fp_gathering){.bad_weight = -1, .weights = weights, .data = data, .request = request, .total = n, .to = weights->n, .stats = calloc(1, sizeof(*g->stats))};
+static int gathering_init(struct fp_gathering *g, struct fp_exec *exec, const struct fp_weights *weights,
+                          struct fineprune_data *data, size_t n, const struct fp_stats_request *request,
+                          fineprune_error *err) {
+    *g = (struct fp_gathering){.bad_weight = -1,
+                               .weights = weights,
+                               .data = data,
+                               .request = request,
+                               .total = n,
+                               .to = weights->n,
+                               .stats = calloc(1, sizeof(*g->stats))};
     g->memory = fp_exec_memory(exec);
     if (!g->stats) return fp_fail_memory(err, "statistics", sizeof(*g->stats));
     g->threads = fp_threads_wanted(request->options);
@@ -586,8 +638,9 @@ static void gathering_done(struct fp_gathering *g) {
     free(g->bad);
 }
 
-int fp_stats_gather(struct fp_stats **out, struct fp_exec *exec, const struct fp_weights *weights, struct fineprune_data *data,
-                    const size_t *samples, size_t n, const struct fp_stats_request *request, double *forward, fineprune_error *err) {
+int fp_stats_gather(struct fp_stats **out, struct fp_exec *exec, const struct fp_weights *weights,
+                    struct fineprune_data *data, const size_t *samples, size_t n,
+                    const struct fp_stats_request *request, double *forward, fineprune_error *err) {
     double start = fp_seconds();
     struct fp_gathering g;
     int status = gathering_init(&g, exec, weights, data, n, request, err);
@@ -602,8 +655,9 @@ int fp_stats_gather(struct fp_stats **out, struct fp_exec *exec, const struct fp
     return status;
 }
 
-int fp_gathering_new(struct fp_gathering **out, struct fp_exec *exec, const struct fp_weights *weights, struct fineprune_data *data, size_t n,
-                     const struct fp_stats_request *request, fineprune_error *err) {
+int fp_gathering_new(struct fp_gathering **out, struct fp_exec *exec, const struct fp_weights *weights,
+                     struct fineprune_data *data, size_t n, const struct fp_stats_request *request,
+                     fineprune_error *err) {
     struct fp_gathering *g = calloc(1, sizeof(*g));
     if (!g) return fp_fail_memory(err, "statistics", sizeof(*g));
     int status = gathering_init(g, exec, weights, data, n, request, err);

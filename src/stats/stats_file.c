@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Statistics as a .npz: "model" (sha256 of the model file, as bytes), "samples", and for weight number i "i/name", "i/counts" (groups, columns, rows
-// seen, rows sampled), "i/sum", "i/square", "i/absolute", "i/sampled_sum", and "i/gram" (lower triangles, packed) or "i/kept"; for a classifier
-// "features" and "logits", one row a sample.
+// Statistics as a .npz: "model" (sha256 of the model file, as bytes), "samples", and for weight number i "i/name",
+// "i/counts" (groups, columns, rows seen, rows sampled), "i/sum", "i/square", "i/absolute", "i/sampled_sum", and
+// "i/gram" (lower triangles, packed) or "i/kept"; for a classifier "features" and "logits", one row a sample.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +15,8 @@ struct fineprune_stats {
 };
 
 static struct fp_tensor lend(enum fp_type type, void *data, int rank, size_t a, size_t b) {
-    struct fp_tensor t = {.type = type, .rank = rank, .dims = {(int64_t)a, (int64_t)b}, .data = data, .count = rank > 1 ? a * b : a};
+    struct fp_tensor t = {
+        .type = type, .rank = rank, .dims = {(int64_t)a, (int64_t)b}, .data = data, .count = rank > 1 ? a * b : a};
     return t;
 }
 
@@ -44,7 +45,8 @@ static int add_gram(struct fp_npz_writer *writer, int i, const struct fp_stat *s
     return status;
 }
 
-static int add_weight(struct fp_npz_writer *writer, int i, const char *name, const struct fp_stat *s, fineprune_error *err) {
+static int add_weight(struct fp_npz_writer *writer, int i, const char *name, const struct fp_stat *s,
+                      fineprune_error *err) {
     double counts[4] = {(double)s->groups, (double)s->cols, s->rows, (double)s->sampled};
     int status = add(writer, i, "name", lend(FP_UINT8, (void *)name, 1, strlen(name), 0), err);
     if (!status) status = add(writer, i, "counts", lend(FP_DOUBLE, counts, 1, 4, 0), err);
@@ -53,7 +55,8 @@ static int add_weight(struct fp_npz_writer *writer, int i, const char *name, con
     if (!status) status = add(writer, i, "absolute", lend(FP_DOUBLE, s->absolute, 2, s->groups, s->cols), err);
     if (!status) status = add(writer, i, "sampled_sum", lend(FP_DOUBLE, s->sampled_sum, 2, s->groups, s->cols), err);
     if (!status && s->gram) status = add_gram(writer, i, s, err);
-    if (!status && !s->gram && s->kept) status = add(writer, i, "kept", lend(FP_FLOAT, s->kept, 2, s->sampled, s->groups * s->cols), err);
+    if (!status && !s->gram && s->kept)
+        status = add(writer, i, "kept", lend(FP_FLOAT, s->kept, 2, s->sampled, s->groups * s->cols), err);
     return status;
 }
 
@@ -67,8 +70,10 @@ int fineprune_stats_save(const fineprune_stats *stats, const char *path, bool fo
     status = add(writer, -1, "model", lend(FP_UINT8, (void *)s->model, 1, strlen(s->model), 0), err);
     if (!status) status = add(writer, -1, "samples", lend(FP_INT64, &samples, 1, 1, 0), err);
     for (int i = 0; i < s->n && !status; i++) status = add_weight(writer, i, s->names[i], &s->items[i], err);
-    if (!status && a->samples) status = add(writer, -1, "features", lend(FP_FLOAT, a->features, 2, a->samples, a->n_features), err);
-    if (!status && a->samples) status = add(writer, -1, "logits", lend(FP_FLOAT, a->logits, 2, a->samples, a->classes), err);
+    if (!status && a->samples)
+        status = add(writer, -1, "features", lend(FP_FLOAT, a->features, 2, a->samples, a->n_features), err);
+    if (!status && a->samples)
+        status = add(writer, -1, "logits", lend(FP_FLOAT, a->logits, 2, a->samples, a->classes), err);
     if (!status) return fp_npz_finish(writer, err);
     fp_npz_abandon(writer);
     return status;
@@ -99,15 +104,18 @@ static bool all_finite(const struct fp_tensor *t) {
     return finite;
 }
 
-// The elements of an array of the given type and count (0: any, of two axes, whose lengths go to `shape`) as plain memory that the caller frees.
-static int take(struct reader *r, int i, const char *what, enum fp_type type, size_t count, void **out, struct fp_tensor *shape) {
+// The elements of an array of the given type and count (0: any, of two axes, whose lengths go to `shape`) as plain
+// memory that the caller frees.
+static int take(struct reader *r, int i, const char *what, enum fp_type type, size_t count, void **out,
+                struct fp_tensor *shape) {
     char name[64];
     struct fp_tensor t = {0};
     if (i >= 0) snprintf(name, sizeof(name), "%d/%s", i, what);
     else snprintf(name, sizeof(name), "%s", what);
     int status = fp_npz_read(r->npz, name, &t, NULL, r->err);
     if (status) return status;
-    if (t.type != type || (count && t.count != count) || (shape && t.rank != 2)) status = is_none(r, name, "has another shape or type");
+    if (t.type != type || (count && t.count != count) || (shape && t.rank != 2))
+        status = is_none(r, name, "has another shape or type");
     else if (!all_finite(&t)) status = is_none(r, name, "has values that are no numbers");
     char *copy = status ? NULL : fp_calloc(t.count + 1, fp_type_size(type));
     if (copy && t.count) memcpy(copy, t.data, fp_tensor_bytes(&t));
@@ -124,10 +132,12 @@ static int read_gram(struct reader *r, int i, struct fp_stat *s) {
     if (!fp_mul(s->groups * s->cols, s->cols + 1, &n)) return fp_fail_memory(r->err, "statistics", s->cols);
     int status = take(r, i, "gram", FP_DOUBLE, s->groups * packed_size(s->cols), (void **)&packed, NULL);
     if (status) return status;
-    if (!(s->gram = fp_calloc(s->groups * s->cols * s->cols, sizeof(double)))) status = fp_fail_memory(r->err, "statistics", n);
+    if (!(s->gram = fp_calloc(s->groups * s->cols * s->cols, sizeof(double))))
+        status = fp_fail_memory(r->err, "statistics", n);
     const double *at = packed;
     for (size_t g = 0; g < s->groups && !status; g++)
-        for (size_t row = 0; row < s->cols; at += ++row) memcpy(s->gram + (g * s->cols + row) * s->cols, at, (row + 1) * sizeof(*at));
+        for (size_t row = 0; row < s->cols; at += ++row)
+            memcpy(s->gram + (g * s->cols + row) * s->cols, at, (row + 1) * sizeof(*at));
     free(packed);
     return status;
 }
@@ -139,10 +149,15 @@ static int read_weight(struct reader *r, int i, struct fp_stats *stats) {
     int status = take(r, i, "name", FP_UINT8, 0, (void **)&stats->names[i], NULL);
     if (!status) status = take(r, i, "counts", FP_DOUBLE, 4, (void **)&counts, NULL);
     if (status) return status;
-    bool sane = counts[0] >= 1 && counts[1] >= 1 && counts[0] * counts[1] < 1e12 && counts[2] >= 0 && counts[3] >= 0 && counts[3] < 1e12;
-    if (sane) *s = (struct fp_stat){.groups = (size_t)counts[0], .cols = (size_t)counts[1], .rows = counts[2], .sampled = (size_t)counts[3]};
+    bool sane = counts[0] >= 1 && counts[1] >= 1 && counts[0] * counts[1] < 1e12 && counts[2] >= 0 && counts[3] >= 0 &&
+                counts[3] < 1e12;
+    if (sane)
+        *s = (struct fp_stat){
+            .groups = (size_t)counts[0], .cols = (size_t)counts[1], .rows = counts[2], .sampled = (size_t)counts[3]};
     free(counts);
-    if (!sane) return fp_fail(r->err, FINEPRUNE_DATA, "'%s' is not a statistics file: counts of weight %d make no sense", r->path, i);
+    if (!sane)
+        return fp_fail(r->err, FINEPRUNE_DATA, "'%s' is not a statistics file: counts of weight %d make no sense",
+                       r->path, i);
     size_t n = s->groups * s->cols, kept;
     if (!fp_mul(s->sampled, n, &kept)) return fp_fail_memory(r->err, "statistics", n);
     status = take(r, i, "sum", FP_DOUBLE, n, (void **)&s->sum, NULL);
@@ -184,7 +199,8 @@ static int read_all(struct reader *r, struct fp_stats *stats) {
         a->n_features = (size_t)shape.dims[1];
         if (!status) status = take(r, -1, "logits", FP_FLOAT, 0, (void **)&a->logits, &shape);
         a->classes = (size_t)shape.dims[1];
-        if (!status && (size_t)shape.dims[0] != a->samples) status = fp_fail(r->err, FINEPRUNE_DATA, "'%s': features and logits differ in length", r->path);
+        if (!status && (size_t)shape.dims[0] != a->samples)
+            status = fp_fail(r->err, FINEPRUNE_DATA, "'%s': features and logits differ in length", r->path);
     }
     free(model);
     free(samples);
@@ -221,8 +237,8 @@ struct fp_stats *fp_stats_of(const fineprune_stats *stats) { return stats->stats
 
 #define NOMINAL_SAMPLES 128 // statistics that will be merged cannot know how many samples there will be
 
-static int score(fineprune_stats *out, struct fineprune_model *model, struct fineprune_data *data, const fineprune_run_options *options,
-                 fineprune_error *err) {
+static int score(fineprune_stats *out, struct fineprune_model *model, struct fineprune_data *data,
+                 const fineprune_run_options *options, fineprune_error *err) {
     struct fp_exec *exec = NULL;
     struct fp_weights *weights = NULL;
     struct fp_classifier classifier;
@@ -232,8 +248,12 @@ static int score(fineprune_stats *out, struct fineprune_model *model, struct fin
     if (!status) {
         fp_classifier_find(&classifier, weights);
         for (size_t i = 0; i < n; i++) samples[i] = i;
-        const struct fp_stats_request request = {.needs = FP_NEED_SUMS | FP_NEED_ABSOLUTE | FP_NEED_GRAM | FP_NEED_ANSWERS, .nominal_samples = NOMINAL_SAMPLES,
-                                                 .classifier = &classifier, .options = options, .stage = "forward"};
+        const struct fp_stats_request request = {.needs = FP_NEED_SUMS | FP_NEED_ABSOLUTE | FP_NEED_GRAM |
+                                                          FP_NEED_ANSWERS,
+                                                 .nominal_samples = NOMINAL_SAMPLES,
+                                                 .classifier = &classifier,
+                                                 .options = options,
+                                                 .stage = "forward"};
         status = fp_stats_gather(&out->stats, exec, weights, data, samples, n, &request, NULL, err);
     }
     fp_weights_free(weights);
@@ -242,7 +262,8 @@ static int score(fineprune_stats *out, struct fineprune_model *model, struct fin
     return status;
 }
 
-int fineprune_score(fineprune_stats **out, fineprune_model *model, fineprune_data *data, const fineprune_run_options *options, fineprune_error *err) {
+int fineprune_score(fineprune_stats **out, fineprune_model *model, fineprune_data *data,
+                    const fineprune_run_options *options, fineprune_error *err) {
     if (!data || !fineprune_data_samples(data)) return fp_data_missing(model, err);
     fineprune_stats *stats = calloc(1, sizeof(*stats));
     if (!stats) return fp_fail_memory(err, "statistics", sizeof(*stats));

@@ -40,7 +40,8 @@ double fp_stat_rms(const struct fp_stat *s, size_t g, size_t c) {
 
 static bool gram_of_kept(const struct fp_stat *s, size_t g, size_t first, size_t m, double *dst, int threads) {
     float *rows = fp_calloc(s->sampled * m, sizeof(*rows));
-    for (size_t r = 0; rows && r < s->sampled; r++) memcpy(rows + r * m, s->kept + (r * s->groups + g) * s->cols + first, m * sizeof(*rows));
+    for (size_t r = 0; rows && r < s->sampled; r++)
+        memcpy(rows + r * m, s->kept + (r * s->groups + g) * s->cols + first, m * sizeof(*rows));
     bool ok = rows && fp_gram(m, s->sampled, rows, &s->sampled, 1, dst, true, threads);
     free(rows);
     return ok;
@@ -54,10 +55,10 @@ bool fp_stat_covariance(const struct fp_stat *s, size_t g, size_t first, size_t 
     const double *gram = s->gram ? s->gram + g * n * n + first * n + first : dst, *sum = s->sampled_sum + g * n + first;
     const size_t step = s->gram ? n : m;
     const double rows = (double)s->sampled;
-    #pragma omp parallel for num_threads(threads) schedule(dynamic, 16) if (m > 128)
+#pragma omp parallel for num_threads(threads) schedule(dynamic, 16) if (m > 128)
     for (size_t i = 0; i < m; i++)
         for (size_t j = 0; j <= i; j++) dst[i * m + j] = gram[i * step + j] / rows - sum[i] / rows * (sum[j] / rows);
-    #pragma omp parallel for num_threads(threads) schedule(dynamic, 16) if (m > 128)
+#pragma omp parallel for num_threads(threads) schedule(dynamic, 16) if (m > 128)
     for (size_t i = 0; i < m; i++)
         for (size_t j = i + 1; j < m; j++) dst[i * m + j] = dst[j * m + i];
     return true;
@@ -67,12 +68,13 @@ void fp_stat_covariance_float(const struct fp_stat *s, size_t g, float *dst, int
     enum { SIDE = 64 };
     const size_t n = s->cols, blocks = (n + SIDE - 1) / SIDE;
     const double *gram = s->gram + g * n * n, *sum = s->sampled_sum + g * n, rows = (double)s->sampled;
-    #pragma omp parallel for num_threads(threads) schedule(dynamic) if (n > 128)
+#pragma omp parallel for num_threads(threads) schedule(dynamic) if (n > 128)
     for (size_t b = 0; b < blocks; b++) // a block of rows, and of columns that mirror them
         for (size_t first = 0; first <= b * SIDE; first += SIDE)
             for (size_t i = b * SIDE; i < n && i < (b + 1) * SIDE; i++) {
                 const size_t end = first + SIDE <= i ? first + SIDE : i + 1;
-                for (size_t j = first; j < end; j++) dst[i * n + j] = (float)(gram[i * n + j] / rows - sum[i] / rows * (sum[j] / rows));
+                for (size_t j = first; j < end; j++)
+                    dst[i * n + j] = (float)(gram[i * n + j] / rows - sum[i] / rows * (sum[j] / rows));
                 for (size_t j = first; j < end; j++) dst[j * n + i] = dst[i * n + j];
             }
 }
@@ -109,7 +111,8 @@ static int add_stat(struct fp_stat *a, const struct fp_stat *b, fineprune_error 
 int fp_answers_add(struct fp_answers *a, const struct fp_answers *b, fineprune_error *err) {
     if (!b->samples) return FINEPRUNE_OK;
     size_t n = a->samples + b->samples, f, l;
-    if (!fp_mul(n, a->n_features * sizeof(float), &f) || !fp_mul(n, a->classes * sizeof(float), &l)) return fp_fail_memory(err, "answers", n);
+    if (!fp_mul(n, a->n_features * sizeof(float), &f) || !fp_mul(n, a->classes * sizeof(float), &l))
+        return fp_fail_memory(err, "answers", n);
     float *features = realloc(a->features, f);
     if (features) a->features = features;
     float *logits = features ? realloc(a->logits, l) : NULL;
@@ -122,7 +125,8 @@ int fp_answers_add(struct fp_answers *a, const struct fp_answers *b, fineprune_e
 }
 
 int fp_stats_add(struct fp_stats *stats, const struct fp_stats *other, fineprune_error *err) {
-    bool same = stats->n == other->n && !strcmp(stats->model, other->model) && stats->answers.classes == other->answers.classes &&
+    bool same = stats->n == other->n && !strcmp(stats->model, other->model) &&
+                stats->answers.classes == other->answers.classes &&
                 stats->answers.n_features == other->answers.n_features;
     for (int i = 0; same && i < stats->n; i++)
         same = !strcmp(stats->names[i], other->names[i]) && stats->items[i].cols == other->items[i].cols &&

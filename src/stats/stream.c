@@ -17,8 +17,9 @@ struct fp_stream {
     int at;
 };
 
-int fp_stream_new(struct fp_stream **out, struct fp_exec *exec, const struct fineprune_model *model, struct fineprune_data *data, const size_t *samples,
-                  size_t n, size_t budget, const fineprune_run_options *options, fineprune_error *err) {
+int fp_stream_new(struct fp_stream **out, struct fp_exec *exec, const struct fineprune_model *model,
+                  struct fineprune_data *data, const size_t *samples, size_t n, size_t budget,
+                  const fineprune_run_options *options, fineprune_error *err) {
     struct fp_stream *s = calloc(1, sizeof(*s));
     if (!s) return fp_fail_memory(err, "a run", sizeof(*s));
     *s = (struct fp_stream){.exec = exec, .model = model, .data = data, .options = options, .budget = budget};
@@ -28,7 +29,8 @@ int fp_stream_new(struct fp_stream **out, struct fp_exec *exec, const struct fin
         fp_stream_free(s);
         return fp_fail_memory(err, "a run", n * sizeof(*s->states));
     }
-    const size_t asked = options && options->batch && options->batch < MOST_AT_ONCE ? options->batch : MOST_AT_ONCE, most = fp_data_max_batch(data);
+    const size_t asked = options && options->batch && options->batch < MOST_AT_ONCE ? options->batch : MOST_AT_ONCE,
+                 most = fp_data_max_batch(data);
     for (size_t done = 0; done < n;) {
         struct fp_batch *b = &s->batches[s->n++];
         b->samples = samples + done;
@@ -48,19 +50,22 @@ void fp_stream_free(struct fp_stream *s) {
     free(s);
 }
 
-static int run_batch(struct fp_stream *s, size_t i, int last, const struct fp_batch_visitor *visitor, struct fp_exec_state *keep, fineprune_error *err) {
+static int run_batch(struct fp_stream *s, size_t i, int last, const struct fp_batch_visitor *visitor,
+                     struct fp_exec_state *keep, fineprune_error *err) {
     const int n = s->model->graph->n_inputs;
     struct fp_tensor *inputs = fp_calloc((size_t)n, sizeof(*inputs));
     int status = inputs ? FINEPRUNE_OK : fp_fail_memory(err, "a batch", sizeof(*inputs));
     if (!status && !s->at) status = fp_data_batch(s->data, s->batches[i].samples, s->batches[i].n, inputs, err);
     if (!status && visitor->begin) status = visitor->begin(visitor->user, &s->batches[i], err);
-    if (!status) status = fp_exec_part(s->exec, s->at ? &s->states[i] : NULL, inputs, s->at, last, visitor->observer, keep, err);
+    if (!status)
+        status = fp_exec_part(s->exec, s->at ? &s->states[i] : NULL, inputs, s->at, last, visitor->observer, keep, err);
     for (int k = 0; inputs && k < n; k++) fp_tensor_done(&inputs[k]);
     free(inputs);
     return status;
 }
 
-int fp_stream_run(struct fp_stream *s, const struct fp_node *node, const struct fp_batch_visitor *visitor, fineprune_error *err) {
+int fp_stream_run(struct fp_stream *s, const struct fp_node *node, const struct fp_batch_visitor *visitor,
+                  fineprune_error *err) {
     struct fp_exec_state *states = fp_calloc(s->n, sizeof(*states));
     bool keeps = states && node->id > s->at; // what is kept costs nothing but memory
     int status = states ? FINEPRUNE_OK : fp_fail_memory(err, "a run", s->n * sizeof(*states));
@@ -70,7 +75,8 @@ int fp_stream_run(struct fp_stream *s, const struct fp_node *node, const struct 
             for (size_t k = 0; k <= i; k++) fp_exec_state_done(&states[k]);
             keeps = false;
         }
-        if (!status && s->options && s->options->progress && s->options->progress(s->options->progress_user, "refit", i + 1, s->n))
+        if (!status && s->options && s->options->progress &&
+            s->options->progress(s->options->progress_user, "refit", i + 1, s->n))
             status = fp_fail(err, FINEPRUNE_CANCELLED, "stopped in the refit of '%s'", node->name);
     }
     if (keeps && !status) {

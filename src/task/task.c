@@ -7,10 +7,10 @@
 #include "report/report.h"
 #include "task/task_evidence.h"
 
-#define ENOUGH 3      // points that make classes of an output
-#define ENOUGH_FEW 4  // the same where few answers were seen and something tells against it
+#define ENOUGH 3     // points that make classes of an output
+#define ENOUGH_FEW 4 // the same where few answers were seen and something tells against it
 #define FEW 30
-#define AGAINST (-2)  // points that make something else of it; between: unclear
+#define AGAINST (-2) // points that make something else of it; between: unclear
 
 static const char *const words[] = {"auto", "classes", "labels", "other"};
 static const char *const kinds[] = {"unclear", "classes", "labels", "other"};
@@ -22,8 +22,11 @@ int fp_task_word(const char *word) {
 }
 
 static const char *reason_of(enum fp_task_kind kind, bool by_word) {
-    if (kind == FP_TASK_LABELS) return by_word ? "the outputs are independent labels (--task labels)" : "the outputs are independent labels, not classes";
-    if (kind == FP_TASK_OTHER) return by_word ? "the outputs are not classes (--task other)" : "the outputs are not classes";
+    if (kind == FP_TASK_LABELS)
+        return by_word ? "the outputs are independent labels (--task labels)"
+                       : "the outputs are independent labels, not classes";
+    if (kind == FP_TASK_OTHER)
+        return by_word ? "the outputs are not classes (--task other)" : "the outputs are not classes";
     return kind == FP_TASK_CLASSES ? NULL : "it is not clear that the outputs are classes";
 }
 
@@ -77,8 +80,10 @@ static void add_strongest(char *line, size_t size, const struct fp_task *task) {
 }
 
 static void say(char *line, size_t size, const struct fp_task *task) {
-    static const char *const taken[] = {"nobody knows whether the outputs are classes, so they are not taken for any", "the outputs are taken for classes",
-                                        "the outputs are taken for independent labels", "the outputs are taken for something else than classes"};
+    static const char *const taken[] = {"nobody knows whether the outputs are classes, so they are not taken for any",
+                                        "the outputs are taken for classes",
+                                        "the outputs are taken for independent labels",
+                                        "the outputs are taken for something else than classes"};
     snprintf(line, size, "%s", taken[task->kind]);
     const size_t at = strlen(line);
     if (task->by_word && !task->reason) snprintf(line + at, size - at, ", as --task says");
@@ -86,7 +91,9 @@ static void say(char *line, size_t size, const struct fp_task *task) {
     else add_strongest(line, size, task);
     if (!task->n && !task->by_word && task->reason) snprintf(line + at, size - at, ": %s", task->reason);
     const size_t end = strlen(line);
-    if (!task->by_word) snprintf(line + end, size - end, "; --task %s says otherwise", task->kind == FP_TASK_CLASSES ? "other" : "classes");
+    if (!task->by_word)
+        snprintf(line + end, size - end, "; --task %s says otherwise",
+                 task->kind == FP_TASK_CLASSES ? "other" : "classes");
 }
 
 json_t *fp_task_json(const struct fp_task *task) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whether an output [samples, width] answers with classes, one a sample: a table of evidence, each piece with its points for classes (below 0:
-// against), or the user's word.
+// Whether an output [samples, width] answers with classes, one a sample: a table of evidence, each piece with its
+// points for classes (below 0: against), or the user's word.
 #ifndef FP_TASK_H
 #define FP_TASK_H
 
@@ -30,20 +30,21 @@ struct fp_task {
 // What is known of one output. The answers are what is before a softmax; none when n is 0.
 struct fp_task_case {
     struct fineprune_model *model;
-    int output;                     // index of the graph output
+    int output; // index of the graph output
     const struct fp_weights *weights;
-    int weight;                     // the last layer, -1: unknown
-    int logits_value;               // value before any softmax, -1: unknown
-    const float *values;            // n x width
+    int weight;          // the last layer, -1: unknown
+    int logits_value;    // value before any softmax, -1: unknown
+    const float *values; // n x width
     size_t n, width;
-    bool unlike;                    // axis 0 was seen to be something else than the samples
+    bool unlike; // axis 0 was seen to be something else than the samples
 };
 
 // auto (also NULL), classes, labels or other; -1 for another word, 0 for auto, else the fp_task_kind.
 int fp_task_word(const char *word);
 // Errors: LIMIT.
 int fp_task_judge(struct fp_task *task, const struct fp_task_case *c, const char *word, fineprune_error *err);
-// "task" of a report: decided, by, output, points, evidence [{name, found, says, points}]; and "said", the line of a summary. A new reference.
+// "task" of a report: decided, by, output, points, evidence [{name, found, says, points}]; and "said", the line of a
+// summary. A new reference.
 json_t *fp_task_json(const struct fp_task *task);
 
 #endif

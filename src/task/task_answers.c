@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the dense answers look like, in a few numbers. A softmax is blind to what all scores have in common, so what it was trained with lets the
-// scores' common part (and the sum of the last layer's rows) stay small; one class is right, so one score stands out above all others and there is
-// always one above zero. Independent labels, coordinates and embeddings do none of this.
+// What the dense answers look like, in a few numbers. A softmax is blind to what all scores have in common, so what it
+// was trained with lets the scores' common part (and the sum of the last layer's rows) stay small; one class is right,
+// so one score stands out above all others and there is always one above zero. Independent labels, coordinates and
+// embeddings do none of this.
 #include <math.h>
 #include <stdlib.h>
 
@@ -14,7 +15,8 @@ struct one {
 
 // False when an answer is not finite.
 static bool look_at(struct one *o, const float *v, size_t width) {
-    *o = (struct one){.first = -INFINITY, .second = -INFINITY, .third = -INFINITY, .lowest = INFINITY, .lower = INFINITY};
+    *o = (struct one){
+        .first = -INFINITY, .second = -INFINITY, .third = -INFINITY, .lowest = INFINITY, .lower = INFINITY};
     double sum = 0;
     for (size_t k = 0; k < width; k++) {
         const double x = (double)v[k];
@@ -101,14 +103,18 @@ static void finish(struct fp_task_answers *a, struct sums *s) {
         a->dominant = fmax(a->dominant, (double)s->won[k] / n);
     }
     const double shared = fmax(s->mean_square / n - s->mean / n * (s->mean / n), 0);
-    a->common = all > 0 ? (double)a->width * (double)a->width * shared / all : -1; // width * variance of the mean / mean variance
+    a->common = all > 0 ? (double)a->width * (double)a->width * shared / all
+                        : -1; // width * variance of the mean / mean variance
 }
 
 bool fp_task_answers(struct fp_task_answers *a, const float *values, size_t n, size_t width) {
     *a = (struct fp_task_answers){.width = width};
     if (!n || width < 2) return true;
-    struct sums s = {.ahead = fp_calloc(n, sizeof(double)), .apart = fp_calloc(n, sizeof(double)), .sum = fp_calloc(width, sizeof(double)),
-                     .square = fp_calloc(width, sizeof(double)), .above = fp_calloc(width, sizeof(size_t)),
+    struct sums s = {.ahead = fp_calloc(n, sizeof(double)),
+                     .apart = fp_calloc(n, sizeof(double)),
+                     .sum = fp_calloc(width, sizeof(double)),
+                     .square = fp_calloc(width, sizeof(double)),
+                     .above = fp_calloc(width, sizeof(size_t)),
                      .won = fp_calloc(width, sizeof(size_t))};
     const bool done = s.ahead && s.apart && s.sum && s.square && s.above && s.won;
     struct one o;
@@ -127,7 +133,8 @@ bool fp_task_answers(struct fp_task_answers *a, const float *values, size_t n, s
 int fp_task_rows(double *ratio, struct fineprune_model *model, const struct fp_weight *w, fineprune_error *err) {
     float *values = fp_calloc(w->count, sizeof(*values));
     double *sum = fp_calloc(w->cols, sizeof(*sum)), all = 0, together = 0;
-    int status = values && sum ? fp_weight_read(model, w, values, err) : fp_fail_memory(err, w->name, w->count * sizeof(*values));
+    int status = values && sum ? fp_weight_read(model, w, values, err)
+                               : fp_fail_memory(err, w->name, w->count * sizeof(*values));
     for (size_t i = 0; i < w->count && !status; i++) {
         sum[i % w->cols] += (double)values[i];
         all += (double)values[i] * (double)values[i];

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The table of evidence: each row looks at one thing, says what it found in words, and gives points for classes (below 0: against). The points of the
-// rows on answers and on the last layer were chosen on small networks that were trained for it (classifiers, independent labels, coordinates and other
-// quantities, embeddings, autoencoders), one half of them for choosing and the other for checking.
+// The table of evidence: each row looks at one thing, says what it found in words, and gives points for classes (below
+// 0: against). The points of the rows on answers and on the last layer were chosen on small networks that were trained
+// for it (classifiers, independent labels, coordinates and other quantities, embeddings, autoencoders), one half of
+// them for choosing and the other for checking.
 #include "task/task_evidence.h"
 #include "exec/op_list.h"
 #include "weights/class_names.h"
@@ -10,8 +11,8 @@
 #include <math.h>
 #include <stdio.h>
 
-#define SURE 12          // outweighs everything but a veto
-#define HALF_SURE 0.45   // a mean winner's probability below this is not an answer, below 0.2 not even a guess
+#define SURE 12        // outweighs everything but a veto
+#define HALF_SURE 0.45 // a mean winner's probability below this is not an answer, below 0.2 not even a guess
 #define UNSURE 0.2
 #define AHEAD 2.3        // the winner's lead over the second, in leads of the second
 #define APART 0.41       // the winner's lead in spreads of the answers
@@ -43,7 +44,8 @@ static bool passes_on(const struct fp_node *node) {
 
 static const struct fp_node *made_by(const struct looked *l) {
     const struct fp_node *node = l->output->producer;
-    for (int steps = 0; steps < 6 && node && passes_on(node); steps++) node = node->in[0] < 0 ? NULL : l->graph->values[node->in[0]].producer;
+    for (int steps = 0; steps < 6 && node && passes_on(node); steps++)
+        node = node->in[0] < 0 ? NULL : l->graph->values[node->in[0]].producer;
     return node;
 }
 
@@ -130,10 +132,13 @@ static int see_axis_name(struct looked *l) {
     return points ? FOUND(l, "the axis name '%.60s'", symbol), points > 0 ? 2 : -3 : 0;
 }
 
-static int see_labels_beside(struct looked *l) { return fp_task_labels_beside(l->c->model, l->c->width, l->found, FP_TASK_FOUND) ? 4 : 0; }
+static int see_labels_beside(struct looked *l) {
+    return fp_task_labels_beside(l->c->model, l->c->width, l->found, FP_TASK_FOUND) ? 4 : 0;
+}
 
 static int see_labels_within(struct looked *l) {
-    return fp_task_labels_within(l->c->model, l->c->width) ? FOUND(l, "%zu names in the model's metadata", l->c->width), 4 : 0;
+    return fp_task_labels_within(l->c->model, l->c->width) ? FOUND(l, "%zu names in the model's metadata", l->c->width),
+           4                                               : 0;
 }
 
 static int see_said(struct looked *l) { return fp_task_said(l->c->model, l->found, FP_TASK_FOUND); }
@@ -144,13 +149,16 @@ static int see_rows(struct looked *l) {
     const double r = l->rows;
     if (r < 0 || (r >= 0.85 && r <= 1.2)) return 0;
     const int points = r < 0.35 ? 4 : r < 0.6 ? 3 : r < 0.85 ? 1 : -1;
-    return FOUND(l, "rows of the last layer that %s (%.2f of independent ones)", points > 0 ? "cancel out, as a softmax trains them" : "have much in common", r), points;
+    return FOUND(l, "rows of the last layer that %s (%.2f of independent ones)",
+                 points > 0 ? "cancel out, as a softmax trains them" : "have much in common", r),
+           points;
 }
 
 static int see_common(struct looked *l) {
     const double c = l->answers.common;
     if (!l->answers.n || c < 0 || c >= 0.5) return 0;
-    return FOUND(l, "scores that rise at each other's cost (common part %.2f of independent ones)", c), c < 0.25 ? 2 : 1;
+    return FOUND(l, "scores that rise at each other's cost (common part %.2f of independent ones)", c),
+           c < 0.25 ? 2 : 1;
 }
 
 // Two outputs always have a winner above a half.
@@ -167,7 +175,9 @@ static bool has_winner(const struct looked *l) {
 static int see_winner(struct looked *l) {
     const struct fp_task_answers *a = &l->answers;
     if (!has_winner(l) || a->ahead < AHEAD) return 0;
-    return FOUND(l, "one winner, well ahead of the second, in %.0f of %zu answers", floor(a->confident * (double)a->n + 0.5), a->n), a->n < FEW ? 1 : 4;
+    return FOUND(l, "one winner, well ahead of the second, in %.0f of %zu answers",
+                 floor(a->confident * (double)a->n + 0.5), a->n),
+           a->n < FEW ? 1 : 4;
 }
 
 static int see_outlier(struct looked *l) {
@@ -185,7 +195,9 @@ static int see_none(struct looked *l) {
 static int see_always(struct looked *l) {
     const struct fp_task_answers *a = &l->answers;
     if (l->c->width < 3 || a->none_expected < 4 || (double)a->none > a->none_expected / 8) return 0;
-    return FOUND(l, "always one above zero, where independent ones would leave out %.0f of %zu", a->none_expected, a->n), 3;
+    return FOUND(l, "always one above zero, where independent ones would leave out %.0f of %zu", a->none_expected,
+                 a->n),
+           3;
 }
 
 static int see_positive(struct looked *l) {
@@ -236,7 +248,8 @@ int fp_task_gather(struct fp_task *task, const struct fp_task_case *c, fineprune
     l.found = softmax;
     // probabilities are not what the rows on scores were made for
     const bool scores = c->logits_value != l.graph->outputs[c->output] || !see_softmax(&l);
-    if (!fp_task_answers(&l.answers, c->values, scores ? c->n : 0, c->width)) return fp_fail_memory(err, "the answers", c->n * sizeof(double));
+    if (!fp_task_answers(&l.answers, c->values, scores ? c->n : 0, c->width))
+        return fp_fail_memory(err, "the answers", c->n * sizeof(double));
     int status = c->weight >= 0 ? fp_task_rows(&l.rows, c->model, &c->weights->items[c->weight], err) : FINEPRUNE_OK;
     for (size_t i = 0; i < FP_COUNT(EVIDENCE) && !status; i++) {
         struct fp_task_evidence *e = &task->evidence[task->n];

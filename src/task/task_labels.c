@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What lies beside a model or in its metadata: lists of names, and what their writers call the task. The files are not ours: small regular ones are
-// read, anything else is passed over without a word.
+// What lies beside a model or in its metadata: lists of names, and what their writers call the task. The files are not
+// ours: small regular ones are read, anything else is passed over without a word.
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +15,8 @@ static char *read_text(const char *folder, const char *above, const char *name) 
     struct stat info;
     char *path = fp_format("%s/%s%s", folder && folder[0] ? folder : ".", above, name), *text = NULL;
     // A pipe would never end: what it is is asked first.
-    FILE *file = path && stat(path, &info) == 0 && S_ISREG(info.st_mode) && info.st_size <= LARGEST ? fopen(path, "rb") : NULL;
+    FILE *file = path && stat(path, &info) == 0 && S_ISREG(info.st_mode) && info.st_size <= LARGEST ? fopen(path, "rb")
+                                                                                                    : NULL;
     if (file) {
         text = fp_calloc((size_t)info.st_size + 1, 1);
         if (text) text[fread(text, 1, (size_t)info.st_size, file)] = 0;
@@ -36,11 +37,14 @@ static size_t lines_of(const char *text) {
     return n + !blank;
 }
 
-static size_t members_of(const json_t *value) { return json_is_array(value) ? json_array_size(value) : json_object_size(value); }
+static size_t members_of(const json_t *value) {
+    return json_is_array(value) ? json_array_size(value) : json_object_size(value);
+}
 
 // Names in JSON: a list, an object of numbers and names, or a member that is one of them.
 static size_t names_in(const json_t *root, size_t width) {
-    static const char *const members[] = {"id2label", "label2id", "labels", "names", "classes", "label_names", "class_names"};
+    static const char *const members[] = {"id2label", "label2id",    "labels",     "names",
+                                          "classes",  "label_names", "class_names"};
     for (size_t i = 0; i < FP_COUNT(members); i++) {
         const size_t n = members_of(json_object_get(root, members[i]));
         if (n == width) return n;
@@ -60,12 +64,14 @@ size_t fp_task_labels_beside(const struct fineprune_model *model, size_t width, 
     static const struct {
         const char *name;
         bool json;
-    } files[] = {{"labels.txt", false}, {"LABELS.txt", false}, {"Labels.txt", false}, {"classes.txt", false}, {"class_names.txt", false},
-                 {"label_map.txt", false}, {"labels.json", true}, {"classes.json", true}, {"id2label.json", true}, {"class_names.json", true},
-                 {"config.json", true}};
+    } files[] = {{"labels.txt", false},      {"LABELS.txt", false},      {"Labels.txt", false}, {"classes.txt", false},
+                 {"class_names.txt", false}, {"label_map.txt", false},   {"labels.json", true}, {"classes.json", true},
+                 {"id2label.json", true},    {"class_names.json", true}, {"config.json", true}};
     for (int up = 0; up < 2; up++) // Hugging Face keeps models in a folder onnx/ below them
         for (size_t i = 0; i < FP_COUNT(files); i++) {
-            char *text = up && strcmp(files[i].name, "config.json") ? NULL : read_text(model->folder, up ? "../" : "", files[i].name);
+            char *text = up && strcmp(files[i].name, "config.json")
+                             ? NULL
+                             : read_text(model->folder, up ? "../" : "", files[i].name);
             const size_t n = text ? names_of(text, files[i].json, width) : 0;
             free(text);
             if (n != width) continue;
@@ -97,9 +103,24 @@ static int word_points(const char *word) {
     static const struct {
         const char *part;
         int points;
-    } words[] = {{"multi_label", -12}, {"multilabel", -12}, {"regression", -12}, {"TokenClassification", -12}, {"ObjectDetection", -12}, {"Segmentation", -12},
-                 {"QuestionAnswering", -12}, {"detect", -8}, {"segment", -8}, {"pose", -8}, {"obb", -8}, {"FeatureExtraction", -8}, {"single_label", 8},
-                 {"SequenceClassification", 5}, {"ImageClassification", 5}, {"AudioClassification", 5}, {"classify", 8}, {"classification", 5}};
+    } words[] = {{"multi_label", -12},
+                 {"multilabel", -12},
+                 {"regression", -12},
+                 {"TokenClassification", -12},
+                 {"ObjectDetection", -12},
+                 {"Segmentation", -12},
+                 {"QuestionAnswering", -12},
+                 {"detect", -8},
+                 {"segment", -8},
+                 {"pose", -8},
+                 {"obb", -8},
+                 {"FeatureExtraction", -8},
+                 {"single_label", 8},
+                 {"SequenceClassification", 5},
+                 {"ImageClassification", 5},
+                 {"AudioClassification", 5},
+                 {"classify", 8},
+                 {"classification", 5}};
     for (size_t i = 0; i < FP_COUNT(words); i++)
         if (strstr(word, words[i].part)) return words[i].points;
     return 0;
@@ -114,14 +135,17 @@ static int note(const char *word, const char *where, char *found, size_t size) {
 // config.json as Hugging Face writes it.
 static int config_points(const json_t *config, char *found, size_t size) {
     int points = note(json_string_value(json_object_get(config, "problem_type")), "config.json", found, size);
-    if (!points) points = note(json_string_value(json_array_get(json_object_get(config, "architectures"), 0)), "config.json", found, size);
+    if (!points)
+        points = note(json_string_value(json_array_get(json_object_get(config, "architectures"), 0)), "config.json",
+                      found, size);
     return points;
 }
 
 int fp_task_said(const struct fineprune_model *model, char *found, size_t size) {
     static const char *const keys[] = {"task", "problem_type", "task_type"};
     int points = 0;
-    for (size_t i = 0; i < FP_COUNT(keys) && !points; i++) points = note(fp_model_metadata(model, keys[i]), "the model's metadata", found, size);
+    for (size_t i = 0; i < FP_COUNT(keys) && !points; i++)
+        points = note(fp_model_metadata(model, keys[i]), "the model's metadata", found, size);
     for (int up = 0; up < 2 && !points; up++) {
         char *text = read_text(model->folder, up ? "../" : "", "config.json");
         json_t *config = text ? json_loads(text, 0, NULL) : NULL;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Types of eight bits and less; see narrow.h. A small float is described by one row: the widths of its parts and its special
-// codes.
+// Types of eight bits and less; see narrow.h. A small float is described by one row: the widths of its parts and its
+// special codes.
 #include "tensor/narrow.h"
 
 #include <assert.h>
@@ -182,6 +182,6 @@ void fp_convert_all(void *dst, enum fp_type to, const void *src, enum fp_type fr
     }
     size_t to_size = fp_type_size(to), from_size = fp_type_size(from);
     for (size_t i = 0; i < n; i += 256)
-        convert_chunk((char *)dst + i * to_size, to, (const char *)src + i * from_size, from, n - i < 256 ? n - i : 256, saturate,
-                      rounding);
+        convert_chunk((char *)dst + i * to_size, to, (const char *)src + i * from_size, from, n - i < 256 ? n - i : 256,
+                      saturate, rounding);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// NumPy's array format: "\x93NUMPY", version (1, 2 or 3), length of the header (2 bytes in version 1, else 4, little endian), the
-// header as the text of a Python dict {'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }, then the elements.
+// NumPy's array format: "\x93NUMPY", version (1, 2 or 3), length of the header (2 bytes in version 1, else 4, little
+// endian), the header as the text of a Python dict {'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }, then
+// the elements.
 #include "tensor/npy.h"
 
 #include <ctype.h>
@@ -19,9 +20,9 @@ static const struct {
     size_t size;
     size_t word; // what byte order applies to
 } KINDS[] = {
-    {FP_FLOAT, 'f', 4, 4},  {FP_DOUBLE, 'f', 8, 8},    {FP_FLOAT16, 'f', 2, 2},   {FP_UINT8, 'u', 1, 1},
-    {FP_UINT16, 'u', 2, 2}, {FP_UINT32, 'u', 4, 4},    {FP_UINT64, 'u', 8, 8},    {FP_INT8, 'i', 1, 1},
-    {FP_INT16, 'i', 2, 2},  {FP_INT32, 'i', 4, 4},     {FP_INT64, 'i', 8, 8},     {FP_BOOL, 'b', 1, 1},
+    {FP_FLOAT, 'f', 4, 4},     {FP_DOUBLE, 'f', 8, 8},      {FP_FLOAT16, 'f', 2, 2}, {FP_UINT8, 'u', 1, 1},
+    {FP_UINT16, 'u', 2, 2},    {FP_UINT32, 'u', 4, 4},      {FP_UINT64, 'u', 8, 8},  {FP_INT8, 'i', 1, 1},
+    {FP_INT16, 'i', 2, 2},     {FP_INT32, 'i', 4, 4},       {FP_INT64, 'i', 8, 8},   {FP_BOOL, 'b', 1, 1},
     {FP_COMPLEX64, 'c', 8, 4}, {FP_COMPLEX128, 'c', 16, 8},
 };
 
@@ -113,7 +114,8 @@ static bool decode_type(const char *descr, struct header *h) {
 }
 
 static int fail_type(const char *descr, const char *name, fineprune_error *err) {
-    int status = fp_fail(err, FINEPRUNE_DATA, "%s has elements of the type '%s', which is not a plain number", name, descr);
+    int status = fp_fail(err, FINEPRUNE_DATA, "%s has elements of the type '%s', which is not a plain number", name,
+                         descr);
     fp_hint(err, strchr("OVSU", descr[0] && descr[1] ? descr[1] : 'V')
                      ? "save plain numbers: array.astype(numpy.float32), or the type that the model's input has"
                      : "array.astype(numpy.float32) saves a type that is read");
@@ -162,7 +164,8 @@ static int read_exactly(const struct fp_npy_source *s, void *dst, size_t n, cons
         int64_t got = s->read(s->user, (char *)dst + done, n - done, &reason);
         if (got < 0) return fp_fail(err, FINEPRUNE_DATA, "%s cannot be read: %s", s->name, reason);
         if (got == 0)
-            return fp_fail(err, FINEPRUNE_DATA, "%s ends within its %s: %zu bytes are there, %zu are needed", s->name, what, done, n);
+            return fp_fail(err, FINEPRUNE_DATA, "%s ends within its %s: %zu bytes are there, %zu are needed", s->name,
+                           what, done, n);
         done += (size_t)got;
     }
     return FINEPRUNE_OK;
@@ -179,7 +182,8 @@ static int read_header(struct header *h, size_t *header_size, const struct fp_np
     if (prefix == 12) status = read_exactly(s, start + 10, 2, "header", err);
     if (status) return status;
     size_t length = start[8] | (size_t)start[9] << 8 | (size_t)start[10] << 16 | (size_t)start[11] << 24;
-    if (length > MAX_HEADER) return fp_fail(err, FINEPRUNE_DATA, "%s has a header of %zu bytes (at most %d)", s->name, length, MAX_HEADER);
+    if (length > MAX_HEADER)
+        return fp_fail(err, FINEPRUNE_DATA, "%s has a header of %zu bytes (at most %d)", s->name, length, MAX_HEADER);
     char *text = malloc(length + 1);
     if (!text) return fp_fail_memory(err, s->name, length);
     status = read_exactly(s, text, length, "header", err);
@@ -195,7 +199,8 @@ static int check_size(const struct header *h, size_t header_size, const struct f
     fp_shape_text(shape, sizeof(shape), h->rank, h->dims);
     for (int i = 0; i < h->rank; i++)
         if (h->dims[i] < 0)
-            return fp_fail(err, FINEPRUNE_DATA, "%s has a negative size (%lld at axis %d)", s->name, (long long)h->dims[i], i);
+            return fp_fail(err, FINEPRUNE_DATA, "%s has a negative size (%lld at axis %d)", s->name,
+                           (long long)h->dims[i], i);
     if (!fp_product(h->rank, h->dims, &count) || !fp_mul(count, 16, &bytes))
         return fp_fail(err, FINEPRUNE_DATA, "%s has the impossible shape %s", s->name, shape);
     bytes = count * fp_type_size(h->type);
@@ -252,7 +257,8 @@ static void normalize_bools(unsigned char *data, size_t n) {
     for (size_t i = 0; i < n; i++) data[i] = data[i] != 0;
 }
 
-int fp_npy_parse(struct fp_tensor *out, const struct fp_npy_source *source, struct fp_memory *memory, fineprune_error *err) {
+int fp_npy_parse(struct fp_tensor *out, const struct fp_npy_source *source, struct fp_memory *memory,
+                 fineprune_error *err) {
     struct header h = {0};
     struct fp_tensor t = {0};
     size_t header_size = 0;
@@ -272,7 +278,8 @@ int fp_npy_parse(struct fp_tensor *out, const struct fp_npy_source *source, stru
     return status;
 }
 
-int fp_npy_begin(struct fp_tensor *shape, const struct fp_npy_source *source, size_t *header, bool *plain, fineprune_error *err) {
+int fp_npy_begin(struct fp_tensor *shape, const struct fp_npy_source *source, size_t *header, bool *plain,
+                 fineprune_error *err) {
     struct header h = {0};
     int status = read_header(&h, header, source, err);
     if (!status) status = check_size(&h, *header, source, err);
@@ -306,7 +313,8 @@ int fp_npy_read(struct fp_tensor *out, const char *path, struct fp_memory *memor
 static size_t put_header(char *dst, char kind, size_t word, size_t size, int rank, const int64_t *dims) {
     const char order = word == 1 ? '|' : __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? '<' : '>';
     size_t n = 10;
-    n += (size_t)snprintf(dst + n, FP_NPY_HEADER - n, "{'descr': '%c%c%zu', 'fortran_order': False, 'shape': (", order, kind, size);
+    n += (size_t)snprintf(dst + n, FP_NPY_HEADER - n, "{'descr': '%c%c%zu', 'fortran_order': False, 'shape': (", order,
+                          kind, size);
     for (int i = 0; i < rank; i++)
         n += (size_t)snprintf(dst + n, FP_NPY_HEADER - n, "%s%lld", i ? ", " : "", (long long)dims[i]);
     n += (size_t)snprintf(dst + n, FP_NPY_HEADER - n, rank == 1 ? ",), }" : "), }");
@@ -321,7 +329,10 @@ static size_t put_header(char *dst, char kind, size_t word, size_t size, int ran
 size_t fp_npy_header(char *dst, enum fp_type type, int rank, const int64_t *dims) {
     size_t kind = 0;
     while (kind < FP_COUNT(KINDS) && KINDS[kind].type != type) kind++;
-    return kind == FP_COUNT(KINDS) ? 0 : put_header(dst, KINDS[kind].kind, KINDS[kind].word, KINDS[kind].size, rank, dims);
+    return kind == FP_COUNT(KINDS) ? 0
+                                   : put_header(dst, KINDS[kind].kind, KINDS[kind].word, KINDS[kind].size, rank, dims);
 }
 
-size_t fp_npy_text_header(char *dst, size_t width, int rank, const int64_t *dims) { return put_header(dst, 'U', 4, width, rank, dims); }
+size_t fp_npy_text_header(char *dst, size_t width, int rank, const int64_t *dims) {
+    return put_header(dst, 'U', 4, width, rank, dims);
+}

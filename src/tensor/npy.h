@@ -15,15 +15,17 @@ struct fp_npy_source {
 };
 
 // Reads the array. Nothing is allocated that `size` does not account for. Errors: DATA, IO, LIMIT.
-int fp_npy_parse(struct fp_tensor *out, const struct fp_npy_source *source, struct fp_memory *memory, fineprune_error *err);
+int fp_npy_parse(struct fp_tensor *out, const struct fp_npy_source *source, struct fp_memory *memory,
+                 fineprune_error *err);
 
-// Reads the header alone: *shape gets type, dims and count, but no elements; they begin at byte *header. *plain: they follow as a tensor has them,
-// row-major and in this machine's byte order. Errors as fp_npy_parse.
-int fp_npy_begin(struct fp_tensor *shape, const struct fp_npy_source *source, size_t *header, bool *plain, fineprune_error *err);
+// Reads the header alone: *shape gets type, dims and count, but no elements; they begin at byte *header. *plain: they
+// follow as a tensor has them, row-major and in this machine's byte order. Errors as fp_npy_parse.
+int fp_npy_begin(struct fp_tensor *shape, const struct fp_npy_source *source, size_t *header, bool *plain,
+                 fineprune_error *err);
 
 #define FP_NPY_HEADER 512
-// Writes the header of a row-major array into dst (FP_NPY_HEADER bytes); the number of bytes, a multiple of 64. 0 when NumPy has
-// no such type.
+// Writes the header of a row-major array into dst (FP_NPY_HEADER bytes); the number of bytes, a multiple of 64. 0 when
+// NumPy has no such type.
 size_t fp_npy_header(char *dst, enum fp_type type, int rank, const int64_t *dims);
 // The same for strings of `width` characters, which follow as four bytes each (UCS-4), filled up with zeros.
 size_t fp_npy_text_header(char *dst, size_t width, int rank, const int64_t *dims);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reading .npz: a zip archive whose entries are .npy files. The directory is read at once, an array when it is asked for.
+// Reading .npz: a zip archive whose entries are .npy files. The directory is read at once, an array when it is asked
+// for.
 #include "tensor/npz.h"
 
 #include <errno.h>
@@ -57,7 +58,8 @@ static int read_all(uint8_t **out, size_t *size, FILE *f, const char *path, fine
 
 static int fail_zip(const struct fp_npz *npz, zip_error_t *error, fineprune_error *err) {
     bool system = zip_error_system_type(error) == ZIP_ET_SYS && zip_error_code_zip(error) != ZIP_ER_NOZIP;
-    int status = fp_fail(err, system ? FINEPRUNE_IO : FINEPRUNE_DATA, "cannot read '%s' as a .npz: %s", npz->path, zip_error_strerror(error));
+    int status = fp_fail(err, system ? FINEPRUNE_IO : FINEPRUNE_DATA, "cannot read '%s' as a .npz: %s", npz->path,
+                         zip_error_strerror(error));
     zip_error_fini(error);
     return status;
 }
@@ -128,7 +130,9 @@ int fp_npz_open(struct fp_npz **out, const char *path, fineprune_error *err) {
 
 size_t fp_npz_count(const struct fp_npz *npz) { return npz->count; }
 
-const char *fp_npz_name(const struct fp_npz *npz, size_t index) { return index < npz->count ? npz->names[index] : NULL; }
+const char *fp_npz_name(const struct fp_npz *npz, size_t index) {
+    return index < npz->count ? npz->names[index] : NULL;
+}
 
 static int64_t read_entry(void *user, void *dst, size_t n, const char **reason) {
     zip_int64_t got = zip_fread(user, dst, n);
@@ -136,27 +140,30 @@ static int64_t read_entry(void *user, void *dst, size_t n, const char **reason) 
     return got;
 }
 
-static int check_entry(const struct fp_npz *npz, zip_uint64_t entry, const char *name, zip_uint64_t *size, fineprune_error *err) {
+static int check_entry(const struct fp_npz *npz, zip_uint64_t entry, const char *name, zip_uint64_t *size,
+                       fineprune_error *err) {
     zip_stat_t st;
     const zip_uint64_t needed = ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_COMP_METHOD;
     if (zip_stat_index(npz->zip, entry, 0, &st) || (st.valid & needed) != needed)
         return fp_fail(err, FINEPRUNE_DATA, "%s cannot be found in the archive", name);
     if (st.comp_method != ZIP_CM_STORE && st.comp_method != ZIP_CM_DEFLATE)
-        return fp_fail(err, FINEPRUNE_DATA, "%s is compressed by a method (%d) that NumPy does not use", name, st.comp_method);
+        return fp_fail(err, FINEPRUNE_DATA, "%s is compressed by a method (%d) that NumPy does not use", name,
+                       st.comp_method);
     if (st.size / DEFLATE_RATIO > st.comp_size + 1)
-        return fp_fail(err, FINEPRUNE_DATA, "%s claims %llu bytes in %llu compressed ones", name, (unsigned long long)st.size,
-                       (unsigned long long)st.comp_size);
+        return fp_fail(err, FINEPRUNE_DATA, "%s claims %llu bytes in %llu compressed ones", name,
+                       (unsigned long long)st.size, (unsigned long long)st.comp_size);
     *size = st.size;
     return FINEPRUNE_OK;
 }
 
-static int read_array(struct fp_npz *npz, zip_uint64_t entry, const char *name, struct fp_tensor *out, struct fp_memory *memory,
-                      fineprune_error *err) {
+static int read_array(struct fp_npz *npz, zip_uint64_t entry, const char *name, struct fp_tensor *out,
+                      struct fp_memory *memory, fineprune_error *err) {
     zip_uint64_t size = 0;
     int status = check_entry(npz, entry, name, &size, err);
     if (status) return status;
     zip_file_t *file = zip_fopen_index(npz->zip, entry, 0);
-    if (!file) return fp_fail(err, FINEPRUNE_DATA, "%s cannot be read: %s", name, zip_error_strerror(zip_get_error(npz->zip)));
+    if (!file)
+        return fp_fail(err, FINEPRUNE_DATA, "%s cannot be read: %s", name, zip_error_strerror(zip_get_error(npz->zip)));
     const struct fp_npy_source source = {read_entry, file, name, size};
     status = fp_npy_parse(out, &source, memory, err);
     char rest;
@@ -168,7 +175,9 @@ static int read_array(struct fp_npz *npz, zip_uint64_t entry, const char *name, 
     return status;
 }
 
-static const char *shown_path(const struct fp_npz *npz) { return strcmp(npz->path, "-") ? npz->path : "standard input"; }
+static const char *shown_path(const struct fp_npz *npz) {
+    return strcmp(npz->path, "-") ? npz->path : "standard input";
+}
 
 static size_t find(const struct fp_npz *npz, const char *name) {
     size_t i = 0;
@@ -176,7 +185,8 @@ static size_t find(const struct fp_npz *npz, const char *name) {
     return i;
 }
 
-int fp_npz_read(struct fp_npz *npz, const char *name, struct fp_tensor *out, struct fp_memory *memory, fineprune_error *err) {
+int fp_npz_read(struct fp_npz *npz, const char *name, struct fp_tensor *out, struct fp_memory *memory,
+                fineprune_error *err) {
     char text[400];
     snprintf(text, sizeof(text), "'%.200s': array '%.150s'", shown_path(npz), name);
     const size_t i = find(npz, name);
@@ -204,21 +214,25 @@ void fp_npz_far_free(struct fp_npz_far *far) {
     free(far);
 }
 
-static int far_begin(struct fp_npz_far *far, zip_uint64_t entry, zip_uint64_t size, struct fp_tensor *shape, bool *plain, fineprune_error *err) {
+static int far_begin(struct fp_npz_far *far, zip_uint64_t entry, zip_uint64_t size, struct fp_tensor *shape,
+                     bool *plain, fineprune_error *err) {
     far->file = zip_fopen_index(far->npz->zip, entry, 0);
     if (!far->file)
-        return fp_fail(err, FINEPRUNE_DATA, "%s cannot be read: %s", far->name, zip_error_strerror(zip_get_error(far->npz->zip)));
+        return fp_fail(err, FINEPRUNE_DATA, "%s cannot be read: %s", far->name,
+                       zip_error_strerror(zip_get_error(far->npz->zip)));
     const struct fp_npy_source source = {read_entry, far->file, far->name, size};
     int status = fp_npy_begin(shape, &source, &far->header, plain, err);
     far->size = status ? 0 : size - far->header;
     return status;
 }
 
-int fp_npz_far_open(struct fp_npz_far **out, const struct fp_npz *npz, const char *name, size_t least, struct fp_tensor *shape, fineprune_error *err) {
+int fp_npz_far_open(struct fp_npz_far **out, const struct fp_npz *npz, const char *name, size_t least,
+                    struct fp_tensor *shape, fineprune_error *err) {
     const size_t i = find(npz, name);
     zip_stat_t st;
     *out = NULL;
-    if (i == npz->count || npz->count > FAR_ENTRIES || !strcmp(npz->path, "-") || zip_stat_index(npz->zip, npz->entries[i], 0, &st) || !(st.valid & ZIP_STAT_COMP_METHOD) ||
+    if (i == npz->count || npz->count > FAR_ENTRIES || !strcmp(npz->path, "-") ||
+        zip_stat_index(npz->zip, npz->entries[i], 0, &st) || !(st.valid & ZIP_STAT_COMP_METHOD) ||
         st.comp_method != ZIP_CM_STORE || !(st.valid & ZIP_STAT_SIZE) || st.size < least)
         return FINEPRUNE_OK;
     struct fp_npz_far *far = fp_calloc(1, sizeof(*far));
@@ -243,7 +257,8 @@ static int64_t read_plain(void *user, void *dst, size_t n, const char **reason) 
     return -1;
 }
 
-int fp_npy_far_open(struct fp_npz_far **out, const char *path, size_t least, struct fp_tensor *shape, fineprune_error *err) {
+int fp_npy_far_open(struct fp_npz_far **out, const char *path, size_t least, struct fp_tensor *shape,
+                    fineprune_error *err) {
     struct stat st;
     *out = NULL;
     if (stat(path, &st) || !S_ISREG(st.st_mode) || st.st_size < 0 || (size_t)st.st_size < least) return FINEPRUNE_OK;
@@ -273,19 +288,25 @@ static const char *reason_of(const struct fp_npz_far *far) {
 }
 
 int fp_npz_far_read(struct fp_npz_far *far, size_t offset, void *dst, size_t n, fineprune_error *err) {
-    if (offset > far->size || n > far->size - offset) return fp_fail(err, FINEPRUNE_INTERNAL, "%s is read behind its end", far->name);
-    if (offset != far->at && !seek(far, offset)) return fp_fail(err, FINEPRUNE_IO, "%s cannot be read: %s", far->name, reason_of(far));
+    if (offset > far->size || n > far->size - offset)
+        return fp_fail(err, FINEPRUNE_INTERNAL, "%s is read behind its end", far->name);
+    if (offset != far->at && !seek(far, offset))
+        return fp_fail(err, FINEPRUNE_IO, "%s cannot be read: %s", far->name, reason_of(far));
     far->at = offset;
     while (n) {
         const char *reason = "";
-        const int64_t got = far->plain ? read_plain(far->plain, dst, n, &reason) : read_entry(far->file, dst, n, &reason);
-        if (got <= 0) return fp_fail(err, FINEPRUNE_IO, "%s cannot be read: %s", far->name, got ? reason : "it has become shorter");
+        const int64_t got = far->plain ? read_plain(far->plain, dst, n, &reason)
+                                       : read_entry(far->file, dst, n, &reason);
+        if (got <= 0)
+            return fp_fail(err, FINEPRUNE_IO, "%s cannot be read: %s", far->name,
+                           got ? reason : "it has become shorter");
         dst = (char *)dst + got;
         n -= (size_t)got;
         far->at += (size_t)got;
     }
     char rest;
-    if (!far->sought && far->at == far->size && zip_fread(far->file, &rest, 1) != 0) // the end is where the check sum is compared
+    if (!far->sought && far->at == far->size &&
+        zip_fread(far->file, &rest, 1) != 0) // the end is where the check sum is compared
         return fp_fail(err, FINEPRUNE_DATA, "%s is damaged: %s", far->name, reason_of(far));
     return FINEPRUNE_OK;
 }

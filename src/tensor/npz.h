@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // NumPy's files. .npy: magic, version, a Python dict as text (descr, fortran_order, shape), elements. .npz: a zip of
-// them, stored or deflated, zip64 included (libzip). All numeric types of tensor.h that NumPy has; Fortran order and big-endian are
-// converted on reading.
+// them, stored or deflated, zip64 included (libzip). All numeric types of tensor.h that NumPy has; Fortran order and
+// big-endian are converted on reading.
 #ifndef FP_NPZ_H
 #define FP_NPZ_H
 
@@ -14,18 +14,22 @@ struct fp_npz;
 int fp_npz_open(struct fp_npz **out, const char *path, fineprune_error *err);
 size_t fp_npz_count(const struct fp_npz *npz);
 const char *fp_npz_name(const struct fp_npz *npz, size_t index); // without ".npy"
-int fp_npz_read(struct fp_npz *npz, const char *name, struct fp_tensor *out, struct fp_memory *memory, fineprune_error *err);
+int fp_npz_read(struct fp_npz *npz, const char *name, struct fp_tensor *out, struct fp_memory *memory,
+                fineprune_error *err);
 void fp_npz_free(struct fp_npz *npz);
 
-// An array of `least` bytes and more that stays in the file and is read in pieces. Opens array `name` of npz a second time, on its own: npz is not needed
-// longer. *shape gets type and dims, no elements. *out is NULL, without an error, where only fp_npz_read will do: standard input, a compressed array,
-// one in another order, a smaller one, or one of thousands.
+// An array of `least` bytes and more that stays in the file and is read in pieces. Opens array `name` of npz a second
+// time, on its own: npz is not needed longer. *shape gets type and dims, no elements. *out is NULL, without an error,
+// where only fp_npz_read will do: standard input, a compressed array, one in another order, a smaller one, or one of
+// thousands.
 struct fp_npz_far;
-int fp_npz_far_open(struct fp_npz_far **out, const struct fp_npz *npz, const char *name, size_t least, struct fp_tensor *shape, fineprune_error *err);
+int fp_npz_far_open(struct fp_npz_far **out, const struct fp_npz *npz, const char *name, size_t least,
+                    struct fp_tensor *shape, fineprune_error *err);
 // The same for a .npy file.
-int fp_npy_far_open(struct fp_npz_far **out, const char *path, size_t least, struct fp_tensor *shape, fineprune_error *err);
-// n bytes of the elements from byte `offset` on. Whoever reads all of them once from the first to the last has the check sum compared. Not for several
-// threads at once.
+int fp_npy_far_open(struct fp_npz_far **out, const char *path, size_t least, struct fp_tensor *shape,
+                    fineprune_error *err);
+// n bytes of the elements from byte `offset` on. Whoever reads all of them once from the first to the last has the
+// check sum compared. Not for several threads at once.
 int fp_npz_far_read(struct fp_npz_far *far, size_t offset, void *dst, size_t n, fineprune_error *err);
 void fp_npz_far_free(struct fp_npz_far *far); // accepts NULL
 
@@ -34,8 +38,8 @@ struct fp_npz_writer;
 int fp_npz_create(struct fp_npz_writer **out, const char *path, bool force, fineprune_error *err);
 int fp_npz_add(struct fp_npz_writer *writer, const char *name, const struct fp_tensor *t, fineprune_error *err);
 // One array from n tensors of one type, one after the other; dims is its shape.
-int fp_npz_add_rows(struct fp_npz_writer *writer, const char *name, int rank, const int64_t *dims, const struct fp_tensor *rows, size_t n,
-                    fineprune_error *err);
+int fp_npz_add_rows(struct fp_npz_writer *writer, const char *name, int rank, const int64_t *dims,
+                    const struct fp_tensor *rows, size_t n, fineprune_error *err);
 // Finishes the file and frees the writer, also on failure.
 int fp_npz_finish(struct fp_npz_writer *writer, fineprune_error *err);
 int fp_npz_hold(struct fp_npz_writer *writer, fineprune_group *group, fineprune_error *err); // as fp_output_hold

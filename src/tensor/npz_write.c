@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writing .npz. An archive is written here as it comes, entry by entry, because libzip keeps every array until its archive is closed.
-// The layout (little endian; sizes over 32 bits go to a zip64 extra field, as APPNOTE.TXT has it):
-//     per entry: local header, name, [zip64 extra], the .npy bytes        then per entry: central header, name, [zip64 extra]
-//     then [zip64 end record, zip64 locator], end record
-// Arrays of bools (masks) and strings are deflated, all others are stored: weights and activations hardly shrink. The bytes depend on names and
-// arrays only.
+// Writing .npz. An archive is written here as it comes, entry by entry, because libzip keeps every array until its
+// archive is closed. The layout (little endian; sizes over 32 bits go to a zip64 extra field, as APPNOTE.TXT has it):
+//     per entry: local header, name, [zip64 extra], the .npy bytes        then per entry: central header, name, [zip64
+//     extra] then [zip64 end record, zip64 locator], end record
+// Arrays of bools (masks) and strings are deflated, all others are stored: weights and activations hardly shrink. The
+// bytes depend on names and arrays only.
 #include "tensor/npz.h"
 
 #include <stdlib.h>
@@ -96,9 +96,9 @@ static int write_central(struct fp_npz_writer *w, const struct entry *e, finepru
     put(&r, 3 << 8 | 45, 2); // made on Unix
     put(&r, fields.size ? 45 : 20, 2);
     put_common(&r, e, extra.size + fields.size);
-    put(&r, 0, 2);  // comment
-    put(&r, 0, 2);  // disk
-    put(&r, 0, 2);  // internal attributes
+    put(&r, 0, 2); // comment
+    put(&r, 0, 2); // disk
+    put(&r, 0, 2); // internal attributes
     put(&r, UINT32_C(0100644) << 16, 4);
     put(&r, clip(e->offset), 4);
     int status = emit(w, r.data, r.size, err);
@@ -150,8 +150,8 @@ static uint32_t checksum(const struct part *parts, size_t n) {
     return (uint32_t)crc;
 }
 
-static int deflate_part(struct fp_npz_writer *w, z_stream *z, const struct part *part, bool last, bool count_only, uint64_t *packed,
-                        fineprune_error *err) {
+static int deflate_part(struct fp_npz_writer *w, z_stream *z, const struct part *part, bool last, bool count_only,
+                        uint64_t *packed, fineprune_error *err) {
     uint8_t buffer[32768];
     const uint8_t *src = part->data;
     size_t left = part->size;
@@ -178,15 +178,18 @@ static int deflate_part(struct fp_npz_writer *w, z_stream *z, const struct part 
 static int deflate_parts(struct fp_npz_writer *w, const struct part *parts, size_t n, bool count_only, uint64_t *packed,
                          fineprune_error *err) {
     z_stream z = {0};
-    if (deflateInit2(&z, 6, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY) != Z_OK) return fp_fail_memory(err, "compression", 300000);
+    if (deflateInit2(&z, 6, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+        return fp_fail_memory(err, "compression", 300000);
     *packed = 0;
     int status = FINEPRUNE_OK;
-    for (size_t i = 0; i < n && !status; i++) status = deflate_part(w, &z, &parts[i], i + 1 == n, count_only, packed, err);
+    for (size_t i = 0; i < n && !status; i++)
+        status = deflate_part(w, &z, &parts[i], i + 1 == n, count_only, packed, err);
     deflateEnd(&z);
     return status;
 }
 
-static int write_contents(struct fp_npz_writer *w, const struct entry *e, const struct part *parts, size_t n, fineprune_error *err) {
+static int write_contents(struct fp_npz_writer *w, const struct entry *e, const struct part *parts, size_t n,
+                          fineprune_error *err) {
     int status = FINEPRUNE_OK;
     uint64_t packed;
     if (e->method == 8) return deflate_parts(w, parts, n, false, &packed, err);
@@ -194,7 +197,8 @@ static int write_contents(struct fp_npz_writer *w, const struct entry *e, const 
     return status;
 }
 
-static int add_entry(struct fp_npz_writer *w, const char *name, const struct part *parts, size_t n, bool packed, fineprune_error *err) {
+static int add_entry(struct fp_npz_writer *w, const char *name, const struct part *parts, size_t n, bool packed,
+                     fineprune_error *err) {
     struct entry *grown = fp_grow(w->entries, &w->capacity, w->count + 1, sizeof(*grown));
     if (grown) w->entries = grown;
     char *file_name = grown ? fp_format("%s.npy", name) : NULL;
@@ -239,8 +243,8 @@ static size_t longest(const struct fp_tensor *rows, size_t n) {
     return width;
 }
 
-static int add_strings(struct fp_npz_writer *writer, const char *name, int rank, const int64_t *dims, const struct fp_tensor *rows, size_t n,
-                       fineprune_error *err) {
+static int add_strings(struct fp_npz_writer *writer, const char *name, int rank, const int64_t *dims,
+                       const struct fp_tensor *rows, size_t n, fineprune_error *err) {
     char header[FP_NPY_HEADER];
     size_t width = longest(rows, n), count = 0, bytes;
     for (size_t k = 0; k < n; k++) count += rows[k].count;
@@ -260,13 +264,14 @@ static int add_strings(struct fp_npz_writer *writer, const char *name, int rank,
 
 // ---- arrays
 
-int fp_npz_add_rows(struct fp_npz_writer *writer, const char *name, int rank, const int64_t *dims, const struct fp_tensor *rows, size_t n,
-                    fineprune_error *err) {
+int fp_npz_add_rows(struct fp_npz_writer *writer, const char *name, int rank, const int64_t *dims,
+                    const struct fp_tensor *rows, size_t n, fineprune_error *err) {
     char header[FP_NPY_HEADER];
     const enum fp_type type = n ? rows[0].type : FP_FLOAT;
     if (type == FP_STRING && rank <= FP_MAX_RANK) return add_strings(writer, name, rank, dims, rows, n, err);
     const size_t size = rank <= FP_MAX_RANK ? fp_npy_header(header, type, rank, dims) : 0;
-    if (!size) return fp_fail(err, FINEPRUNE_DATA, "'%s' is %s, which NumPy's format cannot hold", name, fp_type_name(type));
+    if (!size)
+        return fp_fail(err, FINEPRUNE_DATA, "'%s' is %s, which NumPy's format cannot hold", name, fp_type_name(type));
     if (strlen(name) > 60000) return fp_fail(err, FINEPRUNE_DATA, "the name '%.50s...' is too long for a .npz", name);
     struct part *parts = fp_calloc(n + 1, sizeof(*parts));
     if (!parts) return fp_fail_memory(err, name, n * sizeof(*parts));

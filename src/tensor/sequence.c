@@ -9,7 +9,8 @@ static void destroy(struct fp_buffer *buffer) {
     for (size_t i = 0; i < buffer->size / sizeof(*items); i++) fp_tensor_done(&items[i]);
 }
 
-int fp_sequence_take(struct fp_tensor *out, struct fp_memory *memory, size_t n, struct fp_tensor *items, fineprune_error *err) {
+int fp_sequence_take(struct fp_tensor *out, struct fp_memory *memory, size_t n, struct fp_tensor *items,
+                     fineprune_error *err) {
     size_t bytes = 0;
     struct fp_buffer *buffer = calloc(1, sizeof(*buffer));
     if (buffer && fp_mul(n, sizeof(*items), &bytes)) buffer->data = fp_take(memory, bytes);
@@ -26,11 +27,13 @@ int fp_sequence_take(struct fp_tensor *out, struct fp_memory *memory, size_t n, 
         memcpy(buffer->data, items, bytes);
         memset(items, 0, bytes);
     }
-    *out = (struct fp_tensor){.type = FP_SEQUENCE, .rank = 1, .dims = {(int64_t)n}, .count = n, .data = buffer->data, .buffer = buffer};
+    *out = (struct fp_tensor){
+        .type = FP_SEQUENCE, .rank = 1, .dims = {(int64_t)n}, .count = n, .data = buffer->data, .buffer = buffer};
     return FINEPRUNE_OK;
 }
 
-int fp_sequence_new(struct fp_tensor *out, struct fp_memory *memory, size_t n, const struct fp_tensor *items, fineprune_error *err) {
+int fp_sequence_new(struct fp_tensor *out, struct fp_memory *memory, size_t n, const struct fp_tensor *items,
+                    fineprune_error *err) {
     struct fp_tensor *shared = fp_calloc(n, sizeof(*shared));
     if (!shared) return fp_fail_memory(err, "a sequence", n * sizeof(*shared));
     for (size_t i = 0; i < n; i++) fp_tensor_share(&shared[i], &items[i]);

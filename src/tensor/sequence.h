@@ -6,9 +6,11 @@
 #include "tensor/tensor.h"
 
 // Makes *out (empty before) a sequence of n items, which it shares. Errors: LIMIT.
-int fp_sequence_new(struct fp_tensor *out, struct fp_memory *memory, size_t n, const struct fp_tensor *items, fineprune_error *err);
+int fp_sequence_new(struct fp_tensor *out, struct fp_memory *memory, size_t n, const struct fp_tensor *items,
+                    fineprune_error *err);
 // As above, but takes the items over: they are empty afterwards, also when it fails.
-int fp_sequence_take(struct fp_tensor *out, struct fp_memory *memory, size_t n, struct fp_tensor *items, fineprune_error *err);
+int fp_sequence_take(struct fp_tensor *out, struct fp_memory *memory, size_t n, struct fp_tensor *items,
+                     fineprune_error *err);
 // The items; lent.
 static inline const struct fp_tensor *fp_sequence_items(const struct fp_tensor *sequence) { return sequence->data; }
 

@@ -10,20 +10,34 @@ static const struct {
     size_t size;
     const char *name;
 } TYPES[] = {
-    {FP_FLOAT, 4, "float32"},       {FP_UINT8, 1, "uint8"},
-    {FP_INT8, 1, "int8"},           {FP_UINT16, 2, "uint16"},
-    {FP_INT16, 2, "int16"},         {FP_INT32, 4, "int32"},
-    {FP_INT64, 8, "int64"},         {FP_STRING, 0, "string"},
-    {FP_BOOL, 1, "bool"},           {FP_FLOAT16, 2, "float16"},
-    {FP_DOUBLE, 8, "float64"},      {FP_UINT32, 4, "uint32"},
-    {FP_UINT64, 8, "uint64"},       {FP_COMPLEX64, 8, "complex64"},
-    {FP_COMPLEX128, 16, "complex128"}, {FP_BFLOAT16, 2, "bfloat16"},
-    {FP_FLOAT8E4M3FN, 1, "float8e4m3fn"}, {FP_FLOAT8E4M3FNUZ, 1, "float8e4m3fnuz"},
-    {FP_FLOAT8E5M2, 1, "float8e5m2"}, {FP_FLOAT8E5M2FNUZ, 1, "float8e5m2fnuz"},
-    {FP_UINT4, 1, "uint4"},         {FP_INT4, 1, "int4"}, // in memory one element a byte
-    {FP_FLOAT4E2M1, 1, "float4e2m1"}, {FP_FLOAT8E8M0, 1, "float8e8m0"},
-    {FP_UINT2, 1, "uint2"},         {FP_INT2, 1, "int2"},
-    {FP_SEQUENCE, 0, "sequence"},   {FP_NONE, 0, "none"},
+    {FP_FLOAT, 4, "float32"},
+    {FP_UINT8, 1, "uint8"},
+    {FP_INT8, 1, "int8"},
+    {FP_UINT16, 2, "uint16"},
+    {FP_INT16, 2, "int16"},
+    {FP_INT32, 4, "int32"},
+    {FP_INT64, 8, "int64"},
+    {FP_STRING, 0, "string"},
+    {FP_BOOL, 1, "bool"},
+    {FP_FLOAT16, 2, "float16"},
+    {FP_DOUBLE, 8, "float64"},
+    {FP_UINT32, 4, "uint32"},
+    {FP_UINT64, 8, "uint64"},
+    {FP_COMPLEX64, 8, "complex64"},
+    {FP_COMPLEX128, 16, "complex128"},
+    {FP_BFLOAT16, 2, "bfloat16"},
+    {FP_FLOAT8E4M3FN, 1, "float8e4m3fn"},
+    {FP_FLOAT8E4M3FNUZ, 1, "float8e4m3fnuz"},
+    {FP_FLOAT8E5M2, 1, "float8e5m2"},
+    {FP_FLOAT8E5M2FNUZ, 1, "float8e5m2fnuz"},
+    {FP_UINT4, 1, "uint4"},
+    {FP_INT4, 1, "int4"}, // in memory one element a byte
+    {FP_FLOAT4E2M1, 1, "float4e2m1"},
+    {FP_FLOAT8E8M0, 1, "float8e8m0"},
+    {FP_UINT2, 1, "uint2"},
+    {FP_INT2, 1, "int2"},
+    {FP_SEQUENCE, 0, "sequence"},
+    {FP_NONE, 0, "none"},
 };
 
 size_t fp_type_size(enum fp_type type) {
@@ -139,7 +153,8 @@ int fp_tensor_convert(struct fp_tensor *dst, struct fp_memory *memory, const str
                       fineprune_error *err) {
     if (!fp_type_size(type) || !fp_type_size(src->type) || type == FP_COMPLEX64 || type == FP_COMPLEX128 ||
         src->type == FP_COMPLEX64 || src->type == FP_COMPLEX128)
-        return fp_fail(err, FINEPRUNE_MODEL, "no conversion from %s to %s", fp_type_name(src->type), fp_type_name(type));
+        return fp_fail(err, FINEPRUNE_MODEL, "no conversion from %s to %s", fp_type_name(src->type),
+                       fp_type_name(type));
     int status = fp_tensor_new(dst, memory, type, src->rank, src->dims, err);
     if (!status) fp_convert(dst->data, type, src->data, src->type, src->count);
     return status;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tensors: typed, shaped, reference-counted memory. Values of the graph, initializers, samples and outputs are all this.
+// Tensors: typed, shaped, reference-counted memory. Values of the graph, initializers, samples and outputs are all
+// this.
 #ifndef FP_TENSOR_H
 #define FP_TENSOR_H
 
@@ -54,8 +55,8 @@ struct fp_buffer {
 };
 
 // A tensor is a small value: copy it with fp_tensor_share (which counts the reference), never with =, unless ownership
-// moves. Zeroed is a valid empty tensor. `layout` NULL means row-major; else it is fp_channels_last, the elements in the
-// order N, spatial, C (only the executor and operators that declare FP_OP_BLOCKED ever see that).
+// moves. Zeroed is a valid empty tensor. `layout` NULL means row-major; else it is fp_channels_last, the elements in
+// the order N, spatial, C (only the executor and operators that declare FP_OP_BLOCKED ever see that).
 struct fp_tensor {
     enum fp_type type;
     int rank;
@@ -64,8 +65,10 @@ struct fp_tensor {
     void *data;
     struct fp_buffer *buffer; // NULL: data are lent by something that lives longer
     const void *layout;
-    const int32_t *lengths; // of sequences that weights meet (fp_op's weight_input alone): how many of axis 0 belong to each of the last but one; or NULL
-    enum fp_type rounds; // float32 elements that become this narrower type where they are moved or given out (the executor's alone); or FP_NONE
+    const int32_t *lengths; // of sequences that weights meet (fp_op's weight_input alone): how many of axis 0 belong to
+                            // each of the last but one; or NULL
+    enum fp_type rounds;    // float32 elements that become this narrower type where they are moved or given out (the
+                            // executor's alone); or FP_NONE
 };
 
 // Bytes of one element in memory; 0 for strings and sequences.
@@ -79,8 +82,8 @@ static inline bool fp_type_is_integer(enum fp_type t) {
     return (t >= FP_UINT8 && t <= FP_INT64) || t == FP_UINT32 || t == FP_UINT64;
 }
 
-// Makes *t a tensor with its own, not zeroed memory. *t is overwritten, so it must be empty before. Errors: rank over FP_MAX_RANK,
-// negative or overflowing dims (FINEPRUNE_MODEL), memory (FINEPRUNE_LIMIT); *t is then empty.
+// Makes *t a tensor with its own, not zeroed memory. *t is overwritten, so it must be empty before. Errors: rank over
+// FP_MAX_RANK, negative or overflowing dims (FINEPRUNE_MODEL), memory (FINEPRUNE_LIMIT); *t is then empty.
 int fp_tensor_new(struct fp_tensor *t, struct fp_memory *memory, enum fp_type type, int rank, const int64_t *dims,
                   fineprune_error *err);
 // Sets type and dims without memory. Errors as above.
@@ -93,8 +96,8 @@ void fp_tensor_share(struct fp_tensor *dst, const struct fp_tensor *src);
 void fp_tensor_done(struct fp_tensor *t);
 // A deep copy with memory of its own.
 int fp_tensor_copy(struct fp_tensor *dst, struct fp_memory *memory, const struct fp_tensor *src, fineprune_error *err);
-// Makes *dst a copy of *src converted to `type` as ONNX Cast does (floats to integers truncate and wrap, to bool != 0, float16
-// and bfloat16 round to nearest even). Row-major numeric tensors only (strings and others: FINEPRUNE_MODEL).
+// Makes *dst a copy of *src converted to `type` as ONNX Cast does (floats to integers truncate and wrap, to bool != 0,
+// float16 and bfloat16 round to nearest even). Row-major numeric tensors only (strings and others: FINEPRUNE_MODEL).
 int fp_tensor_convert(struct fp_tensor *dst, struct fp_memory *memory, const struct fp_tensor *src, enum fp_type type,
                       fineprune_error *err);
 // Converts n elements between plain arrays; the workhorse of the above. Numeric, non-complex types.
@@ -110,7 +113,10 @@ static inline bool fp_same_shape(const struct fp_tensor *a, const struct fp_tens
 float fp_half_to_float(uint16_t h);
 uint16_t fp_float_to_half(float f);
 static inline float fp_bfloat_to_float(uint16_t h) {
-    union { uint32_t u; float f; } v = {.u = (uint32_t)h << 16};
+    union {
+        uint32_t u;
+        float f;
+    } v = {.u = (uint32_t)h << 16};
     return v.f;
 }
 uint16_t fp_float_to_bfloat(float f);

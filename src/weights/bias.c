@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Finding biases. A row's constant may be the operator's own bias, a constant that is added or taken away behind it, or the mean of a normalization
-// behind it; it may be stored in any way in which weights are (weight_trace.c). What is stored can be written where it lies, unless something else
-// reads it or it has another shape: then the layer can get a copy of its own. A layer without a bias can get zeros, as an input or as a sum behind
-// it.
+// Finding biases. A row's constant may be the operator's own bias, a constant that is added or taken away behind it, or
+// the mean of a normalization behind it; it may be stored in any way in which weights are (weight_trace.c). What is
+// stored can be written where it lies, unless something else reads it or it has another shape: then the layer can get a
+// copy of its own. A layer without a bias can get zeros, as an input or as a sum behind it.
 #include "weights/bias.h"
 
 #include <stdlib.h>
@@ -25,7 +25,9 @@ void fp_bias_done(struct fp_bias *bias) {
 // What the row of a node with a weight says of it.
 static const struct fp_op_weight *row_of(const struct fp_node *node) { return &fp_node_op(node)->weight; }
 
-static bool is_convolution(const struct fp_weight *w) { return w->kind == FP_WEIGHT_CONV || w->kind == FP_WEIGHT_CONV_TRANSPOSE; }
+static bool is_convolution(const struct fp_weight *w) {
+    return w->kind == FP_WEIGHT_CONV || w->kind == FP_WEIGHT_CONV_TRANSPOSE;
+}
 
 // ---- places
 
@@ -36,7 +38,8 @@ static const struct fp_node *only_reader(const struct fp_graph *graph, int value
     return v->readers[0].node;
 }
 
-// Whether what the node gives is its product as it is, rows last: a sum or a normalization after it can take a constant.
+// Whether what the node gives is its product as it is, rows last: a sum or a normalization after it can take a
+// constant.
 static bool gives_rows(const struct fp_weight *w, const struct fp_weight_use *use) {
     enum fp_einsum_role roles[FP_MAX_RANK];
     bool last = true;
@@ -63,7 +66,8 @@ static const struct fp_node *behind(const struct fp_weight *w, const struct fp_w
     const struct fp_graph *graph = use->node->graph;
     if (!gives_rows(w, use)) return NULL;
     const struct fp_node *node = only_reader(graph, use->node->out[0], index);
-    while (node && (hands_on(node, *index) || keeps_last(w, node, *index))) node = only_reader(graph, node->out[0], index);
+    while (node && (hands_on(node, *index) || keeps_last(w, node, *index)))
+        node = only_reader(graph, node->out[0], index);
     return node && node->graph == graph ? node : NULL;
 }
 
@@ -100,11 +104,15 @@ struct fp_bias_place fp_bias_place_of(const struct fp_weight *w, int k, enum fp_
     bool given = input >= 0 && node->n_in > input && node->in[input] >= 0;
     if (alpha == 0) return (struct fp_bias_place){0};
     switch (kind) {
-    case FP_BIAS_INPUT: return given && beta != 0 ? (struct fp_bias_place){node, input, alpha / beta} : (struct fp_bias_place){0};
+    case FP_BIAS_INPUT:
+        return given && beta != 0 ? (struct fp_bias_place){node, input, alpha / beta} : (struct fp_bias_place){0};
     case FP_BIAS_SUM: return sum_behind(w, use, alpha);
     case FP_BIAS_NORM: return norm_behind(w, use, alpha);
-    case FP_BIAS_NEW_INPUT: return input >= 0 && !given && beta != 0 ? (struct fp_bias_place){node, input, alpha / beta} : (struct fp_bias_place){0};
-    case FP_BIAS_NEW_SUM: return gives_rows(w, use) ? (struct fp_bias_place){node, -1, alpha} : (struct fp_bias_place){0};
+    case FP_BIAS_NEW_INPUT:
+        return input >= 0 && !given && beta != 0 ? (struct fp_bias_place){node, input, alpha / beta}
+                                                 : (struct fp_bias_place){0};
+    case FP_BIAS_NEW_SUM:
+        return gives_rows(w, use) ? (struct fp_bias_place){node, -1, alpha} : (struct fp_bias_place){0};
     default: return (struct fp_bias_place){0};
     }
 }
@@ -133,7 +141,8 @@ static int form_of(const struct fp_weight *w, enum fp_bias_kind kind, int64_t *d
     return n;
 }
 
-// How one tensor lies in another of as many axes or fewer at its end: 2 when it is the same but for leading ones, 1 when it spreads, 0 when neither.
+// How one tensor lies in another of as many axes or fewer at its end: 2 when it is the same but for leading ones, 1
+// when it spreads, 0 when neither.
 static int compare_form(int rank, const int64_t *dims, int form_rank, const int64_t *form) {
     int result = rank < form_rank ? 1 : 2;
     for (int i = 0; i < rank; i++) {
@@ -174,7 +183,8 @@ static bool same_places(const struct fp_weight *w, enum fp_bias_kind kind, struc
 }
 
 // Whether nothing but the weight's own places reads the stored numbers.
-static int is_alone(struct bias_finder *f, const struct fp_weight *w, enum fp_bias_kind kind, const struct fp_weight *view, bool *alone) {
+static int is_alone(struct bias_finder *f, const struct fp_weight *w, enum fp_bias_kind kind,
+                    const struct fp_weight *view, bool *alone) {
     struct fp_weight_use *uses = fp_calloc((size_t)w->n_uses, sizeof(*uses));
     if (!uses) return fp_fail_memory(f->err, "a bias", sizeof(*uses));
     const char *other = NULL;
@@ -206,14 +216,16 @@ static void lay_out(struct fp_weight *view, const struct fp_weight *w) {
 }
 
 // Sets bias->view when the numbers can be changed where they lie.
-static int try_in_place(struct bias_finder *f, struct fp_weight *w, enum fp_bias_kind kind, const struct fp_bias_place *place) {
+static int try_in_place(struct bias_finder *f, struct fp_weight *w, enum fp_bias_kind kind,
+                        const struct fp_bias_place *place) {
     int64_t form[FP_MAX_RANK];
     const char *reason = NULL;
     bool good = false, repeats = false;
     struct fp_weight *view = calloc(1, sizeof(*view));
     if (!view) return fp_fail_memory(f->err, "a bias", sizeof(*view));
     int rank = form_of(w, kind, form);
-    int status = fp_trace_weight(f->exec, f->weights->model, place->node->graph, place->node->in[place->index], view, &reason, f->err);
+    int status = fp_trace_weight(f->exec, f->weights->model, place->node->graph, place->node->in[place->index], view,
+                                 &reason, f->err);
     if (!status && !reason && view->n_sources && compare_form(view->rank, view->dims, rank, form) == 2) {
         status = fp_weight_repeats(view, &repeats, f->err);
         if (!status && !repeats) status = is_alone(f, w, kind, view, &good);
@@ -235,10 +247,12 @@ static bool in_function(const struct fp_graph *graph) {
 }
 
 // A copy of its own of a constant that cannot be changed where it is, spread to a number a row.
-static int copy_constant(struct bias_finder *f, struct fp_weight *w, enum fp_bias_kind kind, const struct fp_bias_place *place) {
+static int copy_constant(struct bias_finder *f, struct fp_weight *w, enum fp_bias_kind kind,
+                         const struct fp_bias_place *place) {
     int64_t dims[FP_MAX_RANK] = {0}, form[FP_MAX_RANK], strides[FP_MAX_RANK];
     struct fp_tensor value = {0};
-    int rank = form_of(w, kind, form), status = fp_exec_constant(f->exec, place->node->graph, place->node->in[place->index], &value, f->err);
+    int rank = form_of(w, kind, form),
+        status = fp_exec_constant(f->exec, place->node->graph, place->node->in[place->index], &value, f->err);
     if (status) return status;
     bool fits = fp_type_is_float(value.type) && value.count && compare_form(value.rank, value.dims, rank, form) != 0;
     int more = fits && value.rank > rank ? value.rank - rank : 0; // the sum must keep its rank
@@ -252,7 +266,8 @@ static int copy_constant(struct bias_finder *f, struct fp_weight *w, enum fp_bia
         fp_broadcast_strides(&value, own->rank, own->dims, strides);
         for (size_t i = 0; i < own->count; i++) {
             size_t rest = i, at = 0;
-            for (int k = own->rank; k-- > 0; rest /= (size_t)own->dims[k]) at += rest % (size_t)own->dims[k] * (size_t)strides[k];
+            for (int k = own->rank; k-- > 0; rest /= (size_t)own->dims[k])
+                at += rest % (size_t)own->dims[k] * (size_t)strides[k];
             memcpy((char *)own->data + i * size, (const char *)value.data + at * size, size);
         }
     }
@@ -260,10 +275,12 @@ static int copy_constant(struct bias_finder *f, struct fp_weight *w, enum fp_bia
     return status;
 }
 
-static int try_constant(struct bias_finder *f, struct fp_weight *w, enum fp_bias_kind kind, const struct fp_bias_place *place) {
+static int try_constant(struct bias_finder *f, struct fp_weight *w, enum fp_bias_kind kind,
+                        const struct fp_bias_place *place) {
     const struct fp_graph *graph = place->node->graph;
     int value = place->node->in[place->index];
-    if (value < 0 || !fp_exec_is_constant(f->exec, graph, value)) return refuse(&w->bias, "its bias is computed from the samples");
+    if (value < 0 || !fp_exec_is_constant(f->exec, graph, value))
+        return refuse(&w->bias, "its bias is computed from the samples");
     int status = try_in_place(f, w, kind, place);
     if (status || w->bias.proto) return status;
     if (in_function(graph)) return refuse(&w->bias, "its bias is in the body of a function, and shared");
@@ -272,7 +289,8 @@ static int try_constant(struct bias_finder *f, struct fp_weight *w, enum fp_bias
 
 // ---- a bias where there is none
 
-// The type in which the operator takes the weight: that of the stored numbers, unless they are cast or dequantized on the way.
+// The type in which the operator takes the weight: that of the stored numbers, unless they are cast or dequantized on
+// the way.
 static enum fp_type operand_type(const struct fp_graph *graph, int value) {
     for (int steps = 0; value >= 0 && steps < 20; steps++) {
         const struct fp_value *v = &graph->values[value];
@@ -291,7 +309,8 @@ static enum fp_type operand_type(const struct fp_graph *graph, int value) {
     return FP_FLOAT;
 }
 
-// A sum behind a product changes no other node. Quantized products stay as they are: runtimes know them by the nodes around them.
+// A sum behind a product changes no other node. Quantized products stay as they are: runtimes know them by the nodes
+// around them.
 static bool can_sum(const struct bias_finder *f, const struct fp_weight *w, const struct fp_node *node) {
     const struct fp_graph *graph = node->graph;
     bool quantized = false;
@@ -300,14 +319,17 @@ static bool can_sum(const struct bias_finder *f, const struct fp_weight *w, cons
     int other = node->n_in > 1 ? node->in[1 - w->uses[0].slot] : -1;
     bool two_axes = (out && out->rank >= 2) || (other >= 0 && graph->values[other].rank >= 2);
     bool flat = w->kind == FP_WEIGHT_RIGHT || two_axes; // [rows, 1] needs an axis for the one
-    return out && !quantized && flat && !graph->parent && !graph->function_proto && w->groups == 1 && fp_model_opset(f->weights->model, "") >= 7;
+    return out && !quantized && flat && !graph->parent && !graph->function_proto && w->groups == 1 &&
+           fp_model_opset(f->weights->model, "") >= 7;
 }
 
-static int try_new(struct bias_finder *f, struct fp_weight *w, enum fp_bias_kind kind, const struct fp_bias_place *place) {
+static int try_new(struct bias_finder *f, struct fp_weight *w, enum fp_bias_kind kind,
+                   const struct fp_bias_place *place) {
     int64_t form[FP_MAX_RANK];
     enum fp_type type = operand_type(place->node->graph, place->node->in[w->uses[0].slot]);
     if (in_function(place->node->graph)) return refuse(&w->bias, "it is in the body of a function");
-    if (kind == FP_BIAS_NEW_SUM && !can_sum(f, w, place->node)) return refuse(&w->bias, "its product has no place for a constant");
+    if (kind == FP_BIAS_NEW_SUM && !can_sum(f, w, place->node))
+        return refuse(&w->bias, "its product has no place for a constant");
     if (!fp_type_is_float(type)) return refuse(&w->bias, "its operand's type is not known");
     int status = fp_tensor_new(&w->bias.own, NULL, type, form_of(w, kind, form), form, f->err);
     if (!status) memset(w->bias.own.data, 0, fp_tensor_bytes(&w->bias.own));
@@ -325,7 +347,8 @@ static int find_bias(struct bias_finder *f, struct fp_weight *w) {
             continue;
         }
         bool is_new = kind == FP_BIAS_NEW_INPUT || kind == FP_BIAS_NEW_SUM;
-        int status = is_new ? try_new(f, w, (enum fp_bias_kind)kind, &place) : try_constant(f, w, (enum fp_bias_kind)kind, &place);
+        int status = is_new ? try_new(f, w, (enum fp_bias_kind)kind, &place)
+                            : try_constant(f, w, (enum fp_bias_kind)kind, &place);
         if (status) return status;
         if (!w->bias.proto && !w->bias.own.count) continue;
         w->bias.kind = (enum fp_bias_kind)kind;
@@ -342,7 +365,9 @@ static int list_graph(struct bias_finder *f, const struct fp_graph *graph) {
         struct fp_tensor t;
         const void *identity;
         const struct fp_value *v = &graph->values[i];
-        if (!v->initializer || !fp_type_size(v->type) || fp_initializer_shape(f->weights->model, v->initializer, &t, &identity, NULL)) continue;
+        if (!v->initializer || !fp_type_size(v->type) ||
+            fp_initializer_shape(f->weights->model, v->initializer, &t, &identity, NULL))
+            continue;
         if (!fp_owners_add(&f->bytes, identity, i)) return fp_fail_memory(f->err, "the list of biases", 1);
     }
     return FINEPRUNE_OK;

@@ -25,7 +25,7 @@ struct finder {
     int n;
     int *space, *axis, *rank; // by value; space -1: none; rank 0: not known
     bool *single;             // by value: the axes behind the channels are 1 long, or there are none
-    const int *weight_of; // by node: the first weight in it, -1: none
+    const int *weight_of;     // by node: the first weight in it, -1: none
     fineprune_error *err;
 };
 
@@ -79,7 +79,9 @@ static bool join(struct finder *f, int a, int b, bool trunk) {
     return ok;
 }
 
-static bool is_stored(const struct finder *f, int value) { return value < 0 || fp_exec_is_constant(f->exec, f->graph, value); }
+static bool is_stored(const struct finder *f, int value) {
+    return value < 0 || fp_exec_is_constant(f->exec, f->graph, value);
+}
 
 // ---- weights
 
@@ -95,7 +97,9 @@ static bool is_plain(const struct fp_weight *w) {
            !fp_attr_int(w->node, "transA", 0);
 }
 
-static int declared_rank(const struct finder *f, int value) { return f->graph->values[value].rank > 0 ? f->graph->values[value].rank : 0; }
+static int declared_rank(const struct finder *f, int value) {
+    return f->graph->values[value].rank > 0 ? f->graph->values[value].rank : 0;
+}
 
 static bool axis_fits(const struct finder *f, const struct fp_weight *w, int value) {
     return f->axis[value] == (w->kind == FP_WEIGHT_CONV ? 1 : LAST);
@@ -110,7 +114,9 @@ static bool visit_weight(struct finder *f, const struct fp_node *node, const str
     int in = node->in[0], out = node->out[0];
     if (in >= 0 && f->space[in] >= 0) {
         struct space *s = root(f, f->space[in]);
-        if (!axis_fits(f, w, in) || w->cols % s->channels || (w->kind == FP_WEIGHT_CONV && w->cols != s->channels * w->inner)) s->blocked = true;
+        if (!axis_fits(f, w, in) || w->cols % s->channels ||
+            (w->kind == FP_WEIGHT_CONV && w->cols != s->channels * w->inner))
+            s->blocked = true;
         else ok = add_reader(s, number, w->cols / s->channels);
     }
     int space = new_space(f, w->rows);
@@ -156,7 +162,8 @@ static bool others_are_stored(const struct finder *f, const struct fp_node *node
 }
 
 // The integers of an attribute, or of a stored input.
-static bool read_ints(const struct finder *f, const struct fp_node *node, const char *attribute, int input, int64_t *dst, size_t max, size_t *n) {
+static bool read_ints(const struct finder *f, const struct fp_node *node, const char *attribute, int input,
+                      int64_t *dst, size_t max, size_t *n) {
     const int64_t *given = fp_attr_ints(node, attribute, n);
     struct fp_tensor t = {0};
     if (given) {
@@ -177,7 +184,8 @@ static int64_t positions_of(const struct finder *f, int value) {
     const struct fp_value *v = &f->graph->values[value];
     int64_t n = 1;
     if (f->single[value]) return 1;
-    for (int i = 2; i < v->rank; i++) n = v->dims[i] > 0 && n < INT32_MAX && v->dims[i] < INT32_MAX ? n * v->dims[i] : 0;
+    for (int i = 2; i < v->rank; i++)
+        n = v->dims[i] > 0 && n < INT32_MAX && v->dims[i] < INT32_MAX ? n * v->dims[i] : 0;
     return v->rank >= 2 ? n : 0;
 }
 
@@ -293,7 +301,8 @@ static void block_outside(struct finder *f) {
     for (int i = 0; i < f->graph->n_values; i++) {
         const struct fp_value *v = &f->graph->values[i];
         for (int k = 0; k < v->n_readers; k++)
-            if (!v->readers[k].node || v->readers[k].index < 0) block(f, i); // an output of the graph, or read in a body
+            if (!v->readers[k].node || v->readers[k].index < 0)
+                block(f, i); // an output of the graph, or read in a body
     }
 }
 
@@ -307,7 +316,8 @@ static int collect(struct finder *f, struct fp_channel_groups *out) {
     for (int i = 0; i < f->n; i++) {
         struct space *s = &f->spaces[i];
         if (!is_group(s, i)) continue;
-        out->items[out->n++] = (struct fp_channel_group){s->channels, s->trunk, s->n_makers, s->n_readers, s->makers, s->readers};
+        out->items[out->n++] = (struct fp_channel_group){s->channels,  s->trunk,  s->n_makers,
+                                                         s->n_readers, s->makers, s->readers};
         s->makers = NULL;
         s->readers = NULL;
     }
@@ -331,7 +341,8 @@ static int find(struct finder *f, int *weight_of, struct fp_channel_groups *out)
     return collect(f, out);
 }
 
-int fp_channels_find(struct fp_channel_groups *out, const struct fp_weights *weights, struct fp_exec *exec, fineprune_error *err) {
+int fp_channels_find(struct fp_channel_groups *out, const struct fp_weights *weights, struct fp_exec *exec,
+                     fineprune_error *err) {
     const struct fp_graph *graph = weights->model->graph;
     *out = (struct fp_channel_groups){0};
     int *weight_of = fp_calloc((size_t)graph->n_nodes, sizeof(int));
@@ -340,7 +351,9 @@ int fp_channels_find(struct fp_channel_groups *out, const struct fp_weights *wei
     f.axis = fp_calloc((size_t)graph->n_values, sizeof(int));
     f.rank = fp_calloc((size_t)graph->n_values, sizeof(int));
     f.single = fp_calloc((size_t)graph->n_values, sizeof(bool));
-    int status = weight_of && f.space && f.axis && f.rank && f.single ? find(&f, weight_of, out) : fp_fail_memory(err, "channels", (size_t)graph->n_values * sizeof(int));
+    int status = weight_of && f.space && f.axis && f.rank && f.single
+                     ? find(&f, weight_of, out)
+                     : fp_fail_memory(err, "channels", (size_t)graph->n_values * sizeof(int));
     for (int i = 0; i < f.n; i++) free(f.spaces[i].makers), free(f.spaces[i].readers);
     free(f.spaces);
     free(f.space);

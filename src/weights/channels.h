@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Groups of hidden channels that can go as wholes: rows of the weights that make them and columns of all the weights that read them, with nothing but
-// operators between that keep channels apart. Found by moving channel axes through the main graph; a space of channels that meets anything
-// else (a graph output, a Concat, a body) is no group.
+// Groups of hidden channels that can go as wholes: rows of the weights that make them and columns of all the weights
+// that read them, with nothing but operators between that keep channels apart. Found by moving channel axes through the
+// main graph; a space of channels that meets anything else (a graph output, a Concat, a body) is no group.
 #ifndef FP_CHANNELS_H
 #define FP_CHANNELS_H
 
@@ -14,9 +14,9 @@ struct fp_channel_reader {
 
 struct fp_channel_group {
     size_t channels;
-    bool trunk;      // a sum of several makers: a residual stream
+    bool trunk; // a sum of several makers: a residual stream
     int n_makers, n_readers;
-    int *makers;     // numbers of weights, whose rows are the channels
+    int *makers; // numbers of weights, whose rows are the channels
     struct fp_channel_reader *readers;
 };
 
@@ -25,8 +25,10 @@ struct fp_channel_groups {
     struct fp_channel_group *items;
 };
 
-// In the order of their first maker. exec: of the weights' model, for its constants. Errors: LIMIT. Freed with fp_channels_free, also after failure.
-int fp_channels_find(struct fp_channel_groups *out, const struct fp_weights *weights, struct fp_exec *exec, fineprune_error *err);
+// In the order of their first maker. exec: of the weights' model, for its constants. Errors: LIMIT. Freed with
+// fp_channels_free, also after failure.
+int fp_channels_find(struct fp_channel_groups *out, const struct fp_weights *weights, struct fp_exec *exec,
+                     fineprune_error *err);
 void fp_channels_free(struct fp_channel_groups *groups);
 
 #endif

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Walking back from an output of classes to the weight that makes them, through what moves, averages, scales or shifts class scores.
+// Walking back from an output of classes to the weight that makes them, through what moves, averages, scales or shifts
+// class scores.
 #include "weights/classifier.h"
 
 #include <math.h>
@@ -58,8 +59,8 @@ static bool is_stored(const struct fp_graph *graph, int value) {
 // One step back from class scores towards their layer.
 struct step {
     const struct fp_node *node;
-    int from;     // input that goes on; -1: the node does something else
-    bool affine;  // it scales or shifts with constants
+    int from;    // input that goes on; -1: the node does something else
+    bool affine; // it scales or shifts with constants
 };
 
 static struct step step_back(const struct fp_graph *graph, int value) {
@@ -119,7 +120,8 @@ static int reduced(const struct fp_graph *graph, int value, enum fp_role role) {
     return -1;
 }
 
-// Softmax as some exporters write it out: exp(x - max x) / sum of the same. x, or -1 when the value is not made like that.
+// Softmax as some exporters write it out: exp(x - max x) / sum of the same. x, or -1 when the value is not made like
+// that.
 static int written_out_softmax(const struct fp_graph *graph, int value) {
     const struct fp_node *quotient = producer(graph, value);
     if (!is(quotient, FP_ROLE_DIVIDES) || quotient->n_in != 2) return -1;
@@ -130,7 +132,8 @@ static int written_out_softmax(const struct fp_graph *graph, int value) {
     return reduced(graph, shift->in[1], FP_ROLE_FINDS_MAXIMUM) == shift->in[0] ? shift->in[0] : -1;
 }
 
-// [samples, classes] or [samples, classes, 1, 1]; other axes may be of unknown size where a global pooling has made them.
+// [samples, classes] or [samples, classes, 1, 1]; other axes may be of unknown size where a global pooling has made
+// them.
 static bool has_classes(const struct fp_graph *graph, int value) {
     const struct fp_value *v = &graph->values[value];
     bool ones = true, known = true, pooled = false;
@@ -165,7 +168,8 @@ static int before(const struct fp_graph *graph, int value, enum fp_role role) {
     return -1;
 }
 
-static void try_output(struct fp_classifier *c, const struct fp_weights *weights, const struct fp_graph *graph, int output) {
+static void try_output(struct fp_classifier *c, const struct fp_weights *weights, const struct fp_graph *graph,
+                       int output) {
     int value = graph->outputs[output];
     // Class scores may also be an output of their own.
     for (int inner; (inner = before(graph, value, FP_ROLE_SOFTMAX)) >= 0;) value = inner;
@@ -202,11 +206,14 @@ void fp_classifier_find(struct fp_classifier *out, const struct fp_weights *weig
         if (c.weight >= 0 && found++ == 0) first = c;
         else if (c.weight < 0 && !found) out->reason = c.reason;
         // boxes and embeddings beside classes have the same shape, but other names
-        if (c.weight >= 0 && fp_class_name_points(graph->values[graph->outputs[i]].name) >= 0 && likely++ == 0) only = c;
+        if (c.weight >= 0 && fp_class_name_points(graph->values[graph->outputs[i]].name) >= 0 && likely++ == 0)
+            only = c;
     }
     if (found == 1) *out = first;
     else if (likely == 1) *out = only;
-    else if (found > 1) out->reason = likely ? "several outputs have classes" : "several outputs are as wide as classes, and none is named so";
+    else if (found > 1)
+        out->reason = likely ? "several outputs have classes"
+                             : "several outputs are as wide as classes, and none is named so";
 }
 
 // ---- the scores' units
@@ -215,9 +222,9 @@ void fp_classifier_find(struct fp_classifier *out, const struct fp_weights *weig
 struct units {
     size_t n;
     double *factor, *shift, *numbers; // n each
-    struct fp_exec *exec; // made when a constant is first asked for
+    struct fp_exec *exec;             // made when a constant is first asked for
     const struct fp_weights *weights;
-    bool plain;    // all factors 1, all shifts 0, so far
+    bool plain; // all factors 1, all shifts 0, so far
     const char *reason;
     fineprune_error *err;
 };
@@ -226,12 +233,15 @@ struct units {
 static int load_numbers(struct units *u, const struct fp_graph *graph, int value) {
     struct fp_tensor t = {0}, wide = {0};
     int status = u->exec ? FINEPRUNE_OK : fp_exec_plan(&u->exec, u->weights->model, NULL, u->err);
-    if (!status && (value < 0 || !fp_exec_is_constant(u->exec, graph, value))) u->reason = "what is behind the last layer is not constant";
+    if (!status && (value < 0 || !fp_exec_is_constant(u->exec, graph, value)))
+        u->reason = "what is behind the last layer is not constant";
     if (status || u->reason) return status;
     status = fp_exec_constant(u->exec, graph, value, &t, u->err);
     if (!status) status = fp_tensor_convert(&wide, NULL, &t, FP_FLOAT, u->err);
-    if (!status && wide.count != 1 && wide.count != u->n) u->reason = "what is behind the last layer is not one number a class";
-    for (size_t k = 0; !status && !u->reason && k < u->n; k++) u->numbers[k] = (double)((const float *)wide.data)[wide.count == 1 ? 0 : k];
+    if (!status && wide.count != 1 && wide.count != u->n)
+        u->reason = "what is behind the last layer is not one number a class";
+    for (size_t k = 0; !status && !u->reason && k < u->n; k++)
+        u->numbers[k] = (double)((const float *)wide.data)[wide.count == 1 ? 0 : k];
     fp_tensor_done(&t);
     fp_tensor_done(&wide);
     return status;
@@ -282,7 +292,8 @@ static int gather_units(struct units *u, const struct fp_classifier *c, const st
     if (alpha != 1) u->plain = false;
     for (size_t k = 0; k < u->n; k++) u->factor[k] *= alpha;
     for (size_t k = 0; k < u->n && !u->reason; k++)
-        if (u->factor[k] == 0 || !isfinite(u->factor[k]) || !isfinite(u->shift[k])) u->reason = "a class's scores do not follow from its row";
+        if (u->factor[k] == 0 || !isfinite(u->factor[k]) || !isfinite(u->shift[k]))
+            u->reason = "a class's scores do not follow from its row";
     return status;
 }
 

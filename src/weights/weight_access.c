@@ -21,7 +21,8 @@ static size_t stored_index(const struct fp_weight *w, size_t operand) {
 
 static void drop_sources(struct fineprune_model *model, const struct fp_weight *w) {
     for (int k = 0; k < w->n_sources; k++) fp_initializer_drop(model, w->sources[k].proto);
-    if (fp_mapping_is_large(model->mappings)) fp_memory_trim(&model->memory); // a copy of the weight is among what is kept
+    if (fp_mapping_is_large(model->mappings))
+        fp_memory_trim(&model->memory); // a copy of the weight is among what is kept
 }
 
 // All elements of all sources as float32, in the order of their numbers.
@@ -50,16 +51,18 @@ static int load_sources(struct fineprune_model *model, const struct fp_weight *w
 // The whole of one float32 tensor, as nearly every weight is.
 static bool is_plain(const struct fp_weight *w) {
     const struct fp_source *s = w->sources;
-    return w->n_sources == 1 && !w->map.count && s->type == FP_FLOAT && !s->scale.data && !s->zero.data && w->count == s->count && !w->factor;
+    return w->n_sources == 1 && !w->map.count && s->type == FP_FLOAT && !s->scale.data && !s->zero.data &&
+           w->count == s->count && !w->factor;
 }
 
-// Calls `copy` with stretches of elements that lie together in both orders, or in tiles where the tensor lies transposed: the places of
-// the first element in the matrix and in the tensor, and how many follow at which distances.
+// Calls `copy` with stretches of elements that lie together in both orders, or in tiles where the tensor lies
+// transposed: the places of the first element in the matrix and in the tensor, and how many follow at which distances.
 typedef void copy_stretch(void *user, size_t row_major, size_t stored, size_t n, size_t step);
 
 static void visit_plain(const struct fp_weight *w, copy_stretch *copy, void *user) {
     enum { TILE = 32 };
-    if (w->row_stride == w->cols && (w->inner >= w->cols || w->col_stride == w->inner) && (w->groups == 1 || w->group_stride == w->rows * w->cols)) {
+    if (w->row_stride == w->cols && (w->inner >= w->cols || w->col_stride == w->inner) &&
+        (w->groups == 1 || w->group_stride == w->rows * w->cols)) {
         copy(user, 0, 0, w->count, 1);
         return;
     }
@@ -67,10 +70,12 @@ static void visit_plain(const struct fp_weight *w, copy_stretch *copy, void *use
         for (size_t top = 0; top < w->rows; top += TILE)
             for (size_t left = 0; left < w->cols; left += TILE * w->inner)
                 for (size_t r = top; r < w->rows && r < top + TILE; r++) {
-                    size_t end = left + TILE * w->inner < w->cols ? left + TILE * w->inner : w->cols, at = (g * w->rows + r) * w->cols;
+                    size_t end = left + TILE * w->inner < w->cols ? left + TILE * w->inner : w->cols,
+                           at = (g * w->rows + r) * w->cols;
                     if (w->inner == 1) copy(user, at + left, operand_index(w, g, r, left), end - left, w->col_stride);
                     else
-                        for (size_t c = left; c < end; c += w->inner) copy(user, at + c, operand_index(w, g, r, c), w->inner, 1);
+                        for (size_t c = left; c < end; c += w->inner)
+                            copy(user, at + c, operand_index(w, g, r, c), w->inner, 1);
                 }
 }
 
@@ -108,7 +113,8 @@ int fp_weight_read(struct fineprune_model *model, const struct fp_weight *w, flo
     if (status) return status;
     for (size_t g = 0; g < w->groups; g++)
         for (size_t r = 0; r < w->rows; r++)
-            for (size_t c = 0; c < w->cols; c++) *dst++ = scaled(w, g, r, all[stored_index(w, operand_index(w, g, r, c))]);
+            for (size_t c = 0; c < w->cols; c++)
+                *dst++ = scaled(w, g, r, all[stored_index(w, operand_index(w, g, r, c))]);
     free(all);
     drop_sources(model, w);
     return FINEPRUNE_OK;
@@ -120,10 +126,12 @@ static const struct fp_source *source_of(const struct fp_weight *w, size_t store
     return &w->sources[*k];
 }
 
-static int load_each(struct fineprune_model *model, const struct fp_weight *w, struct fp_tensor **out, fineprune_error *err) {
+static int load_each(struct fineprune_model *model, const struct fp_weight *w, struct fp_tensor **out,
+                     fineprune_error *err) {
     struct fp_tensor *stored = *out = fp_calloc((size_t)w->n_sources, sizeof(*stored));
     int status = stored ? FINEPRUNE_OK : fp_fail_memory(err, "a weight", sizeof(*stored));
-    for (int i = 0; i < w->n_sources && !status; i++) status = fp_initializer_load(model, w->sources[i].proto, &stored[i], err);
+    for (int i = 0; i < w->n_sources && !status; i++)
+        status = fp_initializer_load(model, w->sources[i].proto, &stored[i], err);
     return status;
 }
 
@@ -162,8 +170,8 @@ static int64_t to_grid(const struct fp_source *s, size_t i, float value, bool ke
     static const struct {
         enum fp_type type;
         int64_t low, high;
-    } RANGES[] = {{FP_INT8, -128, 127}, {FP_UINT8, 0, 255}, {FP_INT16, -32768, 32767}, {FP_UINT16, 0, 65535}, {FP_INT4, -8, 7},
-                  {FP_UINT4, 0, 15}, {FP_INT32, INT32_MIN, INT32_MAX}};
+    } RANGES[] = {{FP_INT8, -128, 127}, {FP_UINT8, 0, 255}, {FP_INT16, -32768, 32767},       {FP_UINT16, 0, 65535},
+                  {FP_INT4, -8, 7},     {FP_UINT4, 0, 15},  {FP_INT32, INT32_MIN, INT32_MAX}};
     float scale = ((const float *)s->scale.data)[i];
     double q = scale != 0 ? nearbyint((double)value / (double)scale) + (double)zero : (double)zero;
     for (size_t k = 0; k < FP_COUNT(RANGES); k++)
@@ -191,7 +199,8 @@ static void put(const struct fp_source *s, struct fp_tensor *t, size_t i, float 
 }
 
 // Element (g, r, ..) becomes `value`; what has that value already stays as it is, to the bit.
-static void put_row(const struct fp_weight *w, size_t row, const struct fp_source *s, struct fp_tensor *t, size_t i, float value, bool keep) {
+static void put_row(const struct fp_weight *w, size_t row, const struct fp_source *s, struct fp_tensor *t, size_t i,
+                    float value, bool keep) {
     double factor = w->factor ? w->factor[row] : 1;
     if (keep && (float)((double)get(s, t, i) * factor) == value) return;
     put(s, t, i, (float)((double)value / factor), keep);
@@ -218,7 +227,8 @@ static void write_stretch(void *user, size_t row_major, size_t stored, size_t n,
         for (size_t i = 0; i < n; i++) to[i * step] = !keep || keep[i] ? from[i] : 0;
 }
 
-static int write_plain(struct fineprune_model *model, const struct fp_weight *w, const float *src, const uint8_t *keep, fineprune_error *err) {
+static int write_plain(struct fineprune_model *model, const struct fp_weight *w, const float *src, const uint8_t *keep,
+                       fineprune_error *err) {
     struct fp_tensor t = {0}, stored = {0};
     int status = fp_initializer_load(model, w->sources[0].proto, &t, err);
     if (!status) status = fp_tensor_new(&stored, &model->memory, t.type, t.rank, t.dims, err);
@@ -231,7 +241,8 @@ static int write_plain(struct fineprune_model *model, const struct fp_weight *w,
 }
 
 // Copies of all sources, to be changed.
-static int copy_each(struct fineprune_model *model, const struct fp_weight *w, struct fp_tensor **out, fineprune_error *err) {
+static int copy_each(struct fineprune_model *model, const struct fp_weight *w, struct fp_tensor **out,
+                     fineprune_error *err) {
     struct fp_tensor *stored = *out = fp_calloc((size_t)w->n_sources, sizeof(*stored));
     int status = stored ? FINEPRUNE_OK : fp_fail_memory(err, "a weight", sizeof(*stored));
     for (int i = 0; i < w->n_sources && !status; i++) {
@@ -243,7 +254,8 @@ static int copy_each(struct fineprune_model *model, const struct fp_weight *w, s
     return status;
 }
 
-int fp_weight_write(struct fineprune_model *model, const struct fp_weight *w, const float *src, const uint8_t *keep, fineprune_error *err) {
+int fp_weight_write(struct fineprune_model *model, const struct fp_weight *w, const float *src, const uint8_t *keep,
+                    fineprune_error *err) {
     if (is_plain(w)) return write_plain(model, w, src, keep, err);
     struct fp_tensor *stored;
     int status = copy_each(model, w, &stored, err), k = 0;
@@ -255,7 +267,8 @@ int fp_weight_write(struct fineprune_model *model, const struct fp_weight *w, co
                 const struct fp_source *s = source_of(w, at, &k);
                 put_row(w, g * w->rows + r, s, &stored[k], at - s->base, src[n], !keep || keep[n]);
             }
-    for (int i = 0; i < w->n_sources && !status; i++) status = fp_initializer_store(model, w->sources[i].proto, &stored[i], err);
+    for (int i = 0; i < w->n_sources && !status; i++)
+        status = fp_initializer_store(model, w->sources[i].proto, &stored[i], err);
     free_each(w, stored);
     drop_sources(model, w);
     return status;
@@ -282,8 +295,8 @@ int fp_weight_read_bias(struct fineprune_model *model, const struct fp_weight *w
 }
 
 // What is to be stored: the rows' wishes, but the stored numbers themselves where those are what is wished.
-static int wanted_bias(struct fineprune_model *model, const struct fp_weight *w, const double *change, const float *dense, float *wanted,
-                       fineprune_error *err) {
+static int wanted_bias(struct fineprune_model *model, const struct fp_weight *w, const double *change,
+                       const float *dense, float *wanted, fineprune_error *err) {
     int status = fp_weight_read(model, w->bias.view, wanted, err);
     for (size_t i = 0; !status && i < w->groups * w->rows; i++) {
         double row = (double)dense[i] + change[i];
@@ -292,7 +305,8 @@ static int wanted_bias(struct fineprune_model *model, const struct fp_weight *w,
     return status;
 }
 
-int fp_weight_set_bias(struct fineprune_model *model, const struct fp_weight *w, const double *change, const float *dense, fineprune_error *err) {
+int fp_weight_set_bias(struct fineprune_model *model, const struct fp_weight *w, const double *change,
+                       const float *dense, fineprune_error *err) {
     if (!w->bias.view) return FINEPRUNE_OK;
     float *wanted = fp_calloc(w->groups * w->rows, sizeof(*wanted));
     if (!wanted) return fp_fail_memory(err, "a bias", w->groups * w->rows * sizeof(*wanted));
@@ -302,13 +316,16 @@ int fp_weight_set_bias(struct fineprune_model *model, const struct fp_weight *w,
     return status;
 }
 
-int fp_weight_round_bias(struct fineprune_model *model, const struct fp_weight *w, double *change, const float *dense, fineprune_error *err) {
+int fp_weight_round_bias(struct fineprune_model *model, const struct fp_weight *w, double *change, const float *dense,
+                         fineprune_error *err) {
     const struct fp_weight *view = w->bias.view;
     const size_t rows = w->groups * w->rows;
     if (!view) return FINEPRUNE_OK;
     float *wanted = fp_calloc(rows, sizeof(*wanted));
     struct fp_tensor *stored = NULL;
-    int status = wanted ? wanted_bias(model, w, change, dense, wanted, err) : fp_fail_memory(err, "a bias", rows * sizeof(*wanted)), k = 0;
+    int status = wanted ? wanted_bias(model, w, change, dense, wanted, err)
+                        : fp_fail_memory(err, "a bias", rows * sizeof(*wanted)),
+        k = 0;
     if (!status) status = copy_each(model, view, &stored, err);
     for (size_t i = 0; i < rows && !status; i++) {
         size_t at = stored_index(view, operand_index(view, i / w->rows, i % w->rows, 0));

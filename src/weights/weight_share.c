@@ -9,7 +9,8 @@
 
 static struct fp_owner *entry_of(const struct fp_owners *owners, const void *identity) {
     size_t slot = (size_t)fp_hash(&identity, sizeof(identity), 0) & (owners->capacity - 1);
-    while (owners->entries[slot].identity && owners->entries[slot].identity != identity) slot = (slot + 1) & (owners->capacity - 1);
+    while (owners->entries[slot].identity && owners->entries[slot].identity != identity)
+        slot = (slot + 1) & (owners->capacity - 1);
     return &owners->entries[slot];
 }
 
@@ -57,7 +58,9 @@ static size_t stored_count(const struct fp_weight *w) {
     return last ? last->base + last->count : 0;
 }
 
-static size_t element_at(const struct fp_weight *w, size_t i) { return w->map.count ? (size_t)((const int64_t *)w->map.data)[i] : i; }
+static size_t element_at(const struct fp_weight *w, size_t i) {
+    return w->map.count ? (size_t)((const int64_t *)w->map.data)[i] : i;
+}
 
 static bool has(const uint8_t *set, size_t i) { return set[i / 8] >> i % 8 & 1; }
 
@@ -89,11 +92,13 @@ static size_t number_in(const struct fp_weight *a, const struct fp_weight *b, si
     while (at < b->sources[*k].base) (*k)--;
     const struct fp_source *s = &b->sources[*k];
     for (int i = 0; i < a->n_sources; i++)
-        if (a->sources[i].identity == s->identity && at - s->base < a->sources[i].count) return a->sources[i].base + (at - s->base);
+        if (a->sources[i].identity == s->identity && at - s->base < a->sources[i].count)
+            return a->sources[i].base + (at - s->base);
     return SIZE_MAX;
 }
 
-int fp_weights_overlap(const struct fp_weight *a, const struct fp_weight *b, enum fp_overlap *overlap, fineprune_error *err) {
+int fp_weights_overlap(const struct fp_weight *a, const struct fp_weight *b, enum fp_overlap *overlap,
+                       fineprune_error *err) {
     bool repeats;
     uint8_t *set = set_of(a, &repeats, err);
     if (!set) return FINEPRUNE_LIMIT;

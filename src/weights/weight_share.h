@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which weights have elements in common: one stored tensor can be cut into several weights, used whole and in part, or used twice.
+// Which weights have elements in common: one stored tensor can be cut into several weights, used whole and in part, or
+// used twice.
 #ifndef FP_WEIGHT_SHARE_H
 #define FP_WEIGHT_SHARE_H
 
 #include "weights/weights.h"
 
-// Which weights are made of a stored tensor, by the identity of their sources: open addressing, at most half full; the weights of one
-// source are a chain of links.
+// Which weights are made of a stored tensor, by the identity of their sources: open addressing, at most half full; the
+// weights of one source are a chain of links.
 struct fp_owners {
     size_t n, capacity;
     struct fp_owner {
@@ -32,11 +33,12 @@ enum fp_overlap {
     FP_CROSSES,
 };
 // How the stored elements of two weights lie. Errors: LIMIT.
-int fp_weights_overlap(const struct fp_weight *a, const struct fp_weight *b, enum fp_overlap *overlap, fineprune_error *err);
+int fp_weights_overlap(const struct fp_weight *a, const struct fp_weight *b, enum fp_overlap *overlap,
+                       fineprune_error *err);
 // Whether a weight has some stored element in two places.
 int fp_weight_repeats(const struct fp_weight *w, bool *repeats, fineprune_error *err);
-// Which part of its stored tensor a weight is, as indices: "[:, 0:64]", "[0:96:3]"; NULL without an error for a whole tensor. To be freed.
-// Parts that indices cannot tell are numbered: "[part 2]".
+// Which part of its stored tensor a weight is, as indices: "[:, 0:64]", "[0:96:3]"; NULL without an error for a whole
+// tensor. To be freed. Parts that indices cannot tell are numbered: "[part 2]".
 int fp_weight_part(const struct fp_weight *w, int number, char **part, fineprune_error *err);
 
 #endif

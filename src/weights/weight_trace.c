@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tracing runs the moving operators themselves on tensors of element numbers, so that no rule of theirs is written twice: what comes out
-// says which stored element is where.
+// Tracing runs the moving operators themselves on tensors of element numbers, so that no rule of theirs is written
+// twice: what comes out says which stored element is where.
 #include "weights/weight_trace.h"
 
 #include <stdlib.h>
@@ -12,9 +12,9 @@ struct tracer {
     struct fp_exec *exec;
     struct fineprune_model *model;
     struct fp_weight *w;
-    size_t next;   // number of the next source's first element
-    bool whole;    // the stored tensor itself is traced
-    bool moved;    // an operator on the way changes the order
+    size_t next; // number of the next source's first element
+    bool whole;  // the stored tensor itself is traced
+    bool moved;  // an operator on the way changes the order
     const char **reason;
     fineprune_error *err;
 };
@@ -45,22 +45,31 @@ static int number_elements(struct tracer *t, const struct fp_source *s, struct f
 }
 
 static bool can_hold_weights(enum fp_type type) {
-    return fp_type_is_float(type) || type == FP_INT8 || type == FP_UINT8 || type == FP_INT16 || type == FP_UINT16 || type == FP_INT4 ||
-           type == FP_UINT4 || type == FP_INT32;
+    return fp_type_is_float(type) || type == FP_INT8 || type == FP_UINT8 || type == FP_INT16 || type == FP_UINT16 ||
+           type == FP_INT4 || type == FP_UINT4 || type == FP_INT32;
 }
 
-static int add_source(struct tracer *t, const struct fp_graph *graph, int value, Onnx__TensorProto *proto, struct fp_tensor *numbers) {
+static int add_source(struct tracer *t, const struct fp_graph *graph, int value, Onnx__TensorProto *proto,
+                      struct fp_tensor *numbers) {
     struct fp_tensor elements;
     const void *identity;
     int status = fp_initializer_shape(t->model, proto, &elements, &identity, t->err);
     if (status) return status;
     struct fp_source s = {.proto = proto,
-                          .graph = graph, .value = value, .name = graph->values[value].name, .type = elements.type, .rank = elements.rank,
-                          .count = elements.count, .base = t->next, .identity = identity};
+                          .graph = graph,
+                          .value = value,
+                          .name = graph->values[value].name,
+                          .type = elements.type,
+                          .rank = elements.rank,
+                          .count = elements.count,
+                          .base = t->next,
+                          .identity = identity};
     memcpy(s.dims, elements.dims, sizeof(s.dims));
     if (!can_hold_weights(s.type)) return refuse(t, "its element type cannot be pruned");
     for (int i = 0; i < t->w->n_sources; i++) { // another part of the same tensor
-        if (t->w->sources[i].identity != s.identity || t->w->sources[i].type != s.type || t->w->sources[i].count != s.count) continue;
+        if (t->w->sources[i].identity != s.identity || t->w->sources[i].type != s.type ||
+            t->w->sources[i].count != s.count)
+            continue;
         s.base = t->w->sources[i].base;
         return number_elements(t, &s, numbers);
     }
@@ -87,8 +96,10 @@ static int constant_input(struct tracer *t, const struct fp_node *node, int i, s
     return fp_exec_constant(t->exec, node->graph, node->in[i], out, t->err);
 }
 
-static int run_move(struct tracer *t, const struct fp_node *node, struct fp_tensor *in, int n_in, int output, struct fp_tensor *numbers) {
-    struct fp_tensor **inputs = fp_calloc((size_t)n_in, sizeof(*inputs)), *outputs = fp_calloc((size_t)node->n_out, sizeof(*outputs));
+static int run_move(struct tracer *t, const struct fp_node *node, struct fp_tensor *in, int n_in, int output,
+                    struct fp_tensor *numbers) {
+    struct fp_tensor **inputs = fp_calloc((size_t)n_in, sizeof(*inputs)),
+                     *outputs = fp_calloc((size_t)node->n_out, sizeof(*outputs));
     int status = inputs && outputs ? FINEPRUNE_OK : fp_fail_memory(t->err, "a weight", sizeof(*inputs));
     for (int i = 0; i < n_in && !status; i++) inputs[i] = in[i].type ? &in[i] : NULL;
     if (!status) status = fp_exec_single(t->exec, node, inputs, outputs, t->err);
@@ -101,15 +112,19 @@ static int run_move(struct tracer *t, const struct fp_node *node, struct fp_tens
     return status;
 }
 
-static int ones_like(struct tracer *t, const struct fp_tensor *like, enum fp_type type, int64_t value, struct fp_tensor *out) {
+static int ones_like(struct tracer *t, const struct fp_tensor *like, enum fp_type type, int64_t value,
+                     struct fp_tensor *out) {
     int status = fp_tensor_new(out, &t->model->memory, type, like->rank, like->dims, t->err);
-    for (size_t i = 0; !status && i < out->count; i++) fp_convert((char *)out->data + i * fp_type_size(type), type, &value, FP_INT64, 1);
+    for (size_t i = 0; !status && i < out->count; i++)
+        fp_convert((char *)out->data + i * fp_type_size(type), type, &value, FP_INT64, 1);
     return status;
 }
 
-// DequantizeLinear on ones without a zero point gives the scales; on zeros with scale one it gives minus the zero points.
+// DequantizeLinear on ones without a zero point gives the scales; on zeros with scale one it gives minus the zero
+// points.
 static int read_grid(struct tracer *t, const struct fp_node *node, struct fp_source *s) {
-    struct fp_tensor scale = {0}, zero = {0}, x = {0}, unit = {0}, y = {0}, shape = {.rank = s->rank, .count = s->count};
+    struct fp_tensor scale = {0}, zero = {0}, x = {0}, unit = {0}, y = {0},
+                     shape = {.rank = s->rank, .count = s->count};
     memcpy(shape.dims, s->dims, sizeof(shape.dims));
     int status = constant_input(t, node, 1, &scale);
     if (!status) status = constant_input(t, node, 2, &zero);
@@ -139,7 +154,8 @@ static int trace_grid(struct tracer *t, const struct fp_node *node, int first_so
     if (*t->reason) return FINEPRUNE_OK;
     // Numbers that the graph itself quantizes are stored as floats, and their zero comes back as zero.
     if (w->n_sources > first_source && fp_type_is_float(w->sources[first_source].type)) return FINEPRUNE_OK;
-    if (w->n_sources != first_source + 1 || t->moved) return refuse(t, "its quantized form is rearranged before it is dequantized");
+    if (w->n_sources != first_source + 1 || t->moved)
+        return refuse(t, "its quantized form is rearranged before it is dequantized");
     return read_grid(t, node, &w->sources[first_source]);
 }
 
@@ -180,7 +196,8 @@ static int trace(struct tracer *t, const struct fp_graph *graph, int value, stru
     }
     if (fp_node_role(node) == FP_ROLE_STORES) {
         Onnx__TensorProto *proto = fp_attr_tensor_proto(node, "value");
-        return proto ? add_source(t, graph, value, proto, numbers) : refuse(t, "it is stored in the attributes of a Constant node");
+        return proto ? add_source(t, graph, value, proto, numbers)
+                     : refuse(t, "it is stored in the attributes of a Constant node");
     }
     int output = 0;
     if (!fp_is_move(node)) return refuse(t, "it is computed from constants by operators that do more than move elements");
@@ -188,9 +205,10 @@ static int trace(struct tracer *t, const struct fp_graph *graph, int value, stru
     return trace_move(t, node, output, numbers);
 }
 
-int fp_trace_weight(struct fp_exec *exec, struct fineprune_model *model, const struct fp_graph *graph, int value, struct fp_weight *w,
-                    const char **reason, fineprune_error *err) {
-    struct tracer t = {.exec = exec, .model = model, .w = w, .whole = graph->values[value].initializer, .reason = reason, .err = err};
+int fp_trace_weight(struct fp_exec *exec, struct fineprune_model *model, const struct fp_graph *graph, int value,
+                    struct fp_weight *w, const char **reason, fineprune_error *err) {
+    struct tracer t = {
+        .exec = exec, .model = model, .w = w, .whole = graph->values[value].initializer, .reason = reason, .err = err};
     *reason = NULL;
     int status = trace(&t, graph, value, &w->map);
     if (!status && !*reason && w->map.rank) {
@@ -276,8 +294,8 @@ static int follow(struct reading *r, const struct fp_graph *graph, int value) {
     return status;
 }
 
-int fp_trace_other_reader(struct fp_exec *exec, struct fineprune_model *model, const struct fp_weight *w, int k, const struct fp_weight_use *uses,
-                          int n_uses, const char **other, fineprune_error *err) {
+int fp_trace_other_reader(struct fp_exec *exec, struct fineprune_model *model, const struct fp_weight *w, int k,
+                          const struct fp_weight_use *uses, int n_uses, const char **other, fineprune_error *err) {
     struct reading r = {.exec = exec, .model = model, .w = w, .uses = uses, .n_uses = n_uses, .err = err};
     int status = follow(&r, w->sources[k].graph, w->sources[k].value);
     *other = r.other;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Finding the weights: which inputs of which operators are weights, how each is a matrix, which are shared, and why others stay.
+// Finding the weights: which inputs of which operators are weights, how each is a matrix, which are shared, and why
+// others stay.
 #include "weights/weights.h"
 
 #include <stdlib.h>
@@ -33,19 +34,23 @@ static int last_two(struct fp_weight *w, bool right, bool transposed, const char
     return FINEPRUNE_OK;
 }
 
-static int matrix_operand(struct fp_weight *w, const struct fp_node *node, int slot, const char **reason, fineprune_error *err) {
+static int matrix_operand(struct fp_weight *w, const struct fp_node *node, int slot, const char **reason,
+                          fineprune_error *err) {
     (void)node, (void)err;
     return last_two(w, slot == 1, false, reason);
 }
 
-static int gemm_operand(struct fp_weight *w, const struct fp_node *node, int slot, const char **reason, fineprune_error *err) {
+static int gemm_operand(struct fp_weight *w, const struct fp_node *node, int slot, const char **reason,
+                        fineprune_error *err) {
     (void)err;
-    if (fp_attr_int(node, "transBatchA", 0) || fp_attr_int(node, "transBatchB", 0)) return refuse(reason, "its batch axes are transposed");
+    if (fp_attr_int(node, "transBatchA", 0) || fp_attr_int(node, "transBatchB", 0))
+        return refuse(reason, "its batch axes are transposed");
     return last_two(w, slot == 1, fp_attr_int(node, slot == 1 ? "transB" : "transA", 0) != 0, reason);
 }
 
 // [O, C / group, k...], or [C, O / group, k...] when transposed.
-static int conv_operand(struct fp_weight *w, const struct fp_node *node, int slot, const char **reason, fineprune_error *err) {
+static int conv_operand(struct fp_weight *w, const struct fp_node *node, int slot, const char **reason,
+                        fineprune_error *err) {
     (void)slot, (void)err;
     int64_t group = fp_attr_int(node, "group", 1);
     bool transposed = w->view == FP_VIEW_CONV_TRANSPOSE;
@@ -65,7 +70,8 @@ static int conv_operand(struct fp_weight *w, const struct fp_node *node, int slo
 }
 
 // [directions, gates * hidden, columns]
-static int recurrent_operand(struct fp_weight *w, const struct fp_node *node, int slot, const char **reason, fineprune_error *err) {
+static int recurrent_operand(struct fp_weight *w, const struct fp_node *node, int slot, const char **reason,
+                             fineprune_error *err) {
     (void)err;
     if (w->rank != 3) return refuse(reason, "its shape does not fit its operator");
     w->kind = FP_WEIGHT_RIGHT;
@@ -94,7 +100,8 @@ static int arrange_axes(struct fp_weight *w, const enum fp_einsum_role *roles, f
     int status = fp_tensor_new(&map, NULL, FP_INT64, 1, &count, err);
     for (size_t i = 0; !status && i < w->count; i++) {
         size_t rest = i, at = 0;
-        for (int k = n; k-- > 0; rest /= (size_t)w->dims[order[k]]) at += rest % (size_t)w->dims[order[k]] * (size_t)strides[order[k]];
+        for (int k = n; k-- > 0; rest /= (size_t)w->dims[order[k]])
+            at += rest % (size_t)w->dims[order[k]] * (size_t)strides[order[k]];
         ((int64_t *)map.data)[i] = w->map.count ? ((const int64_t *)w->map.data)[at] : (int64_t)at;
     }
     fp_tensor_done(&w->map);
@@ -103,12 +110,14 @@ static int arrange_axes(struct fp_weight *w, const enum fp_einsum_role *roles, f
 }
 
 // Axes of three kinds in any order. The input is handed over as [.., groups, .., columns].
-static int einsum_operand(struct fp_weight *w, const struct fp_node *node, int slot, const char **reason, fineprune_error *err) {
+static int einsum_operand(struct fp_weight *w, const struct fp_node *node, int slot, const char **reason,
+                          fineprune_error *err) {
     enum fp_einsum_role roles[FP_MAX_RANK];
     size_t extent[3] = {1, 1, 1};
     bool last;
     if (w->rank < 2 || !w->count) return refuse(reason, "it is a vector");
-    if (!fp_einsum_roles(node, slot, w->rank, roles, &last)) return refuse(reason, "its Einsum is not a product of matrices");
+    if (!fp_einsum_roles(node, slot, w->rank, roles, &last))
+        return refuse(reason, "its Einsum is not a product of matrices");
     for (int i = 0; i < w->rank; i++) {
         if (w->dims[i] == 1 && roles[i] != FP_EINSUM_ROW) return refuse(reason, "its Einsum repeats it along an axis");
         extent[roles[i]] *= (size_t)w->dims[i];
@@ -166,7 +175,8 @@ static void skipped_done(struct fp_skipped *s) {
     free(s->key);
 }
 
-static int add_skipped(struct fp_weights *weights, const char *name, const char *part, const char *reason, size_t count, fineprune_error *err) {
+static int add_skipped(struct fp_weights *weights, const char *name, const char *part, const char *reason, size_t count,
+                       fineprune_error *err) {
     struct fp_skipped item = {.reason = reason, .count = count, .key = fp_format("%s%s", name, part ? part : "")};
     if (item.key && fp_name_find(&weights->skipped_names, item.key) >= 0) {
         free(item.key);
@@ -178,7 +188,8 @@ static int add_skipped(struct fp_weights *weights, const char *name, const char 
     item.part = part ? strdup(part) : NULL;
     // A part stands for its tensor too, in the list of what is left.
     bool first = item.key && item.name && fp_name_find(&weights->skipped_names, item.name) < 0;
-    if (!items || !item.key || !item.name || (part && !item.part) || !fp_name_add(&weights->skipped_names, item.key, weights->n_skipped) ||
+    if (!items || !item.key || !item.name || (part && !item.part) ||
+        !fp_name_add(&weights->skipped_names, item.key, weights->n_skipped) ||
         (part && first && !fp_name_add(&weights->skipped_names, item.name, weights->n_skipped))) {
         skipped_done(&item);
         return fp_fail_memory(err, "the list of weights", sizeof(*items));
@@ -188,11 +199,13 @@ static int add_skipped(struct fp_weights *weights, const char *name, const char 
 }
 
 static bool same_matrix(const struct fp_weight *a, const struct fp_weight *b) {
-    if (a->kind != b->kind || a->groups != b->groups || a->rows != b->rows || a->cols != b->cols || a->row_stride != b->row_stride ||
-        a->col_stride != b->col_stride || a->inner != b->inner || a->n_sources != b->n_sources || a->map.count != b->map.count)
+    if (a->kind != b->kind || a->groups != b->groups || a->rows != b->rows || a->cols != b->cols ||
+        a->row_stride != b->row_stride || a->col_stride != b->col_stride || a->inner != b->inner ||
+        a->n_sources != b->n_sources || a->map.count != b->map.count)
         return false;
     for (int i = 0; i < a->n_sources; i++)
-        if (a->sources[i].identity != b->sources[i].identity || a->sources[i].count != b->sources[i].count) return false;
+        if (a->sources[i].identity != b->sources[i].identity || a->sources[i].count != b->sources[i].count)
+            return false;
     return !a->map.count || !memcmp(a->map.data, b->map.data, fp_tensor_bytes(&a->map));
 }
 
@@ -210,7 +223,8 @@ static int take(struct finder *f, struct fp_weight *w) {
     if (!items) return fp_fail_memory(f->err, "the list of weights", sizeof(*items));
     weights->items = items;
     for (int i = 0; i < w->n_sources; i++)
-        if (!fp_owners_add(&f->owners, w->sources[i].identity, weights->n)) return fp_fail_memory(f->err, "the list of weights", sizeof(*items));
+        if (!fp_owners_add(&f->owners, w->sources[i].identity, weights->n))
+            return fp_fail_memory(f->err, "the list of weights", sizeof(*items));
     items[weights->n++] = *w;
     *w = (struct fp_weight){0};
     return FINEPRUNE_OK;
@@ -218,8 +232,8 @@ static int take(struct finder *f, struct fp_weight *w) {
 
 // ---- weights that have elements in common
 
-// A use whose input says nothing of the weight's columns: other forms of the same elements cannot add to the statistics, and the rows
-// must not be repaired for one form at the cost of the other.
+// A use whose input says nothing of the weight's columns: other forms of the same elements cannot add to the
+// statistics, and the rows must not be repaired for one form at the cost of the other.
 static int add_other_form(struct fp_weight *w, const struct fp_node *node, int slot, fineprune_error *err) {
     w->repairable = false;
     return add_use(w, node, slot < 0 ? slot : -1 - slot, err);
@@ -228,7 +242,8 @@ static int add_other_form(struct fp_weight *w, const struct fp_node *node, int s
 // `w` has all elements of `old`, which stops being a weight of its own (no uses).
 static int absorb(struct fp_weight *w, struct fp_weight *old, fineprune_error *err) {
     int status = FINEPRUNE_OK;
-    for (int i = 0; i < old->n_uses && !status; i++) status = add_other_form(w, old->uses[i].node, old->uses[i].slot, err);
+    for (int i = 0; i < old->n_uses && !status; i++)
+        status = add_other_form(w, old->uses[i].node, old->uses[i].slot, err);
     old->n_uses = 0;
     return status;
 }
@@ -239,7 +254,8 @@ struct meeting {
     bool crosses; // it has elements of another weight, and others
 };
 
-static int meet(struct finder *f, struct fp_weight *w, struct fp_weight *old, const struct fp_node *node, int slot, struct meeting *m) {
+static int meet(struct finder *f, struct fp_weight *w, struct fp_weight *old, const struct fp_node *node, int slot,
+                struct meeting *m) {
     if (same_matrix(old, w)) {
         m->done = true;
         return add_use(old, node, slot, f->err);
@@ -357,7 +373,8 @@ static int find_other(struct finder *f, const struct fp_weight *w, const char **
     return status;
 }
 
-// Tensors that something else reads too (a tied embedding, an output) stay as they are. Weights that others have absorbed go too.
+// Tensors that something else reads too (a tied embedding, an output) stay as they are. Weights that others have
+// absorbed go too.
 static int protect_others(struct finder *f) {
     struct fp_weights *weights = f->weights;
     const char **reasons = fp_calloc((size_t)weights->n, sizeof(*reasons));
@@ -409,7 +426,8 @@ static int skip_rest(struct finder *f, const struct fp_graph *graph) {
         if (!v->initializer || !fp_type_size(v->type)) continue;
         struct fp_tensor t;
         const void *identity;
-        if (fp_initializer_shape(f->weights->model, v->initializer, &t, &identity, NULL)) continue; // a broken tensor fails where it is used
+        if (fp_initializer_shape(f->weights->model, v->initializer, &t, &identity, NULL))
+            continue; // a broken tensor fails where it is used
         bool bytes = false;
         if (t.rank >= 2 && t.count >= 2 && !is_listed(f, v->name, identity, &bytes)) {
             const char *reason = bytes ? "shares its bytes with a weight, and is pruned with it" : reason_for_reader(v);
@@ -431,7 +449,8 @@ static int list_owners(struct finder *f) {
     f->owners = (struct fp_owners){0};
     for (int i = 0; i < weights->n; i++)
         for (int k = 0; k < weights->items[i].n_sources; k++)
-            if (!fp_owners_add(&f->owners, weights->items[i].sources[k].identity, i)) return fp_fail_memory(f->err, "the list of weights", 1);
+            if (!fp_owners_add(&f->owners, weights->items[i].sources[k].identity, i))
+                return fp_fail_memory(f->err, "the list of weights", 1);
     return FINEPRUNE_OK;
 }
 
@@ -447,7 +466,8 @@ static int name_parts(struct finder *f) {
     return status;
 }
 
-int fp_weights_find(struct fp_weights **out, struct fp_exec *exec, struct fineprune_model *model, bool depthwise, fineprune_error *err) {
+int fp_weights_find(struct fp_weights **out, struct fp_exec *exec, struct fineprune_model *model, bool depthwise,
+                    fineprune_error *err) {
     struct fp_weights *weights = calloc(1, sizeof(*weights));
     if (!weights) return fp_fail_memory(err, "the list of weights", sizeof(*weights));
     weights->model = model;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What can be pruned: the constant operands of the layers, found wherever an exporter put them, and shown to the passes as plain matrices.
+// What can be pruned: the constant operands of the layers, found wherever an exporter put them, and shown to the passes
+// as plain matrices.
 #ifndef FP_WEIGHTS_H
 #define FP_WEIGHTS_H
 
@@ -48,16 +49,17 @@ struct fp_bias {
     struct fp_weight *view;   // the same as a matrix of groups x rows x 1
     enum fp_bias_kind kind;
     double sign;
-    struct fp_tensor own;     // without proto: the constant that fp_weights_add_biases would add to write it; empty: it cannot be
-    const char *reason;       // static text, why not
+    struct fp_tensor
+        own; // without proto: the constant that fp_weights_add_biases would add to write it; empty: it cannot be
+    const char *reason; // static text, why not
 };
 
-// A weight as a matrix of groups x rows x cols: rows are outputs, columns inputs, each group has its own columns (group g of a
-// grouped convolution, direction g of an LSTM, product g of a batched MatMul). Element (g, r, c) is element
+// A weight as a matrix of groups x rows x cols: rows are outputs, columns inputs, each group has its own columns (group
+// g of a grouped convolution, direction g of an LSTM, product g of a batched MatMul). Element (g, r, c) is element
 // first + g * group_stride + r * row_stride + c / inner * col_stride + c % inner of the operand.
 struct fp_weight {
-    const char *name;  // of the (first) stored tensor
-    char *part;        // which part of it, "[:, 0:64]"; NULL when it is the whole tensor
+    const char *name; // of the (first) stored tensor
+    char *part;       // which part of it, "[:, 0:64]"; NULL when it is the whole tensor
     const char *op;
     enum fp_weight_view view; // as the operator's row has it
     const struct fp_node *node;
@@ -73,8 +75,9 @@ struct fp_weight {
     int n_uses;
     struct fp_weight_use *uses;
     struct fp_bias bias;
-    double *factor, *shift; // groups * rows, NULL: as stored. Else rows and bias are read and written as factor * row, factor * bias + shift
-    bool repairable;      // the input that the statistics see is what the rows are multiplied with
+    double *factor, *shift; // groups * rows, NULL: as stored. Else rows and bias are read and written as factor * row,
+                            // factor * bias + shift
+    bool repairable;        // the input that the statistics see is what the rows are multiplied with
 };
 
 struct fp_skipped {
@@ -92,9 +95,10 @@ struct fp_weights {
     struct fp_name_map skipped_names; // keys; number in `skipped`
 };
 
-// Finds all weights of the model in the order of their first use, and all other constants of rank 2 and more with the reason why they
-// stay. `depthwise`: take the kernels of depthwise convolutions too. Errors: MODEL, LIMIT.
-int fp_weights_find(struct fp_weights **out, struct fp_exec *exec, struct fineprune_model *model, bool depthwise, fineprune_error *err);
+// Finds all weights of the model in the order of their first use, and all other constants of rank 2 and more with the
+// reason why they stay. `depthwise`: take the kernels of depthwise convolutions too. Errors: MODEL, LIMIT.
+int fp_weights_find(struct fp_weights **out, struct fp_exec *exec, struct fineprune_model *model, bool depthwise,
+                    fineprune_error *err);
 void fp_weights_free(struct fp_weights *weights);
 // Takes item i out of the list into the skipped ones, with every tensor that it is made of.
 int fp_weights_skip(struct fp_weights *weights, int i, const char *reason, fineprune_error *err);
@@ -103,17 +107,22 @@ int fp_weights_skip(struct fp_weights *weights, int i, const char *reason, finep
 int fp_weight_read(struct fineprune_model *model, const struct fp_weight *w, float *dst, fineprune_error *err);
 // How many of its elements are zero (the zero point of a quantized tensor) as they are stored.
 int fp_weight_zeros(struct fineprune_model *model, const struct fp_weight *w, size_t *zeros, fineprune_error *err);
-// Stores the matrix: elements whose keep[] is 0 become zero (the zero point of a quantized tensor), others are rounded once to the stored
-// type. keep may be NULL.
-int fp_weight_write(struct fineprune_model *model, const struct fp_weight *w, const float *src, const uint8_t *keep, fineprune_error *err);
+// Stores the matrix: elements whose keep[] is 0 become zero (the zero point of a quantized tensor), others are rounded
+// once to the stored type. keep may be NULL.
+int fp_weight_write(struct fineprune_model *model, const struct fp_weight *w, const float *src, const uint8_t *keep,
+                    fineprune_error *err);
 // Stores dense[g * rows + r] + change[g * rows + r] as the bias. Nothing happens when there is no bias.
-int fp_weight_set_bias(struct fineprune_model *model, const struct fp_weight *w, const double *change, const float *dense, fineprune_error *err);
-// Makes each change what it would be once it is stored: on the grid of a quantized bias, within its ends; 0 when there is no bias.
-int fp_weight_round_bias(struct fineprune_model *model, const struct fp_weight *w, double *change, const float *dense, fineprune_error *err);
+int fp_weight_set_bias(struct fineprune_model *model, const struct fp_weight *w, const double *change,
+                       const float *dense, fineprune_error *err);
+// Makes each change what it would be once it is stored: on the grid of a quantized bias, within its ends; 0 when there
+// is no bias.
+int fp_weight_round_bias(struct fineprune_model *model, const struct fp_weight *w, double *change, const float *dense,
+                         fineprune_error *err);
 // The bias as float32, groups * rows; zeros when there is none.
 int fp_weight_read_bias(struct fineprune_model *model, const struct fp_weight *w, float *dst, fineprune_error *err);
-// Gives every weight that can be repaired a bias that can be written, where it has none and one can be made: an optional input, a copy of a shared
-// constant, an Add. *added counts them; when it is not 0, free the weights and executors and call fp_model_refresh.
+// Gives every weight that can be repaired a bias that can be written, where it has none and one can be made: an
+// optional input, a copy of a shared constant, an Add. *added counts them; when it is not 0, free the weights and
+// executors and call fp_model_refresh.
 int fp_weights_add_biases(struct fp_weights *weights, int *added, fineprune_error *err);
 // Builds the model's graph view anew. Weights and executors of before must be gone.
 int fp_model_refresh(struct fineprune_model *model, fineprune_error *err);

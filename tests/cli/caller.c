@@ -57,7 +57,8 @@ int main(int argc, char **argv) {
     if ((n != 1 && n != 2) || argc != 2 + 3 * n) return FINEPRUNE_USAGE;
     setlocale(LC_ALL, "");
     openblas_set_num_threads(BLAS);
-    struct prune prunes[2] = {{.threads = atoi(argv[1]), .paths = argv + 2}, {.threads = atoi(argv[1]), .paths = argv + 5}};
+    struct prune prunes[2] = {{.threads = atoi(argv[1]), .paths = argv + 2},
+                              {.threads = atoi(argv[1]), .paths = argv + 5}};
     pthread_t threads[2];
     for (int i = 0; i < n; i++)
         if (pthread_create(&threads[i], NULL, prune, &prunes[i])) abort();

@@ -38,14 +38,17 @@ static inline void fake_begin(struct fake_job *f, int threads) {
 }
 
 // A layer of random weights; its score is |weight|.
-static inline struct fp_layer *fake_layer(struct fake_job *f, size_t groups, size_t rows, size_t cols, size_t inner, uint64_t seed) {
+static inline struct fp_layer *fake_layer(struct fake_job *f, size_t groups, size_t rows, size_t cols, size_t inner,
+                                          uint64_t seed) {
     const int k = f->job.n++;
     struct fp_weight *w = &f->weights[k];
     struct fp_layer *l = &f->layers[k];
     *w = (struct fp_weight){.name = "w", .op = "MatMul", .view = FP_VIEW_MATRIX, .groups = groups, .rows = rows, .cols = cols, .inner = inner, .count = groups * rows * cols, .repairable = true};
     *l = (struct fp_layer){.w = w, .error_before = -1, .error_after = -1};
-    l->dense = fake_take(w->count, sizeof(float)), l->values = fake_take(w->count, sizeof(float)), l->score = fake_take(w->count, sizeof(float));
-    l->keep = fake_take(w->count, 1), l->dense_bias = fake_take(groups * rows, sizeof(float)), l->bias_change = fake_take(groups * rows, sizeof(double));
+    l->dense = fake_take(w->count, sizeof(float)), l->values = fake_take(w->count, sizeof(float)),
+    l->score = fake_take(w->count, sizeof(float));
+    l->keep = fake_take(w->count, 1), l->dense_bias = fake_take(groups * rows, sizeof(float)),
+    l->bias_change = fake_take(groups * rows, sizeof(double));
     for (size_t i = 0; i < w->count; i++) {
         l->values[i] = l->dense[i] = (float)fake_number(&seed);
         l->score[i] = fabsf(l->dense[i]);
@@ -55,13 +58,15 @@ static inline struct fp_layer *fake_layer(struct fake_job *f, size_t groups, siz
     return l;
 }
 
-// Statistics of n random rows; columns are correlated, of different means and spreads, and column 1 never moves. gram: else the rows are kept.
+// Statistics of n random rows; columns are correlated, of different means and spreads, and column 1 never moves. gram:
+// else the rows are kept.
 static inline void fake_stats(struct fake_job *f, int k, size_t n, bool gram, uint64_t seed) {
     struct fp_stat *s = &f->stats[k];
     const size_t groups = f->weights[k].groups, cols = f->weights[k].cols, width = groups * cols;
     float *x = f->rows[k] = fake_take(n * width, sizeof(float));
     *s = (struct fp_stat){.groups = groups, .cols = cols, .rows = (double)n, .sampled = n};
-    s->sum = fake_take(width, sizeof(double)), s->square = fake_take(width, sizeof(double)), s->absolute = fake_take(width, sizeof(double));
+    s->sum = fake_take(width, sizeof(double)), s->square = fake_take(width, sizeof(double)),
+    s->absolute = fake_take(width, sizeof(double));
     s->sampled_sum = fake_take(width, sizeof(double));
     if (gram) s->gram = fake_take(width * cols, sizeof(double));
     else s->kept = fake_take(n * width, sizeof(float));
@@ -78,7 +83,8 @@ static inline void fake_stats(struct fake_job *f, int k, size_t n, bool gram, ui
         for (size_t r = 0; r < n; r++)
             for (size_t i = 0; i < cols; i++)
                 for (size_t j = 0; j <= i; j++)
-                    s->gram[(g * cols + i) * cols + j] += (double)x[r * width + g * cols + i] * (double)x[r * width + g * cols + j];
+                    s->gram[(g * cols + i) * cols + j] += (double)x[r * width + g * cols + i] *
+                                                          (double)x[r * width + g * cols + j];
     f->layers[k].stat = s;
 }
 
@@ -87,7 +93,8 @@ static inline void fake_end(struct fake_job *f) {
         struct fp_layer *l = &f->layers[k];
         free(l->dense), free(l->values), free(l->score), free(l->keep), free(l->dense_bias), free(l->bias_change);
         struct fp_stat *s = &f->stats[k];
-        free(s->sum), free(s->square), free(s->absolute), free(s->sampled_sum), free(s->gram), free(s->kept), free(f->rows[k]);
+        free(s->sum), free(s->square), free(s->absolute), free(s->sampled_sum), free(s->gram), free(s->kept),
+            free(f->rows[k]);
     }
 }
 

@@ -33,7 +33,8 @@ static inline void fake_input(struct fake *f, const char *name, enum fp_type typ
 }
 
 // rank and dims
-#define DIMS(...) (int)FP_COUNT(((int64_t[]){__VA_ARGS__})), (int64_t[]){__VA_ARGS__}
+#define DIMS(...)                                                                                                      \
+    (int)FP_COUNT(((int64_t[]){__VA_ARGS__})), (int64_t[]) { __VA_ARGS__ }
 
 static inline fineprune_data *open_data(const struct fake *f, const fineprune_data_options *options) {
     fineprune_error err = {0};

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Models made of protobuf messages in a test: everything is malloc'ed and freed as a whole. For tests that look at graphs and weights.
+// Models made of protobuf messages in a test: everything is malloc'ed and freed as a whole. For tests that look at
+// graphs and weights.
 #ifndef MADE_MODEL_H
 #define MADE_MODEL_H
 
@@ -9,7 +10,8 @@
 #include "onnx.pb-c.h"
 
 // rank and dims
-#define SHAPE(...) (int)FP_COUNT(((int64_t[]){__VA_ARGS__})), (int64_t[]){__VA_ARGS__}
+#define SHAPE(...)                                                                                                     \
+    (int)FP_COUNT(((int64_t[]){__VA_ARGS__})), (int64_t[]) { __VA_ARGS__ }
 
 static inline void *made_append(void *array, size_t *n, void *item) {
     void **grown = realloc(array, (*n + 1) * sizeof(void *));
@@ -24,17 +26,22 @@ static inline void *made_message(size_t size) {
     assert_non_null(message);
     return message;
 }
-#define MADE_NEW(Type, name) \
-    Type *name = made_message(sizeof(Type)); \
+#define MADE_NEW(Type, name)                                                                                           \
+    Type *name = made_message(sizeof(Type));                                                                           \
     protobuf_c_message_init(&MADE_DESCRIPTOR(name), (ProtobufCMessage *)name)
-#define MADE_DESCRIPTOR(name) \
-    (*_Generic((name), Onnx__ModelProto *: &onnx__model_proto__descriptor, Onnx__GraphProto *: &onnx__graph_proto__descriptor, \
-         Onnx__NodeProto *: &onnx__node_proto__descriptor, Onnx__TensorProto *: &onnx__tensor_proto__descriptor, \
-         Onnx__AttributeProto *: &onnx__attribute_proto__descriptor, Onnx__ValueInfoProto *: &onnx__value_info_proto__descriptor, \
-         Onnx__TypeProto *: &onnx__type_proto__descriptor, Onnx__TypeProto__Tensor *: &onnx__type_proto__tensor__descriptor, \
-         Onnx__TensorShapeProto *: &onnx__tensor_shape_proto__descriptor, \
-         Onnx__TensorShapeProto__Dimension *: &onnx__tensor_shape_proto__dimension__descriptor, \
-         Onnx__OperatorSetIdProto *: &onnx__operator_set_id_proto__descriptor, \
+#define MADE_DESCRIPTOR(name)                                                                                          \
+    (*_Generic((name),                                                                                                 \
+         Onnx__ModelProto *: &onnx__model_proto__descriptor,                                                           \
+         Onnx__GraphProto *: &onnx__graph_proto__descriptor,                                                           \
+         Onnx__NodeProto *: &onnx__node_proto__descriptor,                                                             \
+         Onnx__TensorProto *: &onnx__tensor_proto__descriptor,                                                         \
+         Onnx__AttributeProto *: &onnx__attribute_proto__descriptor,                                                   \
+         Onnx__ValueInfoProto *: &onnx__value_info_proto__descriptor,                                                  \
+         Onnx__TypeProto *: &onnx__type_proto__descriptor,                                                             \
+         Onnx__TypeProto__Tensor *: &onnx__type_proto__tensor__descriptor,                                             \
+         Onnx__TensorShapeProto *: &onnx__tensor_shape_proto__descriptor,                                              \
+         Onnx__TensorShapeProto__Dimension *: &onnx__tensor_shape_proto__dimension__descriptor,                        \
+         Onnx__OperatorSetIdProto *: &onnx__operator_set_id_proto__descriptor,                                         \
          Onnx__FunctionProto *: &onnx__function_proto__descriptor))
 
 static inline Onnx__GraphProto *made_graph(const char *name) {
@@ -78,7 +85,8 @@ static inline Onnx__NodeProto *made_node_alone(const char *type, const char *inp
     return node;
 }
 
-static inline Onnx__NodeProto *made_node(Onnx__GraphProto *graph, const char *type, const char *inputs, const char *outputs) {
+static inline Onnx__NodeProto *made_node(Onnx__GraphProto *graph, const char *type, const char *inputs,
+                                         const char *outputs) {
     Onnx__NodeProto *node = made_node_alone(type, inputs, outputs);
     MADE_ADD(graph, node, node);
     return node;
@@ -113,7 +121,8 @@ static inline void made_body(Onnx__NodeProto *node, const char *name, Onnx__Grap
 }
 
 // A tensor whose elements are raw_data, copied from `data`.
-static inline Onnx__TensorProto *made_tensor(const char *name, enum fp_type type, int rank, const int64_t *dims, const void *data) {
+static inline Onnx__TensorProto *made_tensor(const char *name, enum fp_type type, int rank, const int64_t *dims,
+                                             const void *data) {
     MADE_NEW(Onnx__TensorProto, t);
     size_t count;
     assert_true(fp_product(rank, dims, &count));
@@ -121,12 +130,14 @@ static inline Onnx__TensorProto *made_tensor(const char *name, enum fp_type type
     t->has_data_type = 1, t->data_type = type;
     t->n_dims = (size_t)rank, t->dims = made_message((size_t)rank * sizeof(*dims) + 1);
     if (rank) memcpy(t->dims, dims, (size_t)rank * sizeof(*dims));
-    t->has_raw_data = 1, t->raw_data.len = count * fp_type_size(type), t->raw_data.data = made_message(t->raw_data.len + 1);
+    t->has_raw_data = 1, t->raw_data.len = count * fp_type_size(type),
+    t->raw_data.data = made_message(t->raw_data.len + 1);
     memcpy(t->raw_data.data, data, t->raw_data.len);
     return t;
 }
 
-static inline void made_initializer(Onnx__GraphProto *graph, const char *name, enum fp_type type, int rank, const int64_t *dims, const void *data) {
+static inline void made_initializer(Onnx__GraphProto *graph, const char *name, enum fp_type type, int rank,
+                                    const int64_t *dims, const void *data) {
     MADE_ADD(graph, initializer, made_tensor(name, type, rank, dims, data));
 }
 
@@ -135,7 +146,8 @@ static inline void made_fill(float *dst, size_t n, uint64_t seed) {
     for (size_t i = 0; i < n; i++) dst[i] = (float)(fp_random(&seed) >> 40) / (float)(1 << 23) - 1;
 }
 
-static inline void made_random(Onnx__GraphProto *graph, const char *name, int rank, const int64_t *dims, uint64_t seed) {
+static inline void made_random(Onnx__GraphProto *graph, const char *name, int rank, const int64_t *dims,
+                               uint64_t seed) {
     size_t count;
     assert_true(fp_product(rank, dims, &count));
     float *values = made_message(count * sizeof(float) + 1);
@@ -167,7 +179,9 @@ static inline void made_input(Onnx__GraphProto *graph, const char *name, int ran
     MADE_ADD(graph, input, made_value(name, FP_FLOAT, rank, dims));
 }
 
-static inline void made_output(Onnx__GraphProto *graph, const char *name) { MADE_ADD(graph, output, made_value(name, FP_FLOAT, -1, NULL)); }
+static inline void made_output(Onnx__GraphProto *graph, const char *name) {
+    MADE_ADD(graph, output, made_value(name, FP_FLOAT, -1, NULL));
+}
 
 static inline void made_write(const Onnx__ModelProto *model, const char *path) {
     const size_t size = onnx__model_proto__get_packed_size(model);
@@ -187,13 +201,15 @@ struct made {
 
 static inline void made_find(struct made *m) {
     fineprune_error err = {0};
-    if (fp_exec_new(&m->exec, &m->model, NULL, &err) || fp_weights_find(&m->weights, m->exec, &m->model, false, &err)) fail_msg("%s", err.message);
+    if (fp_exec_new(&m->exec, &m->model, NULL, &err) || fp_weights_find(&m->weights, m->exec, &m->model, false, &err))
+        fail_msg("%s", err.message);
 }
 
 // Takes the message.
 static inline void made_open(struct made *m, Onnx__ModelProto *proto) {
     fineprune_error err = {0};
-    *m = (struct made){.model = {.proto = proto, .path = (char *)(uintptr_t) "made.onnx", .folder = (char *)(uintptr_t) "/nowhere"}};
+    *m = (struct made){
+        .model = {.proto = proto, .path = (char *)(uintptr_t)"made.onnx", .folder = (char *)(uintptr_t)"/nowhere"}};
     if (fp_graph_new(&m->model.graph, &m->model, &err)) fail_msg("%s", err.message);
     made_find(m);
 }

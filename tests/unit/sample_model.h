@@ -13,7 +13,8 @@ static inline void sample_write(const char *path) {
     Onnx__ModelProto *m = made_new();
     Onnx__GraphProto *g = m->graph;
     made_input(g, "x", SHAPE(-1, 3, SIDE, SIDE));
-    made_random(g, "c1", SHAPE(8, 3, 3, 3), 1), made_random(g, "c2", SHAPE(16, 4, 3, 3), 2), made_random(g, "c3", SHAPE(12, 16, 2, 2), 5);
+    made_random(g, "c1", SHAPE(8, 3, 3, 3), 1), made_random(g, "c2", SHAPE(16, 4, 3, 3), 2),
+        made_random(g, "c3", SHAPE(12, 16, 2, 2), 5);
     made_random(g, "fc", SHAPE(5, 12), 3), made_random(g, "b", SHAPE(5), 4);
     made_node(g, "Conv", "x,c1", "h1"), made_node(g, "Relu", "h1", "r1");
     made_int(made_node(g, "Conv", "r1,c2", "h2"), "group", 2);
@@ -30,7 +31,8 @@ static inline void sample_data(const char *path, size_t n) {
     char head[128];
     const size_t count = n * 3 * SIDE * SIDE, size = 128 + count * sizeof(float);
     uint8_t *bytes = made_message(size);
-    const int length = snprintf(head, sizeof(head), "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, 3, %d, %d), }", n, SIDE, SIDE);
+    const int length = snprintf(head, sizeof(head),
+                                "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, 3, %d, %d), }", n, SIDE, SIDE);
     memset(bytes, ' ', 128);
     memcpy(bytes, "\x93NUMPY\1\0\x76\0", 10);
     memcpy(bytes + 10, head, (size_t)length);
@@ -50,7 +52,8 @@ static inline fineprune_model *sample_open(const char *path) {
 static inline fineprune_data *sample_load(const fineprune_model *model, const char *path) {
     fineprune_error err = {0};
     fineprune_data *data = NULL;
-    if (fineprune_data_open(&data, model, NULL, &err) || fineprune_data_add(data, path, &err)) fail_msg("%s", err.message);
+    if (fineprune_data_open(&data, model, NULL, &err) || fineprune_data_add(data, path, &err))
+        fail_msg("%s", err.message);
     return data;
 }
 

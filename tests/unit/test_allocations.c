@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What holds for every allocation: the number of zeros, the best of every row stays, removed rows go, and what is pruned is lower than what
-// stays of the same row.
+// What holds for every allocation: the number of zeros, the best of every row stays, removed rows go, and what is
+// pruned is lower than what stays of the same row.
 #include "maths/allocate.h"
 #include "fake_job.h"
 #include "job/job.h"
@@ -18,7 +18,8 @@ static void make(struct fake_job *f, int threads, const uint8_t *removed) {
 }
 
 static size_t run(struct fake_job *f, const struct fp_allocation *a, double sparsity) {
-    if (a->run(&f->job, sparsity, (size_t)(sparsity * (double)f->job.total + 0.999999))) fail_msg("%s: %s", a->name, f->err.message);
+    if (a->run(&f->job, sparsity, (size_t)(sparsity * (double)f->job.total + 0.999999)))
+        fail_msg("%s: %s", a->name, f->err.message);
     size_t zeros = 0;
     for (int k = 0; k < f->job.n; k++) {
         size_t in_layer = 0;
@@ -49,7 +50,8 @@ static void check_rows(const struct fp_layer *l) {
 }
 
 // How many zeros there must be: what was asked, but every row that stays keeps one.
-static void check_zeros(const struct fake_job *f, const struct fp_allocation *a, double sparsity, size_t zeros, const uint8_t *removed) {
+static void check_zeros(const struct fake_job *f, const struct fp_allocation *a, double sparsity, size_t zeros,
+                        const uint8_t *removed) {
     size_t wanted = (size_t)(sparsity * (double)f->job.total + 0.999999), most = 0, gone = 0;
     for (int k = 0; k < 3; k++)
         for (size_t r = 0; r < fp_layer_rows(&f->layers[k]); r++) most += SHAPES[k][2] - 1;
@@ -111,8 +113,10 @@ static void test_lamp(void **state) {
         for (size_t u = 0; u < l->w->count; u++) {
             double sum = 0;
             bool best = true;
-            for (size_t v = 0; v < l->w->count; v++) sum += l->score[v] >= l->score[u] ? (double)l->score[v] * (double)l->score[v] : 0;
-            for (size_t v = u / l->w->cols * l->w->cols; v < (u / l->w->cols + 1) * l->w->cols; v++) best &= l->score[v] <= l->score[u];
+            for (size_t v = 0; v < l->w->count; v++)
+                sum += l->score[v] >= l->score[u] ? (double)l->score[v] * (double)l->score[v] : 0;
+            for (size_t v = u / l->w->cols * l->w->cols; v < (u / l->w->cols + 1) * l->w->cols; v++)
+                best &= l->score[v] <= l->score[u];
             const float lamp = (float)((double)l->score[u] * (double)l->score[u] / sum);
             if (best) bound++; // stays whatever its score
             else if (l->keep[u]) least_kept = fminf(least_kept, lamp);
@@ -125,7 +129,8 @@ static void test_lamp(void **state) {
     fake_end(&f);
 }
 
-// Elements that came in as zeros are never kept, count, and do not hide the best of their row; nothing more goes while they are enough.
+// Elements that came in as zeros are never kept, count, and do not hide the best of their row; nothing more goes while
+// they are enough.
 static void test_came(void **state) {
     (void)state;
     for (size_t i = 0; fp_allocations[i]; i++)
@@ -136,7 +141,8 @@ static void test_came(void **state) {
             for (int k = 0; k < 3; k++) {
                 struct fp_layer *l = &f.layers[k];
                 l->came = fake_take(l->w->count, 1);
-                for (size_t e = 0; e < l->w->count; e++) came += l->came[e] = e % l->w->cols < l->w->cols * 2 / 3; // their scores stay as they were
+                for (size_t e = 0; e < l->w->count; e++)
+                    came += l->came[e] = e % l->w->cols < l->w->cols * 2 / 3; // their scores stay as they were
                 rows += fp_layer_rows(l);
             }
             const size_t zeros = run(&f, fp_allocations[i], SPARSITIES[s]);
@@ -155,7 +161,8 @@ static void test_came(void **state) {
             }
             const double asked = SPARSITIES[s] * (double)f.job.total;
             assert_true(least + zeros == f.job.total && zeros >= came);
-            if (SPARSITIES[s] <= 0.6 && strcmp(fp_allocations[i]->name, "owl")) assert_int_equal(zeros, came); // owl moves shares
+            if (SPARSITIES[s] <= 0.6 && strcmp(fp_allocations[i]->name, "owl"))
+                assert_int_equal(zeros, came); // owl moves shares
             else if (SPARSITIES[s] == 0.7) assert_true((double)zeros < asked + 1 + (double)(i ? rows : 0));
             fake_end(&f);
         }
@@ -208,7 +215,8 @@ static void test_bound(void **state) {
     }
 }
 
-// What does not fit its type is not written: the row stays unrepaired; and where the dense row is not finite, nothing is.
+// What does not fit its type is not written: the row stays unrepaired; and where the dense row is not finite, nothing
+// is.
 static void test_finite(void **state) {
     (void)state;
     struct fake_job f;
@@ -242,7 +250,9 @@ static void test_finite(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_plain), cmocka_unit_test(test_removed), cmocka_unit_test(test_lamp), cmocka_unit_test(test_came),
-                                       cmocka_unit_test(test_dead), cmocka_unit_test(test_bound), cmocka_unit_test(test_finite)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_plain), cmocka_unit_test(test_removed),
+                                       cmocka_unit_test(test_lamp),  cmocka_unit_test(test_came),
+                                       cmocka_unit_test(test_dead),  cmocka_unit_test(test_bound),
+                                       cmocka_unit_test(test_finite)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,7 +8,8 @@
 
 #include <math.h>
 
-#define DIMS(...) (int)FP_COUNT(((int64_t[]){__VA_ARGS__})), (int64_t[]){__VA_ARGS__}
+#define DIMS(...)                                                                                                      \
+    (int)FP_COUNT(((int64_t[]){__VA_ARGS__})), (int64_t[]) { __VA_ARGS__ }
 
 static fineprune_model *open_model(const char *path) {
     fineprune_model *model = NULL;
@@ -192,7 +193,8 @@ static void make_classifier(const char *path, const char *input, const char *out
 
 static void save_labels(const char *path, const char *type, const char *labels, size_t n) {
     uint8_t file[200];
-    const int length = snprintf((char *)file + 10, 150, "{'descr': '%s', 'fortran_order': False, 'shape': (%zu,), }", type, n);
+    const int length = snprintf((char *)file + 10, 150, "{'descr': '%s', 'fortran_order': False, 'shape': (%zu,), }",
+                                type, n);
     memcpy(file, "\x93NUMPY\x01\x00", 8);
     file[8] = (uint8_t)length, file[9] = 0;
     memcpy(file + 10 + length, labels, n);
@@ -205,8 +207,8 @@ static double number(const fineprune_report *report, const char *object, const c
 
 static void test_compare(void **state) {
     float identity[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1}, without[9] = {1, 0, 0, 0, 1, 0, 0, 0, 0};
-    const char *a_path = scratch_path(state, "a.onnx"), *b_path = scratch_path(state, "b.onnx"), *x = scratch_path(state, "x.npz"),
-               *labels = scratch_path(state, "y.npy");
+    const char *a_path = scratch_path(state, "a.onnx"), *b_path = scratch_path(state, "b.onnx"),
+               *x = scratch_path(state, "x.npz"), *labels = scratch_path(state, "y.npy");
     make_classifier(a_path, "x", "scores", identity);
     make_classifier(b_path, "x", "renamed", without);
     save_x(x, DIMS(4, 3)); // 0 0 2, 3 0 5, 0 7 8, 0 10 0 but the elements whose i * i % 5 is 1 are 0
@@ -254,8 +256,13 @@ static void test_compare_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        scratch_test(test_rows),      scratch_test(test_whole),   scratch_test(test_other_axes),      scratch_test(test_run_refused),
-        scratch_test(test_cancelled), scratch_test(test_compare), scratch_test(test_compare_refused),
+        scratch_test(test_rows),
+        scratch_test(test_whole),
+        scratch_test(test_other_axes),
+        scratch_test(test_run_refused),
+        scratch_test(test_cancelled),
+        scratch_test(test_compare),
+        scratch_test(test_compare_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rows of columns against the executor: the weight's rows times the columns are the layer's output. Sums against sums over the rows; convolutions
-// also against a plain loop over the kernel. Co-activations from distances against those of the written rows.
+// Rows of columns against the executor: the weight's rows times the columns are the layer's output. Sums against sums
+// over the rows; convolutions also against a plain loop over the kernel. Co-activations from distances against those of
+// the written rows.
 #include "stats/columns.h"
 #include "kernel/dnnl_corner.h"
 #include "made_model.h"
@@ -62,8 +63,10 @@ static void check_gram(const struct fp_columns *c, const struct look *l) {
     for (size_t i = 0; i < n; i++)
         for (size_t j = 0; j < n; j++) {
             double sum = 0;
-            for (size_t r = 0; j <= i && r < c->units * c->rows; r++) sum += (double)l->rows[r * n + i] * (double)l->rows[r * n + j];
-            if (!(fabs(sum - grams[0][i * n + j]) < 1e-5 * (1 + sqrt((double)(c->units * c->rows))))) fail_msg("(%zu, %zu): %g, not %g", i, j, grams[0][i * n + j], sum);
+            for (size_t r = 0; j <= i && r < c->units * c->rows; r++)
+                sum += (double)l->rows[r * n + i] * (double)l->rows[r * n + j];
+            if (!(fabs(sum - grams[0][i * n + j]) < 1e-5 * (1 + sqrt((double)(c->units * c->rows)))))
+                fail_msg("(%zu, %zu): %g, not %g", i, j, grams[0][i * n + j], sum);
         }
     assert_memory_equal(grams[0], grams[1], n * n * sizeof(double));
     free(grams[0]), free(grams[1]);
@@ -77,14 +80,16 @@ static void check_last(const struct fp_columns *c, const struct look *l, const s
     float *data = fp_calloc(x->count, sizeof(float)), *row = fp_calloc(l->w->cols, sizeof(float));
     for (size_t n = 0; n < (size_t)x->dims[0]; n++)
         for (size_t ch = 0; ch < channels; ch++)
-            for (size_t p = 0; p < plane; p++) data[(n * plane + p) * channels + ch] = ((const float *)x->data)[(n * channels + ch) * plane + p];
+            for (size_t p = 0; p < plane; p++)
+                data[(n * plane + p) * channels + ch] = ((const float *)x->data)[(n * channels + ch) * plane + p];
     last.data = data;
     last.layout = fp_channels_last;
     assert_int_equal(fp_columns_of(&other, l->w, &l->w->uses[l->use], &last, l->samples, NULL), 0);
     for (size_t u = 0; u < c->units; u++) {
         for (size_t i = 0; i < c->rows * l->w->groups; i++) {
             fp_columns_row(&other, i % l->w->groups, u, i / l->w->groups, row);
-            assert_memory_equal(row, l->rows + (u * c->rows * l->w->groups + i) * l->w->cols, l->w->cols * sizeof(float));
+            assert_memory_equal(row, l->rows + (u * c->rows * l->w->groups + i) * l->w->cols,
+                                l->w->cols * sizeof(float));
         }
         check_sums(&other, l, u + 1);
     }
@@ -103,7 +108,8 @@ static int see(void *user, int tag, const struct fp_tensor *x, fineprune_error *
     l->rows = fp_calloc(c.units * c.rows * width, sizeof(float));
     for (size_t u = 0; u < c.units; u++) {
         for (size_t r = 0; r < c.rows; r++)
-            for (size_t g = 0; g < l->w->groups; g++) fp_columns_row(&c, g, u, r, l->rows + ((u * c.rows + r) * l->w->groups + g) * l->w->cols);
+            for (size_t g = 0; g < l->w->groups; g++)
+                fp_columns_row(&c, g, u, r, l->rows + ((u * c.rows + r) * l->w->groups + g) * l->w->cols);
         check_sums(&c, l, u + 1);
     }
     check_sums(&c, l, 0);
@@ -112,8 +118,10 @@ static int see(void *user, int tag, const struct fp_tensor *x, fineprune_error *
     return 0;
 }
 
-// Runs the model with random x; weight 0's rows times its columns, by unit, group, row and position, into *products; the output into *y.
-static void run(struct made *m, int weight, int rank, const int64_t *dims, size_t samples, struct look *l, struct fp_tensor *x, struct fp_tensor *y) {
+// Runs the model with random x; weight 0's rows times its columns, by unit, group, row and position, into *products;
+// the output into *y.
+static void run(struct made *m, int weight, int rank, const int64_t *dims, size_t samples, struct look *l,
+                struct fp_tensor *x, struct fp_tensor *y) {
     fineprune_error err = {0};
     assert_true(m->weights->n > weight);
     *l = (struct look){.w = &m->weights->items[weight], .samples = samples};
@@ -131,7 +139,8 @@ static void finish(struct made *m, struct look *l, struct fp_tensor *x, struct f
     made_close(m);
 }
 
-// kind 0: y is [unit][group x row][position] (convolutions); 1: [unit][group][position][row] (products on the right); 2: [unit][row][position] of one matrix.
+// kind 0: y is [unit][group x row][position] (convolutions); 1: [unit][group][position][row] (products on the right);
+// 2: [unit][row][position] of one matrix.
 static void compare(const struct made *m, const struct look *l, const struct fp_tensor *y) {
     const struct fp_weight *w = l->w;
     const bool right = w->kind == FP_WEIGHT_RIGHT;
@@ -146,8 +155,11 @@ static void compare(const struct made *m, const struct look *l, const struct fp_
                     const float *x = l->rows + ((u * l->n_rows + p) * w->groups + g) * w->cols;
                     double sum = 0;
                     for (size_t c = 0; c < w->cols; c++) sum += (double)values[row * w->cols + c] * (double)x[c];
-                    const double found = (double)((const float *)y->data)[right ? ((u * w->groups + g) * l->n_rows + p) * w->rows + r : (u * all + row) * l->n_rows + p];
-                    if (!(fabs(found - sum) < 1e-4)) fail_msg("unit %zu, position %zu, row %zu: %g, not %g", u, p, row, sum, found);
+                    const double found =
+                        (double)((const float *)y->data)[right ? ((u * w->groups + g) * l->n_rows + p) * w->rows + r
+                                                               : (u * all + row) * l->n_rows + p];
+                    if (!(fabs(found - sum) < 1e-4))
+                        fail_msg("unit %zu, position %zu, row %zu: %g, not %g", u, p, row, sum, found);
                 }
     free(values);
 }
@@ -184,12 +196,15 @@ static const struct conv CONVS[] = {
 };
 
 // One column of one position by the definition of Conv with given pads.
-static float plain(const struct conv *c, const struct fp_tensor *x, size_t unit, size_t channel, size_t position, size_t k) {
+static float plain(const struct conv *c, const struct fp_tensor *x, size_t unit, size_t channel, size_t position,
+                   size_t k) {
     size_t at = unit * (size_t)c->x[1] + channel, offset = 0, place = 1;
     for (int i = c->n; i-- > 0;) {
         const int64_t in = c->x[2 + i], kernel = c->w[2 + i];
-        const int64_t out = (in + c->pads[i] + c->pads[c->n + i] - c->dilation[i] * (kernel - 1) - 1) / c->stride[i] + 1;
-        const int64_t at_in = (int64_t)(position % (size_t)out) * c->stride[i] + (int64_t)(k % (size_t)kernel) * c->dilation[i] - c->pads[i];
+        const int64_t out = (in + c->pads[i] + c->pads[c->n + i] - c->dilation[i] * (kernel - 1) - 1) / c->stride[i] +
+                            1;
+        const int64_t at_in = (int64_t)(position % (size_t)out) * c->stride[i] +
+                              (int64_t)(k % (size_t)kernel) * c->dilation[i] - c->pads[i];
         if (at_in < 0 || at_in >= in) return 0;
         position /= (size_t)out, k /= (size_t)kernel;
         offset += (size_t)at_in * place, place *= (size_t)in;
@@ -205,7 +220,8 @@ static void test_convolutions(void **state) {
         made_input(proto->graph, "x", 2 + c->n, c->x);
         made_random(proto->graph, "w", 2 + c->n, c->w, 7);
         Onnx__NodeProto *node = made_node(proto->graph, c->type, "x,w", "y");
-        made_ints(node, "strides", c->n, c->stride), made_ints(node, "dilations", c->n, c->dilation), made_int(node, "group", c->group);
+        made_ints(node, "strides", c->n, c->stride), made_ints(node, "dilations", c->n, c->dilation),
+            made_int(node, "group", c->group);
         if (c->automatic) made_text(node, "auto_pad", c->automatic);
         else if (!c->shape[0]) made_ints(node, "pads", 2 * c->n, c->pads);
         if (c->shape[0]) made_ints(node, "output_shape", c->n, c->shape);
@@ -218,15 +234,18 @@ static void test_convolutions(void **state) {
         run(&m, 0, 2 + c->n, c->x, (size_t)c->x[0], &l, &x, &y);
         assert_int_equal(l.units, c->x[0]);
         compare(&m, &l, &y);
-        for (size_t at = 0; !c->automatic && !strcmp(c->type, "Conv") && at < l.units * l.n_rows * l.w->groups * l.w->cols; at++) {
+        for (size_t at = 0;
+             !c->automatic && !strcmp(c->type, "Conv") && at < l.units * l.n_rows * l.w->groups * l.w->cols; at++) {
             const size_t width = l.w->groups * l.w->cols, column = at % width;
-            assert_true(l.rows[at] == plain(c, &x, at / width / l.n_rows, column / l.w->inner, at / width % l.n_rows, column % l.w->inner));
+            assert_true(l.rows[at] == plain(c, &x, at / width / l.n_rows, column / l.w->inner, at / width % l.n_rows,
+                                            column % l.w->inner));
         }
         finish(&m, &l, &x, &y);
     }
 }
 
-static void product(const char *type, bool right, const char *flag, size_t samples, int x_rank, const int64_t *x_dims, int w_rank, const int64_t *w_dims) {
+static void product(const char *type, bool right, const char *flag, size_t samples, int x_rank, const int64_t *x_dims,
+                    int w_rank, const int64_t *w_dims) {
     Onnx__ModelProto *proto = made_new();
     made_input(proto->graph, "x", x_rank, x_dims);
     made_random(proto->graph, "w", w_rank, w_dims, 7);
@@ -284,6 +303,7 @@ static void test_lstm(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_convolutions), cmocka_unit_test(test_products), cmocka_unit_test(test_lstm)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_convolutions), cmocka_unit_test(test_products),
+                                       cmocka_unit_test(test_lstm)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

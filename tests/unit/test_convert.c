@@ -30,11 +30,11 @@ static void test_half(void **state) {
         assert_true((double)f == book(code, 16, 10, 15));
         assert_int_equal(fp_float_to_half(f), code);
     }
-    assert_int_equal(fp_float_to_half(1.00048828125f), 0x3c00);  // half way: to even
+    assert_int_equal(fp_float_to_half(1.00048828125f), 0x3c00); // half way: to even
     assert_int_equal(fp_float_to_half(1.00146484375f), 0x3c02);
     assert_int_equal(fp_float_to_half(65519.996f), 0x7bff);
     assert_int_equal(fp_float_to_half(65520), 0x7c00);
-    assert_int_equal(fp_float_to_half(2.9802322e-8f), 0);        // half of the least number
+    assert_int_equal(fp_float_to_half(2.9802322e-8f), 0); // half of the least number
     assert_int_equal(fp_float_to_half(2.9802326e-8f), 1);
     assert_int_equal(fp_float_to_half(-INFINITY), 0xfc00);
     assert_true(isnan(fp_half_to_float(fp_float_to_half(NAN))));
@@ -81,7 +81,9 @@ static void test_powers(void **state) {
     assert_int_equal(fp_float_to_narrow(FP_FLOAT8E8M0, 1.5f, true, FP_ROUND_NEAREST), 128);
     assert_int_equal(fp_float_to_narrow(FP_FLOAT8E8M0, INFINITY, true, FP_ROUND_UP), 254);
     for (int code = 0; code < 255; code++)
-        assert_int_equal(fp_float_to_narrow(FP_FLOAT8E8M0, fp_narrow_to_float(FP_FLOAT8E8M0, (uint8_t)code), true, FP_ROUND_UP), code);
+        assert_int_equal(
+            fp_float_to_narrow(FP_FLOAT8E8M0, fp_narrow_to_float(FP_FLOAT8E8M0, (uint8_t)code), true, FP_ROUND_UP),
+            code);
 }
 
 static void test_packing(void **state) {
@@ -135,9 +137,9 @@ static void test_integers(void **state) {
 // Every pair of types keeps small whole numbers.
 static void test_all_pairs(void **state) {
     (void)state;
-    static const enum fp_type types[] = {FP_FLOAT, FP_DOUBLE, FP_FLOAT16, FP_BFLOAT16, FP_INT8,   FP_UINT8,
-                                         FP_INT16, FP_UINT16, FP_INT32,   FP_UINT32,   FP_INT64,  FP_UINT64,
-                                         FP_UINT4, FP_INT4,   FP_FLOAT8E4M3FN,         FP_FLOAT8E5M2};
+    static const enum fp_type types[] = {FP_FLOAT, FP_DOUBLE, FP_FLOAT16,      FP_BFLOAT16,  FP_INT8,  FP_UINT8,
+                                         FP_INT16, FP_UINT16, FP_INT32,        FP_UINT32,    FP_INT64, FP_UINT64,
+                                         FP_UINT4, FP_INT4,   FP_FLOAT8E4M3FN, FP_FLOAT8E5M2};
     for (size_t a = 0; a < FP_COUNT(types); a++)
         for (size_t b = 0; b < FP_COUNT(types); b++) {
             uint64_t from[300], to[300];

@@ -39,7 +39,8 @@ static void save_npy(const char *path, const struct fp_tensor *t) {
     char shape[200];
     fp_shape_text(shape, sizeof(shape), t->rank, t->dims);
     shape[strlen(shape) - 1] = '\0';
-    const int n = snprintf(header + 10, sizeof(header) - 10, "{'descr': '%s', 'fortran_order': False, 'shape': (%s%s), }", type, shape + 1,
+    const int n = snprintf(header + 10, sizeof(header) - 10,
+                           "{'descr': '%s', 'fortran_order': False, 'shape': (%s%s), }", type, shape + 1,
                            t->rank == 1 ? "," : "");
     memcpy(header, "\x93NUMPY\x01\x00", 8);
     header[8] = (char)n;
@@ -171,7 +172,8 @@ static void test_shapes_refused(void **state) {
     const char *path = scratch_path(state, "a.npz");
     fineprune_data *data = open_data(&f, NULL);
     save(path, "x", FP_FLOAT, DIMS(5, 3, 7));
-    refuse(data, path, FINEPRUNE_DATA, "array 'x' is float32 [5,3,7], but the model's input 'x' float32 [batch,3,8] is wanted");
+    refuse(data, path, FINEPRUNE_DATA,
+           "array 'x' is float32 [5,3,7], but the model's input 'x' float32 [batch,3,8] is wanted");
     save(path, "x", FP_FLOAT, DIMS(3, 8));
     refuse(data, path, FINEPRUNE_DATA, "float32 [3,8]");
     fineprune_error err = {0};
@@ -373,9 +375,11 @@ static void test_shape_option(void **state) {
     f.values[1].symbols = second;
     static const struct {
         const char *text, *message;
-    } bad[] = {{"x:1,3,4", "names no input"}, {"in:0:1,4,4", "contradicts the model's input 'in:0' float32 [n,3,time]"},
-               {"in:0:1,3", "contradicts"},   {"in:0:1,3,", "is not NAME:"}, {"in:0:a,3,4", "is not NAME:"}, {"in:0:1,3,-4", "is not NAME:"},
-               {"in:0", "names no input"}};
+    } bad[] = {
+        {"x:1,3,4", "names no input"},  {"in:0:1,4,4", "contradicts the model's input 'in:0' float32 [n,3,time]"},
+        {"in:0:1,3", "contradicts"},    {"in:0:1,3,", "is not NAME:"},
+        {"in:0:a,3,4", "is not NAME:"}, {"in:0:1,3,-4", "is not NAME:"},
+        {"in:0", "names no input"}};
     for (size_t i = 0; i < FP_COUNT(bad); i++) {
         fineprune_error err = {0};
         fineprune_data *data = NULL;
@@ -412,11 +416,14 @@ static void test_missing(void **state) {
     fineprune_data_free(NULL);
 }
 
-// Three sources of 30, 60 and 30 samples: a limit takes some of every stretch, in proportion, whatever the order of classes in it.
+// Three sources of 30, 60 and 30 samples: a limit takes some of every stretch, in proportion, whatever the order of
+// classes in it.
 static void test_limit(void **state) {
     struct fake f = {0};
     fake_input(&f, "x", FP_FLOAT, DIMS(-1, 1));
-    const char *const paths[] = {scratch_path(state, "a.npz"), scratch_path(state, "b.npz"), scratch_path(state, "c.npz")}, *const name = "x";
+    const char *const paths[] = {scratch_path(state, "a.npz"), scratch_path(state, "b.npz"),
+                                 scratch_path(state, "c.npz")},
+                      *const name = "x";
     const int64_t sizes[] = {30, 60, 30};
     int value = 0;
     for (int i = 0; i < 3; i++) {
@@ -444,7 +451,8 @@ static void test_limit(void **state) {
             if (s) assert_true(row > fp_data_row(data, s - 1));
             of_source[row < 30 ? 0 : row < 90 ? 1 : 2]++, of_cycle[row % 2]++;
         }
-        for (int i = 0; i < 3 && n >= 12; i++) assert_in_range(of_source[i], n * (size_t)sizes[i] / 120 - 2, n * (size_t)sizes[i] / 120 + 2);
+        for (int i = 0; i < 3 && n >= 12; i++)
+            assert_in_range(of_source[i], n * (size_t)sizes[i] / 120 - 2, n * (size_t)sizes[i] / 120 + 2);
         if (n >= 12) assert_true(of_cycle[0] * 5 > n && of_cycle[1] * 5 > n);
         fineprune_data_free(data);
     }
@@ -467,7 +475,8 @@ static void test_memory_limit(void **state) {
     assert_int_equal(f.model.memory.used, 0);
 }
 
-// 4.8 MB stay in the file: no limit of memory counts them, and what is wrong with them is said before the first sample is asked for.
+// 4.8 MB stay in the file: no limit of memory counts them, and what is wrong with them is said before the first sample
+// is asked for.
 static void test_far(void **state) {
     struct fake f = {0};
     fake_input(&f, "x", FP_FLOAT, DIMS(-1, 2000));
@@ -488,7 +497,8 @@ static void test_far(void **state) {
         struct fp_tensor got;
         for (size_t i = 0; i < FP_COUNT(sample); i++) {
             batch(data, &got, 1, sample[i]);
-            for (size_t k = 0; k < 2000; k++) assert_true(((float *)got.data)[k] == (float)((sample[i] * 2000 + k) % 100));
+            for (size_t k = 0; k < 2000; k++)
+                assert_true(((float *)got.data)[k] == (float)((sample[i] * 2000 + k) % 100));
             fp_tensor_done(&got);
         }
         fineprune_data_free(data);
@@ -524,11 +534,13 @@ static void test_far(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        scratch_test(test_rows),           scratch_test(test_fixed_batch), scratch_test(test_whole),
-        scratch_test(test_several_inputs), scratch_test(test_shapes_refused), scratch_test(test_elements),
-        scratch_test(test_folders),        scratch_test(test_test_data_sets), cmocka_unit_test(test_random),
-        cmocka_unit_test(test_shape_option), cmocka_unit_test(test_missing), scratch_test(test_memory_limit), scratch_test(test_limit),
-        scratch_test(test_far),
+        scratch_test(test_rows),           scratch_test(test_fixed_batch),
+        scratch_test(test_whole),          scratch_test(test_several_inputs),
+        scratch_test(test_shapes_refused), scratch_test(test_elements),
+        scratch_test(test_folders),        scratch_test(test_test_data_sets),
+        cmocka_unit_test(test_random),     cmocka_unit_test(test_shape_option),
+        cmocka_unit_test(test_missing),    scratch_test(test_memory_limit),
+        scratch_test(test_limit),          scratch_test(test_far),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

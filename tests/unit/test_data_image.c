@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pictures: decoded, resized, cut and scaled to the model's input as the preparation says; broken ones are refused by name.
+// Pictures: decoded, resized, cut and scaled to the model's input as the preparation says; broken ones are refused by
+// name.
 #include "data/image_file.h"
 
 #include <math.h>
@@ -10,7 +11,9 @@
 #include <jpeglib.h>
 #include <png.h>
 
-static uint8_t level(int64_t x, int64_t y, int c) { return (uint8_t)lround(127 + 90 * sin((double)x / (7 + c) + (double)y / 11) + (double)((x * 7 + y * 3) % 20)); }
+static uint8_t level(int64_t x, int64_t y, int c) {
+    return (uint8_t)lround(127 + 90 * sin((double)x / (7 + c) + (double)y / 11) + (double)((x * 7 + y * 3) % 20));
+}
 
 static void fill(struct fp_image *image, int64_t width, int64_t height, int channels) {
     assert_int_equal(fp_image_new(image, width, height, channels, NULL, NULL), 0);
@@ -22,7 +25,9 @@ static void fill(struct fp_image *image, int64_t width, int64_t height, int chan
 static void write_png(const char *path, int64_t width, int64_t height, int channels) {
     struct fp_image image;
     fill(&image, width, height, channels);
-    png_image png = {.version = PNG_IMAGE_VERSION, .width = (png_uint_32)width, .height = (png_uint_32)height,
+    png_image png = {.version = PNG_IMAGE_VERSION,
+                     .width = (png_uint_32)width,
+                     .height = (png_uint_32)height,
                      .format = channels == 3 ? PNG_FORMAT_RGB : PNG_FORMAT_GRAY};
     assert_true(png_image_write_to_file(&png, path, 0, image.pixels, 0, NULL));
     fp_image_done(&image);
@@ -60,11 +65,13 @@ static void write_jpeg(const char *path, int64_t width, int64_t height) {
 static double kernel(enum fp_filter filter, double x) {
     x = fabs(x);
     if (filter == FP_BILINEAR) return x < 1 ? 1 - x : 0;
-    if (filter == FP_BICUBIC) return x < 1 ? 1.5 * x * x * x - 2.5 * x * x + 1 : x < 2 ? -.5 * x * x * x + 2.5 * x * x - 4 * x + 2 : 0;
+    if (filter == FP_BICUBIC)
+        return x < 1 ? 1.5 * x * x * x - 2.5 * x * x + 1 : x < 2 ? -.5 * x * x * x + 2.5 * x * x - 4 * x + 2 : 0;
     return x == 0 ? 1 : x < 3 ? 3 * sin(M_PI * x) * sin(M_PI * x / 3) / (M_PI * M_PI * x * x) : 0;
 }
 
-// One output level: all input pixels weighted by distance, along one axis, clipped to 0..255 and rounded, as in 8-bit pixels.
+// One output level: all input pixels weighted by distance, along one axis, clipped to 0..255 and rounded, as in 8-bit
+// pixels.
 static double sample(const double *src, int64_t n, int64_t stride, int64_t at, int64_t to, enum fp_filter filter) {
     const double scale = (double)n / (double)to, wide = scale > 1 ? scale : 1, centre = ((double)at + .5) * scale;
     double sum = 0, total = 0;
@@ -78,7 +85,8 @@ static double sample(const double *src, int64_t n, int64_t stride, int64_t at, i
 
 static void test_resize(void **state) {
     (void)state;
-    static const int64_t sizes[][4] = {{40, 30, 13, 17}, {13, 17, 40, 30}, {31, 20, 31, 9}, {16, 16, 5, 16}, {1, 1, 4, 3}, {50, 3, 1, 1}};
+    static const int64_t sizes[][4] = {{40, 30, 13, 17}, {13, 17, 40, 30}, {31, 20, 31, 9},
+                                       {16, 16, 5, 16},  {1, 1, 4, 3},     {50, 3, 1, 1}};
     const enum fp_filter filters[] = {FP_BILINEAR, FP_BICUBIC, FP_LANCZOS};
     for (size_t f = 0; f < FP_COUNT(filters); f++)
         for (size_t i = 0; i < FP_COUNT(sizes); i++) {
@@ -88,14 +96,18 @@ static void test_resize(void **state) {
             double src[2000], middle[2000];
             for (int64_t k = 0; k < w * h; k++) src[k] = image.pixels[k];
             for (int64_t y = 0; y < h; y++)
-                for (int64_t x = 0; x < to_w; x++) middle[y * to_w + x] = w == to_w ? src[y * w + x] : sample(src + y * w, w, 1, x, to_w, filters[f]);
+                for (int64_t x = 0; x < to_w; x++)
+                    middle[y * to_w + x] = w == to_w ? src[y * w + x] : sample(src + y * w, w, 1, x, to_w, filters[f]);
             assert_int_equal(fp_image_resize(&image, to_w, to_h, filters[f], NULL), 0);
             assert_int_equal(image.width, to_w);
             assert_int_equal(image.height, to_h);
             for (int64_t y = 0; y < to_h; y++)
                 for (int64_t x = 0; x < to_w; x++) {
-                    const double want = h == to_h ? middle[y * to_w + x] : sample(middle + x, h, to_w, y, to_h, filters[f]);
-                    if (fabs(want - image.pixels[y * to_w + x]) > 1) fail_msg("filter %d size %zu at %d,%d: %g, not %d", filters[f], i, (int)x, (int)y, want, image.pixels[y * to_w + x]);
+                    const double want = h == to_h ? middle[y * to_w + x]
+                                                  : sample(middle + x, h, to_w, y, to_h, filters[f]);
+                    if (fabs(want - image.pixels[y * to_w + x]) > 1)
+                        fail_msg("filter %d size %zu at %d,%d: %g, not %d", filters[f], i, (int)x, (int)y, want,
+                                 image.pixels[y * to_w + x]);
                 }
             fp_image_done(&image);
         }
@@ -116,7 +128,8 @@ static void test_nearest(void **state) {
 static void test_decode(void **state) {
     struct fp_image image;
     int64_t w, h;
-    const char *png = scratch_path(state, "a.png"), *grey = scratch_path(state, "g.png"), *jpg = scratch_path(state, "a.jpg");
+    const char *png = scratch_path(state, "a.png"), *grey = scratch_path(state, "g.png"),
+               *jpg = scratch_path(state, "a.jpg");
     write_png(png, 33, 20, 3);
     write_png(grey, 9, 8, 1);
     write_jpeg(jpg, 40, 24);
@@ -125,7 +138,8 @@ static void test_decode(void **state) {
     assert_int_equal(fp_image_probe(jpg, &w, &h, NULL), 0);
     assert_true(w == 40 && h == 24);
     assert_int_equal(fp_image_read(&image, png, NULL, NULL), 0);
-    for (int64_t i = 0; i < 33 * 20 * 3; i++) assert_int_equal(image.pixels[i], level(i / 3 % 33, i / 99, (int)(i % 3)));
+    for (int64_t i = 0; i < 33 * 20 * 3; i++)
+        assert_int_equal(image.pixels[i], level(i / 3 % 33, i / 99, (int)(i % 3)));
     fp_image_done(&image);
     assert_int_equal(fp_image_read(&image, grey, NULL, NULL), 0);
     fp_image_to_grey(&image);
@@ -133,7 +147,8 @@ static void test_decode(void **state) {
     fp_image_done(&image);
     assert_int_equal(fp_image_read(&image, jpg, NULL, NULL), 0);
     double apart = 0;
-    for (int64_t i = 0; i < 40 * 24 * 3; i++) apart += fabs((double)image.pixels[i] - level(i / 3 % 40, i / 120, (int)(i % 3)));
+    for (int64_t i = 0; i < 40 * 24 * 3; i++)
+        apart += fabs((double)image.pixels[i] - level(i / 3 % 40, i / 120, (int)(i % 3)));
     assert_true(apart / (40 * 24 * 3) < 8); // colours are stored at half the size
     fp_image_done(&image);
 }
@@ -150,7 +165,8 @@ static void expect_broken(const char *path, const uint8_t *data, size_t n) {
 }
 
 static void test_damaged(void **state) {
-    const char *names[] = {scratch_path(state, "a.png"), scratch_path(state, "a.jpg")}, *broken = scratch_path(state, "broken");
+    const char *names[] = {scratch_path(state, "a.png"), scratch_path(state, "a.jpg")},
+               *broken = scratch_path(state, "broken");
     write_png(names[0], 33, 20, 3);
     write_jpeg(names[1], 40, 24);
     uint64_t seed = 5;
@@ -215,7 +231,8 @@ static void test_layouts(void **state) {
     add(data, path);
     batch(data, &t, 1, 0);
     assert_int_equal(t.count, 48);
-    assert_true(fabs((double)((float *)t.data)[0] * 255 - (.299 * level(0, 0, 0) + .587 * level(0, 0, 1) + .114 * level(0, 0, 2))) < 1);
+    assert_true(fabs((double)((float *)t.data)[0] * 255 -
+                     (.299 * level(0, 0, 0) + .587 * level(0, 0, 1) + .114 * level(0, 0, 2))) < 1);
     fp_tensor_done(&t);
     fineprune_data_free(data);
     data = open_data(&whole, &plain);
@@ -228,7 +245,8 @@ static void test_layouts(void **state) {
     fineprune_data_free(data);
 }
 
-static void expect_shape(const struct fake *f, const fineprune_data_options *options, const char *path, int64_t height, int64_t width) {
+static void expect_shape(const struct fake *f, const fineprune_data_options *options, const char *path, int64_t height,
+                         int64_t width) {
     fineprune_data *data = open_data(f, options);
     struct fp_tensor t;
     add(data, path);
@@ -295,8 +313,9 @@ static void test_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_resize), cmocka_unit_test(test_nearest), scratch_test(test_decode), scratch_test(test_damaged),
-        scratch_test(test_layouts),    scratch_test(test_sizes),       scratch_test(test_refused),
+        cmocka_unit_test(test_resize), cmocka_unit_test(test_nearest), scratch_test(test_decode),
+        scratch_test(test_damaged),    scratch_test(test_layouts),     scratch_test(test_sizes),
+        scratch_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

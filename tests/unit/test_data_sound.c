@@ -136,7 +136,8 @@ static void test_damaged(void **state) {
             sound[at] = old;
             fineprune_data *data = open_data(&f, &(fineprune_data_options){.rate = "8000"});
             struct fp_tensor t = {0};
-            if (!fineprune_data_add(data, names[k], NULL) && !fp_data_batch(data, (size_t[]){0}, 1, &t, NULL)) fp_tensor_done(&t);
+            if (!fineprune_data_add(data, names[k], NULL) && !fp_data_batch(data, (size_t[]){0}, 1, &t, NULL))
+                fp_tensor_done(&t);
             fineprune_data_free(data);
             assert_int_equal(f.model.memory.used, 0);
         }
@@ -145,6 +146,7 @@ static void test_damaged(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {scratch_test(test_rows), scratch_test(test_shapes), scratch_test(test_refused), scratch_test(test_damaged)};
+    const struct CMUnitTest tests[] = {scratch_test(test_rows), scratch_test(test_shapes), scratch_test(test_refused),
+                                       scratch_test(test_damaged)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

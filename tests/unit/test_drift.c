@@ -12,7 +12,11 @@
 #define C 5
 
 static struct fp_tensor tensor(enum fp_type type, int rank, int64_t rows, int64_t columns, void *data) {
-    struct fp_tensor t = {.type = type, .rank = rank, .dims = {rows, columns}, .count = (size_t)(rows * (rank > 1 ? columns : 1)), .data = data};
+    struct fp_tensor t = {.type = type,
+                          .rank = rank,
+                          .dims = {rows, columns},
+                          .count = (size_t)(rows * (rank > 1 ? columns : 1)),
+                          .data = data};
     return t;
 }
 
@@ -26,7 +30,8 @@ static void fill(float *a, float *b) {
 
 static double get(const struct fp_drift *d, const char *key) {
     json_t *entry = fp_drift_json(d);
-    const double value = json_is_number(json_object_get(entry, key)) ? json_number_value(json_object_get(entry, key)) : NAN;
+    const double value = json_is_number(json_object_get(entry, key)) ? json_number_value(json_object_get(entry, key))
+                                                                     : NAN;
     json_decref(entry);
     return value;
 }
@@ -95,7 +100,8 @@ static void test_shapes(void **state) {
     fill(a, b);
     struct fp_drift d = {.output = "y"};
     fineprune_error err = {0};
-    struct fp_tensor x = tensor(FP_FLOAT, 2, N, C, a), y = tensor(FP_FLOAT, 2, C, N, b), one = tensor(FP_FLOAT, 1, N * C, 1, a);
+    struct fp_tensor x = tensor(FP_FLOAT, 2, N, C, a), y = tensor(FP_FLOAT, 2, C, N, b),
+                     one = tensor(FP_FLOAT, 1, N * C, 1, a);
     assert_int_equal(fp_drift_add(&d, &x, &y, NULL, &err), FINEPRUNE_MODEL);
     assert_string_equal(err.message, "output 'y' has shape [37,5] in one model and [5,37] in the other");
     assert_int_equal(fp_drift_add(&d, &one, &one, NULL, NULL), 0);
@@ -107,6 +113,7 @@ static void test_shapes(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_classes), cmocka_unit_test(test_equal), cmocka_unit_test(test_labels), cmocka_unit_test(test_shapes)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_classes), cmocka_unit_test(test_equal),
+                                       cmocka_unit_test(test_labels), cmocka_unit_test(test_shapes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -37,7 +37,8 @@ static void check_order(const struct fp_graph *graph) {
     for (int i = 0; i < graph->n_nodes; i++) {
         assert_int_equal(graph->nodes[i].id, i);
         for (int k = 0; k < graph->nodes[i].n_in; k++) {
-            const struct fp_node *producer = graph->nodes[i].in[k] < 0 ? NULL : graph->values[graph->nodes[i].in[k]].producer;
+            const struct fp_node *producer = graph->nodes[i].in[k] < 0 ? NULL
+                                                                       : graph->values[graph->nodes[i].in[k]].producer;
             if (producer) assert_true(producer->id < i);
         }
     }
@@ -155,7 +156,8 @@ static void test_captures(void **state) {
     (void)state;
     Onnx__ModelProto *m = with_input();
     made_input(m->graph, "c", SHAPE(1));
-    Onnx__GraphProto *deep = made_graph("deep"), *flat = made_graph("flat"), *middle = made_graph("middle"), *other = made_graph("other");
+    Onnx__GraphProto *deep = made_graph("deep"), *flat = made_graph("flat"), *middle = made_graph("middle"),
+                     *other = made_graph("other");
     made_node(deep, "Neg", "x", "n"), made_output(deep, "n");
     made_node(flat, "Identity", "x", "f"), made_output(flat, "f");
     Onnx__NodeProto *inner = made_node(middle, "If", "c", "i");
@@ -251,8 +253,9 @@ static void test_functions(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_order), cmocka_unit_test(test_order_kept), cmocka_unit_test(test_cycle),     cmocka_unit_test(test_readers),
-        cmocka_unit_test(test_names), cmocka_unit_test(test_captures),   cmocka_unit_test(test_functions),
+        cmocka_unit_test(test_order),     cmocka_unit_test(test_order_kept), cmocka_unit_test(test_cycle),
+        cmocka_unit_test(test_readers),   cmocka_unit_test(test_names),      cmocka_unit_test(test_captures),
+        cmocka_unit_test(test_functions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

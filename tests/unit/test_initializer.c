@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Elements of a TensorProto in each of its fields: loaded, stored back into the same field, refused when their number is wrong; sparse and external ones.
+// Elements of a TensorProto in each of its fields: loaded, stored back into the same field, refused when their number
+// is wrong; sparse and external ones.
 #include "made_model.h"
 
-static struct fineprune_model empty(void) { return (struct fineprune_model){.folder = (char *)(uintptr_t) "/nowhere"}; }
+static struct fineprune_model empty(void) { return (struct fineprune_model){.folder = (char *)(uintptr_t)"/nowhere"}; }
 
 static Onnx__TensorProto *without_data(enum fp_type type, int rank, const int64_t *dims) {
     Onnx__TensorProto *t = made_tensor("t", FP_UINT8, rank, dims, "                                        ");
@@ -21,7 +22,8 @@ static void refuse(Onnx__TensorProto *proto, const char *message) {
     if (!strstr(err.message, message)) fail_msg("'%s' is not in: %s", message, err.message);
 }
 
-// Loads, compares with `expected`, stores it reversed, loads again, and sees that a wrong number of elements is refused.
+// Loads, compares with `expected`, stores it reversed, loads again, and sees that a wrong number of elements is
+// refused.
 static void round_trip(Onnx__TensorProto *proto, size_t *n_field, const void *expected) {
     struct fineprune_model model = empty();
     struct fp_tensor t = {0}, copy = {0}, again = {0};
@@ -29,7 +31,8 @@ static void round_trip(Onnx__TensorProto *proto, size_t *n_field, const void *ex
     assert_memory_equal(t.data, expected, fp_tensor_bytes(&t));
     assert_int_equal(fp_tensor_copy(&copy, NULL, &t, NULL), 0);
     const size_t size = fp_type_size(t.type);
-    for (size_t i = 0; i < t.count; i++) memcpy((char *)copy.data + i * size, (const char *)expected + (t.count - 1 - i) * size, size);
+    for (size_t i = 0; i < t.count; i++)
+        memcpy((char *)copy.data + i * size, (const char *)expected + (t.count - 1 - i) * size, size);
     assert_int_equal(fp_initializer_store(&model, proto, &copy, NULL), 0);
     assert_int_equal(fp_initializer_load(&model, proto, &again, NULL), 0);
     assert_memory_equal(again.data, copy.data, fp_tensor_bytes(&copy));
@@ -42,12 +45,12 @@ static void round_trip(Onnx__TensorProto *proto, size_t *n_field, const void *ex
 
 static void test_fields(void **state) {
     (void)state;
-#define TYPED(type, field, ...) \
-    { \
-        Onnx__TensorProto *p = without_data(type, SHAPE(2, 3)); \
-        p->n_##field = 6, p->field = made_message(6 * sizeof(*p->field)); \
-        for (int i = 0; i < 6; i++) p->field[i] = (__VA_ARGS__)[i]; \
-        round_trip(p, &p->n_##field, (__VA_ARGS__)); \
+#define TYPED(type, field, ...)                                                                                        \
+    {                                                                                                                  \
+        Onnx__TensorProto *p = without_data(type, SHAPE(2, 3));                                                        \
+        p->n_##field = 6, p->field = made_message(6 * sizeof(*p->field));                                              \
+        for (int i = 0; i < 6; i++) p->field[i] = (__VA_ARGS__)[i];                                                    \
+        round_trip(p, &p->n_##field, (__VA_ARGS__));                                                                   \
     }
     TYPED(FP_FLOAT, float_data, (float[]){1, -2, 3.5f, 0, 1e30f, 6})
     TYPED(FP_DOUBLE, double_data, (double[]){1, -2, 3.5, 0, 1e300, 6})
@@ -79,7 +82,8 @@ static void test_not_loaded(void **state) {
     (void)state;
     struct fineprune_model model = empty();
     const float floats[6] = {1, -0.0f, 3, 0, 5, 1e-45f};
-    Onnx__TensorProto *p = made_tensor("t", FP_FLOAT, SHAPE(2, 3), floats), *other = made_tensor("u", FP_FLOAT, SHAPE(2, 3), floats);
+    Onnx__TensorProto *p = made_tensor("t", FP_FLOAT, SHAPE(2, 3), floats),
+                      *other = made_tensor("u", FP_FLOAT, SHAPE(2, 3), floats);
     struct fp_tensor t;
     const void *identity, *its;
     size_t zeros = 9;
@@ -123,8 +127,10 @@ static void test_sparse(void **state) {
     const int64_t linear[3] = {0, 4, 5}, coordinates[6] = {0, 0, 1, 1, 1, 2}, outside[3] = {0, 4, 6};
     const float expected[6] = {5, 0, 0, 0, 6, 7};
     int64_t dims[2] = {2, 3};
-    Onnx__TensorProto *v = made_tensor("v", FP_FLOAT, SHAPE(3), values), *a = made_tensor("i", FP_INT64, SHAPE(3), linear);
-    Onnx__TensorProto *b = made_tensor("i", FP_INT64, SHAPE(3, 2), coordinates), *c = made_tensor("i", FP_INT64, SHAPE(3), outside);
+    Onnx__TensorProto *v = made_tensor("v", FP_FLOAT, SHAPE(3), values),
+                      *a = made_tensor("i", FP_INT64, SHAPE(3), linear);
+    Onnx__TensorProto *b = made_tensor("i", FP_INT64, SHAPE(3, 2), coordinates),
+                      *c = made_tensor("i", FP_INT64, SHAPE(3), outside);
     Onnx__SparseTensorProto sparse = ONNX__SPARSE_TENSOR_PROTO__INIT;
     sparse.values = v, sparse.n_dims = 2, sparse.dims = dims;
     for (int i = 0; i < 2; i++) {
@@ -143,7 +149,8 @@ static void test_sparse(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_fields), cmocka_unit_test(test_raw), cmocka_unit_test(test_not_loaded),
-                                      cmocka_unit_test(test_refused), cmocka_unit_test(test_sparse)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_fields), cmocka_unit_test(test_raw),
+                                       cmocka_unit_test(test_not_loaded), cmocka_unit_test(test_refused),
+                                       cmocka_unit_test(test_sparse)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

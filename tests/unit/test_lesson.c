@@ -11,7 +11,8 @@ struct made {
     float features[MOST_N * MOST_D], logits[MOST_N * MOST_K];
 };
 
-// `used` of the k classes around places of their own, which the logits know only partly: by `sharp`, and turned by `wrong` of a class's number.
+// `used` of the k classes around places of their own, which the logits know only partly: by `sharp`, and turned by
+// `wrong` of a class's number.
 static void make(struct made *m, size_t n, size_t d, size_t k, size_t used, double sharp, double noise) {
     uint64_t seed = 7 + n + k;
     double place[MOST_K][MOST_D];
@@ -20,7 +21,8 @@ static void make(struct made *m, size_t n, size_t d, size_t k, size_t used, doub
         for (size_t j = 0; j < d; j++) place[c][j] = fake_number(&seed);
     for (size_t i = 0; i < n; i++) {
         const size_t own = i % used;
-        for (size_t j = 0; j < d; j++) m->features[i * d + j] = (float)(1.5 * place[own][j] + noise * fake_number(&seed) + 0.3);
+        for (size_t j = 0; j < d; j++)
+            m->features[i * d + j] = (float)(1.5 * place[own][j] + noise * fake_number(&seed) + 0.3);
         for (size_t c = 0; c < k; c++) {
             double l = (double)(c % 3) / 4 + fake_number(&seed) * 1.5;
             for (size_t j = 0; j < d; j++) l += sharp * place[c][j] * (double)m->features[i * d + j];
@@ -70,7 +72,8 @@ static void slow_take(struct slow *s, const struct made *m) {
     for (size_t i = 0; i < m->n; i++) {
         bool known = false;
         for (size_t e = 0; e < i && !known; e++)
-            known = !memcmp(m->features + e * m->d, m->features + i * m->d, m->d * sizeof(float)) && !memcmp(m->logits + e * m->k, m->logits + i * m->k, m->k * sizeof(float));
+            known = !memcmp(m->features + e * m->d, m->features + i * m->d, m->d * sizeof(float)) &&
+                    !memcmp(m->logits + e * m->k, m->logits + i * m->k, m->k * sizeof(float));
         if (known) continue;
         for (size_t j = 0; j < m->d; j++) s->f[s->n][j] = (double)m->features[i * m->d + j];
         for (size_t c = 0; c < m->k; c++) s->l[s->n][c] = (double)m->logits[i * m->k + c];
@@ -94,9 +97,10 @@ static void slow_unseen(struct slow *s) {
     seen = fmax(seen, 1);
     s->use = fmin(1, s->found / (double)s->k);
     s->believed = pow(answers / s->found, 2) / (pow(answers / s->found, 2) + 0.2);
-    const double unseen = fmax(1, (double)s->k - seen), new = fmin(0.95, (once + 3) / (double)s->n), miss = 0.1 + 0.9 * exp((double)s->n / -2 / s->found);
+    const double unseen = fmax(1, (double)s->k - seen), new = fmin(0.95, (once + 3) / (double)s->n),
+                 miss = 0.1 + 0.9 * exp((double)s->n / -2 / s->found);
     s->v = 1 - pow(1 - pow(s->use, 1.5), 4);
-    s->w0 = fmin(1, new / unseen / ((1 - new) / seen) + s->v * miss / (s->v * miss + 1 - s->v));
+    s->w0 = fmin(1, new / unseen / ((1 - new) / seen) + s->v *miss / (s->v * miss + 1 - s->v));
     for (size_t c = 0; c < s->k; c++)
         if (s->c0[c] >= 0.25 || s->w0 > 0.1) s->ids[s->active++] = c;
 }
@@ -234,11 +238,14 @@ static void slow_choose(struct slow *s) {
                 cosine[e] = 0;
                 for (size_t c = 0; c < s->d; c++) cosine[e] += s->unit[i][c] * s->unit[e][c];
             }
-            for (size_t e = 0; e < s->n; e++) nearer += e != i && e != j && (cosine[e] > cosine[j] || (!(cosine[e] < cosine[j]) && e < j));
+            for (size_t e = 0; e < s->n; e++)
+                nearer += e != i && e != j && (cosine[e] > cosine[j] || (!(cosine[e] < cosine[j]) && e < j));
             if (j != i && nearer < 5) sum += (slow_best(s, i, 1) != slow_best(s, j, 1)) / fmin(5, (double)s->n - 1);
         }
-    const double h = (sum + 0.5) / (s->expected + 0.5), tight = s->trusted ? 1 - s->v * (1 - 1 / (1 + pow(h / 0.4, 4))) : 0;
-    s->g = (1 - exp((double)s->n / -20)) * pow(fmin(s->least, s->weak), 1 - tight) * pow(pow(s->least, 1 - 0.5 * pow(2 * s->use - 1, 2)), tight);
+    const double h = (sum + 0.5) / (s->expected + 0.5),
+                 tight = s->trusted ? 1 - s->v * (1 - 1 / (1 + pow(h / 0.4, 4))) : 0;
+    s->g = (1 - exp((double)s->n / -20)) * pow(fmin(s->least, s->weak), 1 - tight) *
+           pow(pow(s->least, 1 - 0.5 * pow(2 * s->use - 1, 2)), tight);
 }
 
 static void slow_rows(struct slow *s) {
@@ -277,7 +284,11 @@ static void compare(const struct made *m, bool holds, bool *trusted, double *str
     static struct slow s;
     struct fp_lesson lesson;
     fineprune_error err = {0};
-    const struct fp_answers a = {.samples = m->n, .n_features = m->d, .classes = m->k, .features = (float *)(uintptr_t)m->features, .logits = (float *)(uintptr_t)m->logits};
+    const struct fp_answers a = {.samples = m->n,
+                                 .n_features = m->d,
+                                 .classes = m->k,
+                                 .features = (float *)(uintptr_t)m->features,
+                                 .logits = (float *)(uintptr_t)m->logits};
     assert_int_equal(fp_lesson_make(&lesson, &a, true, holds, NULL, NULL, &err), 0);
     slow_all(&s, m, holds);
     assert_int_equal(lesson.samples, s.n);
@@ -285,7 +296,8 @@ static void compare(const struct made *m, bool holds, bool *trusted, double *str
     assert_int_equal(lesson.changes_sure, s.changed_sure);
     assert_int_equal(lesson.trusted, s.trusted);
     near("expected", 0, lesson.expected, s.expected), near("expected", 1, lesson.expected_sure, s.expected_sure);
-    near("least", 0, lesson.least, s.least), near("weak", 0, lesson.weak, s.weak), near("strength", 0, lesson.strength, s.g);
+    near("least", 0, lesson.least, s.least), near("weak", 0, lesson.weak, s.weak),
+        near("strength", 0, lesson.strength, s.g);
     near("unseen", 0, lesson.unseen_bias, s.believed * log(s.w0));
     for (size_t c = 0; c < m->k; c++) {
         near("c", c, lesson.c[c], s.c[c]), near("b", c, lesson.b[c], s.b[c]);
@@ -297,7 +309,8 @@ static void compare(const struct made *m, bool holds, bool *trusted, double *str
     fp_lesson_done(&lesson);
 }
 
-// Few samples of many features, many samples of few, most classes in use and few of them; the same sample twice counts once.
+// Few samples of many features, many samples of few, most classes in use and few of them; the same sample twice counts
+// once.
 static void test_rule(void **state) {
     (void)state;
     static const struct {
@@ -306,8 +319,8 @@ static void test_rule(void **state) {
         bool holds, trusted, learns;
         size_t kept;
     } cases[] = {
-        {60, 40, 6, 6, 0.2, 0.6, true, true, true, 6},      {90, 12, 30, 3, 0.5, 0.8, true, true, true, 3},
-        {90, 12, 30, 3, 0.5, 0.8, false, true, true, 30},   {90, 8, 10, 9, 0.3, 0.5, true, true, true, 10},
+        {60, 40, 6, 6, 0.2, 0.6, true, true, true, 6},    {90, 12, 30, 3, 0.5, 0.8, true, true, true, 3},
+        {90, 12, 30, 3, 0.5, 0.8, false, true, true, 30}, {90, 8, 10, 9, 0.3, 0.5, true, true, true, 10},
         {12, 20, 30, 2, 1.5, 0.4, true, true, false, 30},
     };
     for (size_t i = 0; i < FP_COUNT(cases); i++) {
@@ -324,7 +337,8 @@ static void test_rule(void **state) {
     }
 }
 
-// A model that is sure of its answers is taught next to nothing by data that group in another way: the features say nothing of the answers.
+// A model that is sure of its answers is taught next to nothing by data that group in another way: the features say
+// nothing of the answers.
 static void test_distrust(void **state) {
     (void)state;
     static struct made m;
@@ -348,7 +362,9 @@ static void test_lighter(void **state) {
     for (int sure = 0; sure < 40; sure++) {
         make(&m, 80, 10, 4, 4, 0, 0.6);
         for (size_t i = 0; i < m.n; i++) // one answer in eight is wrong
-            for (size_t c = 0; c < m.k; c++) m.logits[i * m.k + c] = (i % 8 ? i % 4 : (i + 1) % 4) == c ? 2 + (float)sure / 20 + (float)(i % 5) / 5 : 0;
+            for (size_t c = 0; c < m.k; c++)
+                m.logits[i * m.k + c] = (i % 8 ? i % 4 : (i + 1) % 4) == c ? 2 + (float)sure / 20 + (float)(i % 5) / 5
+                                                                           : 0;
         compare(&m, true, &trusted, &strength, &kept);
         if (trusted && weight_of_last < 6) lighter++, assert_true(strength > 0);
     }
@@ -362,7 +378,8 @@ static void test_nothing(void **state) {
     for (int i = 0; i < 3; i++) {
         make(&m, i == 0 ? 1 : 30, 6, 8, 1, 4, 0.2);
         for (size_t j = 0; j < m.n * m.d && i == 2; j++) m.features[j] = (float)(j % m.d);
-        const struct fp_answers a = {.samples = m.n, .n_features = m.d, .classes = m.k, .features = m.features, .logits = m.logits};
+        const struct fp_answers a = {
+            .samples = m.n, .n_features = m.d, .classes = m.k, .features = m.features, .logits = m.logits};
         struct fp_lesson lesson;
         assert_int_equal(fp_lesson_make(&lesson, &a, true, true, NULL, NULL, NULL), 0);
         assert_true(lesson.strength >= 0 && lesson.strength <= 1 && (i == 1 || !lesson.learned));
@@ -379,7 +396,8 @@ static void test_memory(void **state) {
     (void)state;
     static struct made m;
     make(&m, 60, 20, 10, 5, 1, 0.4);
-    const struct fp_answers a = {.samples = m.n, .n_features = m.d, .classes = m.k, .features = m.features, .logits = m.logits};
+    const struct fp_answers a = {
+        .samples = m.n, .n_features = m.d, .classes = m.k, .features = m.features, .logits = m.logits};
     struct fp_memory memory = {.limit = 10000};
     struct fp_lesson lesson;
     fineprune_error err = {0};
@@ -392,7 +410,8 @@ static void test_memory(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rule), cmocka_unit_test(test_distrust), cmocka_unit_test(test_lighter),
-                                       cmocka_unit_test(test_nothing), cmocka_unit_test(test_memory)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rule), cmocka_unit_test(test_distrust),
+                                       cmocka_unit_test(test_lighter), cmocka_unit_test(test_nothing),
+                                       cmocka_unit_test(test_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Changes to mapped files: small and large ones, with a folder for a temporary file and without, survive that pages are dropped; the file stays as it is.
+// Changes to mapped files: small and large ones, with a folder for a temporary file and without, survive that pages are
+// dropped; the file stays as it is.
 #include "base/mapping.h"
 #include "scratch_folder.h"
 
@@ -84,9 +85,10 @@ static void no_folder_is_an_error(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(small_file, scratch_set_up, scratch_tear_down),
-                                       cmocka_unit_test_setup_teardown(large_file, scratch_set_up, scratch_tear_down),
-                                       cmocka_unit_test_setup_teardown(large_file_without_folder, scratch_set_up, scratch_tear_down),
-                                       cmocka_unit_test_setup_teardown(no_folder_is_an_error, scratch_set_up, scratch_tear_down)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(small_file, scratch_set_up, scratch_tear_down),
+        cmocka_unit_test_setup_teardown(large_file, scratch_set_up, scratch_tear_down),
+        cmocka_unit_test_setup_teardown(large_file_without_folder, scratch_set_up, scratch_tear_down),
+        cmocka_unit_test_setup_teardown(no_folder_is_an_error, scratch_set_up, scratch_tear_down)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

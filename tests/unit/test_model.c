@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is added to an opened model: many initializers in time that grows with their number, under names that no graph uses.
+// What is added to an opened model: many initializers in time that grows with their number, under names that no graph
+// uses.
 #include "made_model.h"
 
 #define NODES 20000
@@ -65,7 +66,8 @@ static void many_are_added(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(names_are_new, scratch_set_up, scratch_tear_down),
-                                       cmocka_unit_test_setup_teardown(many_are_added, scratch_set_up, scratch_tear_down)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(names_are_new, scratch_set_up, scratch_tear_down),
+        cmocka_unit_test_setup_teardown(many_are_added, scratch_set_up, scratch_tear_down)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The compressed size of a model: exact when small, near the truth and the same with any number of threads when large; external files count.
+// The compressed size of a model: exact when small, near the truth and the same with any number of threads when large;
+// external files count.
 #include "made_model.h"
 
 #include <zlib.h>
@@ -64,7 +65,10 @@ static void external_counts(void **state) {
     struct fineprune_model model = {.proto = made_new()};
     float *values = made_message(LARGE * sizeof(*values));
     made_fill(values, LARGE, 1);
-    struct fp_mapping external = {.location = (char *)(uintptr_t) "w", .data = (uint8_t *)values, .size = LARGE * sizeof(*values)}, file = {.next = &external};
+    struct fp_mapping external = {.location = (char *)(uintptr_t)"w",
+                                  .data = (uint8_t *)values,
+                                  .size = LARGE * sizeof(*values)},
+                      file = {.next = &external};
     model.mappings = &file;
     struct fp_model_size size;
     assert_int_equal(fp_model_sizes(&model, 2, &size, NULL), 0);
@@ -75,6 +79,7 @@ static void external_counts(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(small_is_exact), cmocka_unit_test(large_is_estimated), cmocka_unit_test(external_counts)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(small_is_exact), cmocka_unit_test(large_is_estimated),
+                                       cmocka_unit_test(external_counts)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

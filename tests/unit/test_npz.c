@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// NumPy's files: what is written is read back, what NumPy may write is read, and what is broken is refused with its name.
+// NumPy's files: what is written is read back, what NumPy may write is read, and what is broken is refused with its
+// name.
 #include "tensor/npz.h"
 
 #include "scratch_folder.h"
@@ -15,7 +16,8 @@ static size_t make_npy(uint8_t *dst, const char *dict, const void *elements, siz
     return 10 + length + bytes;
 }
 
-static int read_npy(void **state, const char *dict, const void *elements, size_t bytes, struct fp_tensor *t, fineprune_error *err) {
+static int read_npy(void **state, const char *dict, const void *elements, size_t bytes, struct fp_tensor *t,
+                    fineprune_error *err) {
     uint8_t file[4096];
     const char *path = scratch_path(state, "a.npy");
     scratch_write(path, file, make_npy(file, dict, elements, bytes));
@@ -28,7 +30,8 @@ static void test_plain(void **state) {
     fineprune_error err;
     struct fp_tensor t;
     const float x[6] = {1, 2, 3, 4, 5, 6};
-    assert_int_equal(read_npy(state, "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }\n", x, sizeof(x), &t, &err), 0);
+    assert_int_equal(
+        read_npy(state, "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }\n", x, sizeof(x), &t, &err), 0);
     assert_int_equal(t.type, FP_FLOAT);
     assert_int_equal(t.rank, 2);
     assert_int_equal(t.dims[0], 2);
@@ -36,14 +39,16 @@ static void test_plain(void **state) {
     assert_memory_equal(t.data, x, sizeof(x));
     fp_tensor_done(&t);
     // other ways to write the same dict
-    assert_int_equal(read_npy(state, "{\"shape\":(6,),\"fortran_order\":False,\"descr\":\"<f4\"}", x, sizeof(x), &t, &err), 0);
+    assert_int_equal(
+        read_npy(state, "{\"shape\":(6,),\"fortran_order\":False,\"descr\":\"<f4\"}", x, sizeof(x), &t, &err), 0);
     assert_int_equal(t.rank, 1);
     fp_tensor_done(&t);
     assert_int_equal(read_npy(state, "{'descr': '<f4', 'fortran_order': False, 'shape': (), }", x, 4, &t, &err), 0);
     assert_int_equal(t.rank, 0);
     assert_int_equal(t.count, 1);
     fp_tensor_done(&t);
-    assert_int_equal(read_npy(state, "{'descr': '<f4', 'fortran_order': False, 'shape': (0L, 3L), }", x, 0, &t, &err), 0);
+    assert_int_equal(read_npy(state, "{'descr': '<f4', 'fortran_order': False, 'shape': (0L, 3L), }", x, 0, &t, &err),
+                     0);
     assert_int_equal(t.count, 0);
     fp_tensor_done(&t);
 }
@@ -52,7 +57,8 @@ static void test_orders(void **state) {
     fineprune_error err;
     struct fp_tensor t;
     const int16_t columns[6] = {1, 4, 2, 5, 3, 6}, rows[6] = {1, 2, 3, 4, 5, 6};
-    assert_int_equal(read_npy(state, "{'descr': '<i2', 'fortran_order': True, 'shape': (2, 3), }", columns, 12, &t, &err), 0);
+    assert_int_equal(
+        read_npy(state, "{'descr': '<i2', 'fortran_order': True, 'shape': (2, 3), }", columns, 12, &t, &err), 0);
     assert_int_equal(t.type, FP_INT16);
     assert_memory_equal(t.data, rows, sizeof(rows));
     fp_tensor_done(&t);
@@ -128,7 +134,8 @@ static void fill(struct fp_tensor *t, enum fp_type type, int64_t rows, int64_t c
     assert_int_equal(fp_tensor_new(t, NULL, type, 2, dims, &err), 0);
     uint64_t seed = (uint64_t)type;
     uint8_t *bytes = t->data;
-    for (size_t i = 0; i < fp_tensor_bytes(t); i++) bytes[i] = type == FP_BOOL ? fp_random(&seed) & 1 : (uint8_t)fp_random(&seed);
+    for (size_t i = 0; i < fp_tensor_bytes(t); i++)
+        bytes[i] = type == FP_BOOL ? fp_random(&seed) & 1 : (uint8_t)fp_random(&seed);
 }
 
 static const enum fp_type TYPES[] = {FP_FLOAT, FP_DOUBLE, FP_FLOAT16, FP_UINT8,  FP_INT8, FP_UINT16,    FP_INT16,
@@ -321,10 +328,12 @@ static void test_abandon(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        scratch_test(test_plain),      scratch_test(test_orders),          scratch_test(test_broken),
-        scratch_test(test_not_npy),    scratch_test(test_round_trip),      scratch_test(test_same_bytes),
-        scratch_test(test_rows),       scratch_test(test_damaged_archive), scratch_test(test_check_sum),
-        scratch_test(test_bomb_meets_budget), scratch_test(test_not_npz),  scratch_test(test_abandon),
+        scratch_test(test_plain),      scratch_test(test_orders),
+        scratch_test(test_broken),     scratch_test(test_not_npy),
+        scratch_test(test_round_trip), scratch_test(test_same_bytes),
+        scratch_test(test_rows),       scratch_test(test_damaged_archive),
+        scratch_test(test_check_sum),  scratch_test(test_bomb_meets_budget),
+        scratch_test(test_not_npz),    scratch_test(test_abandon),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

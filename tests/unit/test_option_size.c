@@ -17,8 +17,7 @@ struct newer {
     struct known known;
     double more;
 };
-#define DEFAULTS \
-    { .size = sizeof(struct known), .share = 0.5, .name = "x" }
+#define DEFAULTS {.size = sizeof(struct known), .share = 0.5, .name = "x"}
 
 static int read_options(struct known *k, const void *given, fineprune_error *err) {
     *k = (struct known)DEFAULTS;
@@ -100,7 +99,6 @@ static void test_older_prune(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_ages), cmocka_unit_test(test_no_size),
-                                       scratch_test(test_functions),
-                                       scratch_test(test_older_prune)};
+                                       scratch_test(test_functions), scratch_test(test_older_prune)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

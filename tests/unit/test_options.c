@@ -53,9 +53,10 @@ static void defaults(void **state) {
 static void values(void **state) {
     (void)state;
     struct parsed p;
-    struct cli_options *o = good(&p, "prune --data=a --data x=b -s70% -fo - --no-metadata --max-memory 1.5G --timeout 1h30m -j4 "
-                                     "--batch 8 m "
-                                     "--reserve 0.25");
+    struct cli_options *o = good(
+        &p, "prune --data=a --data x=b -s70% -fo - --no-metadata --max-memory 1.5G --timeout 1h30m -j4 "
+            "--batch 8 m "
+            "--reserve 0.25");
     assert_int_equal(o->data.count, 2);
     assert_string_equal(o->data.items[1], "x=b");
     assert_true(o->force && !o->metadata);
@@ -65,7 +66,8 @@ static void values(void **state) {
     assert_int_equal(o->threads, 4);
     assert_int_equal(o->batch, 8);
     cli_options_done(o);
-    o = good(&p, "prune m -o x --force --no-force --table plain --on-fail keep --external-data never --max-memory 64K -s 1");
+    o = good(
+        &p, "prune m -o x --force --no-force --table plain --on-fail keep --external-data never --max-memory 64K -s 1");
     assert_false(o->force);
     assert_int_equal(o->table, CLI_TABLE_PLAIN);
     assert_int_equal(o->on_fail, CLI_KEEP);
@@ -96,7 +98,8 @@ static void sparsity_auto(void **state) {
 // Every listed name is accepted for the option of that kind; N:M also with numbers.
 static void listed_names(void **state) {
     (void)state;
-    static const char *const kinds[] = {"method", "score", "allocation", "pattern", "channels", "repair", "swaps", "refit", "outputs", "readout"};
+    static const char *const kinds[] = {"method", "score", "allocation", "pattern", "channels",
+                                        "repair", "swaps", "refit",      "outputs", "readout"};
     for (size_t k = 0; k < FP_COUNT(kinds); k++) {
         const char *name, *summary;
         for (size_t i = 0; fineprune_list(kinds[k], i, &name, &summary); i++) {
@@ -151,7 +154,8 @@ static const struct {
     {"prune a -o b --outputs kep", "--outputs cannot be 'kep'", "did you mean 'keep'?"},
     {"prune a -o b -v -q", "-v and -q exclude each other", ""},
     {"prune a -o - --json", "-o - and --json both want standard output", "give one of them a file"},
-    {"prune a -o - --table plain", "-o - and --table both want standard output", "give one of them a file, or --table none"},
+    {"prune a -o - --table plain", "-o - and --table both want standard output",
+     "give one of them a file, or --table none"},
 };
 
 static void bad_command_lines(void **state) {
@@ -160,7 +164,8 @@ static void bad_command_lines(void **state) {
         struct parsed p;
         int status = parse_line(&p.options, bad_lines[i].line, p.copy, sizeof(p.copy), &p.err);
         cli_options_done(&p.options);
-        if (status != FINEPRUNE_USAGE || strcmp(p.err.message, bad_lines[i].message) || strcmp(p.err.hint, bad_lines[i].hint))
+        if (status != FINEPRUNE_USAGE || strcmp(p.err.message, bad_lines[i].message) ||
+            strcmp(p.err.hint, bad_lines[i].hint))
             fail_msg("'%s': status %d, '%s', hint '%s'", bad_lines[i].line, status, p.err.message, p.err.hint);
     }
     struct parsed p; // control bytes are shown, not sent
@@ -170,9 +175,10 @@ static void bad_command_lines(void **state) {
 }
 
 static void config_file(void **state) {
-    static const char text[] = "{\"data\": [\"a\", \"b\"], \"sparsity\": 0.65, \"threads\": 2, \"force\": true, \"labels\": "
-                               "\"for compare\", "
-                               "\"reserve\": \"10%\", \"json\": false, \"metadata\": false}";
+    static const char text[] =
+        "{\"data\": [\"a\", \"b\"], \"sparsity\": 0.65, \"threads\": 2, \"force\": true, \"labels\": "
+        "\"for compare\", "
+        "\"reserve\": \"10%\", \"json\": false, \"metadata\": false}";
     const char *path = scratch_path(state, "c.json");
     char line[400];
     struct parsed p;
@@ -209,8 +215,8 @@ static void bad_config_files(void **state) {
         snprintf(line, sizeof(line), "prune m -o x --config %s", path);
         int status = parse_line(&p.options, line, p.copy, sizeof(p.copy), &p.err);
         at = strstr(bad_configs[i].message, "PATH");
-        snprintf(expected, sizeof(expected), "%.*s%s%s", (int)(at - bad_configs[i].message), bad_configs[i].message, path,
-                 at + 4);
+        snprintf(expected, sizeof(expected), "%.*s%s%s", (int)(at - bad_configs[i].message), bad_configs[i].message,
+                 path, at + 4);
         if (status != FINEPRUNE_USAGE || strcmp(p.err.message, expected) || strcmp(p.err.hint, bad_configs[i].hint))
             fail_msg("%s: status %d, '%s', hint '%s'", bad_configs[i].text, status, p.err.message, p.err.hint);
         cli_options_done(&p.options);
@@ -222,7 +228,8 @@ static void config_round_trip(void **state) {
     const char *path = scratch_path(state, "c.json");
     char line[400];
     struct parsed p;
-    struct cli_options *o = good(&p, "prune m -s 0.6 --data a --data b --no-metadata -j 3 --exclude fc* --print-config");
+    struct cli_options *o = good(&p,
+                                 "prune m -s 0.6 --data a --data b --no-metadata -j 3 --exclude fc* --print-config");
     FILE *file = fopen(path, "wb");
     assert_int_equal(cli_print_config(file, o, &p.err), FINEPRUNE_OK);
     assert_int_equal(fclose(file), 0);

@@ -40,7 +40,8 @@ static void test_forms(void **state) {
     (void)state;
     struct fake_job f;
     make(&f);
-    const char *wrong[] = {"0:4", "5:4", "2:", "2:4x", "1:1", "block:0x4", "block:4", "block:2x2x2", "block:1x9999", "2:5000"};
+    const char *wrong[] = {"0:4",       "5:4",     "2:",          "2:4x",         "1:1",
+                           "block:0x4", "block:4", "block:2x2x2", "block:1x9999", "2:5000"};
     for (size_t i = 0; i < FP_COUNT(wrong); i++) {
         const struct fp_pattern *p = fp_find_pattern(wrong[i]);
         f.err = (fineprune_error){0};
@@ -54,12 +55,14 @@ static void test_forms(void **state) {
 }
 
 // Elements (r, c) of one rectangle: equal scores after merge, equal keep after snap, by the majority of before.
-static void check_rectangle(struct fp_layer *l, const float *score, const uint8_t *keep, size_t r0, size_t r1, size_t c0, size_t c1) {
+static void check_rectangle(struct fp_layer *l, const float *score, const uint8_t *keep, size_t r0, size_t r1,
+                            size_t c0, size_t c1) {
     const size_t cols = l->w->cols;
     double square = 0;
     size_t kept = 0, n = 0;
     for (size_t r = r0; r < r1; r++)
-        for (size_t c = c0; c < c1; c++, n++) square += (double)score[r * cols + c] * (double)score[r * cols + c], kept += keep[r * cols + c];
+        for (size_t c = c0; c < c1; c++, n++)
+            square += (double)score[r * cols + c] * (double)score[r * cols + c], kept += keep[r * cols + c];
     for (size_t r = r0; r < r1; r++)
         for (size_t c = c0; c < c1; c++) {
             assert_true(fabs((double)l->score[r * cols + c] - sqrt(square / (double)n)) < 1e-6);
@@ -81,11 +84,13 @@ static void test_block(void **state) {
     make(&f);
     float score[400];
     uint8_t keep[400];
-    run(&f, &f.layers[0], "block:4x5", score, keep); // 6 rows and 22 columns: rests at both ends; blocks do not cross groups
+    run(&f, &f.layers[0], "block:4x5", score,
+        keep); // 6 rows and 22 columns: rests at both ends; blocks do not cross groups
     for (size_t g = 0; g < 2; g++)
         for (size_t r = 0; r < 6; r += 4)
             for (size_t c = 0; c < 22; c += 5)
-                check_rectangle(&f.layers[0], score, keep, g * 6 + r, g * 6 + (r + 4 < 6 ? r + 4 : 6), c, c + 5 < 22 ? c + 5 : 22);
+                check_rectangle(&f.layers[0], score, keep, g * 6 + r, g * 6 + (r + 4 < 6 ? r + 4 : 6), c,
+                                c + 5 < 22 ? c + 5 : 22);
     fake_end(&f);
 }
 
@@ -108,6 +113,7 @@ static void test_channel(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_n_of_m), cmocka_unit_test(test_forms), cmocka_unit_test(test_block), cmocka_unit_test(test_channel)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_n_of_m), cmocka_unit_test(test_forms),
+                                       cmocka_unit_test(test_block), cmocka_unit_test(test_channel)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,33 +15,47 @@ static struct fp_preprocess *read_it(void **state, const char *name, const char 
 }
 
 static void test_hugging_face(void **state) {
-    struct fp_preprocess *p = read_it(state, "preprocessor_config.json",
-                                      "{\"do_resize\": true, \"size\": {\"shortest_edge\": 256}, \"resample\": 3, \"do_center_crop\": true,"
-                                      "\"crop_size\": {\"height\": 224, \"width\": 192}, \"do_normalize\": true, \"rescale_factor\": 0.5,"
-                                      "\"image_mean\": [0.1, 0.2, 0.3], \"image_std\": [1, 2, 3]}", NULL);
+    struct fp_preprocess *p = read_it(
+        state, "preprocessor_config.json",
+        "{\"do_resize\": true, \"size\": {\"shortest_edge\": 256}, \"resample\": 3, \"do_center_crop\": true,"
+        "\"crop_size\": {\"height\": 224, \"width\": 192}, \"do_normalize\": true, \"rescale_factor\": 0.5,"
+        "\"image_mean\": [0.1, 0.2, 0.3], \"image_std\": [1, 2, 3]}",
+        NULL);
     assert_true(p->resize_height == 256 && p->resize_width == 0 && p->crop_height == 224 && p->crop_width == 192);
     assert_int_equal(p->filter, FP_BICUBIC);
-    assert_true(p->have_mean && p->n_mean == 3 && p->mean[1] == 0.2 && p->have_std && p->std[2] == 3 && p->scale == 0.5);
+    assert_true(p->have_mean && p->n_mean == 3 && p->mean[1] == 0.2 && p->have_std && p->std[2] == 3 &&
+                p->scale == 0.5);
     assert_non_null(strstr(p->path, "preprocessor_config.json"));
     fp_preprocess_free(p);
     // an older one: both edges, no crop, no normalizing
-    p = read_it(state, "preprocessor_config.json", "{\"do_resize\": true, \"size\": 224, \"do_normalize\": false}", NULL);
-    assert_true(p->resize_height == 224 && p->resize_width == 224 && p->no_crop && p->have_mean && p->mean[0] == 0 && p->std[0] == 1);
+    p = read_it(state, "preprocessor_config.json", "{\"do_resize\": true, \"size\": 224, \"do_normalize\": false}",
+                NULL);
+    assert_true(p->resize_height == 224 && p->resize_width == 224 && p->no_crop && p->have_mean && p->mean[0] == 0 &&
+                p->std[0] == 1);
     fp_preprocess_free(p);
     // ConvNeXt
-    p = read_it(state, "preprocessor_config.json", "{\"size\": {\"shortest_edge\": 224}, \"crop_pct\": 0.875, \"image_mean\": [0], \"image_std\": [1]}", NULL);
+    p = read_it(state, "preprocessor_config.json",
+                "{\"size\": {\"shortest_edge\": 224}, \"crop_pct\": 0.875, \"image_mean\": [0], \"image_std\": [1]}",
+                NULL);
     assert_true(p->resize_height == 256 && p->resize_width == 0 && p->crop_height == 224 && p->crop_width == 224);
     fp_preprocess_free(p);
-    p = read_it(state, "preprocessor_config.json", "{\"feature_extractor_type\": \"Wav2Vec2FeatureExtractor\", \"feature_size\": 1, \"do_normalize\": true, \"sampling_rate\": 16000}", NULL);
+    p = read_it(
+        state, "preprocessor_config.json",
+        "{\"feature_extractor_type\": \"Wav2Vec2FeatureExtractor\", \"feature_size\": 1, \"do_normalize\": true, "
+        "\"sampling_rate\": 16000}",
+        NULL);
     assert_true(p->rate == 16000 && p->normalize_sound);
     fp_preprocess_free(p);
 }
 
 static void test_timm(void **state) {
-    struct fp_preprocess *p = read_it(state, "config.json",
-                                      "{\"architecture\": \"resnet50\", \"pretrained_cfg\": {\"input_size\": [3, 288, 288], \"crop_pct\": 0.95,"
-                                      "\"interpolation\": \"bicubic\", \"mean\": [0.5, 0.5, 0.5], \"std\": [0.5, 0.5, 0.5]}}", NULL);
-    assert_true(p->resize_height == 303 && p->resize_width == 0 && p->crop_height == 288 && p->filter == FP_BICUBIC && p->have_mean && p->have_std);
+    struct fp_preprocess *p = read_it(
+        state, "config.json",
+        "{\"architecture\": \"resnet50\", \"pretrained_cfg\": {\"input_size\": [3, 288, 288], \"crop_pct\": 0.95,"
+        "\"interpolation\": \"bicubic\", \"mean\": [0.5, 0.5, 0.5], \"std\": [0.5, 0.5, 0.5]}}",
+        NULL);
+    assert_true(p->resize_height == 303 && p->resize_width == 0 && p->crop_height == 288 && p->filter == FP_BICUBIC &&
+                p->have_mean && p->have_std);
     fp_preprocess_free(p);
     p = read_it(state, "config.json", "{\"model_type\": \"bert\"}", NULL); // not a preparation
     assert_null(p->path);
@@ -50,15 +64,20 @@ static void test_timm(void **state) {
 }
 
 static void test_ours_and_options(void **state) {
-    const char *text = "{\"resize\": [256, 192], \"crop\": 128, \"mean\": 0.5, \"std\": 0.25, \"layout\": \"nhwc\", \"color\": \"bgr\","
-                       "\"interpolation\": \"nearest\", \"rate\": 8000, \"feature\": \"wave\", \"scale\": 1}";
+    const char *text =
+        "{\"resize\": [256, 192], \"crop\": 128, \"mean\": 0.5, \"std\": 0.25, \"layout\": \"nhwc\", \"color\": "
+        "\"bgr\","
+        "\"interpolation\": \"nearest\", \"rate\": 8000, \"feature\": \"wave\", \"scale\": 1}";
     struct fp_preprocess *p = read_it(state, "preprocess.json", text, NULL);
     assert_true(p->resize_height == 256 && p->resize_width == 192 && p->crop_height == 128 && p->crop_width == 128);
-    assert_true(p->layout == FP_NHWC && p->color == FP_BGR && p->filter == FP_NEAREST && p->rate == 8000 && p->scale == 1 && p->n_mean == 1);
+    assert_true(p->layout == FP_NHWC && p->color == FP_BGR && p->filter == FP_NEAREST && p->rate == 8000 &&
+                p->scale == 1 && p->n_mean == 1);
     fp_preprocess_free(p);
-    char *options[7] = {NULL, (char[]){"64x48"}, (char[]){"none"}, (char[]){"0.1,0.2,0.3"}, NULL, (char[]){"nchw"}, (char[]){"44100"}};
+    char *options[7] = {NULL, (char[]){"64x48"}, (char[]){"none"}, (char[]){"0.1,0.2,0.3"},
+                        NULL, (char[]){"nchw"},  (char[]){"44100"}};
     p = read_it(state, "preprocess.json", text, options);
-    assert_true(p->resize_height == 64 && p->resize_width == 48 && p->no_crop && !p->crop_height && p->n_mean == 3 && p->mean[2] == 0.3);
+    assert_true(p->resize_height == 64 && p->resize_width == 48 && p->no_crop && !p->crop_height && p->n_mean == 3 &&
+                p->mean[2] == 0.3);
     assert_true(p->std[0] == 0.25 && p->layout == FP_NCHW && p->rate == 44100);
     fp_preprocess_free(p);
 }
@@ -89,7 +108,8 @@ static void test_broken(void **state) {
         fineprune_error err = {0};
         scratch_write(options[0], cases[i].text, strlen(cases[i].text));
         assert_int_equal(fp_preprocess_new(&p, *state, options, &err), FINEPRUNE_DATA);
-        if (!strstr(err.message, cases[i].message) || !strstr(err.message, "p.json")) fail_msg("case %zu: %s", i, err.message);
+        if (!strstr(err.message, cases[i].message) || !strstr(err.message, "p.json"))
+            fail_msg("case %zu: %s", i, err.message);
         assert_null(p);
     }
     unlink(options[0]);
@@ -101,6 +121,7 @@ static void test_broken(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {scratch_test(test_hugging_face), scratch_test(test_timm), scratch_test(test_ours_and_options), scratch_test(test_broken)};
+    const struct CMUnitTest tests[] = {scratch_test(test_hugging_face), scratch_test(test_timm),
+                                       scratch_test(test_ours_and_options), scratch_test(test_broken)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

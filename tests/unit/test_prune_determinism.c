@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The same model, data and options give the same bytes with any number of threads and any batch; and zeros are where they were asked for.
+// The same model, data and options give the same bytes with any number of threads and any batch; and zeros are where
+// they were asked for.
 #define SIDE 54 // large enough that loops are shared among threads
 #include "sample_model.h"
 
@@ -33,7 +34,8 @@ static void test_bytes(void **state) {
         uint8_t *one = prune(state, methods[m], 1, 1, false, &size);
         for (size_t i = 0; i < (m ? 2 : FP_COUNT(ways)); i++) {
             uint8_t *other = prune(state, methods[m], ways[i].threads, ways[i].batch, false, &other_size);
-            if (size != other_size || memcmp(one, other, size)) fail_msg("%s: other bytes with -j %d --batch %zu", methods[m], ways[i].threads, ways[i].batch);
+            if (size != other_size || memcmp(one, other, size))
+                fail_msg("%s: other bytes with -j %d --batch %zu", methods[m], ways[i].threads, ways[i].batch);
             free(other);
         }
         free(one);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Class frequencies of made-up answers, which classes leave or are held back, and the read-out's lesson in the last layer.
+// Class frequencies of made-up answers, which classes leave or are held back, and the read-out's lesson in the last
+// layer.
 #include "maths/answers.h"
 #include "fake_job.h"
 #include "job/job.h"
@@ -24,11 +25,14 @@ static void make(struct case_of *t, size_t used, double sharp) {
     for (size_t k = 0; k < K; k++) { // rows of one length
         double square = 0;
         for (size_t j = 0; j < D; j++) square += pow((double)t->l->dense[k * D + j], 2);
-        for (size_t j = 0; j < D; j++) t->l->values[k * D + j] = t->l->dense[k * D + j] = (float)(sharp * (double)t->l->dense[k * D + j] / sqrt(square));
+        for (size_t j = 0; j < D; j++)
+            t->l->values[k * D + j] = t->l->dense[k * D + j] = (float)(sharp * (double)t->l->dense[k * D + j] /
+                                                                       sqrt(square));
     }
     for (size_t i = 0; i < N; i++) {
         const size_t k = i % used;
-        for (size_t j = 0; j < D; j++) t->features[i * D + j] = t->l->dense[k * D + j] / (float)sharp * 3 + (float)fake_number(&seed) / 4 + 0.2f;
+        for (size_t j = 0; j < D; j++)
+            t->features[i * D + j] = t->l->dense[k * D + j] / (float)sharp * 3 + (float)fake_number(&seed) / 4 + 0.2f;
         for (size_t c = 0; c < K; c++) {
             t->logits[i * K + c] = t->l->dense_bias[c];
             for (size_t j = 0; j < D; j++) t->logits[i * K + c] += t->l->dense[c * D + j] * t->features[i * D + j];
@@ -36,7 +40,8 @@ static void make(struct case_of *t, size_t used, double sharp) {
     }
     struct fp_job *job = &t->f.job;
     t->f.weights[0].bias.proto = (void *)t;
-    job->dense = (struct fp_answers){.samples = N, .n_features = D, .classes = K, .features = t->features, .logits = t->logits};
+    job->dense = (struct fp_answers){
+        .samples = N, .n_features = D, .classes = K, .features = t->features, .logits = t->logits};
     job->classifier = (struct fp_classifier){.weight = 0, .classes = K, .features = D};
     job->choices.outputs = &prunes, job->choices.readout = &learns;
     job->report = fp_report_new("prune");
@@ -46,7 +51,8 @@ static void make(struct case_of *t, size_t used, double sharp) {
 // Rows that meet their classes less well, so that there are answers to correct.
 static void confuse(struct case_of *t) {
     uint64_t seed = 21;
-    for (size_t i = 0; i < K * D; i++) t->l->values[i] = t->l->dense[i] = t->l->dense[i] + 2 * (float)fake_number(&seed);
+    for (size_t i = 0; i < K * D; i++)
+        t->l->values[i] = t->l->dense[i] = t->l->dense[i] + 2 * (float)fake_number(&seed);
     for (size_t i = 0; i < N; i++)
         for (size_t c = 0; c < K; c++) {
             t->logits[i * K + c] = t->l->dense_bias[c];
@@ -67,13 +73,15 @@ static void test_softmax(void **state) {
     const uint8_t use[4] = {1, 1, 1, 0};
     double q[4];
     fp_softmax(logits, q, 4, use);
-    assert_true(fabs(q[0] - 1 / (1 + exp(1))) < 1e-12 && fabs(q[1] - 1 / (1 + exp(-1))) < 1e-12 && q[2] == 0 && q[3] == 0);
+    assert_true(fabs(q[0] - 1 / (1 + exp(1))) < 1e-12 && fabs(q[1] - 1 / (1 + exp(-1))) < 1e-12 && q[2] == 0 &&
+                q[3] == 0);
     const float values[4] = {2, 3, 3, 9};
     assert_int_equal(fp_best(values, 4, use), 1);
     assert_int_equal(fp_best(values, 4, NULL), 3);
 }
 
-// Of sure answers the frequencies are the shares of the answers; of answers that overlap they are the fixed point of Bayes' rule.
+// Of sure answers the frequencies are the shares of the answers; of answers that overlap they are the fixed point of
+// Bayes' rule.
 static void test_frequencies(void **state) {
     (void)state;
     double logits[100 * 4];
@@ -122,7 +130,8 @@ static void test_outputs(void **state) {
     drop(&t);
 }
 
-// Eight of 24 classes are too many for rows to leave: those that were not seen stay, and their biases are as much lower as they are less probable.
+// Eight of 24 classes are too many for rows to leave: those that were not seen stay, and their biases are as much lower
+// as they are less probable.
 static void test_hold_back(void **state) {
     (void)state;
     struct case_of t;
@@ -169,7 +178,8 @@ static void check_linear(const struct case_of *t) {
             if (t->f.job.kept_classes && !t->f.job.kept_classes[k]) continue;
             double y = (double)t->l->dense_bias[k];
             for (size_t j = 0; j < D; j++) y += (double)t->l->dense[k * D + j] * (double)t->features[i * D + j];
-            if (!(fabs(y - t->f.job.teacher[i * K + k]) < 1e-4 * (1 + fabs(y)))) fail_msg("sample %zu, class %zu: %g, not %g", i, k, t->f.job.teacher[i * K + k], y);
+            if (!(fabs(y - t->f.job.teacher[i * K + k]) < 1e-4 * (1 + fabs(y))))
+                fail_msg("sample %zu, class %zu: %g, not %g", i, k, t->f.job.teacher[i * K + k], y);
         }
 }
 
@@ -206,7 +216,8 @@ static void test_zeros(void **state) {
     assert_int_equal(fp_readout_teach(&t.f.job), 0);
     assert_true(t.f.job.lesson.strength > 0);
     assert_int_equal(fp_readout_learn(&t.f.job, &t.f.job.dense), 0);
-    for (size_t i = 0; i < K * D; i++) assert_int_equal(i % D == 5, fpclassify(t.l->dense[i]) == FP_ZERO && fpclassify(t.l->values[i]) == FP_ZERO);
+    for (size_t i = 0; i < K * D; i++)
+        assert_int_equal(i % D == 5, fpclassify(t.l->dense[i]) == FP_ZERO && fpclassify(t.l->values[i]) == FP_ZERO);
     drop(&t);
 }
 
@@ -288,9 +299,10 @@ static void test_learn(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_softmax), cmocka_unit_test(test_frequencies), cmocka_unit_test(test_outputs),
-                                       cmocka_unit_test(test_hold_back), cmocka_unit_test(test_choices),  cmocka_unit_test(test_teacher),
-                                       cmocka_unit_test(test_zeros),   cmocka_unit_test(test_obstacles),  cmocka_unit_test(test_nothing),
-                                       cmocka_unit_test(test_learn)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_softmax), cmocka_unit_test(test_frequencies),
+                                       cmocka_unit_test(test_outputs), cmocka_unit_test(test_hold_back),
+                                       cmocka_unit_test(test_choices), cmocka_unit_test(test_teacher),
+                                       cmocka_unit_test(test_zeros),   cmocka_unit_test(test_obstacles),
+                                       cmocka_unit_test(test_nothing), cmocka_unit_test(test_learn)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The repair's systems against plain Gaussian elimination in double: by Cholesky, by conjugate gradients from co-activations and from kept rows.
+// The repair's systems against plain Gaussian elimination in double: by Cholesky, by conjugate gradients from
+// co-activations and from kept rows.
 #include "fake_job.h"
 #include "ideas/repair_bias.h"
 #include "maths/repair_solve.h"
@@ -28,7 +29,9 @@ static double *covariance(const struct fake_job *f, size_t g, size_t n, double *
         for (size_t i = 0; i < cols; i++) mean[i] += (double)x[r * width + i] / (double)n;
     for (size_t r = 0; r < n; r++)
         for (size_t i = 0; i < cols; i++)
-            for (size_t j = 0; j < cols; j++) c[i * cols + j] += ((double)x[r * width + i] - mean[i]) * ((double)x[r * width + j] - mean[j]) / (double)n;
+            for (size_t j = 0; j < cols; j++)
+                c[i * cols + j] += ((double)x[r * width + i] - mean[i]) * ((double)x[r * width + j] - mean[j]) /
+                                   (double)n;
     *ridge = 0;
     for (size_t i = 0; i < cols; i++) *ridge += 0.01 * c[i * cols + i] / (double)cols;
     free(mean);
@@ -36,7 +39,8 @@ static double *covariance(const struct fake_job *f, size_t g, size_t n, double *
 }
 
 // values_S of one row as it must be.
-static void expect_row(const double *c, double ridge, size_t cols, const float *dense, const uint8_t *keep, double *values) {
+static void expect_row(const double *c, double ridge, size_t cols, const float *dense, const uint8_t *keep,
+                       double *values) {
     double *a = fake_take(cols * cols, sizeof(double)), *b = fake_take(cols, sizeof(double));
     size_t *kept = fake_take(cols, sizeof(size_t)), n = 0;
     for (size_t i = 0; i < cols; i++)
@@ -54,7 +58,8 @@ static void expect_row(const double *c, double ridge, size_t cols, const float *
 // d^T c d for d = dense - values, or for what is not kept of dense.
 static double error(const double *c, size_t cols, const float *dense, const float *values, const uint8_t *keep) {
     double *d = fake_take(cols, sizeof(double)), sum = 0;
-    for (size_t i = 0; i < cols; i++) d[i] = values ? (double)dense[i] - (double)values[i] : keep[i] ? 0 : (double)dense[i];
+    for (size_t i = 0; i < cols; i++)
+        d[i] = values ? (double)dense[i] - (double)values[i] : keep[i] ? 0 : (double)dense[i];
     for (size_t i = 0; i < cols; i++)
         for (size_t j = 0; j < cols; j++) sum += d[i] * c[i * cols + j] * d[j];
     free(d);
@@ -87,7 +92,8 @@ static void check(size_t groups, size_t cols, size_t samples, bool gram) {
         assert_true((s.exact != NULL) == (gram && cols <= 128)); // the path that is meant
         assert_true((s.a != NULL) == !gram);
         assert_true(fabs((double)s.ridge - ridge) < 1e-5 * ridge);
-        assert_int_equal(fp_system_solve(&s, l->dense + at, l->keep + at, ROWS, l->values + at, 1e-6, before, after, 2, &f.err), 0);
+        assert_int_equal(
+            fp_system_solve(&s, l->dense + at, l->keep + at, ROWS, l->values + at, 1e-6, before, after, 2, &f.err), 0);
         for (size_t r = 0; r < ROWS; r++) {
             double off = 0, size = 0;
             expect_row(c, ridge, cols, l->dense + at + r * cols, l->keep + at + r * cols, expected);
@@ -96,12 +102,14 @@ static void check(size_t groups, size_t cols, size_t samples, bool gram) {
                 if (!l->keep[at + r * cols + i]) assert_true(v == 0);
                 off += (v - expected[i]) * (v - expected[i]), size += expected[i] * expected[i];
             }
-            if (!(sqrt(off) <= 1e-4 * sqrt(size))) fail_msg("row %zu of %zu columns: off by %g of %g", r, cols, sqrt(off), sqrt(size));
+            if (!(sqrt(off) <= 1e-4 * sqrt(size)))
+                fail_msg("row %zu of %zu columns: off by %g of %g", r, cols, sqrt(off), sqrt(size));
             const double lost = error(c, cols, l->dense + at + r * cols, NULL, l->keep + at + r * cols);
             const double left = error(c, cols, l->dense + at + r * cols, l->values + at + r * cols, NULL);
             // a row may have lost a column that does not move, but for rounding
             if (!(fabs(before[r] - lost) <= 1e-5 * lost + 1e-20 && fabs(after[r] - left) <= 1e-5 * lost + 1e-20))
-                fail_msg("row %zu of %zu columns: errors %g and %g, not %g and %g", r, cols, before[r], after[r], lost, left);
+                fail_msg("row %zu of %zu columns: errors %g and %g, not %g and %g", r, cols, before[r], after[r], lost,
+                         left);
         }
         fp_system_done(&s);
         free(c);
@@ -147,7 +155,8 @@ static void test_threads(void **state) {
             fake_stats(&f, 0, cases[i].samples, cases[i].gram, 3);
             mask(l);
             assert_int_equal(fp_system_init(&s, &f.job, l, 0), 0);
-            assert_int_equal(fp_system_solve(&s, l->dense, l->keep, ROWS, l->values, 1e-5, before, after, threads, NULL), 0);
+            assert_int_equal(
+                fp_system_solve(&s, l->dense, l->keep, ROWS, l->values, 1e-5, before, after, threads, NULL), 0);
             if (threads == 1) memcpy(first, l->values, l->w->count * sizeof(float));
             else assert_memory_equal(first, l->values, l->w->count * sizeof(float));
             fp_system_done(&s);
@@ -176,7 +185,8 @@ static void test_still(void **state) {
     fake_end(&f);
 }
 
-// What every repair promises: pruned ones are zero, the mean of a row's output is back where there is a bias, and the errors are told.
+// What every repair promises: pruned ones are zero, the mean of a row's output is back where there is a bias, and the
+// errors are told.
 static void test_list(void **state) {
     (void)state;
     for (size_t i = 0; fp_repairs[i]; i++) {
@@ -198,13 +208,15 @@ static void test_list(void **state) {
             if (fp_repairs[i]->needs) assert_true(fabs(l->bias_change[r] - lost) < 1e-9 * (1 + fabs(lost)));
             else assert_true(l->bias_change[r] == 0);
         }
-        if (!strcmp(fp_repairs[i]->name, "least-squares")) assert_true(l->error_after > 0 && l->error_after < l->error_before);
+        if (!strcmp(fp_repairs[i]->name, "least-squares"))
+            assert_true(l->error_after > 0 && l->error_after < l->error_before);
         fake_end(&f);
     }
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_cholesky), cmocka_unit_test(test_gradients), cmocka_unit_test(test_rows),
-                                       cmocka_unit_test(test_threads),  cmocka_unit_test(test_still),     cmocka_unit_test(test_list)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_cholesky), cmocka_unit_test(test_gradients),
+                                       cmocka_unit_test(test_rows),     cmocka_unit_test(test_threads),
+                                       cmocka_unit_test(test_still),    cmocka_unit_test(test_list)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

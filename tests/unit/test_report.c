@@ -17,15 +17,18 @@ static const char pruned_json[] =
     "\"config\": {\"method\": \"fine-pruning\", \"score\": \"obs\", \"allocation\": \"lamp\", \"pattern\": "
     "\"unstructured\","
     "\"repair\": \"least-squares\", \"rounds\": 3, \"readout\": \"hebbian\"},"
-    "\"layers\": [{\"name\": \"conv\", \"op\": \"Conv\", \"shape\": [8, 3, 3, 3], \"params\": 216, \"zeros\": 108, \"sparsity\": "
+    "\"layers\": [{\"name\": \"conv\", \"op\": \"Conv\", \"shape\": [8, 3, 3, 3], \"params\": 216, \"zeros\": 108, "
+    "\"sparsity\": "
     "0.5,"
     "\"error_before_repair\": 0.25, \"error_after_repair\": 0.125},"
-    "{\"name\": \"fc<b>\\u001b[31m\", \"op\": \"Gemm\", \"shape\": [10, 64], \"params\": 640, \"zeros\": 480, \"sparsity\": 0.75,"
+    "{\"name\": \"fc<b>\\u001b[31m\", \"op\": \"Gemm\", \"shape\": [10, 64], \"params\": 640, \"zeros\": 480, "
+    "\"sparsity\": 0.75,"
     "\"error_before_repair\": 0.5, \"error_after_repair\": null}],"
     "\"pruned\": {\"params\": 856, \"zeros\": 588, \"sparsity\": 0.6869, \"asked\": 0.7},"
     "\"outputs\": {\"kept\": [1, 2], \"pruned\": 8},"
     "\"drift\": [{\"output\": \"y\", \"cosine\": 0.99, \"sqnr_db\": 20.5, \"max_abs\": 0.5, \"top1_agreement\": 0.95}],"
-    "\"size\": {\"before\": {\"raw\": 2000000, \"deflated\": 1800000}, \"after\": {\"raw\": 2000000, \"deflated\": 700000}},"
+    "\"size\": {\"before\": {\"raw\": 2000000, \"deflated\": 1800000}, \"after\": {\"raw\": 2000000, \"deflated\": "
+    "700000}},"
     "\"gates\": [{\"name\": \"min-agreement\", \"asked\": 0.9, \"measured\": 0.95, \"met\": true}],"
     "\"notes\": [\"few samples\"], \"wrote\": \"out.onnx\"}";
 
@@ -39,18 +42,19 @@ static void summary_of_pruning(void **state) {
     (void)state;
     struct fineprune_report *report = fp_report_parse(pruned_json);
     assert_non_null(report);
-    expect_text(fineprune_report_summary(report), "model    a/m.onnx, opset 17, 2.0 MB, 500.0 k parameters, 2 weights to prune\n"
-                                                  "data     100 samples, 20 of them kept to measure with (local.npz)\n"
-                                                  "pruned   68.7% zeros: 588 of 856 by fine-pruning: obs, lamp, "
-                                                  "unstructured, least-squares, 3 rounds; 2 of 10 outputs kept\n"
-                                                  "drift    cosine 0.9900, SQNR 20.5 dB, largest difference 0.5, same answer "
-                                                  "95.0%\n"
-                                                  "size     raw 2.0 MB -> 2.0 MB, compressed 1.8 MB -> 700.0 kB; scattered zeros "
-                                                  "do not make a dense runtime faster; those of "
-                                                  "--pattern 2:4 do in TensorRT\n"
-                                                  "gate     min-agreement 90.0% asked, 95.0% measured: met\n"
-                                                  "note     few samples\n"
-                                                  "wrote    out.onnx\n");
+    expect_text(fineprune_report_summary(report),
+                "model    a/m.onnx, opset 17, 2.0 MB, 500.0 k parameters, 2 weights to prune\n"
+                "data     100 samples, 20 of them kept to measure with (local.npz)\n"
+                "pruned   68.7% zeros: 588 of 856 by fine-pruning: obs, lamp, "
+                "unstructured, least-squares, 3 rounds; 2 of 10 outputs kept\n"
+                "drift    cosine 0.9900, SQNR 20.5 dB, largest difference 0.5, same answer "
+                "95.0%\n"
+                "size     raw 2.0 MB -> 2.0 MB, compressed 1.8 MB -> 700.0 kB; scattered zeros "
+                "do not make a dense runtime faster; those of "
+                "--pattern 2:4 do in TensorRT\n"
+                "gate     min-agreement 90.0% asked, 95.0% measured: met\n"
+                "note     few samples\n"
+                "wrote    out.onnx\n");
     fineprune_report_free(report);
 }
 
@@ -61,15 +65,20 @@ static void decisions(void **state) {
         const char *outputs, *readout, *lines[2];
     } cases[] = {
         {"{\"pruned\": 0, \"classes\": 10, \"seen\": 8, \"unseen_bias\": -0.6931471805599453}",
-         "{\"applied\": true, \"strength\": 0.327, \"samples\": 120, \"corrects\": 29, \"expected\": 35.91, \"trusted\": true}",
-         {"\noutputs  your data show 8 of 10 classes; the 2 that you never showed answer only when they are 2 times as likely; rows removed: 0\n",
+         "{\"applied\": true, \"strength\": 0.327, \"samples\": 120, \"corrects\": 29, \"expected\": 35.91, "
+         "\"trusted\": true}",
+         {"\noutputs  your data show 8 of 10 classes; the 2 that you never showed answer only when they are 2 times "
+          "as likely; rows removed: 0\n",
           "\nreadout  lesson used at strength 0.33: corrects 29 of 120 answers; the model expects 35.9 mistakes\n"}},
         {"{\"pruned\": 8, \"kept\": [1, 2], \"classes\": 10, \"seen\": 2, \"unseen_bias\": -3}",
-         "{\"applied\": false, \"strength\": 0.0, \"samples\": 120, \"changes\": 32, \"expected\": 3.2, \"changes_confident\": 4, "
+         "{\"applied\": false, \"strength\": 0.0, \"samples\": 120, \"changes\": 32, \"expected\": 3.2, "
+         "\"changes_confident\": 4, "
          "\"expected_confident\": 0.11, \"trusted\": false, \"reason\": \"so\"}",
          {"\noutputs  your data show 2 of 10 classes; rows removed: 8\n",
-          "\nreadout  lesson left out: it would change 32 answers (4 of the confident half), the model expects 3.2 (0.1) mistakes: so\n"}},
-        {"{\"pruned\": 0, \"reason\": \"no <b>\"}", "{\"applied\": false, \"reason\": \"no bias\"}",
+          "\nreadout  lesson left out: it would change 32 answers (4 of the confident half), the model expects 3.2 "
+          "(0.1) mistakes: so\n"}},
+        {"{\"pruned\": 0, \"reason\": \"no <b>\"}",
+         "{\"applied\": false, \"reason\": \"no bias\"}",
          {"\noutputs  all stay as they are: no <b>\n", "\nreadout  lesson left out: no bias\n"}},
     };
     for (size_t i = 0; i < FP_COUNT(cases); i++) {
@@ -102,10 +111,11 @@ static void estimated_size(void **state) {
 static void table_of_weights(void **state) {
     (void)state;
     struct fineprune_report *report = fp_report_parse(pruned_json);
-    expect_text(fineprune_report_table(report), "weight         operator  shape    elements  zeros  sparsity   error  repaired\n"
-                                                "conv           Conv      8x3x3x3       216    108     50.0%  0.2500    0.1250\n"
-                                                "fc<b>\\x1b[31m  Gemm      10x64         640    480     75.0%  0.5000         -\n"
-                                                "total                                  856    588     68.7%\n");
+    expect_text(fineprune_report_table(report),
+                "weight         operator  shape    elements  zeros  sparsity   error  repaired\n"
+                "conv           Conv      8x3x3x3       216    108     50.0%  0.2500    0.1250\n"
+                "fc<b>\\x1b[31m  Gemm      10x64         640    480     75.0%  0.5000         -\n"
+                "total                                  856    588     68.7%\n");
     fineprune_report_free(report);
 }
 
@@ -166,8 +176,8 @@ static void empty_reports(void **state) {
     static const char *const commands[] = {"prune", "apply", "run", "compare", "inspect", "check", "unheard-of"};
     for (size_t i = 0; i < FP_COUNT(commands); i++) {
         struct fineprune_report *report = fp_report_new(commands[i]);
-        char *texts[] = {fineprune_report_json(report), fineprune_report_summary(report), fineprune_report_table(report),
-                         fineprune_report_html(report)};
+        char *texts[] = {fineprune_report_json(report), fineprune_report_summary(report),
+                         fineprune_report_table(report), fineprune_report_html(report)};
         for (size_t k = 0; k < FP_COUNT(texts); k++) {
             assert_non_null(texts[k]);
             assert_true(strlen(texts[k]) > 0);
@@ -209,14 +219,14 @@ static void shapes(void **state) {
 
 static void listing_of_a_model(void **state) {
     (void)state;
-    struct fineprune_report *report =
-        fp_report_parse("{\"command\": \"inspect\", \"model\": {\"path\": \"m.onnx\", \"opset\": {\"\": 17, \"com.microsoft\": "
-                        "1}, \"ir\": 8, \"producer\": \"p\"},"
-                        "\"inputs\": [{\"name\": \"x\", \"type\": \"float32\", \"shape\": [\"N\", 4]}],"
-                        "\"outputs_of_model\": [{\"name\": \"y\", \"type\": \"float32\", \"shape\": [\"N\", 3]}],"
-                        "\"operators\": [{\"type\": \"Conv\", \"domain\": \"\", \"count\": 12, \"supported\": true},"
-                        "{\"type\": \"Odd\", \"domain\": \"com.me\", \"count\": 1, \"supported\": false}],"
-                        "\"skipped\": [{\"name\": \"b\", \"reason\": \"a bias\", \"params\": 3}]}");
+    struct fineprune_report *report = fp_report_parse(
+        "{\"command\": \"inspect\", \"model\": {\"path\": \"m.onnx\", \"opset\": {\"\": 17, \"com.microsoft\": "
+        "1}, \"ir\": 8, \"producer\": \"p\"},"
+        "\"inputs\": [{\"name\": \"x\", \"type\": \"float32\", \"shape\": [\"N\", 4]}],"
+        "\"outputs_of_model\": [{\"name\": \"y\", \"type\": \"float32\", \"shape\": [\"N\", 3]}],"
+        "\"operators\": [{\"type\": \"Conv\", \"domain\": \"\", \"count\": 12, \"supported\": true},"
+        "{\"type\": \"Odd\", \"domain\": \"com.me\", \"count\": 1, \"supported\": false}],"
+        "\"skipped\": [{\"name\": \"b\", \"reason\": \"a bias\", \"params\": 3}]}");
     expect_text(fineprune_report_summary(report), "model    m.onnx, opset 17, opset com.microsoft 1\n"
                                                   "format   ONNX IR 8, made by p\n"
                                                   "\ninputs\n  x  float32  Nx4\n"
@@ -229,13 +239,9 @@ static void listing_of_a_model(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(summary_of_pruning),
-        cmocka_unit_test(decisions), cmocka_unit_test(estimated_size), cmocka_unit_test(table_of_weights),
-        cmocka_unit_test(page),
-        cmocka_unit_test(json_order),
-        cmocka_unit_test(empty_reports),
-        cmocka_unit_test(numbers),
-        cmocka_unit_test(shapes),
+        cmocka_unit_test(summary_of_pruning), cmocka_unit_test(decisions), cmocka_unit_test(estimated_size),
+        cmocka_unit_test(table_of_weights),   cmocka_unit_test(page),      cmocka_unit_test(json_order),
+        cmocka_unit_test(empty_reports),      cmocka_unit_test(numbers),   cmocka_unit_test(shapes),
         cmocka_unit_test(listing_of_a_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

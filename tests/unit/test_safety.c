@@ -7,7 +7,8 @@
 enum { FEW = 12, MANY = 120 };
 
 // The report of a pruning of n samples, as JSON that the caller frees.
-static json_t *prune(void **state, size_t n, const char *method, double sparsity, bool strict, double reserve, const char *task) {
+static json_t *prune(void **state, size_t n, const char *method, double sparsity, bool strict, double reserve,
+                     const char *task) {
     fineprune_error err = {0};
     fineprune_report *report = NULL;
     sample_write(scratch_path(state, "m.onnx"));
@@ -31,7 +32,9 @@ static json_t *prune(void **state, size_t n, const char *method, double sparsity
     return json;
 }
 
-static const char *text_of(const json_t *json, const char *name) { return json_string_value(json_object_get(json_object_get(json, "verdict"), name)); }
+static const char *text_of(const json_t *json, const char *name) {
+    return json_string_value(json_object_get(json_object_get(json, "verdict"), name));
+}
 
 static double sparsity_of(const json_t *json) {
     return json_number_value(json_object_get(json_object_get(json, "pruned"), "sparsity"));
@@ -73,7 +76,7 @@ static void test_no_reserve(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {scratch_test(test_nothing_changes), scratch_test(test_ruined), scratch_test(test_few_samples),
-                                       scratch_test(test_no_reserve)};
+    const struct CMUnitTest tests[] = {scratch_test(test_nothing_changes), scratch_test(test_ruined),
+                                       scratch_test(test_few_samples), scratch_test(test_no_reserve)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

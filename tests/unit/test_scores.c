@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What holds for every score: numbers, not below zero, none for what is not a number; and each against its formula over the rows themselves.
+// What holds for every score: numbers, not below zero, none for what is not a number; and each against its formula over
+// the rows themselves.
 #include "fake_job.h"
 
 enum { ROWS = 300, SAMPLES = 90 }; // so few: variances are mixed with a tenth of the layer's mean
@@ -7,7 +8,8 @@ enum { ROWS = 300, SAMPLES = 90 }; // so few: variances are mixed with a tenth o
 static void make(struct fake_job *f, int threads) {
     fake_begin(f, threads);
     f->job.n_local = SAMPLES;
-    fake_layer(f, 1, 9, 12, 1, 1), fake_layer(f, 3, 4, 7, 1, 2), fake_layer(f, 1, 60, 900, 1, 3); // the last one is scored in parallel
+    fake_layer(f, 1, 9, 12, 1, 1), fake_layer(f, 3, 4, 7, 1, 2),
+        fake_layer(f, 1, 60, 900, 1, 3); // the last one is scored in parallel
     for (int k = 0; k < 3; k++) fake_stats(f, k, k == 2 ? 8 : ROWS, k < 2, (uint64_t)k + 9);
     for (int k = 0; k < 3; k++) // kept ones have moved, pruned ones are scored by what they were
         for (size_t i = 0; i < f->weights[k].count; i++) {
@@ -26,12 +28,15 @@ static struct moments moments_of(const struct fake_job *f, int k, size_t g, size
     for (size_t r = 0; r < n; r++) m.mean += (double)f->rows[k][r * width + g * f->weights[k].cols + c] / (double)n;
     for (size_t r = 0; r < n; r++) {
         const double v = (double)f->rows[k][r * width + g * f->weights[k].cols + c];
-        m.mean_square += v * v / (double)n, m.mean_absolute += fabs(v) / (double)n, m.variance += (v - m.mean) * (v - m.mean) / (double)n;
+        m.mean_square += v * v / (double)n, m.mean_absolute += fabs(v) / (double)n,
+            m.variance += (v - m.mean) * (v - m.mean) / (double)n;
     }
     return m;
 }
 
-static double base(const struct fp_layer *l, size_t at) { return fabs((double)(l->keep[at] ? l->values[at] : l->dense[at])); }
+static double base(const struct fp_layer *l, size_t at) {
+    return fabs((double)(l->keep[at] ? l->values[at] : l->dense[at]));
+}
 
 // The inverse's diagonal element by elimination with the unit vector on the right.
 static double inverse_diagonal(const struct fake_job *f, int k, size_t g, size_t c) {
@@ -44,7 +49,8 @@ static double inverse_diagonal(const struct fake_job *f, int k, size_t g, size_t
     for (size_t r = 0; r < ROWS; r++)
         for (size_t i = 0; i < n; i++)
             for (size_t j = 0; j < n; j++)
-                h[i][j] += ((double)f->rows[k][r * width + g * n + i] - mean[i]) * ((double)f->rows[k][r * width + g * n + j] - mean[j]) / ROWS;
+                h[i][j] += ((double)f->rows[k][r * width + g * n + i] - mean[i]) *
+                           ((double)f->rows[k][r * width + g * n + j] - mean[j]) / ROWS;
     for (size_t i = 0; i < n; i++) diagonal += h[i][i] / (double)n;
     for (size_t i = 0; i < n; i++) {
         for (size_t j = 0; j < n; j++) h[i][j] *= 1 - rho;
@@ -90,7 +96,8 @@ static void test_formulas(void **state) {
                 const size_t c = at % l->w->cols, r = at / l->w->cols % l->w->rows, g = at / l->w->cols / l->w->rows;
                 const double expected = formula(&f, fp_scores[i]->name, k, g, r, c);
                 if (!(fabs((double)l->score[at] - expected) <= 1e-5 * expected + 1e-6))
-                    fail_msg("%s of (%zu, %zu, %zu): %g, not %g", fp_scores[i]->name, g, r, c, (double)l->score[at], expected);
+                    fail_msg("%s of (%zu, %zu, %zu): %g, not %g", fp_scores[i]->name, g, r, c, (double)l->score[at],
+                             expected);
             }
         }
     fake_end(&f);
@@ -140,6 +147,7 @@ static void test_threads(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_formulas), cmocka_unit_test(test_numbers), cmocka_unit_test(test_still), cmocka_unit_test(test_threads)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_formulas), cmocka_unit_test(test_numbers),
+                                       cmocka_unit_test(test_still), cmocka_unit_test(test_threads)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -31,7 +31,10 @@ static void fill(float *score, int kind) {
     uint64_t seed = 5;
     for (size_t i = 0; i < N; i++) {
         const uint64_t r = fp_random(&seed);
-        score[i] = kind == 0 ? (float)(r >> 40) : kind == 1 ? (float)(r % 7) / 8 : kind == 2 ? 0.5f : ldexpf((float)(r % 4), (int)(r % 200) - 140);
+        score[i] = kind == 0   ? (float)(r >> 40)
+                   : kind == 1 ? (float)(r % 7) / 8
+                   : kind == 2 ? 0.5f
+                               : ldexpf((float)(r % 4), (int)(r % 200) - 140);
         if (kind == 3 && r % 50 == 0) score[i] = INFINITY;
     }
 }
@@ -46,7 +49,8 @@ static void check_lowest(const float *score, const uint8_t *skip, size_t count, 
     memset(keep, 1, N), memset(expected, 1, N);
     for (size_t i = 0; i < n && i < count; i++) expected[items[i].index] = 0;
     struct fp_scored runs[RUNS];
-    for (size_t r = 0, at = 0; r < RUNS; at += SIZES[r++]) runs[r] = (struct fp_scored){score + at, skip ? skip + at : NULL, keep + at, SIZES[r]};
+    for (size_t r = 0, at = 0; r < RUNS; at += SIZES[r++])
+        runs[r] = (struct fp_scored){score + at, skip ? skip + at : NULL, keep + at, SIZES[r]};
     assert_int_equal(fp_select_lowest(runs, RUNS, count, threads), n < count ? n : count);
     assert_memory_equal(keep, expected, N);
 }

@@ -24,8 +24,11 @@ static struct fp_stats *gather(void **state, size_t first, size_t n, size_t nomi
     assert_int_equal(fp_weights_find(&weights, exec, model, false, &err), 0);
     fp_classifier_find(&classifier, weights);
     assert_true(classifier.weight >= 0);
-    const struct fp_stats_request request = {.needs = FP_NEED_SUMS | FP_NEED_ABSOLUTE | FP_NEED_GRAM | FP_NEED_ANSWERS, .nominal_samples = nominal, .classifier = &classifier,
-                                             .options = &options, .stage = "forward"};
+    const struct fp_stats_request request = {.needs = FP_NEED_SUMS | FP_NEED_ABSOLUTE | FP_NEED_GRAM | FP_NEED_ANSWERS,
+                                             .nominal_samples = nominal,
+                                             .classifier = &classifier,
+                                             .options = &options,
+                                             .stage = "forward"};
     if (fp_stats_gather(&stats, exec, weights, data, samples, n, &request, NULL, &err)) fail_msg("%s", err.message);
     fp_weights_free(weights), fp_exec_free(exec);
     fineprune_data_free(data), fineprune_model_free(model);
@@ -41,7 +44,8 @@ static int set_up(void **state) {
 
 static void near(const double *a, const double *b, size_t n, double tolerance) {
     for (size_t i = 0; i < n; i++)
-        if (!(fabs(a[i] - b[i]) <= tolerance * (1 + fabs(a[i])))) fail_msg("element %zu: %.17g, not %.17g", i, b[i], a[i]);
+        if (!(fabs(a[i] - b[i]) <= tolerance * (1 + fabs(a[i]))))
+            fail_msg("element %zu: %.17g, not %.17g", i, b[i], a[i]);
 }
 
 static void compare(const struct fp_stats *a, const struct fp_stats *b, double tolerance) {
@@ -51,7 +55,8 @@ static void compare(const struct fp_stats *a, const struct fp_stats *b, double t
         const struct fp_stat *s = &a->items[k], *t = &b->items[k];
         const size_t n = s->groups * s->cols;
         assert_true(s->rows == t->rows && s->sampled == t->sampled && s->sampled > 0);
-        near(s->sum, t->sum, n, tolerance), near(s->square, t->square, n, tolerance), near(s->absolute, t->absolute, n, tolerance);
+        near(s->sum, t->sum, n, tolerance), near(s->square, t->square, n, tolerance),
+            near(s->absolute, t->absolute, n, tolerance);
         near(s->sampled_sum, t->sampled_sum, n, tolerance);
         assert_true(!s->gram == !t->gram);
         for (size_t i = 0; s->gram && i < n; i++) // the lower triangle
@@ -59,7 +64,8 @@ static void compare(const struct fp_stats *a, const struct fp_stats *b, double t
         if (s->kept) assert_memory_equal(s->kept, t->kept, s->sampled * n * sizeof(float));
     }
     assert_int_equal(a->answers.samples, b->answers.samples);
-    assert_memory_equal(a->answers.features, b->answers.features, a->answers.samples * a->answers.n_features * sizeof(float));
+    assert_memory_equal(a->answers.features, b->answers.features,
+                        a->answers.samples * a->answers.n_features * sizeof(float));
     assert_memory_equal(a->answers.logits, b->answers.logits, a->answers.samples * a->answers.classes * sizeof(float));
 }
 
@@ -78,7 +84,8 @@ static void test_same(void **state) {
 }
 
 static void test_halves(void **state) {
-    struct fp_stats *whole = gather(state, 0, N, 1000, 2, 4), *first = gather(state, 0, 10, 1000, 2, 3), *second = gather(state, 10, N - 10, 1000, 1, 5);
+    struct fp_stats *whole = gather(state, 0, N, 1000, 2, 4), *first = gather(state, 0, 10, 1000, 2, 3),
+                    *second = gather(state, 10, N - 10, 1000, 1, 5);
     assert_int_equal(fp_stats_add(first, second, NULL), 0);
     compare(whole, first, 1e-12);
     fineprune_error err = {0};
@@ -102,7 +109,8 @@ static void test_sums(void **state) {
                 const double v = (double)x[n * 300 + c / 9 * 100 + (p / 8 + c / 3 % 3) * 10 + p % 8 + c % 3];
                 sum += v, square += v * v, absolute += fabs(v);
             }
-        assert_true(fabs(sum - s->sum[c]) < 1e-9 && fabs(square - s->square[c]) < 1e-9 && fabs(absolute - s->absolute[c]) < 1e-9);
+        assert_true(fabs(sum - s->sum[c]) < 1e-9 && fabs(square - s->square[c]) < 1e-9 &&
+                    fabs(absolute - s->absolute[c]) < 1e-9);
         assert_true(fabs(fp_stat_deviation(s, 0, c) - sqrt(square / s->rows - sum * sum / s->rows / s->rows)) < 1e-9);
     }
     free(file);
@@ -117,7 +125,8 @@ static void write_frames(const char *path) {
     made_input(g, "x", SHAPE(-1, 3, SIDE, SIDE));
     made_initializer(g, "shape", FP_INT64, SHAPE(3), shape);
     made_random(g, "w", SHAPE(10, 5), 3), made_random(g, "b", SHAPE(5), 4);
-    made_node(g, "Reshape", "x,shape", "frames"), made_node(g, "MatMul", "frames,w", "h"), made_node(g, "Add", "h,b", "s");
+    made_node(g, "Reshape", "x,shape", "frames"), made_node(g, "MatMul", "frames,w", "h"),
+        made_node(g, "Add", "h,b", "s");
     Onnx__NodeProto *mean = made_node(g, "ReduceMean", "s", "y");
     made_ints(mean, "axes", 1, (int64_t[]){1}), made_int(mean, "keepdims", 0);
     MADE_ADD(g, output, made_value("y", FP_FLOAT, SHAPE(-1, 5)));
@@ -141,7 +150,8 @@ static void test_frames(void **state) {
             for (size_t j = 0; j < 10; j++) {
                 double mean = 0;
                 for (size_t t = 0; t < 30; t++) mean += (double)x[n * 300 + t * 10 + j] / 30;
-                if (!(fabs(mean - (double)a->features[n * 10 + j]) < 1e-5)) fail_msg("sample %zu, feature %zu: %g, not %g", n, j, (double)a->features[n * 10 + j], mean);
+                if (!(fabs(mean - (double)a->features[n * 10 + j]) < 1e-5))
+                    fail_msg("sample %zu, feature %zu: %g, not %g", n, j, (double)a->features[n * 10 + j], mean);
                 y += mean * (double)w[j * 5 + k];
             }
             assert_true(fabs(y - (double)a->logits[n * 5 + k]) < 1e-4);
@@ -153,6 +163,7 @@ static void test_frames(void **state) {
 #define on_samples(f) cmocka_unit_test_setup_teardown(f, set_up, scratch_tear_down)
 
 int main(void) {
-    const struct CMUnitTest tests[] = {on_samples(test_same), on_samples(test_halves), on_samples(test_sums), on_samples(test_frames)};
+    const struct CMUnitTest tests[] = {on_samples(test_same), on_samples(test_halves), on_samples(test_sums),
+                                       on_samples(test_frames)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

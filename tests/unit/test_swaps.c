@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Exchanges of kept and pruned elements: the error, worked out here in double, falls; the number of zeros stays; what is barred does not come back.
+// Exchanges of kept and pruned elements: the error, worked out here in double, falls; the number of zeros stays; what
+// is barred does not come back.
 #include "fake_job.h"
 #include "ideas/repair_bias.h"
 
@@ -16,13 +17,16 @@ static double error_of(const struct fake_job *f) {
     for (size_t r = 0; r < SAMPLES; r++)
         for (size_t c = 0; c < COLS; c++) mean[c] += (double)x[r * COLS + c] / SAMPLES;
     for (size_t r = 0; r < SAMPLES; r++)
-        for (size_t c = 0; c < COLS; c++) spread += ((double)x[r * COLS + c] - mean[c]) * ((double)x[r * COLS + c] - mean[c]) / SAMPLES / COLS;
+        for (size_t c = 0; c < COLS; c++)
+            spread += ((double)x[r * COLS + c] - mean[c]) * ((double)x[r * COLS + c] - mean[c]) / SAMPLES / COLS;
     for (size_t k = 0; k < ROWS; k++) {
-        for (size_t c = 0; c < COLS; c++) sum += 0.01 * spread * pow((double)l->dense[k * COLS + c] - (double)l->values[k * COLS + c], 2);
+        for (size_t c = 0; c < COLS; c++)
+            sum += 0.01 * spread * pow((double)l->dense[k * COLS + c] - (double)l->values[k * COLS + c], 2);
         for (size_t r = 0; r < SAMPLES; r++) {
             double y = 0;
             for (size_t c = 0; c < COLS; c++)
-                y += ((double)l->dense[k * COLS + c] - (double)l->values[k * COLS + c]) * ((double)x[r * COLS + c] - mean[c]);
+                y += ((double)l->dense[k * COLS + c] - (double)l->values[k * COLS + c]) *
+                     ((double)x[r * COLS + c] - mean[c]);
             sum += y * y / SAMPLES;
         }
     }
@@ -89,6 +93,7 @@ static void test_threads(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_error_falls), cmocka_unit_test(test_what_is_barred_stays_out), cmocka_unit_test(test_threads)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_error_falls),
+                                       cmocka_unit_test(test_what_is_barred_stays_out), cmocka_unit_test(test_threads)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,19 +15,22 @@ static double number(uint64_t *seed) { return (double)(fp_random(seed) >> 11) / 
 static void fill_classes(float *v, double scale) {
     uint64_t seed = 3;
     for (size_t i = 0; i < SAMPLES; i++)
-        for (size_t k = 0; k < WIDTH; k++) v[i * WIDTH + k] = (float)(scale * ((k == i % WIDTH ? 5 : -1) + 0.3 * number(&seed)));
+        for (size_t k = 0; k < WIDTH; k++)
+            v[i * WIDTH + k] = (float)(scale * ((k == i % WIDTH ? 5 : -1) + 0.3 * number(&seed)));
 }
 
 // Each one is on or off by itself.
 static void fill_labels(float *v) {
     uint64_t seed = 5;
-    for (size_t i = 0; i < SAMPLES * WIDTH; i++) v[i] = (float)(number(&seed) > 0.4 ? 3 + number(&seed) : -3 + number(&seed));
+    for (size_t i = 0; i < SAMPLES * WIDTH; i++)
+        v[i] = (float)(number(&seed) > 0.4 ? 3 + number(&seed) : -3 + number(&seed));
 }
 
 // Places between 0 and 1.
 static void fill_places(float *v) {
     uint64_t seed = 7;
-    for (size_t i = 0; i < SAMPLES * WIDTH; i++) v[i] = (float)(0.5 + 0.05 * (double)(i % WIDTH) + 0.02 * number(&seed));
+    for (size_t i = 0; i < SAMPLES * WIDTH; i++)
+        v[i] = (float)(0.5 + 0.05 * (double)(i % WIDTH) + 0.02 * number(&seed));
 }
 
 static void open_model(struct made *m, const char *output) {
@@ -45,8 +48,13 @@ static enum fp_task_kind judge(const char *output, const float *values, bool unl
     struct fp_task task;
     fineprune_error err = {0};
     open_model(&m, output);
-    const struct fp_task_case c = {.model = &m.model, .weight = -1, .logits_value = m.model.graph->outputs[0], .values = values,
-                                   .n = unlike ? 0 : SAMPLES, .width = WIDTH, .unlike = unlike};
+    const struct fp_task_case c = {.model = &m.model,
+                                   .weight = -1,
+                                   .logits_value = m.model.graph->outputs[0],
+                                   .values = values,
+                                   .n = unlike ? 0 : SAMPLES,
+                                   .width = WIDTH,
+                                   .unlike = unlike};
     assert_int_equal(fp_task_judge(&task, &c, word, &err), 0);
     assert_true((task.kind == FP_TASK_CLASSES) == !task.reason);
     made_close(&m);
@@ -58,9 +66,23 @@ static void test_names(void **state) {
     static const struct {
         const char *name;
         int sign;
-    } names[] = {{"logits", 1}, {"probabilities", 1}, {"classifier.weight", 1}, {"classLabel", 1}, {"cls_scores", 1}, {"output", 0}, {"dense_2", 0},
-                 {"stage4", 0}, {"agent", 0}, {"landmarks", -1}, {"bbox_logits", -1}, {"sentenceEmbedding", -1}, {"age", -1}, {"ages", -1},
-                 {"reconstruction", -1}, {"pooler_output", -1}, {"", 0}};
+    } names[] = {{"logits", 1},
+                 {"probabilities", 1},
+                 {"classifier.weight", 1},
+                 {"classLabel", 1},
+                 {"cls_scores", 1},
+                 {"output", 0},
+                 {"dense_2", 0},
+                 {"stage4", 0},
+                 {"agent", 0},
+                 {"landmarks", -1},
+                 {"bbox_logits", -1},
+                 {"sentenceEmbedding", -1},
+                 {"age", -1},
+                 {"ages", -1},
+                 {"reconstruction", -1},
+                 {"pooler_output", -1},
+                 {"", 0}};
     for (size_t i = 0; i < FP_COUNT(names); i++) {
         const int points = fp_class_name_points(names[i].name);
         if ((points > 0) - (points < 0) != names[i].sign) fail_msg("'%s': %d", names[i].name, points);
@@ -75,7 +97,8 @@ static void test_answers(void **state) {
     v[0] = INFINITY; // this sample does not count
     assert_true(fp_task_answers(&a, v, SAMPLES, WIDTH));
     assert_int_equal(a.n, SAMPLES - 1);
-    assert_true(a.winner > 0.9 && a.ahead > 5 && a.skewness > 1 && a.none == 0 && a.none_expected > 10 && a.dominant < 0.2 && a.common < 0.25);
+    assert_true(a.winner > 0.9 && a.ahead > 5 && a.skewness > 1 && a.none == 0 && a.none_expected > 10 &&
+                a.dominant < 0.2 && a.common < 0.25);
     fill_labels(v);
     assert_true(fp_task_answers(&a, v, SAMPLES, WIDTH));
     assert_true(a.none > 3 && a.none_expected > 3 && a.ahead < 2.3);
@@ -91,8 +114,8 @@ static void test_judgement(void **state) {
     assert_int_equal(judge("output", v, false, NULL), FP_TASK_CLASSES);
     assert_int_equal(judge("logits", v, false, "auto"), FP_TASK_CLASSES);
     assert_int_equal(judge("logits", v, false, "other"), FP_TASK_OTHER);
-    assert_int_equal(judge("logits", v, true, NULL), FP_TASK_OTHER);       // rows are not samples,
-    assert_int_equal(judge("logits", v, true, "classes"), FP_TASK_OTHER);  // whatever the user says
+    assert_int_equal(judge("logits", v, true, NULL), FP_TASK_OTHER);      // rows are not samples,
+    assert_int_equal(judge("logits", v, true, "classes"), FP_TASK_OTHER); // whatever the user says
     fill_classes(v, 0.02);
     assert_true(judge("output", v, false, NULL) != FP_TASK_CLASSES);
     fill_labels(v);
@@ -111,6 +134,7 @@ static void test_words(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_names), cmocka_unit_test(test_answers), cmocka_unit_test(test_judgement), cmocka_unit_test(test_words)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_names), cmocka_unit_test(test_answers),
+                                       cmocka_unit_test(test_judgement), cmocka_unit_test(test_words)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

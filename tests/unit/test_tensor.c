@@ -97,7 +97,8 @@ static void test_floats(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_shapes), cmocka_unit_test(test_memory), cmocka_unit_test(test_strings), cmocka_unit_test(test_integers),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_shapes), cmocka_unit_test(test_memory),
+                                       cmocka_unit_test(test_strings), cmocka_unit_test(test_integers),
                                        cmocka_unit_test(test_floats)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Weights behind operators that move elements: read as what the operator sees, written so that it sees the masked ones, and no other byte changes.
+// Weights behind operators that move elements: read as what the operator sees, written so that it sees the masked ones,
+// and no other byte changes.
 #include "made_model.h"
 
 #include <math.h>
 
 static float operand_at(const struct fp_tensor *t, const struct fp_weight *w, size_t i) {
     const size_t g = i / (w->rows * w->cols), r = i / w->cols % w->rows, c = i % w->cols;
-    return ((const float *)t->data)[g * w->group_stride + r * w->row_stride + c / w->inner * w->col_stride + c % w->inner];
+    return (
+        (const float *)t->data)[g * w->group_stride + r * w->row_stride + c / w->inner * w->col_stride + c % w->inner];
 }
 
 static void operand(struct made *m, const struct fp_weight *w, struct fp_tensor *out) {
@@ -14,11 +16,13 @@ static void operand(struct made *m, const struct fp_weight *w, struct fp_tensor 
     if (fp_exec_constant(m->exec, w->node->graph, w->node->in[w->uses[0].slot], out, &err)) fail_msg("%s", err.message);
 }
 
-// Reads all weights, masks every third element, and looks again through a new executor. step: of the quantized grid, or 0.
+// Reads all weights, masks every third element, and looks again through a new executor. step: of the quantized grid, or
+// 0.
 static void check(Onnx__ModelProto *proto, int n, double step) {
     struct made m;
     made_open(&m, proto);
-    if (m.weights->n != n) fail_msg("%d weights, not %d (%s)", m.weights->n, n, m.weights->n_skipped ? m.weights->skipped[0].reason : "");
+    if (m.weights->n != n)
+        fail_msg("%d weights, not %d (%s)", m.weights->n, n, m.weights->n_skipped ? m.weights->skipped[0].reason : "");
     float *values[4];
     uint8_t *keep[4];
     for (int k = 0; k < n; k++) {
@@ -65,7 +69,8 @@ static void test_moves(void **state) {
     p = with_input(4);
     made_random(p->graph, "w", SHAPE(2, 6), 1);
     made_initializer(p->graph, "s", FP_INT64, SHAPE(2), (int64_t[]){4, 3});
-    made_node(p->graph, "Reshape", "w,s", "t"), made_node(p->graph, "Identity", "t", "i"), made_node(p->graph, "MatMul", "x,i", "y");
+    made_node(p->graph, "Reshape", "w,s", "t"), made_node(p->graph, "Identity", "t", "i"),
+        made_node(p->graph, "MatMul", "x,i", "y");
     check(p, 1, 0.25);
     p = with_input(4);
     const double wide[12] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, -12};
@@ -86,7 +91,8 @@ static void test_moves(void **state) {
     constant->n_input = 0;
     float values[12];
     made_fill(values, 12, 3);
-    made_attribute(constant, "value", ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TENSOR)->t = made_tensor("", FP_FLOAT, SHAPE(4, 3), values);
+    made_attribute(constant, "value", ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TENSOR)->t = made_tensor(
+        "", FP_FLOAT, SHAPE(4, 3), values);
     made_node(p->graph, "MatMul", "x,t", "y");
     check(p, 1, 0.25);
 }
@@ -98,7 +104,8 @@ static void test_quantized(void **state) {
     made_initializer(p->graph, "w", FP_INT8, SHAPE(4, 3), q);
     made_initializer(p->graph, "s", FP_FLOAT, SHAPE(3), (float[]){0.5f, 0.5f, 0.5f});
     made_initializer(p->graph, "z", FP_INT8, SHAPE(3), (int8_t[]){3, -5, 0});
-    made_int(made_node(p->graph, "DequantizeLinear", "w,s,z", "t"), "axis", 1), made_node(p->graph, "MatMul", "x,t", "y");
+    made_int(made_node(p->graph, "DequantizeLinear", "w,s,z", "t"), "axis", 1),
+        made_node(p->graph, "MatMul", "x,t", "y");
     check(p, 1, 0.5);
 }
 
@@ -128,7 +135,8 @@ static void test_shared(void **state) {
     made_close(&m);
     p = with_input(4); // and in another: masked once, not repaired
     made_random(p->graph, "w", SHAPE(4, 4), 1);
-    made_node(p->graph, "MatMul", "x,w", "h"), made_node(p->graph, "Transpose", "w", "t"), made_node(p->graph, "MatMul", "h,t", "y");
+    made_node(p->graph, "MatMul", "x,w", "h"), made_node(p->graph, "Transpose", "w", "t"),
+        made_node(p->graph, "MatMul", "h,t", "y");
     made_open(&m, p);
     assert_int_equal(m.weights->n, 1);
     assert_false(m.weights->items[0].repairable);
@@ -136,7 +144,8 @@ static void test_shared(void **state) {
     p = made_new(); // an embedding that is also the last layer
     MADE_ADD(p->graph, input, made_value("ids", FP_INT64, SHAPE(-1)));
     made_random(p->graph, "e", SHAPE(6, 4), 1);
-    made_node(p->graph, "Gather", "e,ids", "x"), made_node(p->graph, "Transpose", "e", "t"), made_node(p->graph, "MatMul", "x,t", "y");
+    made_node(p->graph, "Gather", "e,ids", "x"), made_node(p->graph, "Transpose", "e", "t"),
+        made_node(p->graph, "MatMul", "x,t", "y");
     made_output(p->graph, "y");
     check_skipped(p, "e", "also an embedding (read by Gather)");
     p = with_input(4);
@@ -152,7 +161,8 @@ static Onnx__ModelProto *split_in_three(void) {
     made_random(p->graph, "w", SHAPE(4, 6), 1);
     made_initializer(p->graph, "s", FP_INT64, SHAPE(3), (int64_t[]){2, 2, 2});
     made_int(made_node(p->graph, "Split", "w,s", "q,k,v"), "axis", 1);
-    made_node(p->graph, "MatMul", "x,q", "a"), made_node(p->graph, "MatMul", "x,k", "b"), made_node(p->graph, "MatMul", "x,v", "c");
+    made_node(p->graph, "MatMul", "x,q", "a"), made_node(p->graph, "MatMul", "x,k", "b"),
+        made_node(p->graph, "MatMul", "x,v", "c");
     made_node(p->graph, "Sum", "a,b,c", "y");
     return p;
 }
@@ -180,7 +190,8 @@ static void test_parts(void **state) {
     made_initializer(p->graph, "to", FP_INT64, SHAPE(1), (int64_t[]){6});
     made_initializer(p->graph, "axes", FP_INT64, SHAPE(1), (int64_t[]){0});
     made_initializer(p->graph, "steps", FP_INT64, SHAPE(1), (int64_t[]){3});
-    made_node(p->graph, "Slice", "w,from,to,axes,steps", "u"), made_node(p->graph, "Transpose", "u", "t"), made_node(p->graph, "MatMul", "x,t", "y");
+    made_node(p->graph, "Slice", "w,from,to,axes,steps", "u"), made_node(p->graph, "Transpose", "u", "t"),
+        made_node(p->graph, "MatMul", "x,t", "y");
     made_open(&m, p);
     assert_int_equal(m.weights->n, 1);
     assert_string_equal(m.weights->items[0].part, "[1:5:3, :]");
@@ -201,7 +212,8 @@ static void slice_columns(Onnx__GraphProto *graph, int64_t from, int64_t to, con
     made_node(graph, "Slice", inputs, out);
 }
 
-// Parts that have elements in common: masked once, by the greater one; what crosses another is left alone, with its reason.
+// Parts that have elements in common: masked once, by the greater one; what crosses another is left alone, with its
+// reason.
 static void test_overlaps(void **state) {
     (void)state;
     const int64_t one = 1;
@@ -224,7 +236,8 @@ static void test_overlaps(void **state) {
     Onnx__ModelProto *p = with_input(4);
     made_random(p->graph, "w", SHAPE(4, 6), 1), made_initializer(p->graph, "one", FP_INT64, SHAPE(1), &one);
     slice_columns(p->graph, 0, 4, "t"), slice_columns(p->graph, 2, 6, "u"), slice_columns(p->graph, 4, 5, "r");
-    made_node(p->graph, "MatMul", "x,t", "a"), made_node(p->graph, "MatMul", "x,u", "b"), made_node(p->graph, "Add", "a,b", "y");
+    made_node(p->graph, "MatMul", "x,t", "a"), made_node(p->graph, "MatMul", "x,u", "b"),
+        made_node(p->graph, "Add", "a,b", "y");
     made_open(&m, p);
     assert_int_equal(m.weights->n, 1);
     assert_string_equal(m.weights->items[0].part, "[:, 0:4]");
@@ -291,8 +304,9 @@ static void test_other_bytes(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_moves), cmocka_unit_test(test_quantized), cmocka_unit_test(test_shared),
-                                       cmocka_unit_test(test_parts), cmocka_unit_test(test_overlaps),
-                                       cmocka_unit_test(test_protected_parts), cmocka_unit_test(test_other_bytes)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_moves),      cmocka_unit_test(test_quantized),
+                                       cmocka_unit_test(test_shared),     cmocka_unit_test(test_parts),
+                                       cmocka_unit_test(test_overlaps),   cmocka_unit_test(test_protected_parts),
+                                       cmocka_unit_test(test_other_bytes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

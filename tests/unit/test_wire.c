@@ -27,7 +27,8 @@ static void put_field(struct bytes *b, unsigned field, const void *data, size_t 
 }
 
 // Of exactly that many bytes, so that a step over the end is seen.
-static int scan(const ProtobufCMessageDescriptor *type, const uint8_t *data, size_t n, uint8_t **out, size_t *out_size, fineprune_error *err) {
+static int scan(const ProtobufCMessageDescriptor *type, const uint8_t *data, size_t n, uint8_t **out, size_t *out_size,
+                fineprune_error *err) {
     uint8_t *exact = malloc(n ? n : 1);
     assert_non_null(exact);
     if (n) memcpy(exact, data, n);
@@ -69,7 +70,8 @@ static void test_counts(void **state) {
     size_t size;
     assert_non_null(data);
     for (size_t i = 0; i < many; i++) data[2 * i] = 0x0a, data[2 * i + 1] = 0; // empty nodes
-    assert_int_equal(fp_wire_compact(&out, &size, &onnx__graph_proto__descriptor, data, 2 * many, &err), FINEPRUNE_LIMIT);
+    assert_int_equal(fp_wire_compact(&out, &size, &onnx__graph_proto__descriptor, data, 2 * many, &err),
+                     FINEPRUNE_LIMIT);
     assert_null(out);
     assert_non_null(strstr(err.message, "small messages"));
     assert_int_equal(fp_wire_compact(&out, &size, &onnx__graph_proto__descriptor, data, 20000, NULL), 0);
@@ -216,8 +218,9 @@ static void test_padded(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_depth),  cmocka_unit_test(test_counts),    cmocka_unit_test(test_nul),    cmocka_unit_test(test_damage),
-        cmocka_unit_test(test_tokens), cmocka_unit_test(test_truncated), cmocka_unit_test(test_padded),
+        cmocka_unit_test(test_depth),  cmocka_unit_test(test_counts), cmocka_unit_test(test_nul),
+        cmocka_unit_test(test_damage), cmocka_unit_test(test_tokens), cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_padded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

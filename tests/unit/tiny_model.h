@@ -38,11 +38,13 @@ static inline void tiny_init(struct tiny *t) {
     t->opsets[0] = &t->opset;
     t->model.n_opset_import = 1, t->model.opset_import = t->opsets;
     t->graph.name = (char *)"tiny";
-    t->graph.node = t->node_list, t->graph.input = t->inputs, t->graph.output = t->outputs, t->graph.initializer = t->initializer_list;
+    t->graph.node = t->node_list, t->graph.input = t->inputs, t->graph.output = t->outputs,
+    t->graph.initializer = t->initializer_list;
 }
 
 // dims: -1 symbolic; rank < 0: not declared.
-static inline Onnx__ValueInfoProto *tiny_value(struct tiny *t, const char *name, int type, int rank, const int64_t *dims) {
+static inline Onnx__ValueInfoProto *tiny_value(struct tiny *t, const char *name, int type, int rank,
+                                               const int64_t *dims) {
     const size_t k = t->n_values++;
     onnx__value_info_proto__init(&t->values[k]);
     onnx__type_proto__init(&t->types[k]);
