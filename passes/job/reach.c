@@ -100,7 +100,8 @@ int fp_layer_check_finite(struct fp_job *job, struct fp_layer *l) {
 static const char *unrepaired_reason(const struct fp_weight *w) {
     for (int i = 0; i < w->n_uses; i++)
         if (w->uses[i].slot < 0) return "it is used in another form too, as its transpose or in parts";
-    return w->view == FP_VIEW_RECURRENT_GATED ? "its candidate rows see the state after the reset gate" : "its input is not what its rows are multiplied with";
+    return w->view == FP_VIEW_RECURRENT_GATED ? "its candidate rows see the state after the reset gate"
+                                              : "its input is not what its rows are multiplied with";
 }
 
 void fp_job_report_layers(struct fp_job *job, double asked) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The operators that round (FP_OP_ROUNDS) are those which ONNX Runtime has for float16 on a CPU: those that move elements, and a few that it computes with
-// float32 inside. Models of this kind are made to be run there.
+// The operators that round (FP_OP_ROUNDS) are those which ONNX Runtime has for float16 on a CPU: those that move
+// elements, and a few that it computes with float32 inside. Models of this kind are made to be run there.
 #include "exec/rounding.h"
 
 #include "exec/op_list.h"

@@ -92,43 +92,47 @@ enum {
     FP_OP_FIRST_DECIDES = 1 << 9,
 };
 
-// What an operator is to those who follow values through a graph. The roles up to FP_ROLE_MOVES_LAST move elements of input 0 (of all
-// inputs, where they are joined) and compute nothing; their type may be another then.
+// What an operator is to those who follow values through a graph. The roles up to FP_ROLE_MOVES_LAST move elements of
+// input 0 (of all inputs, where they are joined) and compute nothing; their type may be another then.
 enum fp_role {
     FP_ROLE_OTHER,
     FP_ROLE_IDENTITY,
     FP_ROLE_CASTS,
-    FP_ROLE_CASTS_LIKE,   // to the type of another input
+    FP_ROLE_CASTS_LIKE, // to the type of another input
     FP_ROLE_QUANTIZES,
     FP_ROLE_DEQUANTIZES,
-    FP_ROLE_RESHAPES,     // into any shape, in the same order
-    FP_ROLE_SETS_AXES,    // the same: axes of one element come or go, or neighbours become one
-    FP_ROLE_ARRANGES,     // changes the order, or hands on a part
-    FP_ROLE_JOINS,        // along an axis
+    FP_ROLE_RESHAPES,  // into any shape, in the same order
+    FP_ROLE_SETS_AXES, // the same: axes of one element come or go, or neighbours become one
+    FP_ROLE_ARRANGES,  // changes the order, or hands on a part
+    FP_ROLE_JOINS,     // along an axis
     FP_ROLE_MOVES_LAST = FP_ROLE_JOINS,
-    FP_ROLE_DROPS,        // Identity, unless a third input lets it train
-    FP_ROLE_SPREADS,      // repeats elements
-    FP_ROLE_LOOKS_UP,     // takes rows of input 0 by their numbers
-    FP_ROLE_STORES,       // a constant of its own
-    FP_ROLE_MEASURES,     // reads the shape only
-    FP_ROLE_ADDS, FP_ROLE_SUBTRACTS, FP_ROLE_MULTIPLIES, FP_ROLE_DIVIDES,
-    FP_ROLE_GREATER,      // the greater of its inputs, element by element
-    FP_ROLE_NORMALIZES,   // by stored statistics of each channel
-    FP_ROLE_AVERAGES,     // over axes that it is told
+    FP_ROLE_DROPS,    // Identity, unless a third input lets it train
+    FP_ROLE_SPREADS,  // repeats elements
+    FP_ROLE_LOOKS_UP, // takes rows of input 0 by their numbers
+    FP_ROLE_STORES,   // a constant of its own
+    FP_ROLE_MEASURES, // reads the shape only
+    FP_ROLE_ADDS,
+    FP_ROLE_SUBTRACTS,
+    FP_ROLE_MULTIPLIES,
+    FP_ROLE_DIVIDES,
+    FP_ROLE_GREATER,    // the greater of its inputs, element by element
+    FP_ROLE_NORMALIZES, // by stored statistics of each channel
+    FP_ROLE_AVERAGES,   // over axes that it is told
     FP_ROLE_AVERAGES_WINDOWS,
     FP_ROLE_AVERAGES_ALL, // positions of each channel
     FP_ROLE_SUMS_UP,      // over axes
     FP_ROLE_FINDS_MAXIMUM,
-    FP_ROLE_BENDS,        // an activation that hidden layers have
-    FP_ROLE_RAISES,       // e to the power of each element
-    FP_ROLE_SOFTMAX,      // of probabilities that sum to one, or their logarithms
+    FP_ROLE_BENDS,   // an activation that hidden layers have
+    FP_ROLE_RAISES,  // e to the power of each element
+    FP_ROLE_SOFTMAX, // of probabilities that sum to one, or their logarithms
     FP_ROLE_HARDMAX,
-    FP_ROLE_SIGMOID, FP_ROLE_HARD_SIGMOID,
-    FP_ROLE_PICKS,        // the places of the greatest
+    FP_ROLE_SIGMOID,
+    FP_ROLE_HARD_SIGMOID,
+    FP_ROLE_PICKS, // the places of the greatest
 };
 
-// What an operator does to the channel axis of input 0. All other inputs must be constants (a division by what is cut has no value),
-// but for JOINS and SUMS; a second output must have no reader.
+// What an operator does to the channel axis of input 0. All other inputs must be constants (a division by what is cut
+// has no value), but for JOINS and SUMS; a second output must have no reader.
 enum fp_passage {
     FP_PASSAGE_NONE,
     FP_PASSAGE_KEEPS,    // elementwise: any axis
@@ -146,16 +150,16 @@ enum fp_passage {
 
 // How a weight is a matrix [groups, rows, columns] (weights/weights.c).
 enum fp_weight_view {
-    FP_VIEW_NONE,           // the operator has no weights that can be pruned
-    FP_VIEW_MATRIX,         // [.., columns, rows] as input 1, [.., rows, columns] as input 0
-    FP_VIEW_INNER,          // the same, of a product whose result is not what the operator gives
-    FP_VIEW_SCALED,         // the same, transposed or not, times an attribute
-    FP_VIEW_GEMM,           // the same of two axes, plus a bias times another attribute
-    FP_VIEW_CONV,           // [rows, columns of the group, kernel..]
-    FP_VIEW_CONV_TRANSPOSE, // [columns, rows of the group, kernel..]
-    FP_VIEW_RECURRENT,      // [groups, rows, columns] of the inputs, and of the hidden states
+    FP_VIEW_NONE,            // the operator has no weights that can be pruned
+    FP_VIEW_MATRIX,          // [.., columns, rows] as input 1, [.., rows, columns] as input 0
+    FP_VIEW_INNER,           // the same, of a product whose result is not what the operator gives
+    FP_VIEW_SCALED,          // the same, transposed or not, times an attribute
+    FP_VIEW_GEMM,            // the same of two axes, plus a bias times another attribute
+    FP_VIEW_CONV,            // [rows, columns of the group, kernel..]
+    FP_VIEW_CONV_TRANSPOSE,  // [columns, rows of the group, kernel..]
+    FP_VIEW_RECURRENT,       // [groups, rows, columns] of the inputs, and of the hidden states
     FP_VIEW_RECURRENT_GATED, // the same; some rows see the hidden state times a gate
-    FP_VIEW_EINSUM,         // axes as the equation has them
+    FP_VIEW_EINSUM,          // axes as the equation has them
 };
 
 enum { FP_IN_0 = 1 << 0, FP_IN_1 = 1 << 1, FP_IN_2 = 1 << 2 };
@@ -164,7 +168,9 @@ struct fp_op_weight {
     unsigned char bias;  // its optional bias input; 0: none
     unsigned char view;  // enum fp_weight_view
 };
-static inline bool fp_view_is_recurrent(int view) { return view == FP_VIEW_RECURRENT || view == FP_VIEW_RECURRENT_GATED; }
+static inline bool fp_view_is_recurrent(int view) {
+    return view == FP_VIEW_RECURRENT || view == FP_VIEW_RECURRENT_GATED;
+}
 
 struct fp_op {
     const char *domain, *type;
@@ -177,15 +183,15 @@ struct fp_op {
     void (*done)(void *state);
     unsigned flags;
     int variant; // for functions that serve several rows
-    // For rows with weights: the tensor that the weight at input `slot` multiplies, as the statistics want it: for Conv and
-    // ConvTranspose the input, for MatMul and Gemm the other operand, for LSTM, GRU and RNN the input (slot 1) or the hidden
-    // states before each step [steps, directions, batch, hidden] (slot 2), and how many steps each sequence has. NULL in a row:
-    // in[slot == 0 ? 1 : 0]. Called after run.
+    // For rows with weights: the tensor that the weight at input `slot` multiplies, as the statistics want it: for Conv
+    // and ConvTranspose the input, for MatMul and Gemm the other operand, for LSTM, GRU and RNN the input (slot 1) or
+    // the hidden states before each step [steps, directions, batch, hidden] (slot 2), and how many steps each sequence
+    // has. NULL in a row: in[slot == 0 ? 1 : 0]. Called after run.
     int (*weight_input)(struct fp_call *, int slot, struct fp_tensor *out);
     // What is known of the operator without running it. No row, no facts.
     unsigned char role, passage; // enum fp_role, enum fp_passage
     struct fp_op_weight weight;
-    const char *left;            // why a constant that it reads is left alone; NULL: it may be the weight of a layer
+    const char *left; // why a constant that it reads is left alone; NULL: it may be the weight of a layer
 };
 
 // ---- for prepare and run

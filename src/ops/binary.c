@@ -571,14 +571,15 @@ static int run_where(struct fp_call *call) {
 }
 
 #define ROW(type, ...) {"", type, 1, prepare, run, NULL, FP_OP_IN_PLACE | FP_OP_BLOCKED, __VA_ARGS__}
-#define FUSING(type, ...) {"", type, 1, prepare, run, NULL, FP_OP_IN_PLACE | FP_OP_BLOCKED | FP_OP_FUSES_FUNCTIONS, __VA_ARGS__}
+#define FUSING(type, ...)                                                                                              \
+    {"", type, 1, prepare, run, NULL, FP_OP_IN_PLACE | FP_OP_BLOCKED | FP_OP_FUSES_FUNCTIONS, __VA_ARGS__}
 #define COMPARISON(type, name) {"", type, 1, prepare_compare, run_compare, NULL, FP_OP_ANY_KIND, name}
 #define MANY(type, flags, ...) {"", type, 1, prepare_many, run_many, NULL, flags, __VA_ARGS__}
 const struct fp_op fp_ops_binary[] = {
     FUSING("Add", ADD, .role = FP_ROLE_ADDS, .passage = FP_PASSAGE_SUMS, .left = "a constant that is added"),
     FUSING("Sub", SUB, .role = FP_ROLE_SUBTRACTS, .passage = FP_PASSAGE_SUMS),
-    FUSING("Mul", MUL,
-     .role = FP_ROLE_MULTIPLIES, .passage = FP_PASSAGE_JOINS, .left = "a constant that is multiplied element by element"),
+    FUSING("Mul", MUL, .role = FP_ROLE_MULTIPLIES, .passage = FP_PASSAGE_JOINS,
+           .left = "a constant that is multiplied element by element"),
     FUSING("Div", DIV, .role = FP_ROLE_DIVIDES, .passage = FP_PASSAGE_KEEPS),
     ROW("Pow", POWER),
     ROW("PRelu", PRELU, .passage = FP_PASSAGE_KEEPS),
@@ -596,8 +597,7 @@ const struct fp_op fp_ops_binary[] = {
     MANY("Sum", 0, SUM_OF_MANY, .passage = FP_PASSAGE_SUMS),
     MANY("Mean", 0, MEAN_OF_MANY),
     MANY("Min", FP_OP_ROUNDS | FP_OP_FIRST_DECIDES, MIN_OF_MANY, .passage = FP_PASSAGE_JOINS),
-    MANY("Max", FP_OP_ROUNDS | FP_OP_FIRST_DECIDES, MAX_OF_MANY,
-     .role = FP_ROLE_GREATER, .passage = FP_PASSAGE_JOINS),
+    MANY("Max", FP_OP_ROUNDS | FP_OP_FIRST_DECIDES, MAX_OF_MANY, .role = FP_ROLE_GREATER, .passage = FP_PASSAGE_JOINS),
     {"", "Mod", 1, prepare_mod, run, NULL, FP_OP_IN_PLACE | FP_OP_ROUNDS},
     {"", "BitShift", 1, prepare_shift, run, NULL, FP_OP_IN_PLACE},
     {"", "Where", 1, prepare_where, run_where, NULL, FP_OP_ANY_KIND},

@@ -499,17 +499,17 @@ static int run_tensor_scatter(struct fp_call *call) {
 #define ROW(name, since, prepare, run, ...) {"", name, since, prepare, run, NULL, __VA_ARGS__}
 const struct fp_op fp_ops_layout[] = {
     ROW("Transpose", 1, prepare_transpose, run_transpose, FP_OP_ANY_KIND | FP_OP_BLOCKED | FP_OP_ROUNDS,
-     .role = FP_ROLE_ARRANGES, .passage = FP_PASSAGE_TURNS),
+        .role = FP_ROLE_ARRANGES, .passage = FP_PASSAGE_TURNS),
     ROW("Concat", 4, prepare_concat, run_concat, FP_OP_ANY_KIND | FP_OP_BLOCKED | FP_OP_ROUNDS | FP_OP_FIRST_DECIDES,
-     .role = FP_ROLE_JOINS),
-    ROW("Split", 2, prepare_split, run_split, FP_OP_ANY_KIND | FP_OP_BLOCKED | FP_OP_ROUNDS,
-     .role = FP_ROLE_ARRANGES),
+        .role = FP_ROLE_JOINS),
+    ROW("Split", 2, prepare_split, run_split, FP_OP_ANY_KIND | FP_OP_BLOCKED | FP_OP_ROUNDS, .role = FP_ROLE_ARRANGES),
     ROW("Tile", 6, prepare_tile, run_tile, FP_OP_ANY_KIND),
     ROW("DepthToSpace", 1, prepare_depth_to_space, run_depth_to_space, FP_OP_ANY_KIND),
     ROW("SpaceToDepth", 1, prepare_space_to_depth, run_space_to_depth, FP_OP_ANY_KIND),
     ROW("ReverseSequence", 10, prepare_reverse, run_reverse, FP_OP_ANY_KIND | FP_OP_ROUNDS),
     ROW("CenterCropPad", 18, prepare_center, run_center, FP_OP_ANY_KIND),
     ROW("Col2Im", 18, prepare_col2im, run_col2im, FP_OP_FLOAT32),
-    ROW("TensorScatter", 24, prepare_tensor_scatter, run_tensor_scatter, FP_OP_IN_PLACE | FP_OP_ANY_KIND | FP_OP_ROUNDS),
+    ROW("TensorScatter", 24, prepare_tensor_scatter, run_tensor_scatter,
+        FP_OP_IN_PLACE | FP_OP_ANY_KIND | FP_OP_ROUNDS),
     {0},
 };

@@ -400,8 +400,8 @@ static int run_unpool(struct fp_call *call) {
 
 const struct fp_op fp_ops_pool[] = {
     {"", "MaxPool", 1, prepare, run, done, FP_OP_FLOAT32 | FP_OP_BLOCKED, MAX, .passage = FP_PASSAGE_POOLS},
-    {"", "AveragePool", 1, prepare, run, done, FP_OP_FLOAT32 | FP_OP_BLOCKED, AVERAGE,
-     .role = FP_ROLE_AVERAGES_WINDOWS, .passage = FP_PASSAGE_POOLS},
+    {"", "AveragePool", 1, prepare, run, done, FP_OP_FLOAT32 | FP_OP_BLOCKED, AVERAGE, .role = FP_ROLE_AVERAGES_WINDOWS,
+     .passage = FP_PASSAGE_POOLS},
     {"", "LpPool", 1, prepare, run, done, FP_OP_FLOAT32 | FP_OP_BLOCKED, LP, .passage = FP_PASSAGE_POOLS},
     {"", "GlobalMaxPool", 1, prepare_global, run_global, NULL, FP_OP_FLOAT32 | FP_OP_BLOCKED, MAX,
      .passage = FP_PASSAGE_REMOVES},

@@ -319,10 +319,10 @@ static int run_dynamic(struct fp_call *call) {
 }
 
 const struct fp_op fp_ops_quantize[] = {
-    {"", "QuantizeLinear", 10, prepare_quantize, run, NULL, FP_OP_ROUNDS, QUANTIZE,
-     .role = FP_ROLE_QUANTIZES, .passage = FP_PASSAGE_KEEPS},
-    {"", "DequantizeLinear", 10, prepare_dequantize, run, NULL, FP_OP_ROUNDS, DEQUANTIZE,
-     .role = FP_ROLE_DEQUANTIZES, .passage = FP_PASSAGE_KEEPS},
+    {"", "QuantizeLinear", 10, prepare_quantize, run, NULL, FP_OP_ROUNDS, QUANTIZE, .role = FP_ROLE_QUANTIZES,
+     .passage = FP_PASSAGE_KEEPS},
+    {"", "DequantizeLinear", 10, prepare_dequantize, run, NULL, FP_OP_ROUNDS, DEQUANTIZE, .role = FP_ROLE_DEQUANTIZES,
+     .passage = FP_PASSAGE_KEEPS},
     {"", "DynamicQuantizeLinear", 11, prepare_dynamic, run_dynamic},
     {"com.microsoft", "QuantizeLinear", 1, prepare_quantize, run, NULL, FP_OP_ROUNDS, QUANTIZE,
      .role = FP_ROLE_QUANTIZES},

@@ -219,7 +219,8 @@ static int run_nd(struct fp_call *call) {
     return status;
 }
 
-#define ROW(name, since, prepare, run) {"", name, since, prepare, run, NULL, FP_OP_ANY_KIND | FP_OP_ROUNDS | FP_OP_IN_PLACE, 0, NULL}
+#define ROW(name, since, prepare, run)                                                                                 \
+    {"", name, since, prepare, run, NULL, FP_OP_ANY_KIND | FP_OP_ROUNDS | FP_OP_IN_PLACE, 0, NULL}
 const struct fp_op fp_ops_scatter[] = {
     ROW("Scatter", 9, prepare_elements, run_elements),
     ROW("ScatterElements", 11, prepare_elements, run_elements),

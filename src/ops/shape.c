@@ -406,14 +406,14 @@ static int run_trilu(struct fp_call *call) {
 
 #define ROW(name, since, prepare, run, ...) {"", name, since, prepare, run, NULL, __VA_ARGS__}
 const struct fp_op fp_ops_shape[] = {
-    ROW("Reshape", 1, prepare_reshape, NULL, FP_OP_ANY_KIND | FP_OP_ROUNDS,
-     .role = FP_ROLE_RESHAPES, .passage = FP_PASSAGE_RESHAPES),
-    ROW("Flatten", 1, prepare_flatten, NULL, FP_OP_ANY_KIND | FP_OP_ROUNDS,
-     .role = FP_ROLE_SETS_AXES, .passage = FP_PASSAGE_FLATTENS),
+    ROW("Reshape", 1, prepare_reshape, NULL, FP_OP_ANY_KIND | FP_OP_ROUNDS, .role = FP_ROLE_RESHAPES,
+        .passage = FP_PASSAGE_RESHAPES),
+    ROW("Flatten", 1, prepare_flatten, NULL, FP_OP_ANY_KIND | FP_OP_ROUNDS, .role = FP_ROLE_SETS_AXES,
+        .passage = FP_PASSAGE_FLATTENS),
     ROW("Squeeze", 1, prepare_squeeze, run_squeeze, FP_OP_ANY_KIND | FP_OP_BLOCKED | FP_OP_ROUNDS,
-     .role = FP_ROLE_SETS_AXES),
+        .role = FP_ROLE_SETS_AXES),
     ROW("Unsqueeze", 1, prepare_unsqueeze, run_squeeze, FP_OP_ANY_KIND | FP_OP_BLOCKED | FP_OP_ROUNDS,
-     .role = FP_ROLE_SETS_AXES),
+        .role = FP_ROLE_SETS_AXES),
     ROW("Shape", 1, prepare_shape, run_shape, FP_OP_ANY_KIND | FP_OP_ROUNDS, .role = FP_ROLE_MEASURES),
     ROW("Size", 1, prepare_size, run_size, FP_OP_ANY_KIND, .role = FP_ROLE_MEASURES),
     ROW("Expand", 8, prepare_expand, run_expand, FP_OP_ANY_KIND | FP_OP_ROUNDS, .role = FP_ROLE_SPREADS),

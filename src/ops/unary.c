@@ -461,7 +461,8 @@ static int run_dropout(struct fp_call *call) {
 }
 
 #define ROW(type, ...) {"", type, 1, prepare, run_map, NULL, FP_OP_IN_PLACE | FP_OP_BLOCKED, __VA_ARGS__}
-#define ROUNDING(type, ...) {"", type, 1, prepare, run_map, NULL, FP_OP_IN_PLACE | FP_OP_BLOCKED | FP_OP_ROUNDS, __VA_ARGS__}
+#define ROUNDING(type, ...)                                                                                            \
+    {"", type, 1, prepare, run_map, NULL, FP_OP_IN_PLACE | FP_OP_BLOCKED | FP_OP_ROUNDS, __VA_ARGS__}
 const struct fp_op fp_ops_unary[] = {
     ROW("Relu", RELU, .role = FP_ROLE_BENDS, .passage = FP_PASSAGE_KEEPS),
     ROW("LeakyRelu", LEAKY_RELU, .passage = FP_PASSAGE_KEEPS),
@@ -502,15 +503,15 @@ const struct fp_op fp_ops_unary[] = {
     ROUNDING("Shrink", SHRINK),
     ROW("BitwiseNot", BITWISE_NOT),
     {"", "Gelu", 1, prepare_gelu, run_map, NULL, FP_OP_IN_PLACE | FP_OP_BLOCKED, .passage = FP_PASSAGE_KEEPS},
-    {"", "Clip", 1, prepare_clip, run_clip, NULL, FP_OP_IN_PLACE | FP_OP_BLOCKED | FP_OP_ROUNDS,
-     .role = FP_ROLE_BENDS, .passage = FP_PASSAGE_KEEPS},
+    {"", "Clip", 1, prepare_clip, run_clip, NULL, FP_OP_IN_PLACE | FP_OP_BLOCKED | FP_OP_ROUNDS, .role = FP_ROLE_BENDS,
+     .passage = FP_PASSAGE_KEEPS},
     {"", "IsNaN", 1, prepare_is, run_is, NULL, FP_OP_ROUNDS, IS_NAN},
     {"", "IsInf", 1, prepare_is, run_is, NULL, FP_OP_ROUNDS, IS_INF},
     {"", "Not", 1, prepare_not, run_not, NULL, FP_OP_IN_PLACE},
-    {"", "Identity", 1, prepare_identity, run_identity, NULL, FP_OP_ANY_KIND | FP_OP_ROUNDS,
-     .role = FP_ROLE_IDENTITY, .passage = FP_PASSAGE_KEEPS},
-    {"", "Dropout", 1, prepare_dropout, run_dropout, NULL, FP_OP_ROUNDS,
-     .role = FP_ROLE_DROPS, .passage = FP_PASSAGE_KEEPS},
+    {"", "Identity", 1, prepare_identity, run_identity, NULL, FP_OP_ANY_KIND | FP_OP_ROUNDS, .role = FP_ROLE_IDENTITY,
+     .passage = FP_PASSAGE_KEEPS},
+    {"", "Dropout", 1, prepare_dropout, run_dropout, NULL, FP_OP_ROUNDS, .role = FP_ROLE_DROPS,
+     .passage = FP_PASSAGE_KEEPS},
     {"com.microsoft", "Gelu", 1, prepare, run_map, NULL, FP_OP_IN_PLACE | FP_OP_BLOCKED, GELU},
     {"com.microsoft", "QuickGelu", 1, prepare, run_map, NULL, FP_OP_IN_PLACE | FP_OP_BLOCKED, QUICK_GELU},
     {"com.microsoft", "BiasGelu", 1, prepare_bias_gelu, run_bias_gelu, NULL, FP_OP_IN_PLACE | FP_OP_FLOAT32, GELU},

@@ -173,7 +173,8 @@ int fp_columns_of(struct fp_columns *out, const struct fp_weight *w, const struc
     } else if (fp_view_is_recurrent(w->view)) {
         status = recurrent(&c, x, samples, err);
     } else {
-        bool transposed = (w->view == FP_VIEW_GEMM || w->view == FP_VIEW_SCALED) && fp_attr_int(use->node, use->slot == 1 ? "transA" : "transB", 0) != 0;
+        bool transposed = (w->view == FP_VIEW_GEMM || w->view == FP_VIEW_SCALED) &&
+                          fp_attr_int(use->node, use->slot == 1 ? "transA" : "transB", 0) != 0;
         status = product(&c, x, samples, transposed, err);
     }
     if (!status) *out = c;
@@ -192,12 +193,17 @@ bool fp_columns_shared(const struct fp_weight *a, const struct fp_weight *b) {
     if (a->n_uses != 1 || b->n_uses != 1 || a->uses->slot != 1 || b->uses->slot != 1) return false;
     const struct fp_node *m = a->uses->node, *n = b->uses->node;
     bool known = a->view == FP_VIEW_CONV || a->view == FP_VIEW_GEMM || a->view == FP_VIEW_MATRIX;
-    bool same = known && m->graph == n->graph && m->in[0] == n->in[0] && !strcmp(m->type, n->type) && !strcmp(m->domain, n->domain);
-    same = same && a->kind == b->kind && a->groups == b->groups && a->cols == b->cols && a->inner == b->inner && a->rank == b->rank;
-    for (int i = 2; i < a->rank && same && a->kind == FP_WEIGHT_CONV; i++) same = a->dims[i] == b->dims[i];     // kernel_shape
-    for (int i = 0; i + 2 < a->rank && same && a->kind != FP_WEIGHT_CONV; i++) same = a->dims[i] == b->dims[i]; // of several matrices
-    return same && fp_attr_int(m, "transA", 0) == fp_attr_int(n, "transA", 0) && same_ints(m, n, "strides") && same_ints(m, n, "pads") &&
-           same_ints(m, n, "dilations") && !strcmp(fp_attr_text(m, "auto_pad", "NOTSET"), fp_attr_text(n, "auto_pad", "NOTSET"));
+    bool same = known && m->graph == n->graph && m->in[0] == n->in[0] && !strcmp(m->type, n->type) &&
+                !strcmp(m->domain, n->domain);
+    same = same && a->kind == b->kind && a->groups == b->groups && a->cols == b->cols && a->inner == b->inner &&
+           a->rank == b->rank;
+    for (int i = 2; i < a->rank && same && a->kind == FP_WEIGHT_CONV; i++)
+        same = a->dims[i] == b->dims[i]; // kernel_shape
+    for (int i = 0; i + 2 < a->rank && same && a->kind != FP_WEIGHT_CONV; i++)
+        same = a->dims[i] == b->dims[i]; // of several matrices
+    return same && fp_attr_int(m, "transA", 0) == fp_attr_int(n, "transA", 0) && same_ints(m, n, "strides") &&
+           same_ints(m, n, "pads") && same_ints(m, n, "dilations") &&
+           !strcmp(fp_attr_text(m, "auto_pad", "NOTSET"), fp_attr_text(n, "auto_pad", "NOTSET"));
 }
 
 // ---- rows

@@ -34,8 +34,12 @@ struct looked {
 
 static bool passes_on(const struct fp_node *node) {
     switch (fp_node_role(node)) {
-    case FP_ROLE_IDENTITY: case FP_ROLE_CASTS: case FP_ROLE_QUANTIZES: case FP_ROLE_DEQUANTIZES: return true;
-    case FP_ROLE_RESHAPES: case FP_ROLE_SETS_AXES: return true;
+    case FP_ROLE_IDENTITY:
+    case FP_ROLE_CASTS:
+    case FP_ROLE_QUANTIZES:
+    case FP_ROLE_DEQUANTIZES: return true;
+    case FP_ROLE_RESHAPES:
+    case FP_ROLE_SETS_AXES: return true;
     default: return false;
     }
 }

@@ -44,7 +44,8 @@ static bool gives_rows(const struct fp_weight *w, const struct fp_weight_use *us
     enum fp_einsum_role roles[FP_MAX_RANK];
     bool last = true;
     const int view = row_of(use->node)->view;
-    if (view == FP_VIEW_EINSUM && (!fp_einsum_roles(use->node, use->slot, w->rank, roles, &last) || !last)) return false;
+    if (view == FP_VIEW_EINSUM && (!fp_einsum_roles(use->node, use->slot, w->rank, roles, &last) || !last))
+        return false;
     return view != FP_VIEW_INNER && !*fp_attr_text(use->node, "activation", "");
 }
 
@@ -57,7 +58,9 @@ static bool hands_on(const struct fp_node *node, int index) {
 
 // A Reshape after which the rows are still the last axis.
 static bool keeps_last(const struct fp_weight *w, const struct fp_node *node, int index) {
-    if (fp_node_role(node) != FP_ROLE_RESHAPES || index || w->kind != FP_WEIGHT_RIGHT || w->groups != 1 || node->out[0] < 0) return false;
+    if (fp_node_role(node) != FP_ROLE_RESHAPES || index || w->kind != FP_WEIGHT_RIGHT || w->groups != 1 ||
+        node->out[0] < 0)
+        return false;
     const struct fp_value *out = &node->graph->values[node->out[0]];
     return out->rank > 0 && out->dims[out->rank - 1] == (int64_t)w->rows;
 }
@@ -85,7 +88,8 @@ static struct fp_bias_place sum_behind(const struct fp_weight *w, const struct f
 static struct fp_bias_place norm_behind(const struct fp_weight *w, const struct fp_weight_use *use, double alpha) {
     int index;
     const struct fp_node *node = behind(w, use, &index);
-    bool norm = fp_node_role(node) == FP_ROLE_NORMALIZES && !index && node->n_in >= 5 && !fp_attr_int(node, "training_mode", 0);
+    bool norm = fp_node_role(node) == FP_ROLE_NORMALIZES && !index && node->n_in >= 5 &&
+                !fp_attr_int(node, "training_mode", 0);
     if (!norm) return (struct fp_bias_place){0};
     const struct fp_value *y = &node->graph->values[node->in[0]];
     bool flat = row_of(use->node)->view == FP_VIEW_GEMM || y->rank == 2;

@@ -5,7 +5,10 @@
 #include <stdlib.h>
 
 #include "exec/op_list.h"
-enum { LAST = -1, NOWHERE = -2 }; // axes: of products, the last one, whatever the rank; that of channels that do not pass
+enum {
+    LAST = -1,
+    NOWHERE = -2
+}; // axes: of products, the last one, whatever the rank; that of channels that do not pass
 
 struct space {
     int parent; // of the union; itself: a root
@@ -260,7 +263,8 @@ static int axis_after(const struct finder *f, const struct fp_node *node, enum f
     const int axis = f->axis[node->in[0]];
     switch (passage) {
     case FP_PASSAGE_KEEPS: return axis;
-    case FP_PASSAGE_POOLS: case FP_PASSAGE_REMOVES: return axis == 1 ? axis : NOWHERE;
+    case FP_PASSAGE_POOLS:
+    case FP_PASSAGE_REMOVES: return axis == 1 ? axis : NOWHERE;
     case FP_PASSAGE_FILTERS: return is_depthwise(f, node) ? axis : NOWHERE;
     case FP_PASSAGE_FLATTENS: return axis == 1 && fp_attr_int(node, "axis", 1) == 1 ? LAST : NOWHERE;
     case FP_PASSAGE_RESHAPES: return reshapes_flat(f, node) ? LAST : NOWHERE;
@@ -279,7 +283,8 @@ static bool passes(struct finder *f, const struct fp_node *node, enum fp_passage
     if (to == NOWHERE) return false;
     pass_on(f, in, out, to);
     if (passage == FP_PASSAGE_FLATTENS || passage == FP_PASSAGE_RESHAPES) f->rank[out] = 2;
-    if (passage == FP_PASSAGE_FILTERS || passage == FP_PASSAGE_PADS || passage == FP_PASSAGE_TURNS) f->single[out] = false;
+    if (passage == FP_PASSAGE_FILTERS || passage == FP_PASSAGE_PADS || passage == FP_PASSAGE_TURNS)
+        f->single[out] = false;
     if (passage == FP_PASSAGE_REMOVES || (gone && gone == f->rank[in] - 2)) f->single[out] = true;
     if (gone && f->rank[in] && !fp_attr_int(node, "keepdims", 1)) f->rank[out] -= gone;
     return true;
@@ -288,7 +293,8 @@ static bool passes(struct finder *f, const struct fp_node *node, enum fp_passage
 static bool visit_other(struct finder *f, const struct fp_node *node) {
     const enum fp_passage passage = passage_of(node);
     const int in = node->n_in ? node->in[0] : -1;
-    if (passage == FP_PASSAGE_JOINS || passage == FP_PASSAGE_SUMS) return visit_pair(f, node, passage == FP_PASSAGE_SUMS);
+    if (passage == FP_PASSAGE_JOINS || passage == FP_PASSAGE_SUMS)
+        return visit_pair(f, node, passage == FP_PASSAGE_SUMS);
     const bool carries = in >= 0 && f->space[in] >= 0 && node->n_out && node->out[0] >= 0;
     if (carries && others_are_stored(f, node) && !others_are_read(f, node) && passes(f, node, passage)) return true;
     for (int i = 0; i < node->n_in; i++) block(f, node->in[i]);

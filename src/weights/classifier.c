@@ -27,7 +27,10 @@ static int weight_of(const struct fp_weights *weights, const struct fp_node *nod
 
 static bool moves_only(const struct fp_node *node) {
     switch (fp_node_role(node)) {
-    case FP_ROLE_IDENTITY: case FP_ROLE_CASTS: case FP_ROLE_RESHAPES: case FP_ROLE_SETS_AXES: return true;
+    case FP_ROLE_IDENTITY:
+    case FP_ROLE_CASTS:
+    case FP_ROLE_RESHAPES:
+    case FP_ROLE_SETS_AXES: return true;
     case FP_ROLE_DROPS: return node->n_in < 3;
     default: return false;
     }
@@ -67,7 +70,8 @@ static struct step step_back(const struct fp_graph *graph, int value) {
     struct step s = {.node = producer(graph, value), .from = -1};
     const struct fp_node *node = s.node;
     const enum fp_role role = fp_node_role(node);
-    bool sum = role == FP_ROLE_ADDS || role == FP_ROLE_SUBTRACTS, product = role == FP_ROLE_MULTIPLIES || role == FP_ROLE_DIVIDES;
+    bool sum = role == FP_ROLE_ADDS || role == FP_ROLE_SUBTRACTS,
+         product = role == FP_ROLE_MULTIPLIES || role == FP_ROLE_DIVIDES;
     if (moves_only(node) || averages(node) || is_grid(node)) {
         s.from = 0;
     } else if (role == FP_ROLE_NORMALIZES && node->n_in >= 5) {
@@ -97,8 +101,10 @@ static int find_layer(const struct fp_weights *weights, const struct fp_graph *g
     return -1;
 }
 
-static const char *check_layer(const struct fp_classifier *c, const struct fp_weight *w, const struct fp_value *output) {
-    if (w->kind == FP_WEIGHT_LEFT || w->kind == FP_WEIGHT_CONV_TRANSPOSE || w->groups != 1) return "the last layer is not a plain product";
+static const char *check_layer(const struct fp_classifier *c, const struct fp_weight *w,
+                               const struct fp_value *output) {
+    if (w->kind == FP_WEIGHT_LEFT || w->kind == FP_WEIGHT_CONV_TRANSPOSE || w->groups != 1)
+        return "the last layer is not a plain product";
     if (fp_view_is_recurrent(w->view)) return "the last layer is recurrent";
     if (w->kind == FP_WEIGHT_CONV && w->inner != 1) return "the last layer is a convolution wider than 1x1";
     if (w->rows < 2) return "the output has one number a sample";
@@ -107,13 +113,15 @@ static const char *check_layer(const struct fp_classifier *c, const struct fp_we
     return NULL;
 }
 
-// Back through operators that only spread one number a row (and Max with a constant) to a reduction; what it reduces, or -1.
+// Back through operators that only spread one number a row (and Max with a constant) to a reduction; what it reduces,
+// or -1.
 static int reduced(const struct fp_graph *graph, int value, enum fp_role role) {
     for (int steps = 0; steps < 6; steps++) {
         const struct fp_node *node = producer(graph, value);
         if (is(node, role)) return node->in[0];
         bool spreads = moves_only(node) || is(node, FP_ROLE_SPREADS);
-        if (is(node, FP_ROLE_GREATER) && node->n_in == 2) value = producer(graph, node->in[0]) ? node->in[0] : node->in[1];
+        if (is(node, FP_ROLE_GREATER) && node->n_in == 2)
+            value = producer(graph, node->in[0]) ? node->in[0] : node->in[1];
         else if (spreads) value = node->in[0];
         else return -1;
     }
@@ -157,7 +165,8 @@ static bool is_softmax(const struct fp_graph *graph, const struct fp_node *node)
     return rank < 3 || (axis < 0 ? axis + rank : axis) == 1;
 }
 
-// What goes into the last operator of the role, which only moves and grids may follow; -1 when there is none. A softmax is one over classes.
+// What goes into the last operator of the role, which only moves and grids may follow; -1 when there is none. A softmax
+// is one over classes.
 static int before(const struct fp_graph *graph, int value, enum fp_role role) {
     for (int i = 0; i < MOST_STEPS && value >= 0; i++) {
         const struct fp_node *node = producer(graph, value);
@@ -270,7 +279,8 @@ static int undo(struct units *u, const struct step *s, bool bias) {
     if (role == FP_ROLE_NORMALIZES) return undo_normalization(u, node, bias);
     int status = sum && bias ? FINEPRUNE_OK : load_numbers(u, node->graph, node->in[1 - s->from]);
     for (size_t k = 0; k < u->n && !status; k++) {
-        if (sum && !bias) u->shift[k] += u->factor[k] * (role == FP_ROLE_SUBTRACTS && s->from == 0 ? -u->numbers[k] : u->numbers[k]);
+        if (sum && !bias)
+            u->shift[k] += u->factor[k] * (role == FP_ROLE_SUBTRACTS && s->from == 0 ? -u->numbers[k] : u->numbers[k]);
         else if (role == FP_ROLE_MULTIPLIES) u->factor[k] *= u->numbers[k];
         else if (role == FP_ROLE_DIVIDES) u->factor[k] /= u->numbers[k];
         if (negative) u->factor[k] = -u->factor[k];
@@ -284,7 +294,8 @@ static int gather_units(struct units *u, const struct fp_classifier *c, const st
     int value = c->logits_value, status = FINEPRUNE_OK;
     for (int i = 0; i < MOST_STEPS && !status && !u->reason && producer(graph, value) != w->node; i++) {
         struct step s = step_back(graph, value);
-        if (s.affine) status = undo(u, &s, s.node == place.node && (is(s.node, FP_ROLE_NORMALIZES) || place.index == 1 - s.from));
+        if (s.affine)
+            status = undo(u, &s, s.node == place.node && (is(s.node, FP_ROLE_NORMALIZES) || place.index == 1 - s.from));
         value = s.node->in[s.from];
     }
     bool scales = w->view == FP_VIEW_GEMM || w->view == FP_VIEW_SCALED;

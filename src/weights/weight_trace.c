@@ -200,7 +200,8 @@ static int trace(struct tracer *t, const struct fp_graph *graph, int value, stru
                      : refuse(t, "it is stored in the attributes of a Constant node");
     }
     int output = 0;
-    if (!fp_is_move(node)) return refuse(t, "it is computed from constants by operators that do more than move elements");
+    if (!fp_is_move(node))
+        return refuse(t, "it is computed from constants by operators that do more than move elements");
     while (output < node->n_out && node->out[output] != value) output++;
     return trace_move(t, node, output, numbers);
 }

@@ -83,7 +83,8 @@ static int recurrent_operand(struct fp_weight *w, const struct fp_node *node, in
     w->col_stride = 1;
     w->inner = 1;
     // The candidate row sees the hidden state times the reset gate, unless linear_before_reset.
-    if (slot == 2 && w->view == FP_VIEW_RECURRENT_GATED && !fp_attr_int(node, "linear_before_reset", 0)) w->repairable = false;
+    if (slot == 2 && w->view == FP_VIEW_RECURRENT_GATED && !fp_attr_int(node, "linear_before_reset", 0))
+        w->repairable = false;
     return FINEPRUNE_OK;
 }
 
@@ -136,15 +137,12 @@ static int einsum_operand(struct fp_weight *w, const struct fp_node *node, int s
     return status;
 }
 
-static int (*const OPERANDS[])(struct fp_weight *, const struct fp_node *, int slot, const char **reason, fineprune_error *) = {
-    [FP_VIEW_MATRIX] = matrix_operand,
-    [FP_VIEW_INNER] = matrix_operand,
-    [FP_VIEW_SCALED] = gemm_operand,
-    [FP_VIEW_GEMM] = gemm_operand,
-    [FP_VIEW_CONV] = conv_operand,
-    [FP_VIEW_CONV_TRANSPOSE] = conv_operand,
-    [FP_VIEW_RECURRENT] = recurrent_operand,
-    [FP_VIEW_RECURRENT_GATED] = recurrent_operand,
+static int (*const OPERANDS[])(struct fp_weight *, const struct fp_node *, int slot, const char **reason,
+                               fineprune_error *) = {
+    [FP_VIEW_MATRIX] = matrix_operand,       [FP_VIEW_INNER] = matrix_operand,
+    [FP_VIEW_SCALED] = gemm_operand,         [FP_VIEW_GEMM] = gemm_operand,
+    [FP_VIEW_CONV] = conv_operand,           [FP_VIEW_CONV_TRANSPOSE] = conv_operand,
+    [FP_VIEW_RECURRENT] = recurrent_operand, [FP_VIEW_RECURRENT_GATED] = recurrent_operand,
     [FP_VIEW_EINSUM] = einsum_operand,
 };
 
@@ -298,7 +296,8 @@ static const char *name_of(const struct fp_weight *w, const struct fp_node *node
 }
 
 static int visit_slot(struct finder *f, const struct fp_node *node, enum fp_weight_view view, int slot) {
-    if (slot >= node->n_in || node->in[slot] < 0 || !fp_exec_is_constant(f->exec, node->graph, node->in[slot])) return FINEPRUNE_OK;
+    if (slot >= node->n_in || node->in[slot] < 0 || !fp_exec_is_constant(f->exec, node->graph, node->in[slot]))
+        return FINEPRUNE_OK;
     struct fp_weight w = {.op = node->type, .view = view, .node = node, .repairable = true};
     const char *reason = NULL;
     int status = fp_trace_weight(f->exec, f->weights->model, node->graph, node->in[slot], &w, &reason, f->err);
@@ -325,10 +324,12 @@ static int visit_node(struct fp_node *node, void *user) {
     const struct fp_op *op = fp_node_op(node);
     int status = FINEPRUNE_OK;
     if (!op || op->weight.view == FP_VIEW_NONE) return FINEPRUNE_OK;
-    bool both = fp_view_is_recurrent(op->weight.view); // a recurrent layer has two weights; a product takes the first that is constant
+    bool both = fp_view_is_recurrent(
+        op->weight.view); // a recurrent layer has two weights; a product takes the first that is constant
     for (size_t i = 0; i < FP_COUNT(slots) && !status; i++) {
         int before = f->weights->n + f->weights->n_skipped;
-        if (op->weight.slots >> slots[i] & 1) status = visit_slot(f, node, (enum fp_weight_view)op->weight.view, slots[i]);
+        if (op->weight.slots >> slots[i] & 1)
+            status = visit_slot(f, node, (enum fp_weight_view)op->weight.view, slots[i]);
         if (!both && f->weights->n + f->weights->n_skipped > before) break;
     }
     return status;

@@ -43,7 +43,15 @@ static inline struct fp_layer *fake_layer(struct fake_job *f, size_t groups, siz
     const int k = f->job.n++;
     struct fp_weight *w = &f->weights[k];
     struct fp_layer *l = &f->layers[k];
-    *w = (struct fp_weight){.name = "w", .op = "MatMul", .view = FP_VIEW_MATRIX, .groups = groups, .rows = rows, .cols = cols, .inner = inner, .count = groups * rows * cols, .repairable = true};
+    *w = (struct fp_weight){.name = "w",
+                            .op = "MatMul",
+                            .view = FP_VIEW_MATRIX,
+                            .groups = groups,
+                            .rows = rows,
+                            .cols = cols,
+                            .inner = inner,
+                            .count = groups * rows * cols,
+                            .repairable = true};
     *l = (struct fp_layer){.w = w, .error_before = -1, .error_after = -1};
     l->dense = fake_take(w->count, sizeof(float)), l->values = fake_take(w->count, sizeof(float)),
     l->score = fake_take(w->count, sizeof(float));

@@ -7,12 +7,14 @@
 
 #include <cmocka.h>
 
-#define CHECK(op, good) \
-    do { \
-        if (!(good)) fail_msg("%s.%s since %d: %s", (op)->domain, (op)->type, (op)->since, #good); \
+#define CHECK(op, good)                                                                                                \
+    do {                                                                                                               \
+        if (!(good)) fail_msg("%s.%s since %d: %s", (op)->domain, (op)->type, (op)->since, #good);                     \
     } while (0)
 
-static bool same_name(const struct fp_op *a, const struct fp_op *b) { return !strcmp(a->type, b->type) && !strcmp(a->domain, b->domain); }
+static bool same_name(const struct fp_op *a, const struct fp_op *b) {
+    return !strcmp(a->type, b->type) && !strcmp(a->domain, b->domain);
+}
 
 static void rows_are_whole(void **state) {
     (void)state;
@@ -43,7 +45,8 @@ static void weights_have_views(void **state) {
         CHECK(op, w->view == FP_VIEW_NONE || w->slots & FP_IN_1);
         CHECK(op, !recurrent || w->slots == (FP_IN_1 | FP_IN_2));
         CHECK(op, recurrent || w->view == FP_VIEW_NONE || !(w->slots & FP_IN_2));
-        CHECK(op, (recurrent || w->view == FP_VIEW_EINSUM) == (op->weight_input != NULL)); // others show an operand as it is
+        CHECK(op, (recurrent || w->view == FP_VIEW_EINSUM) ==
+                      (op->weight_input != NULL)); // others show an operand as it is
         CHECK(op, !(op->flags & FP_OP_FUSES) || w->view);
         CHECK(op, w->view == FP_VIEW_NONE || !op->role);
     }
@@ -86,7 +89,8 @@ static void opsets_agree(void **state) {
         for (size_t k = 0; k < i; k++) {
             const struct fp_op *a = fp_op_at(i), *b = fp_op_at(k);
             if (!same_name(a, b)) continue;
-            CHECK(a, a->role == b->role && a->passage == b->passage && !memcmp(&a->weight, &b->weight, sizeof(a->weight)));
+            CHECK(a,
+                  a->role == b->role && a->passage == b->passage && !memcmp(&a->weight, &b->weight, sizeof(a->weight)));
             CHECK(a, (a->flags & FP_OP_ROUNDS) == (b->flags & FP_OP_ROUNDS));
         }
 }
@@ -107,12 +111,8 @@ static void no_row_no_facts(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rows_are_whole),
-        cmocka_unit_test(weights_have_views),
-        cmocka_unit_test(moves_round),
-        cmocka_unit_test(passages_fit_roles),
-        cmocka_unit_test(opsets_agree),
-        cmocka_unit_test(no_row_no_facts),
+        cmocka_unit_test(rows_are_whole),     cmocka_unit_test(weights_have_views), cmocka_unit_test(moves_round),
+        cmocka_unit_test(passages_fit_roles), cmocka_unit_test(opsets_agree),       cmocka_unit_test(no_row_no_facts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
