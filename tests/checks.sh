@@ -34,6 +34,11 @@ check "src/ includes from passes/" < <(cd passes && for file in $(git ls-files '
 check "passes/ sees oneDNN" < <(grep -rln 'dnnl\.h\|dnnl_types\|dnnl_corner' passes --include='*.[ch]')
 check "passes/ sees protobuf-c" < <(grep -rln 'pb-c\.h' passes --include='*.[ch]')
 check "names of operators outside their rows" < <(python3 tests/operator_names.py 5)
+check "lines over 120 columns" < <(echo "$sources" | xargs awk 'length > 120 {print FILENAME ": " FNR}')
+if [ -x .venv/bin/clang-format ]; then
+    check "sources that clang-format would write otherwise" < <(
+        echo "$sources" | xargs .venv/bin/clang-format --dry-run 2>&1 | grep -o '^[^ ]*: warning' | head -n 5)
+fi
 check "calls upward, or circles of files" < <(python3 tests/layers.py "$build")
 check "programs see more than the public header" < <(grep -n '#include "' samples/*.c)
 check "file names that are not unique" < <(echo "$sources" | xargs -n 1 basename | sort | uniq -d)
