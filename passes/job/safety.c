@@ -4,9 +4,9 @@
 // off; a model that answers with something else by the relative error of its outputs. The scores' error e = E sum_k w_k
 // (s_k - dense s_k)^2 / sum_k w_k Var(dense s_k) is measured on the reserve, scores without their mean over the
 // classes; w_k = exp(b_k), by which class k is held back. Zeros are given back where e > ((a third + 1.5 u) n / (n +
-// 20))^2, u the share of answers that the lesson changes: what it brings is set against what the zeros cost. A result
-// that stays ruined by clear evidence loses the lesson, and is refused at last. The verdict is the first line of the
-// summary.
+// 20))^2, u the share of answers that the lesson changes: what it brings is set against what the zeros cost; or where
+// the zeros change more than a tenth of the reserve's answers, and more than the lesson does. A result that stays
+// ruined by clear evidence loses the lesson, and is refused at last. The verdict is the first line of the summary.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
