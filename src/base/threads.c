@@ -9,15 +9,22 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#define WINDOW 0.25 // seconds between two looks
+#define PREEMPTED                                                                                                      \
+    50         // times in a second and core that somebody else took the core: few alone, 100 beside one busy process
+#define CALM 8 // windows without it
 
 // What all calls that run now have in common; `lock` guards it.
 static struct {
     pthread_mutex_t lock;
     int calls, blas;      // how many there are; OpenBLAS's threads before them
-    bool crowded;         // there is a crowd
-    uintptr_t made, gone; // how many crowds there have been, and how many of them were told to go
+    bool watched;         // there is a watch
+    uintptr_t made, gone; // how many watches there have been, and how many of them were told to go
     pthread_cond_t told;
-    pthread_t crowd;
+    pthread_t watch;
 } shared = {.lock = PTHREAD_MUTEX_INITIALIZER, .told = PTHREAD_COND_INITIALIZER};
 
 // What oneDNN makes for several threads sums differently when a team turns out smaller, so no more are wanted than a
@@ -34,29 +41,63 @@ int fp_threads_set(int threads) {
     return before;
 }
 
-// One more thread than there are cores, in a team that has nothing to do. They sleep until they are told to go.
-static void *stand_by(void *number) {
-    omp_set_dynamic(0);
+// GCC's runtime lets idle threads spin for milliseconds, which wakes nobody and is the fastest while the cores are ours
+// alone, but ruinous where other work wants them too (8 times slower beside one busy process). How long is read from
+// the environment when it is loaded, but where it has more threads than there are cores they spin for some
+// microseconds only (as its manual says of GOMP_SPINCOUNT): so it gets more while somebody else wants the cores.
+static void stand_by(void) {
 #pragma omp parallel num_threads(omp_get_num_procs() + 1)
     {
 #pragma omp barrier
     }
+}
+
+static long preemptions(void) {
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) ? 0 : usage.ru_nivcsw;
+}
+
+// Until WINDOW is over, or the watch is told to go. The lock is held.
+static void wait_for_window(uintptr_t number) {
+    struct timespec end;
+    clock_gettime(CLOCK_REALTIME, &end);
+    end.tv_nsec += (long)(WINDOW * 1e9);
+    end.tv_sec += end.tv_nsec / 1000000000;
+    end.tv_nsec %= 1000000000;
+    while (shared.gone < number && !pthread_cond_timedwait(&shared.told, &shared.lock, &end)) continue;
+}
+
+// Looks whether others want the cores. Their number of threads is all that the crowd is for: they sleep.
+static void *watch(void *start) {
+    const uintptr_t number = (uintptr_t)start;
+    const double most = PREEMPTED * WINDOW * omp_get_num_procs();
+    bool crowded = false;
+    int calm = 0;
+    omp_set_dynamic(0);
     pthread_mutex_lock(&shared.lock);
-    while (shared.gone < (uintptr_t)number) pthread_cond_wait(&shared.told, &shared.lock);
+    for (long before = preemptions(); shared.gone < number;) {
+        wait_for_window(number);
+        if (shared.gone >= number) break;
+        pthread_mutex_unlock(&shared.lock);
+        const long now = preemptions();
+        calm = (double)(now - before) > most ? 0 : calm + 1;
+        before = now;
+        if (!calm && !crowded) stand_by();
+        else if (calm == CALM && crowded) omp_pause_resource(omp_pause_soft, omp_get_initial_device());
+        crowded = !calm || (crowded && calm < CALM);
+        pthread_mutex_lock(&shared.lock);
+    }
     pthread_mutex_unlock(&shared.lock);
     return NULL;
 }
 
-// GCC's runtime lets idle threads spin for milliseconds, which is ruinous where other work wants the cores too (8
-// times slower beside one busy process). How long is read from the environment when it is loaded, but where it has
-// more threads than there are cores they spin for some microseconds only (as its manual says of GOMP_SPINCOUNT): so
-// it gets more. Signals are for the host's threads. Without memory for it all goes on, less politely.
-static void make_crowd(void) {
+// Signals are for the host's threads. Without memory for it all goes on, less politely.
+static void make_watch(void) {
     sigset_t all, before;
     sigfillset(&all);
     if (pthread_sigmask(SIG_SETMASK, &all, &before)) return;
-    shared.crowded = !pthread_create(&shared.crowd, NULL, stand_by, (void *)(shared.made + 1));
-    shared.made += shared.crowded;
+    shared.watched = !pthread_create(&shared.watch, NULL, watch, (void *)(shared.made + 1));
+    shared.made += shared.watched;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
@@ -67,7 +108,7 @@ void fp_threads_enter(struct fp_threads *host, int threads) {
         shared.blas = openblas_get_num_threads();
         openblas_set_num_threads(1);
     }
-    if (threads > 1 && !shared.crowded) make_crowd();
+    if (threads > 1 && !shared.watched) make_watch();
     pthread_mutex_unlock(&shared.lock);
     omp_set_dynamic(0);
     omp_set_num_threads(1); // OpenBLAS built with OpenMP takes its number from here
@@ -75,16 +116,16 @@ void fp_threads_enter(struct fp_threads *host, int threads) {
 
 void fp_threads_leave(const struct fp_threads *host) {
     pthread_mutex_lock(&shared.lock);
-    bool last = !--shared.calls, crowded = last && shared.crowded;
-    pthread_t crowd = shared.crowd;
+    bool last = !--shared.calls, watched = last && shared.watched;
+    pthread_t watcher = shared.watch;
     if (last) openblas_set_num_threads(shared.blas);
-    if (crowded) {
+    if (watched) {
         shared.gone = shared.made;
-        shared.crowded = false;
+        shared.watched = false;
         pthread_cond_broadcast(&shared.told);
     }
     pthread_mutex_unlock(&shared.lock);
-    if (crowded) pthread_join(crowd, NULL);
+    if (watched) pthread_join(watcher, NULL);
     omp_set_dynamic(host->dynamic);
     omp_set_num_threads(host->omp);
 }

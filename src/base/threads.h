@@ -16,7 +16,7 @@ struct fp_threads {
 int fp_threads_wanted(const fineprune_run_options *options);
 // Every public call that computes stands between these two, on one thread; several may do so at once, and one within
 // another. In between, parallel regions that do not say how many threads they want have one, calls of BLAS have one,
-// and idle threads soon sleep. `threads`: see fp_threads_wanted.
+// and idle threads soon sleep where others want the cores. `threads`: see fp_threads_wanted.
 void fp_threads_enter(struct fp_threads *host, int threads);
 void fp_threads_leave(const struct fp_threads *host);
 // The number of threads of the caller's next parallel regions that do not say one: those of oneDNN. Returns what it
