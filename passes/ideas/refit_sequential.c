@@ -126,26 +126,31 @@ static int see_dense(void *user, int weight, const float *x, size_t m, size_t st
 }
 
 // Sums of one batch of y, and y turned round.
-static void turn(struct pair *p, size_t g, size_t m, float *turned) {
+static void turn(struct pair *p, size_t g, size_t m, float *turned, int threads) {
+    enum { BLOCK = 16 };
     const size_t rows = p->layer->w->rows, width = outputs_of(p->layer);
-    for (size_t r = 0; r < m; r++)
-        for (size_t k = 0; k < rows; k++) {
-            const float v = p->y[(p->seen + r) * width + g * rows + k];
-            turned[k * m + r] = v;
-            p->y_sum[g * rows + k] += (double)v;
-            p->y_square[g * rows + k] += (double)v * (double)v;
-        }
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (size_t first = 0; first < rows; first += BLOCK)
+        for (size_t r = 0; r < m; r++)
+            for (size_t k = first; k < rows && k < first + BLOCK; k++) {
+                const float v = p->y[(p->seen + r) * width + g * rows + k];
+                turned[k * m + r] = v;
+                p->y_sum[g * rows + k] += (double)v;
+                p->y_square[g * rows + k] += (double)v * (double)v;
+            }
 }
 
 static bool add_rows(struct refit *s, struct pair *p, size_t g, const float *x, size_t m) {
     const struct fp_weight *w = p->layer->w;
     const size_t n = w->cols, rows = w->rows;
     float *turned = s->room, *product = s->room + rows * m;
-    turn(p, g, m, turned);
+    turn(p, g, m, turned, s->job->threads);
     if (!fp_gram(n, m, x, &m, 1, p->gram + g * n * n, !p->seen, s->job->threads) ||
         !fp_gemm(rows, n, m, turned, x, product, s->job->threads))
         return false;
-    for (size_t i = 0; i < rows * n; i++) p->cross[g * rows * n + i] += (double)product[i];
+#pragma omp parallel for num_threads(s->job->threads) schedule(static)
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < n; c++) p->cross[(g * rows + r) * n + c] += (double)product[r * n + c];
     for (size_t r = 0; r < m; r++)
         for (size_t c = 0; c < n; c++) p->x_sum[g * n + c] += (double)x[r * n + c];
     return true;
@@ -351,6 +356,7 @@ static int refit_node(struct refit *s, struct fp_stream *stream, struct fp_gathe
     double start = fp_seconds();
     fp_gathering_look_at(g, first, end);
     if (!status) status = fp_stream_run(stream, node, &visitor, job->err);
+    if (!status) status = fp_gathering_finish(g, job->err);
     job->forward += fp_seconds() - start;
     start = fp_seconds();
     for (int i = first; i < end && !status; i++) {

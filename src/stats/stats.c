@@ -15,6 +15,7 @@
 #include "stats/shift_gram.h"
 
 #define FLUSH_ROWS 512                // rows that become part of the co-activations at once
+#define HAND_ROWS 256                 // rows that are handed on at once
 #define MOST_ROWS 8192                // of the co-activations, where the columns are few
 #define MOST_VALUES ((size_t)3 << 20) // rows times columns
 
@@ -68,7 +69,13 @@ static void end_stretch(struct pending *p) {
 static int flush_weight(struct fp_gathering *g, int weight, fineprune_error *err) {
     struct fp_stat *s = &g->stats->items[weight];
     struct pending *p = &g->pending[weight];
-    if (!p->n || !s->gram) return FINEPRUNE_OK;
+    if (!p->n) return FINEPRUNE_OK;
+    if (g->request->rows) {
+        const size_t n = p->n;
+        p->n = 0;
+        return g->request->rows(g->request->rows_user, weight, p->rows, n, HAND_ROWS * s->cols, err);
+    }
+    if (!s->gram) return FINEPRUNE_OK;
     end_stretch(p);
     if (!fp_grams(s->groups, s->cols, p->n, p->rows, FLUSH_ROWS * s->cols, p->ends, p->n_ends, s->gram, !p->flushed,
                   g->threads))
@@ -196,25 +203,26 @@ static int begin_rows(struct fp_gathering *g, int weight, const struct fp_column
                : fp_shift_gram_new(&p->whole, c, err); // of merged runs each one's first unit would decide
 }
 
-// Rows that are handed on at once.
+// Rows that are handed on.
 static int begin_handing(struct fp_gathering *g, int weight, fineprune_error *err) {
     const struct fp_stat *s = &g->stats->items[weight];
     struct pending *p = &g->pending[weight];
     p->begun = true;
-    p->rows = fp_calloc(s->groups * s->cols, FLUSH_ROWS * sizeof(float));
-    return p->rows ? FINEPRUNE_OK : fp_fail_memory(err, "statistics", s->groups * s->cols * FLUSH_ROWS * sizeof(float));
+    p->rows = fp_calloc(s->groups * s->cols, HAND_ROWS * sizeof(float));
+    return p->rows ? FINEPRUNE_OK : fp_fail_memory(err, "statistics", s->groups * s->cols * HAND_ROWS * sizeof(float));
 }
 
 static int hand_rows(struct fp_gathering *g, int weight, const struct fp_columns *c, size_t unit, const size_t *picked,
                      size_t m, fineprune_error *err) {
     struct fp_stat *s = &g->stats->items[weight];
-    float *to = g->pending[weight].rows;
+    struct pending *p = &g->pending[weight];
 #pragma omp parallel for num_threads(g->threads) schedule(static) collapse(2) if (m * s->groups * s->cols > 20000)
     for (size_t group = 0; group < s->groups; group++)
         for (size_t r = 0; r < m; r++)
-            fp_columns_row(c, group, unit, picked[r], to + (group * FLUSH_ROWS + r) * s->cols);
+            fp_columns_row(c, group, unit, picked[r], p->rows + (group * HAND_ROWS + p->n + r) * s->cols);
     s->sampled += m;
-    return g->request->rows(g->request->rows_user, weight, to, m, FLUSH_ROWS * s->cols, err);
+    p->n += m;
+    return p->n == HAND_ROWS ? flush_weight(g, weight, err) : FINEPRUNE_OK;
 }
 
 // All rows of one unit, where that takes less arithmetic than n of them and it lies as the first one.
@@ -278,9 +286,10 @@ static int sample_unit(struct fp_gathering *g, int weight, const struct fp_colum
     // and where one fills the room.
     bool apart = g->request->nominal_samples && p->n + n > FLUSH_ROWS;
     int status = apart ? flush_weight(g, weight, err) : FINEPRUNE_OK;
+    const size_t room = g->request->rows ? HAND_ROWS : FLUSH_ROWS;
     for (size_t i = 0; i < n && !status;) {
         size_t picked[FLUSH_ROWS], m = 0;
-        for (; i < n && m < FLUSH_ROWS - p->n; i++, m++) { // p->n is 0 where rows are handed on
+        for (; i < n && m < room - p->n; i++, m++) {
             size_t from = i * c->rows / n, to = (i + 1) * c->rows / n;
             picked[m] = from + (size_t)(fp_random(&state) % (to - from));
         }
@@ -669,6 +678,16 @@ int fp_gathering_new(struct fp_gathering **out, struct fp_exec *exec, const stru
 void fp_gathering_look_at(struct fp_gathering *g, int first, int end) {
     g->from = first;
     g->to = end;
+}
+
+int fp_gathering_finish(struct fp_gathering *g, fineprune_error *err) {
+    int status = FINEPRUNE_OK;
+    for (int i = g->from; i < g->to && !status; i++) {
+        status = flush_weight(g, i, err);
+        free(g->pending[i].rows);
+        g->pending[i].rows = NULL;
+    }
+    return status;
 }
 
 const struct fp_stat *fp_gathering_stat(const struct fp_gathering *g, int weight) { return &g->stats->items[weight]; }

@@ -77,9 +77,8 @@ size_t fp_stat_bytes(const struct fp_weight *w, size_t samples);
 int fp_stats_gather(struct fp_stats **out, struct fp_exec *exec, const struct fp_weights *weights,
                     struct fineprune_data *data, const size_t *samples, size_t n,
                     const struct fp_stats_request *request, double *forward, fineprune_error *err);
-// The same in steps, for a run that goes layer by layer (stream.h): new, then for every batch begin and see, then
-// finish, which frees it also on failure
-// (`out` NULL: nothing is wanted of it). Only the weights [first, end) are looked at.
+// The same in steps, for a run that goes layer by layer and wants rows (stream.h): new; for the weights [first, end)
+// look_at, for every batch begin and see, then finish, which hands on the last rows; at the end free.
 struct fp_gathering;
 int fp_gathering_new(struct fp_gathering **out, struct fp_exec *exec, const struct fp_weights *weights,
                      struct fineprune_data *data, size_t n, const struct fp_stats_request *request,
@@ -87,6 +86,7 @@ int fp_gathering_new(struct fp_gathering **out, struct fp_exec *exec, const stru
 void fp_gathering_look_at(struct fp_gathering *g, int first, int end);
 int fp_gathering_begin(void *gathering, const struct fp_batch *batch, fineprune_error *err);
 int fp_gathering_see(void *gathering, int tag, const struct fp_tensor *x, fineprune_error *err);
+int fp_gathering_finish(struct fp_gathering *g, fineprune_error *err);
 const struct fp_stat *fp_gathering_stat(const struct fp_gathering *g, int weight);
 void fp_gathering_free(struct fp_gathering *gathering);
 void fp_stats_free(struct fp_stats *stats);
