@@ -4,7 +4,8 @@
 // = (W - w) A: an element that comes back alone lowers e by G^2 / A_cc, one that leaves, the others making up for it,
 // raises it by w^2 / (A^-1)_cc. The greatest gains change places with the least costs where they are greater, a share
 // of the kept at a time, all rows together; after a new repair the exchange stays if e fell. (Local search over
-// supports, as for subset selection; the two estimates are those of Hassibi & Stork 1993)
+// supports, as for subset selection; the two estimates are those of Hassibi & Stork 1993) The estimates are of elements
+// alone: where an exchange brings less than half of their sum, fewer at a time bring more.
 #include <lapacke.h>
 #include <math.h>
 #include <stdlib.h>
@@ -14,9 +15,11 @@
 #include "maths/select.h"
 
 #define TRIES 5
-#define SHARE 0.15  // of the kept elements, at most, in one exchange
-#define SMALLER 3   // after an exchange that did not help
-#define STEPS 15    // of conjugate gradients
+#define SHARE 0.15 // of the kept elements, at most, in one exchange
+#define SMALLER 3  // after an exchange that brought less than HOPED of its estimate
+#define HOPED 0.5
+#define WORTH 0.03  // of the error: an exchange that took less is the last
+#define STEPS 6     // of conjugate gradients: 15 find no better masks
 #define WIDEST 1024 // columns whose covariance is inverted as a whole; beyond, in blocks
 #define BLOCK 256
 #define LEAST 16 // elements that are worth an exchange
@@ -137,18 +140,22 @@ static float score_of(const struct search *s, uint32_t i, bool kept) {
     return v * v / by;
 }
 
-// The trial's mask and values. How many pairs changed places; SIZE_MAX without memory.
-static size_t exchange(struct search *s, size_t most) {
+// The trial's mask and values. How many pairs changed places, SIZE_MAX without memory; *hope: what the estimates say
+// the error falls by.
+static size_t exchange(struct search *s, size_t most, double *hope) {
     const size_t count = s->rows * s->n;
     const uint8_t *keep = s->layer->keep + s->at;
     uint32_t *back = s->order, *leave = fp_calloc(count, sizeof(*leave));
     if (!leave) return SIZE_MAX;
     size_t n_back = sort_kind(s, keep, false, back), n_leave = sort_kind(s, keep, true, leave), done = 0;
     bool ok = n_back != SIZE_MAX && n_leave != SIZE_MAX;
+    *hope = 0;
     memcpy(s->keep, keep, count);
     memcpy(s->trial, s->values, count * sizeof(float));
     for (; ok && done < most && done < n_back && done < n_leave; done++) {
-        if (!(score_of(s, back[done], false) > score_of(s, leave[done], true))) break;
+        const float gain = score_of(s, back[done], false), cost = score_of(s, leave[done], true);
+        if (!(gain > cost)) break;
+        *hope += (double)(gain - cost);
         s->keep[back[done]] = 1;
         s->keep[leave[done]] = 0;
         s->trial[back[done]] = s->trial[leave[done]] = 0;
@@ -157,12 +164,14 @@ static size_t exchange(struct search *s, size_t most) {
     return ok ? done : SIZE_MAX;
 }
 
-// One exchange and its repair. *error falls when it stays; *most shrinks when it does not; *stop when there is nothing
-// to exchange.
-static int try_exchange(struct search *s, double *error, size_t *most, bool *stop) {
+// One exchange and its repair. *error falls when it stays; *most shrinks when it disappoints; *stop when there is
+// nothing (more) to gain. The gradient is that of the values, where `known` says so.
+static int try_exchange(struct search *s, double *error, size_t *most, bool *known, bool *stop) {
     struct fp_job *job = s->job;
-    if (measure(s, s->values) < 0) return fp_fail_memory(job->err, s->layer->w->name, s->rows * s->n * sizeof(float));
-    const size_t done = exchange(s, *most);
+    if (!*known && measure(s, s->values) < 0)
+        return fp_fail_memory(job->err, s->layer->w->name, s->rows * s->n * sizeof(float));
+    double hope;
+    const size_t done = exchange(s, *most, &hope);
     if (done == SIZE_MAX) return fp_fail_memory(job->err, s->layer->w->name, s->rows * s->n * sizeof(float));
     *stop = done < LEAST;
     if (*stop) return FINEPRUNE_OK;
@@ -172,12 +181,13 @@ static int try_exchange(struct search *s, double *error, size_t *most, bool *sto
                                             job->threads, job->err);
     if (!status) now = measure(s, s->trial);
     if (status || now < 0) return fp_fail_memory(job->err, s->layer->w->name, s->rows * s->n * sizeof(float));
-    if (now < *error) {
+    *known = now < *error;
+    if (*error - now < HOPED * hope) *most = done / SMALLER;
+    if (*known) {
+        *stop = *error - now < WORTH * *error;
         *error = now;
         memcpy(s->values, s->trial, s->rows * s->n * sizeof(float));
         memcpy(s->layer->keep + s->at, s->keep, s->rows * s->n);
-    } else {
-        *most /= SMALLER;
     }
     return FINEPRUNE_OK;
 }
@@ -194,9 +204,10 @@ static int search_group(struct fp_job *job, struct fp_layer *l, size_t g, double
     }
     size_t most = (size_t)(SHARE * (double)kept);
     double error = status || stop ? 0 : measure(&s, s.values);
+    bool known = true;
     *before += error;
     for (int i = 0; i < TRIES && !status && !stop && most >= LEAST; i++)
-        status = try_exchange(&s, &error, &most, &stop);
+        status = try_exchange(&s, &error, &most, &known, &stop);
     *after += error;
     if (!status) memcpy(l->values + s.at, s.values, s.rows * s.n * sizeof(float));
     search_done(&s);
