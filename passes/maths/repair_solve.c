@@ -4,6 +4,7 @@
 // all rows together; rows that have converged leave.
 #include "maths/repair_solve.h"
 
+#include <cblas.h>
 #include <lapacke.h>
 #include <math.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 #define REFINED 1e-3 // the residual of a refinement: its target has noise of its own
 #define LOOSE 1e-3   // a tolerance over this one holds for what the output error falls by a step, too
 #define EXACT 1536   // columns up to which only the residual counts
+#define SHARED 5120  // columns that all rows keep, up to which they are factorized
 #define LEAST_GAIN                                                                                                     \
     2e-4 // beyond, a step that takes less than this share of a row's output error is its last: what is left to gain is
          // about twice that
@@ -135,6 +137,92 @@ static int factorize(const struct fp_system *s, const float *dense, const uint8_
         free(kept);
     }
     return failed ? fp_fail_memory(err, "a repair", n * n * sizeof(double)) : FINEPRUNE_OK;
+}
+
+// ---- all rows at once by Cholesky, where they keep the same columns
+
+static bool masks_are_same(const uint8_t *keep, size_t rows, size_t n) {
+    size_t kept = 0;
+    for (size_t r = 1; r < rows; r++)
+        if (memcmp(keep, keep + r * n, n)) return false;
+    for (size_t c = 0; c < n; c++) kept += keep[c];
+    return kept <= SHARED;
+}
+
+struct shared {
+    size_t *kept, n_kept;
+    double *matrix, *right; // n_kept x n_kept, rows x n_kept
+    float *pruned, *full;   // rows x n: the part of the dense rows that is pruned, and its product with c
+};
+
+// The lower triangle of c's kept rows and columns.
+static bool fill_kept(struct shared *m, const struct fp_system *s) {
+    const size_t n = s->n, k = m->n_kept;
+    for (size_t i = 0; i < k && s->c; i++)
+        for (size_t j = 0; j <= i; j++) m->matrix[i * k + j] = (double)s->c[m->kept[i] * n + m->kept[j]];
+    if (s->c) return true;
+    double *a = fp_calloc(s->count, k * sizeof(*a));
+    for (size_t r = 0; a && r < s->count; r++)
+        for (size_t i = 0; i < k; i++) a[r * k + i] = (double)s->a[r * n + m->kept[i]];
+    if (a)
+        cblas_dsyrk(CblasRowMajor, CblasLower, CblasTrans, (int)k, (int)s->count, 1, a, (int)k, 0, m->matrix, (int)k);
+    free(a);
+    return a;
+}
+
+static bool shared_init(struct shared *m, struct fp_system *s, const float *dense, const uint8_t *keep, size_t rows) {
+    const size_t n = s->n;
+    *m = (struct shared){.kept = fp_calloc(n, sizeof(size_t))};
+    for (size_t c = 0; c < n && m->kept; c++)
+        if (keep[c]) m->kept[m->n_kept++] = c;
+    m->matrix = fp_calloc(m->n_kept, m->n_kept * sizeof(double));
+    m->right = fp_calloc(rows, m->n_kept * sizeof(double));
+    m->pruned = fp_calloc(rows, n * sizeof(float));
+    m->full = fp_calloc(rows, n * sizeof(float));
+    float *room = fp_calloc(rows, s->count * sizeof(float));
+    bool ok = m->kept && m->matrix && m->right && m->pruned && m->full && room;
+    for (size_t i = 0; i < rows * n && ok; i++) m->pruned[i] = keep[i] ? 0 : dense[i];
+    ok = ok && fp_system_apply(s, m->pruned, rows, m->full, room) && fill_kept(m, s);
+    for (size_t i = 0; i < m->n_kept && ok; i++) m->matrix[i * m->n_kept + i] += (double)s->ridge;
+    for (size_t r = 0; r < rows && ok; r++)
+        for (size_t i = 0; i < m->n_kept; i++) m->right[r * m->n_kept + i] = (double)m->full[r * n + m->kept[i]];
+    free(room);
+    return ok;
+}
+
+static void shared_done(struct shared *m) {
+    free(m->kept), free(m->matrix), free(m->right), free(m->pruned), free(m->full);
+}
+
+static void solve_rows(const struct fp_system *s, const struct shared *m, const float *dense, size_t first, size_t rows,
+                       float *values, double *after) {
+    const size_t n = s->n, k = m->n_kept;
+    // Row-major lower is column-major upper.
+    if (LAPACKE_dpotrs_work(LAPACK_COL_MAJOR, 'U', (int)k, (int)rows, m->matrix, (int)k, m->right + first * k, (int)k))
+        return;
+    for (size_t r = first; r < first + rows; r++)
+        for (size_t i = 0; i < k; i++) {
+            const double u = m->right[r * k + i];
+            values[r * n + m->kept[i]] = (float)((double)dense[r * n + m->kept[i]] + u);
+            after[r] -= u * ((double)m->full[r * n + m->kept[i]] + (double)s->ridge * u);
+        }
+}
+
+// A matrix that LAPACK finds singular leaves the rows as they are.
+static int solve_shared(struct fp_system *s, const float *dense, const uint8_t *keep, size_t rows, float *values,
+                        double *before, double *after, int threads, fineprune_error *err) {
+    enum { BLOCK = 128 };
+    struct shared m;
+    const bool ok = shared_init(&m, s, dense, keep, rows);
+    for (size_t r = 0; r < rows && ok; r++) after[r] = before[r] = fp_dot(m.pruned + r * s->n, m.full + r * s->n, s->n);
+    if (ok && m.n_kept && m.n_kept < s->n &&
+        !LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'U', (int)m.n_kept, m.matrix, (int)m.n_kept)) {
+#pragma omp parallel for num_threads(threads) schedule(static)
+        for (size_t r = 0; r < rows; r += BLOCK)
+            solve_rows(s, &m, dense, r, rows - r < BLOCK ? rows - r : BLOCK, values, after);
+    }
+    shared_done(&m);
+    return ok ? FINEPRUNE_OK : fp_fail_memory(err, "a repair", rows * s->n * sizeof(float));
 }
 
 // ---- all rows by conjugate gradients
@@ -329,6 +417,8 @@ int fp_system_solve(struct fp_system *s, const float *dense, const uint8_t *keep
         for (size_t r = 0; r < rows; r++) before[r] = after[r] = 0;
         return FINEPRUNE_OK;
     }
-    return s->exact ? factorize(s, dense, keep, rows, values, before, after, threads, err)
-                    : solve_all(s, dense, keep, rows, values, tolerance, before, after, threads, err);
+    if (s->exact) return factorize(s, dense, keep, rows, values, before, after, threads, err);
+    if (masks_are_same(keep, rows, s->n))
+        return solve_shared(s, dense, keep, rows, values, before, after, threads, err);
+    return solve_all(s, dense, keep, rows, values, tolerance, before, after, threads, err);
 }

@@ -22,10 +22,11 @@ void fp_system_done(struct fp_system *s);
 // y (rows x n) = x c. room: rows * count floats when the system is made of rows, else unused.
 bool fp_system_apply(struct fp_system *s, const float *x, size_t rows, float *y, float *room);
 // For each row: values_S += u with (c_SS + ridge I) u = c_SP dense_P, S and P the kept and the pruned columns; values_P
-// = 0. values holds the kept part of dense on entry. Small systems by Cholesky (LAPACK), larger ones by conjugate
-// gradients, all rows at once, until the residual is `tolerance` of the right side or, with over 1536 columns or a
-// loose tolerance, a further step would hardly lower the row's output error. That error is d^T c d for the change d of
-// the row: before[r] without repair, after[r] with it; as a difference the latter is good to some 1e-6 of the former.
+// = 0. values holds the kept part of dense on entry. Small systems, and those of rows that keep the same columns, 4096
+// at most, by Cholesky (LAPACK), others by conjugate gradients, all rows at once, until the residual is `tolerance` of
+// the right side or, with over 1536 columns or a loose tolerance, a further step would hardly lower the row's output
+// error. That error is d^T c d for the change d of the row: before[r] without repair, after[r] with it; as a difference
+// the latter is good to some 1e-6 of the former.
 int fp_system_solve(struct fp_system *s, const float *dense, const uint8_t *keep, size_t rows, float *values,
                     double tolerance, double *before, double *after, int threads, fineprune_error *err);
 // values_S += u with (c_SS + ridge I) u = right_S, by at most `steps` conjugate gradients: one step towards another

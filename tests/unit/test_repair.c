@@ -66,22 +66,22 @@ static double error(const double *c, size_t cols, const float *dense, const floa
     return sum;
 }
 
-// Each row another share of zeros: the first keeps all, the last nothing.
-static void mask(struct fp_layer *l) {
+// Each row another share of zeros: the first keeps all, the last nothing. shared: all rows lose every third column.
+static void mask(struct fp_layer *l, bool shared) {
     uint64_t seed = 77;
     for (size_t i = 0; i < l->w->count; i++) {
         const size_t row = i / l->w->cols % ROWS;
-        l->keep[i] = row == 0 || (row < ROWS - 1 && fp_random(&seed) % ROWS >= row);
+        l->keep[i] = shared ? i % l->w->cols % 3 != 1 : row == 0 || (row < ROWS - 1 && fp_random(&seed) % ROWS >= row);
         l->values[i] = l->keep[i] ? l->dense[i] : 0;
     }
 }
 
-static void check(size_t groups, size_t cols, size_t samples, bool gram) {
+static void check(size_t groups, size_t cols, size_t samples, bool gram, bool shared) {
     struct fake_job f;
     fake_begin(&f, 2);
     struct fp_layer *l = fake_layer(&f, groups, ROWS, cols, 1, cols);
     fake_stats(&f, 0, samples, gram, 3);
-    mask(l);
+    mask(l, shared);
     double *expected = fake_take(cols, sizeof(double));
     for (size_t g = 0; g < groups; g++) {
         struct fp_system s;
@@ -120,30 +120,39 @@ static void check(size_t groups, size_t cols, size_t samples, bool gram) {
 
 static void test_cholesky(void **state) {
     (void)state;
-    check(1, 128, 300, true);
-    check(3, 20, 100, true);
-    check(1, 2, 50, true);
+    check(1, 128, 300, true, false);
+    check(3, 20, 100, true, false);
+    check(1, 2, 50, true, false);
 }
 
 static void test_gradients(void **state) {
     (void)state;
-    check(1, 129, 400, true);
-    check(2, 150, 300, true);
+    check(1, 129, 400, true, false);
+    check(2, 150, 300, true, false);
 }
 
 static void test_rows(void **state) {
     (void)state;
-    check(1, 200, 60, false);
-    check(2, 40, 25, false);
+    check(1, 200, 60, false, false);
+    check(2, 40, 25, false, false);
 }
 
-// The same bytes with any number of threads, by all three ways.
+// Rows that keep the same columns.
+static void test_shared(void **state) {
+    (void)state;
+    check(1, 150, 400, true, true);
+    check(2, 130, 300, true, true);
+    check(1, 200, 60, false, true);
+    check(1, 20, 60, true, true);
+}
+
+// The same bytes with any number of threads, by all ways.
 static void test_threads(void **state) {
     (void)state;
     const struct {
         size_t cols, samples;
-        bool gram;
-    } cases[] = {{100, 200, true}, {180, 300, true}, {300, 40, false}};
+        bool gram, shared;
+    } cases[] = {{100, 200, true, false}, {180, 300, true, false}, {300, 40, false, false}, {180, 300, true, true}};
     for (size_t i = 0; i < FP_COUNT(cases); i++) {
         float *first = fake_take(ROWS * cases[i].cols, sizeof(float));
         for (int threads = 1; threads <= 3; threads++) {
@@ -153,7 +162,7 @@ static void test_threads(void **state) {
             fake_begin(&f, threads);
             struct fp_layer *l = fake_layer(&f, 1, ROWS, cases[i].cols, 1, 8);
             fake_stats(&f, 0, cases[i].samples, cases[i].gram, 3);
-            mask(l);
+            mask(l, cases[i].shared);
             assert_int_equal(fp_system_init(&s, &f.job, l, 0), 0);
             assert_int_equal(
                 fp_system_solve(&s, l->dense, l->keep, ROWS, l->values, 1e-5, before, after, threads, NULL), 0);
@@ -176,7 +185,7 @@ static void test_still(void **state) {
     struct fp_layer *l = fake_layer(&f, 1, ROWS, 10, 1, 8);
     fake_stats(&f, 0, 20, true, 3);
     memset(f.stats[0].gram, 0, 100 * sizeof(double)), memset(f.stats[0].sampled_sum, 0, 10 * sizeof(double));
-    mask(l);
+    mask(l, false);
     assert_int_equal(fp_system_init(&s, &f.job, l, 0), 0);
     assert_int_equal(fp_system_solve(&s, l->dense, l->keep, ROWS, l->values, 1e-5, before, after, 1, NULL), 0);
     for (size_t r = 0; r < ROWS; r++) assert_true(before[r] == 0 && after[r] == 0);
@@ -196,7 +205,7 @@ static void test_list(void **state) {
         fake_stats(&f, 0, 200, true, 3);
         f.weights[0].bias.proto = (void *)&f; // some place
         f.job.last_round = true;
-        mask(l);
+        mask(l, false);
         assert_int_equal(fp_repairs[i]->run(&f.job, l), 0);
         for (size_t r = 0; r < 2 * ROWS; r++) {
             double lost = 0;
@@ -217,6 +226,7 @@ static void test_list(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_cholesky), cmocka_unit_test(test_gradients),
                                        cmocka_unit_test(test_rows),     cmocka_unit_test(test_threads),
-                                       cmocka_unit_test(test_still),    cmocka_unit_test(test_list)};
+                                       cmocka_unit_test(test_still),    cmocka_unit_test(test_list),
+                                       cmocka_unit_test(test_shared)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
