@@ -6,6 +6,7 @@
 #include "base/threads.h"
 #include "maths/allocate.h"
 #include "maths/answers.h"
+#include "maths/live_columns.h"
 #include "job/job.h"
 
 // ---- one round: score, allocate, repair, rewrite
@@ -60,6 +61,21 @@ static int allocate(struct fp_job *job, double sparsity) {
     return status;
 }
 
+static int repair_layer(struct fp_job *job, struct fp_layer *layer) {
+    int status = job->choices.repair->run(job, layer);
+    return !status && job->last_round && job->choices.swaps->run ? job->choices.swaps->run(job, layer) : status;
+}
+
+static int repair_narrowed(struct fp_job *job, struct fp_layer *layer) {
+    struct fp_live_columns narrow;
+    fp_live_columns_init(&narrow, layer);
+    if (!narrow.columns) return repair_layer(job, layer);
+    int status = repair_layer(job, &narrow.layer);
+    if (!status) fp_live_columns_give(&narrow, layer);
+    fp_live_columns_done(&narrow);
+    return status;
+}
+
 // done, all: layers before these, and of the whole job.
 static int repair(struct fp_job *job, int done, int all) {
     int status = FINEPRUNE_OK;
@@ -67,8 +83,7 @@ static int repair(struct fp_job *job, int done, int all) {
         struct fp_layer *layer = &job->layers[i];
         status = fp_job_have_stats(job, needs_of(&job->choices), i);
         double start = fp_seconds();
-        if (!status) status = job->choices.repair->run(job, layer);
-        if (!status && job->last_round && job->choices.swaps->run) status = job->choices.swaps->run(job, layer);
+        if (!status) status = repair_narrowed(job, layer);
         job->solve += fp_seconds() - start;
         const fineprune_run_options *run = &job->options->run;
         if (!status && run->progress &&

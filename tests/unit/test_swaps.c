@@ -3,6 +3,7 @@
 // is barred does not come back.
 #include "fake_job.h"
 #include "ideas/repair_bias.h"
+#include "maths/live_columns.h"
 
 extern const struct fp_swaps fp_swaps_gradient;
 extern const struct fp_repair fp_repair_least_squares;
@@ -92,8 +93,55 @@ static void test_threads(void **state) {
     fake_end(&one), fake_end(&two);
 }
 
+// A layer of which columns are cut is repaired without them: the same sums, and back to their places.
+static void check_live_columns(bool gram) {
+    struct fake_job f;
+    make(&f, 2, gram);
+    struct fp_layer *l = &f.layers[0];
+    uint8_t cut[COLS];
+    for (size_t c = 0; c < COLS; c++) cut[c] = c % 4 == 3;
+    l->cut_cols = cut;
+    for (size_t i = 0; i < l->w->count; i++) l->keep[i] = l->keep[i] && !cut[i % COLS];
+    struct fp_live_columns n;
+    fp_live_columns_init(&n, l);
+    assert_non_null(n.columns);
+    assert_int_equal(n.w.cols, COLS - COLS / 4);
+    assert_int_equal(n.w.count, ROWS * n.w.cols);
+    for (size_t i = 0; i < n.w.cols; i++) {
+        assert_true(n.columns[i] == i / 3 * 4 + i % 3);
+        assert_true(n.stat.sum[i] == l->stat->sum[n.columns[i]] && n.stat.square[i] == l->stat->square[n.columns[i]]);
+        for (size_t j = 0; gram && j <= i; j++)
+            assert_true(n.stat.gram[i * n.w.cols + j] == l->stat->gram[n.columns[i] * COLS + n.columns[j]]);
+        for (size_t r = 0; r < SAMPLES && !gram; r++)
+            assert_true(n.stat.kept[r * n.w.cols + i] == l->stat->kept[r * COLS + n.columns[i]]);
+        for (size_t r = 0; r < ROWS; r++)
+            assert_true(n.layer.dense[r * n.w.cols + i] == l->dense[r * COLS + n.columns[i]]);
+    }
+    const size_t kept = kept_of(&n.layer);
+    assert_int_equal(fp_repair_least_squares.run(&f.job, &n.layer), 0);
+    assert_int_equal(fp_swaps_gradient.run(&f.job, &n.layer), 0);
+    fp_live_columns_give(&n, l);
+    assert_int_equal(kept_of(l), kept);
+    assert_true(l->error_after > 0 && l->error_after == n.layer.error_after);
+    for (size_t r = 0; r < ROWS; r++)
+        for (size_t c = 0, k = 0; c < COLS; c++) {
+            if (cut[c]) assert_true(!l->keep[r * COLS + c] && l->values[r * COLS + c] == 0);
+            else assert_true(l->values[r * COLS + c] == n.layer.values[r * n.w.cols + k++]);
+        }
+    fp_live_columns_done(&n);
+    l->cut_cols = NULL;
+    fake_end(&f);
+}
+
+static void test_live_columns(void **state) {
+    (void)state;
+    check_live_columns(true);
+    check_live_columns(false);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_error_falls),
-                                       cmocka_unit_test(test_what_is_barred_stays_out), cmocka_unit_test(test_threads)};
+                                       cmocka_unit_test(test_what_is_barred_stays_out), cmocka_unit_test(test_threads),
+                                       cmocka_unit_test(test_live_columns)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
