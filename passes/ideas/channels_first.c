@@ -30,10 +30,15 @@
 // One reader's own matrices while a curve is made.
 struct reader {
     const struct fp_layer *layer;
-    size_t per, n;
-    float *v, *h; // rows x n, n x n
-    double whole; // tr(W C W^T)
+    size_t per, n, blocks; // columns of a channel; of all that are there: blocks * per
+    float *v, *h;          // rows x n, n x n
+    double whole;          // tr(W C W^T)
+    uint32_t *channel;     // of each block
+    size_t *at;            // by channel: its first column; GONE: it was taken out
 };
+
+#define GONE SIZE_MAX
+#define SQUEEZE 8 // blocks go once they are one of so many
 
 struct curve {
     struct fp_channel_group *group;
@@ -70,7 +75,11 @@ static int reader_init(struct reader *r, const struct fp_layer *l, size_t per, b
     float *product = sized ? fp_calloc(all, sizeof(*product)) : NULL;
     r->v = sized ? fp_calloc(all, sizeof(float)) : NULL;
     r->h = sized ? fp_calloc(square, sizeof(float)) : NULL;
-    bool ok = a && product && r->v && r->h && fp_stat_covariance(l->stat, 0, 0, n, a, 1);
+    r->blocks = n / per;
+    r->channel = fp_calloc(r->blocks, sizeof(*r->channel));
+    r->at = fp_calloc(r->blocks, sizeof(*r->at));
+    bool ok = a && product && r->v && r->h && r->channel && r->at && fp_stat_covariance(l->stat, 0, 0, n, a, 1);
+    for (size_t i = 0; i < r->blocks && ok; i++) r->channel[i] = (uint32_t)i, r->at[i] = i * per;
     if (ok) {
         memcpy(r->v, l->dense, all * sizeof(float));
         for (size_t i = 0; i < square; i++) r->h[i] = (float)a[i];
@@ -79,11 +88,12 @@ static int reader_init(struct reader *r, const struct fp_layer *l, size_t per, b
         for (size_t i = 0; i < all; i++) r->whole += (double)product[i] * (double)r->v[i];
         for (size_t i = 0; i < n; i++) diagonal += a[i * n + i] / (double)n;
         for (size_t i = 0; i < n; i++) a[i * n + i] += RIDGE * diagonal;
-        *numbers = diagonal > 0 && r->whole > 0 && !LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'U', (int)n, a, (int)n) &&
-                   !LAPACKE_dpotri_work(LAPACK_COL_MAJOR, 'U', (int)n, a,
-                                        (int)n); // row-major lower is column-major upper
+        // Row-major lower is column-major upper. The factor needs doubles, its inverse does not.
+        *numbers = diagonal > 0 && r->whole > 0 && !LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'U', (int)n, a, (int)n);
+        for (size_t i = 0; i < square; i++) r->h[i] = (float)a[i];
+        *numbers = *numbers && !LAPACKE_spotri_work(LAPACK_COL_MAJOR, 'U', (int)n, r->h, (int)n);
         for (size_t i = 0; *numbers && i < n; i++)
-            for (size_t j = 0; j <= i; j++) r->h[i * n + j] = r->h[j * n + i] = (float)a[i * n + j];
+            for (size_t j = 0; j < i; j++) r->h[j * n + i] = r->h[i * n + j];
     }
     free(a);
     free(product);
@@ -93,11 +103,40 @@ static int reader_init(struct reader *r, const struct fp_layer *l, size_t per, b
 static void reader_done(struct reader *r) {
     free(r->v);
     free(r->h);
+    free(r->channel);
+    free(r->at);
+}
+
+// The blocks that are left move together, in order.
+static void squeeze(struct reader *r) {
+    const size_t n = r->n, per = r->per, rows = r->layer->w->rows;
+    size_t left = 0;
+    for (size_t i = 0; i < r->blocks; i++)
+        if (r->at[r->channel[i]] != GONE) r->channel[left++] = r->channel[i];
+    const size_t now = left * per;
+    for (size_t row = 0; row < rows; row++)
+        for (size_t b = 0; b < left; b++)
+            memmove(r->v + row * now + b * per, r->v + row * n + r->at[r->channel[b]], per * sizeof(float));
+    for (size_t i = 0; i < now; i++) {
+        const size_t from = r->at[r->channel[i / per]] + i % per;
+        for (size_t b = 0; b < left; b++)
+            memmove(r->h + i * now + b * per, r->h + from * n + r->at[r->channel[b]], per * sizeof(float));
+    }
+    for (size_t b = 0; b < left; b++) r->at[r->channel[b]] = b * per;
+    r->blocks = left;
+    r->n = now;
+}
+
+static void drop_blocks(struct reader *r, const uint32_t *k, size_t count) {
+    size_t gone = 0;
+    for (size_t i = 0; i < count; i++) r->at[k[i]] = GONE;
+    for (size_t i = 0; i < r->blocks; i++) gone += r->at[r->channel[i]] == GONE;
+    if (gone * SQUEEZE >= r->blocks) squeeze(r);
 }
 
 // tr(V_c H_cc^-1 V_c^T) / tr(W C W^T); room: per * per doubles and per * rows.
 static double cost_of(const struct reader *r, size_t channel, double *room) {
-    const size_t k = r->per, n = r->n, rows = r->layer->w->rows, at = channel * k;
+    const size_t k = r->per, n = r->n, rows = r->layer->w->rows, at = r->at[channel];
     double *block = room, *right = room + k * k, sum = 0;
     if (k == 1) {
         for (size_t i = 0; i < rows; i++) sum += (double)r->v[i * n + at] * (double)r->v[i * n + at];
@@ -126,10 +165,10 @@ static int take_out(struct reader *r, const uint32_t *k, size_t count, double *t
           *vs = fp_calloc(rows * b, sizeof(float));
     const bool memory = s && inverse && hk && vk && shk && vs;
     for (size_t i = 0; memory && i < b; i++) {
-        const size_t column = k[i / r->per] * r->per + i % r->per;
+        const size_t column = r->at[k[i / r->per]] + i % r->per;
         memcpy(hk + i * n, r->h + column * n, n * sizeof(float));
         for (size_t row = 0; row < rows; row++) vk[row * b + i] = r->v[row * n + column];
-        for (size_t j = 0; j <= i; j++) s[i * b + j] = (double)r->h[column * n + k[j / r->per] * r->per + j % r->per];
+        for (size_t j = 0; j <= i; j++) s[i * b + j] = (double)r->h[column * n + r->at[k[j / r->per]] + j % r->per];
     }
     *numbers = memory && !LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'U', (int)b, s, (int)b) &&
                !LAPACKE_dpotri_work(LAPACK_COL_MAJOR, 'U', (int)b, s, (int)b);
@@ -147,6 +186,7 @@ static int take_out(struct reader *r, const uint32_t *k, size_t count, double *t
                     r->h, (int)n);
     }
     free(s), free(inverse), free(hk), free(vk), free(shk), free(vs);
+    drop_blocks(r, k, count);
     *total += fmax(cost / r->whole, 0);
     return memory ? FINEPRUNE_OK : fp_fail_memory(err, r->layer->w->name, 2 * b * n * sizeof(float));
 }
