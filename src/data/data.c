@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "data/data_parts.h"
+#include "data/image_file.h"
 #include "tensor/npz.h"
 #include "data/preprocess.h"
 
@@ -87,6 +88,8 @@ static void piece_done(struct fp_piece *piece) {
     free(piece->name);
     fp_npz_far_free(piece->far);
     fp_tensor_done(&piece->array);
+    if (piece->decoded) fp_image_done(piece->decoded);
+    free(piece->decoded);
 }
 
 void fineprune_data_free(fineprune_data *data) {
@@ -101,6 +104,7 @@ void fineprune_data_free(fineprune_data *data) {
     free(data->columns);
     free(data->inputs);
     fp_preprocess_free(data->preprocess);
+    free(data->decoded);
     free(data->hashes);
     free(data);
 }

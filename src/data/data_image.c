@@ -14,6 +14,9 @@
 #include "data/data_parts.h"
 #include "data/image_file.h"
 
+#define DECODED_BYTES ((size_t)64 << 20) // of pixels that are kept, after resizing: 400 pictures of 224 x 224
+#define DECODED_SHARE 16                 // a part of what the memory limit leaves, at most
+
 // Where height, width and channels are among the input's axes.
 struct plan {
     enum fp_piece_mode mode;
@@ -194,27 +197,44 @@ static void put_pixels(struct fp_tensor *dst, const struct fp_image *image, cons
         }
 }
 
+static int decode(struct fp_image *image, const struct fp_piece *piece, const struct plan *plan, const struct sizes *s,
+                  fineprune_error *err) {
+    int status = fp_image_read(image, piece->path, piece->data->memory, err);
+    if (!status && (image->width != piece->extent[0] || image->height != piece->extent[1]))
+        status = fp_fail(err, FINEPRUNE_IO, "'%s' has changed while it was in use", piece->path);
+    if (!status && plan->channels == 1) fp_image_to_grey(image);
+    return status ? status : fp_image_resize(image, s->width, s->height, piece->data->preprocess->filter, err);
+}
+
+// Decoding a large photo costs more than running many a network, and every run over the samples asks for it again.
+static bool may_keep(const struct fp_piece *piece, const struct fp_image *image) {
+    const size_t left = fp_memory_left(piece->data->memory) / DECODED_SHARE, used = *piece->data->decoded;
+    return used <= DECODED_BYTES && image->size <= DECODED_BYTES - used && image->size <= left;
+}
+
 static int image_load(const struct fp_piece *piece, size_t index, struct fp_tensor *dst, fineprune_error *err) {
     (void)index;
     struct plan plan;
-    struct fp_image image = {0};
+    struct fp_image image = *piece->decoded;
     const struct fp_preprocess *p = piece->data->preprocess;
+    const bool kept = image.pixels;
     int status = make_plan(&plan, piece->input, p->layout, piece->path, err);
-    if (!status) status = fp_image_read(&image, piece->path, piece->data->memory, err);
     if (status) return status;
     const struct sizes s = plan_sizes(p, &plan, piece->extent[0], piece->extent[1]);
     struct levels *levels = fp_calloc(1, sizeof(*levels));
     if (!levels) status = fp_fail_memory(err, piece->path, sizeof(*levels));
-    else if (image.width != piece->extent[0] || image.height != piece->extent[1])
-        status = fp_fail(err, FINEPRUNE_IO, "'%s' has changed while it was in use", piece->path);
-    if (!status && plan.channels == 1) fp_image_to_grey(&image);
-    if (!status) status = fp_image_resize(&image, s.width, s.height, p->filter, err);
+    if (!status && !kept) status = decode(&image, piece, &plan, &s, err);
     if (!status) {
         fill_levels(levels, p, plan.channels, dst->type);
         put_pixels(dst, &image, &s, levels, plan.last, p->color == FP_BGR);
     }
     free(levels);
-    fp_image_done(&image);
+    if (!status && !kept && may_keep(piece, &image)) {
+        *piece->decoded = image;
+        *piece->data->decoded += image.size;
+    } else if (!kept) {
+        fp_image_done(&image);
+    }
     return status;
 }
 
@@ -231,8 +251,15 @@ int fp_data_add_image(struct fineprune_data *data, size_t input, const char *pat
     struct fp_piece piece = {.kind = &IMAGE, .n = 1};
     if (!status) status = fp_image_probe(path, &piece.extent[0], &piece.extent[1], err);
     if (status) return status;
+    if (!data->decoded) data->decoded = fp_calloc(1, sizeof(*data->decoded));
+    if (!data->decoded) return fp_fail_memory(err, path, sizeof(*data->decoded));
     piece.mode = plan.mode;
     piece.path = strdup(path);
-    if (!piece.path) return fp_fail_memory(err, path, strlen(path));
+    piece.decoded = fp_calloc(1, sizeof(*piece.decoded));
+    if (!piece.path || !piece.decoded) {
+        free(piece.path);
+        free(piece.decoded);
+        return fp_fail_memory(err, path, strlen(path));
+    }
     return fp_data_put(data, input, &piece, path, err);
 }

@@ -50,6 +50,7 @@ struct fp_piece {
     uint64_t seed;          // of a generator
     int64_t extent[2];      // of a file that is read late: width and height, or frames and channels
     int rate;
+    struct fp_image *decoded; // of a picture: its pixels once it has been read, as long as there is room for them
 };
 
 struct fp_column {
@@ -72,6 +73,7 @@ struct fineprune_data {
     size_t n_sources, capacity;
     uint64_t *hashes;                 // of samples, 0 where not computed yet; NULL before the first
     struct fp_preprocess *preprocess; // made at the first image or sound
+    size_t *decoded;                  // bytes of pictures that are kept decoded; made at the first one
     char *options[7];                 // copies of fineprune_data_options, see fp_data_option
 };
 

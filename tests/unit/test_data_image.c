@@ -245,6 +245,35 @@ static void test_layouts(void **state) {
     fineprune_data_free(data);
 }
 
+// What was decoded once is the same the second time, whatever happens to the file; under a memory limit that leaves
+// little it is read again.
+static void test_decoded_once(void **state) {
+    struct fake f = {0};
+    fake_input(&f, "x", FP_FLOAT, DIMS(-1, 3, 8, 6));
+    const char *path = scratch_path(state, "a.png");
+    for (int limited = 0; limited < 2; limited++) {
+        struct fp_tensor first, again;
+        fineprune_error err = {0};
+        write_png(path, 12, 9, 3);
+        f.model.memory.limit = limited ? 2048 : 0;
+        fineprune_data *data = open_data(&f, &(fineprune_data_options){.mean = "0.5", .std = "2"});
+        add(data, path);
+        batch(data, &first, 1, 0);
+        assert_int_equal(*data->decoded, limited ? 0 : 3 * 48);
+        remove(path);
+        if (limited) {
+            assert_int_equal(fp_data_batch(data, &(size_t){0}, 1, &again, &err), FINEPRUNE_IO);
+        } else {
+            batch(data, &again, 1, 0);
+            assert_memory_equal(first.data, again.data, 3 * 48 * sizeof(float));
+            fp_tensor_done(&again);
+        }
+        fp_tensor_done(&first);
+        fineprune_data_free(data);
+        assert_int_equal(f.model.memory.used, 0);
+    }
+}
+
 static void expect_shape(const struct fake *f, const fineprune_data_options *options, const char *path, int64_t height,
                          int64_t width) {
     fineprune_data *data = open_data(f, options);
@@ -313,9 +342,9 @@ static void test_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_resize), cmocka_unit_test(test_nearest), scratch_test(test_decode),
-        scratch_test(test_damaged),    scratch_test(test_layouts),     scratch_test(test_sizes),
-        scratch_test(test_refused),
+        cmocka_unit_test(test_resize), cmocka_unit_test(test_nearest),  scratch_test(test_decode),
+        scratch_test(test_damaged),    scratch_test(test_layouts),      scratch_test(test_sizes),
+        scratch_test(test_refused),    scratch_test(test_decoded_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
