@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Running many samples: batches of equal shapes, no larger than the model and the options allow.
 #include "stats/batches.h"
+#include "stats/tuning.h"
 
 #include <stdlib.h>
 
@@ -27,21 +28,18 @@ static int run_batch(struct fp_exec *exec, const struct fp_graph *graph, struct 
 
 // ---- how many samples at once
 
-#define LEAST_VALUES (8u << 20)
-#define MOST_VALUES (64u << 20)
-#define PAIR_VALUES (20u << 20) // two samples may take so much: all weights are read half as often
-
 // Two samples run alone; the second tells what a sample's values take (in the first run weights that are packed on the
 // way hide it). Small batches keep the values in the cache; large ones read the weights less often: a batch's values
 // may take as much as the model does. What is asked for is the most: more than fits costs time and memory and changes
 // no result.
 static size_t fitting_batch(const struct fineprune_model *model, const struct fp_memory *memory, size_t sample_bytes,
                             size_t asked) {
-    size_t room = model->file_size < LEAST_VALUES  ? LEAST_VALUES
-                  : model->file_size > MOST_VALUES ? MOST_VALUES
-                                                   : model->file_size;
+    size_t room = model->file_size < FP_TUNED_BATCH_LEAST  ? FP_TUNED_BATCH_LEAST
+                  : model->file_size > FP_TUNED_BATCH_MOST ? FP_TUNED_BATCH_MOST
+                                                           : model->file_size;
     size_t left = memory->limit && memory->limit > memory->used ? (memory->limit - memory->used) / 2 : SIZE_MAX;
-    if (room < PAIR_VALUES && sample_bytes <= PAIR_VALUES / 2 && room < 2 * sample_bytes) room = 2 * sample_bytes;
+    if (room < FP_TUNED_BATCH_PAIR && sample_bytes <= FP_TUNED_BATCH_PAIR / 2 && room < 2 * sample_bytes)
+        room = 2 * sample_bytes;
     if (left < room) room = left;
     size_t n = sample_bytes ? room / sample_bytes : SIZE_MAX;
     if (asked && n > asked) n = asked;

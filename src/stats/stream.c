@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-#define MOST_AT_ONCE 8 // samples of a batch
+#include "stats/tuning.h"
 
 struct fp_stream {
     struct fp_exec *exec;
@@ -29,7 +29,8 @@ int fp_stream_new(struct fp_stream **out, struct fp_exec *exec, const struct fin
         fp_stream_free(s);
         return fp_fail_memory(err, "a run", n * sizeof(*s->states));
     }
-    const size_t asked = options && options->batch && options->batch < MOST_AT_ONCE ? options->batch : MOST_AT_ONCE,
+    const size_t asked = options && options->batch && options->batch < FP_TUNED_STREAM_BATCH ? options->batch
+                                                                                             : FP_TUNED_STREAM_BATCH,
                  most = fp_data_max_batch(data);
     for (size_t done = 0; done < n;) {
         struct fp_batch *b = &s->batches[s->n++];

@@ -7,7 +7,7 @@
 #include "exec/exec.h"
 #include "base/name_map.h"
 
-// How the matrix meets its input (stats.c).
+// How the matrix meets its input (src/stats/columns.h).
 enum fp_weight_kind {
     FP_WEIGHT_RIGHT,          // y = x W: the input's last axis are the columns
     FP_WEIGHT_LEFT,           // y = W x: the input's last but one axis are the columns
