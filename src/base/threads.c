@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <time.h>
 
@@ -67,13 +68,20 @@ static void wait_for_window(uintptr_t number) {
     while (shared.gone < number && !pthread_cond_timedwait(&shared.told, &shared.lock, &end)) continue;
 }
 
+// Whether others have wanted the cores in the last minute: what is short must not wait for a window.
+static bool is_crowded(void) {
+    double load;
+    return getloadavg(&load, 1) == 1 && load > omp_get_num_procs();
+}
+
 // Looks whether others want the cores. Their number of threads is all that the crowd is for: they sleep.
 static void *watch(void *start) {
     const uintptr_t number = (uintptr_t)start;
     const double most = PREEMPTED * WINDOW * omp_get_num_procs();
-    bool crowded = false;
+    bool crowded = is_crowded();
     int calm = 0;
     omp_set_dynamic(0);
+    if (crowded) stand_by();
     pthread_mutex_lock(&shared.lock);
     for (long before = preemptions(); shared.gone < number;) {
         wait_for_window(number);
