@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "kernel/dnnl_corner.h"
+#include "kernel/channels_last.h"
+#include "kernel/dnnl_memory.h"
 #include "exec/fuse.h"
 #include "base/mapping.h"
 #include "base/threads.h"
@@ -309,7 +310,7 @@ static void arguments_done(struct arguments *a) {
 // A tensor that waits to be rounded, rounded and row-major.
 static int round_tensor(struct fp_exec *exec, struct fp_tensor *dst, const struct fp_tensor *t) {
     struct fp_tensor plain = {0};
-    int status = t->layout ? fp_dnnl_plain(exec->threads, exec->memory, &plain, t, exec->err) : FINEPRUNE_OK;
+    int status = t->layout ? fp_tensor_plain(exec->threads, exec->memory, &plain, t, exec->err) : FINEPRUNE_OK;
     if (!status) status = fp_tensor_convert(dst, exec->memory, plain.type ? &plain : t, t->rounds, exec->err);
     fp_tensor_done(&plain);
     return status;
@@ -329,7 +330,7 @@ static int adapt(struct fp_exec *exec, struct cell *cell, int i, struct argument
         if (status) return status;
         t = a->in[i] = &a->own[i];
     } else if (t->layout && !(op->flags & FP_OP_BLOCKED)) {
-        int status = fp_dnnl_plain(exec->threads, exec->memory, &a->own[i], t, exec->err);
+        int status = fp_tensor_plain(exec->threads, exec->memory, &a->own[i], t, exec->err);
         if (status) return status;
         t = a->in[i] = &a->own[i];
     }
@@ -514,7 +515,7 @@ static int show(struct fp_exec *exec, struct cell *cell, struct fp_call *call) {
         if (cell->op->weight_input) status = cell->op->weight_input(call, w->slot, &x);
         else fp_tensor_share(&x, call->in[w->slot == 0 ? 1 : 0]);
         if (!status && x.layout && !exec->observer->takes_last) {
-            status = fp_dnnl_plain(exec->threads, exec->memory, &plain, &x, exec->err);
+            status = fp_tensor_plain(exec->threads, exec->memory, &plain, &x, exec->err);
             fp_tensor_done(&x);
             x = plain;
         }
@@ -531,7 +532,7 @@ static int narrow_outputs(struct fp_exec *exec, struct fp_call *call, enum fp_ty
         struct fp_tensor narrow = {0}, plain = {0};
         int status = FINEPRUNE_OK;
         if (call->out[i].layout) {
-            status = fp_dnnl_plain(exec->threads, exec->memory, &plain, &call->out[i], exec->err);
+            status = fp_tensor_plain(exec->threads, exec->memory, &plain, &call->out[i], exec->err);
             if (status) return status;
             fp_tensor_done(&call->out[i]);
             call->out[i] = plain;
@@ -692,7 +693,7 @@ static void release_inputs(struct fp_frame *frame, const struct fp_node *node) {
 static int show_value(struct fp_exec *exec, const struct plan *plan, int value, const struct fp_tensor *t) {
     if (!plan->watch_value || !plan->watch_value[value] || !exec->observer) return FINEPRUNE_OK;
     struct fp_tensor plain = {0};
-    int status = t->layout ? fp_dnnl_plain(exec->threads, exec->memory, &plain, t, exec->err) : FINEPRUNE_OK;
+    int status = t->layout ? fp_tensor_plain(exec->threads, exec->memory, &plain, t, exec->err) : FINEPRUNE_OK;
     if (!status)
         status = exec->observer->see(exec->observer->user, plan->watch_value[value] - 1, plain.type ? &plain : t,
                                      exec->err);
@@ -783,7 +784,7 @@ static int take_outputs(struct fp_exec *exec, struct fp_frame *frame, struct fp_
         struct fp_tensor *t;
         int status = value_of(exec, frame, graph->outputs[i], &t);
         if (!status && t->rounds) status = round_tensor(exec, &outputs[i], t);
-        else if (!status && t->layout) status = fp_dnnl_plain(exec->threads, exec->memory, &outputs[i], t, exec->err);
+        else if (!status && t->layout) status = fp_tensor_plain(exec->threads, exec->memory, &outputs[i], t, exec->err);
         else if (!status) fp_tensor_share(&outputs[i], t);
         if (status) return status;
     }

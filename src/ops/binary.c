@@ -4,7 +4,7 @@
 // kernel go through a wider one.
 #include <math.h>
 
-#include "kernel/dnnl_corner.h"
+#include "kernel/channels_last.h"
 #include "ops/families.h"
 #include "ops/loops.h"
 

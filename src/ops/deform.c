@@ -3,7 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "kernel/dnnl_corner.h"
+#include "kernel/dnnl_matmul.h"
 #include "ops/window.h"
 
 enum { X, W, OFFSET, B, MASK };

@@ -4,7 +4,7 @@
 // loop.
 #include <stdlib.h>
 
-#include "kernel/dnnl_corner.h"
+#include "kernel/dnnl_matmul.h"
 #include "ops/einsum.h"
 
 enum {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Operators that pick elements by position: Slice, Gather, GatherElements, GatherND, Compress, NonZero, OneHot.
-#include "kernel/dnnl_corner.h"
+#include "kernel/channels_last.h"
 #include "ops/loops.h"
 #include "ops/move.h"
 

@@ -2,7 +2,7 @@
 // What the operators of quantized models share; see integer.h.
 #include "ops/integer.h"
 
-#include "kernel/dnnl_corner.h"
+#include "kernel/dnnl_memory.h"
 #include "kernel/gemm.h"
 #include "ops/loops.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Operators that put elements into another order or tensors together and apart: Transpose, Concat, Split, Tile,
 // DepthToSpace, ReverseSequence, CenterCropPad, Col2Im, TensorScatter.
-#include "kernel/dnnl_corner.h"
+#include "kernel/channels_last.h"
 #include "ops/move.h"
 
 #include <stdlib.h>

@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-#include "kernel/dnnl_corner.h"
+#include "kernel/channels_last.h"
 
 enum { TILE = 16, PARALLEL = 200000 };
 

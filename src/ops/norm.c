@@ -3,7 +3,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "kernel/dnnl_corner.h"
+#include "kernel/channels_last.h"
+#include "kernel/dnnl_memory.h"
 #include "ops/loops.h"
 #include "ops/norm_row.h"
 

@@ -3,7 +3,7 @@
 // a residual or embeddings before them.
 #include <math.h>
 
-#include "kernel/dnnl_corner.h"
+#include "kernel/dnnl_memory.h"
 #include "ops/loops.h"
 #include "ops/norm_row.h"
 

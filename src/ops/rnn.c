@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "ops/activation.h"
-#include "kernel/dnnl_corner.h"
+#include "kernel/dnnl_matmul.h"
 #include "ops/loops.h"
 #include "ops/rnn_quantized.h"
 

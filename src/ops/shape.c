@@ -6,7 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "kernel/dnnl_corner.h"
+#include "kernel/channels_last.h"
 
 // ---- same elements, other dims
 
