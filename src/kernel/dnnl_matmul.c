@@ -19,7 +19,14 @@ static void tidy_strides(int rank, const int64_t *dims, int64_t *strides) {
     }
 }
 
-static int product_md(struct fp_call *call, struct fp_matmul_shape *s, dnnl_memory_desc_t d[5]) {
+// Of a, of b as it lies, of b as oneDNN likes it, of c, of the bias or NULL.
+enum { DESC_A, DESC_B, DESC_PACKED, DESC_C, DESC_BIAS, DESCS };
+struct product_descs {
+    dnnl_memory_desc_t md[DESCS];
+    bool bias_after;
+};
+
+static int fill_descs(struct fp_call *call, struct fp_matmul_shape *s, struct product_descs *d) {
     int rank = s->batch + 2;
     int64_t a[FP_MAX_RANK], b[FP_MAX_RANK], c[FP_MAX_RANK], bias[FP_MAX_RANK];
     for (int i = 0; i < s->batch; i++) {
@@ -37,12 +44,12 @@ static int product_md(struct fp_call *call, struct fp_matmul_shape *s, dnnl_memo
     tidy_strides(rank, c, s->c_strides);
     if (s->n == 1 && s->c_strides[rank - 2] == 1)
         s->c_strides[rank - 1] = 1; // rows of one element, as a single row is: else many rows and one get other kernels
-    int status = fp_desc_dims(call, &d[0], rank, a, s->a_strides);
-    if (!status) status = fp_desc_dims(call, &d[1], rank, b, s->b_strides);
-    if (!status && s->pack_b) status = fp_desc_any(call, &d[2], rank, b);
-    else if (!status) status = fp_desc_dims(call, &d[2], rank, b, s->b_strides);
-    if (!status) status = fp_desc_dims(call, &d[3], rank, c, s->c_strides);
-    if (!status && s->bias) status = fp_desc_dims(call, &d[4], rank, bias, NULL);
+    int status = fp_desc_dims(call, &d->md[DESC_A], rank, a, s->a_strides);
+    if (!status) status = fp_desc_dims(call, &d->md[DESC_B], rank, b, s->b_strides);
+    if (!status && s->pack_b) status = fp_desc_any(call, &d->md[DESC_PACKED], rank, b);
+    else if (!status) status = fp_desc_dims(call, &d->md[DESC_PACKED], rank, b, s->b_strides);
+    if (!status) status = fp_desc_dims(call, &d->md[DESC_C], rank, c, s->c_strides);
+    if (!status && s->bias) status = fp_desc_dims(call, &d->md[DESC_BIAS], rank, bias, NULL);
     return status;
 }
 
@@ -76,13 +83,6 @@ static int scale_product(struct fp_call *call, const struct fp_matmul *p, const 
 
 enum { BIAS_AFTER = DNNL_ARG_ATTR_MULTIPLE_POST_OP(1) | DNNL_ARG_SRC_1 };
 
-// Of a, of b as it lies, of b as oneDNN likes it, of c, of the bias or NULL.
-enum { DESC_A, DESC_B, DESC_PACKED, DESC_C, DESC_BIAS, DESCS };
-struct product_descs {
-    dnnl_memory_desc_t md[DESCS];
-    bool bias_after;
-};
-
 static dnnl_status_t describe_matmul(const void *user, dnnl_engine_t engine, const_dnnl_primitive_attr_t attr,
                                      dnnl_primitive_desc_t *desc) {
     const struct product_descs *d = user;
@@ -92,7 +92,7 @@ static dnnl_status_t describe_matmul(const void *user, dnnl_engine_t engine, con
 
 static int make_described(struct fp_call *call, struct fp_matmul *p, struct fp_matmul_shape *s,
                           struct product_descs *d) {
-    int status = product_md(call, s, d->md);
+    int status = fill_descs(call, s, d);
     if (status) return status;
     place_tail(p, s);
     d->bias_after = p->bias_after;
