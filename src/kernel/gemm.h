@@ -13,11 +13,7 @@ struct fp_product {
     size_t n, k, n_panels;
     int threads;
     struct fp_tiler *tilers; // one a thread
-    struct fp_panel {
-        struct dnnl_memory_desc *desc;
-        void *data;
-        size_t size;
-    } *panels; // columns of b
+    struct fp_panel *panels; // columns of b
 };
 bool fp_product_init(struct fp_product *p, bool tb, size_t n, size_t k, const float *b, int threads);
 // c (m x n) = a b; a is m x k.

@@ -38,7 +38,7 @@ enum { FP_NOT_FUSED = -1 };
 
 // What the calls of one executor share.
 struct fp_context {
-    void *dnnl;       // made on first use (dnnl_corner.h)
+    void *dnnl;       // made on first use (dnnl_memory.h)
     double preparing; // seconds that went into making primitives and packing weights
     // For control flow: runs a body of the call's node, inputs in the body's order.
     int (*run_body)(struct fp_call *call, struct fp_graph *body, const struct fp_tensor *inputs,
@@ -76,7 +76,7 @@ enum {
     FP_OP_DYNAMIC = 1 << 1,
     // out[0] may take the memory of in[0] when nobody else needs it, type and size being equal.
     FP_OP_IN_PLACE = 1 << 2,
-    // Takes channels-last inputs as they come (see dnnl_corner.h), and may set out[i].layout.
+    // Takes channels-last inputs as they come (see channels_last.h), and may set out[i].layout.
     FP_OP_BLOCKED = 1 << 3,
     // Makes other results each time (random numbers): never folded.
     FP_OP_IMPURE = 1 << 4,

@@ -3,7 +3,7 @@
 #ifndef FP_ATTENTION_CORE_H
 #define FP_ATTENTION_CORE_H
 
-#include "kernel/dnnl_corner.h"
+#include "kernel/dnnl_matmul.h"
 
 enum fp_scores_kind { FP_SCORES_RAW, FP_SCORES_MASKED, FP_SCORES_CAPPED, FP_SCORES_SOFTMAX };
 

@@ -4,9 +4,10 @@
 // kernel go through a wider one.
 #include <math.h>
 
-#include "kernel/dnnl_corner.h"
+#include "kernel/channels_last.h"
 #include "ops/families.h"
 #include "ops/loops.h"
+#include "ops/move.h"
 
 // n elements from operands with the given element strides.
 typedef void kernel(void *dst, const void *left, const void *right, size_t n, int64_t left_step, int64_t right_step);
@@ -94,7 +95,8 @@ UNSIGNED(shift_right, (uint64_t)y < 8 * sizeof(x) ? (uint64_t)x >> y : 0)
     // clang-format on
 
     static int64_t integer_power(int64_t base, int64_t exponent) {
-    if (exponent < 0) return base == 1 ? 1 : base == -1 ? (exponent & 1 ? -1 : 1) : 0;
+    if (exponent < 0 && base == -1) return exponent & 1 ? -1 : 1;
+    if (exponent < 0) return base == 1;
     uint64_t result = 1, square = (uint64_t)base;
     for (; exponent; exponent >>= 1, square *= square)
         if (exponent & 1) result *= square;
@@ -301,13 +303,13 @@ static void operand_strides(const struct fp_tensor *t, int rank, int64_t *stride
 static void make_walk(struct fp_walk *walk, int n, const struct fp_tensor *const *operands,
                       const struct fp_tensor *out) {
     int64_t dims[FP_MAX_RANK], strides[3][FP_MAX_RANK], natural[FP_MAX_RANK];
-    bool last = fp_is_last(out);
+    int axes[FP_MAX_RANK];
+    fp_physical(out, axes);
     for (int k = 0; k < n; k++) {
         operand_strides(operands[k], out->rank, natural);
         for (int i = 0; i < out->rank; i++) {
-            int axis = !last || i == 0 ? i : i == out->rank - 1 ? 1 : i + 1;
-            dims[i] = out->dims[axis];
-            strides[k][i] = natural[axis];
+            dims[i] = out->dims[axes[i]];
+            strides[k][i] = natural[axes[i]];
         }
     }
     fp_walk_make(walk, n, out->rank, dims, strides);
@@ -351,7 +353,9 @@ static int prepare_kernel(struct fp_call *call, enum function function, bool com
     if (status) return status;
     struct fp_tensor *out = &call->out[0];
     // In place of in[0], the output must lie as it does.
-    out->layout = fp_same_shape(out, a) ? a->layout : fp_same_shape(out, &b) ? b.layout : NULL;
+    out->layout = NULL;
+    if (fp_same_shape(out, a)) out->layout = a->layout;
+    else if (fp_same_shape(out, &b)) out->layout = b.layout;
     const struct fp_tensor *operands[] = {a, &b};
     make_walk(&s->walk, 2, operands, out);
     return FINEPRUNE_OK;

@@ -5,7 +5,9 @@
 #include <stdlib.h>
 
 #include "base/threads.h"
-#include "kernel/dnnl_corner.h"
+#include "kernel/channels_last.h"
+#include "kernel/dnnl_parts.h"
+#include "kernel/dnnl_tail.h"
 #include "ops/window.h"
 
 enum { DOWN, UP }; // variants: Conv, ConvTranspose
@@ -169,18 +171,28 @@ static int weight_desc(struct fp_call *call, int variant, const struct geometry 
     return status ? status : fp_desc_any(call, any, r, dims);
 }
 
-static dnnl_status_t create(int variant, dnnl_engine_t engine, const struct fp_window *w, dnnl_memory_desc_t md[5],
-                            dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *desc) {
+// What describes the primitive. md: source, weights as they lie, weights as oneDNN likes, bias or NULL, result.
+struct described {
+    int variant;
+    const struct fp_window *w;
+    dnnl_memory_desc_t md[5];
+};
+
+static dnnl_status_t describe_primitive(const void *user, dnnl_engine_t engine, const_dnnl_primitive_attr_t attr,
+                                        dnnl_primitive_desc_t *desc) {
+    const struct described *d = user;
+    const struct fp_window *w = d->w;
+    const dnnl_memory_desc_t *md = d->md;
     dnnl_dims_t stride, dilation, begin, end;
     for (int i = 0; i < w->n; i++) {
         stride[i] = w->stride[i];
         dilation[i] = w->dilation[i] - 1;
         begin[i] = w->begin[i];
         end[i] = w->end[i];
-        if (variant == UP) // what oneDNN's check asks for when the output has extra rows
+        if (d->variant == UP) // what oneDNN's check asks for when the output has extra rows
             end[i] = w->stride[i] * (w->in[i] - 1) + fp_window_reach(w, i) - w->out[i] - begin[i];
     }
-    if (variant == UP)
+    if (d->variant == UP)
         return dnnl_deconvolution_forward_primitive_desc_create(desc, engine, dnnl_forward_inference,
                                                                 dnnl_deconvolution_direct, md[0], md[2], md[3], md[4],
                                                                 stride, dilation, begin, end, attr);
@@ -197,9 +209,8 @@ static bool reads_planes(const struct fp_call *call, const struct conv *c, int v
            !fp_is_last(call->in[0]);
 }
 
-// md: source, weights as they lie, weights as oneDNN likes, bias or NULL, result.
-static int describe(struct fp_call *call, const struct conv *c, int variant, const struct geometry *g,
-                    dnnl_memory_desc_t md[5]) {
+static int describe_tensors(struct fp_call *call, const struct conv *c, int variant, const struct geometry *g,
+                            dnnl_memory_desc_t md[5]) {
     const struct fp_tensor *x = &g->x, *y = &g->y;
     bool planes = reads_planes(call, c, variant, g);
     int status = planes ? fp_desc_any(call, &md[0], x->rank, x->dims) : fp_desc_last(call, &md[0], x->rank, x->dims);
@@ -209,51 +220,36 @@ static int describe(struct fp_call *call, const struct conv *c, int variant, con
     return planes ? fp_desc_any(call, &md[4], y->rank, y->dims) : fp_desc_last(call, &md[4], y->rank, y->dims);
 }
 
-static int make(struct fp_call *call, struct conv *c, int variant, const struct geometry *g, dnnl_memory_desc_t md[5]) {
-    dnnl_engine_t engine;
-    dnnl_stream_t stream;
-    dnnl_post_ops_t ops = NULL;
-    int status = fp_dnnl_engine(call, &engine, &stream);
-    if (!status) status = describe(call, c, variant, g, md);
-    if (!status) status = fp_dnnl_check(call, dnnl_post_ops_create(&ops), "add an activation");
-    if (!status) status = fp_tail_append(call, &c->place, ops);
-    dnnl_primitive_attr_t attr = fp_dnnl_attr(call, ops);
-    if (!attr) return status ? status : FINEPRUNE_INTERNAL;
-    if (status) {
-        dnnl_primitive_attr_destroy(attr);
-        return status;
-    }
-    dnnl_primitive_desc_t desc = NULL;
-    status = fp_dnnl_check(call, create(variant, engine, &g->w, md, attr, &desc), "convolve");
-    dnnl_primitive_attr_destroy(attr);
-    if (!status && !c->samples && !reads_planes(call, c, variant, g) && fp_desc_varies(desc)) {
-        c->samples = g->x.dims[0];
-        dnnl_primitive_desc_destroy(desc);
-        return 0;
-    }
-    if (!status) status = fp_prim_make(call, &c->prim, desc);
-    if (!status) status = fp_prim_pack(call, &c->prim, md[1]);
-    return status ? status : fp_tail_bind(call, &c->prim, &c->place);
+// c->samples is set, and there is no new primitive, where that of all samples would not do.
+static int make_primitive(struct fp_call *call, struct conv *c, const struct geometry *g, struct described *d) {
+    int status = describe_tensors(call, c, d->variant, g, d->md);
+    if (status) return status;
+    d->w = &g->w;
+    const struct fp_recipe recipe = {
+        .place = &c->place, .weights = d->md[1], .what = "convolve", .describe = describe_primitive, .user = d};
+    bool varies = false, whole = !c->samples && !reads_planes(call, c, d->variant, g);
+    status = fp_tail_make(call, &c->prim, &recipe, whole ? &varies : NULL);
+    if (varies) c->samples = g->x.dims[0];
+    return status;
 }
 
-static void drop_descs(dnnl_memory_desc_t md[5]) {
-    for (int i = 0; i < 5; i++) fp_desc_done(&md[i]);
+static void drop_descs(struct described *d) {
+    for (size_t i = 0; i < FP_COUNT(d->md); i++) fp_desc_done(&d->md[i]);
 }
 
 // A primitive of all samples or, where the sums of that one would depend on how many there are, of one sample on one
 // thread.
-static int make_whole_or_one(struct fp_call *call, struct conv *c, int variant, const struct geometry *g,
-                             dnnl_memory_desc_t md[5]) {
+static int make_whole_or_one(struct fp_call *call, struct conv *c, const struct geometry *g, struct described *d) {
     c->samples = 0;
-    int status = make(call, c, variant, g, md);
+    int status = make_primitive(call, c, g, d);
     if (status || !c->samples) return status;
     struct geometry one = *g;
     one.x.dims[0] = one.y.dims[0] = 1;
     one.y.count /= (size_t)c->samples;
     c->place.out = one.y;
-    drop_descs(md);
+    drop_descs(d);
     int before = fp_threads_set(1); // the primitive is made for as many
-    status = make(call, c, variant, &one, md);
+    status = make_primitive(call, c, &one, d);
     fp_threads_set(before);
     return status;
 }
@@ -329,8 +325,8 @@ static int bring_folded(struct fp_call *call, struct conv *c) {
     const struct fp_tensor *w = call->in[1];
     struct fp_packed *packed = &c->prim.packed;
     bool keeps = !packed->reorder; // the primitive reads the scaled weights themselves
-    if (keeps ? c->weights != NULL : packed->source == w->data)
-        return fp_prim_set(call, &c->prim, DNNL_ARG_WEIGHTS, NULL, keeps ? c->weights : packed->data);
+    if (keeps && c->weights) return fp_prim_set(call, &c->prim, DNNL_ARG_WEIGHTS, NULL, c->weights);
+    if (!keeps && packed->source == w->data) return fp_prim_set(call, &c->prim, DNNL_ARG_WEIGHTS, NULL, packed->data);
     size_t size = w->count * sizeof(float);
     float *scaled = keeps ? fp_take(call->memory, size) : fp_scratch(call, FP_SCRATCH_B, size);
     if (!scaled) return fp_fail_memory(call->err, "scaled weights", size);
@@ -364,16 +360,17 @@ static int finish(struct fp_call *call, struct conv *c, int variant, struct geom
     memcpy(dims + 2, g->w.out, (size_t)g->w.n * sizeof(dims[0]));
     int status = fp_out(call, 0, FP_FLOAT, call->in[0]->rank, dims);
     if (!status) status = take_tail(call, c, g->out_channels);
-    if (status || call->out[0].count == 0) return status ? status : call->n_tail ? FP_NOT_FUSED : 0;
+    if (status) return status;
+    if (call->out[0].count == 0) return call->n_tail ? FP_NOT_FUSED : 0;
     if (fp_last_matters(&call->out[0])) call->out[0].layout = fp_channels_last;
     look_along(call, g);
     c->place.tail = c->tail;
     c->place.axis = 1;
     c->place.out = g->y;
-    dnnl_memory_desc_t md[5] = {0};
-    status = make_whole_or_one(call, c, variant, g, md);
+    struct described d = {.variant = variant};
+    status = make_whole_or_one(call, c, g, &d);
     if (!status) status = make_moves(call, c, g);
-    drop_descs(md);
+    drop_descs(&d);
     return status;
 }
 
@@ -439,9 +436,8 @@ static int run(struct fp_call *call) {
     void *dst = c->dst.needed ? fp_scratch(call, FP_SCRATCH_DST, c->dst.bytes) : call->out[0].data;
     if (!dst) return FINEPRUNE_LIMIT;
     int status = bring_src(call, c, &src);
-    if (!status)
-        status = c->folds ? bring_folded(call, c)
-                          : fp_prim_weights(call, &c->prim, call->in[1]->data, fp_is_constant(call, 1));
+    if (!status && c->folds) status = bring_folded(call, c);
+    else if (!status) status = fp_prim_weights(call, &c->prim, call->in[1]->data, fp_is_constant(call, 1));
     if (!status) status = fp_prim_set(call, &c->prim, DNNL_ARG_SRC, NULL, src);
     if (!status && (c->folds || fp_given(call, 2)))
         status = fp_prim_set(call, &c->prim, DNNL_ARG_BIAS, NULL, c->folds ? c->bias : call->in[2]->data);
@@ -466,7 +462,10 @@ static int read_activation(struct fp_call *call, struct conv *c) {
     const float *p = fp_attr_floats(call->node, "activation_params", &n);
     for (size_t i = 0; i < FP_COUNT(known); i++)
         if (strcmp(name, known[i].name) == 0) {
-            c->tail[c->place.n++] = (struct fp_tail){known[i].kind, n > 0 ? p[0] : 0, n > 1 ? p[1] : 0, 0};
+            struct fp_tail *t = &c->tail[c->place.n++];
+            *t = (struct fp_tail){.kind = known[i].kind};
+            if (n > 0) t->a = p[0];
+            if (n > 1) t->b = p[1];
             return 0;
         }
     return *name ? fp_call_fail(call, "activation '%s' is not known", name) : 0;

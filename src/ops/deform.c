@@ -3,7 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "kernel/dnnl_corner.h"
+#include "kernel/dnnl_matmul.h"
 #include "ops/window.h"
 
 enum { X, W, OFFSET, B, MASK };
@@ -80,11 +80,12 @@ static int prepare(struct fp_call *call) {
 static float bilinear(const float *plane, int64_t height, int64_t width, float y, float x) {
     if (!(y > -1 && y < (float)height && x > -1 && x < (float)width)) return 0;
     int64_t y0 = (int64_t)floorf(y), x0 = (int64_t)floorf(x);
-    float fy = y - (float)y0, fx = x - (float)x0, sum = 0;
+    const float fy = y - (float)y0, fx = x - (float)x0, wy[2] = {1 - fy, fy}, wx[2] = {1 - fx, fx};
+    float sum = 0;
     for (int64_t i = 0; i < 2; i++)
         for (int64_t k = 0; k < 2; k++) {
             bool inside = y0 + i >= 0 && y0 + i < height && x0 + k >= 0 && x0 + k < width;
-            if (inside) sum += plane[(y0 + i) * width + x0 + k] * (i ? fy : 1 - fy) * (k ? fx : 1 - fx);
+            if (inside) sum += plane[(y0 + i) * width + x0 + k] * wy[i] * wx[k];
         }
     return sum;
 }

@@ -4,7 +4,7 @@
 // loop.
 #include <stdlib.h>
 
-#include "kernel/dnnl_corner.h"
+#include "kernel/dnnl_matmul.h"
 #include "ops/einsum.h"
 
 enum {
@@ -36,7 +36,10 @@ static void done(void *state) {
 
 // ---- the equation
 
-static int letter(char c) { return c >= 'A' && c <= 'Z' ? c - 'A' : c >= 'a' && c <= 'z' ? c - 'a' + 26 : -1; }
+static int letter(char c) {
+    if (c >= 'A' && c <= 'Z') return c - 'A';
+    return c >= 'a' && c <= 'z' ? c - 'a' + 26 : -1;
+}
 
 // Labels of one term up to ',' or '-' or the end; an ellipsis stands for `dots` dims. *n -1 when it is malformed or too
 // long.
@@ -424,7 +427,8 @@ bool fp_einsum_roles(const struct fp_node *node, int slot, int rank, enum fp_ein
     for (int i = 0; i < n; i++) {
         int in_x = count_in(x, w->text[i]), kept = count_in(&result, w->text[i]);
         if (count_in(w, w->text[i]) != 1 || in_x > 1 || (!in_x && !kept)) return false;
-        roles[i] = !in_x ? FP_EINSUM_ROW : kept ? FP_EINSUM_GROUP : FP_EINSUM_COLUMN;
+        if (!in_x) roles[i] = FP_EINSUM_ROW;
+        else roles[i] = kept ? FP_EINSUM_GROUP : FP_EINSUM_COLUMN;
         counts[roles[i]]++;
     }
     for (const char *c = x->text; *c; c++)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Operators that pick elements by position: Slice, Gather, GatherElements, GatherND, Compress, NonZero, OneHot.
-#include "kernel/dnnl_corner.h"
+#include "kernel/channels_last.h"
 #include "ops/loops.h"
 #include "ops/move.h"
 
@@ -26,11 +26,16 @@ struct slice {
     int64_t start[FP_MAX_RANK], step[FP_MAX_RANK];
 };
 
-static int64_t clamp(int64_t x, int64_t low, int64_t high) { return x < low ? low : x > high ? high : x; }
+static int64_t clamp(int64_t x, int64_t low, int64_t high) {
+    if (x < low) return low;
+    return x > high ? high : x;
+}
 
 // Positions of one axis: start, step and how many.
 static void slice_axis(int64_t dim, int64_t *start, int64_t end, int64_t *step, int64_t *n) {
-    int64_t first = *start < 0 ? *start + dim : *start, last = end < 0 ? end + dim : end;
+    int64_t first = *start, last = end;
+    if (first < 0) first += dim;
+    if (last < 0) last += dim;
     // By itself this slice would be empty; exporters mean the end in the direction of the step, and runtimes take it
     // so.
     if (*step < 0 && (end == INT64_MAX || end == INT32_MAX)) last = -1;

@@ -2,7 +2,7 @@
 // What the operators of quantized models share; see integer.h.
 #include "ops/integer.h"
 
-#include "kernel/dnnl_corner.h"
+#include "kernel/dnnl_memory.h"
 #include "kernel/gemm.h"
 #include "ops/loops.h"
 
@@ -39,7 +39,9 @@ static void fill_rows(void *user, size_t begin, size_t end) {
 static void fill(struct fp_call *call, const struct fp_factor *factor, float *dst, size_t row, size_t rows,
                  size_t column, size_t columns) {
     struct filling f = {.factor = factor, .dst = dst, .row = row, .column = column, .columns = columns};
-    fp_pieces(rows * columns > 16384 ? call->threads : 1, rows, columns < 4096 ? 4096 / columns + 1 : 1, fill_rows, &f);
+    const int threads = rows * columns > 16384 ? call->threads : 1;
+    const size_t least = columns < 4096 ? 4096 / columns + 1 : 1;
+    fp_pieces(threads, rows, least, fill_rows, &f);
 }
 
 int fp_exact_product(struct fp_call *call, int32_t *c, const struct fp_factor *a, const struct fp_factor *b, size_t m,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Operators that put elements into another order or tensors together and apart: Transpose, Concat, Split, Tile,
 // DepthToSpace, ReverseSequence, CenterCropPad, Col2Im, TensorScatter.
-#include "kernel/dnnl_corner.h"
+#include "kernel/channels_last.h"
 #include "ops/move.h"
 
 #include <stdlib.h>
@@ -114,11 +114,13 @@ static int move_part(struct fp_call *call, const struct fp_tensor *whole, const 
     struct fp_move m = {0};
     fp_layout_strides(whole, outside);
     fp_layout_strides(part, inside);
-    for (int i = 0; i < part->rank; i++)
-        fp_move_add(&m, part->dims[i], to_whole ? outside[i] : inside[i], to_whole ? inside[i] : outside[i]);
+    const int64_t *to = to_whole ? outside : inside;
+    const int64_t *from = to_whole ? inside : outside;
+    for (int i = 0; i < part->rank; i++) fp_move_add(&m, part->dims[i], to[i], from[i]);
     if (!part->count) return FINEPRUNE_OK;
     void *place = element(whole, at * outside[axis]);
-    return fp_move_run(call, &m, part->type, to_whole ? place : part->data, to_whole ? part->data : place);
+    if (to_whole) return fp_move_run(call, &m, part->type, place, part->data);
+    return fp_move_run(call, &m, part->type, part->data, place);
 }
 
 static int run_concat(struct fp_call *call) {
@@ -256,12 +258,14 @@ static int prepare_space_to_depth(struct fp_call *call) { return prepare_blocks(
 // side.
 static int move_blocks(struct fp_call *call, const int64_t *wide, bool crd, bool to_wide) {
     int64_t b = fp_attr_int(call->node, "blocksize", 1), c = wide[1], h = wide[2] / b, w = wide[3] / b, plane = h * w;
-    int64_t p = crd ? b * plane : b * c * plane, q = crd ? plane : c * plane, channel = crd ? b * b * plane : plane;
+    int64_t p = b * c * plane, q = c * plane, channel = plane;
+    if (crd) p = b * plane, q = plane, channel = b * b * plane;
     const int64_t dims[6] = {wide[0], c, h, b, w, b};
     const int64_t deep_at[6] = {c * b * b * plane, channel, w, p, 1, q};
     const int64_t wide_at[6] = {c * h * b * w * b, h * b * w * b, b * w * b, w * b, b, 1};
     struct fp_move m = {0};
-    add_same(&m, dims, to_wide ? wide_at : deep_at, to_wide ? deep_at : wide_at, 0, 6);
+    if (to_wide) add_same(&m, dims, wide_at, deep_at, 0, 6);
+    else add_same(&m, dims, deep_at, wide_at, 0, 6);
     return fp_move_run(call, &m, call->in[0]->type, call->out[0].data, call->in[0]->data);
 }
 

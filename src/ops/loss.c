@@ -3,7 +3,7 @@
 // weighted and reduced.
 #include <math.h>
 
-#include "kernel/dnnl_corner.h"
+#include "kernel/dnnl_memory.h"
 
 enum { LIKELIHOOD, SOFTMAX };
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "ops/activation.h"
-#include "kernel/dnnl_corner.h"
+#include "kernel/dnnl_matmul.h"
 #include "ops/loops.h"
 
 enum { MATMUL, GEMM, FUSED_GEMM };

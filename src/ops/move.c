@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-#include "kernel/dnnl_corner.h"
+#include "kernel/channels_last.h"
 
 enum { TILE = 16, PARALLEL = 200000 };
 
@@ -121,7 +121,8 @@ int fp_axis_attr(struct fp_call *call, int64_t absent, int rank, int *axis) {
 }
 
 void fp_physical(const struct fp_tensor *t, int *axes) {
-    for (int i = 0; i < t->rank; i++) axes[i] = !t->layout || i == 0 ? i : i == t->rank - 1 ? 1 : i + 1;
+    for (int i = 0; i < t->rank; i++) axes[i] = t->layout && i > 0 ? i + 1 : i;
+    if (t->layout && t->rank > 1) axes[t->rank - 1] = 1;
 }
 
 size_t fp_span(const int64_t *dims, int begin, int end) {

@@ -3,7 +3,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "kernel/dnnl_corner.h"
+#include "kernel/channels_last.h"
+#include "kernel/dnnl_memory.h"
 #include "ops/loops.h"
 #include "ops/norm_row.h"
 
@@ -29,7 +30,9 @@ struct extents {
 };
 
 static struct extents extents_of(const struct fp_tensor *x) {
-    struct extents e = {x->rank ? x->dims[0] : 1, x->rank > 1 ? x->dims[1] : 1, 1};
+    struct extents e = {1, 1, 1};
+    if (x->rank > 0) e.n = x->dims[0];
+    if (x->rank > 1) e.c = x->dims[1];
     for (int i = 2; i < x->rank; i++) e.space *= x->dims[i];
     return e;
 }
@@ -47,7 +50,8 @@ FP_VECTOR static void scale_last(float *y, const float *x, int64_t n, const floa
 static void scale_channels(const struct fp_call *call, const float *a, const float *b, struct extents e, bool last) {
     const float *x = call->in[0]->data;
     float *y = call->out[0].data;
-    int64_t rows = last ? e.n * e.space : e.n * e.c, width = last ? e.c : e.space;
+    int64_t rows = e.n * e.c, width = e.space;
+    if (last) rows = e.n * e.space, width = e.c;
 #pragma omp parallel for num_threads(call->threads) if (call->in[0]->count > 50000)
     for (int64_t i = 0; i < rows; i++) {
         if (last) scale_last(y + i * width, x + i * width, width, a, b);
@@ -199,7 +203,8 @@ static int run_lrn(struct fp_call *call) {
     float bias = fp_attr_float(call->node, "bias", 1);
 #pragma omp parallel for num_threads(call->threads) if (call->in[0]->count > 20000)
     for (int64_t i = 0; i < e.n * e.c; i++) {
-        int64_t c = i % e.c, first = c > before ? c - before : 0, last = e.c - 1 - c > after ? c + after : e.c - 1;
+        const int64_t c = i % e.c, first = c > before ? c - before : 0;
+        const int64_t last = e.c - 1 - c > after ? c + after : e.c - 1;
         const float *sample = x + (i - c) * e.space;
         for (int64_t s = 0; s < e.space; s++) {
             float sum = 0;

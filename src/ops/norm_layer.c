@@ -3,7 +3,7 @@
 // a residual or embeddings before them.
 #include <math.h>
 
-#include "kernel/dnnl_corner.h"
+#include "kernel/dnnl_memory.h"
 #include "ops/loops.h"
 #include "ops/norm_row.h"
 
@@ -137,7 +137,8 @@ static int run_layer(struct fp_call *call) {
     bool rms = call->op->variant == RMS;
     float epsilon = fp_attr_float(call->node, "epsilon", 1e-5f);
     float *means = !rms && call->n_out > 1 ? call->out[1].data : NULL;
-    float *inverses = call->n_out > (rms ? 1 : 2) ? call->out[rms ? 1 : 2].data : NULL;
+    const int at = rms ? 1 : 2;
+    float *inverses = call->n_out > at ? call->out[at].data : NULL;
 #pragma omp parallel for num_threads(call->threads) if (call->in[0]->count > 20000)
     for (size_t r = 0; r < rows; r++) {
         const float *x = (const float *)call->in[0]->data + r * width;

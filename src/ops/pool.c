@@ -6,7 +6,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "kernel/dnnl_corner.h"
+#include "kernel/channels_last.h"
+#include "kernel/dnnl_prim.h"
 #include "ops/window.h"
 
 enum { MAX, AVERAGE, LP };

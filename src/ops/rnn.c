@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "ops/activation.h"
-#include "kernel/dnnl_corner.h"
+#include "kernel/dnnl_matmul.h"
 #include "ops/loops.h"
 #include "ops/rnn_quantized.h"
 
@@ -39,7 +39,8 @@ static void done(void *state) {
 static int read_activations(struct fp_call *call, struct rnn *r) {
     static const char *const usual[][3] = {
         [LSTM] = {"Sigmoid", "Tanh", "Tanh"}, [GRU] = {"Sigmoid", "Tanh"}, [PLAIN] = {"Tanh"}};
-    int each = r->kind == LSTM ? 3 : r->kind == GRU ? 2 : 1;
+    static const int functions[] = {[LSTM] = 3, [GRU] = 2, [PLAIN] = 1};
+    const int each = functions[r->kind];
     size_t n_a, n_b, at_a = 0, at_b = 0;
     const float *a = fp_attr_floats(call->node, "activation_alpha", &n_a),
                 *b = fp_attr_floats(call->node, "activation_beta", &n_b);
@@ -86,11 +87,12 @@ static int check_inputs(struct fp_call *call, const struct rnn *r) {
 }
 
 static int read_attributes(struct fp_call *call, struct rnn *r) {
+    static const int gates[] = {[LSTM] = 4, [GRU] = 3, [PLAIN] = 1};
     const struct fp_node *node = call->node;
     const char *direction = fp_attr_text(node, "direction", "forward");
     r->quantized = call->op->variant == QUANTIZED;
     r->kind = r->quantized ? LSTM : call->op->variant;
-    r->gates = r->kind == LSTM ? 4 : r->kind == GRU ? 3 : 1;
+    r->gates = gates[r->kind];
     r->batch_first = fp_attr_int(node, "layout", 0) != 0;
     r->before_reset = fp_attr_int(node, "linear_before_reset", 0) != 0;
     r->input_forget = fp_attr_int(node, "input_forget", 0) != 0;
@@ -156,7 +158,10 @@ static int prepare(struct fp_call *call) {
 // ---- one step of one sample. g: the gates' sums; h, c: the states, replaced
 
 static void limit(float *x, size_t n, float clip) {
-    for (size_t i = 0; clip > 0 && i < n; i++) x[i] = x[i] > clip ? clip : x[i] < -clip ? -clip : x[i];
+    for (size_t i = 0; clip > 0 && i < n; i++) {
+        if (x[i] > clip) x[i] = clip;
+        else if (x[i] < -clip) x[i] = -clip;
+    }
 }
 
 static void act(const struct rnn *r, const struct activation *a, float *x, size_t n) {
@@ -224,13 +229,15 @@ struct pass {
 
 static int64_t length_of(const struct fp_call *call, const struct rnn *r, int64_t b) {
     int64_t n = fp_given(call, LENGTHS) ? ((const int32_t *)call->in[LENGTHS]->data)[b] : r->steps;
-    return n < 0 ? 0 : n > r->steps ? r->steps : n;
+    if (n < 0) return 0;
+    return n > r->steps ? r->steps : n;
 }
 
 // The time at which sample b is in a step, -1 when it has ended.
 static int64_t time_of(const struct pass *p, int64_t step, int64_t b) {
     int64_t n = length_of(p->call, p->r, b);
-    return step >= n ? -1 : p->r->reverse[p->d] ? n - 1 - step : step;
+    if (step >= n) return -1;
+    return p->r->reverse[p->d] ? n - 1 - step : step;
 }
 
 static float *output_at(const struct pass *p, int64_t time, int64_t b) {
@@ -350,8 +357,9 @@ static void move_state(const struct pass *p, float *state, struct fp_tensor *t, 
     size_t n = (size_t)r->hidden;
     for (int64_t b = 0; b < r->batch; b++) {
         size_t row = (size_t)(r->batch_first ? b * r->directions + p->d : p->d * r->batch + b);
-        float *all = (float *)t->data + row * n;
-        memcpy(out ? all : state + (size_t)b * n, out ? state + (size_t)b * n : all, n * sizeof(float));
+        float *all = (float *)t->data + row * n, *own = state + (size_t)b * n;
+        if (out) memcpy(all, own, n * sizeof(float));
+        else memcpy(own, all, n * sizeof(float));
     }
 }
 

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "kernel/dnnl_corner.h"
+#include "kernel/channels_last.h"
 
 // ---- same elements, other dims
 
@@ -136,7 +136,10 @@ static int prepare_unsqueeze(struct fp_call *call) {
 
 // ---- shapes as tensors
 
-static int64_t clamp(int64_t at, int64_t rank) { return at < 0 ? 0 : at > rank ? rank : at; }
+static int64_t clamp(int64_t at, int64_t rank) {
+    if (at < 0) return 0;
+    return at > rank ? rank : at;
+}
 
 static void shape_range(const struct fp_call *call, int64_t *start, int64_t *end) {
     int64_t rank = call->in[0]->rank;
@@ -390,7 +393,8 @@ static int run_trilu(struct fp_call *call) {
     struct fp_tensor *y = &call->out[0];
     int64_t rows = x->dims[x->rank - 2], n = x->dims[x->rank - 1];
     int64_t k = fp_given(call, 1) ? fp_int_at(call->in[1], 0) : 0;
-    k = k < -rows ? -rows : k > n ? n : k;
+    if (k < -rows) k = -rows;
+    else if (k > n) k = n;
     bool upper = fp_attr_int(call->node, "upper", 1) != 0;
     size_t size = fp_type_size(x->type), total = n ? x->count / (size_t)n : 0;
     int status = fp_put_whole(call);

@@ -3,7 +3,7 @@
 // over the rows; convolutions also against a plain loop over the kernel. Co-activations from distances against those of
 // the written rows.
 #include "stats/columns.h"
-#include "kernel/dnnl_corner.h"
+#include "kernel/channels_last.h"
 #include "made_model.h"
 #include "stats/shift_gram.h"
 
