@@ -6,7 +6,7 @@
 
 #include "weights/classifier.h"
 #include "maths/lesson.h"
-#include "report/report.h"
+#include "report/report_sections.h"
 #include "stats/stats.h"
 #include "task/task.h"
 #include "weights/weights.h"

@@ -511,22 +511,18 @@ static int cut(struct fp_job *job, const struct curve *c) {
     return FINEPRUNE_OK;
 }
 
-static void report(struct fp_job *job, const struct curve *curves, int n, int groups) {
-    size_t all = 0, gone = 0, zeros = 0;
+static void report(struct fp_job *job, const struct curve *curves, int n) {
+    struct fp_report_channels told = {.groups = (size_t)n};
     for (int i = 0; i < n; i++) {
-        all += curves[i].group->channels;
-        gone += curves[i].chosen;
+        told.in_groups += curves[i].group->channels;
+        told.removed += curves[i].chosen;
     }
     for (int i = 0; i < job->n; i++) {
         const struct fp_layer *l = &job->layers[i];
         for (size_t k = 0; k < l->w->count && (l->cut_rows || l->cut_cols); k++)
-            zeros += fp_cut(l, k / l->w->cols, k % l->w->cols) && !fp_row_removed(l, k / l->w->cols);
+            told.zeros += fp_cut(l, k / l->w->cols, k % l->w->cols) && !fp_row_removed(l, k / l->w->cols);
     }
-    json_t *section = fp_report_object(job->report, "channels");
-    json_object_set_new(section, "groups", json_integer(groups));
-    json_object_set_new(section, "in_groups", json_integer((json_int_t)all));
-    json_object_set_new(section, "removed", json_integer((json_int_t)gone));
-    json_object_set_new(section, "zeros", json_integer((json_int_t)zeros));
+    fp_report_put_channels(job->report, &told);
 }
 
 static void restart(struct fp_job *job) {
@@ -594,7 +590,7 @@ static int run(struct fp_job *job, double sparsity) {
         status = fp_job_have_stats(job, FP_NEED_SUMS | FP_NEED_GRAM, i);
         if (!status) status = fp_layer_stand_in(job, &job->layers[i]);
     }
-    if (!status) report(job, curves, n, n);
+    if (!status) report(job, curves, n);
     return status;
 }
 

@@ -16,17 +16,15 @@
 #define LEAST_WEIGHT 1e-3 // of a row's scores
 
 static void leave_outputs(struct fp_job *job, const char *reason) {
-    json_t *outputs = fp_report_object(job->report, "outputs");
-    json_object_set_new(outputs, "pruned", json_integer(0));
-    json_object_set_new(outputs, "reason",
-                        json_string(job->choices.outputs->prunes ? reason : "all outputs were asked to stay"));
+    const struct fp_report_outputs outputs = {
+        .reason = job->choices.outputs->prunes ? reason : "all outputs were asked to stay"};
+    fp_report_put_outputs(job->report, &outputs);
 }
 
 static void leave_readout(struct fp_job *job, const char *reason) {
-    json_t *readout = fp_report_object(job->report, "readout");
-    json_object_set_new(readout, "applied", json_false());
-    json_object_set_new(readout, "reason",
-                        json_string(job->choices.readout->learns ? reason : "the last layer was asked to stay"));
+    const struct fp_report_readout readout = {
+        .reason = job->choices.readout->learns ? reason : "the last layer was asked to stay"};
+    fp_report_put_readout(job->report, &readout);
 }
 
 static int leave_both(struct fp_job *job, const char *reason) {
@@ -120,22 +118,17 @@ static int remove_rows(struct fp_job *job) {
 
 static void report(struct fp_job *job) {
     const struct fp_lesson *lesson = &job->lesson;
-    json_t *outputs = fp_report_object(job->report, "outputs"), *list = json_array();
-    size_t held = 0;
-    for (size_t k = 0; k < lesson->classes; k++) {
-        if (lesson->rows[k]) json_array_append_new(list, json_integer((json_int_t)k));
-        held += lesson->rows[k] && lesson->b[k] < log(0.5);
-    }
-    if (lesson->kept < lesson->classes) json_object_set_new(outputs, "kept", list);
-    else json_decref(list);
-    json_object_set_new(outputs, "pruned", json_integer((json_int_t)(lesson->classes - lesson->kept)));
-    json_object_set_new(outputs, "zeros",
-                        json_integer((json_int_t)((lesson->classes - lesson->kept) * lesson->features)));
-    json_object_set_new(outputs, "classes", json_integer((json_int_t)lesson->classes));
-    json_object_set_new(outputs, "seen", json_integer((json_int_t)lesson->seen));
-    json_object_set_new(outputs, "held_back", json_integer((json_int_t)held));
-    json_object_set_new(outputs, "unseen_bias", json_real(lesson->unseen_bias));
-    json_object_set_new(outputs, "unseen_share", json_real(lesson->unseen_share));
+    const size_t gone = lesson->classes - lesson->kept;
+    struct fp_report_outputs outputs = {.lesson = FP_LESSON_TAUGHT,
+                                        .kept = gone ? lesson->rows : NULL,
+                                        .pruned = gone,
+                                        .zeros = gone * lesson->features,
+                                        .classes = lesson->classes,
+                                        .seen = lesson->seen,
+                                        .unseen_bias = lesson->unseen_bias,
+                                        .unseen_share = lesson->unseen_share};
+    for (size_t k = 0; k < lesson->classes; k++) outputs.held_back += lesson->rows[k] && lesson->b[k] < log(0.5);
+    fp_report_put_outputs(job->report, &outputs);
 }
 
 int fp_prune_outputs(struct fp_job *job) {

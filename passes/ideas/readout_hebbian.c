@@ -28,19 +28,19 @@ static const char *why_not(const struct fp_lesson *t) {
     return "it changes none of your answers";
 }
 
-static void report(struct fp_job *job) {
+static void report(struct fp_job *job, enum fp_report_lesson how_far) {
     const struct fp_lesson *t = &job->lesson;
-    json_t *readout = fp_report_object(job->report, "readout");
-    const bool used = t->strength > 0;
-    if (!used) json_object_set_new(readout, "reason", json_string(why_not(t)));
-    json_object_set_new(readout, "strength", json_real(t->strength));
-    json_object_set_new(readout, "samples", json_integer((json_int_t)t->samples));
-    json_object_set_new(readout, "corrects", json_integer((json_int_t)t->corrects));
-    json_object_set_new(readout, "expected", json_real(t->expected));
-    json_object_set_new(readout, "changes", json_integer((json_int_t)t->changes));
-    json_object_set_new(readout, "changes_confident", json_integer((json_int_t)t->changes_sure));
-    json_object_set_new(readout, "expected_confident", json_real(t->expected_sure));
-    json_object_set_new(readout, "trusted", json_boolean(t->trusted));
+    const struct fp_report_readout readout = {.lesson = how_far,
+                                              .reason = t->strength > 0 ? NULL : why_not(t),
+                                              .strength = t->strength,
+                                              .samples = t->samples,
+                                              .corrects = t->corrects,
+                                              .expected = t->expected,
+                                              .changes = t->changes,
+                                              .changes_confident = t->changes_sure,
+                                              .expected_confident = t->expected_sure,
+                                              .trusted = t->trusted};
+    fp_report_put_readout(job->report, &readout);
 }
 
 int fp_readout_teach(struct fp_job *job) {
@@ -49,7 +49,7 @@ int fp_readout_teach(struct fp_job *job) {
     if (!job->teacher)
         return fp_fail_memory(job->err, "the read-out", job->dense.samples * job->lesson.classes * sizeof(double));
     add_lesson(&job->lesson, &job->layers[job->classifier.weight]);
-    report(job);
+    report(job, FP_LESSON_TAUGHT);
     return FINEPRUNE_OK;
 }
 
@@ -128,6 +128,6 @@ int fp_readout_learn(struct fp_job *job, const struct fp_answers *now) {
     }
     regression_done(&s);
     if (failed) return fp_fail_memory(job->err, "the read-out", now->n_features * now->n_features * sizeof(double));
-    json_object_set_new(fp_report_object(job->report, "readout"), "applied", json_boolean(job->lesson.strength > 0));
+    report(job, FP_LESSON_LEARNED);
     return FINEPRUNE_OK;
 }

@@ -34,6 +34,8 @@ void fp_job_bound_layers(struct fp_job *job);
 // What was pruned is finite, also as it will be stored; a row whose repair does not fit its type stays unrepaired.
 // Errors: DATA, naming the weight.
 int fp_layer_check_finite(struct fp_job *job, struct fp_layer *layer);
+// Why a layer that was pruned is not repaired, where the repair could; NULL: it is, or no repair was asked for.
+const char *fp_layer_unrepaired(const struct fp_job *job, const struct fp_layer *layer);
 // Layers of which something must be said: zeros that came in, no repair and why.
 void fp_job_report_layers(struct fp_job *job, double asked);
 // The share of zeros that n samples justify.

@@ -8,38 +8,32 @@
 
 static void report_data(struct fp_job *job) {
     if (!job->data) return;
-    json_t *data = fp_report_object(job->report, "data"), *sources = json_array();
-    for (size_t i = 0; fp_data_source(job->data, i); i++) {
-        const char *source = fp_data_source(job->data, i);
-        json_t *string = json_string(source);
-        json_array_append_new(sources, string ? string : json_string("?"));
-    }
-    json_object_set_new(data, "sources", sources);
-    json_object_set_new(data, "samples", json_integer((json_int_t)(job->n_local + job->n_reserve)));
-    json_object_set_new(data, "reserve", json_integer((json_int_t)job->n_reserve));
+    const struct fp_report_data data = {
+        .sources = job->data, .samples = job->n_local + job->n_reserve, .reserve = job->n_reserve};
+    fp_report_put_data(job->report, &data);
 }
 
 static void report_config(struct fp_job *job, double asked) {
     const struct fp_choices *c = &job->choices;
-    json_t *config = fp_report_object(job->report, "config");
-    json_object_set_new(config, "sparsity", job->options->sparsity < 0 ? json_string("auto") : json_real(asked));
-    json_object_set_new(config, "strict_sparsity", json_boolean(job->options->strict_sparsity));
-    json_object_set_new(config, "method", json_string(c->method->name));
-    json_object_set_new(config, "score", json_string(c->score->name));
-    json_object_set_new(config, "allocation", json_string(c->allocation->name));
-    json_object_set_new(config, "pattern", json_string(c->pattern_text));
-    json_object_set_new(config, "repair", json_string(c->repair->name));
-    json_object_set_new(config, "channels", json_string(c->channels->name));
-    json_object_set_new(config, "swaps", json_string(c->swaps->name));
-    json_object_set_new(config, "refit", json_string(c->refit->name));
-    json_object_set_new(config, "outputs", json_string(c->outputs->name));
-    json_object_set_new(config, "readout", json_string(c->readout->name));
-    json_object_set_new(config, "rounds", json_integer(c->rounds));
-    json_object_set_new(config, "min_agreement", json_real(job->options->min_agreement));
-    json_object_set_new(config, "min_taught_agreement", json_real(job->options->min_taught_agreement));
-    json_object_set_new(config, "task", json_string(job->options->task ? job->options->task : "auto"));
-    json_object_set_new(config, "reserve",
-                        job->options->reserve < 0 ? json_string("auto") : json_real(job->options->reserve));
+    const fineprune_prune_options *o = job->options;
+    const struct fp_report_config config = {.sparsity = o->sparsity < 0 ? -1 : asked,
+                                            .strict_sparsity = o->strict_sparsity,
+                                            .method = c->method->name,
+                                            .score = c->score->name,
+                                            .allocation = c->allocation->name,
+                                            .pattern = c->pattern_text,
+                                            .repair = c->repair->name,
+                                            .channels = c->channels->name,
+                                            .swaps = c->swaps->name,
+                                            .refit = c->refit->name,
+                                            .outputs = c->outputs->name,
+                                            .readout = c->readout->name,
+                                            .rounds = c->rounds,
+                                            .min_agreement = o->min_agreement,
+                                            .min_taught_agreement = o->min_taught_agreement,
+                                            .task = o->task,
+                                            .reserve = o->reserve};
+    fp_report_put_config(job->report, &config);
 }
 
 // Layers whose rows lose their pruned synapses' mean for good.
@@ -59,19 +53,27 @@ static void note_biases(struct fp_job *job) {
             left, job->n, first, reason, left > 1 ? " and others ('bias_left' of each layer in the report)" : "");
 }
 
-static int report_layers(struct fp_job *job) {
+static const char *bias_left(const struct fp_job *job, const struct fp_weight *w) {
+    if (!job->choices.repair->needs || w->bias.proto) return NULL;
+    return w->bias.reason ? w->bias.reason : "it has no bias";
+}
+
+static int report_layers(struct fp_job *job, struct fp_report_pruned *pruned) {
     for (int i = 0; i < job->n; i++) {
         const struct fp_layer *l = &job->layers[i];
-        size_t zeros;
-        int status = fp_weight_zeros(job->model, l->w, &zeros, job->err);
+        struct fp_report_layer layer = {.weight = l->w,
+                                        .error_before_repair = l->error_before,
+                                        .error_after_repair = l->error_after,
+                                        .bias_left = bias_left(job, l->w),
+                                        .not_repaired = fp_layer_unrepaired(job, l)};
+        int status = fp_weight_zeros(job->model, l->w, &layer.zeros, job->err);
         if (status) return status;
-        json_t *entry = fp_describe_weight(job->report, l->w, zeros);
-        if (l->error_before >= 0) json_object_set_new(entry, "error_before_repair", json_real(l->error_before));
-        const char *left = l->w->bias.reason ? l->w->bias.reason : "it has no bias";
-        if (job->choices.repair->needs && !l->w->bias.proto) json_object_set_new(entry, "bias_left", json_string(left));
-        if (l->error_after >= 0) json_object_set_new(entry, "error_after_repair", json_real(l->error_after));
+        fp_describe_layer(job->report, &layer);
+        pruned->params += l->w->count;
+        pruned->zeros += layer.zeros;
     }
     fp_describe_skipped(job->report, job->weights);
+    fp_report_put_pruned(job->report, pruned);
     if (job->choices.repair->needs) note_biases(job);
     return FINEPRUNE_OK;
 }
@@ -98,14 +100,9 @@ static int missed_gate(struct fp_job *job, const char *option, const char *with,
 static int report_gate(struct fp_job *job, const char *name, const char *option, const char *with, double asked,
                        double agreement) {
     if (asked <= 0) return FINEPRUNE_OK;
-    bool met = agreement >= asked;
-    json_t *gate = json_object();
-    json_object_set_new(gate, "name", json_string(name));
-    json_object_set_new(gate, "asked", json_real(asked));
-    json_object_set_new(gate, "measured", agreement >= 0 ? json_real(agreement) : json_null());
-    json_object_set_new(gate, "met", json_boolean(met));
-    json_array_append_new(fp_report_array(job->report, "gates"), gate);
-    return met ? FINEPRUNE_OK : missed_gate(job, option, with, asked, agreement);
+    const struct fp_report_gate gate = {.name = name, .asked = asked, .measured = agreement, .met = agreement >= asked};
+    fp_report_add_gate(job->report, &gate);
+    return gate.met ? FINEPRUNE_OK : missed_gate(job, option, with, asked, agreement);
 }
 
 // The first gate that is missed is the one told.
@@ -120,6 +117,21 @@ static int report_gates(struct fp_job *job, double taught, double with_dense) {
     return first ? first : second;
 }
 
+// "[0,3,7]"; malloc'ed, NULL when out of memory.
+static char *list_kept(const struct fp_job *job) {
+    char *list = NULL;
+    size_t size, n = 0;
+    FILE *file = open_memstream(&list, &size);
+    if (!file) return NULL;
+    fputc('[', file);
+    for (size_t k = 0; k < job->lesson.classes; k++)
+        if (job->kept_classes[k]) fprintf(file, "%s%zu", n++ ? "," : "", k);
+    fputc(']', file);
+    if (!fclose(file)) return list;
+    free(list);
+    return NULL;
+}
+
 static int add_metadata(struct fp_job *job, double asked) {
     if (job->options->no_metadata) return FINEPRUNE_OK;
     char text[64];
@@ -127,9 +139,8 @@ static int add_metadata(struct fp_job *job, double asked) {
     int status = fp_model_set_metadata(job->model, "fineprune.sparsity", text, job->err);
     if (!status) status = fp_model_set_metadata(job->model, "fineprune.method", job->choices.method->name, job->err);
     if (!status) status = fp_model_set_metadata(job->model, "fineprune.version", fineprune_version(), job->err);
-    json_t *kept = job->kept_classes ? json_object_get(fp_report_object(job->report, "outputs"), "kept") : NULL;
-    if (status || !kept) return status;
-    char *list = json_dumps(kept, JSON_COMPACT);
+    if (status || !job->kept_classes) return status;
+    char *list = list_kept(job);
     if (!list) return fp_fail_memory(job->err, "metadata", 0);
     status = fp_model_set_metadata(job->model, "fineprune.outputs_kept", list, job->err);
     free(list);
@@ -140,11 +151,7 @@ static int report_sizes(struct fp_job *job, const char *when) {
     struct fp_model_size bytes;
     int status = fp_model_sizes(job->model, job->threads, &bytes, job->err);
     if (status) return status;
-    json_t *size = json_object();
-    json_object_set_new(size, "raw", json_integer((json_int_t)bytes.raw));
-    json_object_set_new(size, "deflated", json_integer((json_int_t)bytes.deflated));
-    if (bytes.estimated) json_object_set_new(size, "estimated", json_true());
-    json_object_set_new(fp_report_object(job->report, "size"), when, size);
+    fp_report_put_size(job->report, when, &bytes);
     return FINEPRUNE_OK;
 }
 
@@ -154,8 +161,8 @@ int fp_job_report_before(struct fp_job *job) {
 }
 
 // A pattern that decides by itself how many zeros there are says so when that is not what was asked.
-static void note_pattern(struct fp_job *job, double asked) {
-    double got = json_number_value(json_object_get(fp_report_object(job->report, "pruned"), "sparsity"));
+static void note_pattern(struct fp_job *job, const struct fp_report_pruned *pruned) {
+    const double got = fp_report_sparsity(pruned->zeros, pruned->params), asked = pruned->asked;
     if (!job->choices.pattern->decides || asked < 0 || (got > asked - 0.02 && got < asked + 0.02)) return;
     fp_report_say(job->report, "pattern %s makes %.0f %% zeros, not the %.0f %% that were asked",
                   job->choices.pattern_text, 100 * got, 100 * asked);
@@ -164,26 +171,23 @@ static void note_pattern(struct fp_job *job, double asked) {
 int fp_job_report(struct fp_job *job, double asked) {
     report_data(job);
     report_config(job, asked);
-    int status = report_layers(job);
+    struct fp_report_pruned pruned = {.asked = asked};
+    int status = report_layers(job, &pruned);
     if (status) return status;
-    fp_describe_total(job->report, asked);
-    note_pattern(job, asked);
+    note_pattern(job, &pruned);
     fp_job_report_layers(job, asked);
     double agreement = -1, with_dense = -1;
     status = fp_safety_report(job, job->options->sparsity);
     if (!status) status = fp_verify_after(job, true, &agreement, &with_dense);
     if (agreement >= 0) {
-        json_t *answers = fp_report_object(job->report, "agreement");
-        json_object_set_new(answers, "pruning", json_real(agreement));
-        json_object_set_new(answers, "with_dense", json_real(with_dense));
+        const struct fp_report_agreement answers = {.pruning = agreement, .with_dense = with_dense};
+        fp_report_put_agreement(job->report, &answers);
     }
     if (!status) status = add_metadata(job, asked);
     if (!status) status = report_sizes(job, "after");
     if (status) return status;
-    json_t *timing = fp_report_object(job->report, "timing");
-    json_object_set_new(timing, "forward", json_real(job->forward));
-    json_object_set_new(timing, "statistics", json_real(job->statistics));
-    json_object_set_new(timing, "solve", json_real(job->solve));
-    json_object_set_new(job->report->root, "peak_rss_bytes", json_integer((json_int_t)fp_peak_rss()));
+    const struct fp_report_spent spent = {
+        .forward = job->forward, .statistics = job->statistics, .solve = job->solve, .peak_rss_bytes = fp_peak_rss()};
+    fp_report_put_spent(job->report, &spent);
     return report_gates(job, agreement, with_dense);
 }

@@ -88,7 +88,7 @@ int fp_task_decide(struct fp_job *job) {
         job->classifier.weight = -1;
         job->classifier.reason = job->task.reason;
     }
-    json_object_set_new(job->report->root, "task", fp_task_json(&job->task));
+    fp_task_report(&job->task, job->report);
     return keep_untaught(job);
 }
 
@@ -96,12 +96,6 @@ void fp_task_done(struct fp_job *job) {
     free(job->answers_of);
     free(job->untaught);
     free(job->untaught_bias);
-}
-
-static void report_forgotten(struct fp_job *job, const char *section, const char *reason) {
-    json_t *entry = fp_report_object(job->report, section);
-    json_object_clear(entry);
-    json_object_set_new(entry, "reason", json_string(reason));
 }
 
 void fp_lesson_forget(struct fp_job *job, const char *reason) {
@@ -115,8 +109,6 @@ void fp_lesson_forget(struct fp_job *job, const char *reason) {
     job->teacher = NULL;
     job->kept_classes = NULL;
     l->removed = NULL;
-    report_forgotten(job, "outputs", reason);
-    report_forgotten(job, "readout", reason);
-    json_object_set_new(fp_report_object(job->report, "outputs"), "pruned", json_integer(0));
-    json_object_set_new(fp_report_object(job->report, "readout"), "applied", json_false());
+    fp_report_put_outputs(job->report, &(struct fp_report_outputs){.lesson = FP_LESSON_TAKEN_BACK, .reason = reason});
+    fp_report_put_readout(job->report, &(struct fp_report_readout){.lesson = FP_LESSON_TAKEN_BACK, .reason = reason});
 }

@@ -97,7 +97,9 @@ int fp_layer_check_finite(struct fp_job *job, struct fp_layer *l) {
 
 // ---- what is said
 
-static const char *unrepaired_reason(const struct fp_weight *w) {
+const char *fp_layer_unrepaired(const struct fp_job *job, const struct fp_layer *l) {
+    const struct fp_weight *w = l->w;
+    if (w->repairable || !(job->choices.repair->needs & FP_NEED_SUMS)) return NULL;
     for (int i = 0; i < w->n_uses; i++)
         if (w->uses[i].slot < 0) return "it is used in another form too, as its transpose or in parts";
     return w->view == FP_VIEW_RECURRENT_GATED ? "its candidate rows see the state after the reset gate"
@@ -110,10 +112,8 @@ void fp_job_report_layers(struct fp_job *job, double asked) {
         const struct fp_layer *l = &job->layers[i];
         came += l->n_came;
         pruned += l->w->count;
-        if (l->w->repairable || !(job->choices.repair->needs & FP_NEED_SUMS)) continue;
-        json_t *entry = json_array_get(fp_report_array(job->report, "layers"), (size_t)i);
-        json_object_set_new(entry, "not_repaired", json_string(unrepaired_reason(l->w)));
-        fp_report_say(job->report, "weight '%s' was pruned but not repaired: %s", l->w->name, unrepaired_reason(l->w));
+        const char *reason = fp_layer_unrepaired(job, l);
+        if (reason) fp_report_say(job->report, "weight '%s' was pruned but not repaired: %s", l->w->name, reason);
     }
     const double share = pruned ? (double)came / (double)pruned : 0;
     if (came && asked >= 0 && share > asked)

@@ -421,31 +421,24 @@ static void say_changes(const struct fp_job *job, const struct measures *m, doub
                 dense == 1 ? "it" : "them");
 }
 
-static void add_number(json_t *to, const char *name, double value) {
-    json_object_set_new(to, name, isfinite(value) ? json_real(value) : json_null());
-}
-
-static json_t *measures_json(const struct measures *m) {
-    json_t *json = json_object();
-    json_object_set_new(json, "samples", json_integer((json_int_t)m->n));
-    json_object_set_new(json, "measured_on", json_string(m->local ? "samples" : "reserve"));
-    if (m->error >= 0) add_number(json, "relative_error", m->error);
-    if (m->other >= 0) add_number(json, "relative_error_of_other_outputs", m->other);
-    if (m->output) json_object_set_new(json, "worst_output", fp_report_string(m->output));
-    if (!m->classes) return json;
-    json_object_set_new(json, "as_came", json_integer((json_int_t)m->as_came));
-    json_object_set_new(json, "as_without_zeros", json_integer((json_int_t)m->same));
-    if (m->sureness_dense <= 0) return json;
-    json_object_set_new(json, "changed_by_lesson", json_integer((json_int_t)m->taught));
-    json_object_set_new(json, "sure", json_integer((json_int_t)m->sure));
-    json_object_set_new(json, "sure_as_without_zeros", json_integer((json_int_t)m->sure_same));
-    json_object_set_new(json, "different_answers_before", json_integer((json_int_t)m->kinds_dense));
-    json_object_set_new(json, "different_answers", json_integer((json_int_t)m->kinds));
-    json_object_set_new(json, "of_lost_classes", json_integer((json_int_t)m->lost));
-    add_number(json, "expected_mistakes", m->expected);
-    add_number(json, "mean_confidence_before", m->sureness_dense);
-    add_number(json, "mean_confidence", m->sureness);
-    return json;
+static struct fp_report_measures told_of(const struct measures *m) {
+    return (struct fp_report_measures){.samples = m->n,
+                                       .on_reserve = !m->local,
+                                       .relative_error = m->error,
+                                       .relative_error_of_other_outputs = m->other,
+                                       .worst_output = m->output,
+                                       .classes = m->classes,
+                                       .as_came = m->as_came,
+                                       .as_without_zeros = m->same,
+                                       .mean_confidence_before = m->sureness_dense,
+                                       .mean_confidence = m->sureness,
+                                       .changed_by_lesson = m->taught,
+                                       .sure = m->sure,
+                                       .sure_as_without_zeros = m->sure_same,
+                                       .different_answers_before = m->kinds_dense,
+                                       .different_answers = m->kinds,
+                                       .of_lost_classes = m->lost,
+                                       .expected_mistakes = m->expected};
 }
 
 int fp_safety_report(struct fp_job *job, double asked) {
@@ -466,11 +459,9 @@ int fp_safety_report(struct fp_job *job, double asked) {
         free(text);
         return fp_fail_memory(job->err, "the report", 0);
     }
-    json_t *verdict = fp_report_object(job->report, "verdict");
-    json_object_set_new(verdict, "kind", json_string(kinds[kind]));
-    json_object_set_new(verdict, "text", fp_report_string(text));
-    json_object_set_new(verdict, "ruined", json_boolean(m.ruined));
-    json_object_set_new(verdict, "measures", measures_json(&m));
+    const struct fp_report_verdict verdict = {
+        .kind = kinds[kind], .text = text, .ruined = m.ruined, .measures = told_of(&m)};
+    fp_report_put_verdict(job->report, &verdict);
     free(text);
     return FINEPRUNE_OK;
 }

@@ -97,21 +97,34 @@ static json_t *shape_of(int rank, const int64_t *dims, const char *const *symbol
     return shape;
 }
 
-json_t *fp_describe_weight(struct fineprune_report *report, const struct fp_weight *w, size_t zeros) {
-    json_t *entry = json_object();
+static void set_count(json_t *to, const char *name, size_t n) {
+    json_object_set_new(to, name, json_integer((json_int_t)n));
+}
+
+void fp_describe_layer(struct fineprune_report *report, const struct fp_report_layer *layer) {
+    const struct fp_weight *w = layer->weight;
+    json_t *entry = json_object(), *tensors = w->n_sources > 1 ? json_array() : NULL;
     json_object_set_new(entry, "name", text(w->name));
     if (w->part) json_object_set_new(entry, "part", json_string(w->part));
-    json_t *tensors = w->n_sources > 1 ? json_array() : NULL;
     for (int i = 0; tensors && i < w->n_sources; i++) json_array_append_new(tensors, text(w->sources[i].name));
     if (tensors) json_object_set_new(entry, "tensors", tensors);
     json_object_set_new(entry, "op", text(w->op));
     json_object_set_new(entry, "node", text(w->node->name));
     json_object_set_new(entry, "shape", shape_of(w->rank, w->dims, NULL));
-    json_object_set_new(entry, "params", json_integer((json_int_t)w->count));
-    json_object_set_new(entry, "zeros", json_integer((json_int_t)zeros));
-    json_object_set_new(entry, "sparsity", json_real(w->count ? (double)zeros / (double)w->count : 0));
+    set_count(entry, "params", w->count);
+    set_count(entry, "zeros", layer->zeros);
+    json_object_set_new(entry, "sparsity", json_real(fp_report_sparsity(layer->zeros, w->count)));
+    if (layer->whole) {
+        set_count(entry, "zero_rows", layer->zero_rows);
+        set_count(entry, "zero_columns", layer->zero_columns);
+        set_count(entry, "whole_zeros", layer->whole_zeros);
+    }
+    const double before = layer->error_before_repair, after = layer->error_after_repair;
+    if (before >= 0) json_object_set_new(entry, "error_before_repair", json_real(before));
+    if (layer->bias_left) json_object_set_new(entry, "bias_left", json_string(layer->bias_left));
+    if (after >= 0) json_object_set_new(entry, "error_after_repair", json_real(after));
+    if (layer->not_repaired) json_object_set_new(entry, "not_repaired", json_string(layer->not_repaired));
     json_array_append_new(fp_report_array(report, "layers"), entry);
-    return entry;
 }
 
 void fp_describe_skipped(struct fineprune_report *report, const struct fp_weights *weights) {
@@ -124,20 +137,6 @@ void fp_describe_skipped(struct fineprune_report *report, const struct fp_weight
         json_object_set_new(entry, "params", json_integer((json_int_t)weights->skipped[i].count));
         json_array_append_new(list, entry);
     }
-}
-
-void fp_describe_total(struct fineprune_report *report, double asked) {
-    json_int_t params = 0, zeros = 0;
-    size_t i;
-    json_t *entry, *pruned = fp_report_object(report, "pruned");
-    json_array_foreach(fp_report_array(report, "layers"), i, entry) {
-        params += json_integer_value(json_object_get(entry, "params"));
-        zeros += json_integer_value(json_object_get(entry, "zeros"));
-    }
-    json_object_set_new(pruned, "params", json_integer(params));
-    json_object_set_new(pruned, "zeros", json_integer(zeros));
-    json_object_set_new(pruned, "sparsity", json_real(params ? (double)zeros / (double)params : 0));
-    if (asked >= 0) json_object_set_new(pruned, "asked", json_real(asked));
 }
 
 static void describe_values(json_t *list, const struct fp_graph *graph, const int *ids, int n) {
@@ -181,24 +180,21 @@ void fp_describe_graph(struct fineprune_report *report, struct fineprune_model *
 
 // Rows and columns of which every element is zero: channels that are pruned whole. Nothing is read where there are too
 // few zeros for one.
-static int describe_whole(struct fineprune_model *model, const struct fp_weight *w, size_t zeros, json_t *entry,
-                          fineprune_error *err) {
+static int count_whole(struct fineprune_model *model, struct fp_report_layer *layer, fineprune_error *err) {
+    const struct fp_weight *w = layer->weight;
     const size_t rows = w->groups * w->rows, n = w->cols;
-    if (zeros < n && zeros < w->rows) return FINEPRUNE_OK;
+    if (layer->zeros < n && layer->zeros < w->rows) return FINEPRUNE_OK;
     float *values = fp_calloc(w->count, sizeof(*values));
     uint8_t *alive = fp_calloc(rows + w->groups * n, 1);
     int status = values && alive ? fp_weight_read(model, w, values, err)
                                  : fp_fail_memory(err, w->name, w->count * sizeof(*values));
-    size_t zero_rows = 0, zero_columns = 0, whole = 0;
+    layer->whole = true;
     for (size_t i = 0; i < w->count && !status; i++)
         if (values[i] != 0) alive[i / n] = alive[rows + i / n / w->rows * n + i % n] = 1;
-    for (size_t i = 0; i < rows && !status; i++) zero_rows += !alive[i];
-    for (size_t i = 0; i < w->groups * n && !status; i++) zero_columns += !alive[rows + i];
+    for (size_t i = 0; i < rows && !status; i++) layer->zero_rows += !alive[i];
+    for (size_t i = 0; i < w->groups * n && !status; i++) layer->zero_columns += !alive[rows + i];
     for (size_t i = 0; i < w->count && !status; i++)
-        whole += !alive[i / n] || !alive[rows + i / n / w->rows * n + i % n];
-    json_object_set_new(entry, "zero_rows", json_integer((json_int_t)zero_rows));
-    json_object_set_new(entry, "zero_columns", json_integer((json_int_t)zero_columns));
-    json_object_set_new(entry, "whole_zeros", json_integer((json_int_t)whole));
+        layer->whole_zeros += !alive[i / n] || !alive[rows + i / n / w->rows * n + i % n];
     free(values);
     free(alive);
     return status;
@@ -207,19 +203,24 @@ static int describe_whole(struct fineprune_model *model, const struct fp_weight 
 static int describe_all(struct fineprune_model *model, struct fineprune_report *report, fineprune_error *err) {
     struct fp_exec *exec = NULL;
     struct fp_weights *weights = NULL;
+    struct fp_report_pruned pruned = {.asked = -1};
     fp_describe_model(report, "model", model, false); // reading every byte takes longer than all the rest
     fp_describe_graph(report, model);
     int status = fp_exec_plan(&exec, model, NULL, err);
     if (!status) status = fp_weights_find(&weights, exec, model, false, err);
     for (int i = 0; !status && i < weights->n; i++) {
-        size_t zeros;
-        status = fp_weight_zeros(model, &weights->items[i], &zeros, err);
-        json_t *entry = status ? NULL : fp_describe_weight(report, &weights->items[i], zeros);
-        if (entry) status = describe_whole(model, &weights->items[i], zeros, entry, err);
+        struct fp_report_layer layer = {
+            .weight = &weights->items[i], .error_before_repair = -1, .error_after_repair = -1};
+        status = fp_weight_zeros(model, layer.weight, &layer.zeros, err);
+        if (status) break;
+        status = count_whole(model, &layer, err);
+        fp_describe_layer(report, &layer);
+        pruned.params += layer.weight->count;
+        pruned.zeros += layer.zeros;
     }
     if (!status) {
         fp_describe_skipped(report, weights);
-        fp_describe_total(report, -1);
+        fp_report_put_pruned(report, &pruned);
     }
     fp_weights_free(weights);
     fp_exec_free(exec);

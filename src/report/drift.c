@@ -6,6 +6,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "report/report.h"
+
 static size_t greatest(const double *row, size_t n, const uint8_t *use) {
     size_t best = n;
     for (size_t i = 0; i < n; i++)
@@ -55,17 +57,19 @@ int fp_drift_add(struct fp_drift *drift, const struct fp_tensor *a, const struct
     return FINEPRUNE_OK;
 }
 
-static json_t *number(double v) { return isfinite(v) ? json_real(v) : json_null(); }
-
 json_t *fp_drift_json(const struct fp_drift *d) {
     json_t *entry = json_object(), *name = json_string(d->output);
     json_object_set_new(entry, "output", name ? name : json_string("?"));
     double scale = sqrt(d->aa) * sqrt(d->bb);
-    json_object_set_new(entry, "cosine", number(scale > 0 ? d->ab / scale : d->aa == d->bb ? 1 : 0));
-    json_object_set_new(entry, "sqnr_db",
-                        d->dd > 0 ? number(10 * log10(d->aa / d->dd)) : json_null()); // null: no difference at all
-    json_object_set_new(entry, "max_abs", number(d->max_abs));
+    json_object_set_new(entry, "cosine", fp_report_real(scale > 0 ? d->ab / scale : d->aa == d->bb ? 1 : 0));
+    const double sqnr = d->dd > 0 ? 10 * log10(d->aa / d->dd) : INFINITY; // null: no difference at all
+    json_object_set_new(entry, "sqnr_db", fp_report_real(sqnr));
+    json_object_set_new(entry, "max_abs", fp_report_real(d->max_abs));
     if (((d->classes && !d->no_answers) || d->labels) && d->answers)
         json_object_set_new(entry, "top1_agreement", json_real((double)d->same / (double)d->answers));
     return entry;
+}
+
+void fp_drift_report(const struct fp_drift *drift, struct fineprune_report *report) {
+    json_array_append_new(fp_report_array(report, "drift"), fp_drift_json(drift));
 }

@@ -8,6 +8,8 @@
 
 #include "onnx/graph.h"
 
+struct fineprune_report;
+
 struct fp_drift {
     const char *output;
     double aa, bb, ab, dd, max_abs; // sums of a^2, b^2, ab, (a - b)^2 in double
@@ -23,5 +25,7 @@ int fp_drift_add(struct fp_drift *drift, const struct fp_tensor *a, const struct
                  fineprune_error *err);
 // {output, cosine, sqnr_db, max_abs, top1_agreement}; a new reference.
 json_t *fp_drift_json(const struct fp_drift *drift);
+// The same as one of "drift".
+void fp_drift_report(const struct fp_drift *drift, struct fineprune_report *report);
 
 #endif

@@ -118,3 +118,7 @@ json_t *fp_task_json(const struct fp_task *task) {
     json_object_set_new(json, "said", fp_report_string(line));
     return json;
 }
+
+void fp_task_report(const struct fp_task *task, struct fineprune_report *report) {
+    json_object_set_new(report->root, "task", fp_task_json(task));
+}

@@ -46,5 +46,7 @@ int fp_task_judge(struct fp_task *task, const struct fp_task_case *c, const char
 // "task" of a report: decided, by, output, points, evidence [{name, found, says, points}]; and "said", the line of a
 // summary. A new reference.
 json_t *fp_task_json(const struct fp_task *task);
+// It goes into the report.
+void fp_task_report(const struct fp_task *task, struct fineprune_report *report);
 
 #endif
