@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Layers with more outlying scores are pruned less: share_i = sparsity + lambda * (mean of D - D_i) scaled to +-lambda,
-// where D_i is the share of scores above M times the layer's mean. (Yin et al. 2024, "Outlier weighed
-// layerwise sparsity")
+// where D_i is the share of scores above `outlier` times the layer's mean. (Yin et al. 2024, "Outlier weighed layerwise
+// sparsity")
 #include <math.h>
 #include <stdlib.h>
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whole channels are the cheapest first zeros. For each group of hidden channels (channels.h), the channels whose loss
 // costs its readers least go first, each time with the best repair of what is left (optimal brain surgeon over columns;
-// Hassibi & Stork 1993, in blocks): with A = Cov(x) + l I of a reader, l 1 % of the mean diagonal, H = A^-1 and V the
-// reader's rows,
+// Hassibi & Stork 1993, in blocks): with A = Cov(x) + l I of a reader, l a share of the mean diagonal, H = A^-1 and V
+// the reader's rows,
 //     cost_c = tr(V_c H_cc^-1 V_c^T);  V -= V_K H_KK^-1 H_K:,  H -= H_:K H_KK^-1 H_K:  for the cheapest K.
 // The sums are each group's curve of error against channels, relative to the reader's output. All segments of the
 // curves' lower convex hulls, by rising (sensitivity * error / elements), until they are the wanted share of the zeros.
@@ -23,7 +23,7 @@ static const struct fp_parameter PARAMETERS[] = {
     [LEAST_KEPT] = {"least-kept", 64, 1, 65536, "channels of a group that stay: thin layers have none to spare",
                     .whole = true},
     [MULTIPLE] = {"multiple", 16, 1, 1024, "of which the number of kept channels is one", .whole = true},
-    [LEAST_SAMPLES] = {"least-samples", 32, 1, 1e6, "fewer cannot tell which channels others stand in for",
+    [LEAST_SAMPLES] = {"least-samples", 32, 1, 1e5, "fewer cannot tell which channels others stand in for",
                        .whole = true},
     [RIDGE] = {"ridge", 0.01, 1e-4, 10, "l, of the mean diagonal of a reader's covariance"},
     {0},

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // One pass over the layers in the graph's order: each learns to give, from what the pruned model now feeds it, what the
 // dense layer gave from what the dense model fed it. x and d are a layer's inputs in the pruned and in the dense model
-// at the same places, W the dense rows, w0 the repaired ones, S the kept columns, P = Cov(x), Q = Cov(x, W d), l 1 % of
-// P's mean diagonal:
+// at the same places, W the dense rows, w0 the repaired ones, S the kept columns, P = Cov(x), Q = Cov(x, W d), l a
+// share of P's mean diagonal:
 //     w_S = w0_S + (P_SS + l I)^-1 (Q - P w0)_S,  w <- w sqrt(Var(W d) / w P w^T) within [1/2, 2],  b = b_dense + W
 //     E[d] - w E[x].
 // The prior is the repaired row and not the dense one: with the dense one the fit takes the samples' noise for the rows
@@ -22,7 +22,7 @@
 enum { STEPS, ROWS, GAIN, RIDGE };
 static const struct fp_parameter PARAMETERS[] = {
     [STEPS] = {"steps", 40, 1, 500, "of conjugate gradients, at most", .whole = true},
-    [ROWS] = {"rows", 2048, 64, 1e6, "pairs of each layer that are learned from, at most", .whole = true},
+    [ROWS] = {"rows", 2048, 64, 1e5, "pairs of each layer that are learned from, at most", .whole = true},
     [GAIN] = {"gain", 2, 1, 100, "the most by which a row is scaled to its dense spread; 1 scales none"},
     [RIDGE] = {"ridge", 0.01, 1e-4, 10, "l, of P's mean diagonal: more stays nearer to the repaired row"},
     {0},

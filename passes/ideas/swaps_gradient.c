@@ -23,7 +23,7 @@ static const struct fp_parameter PARAMETERS[] = {
     [HOPED] = {"hoped", 0.5, 0, 1, "share of an exchange's estimated gain that it should bring"},
     [WORTH] = {"worth", 0.03, 0, 1, "share of the error: an exchange that took less is the last"},
     [STEPS] = {"steps", 6, 1, 200, "of conjugate gradients after an exchange: 15 find no better masks", .whole = true},
-    [LEAST] = {"least", 16, 1, 1e6, "elements that are worth an exchange", .whole = true},
+    [LEAST] = {"least", 16, 1, 1e5, "elements that are worth an exchange", .whole = true},
     {0},
 };
 
