@@ -149,15 +149,15 @@ static void test_rows(void **state) {
 
 static size_t changing, tried; // parameters
 
-static void try_ends(void **state, enum fp_kind kind, const struct fp_listed *row, size_t number) {
+// The greatest value is tried where the least changes nothing.
+static void try_other(void **state, enum fp_kind kind, const struct fp_listed *row, size_t number) {
     const struct fp_parameter *p = &row->parameters[number];
     const double ends[] = {p->lowest, p->highest};
     bool changed = false;
-    for (size_t i = 0; i < FP_COUNT(ends); i++) {
+    for (size_t i = 0; i < FP_COUNT(ends) && !changed; i++) {
         char text[100];
-        if (ends[i] == p->initial) continue;
         snprintf(text, sizeof(text), "%s:%s=%.17g", row->name, p->name, ends[i]);
-        changed |= changes(state, kind, row, text);
+        changed = changes(state, kind, row, text);
     }
     tried++;
     changing += changed;
@@ -165,26 +165,32 @@ static void try_ends(void **state, enum fp_kind kind, const struct fp_listed *ro
         print_message("no end of '%s' of %s '%s' changes this model\n", p->name, fp_kind_word(kind), row->name);
 }
 
-// All defaults of a row at once change nothing.
-static void try_defaults(void **state, enum fp_kind kind, const struct fp_listed *row, size_t number) {
+// All defaults of a row at once change nothing; all least values, and all greatest, run.
+static void try_together(void **state, enum fp_kind kind, const struct fp_listed *row, size_t number) {
     if (number) return;
-    char text[600];
-    size_t used = (size_t)snprintf(text, sizeof(text), "%s", row->name);
-    for (const struct fp_parameter *p = row->parameters; p->name; p++)
-        used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s=%.17g", p == row->parameters ? ":" : ",",
-                                 p->name, p->initial);
-    assert_true(used < sizeof(text));
-    if (changes(state, kind, row, text)) fail_msg("'%s' gives other bytes than its defaults", text);
+    for (int which = 0; which < 3; which++) {
+        char text[600];
+        size_t used = (size_t)snprintf(text, sizeof(text), "%s", row->name);
+        for (const struct fp_parameter *p = row->parameters; p->name; p++)
+            used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s=%.17g", p == row->parameters ? ":" : ",",
+                                     p->name,
+                                     which == 0   ? p->initial
+                                     : which == 1 ? p->lowest
+                                                  : p->highest);
+        assert_true(used < sizeof(text));
+        const bool changed = changes(state, kind, row, text);
+        if (which == 0 && changed) fail_msg("'%s' gives other bytes than its defaults", text);
+    }
 }
 
 static void test_values(void **state) {
     write_model(scratch_path(state, "m.onnx"));
     write_data(scratch_path(state, "x.npy"));
-    walk(state, try_defaults);
-    walk(state, try_ends);
+    walk(state, try_together);
+    walk(state, try_other);
     free(plain.values);
     print_message("%zu of %zu parameters change this model\n", changing, tried);
-    assert_true(4 * changing >= 3 * tried);
+    assert_true(3 * changing >= 2 * tried);
 }
 
 // ---- values that are refused
