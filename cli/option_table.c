@@ -157,7 +157,9 @@ const struct cli_row cli_rows[] = {
      .help = "as many zeros as were asked, also where they cost more than is learned or the samples are too few; "
              "otherwise some are given back"},
     {"method", 0, CLI_NAME, PRUNE | APPLY, FIELD(method), PRUNING, .argument = "NAME", .choices = "method",
-     .help = "a named set of the choices below; --list describes all names"},
+     .help =
+         "a named set of the choices below; --list describes all names, and the parameters that most have: they are "
+         "set behind the name, as in --score obs:ridge=0.1,prior=20"},
     {"score", 0, CLI_NAME, PRUNE | APPLY, FIELD(score), PRUNING, .argument = "NAME", .choices = "score",
      .help = "what a synapse is worth"},
     {"allocation", 0, CLI_NAME, PRUNE | APPLY, FIELD(allocation), PRUNING, .argument = "NAME", .choices = "allocation",

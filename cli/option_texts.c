@@ -105,6 +105,28 @@ void cli_print_help(FILE *file, const struct cli_command *command) {
     print_rows(file, command);
 }
 
+// ---- parameters
+
+// A number as briefly as it can be written without becoming another.
+static const char *brief(char *text, size_t size, double value) {
+    for (int digits = 6; digits <= 17; digits++) {
+        snprintf(text, size, "%.*g", digits, value);
+        if (strtod(text, NULL) == value) break;
+    }
+    return text;
+}
+
+// "ridge=0.01", as it would be set, and what can be said of it. number: of the parameter.
+static bool tell_parameter(const char *kind, size_t index, size_t number, char *setting, char *text, size_t size) {
+    fineprune_parameter p;
+    char initial[40], lowest[40], highest[40];
+    if (!fineprune_list_parameter(kind, index, number, &p)) return false;
+    snprintf(setting, size, "%s=%s", p.name, brief(initial, sizeof(initial), p.initial));
+    snprintf(text, size, "%s to %s%s: %s", brief(lowest, sizeof(lowest), p.lowest),
+             brief(highest, sizeof(highest), p.highest), p.whole ? ", whole" : "", p.why);
+    return true;
+}
+
 // ---- manual page
 
 static void print_troff(FILE *file, const char *text) {
@@ -160,6 +182,17 @@ static void print_man_commands(FILE *file) {
     }
 }
 
+static void print_man_parameters(FILE *file, const char *kind, size_t index) {
+    char setting[300], text[300];
+    for (size_t i = 0; tell_parameter(kind, index, i, setting, text, sizeof(text)); i++) {
+        fputs(".br\n", file);
+        print_troff(file, setting);
+        fputs("  ", file);
+        print_troff(file, text);
+        fputc('\n', file);
+    }
+}
+
 static void print_man_names(FILE *file) {
     fputs(".SH NAMES\n", file);
     for (size_t k = 0; kinds[k]; k++) {
@@ -171,6 +204,7 @@ static void print_man_names(FILE *file) {
             print_macro(file, ".B", name);
             print_troff(file, summary);
             fputc('\n', file);
+            print_man_parameters(file, kinds[k], i);
         }
     }
 }
@@ -349,16 +383,22 @@ int cli_print_completion(FILE *file, const char *shell, fineprune_error *err) {
 
 // ---- lists
 
+// A line of two columns.
+static void print_item(FILE *file, int indent, const char *name, const char *text) {
+    enum { AT = 22 };
+    const int n = fprintf(file, "%*s%s", indent, "", name);
+    fprintf(file, "%*s", n + 2 > AT ? 2 : AT - n, "");
+    print_wrapped(file, text, n + 2 > AT ? (size_t)n + 2 : AT, AT);
+}
+
 static void print_kind(FILE *file, const char *kind) {
     const char *name, *summary;
+    char setting[300], text[300];
     for (size_t i = 0; fineprune_list(kind, i, &name, &summary); i++) {
-        int n = fprintf(file, "  %s", name);
-        if (!summary || !*summary) {
-            fputc('\n', file);
-            continue;
-        }
-        fprintf(file, "%*s", n + 2 > 22 ? 2 : 22 - n, "");
-        print_wrapped(file, summary, n + 2 > 22 ? (size_t)n + 2 : 22, 22);
+        if (summary && *summary) print_item(file, 2, name, summary);
+        else fprintf(file, "  %s\n", name);
+        for (size_t k = 0; tell_parameter(kind, i, k, setting, text, sizeof(text)); k++)
+            print_item(file, 4, setting, text);
     }
 }
 

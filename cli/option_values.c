@@ -129,13 +129,19 @@ static bool name_fits(const char *listed, const char *text) {
     return *text == '\0';
 }
 
+// A name may have values of its parameters behind a colon, of which the library knows; patterns are spelled with one.
 static int check_name(const struct cli_row *row, const char *text, const char *origin, fineprune_error *err) {
-    struct cli_guess guess = {.word = text};
+    char word[60] = "";
+    const size_t length = strcspn(text, ":");
+    const bool extended = text[length] && strcmp(row->choices, "pattern") && length < sizeof(word);
+    if (extended) memcpy(word, text, length);
+    struct cli_guess guess = {.word = extended ? word : text};
     const char *name, *summary;
     char hint[300] = "";
     size_t used = 0, count = 0;
     for (; fineprune_list(row->choices, count, &name, &summary); count++) {
         if (name_fits(name, text)) return FINEPRUNE_OK;
+        if (extended && strcmp(name, word) == 0) return fineprune_choice_check(row->choices, text, err);
         cli_guess_offer(&guess, name);
         if (used < sizeof(hint))
             used += (size_t)snprintf(hint + used, sizeof(hint) - used, "%s%s", count ? ", " : "one of: ", name);

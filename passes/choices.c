@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// From names to choices: the method's set, with single choices put over it.
+// From names to choices: the method's set, with single choices put over it. A name may have values of its parameters
+// behind it.
 #include "job/job.h"
-
-static int unknown(fineprune_error *err, const char *kind, const char *name) {
-    fp_fail(err, FINEPRUNE_USAGE, "there is no %s '%s'", kind, name);
-    fp_hint(err, "'fineprune --list' names them all");
-    return FINEPRUNE_USAGE;
-}
 
 // Rounds cost a run over the samples each; up to 75 % zeros a third one was seen to gain nothing.
 static int rounds_of(const struct fp_method *m, double sparsity) {
@@ -35,36 +30,25 @@ static int settle(struct fp_choices *c, const fineprune_prune_options *o, finepr
     return FINEPRUNE_OK;
 }
 
-int fp_choose(struct fp_choices *c, const fineprune_prune_options *o, fineprune_error *err) {
-    const char *method = or (o->method, "fine-pruning");
-    const struct fp_method *m = fp_find_method(method);
-    if (!m) return unknown(err, "method", method);
-    const char *score = or (o->score, m->score), *allocation = or (o->allocation, m->allocation),
-               *pattern = or (o->pattern, m->pattern);
-    const char *repair = or (o->repair, m->repair), *refit = or (o->refit, m->refit);
-    const char *channels = or (o->channels, m->channels), *swaps = or (o->swaps, m->swaps);
-    const char *outputs = or (o->outputs, m->outputs), *readout = or (o->readout, m->readout);
-    *c = (struct fp_choices){.method = m,
-                             .score = fp_find_score(score),
-                             .allocation = fp_find_allocation(allocation),
-                             .pattern = fp_find_pattern(pattern),
-                             .pattern_text = pattern,
-                             .repair = fp_find_repair(repair),
-                             .refit = fp_find_refit(refit),
-                             .channels = fp_find_channels(channels),
-                             .swaps = fp_find_swaps(swaps),
-                             .outputs = fp_find_outputs(outputs),
-                             .readout = fp_find_readout(readout),
-                             .rounds = o->rounds > 0 ? o->rounds : rounds_of(m, o->sparsity)};
-    if (!c->score) return unknown(err, "score", score);
-    if (!c->allocation) return unknown(err, "allocation", allocation);
-    if (!c->pattern) return unknown(err, "pattern", pattern);
-    if (!c->repair) return unknown(err, "repair", repair);
-    if (!c->channels) return unknown(err, "channels", channels);
-    if (!c->swaps) return unknown(err, "swaps", swaps);
-    if (!c->refit) return unknown(err, "refit", refit);
-    if (!c->outputs) return unknown(err, "outputs", outputs);
-    if (!c->readout) return unknown(err, "readout", readout);
+// The ideas, each by its text.
+static int choose_ideas(struct fp_choices *c, const char *const *texts, fineprune_error *err) {
+    for (int kind = 0; kind < FP_KINDS; kind++) {
+        int status = fp_chosen_read(&c->chosen[kind], (enum fp_kind)kind, texts[kind], err);
+        if (status) return status;
+    }
+    c->score = fp_find_score(texts[FP_KIND_SCORE]);
+    c->allocation = fp_find_allocation(texts[FP_KIND_ALLOCATION]);
+    c->repair = fp_find_repair(texts[FP_KIND_REPAIR]);
+    c->channels = fp_find_channels(texts[FP_KIND_CHANNELS]);
+    c->swaps = fp_find_swaps(texts[FP_KIND_SWAPS]);
+    c->refit = fp_find_refit(texts[FP_KIND_REFIT]);
+    c->outputs = fp_find_outputs(texts[FP_KIND_OUTPUTS]);
+    c->readout = fp_find_readout(texts[FP_KIND_READOUT]);
+    c->pattern = fp_find_pattern(c->pattern_text);
+    return c->pattern ? FINEPRUNE_OK : fp_choice_unknown("pattern", c->pattern_text, err);
+}
+
+static int check_numbers(const struct fp_choices *c, const fineprune_prune_options *o, fineprune_error *err) {
     if (c->rounds > 100) return fp_fail(err, FINEPRUNE_USAGE, "%d rounds are more than make sense (100)", c->rounds);
     if (o->sparsity >= 1 || (o->sparsity < 0 && o->sparsity != -1))
         return fp_fail(err, FINEPRUNE_USAGE, "sparsity %g is not a share of zeros from 0 to below 1", o->sparsity);
@@ -77,5 +61,40 @@ int fp_choose(struct fp_choices *c, const fineprune_prune_options *o, fineprune_
                        o->min_taught_agreement);
     if (fp_task_word(o->task) < 0)
         return fp_fail(err, FINEPRUNE_USAGE, "there is no task '%s'; auto, classes, labels or other is meant", o->task);
-    return settle(c, o, err);
+    return FINEPRUNE_OK;
+}
+
+int fp_choose(struct fp_choices *c, const fineprune_prune_options *o, fineprune_error *err) {
+    const char *method = or (o->method, "fine-pruning");
+    const struct fp_method *m = fp_find_method(method);
+    if (!m) return fp_choice_unknown("method", method, err);
+    const char *const texts[FP_KINDS] = {
+        [FP_KIND_SCORE] = or (o->score, m->score),       [FP_KIND_ALLOCATION] = or (o->allocation, m->allocation),
+        [FP_KIND_REPAIR] = or (o->repair, m->repair),    [FP_KIND_CHANNELS] = or (o->channels, m->channels),
+        [FP_KIND_SWAPS] = or (o->swaps, m->swaps),       [FP_KIND_REFIT] = or (o->refit, m->refit),
+        [FP_KIND_OUTPUTS] = or (o->outputs, m->outputs), [FP_KIND_READOUT] = or (o->readout, m->readout),
+    };
+    *c = (struct fp_choices){.method = m,
+                             .pattern_text = or (o->pattern, m->pattern),
+                             .rounds = o->rounds > 0 ? o->rounds : rounds_of(m, o->sparsity)};
+    int status = choose_ideas(c, texts, err);
+    if (!status) status = check_numbers(c, o, err);
+    return status ? status : settle(c, o, err);
+}
+
+// An idea that has given way to another since is not named.
+int fp_choices_note(const struct fp_choices *c, fineprune_report *report) {
+    const struct fp_parameter *const now[FP_KINDS] = {
+        [FP_KIND_SCORE] = c->score->parameters,     [FP_KIND_ALLOCATION] = c->allocation->parameters,
+        [FP_KIND_REPAIR] = c->repair->parameters,   [FP_KIND_CHANNELS] = c->channels->parameters,
+        [FP_KIND_SWAPS] = c->swaps->parameters,     [FP_KIND_REFIT] = c->refit->parameters,
+        [FP_KIND_OUTPUTS] = c->outputs->parameters, [FP_KIND_READOUT] = c->readout->parameters,
+    };
+    int status = FINEPRUNE_OK;
+    for (int kind = 0; kind < FP_KINDS && !status; kind++) {
+        const struct fp_chosen *chosen = &c->chosen[kind];
+        if (strchr(chosen->text, ':') && chosen->parameters == now[kind])
+            status = fineprune_report_note(report, "config", fp_kind_word((enum fp_kind)kind), chosen->text);
+    }
+    return status;
 }

@@ -25,26 +25,26 @@ extern const struct fp_repair fp_repair_none, fp_repair_bias, fp_repair_least_sq
 const struct fp_repair *const fp_repairs[] = {&fp_repair_least_squares, &fp_repair_bias, &fp_repair_none, NULL};
 
 extern const struct fp_channels fp_channels_first;
-static const struct fp_channels channels_none = {"none", "synapses go one by one", 0, NULL};
+static const struct fp_channels channels_none = {"none", "synapses go one by one", 0, NULL, NULL};
 const struct fp_channels *const fp_channel_choices[] = {&fp_channels_first, &channels_none, NULL};
 
 extern const struct fp_swaps fp_swaps_gradient;
-static const struct fp_swaps swaps_none = {"none", "what the allocation chose stays chosen", 0, NULL};
+static const struct fp_swaps swaps_none = {"none", "what the allocation chose stays chosen", 0, NULL, NULL};
 const struct fp_swaps *const fp_swap_choices[] = {&fp_swaps_gradient, &swaps_none, NULL};
 
 extern const struct fp_refit fp_refit_sequential;
-static const struct fp_refit refit_none = {"none", "layers stay as each was repaired by itself", false, NULL};
+static const struct fp_refit refit_none = {"none", "layers stay as each was repaired by itself", false, NULL, NULL};
 const struct fp_refit *const fp_refits[] = {&fp_refit_sequential, &refit_none, NULL};
 
 static const struct fp_outputs outputs_prune = {
     "prune", "classes that the data do not show are held back by their log-odds, and removed where that is safe",
-    FP_NEED_ANSWERS, true};
-static const struct fp_outputs outputs_keep = {"keep", "all output classes stay as they are", 0, false};
+    FP_NEED_ANSWERS, true, fp_lesson_counting};
+static const struct fp_outputs outputs_keep = {"keep", "all output classes stay as they are", 0, false, NULL};
 const struct fp_outputs *const fp_outputs_choices[] = {&outputs_prune, &outputs_keep, NULL};
 
 static const struct fp_readout readout_hebbian = {"hebbian", "the last layer learns from the user's own activations",
-                                                  FP_NEED_ANSWERS, true};
-static const struct fp_readout readout_keep = {"keep", "the last layer is a layer like any other", 0, false};
+                                                  FP_NEED_ANSWERS, true, fp_lesson_learning};
+static const struct fp_readout readout_keep = {"keep", "the last layer is a layer like any other", 0, false, NULL};
 const struct fp_readout *const fp_readouts[] = {&readout_hebbian, &readout_keep, NULL};
 
 static const struct fp_method METHODS[] = {
@@ -64,10 +64,16 @@ const struct fp_method *const fp_methods[] = {&METHODS[0], &METHODS[1], &METHODS
 
 // ---- lookup
 
+// A row by the name that `text` is or begins with: "obs:ridge=0.1".
+static bool names(const char *text, const char *name) {
+    const size_t length = strcspn(text, ":");
+    return strlen(name) == length && !memcmp(name, text, length);
+}
+
 #define FIND(function, type, list)                                                                                     \
     const struct type *function(const char *name) {                                                                    \
         for (size_t i = 0; list[i]; i++)                                                                               \
-            if (!strcmp(list[i]->name, name)) return list[i];                                                          \
+            if (names(name, list[i]->name)) return list[i];                                                            \
         return NULL;                                                                                                   \
     }
 FIND(fp_find_score, fp_score, fp_scores)
@@ -78,8 +84,13 @@ FIND(fp_find_swaps, fp_swaps, fp_swap_choices)
 FIND(fp_find_refit, fp_refit, fp_refits)
 FIND(fp_find_outputs, fp_outputs, fp_outputs_choices)
 FIND(fp_find_readout, fp_readout, fp_readouts)
-FIND(fp_find_method, fp_method, fp_methods)
 #undef FIND
+
+const struct fp_method *fp_find_method(const char *name) {
+    for (size_t i = 0; fp_methods[i]; i++)
+        if (!strcmp(fp_methods[i]->name, name)) return fp_methods[i];
+    return NULL;
+}
 
 // Patterns with sizes are found by their form: "2:4", "block:1x4".
 const struct fp_pattern *fp_find_pattern(const char *name) {
@@ -90,27 +101,33 @@ const struct fp_pattern *fp_find_pattern(const char *name) {
     return NULL;
 }
 
-bool fineprune_list(const char *kind, size_t index, const char **name, const char **summary) {
-#define LIST(word, list)                                                                                               \
+bool fp_list_row(const char *kind, size_t index, struct fp_listed *row) {
+#define LIST(word, list, its_parameters)                                                                               \
     if (!strcmp(kind, word)) {                                                                                         \
         for (size_t i = 0; list[i]; i++)                                                                               \
-            if (i == index) return *name = list[i]->name, *summary = list[i]->summary, true;                           \
+            if (i == index) return *row = (struct fp_listed){list[i]->name, list[i]->summary, its_parameters}, true;   \
         return false;                                                                                                  \
     }
-    LIST("method", fp_methods)
-    LIST("score", fp_scores)
-    LIST("allocation", fp_allocations)
-    LIST("pattern", fp_patterns)
-    LIST("repair", fp_repairs)
-    LIST("channels", fp_channel_choices)
-    LIST("swaps", fp_swap_choices)
-    LIST("refit", fp_refits)
-    LIST("outputs", fp_outputs_choices)
-    LIST("readout", fp_readouts)
+    LIST("method", fp_methods, NULL)
+    LIST("score", fp_scores, fp_scores[i]->parameters)
+    LIST("allocation", fp_allocations, fp_allocations[i]->parameters)
+    LIST("pattern", fp_patterns, NULL)
+    LIST("repair", fp_repairs, fp_repairs[i]->parameters)
+    LIST("channels", fp_channel_choices, fp_channel_choices[i]->parameters)
+    LIST("swaps", fp_swap_choices, fp_swap_choices[i]->parameters)
+    LIST("refit", fp_refits, fp_refits[i]->parameters)
+    LIST("outputs", fp_outputs_choices, fp_outputs_choices[i]->parameters)
+    LIST("readout", fp_readouts, fp_readouts[i]->parameters)
 #undef LIST
     const struct fp_op *op = strcmp(kind, "operator") ? NULL : fp_op_at(index);
-    if (!op) return false;
-    *name = op->type;
-    *summary = op->domain;
+    if (op) *row = (struct fp_listed){op->type, op->domain, NULL};
+    return op;
+}
+
+bool fineprune_list(const char *kind, size_t index, const char **name, const char **summary) {
+    struct fp_listed row;
+    if (!fp_list_row(kind, index, &row)) return false;
+    *name = row.name;
+    *summary = row.summary;
     return true;
 }

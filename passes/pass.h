@@ -6,6 +6,7 @@
 
 #include "weights/classifier.h"
 #include "maths/lesson.h"
+#include "parameter.h"
 #include "report/report_sections.h"
 #include "stats/stats.h"
 #include "task/task.h"
@@ -42,10 +43,14 @@ struct fp_layer {
 struct fp_job;
 struct fp_verify;
 
+// ---- the rows. `parameters` ends with a NULL name, and is NULL where nothing can be turned; an idea asks fp_value for
+// what was said.
+
 struct fp_score {
     const char *name, *summary;
     unsigned needs;                                 // FP_NEED_...
     int (*run)(struct fp_job *, struct fp_layer *); // fills score
+    const struct fp_parameter *parameters;
 };
 
 // Sets keep for all layers so that `zeros` elements over all layers are 0. Rows that are removed are 0 already and
@@ -55,6 +60,7 @@ struct fp_allocation {
     int (*run)(struct fp_job *, double sparsity, size_t zeros);
     bool local; // what a layer loses does not depend on the others
     bool fills; // what is zero already, wherever, counts: the others lose as much less
+    const struct fp_parameter *parameters;
 };
 
 struct fp_pattern {
@@ -70,6 +76,7 @@ struct fp_repair {
     const char *name, *summary;
     unsigned needs;
     int (*run)(struct fp_job *, struct fp_layer *); // from the target and keep: fills values and bias_change
+    const struct fp_parameter *parameters;          // "ridge" is the one of all systems with the repair's targets
 };
 
 // Which whole channels go before scattered synapses do. run: as many as `sparsity` of all elements is worth; sets
@@ -78,6 +85,7 @@ struct fp_channels {
     const char *name, *summary;
     unsigned needs;
     int (*run)(struct fp_job *, double sparsity); // NULL: nothing
+    const struct fp_parameter *parameters;
 };
 
 // Exchanges kept and pruned elements of a layer after its repair; keep has as many as before.
@@ -85,6 +93,7 @@ struct fp_swaps {
     const char *name, *summary;
     unsigned needs;
     int (*run)(struct fp_job *, struct fp_layer *); // NULL: nothing
+    const struct fp_parameter *parameters;
 };
 
 // A pass over all layers after the last round.
@@ -92,18 +101,21 @@ struct fp_refit {
     const char *name, *summary;
     bool needs_data;
     int (*run)(struct fp_job *); // NULL: nothing
+    const struct fp_parameter *parameters;
 };
 
 struct fp_outputs {
     const char *name, *summary;
     unsigned needs;
     bool prunes;
+    const struct fp_parameter *parameters;
 };
 
 struct fp_readout {
     const char *name, *summary;
     unsigned needs;
     bool learns;
+    const struct fp_parameter *parameters;
 };
 
 // A named set of choices.
@@ -129,6 +141,7 @@ struct fp_choices {
     const struct fp_refit *refit;
     const struct fp_outputs *outputs;
     const struct fp_readout *readout;
+    struct fp_chosen chosen[FP_KINDS]; // how they were named, and with which values
     int rounds;
 };
 
@@ -179,7 +192,7 @@ struct fp_job {
     fineprune_error *err;
 };
 
-// NULL-terminated lists (lists.c); find returns NULL for an unknown name.
+// NULL-terminated lists (lists.c); find returns NULL for an unknown name, and passes over parameters behind it.
 extern const struct fp_score *const fp_scores[];
 extern const struct fp_allocation *const fp_allocations[];
 extern const struct fp_pattern *const fp_patterns[];
@@ -201,6 +214,17 @@ const struct fp_outputs *fp_find_outputs(const char *name);
 const struct fp_readout *fp_find_readout(const char *name);
 const struct fp_method *fp_find_method(const char *name);
 
+// The values of these parameters in their order, where the idea that has them was chosen; else NULL.
+static inline const double *fp_values(const struct fp_job *job, const struct fp_parameter *parameters) {
+    for (int kind = 0; kind < FP_KINDS; kind++)
+        if (job->choices.chosen[kind].parameters == parameters) return job->choices.chosen[kind].values;
+    return NULL;
+}
+// One of them; its default where the idea was not chosen.
+static inline double fp_value(const struct fp_job *job, const struct fp_parameter *parameters, int which) {
+    const double *values = fp_values(job, parameters);
+    return values ? values[which] : parameters[which].initial;
+}
 // What the rows are to be.
 static inline const float *fp_layer_target(const struct fp_layer *l) { return l->target ? l->target : l->dense; }
 // What an element is worth scoring as: its value where it is kept, the one it should have where it could come back.

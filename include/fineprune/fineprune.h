@@ -194,8 +194,9 @@ FINEPRUNE_API int fineprune_report_number(fineprune_report *report, const char *
 typedef struct fineprune_prune_options {
     size_t size;        // sizeof(fineprune_prune_options), set by the initialiser
     double sparsity;    // share of zeros over all prunable weights, 0 to 1; negative: auto
-    const char *method; // a named set of the five choices below; NULL: "fine-pruning"
-    const char *score;  // NULL: the method's
+    const char *method; // a named set of the choices below; NULL: "fine-pruning"
+    const char *score;  // NULL: the method's. A name, which may have values of its parameters behind it, as in
+                        // "obs:ridge=0.1,prior=20" (fineprune_list_parameter); also in the other choices but pattern
     const char *allocation;
     const char *pattern;
     const char *repair;
@@ -293,9 +294,23 @@ FINEPRUNE_API void fineprune_emergency(void);
 // ---------------------------------------------------------------------------------------------------------------------
 // Lists: what can be named in the options
 
-// kind: "method", "score", "allocation", "pattern", "repair", "readout", "outputs", "operator". Sets *name and *summary
+// kind: "method", "score", "allocation", "pattern", "channels", "repair", "swaps", "refit", "outputs", "readout",
+// "operator". Sets *name and *summary
 // (static memory) for index 0, 1, ...; false past the end or for an unknown kind.
 FINEPRUNE_API bool fineprune_list(const char *kind, size_t index, const char **name, const char **summary);
+
+// A number of an idea that can be set in the text that names it: "obs:ridge=0.1". The struct does not grow.
+typedef struct fineprune_parameter {
+    const char *name, *why; // static memory
+    double initial, lowest, highest;
+    bool whole; // whole numbers only
+} fineprune_parameter;
+
+// The parameter `number` (0, 1, ...) of what fineprune_list has at that index; false past the last one.
+FINEPRUNE_API bool fineprune_list_parameter(const char *kind, size_t index, size_t number, fineprune_parameter *out);
+// Whether a text of fineprune_prune_options names something of that kind, with parameters that it has and values in
+// their ranges, asked before any work is done. Errors: USAGE.
+FINEPRUNE_API int fineprune_choice_check(const char *kind, const char *text, fineprune_error *err);
 
 #ifdef __cplusplus
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whole channels are the cheapest first zeros. For each group of hidden channels (channels.h), the channels whose loss
 // costs its readers least go first, each time with the best repair of what is left (optimal brain surgeon over columns;
-// Hassibi & Stork 1993, in blocks): with A = Cov(x) + l I of a reader, l 1 % of the mean diagonal, H = A^-1 and V the
-// reader's rows,
+// Hassibi & Stork 1993, in blocks): with A = Cov(x) + l I of a reader, l a share of the mean diagonal, H = A^-1 and V
+// the reader's rows,
 //     cost_c = tr(V_c H_cc^-1 V_c^T);  V -= V_K H_KK^-1 H_K:,  H -= H_:K H_KK^-1 H_K:  for the cheapest K.
 // The sums are each group's curve of error against channels, relative to the reader's output. All segments of the
 // curves' lower convex hulls, by rising (sensitivity * error / elements), until they are the wanted share of the zeros.
@@ -16,16 +16,22 @@
 #include "weights/channels.h"
 #include "job/job.h"
 
-#define SHARE                                                                                                          \
-    0.5 // 0.45..0.55: of the zeros that were asked, at most, with the rows of removed classes: they are whole channels,
-        // too
-#define LEAST_KEPT 64     // channels of a group: thin layers have none to spare
-#define MULTIPLE 16       // of channels that are kept
-#define LEAST_SAMPLES 32  // fewer cannot tell which channels others stand in for
+enum { SHARE, LEAST_KEPT, MULTIPLE, LEAST_SAMPLES, RIDGE };
+static const struct fp_parameter PARAMETERS[] = {
+    // With the rows of removed classes: they are whole channels, too.
+    [SHARE] = {"share", 0.5, 0, 1, "of the zeros that were asked, at most (0.45 to 0.55 do as well)"},
+    [LEAST_KEPT] = {"least-kept", 64, 1, 65536, "channels of a group that stay: thin layers have none to spare",
+                    .whole = true},
+    [MULTIPLE] = {"multiple", 16, 1, 1024, "of which the number of kept channels is one", .whole = true},
+    [LEAST_SAMPLES] = {"least-samples", 32, 1, 1e5, "fewer cannot tell which channels others stand in for",
+                       .whole = true},
+    [RIDGE] = {"ridge", 0.01, 1e-4, 10, "l, of the mean diagonal of a reader's covariance"},
+    {0},
+};
+
 #define MOST_COLUMNS 8192 // of a reader: its matrices are that wide and high
 #define STEPS 64          // of a curve
-#define RIDGE 0.01
-#define TRIED 10 // samples that measure the sensitivities
+#define TRIED 10          // samples that measure the sensitivities
 
 // One reader's own matrices while a curve is made.
 struct reader {
@@ -66,7 +72,8 @@ struct piece { // of a hull
 // ---- curves
 
 // *numbers: whether the layer has any to go by.
-static int reader_init(struct reader *r, const struct fp_layer *l, size_t per, bool *numbers, fineprune_error *err) {
+static int reader_init(struct reader *r, const struct fp_layer *l, size_t per, double ridge, bool *numbers,
+                       fineprune_error *err) {
     const size_t n = l->w->cols, rows = l->w->rows;
     *r = (struct reader){.layer = l, .per = per, .n = n};
     size_t square, all;
@@ -87,7 +94,7 @@ static int reader_init(struct reader *r, const struct fp_layer *l, size_t per, b
                     0, product, (int)n);
         for (size_t i = 0; i < all; i++) r->whole += (double)product[i] * (double)r->v[i];
         for (size_t i = 0; i < n; i++) diagonal += a[i * n + i] / (double)n;
-        for (size_t i = 0; i < n; i++) a[i * n + i] += RIDGE * diagonal;
+        for (size_t i = 0; i < n; i++) a[i * n + i] += ridge * diagonal;
         // Row-major lower is column-major upper. The factor needs doubles, its inverse does not.
         *numbers = diagonal > 0 && r->whole > 0 && !LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'U', (int)n, a, (int)n);
         for (size_t i = 0; i < square; i++) r->h[i] = (float)a[i];
@@ -202,27 +209,31 @@ static int by_price(const void *a, const void *b) {
     return x->channel < y->channel ? -1 : 1;
 }
 
-// How many go in the next step: an even share, but no farther than the next multiple that is kept.
-static size_t step_of(size_t channels, size_t left) {
-    const size_t even = channels / STEPS ? channels / STEPS : 1, over = left % MULTIPLE ? left % MULTIPLE : MULTIPLE;
-    return even < over ? even : over;
+static size_t number(const struct fp_job *job, int which) { return (size_t)fp_value(job, PARAMETERS, which); }
+
+// How many go in the next step: an even share, but no farther than the next multiple that is kept, or the least.
+static size_t step_of(const struct fp_job *job, size_t channels, size_t left) {
+    const size_t even = channels / STEPS ? channels / STEPS : 1, multiple = number(job, MULTIPLE),
+                 over = left % multiple ? left % multiple : multiple, spare = left - number(job, LEAST_KEPT),
+                 step = even < over ? even : over;
+    return step < spare ? step : spare;
 }
 
 // As far as numbers go.
 static int greedy(struct fp_job *job, struct curve *c, struct reader *readers, struct priced *priced, double *room,
                   fineprune_error *err) {
     const size_t m = c->group->channels;
-    size_t left = m;
+    size_t left = m, least = number(job, LEAST_KEPT);
     const fineprune_run_options *run = &job->options->run;
     for (size_t i = 0; i < m; i++) priced[i].channel = (uint32_t)i;
-    while (left > LEAST_KEPT) {
+    while (left > least) {
         for (size_t i = 0; i < left; i++) {
             priced[i].price = 0;
             for (int r = 0; r < c->group->n_readers; r++)
                 priced[i].price += cost_of(&readers[r], priced[i].channel, room);
         }
         qsort(priced, left, sizeof(*priced), by_price);
-        const size_t count = step_of(m, left);
+        const size_t count = step_of(job, m, left);
         double cost = 0;
         for (size_t i = 0; i < count; i++) c->order[c->gone + i] = priced[i].channel;
         for (int r = 0; r < c->group->n_readers; r++) {
@@ -237,7 +248,7 @@ static int greedy(struct fp_job *job, struct curve *c, struct reader *readers, s
         memmove(priced, priced + count, left * sizeof(*priced));
         bool stop = false;
 #pragma omp critical(channels)
-        stop = run->progress && run->progress(run->progress_user, "channels", c->gone, m - LEAST_KEPT);
+        stop = run->progress && run->progress(run->progress_user, "channels", c->gone, m - least);
         if (stop)
             return fp_fail(err, FINEPRUNE_CANCELLED, "stopped at the channels that '%s' reads",
                            readers[0].layer->w->name);
@@ -254,7 +265,8 @@ static int open_readers(struct fp_job *job, const struct fp_channel_group *group
         struct fp_layer *l = &job->layers[group->readers[i].weight];
         if (!whole) status = fp_job_have_stats(job, FP_NEED_SUMS | FP_NEED_GRAM, group->readers[i].weight);
         *numbers = !status && l->stat->sampled;
-        if (*numbers) status = reader_init(&readers[i], l, group->readers[i].per, numbers, err);
+        if (*numbers)
+            status = reader_init(&readers[i], l, group->readers[i].per, fp_value(job, PARAMETERS, RIDGE), numbers, err);
     }
     return status;
 }
@@ -310,7 +322,7 @@ static int make_curves(struct fp_job *job, struct curve *curves, int n) {
 // ---- which groups
 
 static bool can_go(const struct fp_job *job, const struct fp_channel_group *g) {
-    if (g->trunk || g->channels <= LEAST_KEPT || g->channels > UINT32_MAX) return false;
+    if (g->trunk || g->channels <= number(job, LEAST_KEPT) || g->channels > UINT32_MAX) return false;
     for (int i = 0; i < g->n_readers; i++) {
         const struct fp_layer *l = &job->layers[g->readers[i].weight];
         if (!l->w->repairable || !l->stat || l->w->cols > MOST_COLUMNS) return false;
@@ -431,18 +443,18 @@ static int measure_sensitivities(struct fp_job *job, struct curve *curves, int n
 // ---- the choice
 
 // The lower convex hull over the places that leave a multiple.
-static int add_pieces(const struct curve *c, int number, struct piece *pieces, int n) {
+static int add_pieces(const struct curve *c, size_t multiple, int which, struct piece *pieces, int n) {
     size_t at = 0;
     while (at < c->gone) {
         size_t best = 0;
         double price = INFINITY;
         for (size_t to = at + 1; to <= c->gone; to++) {
-            if ((c->group->channels - to) % MULTIPLE) continue;
+            if ((c->group->channels - to) % multiple) continue;
             double p = (c->error[to] - c->error[at]) / (double)(to - at);
             if (p <= price) price = p, best = to;
         }
         if (!best) break;
-        pieces[n++] = (struct piece){number, at, best, c->sensitivity * price / (double)c->cost};
+        pieces[n++] = (struct piece){which, at, best, c->sensitivity * price / (double)c->cost};
         at = best;
     }
     return n;
@@ -456,11 +468,11 @@ static int by_piece(const void *a, const void *b) {
 }
 
 // As much of a piece as `left` elements are worth and leaves a multiple.
-static size_t fitting(const struct curve *c, const struct piece *p, size_t left) {
+static size_t fitting(const struct curve *c, const struct piece *p, size_t multiple, size_t left) {
     if ((p->to - p->from) * c->cost <= left) return p->to;
     const size_t kept = c->group->channels - (p->from + left / c->cost),
-                 to = c->group->channels - (kept + MULTIPLE - 1) / MULTIPLE * MULTIPLE;
-    return (kept + MULTIPLE - 1) / MULTIPLE * MULTIPLE > c->group->channels - p->from ? p->from : to;
+                 whole = (kept + multiple - 1) / multiple * multiple;
+    return whole > c->group->channels - p->from ? p->from : c->group->channels - whole;
 }
 
 static size_t wanted_zeros(const struct fp_job *job, double sparsity) {
@@ -471,26 +483,26 @@ static size_t wanted_zeros(const struct fp_job *job, double sparsity) {
         for (size_t at = 0; at < l->w->count && l->removed; at++)
             removed += fp_row_removed(l, at / l->w->cols) && !fp_came_zero(l, at);
     }
-    return (size_t)fmax(0, SHARE * (sparsity * (double)job->total - (double)came) -
+    return (size_t)fmax(0, fp_value(job, PARAMETERS, SHARE) * (sparsity * (double)job->total - (double)came) -
                                (double)removed); // what came zero is there already
 }
 
 static int choose(struct fp_job *job, struct curve *curves, int n, double sparsity) {
     size_t most = 0, taken = 0;
-    const size_t wanted = wanted_zeros(job, sparsity);
+    const size_t wanted = wanted_zeros(job, sparsity), multiple = number(job, MULTIPLE);
     for (int i = 0; i < n; i++) {
         curves[i].chosen = 0;
-        most += curves[i].group->channels / MULTIPLE + 1;
+        most += curves[i].group->channels / multiple + 1;
     }
     struct piece *pieces = fp_calloc(most, sizeof(*pieces));
     int n_pieces = 0;
     if (!pieces) return fp_fail_memory(job->err, "channels", most * sizeof(*pieces));
-    for (int i = 0; i < n; i++) n_pieces = add_pieces(&curves[i], i, pieces, n_pieces);
+    for (int i = 0; i < n; i++) n_pieces = add_pieces(&curves[i], multiple, i, pieces, n_pieces);
     qsort(pieces, (size_t)n_pieces, sizeof(*pieces), by_piece);
     for (int i = 0; i < n_pieces; i++) {
         struct curve *c = &curves[pieces[i].curve];
         if (c->chosen != pieces[i].from) continue; // an earlier piece of it was too much already
-        c->chosen = fitting(c, &pieces[i], wanted - taken);
+        c->chosen = fitting(c, &pieces[i], multiple, wanted - taken);
         taken += (c->chosen - pieces[i].from) * c->cost;
     }
     free(pieces);
@@ -572,7 +584,7 @@ static int have_curves(struct fp_job *job, struct curves **out) {
 
 static int run(struct fp_job *job, double sparsity) {
     restart(job);
-    if (job->n_local < LEAST_SAMPLES) {
+    if (job->n_local < number(job, LEAST_SAMPLES)) {
         fp_report_say(job->report,
                       "no channel is pruned whole: %zu samples are too few to tell which others stand in for it",
                       job->n_local);
@@ -594,5 +606,6 @@ static int run(struct fp_job *job, double sparsity) {
     return status;
 }
 
-const struct fp_channels fp_channels_first = {
-    "first", "whole channels go first, the cheapest for the layers that read them", FP_NEED_SUMS | FP_NEED_GRAM, run};
+const struct fp_channels fp_channels_first = {"first",
+                                              "whole channels go first, the cheapest for the layers that read them",
+                                              FP_NEED_SUMS | FP_NEED_GRAM, run, PARAMETERS};

@@ -10,10 +10,11 @@
 #include "kernel/gemm.h"
 #include "job/job.h"
 
-#define UNLIKE                                                                                                         \
-    0.05 // share of the logits' variance that the last layer may leave unexplained: quantized logits have some
-#define ROUNDING 1e-9     // of float32, as a share of squares
-#define LEAST_WEIGHT 1e-3 // of a row's scores
+#define ROUNDING 1e-9 // of float32, as a share of squares
+
+struct fp_lesson_rule fp_job_lesson_rule(const struct fp_job *job) {
+    return fp_lesson_rule_of(fp_values(job, fp_lesson_counting), fp_values(job, fp_lesson_learning));
+}
 
 static void leave_outputs(struct fp_job *job, const char *reason) {
     const struct fp_report_outputs outputs = {
@@ -57,7 +58,7 @@ static void compare_column(const struct fp_answers *a, const float *y, size_t k,
 
 // Do the logits come from the features by the layer's rows and constants alone? A lesson in the rows would be another
 // one otherwise.
-static int explains(struct fp_job *job, bool *fits) {
+static int explains(struct fp_job *job, double unlike, bool *fits) {
     const struct fp_answers *a = &job->dense;
     const struct fp_layer *l = &job->layers[job->classifier.weight];
     size_t size;
@@ -68,7 +69,7 @@ static int explains(struct fp_job *job, bool *fits) {
     if (y) fp_product_done(&by_rows);
     double variance = 0, off = 0;
     for (size_t k = 0; done && k < a->classes; k++) compare_column(a, y, k, &variance, &off);
-    *fits = off <= UNLIKE * variance;
+    *fits = off <= unlike * variance;
     free(y);
     return done ? FINEPRUNE_OK
                 : fp_fail_memory(job->err, "the last layer's answers", a->samples * a->classes * sizeof(*y));
@@ -136,10 +137,11 @@ int fp_prune_outputs(struct fp_job *job) {
     const char *reason = obstacle(job);
     bool fits = true;
     if (reason || (!holds && !learns)) return leave_both(job, reason);
-    int status = explains(job, &fits);
+    const struct fp_lesson_rule rule = fp_job_lesson_rule(job);
+    int status = explains(job, rule.unlike, &fits);
     if (status) return status;
     if (!fits) return leave_both(job, "its answers are not the last layer's products alone");
-    status = fp_lesson_make(&job->lesson, &job->dense, learns, holds, NULL, job->model ? &job->model->memory : NULL,
+    status = fp_lesson_make(&job->lesson, &job->dense, learns, holds, &rule, job->model ? &job->model->memory : NULL,
                             job->err);
     if (status) return status;
     if (!learns) leave_readout(job, NULL);
@@ -157,6 +159,6 @@ int fp_prune_outputs(struct fp_job *job) {
 void fp_readout_weigh_scores(const struct fp_job *job, struct fp_layer *layer) {
     if (!job->lesson.b || layer != &job->layers[job->classifier.weight]) return;
     const size_t cols = layer->w->cols;
-    for (size_t i = 0; i < layer->w->count; i++)
-        layer->score[i] *= (float)fmax(LEAST_WEIGHT, exp(job->lesson.b[i / cols]));
+    const double least = fp_job_lesson_rule(job).least_weight;
+    for (size_t i = 0; i < layer->w->count; i++) layer->score[i] *= (float)fmax(least, exp(job->lesson.b[i / cols]));
 }

@@ -11,8 +11,6 @@
 #include "maths/answers.h"
 #include "job/job.h"
 
-#define RIDGE 0.3 // 0.1..1: of the features' mean variance, towards the repaired row
-
 // The lesson into the dense layer.
 static void add_lesson(const struct fp_lesson *t, struct fp_layer *l) {
     for (size_t i = 0; i < l->w->count; i++)
@@ -56,10 +54,10 @@ int fp_readout_teach(struct fp_job *job) {
 // Features without their mean, their covariance, and what the rows are fitted with.
 struct regression {
     size_t n, d;
-    double *x, *mean, *covariance, ridge; // n x d, d, d x d
+    double *x, *mean, *covariance, ridge; // n x d, d, d x d; towards the repaired row
 };
 
-static bool regression_init(struct regression *s, const struct fp_answers *a) {
+static bool regression_init(struct regression *s, const struct fp_answers *a, double ridge) {
     size_t n = a->samples, d = a->n_features;
     *s = (struct regression){.n = n,
                              .d = d,
@@ -71,7 +69,7 @@ static bool regression_init(struct regression *s, const struct fp_answers *a) {
     for (size_t i = 0; i < n * d; i++) s->x[i] = (double)a->features[i] - s->mean[i % d];
     cblas_dsyrk(CblasRowMajor, CblasLower, CblasTrans, (int)d, (int)n, 1 / (double)n, s->x, (int)d, 0, s->covariance,
                 (int)d);
-    for (size_t j = 0; j < d; j++) s->ridge += RIDGE * s->covariance[j * d + j] / (double)d;
+    for (size_t j = 0; j < d; j++) s->ridge += ridge * s->covariance[j * d + j] / (double)d;
     return true;
 }
 
@@ -117,7 +115,7 @@ int fp_readout_learn(struct fp_job *job, const struct fp_answers *now) {
     if (!job->teacher) return FINEPRUNE_OK;
     struct fp_layer *l = &job->layers[job->classifier.weight];
     struct regression s;
-    bool failed = !regression_init(&s, now);
+    bool failed = !regression_init(&s, now, fp_job_lesson_rule(job).ridge);
 #pragma omp parallel for num_threads(job->threads) schedule(dynamic) if (now->classes > 1 && !failed)
     for (size_t k = 0; k < now->classes; k++) {
         if (failed || (job->kept_classes && !job->kept_classes[k])) continue;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // One pass over the layers in the graph's order: each learns to give, from what the pruned model now feeds it, what the
 // dense layer gave from what the dense model fed it. x and d are a layer's inputs in the pruned and in the dense model
-// at the same places, W the dense rows, w0 the repaired ones, S the kept columns, P = Cov(x), Q = Cov(x, W d), l 1 % of
-// P's mean diagonal:
+// at the same places, W the dense rows, w0 the repaired ones, S the kept columns, P = Cov(x), Q = Cov(x, W d), l a
+// share of P's mean diagonal:
 //     w_S = w0_S + (P_SS + l I)^-1 (Q - P w0)_S,  w <- w sqrt(Var(W d) / w P w^T) within [1/2, 2],  b = b_dense + W
 //     E[d] - w E[x].
 // The prior is the repaired row and not the dense one: with the dense one the fit takes the samples' noise for the rows
@@ -17,10 +17,16 @@
 #include "maths/repair_solve.h"
 #include "stats/stream.h"
 
-#define MOST_ROWS 2048            // pairs of each layer
 #define BUDGET ((size_t)48 << 20) // bytes of the samples' values that are kept between layers
-#define STEPS 40                  // of conjugate gradients
-#define MOST_GAIN 2.0
+
+enum { STEPS, ROWS, GAIN, RIDGE };
+static const struct fp_parameter PARAMETERS[] = {
+    [STEPS] = {"steps", 40, 1, 500, "of conjugate gradients, at most", .whole = true},
+    [ROWS] = {"rows", 2048, 64, 1e5, "pairs of each layer that are learned from, at most", .whole = true},
+    [GAIN] = {"gain", 2, 1, 100, "the most by which a row is scaled to its dense spread; 1 scales none"},
+    [RIDGE] = {"ridge", 0.01, 1e-4, 10, "l, of P's mean diagonal: more stays nearer to the repaired row"},
+    {0},
+};
 
 // What the two runs tell about one layer. Arrays are by group.
 struct pair {
@@ -180,7 +186,7 @@ static struct fp_stats_request request_of(struct refit *s, bool dense) {
                                      .gram_end = s->end,
                                      .rows = dense ? see_dense : see_pruned,
                                      .rows_user = s,
-                                     .most_rows = MOST_ROWS};
+                                     .most_rows = (size_t)fp_value(job, PARAMETERS, ROWS)};
 }
 
 // The dense model's outputs at the sampled places, and the means of its inputs over all, of the layers of this stretch.
@@ -232,7 +238,8 @@ static bool residual(struct fp_system *system, const struct pair *p, size_t g, b
 }
 
 // Rows get back the spread of the dense layer's.
-static bool scale_rows(struct fp_system *system, const struct pair *p, size_t g, const double *spread, float *room) {
+static bool scale_rows(struct fp_system *system, const struct pair *p, size_t g, const double *spread, double most,
+                       float *room) {
     const struct fp_weight *w = p->layer->w;
     const size_t n = w->cols;
     float *values = p->layer->values + g * w->rows * n;
@@ -240,7 +247,7 @@ static bool scale_rows(struct fp_system *system, const struct pair *p, size_t g,
     for (size_t r = 0; r < w->rows; r++) {
         const double own = fp_dot(values + r * n, room + r * n, n);
         if (!(own > 0) || !(spread[r] > 0)) continue;
-        const float gain = (float)fmin(fmax(sqrt(spread[r] / own), 1 / MOST_GAIN), MOST_GAIN);
+        const float gain = (float)fmin(fmax(sqrt(spread[r] / own), 1 / most), most);
         for (size_t c = 0; c < n; c++) values[r * n + c] *= gain;
     }
     return true;
@@ -256,13 +263,13 @@ static int fit_group(struct refit *s, struct pair *p, size_t g, bool centred) {
     float *right = fp_calloc(rows * n, sizeof(*right));
     double *left = fp_calloc(2 * rows, sizeof(*left));
     if (!centred) memset(p->x_sum, 0, l->w->groups * n * sizeof(double));
-    int status = right && left ? fp_system_init(&system, s->job, &seen, g)
+    int status = right && left ? fp_system_init(&system, s->job, &seen, g, fp_value(s->job, PARAMETERS, RIDGE))
                                : fp_fail_memory(s->job->err, l->w->name, rows * n * sizeof(*right));
     bool ok = !status && residual(&system, p, g, centred, right, left, left + rows);
     if (ok)
-        status = fp_system_refine(&system, right, l->keep + at, rows, l->values + at, STEPS, left, s->job->threads,
-                                  s->job->err);
-    ok = ok && !status && scale_rows(&system, p, g, left + rows, right);
+        status = fp_system_refine(&system, right, l->keep + at, rows, l->values + at,
+                                  (int)fp_value(s->job, PARAMETERS, STEPS), left, s->job->threads, s->job->err);
+    ok = ok && !status && scale_rows(&system, p, g, left + rows, fp_value(s->job, PARAMETERS, GAIN), right);
     fp_system_done(&system);
     free(right);
     free(left);
@@ -301,10 +308,11 @@ static int fit(struct refit *s, struct pair *p) {
 // ---- the pass
 
 // What a layer takes: the dense outputs, and while it is fitted its sums and vectors.
-static size_t bytes_of(const struct fp_layer *l) {
+static size_t bytes_of(const struct fp_job *job, const struct fp_layer *l) {
     const struct fp_weight *w = l->w;
     const size_t inputs = w->groups * w->cols, outputs = outputs_of(l);
-    return MOST_ROWS * outputs * sizeof(float) + (inputs + outputs) * w->cols * sizeof(double);
+    return (size_t)fp_value(job, PARAMETERS, ROWS) * outputs * sizeof(float) +
+           (inputs + outputs) * w->cols * sizeof(double);
 }
 
 // The end of the layers that stand in the node of layer i, and what they take.
@@ -312,7 +320,7 @@ static int node_end(const struct refit *s, int i, size_t *bytes) {
     const struct fp_node *node = s->job->layers[i].w->node;
     *bytes = 0;
     for (; i < s->job->n && s->job->layers[i].w->node == node; i++)
-        if (s->pairs[i].layer) *bytes += bytes_of(s->pairs[i].layer);
+        if (s->pairs[i].layer) *bytes += bytes_of(s->job, s->pairs[i].layer);
     return i;
 }
 
@@ -428,4 +436,5 @@ static int run(struct fp_job *job) {
 }
 
 const struct fp_refit fp_refit_sequential = {
-    "sequential", "layer after layer learns the dense layer's outputs from the pruned model's inputs", true, run};
+    "sequential", "layer after layer learns the dense layer's outputs from the pruned model's inputs", true, run,
+    PARAMETERS};

@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is kept absorbs what left: with C = Cov(x), for every row W_S <- W_S + (C_SS + l I)^-1 C_SP W_P, where S is kept
-// and P pruned and l is 1 % of C's mean diagonal; then b += (W_old - W_new) . E[x]. This minimizes the change of the
-// row's output plus l times the change of W. (The row problem of Frantar & Alistarh 2022, solved exactly for a given
-// mask)
+// and P pruned and l is a share of C's mean diagonal; then b += (W_old - W_new) . E[x]. This minimizes the change of
+// the row's output plus l times the change of W. (The row problem of Frantar & Alistarh 2022, solved exactly for a
+// given mask)
 #include <math.h>
 #include <stdlib.h>
 
 #include "ideas/repair_bias.h"
 #include "maths/repair_solve.h"
 
-#define TOLERANCE 1e-5       // of the residual, in the last round
-#define TOLERANCE_EARLY 1e-2 // in rounds whose result is only the next one's start
+enum { RIDGE, TOLERANCE, EARLY };
+static const struct fp_parameter PARAMETERS[] = {
+    [RIDGE] = {"ridge", FP_REPAIR_RIDGE, 1e-4, 10, "l, of C's mean diagonal: more trusts the samples less"},
+    [TOLERANCE] = {"tolerance", 1e-5, 1e-7, 0.1, "of the residual, in the last round"},
+    [EARLY] = {"early", 1e-2, 1e-7, 0.5, "the tolerance in rounds whose result is only the next one's start"},
+    {0},
+};
 
 #define DROWNED 1e-3 // a share of the error that is left, below which the solver's own figure for it is rounding
 
@@ -49,12 +54,12 @@ static int repair_group(struct fp_job *job, struct fp_layer *layer, size_t g, do
     const size_t rows = layer->w->rows, at = g * rows * layer->w->cols;
     double *errors = fp_calloc(2 * rows, sizeof(*errors)), sums[2] = {0};
     struct fp_system s = {0};
-    int status = errors ? fp_system_init(&s, job, layer, g)
+    int status = errors ? fp_system_init(&s, job, layer, g, fp_value(job, PARAMETERS, RIDGE))
                         : fp_fail_memory(job->err, "a repair", 2 * rows * sizeof(*errors));
     if (!status)
         status = fp_system_solve(&s, fp_layer_target(layer) + at, layer->keep + at, rows, layer->values + at,
-                                 job->last_round ? TOLERANCE : TOLERANCE_EARLY, errors, errors + rows, job->threads,
-                                 job->err);
+                                 fp_value(job, PARAMETERS, job->last_round ? TOLERANCE : EARLY), errors, errors + rows,
+                                 job->threads, job->err);
     for (size_t r = 0; r < rows && !status; r++)
         for (int i = 0; i < 2 && !fp_row_gone(layer, g * rows + r); i++) sums[i] += errors[(size_t)i * rows + r];
     if (!status && sums[1] < DROWNED * sums[0]) {
@@ -87,5 +92,6 @@ static int run(struct fp_job *job, struct fp_layer *layer) {
     return fp_repair_bias_change(job, layer);
 }
 
-const struct fp_repair fp_repair_least_squares = {
-    "least-squares", "what is kept absorbs what left, by the inputs' covariance", FP_NEED_SUMS | FP_NEED_GRAM, run};
+const struct fp_repair fp_repair_least_squares = {"least-squares",
+                                                  "what is kept absorbs what left, by the inputs' covariance",
+                                                  FP_NEED_SUMS | FP_NEED_GRAM, run, PARAMETERS};

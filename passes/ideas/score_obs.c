@@ -2,9 +2,9 @@
 // score = |W| / sqrt([H^-1]_cc): what pruning the synapse costs when the others of its row make up for it as well as
 // they can. (Hassibi & Stork 1993, optimal brain surgeon.) H is the covariance C of the inputs, as constant parts go to
 // the bias, drawn towards its mean diagonal v for few samples and for the repair's ridge: H = (1 - rho) C + (rho +
-// 0.01) v I with rho = 10 / (n + 10) for n samples. It is taken as block-diagonal, in blocks of 256 columns that lie
-// together (a channel's kernel positions are the ones that stand in for each other): the inverse of a wide layer as a
-// whole would take longer than all the rest. Inputs that hardly move around a large mean have a covariance that is
+// ridge) v I with rho = prior / (n + prior) for n samples. It is taken as block-diagonal, in blocks of 256 columns that
+// lie together (a channel's kernel positions are the ones that stand in for each other): the inverse of a wide layer as
+// a whole would take longer than all the rest. Inputs that hardly move around a large mean have a covariance that is
 // mostly rounding; where it has no inverse, v grows by a share of their mean square until it has.
 #include <lapacke.h>
 #include <math.h>
@@ -12,20 +12,29 @@
 
 #include "maths/score_columns.h"
 
-#define PRIOR_SAMPLES 10.0
-#define RIDGE 0.01
+enum { PRIOR, RIDGE };
+static const struct fp_parameter PARAMETERS[] = {
+    [PRIOR] = {"prior", 10, 0, 10000, "samples that the mean variance of a layer's inputs counts as"},
+    [RIDGE] = {"ridge", 0.01, 1e-4, 10, "added to the covariance, of its mean diagonal: the repair's is like it"},
+    {0},
+};
+
 #define BLOCK 256
 
 #define ROUNDING 1e-7 // of the products that a covariance is made of, relative to the mean square
 
+struct drawn { // how far the covariance is drawn towards its mean diagonal
+    double rho, ridge;
+};
+
 // 1 / sqrt of the inverse's diagonal, for the columns [first, first + m) of group g. h: m * m of room. False when there
 // is no inverse.
-static bool invert_block(const struct fp_layer *layer, size_t g, size_t first, size_t m, double rho, double mean,
+static bool invert_block(const struct fp_layer *layer, size_t g, size_t first, size_t m, struct drawn by, double mean,
                          double *h, float *factors) {
     if (!fp_stat_covariance(layer->stat, g, first, m, h, 1)) return false;
     for (size_t i = 0; i < m; i++) {
-        for (size_t j = 0; j < i; j++) h[i * m + j] *= 1 - rho;
-        h[i * m + i] = (1 - rho) * h[i * m + i] + (rho + RIDGE) * mean;
+        for (size_t j = 0; j < i; j++) h[i * m + j] *= 1 - by.rho;
+        h[i * m + i] = (1 - by.rho) * h[i * m + i] + (by.rho + by.ridge) * mean;
     }
     // Row-major lower is column-major upper.
     if (LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'U', (int)m, h, (int)m) ||
@@ -42,13 +51,13 @@ static double mean_variance(const struct fp_stat *s, size_t g) {
     return mean;
 }
 
-static bool factors_of_block(const struct fp_layer *layer, size_t g, size_t first, size_t m, double rho, double mean,
-                             double *h, float *factors) {
+static bool factors_of_block(const struct fp_layer *layer, size_t g, size_t first, size_t m, struct drawn by,
+                             double mean, double *h, float *factors) {
     double square = 0, add = 0;
     for (size_t c = first; c < first + m; c++)
         square += fp_stat_rms(layer->stat, g, c) * fp_stat_rms(layer->stat, g, c) / (double)m;
     do { // at least once: a block may be zero all over
-        if (invert_block(layer, g, first, m, rho, mean + add, h, factors)) return true;
+        if (invert_block(layer, g, first, m, by, mean + add, h, factors)) return true;
         add = add > 0 ? 10 * add : ROUNDING * square;
     } while (add < square);
     return false;
@@ -57,7 +66,8 @@ static bool factors_of_block(const struct fp_layer *layer, size_t g, size_t firs
 static int factors_of_layer(struct fp_job *job, struct fp_layer *layer, float *factors) {
     const size_t n = layer->w->cols, width = n < BLOCK ? n : BLOCK, blocks = (n + BLOCK - 1) / BLOCK,
                  tasks = layer->w->groups * blocks;
-    const double rho = PRIOR_SAMPLES / ((double)job->n_local + PRIOR_SAMPLES);
+    const double prior = fp_value(job, PARAMETERS, PRIOR);
+    const struct drawn by = {prior / ((double)job->n_local + prior), fp_value(job, PARAMETERS, RIDGE)};
     bool no_memory = false, no_inverse = false;
 #pragma omp parallel num_threads(job->threads) if (layer -> w->groups * n > 64)
     {
@@ -69,7 +79,7 @@ static int factors_of_layer(struct fp_job *job, struct fp_layer *layer, float *f
             if (!h) {
 #pragma omp atomic write
                 no_memory = true;
-            } else if (mean > 0 && !factors_of_block(layer, g, first, m, rho, mean, h,
+            } else if (mean > 0 && !factors_of_block(layer, g, first, m, by, mean, h,
                                                      factors + g * n)) { // inputs that never move carry nothing
 #pragma omp atomic write
                 no_inverse = true;
@@ -83,7 +93,8 @@ static int factors_of_layer(struct fp_job *job, struct fp_layer *layer, float *f
 }
 
 static int run(struct fp_job *job, struct fp_layer *layer) {
-    if (!layer->stat->sampled) return fp_score_deviation.run(job, layer); // a layer without co-activations
+    if (!layer->stat->sampled) // a layer without co-activations
+        return fp_score_deviations(job, layer, fp_value(job, PARAMETERS, PRIOR));
     float *factors = fp_calloc(layer->w->groups * layer->w->cols, sizeof(*factors));
     if (!factors) return fp_fail_memory(job->err, "scores", layer->w->cols * sizeof(*factors));
     int status = factors_of_layer(job, layer, factors);
@@ -94,4 +105,4 @@ static int run(struct fp_job *job, struct fp_layer *layer) {
 
 const struct fp_score fp_score_obs = {
     "obs", "|W| / sqrt of the inverse covariance's diagonal: what pruning costs after the best repair",
-    FP_NEED_SUMS | FP_NEED_GRAM, run};
+    FP_NEED_SUMS | FP_NEED_GRAM, run, PARAMETERS};

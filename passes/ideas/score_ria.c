@@ -6,7 +6,13 @@
 
 #include "pass.h"
 
-static void score_group(const struct fp_layer *layer, size_t g, double *row_sum, double *col_sum) {
+enum { EXPONENT };
+static const struct fp_parameter PARAMETERS[] = {
+    [EXPONENT] = {"exponent", 0.5, 0, 4, "how much the inputs count: the power of their root mean square"},
+    {0},
+};
+
+static void score_group(const struct fp_layer *layer, size_t g, double exponent, double *row_sum, double *col_sum) {
     const struct fp_weight *w = layer->w;
     const size_t first = g * w->rows * w->cols;
     float *score = layer->score + g * w->rows * w->cols;
@@ -19,8 +25,9 @@ static void score_group(const struct fp_layer *layer, size_t g, double *row_sum,
     for (size_t r = 0; r < w->rows; r++)
         for (size_t c = 0; c < w->cols; c++) {
             double a = fabs((double)fp_layer_base(layer, first + r * w->cols + c));
+            const double rms = fp_stat_rms(layer->stat, g, c);
             double relative = a > 0 ? a / row_sum[r] + a / col_sum[c] : 0;
-            double s = relative * sqrt(fp_stat_rms(layer->stat, g, c));
+            double s = relative * (exponent == 0.5 ? sqrt(rms) : pow(rms, exponent)); // the same but for rounding
             score[r * w->cols + c] = s >= 0 ? (float)s : 0;
         }
 }
@@ -30,10 +37,11 @@ static int run(struct fp_job *job, struct fp_layer *layer) {
     for (size_t g = 0; g < w->groups; g++) {
         double *sums = fp_calloc(w->rows + w->cols, sizeof(*sums));
         if (!sums) return fp_fail_memory(job->err, "scores", (w->rows + w->cols) * sizeof(*sums));
-        score_group(layer, g, sums, sums + w->rows);
+        score_group(layer, g, fp_value(job, PARAMETERS, EXPONENT), sums, sums + w->rows);
         free(sums);
     }
     return FINEPRUNE_OK;
 }
 
-const struct fp_score fp_score_ria = {"ria", "relative importance in row and column * sqrt(rms)", FP_NEED_SUMS, run};
+const struct fp_score fp_score_ria = {"ria", "relative importance in row and column * sqrt(rms)", FP_NEED_SUMS, run,
+                                      PARAMETERS};

@@ -14,15 +14,21 @@
 #include "maths/repair_solve.h"
 #include "maths/select.h"
 
-#define TRIES 5
-#define SHARE 0.15 // of the kept elements, at most, in one exchange
-#define SMALLER 3  // after an exchange that brought less than HOPED of its estimate
-#define HOPED 0.5
-#define WORTH 0.03  // of the error: an exchange that took less is the last
-#define STEPS 6     // of conjugate gradients: 15 find no better masks
+enum { TRIES, SHARE, SMALLER, HOPED, WORTH, STEPS, LEAST };
+static const struct fp_parameter PARAMETERS[] = {
+    [TRIES] = {"tries", 5, 1, 100, "exchanges of a layer at most", .whole = true},
+    [SHARE] = {"share", 0.15, 0.001, 1, "of the kept elements, at most, in one exchange"},
+    [SMALLER] = {"smaller", 3, 1, 100, "how much smaller the next is after one that brought less than hoped",
+                 .whole = true},
+    [HOPED] = {"hoped", 0.5, 0, 1, "share of an exchange's estimated gain that it should bring"},
+    [WORTH] = {"worth", 0.03, 0, 1, "share of the error: an exchange that took less is the last"},
+    [STEPS] = {"steps", 6, 1, 200, "of conjugate gradients after an exchange: 15 find no better masks", .whole = true},
+    [LEAST] = {"least", 16, 1, 1e5, "elements that are worth an exchange", .whole = true},
+    {0},
+};
+
 #define WIDEST 1024 // columns whose covariance is inverted as a whole; beyond, in blocks
 #define BLOCK 256
-#define LEAST 16 // elements that are worth an exchange
 
 struct search {
     struct fp_job *job;
@@ -173,18 +179,19 @@ static int try_exchange(struct search *s, double *error, size_t *most, bool *kno
     double hope;
     const size_t done = exchange(s, *most, &hope);
     if (done == SIZE_MAX) return fp_fail_memory(job->err, s->layer->w->name, s->rows * s->n * sizeof(float));
-    *stop = done < LEAST;
+    *stop = done < (size_t)fp_value(job, PARAMETERS, LEAST);
     if (*stop) return FINEPRUNE_OK;
     double now = measure(s, s->trial);
     int status = now < 0 ? FINEPRUNE_LIMIT
-                         : fp_system_refine(&s->system, s->gradient, s->keep, s->rows, s->trial, STEPS, s->left,
-                                            job->threads, job->err);
+                         : fp_system_refine(&s->system, s->gradient, s->keep, s->rows, s->trial,
+                                            (int)fp_value(job, PARAMETERS, STEPS), s->left, job->threads, job->err);
     if (!status) now = measure(s, s->trial);
     if (status || now < 0) return fp_fail_memory(job->err, s->layer->w->name, s->rows * s->n * sizeof(float));
     *known = now < *error;
-    if (*error - now < HOPED * hope) *most = done / SMALLER;
+    if (*error - now < fp_value(job, PARAMETERS, HOPED) * hope)
+        *most = done / (size_t)fp_value(job, PARAMETERS, SMALLER);
     if (*known) {
-        *stop = *error - now < WORTH * *error;
+        *stop = *error - now < fp_value(job, PARAMETERS, WORTH) * *error;
         *error = now;
         memcpy(s->values, s->trial, s->rows * s->n * sizeof(float));
         memcpy(s->layer->keep + s->at, s->keep, s->rows * s->n);
@@ -194,7 +201,7 @@ static int try_exchange(struct search *s, double *error, size_t *most, bool *kno
 
 static int search_group(struct fp_job *job, struct fp_layer *l, size_t g, double *before, double *after) {
     struct search s;
-    int status = search_init(&s, job, l, g) ? fp_system_init(&s.system, job, l, g)
+    int status = search_init(&s, job, l, g) ? fp_system_init(&s.system, job, l, g, fp_repair_ridge(job))
                                             : fp_fail_memory(job->err, l->w->name, l->w->count * sizeof(float));
     bool stop = !status && (!(s.system.ridge > 0) || !fill_diagonals(&s));
     size_t kept = 0;
@@ -202,11 +209,13 @@ static int search_group(struct fp_job *job, struct fp_layer *l, size_t g, double
         kept += l->keep[s.at + i];
         s.values[i] = l->values[s.at + i];
     }
-    size_t most = (size_t)(SHARE * (double)kept);
+    size_t most = (size_t)(fp_value(job, PARAMETERS, SHARE) * (double)kept);
     double error = status || stop ? 0 : measure(&s, s.values);
+    const int tries = (int)fp_value(job, PARAMETERS, TRIES);
+    const size_t least = (size_t)fp_value(job, PARAMETERS, LEAST);
     bool known = true;
     *before += error;
-    for (int i = 0; i < TRIES && !status && !stop && most >= LEAST; i++)
+    for (int i = 0; i < tries && !status && !stop && most >= least; i++)
         status = try_exchange(&s, &error, &most, &known, &stop);
     *after += error;
     if (!status) memcpy(l->values + s.at, s.values, s.rows * s.n * sizeof(float));
@@ -225,4 +234,4 @@ static int run(struct fp_job *job, struct fp_layer *l) {
 
 const struct fp_swaps fp_swaps_gradient = {"gradient",
                                            "pruned elements that the repair misses change places with kept ones",
-                                           FP_NEED_SUMS | FP_NEED_GRAM, run};
+                                           FP_NEED_SUMS | FP_NEED_GRAM, run, PARAMETERS};

@@ -7,6 +7,8 @@
 
 // choices.c: resolves the options to choices. Errors: USAGE, naming what is not known.
 int fp_choose(struct fp_choices *choices, const fineprune_prune_options *options, fineprune_error *err);
+// The report's configuration names ideas whose parameters were set by the text that set them. Errors: LIMIT.
+int fp_choices_note(const struct fp_choices *choices, fineprune_report *report);
 
 // job.c: weights, layers with their dense values, the classifier; biases are added where a repair can use them.
 int fp_job_open(struct fp_job *job);
@@ -69,6 +71,9 @@ void fp_lesson_forget(struct fp_job *job, const char *reason);
 int fp_prune_outputs(struct fp_job *job);
 // Scores of the last layer's rows that are held back count as much less as their classes are less probable.
 void fp_readout_weigh_scores(const struct fp_job *job, struct fp_layer *layer);
+
+// What the chosen outputs and read-out say of it.
+struct fp_lesson_rule fp_job_lesson_rule(const struct fp_job *job);
 
 // readout_hebbian.c: the lesson into the dense last layer, and the teacher; then the last layer from the pruned model's
 // features.

@@ -39,34 +39,6 @@
 
 #include "maths/answers.h"
 
-const struct fp_lesson_rule fp_lesson_defaults = {
-    .weight = 6,   // 3..8: of the prototypes against the spread of the logits; more costs single users who have few of
-                   // the classes
-    .miss = 0.1,   // 0.05..0.2: classes of a user who has most of them that many samples miss
-    .wait = 2,     // 1..4: samples a class until they do
-    .kappa = 2,    // 1..4: samples that a prototype counts as not reliable
-    .seen = 2,     // 1.5..3: samples of which a class is surely the user's: one answer is more often a mistake
-    .start = 0.25, // 0.1..0.5: samples from which a class can still grow by the lesson
-    .spare =
-        0.01, // 0.005..0.02: samples that may miss the full lesson's answer: one outlier must not decide the strength
-    .unseen =
-        0.1, // 0.05..0.15: the future's share of unseen classes up to which rows are removed; removal cannot be undone
-    .use = 1.5,      // 1..2: the higher, the more of the classes a user must have to count as one who has all
-    .all = 4,        // 3..6: the higher, the sooner
-    .near = 5,       // 3..8: neighbours that a lesson's answers are compared with
-    .error = 0.4,    // 0.3..0.5: their disagreement against the model's own doubt, from which the lesson counts as weak
-    .steep = 4,      // 2..6: how suddenly
-    .weak = 1.0 / 3, // 0.2..0.5: of the strength that the samples justify for each other, where nothing else speaks for
-                     // the lesson
-    .room = 0.5, // 0..0.7: towards the square root of g for users with few or nearly all of the classes; 0 is careful,
-                 // and costs the others' gain
-    .evidence = 0.2, // 0.1..0.4: sure answers a class, squared, below which nobody is held back
-    .steps = 10,     // 5..20: it has settled by then
-    .settle = 20,    // 10..30: samples from which most of a lesson is believed
-    .ease = 0.75,    // 0.6..0.9: of the weight, where the lesson is not trusted
-    .tries = 4,      // 1..6: down to .4 of it; 1 leaves users without a lesson who are at the edge of trust
-};
-
 #define SEEN_ONCE 0.5 // samples: n pi of a class seen once, and of one seen twice
 #define SEEN_TWICE 1.5
 #define ADDED 3 // samples of new classes that were missed by chance
@@ -579,7 +551,8 @@ int fp_lesson_make(struct fp_lesson *out, const struct fp_answers *a, bool learn
         return FINEPRUNE_LIMIT;
     }
     if (bytes == SIZE_MAX) return fp_fail_memory(err, "the lesson of the last layer", bytes);
-    struct work w = {.rule = rule ? rule : &fp_lesson_defaults, .d = d, .k = k};
+    const struct fp_lesson_rule initial = fp_lesson_rule_of(NULL, NULL);
+    struct work w = {.rule = rule ? rule : &initial, .d = d, .k = k};
     out->a = fp_calloc(share_of(k, d), sizeof(double));
     out->c = fp_calloc(k, sizeof(double));
     out->b = fp_calloc(k, sizeof(double));

@@ -5,15 +5,18 @@
 #ifndef FP_LESSON_H
 #define FP_LESSON_H
 
+#include "parameter.h"
 #include "stats/stats.h"
 
-// The constants, with their defaults in lesson.c.
+// The constants (lesson_rule.c): the parameters of the outputs, then those of the read-out.
 struct fp_lesson_rule {
-    double weight, miss, wait, kappa, seen, start, spare, unseen, use, all, error, steep, weak, room, evidence, settle,
-        ease;
+    double miss, wait, seen, unseen, use, all, evidence, unlike, least_weight;
+    double weight, kappa, start, spare, error, steep, weak, room, settle, ease, ridge;
     int steps, near, tries;
 };
-extern const struct fp_lesson_rule fp_lesson_defaults;
+extern const struct fp_parameter fp_lesson_counting[], fp_lesson_learning[];
+// The values of both in their order; NULL: the defaults.
+struct fp_lesson_rule fp_lesson_rule_of(const double *counting, const double *learning);
 
 // Taught scores are L + g (A f + c) + b. For the report: of the samples that differ the lesson at strength g changes
 // `corrects` answers; at full strength it would change `changes`, where the model expects `expected` mistakes; the same

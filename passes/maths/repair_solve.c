@@ -12,7 +12,6 @@
 #include "kernel/gemm.h"
 #include "maths/repair_precondition.h"
 
-#define RIDGE 0.01
 #define DIRECT 128 // columns up to which systems are factorized
 #define MOST_STEPS 200
 #define REFINED 1e-3 // the residual of a refinement: its target has noise of its own
@@ -25,7 +24,7 @@
 
 // ---- the matrix
 
-static int from_gram(struct fp_system *s, struct fp_job *job, const struct fp_stat *stat, size_t g) {
+static int from_gram(struct fp_system *s, struct fp_job *job, const struct fp_stat *stat, size_t g, double ridge) {
     const size_t n = s->n;
     size_t size;
     double diagonal = 0;
@@ -38,11 +37,11 @@ static int from_gram(struct fp_system *s, struct fp_job *job, const struct fp_st
             return fp_fail_memory(job->err, "a repair", size * sizeof(double));
     }
     for (size_t i = 0; i < n; i++) diagonal += s->exact ? s->exact[i * n + i] : (double)s->c[i * n + i];
-    s->ridge = (float)(RIDGE * diagonal / (double)n);
+    s->ridge = (float)(ridge * diagonal / (double)n);
     return FINEPRUNE_OK;
 }
 
-static int from_rows(struct fp_system *s, struct fp_job *job, const struct fp_stat *stat, size_t g) {
+static int from_rows(struct fp_system *s, struct fp_job *job, const struct fp_stat *stat, size_t g, double ridge) {
     size_t n = s->n, size;
     double diagonal = 0, scale = 1 / sqrt((double)stat->sampled);
     s->count = stat->sampled;
@@ -56,13 +55,21 @@ static int from_rows(struct fp_system *s, struct fp_job *job, const struct fp_st
             s->a[r * n + c] = (float)v;
             diagonal += v * v;
         }
-    s->ridge = (float)(RIDGE * diagonal / (double)n);
+    s->ridge = (float)(ridge * diagonal / (double)n);
     return FINEPRUNE_OK;
 }
 
-int fp_system_init(struct fp_system *s, struct fp_job *job, const struct fp_layer *layer, size_t g) {
+double fp_repair_ridge(const struct fp_job *job) {
+    const struct fp_chosen *repair = &job->choices.chosen[FP_KIND_REPAIR];
+    for (size_t i = 0; repair->parameters && repair->parameters[i].name; i++)
+        if (!strcmp(repair->parameters[i].name, "ridge")) return repair->values[i];
+    return FP_REPAIR_RIDGE;
+}
+
+int fp_system_init(struct fp_system *s, struct fp_job *job, const struct fp_layer *layer, size_t g, double ridge) {
     *s = (struct fp_system){.n = layer->stat->cols};
-    int status = layer->stat->gram ? from_gram(s, job, layer->stat, g) : from_rows(s, job, layer->stat, g);
+    int status = layer->stat->gram ? from_gram(s, job, layer->stat, g, ridge)
+                                   : from_rows(s, job, layer->stat, g, ridge);
     bool ok = !status && (s->c ? fp_product_init(&s->by_c, false, s->n, s->n, s->c, job->threads)
                                : fp_product_init(&s->by_c, true, s->count, s->n, s->a, job->threads) &&
                                      fp_product_init(&s->by_rows, false, s->n, s->count, s->a, job->threads));

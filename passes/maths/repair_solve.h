@@ -17,7 +17,11 @@ struct fp_system {
     struct fp_product by_rows;
 };
 
-int fp_system_init(struct fp_system *s, struct fp_job *job, const struct fp_layer *layer, size_t g);
+// The ridge of the chosen repair, for all systems with its targets; its default where it has none.
+#define FP_REPAIR_RIDGE 0.01
+double fp_repair_ridge(const struct fp_job *job);
+// ridge: of the matrix's mean diagonal.
+int fp_system_init(struct fp_system *s, struct fp_job *job, const struct fp_layer *layer, size_t g, double ridge);
 void fp_system_done(struct fp_system *s);
 // y (rows x n) = x c. room: rows * count floats when the system is made of rows, else unused.
 bool fp_system_apply(struct fp_system *s, const float *x, size_t rows, float *y, float *room);

@@ -30,3 +30,22 @@ int fp_score_columns(struct fp_job *job, struct fp_layer *layer,
     free(factors);
     return FINEPRUNE_OK;
 }
+
+int fp_score_deviations(struct fp_job *job, struct fp_layer *layer, double prior) {
+    const struct fp_weight *w = layer->w;
+    float *factors = fp_calloc(w->groups * w->cols, sizeof(*factors));
+    if (!factors) return fp_fail_memory(job->err, "scores", w->cols * sizeof(*factors));
+    double share = prior / ((double)job->n_local + prior), rho = share * share;
+    for (size_t g = 0; g < w->groups; g++) {
+        double mean = 0;
+        for (size_t c = 0; c < w->cols; c++)
+            mean += fp_stat_deviation(layer->stat, g, c) * fp_stat_deviation(layer->stat, g, c) / (double)w->cols;
+        for (size_t c = 0; c < w->cols; c++) {
+            double sd = fp_stat_deviation(layer->stat, g, c);
+            factors[g * w->cols + c] = (float)sqrt((1 - rho) * sd * sd + rho * mean);
+        }
+    }
+    fp_score_factors(job, layer, factors);
+    free(factors);
+    return FINEPRUNE_OK;
+}

@@ -11,7 +11,8 @@ int fp_score_columns(struct fp_job *job, struct fp_layer *layer,
 // The same with the factors given, groups * cols.
 void fp_score_factors(struct fp_job *job, struct fp_layer *layer, const float *factors);
 
-// What a score that needs co-activations falls back to where a layer has none.
-extern const struct fp_score fp_score_deviation;
+// |W| * sd(x), the variances mixed with their mean, which counts as `prior` samples (score_deviation.c). Also what a
+// score that needs co-activations falls back to where a layer has none.
+int fp_score_deviations(struct fp_job *job, struct fp_layer *layer, double prior);
 
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A layer whose input has lost whole channels is another layer: what is left stands in for them. With C = Cov(x) of the
-// dense model, S the columns that are left, P those that are cut and l 1 % of C's mean diagonal: target_S = W_S + (C_SS
+// dense model, S the columns that are left, P those that are cut and l the repair's ridge (1 % of C's mean diagonal):
+// target_S = W_S + (C_SS
 // + l I)^-1 C_SP W_P, target_P = 0, and the mean of what the rows still miss, (W - target) E[x], for the bias. Scores,
 // repairs and swaps of every round hold on to this target: in later rounds the cut channels are constant, and nothing
 // would tell any more that they are missed.
@@ -30,7 +31,7 @@ static int solve(struct fp_job *job, struct fp_layer *l, const uint8_t *keep) {
     const size_t rows = l->w->rows;
     struct fp_system system = {0};
     double *errors = fp_calloc(2 * rows, sizeof(*errors));
-    int status = errors ? fp_system_init(&system, job, l, 0)
+    int status = errors ? fp_system_init(&system, job, l, 0, fp_repair_ridge(job))
                         : fp_fail_memory(job->err, l->w->name, 2 * rows * sizeof(*errors));
     if (!status)
         status = fp_system_solve(&system, l->dense, keep, rows, l->target, TOLERANCE, errors, errors + rows,

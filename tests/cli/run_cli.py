@@ -109,6 +109,11 @@ WRONG = [
     ("prune m.onnx -o - --json", 2, "-o - and --json both want standard output", "give one of them a file"),
     ("prune m.onnx --config none.json", 6, "cannot read 'none.json': No such file or directory", None),
     ("prune m.onnx --list=metod", 2, "--list cannot be 'metod'", "did you mean 'method'?"),
+    ("prune m.onnx -o o.onnx --score osb:ridge=1", 2, "--score cannot be 'osb:ridge=1'", "did you mean 'obs'?"),
+    ("prune m.onnx -o o.onnx --score obs:rigde=1", 2, "score 'obs' has no parameter 'rigde'", "its parameters: prior (0 to 10000), ridge (0.0001 to 10)"),
+    ("prune m.onnx -o o.onnx --swaps gradient:tries=2.5", 2, "parameter 'tries' of swaps 'gradient' cannot be '2.5'", "a whole number from 1 to 100"),
+    ("prune m.onnx -o o.onnx --repair bias:ridge=1", 2, "repair 'bias' has no parameters", None),
+    ("prune m.onnx -o o.onnx --pattern 2:x", 2, "--pattern cannot be '2:x'", "one of: unstructured, N:M, block:RxC, channel"),
     ("merge -o s", 2, "'merge' needs STATS...", "usage: fineprune merge STATS... -o STATS"),
     ("apply m.onnx -o o.onnx", 2, "'apply' needs --stats STATS", "'fineprune score MODEL --data SRC -o STATS' makes it"),
 ]
@@ -184,6 +189,7 @@ def version_and_lists(place):
         assert word in ran.out.decode().split(), word
     ran = works(place, "--list=score")
     equal(ran.out.decode().splitlines()[0], "score", "first line")
+    assert re.search(r"^    ridge=0.01 +0.0001 to 10: ", ran.out.decode(), re.M), ran.out
 
 
 @case
@@ -508,6 +514,23 @@ def every_choice_with_every_method(place):
     assert ran.code == 2 and "channels 'first' cannot go whole with pattern '2:4'" in ran.err, ran.err
     ran = works(place, "prune cnn.onnx --data cnn.npz -s 50% --pattern 2:4 --task other -f -o o.onnx --json")
     equal([json.loads(ran.out)["config"][kind] for kind in ("channels", "swaps")], ["none", "none"], "choices that a pattern settles")
+
+
+@case
+def parameters_are_told(place):
+    """The report has the texts as they were given, of those ideas whose parameters were set; a file of options can set them too."""
+    conv_network(place)
+    place.path("set.json").write_text(json.dumps({"score": "obs:ridge=0.5,prior=3", "swaps": "gradient:tries=1", "sparsity": 0.5}))
+    rest = "--data cnn.npz --task other --strict-sparsity -f"
+    ran = works(place, f"prune cnn.onnx {rest} --config set.json --swaps gradient:tries=2 -o set.onnx --json")
+    config = json.loads(ran.out)["config"]
+    equal([config[kind] for kind in ("score", "swaps", "repair")], ["obs:ridge=0.5,prior=3", "gradient:tries=2", "least-squares"], "what was chosen")
+    for name, score in (("plain", "obs"), ("initial", "obs:prior=10,ridge=0.01")):
+        works(place, f"prune cnn.onnx {rest} -s 50% --score {score} --no-metadata -o {name}.onnx")
+    equal(place.path("plain.onnx").read_bytes(), place.path("initial.onnx").read_bytes(), "the model with its defaults")
+    works(place, "score cnn.onnx --data cnn.npz -o cnn.fps")
+    ran = works(place, "apply cnn.onnx --stats cnn.fps -s 50% --repair least-squares:ridge=0.1 -f -o o.onnx --json")
+    equal([json.loads(ran.out)["config"][kind] for kind in ("repair", "refit")], ["least-squares:ridge=0.1", "none"], "what was applied")
 
 
 @case

@@ -88,7 +88,7 @@ static void check(size_t groups, size_t cols, size_t samples, bool gram, bool sh
         double before[ROWS], after[ROWS];
         double ridge, *c = covariance(&f, g, samples, &ridge);
         const size_t at = g * ROWS * cols;
-        assert_int_equal(fp_system_init(&s, &f.job, l, g), 0);
+        assert_int_equal(fp_system_init(&s, &f.job, l, g, FP_REPAIR_RIDGE), 0);
         assert_true((s.exact != NULL) == (gram && cols <= 128)); // the path that is meant
         assert_true((s.a != NULL) == !gram);
         assert_true(fabs((double)s.ridge - ridge) < 1e-5 * ridge);
@@ -163,7 +163,7 @@ static void test_threads(void **state) {
             struct fp_layer *l = fake_layer(&f, 1, ROWS, cases[i].cols, 1, 8);
             fake_stats(&f, 0, cases[i].samples, cases[i].gram, 3);
             mask(l, cases[i].shared);
-            assert_int_equal(fp_system_init(&s, &f.job, l, 0), 0);
+            assert_int_equal(fp_system_init(&s, &f.job, l, 0, FP_REPAIR_RIDGE), 0);
             assert_int_equal(
                 fp_system_solve(&s, l->dense, l->keep, ROWS, l->values, 1e-5, before, after, threads, NULL), 0);
             if (threads == 1) memcpy(first, l->values, l->w->count * sizeof(float));
@@ -186,7 +186,7 @@ static void test_still(void **state) {
     fake_stats(&f, 0, 20, true, 3);
     memset(f.stats[0].gram, 0, 100 * sizeof(double)), memset(f.stats[0].sampled_sum, 0, 10 * sizeof(double));
     mask(l, false);
-    assert_int_equal(fp_system_init(&s, &f.job, l, 0), 0);
+    assert_int_equal(fp_system_init(&s, &f.job, l, 0, FP_REPAIR_RIDGE), 0);
     assert_int_equal(fp_system_solve(&s, l->dense, l->keep, ROWS, l->values, 1e-5, before, after, 1, NULL), 0);
     for (size_t r = 0; r < ROWS; r++) assert_true(before[r] == 0 && after[r] == 0);
     for (size_t i = 0; i < l->w->count; i++) assert_true(l->values[i] == (l->keep[i] ? l->dense[i] : 0));
