@@ -126,7 +126,16 @@ typedef struct fineprune_save_options {
     fineprune_sparse_count *sparse_count; // set to what sparse_initializers did; NULL: not wanted
 } fineprune_save_options;
 
+#ifdef __cplusplus
+inline fineprune_save_options fineprune_save_options_init() {
+    fineprune_save_options options = fineprune_save_options();
+    options.size = sizeof(options);
+    return options;
+}
+#define FINEPRUNE_SAVE_OPTIONS_INIT fineprune_save_options_init()
+#else
 #define FINEPRUNE_SAVE_OPTIONS_INIT {.size = sizeof(fineprune_save_options)}
+#endif
 
 // Writes the model to `path` ("-" is standard output): a temporary file in the same folder, fsync, rename. Nothing is
 // left behind on failure. options may be NULL. Errors: USAGE (path exists without force, or is the file the model came
@@ -153,7 +162,16 @@ typedef struct fineprune_data_options {
     size_t n_shapes;
 } fineprune_data_options;
 
+#ifdef __cplusplus
+inline fineprune_data_options fineprune_data_options_init() {
+    fineprune_data_options options = fineprune_data_options();
+    options.size = sizeof(options);
+    return options;
+}
+#define FINEPRUNE_DATA_OPTIONS_INIT fineprune_data_options_init()
+#else
 #define FINEPRUNE_DATA_OPTIONS_INIT {.size = sizeof(fineprune_data_options)}
+#endif
 
 // An empty collection of samples for the inputs of `model`, which must live as long as it. options may be NULL; its
 // strings are copied. On success *out is the caller's, freed with fineprune_data_free.
@@ -221,7 +239,18 @@ typedef struct fineprune_prune_options {
                           // back
 } fineprune_prune_options;
 
+#ifdef __cplusplus
+inline fineprune_prune_options fineprune_prune_options_init() {
+    fineprune_prune_options options = fineprune_prune_options();
+    options.size = sizeof(options);
+    options.sparsity = 0.7;
+    options.reserve = -1;
+    return options;
+}
+#define FINEPRUNE_PRUNE_OPTIONS_INIT fineprune_prune_options_init()
+#else
 #define FINEPRUNE_PRUNE_OPTIONS_INIT {.size = sizeof(fineprune_prune_options), .sparsity = 0.7, .reserve = -1}
+#endif
 
 // Prunes `model` in place with the samples of `data`. On success *report (may be NULL) is the caller's. When a gate is
 // missed the call returns FINEPRUNE_GATE with the model pruned and *report set. On another failure the model may be
