@@ -211,15 +211,15 @@ FINEPRUNE_API int fineprune_report_number(fineprune_report *report, const char *
 
 typedef struct fineprune_prune_options {
     size_t size;        // sizeof(fineprune_prune_options), set by the initialiser
-    double sparsity;    // share of zeros over all prunable weights, 0 to 1; negative: auto
-    const char *method; // a named set of the five choices below; NULL: "fine-pruning"
-    const char *score;  // NULL: the method's
+    double sparsity;    // share of zeros over all prunable weights, from 0 to below 1; -1: auto
+    const char *method; // a named set of the choices from score to refit; NULL: "fine-pruning"
+    const char *score;  // here and in the choices below NULL: the method's
     const char *allocation;
     const char *pattern;
     const char *repair;
     const char *outputs;  // "keep" or "prune"
     const char *readout;  // "keep" or "hebbian"
-    int rounds;           // 0: the method's for that sparsity
+    int rounds;           // 0: the method's for that sparsity; 100 at most
     double min_agreement; // share of the reserve's answers that must be those of the model that came in; 0: no gate
     double reserve; // share of the samples kept for measuring, never used for scores; -1: a tenth, 20 samples at least,
                     // a fifth at most
@@ -228,7 +228,7 @@ typedef struct fineprune_prune_options {
     bool keep_first, keep_last; // leave the first or last weight dense
     bool no_metadata;           // do not add metadata_props
     fineprune_run_options run;
-    const char *channels; // "first" or "none"; NULL: the method's
+    const char *channels; // "first" or "none"
     const char *swaps;    // "gradient" or "none"
     const char *refit;    // "sequential" or "none"
     const char *task; // what the outputs are: "classes", "labels" (independent), "other", or "auto" (NULL): judged from
@@ -322,8 +322,8 @@ FINEPRUNE_API void fineprune_emergency(void);
 // ---------------------------------------------------------------------------------------------------------------------
 // Lists: what can be named in the options
 
-// kind: "method", "score", "allocation", "pattern", "repair", "readout", "outputs", "operator". Sets *name and *summary
-// (static memory) for index 0, 1, ...; false past the end or for an unknown kind.
+// kind: "method", "score", "allocation", "pattern", "repair", "channels", "swaps", "refit", "outputs", "readout",
+// "operator". Sets *name and *summary (static memory) for index 0, 1, ...; false past the end or for an unknown kind.
 FINEPRUNE_API bool fineprune_list(const char *kind, size_t index, const char **name, const char **summary);
 
 #ifdef __cplusplus
