@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The whole method, in the order it happens. fineprune_prune is the job; prune_to is what makes a model sparse.
+// The whole method, in the order it happens. fp_prune_run is the job; prune_to is what makes a model sparse.
 #include <math.h>
 #include <stdlib.h>
 
-#include "base/threads.h"
 #include "maths/allocate.h"
 #include "maths/answers.h"
 #include "maths/live_columns.h"
 #include "job/job.h"
+#include "prune.h"
 
 // ---- one round: score, allocate, repair, rewrite
 
@@ -213,7 +213,7 @@ static int ask_dense_model(struct fp_job *job) {
     return status ? status : fp_readout_teach(job);
 }
 
-static int prune(struct fp_job *job) {
+int fp_prune_run(struct fp_job *job) {
     double sparsity = job->options->sparsity;
     int status = fp_job_split(job);
     if (!status) status = fp_job_open(job);
@@ -251,8 +251,7 @@ static int check_stats(const struct fp_job *job, const struct fp_stats *stats) {
     return FINEPRUNE_OK;
 }
 
-// From statistics alone: the dense model's, one round.
-static int apply(struct fp_job *job, struct fp_stats *stats) {
+int fp_prune_apply(struct fp_job *job, struct fp_stats *stats) {
     if (job->options->sparsity < 0)
         return fp_fail(job->err, FINEPRUNE_USAGE, "sparsity auto needs data to measure on: use 'prune'");
     job->choices.rounds = 1;
@@ -284,41 +283,6 @@ static int apply(struct fp_job *job, struct fp_stats *stats) {
     return status ? status : fp_job_report(job, job->options->sparsity);
 }
 
-static bool wants_data(const struct fp_choices *c) {
+bool fp_prune_wants_data(const struct fp_choices *c) {
     return needs_of(c) || c->refit->needs_data || c->outputs->needs || c->readout->needs;
-}
-
-// Opens, runs and closes a job over `data` or, when that is NULL, over `stats`.
-static int run_job(const char *command, fineprune_model *model, fineprune_data *data, struct fp_stats *stats,
-                   const fineprune_prune_options *options, fineprune_report **report, fineprune_error *err) {
-    fineprune_prune_options known = FINEPRUNE_PRUNE_OPTIONS_INIT;
-    fineprune_error local = {0};
-    struct fp_job job = {.got = -1, .model = model, .data = data, .options = &known, .err = err ? err : &local};
-    int status = fp_options_read(&known, sizeof(known), options, "fineprune_prune_options", job.err);
-    if (status) return status;
-    status = fp_choose(&job.choices, job.options, job.err);
-    if (!status && !stats && wants_data(&job.choices) && (!data || !fineprune_data_samples(data)))
-        status = fp_data_missing(model, job.err);
-    if (!status) job.report = fp_report_new(command);
-    if (!status && !job.report) status = fp_fail_memory(job.err, "the report", 0);
-    struct fp_threads host;
-    fp_threads_enter(&host, fp_threads_wanted(&job.options->run));
-    if (!status) status = stats ? apply(&job, stats) : prune(&job);
-    const bool told = !status || status == FINEPRUNE_GATE;
-    if (told && fp_choices_note(&job.choices, job.report)) status = fp_fail_memory(job.err, "the report", 0);
-    fp_job_close(&job);
-    fp_threads_leave(&host);
-    if (report && (!status || status == FINEPRUNE_GATE)) *report = job.report;
-    else fineprune_report_free(job.report);
-    return status;
-}
-
-int fineprune_prune(fineprune_model *model, fineprune_data *data, const fineprune_prune_options *options,
-                    fineprune_report **report, fineprune_error *err) {
-    return run_job("prune", model, data, NULL, options, report, err);
-}
-
-int fineprune_apply(fineprune_model *model, const fineprune_stats *stats, const fineprune_prune_options *options,
-                    fineprune_report **report, fineprune_error *err) {
-    return run_job("apply", model, NULL, fp_stats_of(stats), options, report, err);
 }

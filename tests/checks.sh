@@ -47,8 +47,18 @@ check "the public header does not compile alone in C" < <(
         echo '#include <fineprune/fineprune.h>' | gcc -std=$standard -Wall -Wextra -Werror -pedantic -Iinclude -fsyntax-only -x c - 2>&1
     done)
 if command -v g++ >/dev/null 2>&1; then
-    check "the public header does not compile alone in C++" < <(
-        echo '#include <fineprune/fineprune.h>' | g++ -std=c++11 -Wall -Wextra -Werror -Iinclude -fsyntax-only -x c++ - 2>&1)
+    check "the public header does not compile in C++, or its initialisers do not" < <(
+        for standard in c++11 c++17 c++20; do
+            g++ -std=$standard -Wall -Wextra -Wpedantic -Werror -Iinclude -fsyntax-only -x c++ - 2>&1 <<'END'
+#include <fineprune/fineprune.h>
+fineprune_save_options save = FINEPRUNE_SAVE_OPTIONS_INIT;
+fineprune_data_options data = FINEPRUNE_DATA_OPTIONS_INIT;
+int main() {
+    const fineprune_prune_options prune = FINEPRUNE_PRUNE_OPTIONS_INIT;
+    return prune.size == sizeof(prune) && save.size && data.size ? FINEPRUNE_OK : FINEPRUNE_USAGE;
+}
+END
+        done)
 fi
 check "internal headers that do not compile alone" < <(
     for file in $(find src passes commands cli -name '*.h'); do

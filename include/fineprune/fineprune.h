@@ -126,7 +126,16 @@ typedef struct fineprune_save_options {
     fineprune_sparse_count *sparse_count; // set to what sparse_initializers did; NULL: not wanted
 } fineprune_save_options;
 
+#ifdef __cplusplus
+inline fineprune_save_options fineprune_save_options_init() {
+    fineprune_save_options options = fineprune_save_options();
+    options.size = sizeof(options);
+    return options;
+}
+#define FINEPRUNE_SAVE_OPTIONS_INIT fineprune_save_options_init()
+#else
 #define FINEPRUNE_SAVE_OPTIONS_INIT {.size = sizeof(fineprune_save_options)}
+#endif
 
 // Writes the model to `path` ("-" is standard output): a temporary file in the same folder, fsync, rename. Nothing is
 // left behind on failure. options may be NULL. Errors: USAGE (path exists without force, or is the file the model came
@@ -153,7 +162,16 @@ typedef struct fineprune_data_options {
     size_t n_shapes;
 } fineprune_data_options;
 
+#ifdef __cplusplus
+inline fineprune_data_options fineprune_data_options_init() {
+    fineprune_data_options options = fineprune_data_options();
+    options.size = sizeof(options);
+    return options;
+}
+#define FINEPRUNE_DATA_OPTIONS_INIT fineprune_data_options_init()
+#else
 #define FINEPRUNE_DATA_OPTIONS_INIT {.size = sizeof(fineprune_data_options)}
+#endif
 
 // An empty collection of samples for the inputs of `model`, which must live as long as it. options may be NULL; its
 // strings are copied. On success *out is the caller's, freed with fineprune_data_free.
@@ -193,16 +211,17 @@ FINEPRUNE_API int fineprune_report_number(fineprune_report *report, const char *
 
 typedef struct fineprune_prune_options {
     size_t size;        // sizeof(fineprune_prune_options), set by the initialiser
-    double sparsity;    // share of zeros over all prunable weights, 0 to 1; negative: auto
-    const char *method; // a named set of the choices below; NULL: "fine-pruning"
-    const char *score;  // NULL: the method's. A name, which may have values of its parameters behind it, as in
-                        // "obs:ridge=0.1,prior=20" (fineprune_list_parameter); also in the other choices but pattern
+    double sparsity;    // share of zeros over all prunable weights, from 0 to below 1; -1: auto
+    const char *method; // a named set of the choices from score to refit; NULL: "fine-pruning"
+    const char *score;  // here and in the choices below NULL: the method's. A name, which may have values of its
+                        // parameters behind it, as in "obs:ridge=0.1,prior=20" (fineprune_list_parameter); not in
+                        // pattern, whose sizes stand there
     const char *allocation;
     const char *pattern;
     const char *repair;
     const char *outputs;  // "keep" or "prune"
     const char *readout;  // "keep" or "hebbian"
-    int rounds;           // 0: the method's for that sparsity
+    int rounds;           // 0: the method's for that sparsity; 100 at most
     double min_agreement; // share of the reserve's answers that must be those of the model that came in; 0: no gate
     double reserve; // share of the samples kept for measuring, never used for scores; -1: a tenth, 20 samples at least,
                     // a fifth at most
@@ -211,7 +230,7 @@ typedef struct fineprune_prune_options {
     bool keep_first, keep_last; // leave the first or last weight dense
     bool no_metadata;           // do not add metadata_props
     fineprune_run_options run;
-    const char *channels; // "first" or "none"; NULL: the method's
+    const char *channels; // "first" or "none"
     const char *swaps;    // "gradient" or "none"
     const char *refit;    // "sequential" or "none"
     const char *task; // what the outputs are: "classes", "labels" (independent), "other", or "auto" (NULL): judged from
@@ -222,7 +241,18 @@ typedef struct fineprune_prune_options {
                           // back
 } fineprune_prune_options;
 
+#ifdef __cplusplus
+inline fineprune_prune_options fineprune_prune_options_init() {
+    fineprune_prune_options options = fineprune_prune_options();
+    options.size = sizeof(options);
+    options.sparsity = 0.7;
+    options.reserve = -1;
+    return options;
+}
+#define FINEPRUNE_PRUNE_OPTIONS_INIT fineprune_prune_options_init()
+#else
 #define FINEPRUNE_PRUNE_OPTIONS_INIT {.size = sizeof(fineprune_prune_options), .sparsity = 0.7, .reserve = -1}
+#endif
 
 // Prunes `model` in place with the samples of `data`. On success *report (may be NULL) is the caller's. When a gate is
 // missed the call returns FINEPRUNE_GATE with the model pruned and *report set. On another failure the model may be
@@ -294,9 +324,8 @@ FINEPRUNE_API void fineprune_emergency(void);
 // ---------------------------------------------------------------------------------------------------------------------
 // Lists: what can be named in the options
 
-// kind: "method", "score", "allocation", "pattern", "channels", "repair", "swaps", "refit", "outputs", "readout",
-// "operator". Sets *name and *summary
-// (static memory) for index 0, 1, ...; false past the end or for an unknown kind.
+// kind: "method", "score", "allocation", "pattern", "repair", "channels", "swaps", "refit", "outputs", "readout",
+// "operator". Sets *name and *summary (static memory) for index 0, 1, ...; false past the end or for an unknown kind.
 FINEPRUNE_API bool fineprune_list(const char *kind, size_t index, const char **name, const char **summary);
 
 // A number of an idea that can be set in the text that names it: "obs:ridge=0.1". The struct does not grow.

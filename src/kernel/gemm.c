@@ -8,13 +8,11 @@
 
 #include "kernel/tiler.h"
 
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
-
 // m rows of panel j.
 static struct fp_tile tile_of(const struct fp_product *p, size_t m, size_t j) {
     const size_t left = p->n - j * FP_TILE_COLUMNS;
     return (struct fp_tile){
-        .m = m, .n = least(FP_TILE_COLUMNS, left), .k = p->k, .ldb = p->tb ? p->k : p->n, .tb = p->tb};
+        .m = m, .n = fp_least(FP_TILE_COLUMNS, left), .k = p->k, .ldb = p->tb ? p->k : p->n, .tb = p->tb};
 }
 
 static bool pack_panel(const struct fp_product *p, struct fp_tiler *t, size_t j, const float *b) {
@@ -92,7 +90,7 @@ bool fp_product_run(struct fp_product *p, size_t m, const float *a, float *c) {
         for (size_t j = 0; j < p->n_panels; j++)
             for (size_t i = 0; i < tm; i++) {
                 size_t r = i * FP_TILE_ROWS;
-                if (!run_tile(p, &p->tilers[omp_get_thread_num()], j, least(FP_TILE_ROWS, m - r), a + r * p->k,
+                if (!run_tile(p, &p->tilers[omp_get_thread_num()], j, fp_least(FP_TILE_ROWS, m - r), a + r * p->k,
                               c + r * p->n)) {
 #pragma omp atomic write
                     failed = true;

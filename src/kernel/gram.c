@@ -6,8 +6,6 @@
 
 #include "kernel/gemm.h"
 
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
-
 enum { SIDE_ALONE = 128, SIDE_MOST = 512, TILES_LEAST = 3 };
 
 struct gram {
@@ -38,7 +36,7 @@ FP_VECTOR static void add_tile(double *to, size_t step, const float *part, size_
 
 // All stretches one after the other, so that the tile stays in the cache.
 static void gram_tile(const struct gram *g, const float *a, double *to, float *part, size_t r, size_t s) {
-    const size_t rows = least(g->side, g->n - r), cols = least(g->side, g->n - s);
+    const size_t rows = fp_least(g->side, g->n - r), cols = fp_least(g->side, g->n - s);
     const int m = (int)rows, n = (int)cols, step = (int)g->n;
     for (size_t i = 0, first = 0; i < g->n_ends; first = g->ends[i++]) {
         const int k = (int)(g->ends[i] - first);

@@ -5,8 +5,6 @@
 
 #include "stats/gather_parts.h"
 
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
-
 // ---- kept as they are
 
 static int take_kept(struct fp_gathering *g, int weight, const struct fp_columns *c, size_t unit, const size_t *picked,
@@ -104,7 +102,7 @@ int fp_gather_rows(struct fp_gathering *g, int weight, const struct fp_columns *
     if (g->request->rows && g->request->most_rows && wanted > g->request->most_rows) wanted = g->request->most_rows;
     const size_t nominal = g->request->nominal_samples ? g->request->nominal_samples : g->total,
                  quota = (wanted + nominal - 1) / nominal;
-    size_t n = least((quota * g->samples + c->units - 1) / c->units, c->rows);
+    size_t n = fp_least((quota * g->samples + c->units - 1) / c->units, c->rows);
     uint64_t state = seed ^ (uint64_t)g->first[weight] * 0x9e3779b97f4a7c15u;
     if (!n) return FINEPRUNE_OK;
     if (!p->way) {
@@ -114,7 +112,7 @@ int fp_gather_rows(struct fp_gathering *g, int weight, const struct fp_columns *
         if (status) return status;
     }
     if (fp_gather_planes_take(p, c, n)) return fp_gather_planes_add(g, weight, c, unit, err);
-    if (p->whole_bytes) n = least(p->whole_rows, c->rows); // one that lies otherwise counts as much as the others
+    if (p->whole_bytes) n = fp_least(p->whole_rows, c->rows); // one that lies otherwise counts as much as the others
     // Statistics that will be merged must not depend on which samples stand together: stretches end with the sample,
     // and where one fills the room.
     bool apart = g->request->nominal_samples && p->n + n > FP_TUNED_FLUSH_ROWS;

@@ -42,8 +42,10 @@ struct fp_stats {
     char model[65]; // sha256 of the model file
 };
 
-// Of the public handle (stats_file.c); lent.
-struct fp_stats *fp_stats_of(const struct fineprune_stats *stats);
+// The public handle (stats_file.c), which owns them.
+struct fineprune_stats {
+    struct fp_stats *stats;
+};
 
 enum { FP_NEED_SUMS = 1, FP_NEED_GRAM = 2, FP_NEED_ANSWERS = 4, FP_NEED_ABSOLUTE = 8 };
 

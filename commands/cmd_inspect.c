@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+// fineprune inspect and check: what a model is, of every weight how much of it is zero; and every obstacle to running
+// and pruning it.
+#include <stdlib.h>
+
+#include "base/threads.h"
+#include "data/data.h"
+#include "exec/exec.h"
+#include "report/describe.h"
+
+// Rows and columns of which every element is zero: channels that are pruned whole. Nothing is read where there are too
+// few zeros for one.
+static int count_whole(struct fineprune_model *model, struct fp_report_layer *layer, fineprune_error *err) {
+    const struct fp_weight *w = layer->weight;
+    const size_t rows = w->groups * w->rows, n = w->cols;
+    if (layer->zeros < n && layer->zeros < w->rows) return FINEPRUNE_OK;
+    float *values = fp_calloc(w->count, sizeof(*values));
+    uint8_t *alive = fp_calloc(rows + w->groups * n, 1);
+    int status = values && alive ? fp_weight_read(model, w, values, err)
+                                 : fp_fail_memory(err, w->name, w->count * sizeof(*values));
+    layer->whole = true;
+    for (size_t i = 0; i < w->count && !status; i++)
+        if (values[i] != 0) alive[i / n] = alive[rows + i / n / w->rows * n + i % n] = 1;
+    for (size_t i = 0; i < rows && !status; i++) layer->zero_rows += !alive[i];
+    for (size_t i = 0; i < w->groups * n && !status; i++) layer->zero_columns += !alive[rows + i];
+    for (size_t i = 0; i < w->count && !status; i++)
+        layer->whole_zeros += !alive[i / n] || !alive[rows + i / n / w->rows * n + i % n];
+    free(values);
+    free(alive);
+    return status;
+}
+
+static int describe_all(struct fineprune_model *model, struct fineprune_report *report, fineprune_error *err) {
+    struct fp_exec *exec = NULL;
+    struct fp_weights *weights = NULL;
+    struct fp_report_pruned pruned = {.asked = -1};
+    fp_describe_model(report, "model", model, false); // reading every byte takes longer than all the rest
+    fp_describe_graph(report, model);
+    int status = fp_exec_plan(&exec, model, NULL, err);
+    if (!status) status = fp_weights_find(&weights, exec, model, false, err);
+    for (int i = 0; !status && i < weights->n; i++) {
+        struct fp_report_layer layer = {
+            .weight = &weights->items[i], .error_before_repair = -1, .error_after_repair = -1};
+        status = fp_weight_zeros(model, layer.weight, &layer.zeros, err);
+        if (status) break;
+        status = count_whole(model, &layer, err);
+        fp_describe_layer(report, &layer);
+        pruned.params += layer.weight->count;
+        pruned.zeros += layer.zeros;
+    }
+    if (!status) {
+        fp_describe_skipped(report, weights);
+        fp_report_put_pruned(report, &pruned);
+    }
+    fp_weights_free(weights);
+    fp_exec_free(exec);
+    return status;
+}
+
+int fineprune_inspect(const fineprune_model *model, fineprune_report **out, fineprune_error *err) {
+    struct fineprune_report *report = fp_report_new("inspect");
+    if (!report) return fp_fail_memory(err, "the report", 0);
+    struct fp_threads host;
+    fp_threads_enter(&host, 1); // little is computed: nobody waits for long
+    int status = describe_all((struct fineprune_model *)model, report, err);
+    fp_threads_leave(&host);
+    if (status) fineprune_report_free(report);
+    else *out = report;
+    return status;
+}
+
+static void add_obstacle(struct fineprune_report *report, const char *what) {
+    json_array_append_new(fp_report_array(report, "obstacles"), fp_report_string(what));
+}
+
+// Every tensor must be readable, not only those that a run would meet first.
+static int check_tensors(struct fineprune_model *model, struct fineprune_report *report) {
+    int bad = 0;
+    for (int i = 0; i < model->graph->n_values; i++) {
+        struct fp_tensor t;
+        fineprune_error inner = {0};
+        const struct fp_value *v = &model->graph->values[i];
+        if (v->initializer && fp_initializer_shape(model, v->initializer, &t, NULL, &inner)) {
+            add_obstacle(report, inner.message);
+            bad++;
+        }
+    }
+    return bad;
+}
+
+static int try_one_sample(struct fineprune_model *model, struct fineprune_data *data, fineprune_error *err) {
+    struct fp_tensor *inputs = fp_calloc((size_t)model->graph->n_inputs, sizeof(*inputs));
+    struct fp_tensor *outputs = fp_calloc((size_t)model->graph->n_outputs, sizeof(*outputs));
+    struct fp_exec *exec = NULL;
+    size_t first = 0;
+    int status = inputs && outputs ? fp_exec_new(&exec, model, NULL, err) : fp_fail_memory(err, "a sample", 0);
+    if (!status) status = fp_data_batch(data, &first, 1, inputs, err);
+    if (!status) status = fp_exec_run(exec, inputs, outputs, NULL, err);
+    for (int i = 0; inputs && i < model->graph->n_inputs; i++) fp_tensor_done(&inputs[i]);
+    for (int i = 0; outputs && i < model->graph->n_outputs; i++) fp_tensor_done(&outputs[i]);
+    fp_exec_free(exec);
+    free(inputs);
+    free(outputs);
+    return status;
+}
+
+int fineprune_check(fineprune_model *model, fineprune_data *data, fineprune_report **out, fineprune_error *err) {
+    struct fineprune_report *report = fp_report_new("check");
+    if (!report) return fp_fail_memory(err, "the report", 0);
+    fineprune_error inner = {0};
+    int status = FINEPRUNE_OK;
+    fp_report_array(report, "obstacles");
+    char *unsupported = fp_exec_unsupported(model);
+    if (unsupported) {
+        char *line = fp_format("operators that are not supported: %s", unsupported);
+        if (line) add_obstacle(report, line);
+        status = FINEPRUNE_MODEL;
+        free(line);
+        free(unsupported);
+    }
+    if (check_tensors(model, report)) status = FINEPRUNE_MODEL;
+    struct fp_threads host;
+    fp_threads_enter(&host, fp_threads_wanted(NULL));
+    int described = status == FINEPRUNE_OK ? describe_all(model, report, &inner) : FINEPRUNE_OK;
+    if (!described && !status && !json_array_size(fp_report_array(report, "layers"))) {
+        add_obstacle(report, "there is no weight that can be pruned");
+        status = FINEPRUNE_MODEL;
+    }
+    if (!described && !status && data && fineprune_data_samples(data)) described = try_one_sample(model, data, &inner);
+    fp_threads_leave(&host);
+    if (described) {
+        add_obstacle(report, inner.message);
+        status = described;
+    }
+    if (status)
+        fp_fail(err, status, "'%s' cannot be pruned as it is: %zu obstacle%s", model->path,
+                json_array_size(fp_report_array(report, "obstacles")),
+                json_array_size(fp_report_array(report, "obstacles")) == 1 ? "" : "s");
+    *out = report;
+    return status;
+}
