@@ -1,24 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
-// A hash table from names to numbers: open addressing, at most half full.
+// A hash table from names or addresses to numbers: open addressing, at most half full.
 #include "base/name_map.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static size_t slot_of(const struct fp_name_map *map, const char *name) {
-    size_t slot = (size_t)fp_hash(name, strlen(name), 0) & (map->capacity - 1);
-    while (map->entries[slot].name && strcmp(map->entries[slot].name, name)) slot = (slot + 1) & (map->capacity - 1);
+static bool same(const struct fp_name_map *map, const void *a, const void *b) {
+    return map->addresses ? a == b : !strcmp(a, b);
+}
+
+static size_t slot_of(const struct fp_name_map *map, const void *name) {
+    const uint64_t hash = map->addresses ? fp_hash(&name, sizeof(name), 0) : fp_hash(name, strlen(name), 0);
+    size_t slot = (size_t)hash & (map->capacity - 1);
+    while (map->entries[slot].name && !same(map, map->entries[slot].name, name))
+        slot = (slot + 1) & (map->capacity - 1);
     return slot;
 }
 
-int fp_name_find(const struct fp_name_map *map, const char *name) {
+int fp_name_find(const struct fp_name_map *map, const void *name) {
     if (!map->capacity) return -1;
     const struct fp_name_entry *entry = &map->entries[slot_of(map, name)];
     return entry->name ? entry->value : -1;
 }
 
 static bool enlarge(struct fp_name_map *map) {
-    struct fp_name_map bigger = {.n = map->n, .capacity = map->capacity ? map->capacity * 2 : 64};
+    struct fp_name_map bigger = *map;
+    bigger.capacity = map->capacity ? map->capacity * 2 : 64;
     bigger.entries = fp_calloc(bigger.capacity, sizeof(*bigger.entries));
     if (!bigger.entries) return false;
     for (size_t i = 0; i < map->capacity; i++)
@@ -28,10 +35,17 @@ static bool enlarge(struct fp_name_map *map) {
     return true;
 }
 
-bool fp_name_add(struct fp_name_map *map, const char *name, int value) {
+bool fp_name_add(struct fp_name_map *map, const void *name, int value) {
     if (2 * (map->n + 1) > map->capacity && !enlarge(map)) return false;
     map->entries[slot_of(map, name)] = (struct fp_name_entry){name, value};
     map->n++;
+    return true;
+}
+
+bool fp_name_set(struct fp_name_map *map, const void *name, int value) {
+    struct fp_name_entry *entry = map->capacity ? &map->entries[slot_of(map, name)] : NULL;
+    if (!entry || !entry->name) return fp_name_add(map, name, value);
+    entry->value = value;
     return true;
 }
 

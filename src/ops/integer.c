@@ -8,8 +8,6 @@
 
 enum { K_BLOCK = 256, M_BLOCK = 512, N_BLOCK = 4096 }; // 256 * 255 * 255 < 2^24
 
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
-
 // Adds a block of products to the result.
 struct sum {
     int32_t *c;
@@ -46,17 +44,17 @@ int fp_exact_product(struct fp_call *call, int32_t *c, const struct fp_factor *a
                      size_t k, size_t n) {
     if (m == 0 || n == 0) return FINEPRUNE_OK;
     memset(c, 0, m * n * sizeof(*c));
-    size_t km = least(k, K_BLOCK), mm = least(m, M_BLOCK), nm = least(n, N_BLOCK);
+    size_t km = fp_least(k, K_BLOCK), mm = fp_least(m, M_BLOCK), nm = fp_least(n, N_BLOCK);
     float *fa = fp_scratch(call, FP_SCRATCH_A, mm * km * sizeof(float)),
           *fb = fp_scratch(call, FP_SCRATCH_B, km * nm * sizeof(float));
     float *fc = fp_scratch(call, FP_SCRATCH_DST, mm * nm * sizeof(float));
     if (!fa || !fb || !fc) return FINEPRUNE_LIMIT;
     for (size_t j = 0; j < n; j += N_BLOCK)
         for (size_t l = 0; l < k; l += K_BLOCK) {
-            size_t nn = least(N_BLOCK, n - j), kk = least(K_BLOCK, k - l);
+            size_t nn = fp_least(N_BLOCK, n - j), kk = fp_least(K_BLOCK, k - l);
             fill(call, b, fb, l, kk, j, nn);
             for (size_t i = 0; i < m; i += M_BLOCK) {
-                size_t rows = least(M_BLOCK, m - i);
+                size_t rows = fp_least(M_BLOCK, m - i);
                 fill(call, a, fa, i, rows, l, kk);
                 if (!fp_gemm(rows, nn, kk, fa, fb, fc, call->threads))
                     return fp_call_fail(call, "oneDNN cannot multiply matrices");

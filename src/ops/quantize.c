@@ -31,17 +31,15 @@ struct span {
     size_t step;  // 0 or 1
 };
 
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
-
 static struct span span_of(const struct quantize *q, size_t run) {
-    if (q->block == 0) return (struct span){.at = run * RUN, .n = least(RUN, q->count - run * RUN)};
+    if (q->block == 0) return (struct span){.at = run * RUN, .n = fp_least(RUN, q->count - run * RUN)};
     if (q->inner > 1) {
         size_t i = run % q->n, scale = q->per_axis ? i : (run / q->n * q->blocks + i / q->block) * q->inner;
         return (struct span){.at = run * q->inner, .n = q->inner, .scale = scale, .step = !q->per_axis};
     }
     if (q->per_axis) return (struct span){.at = run * q->n, .n = q->n, .step = 1};
     size_t from = run % q->blocks * q->block;
-    return (struct span){.at = run / q->blocks * q->n + from, .n = least(q->block, q->n - from), .scale = run};
+    return (struct span){.at = run / q->blocks * q->n + from, .n = fp_least(q->block, q->n - from), .scale = run};
 }
 
 // ---- quantizing
@@ -99,7 +97,7 @@ static void quantize_span(const struct quantize *q, struct span s) {
     const struct range *range = range_of(q->to);
     size_t size = fp_type_size(q->from), to_size = fp_type_size(q->to);
     for (size_t i = 0; i < s.n; i += FP_CHUNK) {
-        size_t n = least(FP_CHUNK, s.n - i), at = s.at + i, k = s.scale + i * s.step;
+        size_t n = fp_least(FP_CHUNK, s.n - i), at = s.at + i, k = s.scale + i * s.step;
         const float *src = x;
         if (q->from == FP_FLOAT) src = (const float *)(const void *)q->src + at;
         else fp_convert(x, FP_FLOAT, q->src + at * size, q->from, n);
@@ -152,7 +150,7 @@ static void dequantize_span(const struct quantize *q, struct span s) {
     float x[FP_CHUNK];
     size_t size = fp_type_size(q->from), to_size = fp_type_size(q->to);
     for (size_t i = 0; i < s.n; i += FP_CHUNK) {
-        size_t n = least(FP_CHUNK, s.n - i), at = s.at + i, k = s.scale + i * s.step;
+        size_t n = fp_least(FP_CHUNK, s.n - i), at = s.at + i, k = s.scale + i * s.step;
         load_codes(q, x, q->src + at * size, n);
         char *dst = q->dst + at * to_size;
         bool direct = q->to == FP_FLOAT;
@@ -182,7 +180,7 @@ static int run(struct fp_call *call) {
     fp_convert_all(scales, FP_FLOAT, scale->data, scale->type, scale->count, true, FP_ROUND_NEAREST);
     if (q->precision != FP_NONE)
         for (size_t i = 0; i < scale->count; i += FP_CHUNK)
-            round_trip(scales + i, q->precision, least(FP_CHUNK, scale->count - i));
+            round_trip(scales + i, q->precision, fp_least(FP_CHUNK, scale->count - i));
     memset(zeros, 0, scale->count * sizeof(float));
     if (fp_given(call, 2))
         fp_convert_all(zeros, FP_FLOAT, call->in[2]->data, call->in[2]->type, scale->count, true, FP_ROUND_NEAREST);

@@ -18,8 +18,6 @@ struct sums {
 enum { STRIP_MOST = 256, STRIP_STEP = 16, BLOCKS_MOST = 1 << 13 }; // columns side by side that are summed at once
 enum { PIECES_MOST = 4, PIECE_ROWS = 64, RUN_MOST = 1024, ROOM = 1 << 17 }; // and where whole rows are; ROOM: doubles
 
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
-
 // About a quarter of all, so that two threads have the same to do; fewer of what has many blocks, so that their sums
 // stay in the cache.
 static size_t strip_width(size_t columns, size_t blocks) {
@@ -32,7 +30,7 @@ static size_t strip_width(size_t columns, size_t blocks) {
 // ---- rows
 
 static struct fp_grid rows_of(const struct fp_columns *c) {
-    size_t n = least(c->rows, c->row_inner);
+    size_t n = fp_least(c->rows, c->row_inner);
     return (struct fp_grid){n ? c->rows / n : 0, c->row_outer_stride, n, c->row_stride};
 }
 
@@ -46,10 +44,10 @@ struct rows {
 
 static void cut_rows(struct rows *r, size_t moments) {
     const size_t rows = r->grid.lines * r->grid.n, longer = r->grid.lines > 1 ? r->grid.lines : r->grid.n;
-    r->pieces = least(rows / PIECE_ROWS, least(PIECES_MOST, longer));
+    r->pieces = fp_least(rows / PIECE_ROWS, fp_least(PIECES_MOST, longer));
     if (!r->pieces) r->pieces = 1;
     r->strips = (r->columns + RUN_MOST - 1) / RUN_MOST;
-    r->cell = moments * least(r->columns, RUN_MOST);
+    r->cell = moments * fp_least(r->columns, RUN_MOST);
 }
 
 static struct fp_grid piece_of(const struct rows *r, size_t piece, size_t *offset) {
@@ -68,12 +66,12 @@ static void sum_piece(const struct sums *s, const struct rows *r, size_t unit, s
     const struct fp_grid grid = piece_of(r, piece, &offset);
     const float *x = s->c->x + unit * s->c->unit_stride + r->first + group * r->group_stride + column + offset;
     memset(found, 0, r->cell * sizeof(*found));
-    fp_moments_columns(x, &grid, least(RUN_MOST, r->columns - column), s->absolute, found);
+    fp_moments_columns(x, &grid, fp_least(RUN_MOST, r->columns - column), s->absolute, found);
 }
 
 static void add_piece(const struct sums *s, const struct rows *r, size_t task, const double *found) {
     const size_t strip = task / r->pieces % r->strips, group = task / r->pieces / r->strips, column = strip * RUN_MOST;
-    const size_t width = least(RUN_MOST, r->columns - column);
+    const size_t width = fp_least(RUN_MOST, r->columns - column);
     for (size_t m = 0; m < s->moments; m++)
         for (size_t i = 0; i < width; i++) s->totals[m][group * r->columns + column + i] += found[m * width + i];
 }
@@ -84,10 +82,10 @@ static int rows_sum(const struct sums *s, struct rows *r, int threads) {
     size_t size, bytes;
     if (!fp_mul(tasks, r->cell, &size)) return FINEPRUNE_LIMIT;
     if (!size || !s->units) return FINEPRUNE_OK;
-    const size_t most = least(s->units, size < ROOM ? ROOM / size : 1); // units at once
+    const size_t most = fp_least(s->units, size < ROOM ? ROOM / size : 1); // units at once
     double *room = fp_mul(most * size, sizeof(*room), &bytes) ? fp_take(NULL, bytes) : NULL;
     for (size_t first = 0; first < s->units && room; first += most) {
-        const size_t n = least(most, s->units - first) * tasks;
+        const size_t n = fp_least(most, s->units - first) * tasks;
 #pragma omp parallel for num_threads(threads)                                                                          \
     schedule(static) if (n > 1 && n / r->pieces * s->c->rows * r->columns > 20000)
         for (size_t task = 0; task < n; task++)
@@ -280,7 +278,7 @@ static int convolution_sum(const struct sums *s, int threads) {
 #pragma omp for schedule(static) nowait
             for (size_t task = 0; task < strips; task++) {
                 if (!room) continue;
-                const size_t channel = task * most, width = least(most, channels - channel);
+                const size_t channel = task * most, width = fp_least(most, channels - channel);
                 const struct strip strip = {s, &blocks, width, width * s->moments, beside};
                 const double *found = strip_sum(&strip, c->x + unit * c->unit_stride + channel * c->channel_stride,
                                                 room, half);

@@ -45,8 +45,6 @@ struct fp_shift_gram {
     bool flushed;   // there is something in it
 };
 
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
-
 // ---- what is to be multiplied
 
 static bool pairs_init(struct pairs *p, const struct fp_columns *c, int axis) {
@@ -213,7 +211,7 @@ static void room_free(struct room *r) {
 }
 
 static bool room_init(struct room *r, const struct fp_shift_gram *s) {
-    const size_t side = least(SIDE, s->channels);
+    const size_t side = fp_least(SIDE, s->channels);
     *r = (struct room){fp_calloc(STRIP, side * sizeof(float)), fp_calloc(STRIP, side * sizeof(float)),
                        fp_calloc(side * side, sizeof(float)), fp_calloc(s->plane, sizeof(size_t))};
     return r->a && r->b && r->part && r->positions;
@@ -243,11 +241,11 @@ FP_VECTOR static void add_part(double *to, size_t step, const float *part, size_
 // Channels [c, c + m) at the product's positions times channels [d, d + n) at a distance, of all units that wait.
 static void multiply(const struct fp_shift_gram *s, size_t product, size_t c, size_t d, const struct room *room) {
     const struct product *p = &s->products[product];
-    const size_t m = least(SIDE, s->channels - c), n = least(SIDE, s->channels - d), all = s->n_waiting * p->rows;
+    const size_t m = fp_least(SIDE, s->channels - c), n = fp_least(SIDE, s->channels - d), all = s->n_waiting * p->rows;
     list_positions(s, p, room->positions);
     const float *plane = s->waiting;
     for (size_t done = 0, k, at = 0; done < all; done += k) {
-        k = least(STRIP, all - done);
+        k = fp_least(STRIP, all - done);
         for (size_t r = 0; r < k; r++) {
             const float *x = plane + room->positions[at] * s->channels;
             memcpy(room->a + r * m, x + c, m * sizeof(*x));
@@ -307,7 +305,7 @@ int fp_shift_gram_add(struct fp_shift_gram *s, const struct fp_columns *c, size_
     const size_t channels = s->channels, strips = (s->plane + BLOCK - 1) / BLOCK;
 #pragma omp parallel for num_threads(threads) schedule(static) if (s->plane * channels > 20000)
     for (size_t strip = 0; strip < strips; strip++) {
-        const size_t first = strip * BLOCK, end = least(first + BLOCK, s->plane);
+        const size_t first = strip * BLOCK, end = fp_least(first + BLOCK, s->plane);
         if (c->channel_stride == 1)
             for (size_t p = first; p < end; p++)
                 memcpy(to + p * channels, x + p * c->position_stride, channels * sizeof(*x));
@@ -325,7 +323,7 @@ int fp_shift_gram_add(struct fp_shift_gram *s, const struct fp_columns *c, size_
 // hand where k >= l; where it is not, the pair [l, k] is its mirror.
 static void put_block(const struct fp_shift_gram *s, double *gram, bool fresh, size_t c0, size_t d0) {
     const size_t channels = s->channels, kernel = s->kernel, cols = channels * kernel, square = channels * channels;
-    const size_t c1 = least(c0 + BLOCK, channels), d1 = least(d0 + BLOCK, channels);
+    const size_t c1 = fp_least(c0 + BLOCK, channels), d1 = fp_least(d0 + BLOCK, channels);
     for (size_t k = 0; k < kernel; k++)
         for (size_t l = 0; l < kernel; l++) {
             const bool mirror = l > k;

@@ -60,8 +60,6 @@ struct fp_gathering {
 
 // ---- co-activations
 
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
-
 static void end_stretch(struct pending *p) {
     if (p->n && !(p->n_ends && p->ends[p->n_ends - 1] == p->n)) p->ends[p->n_ends++] = p->n;
 }
@@ -265,10 +263,10 @@ static int sample_unit(struct fp_gathering *g, int weight, const struct fp_colum
     const struct fp_stat *s = &g->stats->items[weight];
     struct pending *p = &g->pending[weight];
     const size_t most = g->request->rows && g->request->most_rows ? g->request->most_rows : SIZE_MAX,
-                 wanted = least(rows_wanted(s->cols), most);
+                 wanted = fp_least(rows_wanted(s->cols), most);
     const size_t nominal = g->request->nominal_samples ? g->request->nominal_samples : g->total,
                  quota = (wanted + nominal - 1) / nominal;
-    size_t n = least((quota * g->samples + c->units - 1) / c->units, c->rows);
+    size_t n = fp_least((quota * g->samples + c->units - 1) / c->units, c->rows);
     uint64_t state = seed ^ (uint64_t)g->first[weight] * 0x9e3779b97f4a7c15u;
     if (!n) return FINEPRUNE_OK;
     if (!p->begun && g->request->rows) {
@@ -281,7 +279,7 @@ static int sample_unit(struct fp_gathering *g, int weight, const struct fp_colum
         if (status) return status;
     }
     if (takes_whole(p, c, n)) return take_unit(g, weight, c, unit, err);
-    if (p->whole_bytes) n = least(p->whole_rows, c->rows); // one that lies otherwise counts as much as the others
+    if (p->whole_bytes) n = fp_least(p->whole_rows, c->rows); // one that lies otherwise counts as much as the others
     // Statistics that will be merged must not depend on which samples stand together: stretches end with the sample,
     // and where one fills the room.
     bool apart = g->request->nominal_samples && p->n + n > FLUSH_ROWS;

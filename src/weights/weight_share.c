@@ -7,47 +7,21 @@
 
 // ---- who has a source
 
-static struct fp_owner *entry_of(const struct fp_owners *owners, const void *identity) {
-    size_t slot = (size_t)fp_hash(&identity, sizeof(identity), 0) & (owners->capacity - 1);
-    while (owners->entries[slot].identity && owners->entries[slot].identity != identity)
-        slot = (slot + 1) & (owners->capacity - 1);
-    return &owners->entries[slot];
-}
-
-static bool enlarge(struct fp_owners *owners) {
-    struct fp_owners bigger = {.n = owners->n, .capacity = owners->capacity ? owners->capacity * 2 : 64};
-    bigger.entries = fp_calloc(bigger.capacity, sizeof(*bigger.entries));
-    if (!bigger.entries) return false;
-    for (size_t i = 0; i < owners->capacity; i++)
-        if (owners->entries[i].identity) *entry_of(&bigger, owners->entries[i].identity) = owners->entries[i];
-    free(owners->entries);
-    owners->entries = bigger.entries;
-    owners->capacity = bigger.capacity;
-    return true;
-}
-
 bool fp_owners_add(struct fp_owners *owners, const void *identity, int weight) {
-    if (2 * (owners->n + 1) > owners->capacity && !enlarge(owners)) return false;
+    owners->first.addresses = true;
     struct fp_owner_link *links = fp_grow(owners->links, &owners->link_capacity, owners->n_links + 1, sizeof(*links));
     if (!links) return false;
     owners->links = links;
-    struct fp_owner *entry = entry_of(owners, identity);
-    if (!entry->identity) {
-        *entry = (struct fp_owner){identity, -1};
-        owners->n++;
-    }
-    links[owners->n_links] = (struct fp_owner_link){weight, entry->first};
-    entry->first = (int)owners->n_links++;
-    return true;
+    links[owners->n_links] = (struct fp_owner_link){weight, fp_owners_first(owners, identity)};
+    return fp_name_set(&owners->first, identity, (int)owners->n_links) && ++owners->n_links;
 }
 
 int fp_owners_first(const struct fp_owners *owners, const void *identity) {
-    const struct fp_owner *entry = owners->capacity ? entry_of(owners, identity) : NULL;
-    return entry && entry->identity ? entry->first : -1;
+    return fp_name_find(&owners->first, identity);
 }
 
 void fp_owners_done(struct fp_owners *owners) {
-    free(owners->entries);
+    fp_name_map_done(&owners->first);
     free(owners->links);
 }
 

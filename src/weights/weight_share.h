@@ -4,16 +4,13 @@
 #ifndef FP_WEIGHT_SHARE_H
 #define FP_WEIGHT_SHARE_H
 
+#include "base/name_map.h"
 #include "weights/weights.h"
 
-// Which weights are made of a stored tensor, by the identity of their sources: open addressing, at most half full; the
-// weights of one source are a chain of links.
+// Which weights are made of a stored tensor, by the identity of their sources; the weights of one source are a chain of
+// links.
 struct fp_owners {
-    size_t n, capacity;
-    struct fp_owner {
-        const void *identity;
-        int first;
-    } *entries;
+    struct fp_name_map first; // link of each source
     size_t n_links, link_capacity;
     struct fp_owner_link {
         int weight, next; // next: -1 at the end
