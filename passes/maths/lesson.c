@@ -39,7 +39,7 @@
 
 #include "maths/answers.h"
 
-const struct fp_lesson_rule fp_lesson_defaults = {
+static const struct fp_lesson_rule defaults = {
     .weight = 6,   // 3..8: of the prototypes against the spread of the logits; more costs single users who have few of
                    // the classes
     .miss = 0.1,   // 0.05..0.2: classes of a user who has most of them that many samples miss
@@ -579,7 +579,7 @@ int fp_lesson_make(struct fp_lesson *out, const struct fp_answers *a, bool learn
         return FINEPRUNE_LIMIT;
     }
     if (bytes == SIZE_MAX) return fp_fail_memory(err, "the lesson of the last layer", bytes);
-    struct work w = {.rule = rule ? rule : &fp_lesson_defaults, .d = d, .k = k};
+    struct work w = {.rule = rule ? rule : &defaults, .d = d, .k = k};
     out->a = fp_calloc(share_of(k, d), sizeof(double));
     out->c = fp_calloc(k, sizeof(double));
     out->b = fp_calloc(k, sizeof(double));

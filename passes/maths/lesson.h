@@ -13,7 +13,6 @@ struct fp_lesson_rule {
         ease;
     int steps, near, tries;
 };
-extern const struct fp_lesson_rule fp_lesson_defaults;
 
 // Taught scores are L + g (A f + c) + b. For the report: of the samples that differ the lesson at strength g changes
 // `corrects` answers; at full strength it would change `changes`, where the model expects `expected` mistakes; the same
