@@ -125,6 +125,7 @@ static void defaults(struct call *c) {
                        .prune = FINEPRUNE_PRUNE_OPTIONS_INIT,
                        .save = FINEPRUNE_SAVE_OPTIONS_INIT};
     c->prune.method = "magnitude";
+    c->run.threads = 1; // so many small calls are slower with more beside other work
 }
 
 // The first sample's shape and elements.
@@ -246,7 +247,8 @@ static void grouped(struct call *c) { assert_int_equal(fineprune_group_new(&c->s
     X(save_options, external_data, , c->save.external_data = 1, !a->apart && b->apart && b->size < a->size) \
     X(save_options, group, , grouped(c), a->saved && !b->status && !b->saved) \
     X(save_options, sparse_count, c->prune.sparsity = 0.9; c->save.sparse_initializers = true, \
-      c->save.sparse_count = &c->count, !a->count.tensors && b->count.tensors && b->count.bytes < b->count.dense_bytes) \
+      c->save.sparse_count = &c->count, \
+      !a->count.tensors && b->count.tensors && b->count.bytes < b->count.dense_bytes) \
     X(data_options, size, , c->data.size = 0, !a->status && b->status == FINEPRUNE_USAGE) \
     X(data_options, limit, , c->data.limit = 30, a->samples == N && b->samples == 30) \
     X(data_options, preprocess, of_image(c, "image.onnx"); c->data.mean = c->data.std = NULL, \
