@@ -102,8 +102,8 @@ FINEPRUNE_API int fineprune_model_open(fineprune_model **out, const char *path, 
 FINEPRUNE_API void fineprune_model_free(fineprune_model *model);
 
 // Files that appear together or not at all. What is saved with a group is written and synced under temporary names,
-// until fineprune_group_finish renames all, the last one first. Both finish and free end the group; free removes what
-// is not finished.
+// until fineprune_group_finish renames them all, in reverse order of saving. After finish the group takes no more
+// files; free it in any case, which removes what was not finished.
 typedef struct fineprune_group fineprune_group;
 FINEPRUNE_API int fineprune_group_new(fineprune_group **out, fineprune_error *err);
 FINEPRUNE_API int fineprune_group_finish(fineprune_group *group, fineprune_error *err);
@@ -112,7 +112,7 @@ FINEPRUNE_API void fineprune_group_free(fineprune_group *group); // accepts NULL
 // What was written as sparse_initializer.
 typedef struct fineprune_sparse_count {
     size_t tensors;
-    size_t bytes, dense_bytes; // that they take, and would take otherwise
+    size_t bytes, dense_bytes; // of these tensors as they were written, and what they would take as dense ones
 } fineprune_sparse_count;
 
 typedef struct fineprune_save_options {
@@ -173,8 +173,8 @@ inline fineprune_data_options fineprune_data_options_init() {
 #define FINEPRUNE_DATA_OPTIONS_INIT {.size = sizeof(fineprune_data_options)}
 #endif
 
-// An empty collection of samples for the inputs of `model`, which must live as long as it. options may be NULL; its
-// strings are copied. On success *out is the caller's, freed with fineprune_data_free.
+// An empty collection of samples for the inputs of `model`, which must not be freed before the collection. options may
+// be NULL; its strings are copied. On success *out is the caller's, freed with fineprune_data_free.
 FINEPRUNE_API int fineprune_data_open(fineprune_data **out, const fineprune_model *model,
                                       const fineprune_data_options *options, fineprune_error *err);
 FINEPRUNE_API void fineprune_data_free(fineprune_data *data);
@@ -194,8 +194,8 @@ typedef struct fineprune_report fineprune_report;
 
 FINEPRUNE_API void fineprune_report_free(fineprune_report *report);
 // malloc'ed text that the caller frees with free(); NULL when out of memory. json: one object, `schema` first. summary:
-// the few lines for standard error. table: one row per weight. html: one page that stands alone. markdown-free plain
-// text except for json and html.
+// the few lines for standard error. table: one row per weight. html: one page that stands alone. summary and table
+// are plain text.
 FINEPRUNE_API char *fineprune_report_json(const fineprune_report *report);
 FINEPRUNE_API char *fineprune_report_summary(const fineprune_report *report);
 FINEPRUNE_API char *fineprune_report_table(const fineprune_report *report);
@@ -225,8 +225,8 @@ typedef struct fineprune_prune_options {
     double min_agreement; // share of the reserve's answers that must be those of the model that came in; 0: no gate
     double reserve; // share of the samples kept for measuring, never used for scores; -1: a tenth, 20 samples at least,
                     // a fifth at most
-    const char *const *include; // globs over weight names; NULL-terminated; NULL: all
-    const char *const *exclude;
+    const char *const *include; // only weights whose names match a glob; NULL-terminated; NULL: all
+    const char *const *exclude; // not these; NULL: none
     bool keep_first, keep_last; // leave the first or last weight dense
     bool no_metadata;           // do not add metadata_props
     fineprune_run_options run;
@@ -237,8 +237,8 @@ typedef struct fineprune_prune_options {
                       // evidence
     double min_taught_agreement; // share of the reserve's answers that must be those of the dense model with the same
                                  // lesson; 0: no gate
-    bool strict_sparsity; // as many zeros as were asked, also where they cost more than is learned; else some are given
-                          // back
+    bool strict_sparsity; // true: exactly the zeros that were asked; false: fewer where the samples show that they cost
+                          // more than the read-out's lesson gains
 } fineprune_prune_options;
 
 #ifdef __cplusplus
@@ -301,7 +301,7 @@ FINEPRUNE_API int fineprune_run(fineprune_model *model, fineprune_data *data, co
 FINEPRUNE_API int fineprune_compare(fineprune_model *a, fineprune_model *b, fineprune_data *data, const char *labels,
                                     const fineprune_run_options *options, fineprune_report **report,
                                     fineprune_error *err);
-// The same, with a's task as in fineprune_prune_options.
+// The same, where `task` (as in fineprune_prune_options) says whether the outputs of model a are classes.
 FINEPRUNE_API int fineprune_compare_as(const char *task, fineprune_model *a, fineprune_model *b, fineprune_data *data,
                                        const char *labels, const fineprune_run_options *options,
                                        fineprune_report **report, fineprune_error *err);
@@ -326,6 +326,7 @@ FINEPRUNE_API void fineprune_emergency(void);
 
 // kind: "method", "score", "allocation", "pattern", "repair", "channels", "swaps", "refit", "outputs", "readout",
 // "operator". Sets *name and *summary (static memory) for index 0, 1, ...; false past the end or for an unknown kind.
+// The summary of an operator is its domain.
 FINEPRUNE_API bool fineprune_list(const char *kind, size_t index, const char **name, const char **summary);
 
 // A number of an idea that can be set in the text that names it: "obs:ridge=0.1". The struct does not grow.
@@ -337,7 +338,8 @@ typedef struct fineprune_parameter {
 
 // The parameter `number` (0, 1, ...) of what fineprune_list has at that index; false past the last one.
 FINEPRUNE_API bool fineprune_list_parameter(const char *kind, size_t index, size_t number, fineprune_parameter *out);
-// Whether a text of fineprune_prune_options names something of that kind, with parameters that it has and values in
+// Whether a text of fineprune_prune_options names something of that kind (as in fineprune_list, but for "operator"),
+// with parameters that it has and values in
 // their ranges, asked before any work is done. Errors: USAGE.
 FINEPRUNE_API int fineprune_choice_check(const char *kind, const char *text, fineprune_error *err);
 
