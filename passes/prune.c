@@ -68,9 +68,9 @@ static int repair_layer(struct fp_job *job, struct fp_layer *layer) {
 
 static int repair_narrowed(struct fp_job *job, struct fp_layer *layer) {
     struct fp_live_columns narrow;
-    fp_live_columns_init(&narrow, layer);
-    if (!narrow.columns) return repair_layer(job, layer);
-    int status = repair_layer(job, &narrow.layer);
+    int status = fp_live_columns_init(&narrow, layer, job->err);
+    if (status || !narrow.columns) return status ? status : repair_layer(job, layer);
+    status = repair_layer(job, &narrow.layer);
     if (!status) fp_live_columns_give(&narrow, layer);
     fp_live_columns_done(&narrow);
     return status;

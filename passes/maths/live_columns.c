@@ -31,14 +31,15 @@ static bool complete(const struct fp_live_columns *n, const struct fp_layer *who
            (l->target || !whole->target);
 }
 
-void fp_live_columns_init(struct fp_live_columns *n, const struct fp_layer *whole) {
+int fp_live_columns_init(struct fp_live_columns *n, const struct fp_layer *whole, fineprune_error *err) {
     const size_t cols = whole->w->cols, rows = whole->w->rows;
     size_t left = 0;
     *n = (struct fp_live_columns){.layer = *whole, .w = *whole->w};
     for (size_t c = 0; c < cols && whole->cut_cols; c++) left += !whole->cut_cols[c];
-    if (!whole->cut_cols || whole->w->groups != 1 || !whole->stat || !left || (cols - left) * LEAST_CUT < cols) return;
+    if (!whole->cut_cols || whole->w->groups != 1 || !whole->stat || !left || (cols - left) * LEAST_CUT < cols)
+        return FINEPRUNE_OK;
     size_t *columns = fp_calloc(left, sizeof(*columns)), at = 0;
-    if (!columns) return;
+    if (!columns) return fp_fail_memory(err, whole->w->name, left * sizeof(*columns));
     for (size_t c = 0; c < cols; c++)
         if (!whole->cut_cols[c]) columns[at++] = c;
     const struct fp_stat *s = whole->stat;
@@ -62,7 +63,9 @@ void fp_live_columns_init(struct fp_live_columns *n, const struct fp_layer *whol
     n->layer.keep = gather(whole->keep, rows, cols, columns, left, 1);
     n->layer.came = gather(whole->came, rows, cols, columns, left, 1);
     n->columns = columns;
-    if (!complete(n, whole)) fp_live_columns_done(n);
+    if (complete(n, whole)) return FINEPRUNE_OK;
+    fp_live_columns_done(n);
+    return fp_fail_memory(err, whole->w->name, left * left * sizeof(double));
 }
 
 void fp_live_columns_give(const struct fp_live_columns *n, struct fp_layer *whole) {

@@ -12,9 +12,9 @@ struct fp_live_columns {
     size_t *columns; // of the whole layer, one for each of w.cols; NULL: there is nothing to narrow
 };
 
-// For a layer with statistics and its keep. Narrows nothing where few columns are cut, or there is no memory for the
-// copies: then n->columns is NULL and the layer itself is to be used.
-void fp_live_columns_init(struct fp_live_columns *n, const struct fp_layer *whole);
+// For a layer with statistics and its keep. Narrows nothing where few columns are cut: then n->columns is NULL and the
+// layer itself is to be used. Errors: LIMIT, when there is no memory for the copies; nothing is to be freed then.
+int fp_live_columns_init(struct fp_live_columns *n, const struct fp_layer *whole, fineprune_error *err);
 // Values, keep and errors into the whole layer; the cut columns get zeros.
 void fp_live_columns_give(const struct fp_live_columns *n, struct fp_layer *whole);
 void fp_live_columns_done(struct fp_live_columns *n);

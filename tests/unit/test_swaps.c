@@ -103,7 +103,7 @@ static void check_live_columns(bool gram) {
     l->cut_cols = cut;
     for (size_t i = 0; i < l->w->count; i++) l->keep[i] = l->keep[i] && !cut[i % COLS];
     struct fp_live_columns n;
-    fp_live_columns_init(&n, l);
+    assert_int_equal(fp_live_columns_init(&n, l, &f.err), 0);
     assert_non_null(n.columns);
     assert_int_equal(n.w.cols, COLS - COLS / 4);
     assert_int_equal(n.w.count, ROWS * n.w.cols);
