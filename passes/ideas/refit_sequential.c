@@ -19,12 +19,13 @@
 
 #define BUDGET ((size_t)48 << 20) // bytes of the samples' values that are kept between layers
 
-enum { STEPS, ROWS, GAIN, RIDGE };
+enum { STEPS, ROWS, GAIN, RIDGE, FEW };
 static const struct fp_parameter PARAMETERS[] = {
     [STEPS] = {"steps", 40, 1, 500, "of conjugate gradients, at most", .whole = true},
     [ROWS] = {"rows", 2048, 64, 1e5, "pairs of each layer that are learned from, at most", .whole = true},
     [GAIN] = {"gain", 2, 1, 100, "the most by which a row is scaled to its dense spread; 1 scales none"},
     [RIDGE] = {"ridge", 0.01, 1e-4, 10, "l, of P's mean diagonal: more stays nearer to the repaired row"},
+    [FEW] = {"few", 1, 0, 100, "added to l times (columns / rows - 1/2): for layers with few rows (0.3 to 1)"},
     {0},
 };
 
@@ -262,8 +263,9 @@ static int fit_group(struct refit *s, struct pair *p, size_t g, bool centred) {
     struct fp_system system = {0};
     float *right = fp_calloc(rows * n, sizeof(*right));
     double *left = fp_calloc(2 * rows, sizeof(*left));
+    const double ridge = fp_ridge(fp_value(s->job, PARAMETERS, RIDGE), fp_value(s->job, PARAMETERS, FEW), n, p->seen);
     if (!centred) memset(p->x_sum, 0, l->w->groups * n * sizeof(double));
-    int status = right && left ? fp_system_init(&system, s->job, &seen, g, fp_value(s->job, PARAMETERS, RIDGE))
+    int status = right && left ? fp_system_init(&system, s->job, &seen, g, ridge)
                                : fp_fail_memory(s->job->err, l->w->name, rows * n * sizeof(*right));
     bool ok = !status && residual(&system, p, g, centred, right, left, left + rows);
     if (ok)

@@ -9,9 +9,11 @@
 #include "ideas/repair_bias.h"
 #include "maths/repair_solve.h"
 
-enum { RIDGE, TOLERANCE, EARLY };
+enum { RIDGE, FEW, TOLERANCE, EARLY };
 static const struct fp_parameter PARAMETERS[] = {
     [RIDGE] = {"ridge", FP_REPAIR_RIDGE, 1e-4, 10, "l, of C's mean diagonal: more trusts the samples less"},
+    [FEW] = {"few", FP_REPAIR_FEW, 0, 10,
+             "added to l times (columns / rows - 1/2): for layers with few rows (0.05 to 0.3)"},
     [TOLERANCE] = {"tolerance", 1e-5, 1e-7, 0.1, "of the residual, in the last round"},
     [EARLY] = {"early", 1e-2, 1e-7, 0.5, "the tolerance in rounds whose result is only the next one's start"},
     {0},
@@ -54,7 +56,7 @@ static int repair_group(struct fp_job *job, struct fp_layer *layer, size_t g, do
     const size_t rows = layer->w->rows, at = g * rows * layer->w->cols;
     double *errors = fp_calloc(2 * rows, sizeof(*errors)), sums[2] = {0};
     struct fp_system s = {0};
-    int status = errors ? fp_system_init(&s, job, layer, g, fp_value(job, PARAMETERS, RIDGE))
+    int status = errors ? fp_system_init(&s, job, layer, g, fp_repair_ridge(job, layer->stat))
                         : fp_fail_memory(job->err, "a repair", 2 * rows * sizeof(*errors));
     if (!status)
         status = fp_system_solve(&s, fp_layer_target(layer) + at, layer->keep + at, rows, layer->values + at,

@@ -201,7 +201,7 @@ static int try_exchange(struct search *s, double *error, size_t *most, bool *kno
 
 static int search_group(struct fp_job *job, struct fp_layer *l, size_t g, double *before, double *after) {
     struct search s;
-    int status = search_init(&s, job, l, g) ? fp_system_init(&s.system, job, l, g, fp_repair_ridge(job))
+    int status = search_init(&s, job, l, g) ? fp_system_init(&s.system, job, l, g, fp_repair_ridge(job, l->stat))
                                             : fp_fail_memory(job->err, l->w->name, l->w->count * sizeof(float));
     bool stop = !status && (!(s.system.ridge > 0) || !fill_diagonals(&s));
     size_t kept = 0;

@@ -59,11 +59,20 @@ static int from_rows(struct fp_system *s, struct fp_job *job, const struct fp_st
     return FINEPRUNE_OK;
 }
 
-double fp_repair_ridge(const struct fp_job *job) {
+double fp_ridge(double share, double few, size_t n, size_t rows) {
+    return share + few * fmax((double)n / (double)(rows ? rows : 1) - 0.5, 0);
+}
+
+static double of_repair(const struct fp_job *job, const char *name, double otherwise) {
     const struct fp_chosen *repair = &job->choices.chosen[FP_KIND_REPAIR];
     for (size_t i = 0; repair->parameters && repair->parameters[i].name; i++)
-        if (!strcmp(repair->parameters[i].name, "ridge")) return repair->values[i];
-    return FP_REPAIR_RIDGE;
+        if (!strcmp(repair->parameters[i].name, name)) return repair->values[i];
+    return otherwise;
+}
+
+double fp_repair_ridge(const struct fp_job *job, const struct fp_stat *stat) {
+    return fp_ridge(of_repair(job, "ridge", FP_REPAIR_RIDGE), of_repair(job, "few", FP_REPAIR_FEW), stat->cols,
+                    stat->sampled);
 }
 
 int fp_system_init(struct fp_system *s, struct fp_job *job, const struct fp_layer *layer, size_t g, double ridge) {

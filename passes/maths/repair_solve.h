@@ -17,9 +17,14 @@ struct fp_system {
     struct fp_product by_rows;
 };
 
-// The ridge of the chosen repair, for all systems with its targets; its default where it has none.
+// Where a layer has fewer than two rows (`sampled`) to each of its n columns, their covariance says less and less about
+// most directions, and a solution follows the samples' chance: share + few (n / rows - 1/2), else share alone.
+double fp_ridge(double share, double few, size_t n, size_t rows);
+// The ridge of the chosen repair for a layer's statistics, for all systems with its targets; its defaults where it has
+// none.
 #define FP_REPAIR_RIDGE 0.01
-double fp_repair_ridge(const struct fp_job *job);
+#define FP_REPAIR_FEW 0.1
+double fp_repair_ridge(const struct fp_job *job, const struct fp_stat *stat);
 // ridge: of the matrix's mean diagonal.
 int fp_system_init(struct fp_system *s, struct fp_job *job, const struct fp_layer *layer, size_t g, double ridge);
 void fp_system_done(struct fp_system *s);

@@ -31,7 +31,7 @@ static int solve(struct fp_job *job, struct fp_layer *l, const uint8_t *keep) {
     const size_t rows = l->w->rows;
     struct fp_system system = {0};
     double *errors = fp_calloc(2 * rows, sizeof(*errors));
-    int status = errors ? fp_system_init(&system, job, l, 0, fp_repair_ridge(job))
+    int status = errors ? fp_system_init(&system, job, l, 0, fp_repair_ridge(job, l->stat))
                         : fp_fail_memory(job->err, l->w->name, 2 * rows * sizeof(*errors));
     if (!status)
         status = fp_system_solve(&system, l->dense, keep, rows, l->target, TOLERANCE, errors, errors + rows,

@@ -21,9 +21,9 @@ static void gauss(double *a, double *b, size_t n) { // symmetric and positive: n
 }
 
 // The covariance of group g's rows, written out, and its ridge.
-static double *covariance(const struct fake_job *f, size_t g, size_t n, double *ridge) {
-    const size_t cols = f->weights[0].cols, width = f->weights[0].groups * cols;
-    const float *x = f->rows[0] + g * cols;
+static double *covariance(const float *rows, const struct fp_weight *w, size_t g, size_t n, double *ridge) {
+    const size_t cols = w->cols, width = w->groups * cols;
+    const float *x = rows + g * cols;
     double *c = fake_take(cols * cols, sizeof(double)), *mean = fake_take(cols, sizeof(double));
     for (size_t r = 0; r < n; r++)
         for (size_t i = 0; i < cols; i++) mean[i] += (double)x[r * width + i] / (double)n;
@@ -86,7 +86,7 @@ static void check(size_t groups, size_t cols, size_t samples, bool gram, bool sh
     for (size_t g = 0; g < groups; g++) {
         struct fp_system s;
         double before[ROWS], after[ROWS];
-        double ridge, *c = covariance(&f, g, samples, &ridge);
+        double ridge, *c = covariance(f.rows[0], l->w, g, samples, &ridge);
         const size_t at = g * ROWS * cols;
         assert_int_equal(fp_system_init(&s, &f.job, l, g, FP_REPAIR_RIDGE), 0);
         assert_true((s.exact != NULL) == (gram && cols <= 128)); // the path that is meant
@@ -194,6 +194,37 @@ static void test_still(void **state) {
     fake_end(&f);
 }
 
+// With few rows to many columns, a repair that trusts them less is better on other rows of the same inputs.
+static void test_few(void **state) {
+    (void)state;
+    enum { COLS = 120, FEW = 40, MANY = 4000 };
+    assert_true(fp_ridge(0.01, 0.1, 100, 200) == 0.01);
+    assert_true(fabs(fp_ridge(0.01, 0.1, 100, 50) - 0.16) < 1e-12);
+    assert_true(isfinite(fp_ridge(0.01, 0.1, 100, 0)));
+    double lost[2] = {0}, unused;
+    for (int by_few = 0; by_few < 2; by_few++) {
+        double before[ROWS], after[ROWS];
+        struct fake_job f;
+        struct fp_system s;
+        fake_begin(&f, 1);
+        struct fp_layer *l = fake_layer(&f, 1, ROWS, COLS, 1, 8);
+        fake_layer(&f, 1, ROWS, COLS, 1, 8);
+        fake_stats(&f, 0, FEW, true, 3);
+        fake_stats(&f, 1, MANY, true, 9);
+        mask(l, false);
+        const double ridge = by_few ? fp_repair_ridge(&f.job, l->stat) : FP_REPAIR_RIDGE;
+        assert_int_equal(fp_system_init(&s, &f.job, l, 0, ridge), 0);
+        assert_int_equal(fp_system_solve(&s, l->dense, l->keep, ROWS, l->values, 1e-6, before, after, 1, NULL), 0);
+        double *c = covariance(f.rows[1], &f.weights[0], 0, MANY, &unused);
+        for (size_t r = 0; r < ROWS; r++)
+            lost[by_few] += error(c, COLS, l->dense + r * COLS, l->values + r * COLS, NULL);
+        free(c);
+        fp_system_done(&s);
+        fake_end(&f);
+    }
+    if (!(lost[1] < 0.8 * lost[0])) fail_msg("%g of %g is lost", lost[1], lost[0]);
+}
+
 // What every repair promises: pruned ones are zero, the mean of a row's output is back where there is a bias, and the
 // errors are told.
 static void test_list(void **state) {
@@ -227,6 +258,6 @@ int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_cholesky), cmocka_unit_test(test_gradients),
                                        cmocka_unit_test(test_rows),     cmocka_unit_test(test_threads),
                                        cmocka_unit_test(test_still),    cmocka_unit_test(test_list),
-                                       cmocka_unit_test(test_shared)};
+                                       cmocka_unit_test(test_shared),   cmocka_unit_test(test_few)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
