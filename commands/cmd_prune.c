@@ -9,7 +9,7 @@ static int run_job(const char *command, fineprune_model *model, fineprune_data *
                    const fineprune_prune_options *options, fineprune_report **report, fineprune_error *err) {
     fineprune_prune_options known = FINEPRUNE_PRUNE_OPTIONS_INIT;
     fineprune_error local = {0};
-    struct fp_job job = {.got = -1, .model = model, .data = data, .options = &known, .err = err ? err : &local};
+    struct fp_job job = {.state.got = -1, .model = model, .data = data, .options = &known, .err = err ? err : &local};
     int status = fp_options_read(&known, sizeof(known), options, "fineprune_prune_options", job.err);
     if (status) return status;
     status = fp_choose(&job.choices, job.options, job.err);

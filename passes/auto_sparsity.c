@@ -34,20 +34,20 @@ static int bisect(struct fp_job *job, int (*prune_to)(struct fp_job *, double), 
 }
 
 int fp_prune_auto(struct fp_job *job, int (*prune_to)(struct fp_job *, double), double *sparsity) {
-    if (job->task.kind != FP_TASK_CLASSES) {
+    if (job->classes.task.kind != FP_TASK_CLASSES) {
         fp_fail(job->err, FINEPRUNE_USAGE, "sparsity auto needs a model that answers with classes: %s",
-                job->task.reason);
+                job->classes.task.reason);
         fp_hint(job->err, "say how many zeros, as in -s 70%%, or what the outputs are: --task classes");
         return FINEPRUNE_USAGE;
     }
-    if (!job->n_reserve)
+    if (!job->samples.n_reserve)
         return fp_fail(job->err, FINEPRUNE_DATA,
                        "sparsity auto needs a reserve to measure on: give more samples or a greater --reserve");
     int status = bisect(job, prune_to, sparsity);
     if (status || *sparsity > 0) return status ? status : prune_to(job, *sparsity);
     bool kept;
     status = try_zeros(job, prune_to, 0, &kept);
-    if (status || kept || (!job->teacher && !job->kept_classes)) return status;
+    if (status || kept || (!job->classes.teacher && !job->classes.kept)) return status;
     fp_lesson_forget(job, "it alone changes more answers than the gate allows");
     status = bisect(job, prune_to, sparsity);
     return status ? status : prune_to(job, *sparsity);

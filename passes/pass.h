@@ -150,46 +150,72 @@ struct fp_kept {
     void (*drop)(struct fp_kept *kept);
 };
 
+// The weights of the model and what becomes of them.
+struct fp_layers {
+    struct fp_weights *weights;
+    struct fp_layer *items; // as many as weights
+    int n;
+    size_t total;   // elements of all
+    bool by_layer;  // they are pruned one after the other, and have their elements only then
+    size_t counted; // bytes that the model's memory limit knows of
+};
+
+// Numbers of the samples that decide, and of those that measure.
+struct fp_samples {
+    size_t *local, *reserve;
+    size_t n_local, n_reserve;
+    size_t distinct; // of all these; 0: not known
+};
+
+// Statistics of the current round.
+struct fp_gathered {
+    struct fp_stats *stats; // owned unless lent
+    bool lent, dense;       // dense: of the dense model, good for the first round
+    int first, end;         // the layers whose co-activations it has: all, unless memory is limited
+    bool in_groups;         // it never has all at once
+    size_t counted;         // bytes that the model's memory limit knows of
+};
+
+// Whether the outputs are classes, and what the dense model's answers teach.
+struct fp_classes {
+    struct fp_classifier classifier;
+    struct fp_task task; // what the outputs are (outputs_task.c), by output `output` (-1: by none)
+    int output;
+    uint8_t *answers_of;                    // per graph output: its rows are answers; NULL: not judged yet
+    struct fp_answers dense, dense_reserve; // the dense model's answers on the local samples with the reserve behind
+                                            // them, and on the reserve
+    struct fp_lesson lesson;                // without arrays: nothing is to be learned or held back
+    double *teacher;                        // samples of `dense` x classes, NULL: no read-out
+    uint8_t *kept;                          // per class; NULL: all
+    double floor;                           // the bias of removed classes
+    uint8_t *removed_rows;                  // of the classifier's layer; what its `removed` points to
+    float *untaught, *untaught_bias;        // the classifier's layer as it came in, should the lesson be forgotten
+    const char *forgotten;                  // why it was taken back, or NULL
+};
+
+// Where a job is, and what it took.
+struct fp_state {
+    bool last_round;          // the one whose values stay
+    struct fp_kept *kept;     // what an idea keeps between tries, as long as the dense values hold; NULL: nothing
+    struct fp_verify *verify; // verify.c
+    double got;               // the sparsity that was pruned to, where it is less than was asked; negative: it is not
+    bool gave_back, refused;  // zeros were given back as more ruin the model; nothing that was tried is safe (safety.c)
+    double forward, statistics, solve; // seconds
+};
+
 struct fp_job {
     struct fineprune_model *model;
     struct fineprune_data *data; // NULL when pruning from statistics
     const fineprune_prune_options *options;
-    struct fp_choices choices;
-    struct fp_weights *weights;
-    struct fp_layer *layers; // as many as weights
-    int n, threads;
-    size_t total;            // elements of all layers
-    bool by_layer;           // layers are pruned one after the other, and have their elements only then
-    size_t *local, *reserve; // numbers of the samples that decide, and of those that measure
-    size_t n_local, n_reserve;
-    size_t distinct;                      // of all these samples; 0: not known
-    struct fp_stats *stats;               // of the current round; owned unless stats_lent
-    int held_first, held_end;             // the layers whose co-activations it has: all, unless memory is limited
-    bool in_groups;                       // it never has all at once
-    size_t counted_layers, counted_stats; // bytes that the model's memory limit knows of
-    bool last_round;                      // the one whose values stay
-    bool stats_lent, stats_are_dense;     // the latter: of the dense model, good for the first round
-    struct fp_classifier classifier;
-    struct fp_task task; // whether the outputs are classes (outputs_task.c), of output task_output (-1: of none)
-    int task_output;
-    uint8_t *answers_of;                    // per graph output: its rows are answers; NULL: not judged yet
-    float *untaught, *untaught_bias;        // the classifier's layer as it came in, should the lesson be forgotten
-    struct fp_answers dense, dense_reserve; // the dense model's answers on the local samples with the reserve behind
-                                            // them, and on the reserve
-    uint8_t *kept_classes;                  // per class; NULL: all
-    double outputs_floor;                   // the bias of removed classes
-    uint8_t *removed_rows;                  // of the classifier's layer; what its `removed` points to
-    struct fp_lesson
-        lesson;           // what the dense model's answers teach; without arrays: nothing is to be learned or held back
-    double *teacher;      // samples of `dense` x classes, NULL: no read-out
-    struct fp_kept *kept; // what an idea keeps between tries, as long as the dense values hold; NULL: nothing
-    struct fp_verify *verify; // verify.c
-    double got;               // the sparsity that was pruned to, where it is less than was asked; negative: it is not
-    bool gave_back, refused;  // zeros were given back as more ruin the model; nothing that was tried is safe (safety.c)
-    const char *forgotten;    // why the lesson was taken back, or NULL
     struct fineprune_report *report;
-    double forward, statistics, solve; // seconds
     fineprune_error *err;
+    struct fp_choices choices;
+    int threads;
+    struct fp_layers layers;
+    struct fp_samples samples;
+    struct fp_gathered gathered;
+    struct fp_classes classes;
+    struct fp_state state;
 };
 
 // NULL-terminated lists (lists.c); find returns NULL for an unknown name, and passes over parameters behind it.

@@ -16,8 +16,8 @@ static unsigned needs_of(const struct fp_choices *c) {
 }
 
 static int score(struct fp_job *job) {
-    for (int i = 0; i < job->n; i++) {
-        struct fp_layer *layer = &job->layers[i];
+    for (int i = 0; i < job->layers.n; i++) {
+        struct fp_layer *layer = &job->layers.items[i];
         int status = fp_job_have_stats(job, needs_of(&job->choices), i);
         if (!status) status = job->choices.score->run(job, layer);
         if (!status) fp_allocate_free_first(job, layer);
@@ -32,9 +32,9 @@ static int score(struct fp_job *job) {
 // What a former round has pruned must not come back.
 static void bar_return(struct fp_job *job, bool first) {
     if (first || job->choices.method->regrow) return;
-    for (int i = 0; i < job->n; i++)
-        for (size_t k = 0; k < job->layers[i].w->count; k++)
-            if (!job->layers[i].keep[k]) job->layers[i].score[k] = 0;
+    for (int i = 0; i < job->layers.n; i++)
+        for (size_t k = 0; k < job->layers.items[i].w->count; k++)
+            if (!job->layers.items[i].keep[k]) job->layers.items[i].score[k] = 0;
 }
 
 #define READ_OUT_KEEPS 0.3  // of the rows that the read-out fits again,
@@ -42,28 +42,28 @@ static void bar_return(struct fp_job *job, bool first) {
 
 // A read-out needs features to read: where its rows are a small part of the model, they keep a part of theirs at least.
 static void bound_read_out(struct fp_job *job) {
-    if (!job->teacher || job->options->strict_sparsity) return;
-    struct fp_layer *l = &job->layers[job->classifier.weight];
+    if (!job->classes.teacher || job->options->strict_sparsity) return;
+    struct fp_layer *l = &job->layers.items[job->classes.classifier.weight];
     size_t rows = 0, all = fp_layer_rows(l);
     for (size_t r = 0; r < all; r++) rows += !fp_row_removed(l, r);
-    if ((double)(rows * l->w->cols) > READ_OUT_COSTS * (double)job->total) return;
+    if ((double)(rows * l->w->cols) > READ_OUT_COSTS * (double)job->layers.total) return;
     l->least_kept = fmax(l->least_kept, READ_OUT_KEEPS * (double)rows / (double)all);
 }
 
 static int allocate(struct fp_job *job, double sparsity) {
     bound_read_out(job);
-    size_t zeros = (size_t)(sparsity * (double)job->total + 0.999999);
+    size_t zeros = (size_t)(sparsity * (double)job->layers.total + 0.999999);
     int status = job->choices.allocation->run(job, sparsity, zeros);
-    for (int i = 0; i < job->n && !status && job->choices.pattern->snap; i++) {
-        status = job->choices.pattern->snap(job, &job->layers[i], job->choices.pattern_text);
-        if (!status) fp_allocate_clear_came(&job->layers[i]);
+    for (int i = 0; i < job->layers.n && !status && job->choices.pattern->snap; i++) {
+        status = job->choices.pattern->snap(job, &job->layers.items[i], job->choices.pattern_text);
+        if (!status) fp_allocate_clear_came(&job->layers.items[i]);
     }
     return status;
 }
 
 static int repair_layer(struct fp_job *job, struct fp_layer *layer) {
     int status = job->choices.repair->run(job, layer);
-    return !status && job->last_round && job->choices.swaps->run ? job->choices.swaps->run(job, layer) : status;
+    return !status && job->state.last_round && job->choices.swaps->run ? job->choices.swaps->run(job, layer) : status;
 }
 
 static int repair_narrowed(struct fp_job *job, struct fp_layer *layer) {
@@ -79,12 +79,12 @@ static int repair_narrowed(struct fp_job *job, struct fp_layer *layer) {
 // done, all: layers before these, and of the whole job.
 static int repair(struct fp_job *job, int done, int all) {
     int status = FINEPRUNE_OK;
-    for (int i = 0; i < job->n && !status; i++) {
-        struct fp_layer *layer = &job->layers[i];
+    for (int i = 0; i < job->layers.n && !status; i++) {
+        struct fp_layer *layer = &job->layers.items[i];
         status = fp_job_have_stats(job, needs_of(&job->choices), i);
         double start = fp_seconds();
         if (!status) status = repair_narrowed(job, layer);
-        job->solve += fp_seconds() - start;
+        job->state.solve += fp_seconds() - start;
         const fineprune_run_options *run = &job->options->run;
         if (!status && run->progress &&
             run->progress(run->progress_user, "repair", (size_t)(done + i) + 1, (size_t)all))
@@ -104,7 +104,7 @@ static double sparsity_of_round(const struct fp_job *job, double sparsity, int r
 
 // n samples justify n / (n + 10) of zeros at most, but half at least: 50 % for 10, 83 % for 50, 96 % for 250.
 static double justified(struct fp_job *job, double asked) {
-    size_t n = job->distinct ? job->distinct : job->n_local + job->n_reserve;
+    size_t n = job->samples.distinct ? job->samples.distinct : job->samples.n_local + job->samples.n_reserve;
     double most = fp_justified_share((double)n);
     if (!job->choices.method->cautious || job->options->strict_sparsity || asked <= most) return asked;
     fp_report_say(job->report, "%zu samples are few: they justify %.0f %% zeros, not the %.0f %% that were asked", n,
@@ -122,33 +122,34 @@ static int prune_layers(struct fp_job *job, double sparsity, bool first, int don
 
 // The same, with the elements of one layer in memory at a time.
 static int prune_one_by_one(struct fp_job *job, double sparsity) {
-    struct fp_job whole = *job;
+    const struct fp_layers all = job->layers;
     int status = FINEPRUNE_OK;
-    for (int i = 0; i < whole.n && !status; i++) {
-        job->layers = &whole.layers[i];
-        job->n = 1;
-        job->total = job->layers->w->count;
-        status = fp_layer_open(job, job->layers);
-        if (!status) status = prune_layers(job, sparsity, true, i, whole.n);
-        fp_layer_close(job->layers);
+    for (int i = 0; i < all.n && !status; i++) {
+        job->layers.items = &all.items[i];
+        job->layers.n = 1;
+        job->layers.total = all.items[i].w->count;
+        status = fp_layer_open(job, job->layers.items);
+        if (!status) status = prune_layers(job, sparsity, true, i, all.n);
+        fp_layer_close(job->layers.items);
     }
-    job->layers = whole.layers;
-    job->n = whole.n;
-    job->total = whole.total;
+    job->layers.items = all.items;
+    job->layers.n = all.n;
+    job->layers.total = all.total;
     return status;
 }
 
 static int prune_to(struct fp_job *job, double sparsity) {
     for (int round = 1; round <= job->choices.rounds; round++) {
         int status = FINEPRUNE_OK;
-        job->last_round = round == job->choices.rounds;
-        if (!job->stats_are_dense) fp_job_stats_are_old(job);
-        job->stats_are_dense = false;
-        if (job->by_layer) status = fp_job_have_stats(job, needs_of(&job->choices), 0);
+        job->state.last_round = round == job->choices.rounds;
+        if (!job->gathered.dense) fp_job_stats_are_old(job);
+        job->gathered.dense = false;
+        if (job->layers.by_layer) status = fp_job_have_stats(job, needs_of(&job->choices), 0);
         double now = sparsity_of_round(job, sparsity, round);
         if (!status && round == 1 && job->choices.channels->run) status = job->choices.channels->run(job, sparsity);
         if (!status)
-            status = job->by_layer ? prune_one_by_one(job, now) : prune_layers(job, now, round == 1, 0, job->n);
+            status = job->layers.by_layer ? prune_one_by_one(job, now)
+                                          : prune_layers(job, now, round == 1, 0, job->layers.n);
         if (status) return status;
     }
     fp_job_drop_stats(job);
@@ -157,8 +158,8 @@ static int prune_to(struct fp_job *job, double sparsity) {
 
 // Back to the dense model, for another try.
 static int restore(struct fp_job *job) {
-    for (int i = 0; i < job->n; i++) {
-        struct fp_layer *l = &job->layers[i];
+    for (int i = 0; i < job->layers.n; i++) {
+        struct fp_layer *l = &job->layers.items[i];
         memset(l->keep, 1, l->w->count);
         memcpy(l->values, l->dense, l->w->count * sizeof(float));
         memset(l->bias_change, 0, fp_layer_rows(l) * sizeof(double));
@@ -171,7 +172,7 @@ static int restore(struct fp_job *job) {
 
 // The last layer learns from what the pruned model makes of the samples.
 static int read_out(struct fp_job *job) {
-    if (!job->teacher) return FINEPRUNE_OK;
+    if (!job->classes.teacher) return FINEPRUNE_OK;
     struct fp_answers now = {0};
     int status = fp_answers_gather(job, &now);
     if (!status) status = fp_readout_learn(job, &now);
@@ -201,12 +202,12 @@ static int ask_dense_model(struct fp_job *job) {
     int status = needs ? fp_job_calibrate(job, needs, 0) : FINEPRUNE_OK;
     if (!status && needs & FP_NEED_SUMS) status = fp_job_leave_unreached(job);
     if (!status) fp_job_bound_layers(job);
-    if (!status && job->stats) {
-        job->dense = job->stats->answers;
-        job->stats->answers = (struct fp_answers){0};
-        job->stats_are_dense = true;
-        if (job->dense.samples && job->dense_reserve.samples)
-            status = fp_answers_add(&job->dense, &job->dense_reserve, job->err);
+    if (!status && job->gathered.stats) {
+        job->classes.dense = job->gathered.stats->answers;
+        job->gathered.stats->answers = (struct fp_answers){0};
+        job->gathered.dense = true;
+        if (job->classes.dense.samples && job->classes.dense_reserve.samples)
+            status = fp_answers_add(&job->classes.dense, &job->classes.dense_reserve, job->err);
     }
     if (!status) status = fp_task_decide(job);
     if (!status) status = fp_prune_outputs(job);
@@ -226,17 +227,17 @@ int fp_prune_run(struct fp_job *job) {
     if (status) return status;
     status = sparsity < 0 ? fp_prune_auto(job, try_again, &sparsity)
                           : fp_prune_safely(job, prune_and_read_out, try_again, justified(job, sparsity));
-    if (!status) status = fp_weights_record_masks(job->weights, job->err);
+    if (!status) status = fp_weights_record_masks(job->layers.weights, job->err);
     if (!status) status = fp_job_report(job, sparsity);
-    return job->refused && (!status || status == FINEPRUNE_GATE) ? fp_safety_refuse(job) : status;
+    return job->state.refused && (!status || status == FINEPRUNE_GATE) ? fp_safety_refuse(job) : status;
 }
 
 // The file says of itself which model it is of; nothing is read or written by its sizes before they are the model's.
 static int check_stats(const struct fp_job *job, const struct fp_stats *stats) {
-    const struct fp_classifier *c = &job->classifier;
+    const struct fp_classifier *c = &job->classes.classifier;
     const struct fp_answers *a = &stats->answers;
-    for (int i = 0; i < job->n; i++) {
-        const struct fp_layer *l = &job->layers[i];
+    for (int i = 0; i < job->layers.n; i++) {
+        const struct fp_layer *l = &job->layers.items[i];
         if (!l->stat)
             return fp_fail(job->err, FINEPRUNE_DATA, "the statistics know nothing of weight '%s'", l->w->name);
         if (l->stat->groups != l->w->groups || l->stat->cols != l->w->cols)
@@ -264,22 +265,22 @@ int fp_prune_apply(struct fp_job *job, struct fp_stats *stats) {
     if (strcmp(stats->model, fp_model_sha256(job->model)))
         return fp_fail(job->err, FINEPRUNE_DATA, "the statistics belong to another model than '%s'", job->model->path);
     fp_job_use_stats(job, stats, true);
-    job->stats_are_dense = true;
+    job->gathered.dense = true;
     status = check_stats(job, stats);
     if (status) return status;
-    job->n_local = stats->samples;
+    job->samples.n_local = stats->samples;
     status = needs_of(&job->choices) ? fp_job_leave_unreached(job) : FINEPRUNE_OK;
     if (!status) fp_job_bound_layers(job);
     if (!status) status = fp_job_report_before(job);
-    if (!status) status = fp_answers_copy(&job->dense, &stats->answers, job->err);
+    if (!status) status = fp_answers_copy(&job->classes.dense, &stats->answers, job->err);
     if (!status) status = fp_task_decide(job);
     if (!status) status = fp_prune_outputs(job);
     if (!status) status = fp_readout_teach(job);
     if (!status) status = prune_to(job, justified(job, job->options->sparsity));
     // The pruned model's own features cannot be known without data: the dense model's stand for them.
-    if (!status && job->teacher) status = fp_readout_learn(job, &job->dense);
-    if (!status && job->teacher) status = fp_job_rewrite(job);
-    if (!status) status = fp_weights_record_masks(job->weights, job->err);
+    if (!status && job->classes.teacher) status = fp_readout_learn(job, &job->classes.dense);
+    if (!status && job->classes.teacher) status = fp_job_rewrite(job);
+    if (!status) status = fp_weights_record_masks(job->layers.weights, job->err);
     return status ? status : fp_job_report(job, job->options->sparsity);
 }
 

@@ -7,9 +7,9 @@
 
 static int run(struct fp_job *job, double sparsity, size_t zeros) {
     (void)sparsity;
-    float **scores = fp_calloc((size_t)job->n, sizeof(*scores));
+    float **scores = fp_calloc((size_t)job->layers.n, sizeof(*scores));
     if (!scores) return fp_fail_memory(job->err, "masks", sizeof(*scores));
-    for (int i = 0; i < job->n; i++) scores[i] = job->layers[i].score;
+    for (int i = 0; i < job->layers.n; i++) scores[i] = job->layers.items[i].score;
     int status = fp_allocate_together(job, scores, zeros);
     free(scores);
     return status;

@@ -27,20 +27,20 @@ static bool lamp_of_layer(const struct fp_layer *layer, float *lamp) {
 
 static int run(struct fp_job *job, double sparsity, size_t zeros) {
     (void)sparsity;
-    float **lamp = fp_calloc((size_t)job->n, sizeof(*lamp));
+    float **lamp = fp_calloc((size_t)job->layers.n, sizeof(*lamp));
     if (!lamp) return fp_fail_memory(job->err, "scores", sizeof(*lamp));
     bool failed = false;
 #pragma omp parallel for num_threads(job->threads) schedule(dynamic)
-    for (int i = 0; i < job->n; i++) {
-        lamp[i] = fp_calloc(job->layers[i].w->count, sizeof(float));
-        if (!lamp[i] || !lamp_of_layer(&job->layers[i], lamp[i])) {
+    for (int i = 0; i < job->layers.n; i++) {
+        lamp[i] = fp_calloc(job->layers.items[i].w->count, sizeof(float));
+        if (!lamp[i] || !lamp_of_layer(&job->layers.items[i], lamp[i])) {
 #pragma omp atomic write
             failed = true;
         }
     }
-    int status = failed ? fp_fail_memory(job->err, "scores", job->total * sizeof(float))
+    int status = failed ? fp_fail_memory(job->err, "scores", job->layers.total * sizeof(float))
                         : fp_allocate_together(job, lamp, zeros);
-    for (int i = 0; i < job->n; i++) free(lamp[i]);
+    for (int i = 0; i < job->layers.n; i++) free(lamp[i]);
     free(lamp);
     return status;
 }

@@ -27,26 +27,26 @@ static double outliers(const struct fp_layer *layer, double times_mean) {
 static void shares_of(const struct fp_job *job, double *d, double sparsity) {
     const double lambda = fp_value(job, PARAMETERS, LAMBDA), times_mean = fp_value(job, PARAMETERS, OUTLIER);
     double low = INFINITY, high = -INFINITY, mean = 0;
-    for (int i = 0; i < job->n; i++) {
-        d[i] = outliers(&job->layers[i], times_mean);
+    for (int i = 0; i < job->layers.n; i++) {
+        d[i] = outliers(&job->layers.items[i], times_mean);
         low = fmin(low, d[i]);
         high = fmax(high, d[i]);
     }
-    for (int i = 0; i < job->n; i++) {
+    for (int i = 0; i < job->layers.n; i++) {
         d[i] = high > low ? (d[i] - low) / (high - low) * 2 * lambda : 0;
-        mean += d[i] * (double)job->layers[i].w->count / (double)job->total;
+        mean += d[i] * (double)job->layers.items[i].w->count / (double)job->layers.total;
     }
-    for (int i = 0; i < job->n; i++) d[i] = fmin(fmax(sparsity + mean - d[i], 0), 1);
+    for (int i = 0; i < job->layers.n; i++) d[i] = fmin(fmax(sparsity + mean - d[i], 0), 1);
 }
 
 static int run(struct fp_job *job, double sparsity, size_t zeros) {
     (void)zeros;
-    double *share = fp_calloc((size_t)job->n, sizeof(*share));
+    double *share = fp_calloc((size_t)job->layers.n, sizeof(*share));
     if (!share) return fp_fail_memory(job->err, "masks", sizeof(*share));
     shares_of(job, share, sparsity);
     fp_allocate_start(job);
     int status = FINEPRUNE_OK;
-    for (int i = 0; i < job->n && !status; i++) status = fp_allocate_layer(job, &job->layers[i], share[i]);
+    for (int i = 0; i < job->layers.n && !status; i++) status = fp_allocate_layer(job, &job->layers.items[i], share[i]);
     free(share);
     if (!status) fp_allocate_finish(job);
     return status;

@@ -27,7 +27,7 @@ static void run_layer(struct fp_job *job, struct fp_layer *layer, double sparsit
 static int run(struct fp_job *job, double sparsity, size_t zeros) {
     (void)zeros;
     fp_allocate_start(job);
-    for (int i = 0; i < job->n; i++) run_layer(job, &job->layers[i], sparsity);
+    for (int i = 0; i < job->layers.n; i++) run_layer(job, &job->layers.items[i], sparsity);
     fp_allocate_finish(job);
     return FINEPRUNE_OK;
 }

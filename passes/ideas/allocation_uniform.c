@@ -5,8 +5,8 @@
 static int run(struct fp_job *job, double sparsity, size_t zeros) {
     (void)zeros;
     fp_allocate_start(job);
-    for (int i = 0; i < job->n; i++) {
-        int status = fp_allocate_layer(job, &job->layers[i], sparsity);
+    for (int i = 0; i < job->layers.n; i++) {
+        int status = fp_allocate_layer(job, &job->layers.items[i], sparsity);
         if (status) return status;
     }
     fp_allocate_finish(job);

@@ -262,7 +262,7 @@ static int open_readers(struct fp_job *job, const struct fp_channel_group *group
     int status = FINEPRUNE_OK;
     *numbers = true;
     for (int i = 0; *numbers && i < group->n_readers && !status; i++) {
-        struct fp_layer *l = &job->layers[group->readers[i].weight];
+        struct fp_layer *l = &job->layers.items[group->readers[i].weight];
         if (!whole) status = fp_job_have_stats(job, FP_NEED_SUMS | FP_NEED_GRAM, group->readers[i].weight);
         *numbers = !status && l->stat->sampled;
         if (*numbers)
@@ -276,7 +276,7 @@ static int make_curve(struct fp_job *job, struct curve *c, bool whole, fineprune
     const struct fp_channel_group *group = c->group;
     size_t widest = 0, tallest = 0;
     for (int i = 0; i < group->n_readers; i++) {
-        const size_t rows = job->layers[group->readers[i].weight].w->rows;
+        const size_t rows = job->layers.items[group->readers[i].weight].w->rows;
         widest = widest > group->readers[i].per ? widest : group->readers[i].per;
         tallest = tallest > rows ? tallest : rows;
     }
@@ -301,7 +301,7 @@ static int make_curve(struct fp_job *job, struct curve *c, bool whole, fineprune
 // One after the other where the memory limit holds the statistics of some layers only. Of several failures the first
 // curve's is told.
 static int make_curves(struct fp_job *job, struct curve *curves, int n) {
-    const bool whole = job->held_first == 0 && job->held_end == job->n;
+    const bool whole = job->gathered.first == 0 && job->gathered.end == job->layers.n;
     int status = FINEPRUNE_OK;
     double start = fp_seconds();
     fineprune_error *errors = fp_calloc((size_t)n, sizeof(*errors));
@@ -315,7 +315,7 @@ static int make_curves(struct fp_job *job, struct curve *curves, int n) {
         if (status) *job->err = errors[i];
     }
     free(errors);
-    job->solve += fp_seconds() - start;
+    job->state.solve += fp_seconds() - start;
     return status;
 }
 
@@ -324,18 +324,18 @@ static int make_curves(struct fp_job *job, struct curve *curves, int n) {
 static bool can_go(const struct fp_job *job, const struct fp_channel_group *g) {
     if (g->trunk || g->channels <= number(job, LEAST_KEPT) || g->channels > UINT32_MAX) return false;
     for (int i = 0; i < g->n_readers; i++) {
-        const struct fp_layer *l = &job->layers[g->readers[i].weight];
+        const struct fp_layer *l = &job->layers.items[g->readers[i].weight];
         if (!l->w->repairable || !l->stat || l->w->cols > MOST_COLUMNS) return false;
     }
     for (int i = 0; i < g->n_makers; i++)
-        if (job->layers[g->makers[i]].least_kept > 0) return false;
+        if (job->layers.items[g->makers[i]].least_kept > 0) return false;
     return true;
 }
 
 static size_t cost_of_channel(const struct fp_job *job, const struct fp_channel_group *g) {
     size_t cost = 0;
-    for (int i = 0; i < g->n_makers; i++) cost += job->layers[g->makers[i]].w->cols;
-    for (int i = 0; i < g->n_readers; i++) cost += job->layers[g->readers[i].weight].w->rows * g->readers[i].per;
+    for (int i = 0; i < g->n_makers; i++) cost += job->layers.items[g->makers[i]].w->cols;
+    for (int i = 0; i < g->n_readers; i++) cost += job->layers.items[g->readers[i].weight].w->rows * g->readers[i].per;
     return cost;
 }
 
@@ -361,8 +361,8 @@ static int collect(void *user, const struct fp_batch *batch, const struct fp_ten
 
 // The samples that are tried: spread over all.
 static size_t choose_samples(const struct fp_job *job, size_t *samples) {
-    const size_t n = job->n_local < TRIED ? job->n_local : TRIED;
-    for (size_t i = 0; i < n; i++) samples[i] = job->local[i * job->n_local / n];
+    const size_t n = job->samples.n_local < TRIED ? job->samples.n_local : TRIED;
+    for (size_t i = 0; i < n; i++) samples[i] = job->samples.local[i * job->samples.n_local / n];
     return n;
 }
 
@@ -377,7 +377,7 @@ static int run_samples(struct fp_job *job, struct outputs *o) {
         status = fp_batches_run(exec, job->model, job->data, samples, n, &job->options->run, "channels", &visitor,
                                 job->err);
     fp_exec_free(exec);
-    job->forward += fp_seconds() - start;
+    job->state.forward += fp_seconds() - start;
     return status;
 }
 
@@ -387,7 +387,7 @@ static int halve(struct fp_job *job, const struct curve *c, double *error) {
     int status = FINEPRUNE_OK;
     *error = 0;
     for (int i = 0; i < c->group->n_readers && !status; i++) {
-        struct fp_layer *l = &job->layers[c->group->readers[i].weight];
+        struct fp_layer *l = &job->layers.items[c->group->readers[i].weight];
         const size_t per = c->group->readers[i].per, n = l->w->cols;
         float *values = fp_calloc(l->w->count, sizeof(*values));
         double *change = fp_calloc(l->w->rows, sizeof(*change)), lost = 0, whole = 0;
@@ -432,7 +432,7 @@ static int measure_sensitivities(struct fp_job *job, struct curve *curves, int n
         status = halve(job, &curves[i], &error);
         if (!status) status = run_samples(job, &now);
         for (int k = 0; k < curves[i].group->n_readers && !status; k++)
-            status = fp_layer_write_dense(job, &job->layers[curves[i].group->readers[k].weight]);
+            status = fp_layer_write_dense(job, &job->layers.items[curves[i].group->readers[k].weight]);
         if (!status && error > 0) curves[i].sensitivity = fmax(distance(&dense, &now), 1e-9) / error;
     }
     free(dense.values);
@@ -477,13 +477,13 @@ static size_t fitting(const struct curve *c, const struct piece *p, size_t multi
 
 static size_t wanted_zeros(const struct fp_job *job, double sparsity) {
     size_t came = 0, removed = 0;
-    for (int i = 0; i < job->n; i++) {
-        const struct fp_layer *l = &job->layers[i];
+    for (int i = 0; i < job->layers.n; i++) {
+        const struct fp_layer *l = &job->layers.items[i];
         came += l->n_came;
         for (size_t at = 0; at < l->w->count && l->removed; at++)
             removed += fp_row_removed(l, at / l->w->cols) && !fp_came_zero(l, at);
     }
-    return (size_t)fmax(0, fp_value(job, PARAMETERS, SHARE) * (sparsity * (double)job->total - (double)came) -
+    return (size_t)fmax(0, fp_value(job, PARAMETERS, SHARE) * (sparsity * (double)job->layers.total - (double)came) -
                                (double)removed); // what came zero is there already
 }
 
@@ -513,7 +513,7 @@ static int cut(struct fp_job *job, const struct curve *c) {
     for (int i = 0; i < c->group->n_makers + c->group->n_readers && c->chosen; i++) {
         const bool maker = i < c->group->n_makers;
         const struct fp_channel_reader *reader = maker ? NULL : &c->group->readers[i - c->group->n_makers];
-        struct fp_layer *l = &job->layers[maker ? c->group->makers[i] : reader->weight];
+        struct fp_layer *l = &job->layers.items[maker ? c->group->makers[i] : reader->weight];
         uint8_t **mask = maker ? &l->cut_rows : &l->cut_cols;
         if (!*mask) *mask = fp_calloc(maker ? l->w->rows : l->w->cols, 1);
         if (!*mask) return fp_fail_memory(job->err, l->w->name, l->w->cols);
@@ -529,8 +529,8 @@ static void report(struct fp_job *job, const struct curve *curves, int n) {
         told.in_groups += curves[i].group->channels;
         told.removed += curves[i].chosen;
     }
-    for (int i = 0; i < job->n; i++) {
-        const struct fp_layer *l = &job->layers[i];
+    for (int i = 0; i < job->layers.n; i++) {
+        const struct fp_layer *l = &job->layers.items[i];
         for (size_t k = 0; k < l->w->count && (l->cut_rows || l->cut_cols); k++)
             told.zeros += fp_cut(l, k / l->w->cols, k % l->w->cols) && !fp_row_removed(l, k / l->w->cols);
     }
@@ -538,10 +538,10 @@ static void report(struct fp_job *job, const struct curve *curves, int n) {
 }
 
 static void restart(struct fp_job *job) {
-    for (int i = 0; i < job->n; i++) {
-        free(job->layers[i].cut_rows), free(job->layers[i].cut_cols);
-        fp_layer_drop_target(job, &job->layers[i]);
-        job->layers[i].cut_rows = job->layers[i].cut_cols = NULL;
+    for (int i = 0; i < job->layers.n; i++) {
+        free(job->layers.items[i].cut_rows), free(job->layers.items[i].cut_cols);
+        fp_layer_drop_target(job, &job->layers.items[i]);
+        job->layers.items[i].cut_rows = job->layers.items[i].cut_cols = NULL;
     }
 }
 
@@ -549,7 +549,7 @@ static void restart(struct fp_job *job) {
 static int find_curves(struct fp_job *job, struct curves *all) {
     struct fp_exec *exec = NULL;
     int status = fp_exec_plan(&exec, job->model, &job->options->run, job->err);
-    if (!status) status = fp_channels_find(&all->groups, job->weights, exec, job->err);
+    if (!status) status = fp_channels_find(&all->groups, job->layers.weights, exec, job->err);
     fp_exec_free(exec);
     all->items = status ? NULL : fp_calloc((size_t)all->groups.n, sizeof(*all->items));
     if (!status && !all->items) status = fp_fail_memory(job->err, "channels", sizeof(*all->items));
@@ -570,24 +570,24 @@ static void drop_curves(struct fp_kept *kept) {
 }
 
 static int have_curves(struct fp_job *job, struct curves **out) {
-    if (!job->kept) {
+    if (!job->state.kept) {
         struct curves *all = fp_calloc(1, sizeof(*all));
         if (!all) return fp_fail_memory(job->err, "channels", sizeof(*all));
         all->head.drop = drop_curves;
-        job->kept = &all->head;
+        job->state.kept = &all->head;
         int status = find_curves(job, all);
         if (status) return fp_job_drop_kept(job), status;
     }
-    *out = (struct curves *)job->kept;
+    *out = (struct curves *)job->state.kept;
     return FINEPRUNE_OK;
 }
 
 static int run(struct fp_job *job, double sparsity) {
     restart(job);
-    if (job->n_local < number(job, LEAST_SAMPLES)) {
+    if (job->samples.n_local < number(job, LEAST_SAMPLES)) {
         fp_report_say(job->report,
                       "no channel is pruned whole: %zu samples are too few to tell which others stand in for it",
-                      job->n_local);
+                      job->samples.n_local);
         return FINEPRUNE_OK;
     }
     struct curves *all = NULL;
@@ -597,10 +597,10 @@ static int run(struct fp_job *job, double sparsity) {
     const int n = all->n;
     status = choose(job, curves, n, sparsity);
     for (int i = 0; i < n && !status; i++) status = cut(job, &curves[i]);
-    for (int i = 0; i < job->n && !status; i++) {
-        if (!job->layers[i].cut_cols) continue;
+    for (int i = 0; i < job->layers.n && !status; i++) {
+        if (!job->layers.items[i].cut_cols) continue;
         status = fp_job_have_stats(job, FP_NEED_SUMS | FP_NEED_GRAM, i);
-        if (!status) status = fp_layer_stand_in(job, &job->layers[i]);
+        if (!status) status = fp_layer_stand_in(job, &job->layers.items[i]);
     }
     if (!status) report(job, curves, n);
     return status;

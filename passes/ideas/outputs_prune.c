@@ -59,8 +59,8 @@ static void compare_column(const struct fp_answers *a, const float *y, size_t k,
 // Do the logits come from the features by the layer's rows and constants alone? A lesson in the rows would be another
 // one otherwise.
 static int explains(struct fp_job *job, double unlike, bool *fits) {
-    const struct fp_answers *a = &job->dense;
-    const struct fp_layer *l = &job->layers[job->classifier.weight];
+    const struct fp_answers *a = &job->classes.dense;
+    const struct fp_layer *l = &job->layers.items[job->classes.classifier.weight];
     size_t size;
     float *y = fp_mul(a->samples, a->classes, &size) ? fp_calloc(size, sizeof(*y)) : NULL;
     struct fp_product by_rows = {0};
@@ -77,11 +77,11 @@ static int explains(struct fp_job *job, double unlike, bool *fits) {
 
 // Why nothing can be learned or held back; NULL: it can.
 static const char *obstacle(const struct fp_job *job) {
-    const struct fp_classifier *c = &job->classifier;
+    const struct fp_classifier *c = &job->classes.classifier;
     if (c->weight < 0) return c->reason;
-    if (!job->layers[c->weight].w->bias.proto) return "the last layer has no bias that could be written";
-    if (!job->dense.samples) return "nothing is known of the model's answers";
-    if (!all_finite(&job->dense)) return "the model's answers to these samples are not all finite";
+    if (!job->layers.items[c->weight].w->bias.proto) return "the last layer has no bias that could be written";
+    if (!job->classes.dense.samples) return "nothing is known of the model's answers";
+    if (!all_finite(&job->classes.dense)) return "the model's answers to these samples are not all finite";
     return NULL;
 }
 
@@ -100,25 +100,25 @@ static double floor_of(const struct fp_lesson *lesson, const double *scores, siz
 }
 
 static int remove_rows(struct fp_job *job) {
-    const struct fp_lesson *lesson = &job->lesson;
+    const struct fp_lesson *lesson = &job->classes.lesson;
     const size_t k = lesson->classes;
-    job->kept_classes = fp_calloc(k, 1);
-    job->removed_rows = fp_calloc(k, 1);
-    double *scores = fp_lesson_scores(lesson, &job->dense);
-    if (!job->kept_classes || !job->removed_rows || !scores) {
+    job->classes.kept = fp_calloc(k, 1);
+    job->classes.removed_rows = fp_calloc(k, 1);
+    double *scores = fp_lesson_scores(lesson, &job->classes.dense);
+    if (!job->classes.kept || !job->classes.removed_rows || !scores) {
         free(scores);
-        return fp_fail_memory(job->err, "the outputs", job->dense.samples * k * sizeof(*scores));
+        return fp_fail_memory(job->err, "the outputs", job->classes.dense.samples * k * sizeof(*scores));
     }
-    job->outputs_floor = floor_of(lesson, scores, job->dense.samples);
+    job->classes.floor = floor_of(lesson, scores, job->classes.dense.samples);
     free(scores);
-    memcpy(job->kept_classes, lesson->rows, k);
-    for (size_t i = 0; i < k; i++) job->removed_rows[i] = !lesson->rows[i];
-    job->layers[job->classifier.weight].removed = job->removed_rows;
+    memcpy(job->classes.kept, lesson->rows, k);
+    for (size_t i = 0; i < k; i++) job->classes.removed_rows[i] = !lesson->rows[i];
+    job->layers.items[job->classes.classifier.weight].removed = job->classes.removed_rows;
     return FINEPRUNE_OK;
 }
 
 static void report(struct fp_job *job) {
-    const struct fp_lesson *lesson = &job->lesson;
+    const struct fp_lesson *lesson = &job->classes.lesson;
     const size_t gone = lesson->classes - lesson->kept;
     struct fp_report_outputs outputs = {.lesson = FP_LESSON_TAUGHT,
                                         .kept = gone ? lesson->rows : NULL,
@@ -141,24 +141,25 @@ int fp_prune_outputs(struct fp_job *job) {
     int status = explains(job, rule.unlike, &fits);
     if (status) return status;
     if (!fits) return leave_both(job, "its answers are not the last layer's products alone");
-    status = fp_lesson_make(&job->lesson, &job->dense, learns, holds, &rule, job->model ? &job->model->memory : NULL,
-                            job->err);
+    status = fp_lesson_make(&job->classes.lesson, &job->classes.dense, learns, holds, &rule,
+                            job->model ? &job->model->memory : NULL, job->err);
     if (status) return status;
     if (!learns) leave_readout(job, NULL);
     if (!holds) {
         leave_outputs(job, NULL);
         return FINEPRUNE_OK;
     }
-    struct fp_layer *layer = &job->layers[job->classifier.weight];
-    for (size_t k = 0; k < job->lesson.classes; k++)
-        layer->dense_bias[k] = (float)((double)layer->dense_bias[k] + job->lesson.b[k]);
+    struct fp_layer *layer = &job->layers.items[job->classes.classifier.weight];
+    for (size_t k = 0; k < job->classes.lesson.classes; k++)
+        layer->dense_bias[k] = (float)((double)layer->dense_bias[k] + job->classes.lesson.b[k]);
     report(job);
-    return job->lesson.kept < job->lesson.classes ? remove_rows(job) : FINEPRUNE_OK;
+    return job->classes.lesson.kept < job->classes.lesson.classes ? remove_rows(job) : FINEPRUNE_OK;
 }
 
 void fp_readout_weigh_scores(const struct fp_job *job, struct fp_layer *layer) {
-    if (!job->lesson.b || layer != &job->layers[job->classifier.weight]) return;
+    if (!job->classes.lesson.b || layer != &job->layers.items[job->classes.classifier.weight]) return;
     const size_t cols = layer->w->cols;
     const double least = fp_job_lesson_rule(job).least_weight;
-    for (size_t i = 0; i < layer->w->count; i++) layer->score[i] *= (float)fmax(least, exp(job->lesson.b[i / cols]));
+    for (size_t i = 0; i < layer->w->count; i++)
+        layer->score[i] *= (float)fmax(least, exp(job->classes.lesson.b[i / cols]));
 }

@@ -27,7 +27,7 @@ static const char *why_not(const struct fp_lesson *t) {
 }
 
 static void report(struct fp_job *job, enum fp_report_lesson how_far) {
-    const struct fp_lesson *t = &job->lesson;
+    const struct fp_lesson *t = &job->classes.lesson;
     const struct fp_report_readout readout = {.lesson = how_far,
                                               .reason = t->strength > 0 ? NULL : why_not(t),
                                               .strength = t->strength,
@@ -42,11 +42,12 @@ static void report(struct fp_job *job, enum fp_report_lesson how_far) {
 }
 
 int fp_readout_teach(struct fp_job *job) {
-    if (!job->lesson.a || !job->choices.readout->learns) return FINEPRUNE_OK;
-    job->teacher = fp_lesson_scores(&job->lesson, &job->dense);
-    if (!job->teacher)
-        return fp_fail_memory(job->err, "the read-out", job->dense.samples * job->lesson.classes * sizeof(double));
-    add_lesson(&job->lesson, &job->layers[job->classifier.weight]);
+    if (!job->classes.lesson.a || !job->choices.readout->learns) return FINEPRUNE_OK;
+    job->classes.teacher = fp_lesson_scores(&job->classes.lesson, &job->classes.dense);
+    if (!job->classes.teacher)
+        return fp_fail_memory(job->err, "the read-out",
+                              job->classes.dense.samples * job->classes.lesson.classes * sizeof(double));
+    add_lesson(&job->classes.lesson, &job->layers.items[job->classes.classifier.weight]);
     report(job, FP_LESSON_TAUGHT);
     return FINEPRUNE_OK;
 }
@@ -81,17 +82,17 @@ static void regression_done(struct regression *s) {
 
 // Row k's kept weights: (C_SS + l I) w = Cov(f_S, T_k) + l w_now. Then the bias meets the mean of T_k.
 static bool learn_row(const struct fp_job *job, const struct regression *s, struct fp_layer *l, size_t k) {
-    size_t d = s->d, n = s->n, n_kept = 0, classes = job->classifier.classes;
+    size_t d = s->d, n = s->n, n_kept = 0, classes = job->classes.classifier.classes;
     size_t *kept = fp_calloc(d, sizeof(*kept));
     for (size_t j = 0; kept && j < d; j++)
         if (l->keep[k * d + j] && fpclassify(l->dense[k * d + j]) != FP_ZERO) kept[n_kept++] = j;
     double *m = fp_calloc(n_kept * n_kept, sizeof(*m)), *w = fp_calloc(n_kept, sizeof(*w)), mean = 0;
     bool done = kept && m && w;
-    for (size_t i = 0; done && i < n; i++) mean += job->teacher[i * classes + k] / (double)n;
+    for (size_t i = 0; done && i < n; i++) mean += job->classes.teacher[i * classes + k] / (double)n;
     for (size_t a = 0; done && a < n_kept; a++) {
         w[a] = s->ridge * (double)l->values[k * d + kept[a]];
         for (size_t i = 0; i < n; i++)
-            w[a] += s->x[i * d + kept[a]] * (job->teacher[i * classes + k] - mean) / (double)n;
+            w[a] += s->x[i * d + kept[a]] * (job->classes.teacher[i * classes + k] - mean) / (double)n;
         for (size_t b = 0; b <= a; b++) m[a * n_kept + b] = s->covariance[kept[a] * d + kept[b]];
         m[a * n_kept + a] += s->ridge;
     }
@@ -112,13 +113,13 @@ static bool learn_row(const struct fp_job *job, const struct regression *s, stru
 }
 
 int fp_readout_learn(struct fp_job *job, const struct fp_answers *now) {
-    if (!job->teacher) return FINEPRUNE_OK;
-    struct fp_layer *l = &job->layers[job->classifier.weight];
+    if (!job->classes.teacher) return FINEPRUNE_OK;
+    struct fp_layer *l = &job->layers.items[job->classes.classifier.weight];
     struct regression s;
     bool failed = !regression_init(&s, now, fp_job_lesson_rule(job).ridge);
 #pragma omp parallel for num_threads(job->threads) schedule(dynamic) if (now->classes > 1 && !failed)
     for (size_t k = 0; k < now->classes; k++) {
-        if (failed || (job->kept_classes && !job->kept_classes[k])) continue;
+        if (failed || (job->classes.kept && !job->classes.kept[k])) continue;
         if (!learn_row(job, &s, l, k)) {
 #pragma omp atomic write
             failed = true;

@@ -54,9 +54,10 @@ static size_t outputs_of(const struct fp_layer *l) { return l->w->groups * l->w-
 
 // Layers of bodies and those with several uses have no one place in the order; the read-out fits its own.
 static bool takes_part(const struct fp_job *job, int i) {
-    const struct fp_weight *w = job->layers[i].w;
+    const struct fp_weight *w = job->layers.items[i].w;
     bool once = w->n_uses == 1 && w->uses[0].slot >= 0 && w->node->graph == job->model->graph && !w->node->function;
-    return w->repairable && once && !(job->teacher && i == job->classifier.weight) && job->layers[i].zeros > 0;
+    return w->repairable && once && !(job->classes.teacher && i == job->classes.classifier.weight) &&
+           job->layers.items[i].zeros > 0;
 }
 
 // ---- memory
@@ -198,8 +199,8 @@ static int run_dense(struct refit *s) {
     const struct fp_stats_request request = request_of(s, true);
     int status = fp_exec_new(&exec, job->model, &job->options->run, job->err);
     if (!status)
-        status = fp_stats_gather(&stats, exec, job->weights, job->data, job->local, job->n_local, &request,
-                                 &job->forward, job->err);
+        status = fp_stats_gather(&stats, exec, job->layers.weights, job->data, job->samples.local, job->samples.n_local,
+                                 &request, &job->state.forward, job->err);
     fp_exec_free(exec);
     for (int i = s->first; i < s->end && !status; i++) {
         struct pair *p = &s->pairs[i];
@@ -319,9 +320,9 @@ static size_t bytes_of(const struct fp_job *job, const struct fp_layer *l) {
 
 // The end of the layers that stand in the node of layer i, and what they take.
 static int node_end(const struct refit *s, int i, size_t *bytes) {
-    const struct fp_node *node = s->job->layers[i].w->node;
+    const struct fp_node *node = s->job->layers.items[i].w->node;
     *bytes = 0;
-    for (; i < s->job->n && s->job->layers[i].w->node == node; i++)
+    for (; i < s->job->layers.n && s->job->layers.items[i].w->node == node; i++)
         if (s->pairs[i].layer) *bytes += bytes_of(s->job, s->pairs[i].layer);
     return i;
 }
@@ -333,15 +334,15 @@ static int open_stretch(struct refit *s) {
     struct fp_memory *memory = &job->model->memory;
     const size_t most = fp_memory_left(memory) / 2;
     size_t bytes;
-    for (int end = s->end = s->first; s->end < job->n; s->end = end) {
+    for (int end = s->end = s->first; s->end < job->layers.n; s->end = end) {
         end = node_end(s, s->end, &bytes);
         const bool fits = bytes <= most && s->counted <= most - bytes;
         if (bytes && ((!fits && s->counted) || !fp_memory_count(memory, bytes))) break;
         s->counted += bytes;
     }
-    if (s->counted || s->end == job->n) return FINEPRUNE_OK;
+    if (s->counted || s->end == job->layers.n) return FINEPRUNE_OK;
     fp_fail(job->err, FINEPRUNE_LIMIT, "the refit of weight '%s' needs more memory than is allowed",
-            job->layers[s->end].w->name);
+            job->layers.items[s->end].w->name);
     fp_hint(job->err, "'--refit none' needs less");
     return FINEPRUNE_LIMIT;
 }
@@ -358,7 +359,7 @@ static void close_stretch(struct refit *s) {
 static int refit_node(struct refit *s, struct fp_stream *stream, struct fp_gathering *g, struct fp_exec *exec,
                       int first, int end) {
     struct fp_job *job = s->job;
-    const struct fp_node *node = job->layers[first].w->node;
+    const struct fp_node *node = job->layers.items[first].w->node;
     const struct fp_observer observer = {fp_gathering_see, g, true};
     const struct fp_batch_visitor visitor = {fp_gathering_begin, NULL, &observer, g, NULL};
     int status = FINEPRUNE_OK;
@@ -367,7 +368,7 @@ static int refit_node(struct refit *s, struct fp_stream *stream, struct fp_gathe
     fp_gathering_look_at(g, first, end);
     if (!status) status = fp_stream_run(stream, node, &visitor, job->err);
     if (!status) status = fp_gathering_finish(g, job->err);
-    job->forward += fp_seconds() - start;
+    job->state.forward += fp_seconds() - start;
     start = fp_seconds();
     for (int i = first; i < end && !status; i++) {
         s->pairs[i].now = fp_gathering_stat(g, i);
@@ -375,7 +376,7 @@ static int refit_node(struct refit *s, struct fp_stream *stream, struct fp_gathe
         if (!status) status = fp_job_rewrite_layer(job, s->pairs[i].layer);
         pair_done(&s->pairs[i]);
     }
-    job->solve += fp_seconds() - start;
+    job->state.solve += fp_seconds() - start;
     fp_exec_forget(exec, node);
     return status;
 }
@@ -386,13 +387,16 @@ static int refit_stretch(struct refit *s, struct fp_exec *exec) {
     struct fp_gathering *g = NULL;
     const struct fp_stats_request request = request_of(s, false);
     const size_t left = fp_memory_left(&job->model->memory) / 4, budget = left < BUDGET ? left : BUDGET;
-    int status = fp_stream_new(&stream, exec, job->model, job->data, job->local, job->n_local, budget,
+    int status = fp_stream_new(&stream, exec, job->model, job->data, job->samples.local, job->samples.n_local, budget,
                                &job->options->run, job->err);
-    if (!status) status = fp_gathering_new(&g, exec, job->weights, job->data, job->n_local, &request, job->err);
+    if (!status)
+        status = fp_gathering_new(&g, exec, job->layers.weights, job->data, job->samples.n_local, &request, job->err);
     for (int i = s->first; i < s->end && !status;) {
         int end = i + 1;
         if (s->pairs[i].layer) {
-            while (end < s->end && s->pairs[end].layer && job->layers[end].w->node == job->layers[i].w->node) end++;
+            while (end < s->end && s->pairs[end].layer &&
+                   job->layers.items[end].w->node == job->layers.items[i].w->node)
+                end++;
             status = refit_node(s, stream, g, exec, i, end);
         }
         i = end;
@@ -404,8 +408,9 @@ static int refit_stretch(struct refit *s, struct fp_exec *exec) {
 
 static int write_all(struct fp_job *job, bool dense) {
     int status = FINEPRUNE_OK;
-    for (int i = 0; i < job->n && !status; i++)
-        status = dense ? fp_layer_write_dense(job, &job->layers[i]) : fp_job_rewrite_layer(job, &job->layers[i]);
+    for (int i = 0; i < job->layers.n && !status; i++)
+        status = dense ? fp_layer_write_dense(job, &job->layers.items[i])
+                       : fp_job_rewrite_layer(job, &job->layers.items[i]);
     return status;
 }
 
@@ -422,12 +427,12 @@ static int run_both(struct refit *s) {
 }
 
 static int run(struct fp_job *job) {
-    struct refit s = {.job = job, .pairs = fp_calloc((size_t)job->n, sizeof(*s.pairs))};
+    struct refit s = {.job = job, .pairs = fp_calloc((size_t)job->layers.n, sizeof(*s.pairs))};
     if (!s.pairs) return fp_fail_memory(job->err, "a refit", sizeof(*s.pairs));
-    for (int i = 0; i < job->n; i++)
-        if (takes_part(job, i)) s.pairs[i].layer = &job->layers[i];
+    for (int i = 0; i < job->layers.n; i++)
+        if (takes_part(job, i)) s.pairs[i].layer = &job->layers.items[i];
     int status = FINEPRUNE_OK;
-    while (s.first < job->n && !status) {
+    while (s.first < job->layers.n && !status) {
         status = open_stretch(&s);
         if (!status && s.counted) status = run_both(&s);
         close_stretch(&s);

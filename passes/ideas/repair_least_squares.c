@@ -60,8 +60,8 @@ static int repair_group(struct fp_job *job, struct fp_layer *layer, size_t g, do
                         : fp_fail_memory(job->err, "a repair", 2 * rows * sizeof(*errors));
     if (!status)
         status = fp_system_solve(&s, fp_layer_target(layer) + at, layer->keep + at, rows, layer->values + at,
-                                 fp_value(job, PARAMETERS, job->last_round ? TOLERANCE : EARLY), errors, errors + rows,
-                                 job->threads, job->err);
+                                 fp_value(job, PARAMETERS, job->state.last_round ? TOLERANCE : EARLY), errors,
+                                 errors + rows, job->threads, job->err);
     for (size_t r = 0; r < rows && !status; r++)
         for (int i = 0; i < 2 && !fp_row_gone(layer, g * rows + r); i++) sums[i] += errors[(size_t)i * rows + r];
     if (!status && sums[1] < DROWNED * sums[0]) {

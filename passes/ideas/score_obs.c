@@ -67,7 +67,7 @@ static int factors_of_layer(struct fp_job *job, struct fp_layer *layer, float *f
     const size_t n = layer->w->cols, width = n < BLOCK ? n : BLOCK, blocks = (n + BLOCK - 1) / BLOCK,
                  tasks = layer->w->groups * blocks;
     const double prior = fp_value(job, PARAMETERS, PRIOR);
-    const struct drawn by = {prior / ((double)job->n_local + prior), fp_value(job, PARAMETERS, RIDGE)};
+    const struct drawn by = {prior / ((double)job->samples.n_local + prior), fp_value(job, PARAMETERS, RIDGE)};
     bool no_memory = false, no_inverse = false;
 #pragma omp parallel num_threads(job->threads) if (layer -> w->groups * n > 64)
     {

@@ -12,7 +12,7 @@ static int find_weights(struct fp_job *job) {
     struct fp_exec *exec;
     int status = fp_exec_new(&exec, job->model, &job->options->run, job->err);
     if (status) return status;
-    status = fp_weights_find(&job->weights, exec, job->model, false, job->err);
+    status = fp_weights_find(&job->layers.weights, exec, job->model, false, job->err);
     fp_exec_free(exec);
     return status;
 }
@@ -25,19 +25,19 @@ static bool matches(const char *const *patterns, const char *name) {
 
 static int leave_out(struct fp_job *job) {
     const fineprune_prune_options *o = job->options;
-    const char *first = job->weights->n ? job->weights->items[0].name : "",
-               *last = job->weights->n ? job->weights->items[job->weights->n - 1].name : "";
-    for (int i = job->weights->n; i-- > 0;) {
-        const char *name = job->weights->items[i].name, *reason = NULL;
+    const char *first = job->layers.weights->n ? job->layers.weights->items[0].name : "",
+               *last = job->layers.weights->n ? job->layers.weights->items[job->layers.weights->n - 1].name : "";
+    for (int i = job->layers.weights->n; i-- > 0;) {
+        const char *name = job->layers.weights->items[i].name, *reason = NULL;
         if (o->include && o->include[0] && !matches(o->include, name)) reason = "not among --include";
         else if (matches(o->exclude, name)) reason = "named by --exclude";
         else if (o->keep_first && !strcmp(name, first)) reason = "the first weight (--keep-first)";
         else if (o->keep_last && !strcmp(name, last)) reason = "the last weight (--keep-last)";
-        int status = reason ? fp_weights_skip(job->weights, i, reason, job->err) : FINEPRUNE_OK;
+        int status = reason ? fp_weights_skip(job->layers.weights, i, reason, job->err) : FINEPRUNE_OK;
         if (status) return status;
     }
-    if (job->weights->n) return FINEPRUNE_OK;
-    if (o->include && o->include[0] && job->weights->n_skipped)
+    if (job->layers.weights->n) return FINEPRUNE_OK;
+    if (o->include && o->include[0] && job->layers.weights->n_skipped)
         return fp_fail(job->err, FINEPRUNE_USAGE, "no weight of '%s' that can be pruned is named by --include '%s'",
                        job->model->path, o->include[0]);
     fp_fail(job->err, FINEPRUNE_MODEL, "'%s' has no weight that can be pruned", job->model->path);
@@ -48,10 +48,10 @@ static int leave_out(struct fp_job *job) {
 // A repair that moves constants into biases needs places for them in the layers that are pruned.
 static int add_biases(struct fp_job *job) {
     if (!job->choices.repair->needs) return FINEPRUNE_OK;
-    int added, status = fp_weights_add_biases(job->weights, &added, job->err);
+    int added, status = fp_weights_add_biases(job->layers.weights, &added, job->err);
     if (status || !added) return status;
-    fp_weights_free(job->weights);
-    job->weights = NULL;
+    fp_weights_free(job->layers.weights);
+    job->layers.weights = NULL;
     status = fp_model_refresh(job->model, job->err);
     if (!status) status = find_weights(job);
     return status ? status : leave_out(job);
@@ -65,7 +65,7 @@ static int count_layer(struct fp_job *job, const struct fp_weight *w) {
     struct fp_memory *memory = &job->model->memory;
     size_t bytes = layer_bytes(w);
     if (fp_memory_count(memory, bytes)) {
-        job->counted_layers += bytes;
+        job->layers.counted += bytes;
         return FINEPRUNE_OK;
     }
     fp_fail(job->err, FINEPRUNE_LIMIT, "values, scores and masks of weight '%s' need more memory than is allowed",
@@ -120,9 +120,9 @@ static int group_end(const struct fp_job *job, int first, size_t *bytes) {
     size_t left = fp_memory_left(&job->model->memory), all;
     int i = first;
     *bytes = 0;
-    for (; i < job->weights->n; i++) {
-        const struct fp_weight *w = &job->weights->items[i];
-        size_t more = fp_stat_bytes(w, job->n_local);
+    for (; i < job->layers.weights->n; i++) {
+        const struct fp_weight *w = &job->layers.weights->items[i];
+        size_t more = fp_stat_bytes(w, job->samples.n_local);
         if (!fp_add(*bytes, more, &all)) break;
         if (i > first && left < SIZE_MAX && (all > left / 2 || work_bytes(w) > left - all)) break;
         *bytes = all;
@@ -132,9 +132,9 @@ static int group_end(const struct fp_job *job, int first, size_t *bytes) {
 
 static int open_layers(struct fp_job *job) {
     int status = FINEPRUNE_OK;
-    for (int i = 0; i < job->n && !status; i++) {
-        status = count_layer(job, job->layers[i].w);
-        if (!status) status = fp_layer_open(job, &job->layers[i]);
+    for (int i = 0; i < job->layers.n && !status; i++) {
+        status = count_layer(job, job->layers.items[i].w);
+        if (!status) status = fp_layer_open(job, &job->layers.items[i]);
     }
     return status;
 }
@@ -152,20 +152,21 @@ int fp_job_open(struct fp_job *job) {
     if (!status) status = leave_out(job);
     if (!status) status = add_biases(job);
     if (status) return status;
-    fp_classifier_find(&job->classifier, job->weights);
-    status = fp_classifier_units(&job->classifier, job->weights, job->err);
+    fp_classifier_find(&job->classes.classifier, job->layers.weights);
+    status = fp_classifier_units(&job->classes.classifier, job->layers.weights, job->err);
     if (status) return status;
     size_t bytes;
     bool gram = (job->choices.score->needs | job->choices.repair->needs) & FP_NEED_GRAM;
-    job->by_layer = goes_by_layer(job) && (!gram || group_end(job, 0, &bytes) == job->weights->n);
-    job->layers = fp_calloc((size_t)job->weights->n, sizeof(*job->layers));
-    if (!job->layers) return fp_fail_memory(job->err, "layers", sizeof(*job->layers));
-    job->n = job->weights->n;
-    for (int i = 0; i < job->n; i++) {
-        job->layers[i] = (struct fp_layer){.w = &job->weights->items[i], .error_before = -1, .error_after = -1};
-        job->total += job->weights->items[i].count;
+    job->layers.by_layer = goes_by_layer(job) && (!gram || group_end(job, 0, &bytes) == job->layers.weights->n);
+    job->layers.items = fp_calloc((size_t)job->layers.weights->n, sizeof(*job->layers.items));
+    if (!job->layers.items) return fp_fail_memory(job->err, "layers", sizeof(*job->layers.items));
+    job->layers.n = job->layers.weights->n;
+    for (int i = 0; i < job->layers.n; i++) {
+        job->layers.items[i] = (struct fp_layer){
+            .w = &job->layers.weights->items[i], .error_before = -1, .error_after = -1};
+        job->layers.total += job->layers.weights->items[i].count;
     }
-    return job->by_layer ? FINEPRUNE_OK : open_layers(job);
+    return job->layers.by_layer ? FINEPRUNE_OK : open_layers(job);
 }
 
 void fp_layer_close(struct fp_layer *l) {
@@ -186,15 +187,15 @@ void fp_layer_close(struct fp_layer *l) {
 }
 
 void fp_job_drop_stats(struct fp_job *job) {
-    if (!job->stats_lent) fp_stats_free(job->stats);
-    job->stats = NULL;
+    if (!job->gathered.lent) fp_stats_free(job->gathered.stats);
+    job->gathered.stats = NULL;
     fp_job_stats_are_old(job);
-    fp_memory_uncount(&job->model->memory, job->counted_stats);
-    job->counted_stats = 0;
-    for (int i = 0; i < job->n; i++) job->layers[i].stat = NULL;
+    fp_memory_uncount(&job->model->memory, job->gathered.counted);
+    job->gathered.counted = 0;
+    for (int i = 0; i < job->layers.n; i++) job->layers.items[i].stat = NULL;
 }
 
-void fp_job_stats_are_old(struct fp_job *job) { job->held_first = job->held_end = 0; }
+void fp_job_stats_are_old(struct fp_job *job) { job->gathered.first = job->gathered.end = 0; }
 
 static void free_answers(struct fp_answers *a) {
     free(a->features);
@@ -202,26 +203,26 @@ static void free_answers(struct fp_answers *a) {
 }
 
 void fp_job_drop_kept(struct fp_job *job) {
-    if (job->kept) job->kept->drop(job->kept);
-    job->kept = NULL;
+    if (job->state.kept) job->state.kept->drop(job->state.kept);
+    job->state.kept = NULL;
 }
 
 void fp_job_close(struct fp_job *job) {
     fp_job_drop_stats(job);
-    fp_memory_uncount(&job->model->memory, job->counted_layers);
-    for (int i = 0; i < job->n; i++) fp_layer_close(&job->layers[i]);
-    free(job->layers);
-    fp_weights_free(job->weights);
-    free(job->local);
-    free(job->reserve);
-    free_answers(&job->dense);
-    free_answers(&job->dense_reserve);
-    free(job->kept_classes);
-    free(job->removed_rows);
-    free(job->teacher);
-    fp_lesson_done(&job->lesson);
+    fp_memory_uncount(&job->model->memory, job->layers.counted);
+    for (int i = 0; i < job->layers.n; i++) fp_layer_close(&job->layers.items[i]);
+    free(job->layers.items);
+    fp_weights_free(job->layers.weights);
+    free(job->samples.local);
+    free(job->samples.reserve);
+    free_answers(&job->classes.dense);
+    free_answers(&job->classes.dense_reserve);
+    free(job->classes.kept);
+    free(job->classes.removed_rows);
+    free(job->classes.teacher);
+    fp_lesson_done(&job->classes.lesson);
     fp_job_drop_kept(job);
-    fp_verify_free(job->verify);
+    fp_verify_free(job->state.verify);
     fp_task_done(job);
 }
 
@@ -229,47 +230,47 @@ void fp_job_close(struct fp_job *job) {
 
 void fp_job_use_stats(struct fp_job *job, struct fp_stats *stats, bool lent) {
     fp_job_drop_stats(job);
-    job->stats = stats;
-    job->stats_lent = lent;
-    job->held_end = job->n;
-    for (int i = 0, k = 0; i < job->n;
+    job->gathered.stats = stats;
+    job->gathered.lent = lent;
+    job->gathered.end = job->layers.n;
+    for (int i = 0, k = 0; i < job->layers.n;
          i++) { // in the same order, but statistics may know of weights that are left out here
-        while (k < stats->n && strcmp(stats->names[k], job->layers[i].w->name)) k++;
-        if (k < stats->n) job->layers[i].stat = &stats->items[k++];
+        while (k < stats->n && strcmp(stats->names[k], job->layers.items[i].w->name)) k++;
+        if (k < stats->n) job->layers.items[i].stat = &stats->items[k++];
     }
 }
 
 int fp_job_leave_unreached(struct fp_job *job) {
-    int status = FINEPRUNE_OK, before = job->n;
-    for (int i = job->n; i-- > 0 && !status;) {
-        struct fp_layer *l = &job->layers[i];
+    int status = FINEPRUNE_OK, before = job->layers.n;
+    for (int i = job->layers.n; i-- > 0 && !status;) {
+        struct fp_layer *l = &job->layers.items[i];
         if (!l->stat || l->stat->rows > 0) continue;
-        status = fp_weights_skip(job->weights, i, "no sample reaches it: it is in a branch that was not taken",
+        status = fp_weights_skip(job->layers.weights, i, "no sample reaches it: it is in a branch that was not taken",
                                  job->err);
         if (status) break;
         fp_layer_close(l);
-        memmove(l, l + 1, sizeof(*l) * (size_t)(job->n - i - 1));
-        job->n--;
+        memmove(l, l + 1, sizeof(*l) * (size_t)(job->layers.n - i - 1));
+        job->layers.n--;
     }
-    if (status || job->n == before) return status;
-    if (job->held_end == before) job->held_end = job->n;
+    if (status || job->layers.n == before) return status;
+    if (job->gathered.end == before) job->gathered.end = job->layers.n;
     else fp_job_stats_are_old(job); // other numbers
-    job->total = 0;
-    for (int i = 0; i < job->n; i++) {
-        job->layers[i].w = &job->weights->items[i];
-        job->total += job->layers[i].w->count;
+    job->layers.total = 0;
+    for (int i = 0; i < job->layers.n; i++) {
+        job->layers.items[i].w = &job->layers.weights->items[i];
+        job->layers.total += job->layers.items[i].w->count;
     }
-    fp_classifier_find(&job->classifier, job->weights);
-    status = fp_classifier_units(&job->classifier, job->weights, job->err);
+    fp_classifier_find(&job->classes.classifier, job->layers.weights);
+    status = fp_classifier_units(&job->classes.classifier, job->layers.weights, job->err);
     if (status) return status;
-    return job->n ? FINEPRUNE_OK
-                  : fp_fail(job->err, FINEPRUNE_DATA, "no sample reaches a weight of '%s' that can be pruned",
-                            job->model->path);
+    return job->layers.n ? FINEPRUNE_OK
+                         : fp_fail(job->err, FINEPRUNE_DATA, "no sample reaches a weight of '%s' that can be pruned",
+                                   job->model->path);
 }
 
 static size_t group_bytes(const struct fp_job *job, int first, int end) {
     size_t bytes = 0;
-    for (int i = first; i < end; i++) bytes += fp_stat_bytes(&job->weights->items[i], job->n_local);
+    for (int i = first; i < end; i++) bytes += fp_stat_bytes(&job->layers.weights->items[i], job->samples.n_local);
     return bytes;
 }
 
@@ -280,13 +281,13 @@ static int gather(struct fp_job *job, unsigned needs, int first, int end, size_t
     struct fp_memory *memory = &job->model->memory;
     if (!fp_memory_count(memory, *bytes)) {
         fp_fail(job->err, FINEPRUNE_LIMIT, "the co-activations of weight '%s' need more memory than is allowed",
-                job->layers[first].w->name);
+                job->layers.items[first].w->name);
         fp_memory_hint(memory, job->err);
         return FINEPRUNE_LIMIT;
     }
     struct fp_exec *exec = NULL;
     const struct fp_stats_request request = {.needs = needs,
-                                             .classifier = &job->classifier,
+                                             .classifier = &job->classes.classifier,
                                              .options = &job->options->run,
                                              .stage = "forward",
                                              .gram_first = first,
@@ -294,8 +295,8 @@ static int gather(struct fp_job *job, unsigned needs, int first, int end, size_t
                                              .counted = bytes};
     int status = fp_exec_new(&exec, job->model, &job->options->run, job->err);
     if (!status)
-        status = fp_stats_gather(stats, exec, job->weights, job->data, job->local, job->n_local, &request, forward,
-                                 job->err);
+        status = fp_stats_gather(stats, exec, job->layers.weights, job->data, job->samples.local, job->samples.n_local,
+                                 &request, forward, job->err);
     fp_exec_free(exec);
     if (status) fp_memory_uncount(memory, *bytes);
     return status;
@@ -309,7 +310,7 @@ int fp_job_calibrate(struct fp_job *job, unsigned needs, int first) {
     const bool gram = needs & FP_NEED_GRAM;
     struct fp_memory *memory = &job->model->memory;
     const size_t refused = memory->refused;
-    int end = gram ? group_end(job, first, &bytes) : job->n;
+    int end = gram ? group_end(job, first, &bytes) : job->layers.n;
     int status = gather(job, needs, first, end, &bytes, &stats, &forward);
     while (status == FINEPRUNE_LIMIT && gram &&
            end - first > 1) { // rows and what the graph needs show in the first batch only
@@ -317,31 +318,32 @@ int fp_job_calibrate(struct fp_job *job, unsigned needs, int first) {
         memory->refused = refused; // what is needed at least is what fewer need
         end = first + (end - first) / 2;
         bytes = group_bytes(job, first, end);
-        status = job->by_layer ? open_layers(job) : FINEPRUNE_OK; // more runs cannot go layer by layer
-        job->by_layer = false;
+        status = job->layers.by_layer ? open_layers(job) : FINEPRUNE_OK; // more runs cannot go layer by layer
+        job->layers.by_layer = false;
         if (!status) status = gather(job, needs, first, end, &bytes, &stats, &forward);
     }
     if (!status) {
-        if (end < job->n && !job->in_groups)
+        if (end < job->layers.n && !job->gathered.in_groups)
             fp_report_say(job->report, "the memory limit makes the statistics take several runs over the samples");
-        job->in_groups |= end < job->n;
+        job->gathered.in_groups |= end < job->layers.n;
         fp_job_use_stats(job, stats, false);
-        job->counted_stats = bytes;
-        job->held_first = first;
-        job->held_end = end;
+        job->gathered.counted = bytes;
+        job->gathered.first = first;
+        job->gathered.end = end;
     }
-    job->forward += forward;
-    job->statistics += fp_seconds() - start - forward;
+    job->state.forward += forward;
+    job->state.statistics += fp_seconds() - start - forward;
     return status;
 }
 
 int fp_job_have_stats(struct fp_job *job, unsigned needs, int i) {
-    return !needs || (i >= job->held_first && i < job->held_end) ? FINEPRUNE_OK : fp_job_calibrate(job, needs, i);
+    return !needs || (i >= job->gathered.first && i < job->gathered.end) ? FINEPRUNE_OK
+                                                                         : fp_job_calibrate(job, needs, i);
 }
 
 int fp_job_rewrite_layer(struct fp_job *job, struct fp_layer *l) {
     for (size_t r = 0; r < fp_layer_rows(l); r++)
-        if (fp_row_removed(l, r)) l->bias_change[r] = job->outputs_floor - (double)l->dense_bias[r];
+        if (fp_row_removed(l, r)) l->bias_change[r] = job->classes.floor - (double)l->dense_bias[r];
     int status = fp_layer_check_finite(job, l);
     if (!status) status = fp_weight_write(job->model, l->w, l->values, l->keep, job->err);
     if (!status) status = fp_weight_set_bias(job->model, l->w, l->bias_change, l->dense_bias, job->err);
@@ -361,6 +363,6 @@ int fp_layer_write_dense(struct fp_job *job, struct fp_layer *l) {
 
 int fp_job_rewrite(struct fp_job *job) {
     int status = FINEPRUNE_OK;
-    for (int i = 0; i < job->n && !status; i++) status = fp_job_rewrite_layer(job, &job->layers[i]);
+    for (int i = 0; i < job->layers.n && !status; i++) status = fp_job_rewrite_layer(job, &job->layers.items[i]);
     return status;
 }

@@ -13,15 +13,16 @@ int fp_choices_note(const struct fp_choices *choices, fineprune_report *report);
 // job.c: weights, layers with their dense values, the classifier; biases are added where a repair can use them.
 int fp_job_open(struct fp_job *job);
 void fp_job_close(struct fp_job *job);
-// The elements of one layer; fp_job_open has opened all unless job->by_layer. Closing can be done again.
+// The elements of one layer; fp_job_open has opened all unless job->layers.by_layer. Closing can be done again.
 int fp_layer_open(struct fp_job *job, struct fp_layer *layer);
 void fp_layer_close(struct fp_layer *layer);
-// Statistics of the model as it is now over the local samples, into job->stats: sums of all layers, co-activations of
-// layer `first` and those after it, as many as fit into the memory limit. Errors: also LIMIT when one does not.
+// Statistics of the model as it is now over the local samples, into job->gathered.stats: sums of all layers,
+// co-activations of layer `first` and those after it, as many as fit into the memory limit. Errors: also LIMIT when one
+// does not.
 int fp_job_calibrate(struct fp_job *job, unsigned needs, int first);
-// The same unless job->stats has layer i's already.
+// The same unless job->gathered.stats has layer i's already.
 int fp_job_have_stats(struct fp_job *job, unsigned needs, int i);
-// The model is another now: job->stats must be gathered again; and: it is not needed any more.
+// The model is another now: job->gathered.stats must be gathered again; and: it is not needed any more.
 void fp_job_stats_are_old(struct fp_job *job);
 void fp_job_drop_stats(struct fp_job *job);
 // Takes statistics from elsewhere; lent ones are not freed with the job.
@@ -56,7 +57,7 @@ void fp_layer_drop_target(struct fp_job *job, struct fp_layer *layer);
 // The dense values are others, or the job is done: drops what an idea has kept of them.
 void fp_job_drop_kept(struct fp_job *job);
 
-// reserve.c: splits the samples by their content: job->local and job->reserve.
+// reserve.c: splits the samples by their content: job->samples.local and job->samples.reserve.
 int fp_job_split(struct fp_job *job);
 
 // outputs_task.c: whether the outputs are classes, from the dense model's answers; else the classifier is none. Before
@@ -66,8 +67,9 @@ void fp_task_done(struct fp_job *job);
 // Undoes what fp_prune_outputs and fp_readout_teach have done; the model is to be restored after it.
 void fp_lesson_forget(struct fp_job *job, const char *reason);
 
-// outputs_prune.c: what the dense model's answers tell (job->lesson); classes that the user does not have are held back
-// in the last layer's bias, and removed where that is safe: sets kept_classes and the classifier layer's removed rows.
+// outputs_prune.c: what the dense model's answers tell (job->classes.lesson); classes that the user does not have are
+// held back in the last layer's bias, and removed where that is safe: sets kept_classes and the classifier layer's
+// removed rows.
 int fp_prune_outputs(struct fp_job *job);
 // Scores of the last layer's rows that are held back count as much less as their classes are less probable.
 void fp_readout_weigh_scores(const struct fp_job *job, struct fp_layer *layer);

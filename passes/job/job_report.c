@@ -8,8 +8,9 @@
 
 static void report_data(struct fp_job *job) {
     if (!job->data) return;
-    const struct fp_report_data data = {
-        .sources = job->data, .samples = job->n_local + job->n_reserve, .reserve = job->n_reserve};
+    const struct fp_report_data data = {.sources = job->data,
+                                        .samples = job->samples.n_local + job->samples.n_reserve,
+                                        .reserve = job->samples.n_reserve};
     fp_report_put_data(job->report, &data);
 }
 
@@ -40,8 +41,8 @@ static void report_config(struct fp_job *job, double asked) {
 static void note_biases(struct fp_job *job) {
     int left = 0;
     const char *first = NULL, *reason = NULL;
-    for (int i = 0; i < job->n; i++) {
-        const struct fp_weight *w = job->layers[i].w;
+    for (int i = 0; i < job->layers.n; i++) {
+        const struct fp_weight *w = job->layers.items[i].w;
         if (w->bias.proto || !w->bias.reason) continue;
         if (!left++) first = w->name, reason = w->bias.reason;
     }
@@ -50,7 +51,8 @@ static void note_biases(struct fp_job *job) {
             job->report,
             "%d of %d layers have no bias that can be written, and what their rows lose on average is lost: '%s' "
             "(%s)%s",
-            left, job->n, first, reason, left > 1 ? " and others ('bias_left' of each layer in the report)" : "");
+            left, job->layers.n, first, reason,
+            left > 1 ? " and others ('bias_left' of each layer in the report)" : "");
 }
 
 static const char *bias_left(const struct fp_job *job, const struct fp_weight *w) {
@@ -59,8 +61,8 @@ static const char *bias_left(const struct fp_job *job, const struct fp_weight *w
 }
 
 static int report_layers(struct fp_job *job, struct fp_report_pruned *pruned) {
-    for (int i = 0; i < job->n; i++) {
-        const struct fp_layer *l = &job->layers[i];
+    for (int i = 0; i < job->layers.n; i++) {
+        const struct fp_layer *l = &job->layers.items[i];
         struct fp_report_layer layer = {.weight = l->w,
                                         .error_before_repair = l->error_before,
                                         .error_after_repair = l->error_after,
@@ -72,7 +74,7 @@ static int report_layers(struct fp_job *job, struct fp_report_pruned *pruned) {
         pruned->params += l->w->count;
         pruned->zeros += layer.zeros;
     }
-    fp_describe_skipped(job->report, job->weights);
+    fp_describe_skipped(job->report, job->layers.weights);
     fp_report_put_pruned(job->report, pruned);
     if (job->choices.repair->needs) note_biases(job);
     return FINEPRUNE_OK;
@@ -80,18 +82,19 @@ static int report_layers(struct fp_job *job, struct fp_report_pruned *pruned) {
 
 static int missed_gate(struct fp_job *job, const char *option, const char *with, double asked, double agreement) {
     if (agreement < 0) {
-        const char *reason = job->task.kind != FP_TASK_CLASSES && job->task.reason ? job->task.reason
-                             : !job->n_reserve                                     ? "there is no reserve"
-                                                                                   : "there are no answers";
+        const char *reason = job->classes.task.kind != FP_TASK_CLASSES && job->classes.task.reason
+                                 ? job->classes.task.reason
+                             : !job->samples.n_reserve ? "there is no reserve"
+                                                       : "there are no answers";
         fp_fail(job->err, FINEPRUNE_GATE, "%s %g could not be measured: %s", option, asked, reason);
-        fp_hint(job->err, job->task.kind != FP_TASK_CLASSES
+        fp_hint(job->err, job->classes.task.kind != FP_TASK_CLASSES
                               ? "--task classes, if they are; the drift of the outputs is in the report"
                               : "give more samples or a greater --reserve");
         return FINEPRUNE_GATE;
     }
     fp_fail(job->err, FINEPRUNE_GATE, "the pruned model agrees with %s on %.1f %% of the reserve; %.1f %% were asked",
             with, 100 * agreement, 100 * asked);
-    fp_hint(job->err, job->teacher || job->kept_classes
+    fp_hint(job->err, job->classes.teacher || job->classes.kept
                           ? "ask for less sparsity, '--sparsity auto', or no lesson: --readout keep --outputs keep"
                           : "ask for less sparsity, or '--sparsity auto'");
     return FINEPRUNE_GATE;
@@ -124,8 +127,8 @@ static char *list_kept(const struct fp_job *job) {
     FILE *file = open_memstream(&list, &size);
     if (!file) return NULL;
     fputc('[', file);
-    for (size_t k = 0; k < job->lesson.classes; k++)
-        if (job->kept_classes[k]) fprintf(file, "%s%zu", n++ ? "," : "", k);
+    for (size_t k = 0; k < job->classes.lesson.classes; k++)
+        if (job->classes.kept[k]) fprintf(file, "%s%zu", n++ ? "," : "", k);
     fputc(']', file);
     if (!fclose(file)) return list;
     free(list);
@@ -139,7 +142,7 @@ static int add_metadata(struct fp_job *job, double asked) {
     int status = fp_model_set_metadata(job->model, "fineprune.sparsity", text, job->err);
     if (!status) status = fp_model_set_metadata(job->model, "fineprune.method", job->choices.method->name, job->err);
     if (!status) status = fp_model_set_metadata(job->model, "fineprune.version", fineprune_version(), job->err);
-    if (status || !job->kept_classes) return status;
+    if (status || !job->classes.kept) return status;
     char *list = list_kept(job);
     if (!list) return fp_fail_memory(job->err, "metadata", 0);
     status = fp_model_set_metadata(job->model, "fineprune.outputs_kept", list, job->err);
@@ -186,8 +189,10 @@ int fp_job_report(struct fp_job *job, double asked) {
     if (!status) status = add_metadata(job, asked);
     if (!status) status = report_sizes(job, "after");
     if (status) return status;
-    const struct fp_report_spent spent = {
-        .forward = job->forward, .statistics = job->statistics, .solve = job->solve, .peak_rss_bytes = fp_peak_rss()};
+    const struct fp_report_spent spent = {.forward = job->state.forward,
+                                          .statistics = job->state.statistics,
+                                          .solve = job->state.solve,
+                                          .peak_rss_bytes = fp_peak_rss()};
     fp_report_put_spent(job->report, &spent);
     return report_gates(job, agreement, with_dense);
 }

@@ -7,22 +7,22 @@
 
 // The classifier's scores where they were gathered: of all samples, of the reserve alone, or none.
 static const struct fp_answers *answers_of(const struct fp_job *job) {
-    return job->dense.samples ? &job->dense : &job->dense_reserve;
+    return job->classes.dense.samples ? &job->classes.dense : &job->classes.dense_reserve;
 }
 
 static int judge_classifier(struct fp_job *job) {
-    const struct fp_classifier *c = &job->classifier;
+    const struct fp_classifier *c = &job->classes.classifier;
     const struct fp_answers *a = answers_of(job);
     const struct fp_task_case one = {.model = job->model,
                                      .output = c->output,
-                                     .weights = job->weights,
+                                     .weights = job->layers.weights,
                                      .weight = c->weight,
                                      .logits_value = c->logits_value,
                                      .values = a->logits,
                                      .n = a->samples,
                                      .width = c->classes,
-                                     .unlike = job->dense.unlike || job->dense_reserve.unlike};
-    return fp_task_judge(&job->task, &one, job->options->task, job->err);
+                                     .unlike = job->classes.dense.unlike || job->classes.dense_reserve.unlike};
+    return fp_task_judge(&job->classes.task, &one, job->options->task, job->err);
 }
 
 // Any other output by its values on the reserve. *task.output stays NULL where it cannot be one of classes.
@@ -31,7 +31,7 @@ static int judge_output(struct fp_job *job, int output, struct fp_task *task) {
     struct fp_task_case one = {
         .model = job->model, .output = output, .weight = -1, .logits_value = graph->outputs[output]};
     float *values = NULL;
-    *task = (struct fp_task){.reason = job->classifier.reason};
+    *task = (struct fp_task){.reason = job->classes.classifier.reason};
     int status = fp_verify_values(job, output, &values, &one.n, &one.width, &one.unlike);
     one.values = values;
     if (!status && values && one.width > 1) status = fp_task_judge(task, &one, job->options->task, job->err);
@@ -45,14 +45,14 @@ static int judge_others(struct fp_job *job) {
     int judged = 0, status = FINEPRUNE_OK;
     for (int i = 0; i < job->model->graph->n_outputs && !status; i++) {
         struct fp_task task;
-        if (i == job->task_output) continue;
+        if (i == job->classes.output) continue;
         status = judge_output(job, i, &task);
         if (status || !task.output) continue;
-        job->answers_of[i] = task.kind == FP_TASK_CLASSES;
-        if (job->classifier.weight >= 0) continue;
-        if (judged++) job->task = (struct fp_task){.reason = job->classifier.reason};
-        else job->task = task;
-        job->task_output = judged == 1 ? i : -1;
+        job->classes.answers_of[i] = task.kind == FP_TASK_CLASSES;
+        if (job->classes.classifier.weight >= 0) continue;
+        if (judged++) job->classes.task = (struct fp_task){.reason = job->classes.classifier.reason};
+        else job->classes.task = task;
+        job->classes.output = judged == 1 ? i : -1;
     }
     return status;
 }
@@ -60,54 +60,55 @@ static int judge_others(struct fp_job *job) {
 // A lesson can be forgotten only while it is known what was there before.
 static int keep_untaught(struct fp_job *job) {
     const bool changes = job->choices.outputs->prunes || job->choices.readout->learns;
-    if (!job->data || !changes || job->classifier.weight < 0) return FINEPRUNE_OK;
-    const struct fp_layer *l = &job->layers[job->classifier.weight];
+    if (!job->data || !changes || job->classes.classifier.weight < 0) return FINEPRUNE_OK;
+    const struct fp_layer *l = &job->layers.items[job->classes.classifier.weight];
     const size_t rows = fp_layer_rows(l);
-    job->untaught = fp_calloc(l->w->count, sizeof(float));
-    job->untaught_bias = fp_calloc(rows, sizeof(float));
-    if (!job->untaught || !job->untaught_bias) return fp_fail_memory(job->err, l->w->name, l->w->count * sizeof(float));
-    memcpy(job->untaught, l->dense, l->w->count * sizeof(float));
-    memcpy(job->untaught_bias, l->dense_bias, rows * sizeof(float));
+    job->classes.untaught = fp_calloc(l->w->count, sizeof(float));
+    job->classes.untaught_bias = fp_calloc(rows, sizeof(float));
+    if (!job->classes.untaught || !job->classes.untaught_bias)
+        return fp_fail_memory(job->err, l->w->name, l->w->count * sizeof(float));
+    memcpy(job->classes.untaught, l->dense, l->w->count * sizeof(float));
+    memcpy(job->classes.untaught_bias, l->dense_bias, rows * sizeof(float));
     return FINEPRUNE_OK;
 }
 
 int fp_task_decide(struct fp_job *job) {
-    job->task = (struct fp_task){.reason = job->classifier.reason};
-    job->task_output = -1;
-    job->answers_of = fp_calloc((size_t)job->model->graph->n_outputs, 1);
-    if (!job->answers_of) return fp_fail_memory(job->err, "the outputs", (size_t)job->model->graph->n_outputs);
+    job->classes.task = (struct fp_task){.reason = job->classes.classifier.reason};
+    job->classes.output = -1;
+    job->classes.answers_of = fp_calloc((size_t)job->model->graph->n_outputs, 1);
+    if (!job->classes.answers_of) return fp_fail_memory(job->err, "the outputs", (size_t)job->model->graph->n_outputs);
     int status = FINEPRUNE_OK;
-    if (job->classifier.weight >= 0) {
+    if (job->classes.classifier.weight >= 0) {
         status = judge_classifier(job);
-        job->task_output = job->classifier.output;
-        job->answers_of[job->task_output] = job->task.kind == FP_TASK_CLASSES;
+        job->classes.output = job->classes.classifier.output;
+        job->classes.answers_of[job->classes.output] = job->classes.task.kind == FP_TASK_CLASSES;
     }
     if (!status) status = judge_others(job);
     if (status) return status;
-    if (job->classifier.weight >= 0 && job->task.kind != FP_TASK_CLASSES) {
-        job->classifier.weight = -1;
-        job->classifier.reason = job->task.reason;
+    if (job->classes.classifier.weight >= 0 && job->classes.task.kind != FP_TASK_CLASSES) {
+        job->classes.classifier.weight = -1;
+        job->classes.classifier.reason = job->classes.task.reason;
     }
-    fp_task_report(&job->task, job->report);
+    fp_task_report(&job->classes.task, job->report);
     return keep_untaught(job);
 }
 
 void fp_task_done(struct fp_job *job) {
-    free(job->answers_of);
-    free(job->untaught);
-    free(job->untaught_bias);
+    free(job->classes.answers_of);
+    free(job->classes.untaught);
+    free(job->classes.untaught_bias);
 }
 
 void fp_lesson_forget(struct fp_job *job, const char *reason) {
-    struct fp_layer *l = &job->layers[job->classifier.weight];
-    memcpy(l->dense, job->untaught, l->w->count * sizeof(float));
-    memcpy(l->dense_bias, job->untaught_bias, fp_layer_rows(l) * sizeof(float));
-    free(job->teacher);
-    free(job->kept_classes);
-    fp_lesson_done(&job->lesson);
+    struct fp_layer *l = &job->layers.items[job->classes.classifier.weight];
+    memcpy(l->dense, job->classes.untaught, l->w->count * sizeof(float));
+    memcpy(l->dense_bias, job->classes.untaught_bias, fp_layer_rows(l) * sizeof(float));
+    free(job->classes.teacher);
+    free(job->classes.kept);
+    fp_lesson_done(&job->classes.lesson);
     fp_job_drop_kept(job);
-    job->teacher = NULL;
-    job->kept_classes = NULL;
+    job->classes.teacher = NULL;
+    job->classes.kept = NULL;
     l->removed = NULL;
     fp_report_put_outputs(job->report, &(struct fp_report_outputs){.lesson = FP_LESSON_TAKEN_BACK, .reason = reason});
     fp_report_put_readout(job->report, &(struct fp_report_readout){.lesson = FP_LESSON_TAKEN_BACK, .reason = reason});

@@ -18,7 +18,8 @@ int fp_job_check_samples(struct fp_job *job, unsigned needs) {
         const struct fp_stats_request request = {
             .needs = FP_NEED_SUMS, .options = &job->options->run, .stage = "check"};
         status = fp_exec_new(&exec, job->model, &job->options->run, job->err);
-        if (!status) status = fp_stats_gather(&stats, exec, job->weights, job->data, huge, n, &request, NULL, job->err);
+        if (!status)
+            status = fp_stats_gather(&stats, exec, job->layers.weights, job->data, huge, n, &request, NULL, job->err);
         fp_stats_free(stats);
         fp_exec_free(exec);
     }
@@ -36,14 +37,15 @@ static bool varies(const struct fp_stat *s) {
 }
 
 void fp_job_bound_layers(struct fp_job *job) {
-    const size_t samples = job->stats ? job->stats->samples : 0;
+    const size_t samples = job->gathered.stats ? job->gathered.stats->samples : 0;
     const double asked = job->options->sparsity;
-    for (int i = 0; i < job->n && job->choices.method->cautious && !job->options->strict_sparsity && samples; i++) {
-        struct fp_layer *l = &job->layers[i];
+    for (int i = 0; i < job->layers.n && job->choices.method->cautious && !job->options->strict_sparsity && samples;
+         i++) {
+        struct fp_layer *l = &job->layers.items[i];
         size_t reached = l->stat ? l->stat->reached : 0;
         if (l->stat && !reached) reached = l->stat->rows < (double)samples ? (size_t)l->stat->rows : samples;
         if (!reached || reached >= samples || !varies(l->stat)) continue;
-        const double all = (double)(job->n_local + job->n_reserve),
+        const double all = (double)(job->samples.n_local + job->samples.n_reserve),
                      most = fp_justified_share((double)reached * all / (double)samples);
         l->least_kept = 1 - most;
         if (asked < 0 || asked > most)
@@ -87,7 +89,7 @@ int fp_layer_check_finite(struct fp_job *job, struct fp_layer *l) {
             return fp_fail(job->err, FINEPRUNE_DATA,
                            "weight '%s' has values that are not finite, or too large for its type", l->w->name);
     }
-    if (unrepaired && job->last_round)
+    if (unrepaired && job->state.last_round)
         fp_report_say(
             job->report,
             "%zu rows of weight '%s' were not repaired: the result would not fit the type that it is stored in",
@@ -108,8 +110,8 @@ const char *fp_layer_unrepaired(const struct fp_job *job, const struct fp_layer 
 
 void fp_job_report_layers(struct fp_job *job, double asked) {
     size_t came = 0, pruned = 0;
-    for (int i = 0; i < job->n; i++) {
-        const struct fp_layer *l = &job->layers[i];
+    for (int i = 0; i < job->layers.n; i++) {
+        const struct fp_layer *l = &job->layers.items[i];
         came += l->n_came;
         pruned += l->w->count;
         const char *reason = fp_layer_unrepaired(job, l);

@@ -24,13 +24,13 @@ static int by_number(const void *a, const void *b) {
 // Few samples, or equal ones, are said: what they do not show, the pruned model does not know.
 static void report_samples(struct fp_job *job, const struct hashed *sorted, size_t n) {
     enum { FEW = 20 };
-    for (size_t i = 0; i < n; i++) job->distinct += !i || sorted[i].hash != sorted[i - 1].hash;
-    if (job->distinct < n)
-        fp_report_say(job->report, "%zu of the %zu samples are equal to others: %zu are distinct", n - job->distinct, n,
-                      job->distinct);
-    if (n && job->distinct < FEW)
-        fp_report_say(job->report, "%zu distinct sample%s too few to show all that a user needs", job->distinct,
-                      job->distinct == 1 ? " is" : "s are");
+    for (size_t i = 0; i < n; i++) job->samples.distinct += !i || sorted[i].hash != sorted[i - 1].hash;
+    if (job->samples.distinct < n)
+        fp_report_say(job->report, "%zu of the %zu samples are equal to others: %zu are distinct",
+                      n - job->samples.distinct, n, job->samples.distinct);
+    if (n && job->samples.distinct < FEW)
+        fp_report_say(job->report, "%zu distinct sample%s too few to show all that a user needs", job->samples.distinct,
+                      job->samples.distinct == 1 ? " is" : "s are");
     int axis;
     for (size_t i = 0; job->data && fp_data_moved(job->data, i, &axis); i++)
         fp_report_say(job->report, "the samples of input '%s' are taken along its axis %d, which is its batch",
@@ -49,10 +49,11 @@ int fp_job_split(struct fp_job *job) {
     size_t n = job->data ? fineprune_data_samples(job->data) : 0;
     size_t wanted = job->options->reserve < 0 ? usual_reserve(n) : (size_t)((double)n * job->options->reserve + 1e-9);
     struct hashed *all = fp_calloc(n, sizeof(*all));
-    job->local = fp_calloc(n, sizeof(size_t));
-    job->reserve = fp_calloc(n, sizeof(size_t));
-    int status = all && job->local && job->reserve ? FINEPRUNE_OK
-                                                   : fp_fail_memory(job->err, "the list of samples", n * sizeof(*all));
+    job->samples.local = fp_calloc(n, sizeof(size_t));
+    job->samples.reserve = fp_calloc(n, sizeof(size_t));
+    int status = all && job->samples.local && job->samples.reserve
+                     ? FINEPRUNE_OK
+                     : fp_fail_memory(job->err, "the list of samples", n * sizeof(*all));
     for (size_t i = 0; i < n && !status; i++) {
         all[i].sample = i;
         status = fp_data_hash(job->data, i, &all[i].hash, job->err);
@@ -64,11 +65,11 @@ int fp_job_split(struct fp_job *job) {
             wanted++;                // equal samples stay together
         if (wanted >= n) wanted = 0; // all are equal: nothing independent to measure on
         for (size_t i = 0; i < n; i++) {
-            if (i < wanted) job->reserve[job->n_reserve++] = all[i].sample;
-            else job->local[job->n_local++] = all[i].sample;
+            if (i < wanted) job->samples.reserve[job->samples.n_reserve++] = all[i].sample;
+            else job->samples.local[job->samples.n_local++] = all[i].sample;
         }
-        qsort(job->local, job->n_local, sizeof(size_t), by_number);
-        qsort(job->reserve, job->n_reserve, sizeof(size_t), by_number);
+        qsort(job->samples.local, job->samples.n_local, sizeof(size_t), by_number);
+        qsort(job->samples.reserve, job->samples.n_reserve, sizeof(size_t), by_number);
     }
     free(all);
     return status;

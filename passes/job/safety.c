@@ -48,7 +48,7 @@ struct measures {
 // The scores of the dense model that has learned the same lesson.
 static void reference_of(const struct fp_job *job, const struct fp_answers *a, size_t i, double *scores) {
     const float *logits = a->logits + i * a->classes, *f = a->features + i * a->n_features;
-    const struct fp_layer *l = job->lesson.b ? &job->layers[job->classifier.weight] : NULL;
+    const struct fp_layer *l = job->classes.lesson.b ? &job->layers.items[job->classes.classifier.weight] : NULL;
     for (size_t k = 0; k < a->classes; k++) {
         scores[k] = l ? (double)l->dense_bias[k] : (double)logits[k];
         for (size_t j = 0; l && j < a->n_features; j++)
@@ -80,8 +80,8 @@ struct answers_room {
 
 // How much a class counts in an error of the scores: one that is held back as much less as it answers less often.
 static double weight_of(const struct fp_job *job, size_t k) {
-    if (job->kept_classes && !job->kept_classes[k]) return 0;
-    return job->lesson.b ? exp(job->lesson.b[k]) : 1;
+    if (job->classes.kept && !job->classes.kept[k]) return 0;
+    return job->classes.lesson.b ? exp(job->classes.lesson.b[k]) : 1;
 }
 
 // Scores without their mean over the classes: what is added to all of them changes nothing.
@@ -98,8 +98,8 @@ static void compare_sample(const struct fp_job *job, const struct fp_answers *de
     for (size_t k = 0; k < classes; k++)
         r->came[k] = (double)dense->logits[i * classes + k], r->now[k] = (double)now->logits[i * classes + k];
     reference_of(job, dense, i, r->dense);
-    const size_t answer = best_of(r->now, classes, NULL), wanted = best_of(r->dense, classes, job->kept_classes);
-    const double sure = sureness_of(r->dense, classes, job->kept_classes);
+    const size_t answer = best_of(r->now, classes, NULL), wanted = best_of(r->dense, classes, job->classes.kept);
+    const double sure = sureness_of(r->dense, classes, job->classes.kept);
     m->n++;
     m->as_came += answer == best_of(r->came, classes, NULL);
     m->same += answer == wanted;
@@ -108,7 +108,7 @@ static void compare_sample(const struct fp_job *job, const struct fp_answers *de
     m->sure_same += sure >= SURE && answer == wanted;
     m->expected += 1 - sureness_of(r->came, classes, NULL);
     m->sureness_dense += sure;
-    m->sureness += sureness_of(r->now, classes, job->kept_classes);
+    m->sureness += sureness_of(r->now, classes, job->classes.kept);
     r->of_dense[wanted]++;
     r->of_now[answer]++;
 }
@@ -120,11 +120,11 @@ static double spread_of(const struct fp_job *job, const struct fp_answers *dense
     for (int pass = 0; pass < 2; pass++)
         for (size_t i = 0; i < n; i++) {
             for (size_t k = 0; k < classes; k++)
-                r->dense[k] = job->teacher
-                                  ? job->teacher[i * classes + k]
-                                  : (double)dense->logits[i * classes + k] + (job->lesson.b ? job->lesson.b[k] : 0);
+                r->dense[k] = job->classes.teacher ? job->classes.teacher[i * classes + k]
+                                                   : (double)dense->logits[i * classes + k] +
+                                                         (job->classes.lesson.b ? job->classes.lesson.b[k] : 0);
             if (!pass)
-                r->taught += (best_of(r->dense, classes, job->kept_classes) !=
+                r->taught += (best_of(r->dense, classes, job->classes.kept) !=
                               fp_best(dense->logits + i * classes, classes, NULL)) /
                              (double)n;
             centre(r->dense, r->weights, classes);
@@ -139,7 +139,8 @@ static double spread_of(const struct fp_job *job, const struct fp_answers *dense
 static double score_error(const struct fp_job *job, const struct fp_answers *dense, const struct fp_answers *now,
                           size_t n, struct answers_room *r) {
     const size_t classes = now->classes;
-    const double spread = job->dense.samples ? spread_of(job, &job->dense, r) : spread_of(job, dense, r);
+    const double spread = job->classes.dense.samples ? spread_of(job, &job->classes.dense, r)
+                                                     : spread_of(job, dense, r);
     double off = 0;
     for (size_t i = 0; i < n; i++) {
         reference_of(job, dense, i, r->dense);
@@ -184,7 +185,8 @@ static int compare_classes(struct fp_job *job, const struct fp_answers *dense, c
     if (n) m->sureness /= (double)n, m->sureness_dense /= (double)n;
     if (n) m->error = score_error(job, dense, now, n, &r);
     // Without outputs or a read-out to decide, nothing was kept of the samples but their number.
-    const double samples = (double)(job->dense.samples ? job->dense.samples : job->n_local + job->n_reserve),
+    const double samples = (double)(job->classes.dense.samples ? job->classes.dense.samples
+                                                               : job->samples.n_local + job->samples.n_reserve),
                  deviations = (SLACK + WORTH * r.taught) * samples / (samples + PROOF);
     m->allowed = deviations * deviations;
     count_kinds(&r, classes, m);
@@ -232,7 +234,7 @@ static int measure_local(struct fp_job *job, struct measures *m) {
     struct fp_answers now = {0};
     const double error = m->error;
     int status = fp_answers_gather(job, &now);
-    if (!status && now.samples) status = compare_classes(job, &job->dense, &now, m);
+    if (!status && now.samples) status = compare_classes(job, &job->classes.dense, &now, m);
     m->local = true;
     if (error >= 0) m->error = error; // of samples that nothing was fitted on
     free(now.features);
@@ -247,17 +249,18 @@ static int measure(struct fp_job *job, struct measures *m) {
     int status = fp_verify_after(job, false, &agreement, &with_dense);
     const struct fp_answers *now = status ? NULL : fp_verify_answers(job);
     if (status) return status;
-    if (job->classifier.weight >= 0 && now && now->samples && (now->samples >= FEW || !job->dense.samples)) {
-        status = compare_classes(job, &job->dense_reserve, now, m);
+    if (job->classes.classifier.weight >= 0 && now && now->samples &&
+        (now->samples >= FEW || !job->classes.dense.samples)) {
+        status = compare_classes(job, &job->classes.dense_reserve, now, m);
         if (!status) status = fp_verify_error(job, &m->other, &m->output);
-    } else if (job->classifier.weight >= 0 && job->n_reserve < FEW && job->dense.samples) {
+    } else if (job->classes.classifier.weight >= 0 && job->samples.n_reserve < FEW && job->classes.dense.samples) {
         struct measures few = *m;
-        if (now && now->samples) status = compare_classes(job, &job->dense_reserve, now, &few);
+        if (now && now->samples) status = compare_classes(job, &job->classes.dense_reserve, now, &few);
         m->error = few.error;
         if (!status) status = measure_local(job, m);
-    } else if (job->n_reserve) {
+    } else if (job->samples.n_reserve) {
         status = fp_verify_error(job, &m->error, &m->output);
-        m->n = job->n_reserve;
+        m->n = job->samples.n_reserve;
         if (agreement >= 0) m->as_came = m->same = (size_t)(agreement * (double)m->n + 0.5);
         m->classes = agreement >= 0;
         m->known = m->error >= 0 || agreement >= 0;
@@ -272,14 +275,14 @@ static int measure(struct fp_job *job, struct measures *m) {
 // Whether zeros can be given back, and the user has not said that they must stay.
 static bool may_give_back(const struct fp_job *job) {
     return job->choices.method->cautious && !job->options->strict_sparsity && !job->choices.pattern->decides &&
-           !job->by_layer && job->data;
+           !job->layers.by_layer && job->data;
 }
 
 static int try_zeros(struct fp_job *job, int (*prune_to)(struct fp_job *, double), double sparsity,
                      struct measures *m) {
     int status = prune_to(job, sparsity);
     if (!status) status = measure(job, m);
-    job->got = sparsity;
+    job->state.got = sparsity;
     return status;
 }
 
@@ -296,13 +299,13 @@ static double next_try(const struct measures *m, double now, double last) {
 static int give_back(struct fp_job *job, int (*prune_to)(struct fp_job *, double), double asked, struct measures *m) {
     const double last = asked / 2 < HALF ? asked / 2 : HALF;
     int status = FINEPRUNE_OK;
-    for (int step = 1; step <= TRIES && m->worse && job->got > last && !status; step++)
-        status = try_zeros(job, prune_to, step == TRIES ? last : next_try(m, job->got, last), m);
+    for (int step = 1; step <= TRIES && m->worse && job->state.got > last && !status; step++)
+        status = try_zeros(job, prune_to, step == TRIES ? last : next_try(m, job->state.got, last), m);
     return status;
 }
 
 int fp_safety_refuse(struct fp_job *job) {
-    const double least = job->got;
+    const double least = job->state.got;
     fp_error_clear(job->err);
     fp_fail(
         job->err, FINEPRUNE_GATE,
@@ -319,14 +322,14 @@ int fp_prune_safely(struct fp_job *job, int (*prune_first)(struct fp_job *, doub
     int status = try_zeros(job, prune_first, sparsity, &m);
     if (status || !m.worse || !may_give_back(job)) return status;
     status = give_back(job, prune_to, sparsity, &m);
-    job->gave_back = true;
+    job->state.gave_back = true;
     if (status || !m.ruined) return status;
-    if (job->lesson.b) {
-        job->forgotten = "with it the pruned model is ruined";
-        fp_lesson_forget(job, job->forgotten);
-        status = try_zeros(job, prune_to, job->got, &m);
+    if (job->classes.lesson.b) {
+        job->classes.forgotten = "with it the pruned model is ruined";
+        fp_lesson_forget(job, job->classes.forgotten);
+        status = try_zeros(job, prune_to, job->state.got, &m);
     }
-    job->refused = m.ruined;
+    job->state.refused = m.ruined;
     return status;
 }
 
@@ -342,7 +345,7 @@ static enum kind judge(const struct fp_job *job, const struct measures *m) {
     if (!m->known || (m->classes && m->n < FEW)) return UNKNOWN;
     if (!m->classes) return m->worse ? WORSE : SAME;
     if (changed <= 0.05 * n && !m->worse) return SAME;
-    if (job->classifier.weight < 0) return changed <= 0.15 * n && !m->worse ? SAME : WORSE;
+    if (job->classes.classifier.weight < 0) return changed <= 0.15 * n && !m->worse ? SAME : WORSE;
     // Without labels: what the lesson changes is for the better, as far as the model expects to be wrong; what the
     // zeros change is for the worse.
     if (m->worse || zeros_outweigh(m)) return WORSE;
@@ -365,7 +368,7 @@ static void say_classes(const struct fp_job *job, const struct measures *m, enum
                 samples_word(m));
     else if (kind == SAME)
         fprintf(file, "as good as before: %zu of %zu %s are as they were", m->as_came, m->n, samples_word(m));
-    else if (job->classifier.weight < 0)
+    else if (job->classes.classifier.weight < 0)
         fprintf(file, "worse: %zu of %zu %s are others", changed, m->n, samples_word(m));
     else if (!m->taught)
         fprintf(file, "%s: %zu of %zu %s are others, where the model itself expected %.0f mistakes", words[kind],
@@ -395,27 +398,28 @@ static void say_outputs(const struct measures *m, enum kind kind, FILE *file) {
 
 static size_t left_dense(const struct fp_job *job) {
     size_t n = 0;
-    for (int i = 0; i < job->weights->n_skipped; i++)
-        n += job->weights->skipped[i].reason && !strncmp(job->weights->skipped[i].reason, "no sample reaches", 17);
+    for (int i = 0; i < job->layers.weights->n_skipped; i++)
+        n += job->layers.weights->skipped[i].reason &&
+             !strncmp(job->layers.weights->skipped[i].reason, "no sample reaches", 17);
     return n;
 }
 
 // What else the first line must not keep back.
 static void say_changes(const struct fp_job *job, const struct measures *m, double asked, FILE *file) {
     const size_t dense = left_dense(job);
-    const bool back = job->got >= 0 && asked >= 0 && job->got < asked - 1e-9;
-    if (job->refused)
+    const bool back = job->state.got >= 0 && asked >= 0 && job->state.got < asked - 1e-9;
+    if (job->state.refused)
         fprintf(file, "; no share of zeros that was tried is safe, from %.0f %% down to %.0f %%", 100 * asked,
-                100 * job->got);
+                100 * job->state.got);
     else if (back)
-        fprintf(file, "; %.0f %% zeros, not the %.0f %% that were asked: more %s", 100 * job->got, 100 * asked,
-                job->gave_back ? "would cost too much" : "are not justified by so few samples");
+        fprintf(file, "; %.0f %% zeros, not the %.0f %% that were asked: more %s", 100 * job->state.got, 100 * asked,
+                job->state.gave_back ? "would cost too much" : "are not justified by so few samples");
     else if (m->ruined && job->options->strict_sparsity)
         fputs("; all zeros were kept, as --strict-sparsity asks", file);
     else if (m->ruined) fputs("; ask for less sparsity, or for the default method and pattern", file);
     if (m->other > RUINED)
         fprintf(file, "; but output '%s' differs by %.0f %% of its spread", m->output, 100 * sqrt(fmin(m->other, 1e4)));
-    if (job->forgotten) fprintf(file, "; the lesson was left out: %s", job->forgotten);
+    if (job->classes.forgotten) fprintf(file, "; the lesson was left out: %s", job->classes.forgotten);
     if (dense)
         fprintf(file, "; %zu weight%s left dense, as no sample reaches %s", dense, dense == 1 ? " was" : "s were",
                 dense == 1 ? "it" : "them");

@@ -17,22 +17,23 @@ typedef int outputs_visitor(void *user, const struct fp_batch *batch, const stru
 // NULL).
 static int gather_answers(struct fp_job *job, bool reserve, struct fp_answers *out, outputs_visitor *visit, void *user,
                           const size_t *sizes) {
-    const size_t *samples = reserve ? job->reserve : job->local;
-    size_t n = reserve ? job->n_reserve : job->n_local;
+    const size_t *samples = reserve ? job->samples.reserve : job->samples.local;
+    size_t n = reserve ? job->samples.n_reserve : job->samples.n_local;
     *out = (struct fp_answers){0};
-    if (!n || (job->classifier.weight < 0 && !visit)) return FINEPRUNE_OK;
+    if (!n || (job->classes.classifier.weight < 0 && !visit)) return FINEPRUNE_OK;
     struct fp_exec *exec;
     int status = fp_exec_new(&exec, job->model, &job->options->run, job->err);
     if (status) return status;
     const struct fp_stats_request request = {.needs = FP_NEED_ANSWERS,
-                                             .classifier = &job->classifier,
+                                             .classifier = &job->classes.classifier,
                                              .options = &job->options->run,
                                              .stage = reserve ? "reserve" : "answers",
                                              .outputs = visit,
                                              .outputs_user = user,
                                              .batch_sizes = sizes};
     struct fp_stats *stats = NULL;
-    status = fp_stats_gather(&stats, exec, job->weights, job->data, samples, n, &request, &job->forward, job->err);
+    status = fp_stats_gather(&stats, exec, job->layers.weights, job->data, samples, n, &request, &job->state.forward,
+                             job->err);
     fp_exec_free(exec);
     if (status) return status;
     *out = stats->answers;
@@ -47,14 +48,14 @@ int fp_answers_gather(struct fp_job *job, struct fp_answers *out) {
 
 // The dense model's answer to reserve sample i, among the kept classes, with its read-out where there is one.
 static size_t reference_answer(const struct fp_job *job, size_t i) {
-    const struct fp_answers *a = &job->dense_reserve;
+    const struct fp_answers *a = &job->classes.dense_reserve;
     const float *logits = a->logits + i * a->classes, *f = a->features + i * a->n_features;
-    if (!job->teacher) return fp_best(logits, a->classes, job->kept_classes);
-    const struct fp_layer *l = &job->layers[job->classifier.weight];
+    if (!job->classes.teacher) return fp_best(logits, a->classes, job->classes.kept);
+    const struct fp_layer *l = &job->layers.items[job->classes.classifier.weight];
     size_t best = a->classes;
     double most = 0;
     for (size_t k = 0; k < a->classes; k++) {
-        if (job->kept_classes && !job->kept_classes[k]) continue;
+        if (job->classes.kept && !job->classes.kept[k]) continue;
         double v = (double)l->dense_bias[k];
         for (size_t j = 0; j < a->n_features; j++) v += (double)l->dense[k * a->n_features + j] * (double)f[j];
         if (best == a->classes || v > most) best = k, most = v;
@@ -68,7 +69,7 @@ static void compare_answers(const struct fp_job *job, const struct fp_answers *n
     for (size_t i = 0; i < now->samples; i++) {
         size_t answer = fp_best(now->logits + i * now->classes, now->classes, NULL);
         same += answer == reference_answer(job, i);
-        same_dense += answer == fp_best(job->dense_reserve.logits + i * now->classes, now->classes, NULL);
+        same_dense += answer == fp_best(job->classes.dense_reserve.logits + i * now->classes, now->classes, NULL);
     }
     *agreement = now->samples ? (double)same / (double)now->samples : -1;
     *with_dense = now->samples ? (double)same_dense / (double)now->samples : -1;
@@ -140,7 +141,7 @@ static void compare_drift(const struct fp_drift *d, double *agreement, double *w
 }
 
 int fp_verify_values(const struct fp_job *job, int output, float **values, size_t *n, size_t *width, bool *unlike) {
-    const struct fp_verify *v = job->verify;
+    const struct fp_verify *v = job->state.verify;
     const size_t most = job->data ? fp_data_max_batch(job->data) : 0;
     *values = NULL;
     *n = *width = 0;
@@ -163,11 +164,11 @@ int fp_verify_values(const struct fp_job *job, int output, float **values, size_
 }
 
 int fp_verify_before(struct fp_job *job) {
-    struct fp_verify *v = job->verify = calloc(1, sizeof(*v));
+    struct fp_verify *v = job->state.verify = calloc(1, sizeof(*v));
     if (!v) return fp_fail_memory(job->err, "the reserve", sizeof(*v));
     v->job = job;
     v->graph = job->model->graph;
-    return gather_answers(job, true, &job->dense_reserve, keep_outputs, v, NULL);
+    return gather_answers(job, true, &job->classes.dense_reserve, keep_outputs, v, NULL);
 }
 
 static void drop_answers(struct fp_verify *v) {
@@ -177,12 +178,12 @@ static void drop_answers(struct fp_verify *v) {
 }
 
 void fp_verify_old(struct fp_job *job) {
-    if (job->verify) job->verify->fresh = false;
+    if (job->state.verify) job->state.verify->fresh = false;
 }
 
 // The pruned model on the reserve, unless it is known already.
 static int measure(struct fp_job *job) {
-    struct fp_verify *v = job->verify;
+    struct fp_verify *v = job->state.verify;
     const struct fp_graph *graph = job->model->graph;
     if (v->fresh) return FINEPRUNE_OK;
     v->graph = graph;
@@ -196,21 +197,22 @@ static int measure(struct fp_job *job) {
     if (!v->drifts || !v->unlike) return fp_fail_memory(job->err, "the reserve", sizeof(*v->drifts));
     for (int i = 0; i < graph->n_outputs; i++) {
         v->drifts[i].output = graph->values[graph->outputs[i]].name;
-        v->drifts[i].no_answers = !job->answers_of || !job->answers_of[i];
+        v->drifts[i].no_answers = !job->classes.answers_of || !job->classes.answers_of[i];
     }
     // Classes that no layer of ours makes are known by their output alone.
-    const bool by_output = job->classifier.weight < 0 && job->task.kind == FP_TASK_CLASSES && job->task_output >= 0;
+    const bool by_output = job->classes.classifier.weight < 0 && job->classes.task.kind == FP_TASK_CLASSES &&
+                           job->classes.output >= 0;
     int status = gather_answers(job, true, &v->now, compare_outputs, v, v->sizes);
-    if (!status && by_output) compare_drift(&v->drifts[job->task_output], &v->agreement, &v->with_dense);
+    if (!status && by_output) compare_drift(&v->drifts[job->classes.output], &v->agreement, &v->with_dense);
     else if (!status) compare_answers(job, &v->now, &v->agreement, &v->with_dense);
     v->fresh = !status;
     return status;
 }
 
 int fp_verify_after(struct fp_job *job, bool report, double *agreement, double *with_dense) {
-    struct fp_verify *v = job->verify;
+    struct fp_verify *v = job->state.verify;
     *agreement = *with_dense = -1;
-    if (!v || !job->n_reserve) return FINEPRUNE_OK;
+    if (!v || !job->samples.n_reserve) return FINEPRUNE_OK;
     int status = measure(job);
     if (status) return status;
     *agreement = v->agreement;
@@ -226,7 +228,7 @@ int fp_verify_after(struct fp_job *job, bool report, double *agreement, double *
 }
 
 const struct fp_answers *fp_verify_answers(const struct fp_job *job) {
-    return job->verify && job->verify->fresh ? &job->verify->now : NULL;
+    return job->state.verify && job->state.verify->fresh ? &job->state.verify->now : NULL;
 }
 
 // ---- error of the outputs against their spread
@@ -276,7 +278,7 @@ static double error_of(const struct fp_drift *d, double spread) {
 }
 
 int fp_verify_error(struct fp_job *job, double *error, const char **name) {
-    struct fp_verify *v = job->verify;
+    struct fp_verify *v = job->state.verify;
     *error = -1;
     if (!v || !v->fresh) return FINEPRUNE_OK;
     if (!v->spreads) {
@@ -294,7 +296,8 @@ int fp_verify_error(struct fp_job *job, double *error, const char **name) {
         if (!first || !fp_type_is_float(first->type) || !v->drifts[i].count || v->unlike[i] ||
             !isfinite(v->drifts[i].aa))
             continue;
-        if (job->classifier.weight >= 0 && job->answers_of && job->answers_of[i]) continue; // measured by its answers
+        if (job->classes.classifier.weight >= 0 && job->classes.answers_of && job->classes.answers_of[i])
+            continue; // measured by its answers
         const double e = error_of(&v->drifts[i], v->spreads[i]);
         if (isnan(e) || e > *error) *error = isnan(e) ? INFINITY : e, *name = v->drifts[i].output;
     }

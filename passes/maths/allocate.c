@@ -10,7 +10,7 @@
 
 void fp_allocate_free_first(const struct fp_job *job, struct fp_layer *layer) {
     const size_t cols = layer->w->cols;
-    const bool seen = job->choices.score->needs & FP_NEED_SUMS && job->n_local >= DEAD_SAMPLES;
+    const bool seen = job->choices.score->needs & FP_NEED_SUMS && job->samples.n_local >= DEAD_SAMPLES;
     for (size_t r = 0; r < fp_layer_rows(layer) && (seen || layer->came || layer->cut_rows || layer->cut_cols); r++)
         for (size_t c = 0; c < cols; c++)
             if (fp_came_zero(layer, r * cols + c) || fp_cut(layer, r, c) || (seen && fp_column_dead(layer, r, c)))
@@ -36,15 +36,15 @@ static size_t start_layer(struct fp_layer *layer) {
 
 size_t fp_allocate_start(struct fp_job *job) {
     size_t zeros = 0;
-    for (int i = 0; i < job->n; i++) zeros += start_layer(&job->layers[i]);
+    for (int i = 0; i < job->layers.n; i++) zeros += start_layer(&job->layers.items[i]);
     return zeros;
 }
 
 void fp_allocate_finish(struct fp_job *job) {
-    for (int i = 0; i < job->n; i++) {
+    for (int i = 0; i < job->layers.n; i++) {
         size_t kept = 0;
-        for (size_t k = 0; k < job->layers[i].w->count; k++) kept += job->layers[i].keep[k];
-        job->layers[i].zeros = job->layers[i].w->count - kept;
+        for (size_t k = 0; k < job->layers.items[i].w->count; k++) kept += job->layers.items[i].keep[k];
+        job->layers.items[i].zeros = job->layers.items[i].w->count - kept;
     }
 }
 
@@ -81,18 +81,18 @@ static void bound_layer(struct fp_job *job, struct fp_layer *layer, struct fp_sc
 
 int fp_allocate_together(struct fp_job *job, float *const *scores, size_t zeros) {
     size_t done = fp_allocate_start(job);
-    struct fp_scored *runs = fp_calloc((size_t)job->n, sizeof(*runs));
-    uint8_t **skip = fp_calloc((size_t)job->n, sizeof(*skip));
+    struct fp_scored *runs = fp_calloc((size_t)job->layers.n, sizeof(*runs));
+    uint8_t **skip = fp_calloc((size_t)job->layers.n, sizeof(*skip));
     int status = runs && skip ? FINEPRUNE_OK : fp_fail_memory(job->err, "masks", sizeof(*runs));
-    for (int i = 0; i < job->n && !status; i++) {
-        const struct fp_layer *layer = &job->layers[i];
+    for (int i = 0; i < job->layers.n && !status; i++) {
+        const struct fp_layer *layer = &job->layers.items[i];
         skip[i] = protect_rows(layer, scores[i]);
         if (!skip[i]) status = fp_fail_memory(job->err, "masks", layer->w->count);
         runs[i] = (struct fp_scored){scores[i], skip[i], layer->keep, layer->w->count};
     }
-    if (!status && zeros > done) fp_select_lowest(runs, (size_t)job->n, zeros - done, job->threads);
-    for (int i = 0; i < job->n && !status; i++) bound_layer(job, &job->layers[i], runs[i]);
-    for (int i = 0; skip && i < job->n; i++) free(skip[i]);
+    if (!status && zeros > done) fp_select_lowest(runs, (size_t)job->layers.n, zeros - done, job->threads);
+    for (int i = 0; i < job->layers.n && !status; i++) bound_layer(job, &job->layers.items[i], runs[i]);
+    for (int i = 0; skip && i < job->layers.n; i++) free(skip[i]);
     free(skip);
     free(runs);
     if (!status) fp_allocate_finish(job);

@@ -35,7 +35,7 @@ int fp_score_deviations(struct fp_job *job, struct fp_layer *layer, double prior
     const struct fp_weight *w = layer->w;
     float *factors = fp_calloc(w->groups * w->cols, sizeof(*factors));
     if (!factors) return fp_fail_memory(job->err, "scores", w->cols * sizeof(*factors));
-    double share = prior / ((double)job->n_local + prior), rho = share * share;
+    double share = prior / ((double)job->samples.n_local + prior), rho = share * share;
     for (size_t g = 0; g < w->groups; g++) {
         double mean = 0;
         for (size_t c = 0; c < w->cols; c++)

@@ -20,7 +20,7 @@ static int allocate(struct fp_job *job, struct fp_layer *l) {
         fp_memory_hint(&job->model->memory, job->err);
         return FINEPRUNE_LIMIT;
     }
-    job->counted_layers += bytes;
+    job->layers.counted += bytes;
     l->target = fp_calloc(l->w->count, sizeof(*l->target));
     l->target_bias = fp_calloc(fp_layer_rows(l), sizeof(*l->target_bias));
     return l->target && l->target_bias ? FINEPRUNE_OK : fp_fail_memory(job->err, l->w->name, bytes);
@@ -64,7 +64,7 @@ int fp_layer_stand_in(struct fp_job *job, struct fp_layer *l) {
 void fp_layer_drop_target(struct fp_job *job, struct fp_layer *l) {
     if (!l->target) return;
     fp_memory_uncount(&job->model->memory, l->w->count * sizeof(*l->target));
-    job->counted_layers -= l->w->count * sizeof(*l->target);
+    job->layers.counted -= l->w->count * sizeof(*l->target);
     free(l->target);
     free(l->target_bias);
     l->target = NULL;

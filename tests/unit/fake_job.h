@@ -34,13 +34,13 @@ static inline double fake_number(uint64_t *seed) { return (double)(fp_random(see
 
 static inline void fake_begin(struct fake_job *f, int threads) {
     *f = (struct fake_job){.options = FINEPRUNE_PRUNE_OPTIONS_INIT};
-    f->job = (struct fp_job){.options = &f->options, .layers = f->layers, .threads = threads, .err = &f->err};
+    f->job = (struct fp_job){.options = &f->options, .layers.items = f->layers, .threads = threads, .err = &f->err};
 }
 
 // A layer of random weights; its score is |weight|.
 static inline struct fp_layer *fake_layer(struct fake_job *f, size_t groups, size_t rows, size_t cols, size_t inner,
                                           uint64_t seed) {
-    const int k = f->job.n++;
+    const int k = f->job.layers.n++;
     struct fp_weight *w = &f->weights[k];
     struct fp_layer *l = &f->layers[k];
     *w = (struct fp_weight){.name = "w",
@@ -62,7 +62,7 @@ static inline struct fp_layer *fake_layer(struct fake_job *f, size_t groups, siz
         l->score[i] = fabsf(l->dense[i]);
         l->keep[i] = 1;
     }
-    f->job.total += w->count;
+    f->job.layers.total += w->count;
     return l;
 }
 
@@ -97,7 +97,7 @@ static inline void fake_stats(struct fake_job *f, int k, size_t n, bool gram, ui
 }
 
 static inline void fake_end(struct fake_job *f) {
-    for (int k = 0; k < f->job.n; k++) {
+    for (int k = 0; k < f->job.layers.n; k++) {
         struct fp_layer *l = &f->layers[k];
         free(l->dense), free(l->values), free(l->score), free(l->keep), free(l->dense_bias), free(l->bias_change);
         struct fp_stat *s = &f->stats[k];

@@ -18,10 +18,10 @@ static void make(struct fake_job *f, int threads, const uint8_t *removed) {
 }
 
 static size_t run(struct fake_job *f, const struct fp_allocation *a, double sparsity) {
-    if (a->run(&f->job, sparsity, (size_t)(sparsity * (double)f->job.total + 0.999999)))
+    if (a->run(&f->job, sparsity, (size_t)(sparsity * (double)f->job.layers.total + 0.999999)))
         fail_msg("%s: %s", a->name, f->err.message);
     size_t zeros = 0;
-    for (int k = 0; k < f->job.n; k++) {
+    for (int k = 0; k < f->job.layers.n; k++) {
         size_t in_layer = 0;
         for (size_t i = 0; i < f->weights[k].count; i++) {
             assert_true(f->layers[k].keep[i] <= 1);
@@ -52,7 +52,7 @@ static void check_rows(const struct fp_layer *l) {
 // How many zeros there must be: what was asked, but every row that stays keeps one.
 static void check_zeros(const struct fake_job *f, const struct fp_allocation *a, double sparsity, size_t zeros,
                         const uint8_t *removed) {
-    size_t wanted = (size_t)(sparsity * (double)f->job.total + 0.999999), most = 0, gone = 0;
+    size_t wanted = (size_t)(sparsity * (double)f->job.layers.total + 0.999999), most = 0, gone = 0;
     for (int k = 0; k < 3; k++)
         for (size_t r = 0; r < fp_layer_rows(&f->layers[k]); r++) most += SHAPES[k][2] - 1;
     for (size_t r = 0; removed && r < SHAPES[0][1]; r++) {
@@ -63,8 +63,8 @@ static void check_zeros(const struct fake_job *f, const struct fp_allocation *a,
         wanted = wanted < gone ? gone : wanted > most ? most : wanted;
         assert_int_equal(zeros, wanted);
     } else if (!removed && sparsity < 0.9) { // shares of layers or rows, rounded down
-        const double rows = (double)(f->job.total - most);
-        if ((double)zeros > (double)wanted || (double)zeros < sparsity * (double)f->job.total - rows)
+        const double rows = (double)(f->job.layers.total - most);
+        if ((double)zeros > (double)wanted || (double)zeros < sparsity * (double)f->job.layers.total - rows)
             fail_msg("%s at %g: %zu zeros of %zu", a->name, sparsity, zeros, wanted);
     }
     assert_true(zeros >= gone && zeros <= most);
@@ -159,8 +159,8 @@ static void test_came(void **state) {
                 }
                 free(l->came);
             }
-            const double asked = SPARSITIES[s] * (double)f.job.total;
-            assert_true(least + zeros == f.job.total && zeros >= came);
+            const double asked = SPARSITIES[s] * (double)f.job.layers.total;
+            assert_true(least + zeros == f.job.layers.total && zeros >= came);
             if (SPARSITIES[s] <= 0.6 && strcmp(fp_allocations[i]->name, "owl"))
                 assert_int_equal(zeros, came); // owl moves shares
             else if (SPARSITIES[s] == 0.7) assert_true((double)zeros < asked + 1 + (double)(i ? rows : 0));
@@ -181,10 +181,10 @@ static void test_dead(void **state) {
         for (size_t c = 0; c < 9; c++) f.stats[0].square[c] = 0;       // some of group 0
         for (size_t c = 0; c < 20; c++) f.stats[0].square[20 + c] = 0; // all of group 1
         for (size_t e = 0; e < l->w->count; e++) l->score[e] += 1;
-        f.job.n_local = 20; // too few to call a column always zero
+        f.job.samples.n_local = 20; // too few to call a column always zero
         fp_allocate_free_first(&f.job, l);
         for (size_t e = 0; e < l->w->count; e++) assert_true(l->score[e] >= 1);
-        f.job.n_local = 80;
+        f.job.samples.n_local = 80;
         fp_allocate_free_first(&f.job, l);
         run(&f, fp_allocations[i], 0.9);
         for (size_t e = 0; e < l->w->count; e++)

@@ -40,9 +40,9 @@ static void make(struct case_of *t, size_t used, double sharp) {
     }
     struct fp_job *job = &t->f.job;
     t->f.weights[0].bias.proto = (void *)t;
-    job->dense = (struct fp_answers){
+    job->classes.dense = (struct fp_answers){
         .samples = N, .n_features = D, .classes = K, .features = t->features, .logits = t->logits};
-    job->classifier = (struct fp_classifier){.weight = 0, .classes = K, .features = D};
+    job->classes.classifier = (struct fp_classifier){.weight = 0, .classes = K, .features = D};
     job->choices.outputs = &prunes, job->choices.readout = &learns;
     job->report = fp_report_new("prune");
     assert_non_null(job->report);
@@ -62,8 +62,8 @@ static void confuse(struct case_of *t) {
 
 static void drop(struct case_of *t) {
     fineprune_report_free(t->f.job.report);
-    fp_lesson_done(&t->f.job.lesson);
-    free(t->f.job.teacher), free(t->f.job.kept_classes), free(t->f.job.removed_rows);
+    fp_lesson_done(&t->f.job.classes.lesson);
+    free(t->f.job.classes.teacher), free(t->f.job.classes.kept), free(t->f.job.classes.removed_rows);
     fake_end(&t->f);
 }
 
@@ -112,20 +112,20 @@ static void test_outputs(void **state) {
     struct case_of t;
     make(&t, 3, 12);
     assert_int_equal(fp_prune_outputs(&t.f.job), 0);
-    assert_non_null(t.f.job.kept_classes);
-    double *taught = fp_lesson_scores(&t.f.job.lesson, &t.f.job.dense), least = INFINITY;
+    assert_non_null(t.f.job.classes.kept);
+    double *taught = fp_lesson_scores(&t.f.job.classes.lesson, &t.f.job.classes.dense), least = INFINITY;
     for (size_t k = 0; k < K; k++) {
-        assert_int_equal(t.f.job.kept_classes[k], k < 3);
+        assert_int_equal(t.f.job.classes.kept[k], k < 3);
         assert_int_equal(t.l->removed[k], k >= 3);
     }
     for (size_t i = 0; i < N; i++)
         for (size_t k = 0; k < 3; k++) least = fmin(least, taught[i * K + k]);
-    assert_true(t.f.job.outputs_floor < least);
+    assert_true(t.f.job.classes.floor < least);
     free(taught);
     drop(&t);
     make(&t, K, 12); // all classes are needed
     assert_int_equal(fp_prune_outputs(&t.f.job), 0);
-    assert_null(t.f.job.kept_classes);
+    assert_null(t.f.job.classes.kept);
     assert_null(t.l->removed);
     drop(&t);
 }
@@ -137,11 +137,11 @@ static void test_hold_back(void **state) {
     struct case_of t;
     make(&t, 8, 12);
     assert_int_equal(fp_prune_outputs(&t.f.job), 0);
-    assert_null(t.f.job.kept_classes);
+    assert_null(t.f.job.classes.kept);
     for (size_t k = 0; k < K; k++) {
         const double change = (double)t.l->dense_bias[k] - (double)((float)k / 50);
         if (k < 8) assert_true(change > -1e-6);
-        else assert_true(change < -1 && fabs(change - t.f.job.lesson.unseen_bias) < 1e-2);
+        else assert_true(change < -1 && fabs(change - t.f.job.classes.lesson.unseen_bias) < 1e-2);
     }
     for (size_t i = 0; i < K * D; i++) t.l->score[i] = 1;
     fp_readout_weigh_scores(&t.f.job, t.l); // and their synapses go first
@@ -165,7 +165,7 @@ static void test_choices(void **state) {
             assert_int_equal(fp_prune_outputs(&t.f.job), 0);
             assert_int_equal(memcmp(bias, t.l->dense_bias, sizeof(bias)) != 0, holds);
             assert_int_equal(fp_readout_teach(&t.f.job), 0);
-            assert_int_equal(t.f.job.teacher != NULL, learns);
+            assert_int_equal(t.f.job.classes.teacher != NULL, learns);
             assert_int_equal(memcmp(before, t.l->dense, sizeof(before)) != 0, learns);
             drop(&t);
         }
@@ -175,11 +175,11 @@ static void test_choices(void **state) {
 static void check_linear(const struct case_of *t) {
     for (size_t i = 0; i < N; i++)
         for (size_t k = 0; k < K; k++) {
-            if (t->f.job.kept_classes && !t->f.job.kept_classes[k]) continue;
+            if (t->f.job.classes.kept && !t->f.job.classes.kept[k]) continue;
             double y = (double)t->l->dense_bias[k];
             for (size_t j = 0; j < D; j++) y += (double)t->l->dense[k * D + j] * (double)t->features[i * D + j];
-            if (!(fabs(y - t->f.job.teacher[i * K + k]) < 1e-4 * (1 + fabs(y))))
-                fail_msg("sample %zu, class %zu: %g, not %g", i, k, t->f.job.teacher[i * K + k], y);
+            if (!(fabs(y - t->f.job.classes.teacher[i * K + k]) < 1e-4 * (1 + fabs(y))))
+                fail_msg("sample %zu, class %zu: %g, not %g", i, k, t->f.job.classes.teacher[i * K + k], y);
         }
 }
 
@@ -192,8 +192,8 @@ static void test_teacher(void **state) {
         memcpy(before, t.l->dense, sizeof(before));
         assert_int_equal(fp_prune_outputs(&t.f.job), 0);
         assert_int_equal(fp_readout_teach(&t.f.job), 0);
-        assert_non_null(t.f.job.teacher);
-        assert_true(t.f.job.lesson.strength > 0);
+        assert_non_null(t.f.job.classes.teacher);
+        assert_true(t.f.job.classes.lesson.strength > 0);
         check_linear(&t);
         assert_memory_equal(t.l->values, t.l->dense, sizeof(before));
         size_t changed = 0;
@@ -214,8 +214,8 @@ static void test_zeros(void **state) {
     }
     assert_int_equal(fp_prune_outputs(&t.f.job), 0);
     assert_int_equal(fp_readout_teach(&t.f.job), 0);
-    assert_true(t.f.job.lesson.strength > 0);
-    assert_int_equal(fp_readout_learn(&t.f.job, &t.f.job.dense), 0);
+    assert_true(t.f.job.classes.lesson.strength > 0);
+    assert_int_equal(fp_readout_learn(&t.f.job, &t.f.job.classes.dense), 0);
     for (size_t i = 0; i < K * D; i++)
         assert_int_equal(i % D == 5, fpclassify(t.l->dense[i]) == FP_ZERO && fpclassify(t.l->values[i]) == FP_ZERO);
     drop(&t);
@@ -235,13 +235,13 @@ static void test_obstacles(void **state) {
         if (way == 0) t.f.weights[0].bias.proto = NULL;
         for (size_t i = 0; i < N * K && way == 1; i++) t.logits[i] *= -1; // something stands behind the layer
         if (way == 2) t.features[77] = INFINITY;
-        if (way == 3) t.f.job.dense.samples = 0;
+        if (way == 3) t.f.job.classes.dense.samples = 0;
         float before[K * D];
         memcpy(before, t.l->dense, sizeof(before));
         assert_int_equal(fp_prune_outputs(&t.f.job), 0);
         assert_int_equal(fp_readout_teach(&t.f.job), 0);
-        assert_null(t.f.job.teacher);
-        assert_null(t.f.job.kept_classes);
+        assert_null(t.f.job.classes.teacher);
+        assert_null(t.f.job.classes.kept);
         assert_memory_equal(before, t.l->dense, sizeof(before));
         if (!strstr(reason_of(&t, "outputs"), reasons[way]) || !strstr(reason_of(&t, "readout"), reasons[way]))
             fail_msg("'%s' and '%s', not '%s'", reason_of(&t, "outputs"), reason_of(&t, "readout"), reasons[way]);
@@ -278,12 +278,12 @@ static void test_learn(void **state) {
     double mean[D] = {0}, ridge = 0;
     for (size_t i = 0; i < N * D; i++) mean[i % D] += (double)t.features[i] / N;
     for (size_t i = 0; i < N * D; i++) ridge += 0.3 * pow((double)t.features[i] - mean[i % D], 2) / N / D;
-    assert_int_equal(fp_readout_learn(&t.f.job, &t.f.job.dense), 0);
+    assert_int_equal(fp_readout_learn(&t.f.job, &t.f.job.classes.dense), 0);
     for (size_t k = 0; k < K; k++) {
-        if (t.f.job.kept_classes && !t.f.job.kept_classes[k]) continue;
+        if (t.f.job.classes.kept && !t.f.job.classes.kept[k]) continue;
         double off[N], off_mean = 0, bias = (double)t.l->dense_bias[k] + t.l->bias_change[k];
         for (size_t i = 0; i < N; i++) {
-            off[i] = t.f.job.teacher[i * K + k] - bias;
+            off[i] = t.f.job.classes.teacher[i * K + k] - bias;
             for (size_t j = 0; j < D; j++) off[i] -= (double)t.l->values[k * D + j] * (double)t.features[i * D + j];
             off_mean += off[i] / N;
         }

@@ -235,7 +235,7 @@ static void test_list(void **state) {
         struct fp_layer *l = fake_layer(&f, 2, ROWS, 30, 1, 8);
         fake_stats(&f, 0, 200, true, 3);
         f.weights[0].bias.proto = (void *)&f; // some place
-        f.job.last_round = true;
+        f.job.state.last_round = true;
         mask(l, false);
         assert_int_equal(fp_repairs[i]->run(&f.job, l), 0);
         for (size_t r = 0; r < 2 * ROWS; r++) {

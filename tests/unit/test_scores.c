@@ -7,7 +7,7 @@ enum { ROWS = 300, SAMPLES = 90 }; // so few: variances are mixed with a tenth o
 
 static void make(struct fake_job *f, int threads) {
     fake_begin(f, threads);
-    f->job.n_local = SAMPLES;
+    f->job.samples.n_local = SAMPLES;
     fake_layer(f, 1, 9, 12, 1, 1), fake_layer(f, 3, 4, 7, 1, 2),
         fake_layer(f, 1, 60, 900, 1, 3); // the last one is scored in parallel
     for (int k = 0; k < 3; k++) fake_stats(f, k, k == 2 ? 8 : ROWS, k < 2, (uint64_t)k + 9);
@@ -125,7 +125,7 @@ static void test_still(void **state) {
     (void)state;
     struct fake_job f;
     make(&f, 1);
-    f.job.n_local = 1000000000;
+    f.job.samples.n_local = 1000000000;
     assert_int_equal(fp_find_score("deviation")->run(&f.job, &f.layers[0]), 0);
     for (size_t r = 0; r < 9; r++) assert_true(f.layers[0].score[r * 12 + 1] < 1e-3f);
     assert_int_equal(fp_find_score("wanda")->run(&f.job, &f.layers[0]), 0);

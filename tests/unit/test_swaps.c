@@ -38,7 +38,7 @@ static void make(struct fake_job *f, int threads, bool gram) {
     fake_begin(f, threads);
     struct fp_layer *l = fake_layer(f, 1, ROWS, COLS, 1, 5);
     fake_stats(f, 0, SAMPLES, gram, 9);
-    f->job.last_round = true;
+    f->job.state.last_round = true;
     for (size_t i = 0; i < l->w->count; i++) l->keep[i] = i % 10 < 3; // any mask: there is much to gain
     assert_int_equal(fp_repair_least_squares.run(&f->job, l), 0);
 }
