@@ -109,7 +109,7 @@ static double measure(struct search *s, const float *w) {
         s->left[r] = fp_dot(x + r * n, s->gradient + r * n, n);
     }
     for (size_t r = 0; r < s->rows && ok; r++) sum += s->left[r];
-    return ok ? sum : -1;
+    return ok ? fmax(sum, 0) : -1; // of nothing, rounding can be less
 }
 
 // May an element that is pruned come back?

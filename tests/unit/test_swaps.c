@@ -139,9 +139,31 @@ static void test_live_columns(void **state) {
     check_live_columns(false);
 }
 
+// Sums that lost their small differences can make a covariance that takes an error below nothing: that is no lack of
+// memory.
+static void test_indefinite(void **state) {
+    (void)state;
+    enum { WIDE = 1100, A = 5, B = 1090 }; // of two blocks, each of which is sound
+    struct fake_job f;
+    fake_begin(&f, 1);
+    struct fp_layer *l = fake_layer(&f, 1, ROWS, WIDE, 1, 5);
+    fake_stats(&f, 0, 200, true, 9);
+    f.stats[0].gram[B * WIDE + A] += 1e3 * 200;
+    for (size_t i = 0; i < l->w->count; i++) {
+        if (i % WIDE == A) l->dense[i] = 1;
+        if (i % WIDE == B) l->dense[i] = -1;
+        l->keep[i] = i % WIDE != A && i % WIDE != B;
+        l->values[i] = l->keep[i] ? l->dense[i] : 0;
+    }
+    const size_t kept = kept_of(l);
+    if (fp_swaps_gradient.run(&f.job, l)) fail_msg("%s", f.err.message);
+    assert_int_equal(kept_of(l), kept);
+    fake_end(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_error_falls),
                                        cmocka_unit_test(test_what_is_barred_stays_out), cmocka_unit_test(test_threads),
-                                       cmocka_unit_test(test_live_columns)};
+                                       cmocka_unit_test(test_live_columns), cmocka_unit_test(test_indefinite)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
