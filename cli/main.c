@@ -231,6 +231,10 @@ static int finish_group(struct job *job) {
     return status;
 }
 
+static int compact_model(struct job *job) {
+    return fineprune_compact(job->model, job->options->round, &job->run, &job->report, job->err);
+}
+
 // After pruning: the model, the masks, the report, all or none. A missed gate (status GATE) is reported like a success,
 // and stays the status.
 static int finish_pruning(struct job *job, int pruned) {
@@ -241,6 +245,7 @@ static int finish_pruning(struct job *job, int pruned) {
     *job->err = fresh;
     double seconds = -1;
     int status = terminal_stopped(job->terminal, job->err);
+    if (!status && o->compact) status = compact_model(job);
     if (!status) status = fineprune_group_new(&job->group, job->err);
     if (!status && write) status = save_model(job, &seconds);
     if (!status && o->masks) status = fineprune_masks_save(job->model, o->masks, o->force, job->group, job->err);
@@ -270,6 +275,12 @@ static int command_apply(struct job *job) {
     int status = open_model(job, &job->model, job->options->operands.items[0]);
     if (!status) status = fineprune_stats_open(&job->stats, job->options->stats, job->err);
     if (!status) status = fineprune_apply(job->model, job->stats, &options, &job->report, job->err);
+    return finish_pruning(job, status);
+}
+
+static int command_compact(struct job *job) {
+    int status = open_model(job, &job->model, job->options->operands.items[0]);
+    if (!status) status = compact_model(job);
     return finish_pruning(job, status);
 }
 
@@ -352,8 +363,9 @@ static int command_check(struct job *job) {
 }
 
 // In the order of cli_commands.
-static int (*const commands[])(struct job *) = {command_prune, command_score,   command_merge,   command_apply,
-                                                command_run,   command_compare, command_inspect, command_check};
+static int (*const commands[])(struct job *) = {command_prune,   command_score,   command_merge,
+                                                command_apply,   command_compact, command_run,
+                                                command_compare, command_inspect, command_check};
 
 // ---- the program
 

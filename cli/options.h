@@ -53,7 +53,8 @@ struct cli_options {
     const char *output;
     bool force;
     int external_data; // cli_when
-    bool sparse_initializers, metadata, dry_run;
+    bool sparse_initializers, metadata, dry_run, compact;
+    size_t round;
     const char *json, *report, *masks; // "-": standard output
     int table;                         // cli_table
     size_t threads, max_memory;

@@ -444,3 +444,105 @@ int fp_node_add_sum(struct fineprune_model *model, Onnx__NodeProto *node, const 
     node->output[0] = product;
     return FINEPRUNE_OK;
 }
+
+// ---- other shapes
+
+// Elements of the slices that are kept, in order.
+static int gather_slices(const struct fp_tensor *t, int axis, const uint8_t *keep, struct fp_tensor *out,
+                         struct fp_memory *memory, fineprune_error *err) {
+    int64_t dims[FP_MAX_RANK], outer = 1;
+    size_t inner = fp_type_size(t->type), length = (size_t)t->dims[axis];
+    memcpy(dims, t->dims, sizeof(dims));
+    dims[axis] = 0;
+    for (size_t i = 0; i < length; i++) dims[axis] += keep[i] != 0;
+    for (int i = 0; i < axis; i++) outer *= dims[i];
+    for (int i = axis + 1; i < t->rank; i++) inner *= (size_t)dims[i];
+    int status = fp_tensor_new(out, memory, t->type, t->rank, dims, err);
+    if (status) return status;
+    char *to = out->data;
+    const char *from = t->data;
+    for (int64_t o = 0; o < outer; o++)
+        for (size_t i = 0; i < length; i++, from += inner)
+            if (keep[i]) memcpy(to, from, inner), to += inner;
+    return FINEPRUNE_OK;
+}
+
+static void drop_elements(struct fineprune_model *model, Onnx__TensorProto *proto) {
+    struct fp_memory *memory = &model->memory;
+    if (proto->has_raw_data && !fp_mapping_holds(model->mappings, proto->raw_data.data))
+        budget_free(memory, proto->raw_data.data);
+    budget_free(memory, proto->float_data), budget_free(memory, proto->double_data);
+    budget_free(memory, proto->int32_data), budget_free(memory, proto->int64_data);
+    budget_free(memory, proto->uint64_data);
+    proto->float_data = NULL, proto->double_data = NULL, proto->int32_data = NULL, proto->int64_data = NULL;
+    proto->uint64_data = NULL;
+    proto->n_float_data = proto->n_double_data = proto->n_int32_data = proto->n_int64_data = proto->n_uint64_data = 0;
+    for (size_t i = 0; i < proto->n_external_data; i++)
+        onnx__string_string_entry_proto__free_unpacked(proto->external_data[i], model->allocator);
+    budget_free(memory, proto->external_data);
+    proto->external_data = NULL;
+    proto->n_external_data = 0;
+    proto->has_data_location = 0;
+    proto->data_location = ONNX__TENSOR_PROTO__DATA_LOCATION__DEFAULT;
+}
+
+// The file holds int4 and the like two to a byte; those stay as they are.
+static bool is_whole_bytes(enum fp_type type) {
+    return type != FP_INT4 && type != FP_UINT4 && type != FP_STRING && fp_type_size(type) > 0;
+}
+
+int fp_initializer_keep_slices(struct fineprune_model *model, Onnx__TensorProto *proto, int axis, const uint8_t *keep,
+                               fineprune_error *err) {
+    struct fp_tensor whole = {0}, kept = {0};
+    int status = fp_initializer_load(model, proto, &whole, err);
+    if (status) return status;
+    if (axis < 0 || axis >= whole.rank || !is_whole_bytes(whole.type))
+        status = fp_fail(err, FINEPRUNE_INTERNAL, "tensor '%s' cannot be cut", fp_initializer_name(proto));
+    if (!status) status = gather_slices(&whole, axis, keep, &kept, &model->memory, err);
+    const size_t bytes = status ? 0 : fp_tensor_bytes(&kept);
+    uint8_t *raw = status ? NULL : budget_alloc(&model->memory, bytes + 1);
+    if (!status && !raw) status = fp_fail_memory(err, fp_initializer_name(proto), bytes);
+    if (!status) {
+        memcpy(raw, kept.data, bytes);
+        drop_elements(model, proto);
+        proto->has_raw_data = 1;
+        proto->raw_data = (ProtobufCBinaryData){bytes, raw};
+        proto->dims[axis] = kept.dims[axis];
+    }
+    fp_tensor_done(&whole);
+    fp_tensor_done(&kept);
+    return status;
+}
+
+int fp_node_set_int(Onnx__NodeProto *node, const char *name, int64_t value, fineprune_error *err) {
+    for (size_t i = 0; i < node->n_attribute; i++) {
+        Onnx__AttributeProto *a = node->attribute[i];
+        if (strcmp(a->name ? a->name : "", name) || !a->has_i) continue;
+        a->i = value;
+        return FINEPRUNE_OK;
+    }
+    return fp_fail(err, FINEPRUNE_INTERNAL, "node '%s' has no attribute '%s'", node->name ? node->name : "", name);
+}
+
+static void declare(Onnx__ValueInfoProto *info, const char *value, int axis, int64_t dim) {
+    const Onnx__TypeProto *type = info->type;
+    if (!info->name || strcmp(info->name, value) || !type || type->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE ||
+        !type->tensor_type->shape)
+        return;
+    const Onnx__TensorShapeProto *shape = type->tensor_type->shape;
+    if ((size_t)axis < shape->n_dim &&
+        shape->dim[axis]->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE)
+        shape->dim[axis]->dim_value = dim;
+}
+
+void fp_model_declare_dim(struct fineprune_model *model, const char *value, int axis, int64_t dim) {
+    const Onnx__GraphProto *graph = model->proto->graph;
+    for (size_t i = 0; i < graph->n_value_info; i++) declare(graph->value_info[i], value, axis, dim);
+    for (size_t i = 0; i < graph->n_input; i++) declare(graph->input[i], value, axis, dim);
+}
+
+int fp_model_view(struct fineprune_model *model, fineprune_error *err) {
+    fp_graph_free(model->graph);
+    model->graph = NULL;
+    return fp_graph_new(&model->graph, model, err);
+}

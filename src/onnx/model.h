@@ -69,6 +69,16 @@ int fp_node_add_input(struct fineprune_model *model, Onnx__NodeProto *node, size
                       const struct fp_tensor *t, const char **name_out, fineprune_error *err);
 // Adds the tensor of that name to what the node of the main graph gives, by a new Add behind it.
 int fp_node_add_sum(struct fineprune_model *model, Onnx__NodeProto *node, const char *tensor, fineprune_error *err);
+// Keeps the slices along an axis whose keep[] is not 0 (as many as the axis is long) of a tensor: its dims and its
+// elements, in whatever field or file they lie. External data become memory of ours.
+int fp_initializer_keep_slices(struct fineprune_model *model, Onnx__TensorProto *proto, int axis, const uint8_t *keep,
+                               fineprune_error *err);
+// An integer attribute that the node has becomes another. Errors: INTERNAL when it has none.
+int fp_node_set_int(Onnx__NodeProto *node, const char *name, int64_t value, fineprune_error *err);
+// What the main graph declares of the dims of that value (as an input or between nodes), where it does.
+void fp_model_declare_dim(struct fineprune_model *model, const char *value, int axis, int64_t dim);
+// Builds model->graph anew after changes of shapes or nodes: all that points into the old view is invalid.
+int fp_model_view(struct fineprune_model *model, fineprune_error *err);
 const char *fp_model_sha256(struct fineprune_model *model);
 const char *fp_model_producer(const struct fineprune_model *model); // never NULL
 int64_t fp_model_ir_version(const struct fineprune_model *model);

@@ -14,6 +14,7 @@
 //   pruned {params, zeros, sparsity, asked}        over all prunable weights
 //   outputs {kept [index], pruned, reason}         classes
 //   readout {applied, reason, changed}
+//   compact {groups, channels, removed, stay, multiple, parameters_before, parameters, reason}   of hidden channels
 //   notes [text]                                   what a user should know (few samples, ...)
 //   drift [{output, cosine, sqnr_db, max_abs, top1_agreement}]    on the reserve (prune) or the data (compare)
 //   agreement {pruning, with_dense}               shares of the reserve's answers that are as before: against the dense

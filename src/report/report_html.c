@@ -105,8 +105,7 @@ static void put_verdict(FILE *file, const struct fineprune_report *report) {
     fputs("</div>\n", file);
 }
 
-static void put_sparse(FILE *file, const struct fineprune_report *report) {
-    char *words = fp_say_sparse(report);
+static void put_words(FILE *file, char *words) {
     if (words) {
         fputs("<div class=\"note\">", file);
         put(file, words);
@@ -136,7 +135,8 @@ static void put_header(FILE *file, const struct fineprune_report *report) {
         put(file, json_string_value(json_array_get(notes, i)));
         fputs("</div>\n", file);
     }
-    put_sparse(file, report);
+    put_words(file, fp_say_compact(report));
+    put_words(file, fp_say_sparse(report));
     fputs("</header>\n", file);
 }
 

@@ -116,6 +116,18 @@ void fp_report_put_channels(struct fineprune_report *report, const struct fp_rep
     set_count(to, "zeros", channels->zeros);
 }
 
+void fp_report_put_compact(struct fineprune_report *report, const struct fp_report_compact *compact) {
+    json_t *to = fp_report_object(report, "compact");
+    set_count(to, "groups", compact->groups);
+    set_count(to, "channels", compact->channels);
+    set_count(to, "removed", compact->removed);
+    set_count(to, "stay", compact->stay);
+    set_count(to, "multiple", compact->multiple);
+    set_count(to, "parameters_before", compact->parameters_before);
+    set_count(to, "parameters", compact->parameters);
+    if (compact->reason) set(to, "reason", fp_report_string(compact->reason));
+}
+
 static void set_answers(json_t *to, const struct fp_report_measures *m) {
     set_count(to, "as_came", m->as_came);
     set_count(to, "as_without_zeros", m->as_without_zeros);

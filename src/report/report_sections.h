@@ -63,6 +63,13 @@ struct fp_report_channels {
 };
 void fp_report_put_channels(struct fineprune_report *report, const struct fp_report_channels *channels);
 
+// "compact": what left the shapes.
+struct fp_report_compact {
+    size_t groups, channels, removed, stay, multiple, parameters_before, parameters; // stay: though nothing reads them
+    const char *reason;                                                              // of some that stay, or NULL
+};
+void fp_report_put_compact(struct fineprune_report *report, const struct fp_report_compact *compact);
+
 // "verdict", with what it was decided by.
 struct fp_report_measures {
     size_t samples;

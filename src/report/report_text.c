@@ -357,9 +357,18 @@ static void print_pruning(FILE *file, const struct fineprune_report *report) {
     print_decision(file, "readout", fp_say_lesson(report));
     print_drift(file, report);
     print_size(file, report);
+    print_decision(file, "compact", fp_say_compact(report));
     print_decision(file, "sparse", fp_say_sparse(report));
     print_gates(file, report);
     print_texts(file, section(report, "notes"), "note");
+    print_wrote(file, report);
+}
+
+static void print_compact(FILE *file, const struct fineprune_report *report) {
+    print_model(file, report, "model", "model");
+    print_decision(file, "compact", fp_say_compact(report));
+    print_size(file, report);
+    print_decision(file, "sparse", fp_say_sparse(report));
     print_wrote(file, report);
 }
 
@@ -517,7 +526,11 @@ char *fineprune_report_summary(const struct fineprune_report *report) {
     static const struct {
         const char *command;
         void (*print)(FILE *, const struct fineprune_report *);
-    } printers[] = {{"run", print_run}, {"compare", print_compare}, {"inspect", print_inspect}, {"check", print_check}};
+    } printers[] = {{"run", print_run},
+                    {"compact", print_compact},
+                    {"compare", print_compare},
+                    {"inspect", print_inspect},
+                    {"check", print_check}};
     for (size_t i = 0; i < FP_COUNT(printers); i++)
         if (is_command(report, printers[i].command)) return collect(report, printers[i].print);
     return collect(report, print_pruning);

@@ -123,6 +123,27 @@ char *fp_say_sparse(const struct fineprune_report *report) {
                      readers ? readers : "");
 }
 
+char *fp_say_compact(const struct fineprune_report *report) {
+    const json_t *compact = json_object_get(report->root, "compact");
+    if (!compact) return NULL;
+    const size_t removed = fp_member_count(compact, "removed"), channels = fp_member_count(compact, "channels"),
+                 stay = fp_member_count(compact, "stay");
+    const char *reason = fp_member_text(compact, "reason");
+    fp_words before, after;
+    char *left = NULL, *text = NULL;
+    if (!stay) left = fp_format("%s", "");
+    else if (reason) left = fp_format("; %zu that nothing reads stay: %s", stay, reason);
+    else
+        left = fp_format("; %zu that nothing reads stay, for multiples of %zu", stay,
+                         fp_member_count(compact, "multiple"));
+    if (left)
+        text = fp_format("%zu of %zu hidden channels are out of the shapes: %s -> %s parameters%s", removed, channels,
+                         fp_say_count(before, fp_member_number(compact, "parameters_before")),
+                         fp_say_count(after, fp_member_number(compact, "parameters")), left);
+    free(left);
+    return text;
+}
+
 // What speaks against the lesson; "" where it is trusted.
 static char *say_distrust(const json_t *readout, const char *before, const char *after) {
     fp_words all, sure;
@@ -166,8 +187,11 @@ const char *fp_base_name(const char *path) {
 
 const char *fp_speed_truth(const struct fineprune_report *report) {
     const char *pattern = fp_member_text(json_object_get(report->root, "config"), "pattern");
-    if (pattern && strcmp(pattern, "channel") == 0)
-        return "a dense runtime gets faster only once the zero channels are taken out of the shapes";
+    const json_t *channels = json_object_get(report->root, "channels");
+    if (fp_member_count(json_object_get(report->root, "compact"), "removed"))
+        return "what left the shapes makes every runtime faster";
+    if ((pattern && strcmp(pattern, "channel") == 0) || fp_member_count(channels, "removed"))
+        return "whole channels make runtimes faster once they are out of the shapes: --compact";
     if (pattern && strcmp(pattern, "2:4") == 0)
         return "a dense runtime gets no faster; TensorRT, which knows 2:4, does";
     if (pattern && strcmp(pattern, "unstructured"))

@@ -30,6 +30,8 @@ char *fp_say_weight(const json_t *entry);
 // nothing of it.
 char *fp_say_outputs(const struct fineprune_report *report);
 char *fp_say_lesson(const struct fineprune_report *report);
+// What left the shapes, and why not more; malloc'ed, NULL when nothing was to.
+char *fp_say_compact(const struct fineprune_report *report);
 // What --sparse-initializers did, and who cannot read it; malloc'ed, NULL when it was not asked for.
 char *fp_say_sparse(const struct fineprune_report *report);
 // "about " where the compressed size (of an entry of the sizes) is an estimate, else "".

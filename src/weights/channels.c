@@ -4,7 +4,9 @@
 
 #include <stdlib.h>
 
+#include "base/arena.h"
 #include "exec/op_list.h"
+
 enum {
     LAST = -1,
     NOWHERE = -2
@@ -316,17 +318,31 @@ static bool is_group(const struct space *s, int number) {
     return s->parent == number && !s->blocked && s->channels >= 2 && s->n_makers && s->n_readers;
 }
 
+static void set_places(const struct finder *f, const int *group_of, struct fp_channel_place *places) {
+    for (int i = 0; i < f->graph->n_values; i++) {
+        places[i] = (struct fp_channel_place){-1, f->axis[i], f->rank[i]};
+        if (f->space[i] >= 0) places[i].group = group_of[root(f, f->space[i]) - f->spaces];
+    }
+}
+
 static int collect(struct finder *f, struct fp_channel_groups *out) {
+    FP_STAGE(room, "channels");
+    int *group_of = fp_arena_take(&room, (size_t)f->n, sizeof(*group_of));
     out->items = fp_calloc((size_t)f->n, sizeof(*out->items));
-    if (!out->items) return fp_fail_memory(f->err, "channels", (size_t)f->n * sizeof(*out->items));
+    out->places = fp_calloc((size_t)f->graph->n_values, sizeof(*out->places));
+    if (!group_of || !out->items || !out->places)
+        return fp_fail_memory(f->err, "channels", (size_t)f->n * sizeof(*out->items));
     for (int i = 0; i < f->n; i++) {
+        group_of[i] = -1;
         struct space *s = &f->spaces[i];
         if (!is_group(s, i)) continue;
+        group_of[i] = out->n;
         out->items[out->n++] = (struct fp_channel_group){s->channels,  s->trunk,  s->n_makers,
                                                          s->n_readers, s->makers, s->readers};
         s->makers = NULL;
         s->readers = NULL;
     }
+    set_places(f, group_of, out->places);
     return FINEPRUNE_OK;
 }
 
@@ -373,5 +389,6 @@ int fp_channels_find(struct fp_channel_groups *out, const struct fp_weights *wei
 void fp_channels_free(struct fp_channel_groups *groups) {
     for (int i = 0; groups->items && i < groups->n; i++) free(groups->items[i].makers), free(groups->items[i].readers);
     free(groups->items);
+    free(groups->places);
     *groups = (struct fp_channel_groups){0};
 }

@@ -20,9 +20,17 @@ struct fp_channel_group {
     struct fp_channel_reader *readers;
 };
 
+// Where a value of the main graph carries the channels of a group.
+struct fp_channel_place {
+    int group; // -1: of none
+    int axis;  // -1: the last
+    int rank;  // of the value; 0: not known
+};
+
 struct fp_channel_groups {
     int n;
     struct fp_channel_group *items;
+    struct fp_channel_place *places; // by value
 };
 
 // In the order of their first maker. exec: of the weights' model, for its constants. Errors: LIMIT. Freed with

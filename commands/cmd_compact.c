@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// fineprune compact, and --compact behind a pruning: channels that nothing reads leave the shapes.
+#include "base/threads.h"
+#include "compact/compact.h"
+#include "report/describe.h"
+
+static int report_sizes(struct fineprune_model *model, struct fineprune_report *report, const char *when,
+                        const fineprune_run_options *run, fineprune_error *err) {
+    struct fp_model_size bytes;
+    int status = fp_model_sizes(model, fp_threads_wanted(run), &bytes, err);
+    if (!status) fp_report_put_size(report, when, &bytes);
+    return status;
+}
+
+static int compact(struct fineprune_model *model, struct fineprune_report *report, bool fresh, size_t multiple,
+                   const fineprune_run_options *run, fineprune_error *err) {
+    struct fp_compacted found;
+    int status = FINEPRUNE_OK;
+    if (fresh) {
+        fp_describe_model(report, "model", model, true);
+        status = report_sizes(model, report, "before", run, err);
+    }
+    if (!status) status = fp_compact(model, multiple, run, &found, err);
+    if (status) return status;
+    fp_report_put_compact(report, &(struct fp_report_compact){.groups = found.groups,
+                                                              .channels = found.channels,
+                                                              .removed = found.removed,
+                                                              .stay = found.stay,
+                                                              .multiple = multiple,
+                                                              .parameters_before = found.parameters,
+                                                              .parameters = found.parameters_now,
+                                                              .reason = found.reason});
+    return report_sizes(model, report, "after", run, err);
+}
+
+int fineprune_compact(fineprune_model *model, size_t multiple, const fineprune_run_options *options,
+                      fineprune_report **report, fineprune_error *err) {
+    fineprune_error local = {0};
+    const fineprune_run_options none = {0}, *run = options ? options : &none;
+    struct fineprune_report *made = *report ? NULL : fp_report_new("compact");
+    if (!err) err = &local;
+    if (!*report && !made) return fp_fail_memory(err, "the report", 0);
+    struct fp_threads host;
+    fp_threads_enter(&host, fp_threads_wanted(run));
+    int status = compact(model, made ? made : *report, made, multiple ? multiple : FP_COMPACT_MULTIPLE, run, err);
+    fp_threads_leave(&host);
+    if (made && !status) *report = made;
+    else fineprune_report_free(made);
+    return status;
+}

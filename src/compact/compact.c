@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "compact/compact.h"
+
+#include <stdlib.h>
+
+#include "compact/slices.h"
+
+enum { MOST_PASSES = 64 }; // each frees channels of the layers before
+
+struct pass {
+    struct fineprune_model *model;
+    const fineprune_run_options *run;
+    size_t multiple;
+    struct fp_exec *exec;
+    struct fp_weights *weights;
+    struct fp_channel_groups groups;
+    struct fp_slices slices;
+    struct fp_arena room; // of the masks
+    uint8_t **keep;       // by group: its channels
+    fineprune_error *err;
+};
+
+static int pass_open(struct pass *p) {
+    int status = fp_exec_plan(&p->exec, p->model, p->run, p->err);
+    if (!status) status = fp_weights_find(&p->weights, p->exec, p->model, false, p->err);
+    if (!status) status = fp_channels_find(&p->groups, p->weights, p->exec, p->err);
+    if (!status) status = fp_slices_find(&p->slices, p->weights, &p->groups, p->exec, p->err);
+    return status;
+}
+
+static void pass_done(struct pass *p) {
+    fp_slices_free(&p->slices);
+    fp_channels_free(&p->groups);
+    fp_weights_free(p->weights);
+    fp_exec_free(p->exec);
+    fp_arena_free(&p->room);
+}
+
+// ---- which channels
+
+// Marks the channels of which the reader has an element that is not zero.
+static int mark_read(struct pass *p, const struct fp_channel_reader *reader, uint8_t *keep) {
+    const struct fp_weight *w = &p->weights->items[reader->weight];
+    FP_STAGE(room, w->name);
+    float *values = fp_arena_take(&room, w->count, sizeof(*values));
+    if (!values) return fp_arena_check(&room, p->err);
+    int status = fp_weight_read(p->model, w, values, p->err);
+    for (size_t i = 0; i < w->count && !status; i++)
+        if (values[i] != 0) keep[i % w->cols / reader->per] = 1; // NaN is not zero
+    return status;
+}
+
+// Of the channels that could go, the first ones stay for the multiple.
+static size_t round_up(uint8_t *keep, size_t channels, size_t multiple) {
+    size_t kept = 0;
+    for (size_t c = 0; c < channels; c++) kept += keep[c];
+    const size_t wanted = fp_least(kept ? (kept + multiple - 1) / multiple * multiple : multiple, channels);
+    for (size_t c = 0; c < channels && kept < wanted; c++)
+        if (!keep[c]) keep[c] = 1, kept++;
+    return kept;
+}
+
+static int choose_group(struct pass *p, int g, struct fp_compacted *told, size_t *removed) {
+    const struct fp_channel_group *group = &p->groups.items[g];
+    uint8_t *keep = p->keep[g] = fp_arena_take(&p->room, group->channels, 1);
+    int status = keep ? FINEPRUNE_OK : fp_arena_check(&p->room, p->err);
+    for (int i = 0; i < group->n_readers && !status; i++) status = mark_read(p, &group->readers[i], keep);
+    if (status) return status;
+    size_t unread = 0;
+    for (size_t c = 0; c < group->channels; c++) unread += !keep[c];
+    const size_t leave = p->slices.reasons[g] ? 0 : group->channels - round_up(keep, group->channels, p->multiple);
+    if (p->slices.reasons[g]) {
+        memset(keep, 1, group->channels);
+        if (unread > told->kept_for) told->kept_for = unread, told->reason = p->slices.reasons[g];
+    }
+    told->stay += unread - leave;
+    *removed += leave;
+    return FINEPRUNE_OK;
+}
+
+static int choose(struct pass *p, struct fp_compacted *told, size_t *removed) {
+    int status = FINEPRUNE_OK;
+    *removed = told->stay = told->kept_for = 0;
+    told->reason = NULL;
+    p->keep = fp_arena_take(&p->room, (size_t)p->groups.n, sizeof(*p->keep));
+    if (!p->keep) return fp_arena_check(&p->room, p->err);
+    for (int g = 0; g < p->groups.n && !status; g++) status = choose_group(p, g, told, removed);
+    return status;
+}
+
+// ---- cutting
+
+static size_t kept_of(const struct pass *p, int g) {
+    size_t kept = 0;
+    for (size_t c = 0; c < p->groups.items[g].channels; c++) kept += p->keep[g][c];
+    return kept;
+}
+
+static int set_number(struct pass *p, const struct fp_slice *slice, int64_t number) {
+    int64_t numbers[FP_MAX_RANK];
+    struct fp_tensor t = {0};
+    int status = fp_initializer_load(p->model, slice->proto, &t, p->err);
+    if (status) return status;
+    struct fp_tensor changed = t;
+    changed.data = numbers;
+    memcpy(numbers, t.data, fp_tensor_bytes(&t)); // two, as the finder saw
+    numbers[slice->axis] = number;
+    status = fp_initializer_store(p->model, slice->proto, &changed, p->err);
+    fp_tensor_done(&t);
+    return status;
+}
+
+static int cut_slice(struct pass *p, const struct fp_slice *slice) {
+    const size_t channels = p->groups.items[slice->group].channels, kept = kept_of(p, slice->group),
+                 per = slice->length / channels;
+    if (kept == channels) return FINEPRUNE_OK;
+    if (slice->numbers) return set_number(p, slice, (int64_t)(kept * per));
+    FP_STAGE(room, "channels");
+    uint8_t *keep = fp_arena_take(&room, slice->length, 1);
+    if (!keep) return fp_arena_check(&room, p->err);
+    for (size_t i = 0; i < slice->length; i++) keep[i] = p->keep[slice->group][i / per];
+    int status = fp_initializer_keep_slices(p->model, slice->proto, slice->axis, keep, p->err);
+    fp_model_declare_dim(p->model, slice->graph->values[slice->value].name, slice->axis, (int64_t)(kept * per));
+    return status;
+}
+
+static void declare_value(struct pass *p, int value) {
+    const struct fp_channel_place *place = &p->groups.places[value];
+    const struct fp_value *v = &p->model->graph->values[value];
+    if (place->group < 0 || v->rank <= 0) return;
+    const int axis = place->axis < 0 ? v->rank - 1 : place->axis;
+    const int64_t channels = (int64_t)p->groups.items[place->group].channels;
+    const int64_t kept = (int64_t)kept_of(p, place->group);
+    if (axis >= v->rank || v->dims[axis] <= 0 || kept == channels) return;
+    fp_model_declare_dim(p->model, v->name, axis, v->dims[axis] / channels * kept);
+}
+
+static int cut_all(struct pass *p) {
+    int status = FINEPRUNE_OK;
+    for (int i = 0; i < p->model->graph->n_values; i++) declare_value(p, i);
+    for (size_t i = 0; i < p->slices.n_nodes && !status; i++) {
+        const struct fp_cut_node *cut = &p->slices.nodes[i];
+        status = fp_node_set_int(cut->node->proto, "group", (int64_t)kept_of(p, cut->group), p->err);
+    }
+    for (size_t i = 0; i < p->slices.n && !status; i++) status = cut_slice(p, &p->slices.items[i]);
+    return status;
+}
+
+// ---- all
+
+static int count_parameters(struct fineprune_model *model, size_t *count, fineprune_error *err) {
+    const struct fp_graph *graph = model->graph;
+    *count = 0;
+    for (int i = 0; i < graph->n_values; i++) {
+        const struct fp_value *v = &graph->values[i];
+        struct fp_tensor t;
+        if (!v->initializer) continue;
+        int status = fp_initializer_shape(model, v->initializer, &t, NULL, err);
+        if (status) return status;
+        *count += t.count;
+    }
+    return FINEPRUNE_OK;
+}
+
+static int run_pass(struct pass *p, struct fp_compacted *out, bool first, size_t *removed) {
+    int status = pass_open(p);
+    for (int g = 0; g < p->groups.n && first; g++) out->channels += p->groups.items[g].channels;
+    if (first) out->groups = (size_t)p->groups.n;
+    if (!status) status = choose(p, out, removed);
+    if (status || !*removed) return status;
+    out->removed += *removed;
+    return cut_all(p);
+}
+
+int fp_compact(struct fineprune_model *model, size_t multiple, const fineprune_run_options *run,
+               struct fp_compacted *out, fineprune_error *err) {
+    *out = (struct fp_compacted){0};
+    int status = count_parameters(model, &out->parameters, err);
+    size_t removed = 1;
+    for (int i = 0; i < MOST_PASSES && removed && !status; i++) {
+        struct pass p = {.model = model, .run = run, .multiple = multiple, .room = {.what = "channels"}, .err = err};
+        status = run_pass(&p, out, !i, &removed);
+        pass_done(&p);
+        if (!status && removed) status = fp_model_view(model, err);
+    }
+    return status ? status : count_parameters(model, &out->parameters_now, err);
+}
