@@ -24,12 +24,6 @@ static void leave(struct search *s, int group, const char *reason) {
 
 // ---- stored tensors
 
-static Onnx__TensorProto *stored_in(const struct fp_value *v) {
-    if (v->initializer) return v->initializer;
-    const bool constant = v->producer && fp_node_role(v->producer) == FP_ROLE_STORES;
-    return constant ? fp_attr_tensor_proto(v->producer, "value") : NULL;
-}
-
 static struct fp_slice *slice_of(struct search *s, Onnx__TensorProto *proto, int group, int axis) {
     for (size_t i = 0; i < s->out->n; i++) {
         struct fp_slice *slice = &s->out->items[i];
@@ -54,7 +48,7 @@ static int add_slice(struct search *s, const struct fp_slice *wanted) {
 
 // Whether the value is constant, and of which shape.
 static bool shape_of(const struct search *s, int value, struct fp_tensor *shape) {
-    Onnx__TensorProto *proto = stored_in(&s->graph->values[value]);
+    Onnx__TensorProto *proto = fp_stored_tensor(&s->graph->values[value]);
     return proto && !fp_initializer_shape(s->weights->model, proto, shape, NULL, NULL);
 }
 
@@ -65,7 +59,7 @@ static int cut(struct search *s, int group, int value, int axis) {
     if (!shape_of(s, value, &shape)) return leave(s, group, "a tensor of it is computed, not stored"), FINEPRUNE_OK;
     if (axis < 0 || axis >= shape.rank || shape.dims[axis] % (int64_t)channels)
         return leave(s, group, "a tensor of it has another shape than its channels"), FINEPRUNE_OK;
-    const struct fp_slice slice = {.proto = stored_in(&s->graph->values[value]),
+    const struct fp_slice slice = {.proto = fp_stored_tensor(&s->graph->values[value]),
                                    .graph = s->graph,
                                    .value = value,
                                    .group = group,
@@ -139,7 +133,7 @@ static int visit_reshape(struct search *s, const struct fp_node *node, int group
     const int64_t length = ((const int64_t *)shape.data)[1];
     fp_tensor_done(&shape);
     if (length <= 0) return FINEPRUNE_OK;
-    Onnx__TensorProto *proto = stored_in(&s->graph->values[node->in[1]]);
+    Onnx__TensorProto *proto = fp_stored_tensor(&s->graph->values[node->in[1]]);
     if (!proto || length % (int64_t)s->groups->items[group].channels)
         return leave(s, group, "a Reshape of it has a shape that is computed"), FINEPRUNE_OK;
     const struct fp_slice slice = {.proto = proto,

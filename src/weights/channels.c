@@ -134,12 +134,18 @@ static bool visit_weight(struct finder *f, const struct fp_node *node, const str
     return add_maker(&f->spaces[space], number);
 }
 
+Onnx__TensorProto *fp_stored_tensor(const struct fp_value *value) {
+    if (value->initializer) return value->initializer;
+    const bool constant = value->producer && fp_node_role(value->producer) == FP_ROLE_STORES;
+    return constant ? fp_attr_tensor_proto(value->producer, "value") : NULL;
+}
+
 // A depthwise convolution keeps its channels apart.
 static bool is_depthwise(const struct finder *f, const struct fp_node *node) {
     if (f->axis[node->in[0]] != 1 || node->n_in < 2 || node->in[1] < 0) return false;
-    const struct fp_value *v = &f->graph->values[node->in[1]];
+    const Onnx__TensorProto *proto = fp_stored_tensor(&f->graph->values[node->in[1]]);
     struct fp_tensor t;
-    if (!v->initializer || fp_initializer_shape(f->weights->model, v->initializer, &t, NULL, NULL)) return false;
+    if (!proto || fp_initializer_shape(f->weights->model, proto, &t, NULL, NULL)) return false;
     const int64_t channels = (int64_t)root(f, f->space[node->in[0]])->channels;
     return fp_attr_int(node, "group", 1) == channels && t.rank >= 3 && t.dims[0] == channels && t.dims[1] == 1;
 }
@@ -289,6 +295,7 @@ static bool passes(struct finder *f, const struct fp_node *node, enum fp_passage
         f->single[out] = false;
     if (passage == FP_PASSAGE_REMOVES || (gone && gone == f->rank[in] - 2)) f->single[out] = true;
     if (gone && f->rank[in] && !fp_attr_int(node, "keepdims", 1)) f->rank[out] -= gone;
+    if (f->rank[out] && f->axis[out] == f->rank[out] - 1) f->axis[out] = LAST;
     return true;
 }
 

@@ -33,6 +33,8 @@ struct fp_channel_groups {
     struct fp_channel_place *places; // by value
 };
 
+// The message that a value's elements are stored in, as an initializer or in a node; NULL: they are computed.
+Onnx__TensorProto *fp_stored_tensor(const struct fp_value *value);
 // In the order of their first maker. exec: of the weights' model, for its constants. Errors: LIMIT. Freed with
 // fp_channels_free, also after failure.
 int fp_channels_find(struct fp_channel_groups *out, const struct fp_weights *weights, struct fp_exec *exec,

@@ -1,0 +1,221 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Channels that nothing reads leave the shapes, and nothing else changes: random networks of coupled operators in which the columns of random
+channels are zero, before and after 'compact' in ONNX Runtime. What should go is worked out here, from how the network was made.
+
+    run_compact.py [NUMBER OF NETWORKS]
+"""
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import harness  # noqa: E402
+
+onnxruntime.set_default_logger_severity(3)
+TALLY = harness.Tally("compact")
+F32 = TensorProto.FLOAT
+SIZE = 8  # of the pictures
+
+
+class Made:
+    """A chain of layers. `groups`: for each hidden group its channels and which of them all its readers ignore."""
+
+    def __init__(self, seed):
+        self.rng = np.random.default_rng(seed)
+        self.nodes, self.constants, self.info, self.groups, self.made, self.shapes = [], [], [], [], 0, False
+
+    def name(self, word):
+        self.made += 1
+        return f"{word}{self.made}"
+
+    def const(self, values, dtype=np.float32):
+        """An initializer, or a Constant node."""
+        values, name = np.asarray(values, dtype), self.name("c")
+        if self.rng.random() < 0.2:
+            self.nodes.append(helper.make_node("Constant", [], [name], value=numpy_helper.from_array(values, name)))
+        else:
+            self.constants.append(numpy_helper.from_array(values, name))
+        return name
+
+    def node(self, op, inputs, **attributes):
+        out = self.name("v")
+        self.nodes.append(helper.make_node(op, inputs, [out], name=self.name("n"), **attributes))
+        return out
+
+    def values(self, *shape):
+        return self.rng.standard_normal(shape) * 0.5
+
+    def group(self, channels):
+        """Channels that readers will ignore, and those that they read."""
+        dead = self.rng.random(channels) < self.rng.choice([0, 0.3, 0.6, 1], p=[0.2, 0.4, 0.3, 0.1])
+        self.groups.append(dead)
+        return dead
+
+    # ---- pieces
+
+    def conv(self, x, n_in, n_out, dead=None, kernel=3):
+        w = self.values(n_out, n_in, kernel, kernel)
+        if dead is not None:
+            w[:, dead] = 0
+        bias = [self.const(self.values(n_out))] if self.rng.random() < 0.6 else []
+        return self.node("Conv", [x, self.const(w), *bias], pads=[kernel // 2] * 4, kernel_shape=[kernel] * 2)
+
+    def between(self, x, channels):
+        """Operators that keep channels apart, a few of them."""
+        for _ in range(self.rng.integers(0, 4)):
+            kind = self.rng.integers(0, 11)
+            if kind == 0:
+                x = self.node("Relu", [x])
+            elif kind == 1:
+                x = self.node("BatchNormalization", [x, *(self.const(abs(self.values(channels)) + 0.1) for _ in range(4))])
+            elif kind == 2:
+                w = self.const(self.values(channels, 1, 3, 3))
+                bias = [self.const(self.values(channels))] if self.rng.random() < 0.5 else []
+                x = self.node("Conv", [x, w, *bias], pads=[1] * 4, group=channels)
+            elif kind == 3:
+                x = self.node("PRelu", [x, self.const(self.values(channels, 1, 1))])
+            elif kind == 4:
+                x = self.node("Clip", [x, self.const(-1.0), self.const(1.0)])
+            elif kind == 5:
+                x = self.node("MaxPool", [x], kernel_shape=[3, 3], pads=[1] * 4)
+            elif kind == 6:
+                x = self.node(self.rng.choice(["Mul", "Add"]), [x, self.const(self.values(*self.rng.choice([1, channels], 1), 1, 1))])
+            elif kind == 7:
+                x = self.node("Mul", [x, self.node("Sigmoid", [x])])
+            elif kind == 8:
+                x = self.node("Add", [self.const(self.values(1, channels, 1, 1)), x])
+            elif kind == 9:
+                x = self.node("InstanceNormalization", [x, self.const(self.values(channels)), self.const(self.values(channels))])
+            else:
+                x = self.node("Mul", [x, self.node("Sigmoid", [self.node("GlobalAveragePool", [x])])])
+        return x
+
+    def block(self, x, n_in, dead_in):
+        """A hidden group, or a residual stream that two convolutions write."""
+        channels = int(self.rng.choice([5, 16, 24, 33, 40]))
+        y = self.between(self.conv(x, n_in, channels, dead_in, self.rng.choice([1, 3])), channels)
+        if self.rng.random() < 0.35:  # y + conv(hidden(y)): the stream is ignored by both of its readers
+            dead, hidden = self.group(channels), int(self.rng.choice([8, 24, 32]))
+            inner = self.between(self.conv(y, channels, hidden, dead), hidden)
+            y = self.node("Add", [y, self.conv(inner, hidden, channels, self.group(hidden))])
+            return self.between(y, channels), channels, dead
+        return y, channels, self.group(channels)
+
+    def head(self, x, channels, dead):
+        """To ten numbers, in one of the ways in which exporters write it."""
+        form = self.rng.integers(0, 5)
+        positions = 1
+        if form in (0, 1):
+            x = self.node("GlobalAveragePool", [x])
+        if form == 2:
+            x = self.node("ReduceMean", [x], axes=[2, 3], keepdims=0)
+        else:
+            positions = SIZE * SIZE if form > 2 else 1
+            if form in (1, 4):
+                shape = [0, -1] if self.rng.random() < 0.5 else [-1, channels * positions]
+                self.shapes |= shape[1] > 0  # else nothing says how many positions there are
+                x = self.node("Reshape", [x, self.const(shape, np.int64)])
+            else:
+                x = self.node("Flatten", [x])
+        w = self.values(channels * positions, 10)
+        w.reshape(channels, positions, 10)[dead] = 0
+        kind = self.rng.integers(0, 3)
+        if kind == 0:
+            return self.node("Gemm", [x, self.const(w.T), self.const(self.values(10))], transB=1)
+        if kind == 1:
+            return self.node("Gemm", [x, self.const(w), self.const(self.values(1, 10))])
+        return self.node("Add", [self.node("MatMul", [x, self.const(w)]), self.const(self.values(10))])
+
+    def mlp(self, x, n_in):
+        """Hidden units of products, with a gate. What it reads is hidden, too."""
+        self.groups.append(np.zeros(n_in, bool))
+        units = int(self.rng.choice([12, 32, 48]))
+        dead = self.group(units)
+        up = self.node("Add", [self.node("MatMul", [x, self.const(self.values(n_in, units))]), self.const(self.values(units))])
+        if self.rng.random() < 0.5:
+            gate = self.node("Gemm", [x, self.const(self.values(units, n_in)), self.const(self.values(units))], transB=1)
+            up = self.node("Mul", [self.node("Sigmoid", [gate]), up])
+        else:
+            up = self.node("Relu", [self.node("Mul", [up, self.const(self.values(units))])])
+        down = self.values(units, 10)
+        down[dead] = 0
+        return self.node("MatMul", [up, self.const(down)])
+
+    def model(self):
+        x, channels, dead = "x", 3, None
+        for _ in range(self.rng.integers(1, 4)):
+            x, channels, dead = self.block(x, channels, dead)
+        y = self.head(x, channels, dead)
+        if self.rng.random() < 0.5:
+            y = self.mlp(y, 10)
+        graph = helper.make_graph(self.nodes, "g", [helper.make_tensor_value_info("x", F32, ["N", 3, SIZE, SIZE])],
+                                  [helper.make_tensor_value_info(y, F32, ["N", 10])], self.constants)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+        return onnx.shape_inference.infer_shapes(model) if self.shapes or self.rng.random() < 0.5 else model
+
+
+def answers(model, x):
+    return onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})[0]
+
+
+def parameters(model):
+    return sum(numpy_helper.to_array(t).size for t in model.graph.initializer) + sum(
+        numpy_helper.to_array(n.attribute[0].t).size for n in model.graph.node if n.op_type == "Constant")
+
+
+def expected(groups, multiple):
+    """Channels that leave when no layer becomes free by another's: the least that must."""
+    gone = 0
+    for dead in groups:
+        alive = int((~dead).sum())
+        stay = -(-alive // multiple) * multiple if alive else multiple
+        gone += len(dead) - min(stay, len(dead))
+    return gone
+
+
+def check(seed, folder):
+    made = Made(seed)
+    model, multiple = made.model(), [1, 4, 8, 16][seed % 4]
+    before, after, report = folder / "before.onnx", folder / "after.onnx", folder / "report.json"
+    before.write_bytes(model.SerializeToString())
+    ran = harness.run("compact", before, "-o", after, "-f", "--round", multiple, f"--json={report}", "-q")
+    if ran.code:
+        return [f"exit {ran.code}: {ran.first_line()}"]
+    told, small = json.loads(report.read_text())["compact"], onnx.load(after)
+    onnx.checker.check_model(small, full_check=True)
+    x = np.random.default_rng(seed).standard_normal((2, 3, SIZE, SIZE)).astype(np.float32)
+    a, b = answers(model, x), answers(small, x)
+    scale = float(np.abs(a).max())
+    faults = []
+    if np.abs(a - b).max() > 1e-5 * max(scale, 1):
+        faults.append(f"outputs differ by {np.abs(a - b).max():g} of {scale:g}")
+    if told["removed"] < expected(made.groups, multiple):
+        faults.append(f"{told['removed']} channels left, {expected(made.groups, multiple)} could: {told.get('reason')}")
+    if told["groups"] != len(made.groups):
+        faults.append(f"{told['groups']} groups of {len(made.groups)}")
+    if not any(dead.any() for dead in made.groups) and (told["removed"] or told["parameters"] != told["parameters_before"]):
+        faults.append("something that is read left")
+    names = {t.name: numpy_helper.to_array(t).size for t in model.graph.initializer}
+    if told["parameters"] - told["parameters_before"] != sum(numpy_helper.to_array(t).size - names[t.name] for t in small.graph.initializer):
+        faults.append("the parameters are counted wrong")
+    return faults
+
+
+def main():
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 100
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in range(count):
+            faults = check(seed, Path(folder))
+            TALLY.check(f"network {seed}", not faults, "; ".join(faults))
+    TALLY.finish()
+
+
+if __name__ == "__main__":
+    main()
