@@ -170,7 +170,7 @@ def help_texts(place):
     ran = works(place, "--help")
     equal(ran.err, "", "standard error")
     commands = re.findall(r"^  (\w+) +\S", ran.out.decode().split("Commands\n")[1].split("\n\n")[0], re.M)
-    equal(commands, ["prune", "score", "merge", "apply", "run", "compare", "inspect", "check"], "commands")
+    equal(commands, ["prune", "score", "merge", "apply", "compact", "run", "compare", "inspect", "check"], "commands")
     for command in commands:
         ran = works(place, f"{command} --help")
         text = ran.out.decode()
@@ -494,6 +494,37 @@ def channels_stop_at_what_mixes_them(place):
         cut[name] = int(gone.sum())
         assert far < 1e-5, f"{name}: {cut[name]} channels went that are read ({far})"
     assert cut["flat"] >= 16, cut
+
+
+@case
+def channels_leave_the_shapes(place):
+    """compact, and --compact behind a pruning: the same file, smaller tensors, the same outputs; masks are of the shapes as they were."""
+    conv_network(place)
+    works(place, "prune cnn.onnx --data cnn.npz -s 60% --task other --strict-sparsity --no-metadata -f -o p.onnx")
+    ran = works(place, "compact p.onnx -o c.onnx --json=c.json")
+    told = json.loads(place.path("c.json").read_text())["compact"]
+    assert told["removed"] >= 16 and told["parameters"] < told["parameters_before"], told
+    assert f"{told['removed']} of {told['channels']} hidden channels are out of the shapes" in ran.err, ran.err
+    works(place, "prune cnn.onnx --data cnn.npz -s 60% --task other --strict-sparsity --no-metadata -f -o q.onnx --compact --masks m.npz")
+    equal(place.path("c.onnx").read_bytes(), place.path("q.onnx").read_bytes(), "compact, and prune --compact")
+    shapes = {t.name: tuple(t.dims) for t in onnx.load(place.path("cnn.onnx")).graph.initializer}
+    for name, mask in np.load(place.path("m.npz")).items():
+        equal(mask.shape, shapes[name], f"mask of {name}")
+    for name in ("p", "c"):
+        works(place, f"run {name}.onnx --data cnn.npz -f -o {name}.npz")
+    before, after = (dict(np.load(place.path(f"{name}.npz"))) for name in ("p", "c"))
+    for name in before:
+        assert np.allclose(before[name], after[name], atol=1e-5), name
+    report = json.loads(works(place, "compact c.onnx -f -o again.onnx --json").out)["compact"]
+    equal(report["removed"], 0, "what a second time takes out")
+    report = json.loads(works(place, "compact p.onnx --round 1 -f -o one.onnx --json").out)["compact"]
+    assert report["removed"] >= told["removed"] and report["stay"] == 0, report
+    works(place, "compact p.onnx -f -o e.onnx --external-data always")
+    works(place, "compact e.onnx -f -o f.onnx")
+    works(place, "compact p.onnx --dry-run -f -o none.onnx")
+    assert not place.path("none.onnx").exists()
+    fails(place, "compact p.onnx -f -o p.onnx", 2, "output 'p.onnx' is the input 'p.onnx'", "give the output another name; an input is never overwritten")
+    equal(place.run("compact p.onnx").code, 2, "exit code without an output")
 
 
 @case
@@ -1693,7 +1724,7 @@ def every_option_has_an_effect(place):
     equal((len(options) > 50, len(set(options))), (True, len(options)), "rows of the option table")
     equal(sorted(set(options) ^ (set(EFFECTS) | set(NO_EFFECT))), [], "options without an entry in EFFECTS, or entries without an option")
     shown = set().union(*(re.findall(r"^  (?:-.,|   ) --(?:no-)?([a-z-]+)", works(place, f"{command} --help").out.decode(), re.M)
-                          for command in ("", "prune", "score", "merge", "apply", "run", "compare", "inspect", "check")))
+                          for command in ("", "prune", "score", "merge", "apply", "compact", "run", "compare", "inspect", "check")))
     equal(sorted(set(options) - shown - {"no-metadata"}), ["completion", "help-man"], "options that no help shows")
     effect_files(place)
     before, same = {}, []
