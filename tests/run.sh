@@ -63,6 +63,7 @@ parts() {
     part "$label: command line" "$python" tests/cli/run_cli.py
     part "$label: bad input" "$python" tests/hostile/run_hostile.py
     part "$label: references" "$python" tests/reference/run_reference.py
+    part "$label: channels that leave" "$python" tests/reference/run_compact.py 300
     part "$label: ONNX suites" "$python" tests/conformance/run_suites.py
 }
 
@@ -73,7 +74,6 @@ part "build, warnings as errors" build build-test
 part "source and symbols" tests/checks.sh build-test
 parts "release" build-test
 part "release: biases and heads" "$python" tests/reference/run_biases.py
-part "release: channels that leave" "$python" tests/reference/run_compact.py 300
 
 if [ "$quick" = no ]; then
     # clang brings its own OpenMP (libomp-dev); without it there is nothing to build with.
