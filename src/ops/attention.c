@@ -35,7 +35,8 @@ static int read_heads(struct fp_call *call, int i, int64_t heads, int64_t *n_hea
         *positions = t->dims[2];
         *size = t->dims[3];
         fp_heads_outside(strides, *positions, *n_heads, *size);
-        return *n_heads < 1 ? fp_call_fail(call, "input %d has no heads", i) : 0;
+        if (*n_heads < 1) return fp_call_fail(call, "input %d has no heads", i);
+        return 0;
     }
     if (heads < 1 || t->dims[2] % heads)
         return fp_call_fail(call, "%lld elements of input %d do not make %lld heads", (long long)t->dims[2], i,
@@ -100,9 +101,9 @@ static int read_mask(struct fp_call *call, struct attention *a) {
         fits = a->mask_dims[i] == want[i] || (i < 3 ? a->mask_dims[i] == 1 : a->mask_dims[i] < want[i]);
     }
     char shape[160];
-    return fits ? 0
-                : fp_call_fail(call, "a mask of type %s and shape %s does not fit", fp_type_name(t->type),
-                               fp_shape_text(shape, sizeof(shape), t->rank, t->dims));
+    if (fits) return 0;
+    return fp_call_fail(call, "a mask of type %s and shape %s does not fit", fp_type_name(t->type),
+                        fp_shape_text(shape, sizeof(shape), t->rank, t->dims));
 }
 
 static int set_outputs(struct fp_call *call, const struct attention *a) {
@@ -116,7 +117,8 @@ static int set_outputs(struct fp_call *call, const struct attention *a) {
     int status = fp_out(call, 0, FP_FLOAT, is_flat ? 3 : 4, is_flat ? flat : apart);
     if (!status) status = fp_out(call, 1, FP_FLOAT, 4, key);
     if (!status) status = fp_out(call, 2, FP_FLOAT, 4, value);
-    return status ? status : fp_out(call, 3, FP_FLOAT, 4, scores);
+    if (status) return status;
+    return fp_out(call, 3, FP_FLOAT, 4, scores);
 }
 
 static int prepare(struct fp_call *call) {
@@ -181,7 +183,8 @@ static const float *bring(struct fp_call *call, struct attention *a, int which) 
     if (!joined) return NULL;
     fp_join_past(joined, c->past ? call->in[PAST_KEY + which]->data : NULL, c->past, fresh,
                  which ? a->v_fresh : a->k_fresh, c->batch, c->kv_heads, a->fresh, size);
-    return a->joins ? joined : fresh;
+    if (a->joins) return joined;
+    return fresh;
 }
 
 static int run(struct fp_call *call) {
@@ -251,7 +254,8 @@ static int prepare_rotary(struct fp_call *call) {
     int status = fp_need(call, 2);
     if (!status) status = read_rotary(call, &r);
     if (!status) status = check_caches(call, &r);
-    return status ? status : fp_out_like(call, 0, 0);
+    if (status) return status;
+    return fp_out_like(call, 0, 0);
 }
 
 static void turn(float *y, const float *x, const float *c, const float *s, int64_t half, bool interleaved) {
@@ -264,11 +268,14 @@ static void turn(float *y, const float *x, const float *c, const float *s, int64
 }
 
 static int64_t cache_row(const struct fp_call *call, const struct rotary *r, int64_t b, int64_t i) {
-    if (!fp_given(call, r->ids)) // caches of one sample are those of all
-        return call->in[r->cos]->dims[0] == 1 ? i : b * r->positions + i;
+    if (!fp_given(call, r->ids)) {
+        if (call->in[r->cos]->dims[0] == 1) return i; // caches of one sample are those of all
+        return b * r->positions + i;
+    }
     const struct fp_tensor *ids = call->in[r->ids];
     const int64_t *id = ids->data;
-    return ids->count == 1 && *call->node->domain ? id[0] + i : id[b * r->positions + i];
+    if (ids->count == 1 && *call->node->domain) return id[0] + i;
+    return id[b * r->positions + i];
 }
 
 static int run_rotary(struct fp_call *call) {

@@ -25,9 +25,8 @@ static void done(void *state) {
 
 static int check_float(struct fp_call *call, int i, int rank) {
     const struct fp_tensor *t = call->in[i];
-    return t->type == FP_FLOAT && t->rank == rank
-               ? 0
-               : fp_call_fail(call, "input %d is %s of rank %d", i, fp_type_name(t->type), t->rank);
+    if (t->type == FP_FLOAT && t->rank == rank) return 0;
+    return fp_call_fail(call, "input %d is %s of rank %d", i, fp_type_name(t->type), t->rank);
 }
 
 // ---- masks
@@ -109,7 +108,8 @@ static int finish(struct fp_call *call, struct fused *f) {
     fp_heads_inside(c->y_strides, c->queries, c->heads, c->v_size);
     const int64_t dims[] = {c->batch, c->queries, c->heads * c->v_size};
     int status = fp_out(call, 0, FP_FLOAT, 3, dims);
-    return status ? status : fp_attention_make(call, c);
+    if (status) return status;
+    return fp_attention_make(call, c);
 }
 
 // ---- Attention: input, weights, bias, mask, past, attention bias
@@ -181,7 +181,8 @@ static int prepare_attention(struct fp_call *call) {
                                 .pack_b = fp_is_constant(call, WEIGHTS)};
     fp_matmul_plain(&s, false, false);
     status = fp_matmul_make(call, &f->projection, &s);
-    return status ? status : finish(call, f);
+    if (status) return status;
+    return finish(call, f);
 }
 
 static int run_attention(struct fp_call *call) {
@@ -292,7 +293,8 @@ static int read_pasts(struct fp_call *call, struct fused *f) {
     const int64_t scores[] = {c->batch, c->heads, c->queries, c->keys};
     int status = fp_out(call, 1, FP_FLOAT, 4, key);
     if (!status) status = fp_out(call, 2, FP_FLOAT, 4, value);
-    return status ? status : fp_out(call, 3, FP_FLOAT, 4, scores);
+    if (status) return status;
+    return fp_out(call, 3, FP_FLOAT, 4, scores);
 }
 
 // With a bias the rows are copied, one after the other.

@@ -71,11 +71,13 @@ SIGNED(prelu, x < 0 ? (int64_t)((uint64_t)x * (uint64_t)y) : x)
 
     static inline double floor_mod(double x, double y) {
     double r = fmod(x, y);
-    return r != 0 && (r < 0) != (y < 0) ? r + y : r;
+    if (r != 0 && (r < 0) != (y < 0)) return r + y;
+    return r;
 }
 static inline int64_t floor_mod_int(int64_t x, int64_t y) {
     if (y == 0 || y == -1) return 0;
-    return x % y != 0 && (x % y < 0) != (y < 0) ? x % y + y : x % y;
+    if (x % y != 0 && (x % y < 0) != (y < 0)) return x % y + y;
+    return x % y;
 }
 // clang-format off
 // The sign of the divisor, and the sign of the dividend.
@@ -326,7 +328,8 @@ static enum fp_type compute_type(const struct fp_call *call, kernel *const *kern
     if (!(fp_type_is_float(a) || fp_type_is_integer(a)) || !(fp_type_is_float(b) || fp_type_is_integer(b)))
         return FP_NONE;
     enum fp_type wide = fp_type_is_float(a) && a != FP_DOUBLE ? FP_FLOAT : FP_DOUBLE;
-    return kernels[wide] ? wide : FP_NONE;
+    if (kernels[wide]) return wide;
+    return FP_NONE;
 }
 
 static int bad_types(struct fp_call *call) {
@@ -363,7 +366,8 @@ static int prepare_kernel(struct fp_call *call, enum function function, bool com
 
 static int prepare(struct fp_call *call) {
     int status = fp_need(call, 2);
-    return status ? status : prepare_kernel(call, (enum function)call->op->variant, false);
+    if (status) return status;
+    return prepare_kernel(call, (enum function)call->op->variant, false);
 }
 
 static int run(struct fp_call *call) {
@@ -374,7 +378,8 @@ static int run(struct fp_call *call) {
 
 static int prepare_mod(struct fp_call *call) {
     int status = fp_need(call, 2);
-    return status ? status : prepare_kernel(call, fp_attr_int(call->node, "fmod", 0) ? FMOD : MOD, false);
+    if (status) return status;
+    return prepare_kernel(call, fp_attr_int(call->node, "fmod", 0) ? FMOD : MOD, false);
 }
 
 static int prepare_shift(struct fp_call *call) {
@@ -571,7 +576,8 @@ static int run_where(struct fp_call *call) {
                          .size = fp_type_size(out->type)};
     if (out->type == FP_STRING) fp_walk_run(job.walk, 0, out->count, choose_strings, &job);
     else fp_pieces(out->count > 32768 ? call->threads : 1, out->count, 16384, choose_piece, &job);
-    return job.failed ? fp_fail_memory(call->err, "text", 1) : FINEPRUNE_OK;
+    if (job.failed) return fp_fail_memory(call->err, "text", 1);
+    return FINEPRUNE_OK;
 }
 
 #define ROW(type, ...) {"", type, 1, prepare, run, NULL, FP_OP_IN_PLACE | FP_OP_BLOCKED, __VA_ARGS__}

@@ -104,12 +104,14 @@ static int prepare_to(struct fp_call *call, enum fp_type to) {
 
 static int prepare_cast(struct fp_call *call) {
     int status = fp_need(call, 1);
-    return status ? status : prepare_to(call, (enum fp_type)fp_attr_int(call->node, "to", FP_NONE));
+    if (status) return status;
+    return prepare_to(call, (enum fp_type)fp_attr_int(call->node, "to", FP_NONE));
 }
 
 static int prepare_cast_like(struct fp_call *call) {
     int status = fp_need(call, 2);
-    return status ? status : prepare_to(call, call->in[1]->type);
+    if (status) return status;
+    return prepare_to(call, call->in[1]->type);
 }
 
 static void cast_piece(void *user, size_t begin, size_t end) {

@@ -50,7 +50,8 @@ static int prepare_if(struct fp_call *call) {
     struct fp_graph *body;
     int status = fp_need(call, 1);
     if (!status) status = find_body(call, "then_branch", 0, call->n_out, &body);
-    return status ? status : find_body(call, "else_branch", 0, call->n_out, &body);
+    if (status) return status;
+    return find_body(call, "else_branch", 0, call->n_out, &body);
 }
 
 static int run_if(struct fp_call *call) {
@@ -202,7 +203,8 @@ static int run_loop(struct fp_call *call) {
 static int64_t entry(const struct fp_call *call, const char *attribute, int i) {
     size_t n;
     const int64_t *values = fp_attr_ints(call->node, attribute, &n);
-    return (size_t)i < n ? values[i] : 0;
+    if ((size_t)i < n) return values[i];
+    return 0;
 }
 
 // first: the first of the states among the inputs (opset 8 has sequence_lens before them).
@@ -237,8 +239,8 @@ static int slice(struct fp_call *call, struct fp_tensor *dst, const struct fp_te
     fp_move_add(&m, inner, 1, 1);
     size_t size = src->type == FP_STRING ? sizeof(char *) : fp_type_size(src->type);
     int status = fp_tensor_new(dst, call->memory, src->type, rank, dims, call->err);
-    return status ? status
-                  : fp_move_run(call, &m, src->type, dst->data, (char *)src->data + (size_t)(at * inner) * size);
+    if (status) return status;
+    return fp_move_run(call, &m, src->type, dst->data, (char *)src->data + (size_t)(at * inner) * size);
 }
 
 // Scans `inputs` (states, then sequences) into `outputs`; of one batch in opset 8.

@@ -168,7 +168,8 @@ static int weight_desc(struct fp_call *call, int variant, const struct geometry 
         strides[r++] = lie[i];
     }
     int status = fp_desc_dims(call, plain, r, dims, strides);
-    return status ? status : fp_desc_any(call, any, r, dims);
+    if (status) return status;
+    return fp_desc_any(call, any, r, dims);
 }
 
 // What describes the primitive. md: source, weights as they lie, weights as oneDNN likes, bias or NULL, result.
@@ -217,7 +218,8 @@ static int describe_tensors(struct fp_call *call, const struct conv *c, int vari
     if (!status) status = weight_desc(call, variant, g, &md[1], &md[2]);
     if (!status && (fp_given(call, 2) || c->folds)) status = fp_desc_dims(call, &md[3], 1, &g->out_channels, NULL);
     if (status) return status;
-    return planes ? fp_desc_any(call, &md[4], y->rank, y->dims) : fp_desc_last(call, &md[4], y->rank, y->dims);
+    if (planes) return fp_desc_any(call, &md[4], y->rank, y->dims);
+    return fp_desc_last(call, &md[4], y->rank, y->dims);
 }
 
 // c->samples is set, and there is no new primitive, where that of all samples would not do.
@@ -287,7 +289,8 @@ static int make_moves(struct fp_call *call, struct conv *c, const struct geometr
 static int run_move(struct fp_call *call, struct move *m, const void *from, void *to) {
     int status = fp_prim_set(call, &m->prim, DNNL_ARG_FROM, NULL, from);
     if (!status) status = fp_prim_set(call, &m->prim, DNNL_ARG_TO, NULL, to);
-    return status ? status : fp_prim_run(call, &m->prim);
+    if (status) return status;
+    return fp_prim_run(call, &m->prim);
 }
 
 // ---- a normalization after the convolution
@@ -444,7 +447,8 @@ static int run(struct fp_call *call) {
     if (!status) status = fp_prim_set(call, &c->prim, DNNL_ARG_DST, NULL, dst);
     if (!status) status = fp_tail_bind(call, &c->prim, &c->place);
     if (!status) status = c->samples ? run_samples(call, c, src, dst) : fp_prim_run(call, &c->prim);
-    return status || !c->dst.needed ? status : run_move(call, &c->dst, dst, call->out[0].data);
+    if (status || !c->dst.needed) return status;
+    return run_move(call, &c->dst, dst, call->out[0].data);
 }
 
 // ---- com.microsoft FusedConv: a convolution, an optional sum with input 3, an activation
@@ -468,7 +472,8 @@ static int read_activation(struct fp_call *call, struct conv *c) {
             if (n > 1) t->b = p[1];
             return 0;
         }
-    return *name ? fp_call_fail(call, "activation '%s' is not known", name) : 0;
+    if (*name) return fp_call_fail(call, "activation '%s' is not known", name);
+    return 0;
 }
 
 static int prepare_fused(struct fp_call *call) {
@@ -488,7 +493,8 @@ static int prepare_fused(struct fp_call *call) {
         c->tail[c->place.n++] = (struct fp_tail){FP_TAIL_ADD, 0, 0, -3};
     }
     status = read_activation(call, c);
-    return status ? status : finish(call, c, DOWN, &g);
+    if (status) return status;
+    return finish(call, c, DOWN, &g);
 }
 
 const struct fp_op fp_ops_conv[] = {

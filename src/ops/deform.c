@@ -25,11 +25,10 @@ static int check_map(struct fp_call *call, const struct deform *d, int i, int64_
     const struct fp_tensor *t = call->in[i];
     const int64_t dims[] = {call->in[X]->dims[0], d->offset_groups * d->taps * each, d->w.out[0], d->w.out[1]};
     char has[160], needs[160];
-    return t->type == FP_FLOAT && t->rank == 4 && memcmp(t->dims, dims, sizeof(dims)) == 0
-               ? 0
-               : fp_call_fail(call, "input %d has shape %s, needed is %s", i,
-                              fp_shape_text(has, sizeof(has), t->rank, t->dims),
-                              fp_shape_text(needs, sizeof(needs), 4, dims));
+    if (t->type == FP_FLOAT && t->rank == 4 && memcmp(t->dims, dims, sizeof(dims)) == 0) return 0;
+    return fp_call_fail(call, "input %d has shape %s, needed is %s", i,
+                        fp_shape_text(has, sizeof(has), t->rank, t->dims),
+                        fp_shape_text(needs, sizeof(needs), 4, dims));
 }
 
 static int read(struct fp_call *call, struct deform *d) {
@@ -54,7 +53,8 @@ static int read(struct fp_call *call, struct deform *d) {
         return fp_call_fail(call, "the bias has %zu values for %lld channels", call->in[B]->count,
                             (long long)d->out_channels);
     status = check_map(call, d, OFFSET, 2);
-    return status ? status : check_map(call, d, MASK, 1);
+    if (status) return status;
+    return check_map(call, d, MASK, 1);
 }
 
 static int prepare(struct fp_call *call) {

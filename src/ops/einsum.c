@@ -38,7 +38,8 @@ static void done(void *state) {
 
 static int letter(char c) {
     if (c >= 'A' && c <= 'Z') return c - 'A';
-    return c >= 'a' && c <= 'z' ? c - 'a' + 26 : -1;
+    if (c >= 'a' && c <= 'z') return c - 'a' + 26;
+    return -1;
 }
 
 // Labels of one term up to ',' or '-' or the end; an ellipsis stands for `dots` dims. *n -1 when it is malformed or too
@@ -128,7 +129,8 @@ static int read_equation(struct fp_call *call, struct einsum *e) {
         implicit_output(e);
         return 0;
     }
-    return strncmp(text, "->", 2) == 0 ? read_output(call, e, text + 2) : bad(call);
+    if (strncmp(text, "->", 2) == 0) return read_output(call, e, text + 2);
+    return bad(call);
 }
 
 static int prepare(struct fp_call *call) {
@@ -142,7 +144,8 @@ static int prepare(struct fp_call *call) {
     status = read_equation(call, e);
     int64_t dims[FP_MAX_RANK];
     for (int i = 0; i < e->n_out && !status; i++) dims[i] = e->extent[e->out[i]];
-    return status ? status : fp_out(call, 0, type, e->n_out, dims);
+    if (status) return status;
+    return fp_out(call, 0, type, e->n_out, dims);
 }
 
 // ---- loops over labels
@@ -245,7 +248,8 @@ static int join(int *dst, const int *a, int n, const int *b, int m, const int *c
 }
 
 static float *take_floats(struct fp_call *call, struct fp_tensor *t, int64_t n) {
-    return fp_tensor_new(t, call->memory, FP_FLOAT, 1, &n, call->err) ? NULL : t->data;
+    if (fp_tensor_new(t, call->memory, FP_FLOAT, 1, &n, call->err)) return NULL;
+    return t->data;
 }
 
 // *acc (whose data lie in *memory or an input) becomes its product with the next term.
@@ -373,7 +377,8 @@ static int run_integers(struct fp_call *call, struct einsum *e) {
 
 static int run(struct fp_call *call) {
     struct einsum *e = call->state;
-    return call->in[0]->type == FP_FLOAT ? run_floats(call, e) : run_integers(call, e);
+    if (call->in[0]->type == FP_FLOAT) return run_floats(call, e);
+    return run_integers(call, e);
 }
 
 // ---- as a product with a weight

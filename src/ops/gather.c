@@ -28,7 +28,8 @@ struct slice {
 
 static int64_t clamp(int64_t x, int64_t low, int64_t high) {
     if (x < low) return low;
-    return x > high ? high : x;
+    if (x > high) return high;
+    return x;
 }
 
 // Positions of one axis: start, step and how many.

@@ -68,14 +68,16 @@ static int prepare_grid_sample(struct fp_call *call) {
     if (!status && fp_span(x->dims, 2, x->rank) == 0 && fp_span(dims, 0, x->rank) != 0)
         status = fp_call_fail(call, "the input of shape %s has nothing to sample",
                               fp_shape_text(b, sizeof(b), x->rank, x->dims));
-    return status ? status : fp_out(call, 0, FP_FLOAT, x->rank, dims);
+    if (status) return status;
+    return fp_out(call, 0, FP_FLOAT, x->rank, dims);
 }
 
 static float reflect(float x, float low, float high) {
     float range = high - low;
     if (!(range > 0) || !isfinite(x)) return low;
     float at = fmodf(fabsf(x - low), 2 * range);
-    return at <= range ? low + at : high - (at - range);
+    if (at <= range) return low + at;
+    return high - (at - range);
 }
 
 static float clampf(float x, float low, float high) { return !(x > low) ? low : x > high ? high : x; }
@@ -98,7 +100,9 @@ static int64_t pixel(const struct sampler *s, int64_t i, int64_t n) {
         float low = s->align_corners ? 0 : -0.5f, high = s->align_corners ? (float)(n - 1) : (float)n - 0.5f;
         i = (int64_t)reflect((float)i, low, high);
     }
-    return i < 0 ? 0 : i >= n ? n - 1 : i;
+    if (i < 0) return 0;
+    if (i >= n) return n - 1;
+    return i;
 }
 
 static void weigh(int taps, float t, float *w) {

@@ -173,7 +173,8 @@ int fp_need_these(struct fp_call *call, unsigned bits) {
 
 int fp_check_pair(struct fp_call *call, int i, enum fp_type type) {
     int status = fp_check_scale(call, i, 1);
-    return status ? status : fp_check_zero(call, i + 1, type, 1);
+    if (status) return status;
+    return fp_check_zero(call, i + 1, type, 1);
 }
 
 void fp_recode_table(const struct fp_call *call, int from, int to, enum fp_type type, uint8_t *table) {

@@ -34,7 +34,8 @@ struct patches {
 static size_t below(int64_t at, int64_t stride, int64_t limit, size_t n) {
     if (at >= limit) return 0;
     uint64_t k = (uint64_t)(limit - at - 1) / (uint64_t)stride + 1;
-    return k < n ? (size_t)k : n;
+    if (k < n) return (size_t)k;
+    return n;
 }
 
 #define LINE(T)                                                                                                        \

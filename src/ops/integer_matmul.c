@@ -122,13 +122,15 @@ static int prepare(struct fp_call *call) {
     enum fp_type type = FP_INT32;
     if (!status) status = check_parameters(call, p, s);
     if (!status) status = result_type(call, s, &type);
-    return status ? status : fp_out(call, 0, type, rank, dims);
+    if (status) return status;
+    return fp_out(call, 0, type, rank, dims);
 }
 
 // ---- one product
 
 static const struct fp_tensor *zero_of(const struct fp_call *call, int slot) {
-    return slot >= 0 && fp_given(call, slot) ? call->in[slot] : NULL;
+    if (slot >= 0 && fp_given(call, slot)) return call->in[slot];
+    return NULL;
 }
 
 // What becomes of one matrix of sums; `y` is its place in the output.

@@ -164,9 +164,8 @@ static int split_sizes(struct fp_call *call, int64_t dim, int64_t *sizes) {
             return fp_call_fail(call, "split has %lld, which does not fit", (long long)sizes[i]);
         sum += sizes[i];
     }
-    return sum == dim
-               ? FINEPRUNE_OK
-               : fp_call_fail(call, "split adds up to %lld, but the dim is %lld", (long long)sum, (long long)dim);
+    if (sum == dim) return FINEPRUNE_OK;
+    return fp_call_fail(call, "split adds up to %lld, but the dim is %lld", (long long)sum, (long long)dim);
 }
 
 static int prepare_split(struct fp_call *call) {
@@ -334,7 +333,8 @@ static int prepare_center(struct fp_call *call) {
         status = fp_axis(call, axes ? axes[i] : (int64_t)i, x->rank, &axis);
         if (!status) dims[axis] = sizes[i];
     }
-    return status ? status : fp_out(call, 0, x->type, x->rank, dims);
+    if (status) return status;
+    return fp_out(call, 0, x->type, x->rank, dims);
 }
 
 static int run_center(struct fp_call *call) {
@@ -351,7 +351,8 @@ static int run_center(struct fp_call *call) {
         fp_move_add(&m, grow > 0 ? x->dims[i] : y->dims[i], to[i], from[i]);
     }
     int status = fp_fill(call, y->type, y->data, 0, fp_zero(y->type), y->count);
-    return status ? status : fp_move_run(call, &m, y->type, element(y, dst), element(x, src));
+    if (status) return status;
+    return fp_move_run(call, &m, y->type, element(y, dst), element(x, src));
 }
 
 // ---- Col2Im

@@ -37,7 +37,8 @@ static int prepare(struct fp_call *call) {
         return fp_call_fail(call, "%zu weights for %lld classes", call->in[2]->count, (long long)x->dims[1]);
     status = is_reduced(call) ? fp_out(call, 0, FP_FLOAT, 0, NULL)
                               : fp_out(call, 0, FP_FLOAT, target->rank, target->dims);
-    return status ? status : fp_out_like(call, 1, 0);
+    if (status) return status;
+    return fp_out_like(call, 1, 0);
 }
 
 // log softmax over the classes of one position.
@@ -51,7 +52,8 @@ static void log_softmax(float *y, const float *x, struct extents e) {
 }
 
 static int64_t target_at(const struct fp_tensor *t, int64_t i) {
-    return t->type == FP_INT64 ? ((const int64_t *)t->data)[i] : ((const int32_t *)t->data)[i];
+    if (t->type == FP_INT64) return ((const int64_t *)t->data)[i];
+    return ((const int32_t *)t->data)[i];
 }
 
 // The losses of all positions in *total and the output when it is not reduced.

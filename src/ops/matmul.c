@@ -43,7 +43,8 @@ static int make(struct fp_call *call, struct matmul *m, struct fp_matmul_shape *
     s->tail = call->tail;
     s->n_tail = call->n_tail;
     s->pack_b = fp_is_constant(call, 1);
-    return m->integers ? 0 : fp_matmul_make(call, &m->core, s);
+    if (m->integers) return 0;
+    return fp_matmul_make(call, &m->core, s);
 }
 
 // ---- MatMul and FusedMatMul
@@ -114,7 +115,8 @@ static int prepare_matmul(struct fp_call *call) {
     m->add = false;
     status = fp_matmul_fit(call, &s, &a, &b, &rank, dims);
     if (!status) status = set_out(call, rank, dims);
-    return status ? status : make(call, m, &s);
+    if (status) return status;
+    return make(call, m, &s);
 }
 
 // ---- Gemm
@@ -163,7 +165,8 @@ static int prepare_gemm(struct fp_call *call) {
     status = fp_matmul_fit(call, &s, &a, &b, &rank, dims);
     if (!status) status = fp_out(call, 0, call->in[0]->type, rank, dims);
     if (!status) status = prepare_addend(call, m, &s);
-    return status ? status : make(call, m, &s);
+    if (status) return status;
+    return make(call, m, &s);
 }
 
 // activation_alpha and activation_beta; Selu calls its second one gamma.

@@ -67,7 +67,8 @@ void fp_place(void *dst, const void *src, const int64_t *at, size_t n, size_t si
 const void *fp_zero(enum fp_type type) {
     static const struct wide zero;
     static const char *const empty = "";
-    return type == FP_STRING ? (const void *)&empty : &zero;
+    if (type == FP_STRING) return (const void *)&empty;
+    return &zero;
 }
 
 int fp_put_whole(struct fp_call *call) {

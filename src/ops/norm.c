@@ -156,7 +156,8 @@ static int prepare_groups(struct fp_call *call) {
     }
     bool by_group = strcmp(call->node->type, "GroupNormalization") == 0 && call->node->opset < 21;
     for (int i = 1; i < 3 && !status; i++) status = check_values(call, i, by_group ? groups : e.c);
-    return status ? status : fp_out_like(call, 0, 0);
+    if (status) return status;
+    return fp_out_like(call, 0, 0);
 }
 
 static int run_groups(struct fp_call *call) {
@@ -190,7 +191,8 @@ static int prepare_lrn(struct fp_call *call) {
     if (!status) status = check_data(call, 2);
     int64_t size = fp_attr_int(call->node, "size", 0);
     if (!status && size < 1) return fp_call_fail(call, "size is %lld", (long long)size);
-    return status ? status : fp_out_like(call, 0, 0);
+    if (status) return status;
+    return fp_out_like(call, 0, 0);
 }
 
 static int run_lrn(struct fp_call *call) {
@@ -236,7 +238,8 @@ static int prepare_mvn(struct fp_call *call) {
     int status = fp_need(call, 1);
     if (!status) status = check_data(call, 1);
     if (!status) status = mvn_axes(call, reduced);
-    return status ? status : fp_out_like(call, 0, 0);
+    if (status) return status;
+    return fp_out_like(call, 0, 0);
 }
 
 // Steps through x in order; group[i] of element i is where its sum lies.

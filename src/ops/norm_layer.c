@@ -83,9 +83,9 @@ static int check_parameter(struct fp_call *call, int i, int axis) {
         fits = t->dims[k] == 1 || (at >= axis && t->dims[k] == x->dims[at]);
     }
     char shape[160];
-    return fits ? 0
-                : fp_call_fail(call, "input %d of shape %s does not broadcast to the axes from %d on", i,
-                               fp_shape_text(shape, sizeof(shape), t->rank, t->dims), axis);
+    if (fits) return 0;
+    return fp_call_fail(call, "input %d of shape %s does not broadcast to the axes from %d on", i,
+                        fp_shape_text(shape, sizeof(shape), t->rank, t->dims), axis);
 }
 
 static int prepare_layer(struct fp_call *call) {
@@ -245,7 +245,8 @@ static int prepare_embedding(struct fp_call *call) {
     const int64_t dims[] = {d[0], d[1], call->in[WORDS]->dims[1]};
     status = fp_out(call, 0, FP_FLOAT, 3, dims);
     if (!status) status = fp_out(call, 1, FP_INT32, 1, dims);
-    return status ? status : fp_out(call, 2, FP_FLOAT, 3, dims);
+    if (status) return status;
+    return fp_out(call, 2, FP_FLOAT, 3, dims);
 }
 
 static int add_embedding(struct fp_call *call, int table, int64_t id, float *sum) {

@@ -16,7 +16,8 @@ static int64_t outside_wrap(int64_t p, int64_t n) { return (p % n + n) % n; }
 static int64_t outside_reflect(int64_t p, int64_t n) {
     if (n == 1) return 0;
     int64_t period = 2 * (n - 1), at = (p % period + period) % period;
-    return at < n ? at : period - at;
+    if (at < n) return at;
+    return period - at;
 }
 
 static const struct mode {

@@ -75,7 +75,8 @@ static int split(struct fp_call *call, struct best *s, int axis) {
     const struct fp_tensor *x = call->in[0];
     s->type = x->type;
     fp_split_axis(x, axis, &s->outer, &s->n, &s->inner);
-    return has_keys(x->type) ? FINEPRUNE_OK : fp_bad_type(call, 0);
+    if (has_keys(x->type)) return FINEPRUNE_OK;
+    return fp_bad_type(call, 0);
 }
 
 enum { ARG_MAX, ARG_MIN };
@@ -127,7 +128,8 @@ static int prepare_hardmax(struct fp_call *call) {
         s->n *= s->inner;
         s->inner = 1;
     }
-    return status ? status : fp_out_like(call, 0, 0);
+    if (status) return status;
+    return fp_out_like(call, 0, 0);
 }
 
 static int run_hardmax(struct fp_call *call) {
@@ -164,7 +166,8 @@ struct top {
 };
 
 static bool worse(const struct item *a, const struct item *b) {
-    return a->key != b->key ? a->key > b->key : a->index > b->index;
+    if (a->key != b->key) return a->key > b->key;
+    return a->index > b->index;
 }
 
 // Lets the item at `i` sink in a heap whose root is the worst.

@@ -98,7 +98,8 @@ static int prepare(struct fp_call *call) {
     status = fp_out(call, 0, x->type, x->rank, dims);
     call->out[0].layout = x->layout;
     if (!status && call->n_out > 1) status = fp_out(call, 1, FP_INT64, x->rank, dims);
-    return status ? status : try_dnnl(call, p);
+    if (status) return status;
+    return try_dnnl(call, p);
 }
 
 // ---- the plain loop
@@ -158,7 +159,8 @@ static float result(const struct plane *s, const struct window_sum *w, const int
     if (s->variant == MAX) return w->max_at < 0 ? -INFINITY : w->max;
     if (s->variant == LP) return (float)(s->pool->p == 2 ? sqrt(w->sum) : pow(w->sum, 1 / s->pool->p));
     int64_t n = s->pool->include_pad ? padded_elements(&s->pool->window, o) : w->inside;
-    return n ? (float)(w->sum / (double)n) : 0;
+    if (n) return (float)(w->sum / (double)n);
+    return 0;
 }
 
 static void pool_plane(const struct plane *s) {
@@ -239,7 +241,8 @@ static int run(struct fp_call *call) {
     }
     int status = fp_prim_set(call, &p->prim, DNNL_ARG_SRC, NULL, call->in[0]->data);
     if (!status) status = fp_prim_set(call, &p->prim, DNNL_ARG_DST, NULL, call->out[0].data);
-    return status ? status : fp_prim_run(call, &p->prim);
+    if (status) return status;
+    return fp_prim_run(call, &p->prim);
 }
 
 // ---- over all of space
@@ -371,7 +374,8 @@ static int prepare_unpool(struct fp_call *call) {
         if (dims[i] < u->dims[i])
             return fp_call_fail(call, "output_shape has %lld along axis %d, at least %lld are needed",
                                 (long long)dims[i], i, (long long)u->dims[i]);
-    return status ? status : fp_out(call, 0, FP_FLOAT, x->rank, dims);
+    if (status) return status;
+    return fp_out(call, 0, FP_FLOAT, x->rank, dims);
 }
 
 // Indices count in the smallest shape; the output may be larger, with the values in its first corner.

@@ -18,7 +18,8 @@ static int prepare_map(struct fp_call *call) {
     if (!fp_is_byte(x->type)) return fp_bad_type(call, 0);
     status = fp_check_pair(call, 1, x->type);
     if (!status) status = fp_check_pair(call, 3, x->type);
-    return status ? status : fp_out_like(call, 0, 0);
+    if (status) return status;
+    return fp_out_like(call, 0, 0);
 }
 
 static int run_map(struct fp_call *call) {
@@ -141,7 +142,8 @@ static int prepare_concat(struct fp_call *call) {
         if (i > 2 && __builtin_add_overflow(dims[axis], x->dims[axis], &dims[axis]))
             return fp_call_fail(call, "the parts are too long");
     }
-    return status ? status : fp_out(call, 0, first->type, first->rank, dims);
+    if (status) return status;
+    return fp_out(call, 0, first->type, first->rank, dims);
 }
 
 static int run_concat(struct fp_call *call) {

@@ -14,7 +14,8 @@ static int check(struct fp_call *call) {
     const struct fp_tensor *x = call->in[0];
     if (!fp_is_byte(x->type)) return fp_bad_type(call, 0);
     status = fp_check_pair(call, 1, x->type);
-    return status ? status : fp_check_pair(call, 3, x->type);
+    if (status) return status;
+    return fp_check_pair(call, 3, x->type);
 }
 
 // One real number to a code of the output.

@@ -254,7 +254,8 @@ static int prepare_quantize(struct fp_call *call) {
     *q = (struct quantize){
         .from = from, .to = to, .precision = precision, .saturate = fp_attr_int(call->node, "saturate", 1) != 0};
     status = layout(call, q);
-    return status ? status : fp_out(call, 0, to, call->in[0]->rank, call->in[0]->dims);
+    if (status) return status;
+    return fp_out(call, 0, to, call->in[0]->rank, call->in[0]->dims);
 }
 
 static int prepare_dequantize(struct fp_call *call) {
@@ -270,7 +271,8 @@ static int prepare_dequantize(struct fp_call *call) {
     if (fp_given(call, 2) && call->in[2]->type != from) return fp_bad_type(call, 2);
     *q = (struct quantize){.from = from, .to = to};
     status = layout(call, q);
-    return status ? status : fp_out(call, 0, to, call->in[0]->rank, call->in[0]->dims);
+    if (status) return status;
+    return fp_out(call, 0, to, call->in[0]->rank, call->in[0]->dims);
 }
 
 // ---- DynamicQuantizeLinear

@@ -25,7 +25,8 @@ static uint64_t key_of(const struct fp_call *call) {
     const struct fp_node *node = call->node;
     float seed = fp_attr_float(node, "seed", 0);
     const char *name = node->graph->values[node->out[0]].name;
-    return fp_attr_has(node, "seed") ? fp_hash(&seed, sizeof(seed), 1) : fp_hash(name, strlen(name), 2);
+    if (fp_attr_has(node, "seed")) return fp_hash(&seed, sizeof(seed), 1);
+    return fp_hash(name, strlen(name), 2);
 }
 
 // ---- prepare
@@ -43,7 +44,8 @@ static int prepare_shape(struct fp_call *call) {
     if (!shape || n > FP_MAX_RANK || !fp_wanted(call, 0))
         return fp_call_fail(call, "attribute 'shape' is missing or too long");
     int status = output_type(call, FP_FLOAT, &type);
-    return status ? status : fp_out(call, 0, type, (int)n, shape);
+    if (status) return status;
+    return fp_out(call, 0, type, (int)n, shape);
 }
 
 static int prepare_like(struct fp_call *call) {
@@ -51,7 +53,8 @@ static int prepare_like(struct fp_call *call) {
     int status = fp_need_tensors(call, 1);
     if (!status && !fp_wanted(call, 0)) status = fp_call_fail(call, "the output is missing");
     if (!status) status = output_type(call, call->in[0]->type, &type);
-    return status ? status : fp_out(call, 0, type, call->in[0]->rank, call->in[0]->dims);
+    if (status) return status;
+    return fp_out(call, 0, type, call->in[0]->rank, call->in[0]->dims);
 }
 
 static int prepare_multinomial(struct fp_call *call) {

@@ -278,7 +278,8 @@ static enum fp_type compute_type(enum kind kind, enum fp_type type) {
     if (type == FP_BOOL) return kind == MAX || kind == MIN ? FP_INT64 : FP_NONE;
     if (!fp_type_is_integer(type)) return FP_NONE;
     if (kind == L2 || kind == LOG_SUM || kind == LOG_SUM_EXP) return FP_DOUBLE;
-    return type == FP_UINT64 ? FP_UINT64 : FP_INT64;
+    if (type == FP_UINT64) return FP_UINT64;
+    return FP_INT64;
 }
 
 // Which axes are reduced: those named, else all, or none when noop_with_empty_axes says so.

@@ -41,7 +41,8 @@ static float at_asymmetric(const struct axis *a, float x) { return x / (float)a-
 static float at_pytorch_half_pixel(const struct axis *a, float x) { return a->out > 1 ? at_half_pixel(a, x) : 0; }
 static float at_align_corners(const struct axis *a, float x) {
     float length = (float)(a->scale * (double)a->in);
-    return length == 1 ? 0 : x * (float)(a->in - 1) / (length - 1);
+    if (length == 1) return 0;
+    return x * (float)(a->in - 1) / (length - 1);
 }
 static float at_half_pixel_symmetric(const struct axis *a, float x) {
     float adjustment = (float)((double)a->out / (a->scale * (double)a->in));
@@ -82,7 +83,8 @@ static double linear(double x, double a) { return (void)a, fabs(x) < 1 ? 1 - fab
 static double cubic(double x, double a) {
     x = fabs(x);
     if (x <= 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
-    return x < 2 ? ((a * x - 5 * a) * x + 8 * a) * x - 4 * a : 0;
+    if (x < 2) return ((a * x - 5 * a) * x + 8 * a) * x - 4 * a;
+    return 0;
 }
 
 // How to resize: what the attributes say.
@@ -110,7 +112,8 @@ static int read_how(struct fp_call *call, bool legacy, struct how *how) {
     if (!strcmp(mode, "nearest")) {
         for (size_t i = 0; i < FP_COUNT(NEAREST); i++)
             if (!strcmp(NEAREST[i].name, nearest)) how->round = NEAREST[i].round;
-        return how->round ? FINEPRUNE_OK : fp_call_fail(call, "nearest_mode %s is not supported", nearest);
+        if (how->round) return FINEPRUNE_OK;
+        return fp_call_fail(call, "nearest_mode %s is not supported", nearest);
     }
     bool is_cubic = !strcmp(mode, "cubic");
     if (!is_cubic && strcmp(mode, "linear") && strcmp(mode, "bilinear"))
@@ -129,7 +132,9 @@ static bool is_outside(const struct how *how, const struct axis *a, double x) {
 static int64_t nearest_tap(const struct how *how, const struct axis *a, double x) {
     if (is_outside(how, a, x)) return -1;
     double at = how->legacy && a->scale < 1 ? ceil(x) : how->round(x);
-    return !(at > 0) ? 0 : at > (double)(a->in - 1) ? a->in - 1 : (int64_t)at;
+    if (!(at > 0)) return 0;
+    if (at > (double)(a->in - 1)) return a->in - 1;
+    return (int64_t)at;
 }
 
 // The weighted taps around x; 0 < x - base <= 1.
@@ -262,7 +267,8 @@ static int read_inputs(struct fp_call *call, struct resize *r, bool crop) {
         r->axes[axes[i]].roi[0] = roi[i];
         r->axes[axes[i]].roi[1] = roi[n + i];
     }
-    return n_sizes ? apply_sizes(call, r, axes, n, sizes, n_sizes) : apply_scales(call, r, axes, n, scales, n_scales);
+    if (n_sizes) return apply_sizes(call, r, axes, n, sizes, n_sizes);
+    return apply_scales(call, r, axes, n, scales, n_scales);
 }
 
 // Before: only scales, which are an input or an attribute.
@@ -278,7 +284,8 @@ static int read_legacy(struct fp_call *call, struct resize *r) {
         const float *given = fp_attr_floats(call->node, "scales", &n);
         for (size_t i = 0; i < n && i < FP_MAX_RANK; i++) scales[i] = given[i];
     }
-    return status ? status : apply_scales(call, r, axes, (size_t)r->n_axes, scales, n);
+    if (status) return status;
+    return apply_scales(call, r, axes, (size_t)r->n_axes, scales, n);
 }
 
 static int prepare(struct fp_call *call, bool legacy) {

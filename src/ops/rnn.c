@@ -152,7 +152,8 @@ static int prepare(struct fp_call *call) {
     status = read_attributes(call, r);
     if (!status) status = check_inputs(call, r);
     if (!status) status = set_outputs(call, r);
-    return status || r->quantized ? status : make_products(call, r);
+    if (status || r->quantized) return status;
+    return make_products(call, r);
 }
 
 // ---- one step of one sample. g: the gates' sums; h, c: the states, replaced
@@ -230,14 +231,16 @@ struct pass {
 static int64_t length_of(const struct fp_call *call, const struct rnn *r, int64_t b) {
     int64_t n = fp_given(call, LENGTHS) ? ((const int32_t *)call->in[LENGTHS]->data)[b] : r->steps;
     if (n < 0) return 0;
-    return n > r->steps ? r->steps : n;
+    if (n > r->steps) return r->steps;
+    return n;
 }
 
 // The time at which sample b is in a step, -1 when it has ended.
 static int64_t time_of(const struct pass *p, int64_t step, int64_t b) {
     int64_t n = length_of(p->call, p->r, b);
     if (step >= n) return -1;
-    return p->r->reverse[p->d] ? n - 1 - step : step;
+    if (p->r->reverse[p->d]) return n - 1 - step;
+    return step;
 }
 
 static float *output_at(const struct pass *p, int64_t time, int64_t b) {
@@ -402,7 +405,8 @@ static int run(struct fp_call *call) {
     if (!r->quantized) {
         p.sums = fp_scratch(call, FP_SCRATCH_A, all);
         p.step = p.sums ? fp_scratch(call, FP_SCRATCH_B, each) : NULL;
-        return p.step ? run_directions(&p) : FINEPRUNE_LIMIT;
+        if (p.step) return run_directions(&p);
+        return FINEPRUNE_LIMIT;
     }
     p.sums = fp_take(call->memory, all + each); // the exact products need the scratch memory
     if (!p.sums) return fp_fail_memory(call->err, "gates", all + each);

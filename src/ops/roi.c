@@ -156,9 +156,8 @@ static int prepare_max_roi_pool(struct fp_call *call) {
     if (!status) status = check_regions(call, 5);
     if (!status && (n != 2 || shape[0] < 1 || shape[1] < 1))
         status = fp_call_fail(call, "pooled_shape needs two positive entries");
-    return status ? status
-                  : fp_out(call, 0, FP_FLOAT, 4,
-                           (int64_t[]){call->in[1]->dims[0], call->in[0]->dims[1], shape[0], shape[1]});
+    if (status) return status;
+    return fp_out(call, 0, FP_FLOAT, 4, (int64_t[]){call->in[1]->dims[0], call->in[0]->dims[1], shape[0], shape[1]});
 }
 
 static int64_t within(float at, int64_t n) { return !(at > 0) ? 0 : at > (float)n ? n : (int64_t)at; }
@@ -312,7 +311,8 @@ static int prepare_suppression(struct fp_call *call) {
                             fp_shape_text(a, sizeof(a), boxes->rank, boxes->dims),
                             fp_shape_text(b, sizeof(b), scores->rank, scores->dims));
     status = select_all(&p, out);
-    return status ? status : fp_out(call, 0, FP_INT64, 2, (int64_t[]){(int64_t)out->n, 3});
+    if (status) return status;
+    return fp_out(call, 0, FP_INT64, 2, (int64_t[]){(int64_t)out->n, 3});
 }
 
 static int run_suppression(struct fp_call *call) {

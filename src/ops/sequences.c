@@ -100,7 +100,8 @@ static int run_insert(struct fp_call *call) {
         return fp_call_fail(call, "%s does not go into a sequence of %s", fp_type_name(t->type),
                             fp_type_name(fp_sequence_items(sequence)[0].type));
     status = read_position(call, 2, sequence->count, true, sequence->count, &at);
-    return status ? status : splice(call, at, 0, t);
+    if (status) return status;
+    return splice(call, at, 0, t);
 }
 
 static int run_erase(struct fp_call *call) {
@@ -108,12 +109,14 @@ static int run_erase(struct fp_call *call) {
     int status = need_sequence(call);
     if (!status && !call->in[0]->count) status = fp_call_fail(call, "the sequence is empty");
     if (!status) status = read_position(call, 1, call->in[0]->count, false, call->in[0]->count - 1, &at);
-    return status ? status : splice(call, at, 1, NULL);
+    if (status) return status;
+    return splice(call, at, 1, NULL);
 }
 
 static int prepare_length(struct fp_call *call) {
     int status = need_sequence(call);
-    return status ? status : fp_out(call, 0, FP_INT64, 0, NULL);
+    if (status) return status;
+    return fp_out(call, 0, FP_INT64, 0, NULL);
 }
 
 static int run_length(struct fp_call *call) {
@@ -174,7 +177,8 @@ static int split_parts(struct fp_call *call, struct fp_list *list, int axis) {
 static int prepare_split(struct fp_call *call) {
     int axis, status = fp_need_tensors(call, 1);
     if (!status && fp_given(call, 1)) status = fp_index_type(call, 1);
-    return status ? status : fp_axis_attr(call, 0, call->in[0]->rank, &axis);
+    if (status) return status;
+    return fp_axis_attr(call, 0, call->in[0]->rank, &axis);
 }
 
 static int run_split(struct fp_call *call) {
@@ -228,7 +232,8 @@ static int run_concat(struct fp_call *call) {
         return fp_call_fail(call, "the items cannot be joined");
     status = fp_axis_attr(call, 0, items[0].rank + stack, &axis);
     if (status) return status;
-    return stack ? fp_stack(call, &call->out[0], items, n, axis, false) : join(call, items, n, axis);
+    if (stack) return fp_stack(call, &call->out[0], items, n, axis, false);
+    return join(call, items, n, axis);
 }
 
 // ---- SequenceMap

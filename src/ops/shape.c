@@ -138,7 +138,8 @@ static int prepare_unsqueeze(struct fp_call *call) {
 
 static int64_t clamp(int64_t at, int64_t rank) {
     if (at < 0) return 0;
-    return at > rank ? rank : at;
+    if (at > rank) return rank;
+    return at;
 }
 
 static void shape_range(const struct fp_call *call, int64_t *start, int64_t *end) {
@@ -167,7 +168,8 @@ static int run_shape(struct fp_call *call) {
 
 static int prepare_size(struct fp_call *call) {
     int status = fp_need_tensors(call, 1);
-    return status ? status : fp_out(call, 0, FP_INT64, 0, NULL);
+    if (status) return status;
+    return fp_out(call, 0, FP_INT64, 0, NULL);
 }
 
 static int run_size(struct fp_call *call) {
@@ -185,7 +187,8 @@ static int prepare_expand(struct fp_call *call) {
     if (!status) status = fp_read_ints(call, 1, dims, FP_MAX_RANK, &n);
     if (!status) status = fp_tensor_shape(&wanted, call->in[0]->type, (int)n, dims, call->err);
     if (!status) status = fp_broadcast(call, call->in[0], &wanted, &rank, out);
-    return status ? status : fp_out(call, 0, call->in[0]->type, rank, out);
+    if (status) return status;
+    return fp_out(call, 0, call->in[0]->type, rank, out);
 }
 
 static int run_expand(struct fp_call *call) {
@@ -244,7 +247,8 @@ static int load_ints(struct fp_call *call, struct fp_tensor *out) {
 static int load_string(struct fp_call *call, struct fp_tensor *out) {
     const char *text = fp_attr_text(call->node, "value_string", "");
     int status = make(call, out, FP_STRING, 0, 1);
-    return status ? status : fp_put(call, FP_STRING, out->data, 0, &text, 0, 1);
+    if (status) return status;
+    return fp_put(call, FP_STRING, out->data, 0, &text, 0, 1);
 }
 
 static int load_strings(struct fp_call *call, struct fp_tensor *out) {
@@ -385,7 +389,8 @@ static int prepare_trilu(struct fp_call *call) {
     if (!status && call->in[0]->rank < 2)
         status = fp_call_fail(call, "the input has rank %d (2 is needed)", call->in[0]->rank);
     if (!status && fp_given(call, 1)) status = fp_read_scalar(call, 1, &k);
-    return status ? status : fp_out_like(call, 0, 0);
+    if (status) return status;
+    return fp_out_like(call, 0, 0);
 }
 
 static int run_trilu(struct fp_call *call) {

@@ -265,7 +265,8 @@ static int prepare_window(struct fp_call *call) {
     int status = fp_need_tensors(call, 1);
     if (!status) status = output_type(call, &type);
     if (!status) status = read_length(call, 0, "the size", 0, &size);
-    return status ? status : fp_out(call, 0, type, 1, &size);
+    if (status) return status;
+    return fp_out(call, 0, type, 1, &size);
 }
 
 // a - b cos(x) + c cos(2x)
@@ -299,7 +300,8 @@ static int prepare_mel(struct fp_call *call) {
         status = fp_read_scalar(call, i, &edge);
         if (!status && !(edge >= 0 && edge < 1e12)) status = fp_call_fail(call, "the edge %g is not possible", edge);
     }
-    return status ? status : fp_out(call, 0, type, 2, (int64_t[]){length / 2 + 1, bins});
+    if (status) return status;
+    return fp_out(call, 0, type, 2, (int64_t[]){length / 2 + 1, bins});
 }
 
 static double number(const struct fp_call *call, int i) {

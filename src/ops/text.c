@@ -27,7 +27,8 @@ static int prepare_concat(struct fp_call *call) {
     int64_t dims[FP_MAX_RANK];
     int rank, status = need_strings(call, 2);
     if (!status) status = fp_broadcast(call, call->in[0], call->in[1], &rank, dims);
-    return status ? status : fp_out(call, 0, FP_STRING, rank, dims);
+    if (status) return status;
+    return fp_out(call, 0, FP_STRING, rank, dims);
 }
 
 static int run_concat(struct fp_call *call) {
@@ -90,7 +91,8 @@ static int prepare_split(struct fp_call *call) {
     memcpy(dims, x->dims, (size_t)x->rank * sizeof(dims[0]));
     dims[x->rank] = most;
     status = fp_out(call, 0, FP_STRING, x->rank + 1, dims);
-    return status ? status : fp_out(call, 1, FP_INT64, x->rank, x->dims);
+    if (status) return status;
+    return fp_out(call, 1, FP_INT64, x->rank, x->dims);
 }
 
 static int run_split(struct fp_call *call) {
@@ -135,7 +137,8 @@ static int prepare_normalizer(struct fp_call *call) {
     }
     for (size_t i = 0; i < x->count; i++) kept += !is_stopword(call, ((char **)x->data)[i]);
     if (!kept) kept = 1; // one empty string
-    return x->rank == 1 ? fp_out(call, 0, FP_STRING, 1, &kept) : fp_out(call, 0, FP_STRING, 2, (int64_t[]){1, kept});
+    if (x->rank == 1) return fp_out(call, 0, FP_STRING, 1, &kept);
+    return fp_out(call, 0, FP_STRING, 2, (int64_t[]){1, kept});
 }
 
 // Letters beyond ASCII would need the locale's tables.

@@ -364,7 +364,8 @@ static int prepare_bias_gelu(struct fp_call *call) {
     const struct fp_tensor *x = call->in[0], *bias = call->in[1];
     if (bias->rank != 1 || x->rank < 1 || bias->dims[0] != x->dims[x->rank - 1])
         return fp_call_fail(call, "a bias of %zu elements does not fit the last dim of the input", bias->count);
-    return x->type == FP_FLOAT && bias->type == FP_FLOAT ? FINEPRUNE_OK : fp_bad_type(call, 0);
+    if (x->type == FP_FLOAT && bias->type == FP_FLOAT) return FINEPRUNE_OK;
+    return fp_bad_type(call, 0);
 }
 
 static int run_bias_gelu(struct fp_call *call) {
@@ -414,7 +415,8 @@ static int run_is(struct fp_call *call) {
 static int prepare_not(struct fp_call *call) {
     int status = fp_need(call, 1);
     if (status) return status;
-    return call->in[0]->type == FP_BOOL ? out_like(call, FP_BOOL) : fp_bad_type(call, 0);
+    if (call->in[0]->type == FP_BOOL) return out_like(call, FP_BOOL);
+    return fp_bad_type(call, 0);
 }
 
 static int run_not(struct fp_call *call) {

@@ -72,7 +72,8 @@ static int compare_items(const struct unique *u, size_t a, size_t b) {
 static int compare_order(const void *left, const void *right, void *user) {
     size_t a = *(const size_t *)left, b = *(const size_t *)right;
     int order = compare_items(user, a, b);
-    return order ? order : (a > b) - (a < b);
+    if (order) return order;
+    return (a > b) - (a < b);
 }
 
 static void find_groups(struct unique *u) {
@@ -125,7 +126,8 @@ static int start(struct fp_call *call, struct unique *u, int axis) {
 
 static int unique_axis(struct fp_call *call, int *axis) {
     *axis = -1;
-    return fp_attr_has(call->node, "axis") ? fp_axis_attr(call, 0, call->in[0]->rank, axis) : FINEPRUNE_OK;
+    if (fp_attr_has(call->node, "axis")) return fp_axis_attr(call, 0, call->in[0]->rank, axis);
+    return FINEPRUNE_OK;
 }
 
 static int prepare_unique(struct fp_call *call) {
@@ -145,7 +147,8 @@ static int prepare_unique(struct fp_call *call) {
     status = axis < 0 ? fp_out(call, 0, u->x->type, 1, &groups) : fp_out(call, 0, u->x->type, u->x->rank, dims);
     if (!status) status = fp_out(call, 1, FP_INT64, 1, &groups);
     if (!status) status = fp_out(call, 2, FP_INT64, 1, &items);
-    return status ? status : fp_out(call, 3, FP_INT64, 1, &groups);
+    if (status) return status;
+    return fp_out(call, 3, FP_INT64, 1, &groups);
 }
 
 static int run_unique(struct fp_call *call) {
