@@ -535,8 +535,6 @@ size_t fp_data_next(const struct fineprune_data *data, const size_t *samples, si
     return fp_data_same_shape(data, samples, n < batch ? n : batch);
 }
 
-static size_t element_size(enum fp_type type) { return type == FP_STRING ? sizeof(char *) : fp_type_size(type); }
-
 // Fills the rows of t, one sample each; the last sample again in the rows that are left over.
 static int load_rows(const struct fineprune_data *data, size_t input, const size_t *samples, size_t n,
                      struct fp_tensor *t, size_t rows, const struct fp_tensor *shape, fineprune_error *err) {
@@ -553,7 +551,7 @@ static int load_rows(const struct fineprune_data *data, size_t input, const size
             return fp_fail(err, FINEPRUNE_DATA,
                            "samples %zu and %zu of input '%s' have different shapes and cannot run together",
                            samples[0], sample, data->inputs[input].name);
-        row.data = (char *)t->data + i * shape->count * element_size(t->type);
+        row.data = (char *)t->data + i * shape->count * fp_type_held(t->type);
         status = piece->kind->load(piece, index, &row, err);
         if (status) return status;
     }

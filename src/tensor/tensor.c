@@ -82,7 +82,7 @@ int fp_tensor_shape(struct fp_tensor *t, enum fp_type type, int rank, const int6
 
 int fp_tensor_allocate(struct fp_tensor *t, struct fp_memory *memory, fineprune_error *err) {
     if (t->data) return FINEPRUNE_OK;
-    size_t element = t->type == FP_STRING ? sizeof(char *) : fp_type_size(t->type);
+    size_t element = fp_type_held(t->type);
     size_t bytes = t->count * element; // fp_tensor_shape has left room for 16 bytes an element
     struct fp_buffer *buffer = calloc(1, sizeof(*buffer));
     if (buffer) buffer->data = fp_take(memory, bytes);
