@@ -75,14 +75,21 @@ static int prepare_multinomial(struct fp_call *call) {
 static int run_numbers(struct fp_call *call) {
     struct fp_tensor *y = &call->out[0];
     bool is_normal = call->op->variant == NORMAL;
-    double a = (double)fp_attr_float(call->node, is_normal ? "mean" : "low", 0);
-    double b = (double)fp_attr_float(call->node, is_normal ? "scale" : "high", 1);
+    const char *names[] = {"low", "high"};
+    if (is_normal) {
+        names[0] = "mean";
+        names[1] = "scale";
+    }
+    double a = (double)fp_attr_float(call->node, names[0], 0);
+    double b = (double)fp_attr_float(call->node, names[1], 1);
     uint64_t key = key_of(call);
     double chunk[1024];
     for (size_t at = 0; at < y->count; at += FP_COUNT(chunk)) {
-        size_t n = y->count - at < FP_COUNT(chunk) ? y->count - at : FP_COUNT(chunk);
-        for (size_t i = 0; i < n; i++)
-            chunk[i] = is_normal ? a + b * normal(key, at + i) : a + (b - a) * uniform(key, at + i);
+        size_t n = fp_least(y->count - at, FP_COUNT(chunk));
+        for (size_t i = 0; i < n; i++) {
+            if (is_normal) chunk[i] = a + b * normal(key, at + i);
+            else chunk[i] = a + (b - a) * uniform(key, at + i);
+        }
         fp_convert((char *)y->data + at * fp_type_size(y->type), y->type, chunk, FP_DOUBLE, n);
     }
     return FINEPRUNE_OK;
@@ -108,7 +115,8 @@ static int run_multinomial(struct fp_call *call) {
     for (size_t row = 0; row < (size_t)x->dims[0]; row++) {
         fp_convert(p, FP_DOUBLE, (const char *)x->data + row * classes * fp_type_size(x->type), x->type, classes);
         double most = -INFINITY, sum = 0;
-        for (size_t i = 0; i < classes; i++) most = p[i] > most ? p[i] : most;
+        for (size_t i = 0; i < classes; i++)
+            if (p[i] > most) most = p[i];
         for (size_t i = 0; i < classes; i++) sum += exp(p[i] - most);
         for (size_t k = 0; k < n; k++) {
             int64_t class = draw(p, classes, most, sum, uniform(key, row * n + k));

@@ -153,7 +153,7 @@ static void spread_run(void *user, size_t begin, const int64_t *offsets, size_t 
     size_t size = fp_type_size(y->type);
     int64_t to[FP_CHUNK];
     for (size_t done = 0; done < n && !s->status; done += FP_CHUNK) {
-        size_t count = n - done < FP_CHUNK ? n - done : FP_CHUNK, at;
+        size_t count = fp_least(n - done, FP_CHUNK), at;
         for (size_t i = 0; i < count; i++) {
             s->status = fp_index(s->call, fp_int_at(s->call->in[1], begin + done + i), s->dim, &at);
             if (s->status) return;
@@ -195,8 +195,10 @@ static int prepare_nd(struct fp_call *call) {
     if (depth < 0 || depth > x->rank) return fail_shapes(call);
     int outer = indices->rank - 1;
     bool fits = updates->rank == outer + x->rank - (int)depth;
-    for (int i = 0; i < updates->rank && fits; i++)
-        fits = updates->dims[i] == (i < outer ? indices->dims[i] : x->dims[i - outer + (int)depth]);
+    for (int i = 0; i < updates->rank && fits; i++) {
+        if (i < outer) fits = updates->dims[i] == indices->dims[i];
+        else fits = updates->dims[i] == x->dims[i - outer + (int)depth];
+    }
     if (fits) return FINEPRUNE_OK;
     return fail_shapes(call);
 }

@@ -60,13 +60,20 @@ static const char *next_part(const char **text, const char *delimiter, bool last
         while (isspace((unsigned char)*start)) start++;
         if (!*start) return *text = NULL;
         for (end = start; *end && (last || !isspace((unsigned char)*end));) end++;
-        *text = *end ? end : NULL;
+        if (*end) *text = end;
+        else *text = NULL;
         *n = (size_t)(end - start);
         return start;
     }
-    end = last ? NULL : strstr(start, delimiter);
-    *n = end ? (size_t)(end - start) : strlen(start);
-    *text = end ? end + strlen(delimiter) : NULL;
+    if (last) end = NULL;
+    else end = strstr(start, delimiter);
+    if (end) {
+        *n = (size_t)(end - start);
+        *text = end + strlen(delimiter);
+    } else {
+        *n = strlen(start);
+        *text = NULL;
+    }
     return start;
 }
 
@@ -109,7 +116,8 @@ static int run_split(struct fp_call *call) {
         for (size_t k = 0; k < width && !status; k++) {
             const char *part = next_part(&text, delimiter, (int64_t)k >= most, &n);
             if (part) parts++;
-            status = put_text(call, y, i * width + k, part ? strndup(part, n) : strdup(""));
+            if (part) status = put_text(call, y, i * width + k, strndup(part, n));
+            else status = put_text(call, y, i * width + k, strdup(""));
         }
         if (call->n_out > 1) ((int64_t *)call->out[1].data)[i] = (int64_t)parts;
     }
@@ -119,10 +127,11 @@ static int run_split(struct fp_call *call) {
 // ---- StringNormalizer
 
 static bool is_stopword(const struct fp_call *call, const char *text) {
-    bool exact = fp_attr_int(call->node, "is_case_sensitive", 0) != 0;
+    int (*compare)(const char *, const char *) = strcasecmp;
+    if (fp_attr_int(call->node, "is_case_sensitive", 0)) compare = strcmp;
     const char *word;
     for (size_t i = 0; (word = fp_attr_strings(call->node, "stopwords", i)); i++)
-        if (exact ? !strcmp(word, text) : !strcasecmp(word, text)) return true;
+        if (!compare(word, text)) return true;
     return false;
 }
 
@@ -144,11 +153,12 @@ static int prepare_normalizer(struct fp_call *call) {
 // Letters beyond ASCII would need the locale's tables.
 static int change_case(struct fp_call *call, char *text) {
     const char *action = fp_attr_text(call->node, "case_change_action", "NONE");
-    bool lower = !strcmp(action, "LOWER");
-    if (!lower && strcmp(action, "UPPER")) return FINEPRUNE_OK;
+    char first = 'a';
+    if (!strcmp(action, "LOWER")) first = 'A';
+    else if (strcmp(action, "UPPER")) return FINEPRUNE_OK;
     for (unsigned char *c = (unsigned char *)text; *c; c++) {
         if (*c >= 0x80) return fp_call_fail(call, "changing the case of text beyond ASCII is not supported");
-        if (lower ? *c >= 'A' && *c <= 'Z' : *c >= 'a' && *c <= 'z') *c ^= 0x20;
+        if (*c >= first && *c < first + 26) *c ^= 0x20;
     }
     return FINEPRUNE_OK;
 }

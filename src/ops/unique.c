@@ -58,7 +58,7 @@ static const struct {
 };
 
 static int compare_items(const struct unique *u, size_t a, size_t b) {
-    size_t size = u->x->type == FP_STRING ? sizeof(char *) : fp_type_size(u->x->type);
+    size_t size = fp_type_held(u->x->type);
     const char *data = u->x->data;
     for (size_t o = 0; o < u->outer; o++)
         for (size_t i = 0; i < u->inner; i++) {
@@ -137,14 +137,16 @@ static int prepare_unique(struct fp_call *call) {
     unique_done(call->state);
     call->state = NULL;
     struct unique *u = fp_state(call, sizeof(*u));
-    status = u ? start(call, u, axis) : FINEPRUNE_LIMIT;
+    if (u) status = start(call, u, axis);
+    else status = FINEPRUNE_LIMIT;
     if (status) return status;
     find_groups(u);
     if (!fp_attr_int(call->node, "sorted", 1)) order_by_first(u);
     int64_t dims[FP_MAX_RANK], groups = (int64_t)u->groups, items = (int64_t)u->n;
     memcpy(dims, u->x->dims, sizeof(dims));
     if (axis >= 0) dims[axis] = groups;
-    status = axis < 0 ? fp_out(call, 0, u->x->type, 1, &groups) : fp_out(call, 0, u->x->type, u->x->rank, dims);
+    if (axis < 0) status = fp_out(call, 0, u->x->type, 1, &groups);
+    else status = fp_out(call, 0, u->x->type, u->x->rank, dims);
     if (!status) status = fp_out(call, 1, FP_INT64, 1, &groups);
     if (!status) status = fp_out(call, 2, FP_INT64, 1, &items);
     if (status) return status;
