@@ -87,6 +87,15 @@ void *fp_calloc(size_t count, size_t size);
 // Grows an array to hold at least `need` elements; NULL when that is impossible (the old array stays valid).
 void *fp_grow(void *array, size_t *capacity, size_t need, size_t size);
 
+// "" for no text; and what stands between the items of a list, of which none is before the first.
+static inline const char *fp_or_empty(const char *text) {
+    if (!text) return "";
+    return text;
+}
+static inline const char *fp_between(size_t i, const char *text) {
+    if (!i) return "";
+    return text;
+}
 // malloc'ed text, NULL when out of memory.
 char *fp_format(const char *format, ...) FP_PRINTF(1, 2);
 // Copies src into dst with control bytes and quotes as \xNN; always terminated; returns dst.

@@ -7,7 +7,8 @@
 #include "exec/cell.h"
 
 static struct fp_node *caller_of(const struct fp_plan *plan) {
-    return plan->graph->function_proto ? plan->graph->parent_node : NULL;
+    if (plan->graph->function_proto) return plan->graph->parent_node;
+    return NULL;
 }
 
 // The caller's value behind an input of a function body, -1 when there is none.
