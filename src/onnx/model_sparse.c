@@ -75,7 +75,8 @@ static int write_values(const struct fp_tensor *t, struct fp_output *output, fin
         status = fp_output_write(output, chunk, n * size, err);
         n = 0;
     }
-    return status || !n ? status : fp_output_write(output, chunk, n * size, err);
+    if (status || !n) return status;
+    return fp_output_write(output, chunk, n * size, err);
 }
 
 static int write_indices(const struct fp_tensor *t, struct fp_output *output, fineprune_error *err) {
@@ -90,7 +91,8 @@ static int write_indices(const struct fp_tensor *t, struct fp_output *output, fi
         status = fp_output_write(output, chunk, sizeof(chunk), err);
         n = 0;
     }
-    return status || !n ? status : fp_output_write(output, chunk, n * sizeof(*chunk), err);
+    if (status || !n) return status;
+    return fp_output_write(output, chunk, n * sizeof(*chunk), err);
 }
 
 int fp_sparse_write(const struct fp_sparse_set *set, const uint8_t *mark, struct fp_output *output,
@@ -172,7 +174,8 @@ static int choose(struct fp_sparse_set *set, fineprune_error *err) {
         Onnx__TensorProto *dense = graph->initializer[i];
         struct item *item = &set->items[set->n];
         bool taken = false;
-        int status = is_input(graph, dense) ? FINEPRUNE_OK : consider(set, dense, item, &inside, &taken, err);
+        int status = FINEPRUNE_OK;
+        if (!is_input(graph, dense)) status = consider(set, dense, item, &inside, &taken, err);
         if (status) return status;
         if (taken) set->sparse[graph->n_sparse_initializer + set->n++] = &item->sparse;
         else set->dense[n_dense++] = dense;

@@ -75,8 +75,7 @@ static int sort_edges(int *order, Onnx__NodeProto *const *nodes, size_t n, const
             size_t stuck = 0;
             while (!waiting[stuck]) stuck++;
             status = fp_fail(err, FINEPRUNE_MODEL, "the graph has a cycle through node '%s' (%s)",
-                             nodes[stuck]->name ? nodes[stuck]->name : "",
-                             nodes[stuck]->op_type ? nodes[stuck]->op_type : "?");
+                             fp_or_empty(nodes[stuck]->name), nodes[stuck]->op_type ? nodes[stuck]->op_type : "?");
         }
     }
     free(start);

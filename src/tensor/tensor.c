@@ -56,8 +56,8 @@ char *fp_shape_text(char *dst, size_t size, int rank, const int64_t *dims) {
     size_t n = 0;
     n += (size_t)snprintf(dst, size, "[");
     for (int i = 0; i < rank && n < size; i++) {
-        if (dims[i] == -1) n += (size_t)snprintf(dst + n, size - n, "%s?", i ? "," : "");
-        else n += (size_t)snprintf(dst + n, size - n, "%s%lld", i ? "," : "", (long long)dims[i]);
+        if (dims[i] == -1) n += (size_t)snprintf(dst + n, size - n, "%s?", fp_between((size_t)i, ","));
+        else n += (size_t)snprintf(dst + n, size - n, "%s%lld", fp_between((size_t)i, ","), (long long)dims[i]);
     }
     if (n < size) snprintf(dst + n, size - n, "]");
     return dst;
@@ -105,7 +105,8 @@ int fp_tensor_allocate(struct fp_tensor *t, struct fp_memory *memory, fineprune_
 int fp_tensor_new(struct fp_tensor *t, struct fp_memory *memory, enum fp_type type, int rank, const int64_t *dims,
                   fineprune_error *err) {
     int status = fp_tensor_shape(t, type, rank, dims, err);
-    return status ? status : fp_tensor_allocate(t, memory, err);
+    if (status) return status;
+    return fp_tensor_allocate(t, memory, err);
 }
 
 void fp_tensor_share(struct fp_tensor *dst, const struct fp_tensor *src) {
