@@ -24,7 +24,8 @@ int fp_image_new(struct fp_image *out, int64_t width, int64_t height, int channe
                        (long long)height);
     out->size = (size_t)width * (size_t)height * (size_t)channels;
     out->pixels = fp_take(memory, out->size);
-    return out->pixels ? FINEPRUNE_OK : fp_fail_memory(err, "a picture", out->size);
+    if (out->pixels) return FINEPRUNE_OK;
+    return fp_fail_memory(err, "a picture", out->size);
 }
 
 void fp_image_done(struct fp_image *image) {
@@ -57,10 +58,10 @@ static int make_image(struct task *t, int64_t width, int64_t height) {
     if (!t->probe) return fp_image_new(&t->image, width, height, 3, t->memory, t->err);
     t->image.width = width;
     t->image.height = height;
-    return width > MAX_SIDE || height > MAX_SIDE || width * height > MAX_PIXELS
-               ? fp_fail(t->err, FINEPRUNE_DATA, "a picture of %lld x %lld pixels is not supported", (long long)width,
-                         (long long)height)
-               : FINEPRUNE_OK;
+    if (width > MAX_SIDE || height > MAX_SIDE || width * height > MAX_PIXELS)
+        return fp_fail(t->err, FINEPRUNE_DATA, "a picture of %lld x %lld pixels is not supported", (long long)width,
+                       (long long)height);
+    return FINEPRUNE_OK;
 }
 
 static int fail_reason(struct task *t) {
@@ -106,7 +107,8 @@ static int png_decode(struct task *t, png_structp png, png_infop info) {
 
 static int read_png(struct task *t) {
     png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, t, png_failed, png_warned);
-    png_infop info = png ? png_create_info_struct(png) : NULL;
+    png_infop info = NULL;
+    if (png) info = png_create_info_struct(png);
     int status = info ? png_decode(t, png, info) : fp_fail_memory(t->err, "a picture", 1000);
     png_destroy_read_struct(&png, &info, NULL);
     return status;
@@ -135,7 +137,11 @@ static void jpeg_warned(j_common_ptr jpeg, int level) {
 static void from_inks(uint8_t *dst, const uint8_t *src, size_t n, bool inverted) {
     for (size_t i = 0; i < n; i++, dst += 3, src += 4)
         for (int c = 0; c < 3; c++) {
-            const unsigned ink = inverted ? src[c] : 255u - src[c], black = inverted ? src[3] : 255u - src[3];
+            unsigned ink = src[c], black = src[3];
+            if (!inverted) {
+                ink = 255u - ink;
+                black = 255u - black;
+            }
             dst[c] = (uint8_t)((ink * black + 127) / 255);
         }
 }
@@ -148,13 +154,15 @@ static int jpeg_decode(struct task *t, struct jpeg_decompress_struct *jpeg) {
     int status = make_image(t, jpeg->image_width, jpeg->image_height);
     if (status || t->probe) return status;
     const bool inks = jpeg->jpeg_color_space == JCS_CMYK || jpeg->jpeg_color_space == JCS_YCCK;
-    jpeg->out_color_space = inks ? JCS_CMYK : JCS_RGB;
+    if (inks) jpeg->out_color_space = JCS_CMYK;
+    else jpeg->out_color_space = JCS_RGB;
     jpeg_start_decompress(jpeg);
     t->row = fp_calloc((size_t)t->image.width, 4);
     if (!t->row) return fp_fail_memory(t->err, "a picture", (size_t)t->image.width * 4);
     while (jpeg->output_scanline < jpeg->output_height) {
         uint8_t *dst = t->image.pixels + (size_t)jpeg->output_scanline * (size_t)t->image.width * 3;
-        JSAMPROW row = inks ? t->row : dst;
+        JSAMPROW row = dst;
+        if (inks) row = t->row;
         jpeg_read_scanlines(jpeg, &row, 1);
         if (inks) from_inks(dst, t->row, (size_t)t->image.width, jpeg->saw_Adobe_marker);
     }
@@ -185,7 +193,8 @@ static int read_picture(struct task *t, const char *path, fineprune_error *err) 
     int status;
     if (n == 8 && png_sig_cmp(start, 0, 8) == 0) status = read_png(t);
     else if (n > 2 && start[0] == 0xff && start[1] == 0xd8) status = read_jpeg(t);
-    else status = fp_fail(&inner, FINEPRUNE_DATA, "%s", n ? "neither PNG nor JPEG" : "the file is empty");
+    else if (n) status = fp_fail(&inner, FINEPRUNE_DATA, "neither PNG nor JPEG");
+    else status = fp_fail(&inner, FINEPRUNE_DATA, "the file is empty");
     fclose(t->file);
     free(t->row);
     free(t->rows);
