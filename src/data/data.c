@@ -217,11 +217,11 @@ static int far_load(const struct fp_piece *piece, size_t index, struct fp_tensor
     const enum fp_type type = piece->array.type;
     const size_t bytes = dst->count * fp_type_size(type);
     if (type == dst->type) return fp_npz_far_read(piece->far, index * bytes, dst->data, bytes, err);
-    void *room = fp_calloc(dst->count, fp_type_size(type));
-    if (!room) return fp_fail_memory(err, "a sample", bytes);
-    int status = fp_npz_far_read(piece->far, index * bytes, room, bytes, err);
-    if (!status) fp_convert(dst->data, dst->type, room, type, dst->count);
-    free(room);
+    FP_STAGE(room, "a sample");
+    void *src = fp_arena_take(&room, dst->count, fp_type_size(type));
+    if (!src) return fp_arena_check(&room, err);
+    int status = fp_npz_far_read(piece->far, index * bytes, src, bytes, err);
+    if (!status) fp_convert(dst->data, dst->type, src, type, dst->count);
     return status;
 }
 
@@ -271,15 +271,14 @@ static int check_far(const struct fp_input *in, struct fp_npz_far *far, const st
     enum { AT_ONCE = 1 << 18 };
     const size_t bytes = fp_type_size(shape->type), sample = shape->count / (size_t)shape->dims[0];
     struct fp_tensor part = *shape;
-    int status = FINEPRUNE_OK;
-    part.data = fp_calloc(AT_ONCE, bytes);
-    if (!part.data) return fp_fail_memory(err, name, AT_ONCE * bytes);
+    FP_STAGE(room, name);
+    part.data = fp_arena_take(&room, AT_ONCE, bytes);
+    int status = fp_arena_check(&room, err);
     for (size_t at = 0; at < shape->count && !status; at += AT_ONCE) {
         part.count = fp_least(shape->count - at, AT_ONCE);
         status = fp_npz_far_read(far, at * bytes, part.data, part.count * bytes, err);
         if (!status) status = fp_fit_elements(in, &part, at, sample, name, huge, err);
     }
-    free(part.data);
     return status;
 }
 
@@ -678,18 +677,17 @@ static uint64_t hash_tensor(const struct fp_tensor *t, uint64_t seed) {
 }
 
 static int compute_hash(struct fineprune_data *data, size_t sample, uint64_t *hash, fineprune_error *err) {
-    struct fp_tensor *inputs = fp_calloc(data->n_inputs, sizeof(*inputs));
-    if (!inputs) return fp_fail_memory(err, "the inputs", data->n_inputs * sizeof(*inputs));
+    FP_STAGE(room, "the inputs");
+    struct fp_tensor *inputs = fp_arena_take(&room, data->n_inputs, sizeof(*inputs));
+    if (!inputs) return fp_arena_check(&room, err);
     int status = fp_data_batch(data, &sample, 1, inputs, err);
-    if (!status) {
-        *hash = 0;
-        for (size_t i = 0; i < data->n_inputs; i++) {
-            *hash = hash_tensor(&inputs[i], *hash);
-            fp_tensor_done(&inputs[i]);
-        }
+    if (status) return status;
+    *hash = 0;
+    for (size_t i = 0; i < data->n_inputs; i++) {
+        *hash = hash_tensor(&inputs[i], *hash);
+        fp_tensor_done(&inputs[i]);
     }
-    free(inputs);
-    return status;
+    return FINEPRUNE_OK;
 }
 
 // Kept once it is known, as it may have cost the decoding of a picture.

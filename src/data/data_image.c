@@ -236,14 +236,14 @@ static int image_load(const struct fp_piece *piece, size_t index, struct fp_tens
     int status = make_plan(&plan, piece->input, p->layout, piece->path, err);
     if (status) return status;
     const struct sizes s = plan_sizes(p, &plan, piece->extent[0], piece->extent[1]);
-    struct levels *levels = fp_calloc(1, sizeof(*levels));
-    if (!levels) status = fp_fail_memory(err, piece->path, sizeof(*levels));
+    FP_STAGE(room, piece->path);
+    struct levels *levels = fp_arena_take(&room, 1, sizeof(*levels));
+    status = fp_arena_check(&room, err);
     if (!status && !kept) status = decode(&image, piece, &plan, &s, err);
     if (!status) {
         fill_levels(levels, p, plan.channels, dst->type);
         put_pixels(dst, &image, &s, levels, plan.last, p->color == FP_BGR);
     }
-    free(levels);
     if (!status && !kept && may_keep(piece, &image)) {
         *piece->decoded = image;
         *piece->data->decoded += image.size;

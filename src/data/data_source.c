@@ -200,8 +200,9 @@ static int add_set(struct fineprune_data *data, size_t input, const char *path, 
     struct listing l;
     int status = list_folder(&l, path, err);
     if (status) return status;
-    bool *seen = fp_calloc(data->n_inputs, sizeof(*seen));
-    if (!seen) status = fp_fail_memory(err, path, data->n_inputs);
+    FP_STAGE(room, path);
+    bool *seen = fp_arena_take(&room, data->n_inputs, sizeof(*seen));
+    status = fp_arena_check(&room, err);
     for (size_t i = 0; i < l.n && !status; i++) {
         unsigned long number;
         if (!numbered(l.names[i], "input_", ".pb", &number)) continue;
@@ -217,7 +218,6 @@ static int add_set(struct fineprune_data *data, size_t input, const char *path, 
                              fp_input_text(text, sizeof(text), &data->inputs[i]));
     }
     if (!status && !data->n_inputs) data->bare++;
-    free(seen);
     listing_done(&l);
     return status;
 }

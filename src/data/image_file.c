@@ -6,13 +6,13 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <jpeglib.h>
 #include <jerror.h>
 #include <png.h>
 
+#include "base/arena.h"
 #define MAX_SIDE 65535
 #define MAX_PIXELS (INT64_C(1) << 28)
 
@@ -47,7 +47,8 @@ struct task {
     bool probe; // header only
     struct fp_image image;
     struct fp_memory *memory;
-    uint8_t *row; // one decoded row
+    struct fp_arena *room; // of what follows
+    uint8_t *row;          // one decoded row
     uint8_t **rows;
     char reason[JMSG_LENGTH_MAX];
     jmp_buf jump;
@@ -81,7 +82,7 @@ static void png_warned(png_structp png, png_const_charp text) { (void)png, (void
 static int png_rows(struct task *t, png_structp png, png_infop info) {
     const size_t stride = (size_t)t->image.width * 3;
     if (png_get_rowbytes(png, info) != stride) return fp_fail(t->err, FINEPRUNE_DATA, "unexpected kind of PNG");
-    t->rows = fp_calloc((size_t)t->image.height, sizeof(*t->rows));
+    t->rows = fp_arena_take(t->room, (size_t)t->image.height, sizeof(*t->rows));
     if (!t->rows) return fp_fail_memory(t->err, "a picture", (size_t)t->image.height * sizeof(*t->rows));
     for (size_t y = 0; y < (size_t)t->image.height; y++) t->rows[y] = t->image.pixels + y * stride;
     png_read_image(png, t->rows);
@@ -157,7 +158,7 @@ static int jpeg_decode(struct task *t, struct jpeg_decompress_struct *jpeg) {
     if (inks) jpeg->out_color_space = JCS_CMYK;
     else jpeg->out_color_space = JCS_RGB;
     jpeg_start_decompress(jpeg);
-    t->row = fp_calloc((size_t)t->image.width, 4);
+    t->row = fp_arena_take(t->room, (size_t)t->image.width, 4);
     if (!t->row) return fp_fail_memory(t->err, "a picture", (size_t)t->image.width * 4);
     while (jpeg->output_scanline < jpeg->output_height) {
         uint8_t *dst = t->image.pixels + (size_t)jpeg->output_scanline * (size_t)t->image.width * 3;
@@ -196,8 +197,6 @@ static int read_picture(struct task *t, const char *path, fineprune_error *err) 
     else if (n) status = fp_fail(&inner, FINEPRUNE_DATA, "neither PNG nor JPEG");
     else status = fp_fail(&inner, FINEPRUNE_DATA, "the file is empty");
     fclose(t->file);
-    free(t->row);
-    free(t->rows);
     if (!status) return FINEPRUNE_OK;
     fp_image_done(&t->image);
     fp_fail(err, status, "'%s': %s", path, inner.message);
@@ -206,21 +205,23 @@ static int read_picture(struct task *t, const char *path, fineprune_error *err) 
 }
 
 int fp_image_probe(const char *path, int64_t *width, int64_t *height, fineprune_error *err) {
-    struct task *t = fp_calloc(1, sizeof(*t));
-    if (!t) return fp_fail_memory(err, path, sizeof(*t));
+    FP_STAGE(room, path);
+    struct task *t = fp_arena_take(&room, 1, sizeof(*t));
+    if (!t) return fp_arena_check(&room, err);
+    t->room = &room;
     t->probe = true;
     int status = read_picture(t, path, err);
     if (!status) *width = t->image.width, *height = t->image.height;
-    free(t);
     return status;
 }
 
 int fp_image_read(struct fp_image *out, const char *path, struct fp_memory *memory, fineprune_error *err) {
-    struct task *t = fp_calloc(1, sizeof(*t));
-    if (!t) return fp_fail_memory(err, path, sizeof(*t));
+    FP_STAGE(room, path);
+    struct task *t = fp_arena_take(&room, 1, sizeof(*t));
+    if (!t) return fp_arena_check(&room, err);
+    t->room = &room;
     t->memory = memory;
     int status = read_picture(t, path, err);
     if (!status) *out = t->image;
-    free(t);
     return status;
 }

@@ -3,9 +3,9 @@
 // fixed point, 8-bit pixels between the two passes. This is the arithmetic of Pillow's resize (newer versions of which
 // may take the height first, which moves a pixel by a level at most).
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "data/image_file.h"
 
 #define BITS 22
@@ -46,12 +46,6 @@ struct taps {
     int32_t *weights;
 };
 
-static void taps_done(struct taps *t) {
-    free(t->first);
-    free(t->count);
-    free(t->weights);
-}
-
 static void fill_position(struct taps *t, int64_t at, int64_t from, double scale, enum fp_filter filter,
                           double *scratch) {
     const double wide = fmax(scale, 1), centre = ((double)at + 0.5) * scale, reach = FILTERS[filter].reach * wide;
@@ -75,20 +69,18 @@ static void fill_position(struct taps *t, int64_t at, int64_t from, double scale
     }
 }
 
-static int make_taps(struct taps *t, int64_t from, int64_t to, enum fp_filter filter, fineprune_error *err) {
+static int make_taps(struct taps *t, struct fp_arena *room, int64_t from, int64_t to, enum fp_filter filter,
+                     fineprune_error *err) {
     const double scale = (double)from / (double)to, wide = fmax(scale, 1);
     *t = (struct taps){.most = (int64_t)ceil(FILTERS[filter].reach * wide) * 2 + 1};
-    size_t n = (size_t)to;
-    t->first = fp_calloc(n, sizeof(*t->first));
-    t->count = fp_calloc(n, sizeof(*t->count));
-    if (fp_mul(n, (size_t)t->most, &n)) t->weights = fp_calloc(n, sizeof(*t->weights));
-    double *scratch = fp_calloc((size_t)t->most, sizeof(*scratch));
-    const bool ok = t->first && t->count && t->weights && scratch;
-    for (int64_t at = 0; at < to && ok; at++) fill_position(t, at, from, scale, filter, scratch);
-    free(scratch);
-    if (ok) return FINEPRUNE_OK;
-    taps_done(t);
-    return fp_fail_memory(err, "resizing", n * 4);
+    const size_t n = (size_t)to, most = (size_t)t->most;
+    t->first = fp_arena_take(room, n, sizeof(*t->first));
+    t->count = fp_arena_take(room, n, sizeof(*t->count));
+    t->weights = fp_arena_take(room, n, most * sizeof(*t->weights));
+    double *scratch = fp_arena_take(room, most, sizeof(*scratch));
+    int status = fp_arena_check(room, err);
+    for (int64_t at = 0; at < to && !status; at++) fill_position(t, at, from, scale, filter, scratch);
+    return status;
 }
 
 static uint8_t clip(int32_t sum) {
@@ -127,11 +119,12 @@ static void resize_columns(struct fp_image *dst, const struct fp_image *src, con
 
 static int pass(struct fp_image *image, int64_t width, int64_t height, enum fp_filter filter, bool rows,
                 fineprune_error *err) {
+    FP_STAGE(room, "resizing");
     struct taps taps;
     struct fp_image dst;
     int status;
-    if (rows) status = make_taps(&taps, image->width, width, filter, err);
-    else status = make_taps(&taps, image->height, height, filter, err);
+    if (rows) status = make_taps(&taps, &room, image->width, width, filter, err);
+    else status = make_taps(&taps, &room, image->height, height, filter, err);
     if (status) return status;
     status = fp_image_new(&dst, width, height, image->channels, image->memory, err);
     if (!status) {
@@ -140,7 +133,6 @@ static int pass(struct fp_image *image, int64_t width, int64_t height, enum fp_f
         fp_image_done(image);
         *image = dst;
     }
-    taps_done(&taps);
     return status;
 }
 

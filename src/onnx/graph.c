@@ -16,7 +16,8 @@
 // What stays the same while the view is built.
 struct builder {
     struct fineprune_model *model;
-    size_t nodes; // over all graphs
+    struct fp_arena *room; // of the main graph
+    size_t nodes;          // over all graphs
     int function_depth;
     fineprune_error *err;
 };
@@ -67,8 +68,8 @@ static int set_shape(struct builder *b, struct fp_value *value, const Onnx__Type
     if (shape->n_dim > FP_MAX_RANK)
         return fp_fail(b->err, FINEPRUNE_MODEL, "value '%s' has rank %zu; up to %d is supported", value->name,
                        shape->n_dim, FP_MAX_RANK);
-    value->dims = fp_calloc(shape->n_dim, sizeof(*value->dims));
-    value->symbols = fp_calloc(shape->n_dim, sizeof(*value->symbols));
+    value->dims = fp_arena_take(b->room, shape->n_dim, sizeof(*value->dims));
+    value->symbols = fp_arena_take(b->room, shape->n_dim, sizeof(*value->symbols));
     if (!value->dims || !value->symbols) return no_memory(b);
     for (size_t i = 0; i < shape->n_dim; i++) {
         const Onnx__TensorShapeProto__Dimension *dim = shape->dim[i];
@@ -123,7 +124,7 @@ static int define_initializers(struct builder *b, struct scope *scope, const Onn
 
 static int define_inputs(struct builder *b, struct scope *scope, const Onnx__GraphProto *proto) {
     struct fp_graph *graph = scope->graph;
-    graph->inputs = fp_calloc(proto->n_input, sizeof(int));
+    graph->inputs = fp_arena_take(b->room, proto->n_input, sizeof(int));
     if (!graph->inputs) return no_memory(b);
     for (size_t i = 0; i < proto->n_input; i++) {
         const char *name = fp_or_empty(proto->input[i]->name);
@@ -178,7 +179,7 @@ static const Onnx__FunctionProto *find_function(const struct builder *b, const O
 
 static int add_body(struct builder *b, struct scope *scope, struct fp_node *node, const char *name,
                     const Onnx__GraphProto *proto) {
-    struct fp_graph *body = calloc(1, sizeof(*body));
+    struct fp_graph *body = fp_arena_take(b->room, 1, sizeof(*body));
     if (!body) return no_memory(b);
     node->bodies[node->n_bodies] = body;
     node->body_names[node->n_bodies++] = fp_or_empty(name);
@@ -195,8 +196,8 @@ static int add_bodies(struct builder *b, struct scope *scope, struct fp_node *no
     size_t n = function != NULL;
     for (size_t i = 0; i < proto->n_attribute; i++) n += proto->attribute[i]->g != NULL;
     if (!n) return FINEPRUNE_OK;
-    node->bodies = fp_calloc(n, sizeof(*node->bodies));
-    node->body_names = fp_calloc(n, sizeof(*node->body_names));
+    node->bodies = fp_arena_take(b->room, n, sizeof(*node->bodies));
+    node->body_names = fp_arena_take(b->room, n, sizeof(*node->body_names));
     if (!node->bodies || !node->body_names) return no_memory(b);
     if (function) return build_function(b, node, function);
     int status = FINEPRUNE_OK;
@@ -251,8 +252,8 @@ static int define_outputs_of_nodes(struct builder *b, struct scope *scope, Onnx_
 static int fill_nodes(struct builder *b, struct scope *scope, Onnx__NodeProto *const *protos, size_t n,
                       const int *order, size_t n_ids) {
     struct fp_graph *graph = scope->graph;
-    graph->nodes = fp_calloc(n, sizeof(*graph->nodes));
-    graph->ids = fp_calloc(n_ids, sizeof(int));
+    graph->nodes = fp_arena_take(b->room, n, sizeof(*graph->nodes));
+    graph->ids = fp_arena_take(b->room, n_ids, sizeof(int));
     if (!graph->nodes || !graph->ids) return no_memory(b);
     int *ids = graph->ids, status = FINEPRUNE_OK;
     for (size_t i = 0; i < n && !status; i++) {
@@ -272,16 +273,15 @@ static int add_nodes(struct builder *b, struct scope *scope, Onnx__NodeProto *co
     if (b->nodes > MAX_NODES)
         return fp_fail(b->err, FINEPRUNE_LIMIT, "the model has over %d nodes when its functions are expanded",
                        MAX_NODES);
+    FP_STAGE(stage, "the order of nodes");
     struct fp_name_map producers = {0};
     size_t n_ids = 0;
+    int *order = fp_arena_take(&stage, n, sizeof(int));
+    if (!order) return no_memory(b);
     int status = define_outputs_of_nodes(b, scope, protos, n, &producers, &n_ids);
-    int *order = NULL;
-    if (!status) order = fp_calloc(n, sizeof(int));
-    if (!status && !order) status = no_memory(b);
     if (!status) status = fp_order_nodes(order, protos, n, &producers, b->err);
     if (!status) status = fill_nodes(b, scope, protos, n, order, n_ids);
     fp_name_map_done(&producers);
-    free(order);
     return status;
 }
 
@@ -311,7 +311,7 @@ static int add_readers(struct builder *b, struct fp_graph *graph) {
     visit_readers(graph, false);
     size_t n = 0;
     for (int i = 0; i < graph->n_values; i++) n += (size_t)graph->values[i].n_readers;
-    graph->uses = fp_calloc(n, sizeof(*graph->uses));
+    graph->uses = fp_arena_take(b->room, n, sizeof(*graph->uses));
     if (!graph->uses) return no_memory(b);
     struct fp_use *at = graph->uses;
     for (int i = 0; i < graph->n_values; i++) {
@@ -328,7 +328,7 @@ static int add_readers(struct builder *b, struct fp_graph *graph) {
 static int add_outputs(struct builder *b, struct scope *scope, size_t n, const char *(*name_of)(const void *, size_t),
                        const void *proto) {
     struct fp_graph *graph = scope->graph;
-    graph->outputs = fp_calloc(n, sizeof(int));
+    graph->outputs = fp_arena_take(b->room, n, sizeof(int));
     if (!graph->outputs) return no_memory(b);
     for (size_t i = 0; i < n; i++) {
         const char *name = name_of(proto, i);
@@ -363,7 +363,7 @@ static int build_graph(struct builder *b, struct scope *scope, const Onnx__Graph
 
 static int fill_function(struct builder *b, struct scope *scope, const Onnx__FunctionProto *proto) {
     struct fp_graph *graph = scope->graph;
-    graph->inputs = fp_calloc(proto->n_input, sizeof(int));
+    graph->inputs = fp_arena_take(b->room, proto->n_input, sizeof(int));
     if (!graph->inputs) return no_memory(b);
     for (size_t i = 0; i < proto->n_input; i++) {
         int id = define(b, scope, proto->input[i], "a function's input");
@@ -381,7 +381,7 @@ static int build_function(struct builder *b, struct fp_node *call, const Onnx__F
     if (b->function_depth >= MAX_FUNCTION_DEPTH)
         return fp_fail(b->err, FINEPRUNE_MODEL, "function '%s' calls itself, or functions nest deeper than %d",
                        call->type, MAX_FUNCTION_DEPTH);
-    struct fp_graph *body = calloc(1, sizeof(*body));
+    struct fp_graph *body = fp_arena_take(b->room, 1, sizeof(*body));
     if (!body) return no_memory(b);
     *body = (struct fp_graph){.model = b->model, .parent_node = call, .function_proto = proto, .name = call->type};
     call->bodies[0] = call->function = body;
@@ -403,6 +403,7 @@ int fp_graph_new(struct fp_graph **out, struct fineprune_model *model, fineprune
     const Onnx__GraphProto *proto = model->proto->graph;
     *graph = (struct fp_graph){.model = model, .name = fp_or_empty(proto->name)};
     struct scope scope = {.graph = graph};
+    b.room = &graph->room;
     int status = build_graph(&b, &scope, proto);
     fp_name_map_done(&scope.names);
     if (status) fp_graph_free(graph);
@@ -410,23 +411,16 @@ int fp_graph_new(struct fp_graph **out, struct fineprune_model *model, fineprune
     return status;
 }
 
+static void free_values(struct fp_graph *graph) {
+    for (int i = 0; i < graph->n_nodes; i++)
+        for (int k = 0; k < graph->nodes[i].n_bodies; k++) free_values(graph->nodes[i].bodies[k]);
+    free(graph->values);
+}
+
 void fp_graph_free(struct fp_graph *graph) {
     if (!graph) return;
-    for (int i = 0; i < graph->n_nodes; i++) {
-        for (int k = 0; k < graph->nodes[i].n_bodies; k++) fp_graph_free(graph->nodes[i].bodies[k]);
-        free(graph->nodes[i].bodies);
-        free(graph->nodes[i].body_names);
-    }
-    for (int i = 0; i < graph->n_values; i++) {
-        free(graph->values[i].dims);
-        free(graph->values[i].symbols);
-    }
-    free(graph->values);
-    free(graph->nodes);
-    free(graph->ids);
-    free(graph->uses);
-    free(graph->inputs);
-    free(graph->outputs);
+    free_values(graph);
+    fp_arena_free(&graph->room);
     free(graph);
 }
 
