@@ -8,6 +8,7 @@
 
 #include "data/data_parts.h"
 #include "data/image_file.h"
+#include "exec/op_list.h"
 #include "tensor/npz.h"
 #include "data/preprocess.h"
 
@@ -61,9 +62,9 @@ static int copy_options(struct fineprune_data *data, const fineprune_data_option
     return status;
 }
 
-// Operators that take one scale from all the numbers they get: in a batch, samples would change each other's results.
 static int note_mixing(struct fp_node *node, void *user) {
-    *(bool *)user |= !strncmp(node->type, "DynamicQuantize", 15);
+    const struct fp_op *op = fp_op_find(node->domain, node->type, node->opset);
+    *(bool *)user |= op && op->flags & FP_OP_MIXES;
     return FINEPRUNE_OK;
 }
 

@@ -2,13 +2,13 @@
 // Whether arrays fit the model's inputs: rank, dims and every element.
 #include "data/data_parts.h"
 
-#include "kernel/op.h"
-
 #include <errno.h>
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include "exec/op_list.h"
 
 // ---- texts
 
@@ -98,14 +98,12 @@ static bool names_time(const char *symbol) {
 
 // Whether a recurrent layer takes the value as it is, steps first.
 static bool is_steps_first(const struct fp_value *v) {
-    static const char *const types[] = {"LSTM", "GRU", "RNN"};
-    for (int i = 0; i < v->n_readers; i++)
-        for (size_t k = 0; k < FP_COUNT(types); k++) {
-            const struct fp_use *use = &v->readers[i];
-            if (use->node && !use->index && !use->node->domain[0] && !strcmp(use->node->type, types[k]) &&
-                !fp_attr_int(use->node, "layout", 0))
-                return true;
-        }
+    for (int i = 0; i < v->n_readers; i++) {
+        const struct fp_node *node = v->readers[i].node;
+        if (!node || v->readers[i].index) continue;
+        const struct fp_op *op = fp_op_find(node->domain, node->type, node->opset);
+        if (op && op->flags & FP_OP_STEPS_FIRST && !fp_attr_int(node, "layout", 0)) return true;
+    }
     return false;
 }
 

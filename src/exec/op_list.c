@@ -35,6 +35,13 @@ enum fp_role fp_node_role(const struct fp_node *node) {
     return FP_ROLE_OTHER;
 }
 
+const struct fp_op *fp_op_of_role(enum fp_role role) {
+    for (size_t f = 0; FAMILIES[f]; f++)
+        for (const struct fp_op *op = FAMILIES[f]; op->type; op++)
+            if (op->role == role) return op;
+    return NULL;
+}
+
 const struct fp_op *fp_op_at(size_t index) {
     for (size_t f = 0; FAMILIES[f]; f++)
         for (const struct fp_op *op = FAMILIES[f]; op->type; op++)

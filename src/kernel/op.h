@@ -90,6 +90,10 @@ enum {
     FP_OP_FUSES_FUNCTIONS = 1 << 8,
     // Any number of inputs is one parameter, and the first decides whether they are rounded. Only with FP_OP_ROUNDS.
     FP_OP_FIRST_DECIDES = 1 << 9,
+    // Takes one scale from all the numbers it gets: in a batch, samples would change each other's results.
+    FP_OP_MIXES = 1 << 10,
+    // Axes 0 and 1 of input 0 are steps and samples, unless the attribute layout says otherwise.
+    FP_OP_STEPS_FIRST = 1 << 11,
 };
 
 // What an operator is to those who follow values through a graph. The roles up to FP_ROLE_MOVES_LAST move elements of

@@ -428,7 +428,8 @@ int fp_node_add_input(struct fineprune_model *model, Onnx__NodeProto *node, size
 }
 
 // The sum takes over the name of the node's result, so that its readers need no change.
-int fp_node_add_sum(struct fineprune_model *model, Onnx__NodeProto *node, const char *tensor, fineprune_error *err) {
+int fp_node_add_sum(struct fineprune_model *model, Onnx__NodeProto *node, const char *type, const char *tensor,
+                    fineprune_error *err) {
     Onnx__GraphProto *graph = model->proto->graph;
     size_t at = 0;
     while (at < graph->n_node && graph->node[at] != node) at++;
@@ -442,7 +443,7 @@ int fp_node_add_sum(struct fineprune_model *model, Onnx__NodeProto *node, const 
         return fp_fail_memory(err, "a bias", sizeof(*sum));
     memmove(graph->node + at + 2, graph->node + at + 1, sizeof(sum) * (graph->n_node - at - 2));
     graph->node[at + 1] = sum;
-    sum->op_type = copy_text(model, "Add");
+    sum->op_type = copy_text(model, type);
     sum->name = copy_text(model, product); // of one tensor there may be several sums
     char *left = copy_text(model, product), *right = copy_text(model, tensor);
     bool done = sum->op_type && sum->name && left && right &&

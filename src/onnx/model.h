@@ -67,8 +67,10 @@ int fp_node_set_input(struct fineprune_model *model, Onnx__NodeProto *node, size
 // Both. For operators with an optional bias.
 int fp_node_add_input(struct fineprune_model *model, Onnx__NodeProto *node, size_t index, const char *base_name,
                       const struct fp_tensor *t, const char **name_out, fineprune_error *err);
-// Adds the tensor of that name to what the node of the main graph gives, by a new Add behind it.
-int fp_node_add_sum(struct fineprune_model *model, Onnx__NodeProto *node, const char *tensor, fineprune_error *err);
+// Adds the tensor of that name to what the node of the main graph gives, by a new node behind it of the operator
+// `type`, which adds.
+int fp_node_add_sum(struct fineprune_model *model, Onnx__NodeProto *node, const char *type, const char *tensor,
+                    fineprune_error *err);
 const char *fp_model_sha256(struct fineprune_model *model);
 const char *fp_model_producer(const struct fineprune_model *model); // never NULL
 int64_t fp_model_ir_version(const struct fineprune_model *model);

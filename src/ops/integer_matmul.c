@@ -251,7 +251,7 @@ const struct fp_op fp_ops_integer_matmul[] = {
     {"com.microsoft", "QGemm", 1, prepare, run, NULL, 0, QGEMM, .left = "integer weight of QGemm"},
     {"com.microsoft", "MatMulIntegerToFloat", 1, prepare, run, NULL, 0, TO_FLOAT,
      .left = "integer weight of MatMulIntegerToFloat"},
-    {"com.microsoft", "DynamicQuantizeMatMul", 1, prepare, run, NULL, 0, DYNAMIC,
+    {"com.microsoft", "DynamicQuantizeMatMul", 1, prepare, run, NULL, FP_OP_MIXES, DYNAMIC,
      .left = "integer weight of DynamicQuantizeMatMul"},
     {0},
 };

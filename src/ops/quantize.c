@@ -342,7 +342,7 @@ const struct fp_op fp_ops_quantize[] = {
      .passage = FP_PASSAGE_KEEPS},
     {"", "DequantizeLinear", 10, prepare_dequantize, run, NULL, FP_OP_ROUNDS, DEQUANTIZE, .role = FP_ROLE_DEQUANTIZES,
      .passage = FP_PASSAGE_KEEPS},
-    {"", "DynamicQuantizeLinear", 11, prepare_dynamic, run_dynamic},
+    {"", "DynamicQuantizeLinear", 11, prepare_dynamic, run_dynamic, NULL, FP_OP_MIXES},
     {"com.microsoft", "QuantizeLinear", 1, prepare_quantize, run, NULL, FP_OP_ROUNDS, QUANTIZE,
      .role = FP_ROLE_QUANTIZES},
     {"com.microsoft", "DequantizeLinear", 1, prepare_dequantize, run, NULL, FP_OP_ROUNDS, DEQUANTIZE,

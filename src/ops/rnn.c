@@ -495,13 +495,13 @@ static int weight_input(struct fp_call *call, int slot, struct fp_tensor *out) {
 }
 
 const struct fp_op fp_ops_rnn[] = {
-    {"", "LSTM", 1, prepare, run, done, FP_OP_FLOAT32, LSTM, weight_input,
+    {"", "LSTM", 1, prepare, run, done, FP_OP_FLOAT32 | FP_OP_STEPS_FIRST, LSTM, weight_input,
      .weight = {FP_IN_1 | FP_IN_2, 3, FP_VIEW_RECURRENT}},
-    {"", "GRU", 1, prepare, run, done, FP_OP_FLOAT32, GRU, weight_input,
+    {"", "GRU", 1, prepare, run, done, FP_OP_FLOAT32 | FP_OP_STEPS_FIRST, GRU, weight_input,
      .weight = {FP_IN_1 | FP_IN_2, 3, FP_VIEW_RECURRENT_GATED}},
-    {"", "RNN", 1, prepare, run, done, FP_OP_FLOAT32, PLAIN, weight_input,
+    {"", "RNN", 1, prepare, run, done, FP_OP_FLOAT32 | FP_OP_STEPS_FIRST, PLAIN, weight_input,
      .weight = {FP_IN_1 | FP_IN_2, 3, FP_VIEW_RECURRENT}},
-    {"com.microsoft", "DynamicQuantizeLSTM", 1, prepare, run, done, FP_OP_FLOAT32, QUANTIZED,
+    {"com.microsoft", "DynamicQuantizeLSTM", 1, prepare, run, done, FP_OP_FLOAT32 | FP_OP_MIXES, QUANTIZED,
      .weight = {FP_IN_1 | FP_IN_2, 3, FP_VIEW_NONE}, .left = "integer weight of DynamicQuantizeLSTM"},
     {0},
 };
