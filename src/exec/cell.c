@@ -85,22 +85,21 @@ static int run_operator(struct fp_exec *exec, struct fp_frame *frame, struct fp_
 static int run_function(struct fp_exec *exec, struct fp_frame *frame, struct fp_cell *cell, struct fp_tensor *out) {
     const struct fp_node *node = cell->node;
     const struct fp_graph *body = node->function;
-    struct fp_tensor *inputs = fp_calloc((size_t)body->n_inputs, sizeof(*inputs));
-    struct fp_tensor *outputs = fp_calloc((size_t)body->n_outputs, sizeof(*outputs));
-    int status = FINEPRUNE_OK;
-    if (!inputs || !outputs) status = fp_fail_memory(exec->err, "a function call", sizeof(*inputs));
+    FP_STAGE(room, "a function call");
+    struct fp_tensor *inputs = fp_arena_take(&room, (size_t)body->n_inputs, sizeof(*inputs));
+    struct fp_tensor *outputs = fp_arena_take(&room, (size_t)body->n_outputs, sizeof(*outputs));
+    int status = fp_arena_check(&room, exec->err);
+    if (status) return status;
     for (int i = 0; i < body->n_inputs && i < node->n_in && !status; i++) {
         struct fp_tensor *t;
         status = fp_value_of(exec, frame, node->in[i], &t);
         if (!status && t) inputs[i] = *t; // lent for the call
     }
     if (!status) status = fp_frame_run(exec, cell->bodies[0], frame, inputs, body->n_inputs, outputs);
-    for (int i = 0; outputs && i < body->n_outputs; i++) {
+    for (int i = 0; i < body->n_outputs; i++) {
         if (!status && i < node->n_out) out[i] = outputs[i];
         else fp_tensor_done(&outputs[i]);
     }
-    free(inputs);
-    free(outputs);
     return status;
 }
 

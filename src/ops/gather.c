@@ -4,8 +4,6 @@
 #include "ops/loops.h"
 #include "ops/move.h"
 
-#include <stdlib.h>
-
 enum { PARALLEL = 200000 };
 
 static void *element(const struct fp_tensor *t, int64_t at) {
@@ -139,18 +137,15 @@ static int prepare_gather(struct fp_call *call) {
     return fp_out(call, 0, x->type, rank, dims);
 }
 
-// All indices checked and brought to [0, n); freed by the caller.
-static int resolve_indices(struct fp_call *call, int64_t n, int64_t **out) {
+// All indices checked and brought to [0, n), in the caller's arena.
+static int resolve_indices(struct fp_call *call, struct fp_arena *room, int64_t n, int64_t **out) {
     const struct fp_tensor *indices = call->in[1];
-    int64_t *at = fp_calloc(indices->count, sizeof(*at));
-    if (!at) return fp_fail_memory(call->err, "indices", indices->count * sizeof(*at));
+    int64_t *at = fp_arena_take(room, indices->count, sizeof(*at));
+    if (!at) return fp_arena_check(room, call->err);
     for (size_t i = 0; i < indices->count; i++) {
         size_t index;
         int status = fp_index(call, fp_int_at(indices, i), n, &index);
-        if (status) {
-            free(at);
-            return status;
-        }
+        if (status) return status;
         at[i] = (int64_t)index;
     }
     *out = at;
@@ -173,8 +168,9 @@ static int run_gather(struct fp_call *call) {
     struct fp_tensor *y = &call->out[0];
     int axis = 0, status = fp_axis_attr(call, 0, x->rank, &axis);
     size_t outer, dim, inner, n = call->in[1]->count, size = fp_type_size(x->type);
+    FP_STAGE(room, "indices");
     int64_t *at = NULL;
-    if (!status) status = resolve_indices(call, x->dims[axis], &at);
+    if (!status) status = resolve_indices(call, &room, x->dims[axis], &at);
     if (status) return status;
     fp_split_axis(x, axis, &outer, &dim, &inner);
     if (!size) {
@@ -187,7 +183,6 @@ static int run_gather(struct fp_call *call) {
 #pragma omp parallel for num_threads(call->threads) if (y->count > PARALLEL)
         for (size_t i = 0; i < outer * n; i++) gather_rows(call, at, i, i + 1, dim, inner);
     }
-    free(at);
     return status;
 }
 
@@ -235,9 +230,10 @@ static int run_gather_elements(struct fp_call *call) {
     struct fp_walk walk;
     struct pick pick = {.call = call, .walk = &walk};
     int axis = 0;
+    FP_STAGE(room, "indices");
     int64_t *at = NULL;
     int status = fp_axis_attr(call, 0, x->rank, &axis);
-    if (!status) status = resolve_indices(call, x->dims[axis], &at);
+    if (!status) status = resolve_indices(call, &room, x->dims[axis], &at);
     if (status) return status;
     fp_strides(x->rank, x->dims, strides[0]);
     pick.stride = strides[0][axis];
@@ -245,7 +241,6 @@ static int run_gather_elements(struct fp_call *call) {
     strides[0][axis] = 0;
     fp_walk_make(&walk, 1, indices->rank, indices->dims, strides);
     fp_walk_run(&walk, 0, indices->count, pick_run, &pick);
-    free(at);
     return pick.status;
 }
 

@@ -4,8 +4,6 @@
 #include "kernel/channels_last.h"
 #include "ops/move.h"
 
-#include <stdlib.h>
-
 // Adds the row-major dims of a tensor's box, from `begin` to `end`, with both strides the same.
 static void add_same(struct fp_move *m, const int64_t *dims, const int64_t *dst, const int64_t *src, int begin,
                      int end) {
@@ -176,8 +174,9 @@ static int prepare_split(struct fp_call *call) {
     if (status) return status;
     if (call->n_out < 1) return fp_call_fail(call, "there is no output");
     const struct fp_tensor *x = call->in[0];
-    int64_t dims[FP_MAX_RANK], *sizes = fp_calloc((size_t)call->n_out, sizeof(sizes[0]));
-    if (!sizes) return fp_fail_memory(call->err, "split", (size_t)call->n_out * sizeof(sizes[0]));
+    FP_STAGE(room, "split");
+    int64_t dims[FP_MAX_RANK], *sizes = fp_arena_take(&room, (size_t)call->n_out, sizeof(sizes[0]));
+    if (!sizes) return fp_arena_check(&room, call->err);
     memcpy(dims, x->dims, sizeof(dims));
     status = split_sizes(call, x->dims[axis], sizes);
     for (int i = 0; i < call->n_out && !status; i++) {
@@ -185,7 +184,6 @@ static int prepare_split(struct fp_call *call) {
         status = fp_out(call, i, x->type, x->rank, dims);
         call->out[i].layout = x->layout;
     }
-    free(sizes);
     return status;
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Normalizations that go by channels: batch, instance and group normalization, LRN, MeanVarianceNormalization.
 #include <math.h>
-#include <stdlib.h>
 
 #include "kernel/channels_last.h"
 #include "kernel/dnnl_memory.h"
@@ -282,8 +281,9 @@ static int run_mvn(struct fp_call *call) {
         start.strides[i] = groups;
         groups *= x->dims[i];
     }
-    double *sums = fp_calloc((size_t)groups * 2, sizeof(*sums)), each = (double)x->count / (double)groups;
-    if (!sums) return fp_fail_memory(call->err, "sums", (size_t)groups * 2 * sizeof(*sums));
+    FP_STAGE(room, "sums");
+    double *sums = fp_arena_take(&room, (size_t)groups * 2, sizeof(*sums)), each = (double)x->count / (double)groups;
+    if (!sums) return fp_arena_check(&room, call->err);
     double *squares = sums + groups;
     const float *from = x->data;
     struct stepper s = start;
@@ -297,7 +297,6 @@ static int run_mvn(struct fp_call *call) {
     for (size_t i = 0; i < x->count; i++, step(&s))
         ((float *)call->out[0].data)[i] = (float)((from[i] - sums[s.group] / each) /
                                                   (sqrt(squares[s.group] / each) + 1e-9));
-    free(sums);
     return 0;
 }
 

@@ -3,8 +3,6 @@
 // the maps.
 #include "ops/move.h"
 
-#include <stdlib.h>
-
 struct pad {
     int64_t before[FP_MAX_RANK], after[FP_MAX_RANK]; // negative: that many are cropped
 };
@@ -120,23 +118,19 @@ static int run_pad(struct fp_call *call) {
     struct fp_tensor *y = &call->out[0];
     const struct mode *mode = find_mode(call);
     const int64_t *maps[FP_MAX_RANK];
-    double room = 0;
+    double constant = 0;
     size_t total = 0;
     if (!y->count) return FINEPRUNE_OK; // and no maps of dims that nothing has paid for
     for (int i = 0; i < y->rank; i++) total += (size_t)y->dims[i];
-    int64_t *memory = fp_calloc(total, sizeof(*memory)), *at = memory;
-    if (!memory || !mode) {
-        free(memory);
-        return fp_fail_memory(call->err, "padding", total * sizeof(*memory));
-    }
+    FP_STAGE(room, "padding");
+    int64_t *at = fp_arena_take(&room, total, sizeof(*at));
+    if (!at || !mode) return fp_fail_memory(call->err, "padding", total * sizeof(*at));
     for (int i = 0; i < y->rank; i++) {
         fill_map(p, i, x->dims[i], y->dims[i], mode, at);
         maps[i] = at;
         at += y->dims[i];
     }
-    int status = fp_map_run(call, maps, constant_of(call, &room));
-    free(memory);
-    return status;
+    return fp_map_run(call, maps, constant_of(call, &constant));
 }
 
 const struct fp_op fp_ops_pad[] = {

@@ -294,12 +294,11 @@ static int select_all(const struct suppression *p, struct selection *out) {
     const struct fp_tensor *boxes = p->call->in[0], *scores = p->call->in[1];
     out->n = 0;
     if (p->most <= 0) return FINEPRUNE_OK;
-    struct candidate *candidates = fp_calloc((size_t)boxes->dims[1], sizeof(*candidates));
-    int status = FINEPRUNE_OK;
-    if (!candidates) status = fp_fail_memory(p->call->err, "boxes", (size_t)boxes->dims[1] * sizeof(*candidates));
+    FP_STAGE(room, "boxes");
+    struct candidate *candidates = fp_arena_take(&room, (size_t)boxes->dims[1], sizeof(*candidates));
+    int status = fp_arena_check(&room, p->call->err);
     for (int64_t b = 0; b < boxes->dims[0]; b++)
         for (int64_t c = 0; c < scores->dims[1] && !status; c++) status = select_class(p, b, c, candidates, out);
-    free(candidates);
     return status;
 }
 

@@ -3,8 +3,6 @@
 // type FP_NONE.
 #include "ops/move.h"
 
-#include <stdlib.h>
-
 #include "exec/exec.h"
 #include "tensor/sequence.h"
 
@@ -270,18 +268,16 @@ static int map_item(struct fp_call *call, struct fp_graph *body, size_t at, stru
 
 static int run_map(struct fp_call *call) {
     struct fp_graph *body = fp_attr_graph(call->node, "body");
-    struct fp_tensor *inputs = fp_calloc((size_t)call->n_in, sizeof(*inputs)),
-                     *outputs = fp_calloc((size_t)body->n_outputs, sizeof(*outputs));
-    struct fp_list *lists = fp_calloc((size_t)body->n_outputs, sizeof(*lists));
-    int status = FINEPRUNE_OK;
-    if (!inputs || !outputs || !lists) status = fp_fail_memory(call->err, "values of a body", 0);
+    FP_STAGE(room, "values of a body");
+    struct fp_tensor *inputs = fp_arena_take(&room, (size_t)call->n_in, sizeof(*inputs)),
+                     *outputs = fp_arena_take(&room, (size_t)body->n_outputs, sizeof(*outputs));
+    struct fp_list *lists = fp_arena_take(&room, (size_t)body->n_outputs, sizeof(*lists));
+    int status = fp_arena_check(&room, call->err);
+    if (status) return status;
     for (size_t i = 0; i < call->in[0]->count && !status; i++) status = map_item(call, body, i, inputs, outputs, lists);
     for (int i = 0; i < call->n_out && !status; i++)
         status = fp_sequence_take(&call->out[i], call->memory, lists[i].n, lists[i].items, call->err);
-    for (int i = 0; lists && i < body->n_outputs; i++) fp_list_done(&lists[i]);
-    free(lists);
-    free(inputs);
-    free(outputs);
+    for (int i = 0; i < body->n_outputs; i++) fp_list_done(&lists[i]);
     return status;
 }
 

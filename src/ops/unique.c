@@ -11,10 +11,11 @@ struct unique {
     size_t outer, n, inner;
     int (*compare)(const void *, const void *);
     size_t groups;
-    size_t *order;  // items, sorted; equal ones by position
-    size_t *first;  // per group: its first item
-    size_t *group;  // per item: its group
-    int64_t *sizes; // per group
+    struct fp_arena room; // of the arrays
+    size_t *order;        // items, sorted; equal ones by position
+    size_t *first;        // per group: its first item
+    size_t *group;        // per item: its group
+    int64_t *sizes;       // per group
 };
 
 // NaN is after everything and equal to itself, so that the order is total.
@@ -102,10 +103,7 @@ static void order_by_first(struct unique *u) {
 static void unique_done(void *state) {
     struct unique *u = state;
     if (!u) return;
-    free(u->order);
-    free(u->first);
-    free(u->group);
-    free(u->sizes);
+    fp_arena_free(&u->room);
     free(u);
 }
 
@@ -115,13 +113,12 @@ static int start(struct fp_call *call, struct unique *u, int axis) {
     for (size_t i = 0; i < FP_COUNT(COMPARE); i++)
         if (COMPARE[i].type == u->x->type) u->compare = COMPARE[i].compare;
     if (!u->compare) return fp_bad_type(call, 0);
-    u->order = fp_calloc(u->n, sizeof(size_t));
-    u->first = fp_calloc(u->n, sizeof(size_t));
-    u->group = fp_calloc(u->n, sizeof(size_t));
-    u->sizes = fp_calloc(u->n, sizeof(int64_t));
-    if (!u->order || !u->first || !u->group || !u->sizes)
-        return fp_fail_memory(call->err, "unique elements", u->n * 32);
-    return FINEPRUNE_OK;
+    u->room.what = "unique elements";
+    u->order = fp_arena_take(&u->room, u->n, sizeof(size_t));
+    u->first = fp_arena_take(&u->room, u->n, sizeof(size_t));
+    u->group = fp_arena_take(&u->room, u->n, sizeof(size_t));
+    u->sizes = fp_arena_take(&u->room, u->n, sizeof(int64_t));
+    return fp_arena_check(&u->room, call->err);
 }
 
 static int unique_axis(struct fp_call *call, int *axis) {
