@@ -19,7 +19,7 @@ char *fp_escape(char *dst, size_t size, const char *src) {
         if (is_control(*s)) n += (size_t)snprintf(dst + n, size - n, "\\x%02x", *s);
         else dst[n++] = (char)*s;
     }
-    if (size) dst[n < size ? n : size - 1] = '\0';
+    if (size) dst[fp_least(n, size - 1)] = '\0';
     return dst;
 }
 
@@ -72,7 +72,8 @@ bool fp_product(int rank, const int64_t *dims, size_t *out) {
         if (dims[i] == 0) empty = true;
         else if (!fp_mul(n, (size_t)dims[i], &n)) return false;
     }
-    *out = empty ? 0 : n;
+    if (empty) *out = 0;
+    else *out = n;
     return true;
 }
 
@@ -135,7 +136,8 @@ void fp_memory_uncount(struct fp_memory *memory, size_t bytes) { memory->used -=
 
 size_t fp_memory_left(const struct fp_memory *memory) {
     if (!memory->limit) return SIZE_MAX;
-    return memory->used < memory->limit ? memory->limit - memory->used : 0;
+    if (memory->used < memory->limit) return memory->limit - memory->used;
+    return 0;
 }
 
 void fp_memory_hint(const struct fp_memory *memory, fineprune_error *err) {
@@ -169,7 +171,8 @@ static void make_room(struct fp_memory *memory, size_t size) {
 static struct fp_spare *new_buffer(struct fp_memory *memory, size_t size) {
     size_t bytes;
     if (memory->spare) make_room(memory, size);
-    struct fp_spare *made = fp_add(size, sizeof(*made), &bytes) ? aligned_alloc(64, bytes) : NULL;
+    struct fp_spare *made = NULL;
+    if (fp_add(size, sizeof(*made), &bytes)) made = aligned_alloc(64, bytes);
     if (made) made->size = size;
     return made;
 }
@@ -184,7 +187,8 @@ void *fp_take(struct fp_memory *memory, size_t size) {
         struct fp_spare *buffer = take_spare(memory, rounded);
         if (!buffer) buffer = new_buffer(memory, rounded);
         if (buffer) rounded = buffer->size;
-        data = buffer ? buffer + 1 : NULL;
+        if (buffer) data = buffer + 1;
+        else data = NULL;
     } else {
         data = aligned_alloc(64, rounded);
     }
@@ -215,12 +219,13 @@ void fp_release(struct fp_memory *memory, void *data, size_t size) {
 void *fp_calloc(size_t count, size_t size) {
     size_t bytes;
     if (!fp_mul(count, size, &bytes)) return NULL;
-    return calloc(bytes ? bytes : 1, 1);
+    return calloc(fp_most(bytes, 1), 1);
 }
 
 void *fp_grow(void *array, size_t *capacity, size_t need, size_t size) {
     if (need <= *capacity && array) return array;
-    size_t wanted = *capacity ? *capacity : 8, bytes;
+    size_t wanted = 8, bytes;
+    if (*capacity) wanted = *capacity;
     while (wanted < need)
         if (!fp_mul(wanted, 2, &wanted)) return NULL;
     if (!fp_mul(wanted, size, &bytes)) return NULL;
@@ -237,7 +242,8 @@ char *fp_format(const char *format, ...) {
     char *text = NULL;
     int n = vasprintf(&text, format, args);
     va_end(args);
-    return n < 0 ? NULL : text;
+    if (n < 0) return NULL;
+    return text;
 }
 
 bool fp_glob(const char *pattern, const char *name) { return fnmatch(pattern, name, 0) == 0; }

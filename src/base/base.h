@@ -40,8 +40,18 @@ int fp_options_read(void *known, size_t size, const void *given, const char *typ
 
 // Sizes that come from a file go through these before use. They return false when the result does not fit.
 bool fp_mul(size_t a, size_t b, size_t *out);
-static inline size_t fp_least(size_t a, size_t b) { return a < b ? a : b; }
 bool fp_add(size_t a, size_t b, size_t *out);
+static inline size_t fp_least(size_t a, size_t b) { return a < b ? a : b; }
+// How many times b is in a; none for a b of 0.
+static inline size_t fp_shares(size_t a, size_t b) {
+    if (!b) return 0;
+    return a / b;
+}
+static inline size_t fp_most(size_t a, size_t b) { return a > b ? a : b; }
+static inline int64_t fp_least_int(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t fp_most_int(int64_t a, int64_t b) { return a > b ? a : b; }
+// b where one of them is a NaN.
+static inline float fp_most_float(float a, float b) { return a > b ? a : b; }
 // Product of `rank` dims. False for a negative dim or a product over PTRDIFF_MAX.
 bool fp_product(int rank, const int64_t *dims, size_t *out);
 
@@ -77,6 +87,15 @@ void *fp_calloc(size_t count, size_t size);
 // Grows an array to hold at least `need` elements; NULL when that is impossible (the old array stays valid).
 void *fp_grow(void *array, size_t *capacity, size_t need, size_t size);
 
+// "" for no text; and what stands between the items of a list, of which none is before the first.
+static inline const char *fp_or_empty(const char *text) {
+    if (!text) return "";
+    return text;
+}
+static inline const char *fp_between(size_t i, const char *text) {
+    if (!i) return "";
+    return text;
+}
 // malloc'ed text, NULL when out of memory.
 char *fp_format(const char *format, ...) FP_PRINTF(1, 2);
 // Copies src into dst with control bytes and quotes as \xNN; always terminated; returns dst.

@@ -89,7 +89,8 @@ static int open_scratch(struct fp_mapping *m, const char *folder, fineprune_erro
     int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (fd < 0) { // not every file system has unnamed files
         char *name = fp_format("%s/.fineprune-XXXXXX", folder);
-        fd = name ? mkostemp(name, O_CLOEXEC) : -1;
+        if (name) fd = mkostemp(name, O_CLOEXEC);
+        else fd = -1;
         if (fd >= 0) unlink(name);
         free(name);
     }
@@ -120,7 +121,8 @@ static bool inner_pages(const struct fp_mapping *m, const void *data, size_t siz
 
 int fp_mapping_write(struct fp_mapping *list, const char *folder, void *dst, const void *src, size_t size,
                      fineprune_error *err) {
-    struct fp_mapping *m = folder && size >= DROP_FROM && fp_mapping_is_large(list) ? mapping_of(list, dst) : NULL;
+    struct fp_mapping *m = NULL;
+    if (folder && size >= DROP_FROM && fp_mapping_is_large(list)) m = mapping_of(list, dst);
     size_t from, to, page = page_size();
     if (!m || !inner_pages(m, dst, size, &from, &to)) return copy_marked(list, dst, src, size, err);
     size_t start = (size_t)((uint8_t *)dst - m->data);
@@ -132,14 +134,15 @@ int fp_mapping_write(struct fp_mapping *list, const char *folder, void *dst, con
     if (status) return status;
     for (size_t i = from / page; m->changed && i < to / page; i++) m->changed[i / 8] &= (uint8_t)~(1u << i % 8);
     status = copy_marked(list, dst, src, from - start, err);
-    return status ? status
-                  : copy_marked(list, m->data + to, (const uint8_t *)src + (to - start), start + size - to, err);
+    if (status) return status;
+    return copy_marked(list, m->data + to, (const uint8_t *)src + (to - start), start + size - to, err);
 }
 
 // ---- pages that are not needed
 
 void fp_mapping_drop(const struct fp_mapping *list, const void *data, size_t size) {
-    const struct fp_mapping *m = size >= DROP_FROM && fp_mapping_is_large(list) ? mapping_of(list, data) : NULL;
+    const struct fp_mapping *m = NULL;
+    if (size >= DROP_FROM && fp_mapping_is_large(list)) m = mapping_of(list, data);
     size_t from, to, page = page_size();
     if (!m || !inner_pages(m, data, size, &from, &to)) return;
     for (size_t i = from / page, end = to / page, first; i < end; i++) {

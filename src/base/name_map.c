@@ -6,7 +6,8 @@
 #include <string.h>
 
 static bool same(const struct fp_name_map *map, const void *a, const void *b) {
-    return map->addresses ? a == b : !strcmp(a, b);
+    if (map->addresses) return a == b;
+    return !strcmp(a, b);
 }
 
 static size_t slot_of(const struct fp_name_map *map, const void *name) {
@@ -20,12 +21,14 @@ static size_t slot_of(const struct fp_name_map *map, const void *name) {
 int fp_name_find(const struct fp_name_map *map, const void *name) {
     if (!map->capacity) return -1;
     const struct fp_name_entry *entry = &map->entries[slot_of(map, name)];
-    return entry->name ? entry->value : -1;
+    if (entry->name) return entry->value;
+    return -1;
 }
 
 static bool enlarge(struct fp_name_map *map) {
     struct fp_name_map bigger = *map;
-    bigger.capacity = map->capacity ? map->capacity * 2 : 64;
+    if (map->capacity) bigger.capacity = map->capacity * 2;
+    else bigger.capacity = 64;
     bigger.entries = fp_calloc(bigger.capacity, sizeof(*bigger.entries));
     if (!bigger.entries) return false;
     for (size_t i = 0; i < map->capacity; i++)
@@ -43,7 +46,8 @@ bool fp_name_add(struct fp_name_map *map, const void *name, int value) {
 }
 
 bool fp_name_set(struct fp_name_map *map, const void *name, int value) {
-    struct fp_name_entry *entry = map->capacity ? &map->entries[slot_of(map, name)] : NULL;
+    struct fp_name_entry *entry = NULL;
+    if (map->capacity) entry = &map->entries[slot_of(map, name)];
     if (!entry || !entry->name) return fp_name_add(map, name, value);
     entry->value = value;
     return true;

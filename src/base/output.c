@@ -86,7 +86,8 @@ static void output_free(struct fp_output *output) {
 // Gives the stream to `output`, or closes fd.
 static int attach(struct fp_output *output, int fd, const char *path, fineprune_error *err) {
     output->stream = fdopen(fd, "wb");
-    output->room = output->stream ? aligned_alloc(4096, ROOM) : NULL;
+    if (output->stream) output->room = aligned_alloc(4096, ROOM);
+    else output->room = NULL;
     if (output->room) setvbuf(output->stream, output->room, _IOFBF, ROOM);
     if (output->stream) return FINEPRUNE_OK; // as well with the buffer it has
     int error = errno;
@@ -103,12 +104,14 @@ static int open_direct(struct fp_output *output, fineprune_error *err) {
 
 static int split_path(struct fp_output *output, const char **base, fineprune_error *err) {
     const char *slash = strrchr(output->path, '/');
-    *base = slash ? slash + 1 : output->path;
+    if (slash) *base = slash + 1;
+    else *base = output->path;
     if (!**base) return fp_fail(err, FINEPRUNE_USAGE, "output '%s' is a folder", output->path);
     if (!slash) output->folder = strdup(".");
     else if (slash == output->path) output->folder = strdup("/");
     else output->folder = strndup(output->path, (size_t)(slash - output->path));
-    return output->folder ? FINEPRUNE_OK : fp_fail_memory(err, "a path", strlen(output->path));
+    if (output->folder) return FINEPRUNE_OK;
+    return fp_fail_memory(err, "a path", strlen(output->path));
 }
 
 static int open_temporary(struct fp_output *output, const struct stat *old, fineprune_error *err) {
@@ -175,8 +178,12 @@ int fp_output_open(struct fp_output **out, const char *path, bool force, finepru
     output->force = force;
     struct stat st;
     bool exists = false, direct = strcmp(path, "-") == 0;
-    int status = direct ? FINEPRUNE_OK : look_at_target(output, &st, &exists, &direct, err);
-    if (!status) status = direct ? open_direct(output, err) : open_temporary(output, exists ? &st : NULL, err);
+    int status = FINEPRUNE_OK;
+    if (!direct) status = look_at_target(output, &st, &exists, &direct, err);
+    const struct stat *old = NULL;
+    if (exists) old = &st;
+    if (!status && direct) status = open_direct(output, err);
+    else if (!status) status = open_temporary(output, old, err);
     if (status) {
         output_free(output);
         return status;
@@ -188,7 +195,7 @@ int fp_output_open(struct fp_output **out, const char *path, bool force, finepru
 int fp_output_write(struct fp_output *output, const void *data, size_t size, fineprune_error *err) {
     size_t done = 0;
     while (done < size) {
-        size_t piece = size - done < PIECE ? size - done : PIECE;
+        size_t piece = fp_least(size - done, PIECE);
         if (fwrite((const char *)data + done, 1, piece, output->stream) != piece) break;
         done += piece;
     }
@@ -203,7 +210,8 @@ static int flush(struct fp_output *output, fineprune_error *err) {
     bool failed = ferror(output->stream) != 0;
     errno = 0;
     if (fflush(output->stream) || failed) {
-        int error = output->error ? output->error : errno;
+        int error = errno;
+        if (output->error) error = output->error;
         return fail_errno(err, "write", output->path, error ? error : EIO);
     }
     if (output->temp && fsync(fileno(output->stream)) && errno != EINVAL && errno != ENOTSUP)
@@ -224,7 +232,8 @@ static int rename_into_place(struct fp_output *output, fineprune_error *err) {
     }
     // A file system without that flag: the moment between the look and the rename is the price.
     if (result) result = rename(output->temp, output->path);
-    return result ? fail_errno(err, "write", output->path, errno) : FINEPRUNE_OK;
+    if (result) return fail_errno(err, "write", output->path, errno);
+    return FINEPRUNE_OK;
 }
 
 static void sync_folder(const char *folder) {
@@ -258,14 +267,15 @@ void fp_output_abandon(struct fp_output *output) { output_free(output); }
 
 int fineprune_group_new(fineprune_group **out, fineprune_error *err) {
     *out = fp_calloc(1, sizeof(**out));
-    return *out ? FINEPRUNE_OK : fp_fail_memory(err, "outputs", sizeof(**out));
+    if (*out) return FINEPRUNE_OK;
+    return fp_fail_memory(err, "outputs", sizeof(**out));
 }
 
 int fp_output_hold(struct fp_output *output, struct fineprune_group *group, fineprune_error *err) {
     if (!group) return fp_output_commit(output, err);
-    int status = group->n < FP_COUNT(group->items)
-                     ? flush(output, err)
-                     : fp_fail(err, FINEPRUNE_LIMIT, "over %zu outputs at once", FP_COUNT(group->items));
+    int status;
+    if (group->n < FP_COUNT(group->items)) status = flush(output, err);
+    else status = fp_fail(err, FINEPRUNE_LIMIT, "over %zu outputs at once", FP_COUNT(group->items));
     if (status) output_free(output);
     else group->items[group->n++] = output;
     return status;
@@ -292,7 +302,8 @@ static char *resolve(const char *path) {
     char *real = realpath(path, NULL);
     if (real) return real;
     char *folder_copy = strdup(path), *base_copy = strdup(path), *result = NULL;
-    char *folder = folder_copy && base_copy ? realpath(dirname(folder_copy), NULL) : NULL;
+    char *folder = NULL;
+    if (folder_copy && base_copy) folder = realpath(dirname(folder_copy), NULL);
     if (folder) result = fp_format("%s/%s", folder, basename(base_copy));
     free(folder);
     free(folder_copy);

@@ -11,7 +11,10 @@
 
 static int check_folder(const char *path, fineprune_error *err) {
     const char *slash = strrchr(path, '/');
-    char *folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+    char *folder;
+    if (!slash) folder = strdup(".");
+    else if (slash == path) folder = strdup("/");
+    else folder = strndup(path, (size_t)(slash - path));
     if (!folder) return fp_fail_memory(err, "a path", strlen(path));
     struct stat st;
     int status = FINEPRUNE_OK;

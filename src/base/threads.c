@@ -32,8 +32,10 @@ static struct {
 // team can have.
 int fp_threads_wanted(const fineprune_run_options *options) {
     int wanted = options && options->threads > 0 ? options->threads : omp_get_num_procs();
-    int most = omp_get_active_level() < omp_get_max_active_levels() ? omp_get_thread_limit() : 1;
-    return wanted < most ? wanted : most;
+    int most = 1;
+    if (omp_get_active_level() < omp_get_max_active_levels()) most = omp_get_thread_limit();
+    if (wanted < most) return wanted;
+    return most;
 }
 
 int fp_threads_set(int threads) {
@@ -55,7 +57,8 @@ static void stand_by(void) {
 
 static long preemptions(void) {
     struct rusage usage;
-    return getrusage(RUSAGE_SELF, &usage) ? 0 : usage.ru_nivcsw;
+    if (getrusage(RUSAGE_SELF, &usage)) return 0;
+    return usage.ru_nivcsw;
 }
 
 // Until WINDOW is over, or the watch is told to go. The lock is held.
@@ -88,7 +91,8 @@ static void *watch(void *start) {
         if (shared.gone >= number) break;
         pthread_mutex_unlock(&shared.lock);
         const long now = preemptions();
-        calm = (double)(now - before) > most ? 0 : calm + 1;
+        calm++;
+        if ((double)(now - before) > most) calm = 0;
         before = now;
         if (!calm && !crowded) stand_by();
         else if (calm == CALM && crowded) omp_pause_resource(omp_pause_soft, omp_get_initial_device());

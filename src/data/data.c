@@ -8,6 +8,7 @@
 
 #include "data/data_parts.h"
 #include "data/image_file.h"
+#include "exec/op_list.h"
 #include "tensor/npz.h"
 #include "data/preprocess.h"
 
@@ -20,13 +21,14 @@
 static int copy_input(struct fp_input *input, const struct fp_graph *graph, int id, fineprune_error *err) {
     const struct fp_value *value = &graph->values[id];
     *input = (struct fp_input){.name = value->name, .type = value->type, .rank = value->rank};
-    input->foreign = value->is_optional ? "an optional" : value->type == FP_SEQUENCE ? "a sequence" : NULL;
+    if (value->is_optional) input->foreign = "an optional";
+    else if (value->type == FP_SEQUENCE) input->foreign = "a sequence";
     if (value->rank > FP_MAX_RANK)
         return fp_fail(err, FINEPRUNE_MODEL, "input '%s' has rank %d; up to %d is supported", value->name, value->rank,
                        FP_MAX_RANK);
     for (int i = 0; i < value->rank; i++) {
         input->dims[i] = value->dims[i];
-        input->symbols[i] = value->symbols ? value->symbols[i] : NULL;
+        if (value->symbols) input->symbols[i] = value->symbols[i];
     }
     input->batch_axis = fp_fit_batch_axis(graph, id);
     return FINEPRUNE_OK;
@@ -60,9 +62,9 @@ static int copy_options(struct fineprune_data *data, const fineprune_data_option
     return status;
 }
 
-// Operators that take one scale from all the numbers they get: in a batch, samples would change each other's results.
 static int note_mixing(struct fp_node *node, void *user) {
-    *(bool *)user |= !strncmp(node->type, "DynamicQuantize", 15);
+    const struct fp_op *op = fp_op_find(node->domain, node->type, node->opset);
+    *(bool *)user |= op && op->flags & FP_OP_MIXES;
     return FINEPRUNE_OK;
 }
 
@@ -161,11 +163,13 @@ int fp_data_put(struct fineprune_data *data, size_t input, struct fp_piece *piec
         status = fp_fail(err, FINEPRUNE_LIMIT, "%s: too many samples", name);
     if (!status) status = piece->kind->shape(piece, 0, &rank, dims, err);
     if (!status && !(piece->name = strdup(name))) status = fp_fail_memory(err, name, strlen(name));
-    struct fp_piece *grown = status ? NULL : fp_grow(column->pieces, &column->capacity, column->n + 1, sizeof(*grown));
+    struct fp_piece *grown = NULL;
+    if (!status) grown = fp_grow(column->pieces, &column->capacity, column->n + 1, sizeof(*grown));
     if (grown) column->pieces = grown;
     if (!grown) {
         piece_done(piece);
-        return status ? status : fp_fail_memory(err, name, column->n * sizeof(*grown));
+        if (status) return status;
+        return fp_fail_memory(err, name, column->n * sizeof(*grown));
     }
     piece->first = column->samples;
     column->pieces[column->n++] = *piece;
@@ -192,7 +196,7 @@ static int single_shape(const struct fp_piece *piece, size_t index, int *rank, i
 
 static int copy_strings(char **dst, char *const *src, size_t n, fineprune_error *err) {
     for (size_t i = 0; i < n; i++) {
-        dst[i] = strdup(src[i] ? src[i] : "");
+        dst[i] = strdup(fp_or_empty(src[i]));
         if (!dst[i]) return fp_fail_memory(err, "text", 1);
     }
     return FINEPRUNE_OK;
@@ -214,11 +218,11 @@ static int far_load(const struct fp_piece *piece, size_t index, struct fp_tensor
     const enum fp_type type = piece->array.type;
     const size_t bytes = dst->count * fp_type_size(type);
     if (type == dst->type) return fp_npz_far_read(piece->far, index * bytes, dst->data, bytes, err);
-    void *room = fp_calloc(dst->count, fp_type_size(type));
-    int status = room ? fp_npz_far_read(piece->far, index * bytes, room, bytes, err)
-                      : fp_fail_memory(err, "a sample", bytes);
-    if (!status) fp_convert(dst->data, dst->type, room, type, dst->count);
-    free(room);
+    FP_STAGE(room, "a sample");
+    void *src = fp_arena_take(&room, dst->count, fp_type_size(type));
+    if (!src) return fp_arena_check(&room, err);
+    int status = fp_npz_far_read(piece->far, index * bytes, src, bytes, err);
+    if (!status) fp_convert(dst->data, dst->type, src, type, dst->count);
     return status;
 }
 
@@ -227,23 +231,23 @@ static const struct fp_piece_kind FAR = {rows_shape, far_load};
 static int put_array(struct fineprune_data *data, size_t input, struct fp_tensor *array, enum fp_piece_mode mode,
                      bool single, const char *name, fineprune_error *err) {
     struct fp_input *in = &data->inputs[input];
-    const size_t n = single ? 1 : mode == FP_CONSTANT ? FP_ENDLESS : (size_t)array->dims[0];
+    const bool rows = !single && mode != FP_CONSTANT;
+    size_t n = FP_ENDLESS, each = 0;
+    if (single) n = 1;
+    else if (rows) n = (size_t)array->dims[0];
+    if (n != FP_ENDLESS && n) each = array->count / n;
     if (in->type == FP_NONE) in->type = array->type;
     // Tensors in files of their own are test vectors, which may hold NaN and infinities.
     const bool as_it_is = single && in->type == array->type;
     int status = fp_data_takes(data, input, name, err);
     bool huge = as_it_is && fp_has_huge(array);
-    if (!status && !as_it_is)
-        status = fp_fit_elements(in, array, 0, n == FP_ENDLESS || !n ? 0 : array->count / n, name, &huge, err);
+    if (!status && !as_it_is) status = fp_fit_elements(in, array, 0, each, name, &huge, err);
     if (status) {
         fp_tensor_done(array);
         return status;
     }
-    struct fp_piece piece = {.kind = single || mode == FP_CONSTANT ? &SINGLE : &ROWS,
-                             .mode = mode,
-                             .n = n,
-                             .array = *array,
-                             .huge = huge && n != FP_ENDLESS};
+    struct fp_piece piece = {.kind = &SINGLE, .mode = mode, .n = n, .array = *array, .huge = huge && n != FP_ENDLESS};
+    if (rows) piece.kind = &ROWS;
     memset(array, 0, sizeof(*array));
     return fp_data_put(data, input, &piece, name, err);
 }
@@ -253,7 +257,8 @@ int fp_data_put_array(struct fineprune_data *data, size_t input, struct fp_tenso
     enum fp_piece_mode mode;
     struct fp_input *in = &data->inputs[input];
     const bool moves = in->batch_axis && array->rank == in->rank;
-    int status = moves ? fp_fit_move(in, array, name, data->memory, err) : FINEPRUNE_OK;
+    int status = FINEPRUNE_OK;
+    if (moves) status = fp_fit_move(in, array, name, data->memory, err);
     in->moved |= moves && !status;
     if (!status) status = fp_fit_array(in, array, name, &mode, err);
     if (!status) return put_array(data, input, array, mode, false, name, err);
@@ -267,13 +272,14 @@ static int check_far(const struct fp_input *in, struct fp_npz_far *far, const st
     enum { AT_ONCE = 1 << 18 };
     const size_t bytes = fp_type_size(shape->type), sample = shape->count / (size_t)shape->dims[0];
     struct fp_tensor part = *shape;
-    int status = (part.data = fp_calloc(AT_ONCE, bytes)) ? FINEPRUNE_OK : fp_fail_memory(err, name, AT_ONCE * bytes);
+    FP_STAGE(room, name);
+    part.data = fp_arena_take(&room, AT_ONCE, bytes);
+    int status = fp_arena_check(&room, err);
     for (size_t at = 0; at < shape->count && !status; at += AT_ONCE) {
-        part.count = shape->count - at < AT_ONCE ? shape->count - at : AT_ONCE;
+        part.count = fp_least(shape->count - at, AT_ONCE);
         status = fp_npz_far_read(far, at * bytes, part.data, part.count * bytes, err);
         if (!status) status = fp_fit_elements(in, &part, at, sample, name, huge, err);
     }
-    free(part.data);
     return status;
 }
 
@@ -325,9 +331,9 @@ int fp_data_only_input(const struct fineprune_data *data, size_t *input, const c
     if (*input < data->n_inputs) return FINEPRUNE_OK;
     *input = 0;
     if (data->n_inputs == 1) return FINEPRUNE_OK;
-    char text[700];
-    int status = fp_fail(err, FINEPRUNE_DATA, "'%s' is data for one input, but the model's inputs are %s", path,
-                         data->n_inputs ? fp_inputs_text(text, sizeof(text), data->inputs, data->n_inputs) : "none");
+    char text[700] = "none";
+    if (data->n_inputs) fp_inputs_text(text, sizeof(text), data->inputs, data->n_inputs);
+    int status = fp_fail(err, FINEPRUNE_DATA, "'%s' is data for one input, but the model's inputs are %s", path, text);
     if (data->n_inputs) fp_hint(err, "--data '%s=%s' says which; give the others likewise", data->inputs[0].name, path);
     return status;
 }
@@ -343,14 +349,16 @@ size_t fp_data_split(const struct fineprune_data *data, const char **source) {
 }
 
 const char *fp_data_source(const struct fineprune_data *data, size_t index) {
-    return index < data->n_sources ? data->sources[index] : NULL;
+    if (index < data->n_sources) return data->sources[index];
+    return NULL;
 }
 
 // ---- what there is
 
 // SIZE_MAX: any number.
 static size_t finite_samples(const struct fineprune_data *data) {
-    size_t n = data->n_inputs ? SIZE_MAX : data->bare;
+    size_t n = data->bare;
+    if (data->n_inputs) n = SIZE_MAX;
     for (size_t i = 0; i < data->n_inputs; i++) {
         const struct fp_column *column = &data->columns[i];
         if (!column->endless && column->samples < n) n = column->samples;
@@ -360,12 +368,15 @@ static size_t finite_samples(const struct fineprune_data *data) {
 
 size_t fp_data_all(const struct fineprune_data *data) {
     const size_t n = finite_samples(data);
-    return n < SIZE_MAX ? n : data->limit ? data->limit : RANDOM_SAMPLES;
+    if (n < SIZE_MAX) return n;
+    if (data->limit) return data->limit;
+    return RANDOM_SAMPLES;
 }
 
 size_t fineprune_data_samples(const fineprune_data *data) {
     const size_t n = fp_data_all(data);
-    return data->limit && data->limit < n ? data->limit : n;
+    if (data->limit && data->limit < n) return data->limit;
+    return n;
 }
 
 // floor(sample * all / limit), where that stretch begins. Rounding can move a border, but never past the next one.
@@ -376,8 +387,8 @@ static size_t stretch_begin(size_t sample, size_t all, size_t limit) {
 size_t fp_data_row(const struct fineprune_data *data, size_t sample) {
     const size_t all = fp_data_all(data), limit = data->limit;
     if (!limit || limit >= all) return sample;
-    const size_t begin = stretch_begin(sample, all, limit),
-                 end = sample + 1 < limit ? stretch_begin(sample + 1, all, limit) : all;
+    size_t begin = stretch_begin(sample, all, limit), end = all;
+    if (sample + 1 < limit) end = stretch_begin(sample + 1, all, limit);
     uint64_t state = sample;
     return begin + (size_t)(fp_random(&state) % (end - begin));
 }
@@ -452,7 +463,8 @@ static int check_rows(const struct fineprune_data *data, fineprune_error *err) {
 int fp_data_ready(const struct fineprune_data *data, fineprune_error *err) {
     if (!data->n_sources) return fp_data_missing(data->model, err);
     int status = check_counts(data, err);
-    return status ? status : check_rows(data, err);
+    if (status) return status;
+    return check_rows(data, err);
 }
 
 bool fp_data_whole(const struct fineprune_data *data) {
@@ -470,7 +482,8 @@ size_t fp_data_max_batch(const struct fineprune_data *data) {
         if (fixed) return (size_t)fixed;
         for (size_t k = 0; k < data->columns[i].n && !rows; k++) rows = data->columns[i].pieces[k].mode == FP_ROWS;
     }
-    return rows && !data->alone ? SIZE_MAX : 1;
+    if (rows && !data->alone) return SIZE_MAX;
+    return 1;
 }
 
 // ---- samples
@@ -502,7 +515,7 @@ size_t fp_data_same_shape(const struct fineprune_data *data, const size_t *sampl
     int rank, other_rank;
     int64_t dims[FP_MAX_RANK], other[FP_MAX_RANK];
     for (size_t input = 0; input < data->n_inputs; input++) {
-        if (n < 2 || sample_shape(data, input, samples[0], &rank, dims, NULL)) return n ? 1 : 0;
+        if (n < 2 || sample_shape(data, input, samples[0], &rank, dims, NULL)) return n > 0;
         for (size_t i = 1; i < n; i++) {
             const bool same = sample_shape(data, input, samples[i], &other_rank, other, NULL) == 0 &&
                               rank == other_rank && memcmp(dims, other, (size_t)rank * sizeof(*dims)) == 0;
@@ -522,27 +535,25 @@ static size_t chosen_batch(const struct fineprune_data *data, size_t sample) {
             return 1;
         bytes += count * fp_type_size(data->inputs[i].type);
     }
-    const size_t n = bytes ? BATCH_BYTES / bytes : BATCH_MOST;
-    return n < 1 ? 1 : n > BATCH_MOST ? BATCH_MOST : n;
+    if (!bytes) return BATCH_MOST;
+    return fp_most(fp_least(BATCH_BYTES / bytes, BATCH_MOST), 1);
 }
 
 size_t fp_data_next(const struct fineprune_data *data, const size_t *samples, size_t n, size_t batch) {
     const size_t most = fp_data_max_batch(data);
-    if (!n || most == 1) return n ? 1 : 0;
+    if (!n || most == 1) return n > 0;
     // a model of a fixed batch is fed full batches
     if (most != SIZE_MAX) batch = most;
     else if (!batch) batch = chosen_batch(data, samples[0]);
-    return fp_data_same_shape(data, samples, n < batch ? n : batch);
+    return fp_data_same_shape(data, samples, fp_least(n, batch));
 }
-
-static size_t element_size(enum fp_type type) { return type == FP_STRING ? sizeof(char *) : fp_type_size(type); }
 
 // Fills the rows of t, one sample each; the last sample again in the rows that are left over.
 static int load_rows(const struct fineprune_data *data, size_t input, const size_t *samples, size_t n,
                      struct fp_tensor *t, size_t rows, const struct fp_tensor *shape, fineprune_error *err) {
     struct fp_tensor row = *shape;
     for (size_t i = 0; i < rows; i++) {
-        const size_t sample = samples[i < n ? i : n - 1];
+        const size_t sample = samples[fp_least(i, n - 1)];
         size_t index;
         const struct fp_piece *piece = find_piece(data, input, sample, &index);
         int rank;
@@ -553,7 +564,7 @@ static int load_rows(const struct fineprune_data *data, size_t input, const size
             return fp_fail(err, FINEPRUNE_DATA,
                            "samples %zu and %zu of input '%s' have different shapes and cannot run together",
                            samples[0], sample, data->inputs[input].name);
-        row.data = (char *)t->data + i * shape->count * element_size(t->type);
+        row.data = (char *)t->data + i * shape->count * fp_type_held(t->type);
         status = piece->kind->load(piece, index, &row, err);
         if (status) return status;
     }
@@ -574,11 +585,12 @@ static int batch_input(const struct fineprune_data *data, size_t input, const si
     struct fp_tensor shape, t = {0};
     status = fp_tensor_shape(&shape, in->type, rank, dims + 1, err);
     const int64_t fixed = fixed_rows(data, input);
-    dims[0] = fixed ? fixed : (int64_t)n;
-    if (!status)
-        status = fp_tensor_new(&t, data->memory, in->type, rank + along_rows, along_rows ? dims : dims + 1, err);
-    if (!status)
-        status = load_rows(data, input, samples, along_rows ? n : 1, &t, along_rows ? (size_t)dims[0] : 1, &shape, err);
+    dims[0] = (int64_t)n;
+    if (fixed) dims[0] = fixed;
+    if (!along_rows) dims[0] = 1;
+    if (!status) status = fp_tensor_new(&t, data->memory, in->type, rank + along_rows, dims + !along_rows, err);
+    if (!along_rows) n = 1;
+    if (!status) status = load_rows(data, input, samples, n, &t, (size_t)dims[0], &shape, err);
     if (status) fp_tensor_done(&t);
     else *out = t;
     return status;
@@ -624,8 +636,9 @@ int fp_data_huge(struct fineprune_data *data, size_t **out, size_t *n, fineprune
     for (size_t i = 0; i < data->n_inputs; i++)
         for (size_t k = 0; k < data->columns[i].n; k++) any |= data->columns[i].pieces[k].huge;
     if (!any) return FINEPRUNE_OK;
-    int status = (*out = fp_calloc(all, sizeof(**out))) ? FINEPRUNE_OK
-                                                        : fp_fail_memory(err, "the samples", all * sizeof(**out));
+    int status = FINEPRUNE_OK;
+    *out = fp_calloc(all, sizeof(**out));
+    if (!*out) status = fp_fail_memory(err, "the samples", all * sizeof(**out));
     for (size_t s = 0; s < all && !status; s++) {
         bool huge;
         status = sample_is_huge(data, s, &huge, err);
@@ -639,7 +652,8 @@ const char *fp_data_where(const struct fineprune_data *data, size_t sample, char
     while (input + 1 < data->n_inputs &&
            (data->columns[input].endless || !find_piece(data, input, sample, &index)->huge))
         input++;
-    const struct fp_piece *piece = data->n_inputs ? find_piece(data, input, sample, &index) : NULL;
+    const struct fp_piece *piece = NULL;
+    if (data->n_inputs) piece = find_piece(data, input, sample, &index);
     if (piece && !data->columns[input].endless && piece->n > 1)
         snprintf(dst, size, "sample %zu (%.200s, number %zu)", sample, piece->name, index);
     else if (piece && !data->columns[input].endless) snprintf(dst, size, "sample %zu (%.200s)", sample, piece->name);
@@ -664,18 +678,17 @@ static uint64_t hash_tensor(const struct fp_tensor *t, uint64_t seed) {
 }
 
 static int compute_hash(struct fineprune_data *data, size_t sample, uint64_t *hash, fineprune_error *err) {
-    struct fp_tensor *inputs = fp_calloc(data->n_inputs, sizeof(*inputs));
-    if (!inputs) return fp_fail_memory(err, "the inputs", data->n_inputs * sizeof(*inputs));
+    FP_STAGE(room, "the inputs");
+    struct fp_tensor *inputs = fp_arena_take(&room, data->n_inputs, sizeof(*inputs));
+    if (!inputs) return fp_arena_check(&room, err);
     int status = fp_data_batch(data, &sample, 1, inputs, err);
-    if (!status) {
-        *hash = 0;
-        for (size_t i = 0; i < data->n_inputs; i++) {
-            *hash = hash_tensor(&inputs[i], *hash);
-            fp_tensor_done(&inputs[i]);
-        }
+    if (status) return status;
+    *hash = 0;
+    for (size_t i = 0; i < data->n_inputs; i++) {
+        *hash = hash_tensor(&inputs[i], *hash);
+        fp_tensor_done(&inputs[i]);
     }
-    free(inputs);
-    return status;
+    return FINEPRUNE_OK;
 }
 
 // Kept once it is known, as it may have cost the decoding of a picture.

@@ -5,12 +5,12 @@
 #include "data/data_parts.h"
 
 int fineprune_data_add(fineprune_data *data, const char *source, fineprune_error *err) {
-    size_t *n_before = fp_calloc(data->n_inputs, sizeof(*n_before));
+    FP_STAGE(room, source);
+    size_t *n_before = fp_arena_take(&room, data->n_inputs, sizeof(*n_before));
     char **grown = fp_grow(data->sources, &data->capacity, data->n_sources + 1, sizeof(*grown));
     if (grown) data->sources = grown;
     char *copy = strdup(source);
     if (!n_before || !grown || !copy) {
-        free(n_before);
         free(copy);
         return fp_fail_memory(err, source, strlen(source));
     }
@@ -28,6 +28,5 @@ int fineprune_data_add(fineprune_data *data, const char *source, fineprune_error
     } else {
         data->sources[data->n_sources++] = copy;
     }
-    free(n_before);
     return status;
 }

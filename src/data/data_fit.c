@@ -2,13 +2,13 @@
 // Whether arrays fit the model's inputs: rank, dims and every element.
 #include "data/data_parts.h"
 
-#include "kernel/op.h"
-
 #include <errno.h>
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include "exec/op_list.h"
 
 // ---- texts
 
@@ -16,9 +16,11 @@ char *fp_input_text(char *dst, size_t size, const struct fp_input *input) {
     size_t n = (size_t)snprintf(dst, size, "'%.100s' %s", input->name, fp_type_name(input->type));
     if (input->rank < 0) return dst;
     for (int i = 0; i < input->rank && n < size; i++) {
-        const char *before = i ? "," : " [";
+        const char *before = " [", *symbol = "?";
+        if (i) before = ",";
+        if (input->symbols[i]) symbol = input->symbols[i];
         if (input->dims[i] >= 0) n += (size_t)snprintf(dst + n, size - n, "%s%lld", before, (long long)input->dims[i]);
-        else n += (size_t)snprintf(dst + n, size - n, "%s%.30s", before, input->symbols[i] ? input->symbols[i] : "?");
+        else n += (size_t)snprintf(dst + n, size - n, "%s%.30s", before, symbol);
     }
     if (n < size) snprintf(dst + n, size - n, input->rank ? "]" : " []");
     return dst;
@@ -29,7 +31,7 @@ char *fp_inputs_text(char *dst, size_t size, const struct fp_input *inputs, size
     dst[0] = '\0';
     for (size_t i = 0; i < n && used + 10 < size; i++) {
         char text[400];
-        used += (size_t)snprintf(dst + used, size - used, "%s%s", i ? ", " : "",
+        used += (size_t)snprintf(dst + used, size - used, "%s%s", fp_between((size_t)i, ", "),
                                  fp_input_text(text, sizeof(text), &inputs[i]));
     }
     return dst;
@@ -64,7 +66,8 @@ int fp_fit_array(const struct fp_input *input, const struct fp_tensor *array, co
     }
     if ((rows && fp_input_fits(input, 1, array->rank - 1, array->dims + 1)) || (rows && input->rank < 0) ||
         (whole && fp_input_fits(input, 0, array->rank - 1, array->dims + 1))) {
-        *mode = rows ? FP_ROWS : FP_WHOLE;
+        if (rows) *mode = FP_ROWS;
+        else *mode = FP_WHOLE;
         if (array->dims[0]) return FINEPRUNE_OK;
         return fp_fail(err, FINEPRUNE_DATA, "%s holds no samples (axis 0 has length 0)", name);
     }
@@ -95,14 +98,12 @@ static bool names_time(const char *symbol) {
 
 // Whether a recurrent layer takes the value as it is, steps first.
 static bool is_steps_first(const struct fp_value *v) {
-    static const char *const types[] = {"LSTM", "GRU", "RNN"};
-    for (int i = 0; i < v->n_readers; i++)
-        for (size_t k = 0; k < FP_COUNT(types); k++) {
-            const struct fp_use *use = &v->readers[i];
-            if (use->node && !use->index && !use->node->domain[0] && !strcmp(use->node->type, types[k]) &&
-                !fp_attr_int(use->node, "layout", 0))
-                return true;
-        }
+    for (int i = 0; i < v->n_readers; i++) {
+        const struct fp_node *node = v->readers[i].node;
+        if (!node || v->readers[i].index) continue;
+        const struct fp_op *op = fp_op_find(node->domain, node->type, node->opset);
+        if (op && op->flags & FP_OP_STEPS_FIRST && !fp_attr_int(node, "layout", 0)) return true;
+    }
     return false;
 }
 
@@ -116,7 +117,8 @@ int fp_fit_batch_axis(const struct fp_graph *graph, int value) {
         named |= may_name_batch(symbols[i]);
         if (names_batch(symbols[i]) || (may_name_batch(symbols[i]) && names_time(symbols[0]))) return i;
     }
-    return !named && v->rank == 3 && is_steps_first(v) ? 1 : 0;
+    if (!named && v->rank == 3 && is_steps_first(v)) return 1;
+    return 0;
 }
 
 // Elements of one sample lie in stretches of `inner`, one for each of the indices of the axes before the samples'.
@@ -144,7 +146,8 @@ int fp_fit_move(const struct fp_input *input, struct fp_tensor *array, const cha
     }
     dims[0] = array->dims[axis];
     for (int i = 0; i < array->rank; i++) {
-        dims[i + 1] = i == axis ? 1 : array->dims[i];
+        dims[i + 1] = array->dims[i];
+        if (i == axis) dims[i + 1] = 1;
         if (input->dims[i] < 0 || i == axis || array->dims[i] == input->dims[i]) continue;
         int status = fail_shape(input, array, name, err);
         fp_hint(err, "the input's samples lie along axis %d; the other axes must be the model's", axis);
@@ -202,7 +205,7 @@ bool fp_has_huge(const struct fp_tensor *array) {
     double chunk[1024];
     const size_t bytes = fp_type_size(array->type);
     for (size_t at = 0; at < array->count && fp_type_is_float(array->type); at += FP_COUNT(chunk)) {
-        const size_t n = array->count - at < FP_COUNT(chunk) ? array->count - at : FP_COUNT(chunk);
+        const size_t n = fp_least(array->count - at, FP_COUNT(chunk));
         fp_convert(chunk, FP_DOUBLE, (const char *)array->data + at * bytes, array->type, n);
         for (size_t i = 0; i < n; i++)
             if (!(fabs(chunk[i]) <= FP_HUGE)) return true;
@@ -224,13 +227,13 @@ int fp_fit_elements(const struct fp_input *input, const struct fp_tensor *array,
     const size_t bytes = fp_type_size(from);
     double chunk[1024];
     for (size_t at = 0; at < array->count; at += FP_COUNT(chunk)) {
-        const size_t n = array->count - at < FP_COUNT(chunk) ? array->count - at : FP_COUNT(chunk);
+        const size_t n = fp_least(array->count - at, FP_COUNT(chunk));
         fp_convert(chunk, FP_DOUBLE, (const char *)array->data + at * bytes, from, n);
         for (size_t i = 0; i < n; i++) {
             *huge |= fabs(chunk[i]) > FP_HUGE;
             const bool in_range = chunk[i] >= low && chunk[i] <= high; // false for NaN
             if (!in_range || (RANGES[range].integer && chunk[i] != floor(chunk[i])))
-                return fail_element(input, size ? (first + at + i) / size : 0, chunk[i], name, err);
+                return fail_element(input, fp_shares(first + at + i, size), chunk[i], name, err);
         }
     }
     return FINEPRUNE_OK;
@@ -244,7 +247,8 @@ static int parse_dims(const char *text, const char *whole, int *rank, int64_t *d
     for (const char *at = text;; at++) {
         char *end = (char *)(uintptr_t)at + 1;
         errno = 0;
-        int64_t value = *at == '?' ? -1 : strtoll(at, &end, 10);
+        int64_t value = -1;
+        if (*at != '?') value = strtoll(at, &end, 10);
         if (errno || end == at || value < -1 || (*end && *end != ',') || *rank == FP_MAX_RANK)
             return fp_fail(err, FINEPRUNE_USAGE, "--shape '%s' is not NAME:1,3,224,224", whole);
         dims[(*rank)++] = value;

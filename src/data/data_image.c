@@ -28,7 +28,8 @@ struct plan {
 };
 
 static int64_t channels_at(const struct fp_input *in, int axis) {
-    return in->dims[axis] == 1 || in->dims[axis] == 3 ? in->dims[axis] : 0;
+    if (in->dims[axis] == 1 || in->dims[axis] == 3) return in->dims[axis];
+    return 0;
 }
 
 static int fail_layout(const struct fp_input *in, const char *path, fineprune_error *err) {
@@ -43,27 +44,32 @@ static int fail_layout(const struct fp_input *in, const char *path, fineprune_er
 
 static int make_plan(struct plan *plan, const struct fp_input *in, enum fp_layout layout, const char *path,
                      fineprune_error *err) {
-    *plan = (struct plan){.mode = in->rank == 3 ? FP_WHOLE : FP_ROWS, .first = in->rank == 3 ? 0 : 1};
+    *plan = (struct plan){.mode = FP_ROWS, .first = 1};
+    if (in->rank == 3) *plan = (struct plan){.mode = FP_WHOLE};
     if (in->rank != 3 && in->rank != 4) return fail_layout(in, path, err);
     const int first = plan->first, last = in->rank - 1;
-    int64_t channels = layout == FP_NHWC ? 0 : channels_at(in, first);
+    int64_t channels = 0;
+    if (layout != FP_NHWC) channels = channels_at(in, first);
     if (!channels && layout != FP_NCHW) {
         channels = channels_at(in, last);
         plan->last = channels != 0;
     }
     if (!channels && in->rank == 4) {
         // a symbolic number of channels: colour, where the layout is told
-        const int axis = layout == FP_NHWC ? last : first;
+        int axis = first;
+        plan->last = layout == FP_NHWC;
+        if (plan->last) axis = last;
         if (layout == FP_LAYOUT_AUTO || in->dims[axis] >= 0) return fail_layout(in, path, err);
         channels = 3;
-        plan->last = layout == FP_NHWC;
     }
     if (!channels) { // [samples, height, width]
         *plan = (struct plan){.mode = FP_ROWS, .first = 1, .flat = true};
         channels = 1;
     }
     plan->channels = (int)channels;
-    const int row = plan->flat ? 1 : plan->last ? first : first + 1;
+    int row = first + 1;
+    if (plan->flat) row = 1;
+    else if (plan->last) row = first;
     plan->height = in->dims[row];
     plan->width = in->dims[row + 1];
     return FINEPRUNE_OK;
@@ -74,7 +80,7 @@ struct sizes {
     int64_t height, width, crop_height, crop_width;
 };
 
-static int64_t scaled(int64_t side, int64_t to, int64_t by) { return side * to / by > 0 ? side * to / by : 1; }
+static int64_t scaled(int64_t side, int64_t to, int64_t by) { return fp_most_int(side * to / by, 1); }
 
 static struct sizes plan_sizes(const struct fp_preprocess *p, const struct plan *plan, int64_t width, int64_t height) {
     struct sizes s = {height, width, 0, 0};
@@ -83,15 +89,18 @@ static struct sizes plan_sizes(const struct fp_preprocess *p, const struct plan 
         s.height = p->resize_height;
         s.width = p->resize_width;
     } else if (p->resize_height && !p->no_resize) { // the shorter edge
-        s.height = height < width ? p->resize_height : scaled(height, p->resize_height, width);
-        s.width = height < width ? scaled(width, p->resize_height, height) : p->resize_height;
+        s.height = s.width = p->resize_height;
+        if (height < width) s.width = scaled(width, p->resize_height, height);
+        else s.height = scaled(height, p->resize_height, width);
     } else if (!p->no_resize && !p->crop_height && fixed) {
         s.height = plan->height;
         s.width = plan->width;
     }
     if (p->no_resize) s.height = height, s.width = width;
-    s.crop_height = p->crop_height ? p->crop_height : s.height;
-    s.crop_width = p->crop_width ? p->crop_width : s.width;
+    s.crop_height = s.height;
+    s.crop_width = s.width;
+    if (p->crop_height) s.crop_height = p->crop_height;
+    if (p->crop_width) s.crop_width = p->crop_width;
     if (!p->crop_height && !p->no_crop && fixed && p->resize_height && !p->resize_width)
         s.crop_height = plan->height, s.crop_width = plan->width;
     return s;
@@ -142,12 +151,16 @@ static void fill_levels(struct levels *l, const struct fp_preprocess *p, int cha
     const bool raw = !p->have_mean && !p->have_std && !p->have_scale;
     for (int c = 0; c < channels; c++)
         for (int i = 0; i < 256; i++) {
-            double value = raw ? i : i * p->scale;
+            double value = i;
+            if (!raw) value = i * p->scale;
             if (p->have_mean) value -= p->mean[p->n_mean > 1 ? c : 0];
             if (p->have_std) value /= p->std[p->n_std > 1 ? c : 0];
             if (!fp_type_is_float(type)) {
-                const double low = type == FP_INT8 ? -128 : 0, high = type == FP_INT8 ? 127 : 255;
-                value = nearbyint(value < low ? low : value > high ? high : value);
+                double low = 0, high = 255;
+                if (type == FP_INT8) low = -128, high = 127;
+                if (value < low) value = low;
+                if (value > high) value = high;
+                value = nearbyint(value);
             }
             fp_convert(&l->bytes[c][i], type, &value, FP_DOUBLE, 1);
         }
@@ -167,12 +180,11 @@ static int check_values(const struct fp_preprocess *p, const struct fp_input *in
                        "mean and std are given for %d and %d channels, but the model's input '%s' has %d", p->n_mean,
                        p->n_std, in->name, channels);
     if ((p->have_mean && p->have_std) || p->have_scale || in->type == FP_UINT8) return FINEPRUNE_OK;
+    const char *missing = "mean and std";
+    if (p->have_mean) missing = "std";
+    else if (p->have_std) missing = "mean";
     int status = fp_fail(err, FINEPRUNE_DATA, "how '%s' becomes numbers is not known: no %s for the model's input '%s'",
-                         path,
-                         p->have_mean  ? "std"
-                         : p->have_std ? "mean"
-                                       : "mean and std",
-                         in->name);
+                         path, missing, in->name);
     fp_hint(err,
             "the model's preprocessor_config.json beside it, --preprocess FILE, or --mean and --std (of 0..1; models "
             "trained on ImageNet: --mean "
@@ -190,9 +202,11 @@ static void put_pixels(struct fp_tensor *dst, const struct fp_image *image, cons
             const uint8_t *pixel = image->pixels + (size_t)((y + top) * s->width + x + left) * (size_t)c;
             const size_t at = (size_t)(y * s->crop_width + x);
             for (int k = 0; k < c; k++) {
-                const size_t to = last ? at * (size_t)c + (size_t)k : (size_t)k * plane + at;
-                memcpy((char *)dst->data + to * levels->size, &levels->bytes[k][pixel[bgr ? c - 1 - k : k]],
-                       levels->size);
+                size_t to = (size_t)k * plane + at;
+                int from = k;
+                if (last) to = at * (size_t)c + (size_t)k;
+                if (bgr) from = c - 1 - k;
+                memcpy((char *)dst->data + to * levels->size, &levels->bytes[k][pixel[from]], levels->size);
             }
         }
 }
@@ -203,7 +217,8 @@ static int decode(struct fp_image *image, const struct fp_piece *piece, const st
     if (!status && (image->width != piece->extent[0] || image->height != piece->extent[1]))
         status = fp_fail(err, FINEPRUNE_IO, "'%s' has changed while it was in use", piece->path);
     if (!status && plan->channels == 1) fp_image_to_grey(image);
-    return status ? status : fp_image_resize(image, s->width, s->height, piece->data->preprocess->filter, err);
+    if (status) return status;
+    return fp_image_resize(image, s->width, s->height, piece->data->preprocess->filter, err);
 }
 
 // Decoding a large photo costs more than running many a network, and every run over the samples asks for it again.
@@ -221,14 +236,14 @@ static int image_load(const struct fp_piece *piece, size_t index, struct fp_tens
     int status = make_plan(&plan, piece->input, p->layout, piece->path, err);
     if (status) return status;
     const struct sizes s = plan_sizes(p, &plan, piece->extent[0], piece->extent[1]);
-    struct levels *levels = fp_calloc(1, sizeof(*levels));
-    if (!levels) status = fp_fail_memory(err, piece->path, sizeof(*levels));
+    FP_STAGE(room, piece->path);
+    struct levels *levels = fp_arena_take(&room, 1, sizeof(*levels));
+    status = fp_arena_check(&room, err);
     if (!status && !kept) status = decode(&image, piece, &plan, &s, err);
     if (!status) {
         fill_levels(levels, p, plan.channels, dst->type);
         put_pixels(dst, &image, &s, levels, plan.last, p->color == FP_BGR);
     }
-    free(levels);
     if (!status && !kept && may_keep(piece, &image)) {
         *piece->decoded = image;
         *piece->data->decoded += image.size;

@@ -5,6 +5,7 @@
 #ifndef FP_DATA_PARTS_H
 #define FP_DATA_PARTS_H
 
+#include "base/arena.h"
 #include "data/data.h"
 #include "onnx/graph.h"
 

@@ -26,7 +26,8 @@ static float bell(uint64_t bits) {
 
 static int random_load(const struct fp_piece *piece, size_t index, struct fp_tensor *dst, fineprune_error *err) {
     (void)err;
-    uint64_t state = piece->seed + (piece->mode == FP_CONSTANT ? 0 : index) * UINT64_C(0x2545f4914f6cdd1d);
+    uint64_t state = piece->seed;
+    if (piece->mode != FP_CONSTANT) state += index * UINT64_C(0x2545f4914f6cdd1d);
     fp_random(&state);
     const bool is_float = fp_type_is_float(dst->type), byte = dst->type == FP_UINT8 || dst->type == FP_INT8;
     const size_t size = fp_type_size(dst->type);
@@ -61,18 +62,17 @@ static int add(struct fineprune_data *data, size_t input, uint64_t seed, finepru
     const struct fp_input *in = &data->inputs[input];
     int status = check_input(in, err);
     if (status) return status;
-    struct fp_piece piece = {.kind = &RANDOM,
-                             .mode = in->batch_axis ? FP_WHOLE
-                                     : in->rank     ? FP_ROWS
-                                                    : FP_CONSTANT,
-                             .n = FP_ENDLESS,
-                             .seed = seed + input * UINT64_C(0x9e3779b97f4a7c15)};
+    struct fp_piece piece = {
+        .kind = &RANDOM, .mode = FP_CONSTANT, .n = FP_ENDLESS, .seed = seed + input * UINT64_C(0x9e3779b97f4a7c15)};
+    if (in->batch_axis) piece.mode = FP_WHOLE;
+    else if (in->rank) piece.mode = FP_ROWS;
     return fp_data_put(data, input, &piece, "random", err);
 }
 
 int fp_data_add_random(struct fineprune_data *data, size_t input, const char *seed, fineprune_error *err) {
     char *end = NULL;
-    const unsigned long long value = seed ? strtoull(seed, &end, 10) : 0;
+    unsigned long long value = 0;
+    if (seed) value = strtoull(seed, &end, 10);
     if (seed && (!*seed || *end || *seed == '-'))
         return fp_fail(err, FINEPRUNE_USAGE, "'random:%s': the seed is not a number", seed);
     if (input < data->n_inputs) return add(data, input, value, err);

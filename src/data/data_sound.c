@@ -26,7 +26,8 @@ struct plan {
 static bool few(int64_t n) { return n >= 1 && n <= 8; }
 
 static int make_plan(struct plan *plan, const struct fp_input *in, const char *path, fineprune_error *err) {
-    *plan = (struct plan){.mode = in->rank == 1 ? FP_WHOLE : FP_ROWS, .channels = 1};
+    *plan = (struct plan){.mode = FP_ROWS, .channels = 1};
+    if (in->rank == 1) plan->mode = FP_WHOLE;
     const bool type_ok = fp_type_is_float(in->type) || in->type == FP_INT16;
     bool shape_ok = in->rank == 1 || in->rank == 2;
     if (shape_ok) plan->time = in->dims[in->rank - 1];
@@ -34,8 +35,14 @@ static int make_plan(struct plan *plan, const struct fp_input *in, const char *p
         plan->axis = true;
         plan->last = !few(in->dims[1]) && few(in->dims[2]);
         shape_ok = plan->last || few(in->dims[1]);
-        plan->channels = shape_ok ? (int)in->dims[plan->last ? 2 : 1] : 0;
-        plan->time = in->dims[plan->last ? 1 : 2];
+        int64_t channels = in->dims[1];
+        plan->time = in->dims[2];
+        if (plan->last) {
+            channels = in->dims[2];
+            plan->time = in->dims[1];
+        }
+        plan->channels = 0;
+        if (shape_ok) plan->channels = (int)channels;
     }
     if (shape_ok && type_ok) return FINEPRUNE_OK;
     char text[400];
@@ -44,11 +51,13 @@ static int make_plan(struct plan *plan, const struct fp_input *in, const char *p
 }
 
 static int64_t resampled(int64_t frames, int from, int64_t to) {
-    return from == to ? frames : (frames * to + from - 1) / from;
+    if (from == to) return frames;
+    return (frames * to + from - 1) / from;
 }
 
 static int64_t plan_time(const struct plan *plan, const struct fp_piece *piece) {
-    return plan->time >= 0 ? plan->time : resampled(piece->extent[0], piece->rate, piece->data->preprocess->rate);
+    if (plan->time >= 0) return plan->time;
+    return resampled(piece->extent[0], piece->rate, piece->data->preprocess->rate);
 }
 
 static int sound_shape(const struct fp_piece *piece, size_t index, int *rank, int64_t *dims, fineprune_error *err) {
@@ -145,9 +154,10 @@ static int resample(struct wave *w, int from, int64_t to, const char *path, fine
     const int error = src_simple(&job, SRC_SINC_MEDIUM_QUALITY, w->channels);
     wave_done(w);
     *w = out;
-    return error ? fp_fail(err, FINEPRUNE_DATA, "'%s' cannot be brought from %d to %lld Hz: %s", path, from,
-                           (long long)to, src_strerror(error))
-                 : FINEPRUNE_OK;
+    if (error)
+        return fp_fail(err, FINEPRUNE_DATA, "'%s' cannot be brought from %d to %lld Hz: %s", path, from, (long long)to,
+                       src_strerror(error));
+    return FINEPRUNE_OK;
 }
 
 // Zero mean and unit variance over the whole wave, as Hugging Face's feature extractors do.
@@ -177,9 +187,11 @@ static void put_wave(struct fp_tensor *dst, const struct wave *w, const struct p
             double value = (double)w->data[t * w->channels + c];
             if (dst->type == FP_INT16) {
                 value = nearbyint(value * 32768);
-                value = value < -32768 ? -32768 : value > 32767 ? 32767 : value;
+                if (value < -32768) value = -32768;
+                if (value > 32767) value = 32767;
             }
-            const int64_t at = plan->last ? t * w->channels + c : c * time + t;
+            int64_t at = c * time + t;
+            if (plan->last) at = t * w->channels + c;
             if (dst->type == FP_FLOAT) ((float *)dst->data)[at] = (float)value;
             else fp_convert((char *)dst->data + (size_t)at * size, dst->type, &value, FP_DOUBLE, 1);
         }
@@ -225,7 +237,8 @@ static int probe(struct fp_piece *piece, const struct plan *plan, const struct f
     if (plan->channels > 1 && plan->channels != info.channels)
         return fp_fail(err, FINEPRUNE_DATA, "'%s' has %d channels, but the model's input takes %d", path, info.channels,
                        plan->channels);
-    const double ratio = p->rate ? (double)p->rate / info.samplerate : 1;
+    double ratio = 1;
+    if (p->rate) ratio = (double)p->rate / info.samplerate;
     if (ratio < 1.0 / 256 || ratio > 256)
         return fp_fail(err, FINEPRUNE_DATA, "'%s' at %d Hz is too far from %lld Hz", path, info.samplerate,
                        (long long)p->rate);

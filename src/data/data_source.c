@@ -28,12 +28,12 @@ static int add_npy(struct fineprune_data *data, size_t input, const char *path, 
     struct fp_npz_far *far = NULL;
     char name[300];
     snprintf(name, sizeof(name), "'%s'", path);
-    status = data->far < FAR_MOST && !data->inputs[input].batch_axis
-                 ? fp_npy_far_open(&far, path, FAR_BYTES, &array, err)
-                 : FINEPRUNE_OK;
+    if (data->far < FAR_MOST && !data->inputs[input].batch_axis)
+        status = fp_npy_far_open(&far, path, FAR_BYTES, &array, err);
     if (far) return fp_data_put_far(data, input, far, &array, name, err);
     if (!status) status = fp_npy_read(&array, path, data->memory, err);
-    return status ? status : fp_data_put_array(data, input, &array, name, err);
+    if (status) return status;
+    return fp_data_put_array(data, input, &array, name, err);
 }
 
 static bool npz_has(const struct fp_npz *npz, const char *name) {
@@ -44,13 +44,14 @@ static bool npz_has(const struct fp_npz *npz, const char *name) {
 
 static int fail_key(const struct fineprune_data *data, const struct fp_npz *npz, size_t input, const char *path,
                     fineprune_error *err) {
-    char keys[400] = "";
+    char keys[400] = "none";
     size_t n = 0;
     for (size_t i = 0; i < fp_npz_count(npz) && n < sizeof(keys) - 10; i++)
-        n += (size_t)snprintf(keys + n, sizeof(keys) - n, "%s'%.60s'", i ? ", " : "", fp_npz_name(npz, i));
+        n += (size_t)snprintf(keys + n, sizeof(keys) - n, "%s'%.60s'", fp_between((size_t)i, ", "),
+                              fp_npz_name(npz, i));
     char text[400];
     int status = fp_fail(err, FINEPRUNE_DATA, "'%s' has no array for the model's input %s; its arrays are %s", path,
-                         fp_input_text(text, sizeof(text), &data->inputs[input]), fp_npz_count(npz) ? keys : "none");
+                         fp_input_text(text, sizeof(text), &data->inputs[input]), keys);
     fp_hint(err, "numpy.savez('%s', **{'%s': array}) gives it that name", path, data->inputs[input].name);
     return status;
 }
@@ -59,8 +60,8 @@ static int fail_key(const struct fineprune_data *data, const struct fp_npz *npz,
 // for NAME=SRC.
 static int add_key(struct fineprune_data *data, struct fp_npz *npz, size_t input, bool named, const char *path,
                    fineprune_error *err) {
-    char positional[32];
-    snprintf(positional, sizeof(positional), "arr_%zu", named ? 0 : input);
+    char positional[32] = "arr_0";
+    if (!named) snprintf(positional, sizeof(positional), "arr_%zu", input);
     const char *key = data->inputs[input].name;
     if (!npz_has(npz, key)) key = positional;
     if (!npz_has(npz, key) && named && fp_npz_count(npz) == 1) key = fp_npz_name(npz, 0);
@@ -69,12 +70,13 @@ static int add_key(struct fineprune_data *data, struct fp_npz *npz, size_t input
     snprintf(name, sizeof(name), "'%.200s': array '%.150s'", strcmp(path, "-") ? path : "standard input", key);
     struct fp_tensor array = {0};
     struct fp_npz_far *far = NULL;
-    int status = data->far < FAR_MOST && !data->inputs[input].batch_axis
-                     ? fp_npz_far_open(&far, npz, key, FAR_BYTES, &array, err)
-                     : FINEPRUNE_OK;
+    int status = FINEPRUNE_OK;
+    if (data->far < FAR_MOST && !data->inputs[input].batch_axis)
+        status = fp_npz_far_open(&far, npz, key, FAR_BYTES, &array, err);
     if (far) return fp_data_put_far(data, input, far, &array, name, err);
     if (!status) status = fp_npz_read(npz, key, &array, data->memory, err);
-    return status ? status : fp_data_put_array(data, input, &array, name, err);
+    if (status) return status;
+    return fp_data_put_array(data, input, &array, name, err);
 }
 
 static int add_npz(struct fineprune_data *data, size_t input, const char *path, fineprune_error *err) {
@@ -109,7 +111,8 @@ static int add_set_file(struct fineprune_data *data, const char *path, unsigned 
     struct fp_tensor tensor = {0};
     char *tensor_name, name[300];
     snprintf(name, sizeof(name), "'%s'", path);
-    int status = number < data->n_inputs ? fp_data_takes(data, number, name, err) : FINEPRUNE_OK;
+    int status = FINEPRUNE_OK;
+    if (number < data->n_inputs) status = fp_data_takes(data, number, name, err);
     if (!status) status = fp_tensor_file_read(&tensor, &tensor_name, path, data->memory, err);
     if (status) return status;
     size_t input = fp_data_input(data, tensor_name, strlen(tensor_name));
@@ -147,13 +150,14 @@ static int read_names(struct listing *l, const char *path, DIR *dir, fineprune_e
     for (;;) {
         errno = 0;
         const struct dirent *entry = readdir(dir);
-        if (!entry)
-            return errno ? fp_fail(err, FINEPRUNE_IO, "cannot read the folder '%s': %s", path, strerror(errno))
-                         : FINEPRUNE_OK;
+        if (!entry && errno)
+            return fp_fail(err, FINEPRUNE_IO, "cannot read the folder '%s': %s", path, strerror(errno));
+        if (!entry) return FINEPRUNE_OK;
         if (entry->d_name[0] == '.') continue;
         char **grown = fp_grow(l->names, &l->capacity, l->n + 1, sizeof(*grown));
         if (grown) l->names = grown;
-        char *name = grown ? strdup(entry->d_name) : NULL;
+        char *name = NULL;
+        if (grown) name = strdup(entry->d_name);
         if (!name) return fp_fail_memory(err, path, l->n * sizeof(*grown));
         l->names[l->n++] = name;
     }
@@ -196,13 +200,15 @@ static int add_set(struct fineprune_data *data, size_t input, const char *path, 
     struct listing l;
     int status = list_folder(&l, path, err);
     if (status) return status;
-    bool *seen = fp_calloc(data->n_inputs, sizeof(*seen));
-    if (!seen) status = fp_fail_memory(err, path, data->n_inputs);
+    FP_STAGE(room, path);
+    bool *seen = fp_arena_take(&room, data->n_inputs, sizeof(*seen));
+    status = fp_arena_check(&room, err);
     for (size_t i = 0; i < l.n && !status; i++) {
         unsigned long number;
         if (!numbered(l.names[i], "input_", ".pb", &number)) continue;
         char *file = fp_format("%s/%s", path, l.names[i]);
-        status = file ? add_set_file(data, file, number, seen, err) : fp_fail_memory(err, "a path", strlen(path));
+        if (file) status = add_set_file(data, file, number, seen, err);
+        else status = fp_fail_memory(err, "a path", strlen(path));
         free(file);
     }
     for (size_t i = 0; i < data->n_inputs && !status; i++) {
@@ -212,7 +218,6 @@ static int add_set(struct fineprune_data *data, size_t input, const char *path, 
                              fp_input_text(text, sizeof(text), &data->inputs[i]));
     }
     if (!status && !data->n_inputs) data->bare++;
-    free(seen);
     listing_done(&l);
     return status;
 }
@@ -284,7 +289,8 @@ static int folder_kind(const struct listing *l, const char *path, const struct f
 // x.npy and y.npy for the inputs x and y. Returns n_inputs when the name is not an input's.
 static size_t input_of_file(const struct fineprune_data *data, const char *name) {
     const char *dot = strrchr(name, '.');
-    return dot ? fp_data_input(data, name, (size_t)(dot - name)) : data->n_inputs;
+    if (dot) return fp_data_input(data, name, (size_t)(dot - name));
+    return data->n_inputs;
 }
 
 static int add_files(struct fineprune_data *data, size_t input, const char *path, const struct listing *l,
@@ -309,8 +315,9 @@ static int add_folder(struct fineprune_data *data, size_t input, const char *pat
     unsigned long number;
     bool is_set = false;
     for (size_t i = 0; i < l.n; i++) is_set |= numbered(l.names[i], "input_", ".pb", &number);
-    const char *slash = strrchr(path, '/');
-    if (numbered(slash ? slash + 1 : path, "test_data_set_", "", &number)) is_set = true;
+    const char *slash = strrchr(path, '/'), *last = path;
+    if (slash) last = slash + 1;
+    if (numbered(last, "test_data_set_", "", &number)) is_set = true;
     if (is_set) status = add_set(data, input, path, err);
     else status = add_sets(data, input, path, &l, &sets, err);
     if (!status && !is_set && !sets) status = add_files(data, input, path, &l, err);
@@ -329,7 +336,8 @@ static int read_text(char **out, const char *path, fineprune_error *err) {
     while (got && !status) {
         char *grown = fp_grow(text, &capacity, n + 4096, 1);
         if (grown) text = grown;
-        got = grown ? fread(text + n, 1, capacity - n - 1, f) : 0;
+        if (grown) got = fread(text + n, 1, capacity - n - 1, f);
+        else got = 0;
         n += got;
         if (!grown) status = fp_fail_memory(err, path, n);
         else if (n > MAX_LIST) status = fp_fail(err, FINEPRUNE_LIMIT, "the list '%s' is over %d bytes", path, MAX_LIST);
@@ -356,7 +364,9 @@ static int add_line(struct fineprune_data *data, size_t input, const char *list,
     if (input == data->n_inputs) input = fp_data_split(data, &line);
     const char *slash = strrchr(list, '/');
     const bool relative = slash && line[0] != '/' && line[0] != '@' && strncmp(line, "random", 6) != 0;
-    char *path = relative ? fp_format("%.*s/%s", (int)(slash - list), list, line) : strdup(line);
+    char *path;
+    if (relative) path = fp_format("%.*s/%s", (int)(slash - list), list, line);
+    else path = strdup(line);
     if (!path) return fp_fail_memory(err, "a path", strlen(line));
     int status = fp_data_add_source(data, input, path, depth, err);
     free(path);
@@ -392,8 +402,9 @@ static int fail_source(const struct fineprune_data *data, const char *source, fi
         return fp_fail(err, FINEPRUNE_DATA, "'%.*s' is not an input of the model; its inputs are %s",
                        (int)(equals - source), source,
                        fp_inputs_text(text, sizeof(text), data->inputs, data->n_inputs));
-    return fp_fail(err, error == ENOENT ? FINEPRUNE_DATA : FINEPRUNE_IO, "cannot read the data '%s': %s", source,
-                   strerror(error));
+    int status = FINEPRUNE_IO;
+    if (error == ENOENT) status = FINEPRUNE_DATA;
+    return fp_fail(err, status, "cannot read the data '%s': %s", source, strerror(error));
 }
 
 int fp_data_add_source(struct fineprune_data *data, size_t input, const char *source, int depth, fineprune_error *err) {

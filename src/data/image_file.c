@@ -6,13 +6,13 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <jpeglib.h>
 #include <jerror.h>
 #include <png.h>
 
+#include "base/arena.h"
 #define MAX_SIDE 65535
 #define MAX_PIXELS (INT64_C(1) << 28)
 
@@ -24,7 +24,8 @@ int fp_image_new(struct fp_image *out, int64_t width, int64_t height, int channe
                        (long long)height);
     out->size = (size_t)width * (size_t)height * (size_t)channels;
     out->pixels = fp_take(memory, out->size);
-    return out->pixels ? FINEPRUNE_OK : fp_fail_memory(err, "a picture", out->size);
+    if (out->pixels) return FINEPRUNE_OK;
+    return fp_fail_memory(err, "a picture", out->size);
 }
 
 void fp_image_done(struct fp_image *image) {
@@ -46,7 +47,8 @@ struct task {
     bool probe; // header only
     struct fp_image image;
     struct fp_memory *memory;
-    uint8_t *row; // one decoded row
+    struct fp_arena *room; // of what follows
+    uint8_t *row;          // one decoded row
     uint8_t **rows;
     char reason[JMSG_LENGTH_MAX];
     jmp_buf jump;
@@ -57,10 +59,10 @@ static int make_image(struct task *t, int64_t width, int64_t height) {
     if (!t->probe) return fp_image_new(&t->image, width, height, 3, t->memory, t->err);
     t->image.width = width;
     t->image.height = height;
-    return width > MAX_SIDE || height > MAX_SIDE || width * height > MAX_PIXELS
-               ? fp_fail(t->err, FINEPRUNE_DATA, "a picture of %lld x %lld pixels is not supported", (long long)width,
-                         (long long)height)
-               : FINEPRUNE_OK;
+    if (width > MAX_SIDE || height > MAX_SIDE || width * height > MAX_PIXELS)
+        return fp_fail(t->err, FINEPRUNE_DATA, "a picture of %lld x %lld pixels is not supported", (long long)width,
+                       (long long)height);
+    return FINEPRUNE_OK;
 }
 
 static int fail_reason(struct task *t) {
@@ -80,7 +82,7 @@ static void png_warned(png_structp png, png_const_charp text) { (void)png, (void
 static int png_rows(struct task *t, png_structp png, png_infop info) {
     const size_t stride = (size_t)t->image.width * 3;
     if (png_get_rowbytes(png, info) != stride) return fp_fail(t->err, FINEPRUNE_DATA, "unexpected kind of PNG");
-    t->rows = fp_calloc((size_t)t->image.height, sizeof(*t->rows));
+    t->rows = fp_arena_take(t->room, (size_t)t->image.height, sizeof(*t->rows));
     if (!t->rows) return fp_fail_memory(t->err, "a picture", (size_t)t->image.height * sizeof(*t->rows));
     for (size_t y = 0; y < (size_t)t->image.height; y++) t->rows[y] = t->image.pixels + y * stride;
     png_read_image(png, t->rows);
@@ -106,7 +108,8 @@ static int png_decode(struct task *t, png_structp png, png_infop info) {
 
 static int read_png(struct task *t) {
     png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, t, png_failed, png_warned);
-    png_infop info = png ? png_create_info_struct(png) : NULL;
+    png_infop info = NULL;
+    if (png) info = png_create_info_struct(png);
     int status = info ? png_decode(t, png, info) : fp_fail_memory(t->err, "a picture", 1000);
     png_destroy_read_struct(&png, &info, NULL);
     return status;
@@ -135,7 +138,11 @@ static void jpeg_warned(j_common_ptr jpeg, int level) {
 static void from_inks(uint8_t *dst, const uint8_t *src, size_t n, bool inverted) {
     for (size_t i = 0; i < n; i++, dst += 3, src += 4)
         for (int c = 0; c < 3; c++) {
-            const unsigned ink = inverted ? src[c] : 255u - src[c], black = inverted ? src[3] : 255u - src[3];
+            unsigned ink = src[c], black = src[3];
+            if (!inverted) {
+                ink = 255u - ink;
+                black = 255u - black;
+            }
             dst[c] = (uint8_t)((ink * black + 127) / 255);
         }
 }
@@ -148,13 +155,15 @@ static int jpeg_decode(struct task *t, struct jpeg_decompress_struct *jpeg) {
     int status = make_image(t, jpeg->image_width, jpeg->image_height);
     if (status || t->probe) return status;
     const bool inks = jpeg->jpeg_color_space == JCS_CMYK || jpeg->jpeg_color_space == JCS_YCCK;
-    jpeg->out_color_space = inks ? JCS_CMYK : JCS_RGB;
+    if (inks) jpeg->out_color_space = JCS_CMYK;
+    else jpeg->out_color_space = JCS_RGB;
     jpeg_start_decompress(jpeg);
-    t->row = fp_calloc((size_t)t->image.width, 4);
+    t->row = fp_arena_take(t->room, (size_t)t->image.width, 4);
     if (!t->row) return fp_fail_memory(t->err, "a picture", (size_t)t->image.width * 4);
     while (jpeg->output_scanline < jpeg->output_height) {
         uint8_t *dst = t->image.pixels + (size_t)jpeg->output_scanline * (size_t)t->image.width * 3;
-        JSAMPROW row = inks ? t->row : dst;
+        JSAMPROW row = dst;
+        if (inks) row = t->row;
         jpeg_read_scanlines(jpeg, &row, 1);
         if (inks) from_inks(dst, t->row, (size_t)t->image.width, jpeg->saw_Adobe_marker);
     }
@@ -185,10 +194,9 @@ static int read_picture(struct task *t, const char *path, fineprune_error *err) 
     int status;
     if (n == 8 && png_sig_cmp(start, 0, 8) == 0) status = read_png(t);
     else if (n > 2 && start[0] == 0xff && start[1] == 0xd8) status = read_jpeg(t);
-    else status = fp_fail(&inner, FINEPRUNE_DATA, "%s", n ? "neither PNG nor JPEG" : "the file is empty");
+    else if (n) status = fp_fail(&inner, FINEPRUNE_DATA, "neither PNG nor JPEG");
+    else status = fp_fail(&inner, FINEPRUNE_DATA, "the file is empty");
     fclose(t->file);
-    free(t->row);
-    free(t->rows);
     if (!status) return FINEPRUNE_OK;
     fp_image_done(&t->image);
     fp_fail(err, status, "'%s': %s", path, inner.message);
@@ -197,21 +205,23 @@ static int read_picture(struct task *t, const char *path, fineprune_error *err) 
 }
 
 int fp_image_probe(const char *path, int64_t *width, int64_t *height, fineprune_error *err) {
-    struct task *t = fp_calloc(1, sizeof(*t));
-    if (!t) return fp_fail_memory(err, path, sizeof(*t));
+    FP_STAGE(room, path);
+    struct task *t = fp_arena_take(&room, 1, sizeof(*t));
+    if (!t) return fp_arena_check(&room, err);
+    t->room = &room;
     t->probe = true;
     int status = read_picture(t, path, err);
     if (!status) *width = t->image.width, *height = t->image.height;
-    free(t);
     return status;
 }
 
 int fp_image_read(struct fp_image *out, const char *path, struct fp_memory *memory, fineprune_error *err) {
-    struct task *t = fp_calloc(1, sizeof(*t));
-    if (!t) return fp_fail_memory(err, path, sizeof(*t));
+    FP_STAGE(room, path);
+    struct task *t = fp_arena_take(&room, 1, sizeof(*t));
+    if (!t) return fp_arena_check(&room, err);
+    t->room = &room;
     t->memory = memory;
     int status = read_picture(t, path, err);
     if (!status) *out = t->image;
-    free(t);
     return status;
 }

@@ -3,27 +3,35 @@
 // fixed point, 8-bit pixels between the two passes. This is the arithmetic of Pillow's resize (newer versions of which
 // may take the height first, which moves a pixel by a level at most).
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "data/image_file.h"
 
 #define BITS 22
 
 static double triangle(double x) {
     x = fabs(x);
-    return x < 1 ? 1 - x : 0;
+    if (x < 1) return 1 - x;
+    return 0;
 }
 
 static double cubic(double x) { // Keys, a = -1/2
     x = fabs(x);
     if (x < 1) return (1.5 * x - 2.5) * x * x + 1;
-    return x < 2 ? ((-0.5 * x + 2.5) * x - 4) * x + 2 : 0;
+    if (x < 2) return ((-0.5 * x + 2.5) * x - 4) * x + 2;
+    return 0;
 }
 
-static double sinc(double x) { return x == 0 ? 1 : sin(x * M_PI) / (x * M_PI); }
+static double sinc(double x) {
+    if (x == 0) return 1;
+    return sin(x * M_PI) / (x * M_PI);
+}
 
-static double lanczos(double x) { return fabs(x) < 3 ? sinc(x) * sinc(x / 3) : 0; }
+static double lanczos(double x) {
+    if (fabs(x) < 3) return sinc(x) * sinc(x / 3);
+    return 0;
+}
 
 static const struct {
     double (*weight)(double);
@@ -38,16 +46,9 @@ struct taps {
     int32_t *weights;
 };
 
-static void taps_done(struct taps *t) {
-    free(t->first);
-    free(t->count);
-    free(t->weights);
-}
-
 static void fill_position(struct taps *t, int64_t at, int64_t from, double scale, enum fp_filter filter,
                           double *scratch) {
-    const double wide = scale > 1 ? scale : 1, centre = ((double)at + 0.5) * scale,
-                 reach = FILTERS[filter].reach * wide;
+    const double wide = fmax(scale, 1), centre = ((double)at + 0.5) * scale, reach = FILTERS[filter].reach * wide;
     int64_t low = (int64_t)(centre - reach + 0.5), high = (int64_t)(centre + reach + 0.5);
     if (low < 0) low = 0;
     if (high > from) high = from;
@@ -59,30 +60,34 @@ static void fill_position(struct taps *t, int64_t at, int64_t from, double scale
     t->first[at] = low;
     t->count[at] = high - low;
     for (int64_t i = 0; i < high - low; i++) {
-        const double w = (sum != 0 ? scratch[i] / sum : scratch[i]) * (1 << BITS);
-        t->weights[at * t->most + i] = (int32_t)(w < 0 ? w - 0.5 : w + 0.5);
+        double w = scratch[i];
+        if (sum != 0) w /= sum;
+        w *= 1 << BITS;
+        if (w < 0) w -= 0.5;
+        else w += 0.5;
+        t->weights[at * t->most + i] = (int32_t)w;
     }
 }
 
-static int make_taps(struct taps *t, int64_t from, int64_t to, enum fp_filter filter, fineprune_error *err) {
-    const double scale = (double)from / (double)to, wide = scale > 1 ? scale : 1;
+static int make_taps(struct taps *t, struct fp_arena *room, int64_t from, int64_t to, enum fp_filter filter,
+                     fineprune_error *err) {
+    const double scale = (double)from / (double)to, wide = fmax(scale, 1);
     *t = (struct taps){.most = (int64_t)ceil(FILTERS[filter].reach * wide) * 2 + 1};
-    size_t n = (size_t)to;
-    t->first = fp_calloc(n, sizeof(*t->first));
-    t->count = fp_calloc(n, sizeof(*t->count));
-    t->weights = fp_mul(n, (size_t)t->most, &n) ? fp_calloc(n, sizeof(*t->weights)) : NULL;
-    double *scratch = fp_calloc((size_t)t->most, sizeof(*scratch));
-    const bool ok = t->first && t->count && t->weights && scratch;
-    for (int64_t at = 0; at < to && ok; at++) fill_position(t, at, from, scale, filter, scratch);
-    free(scratch);
-    if (ok) return FINEPRUNE_OK;
-    taps_done(t);
-    return fp_fail_memory(err, "resizing", n * 4);
+    const size_t n = (size_t)to, most = (size_t)t->most;
+    t->first = fp_arena_take(room, n, sizeof(*t->first));
+    t->count = fp_arena_take(room, n, sizeof(*t->count));
+    t->weights = fp_arena_take(room, n, most * sizeof(*t->weights));
+    double *scratch = fp_arena_take(room, most, sizeof(*scratch));
+    int status = fp_arena_check(room, err);
+    for (int64_t at = 0; at < to && !status; at++) fill_position(t, at, from, scale, filter, scratch);
+    return status;
 }
 
 static uint8_t clip(int32_t sum) {
     sum >>= BITS;
-    return (uint8_t)(sum < 0 ? 0 : sum > 255 ? 255 : sum);
+    if (sum < 0) return 0;
+    if (sum > 255) return 255;
+    return (uint8_t)sum;
 }
 
 // One output element: `step` bytes lie between its taps.
@@ -114,9 +119,12 @@ static void resize_columns(struct fp_image *dst, const struct fp_image *src, con
 
 static int pass(struct fp_image *image, int64_t width, int64_t height, enum fp_filter filter, bool rows,
                 fineprune_error *err) {
+    FP_STAGE(room, "resizing");
     struct taps taps;
     struct fp_image dst;
-    int status = make_taps(&taps, rows ? image->width : image->height, rows ? width : height, filter, err);
+    int status;
+    if (rows) status = make_taps(&taps, &room, image->width, width, filter, err);
+    else status = make_taps(&taps, &room, image->height, height, filter, err);
     if (status) return status;
     status = fp_image_new(&dst, width, height, image->channels, image->memory, err);
     if (!status) {
@@ -125,7 +133,6 @@ static int pass(struct fp_image *image, int64_t width, int64_t height, enum fp_f
         fp_image_done(image);
         *image = dst;
     }
-    taps_done(&taps);
     return status;
 }
 

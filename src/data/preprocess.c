@@ -79,19 +79,22 @@ static int set_size(struct reader *r, const char *key, const json_t *value, int6
 
 static int set_mean(struct reader *r, const char *key, const json_t *value) {
     r->p->have_mean = numbers(value, r->p->mean, &r->p->n_mean);
-    return r->p->have_mean ? FINEPRUNE_OK : fail_value(r, key, "one number per channel");
+    if (r->p->have_mean) return FINEPRUNE_OK;
+    return fail_value(r, key, "one number per channel");
 }
 
 static int set_std(struct reader *r, const char *key, const json_t *value) {
     r->p->have_std = numbers(value, r->p->std, &r->p->n_std);
     for (int i = 0; i < r->p->n_std; i++) r->p->have_std = r->p->have_std && r->p->std[i] > 0;
-    return r->p->have_std ? FINEPRUNE_OK : fail_value(r, key, "one positive number per channel");
+    if (r->p->have_std) return FINEPRUNE_OK;
+    return fail_value(r, key, "one positive number per channel");
 }
 
 static int set_scale(struct reader *r, const char *key, const json_t *value) {
     r->p->scale = json_number_value(value);
     r->p->have_scale = json_is_number(value) && r->p->scale > 0;
-    return r->p->have_scale ? FINEPRUNE_OK : fail_value(r, key, "a positive number");
+    if (r->p->have_scale) return FINEPRUNE_OK;
+    return fail_value(r, key, "a positive number");
 }
 
 static int set_rate(struct reader *r, const char *key, const json_t *value) {
@@ -117,7 +120,8 @@ static int set_filter(struct reader *r, const char *key, const json_t *value) {
     static const char *const names[] = {"nearest", "lanczos", "bilinear", "bicubic", NULL};
     int filter = (int)json_integer_value(value);
     const bool known = json_is_integer(value) && filter >= 0 && filter <= FP_BICUBIC; // Pillow's numbers
-    int status = known ? FINEPRUNE_OK : choose(r, key, value, names, "nearest, bilinear, bicubic or lanczos", &filter);
+    int status = FINEPRUNE_OK;
+    if (!known) status = choose(r, key, value, names, "nearest, bilinear, bicubic or lanczos", &filter);
     if (!status) r->p->filter = (enum fp_filter)filter;
     return status;
 }
@@ -142,7 +146,8 @@ static int set_resize(struct reader *r, const char *key, const json_t *value) {
     const char *text = json_string_value(value);
     r->p->no_resize = json_is_false(value) || (text && strcmp(text, "none") == 0);
     r->p->resize_height = r->p->resize_width = 0;
-    return r->p->no_resize ? FINEPRUNE_OK : set_size(r, key, value, &r->p->resize_height, &r->p->resize_width);
+    if (r->p->no_resize) return FINEPRUNE_OK;
+    return set_size(r, key, value, &r->p->resize_height, &r->p->resize_width);
 }
 
 static int set_crop(struct reader *r, const char *key, const json_t *value) {
@@ -191,8 +196,9 @@ static int refuse_spectrogram(struct reader *r, const json_t *root) {
                       (json_is_integer(json_object_get(root, "feature_size")) &&
                        json_integer_value(json_object_get(root, "feature_size")) > 1);
     if (!bins) return FINEPRUNE_OK;
+    if (!type) type = "num_mel_bins";
     int status = fp_fail(r->err, FINEPRUNE_DATA, "'%s' asks for spectrograms (%s), which are not made from sound files",
-                         r->path, type ? type : "num_mel_bins");
+                         r->path, type);
     fp_hint(r->err, "prepare them and give them as .npy or .npz");
     return status;
 }
@@ -246,9 +252,10 @@ static int read_timm(struct reader *r, const json_t *cfg) {
     if (status || !size) return status;
     if (!side(json_array_get(size, 1), &r->p->crop_height) || !side(json_array_get(size, 2), &r->p->crop_width))
         return fail_value(r, "input_size", "[channels, height, width]");
-    const double pct = json_number_value(json_object_get(cfg, "crop_pct"));
-    const int64_t shorter = r->p->crop_height < r->p->crop_width ? r->p->crop_height : r->p->crop_width;
-    r->p->resize_height = (int64_t)floor((double)shorter / (pct > 0 && pct <= 1 ? pct : 0.875));
+    double pct = json_number_value(json_object_get(cfg, "crop_pct"));
+    if (!(pct > 0 && pct <= 1)) pct = 0.875;
+    const int64_t shorter = fp_least_int(r->p->crop_height, r->p->crop_width);
+    r->p->resize_height = (int64_t)floor((double)shorter / pct);
     return FINEPRUNE_OK;
 }
 
@@ -268,16 +275,20 @@ static int read_file(struct fp_preprocess *p, const char *path, fineprune_error 
     json_t *root = json_load_file(path, 0, &error);
     if (!root && error.line < 0)
         return fp_fail(err, FINEPRUNE_IO, "cannot read the preparation file '%s': %s", path, error.text);
+    if (!root)
+        return fp_fail(err, FINEPRUNE_DATA, "'%s' is not a JSON object: line %d: %s", path, error.line, error.text);
     if (!json_is_object(root)) {
         json_decref(root);
-        return fp_fail(err, FINEPRUNE_DATA, "'%s' is not a JSON object: line %d: %s", path, root ? 1 : error.line,
-                       root ? "another value" : error.text);
+        return fp_fail(err, FINEPRUNE_DATA, "'%s' is not a JSON object: line 1: another value", path);
     }
     struct reader r = {p, path, err};
     int status = read_root(&r, root);
     json_decref(root);
-    p->path = status ? NULL : strdup(path);
-    return status || p->path ? status : fp_fail_memory(err, "a path", strlen(path));
+    p->path = NULL;
+    if (status) return status;
+    p->path = strdup(path);
+    if (p->path) return FINEPRUNE_OK;
+    return fp_fail_memory(err, "a path", strlen(path));
 }
 
 // ---- options
@@ -315,7 +326,8 @@ static int read_options(struct fp_preprocess *p, char *const *options, fineprune
     for (size_t i = 0; i < FP_COUNT(table) && !status; i++) {
         if (!options[table[i].option]) continue;
         json_t *value = option_value(options[table[i].option]);
-        status = value ? table[i].member.set(&r, table[i].member.name, value) : fp_fail_memory(err, "an option", 100);
+        if (value) status = table[i].member.set(&r, table[i].member.name, value);
+        else status = fp_fail_memory(err, "an option", 100);
         json_decref(value);
     }
     return status;
@@ -333,11 +345,13 @@ static bool is_timm(const char *path) {
 
 static int find_file(struct fp_preprocess *p, const char *folder, fineprune_error *err) {
     static const char *const names[] = {"preprocessor_config.json", "preprocess.json", "config.json"};
+    static const char *const ups[] = {"", "../"};
     int status = FINEPRUNE_OK;
+    if (!folder[0]) folder = ".";
     // Hugging Face keeps models in a folder onnx/ below that file
     for (int up = 0; up < 2 && !status && !p->path; up++)
         for (size_t i = 0; i < FP_COUNT(names) && !status && !p->path; i++) {
-            char *path = fp_format("%s/%s%s", folder[0] ? folder : ".", up ? "../" : "", names[i]);
+            char *path = fp_format("%s/%s%s", folder, ups[up], names[i]);
             if (!path) return fp_fail_memory(err, "a path", strlen(folder));
             if (access(path, R_OK) == 0 && (strcmp(names[i], "config.json") || is_timm(path)))
                 status = read_file(p, path, err);
@@ -352,7 +366,9 @@ int fp_preprocess_new(struct fp_preprocess **out, const char *folder, char *cons
     p->filter = FP_BILINEAR;
     p->scale = 1.0 / 255;
     const char *file = options[FP_OPTION_PREPROCESS];
-    int status = file ? read_file(p, file, err) : find_file(p, folder, err);
+    int status;
+    if (file) status = read_file(p, file, err);
+    else status = find_file(p, folder, err);
     if (!status) status = read_options(p, options, err);
     if (status) fp_preprocess_free(p);
     else *out = p;

@@ -13,12 +13,14 @@
 
 bool fp_arguments_init(struct fp_arguments *a, int n) {
     size_t size = (size_t)n * (sizeof(*a->in) + sizeof(*a->own));
-    char *memory = size <= sizeof(a->room) ? a->room : malloc(size);
+    char *memory = a->room;
+    if (size > sizeof(a->room)) memory = malloc(size);
     a->n = (size_t)n;
     a->narrow = FP_NONE;
     a->wide = false;
     a->own = (struct fp_tensor *)memory;
-    a->in = memory ? (struct fp_tensor **)(memory + (size_t)n * sizeof(*a->own)) : NULL;
+    if (memory) a->in = (struct fp_tensor **)(memory + (size_t)n * sizeof(*a->own));
+    else a->in = NULL;
     if (memory) memset(memory, 0, size);
     return memory != NULL;
 }
@@ -151,5 +153,6 @@ int fp_cell_call(struct fp_exec *exec, struct fp_frame *frame, struct fp_cell *c
     fp_threads_set(before);
     cell->state = call.state;
     if (!status && exec->observer && cell->watches) status = fp_watch_inputs(exec, cell, &call);
-    return status ? status : fp_finish_outputs(exec, a, call.n_out, out);
+    if (status) return status;
+    return fp_finish_outputs(exec, a, call.n_out, out);
 }

@@ -76,7 +76,8 @@ static int run_operator(struct fp_exec *exec, struct fp_frame *frame, struct fp_
     if (!status) status = fp_cell_call(exec, frame, cell, &a, out);
     if (!status) drop_constants(exec, cell, &a);
     fp_arguments_done(&a);
-    return status ? name_node(exec->err, status, cell->node) : FINEPRUNE_OK;
+    if (status) return name_node(exec->err, status, cell->node);
+    return FINEPRUNE_OK;
 }
 
 // ---- calls of functions
@@ -84,21 +85,21 @@ static int run_operator(struct fp_exec *exec, struct fp_frame *frame, struct fp_
 static int run_function(struct fp_exec *exec, struct fp_frame *frame, struct fp_cell *cell, struct fp_tensor *out) {
     const struct fp_node *node = cell->node;
     const struct fp_graph *body = node->function;
-    struct fp_tensor *inputs = fp_calloc((size_t)body->n_inputs, sizeof(*inputs));
-    struct fp_tensor *outputs = fp_calloc((size_t)body->n_outputs, sizeof(*outputs));
-    int status = inputs && outputs ? FINEPRUNE_OK : fp_fail_memory(exec->err, "a function call", sizeof(*inputs));
+    FP_STAGE(room, "a function call");
+    struct fp_tensor *inputs = fp_arena_take(&room, (size_t)body->n_inputs, sizeof(*inputs));
+    struct fp_tensor *outputs = fp_arena_take(&room, (size_t)body->n_outputs, sizeof(*outputs));
+    int status = fp_arena_check(&room, exec->err);
+    if (status) return status;
     for (int i = 0; i < body->n_inputs && i < node->n_in && !status; i++) {
         struct fp_tensor *t;
         status = fp_value_of(exec, frame, node->in[i], &t);
         if (!status && t) inputs[i] = *t; // lent for the call
     }
     if (!status) status = fp_frame_run(exec, cell->bodies[0], frame, inputs, body->n_inputs, outputs);
-    for (int i = 0; outputs && i < body->n_outputs; i++) {
+    for (int i = 0; i < body->n_outputs; i++) {
         if (!status && i < node->n_out) out[i] = outputs[i];
         else fp_tensor_done(&outputs[i]);
     }
-    free(inputs);
-    free(outputs);
     return status;
 }
 
@@ -141,7 +142,9 @@ int fp_cell_run(struct fp_exec *exec, struct fp_frame *frame, struct fp_cell *ce
     struct fp_tensor few[8] = {{0}}, *out = few;
     if (node->n_out > 8) out = fp_calloc((size_t)node->n_out, sizeof(*out));
     if (!out) return fp_fail_memory(exec->err, "outputs", sizeof(*out));
-    int status = cell->op ? run_operator(exec, frame, cell, out) : run_function(exec, frame, cell, out);
+    int status;
+    if (cell->op) status = run_operator(exec, frame, cell, out);
+    else status = run_function(exec, frame, cell, out);
     for (int i = 0; i < node->n_out; i++) {
         if (!status) status = store_output(exec, frame, cell, i, &out[i]);
         else fp_tensor_done(&out[i]);

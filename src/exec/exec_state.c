@@ -47,7 +47,8 @@ int fp_exec_part(struct fp_exec *exec, const struct fp_exec_state *from, const s
     fineprune_error local = {0};
     struct fp_plan *plan = exec->plan;
     struct fp_frame frame = {.exec = exec, .plan = plan};
-    exec->err = err ? err : &local;
+    if (err) exec->err = err;
+    else exec->err = &local;
     exec->observer = observer;
     int status = start_part(exec, &frame, from, inputs);
     for (int i = first; i <= last && !status; i++) {

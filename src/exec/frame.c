@@ -29,7 +29,8 @@ static bool read_constant_scalar(void *user, int value, float *out, int *rank) {
 static int find_tails(struct fp_exec *exec, struct fp_plan *plan) {
     struct scalar_source source = {exec, plan};
     const struct fp_fuse_view view = {plan->graph, plan->is_constant, plan->watch_value, read_constant_scalar, &source};
-    return plan->fused ? FINEPRUNE_OK : fp_plan_find_tails(plan, &view, exec->err);
+    if (plan->fused) return FINEPRUNE_OK;
+    return fp_plan_find_tails(plan, &view, exec->err);
 }
 
 int fp_frame_start(struct fp_exec *exec, struct fp_frame *frame, const struct fp_tensor *inputs, int n_inputs) {

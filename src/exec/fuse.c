@@ -11,8 +11,10 @@ static const struct fp_node *only_reader(const struct fp_fuse_view *view, int va
     if (value < 0) return NULL;
     const struct fp_value *v = &view->graph->values[value];
     bool plain = v->n_readers == 1 && !v->is_output && !(view->watched && view->watched[value]);
-    const struct fp_node *node = plain ? v->readers[0].node : NULL;
-    return node && node->graph == view->graph && !node->n_bodies && !node->function ? node : NULL;
+    const struct fp_node *node = NULL;
+    if (plain) node = v->readers[0].node;
+    if (node && node->graph == view->graph && !node->n_bodies && !node->function) return node;
+    return NULL;
 }
 
 static bool is(const struct fp_node *node, const char *type) {
@@ -22,7 +24,9 @@ static bool is(const struct fp_node *node, const char *type) {
 // The input of a node of two that is not `value`, -1 when there is none.
 static int other_input(const struct fp_node *node, int value) {
     if (node->n_in != 2 || node->in[0] == node->in[1]) return -1;
-    return node->in[0] == value ? node->in[1] : node->in[1] == value ? node->in[0] : -1;
+    if (node->in[0] == value) return node->in[1];
+    if (node->in[1] == value) return node->in[0];
+    return -1;
 }
 
 static bool constant_scalar(const struct fp_fuse_view *view, struct fp_fusion *f, int value, float *out) {
@@ -64,16 +68,16 @@ static int step_activation(struct fp_fusion *f, const struct fp_node *node) {
         {"Swish", FP_TAIL_SWISH, "alpha", 1, NULL, 0},
         {"Elu", FP_TAIL_ELU, "alpha", 1, NULL, 0},
     };
-    for (size_t i = 0; i < FP_COUNT(known); i++)
-        if (is(node, known[i].type))
-            return one(f, node, known[i].kind,
-                       known[i].a_name ? fp_attr_float(node, known[i].a_name, known[i].a) : known[i].a,
-                       known[i].b_name ? fp_attr_float(node, known[i].b_name, known[i].b) : known[i].b, 0);
-    if (is(node, "Gelu"))
-        return one(f, node,
-                   strcmp(fp_attr_text(node, "approximate", "none"), "tanh") == 0 ? FP_TAIL_GELU_TANH : FP_TAIL_GELU, 0,
-                   0, 0);
-    return -1;
+    for (size_t i = 0; i < FP_COUNT(known); i++) {
+        if (!is(node, known[i].type)) continue;
+        float a = known[i].a, b = known[i].b;
+        if (known[i].a_name) a = fp_attr_float(node, known[i].a_name, a);
+        if (known[i].b_name) b = fp_attr_float(node, known[i].b_name, b);
+        return one(f, node, known[i].kind, a, b, 0);
+    }
+    if (!is(node, "Gelu")) return -1;
+    if (strcmp(fp_attr_text(node, "approximate", "none"), "tanh") == 0) return one(f, node, FP_TAIL_GELU_TANH, 0, 0, 0);
+    return one(f, node, FP_TAIL_GELU, 0, 0, 0);
 }
 
 static int step_clip(const struct fp_fuse_view *view, struct fp_fusion *f, const struct fp_node *node, int value) {
@@ -84,7 +88,8 @@ static int step_clip(const struct fp_fuse_view *view, struct fp_fusion *f, const
         else if (node->n_in > i + 1 && node->in[i + 1] >= 0 && !constant_scalar(view, f, node->in[i + 1], &bound[i]))
             return -1;
     }
-    return bound[0] <= bound[1] ? one(f, node, FP_TAIL_CLIP, bound[0], bound[1], 0) : -1;
+    if (bound[0] <= bound[1]) return one(f, node, FP_TAIL_CLIP, bound[0], bound[1], 0);
+    return -1;
 }
 
 static int step_norm(const struct fp_fuse_view *view, struct fp_fusion *f, const struct fp_node *node, int value) {
@@ -113,11 +118,15 @@ static int step_arithmetic(const struct fp_fuse_view *view, struct fp_fusion *f,
     int other = other_input(node, value);
     float c;
     if (other < 0 || (div && node->in[0] != value)) return -1;
-    if (constant_scalar(view, f, other, &c))
-        return one(f, node, FP_TAIL_LINEAR, add ? 1 : div ? 1 / c : c, add ? c : 0, 0);
+    if (constant_scalar(view, f, other, &c)) {
+        if (add) return one(f, node, FP_TAIL_LINEAR, 1, c, 0);
+        if (div) c = 1 / c;
+        return one(f, node, FP_TAIL_LINEAR, c, 0, 0);
+    }
     if (div || f->n_extra == FP_TAIL_EXTRA || !is_ready(view, other, head)) return -1;
     f->extra[f->n_extra] = other;
-    return one(f, node, add ? FP_TAIL_ADD : FP_TAIL_MUL, 0, 0, f->n_extra++);
+    if (add) return one(f, node, FP_TAIL_ADD, 0, 0, f->n_extra++);
+    return one(f, node, FP_TAIL_MUL, 0, 0, f->n_extra++);
 }
 
 // A function that takes several nodes.
@@ -136,7 +145,8 @@ static int step(const struct fp_fuse_view *view, struct fp_fusion *f, const stru
     if (next < 0) next = step_clip(view, f, node, value);
     if (next >= 0 || functions_only) return next;
     next = step_norm(view, f, node, value);
-    return next < 0 ? step_arithmetic(view, f, head, node, value) : next;
+    if (next < 0) return step_arithmetic(view, f, head, node, value);
+    return next;
 }
 
 bool fp_fuse_find(const struct fp_fuse_view *view, const struct fp_node *head, bool functions_only,

@@ -129,24 +129,37 @@ static bool parameters(struct region *r, const struct fp_node *node, struct step
 
 static double value_at(const struct region *r, const struct step *s, int input, int i) {
     int from = s->in[input];
-    return from == START ? point(i) : from == CONSTANT ? s->constant : r->steps[from].y[i];
+    if (from == START) return point(i);
+    if (from == CONSTANT) return s->constant;
+    return r->steps[from].y[i];
 }
 
-static int *open_of(struct region *r, int from) { return from == START ? &r->start_open : &r->steps[from].open; }
+static int *open_of(struct region *r, int from) {
+    if (from == START) return &r->start_open;
+    return &r->steps[from].open;
+}
 
 static bool take(struct region *r, const struct fp_node *node) {
     if (r->f->n == FP_FUNCTION_NODES) return false;
     struct step *s = &r->steps[r->f->n];
-    const struct fp_value *out = node->out[0] >= 0 ? &r->view->graph->values[node->out[0]] : NULL;
-    s->kind = node->graph == r->view->graph ? kind_of(node) : NULL;
-    int inputs = !s->kind ? 0 : s->kind->shape == TWO ? 2 : 1;
+    const struct fp_value *out = NULL;
+    if (node->out[0] >= 0) out = &r->view->graph->values[node->out[0]];
+    if (node->graph == r->view->graph) s->kind = kind_of(node);
+    else s->kind = NULL;
+    int inputs = 0;
+    if (s->kind) inputs = 1 + (s->kind->shape == TWO);
     if (!inputs || !out || node->n_in < inputs || !parameters(r, node, s)) return false;
     for (int i = 0; i < inputs; i++)
         if (node->in[i] < 0 || !source(r, node->in[i], &s->in[i], &s->constant)) return false;
     if (s->in[0] == CONSTANT && (inputs < 2 || s->in[1] == CONSTANT)) return false;
     for (int i = 0; i < POINTS; i++) {
-        double second = inputs == 2 ? value_at(r, s, 1, i) : 0;
-        s->y[i] = s->kind->of(value_at(r, s, 0, i), inputs == 2 ? &second : s->p);
+        double second;
+        const double *p = s->p;
+        if (inputs == 2) {
+            second = value_at(r, s, 1, i);
+            p = &second;
+        }
+        s->y[i] = s->kind->of(value_at(r, s, 0, i), p);
     }
     for (int i = 0; i < inputs; i++)
         if (s->in[i] != CONSTANT) --*open_of(r, s->in[i]);
@@ -157,7 +170,8 @@ static bool take(struct region *r, const struct fp_node *node) {
 
 // The first node in order, after those taken, that reads the start or a result.
 static const struct fp_node *next_reader(const struct region *r) {
-    int last = r->f->n ? r->f->nodes[r->f->n - 1]->id : -1;
+    int last = -1;
+    if (r->f->n) last = r->f->nodes[r->f->n - 1]->id;
     const struct fp_node *next = NULL;
     for (int i = -1; i < r->f->n; i++) {
         const struct fp_value *v = &r->view->graph->values[i < 0 ? r->start : r->f->nodes[i]->out[0]];

@@ -9,7 +9,8 @@ static bool is_narrow(enum fp_type type) { return type == FP_FLOAT16 || type == 
 
 int fp_round_tensor(struct fp_exec *exec, struct fp_tensor *dst, const struct fp_tensor *t) {
     struct fp_tensor plain = {0};
-    int status = t->layout ? fp_tensor_plain(exec->threads, exec->memory, &plain, t, exec->err) : FINEPRUNE_OK;
+    int status = FINEPRUNE_OK;
+    if (t->layout) status = fp_tensor_plain(exec->threads, exec->memory, &plain, t, exec->err);
     if (!status) status = fp_tensor_convert(dst, exec->memory, plain.type ? &plain : t, t->rounds, exec->err);
     fp_tensor_done(&plain);
     return status;
@@ -30,7 +31,8 @@ bool fp_stays_wide(const struct fp_frame *frame, const struct fp_cell *cell, con
     if (cell->computes || !cell->feeds_computing || !frame->left)
         return cell->computes && frame->left; // a constant is rounded
     bool waits = false;
-    size_t n = cell->op->flags & FP_OP_FIRST_DECIDES && a->n ? 1 : a->n;
+    size_t n = a->n;
+    if (cell->op->flags & FP_OP_FIRST_DECIDES && a->n) n = 1;
     for (size_t i = 0; i < n; i++) {
         if (!a->in[i] || !(a->in[i]->rounds || fp_type_rounds(a->in[i]->type))) continue;
         const struct fp_node *maker = maker_of(frame->plan, cell->node->in[i]);
@@ -64,7 +66,8 @@ int fp_argument_adapt(struct fp_exec *exec, struct fp_cell *cell, int i, struct 
     else if (moves) status = fp_tensor_plain(exec->threads, exec->memory, &a->own[i], t, exec->err);
     if (status) return status;
     if (rounds || moves) t = a->in[i] = &a->own[i];
-    bool widens = flags & FP_OP_FLOAT32 ? is_narrow(t->type) : a->wide && fp_type_rounds(t->type);
+    bool widens = a->wide && fp_type_rounds(t->type);
+    if (flags & FP_OP_FLOAT32) widens = is_narrow(t->type);
     if (!widens) return FINEPRUNE_OK;
     if (!a->narrow) a->narrow = t->type;
     return widen_argument(exec, cell, i, a);
@@ -92,7 +95,8 @@ int fp_finish_outputs(struct fp_exec *exec, const struct fp_arguments *a, int n,
     int status = FINEPRUNE_OK;
     for (int i = 0; i < n && !status; i++) {
         const bool is_float = out[i].type == FP_FLOAT;
-        out[i].rounds = waits && is_float ? a->narrow : FP_NONE;
+        if (waits && is_float) out[i].rounds = a->narrow;
+        else out[i].rounds = FP_NONE;
         if (!waits && a->narrow && is_float) status = narrow_output(exec, &out[i], a->narrow);
     }
     return status;

@@ -24,12 +24,22 @@ const struct fp_op *fp_op_find(const char *domain, const char *type, int opset) 
 }
 
 const struct fp_op *fp_node_op(const struct fp_node *node) {
-    return node->function ? NULL : fp_op_find(node->domain, node->type, node->opset);
+    if (node->function) return NULL;
+    return fp_op_find(node->domain, node->type, node->opset);
 }
 
 enum fp_role fp_node_role(const struct fp_node *node) {
-    const struct fp_op *op = node ? fp_node_op(node) : NULL;
-    return op ? op->role : FP_ROLE_OTHER;
+    const struct fp_op *op = NULL;
+    if (node) op = fp_node_op(node);
+    if (op) return op->role;
+    return FP_ROLE_OTHER;
+}
+
+const struct fp_op *fp_op_of_role(enum fp_role role) {
+    for (size_t f = 0; FAMILIES[f]; f++)
+        for (const struct fp_op *op = FAMILIES[f]; op->type; op++)
+            if (op->role == role) return op;
+    return NULL;
 }
 
 const struct fp_op *fp_op_at(size_t index) {

@@ -35,10 +35,10 @@ static int note_missing(struct fp_node *node, void *user) {
         *item = (struct missing){.type = node->type, .domain = node->domain, .opset = node->opset};
     }
     if (item->count++ >= 3) return 0; // three names are enough to find them
-    const char *name = node->name[0]                      ? node->name
-                       : node->n_out && node->out[0] >= 0 ? node->graph->values[node->out[0]].name
-                                                          : "?";
-    char *nodes = fp_format("%s%s'%.100s'", item->nodes ? item->nodes : "", item->nodes ? ", " : "", name);
+    const char *name = "?";
+    if (node->name[0]) name = node->name;
+    else if (node->n_out && node->out[0] >= 0) name = node->graph->values[node->out[0]].name;
+    char *nodes = fp_format("%s%s'%.100s'", fp_or_empty(item->nodes), item->nodes ? ", " : "", name);
     if (!nodes) return list->failed = true;
     free(item->nodes);
     item->nodes = nodes;
@@ -49,11 +49,12 @@ char *fp_exec_unsupported(struct fineprune_model *model) {
     struct missing_list list = {0};
     fp_graph_visit(model->graph, note_missing, &list);
     int opset = fp_model_opset(model, "");
-    char *text = opset > NEWEST_OPSET ? fp_format("operator set %d (up to %d is known)", opset, NEWEST_OPSET) : NULL;
+    char *text = NULL;
+    if (opset > NEWEST_OPSET) text = fp_format("operator set %d (up to %d is known)", opset, NEWEST_OPSET);
     for (size_t i = 0; i < list.n; i++) {
         struct missing *m = &list.items[i];
         char *more = list.failed ? NULL
-                                 : fp_format("%s%s%s%s%s (opset %d, %d node%s: %s%s)", text ? text : "",
+                                 : fp_format("%s%s%s%s%s (opset %d, %d node%s: %s%s)", fp_or_empty(text),
                                              text ? "; " : "", m->domain, m->domain[0] ? "." : "", m->type, m->opset,
                                              m->count, m->count == 1 ? "" : "s", m->nodes, m->count > 3 ? ", ..." : "");
         free(text);

@@ -2,12 +2,11 @@
 // Values: constants are loaded or folded when they are first asked for, others lie in the frame that made them.
 #include "exec/value.h"
 
-#include <stdlib.h>
-
 #include "exec/cell.h"
 
 static struct fp_node *caller_of(const struct fp_plan *plan) {
-    return plan->graph->function_proto ? plan->graph->parent_node : NULL;
+    if (plan->graph->function_proto) return plan->graph->parent_node;
+    return NULL;
 }
 
 // The caller's value behind an input of a function body, -1 when there is none.
@@ -22,8 +21,9 @@ static int argument_of(const struct fp_plan *plan, int value) {
 static int fold_node(struct fp_exec *exec, struct fp_plan *plan, int value, struct fp_tensor *out) {
     struct fp_cell *cell = &plan->cells[plan->graph->values[value].producer->id];
     struct fp_frame frame = {.exec = exec, .plan = plan};
-    frame.values = fp_calloc((size_t)plan->graph->n_values, sizeof(*frame.values));
-    if (!frame.values) return fp_fail_memory(exec->err, "constants", sizeof(struct fp_tensor));
+    FP_STAGE(room, "constants");
+    frame.values = fp_arena_take(&room, (size_t)plan->graph->n_values, sizeof(*frame.values));
+    if (!frame.values) return fp_arena_check(&room, exec->err);
     int status = fp_cell_run(exec, &frame, cell);
     for (int i = 0; i < cell->node->n_out; i++) {
         int id = cell->node->out[i];
@@ -32,7 +32,6 @@ static int fold_node(struct fp_exec *exec, struct fp_plan *plan, int value, stru
         else if (!status && !plan->constants[id].type) plan->constants[id] = frame.values[id];
         else fp_tensor_done(&frame.values[id]);
     }
-    free(frame.values);
     return status;
 }
 

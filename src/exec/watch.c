@@ -29,7 +29,8 @@ int fp_watch_inputs(struct fp_exec *exec, struct fp_cell *cell, struct fp_call *
 int fp_watch_result(struct fp_exec *exec, const struct fp_plan *plan, int value, const struct fp_tensor *t) {
     if (!plan->watch_value || !plan->watch_value[value] || !exec->observer) return FINEPRUNE_OK;
     struct fp_tensor plain = {0};
-    int status = t->layout ? fp_tensor_plain(exec->threads, exec->memory, &plain, t, exec->err) : FINEPRUNE_OK;
+    int status = FINEPRUNE_OK;
+    if (t->layout) status = fp_tensor_plain(exec->threads, exec->memory, &plain, t, exec->err);
     if (!status)
         status = exec->observer->see(exec->observer->user, plan->watch_value[value] - 1, plain.type ? &plain : t,
                                      exec->err);
@@ -39,7 +40,8 @@ int fp_watch_result(struct fp_exec *exec, const struct fp_plan *plan, int value,
 
 int fp_exec_watch(struct fp_exec *exec, const struct fp_node *node, int slot, int tag, fineprune_error *err) {
     struct fp_plan *plan = fp_plan_find(exec->plan, node->graph);
-    struct fp_watch *watch = plan ? malloc(sizeof(*watch)) : NULL;
+    struct fp_watch *watch = NULL;
+    if (plan) watch = malloc(sizeof(*watch));
     if (!watch) return fp_fail_memory(err, "a watch", sizeof(*watch));
     struct fp_cell *cell = &plan->cells[node->id];
     *watch = (struct fp_watch){.next = cell->watches, .slot = slot, .tag = tag};

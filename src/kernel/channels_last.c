@@ -20,7 +20,7 @@ void fp_order_strides(int rank, const int64_t *dims, bool last, int64_t *strides
     for (int i = rank - 1; i >= 0; i--) {
         if (last && i == 1) continue;
         strides[i] = step;
-        step *= dims[i] > 0 ? dims[i] : 1;
+        step *= fp_most_int(dims[i], 1);
     }
 }
 
@@ -31,7 +31,7 @@ void fp_layout_strides(const struct fp_tensor *t, int64_t *strides) {
 // Sample by sample: [S, C] becomes [C, S].
 static void transpose_sample(float *dst, const float *src, int64_t spatial, int64_t channels) {
     for (int64_t c0 = 0; c0 < channels; c0 += 16) {
-        int64_t c1 = c0 + 16 < channels ? c0 + 16 : channels;
+        int64_t c1 = fp_least_int(c0 + 16, channels);
         for (int64_t s = 0; s < spatial; s++)
             for (int64_t c = c0; c < c1; c++) dst[c * spatial + s] = src[s * channels + c];
     }

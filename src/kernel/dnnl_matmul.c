@@ -136,7 +136,8 @@ int fp_matmul_make(struct fp_call *call, struct fp_matmul *p, struct fp_matmul_s
     if (p->count == 0 || s->k == 0) return s->n_tail ? FP_NOT_FUSED : 0;
     p->tiled = false;
     int status = make_product(call, p, s);
-    return status || !p->tiled ? status : make_tiled(call, p, s);
+    if (status || !p->tiled) return status;
+    return make_tiled(call, p, s);
 }
 
 int fp_matmul_run(struct fp_call *call, struct fp_matmul *p, const float *a, const float *b, bool b_constant,
@@ -152,7 +153,8 @@ int fp_matmul_run(struct fp_call *call, struct fp_matmul *p, const float *a, con
     if (!status && bias) status = fp_prim_set(call, &p->prim, p->bias_after ? BIAS_AFTER : DNNL_ARG_BIAS, NULL, bias);
     if (!status) status = fp_tail_bind(call, &p->prim, &p->place);
     if (status) return status;
-    return p->tiled ? fp_tiles_run(call, p, a, c) : fp_prim_run(call, &p->prim);
+    if (p->tiled) return fp_tiles_run(call, p, a, c);
+    return fp_prim_run(call, &p->prim);
 }
 
 void fp_matmul_done(struct fp_matmul *p) { fp_prim_done(&p->prim); }

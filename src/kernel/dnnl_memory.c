@@ -16,7 +16,8 @@ struct fp_dnnl *fp_dnnl_of(struct fp_call *call) {
     }
     d->memory = call->memory;
     d->engine = fp_engine_take();
-    dnnl_status_t s = d->engine ? dnnl_success : dnnl_runtime_error;
+    dnnl_status_t s = dnnl_runtime_error;
+    if (d->engine) s = dnnl_success;
     if (s == dnnl_success) s = dnnl_stream_create(&d->stream, d->engine, dnnl_stream_default_flags);
     if (s != dnnl_success) {
         fp_dnnl_done(d);
@@ -60,13 +61,15 @@ static const char *status_text(dnnl_status_t status) {
     static const char *const text[] = {
         "success",       "out of memory", "invalid arguments", "unimplemented", "last implementation reached",
         "runtime error", "not required"};
-    return (size_t)status < FP_COUNT(text) ? text[status] : "unknown status";
+    if ((size_t)status < FP_COUNT(text)) return text[status];
+    return "unknown status";
 }
 
 int fp_dnnl_check(struct fp_call *call, dnnl_status_t status, const char *what) {
     if (status == dnnl_success) return 0;
     fp_call_fail(call, "oneDNN cannot %s: %s", what, status_text(status));
-    return status == dnnl_out_of_memory ? FINEPRUNE_LIMIT : FINEPRUNE_MODEL;
+    if (status == dnnl_out_of_memory) return FINEPRUNE_LIMIT;
+    return FINEPRUNE_MODEL;
 }
 
 // ---- descriptors

@@ -55,7 +55,8 @@ int fp_prim_run_parts(struct fp_call *call, struct fp_prim *p, const struct fp_p
     size_t threads = (size_t)call->threads < parts->count ? (size_t)call->threads : parts->count, each, all;
     size_t room = (parts->room + 63) / 64 * 64;
     bool failed = !fp_add(room, (p->scratch + 63) / 64 * 64, &each) || !fp_mul(each, threads, &all);
-    char *memory = failed ? NULL : fp_scratch(call, FP_SCRATCH_DNNL, all + 64);
+    char *memory = NULL;
+    if (!failed) memory = fp_scratch(call, FP_SCRATCH_DNNL, all + 64);
     if (!memory) return FINEPRUNE_LIMIT;
     memory += (64 - (uintptr_t)memory % 64) % 64;
 #pragma omp parallel num_threads((int)threads)
@@ -71,5 +72,6 @@ int fp_prim_run_parts(struct fp_call *call, struct fp_prim *p, const struct fp_p
             }
         runner_done(&r);
     }
-    return failed ? fp_call_fail(call, "oneDNN cannot run a part") : 0;
+    if (failed) return fp_call_fail(call, "oneDNN cannot run a part");
+    return 0;
 }

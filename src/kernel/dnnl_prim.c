@@ -66,7 +66,8 @@ int fp_prim_run(struct fp_call *call, struct fp_prim *p) {
     if (!d) return FINEPRUNE_INTERNAL;
     if (p->scratch) {
         void *scratch = fp_scratch(call, FP_SCRATCH_DNNL, p->scratch);
-        int status = scratch ? fp_prim_set(call, p, DNNL_ARG_SCRATCHPAD, NULL, scratch) : FINEPRUNE_LIMIT;
+        int status = FINEPRUNE_LIMIT;
+        if (scratch) status = fp_prim_set(call, p, DNNL_ARG_SCRATCHPAD, NULL, scratch);
         if (status) return status;
     }
     dnnl_status_t s = dnnl_primitive_execute(p->primitive, d->stream, p->n, p->args);
@@ -77,12 +78,14 @@ int fp_prim_run(struct fp_call *call, struct fp_prim *p) {
 int fp_prim_reorder(struct fp_call *call, struct fp_prim *p, const_dnnl_memory_desc_t from,
                     const_dnnl_memory_desc_t to) {
     struct fp_dnnl *d = fp_dnnl_of(call);
-    dnnl_primitive_attr_t attr = d ? fp_dnnl_attr(call, NULL) : NULL;
+    dnnl_primitive_attr_t attr = NULL;
+    if (d) attr = fp_dnnl_attr(call, NULL);
     if (!attr) return FINEPRUNE_INTERNAL;
     dnnl_primitive_desc_t desc = NULL;
     dnnl_status_t s = dnnl_reorder_primitive_desc_create(&desc, from, d->engine, to, d->engine, attr);
     dnnl_primitive_attr_destroy(attr);
-    return s == dnnl_success ? fp_prim_make(call, p, desc) : fp_dnnl_check(call, s, "reorder");
+    if (s == dnnl_success) return fp_prim_make(call, p, desc);
+    return fp_dnnl_check(call, s, "reorder");
 }
 
 // ---- packed weights
@@ -110,7 +113,8 @@ int fp_prim_pack(struct fp_call *call, struct fp_prim *p, const_dnnl_memory_desc
         dnnl_memory_desc_equal(fp_desc_of(w->to), want))
         return 0;
     drop_packed(p);
-    return same ? 0 : make_reorder(call, p, from, want);
+    if (same) return 0;
+    return make_reorder(call, p, from, want);
 }
 
 static int pack_weights(struct fp_call *call, struct fp_packed *w, const void *data, void *to) {
@@ -129,7 +133,8 @@ static int pack_weights_once(struct fp_call *call, struct fp_prim *p, const void
     if (!w->data) w->data = fp_take(p->memory, w->size);
     if (!w->data) return fp_fail_memory(call->err, "packed weights", w->size);
     int status = pack_weights(call, w, data, w->data);
-    w->source = status ? NULL : data;
+    if (status) w->source = NULL;
+    else w->source = data;
     call->context->preparing += fp_seconds() - start;
     return status;
 }
@@ -140,10 +145,13 @@ int fp_prim_weights(struct fp_call *call, struct fp_prim *p, const void *data, b
     if (constant) {
         int status = 0;
         if (!data || w->source != data) status = pack_weights_once(call, p, data);
-        return status ? status : fp_prim_set(call, p, DNNL_ARG_WEIGHTS, NULL, w->data);
+        if (status) return status;
+        return fp_prim_set(call, p, DNNL_ARG_WEIGHTS, NULL, w->data);
     }
     w->source = NULL;
     void *to = fp_scratch(call, FP_SCRATCH_WEIGHTS, w->size);
-    int status = to ? pack_weights(call, w, data, to) : FINEPRUNE_LIMIT;
-    return status ? status : fp_prim_set(call, p, DNNL_ARG_WEIGHTS, NULL, to);
+    int status = FINEPRUNE_LIMIT;
+    if (to) status = pack_weights(call, w, data, to);
+    if (status) return status;
+    return fp_prim_set(call, p, DNNL_ARG_WEIGHTS, NULL, to);
 }

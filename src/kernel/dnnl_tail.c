@@ -29,11 +29,13 @@ static bool is_binary(const struct fp_tail *t) { return t->kind == FP_TAIL_ADD |
 
 // FusedConv has its operand among its own inputs, which it says by a negative number.
 static const struct fp_tensor *operand_of(const struct fp_call *call, const struct fp_tail *t) {
-    return t->input < 0 ? call->in[-t->input] : call->extra[t->input];
+    if (t->input < 0) return call->in[-t->input];
+    return call->extra[t->input];
 }
 
 const struct fp_tensor *fp_tail_operand(const struct fp_call *call, const struct fp_tail *t) {
-    return is_binary(t) ? operand_of(call, t) : NULL;
+    if (is_binary(t)) return operand_of(call, t);
+    return NULL;
 }
 
 // The other operand as the primitive sees it. `full` is the result as the node has it.
@@ -101,14 +103,16 @@ int fp_tail_bind(struct fp_call *call, struct fp_prim *p, const struct fp_tail_p
 // Attributes with the post-ops that come before, which are taken over, and the tail.
 static int tailed_attr(struct fp_call *call, const struct fp_recipe *r, dnnl_primitive_attr_t *attr) {
     dnnl_post_ops_t ops = r->before;
-    int status = ops ? 0 : fp_dnnl_check(call, dnnl_post_ops_create(&ops), "add an activation");
+    int status = 0;
+    if (!ops) status = fp_dnnl_check(call, dnnl_post_ops_create(&ops), "add an activation");
     if (!status) status = append_tail(call, r->place, ops);
     if (status) {
         if (ops) dnnl_post_ops_destroy(ops);
         return status;
     }
     *attr = fp_dnnl_attr(call, ops);
-    return *attr ? 0 : FINEPRUNE_INTERNAL;
+    if (*attr) return 0;
+    return FINEPRUNE_INTERNAL;
 }
 
 int fp_tail_make(struct fp_call *call, struct fp_prim *p, const struct fp_recipe *r, bool *varies) {
@@ -128,5 +132,6 @@ int fp_tail_make(struct fp_call *call, struct fp_prim *p, const struct fp_recipe
     }
     status = fp_prim_make(call, p, desc);
     if (!status) status = fp_prim_pack(call, p, r->weights);
-    return status ? status : fp_tail_bind(call, p, r->place);
+    if (status) return status;
+    return fp_tail_bind(call, p, r->place);
 }

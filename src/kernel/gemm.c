@@ -61,7 +61,8 @@ static bool run_rows(const struct fp_product *p, struct fp_tiler *t, size_t j, s
     const bool direct = tile.n == p->n && real == m;
     if (!direct && !t->part) t->part = fp_calloc((size_t)FP_TILE_ROWS * FP_TILE_COLUMNS, sizeof(*t->part));
     if (!direct && !t->part) return false;
-    float *part = direct ? c : t->part;
+    float *part = t->part;
+    if (direct) part = c;
     if (!fp_tiler_run(t, &tile, &p->panels[j], a, part)) return false;
     for (size_t r = 0; r < real && !direct; r++)
         memcpy(c + r * p->n + j * FP_TILE_COLUMNS, part + r * tile.n, tile.n * sizeof(*c));

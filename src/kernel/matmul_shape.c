@@ -5,9 +5,11 @@
 void fp_matmul_plain(struct fp_matmul_shape *s, bool a_t, bool b_t) {
     int r = s->batch;
     int64_t size[3] = {s->m * s->k, s->k * s->n, s->m * s->n};
-    s->a_strides[r] = a_t ? 1 : s->k;
+    if (a_t) s->a_strides[r] = 1;
+    else s->a_strides[r] = s->k;
     s->a_strides[r + 1] = a_t ? s->m : 1;
-    s->b_strides[r] = b_t ? 1 : s->n;
+    if (b_t) s->b_strides[r] = 1;
+    else s->b_strides[r] = s->n;
     s->b_strides[r + 1] = b_t ? s->k : 1;
     s->c_strides[r] = s->n;
     s->c_strides[r + 1] = 1;
@@ -17,23 +19,25 @@ void fp_matmul_plain(struct fp_matmul_shape *s, bool a_t, bool b_t) {
         s->c_strides[i] = size[2];
         size[0] *= s->a_batch[i];
         size[1] *= s->b_batch[i];
-        size[2] *= s->a_batch[i] > s->b_batch[i] ? s->a_batch[i] : s->b_batch[i];
+        size[2] *= fp_most_int(s->a_batch[i], s->b_batch[i]);
     }
 }
 
 // ---- two operands of any rank
 
 static int64_t back_dim(const struct fp_operand *o, int from_end) {
-    return from_end < o->rank ? o->dims[o->rank - 1 - from_end] : 1;
+    if (from_end < o->rank) return o->dims[o->rank - 1 - from_end];
+    return 1;
 }
 
 static int64_t back_stride(const struct fp_operand *o, int from_end) {
-    return from_end < o->rank ? o->strides[o->rank - 1 - from_end] : 0;
+    if (from_end < o->rank) return o->strides[o->rank - 1 - from_end];
+    return 0;
 }
 
 static int result_dims(struct fp_call *call, const struct fp_operand *a, const struct fp_operand *b, int *rank,
                        int64_t *dims) {
-    *rank = a->rank > b->rank ? a->rank : b->rank;
+    *rank = (int)fp_most_int(a->rank, b->rank);
     for (int e = *rank - 1; e >= 2; e--) {
         int64_t x = back_dim(a, e), y = back_dim(b, e);
         if (x != y && x != 1 && y != 1)

@@ -20,7 +20,8 @@ struct fp_matmul_shape {
 };
 // The extent of c along batch dim i.
 static inline int64_t fp_matmul_batch(const struct fp_matmul_shape *s, int i) {
-    return s->a_batch[i] == 1 ? s->b_batch[i] : s->a_batch[i];
+    if (s->a_batch[i] == 1) return s->b_batch[i];
+    return s->a_batch[i];
 }
 // Fills the strides with row-major ones for the given batch; a_t and b_t: the last two dims lie transposed.
 void fp_matmul_plain(struct fp_matmul_shape *s, bool a_t, bool b_t);

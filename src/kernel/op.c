@@ -98,7 +98,7 @@ int fp_axis(struct fp_call *call, int64_t axis, int rank, int *out) {
 // ---- shapes
 
 int fp_broadcast(struct fp_call *call, const struct fp_tensor *a, const struct fp_tensor *b, int *rank, int64_t *dims) {
-    int n = a->rank > b->rank ? a->rank : b->rank;
+    int n = (int)fp_most_int(a->rank, b->rank);
     for (int i = 0; i < n; i++) {
         int ia = i - (n - a->rank), ib = i - (n - b->rank);
         int64_t da = ia < 0 ? 1 : a->dims[ia], db = ib < 0 ? 1 : b->dims[ib];
@@ -108,7 +108,8 @@ int fp_broadcast(struct fp_call *call, const struct fp_tensor *a, const struct f
                                 fp_shape_text(left, sizeof(left), a->rank, a->dims),
                                 fp_shape_text(right, sizeof(right), b->rank, b->dims));
         }
-        dims[i] = da == 1 ? db : da;
+        if (da == 1) dims[i] = db;
+        else dims[i] = da;
     }
     *rank = n;
     return FINEPRUNE_OK;
@@ -124,7 +125,8 @@ void fp_broadcast_strides(const struct fp_tensor *t, int rank, const int64_t *di
     fp_strides(t->rank, t->dims, own);
     for (int i = 0; i < rank; i++) {
         int k = i - (rank - t->rank);
-        strides[i] = k < 0 || (t->dims[k] == 1 && dims[i] != 1) ? 0 : own[k];
+        if (k < 0 || (t->dims[k] == 1 && dims[i] != 1)) strides[i] = 0;
+        else strides[i] = own[k];
     }
 }
 

@@ -90,6 +90,10 @@ enum {
     FP_OP_FUSES_FUNCTIONS = 1 << 8,
     // Any number of inputs is one parameter, and the first decides whether they are rounded. Only with FP_OP_ROUNDS.
     FP_OP_FIRST_DECIDES = 1 << 9,
+    // Takes one scale from all the numbers it gets: in a batch, samples would change each other's results.
+    FP_OP_MIXES = 1 << 10,
+    // Axes 0 and 1 of input 0 are steps and samples, unless the attribute layout says otherwise.
+    FP_OP_STEPS_FIRST = 1 << 11,
 };
 
 // What an operator is to those who follow values through a graph. The roles up to FP_ROLE_MOVES_LAST move elements of
@@ -207,6 +211,19 @@ int fp_out_alias(struct fp_call *call, int i, int j, int rank, const int64_t *di
 // Whether output i is there and has a name.
 static inline bool fp_wanted(const struct fp_call *call, int i) { return i < call->n_out && call->node->out[i] >= 0; }
 static inline bool fp_given(const struct fp_call *call, int i) { return i < call->n_in && call->in[i] != NULL; }
+// Input i, its elements, and the elements of output i; NULL when it is left out.
+static inline const struct fp_tensor *fp_input(const struct fp_call *call, int i) {
+    if (!fp_given(call, i)) return NULL;
+    return call->in[i];
+}
+static inline const void *fp_input_data(const struct fp_call *call, int i) {
+    if (!fp_given(call, i)) return NULL;
+    return call->in[i]->data;
+}
+static inline void *fp_output_data(const struct fp_call *call, int i) {
+    if (i >= call->n_out) return NULL;
+    return call->out[i].data;
+}
 static inline bool fp_is_constant(const struct fp_call *call, int i) { return i < 64 && (call->constant >> i & 1); }
 // At least that many inputs, none of the first `needed` left out.
 int fp_need(struct fp_call *call, int needed);
@@ -223,6 +240,11 @@ int fp_axis(struct fp_call *call, int64_t axis, int rank, int *out);
 int fp_broadcast(struct fp_call *call, const struct fp_tensor *a, const struct fp_tensor *b, int *rank, int64_t *dims);
 // Element strides of `t` seen in a shape of `rank` dims that it broadcasts to (0 along broadcast axes).
 void fp_broadcast_strides(const struct fp_tensor *t, int rank, const int64_t *dims, int64_t *strides);
+// The element step along a dim: none where it is one and repeats.
+static inline int64_t fp_step_along(int64_t dim, int64_t step) {
+    if (dim == 1) return 0;
+    return step;
+}
 // Row-major element strides.
 void fp_strides(int rank, const int64_t *dims, int64_t *strides);
 // The state, zeroed memory of `size`, made on first use and kept over later prepares; NULL when out of memory (the

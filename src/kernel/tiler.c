@@ -32,7 +32,8 @@ static bool need_scratch(struct fp_tiler *t, const_dnnl_primitive_desc_t desc, d
     if (size > t->scratch_size) {
         fp_release(NULL, t->scratch, t->scratch_size);
         t->scratch = fp_take(NULL, size);
-        t->scratch_size = t->scratch ? size : 0;
+        if (t->scratch) t->scratch_size = size;
+        else t->scratch_size = 0;
         if (!t->scratch) return false;
     }
     return good(dnnl_memory_create(memory, md, t->engine, DNNL_MEMORY_NONE));
@@ -139,8 +140,13 @@ bool fp_tiler_pack(struct fp_tiler *t, const struct fp_tile *tile, const float *
     bool ok = describe_tile(t, tile, NULL, md, &desc) &&
               describe_matrix(&plain, tile->k, tile->n, tile->ldb, tile->tb) &&
               good(dnnl_memory_desc_clone(&panel->desc, dnnl_primitive_desc_query_md(desc, dnnl_query_weights_md, 0)));
-    panel->size = ok ? dnnl_memory_desc_get_size(panel->desc) : 0;
-    panel->data = ok ? fp_take(NULL, panel->size) : NULL;
+    if (ok) {
+        panel->size = dnnl_memory_desc_get_size(panel->desc);
+        panel->data = fp_take(NULL, panel->size);
+    } else {
+        panel->size = 0;
+        panel->data = NULL;
+    }
     ok = panel->data && reorder_panel(t, plain, b, panel);
     if (plain) dnnl_memory_desc_destroy(plain);
     drop_descs(md, desc);

@@ -21,7 +21,8 @@ static const Onnx__AttributeProto *find(const struct fp_node *node, const char *
     for (size_t i = 0; i < node->proto->n_attribute; i++) {
         const Onnx__AttributeProto *a = node->proto->attribute[i];
         if (!a->name || strcmp(a->name, name)) continue;
-        return a->ref_attr_name && a->ref_attr_name[0] ? find_in_caller(node->caller, a->ref_attr_name) : a;
+        if (a->ref_attr_name && a->ref_attr_name[0]) return find_in_caller(node->caller, a->ref_attr_name);
+        return a;
     }
     return NULL;
 }
@@ -30,47 +31,59 @@ bool fp_attr_has(const struct fp_node *node, const char *name) { return find(nod
 
 int64_t fp_attr_int(const struct fp_node *node, const char *name, int64_t absent) {
     const Onnx__AttributeProto *a = find(node, name);
-    return a && a->has_i ? a->i : a && a->type == ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT ? 0 : absent;
+    if (a && a->has_i) return a->i;
+    if (a && a->type == ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT) return 0;
+    return absent;
 }
 
 float fp_attr_float(const struct fp_node *node, const char *name, float absent) {
     const Onnx__AttributeProto *a = find(node, name);
-    return a && a->has_f ? a->f : a && a->type == ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT ? 0 : absent;
+    if (a && a->has_f) return a->f;
+    if (a && a->type == ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT) return 0;
+    return absent;
 }
 
 // The model's allocator puts a zero behind every block, so bytes can be read as text.
 const char *fp_attr_text(const struct fp_node *node, const char *name, const char *absent) {
     const Onnx__AttributeProto *a = find(node, name);
     if (!a || !a->has_s) return absent;
-    return a->s.data ? (const char *)a->s.data : "";
+    if (a->s.data) return (const char *)a->s.data;
+    return "";
 }
 
 const int64_t *fp_attr_ints(const struct fp_node *node, const char *name, size_t *n) {
     const Onnx__AttributeProto *a = find(node, name);
-    *n = a ? a->n_ints : 0;
-    return *n ? a->ints : NULL;
+    if (a) *n = a->n_ints;
+    else *n = 0;
+    if (*n) return a->ints;
+    return NULL;
 }
 
 const float *fp_attr_floats(const struct fp_node *node, const char *name, size_t *n) {
     const Onnx__AttributeProto *a = find(node, name);
-    *n = a ? a->n_floats : 0;
-    return *n ? a->floats : NULL;
+    if (a) *n = a->n_floats;
+    else *n = 0;
+    if (*n) return a->floats;
+    return NULL;
 }
 
 const char *fp_attr_strings(const struct fp_node *node, const char *name, size_t index) {
     const Onnx__AttributeProto *a = find(node, name);
     if (!a || index >= a->n_strings) return NULL;
-    return a->strings[index].data ? (const char *)a->strings[index].data : "";
+    if (a->strings[index].data) return (const char *)a->strings[index].data;
+    return "";
 }
 
 Onnx__TensorProto *fp_attr_tensor_proto(const struct fp_node *node, const char *name) {
     const Onnx__AttributeProto *a = find(node, name);
-    return a ? a->t : NULL;
+    if (a) return a->t;
+    return NULL;
 }
 
 Onnx__SparseTensorProto *fp_attr_sparse_proto(const struct fp_node *node, const char *name) {
     const Onnx__AttributeProto *a = find(node, name);
-    return a ? a->sparse_tensor : NULL;
+    if (a) return a->sparse_tensor;
+    return NULL;
 }
 
 int fp_attr_tensor(const struct fp_node *node, const char *name, struct fp_tensor *out, fineprune_error *err) {

@@ -16,7 +16,8 @@
 // What stays the same while the view is built.
 struct builder {
     struct fineprune_model *model;
-    size_t nodes; // over all graphs
+    struct fp_arena *room; // of the main graph
+    size_t nodes;          // over all graphs
     int function_depth;
     fineprune_error *err;
 };
@@ -67,13 +68,14 @@ static int set_shape(struct builder *b, struct fp_value *value, const Onnx__Type
     if (shape->n_dim > FP_MAX_RANK)
         return fp_fail(b->err, FINEPRUNE_MODEL, "value '%s' has rank %zu; up to %d is supported", value->name,
                        shape->n_dim, FP_MAX_RANK);
-    value->dims = fp_calloc(shape->n_dim, sizeof(*value->dims));
-    value->symbols = fp_calloc(shape->n_dim, sizeof(*value->symbols));
+    value->dims = fp_arena_take(b->room, shape->n_dim, sizeof(*value->dims));
+    value->symbols = fp_arena_take(b->room, shape->n_dim, sizeof(*value->symbols));
     if (!value->dims || !value->symbols) return no_memory(b);
     for (size_t i = 0; i < shape->n_dim; i++) {
         const Onnx__TensorShapeProto__Dimension *dim = shape->dim[i];
         bool fixed = dim->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
-        value->dims[i] = fixed ? dim->dim_value : -1;
+        if (fixed) value->dims[i] = dim->dim_value;
+        else value->dims[i] = -1;
         if (fixed && dim->dim_value < 0 && dim->dim_value != -1)
             return fp_fail(b->err, FINEPRUNE_MODEL, "value '%s' has dimension %lld", value->name,
                            (long long)dim->dim_value);
@@ -95,8 +97,10 @@ static int set_type(struct builder *b, struct fp_value *value, const Onnx__TypeP
 }
 
 static int declare(struct builder *b, struct scope *scope, const Onnx__ValueInfoProto *info) {
-    int id = info->name ? fp_name_find(&scope->names, info->name) : -1;
-    return id < 0 ? FINEPRUNE_OK : set_type(b, &scope->graph->values[id], info->type);
+    int id = -1;
+    if (info->name) id = fp_name_find(&scope->names, info->name);
+    if (id < 0) return FINEPRUNE_OK;
+    return set_type(b, &scope->graph->values[id], info->type);
 }
 
 // Initializers in order, then inputs; an input that names an initializer has it as its default.
@@ -120,10 +124,10 @@ static int define_initializers(struct builder *b, struct scope *scope, const Onn
 
 static int define_inputs(struct builder *b, struct scope *scope, const Onnx__GraphProto *proto) {
     struct fp_graph *graph = scope->graph;
-    graph->inputs = fp_calloc(proto->n_input, sizeof(int));
+    graph->inputs = fp_arena_take(b->room, proto->n_input, sizeof(int));
     if (!graph->inputs) return no_memory(b);
     for (size_t i = 0; i < proto->n_input; i++) {
-        const char *name = proto->input[i]->name ? proto->input[i]->name : "";
+        const char *name = fp_or_empty(proto->input[i]->name);
         int id = fp_name_find(&scope->names, name);
         bool has_default = id >= 0 && !graph->values[id].is_input;
         if (!has_default) id = define(b, scope, name, "an input");
@@ -154,7 +158,7 @@ static int resolve(struct builder *b, struct scope *scope, const char *name) {
 static int opset_of(const struct builder *b, const struct scope *scope, const char *domain) {
     const Onnx__FunctionProto *function = scope->function;
     for (size_t i = 0; function && i < function->n_opset_import; i++) {
-        const char *name = function->opset_import[i]->domain ? function->opset_import[i]->domain : "";
+        const char *name = fp_or_empty(function->opset_import[i]->domain);
         if (!strcmp(strcmp(name, "ai.onnx") ? name : "", domain)) return (int)function->opset_import[i]->version;
     }
     return fp_model_opset(b->model, domain);
@@ -165,9 +169,9 @@ static const Onnx__FunctionProto *find_function(const struct builder *b, const O
     const Onnx__ModelProto *model = b->model->proto;
     for (size_t i = 0; i < model->n_functions; i++) {
         const Onnx__FunctionProto *f = model->functions[i];
-        const char *own = f->domain ? f->domain : "", *overload = f->overload ? f->overload : "";
+        const char *own = fp_or_empty(f->domain), *overload = fp_or_empty(f->overload);
         if (f->name && !strcmp(f->name, node->op_type) && !strcmp(own, domain) &&
-            !strcmp(overload, node->overload ? node->overload : ""))
+            !strcmp(overload, fp_or_empty(node->overload)))
             return f;
     }
     return NULL;
@@ -175,12 +179,12 @@ static const Onnx__FunctionProto *find_function(const struct builder *b, const O
 
 static int add_body(struct builder *b, struct scope *scope, struct fp_node *node, const char *name,
                     const Onnx__GraphProto *proto) {
-    struct fp_graph *body = calloc(1, sizeof(*body));
+    struct fp_graph *body = fp_arena_take(b->room, 1, sizeof(*body));
     if (!body) return no_memory(b);
     node->bodies[node->n_bodies] = body;
-    node->body_names[node->n_bodies++] = name ? name : "";
+    node->body_names[node->n_bodies++] = fp_or_empty(name);
     *body = (struct fp_graph){
-        .model = b->model, .parent = scope->graph, .parent_node = node, .name = proto->name ? proto->name : ""};
+        .model = b->model, .parent = scope->graph, .parent_node = node, .name = fp_or_empty(proto->name)};
     struct scope inner = {.graph = body, .outer = scope, .function = scope->function, .caller = scope->caller};
     int status = build_graph(b, &inner, proto);
     fp_name_map_done(&inner.names);
@@ -192,8 +196,8 @@ static int add_bodies(struct builder *b, struct scope *scope, struct fp_node *no
     size_t n = function != NULL;
     for (size_t i = 0; i < proto->n_attribute; i++) n += proto->attribute[i]->g != NULL;
     if (!n) return FINEPRUNE_OK;
-    node->bodies = fp_calloc(n, sizeof(*node->bodies));
-    node->body_names = fp_calloc(n, sizeof(*node->body_names));
+    node->bodies = fp_arena_take(b->room, n, sizeof(*node->bodies));
+    node->body_names = fp_arena_take(b->room, n, sizeof(*node->body_names));
     if (!node->bodies || !node->body_names) return no_memory(b);
     if (function) return build_function(b, node, function);
     int status = FINEPRUNE_OK;
@@ -204,25 +208,28 @@ static int add_bodies(struct builder *b, struct scope *scope, struct fp_node *no
 }
 
 static int fill_node(struct builder *b, struct scope *scope, struct fp_node *node, Onnx__NodeProto *proto) {
-    const char *domain = proto->domain ? proto->domain : "";
+    const char *domain = fp_or_empty(proto->domain);
     node->proto = proto;
     node->graph = scope->graph;
-    node->name = proto->name ? proto->name : "";
-    node->type = proto->op_type ? proto->op_type : "";
-    node->domain = strcmp(domain, "ai.onnx") ? domain : "";
+    node->name = fp_or_empty(proto->name);
+    node->type = fp_or_empty(proto->op_type);
+    if (strcmp(domain, "ai.onnx")) node->domain = domain;
+    else node->domain = "";
     node->opset = opset_of(b, scope, node->domain);
     node->caller = scope->caller;
     if (!node->type[0])
         return fp_fail(b->err, FINEPRUNE_MODEL, "node '%s' has no operator (op_type is empty)", node->name);
     for (int i = 0; i < node->n_in; i++) {
         const char *name = proto->input[i];
-        node->in[i] = name[0] ? resolve(b, scope, name) : -1;
+        if (name[0]) node->in[i] = resolve(b, scope, name);
+        else node->in[i] = -1;
         if (name[0] && node->in[i] < 0)
             return fp_fail(b->err, FINEPRUNE_MODEL, "node '%s' (%s) reads '%s', which nothing in the model makes",
                            node->name, node->type, name);
     }
     for (int i = 0; i < node->n_out; i++) {
-        node->out[i] = proto->output[i][0] ? fp_name_find(&scope->names, proto->output[i]) : -1;
+        if (proto->output[i][0]) node->out[i] = fp_name_find(&scope->names, proto->output[i]);
+        else node->out[i] = -1;
         if (node->out[i] >= 0) scope->graph->values[node->out[i]].producer = node;
     }
     return add_bodies(b, scope, node, proto);
@@ -245,8 +252,8 @@ static int define_outputs_of_nodes(struct builder *b, struct scope *scope, Onnx_
 static int fill_nodes(struct builder *b, struct scope *scope, Onnx__NodeProto *const *protos, size_t n,
                       const int *order, size_t n_ids) {
     struct fp_graph *graph = scope->graph;
-    graph->nodes = fp_calloc(n, sizeof(*graph->nodes));
-    graph->ids = fp_calloc(n_ids, sizeof(int));
+    graph->nodes = fp_arena_take(b->room, n, sizeof(*graph->nodes));
+    graph->ids = fp_arena_take(b->room, n_ids, sizeof(int));
     if (!graph->nodes || !graph->ids) return no_memory(b);
     int *ids = graph->ids, status = FINEPRUNE_OK;
     for (size_t i = 0; i < n && !status; i++) {
@@ -266,15 +273,15 @@ static int add_nodes(struct builder *b, struct scope *scope, Onnx__NodeProto *co
     if (b->nodes > MAX_NODES)
         return fp_fail(b->err, FINEPRUNE_LIMIT, "the model has over %d nodes when its functions are expanded",
                        MAX_NODES);
+    FP_STAGE(stage, "the order of nodes");
     struct fp_name_map producers = {0};
     size_t n_ids = 0;
+    int *order = fp_arena_take(&stage, n, sizeof(int));
+    if (!order) return no_memory(b);
     int status = define_outputs_of_nodes(b, scope, protos, n, &producers, &n_ids);
-    int *order = status ? NULL : fp_calloc(n, sizeof(int));
-    if (!status && !order) status = no_memory(b);
     if (!status) status = fp_order_nodes(order, protos, n, &producers, b->err);
     if (!status) status = fill_nodes(b, scope, protos, n, order, n_ids);
     fp_name_map_done(&producers);
-    free(order);
     return status;
 }
 
@@ -304,7 +311,7 @@ static int add_readers(struct builder *b, struct fp_graph *graph) {
     visit_readers(graph, false);
     size_t n = 0;
     for (int i = 0; i < graph->n_values; i++) n += (size_t)graph->values[i].n_readers;
-    graph->uses = fp_calloc(n, sizeof(*graph->uses));
+    graph->uses = fp_arena_take(b->room, n, sizeof(*graph->uses));
     if (!graph->uses) return no_memory(b);
     struct fp_use *at = graph->uses;
     for (int i = 0; i < graph->n_values; i++) {
@@ -321,13 +328,14 @@ static int add_readers(struct builder *b, struct fp_graph *graph) {
 static int add_outputs(struct builder *b, struct scope *scope, size_t n, const char *(*name_of)(const void *, size_t),
                        const void *proto) {
     struct fp_graph *graph = scope->graph;
-    graph->outputs = fp_calloc(n, sizeof(int));
+    graph->outputs = fp_arena_take(b->room, n, sizeof(int));
     if (!graph->outputs) return no_memory(b);
     for (size_t i = 0; i < n; i++) {
         const char *name = name_of(proto, i);
-        int id = name && name[0] ? resolve(b, scope, name) : -1;
+        int id = -1;
+        if (name && name[0]) id = resolve(b, scope, name);
         if (id < 0)
-            return fp_fail(b->err, FINEPRUNE_MODEL, "output '%s' of graph '%s' is made by no node", name ? name : "",
+            return fp_fail(b->err, FINEPRUNE_MODEL, "output '%s' of graph '%s' is made by no node", fp_or_empty(name),
                            graph->name);
         graph->outputs[graph->n_outputs++] = id;
         graph->values[id].is_output = true;
@@ -349,12 +357,13 @@ static int build_graph(struct builder *b, struct scope *scope, const Onnx__Graph
     if (!status) status = add_outputs(b, scope, proto->n_output, graph_output, proto);
     for (size_t i = 0; i < proto->n_value_info && !status; i++) status = declare(b, scope, proto->value_info[i]);
     for (size_t i = 0; i < proto->n_output && !status; i++) status = declare(b, scope, proto->output[i]);
-    return status ? status : add_readers(b, scope->graph);
+    if (status) return status;
+    return add_readers(b, scope->graph);
 }
 
 static int fill_function(struct builder *b, struct scope *scope, const Onnx__FunctionProto *proto) {
     struct fp_graph *graph = scope->graph;
-    graph->inputs = fp_calloc(proto->n_input, sizeof(int));
+    graph->inputs = fp_arena_take(b->room, proto->n_input, sizeof(int));
     if (!graph->inputs) return no_memory(b);
     for (size_t i = 0; i < proto->n_input; i++) {
         int id = define(b, scope, proto->input[i], "a function's input");
@@ -364,14 +373,15 @@ static int fill_function(struct builder *b, struct scope *scope, const Onnx__Fun
     }
     int status = add_nodes(b, scope, proto->node, proto->n_node);
     if (!status) status = add_outputs(b, scope, proto->n_output, function_output, proto);
-    return status ? status : add_readers(b, graph);
+    if (status) return status;
+    return add_readers(b, graph);
 }
 
 static int build_function(struct builder *b, struct fp_node *call, const Onnx__FunctionProto *proto) {
     if (b->function_depth >= MAX_FUNCTION_DEPTH)
         return fp_fail(b->err, FINEPRUNE_MODEL, "function '%s' calls itself, or functions nest deeper than %d",
                        call->type, MAX_FUNCTION_DEPTH);
-    struct fp_graph *body = calloc(1, sizeof(*body));
+    struct fp_graph *body = fp_arena_take(b->room, 1, sizeof(*body));
     if (!body) return no_memory(b);
     *body = (struct fp_graph){.model = b->model, .parent_node = call, .function_proto = proto, .name = call->type};
     call->bodies[0] = call->function = body;
@@ -391,8 +401,9 @@ int fp_graph_new(struct fp_graph **out, struct fineprune_model *model, fineprune
     struct fp_graph *graph = calloc(1, sizeof(*graph));
     if (!graph) return no_memory(&b);
     const Onnx__GraphProto *proto = model->proto->graph;
-    *graph = (struct fp_graph){.model = model, .name = proto->name ? proto->name : ""};
+    *graph = (struct fp_graph){.model = model, .name = fp_or_empty(proto->name)};
     struct scope scope = {.graph = graph};
+    b.room = &graph->room;
     int status = build_graph(&b, &scope, proto);
     fp_name_map_done(&scope.names);
     if (status) fp_graph_free(graph);
@@ -400,23 +411,16 @@ int fp_graph_new(struct fp_graph **out, struct fineprune_model *model, fineprune
     return status;
 }
 
+static void free_values(struct fp_graph *graph) {
+    for (int i = 0; i < graph->n_nodes; i++)
+        for (int k = 0; k < graph->nodes[i].n_bodies; k++) free_values(graph->nodes[i].bodies[k]);
+    free(graph->values);
+}
+
 void fp_graph_free(struct fp_graph *graph) {
     if (!graph) return;
-    for (int i = 0; i < graph->n_nodes; i++) {
-        for (int k = 0; k < graph->nodes[i].n_bodies; k++) fp_graph_free(graph->nodes[i].bodies[k]);
-        free(graph->nodes[i].bodies);
-        free(graph->nodes[i].body_names);
-    }
-    for (int i = 0; i < graph->n_values; i++) {
-        free(graph->values[i].dims);
-        free(graph->values[i].symbols);
-    }
-    free(graph->values);
-    free(graph->nodes);
-    free(graph->ids);
-    free(graph->uses);
-    free(graph->inputs);
-    free(graph->outputs);
+    free_values(graph);
+    fp_arena_free(&graph->room);
     free(graph);
 }
 

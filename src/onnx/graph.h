@@ -5,6 +5,7 @@
 #ifndef FP_GRAPH_H
 #define FP_GRAPH_H
 
+#include "base/arena.h"
 #include "onnx/model.h"
 
 typedef struct Onnx__AttributeProto Onnx__AttributeProto;
@@ -62,6 +63,7 @@ struct fp_graph {
     struct fp_node *nodes;   // in topological order
     int *inputs;             // main graph: without those that are initializers too
     int *outputs;
+    struct fp_arena room; // of the main graph: all that it and its bodies hold, but for values
 };
 
 // Builds the view. Errors: MODEL for a duplicate name, a cycle, a value nobody makes, nesting, a function that calls

@@ -12,7 +12,7 @@
 #include "tensor/narrow.h"
 #include "onnx.pb-c.h"
 
-const char *fp_initializer_name(const Onnx__TensorProto *proto) { return proto->name ? proto->name : ""; }
+const char *fp_initializer_name(const Onnx__TensorProto *proto) { return fp_or_empty(proto->name); }
 
 static int fail(const Onnx__TensorProto *proto, fineprune_error *err, const char *what, size_t found, size_t expected) {
     char shape[200];
@@ -61,7 +61,8 @@ static int open_external(struct fineprune_model *model, const Onnx__TensorProto 
     if (!joined) return fp_fail_memory(err, "a path", strlen(location));
     bool found = location[0] != '/' && realpath(model->folder, folder) && realpath(joined, path);
     free(joined);
-    size_t n = found ? strlen(folder) : 0;
+    size_t n = 0;
+    if (found) n = strlen(folder);
     if (location[0] == '/' || strstr(location, "..") ||
         (found && (strncmp(path, folder, n) || (n > 1 && path[n] != '/'))))
         return fp_fail(err, FINEPRUNE_MODEL, "tensor '%s': external data '%s' lie outside the model's folder", name,
@@ -101,7 +102,8 @@ static int external_range(struct fineprune_model *model, const Onnx__TensorProto
         return fp_fail(err, FINEPRUNE_MODEL,
                        "tensor '%s': external data '%s' has %zu bytes, but bytes %zu to %zu are asked for",
                        fp_initializer_name(proto), location, mapping->size, offset, end);
-    *data = mapping->data ? mapping->data + offset : NULL;
+    if (mapping->data) *data = mapping->data + offset;
+    else *data = NULL;
     return FINEPRUNE_OK;
 }
 
@@ -115,7 +117,8 @@ static size_t packed_bytes(enum fp_type type, size_t count) {
 }
 
 static size_t stored_bytes(enum fp_type type, size_t count) {
-    return is_packed(type) ? packed_bytes(type, count) : count * fp_type_size(type);
+    if (is_packed(type)) return packed_bytes(type, count);
+    return count * fp_type_size(type);
 }
 
 struct storage {
@@ -147,7 +150,8 @@ static int typed_field(const Onnx__TensorProto *proto, enum fp_type type, size_t
     default: out->field = INT32S, found = proto->n_int32_data, field = "elements in int32_data";
     }
     if (is_packed(type)) expected = packed_bytes(type, count);
-    return found == expected ? FINEPRUNE_OK : fail(proto, err, field, found, expected);
+    if (found == expected) return FINEPRUNE_OK;
+    return fail(proto, err, field, found, expected);
 }
 
 static int locate(struct fineprune_model *model, const Onnx__TensorProto *proto, enum fp_type type, size_t count,
@@ -161,8 +165,8 @@ static int locate(struct fineprune_model *model, const Onnx__TensorProto *proto,
     }
     if (!proto->has_raw_data || type == FP_STRING) return typed_field(proto, type, count, out, err);
     out->bytes = proto->raw_data.data;
-    return proto->raw_data.len == bytes ? FINEPRUNE_OK
-                                        : fail(proto, err, "bytes of raw_data", proto->raw_data.len, bytes);
+    if (proto->raw_data.len == bytes) return FINEPRUNE_OK;
+    return fail(proto, err, "bytes of raw_data", proto->raw_data.len, bytes);
 }
 
 // ---- load
@@ -241,7 +245,8 @@ static int tensor_shape(const Onnx__TensorProto *proto, struct fp_tensor *out, f
 static int find_elements(struct fineprune_model *model, const Onnx__TensorProto *proto, struct fp_tensor *shape,
                          struct storage *from, fineprune_error *err) {
     int status = tensor_shape(proto, shape, err);
-    return status ? status : locate(model, proto, shape->type, shape->count, from, err);
+    if (status) return status;
+    return locate(model, proto, shape->type, shape->count, from, err);
 }
 
 int fp_initializer_shape(struct fineprune_model *model, const Onnx__TensorProto *proto, struct fp_tensor *out,

@@ -27,7 +27,7 @@ static int refuse_kind(const char *path, const char *what, const char *hint, fin
 }
 
 static bool is_text(const uint8_t *data, size_t size) {
-    size_t n = size < 64 ? size : 64;
+    size_t n = fp_least(size, 64);
     for (size_t i = 0; i < n; i++)
         if (!isprint(data[i]) && !isspace(data[i])) return false;
     return n > 0;
@@ -51,7 +51,8 @@ static int refuse_other_kinds(const char *path, const uint8_t *data, size_t size
     for (size_t i = 0; i < FP_COUNT(KINDS); i++)
         if (size >= KINDS[i].length && !memcmp(data, KINDS[i].magic, KINDS[i].length))
             return refuse_kind(path, KINDS[i].what, KINDS[i].hint, err);
-    return is_text(data, size) ? refuse_kind(path, "a text file", NULL, err) : FINEPRUNE_OK;
+    if (is_text(data, size)) return refuse_kind(path, "a text file", NULL, err);
+    return FINEPRUNE_OK;
 }
 
 // ---- the parse
@@ -144,10 +145,12 @@ static int check_header(struct fineprune_model *model, fineprune_error *err) {
 
 static int fill_model(struct fineprune_model *model, const char *path, const fineprune_run_options *options,
                       fineprune_error *err) {
-    model->memory.limit = options ? options->max_memory : 0;
+    if (options) model->memory.limit = options->max_memory;
+    else model->memory.limit = 0;
     model->path = strdup(path);
     char *copy = strdup(path);
-    model->folder = copy ? strdup(dirname(copy)) : NULL;
+    if (copy) model->folder = strdup(dirname(copy));
+    else model->folder = NULL;
     free(copy);
     if (options && options->scratch) model->scratch = strdup(options->scratch);
     ProtobufCAllocator *allocator = model->allocator = malloc(sizeof(*allocator));
@@ -201,16 +204,16 @@ int fp_model_opset(const struct fineprune_model *model, const char *domain) {
     if (!strcmp(domain, "ai.onnx")) domain = "";
     for (size_t i = 0; i < model->proto->n_opset_import; i++) {
         const Onnx__OperatorSetIdProto *import = model->proto->opset_import[i];
-        const char *name = import->domain ? import->domain : "";
+        const char *name = fp_or_empty(import->domain);
         if (!strcmp(name, "ai.onnx")) name = "";
-        if (!strcmp(name, domain)) return import->version > 0 && import->version < 1 << 20 ? (int)import->version : 1;
+        if (strcmp(name, domain)) continue;
+        if (import->version > 0 && import->version < 1 << 20) return (int)import->version;
+        return 1;
     }
     return 0;
 }
 
-const char *fp_model_producer(const struct fineprune_model *model) {
-    return model->proto->producer_name ? model->proto->producer_name : "";
-}
+const char *fp_model_producer(const struct fineprune_model *model) { return fp_or_empty(model->proto->producer_name); }
 
 const char *fp_model_sha256(struct fineprune_model *model) {
     if (!model->sha256[0]) {
@@ -243,7 +246,8 @@ static Onnx__StringStringEntryProto *find_metadata(const struct fineprune_model 
 
 const char *fp_model_metadata(const struct fineprune_model *model, const char *key) {
     const Onnx__StringStringEntryProto *entry = find_metadata(model, key);
-    return entry ? entry->value : NULL;
+    if (entry) return entry->value;
+    return NULL;
 }
 
 // Appends a pointer to a repeated field of the parsed message, which doubles when it is full.
@@ -388,7 +392,8 @@ int fp_model_add_tensor(struct fineprune_model *model, const char *base_name, co
                         const char **name_out, fineprune_error *err) {
     Onnx__GraphProto *graph = model->proto->graph;
     char *name = fresh_name(model, base_name);
-    Onnx__TensorProto *tensor = name ? new_tensor(model, name, t) : NULL;
+    Onnx__TensorProto *tensor = NULL;
+    if (name) tensor = new_tensor(model, name, t);
     bool done = tensor && append(model, (void ***)&graph->initializer, &graph->n_initializer, tensor);
     done = done && (fp_model_ir_version(model) >= 4 || declare_input(model, name, t));
     if (!done) return fp_fail_memory(err, "a bias", fp_tensor_bytes(t)); // what is linked in is freed with the model
@@ -403,37 +408,42 @@ int fp_node_set_input(struct fineprune_model *model, Onnx__NodeProto *node, size
         char *gap = copy_text(model, "");
         done = gap && append(model, (void ***)&node->input, &node->n_input, gap);
     }
-    char *input = done ? copy_text(model, name) : NULL;
+    char *input = NULL;
+    if (done) input = copy_text(model, name);
     if (input && index < node->n_input) {
         budget_free(&model->memory, node->input[index]);
         node->input[index] = input;
     } else {
         done = input && append(model, (void ***)&node->input, &node->n_input, input);
     }
-    return done ? FINEPRUNE_OK : fp_fail_memory(err, "a bias", strlen(name));
+    if (done) return FINEPRUNE_OK;
+    return fp_fail_memory(err, "a bias", strlen(name));
 }
 
 int fp_node_add_input(struct fineprune_model *model, Onnx__NodeProto *node, size_t index, const char *base_name,
                       const struct fp_tensor *t, const char **name_out, fineprune_error *err) {
     int status = fp_model_add_tensor(model, base_name, t, name_out, err);
-    return status ? status : fp_node_set_input(model, node, index, *name_out, err);
+    if (status) return status;
+    return fp_node_set_input(model, node, index, *name_out, err);
 }
 
 // The sum takes over the name of the node's result, so that its readers need no change.
-int fp_node_add_sum(struct fineprune_model *model, Onnx__NodeProto *node, const char *tensor, fineprune_error *err) {
+int fp_node_add_sum(struct fineprune_model *model, Onnx__NodeProto *node, const char *type, const char *tensor,
+                    fineprune_error *err) {
     Onnx__GraphProto *graph = model->proto->graph;
     size_t at = 0;
     while (at < graph->n_node && graph->node[at] != node) at++;
     if (at == graph->n_node || !node->n_output)
-        return fp_fail(err, FINEPRUNE_INTERNAL, "node '%s' cannot take a sum", node->name ? node->name : "");
+        return fp_fail(err, FINEPRUNE_INTERNAL, "node '%s' cannot take a sum", fp_or_empty(node->name));
     char *base = fp_format("%s.product", node->output[0]), *product = base ? fresh_name(model, base) : NULL;
     free(base);
-    Onnx__NodeProto *sum = product ? new_message(model, &onnx__node_proto__descriptor) : NULL;
+    Onnx__NodeProto *sum = NULL;
+    if (product) sum = new_message(model, &onnx__node_proto__descriptor);
     if (!sum || !append(model, (void ***)&graph->node, &graph->n_node, sum))
         return fp_fail_memory(err, "a bias", sizeof(*sum));
     memmove(graph->node + at + 2, graph->node + at + 1, sizeof(sum) * (graph->n_node - at - 2));
     graph->node[at + 1] = sum;
-    sum->op_type = copy_text(model, "Add");
+    sum->op_type = copy_text(model, type);
     sum->name = copy_text(model, product); // of one tensor there may be several sums
     char *left = copy_text(model, product), *right = copy_text(model, tensor);
     bool done = sum->op_type && sum->name && left && right &&

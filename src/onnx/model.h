@@ -67,8 +67,10 @@ int fp_node_set_input(struct fineprune_model *model, Onnx__NodeProto *node, size
 // Both. For operators with an optional bias.
 int fp_node_add_input(struct fineprune_model *model, Onnx__NodeProto *node, size_t index, const char *base_name,
                       const struct fp_tensor *t, const char **name_out, fineprune_error *err);
-// Adds the tensor of that name to what the node of the main graph gives, by a new Add behind it.
-int fp_node_add_sum(struct fineprune_model *model, Onnx__NodeProto *node, const char *tensor, fineprune_error *err);
+// Adds the tensor of that name to what the node of the main graph gives, by a new node behind it of the operator
+// `type`, which adds.
+int fp_node_add_sum(struct fineprune_model *model, Onnx__NodeProto *node, const char *type, const char *tensor,
+                    fineprune_error *err);
 // Keeps the slices along an axis whose keep[] is not 0 (as many as the axis is long) of a tensor: its dims and its
 // elements, in whatever field or file they lie. External data become memory of ours.
 int fp_initializer_keep_slices(struct fineprune_model *model, Onnx__TensorProto *proto, int axis, const uint8_t *keep,

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "onnx.pb-c.h"
 
 #define SPARSE_IR 6                      // the first with sparse_initializer
@@ -23,6 +24,7 @@ struct item {
 
 struct fp_sparse_set {
     struct fineprune_model *model;
+    struct fp_arena room; // of the three arrays
     struct item *items;
     size_t n;
     Onnx__TensorProto **dense;        // the graph's initializers that stay
@@ -75,7 +77,8 @@ static int write_values(const struct fp_tensor *t, struct fp_output *output, fin
         status = fp_output_write(output, chunk, n * size, err);
         n = 0;
     }
-    return status || !n ? status : fp_output_write(output, chunk, n * size, err);
+    if (status || !n) return status;
+    return fp_output_write(output, chunk, n * size, err);
 }
 
 static int write_indices(const struct fp_tensor *t, struct fp_output *output, fineprune_error *err) {
@@ -90,7 +93,8 @@ static int write_indices(const struct fp_tensor *t, struct fp_output *output, fi
         status = fp_output_write(output, chunk, sizeof(chunk), err);
         n = 0;
     }
-    return status || !n ? status : fp_output_write(output, chunk, n * sizeof(*chunk), err);
+    if (status || !n) return status;
+    return fp_output_write(output, chunk, n * sizeof(*chunk), err);
 }
 
 int fp_sparse_write(const struct fp_sparse_set *set, const uint8_t *mark, struct fp_output *output,
@@ -172,7 +176,8 @@ static int choose(struct fp_sparse_set *set, fineprune_error *err) {
         Onnx__TensorProto *dense = graph->initializer[i];
         struct item *item = &set->items[set->n];
         bool taken = false;
-        int status = is_input(graph, dense) ? FINEPRUNE_OK : consider(set, dense, item, &inside, &taken, err);
+        int status = FINEPRUNE_OK;
+        if (!is_input(graph, dense)) status = consider(set, dense, item, &inside, &taken, err);
         if (status) return status;
         if (taken) set->sparse[graph->n_sparse_initializer + set->n++] = &item->sparse;
         else set->dense[n_dense++] = dense;
@@ -202,12 +207,14 @@ int fp_sparse_begin(struct fp_sparse_set **out, struct fineprune_model *model, f
                                       .sparse_before = graph->sparse_initializer,
                                       .n_sparse_before = graph->n_sparse_initializer,
                                       .ir_before = model->proto->ir_version};
-        set->items = fp_calloc(n + 1, sizeof(*set->items));
-        set->dense = fp_calloc(n + 1, sizeof(*set->dense));
-        set->sparse = fp_calloc(n_sparse + 1, sizeof(*set->sparse));
-        made = set->items && set->dense && set->sparse;
+        set->items = fp_arena_take(&set->room, n + 1, sizeof(*set->items));
+        set->dense = fp_arena_take(&set->room, n + 1, sizeof(*set->dense));
+        set->sparse = fp_arena_take(&set->room, n_sparse + 1, sizeof(*set->sparse));
+        made = !set->room.failed;
     }
-    int status = made ? choose(set, err) : fp_fail_memory(err, "sparse initializers", n * sizeof(struct item));
+    int status;
+    if (made) status = choose(set, err);
+    else status = fp_fail_memory(err, "sparse initializers", n * sizeof(struct item));
     if (status) {
         fp_sparse_end(set);
         return status;
@@ -223,9 +230,7 @@ void fp_sparse_end(struct fp_sparse_set *set) {
     graph->initializer = set->dense_before, graph->n_initializer = set->n_dense_before;
     graph->sparse_initializer = set->sparse_before, graph->n_sparse_initializer = set->n_sparse_before;
     set->model->proto->ir_version = set->ir_before;
-    free(set->items);
-    free(set->dense);
-    free(set->sparse);
+    fp_arena_free(&set->room);
     free(set);
 }
 

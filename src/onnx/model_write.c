@@ -78,7 +78,8 @@ static bool is_external(const Onnx__TensorProto *t) {
 static int write_aligned(struct mover *m, const struct fp_tensor *t) {
     static const char zeros[EXTERNAL_ALIGN];
     size_t gap = (EXTERNAL_ALIGN - m->at % EXTERNAL_ALIGN) % EXTERNAL_ALIGN;
-    int status = gap ? fp_output_write(m->output, zeros, gap, m->err) : FINEPRUNE_OK;
+    int status = FINEPRUNE_OK;
+    if (gap) status = fp_output_write(m->output, zeros, gap, m->err);
     if (!status) status = fp_output_write(m->output, t->data, fp_tensor_bytes(t), m->err);
     m->at += gap;
     return status;
@@ -106,7 +107,8 @@ static void point_outside(struct moved *moved, const char *location, size_t offs
 static int move_tensor(struct mover *m, Onnx__TensorProto *proto) {
     struct fp_tensor t = {0};
     struct moved **items = fp_grow(m->items, &m->capacity, m->n + 1, sizeof(*items));
-    struct moved *moved = items ? calloc(1, sizeof(*moved)) : NULL;
+    struct moved *moved = NULL;
+    if (items) moved = calloc(1, sizeof(*moved));
     if (items) m->items = items;
     if (!moved) return fp_fail_memory(m->err, "external data", sizeof(*moved));
     int status = fp_initializer_load(m->model, proto, &t, m->err);
@@ -159,7 +161,8 @@ static int save_with_external(struct fineprune_model *model, const struct fp_spa
                       .location = copy ? basename(copy) : NULL,
                       .all = options->external_data >= 0,
                       .err = err};
-    int status = copy ? FINEPRUNE_OK : fp_fail_memory(err, "a path", strlen(path));
+    int status = FINEPRUNE_OK;
+    if (!copy) status = fp_fail_memory(err, "a path", strlen(path));
     if (!status) status = fp_output_open(&external, beside, options->force, err);
     if (!status) status = fp_output_open(&output, path, options->force, err);
     m.output = external;
@@ -169,7 +172,8 @@ static int save_with_external(struct fineprune_model *model, const struct fp_spa
     // The data appear first: a model without its data is worse than data without their model.
     fineprune_group *own = NULL;
     if (!status && !options->group) status = fineprune_group_new(&own, err);
-    fineprune_group *group = own ? own : options->group;
+    fineprune_group *group = options->group;
+    if (own) group = own;
     if (!status) status = fp_output_hold(output, group, err);
     else fp_output_abandon(output);
     if (!status) status = fp_output_hold(external, group, err);

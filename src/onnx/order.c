@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arena.h"
+
 struct edge {
     int from, to;
 };
@@ -65,24 +67,19 @@ static size_t kahn(int *order, size_t n, const int *start, const int *to, int *w
 
 static int sort_edges(int *order, Onnx__NodeProto *const *nodes, size_t n, const struct edges *edges,
                       fineprune_error *err) {
-    int *start = fp_calloc(n + 2, sizeof(int)), *to = fp_calloc(edges->n, sizeof(int)),
-        *waiting = fp_calloc(n, sizeof(int));
-    int status = FINEPRUNE_OK;
-    if (!start || !to || !waiting) status = fp_fail_memory(err, "the order of nodes", edges->n * sizeof(int));
-    if (!status) {
-        group(edges, n, start, to, waiting);
-        if (kahn(order, n, start, to, waiting) < n) {
-            size_t stuck = 0;
-            while (!waiting[stuck]) stuck++;
-            status = fp_fail(err, FINEPRUNE_MODEL, "the graph has a cycle through node '%s' (%s)",
-                             nodes[stuck]->name ? nodes[stuck]->name : "",
-                             nodes[stuck]->op_type ? nodes[stuck]->op_type : "?");
-        }
-    }
-    free(start);
-    free(to);
-    free(waiting);
-    return status;
+    FP_STAGE(room, "the order of nodes");
+    int *start = fp_arena_take(&room, n + 2, sizeof(int)), *to = fp_arena_take(&room, edges->n, sizeof(int)),
+        *waiting = fp_arena_take(&room, n, sizeof(int));
+    int status = fp_arena_check(&room, err);
+    if (status) return status;
+    group(edges, n, start, to, waiting);
+    if (kahn(order, n, start, to, waiting) == n) return FINEPRUNE_OK;
+    size_t stuck = 0;
+    while (!waiting[stuck]) stuck++;
+    const char *type = "?";
+    if (nodes[stuck]->op_type) type = nodes[stuck]->op_type;
+    return fp_fail(err, FINEPRUNE_MODEL, "the graph has a cycle through node '%s' (%s)",
+                   fp_or_empty(nodes[stuck]->name), type);
 }
 
 int fp_order_nodes(int *order, Onnx__NodeProto *const *nodes, size_t n, const struct fp_name_map *producers,

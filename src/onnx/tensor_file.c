@@ -27,7 +27,8 @@ static int load(struct fp_tensor *out, char **name, Onnx__TensorProto *proto, st
     int status = fp_initializer_load(&nowhere, proto, &lent, err);
     if (!status) status = fp_tensor_copy(out, memory, &lent, err);
     fp_tensor_done(&lent);
-    *name = status ? NULL : strdup(fp_initializer_name(proto));
+    if (status) *name = NULL;
+    else *name = strdup(fp_initializer_name(proto));
     if (status || *name) return status;
     fp_tensor_done(out);
     return fp_fail_memory(err, "a name", strlen(fp_initializer_name(proto)));
@@ -60,7 +61,8 @@ int fp_tensor_file_read(struct fp_tensor *out, char **name, const char *path, st
     if (status) return status;
     fineprune_error inner = {0};
     *out = (struct fp_tensor){0};
-    status = file->size ? parse(out, name, file, memory, &inner) : fp_fail(&inner, FINEPRUNE_DATA, "the file is empty");
+    if (file->size) status = parse(out, name, file, memory, &inner);
+    else status = fp_fail(&inner, FINEPRUNE_DATA, "the file is empty");
     fp_mapping_free(file);
     if (!status) return FINEPRUNE_OK;
     if (status == FINEPRUNE_MODEL) status = FINEPRUNE_DATA;

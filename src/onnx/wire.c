@@ -98,10 +98,12 @@ static int scan_bytes(struct scan *s, const ProtobufCMessageDescriptor *type, co
         uint8_t token[9] = {8};
         for (int i = 0; i < 8; i++) token[1 + i] = (uint8_t)((uint64_t)length_at >> (8 * i));
         int status = emit(s, s->src + tag_at, length_at - tag_at);
-        return status ? status : emit(s, token, sizeof(token));
+        if (status) return status;
+        return emit(s, token, sizeof(token));
     }
     int status = count_parsed(s, length + 24);
-    return status ? status : emit(s, s->src + tag_at, at + length - tag_at);
+    if (status) return status;
+    return emit(s, s->src + tag_at, at + length - tag_at);
 }
 
 static int scan_message(struct scan *s, const ProtobufCMessageDescriptor *type, size_t at, size_t end, int depth) {
@@ -114,7 +116,8 @@ static int scan_message(struct scan *s, const ProtobufCMessageDescriptor *type, 
             return damaged(s, tag_at, "a broken field tag");
         const ProtobufCFieldDescriptor *field = protobuf_c_message_descriptor_get_field(type, (unsigned)(tag >> 3));
         size_t payload = at;
-        int status = field ? FINEPRUNE_OK : count_parsed(s, UNKNOWN_FIELD);
+        int status = FINEPRUNE_OK;
+        if (!field) status = count_parsed(s, UNKNOWN_FIELD);
         if (status) return status;
         switch (tag & 7) {
         case 0:
@@ -170,7 +173,8 @@ static int visit_field(ProtobufCMessage *message, const ProtobufCFieldDescriptor
     char *at = (char *)message + field->offset;
     if (field->label != PROTOBUF_C_LABEL_REPEATED) {
         ProtobufCMessage *child = *(ProtobufCMessage **)at;
-        return child ? fp_wire_visit(child, type, visit, user) : 0;
+        if (child) return fp_wire_visit(child, type, visit, user);
+        return 0;
     }
     size_t n = *(size_t *)((char *)message + field->quantifier_offset);
     ProtobufCMessage **children = *(ProtobufCMessage ***)at;

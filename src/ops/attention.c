@@ -35,7 +35,8 @@ static int read_heads(struct fp_call *call, int i, int64_t heads, int64_t *n_hea
         *positions = t->dims[2];
         *size = t->dims[3];
         fp_heads_outside(strides, *positions, *n_heads, *size);
-        return *n_heads < 1 ? fp_call_fail(call, "input %d has no heads", i) : 0;
+        if (*n_heads < 1) return fp_call_fail(call, "input %d has no heads", i);
+        return 0;
     }
     if (heads < 1 || t->dims[2] % heads)
         return fp_call_fail(call, "%lld elements of input %d do not make %lld heads", (long long)t->dims[2], i,
@@ -69,7 +70,8 @@ static int read_past(struct fp_call *call, struct attention *a) {
     for (int i = PAST_KEY; i <= PAST_VALUE; i++) {
         if (!fp_given(call, i)) continue;
         const struct fp_tensor *t = call->in[i];
-        int64_t size = i == PAST_KEY ? c->size : c->v_size;
+        int64_t size = c->v_size;
+        if (i == PAST_KEY) size = c->size;
         if (!fp_given(call, PAST_KEY) || t->type != FP_FLOAT || t->rank != 4 || t->dims[0] != c->batch ||
             t->dims[1] != c->kv_heads || t->dims[3] != size || t->dims[2] != call->in[PAST_KEY]->dims[2])
             return fp_call_fail(call, "input %d does not fit as a past", i);
@@ -96,13 +98,16 @@ static int read_mask(struct fp_call *call, struct attention *a) {
     bool fits = (t->type == FP_FLOAT || t->type == FP_BOOL) && t->rank >= 1 && t->rank <= 4;
     for (int i = 0; i < 4 && fits; i++) {
         int k = i - (4 - t->rank);
-        a->mask_dims[i] = k < 0 ? 1 : t->dims[k];
-        fits = a->mask_dims[i] == want[i] || (i < 3 ? a->mask_dims[i] == 1 : a->mask_dims[i] < want[i]);
+        if (k < 0) a->mask_dims[i] = 1;
+        else a->mask_dims[i] = t->dims[k];
+        if (a->mask_dims[i] == want[i]) continue;
+        if (i < 3) fits = a->mask_dims[i] == 1;
+        else fits = a->mask_dims[i] < want[i];
     }
     char shape[160];
-    return fits ? 0
-                : fp_call_fail(call, "a mask of type %s and shape %s does not fit", fp_type_name(t->type),
-                               fp_shape_text(shape, sizeof(shape), t->rank, t->dims));
+    if (fits) return 0;
+    return fp_call_fail(call, "a mask of type %s and shape %s does not fit", fp_type_name(t->type),
+                        fp_shape_text(shape, sizeof(shape), t->rank, t->dims));
 }
 
 static int set_outputs(struct fp_call *call, const struct attention *a) {
@@ -113,16 +118,20 @@ static int set_outputs(struct fp_call *call, const struct attention *a) {
                   value[] = {c->batch, c->kv_heads, c->keys, c->v_size};
     const int64_t scores[] = {c->batch, c->heads, c->queries, c->keys};
     bool is_flat = call->in[Q]->rank == 3;
-    int status = fp_out(call, 0, FP_FLOAT, is_flat ? 3 : 4, is_flat ? flat : apart);
+    int status;
+    if (is_flat) status = fp_out(call, 0, FP_FLOAT, 3, flat);
+    else status = fp_out(call, 0, FP_FLOAT, 4, apart);
     if (!status) status = fp_out(call, 1, FP_FLOAT, 4, key);
     if (!status) status = fp_out(call, 2, FP_FLOAT, 4, value);
-    return status ? status : fp_out(call, 3, FP_FLOAT, 4, scores);
+    if (status) return status;
+    return fp_out(call, 3, FP_FLOAT, 4, scores);
 }
 
 static int prepare(struct fp_call *call) {
     int status = fp_need(call, 3);
-    struct attention *a = status ? NULL : fp_state(call, sizeof(*a));
-    if (!a) return status ? status : FINEPRUNE_LIMIT;
+    if (status) return status;
+    struct attention *a = fp_state(call, sizeof(*a));
+    if (!a) return FINEPRUNE_LIMIT;
     struct fp_attention *c = &a->core;
     status = read_inputs(call, a);
     if (!status) status = read_past(call, a);
@@ -142,6 +151,12 @@ static int prepare(struct fp_call *call) {
 
 // ---- run
 
+static float mask_value(const struct fp_tensor *t, int64_t at) {
+    if (t->type == FP_FLOAT) return ((const float *)t->data)[at];
+    if (((const uint8_t *)t->data)[at]) return 0;
+    return -INFINITY;
+}
+
 // Booleans become 0 and -inf, and short rows are filled up; a float mask of full length is taken as it is.
 static int bring_mask(struct fp_call *call, struct attention *a) {
     struct fp_attention *c = &a->core;
@@ -150,7 +165,8 @@ static int bring_mask(struct fp_call *call, struct attention *a) {
     const struct fp_tensor *t = call->in[MASK];
     const int64_t *d = a->mask_dims;
     int64_t rows = d[0] * d[1] * d[2], step = c->keys * d[2];
-    const int64_t strides[4] = {d[0] == 1 ? 0 : step * d[1], d[1] == 1 ? 0 : step, d[2] == 1 ? 0 : c->keys, 1};
+    const int64_t strides[4] = {fp_step_along(d[0], step * d[1]), fp_step_along(d[1], step),
+                                fp_step_along(d[2], c->keys), 1};
     memcpy(c->bias[0].strides, strides, sizeof(strides));
     c->bias[0].data = t->data;
     if (t->type == FP_FLOAT && d[3] == c->keys) return 0;
@@ -158,11 +174,9 @@ static int bring_mask(struct fp_call *call, struct attention *a) {
     if (!made) return FINEPRUNE_LIMIT;
     for (int64_t r = 0; r < rows; r++)
         for (int64_t k = 0; k < c->keys; k++) {
-            int64_t at = r * d[3] + k;
-            made[r * c->keys + k] = k >= d[3]                        ? -INFINITY
-                                    : t->type == FP_FLOAT            ? ((const float *)t->data)[at]
-                                    : ((const uint8_t *)t->data)[at] ? 0
-                                                                     : -INFINITY;
+            float *to = &made[r * c->keys + k];
+            *to = -INFINITY;
+            if (k < d[3]) *to = mask_value(t, r * d[3] + k);
         }
     c->bias[0].data = made;
     return 0;
@@ -171,28 +185,36 @@ static int bring_mask(struct fp_call *call, struct attention *a) {
 // Keys (which 0) or values (1) with their past, in the output for them or in scratch memory.
 static const float *bring(struct fp_call *call, struct attention *a, int which) {
     const struct fp_attention *c = &a->core;
-    int64_t size = which ? c->v_size : c->size;
+    int64_t size = c->size;
+    const int64_t *strides = a->k_fresh;
+    int scratch = FP_SCRATCH_SRC;
+    if (which) {
+        size = c->v_size;
+        strides = a->v_fresh;
+        scratch = FP_SCRATCH_DST;
+    }
     const float *fresh = call->in[K + which]->data;
-    float *joined = call->n_out > 1 + which ? call->out[1 + which].data : NULL;
+    float *joined = fp_output_data(call, 1 + which);
     if (!joined && !a->joins) return fresh;
-    if (!joined)
-        joined = fp_scratch(call, which ? FP_SCRATCH_DST : FP_SCRATCH_SRC,
-                            (size_t)(c->batch * c->kv_heads * c->keys * size) * sizeof(float));
+    if (!joined) joined = fp_scratch(call, scratch, (size_t)(c->batch * c->kv_heads * c->keys * size) * sizeof(float));
     if (!joined) return NULL;
-    fp_join_past(joined, c->past ? call->in[PAST_KEY + which]->data : NULL, c->past, fresh,
-                 which ? a->v_fresh : a->k_fresh, c->batch, c->kv_heads, a->fresh, size);
-    return a->joins ? joined : fresh;
+    const float *past = NULL;
+    if (c->past) past = call->in[PAST_KEY + which]->data;
+    fp_join_past(joined, past, c->past, fresh, strides, c->batch, c->kv_heads, a->fresh, size);
+    if (a->joins) return joined;
+    return fresh;
 }
 
 static int run(struct fp_call *call) {
     struct attention *a = call->state;
     if (call->out[0].count == 0) return 0;
     int status = bring_mask(call, a);
-    const float *k = status ? NULL : bring(call, a, 0), *v = k ? bring(call, a, 1) : NULL;
-    if (!v) return status ? status : FINEPRUNE_LIMIT;
-    a->core.limits = fp_given(call, LENGTHS) ? call->in[LENGTHS]->data : NULL;
-    return fp_attention_run(call, &a->core, call->in[Q]->data, k, v, call->out[0].data,
-                            call->n_out > 3 ? call->out[3].data : NULL,
+    if (status) return status;
+    const float *k = bring(call, a, 0), *v = NULL;
+    if (k) v = bring(call, a, 1);
+    if (!v) return FINEPRUNE_LIMIT;
+    a->core.limits = fp_input_data(call, LENGTHS);
+    return fp_attention_run(call, &a->core, call->in[Q]->data, k, v, call->out[0].data, fp_output_data(call, 3),
                             (enum fp_scores_kind)fp_attr_int(call->node, "qk_matmul_output_mode", 0));
 }
 
@@ -207,7 +229,8 @@ struct rotary {
 
 static int read_rotary(struct fp_call *call, struct rotary *r) {
     bool ours = !*call->node->domain;
-    *r = (struct rotary){.cos = ours ? 1 : 2, .sin = ours ? 2 : 3, .ids = ours ? 3 : 1};
+    *r = (struct rotary){.cos = 2, .sin = 3, .ids = 1};
+    if (ours) *r = (struct rotary){.cos = 1, .sin = 2, .ids = 3};
     const struct fp_tensor *x = call->in[0];
     if (!fp_given(call, r->cos) || !fp_given(call, r->sin) || x->type != FP_FLOAT || (x->rank != 3 && x->rank != 4))
         return fp_call_fail(call, "data of type %s and rank %d", fp_type_name(x->type), x->rank);
@@ -217,11 +240,16 @@ static int read_rotary(struct fp_call *call, struct rotary *r) {
     if (!heads && x->rank == 3 && !ours && cosines->rank == 2 && cosines->dims[1] > 0)
         heads = x->dims[2] / (2 * cosines->dims[1]);
     r->batch = x->dims[0];
-    r->heads = x->rank == 4 ? x->dims[1] : heads;
-    r->positions = x->dims[x->rank == 4 ? 2 : 1];
+    r->heads = heads;
+    r->positions = x->dims[1];
+    if (x->rank == 4) {
+        r->heads = x->dims[1];
+        r->positions = x->dims[2];
+    }
     if (r->heads < 1 || (x->rank == 3 && x->dims[2] % r->heads))
         return fp_call_fail(call, "num_heads is %lld", (long long)r->heads);
-    r->size = x->rank == 4 ? x->dims[3] : x->dims[2] / r->heads;
+    if (x->rank == 4) r->size = x->dims[3];
+    else r->size = x->dims[2] / r->heads;
     if (r->turned == 0) r->turned = r->size;
     if (r->turned < 0 || r->turned > r->size || r->turned % 2)
         return fp_call_fail(call, "rotary_embedding_dim %lld of heads of %lld", (long long)r->turned,
@@ -251,12 +279,17 @@ static int prepare_rotary(struct fp_call *call) {
     int status = fp_need(call, 2);
     if (!status) status = read_rotary(call, &r);
     if (!status) status = check_caches(call, &r);
-    return status ? status : fp_out_like(call, 0, 0);
+    if (status) return status;
+    return fp_out_like(call, 0, 0);
 }
 
 static void turn(float *y, const float *x, const float *c, const float *s, int64_t half, bool interleaved) {
     for (int64_t i = 0; i < half; i++) {
-        int64_t p = interleaved ? 2 * i : i, q = interleaved ? p + 1 : i + half;
+        int64_t p = i, q = i + half;
+        if (interleaved) {
+            p = 2 * i;
+            q = p + 1;
+        }
         float a = x[p], b = x[q];
         y[p] = c[i] * a - s[i] * b;
         y[q] = s[i] * a + c[i] * b;
@@ -264,11 +297,14 @@ static void turn(float *y, const float *x, const float *c, const float *s, int64
 }
 
 static int64_t cache_row(const struct fp_call *call, const struct rotary *r, int64_t b, int64_t i) {
-    if (!fp_given(call, r->ids)) // caches of one sample are those of all
-        return call->in[r->cos]->dims[0] == 1 ? i : b * r->positions + i;
+    if (!fp_given(call, r->ids)) {
+        if (call->in[r->cos]->dims[0] == 1) return i; // caches of one sample are those of all
+        return b * r->positions + i;
+    }
     const struct fp_tensor *ids = call->in[r->ids];
     const int64_t *id = ids->data;
-    return ids->count == 1 && *call->node->domain ? id[0] + i : id[b * r->positions + i];
+    if (ids->count == 1 && *call->node->domain) return id[0] + i;
+    return id[b * r->positions + i];
 }
 
 static int run_rotary(struct fp_call *call) {
@@ -278,8 +314,10 @@ static int run_rotary(struct fp_call *call) {
     const float *x = call->in[0]->data, *cosines = call->in[r.cos]->data, *sines = call->in[r.sin]->data;
     float *y = call->out[0].data;
     bool interleaved = fp_attr_int(call->node, "interleaved", 0) != 0;
-    float scale = *call->node->domain ? fp_attr_float(call->node, "scale", 1) : 1;
-    int64_t half = r.turned / 2, rows = half ? (int64_t)call->in[r.cos]->count / half : 0;
+    float scale = 1;
+    if (*call->node->domain) scale = fp_attr_float(call->node, "scale", 1);
+    int64_t half = r.turned / 2, rows = 0;
+    if (half) rows = (int64_t)call->in[r.cos]->count / half;
     for (int64_t b = 0; b < r.batch; b++)
         for (int64_t i = 0; i < r.positions; i++) {
             int64_t row = cache_row(call, &r, b, i);

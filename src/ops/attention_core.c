@@ -39,7 +39,8 @@ static void fill_batch(const struct fp_attention *a, struct fp_matmul_shape *s, 
                        const int64_t *right, const int64_t *out) {
     int64_t group = a->heads / a->kv_heads;
     s->alpha = 1;
-    s->batch = group > 1 ? 3 : 2;
+    if (group > 1) s->batch = 3;
+    else s->batch = 2;
     s->a_batch[0] = s->b_batch[0] = a->batch;
     s->a_batch[1] = s->b_batch[1] = a->kv_heads;
     s->a_batch[2] = group;
@@ -48,8 +49,12 @@ static void fill_batch(const struct fp_attention *a, struct fp_matmul_shape *s, 
     int64_t *to[3] = {s->a_strides, s->b_strides, s->c_strides};
     for (int i = 0; i < 3; i++) {
         to[i][0] = from[i][0];
-        to[i][1] = from[i][1] * (i == 1 ? 1 : group);
-        to[i][2] = i == 1 ? 0 : from[i][1];
+        to[i][1] = from[i][1] * group;
+        to[i][2] = from[i][1];
+        if (i == 1) { // the group shares its keys and values
+            to[i][1] = from[i][1];
+            to[i][2] = 0;
+        }
         to[i][s->batch] = from[i][2];
         to[i][s->batch + 1] = from[i][3];
     }
@@ -93,10 +98,10 @@ FP_VECTOR static float largest(const float *x, int64_t n) {
     int64_t i = 0;
     for (int k = 0; k < LANES; k++) lanes[k] = -INFINITY;
     for (; i + LANES <= n; i += LANES)
-        for (int k = 0; k < LANES; k++) lanes[k] = x[i + k] > lanes[k] ? x[i + k] : lanes[k];
+        for (int k = 0; k < LANES; k++) lanes[k] = fp_most_float(x[i + k], lanes[k]);
     max = lanes[0];
-    for (int k = 1; k < LANES; k++) max = lanes[k] > max ? lanes[k] : max;
-    for (; i < n; i++) max = x[i] > max ? x[i] : max;
+    for (int k = 1; k < LANES; k++) max = fp_most_float(lanes[k], max);
+    for (; i < n; i++) max = fp_most_float(x[i], max);
     return max;
 }
 
@@ -122,8 +127,9 @@ static void mask_row(const struct fp_attention *a, float *x, int64_t b, int64_t 
         const int64_t *s = a->bias[k].strides;
         if (a->bias[k].data) add_row(x, a->bias[k].data + b * s[0] + h * s[1] + i * s[2], a->keys, s[3]);
     }
-    int64_t seen = a->causal && a->past + i + 1 < a->keys ? a->past + i + 1 : a->keys;
-    if (a->limits && a->limits[b] < seen) seen = a->limits[b] < 0 ? 0 : a->limits[b];
+    int64_t seen = a->keys;
+    if (a->causal && a->past + i + 1 < a->keys) seen = a->past + i + 1;
+    if (a->limits && a->limits[b] < seen) seen = fp_most_int(a->limits[b], 0);
     for (int64_t k = seen; k < a->keys; k++) x[k] = -INFINITY;
 }
 

@@ -25,9 +25,8 @@ static void done(void *state) {
 
 static int check_float(struct fp_call *call, int i, int rank) {
     const struct fp_tensor *t = call->in[i];
-    return t->type == FP_FLOAT && t->rank == rank
-               ? 0
-               : fp_call_fail(call, "input %d is %s of rank %d", i, fp_type_name(t->type), t->rank);
+    if (t->type == FP_FLOAT && t->rank == rank) return 0;
+    return fp_call_fail(call, "input %d is %s of rank %d", i, fp_type_name(t->type), t->rank);
 }
 
 // ---- masks
@@ -43,7 +42,8 @@ static bool mask_fits(const struct fp_attention *c, const struct fp_tensor *t) {
 static bool is_seen(const struct fp_attention *c, const struct fp_tensor *t, int64_t b, int64_t i, int64_t k) {
     const int32_t *m = t->data;
     if (t->rank == 1) return k < m[b] && (t->dims[0] == c->batch || k >= m[c->batch + b]);
-    return m[t->rank == 2 ? b * c->keys + k : (b * c->queries + i) * c->keys + k] != 0;
+    if (t->rank == 2) return m[b * c->keys + k] != 0;
+    return m[(b * c->queries + i) * c->keys + k] != 0;
 }
 
 static int make_mask(struct fp_call *call, struct fused *f, int input) {
@@ -51,7 +51,8 @@ static int make_mask(struct fp_call *call, struct fused *f, int input) {
     c->bias[0].data = NULL;
     if (!fp_given(call, input)) return 0;
     const struct fp_tensor *t = call->in[input];
-    int64_t rows = t->rank == 3 ? c->queries : 1;
+    int64_t rows = 1;
+    if (t->rank == 3) rows = c->queries;
     size_t size = (size_t)(c->batch * rows * c->keys);
     if (size > f->mask_size) {
         free(f->mask);
@@ -65,7 +66,7 @@ static int make_mask(struct fp_call *call, struct fused *f, int input) {
         for (int64_t i = 0; i < rows; i++)
             for (int64_t k = 0; k < c->keys; k++)
                 f->mask[(b * rows + i) * c->keys + k] = is_seen(c, t, b, i, k) ? 0 : filter;
-    const int64_t strides[4] = {rows * c->keys, 0, rows == 1 ? 0 : c->keys, 1};
+    const int64_t strides[4] = {rows * c->keys, 0, fp_step_along(rows, c->keys), 1};
     c->bias[0].data = f->mask;
     memcpy(c->bias[0].strides, strides, sizeof(strides));
     return 0;
@@ -81,7 +82,7 @@ static int check_bias(struct fp_call *call, struct fused *f, int input) {
     if (t->type != FP_FLOAT || t->rank != 4 || (d[0] != 1 && d[0] != c->batch) || (d[1] != 1 && d[1] != c->heads) ||
         d[2] != c->queries || d[3] != c->keys)
         return fp_call_fail(call, "the attention bias does not fit the scores");
-    const int64_t strides[4] = {d[0] == 1 ? 0 : d[1] * d[2] * d[3], d[1] == 1 ? 0 : d[2] * d[3], d[3], 1};
+    const int64_t strides[4] = {fp_step_along(d[0], d[1] * d[2] * d[3]), fp_step_along(d[1], d[2] * d[3]), d[3], 1};
     memcpy(c->bias[1].strides, strides, sizeof(strides));
     return 0;
 }
@@ -109,7 +110,8 @@ static int finish(struct fp_call *call, struct fused *f) {
     fp_heads_inside(c->y_strides, c->queries, c->heads, c->v_size);
     const int64_t dims[] = {c->batch, c->queries, c->heads * c->v_size};
     int status = fp_out(call, 0, FP_FLOAT, 3, dims);
-    return status ? status : fp_attention_make(call, c);
+    if (status) return status;
+    return fp_attention_make(call, c);
 }
 
 // ---- Attention: input, weights, bias, mask, past, attention bias
@@ -122,8 +124,13 @@ static int read_sizes(struct fp_call *call, struct fused *f) {
     size_t n;
     const int64_t *sizes = fp_attr_ints(call->node, "qkv_hidden_sizes", &n);
     c->heads = fp_attr_int(call->node, "num_heads", 0);
-    f->hidden = n == 3 ? sizes[0] : w->dims[1] / 3;
-    f->v_hidden = n == 3 ? sizes[2] : w->dims[1] / 3;
+    if (n == 3) {
+        f->hidden = sizes[0];
+        f->v_hidden = sizes[2];
+    } else {
+        f->hidden = w->dims[1] / 3;
+        f->v_hidden = w->dims[1] / 3;
+    }
     if (c->heads < 1 || f->hidden < 1 || f->v_hidden < 1 || f->hidden % c->heads || f->v_hidden % c->heads ||
         w->dims[0] != x->dims[2] || 2 * f->hidden + f->v_hidden != w->dims[1] || (n == 3 && sizes[1] != f->hidden))
         return fp_call_fail(call, "weights of [%lld,%lld] do not fit data of %lld and %lld heads",
@@ -154,8 +161,9 @@ static int read_past(struct fp_call *call, struct fused *f) {
 
 static int prepare_attention(struct fp_call *call) {
     int status = fp_need(call, 2);
-    struct fused *f = status ? NULL : fp_state(call, sizeof(*f));
-    if (!f) return status ? status : FINEPRUNE_LIMIT;
+    if (status) return status;
+    struct fused *f = fp_state(call, sizeof(*f));
+    if (!f) return FINEPRUNE_LIMIT;
     if (fp_attr_int(call->node, "do_rotary", 0) || fp_attr_int(call->node, "past_present_share_buffer", 0) ||
         fp_given(call, 6))
         return fp_call_fail(call, "do_rotary and past_present_share_buffer are not supported");
@@ -181,7 +189,8 @@ static int prepare_attention(struct fp_call *call) {
                                 .pack_b = fp_is_constant(call, WEIGHTS)};
     fp_matmul_plain(&s, false, false);
     status = fp_matmul_make(call, &f->projection, &s);
-    return status ? status : finish(call, f);
+    if (status) return status;
+    return finish(call, f);
 }
 
 static int run_attention(struct fp_call *call) {
@@ -191,24 +200,25 @@ static int run_attention(struct fp_call *call) {
     if (call->out[0].count == 0) return 0;
     float *rows = fp_scratch(call, FP_SCRATCH_SRC, (size_t)(c->batch * c->queries) * width * sizeof(float));
     if (!rows) return FINEPRUNE_LIMIT;
-    const float *bias = fp_given(call, BIAS) ? call->in[BIAS]->data : NULL;
+    const float *bias = fp_input_data(call, BIAS);
     int status = fp_matmul_run(call, &f->projection, call->in[INPUT]->data, call->in[WEIGHTS]->data,
                                fp_is_constant(call, WEIGHTS), bias, rows);
     if (!status) status = make_mask(call, f, MASK);
     if (status) return status;
-    c->bias[1].data = fp_given(call, SCORE_BIAS) ? call->in[SCORE_BIAS]->data : NULL;
+    c->bias[1].data = fp_input_data(call, SCORE_BIAS);
     const float *k = rows + f->hidden, *v = rows + 2 * f->hidden;
     bool joins = c->past > 0 || call->n_out > 1;
-    float *present = !joins            ? NULL
-                     : call->n_out > 1 ? call->out[1].data
-                                       : fp_scratch(call, FP_SCRATCH_DST, 2 * half * sizeof(float));
+    float *present = fp_output_data(call, 1);
+    if (joins && call->n_out <= 1) present = fp_scratch(call, FP_SCRATCH_DST, 2 * half * sizeof(float));
     if (joins && !present) return FINEPRUNE_LIMIT;
     if (joins) {
-        const float *old = c->past ? call->in[PAST]->data : NULL;
-        size_t step = (size_t)(c->batch * c->heads * c->past * c->size);
-        fp_join_past(present, old, c->past, k, f->k_fresh, c->batch, c->heads, f->fresh, c->size);
-        fp_join_past(present + half, old ? old + step : NULL, c->past, v, f->v_fresh, c->batch, c->heads, f->fresh,
-                     c->v_size);
+        const float *old_k = NULL, *old_v = NULL;
+        if (c->past) {
+            old_k = call->in[PAST]->data;
+            old_v = old_k + (size_t)(c->batch * c->heads * c->past * c->size);
+        }
+        fp_join_past(present, old_k, c->past, k, f->k_fresh, c->batch, c->heads, f->fresh, c->size);
+        fp_join_past(present + half, old_v, c->past, v, f->v_fresh, c->batch, c->heads, f->fresh, c->v_size);
     }
     if (c->past) {
         k = present;
@@ -229,8 +239,7 @@ struct source {
 
 static int read_sources(struct fp_call *call, struct fused *f, struct source s[3]) {
     struct fp_attention *c = &f->core;
-    const struct fp_tensor *q = call->in[QUERY], *k = fp_given(call, KEY) ? call->in[KEY] : NULL,
-                           *v = fp_given(call, VALUE) ? call->in[VALUE] : NULL;
+    const struct fp_tensor *q = call->in[QUERY], *k = fp_input(call, KEY), *v = fp_input(call, VALUE);
     int64_t h = c->heads = fp_attr_int(call->node, "num_heads", 0);
     if (h < 1 || q->type != FP_FLOAT || (k && k->type != FP_FLOAT) || (v && v->type != FP_FLOAT))
         return fp_call_fail(call, "num_heads is %lld, or inputs are not float32", (long long)h);
@@ -292,7 +301,8 @@ static int read_pasts(struct fp_call *call, struct fused *f) {
     const int64_t scores[] = {c->batch, c->heads, c->queries, c->keys};
     int status = fp_out(call, 1, FP_FLOAT, 4, key);
     if (!status) status = fp_out(call, 2, FP_FLOAT, 4, value);
-    return status ? status : fp_out(call, 3, FP_FLOAT, 4, scores);
+    if (status) return status;
+    return fp_out(call, 3, FP_FLOAT, 4, scores);
 }
 
 // With a bias the rows are copied, one after the other.
@@ -309,8 +319,9 @@ static void set_strides(struct fp_call *call, struct fused *f, const struct sour
 
 static int prepare_mha(struct fp_call *call) {
     int status = fp_need(call, 1);
-    struct fused *f = status ? NULL : fp_state(call, sizeof(*f));
-    if (!f) return status ? status : FINEPRUNE_LIMIT;
+    if (status) return status;
+    struct fused *f = fp_state(call, sizeof(*f));
+    if (!f) return FINEPRUNE_LIMIT;
     struct source s[3];
     status = read_sources(call, f, s);
     if (!status) status = read_pasts(call, f);
@@ -364,20 +375,27 @@ static int run_mha(struct fp_call *call) {
     int status = bring_sources(call, f, p);
     if (!status) status = make_mask(call, f, PADDING);
     if (status) return status;
-    c->bias[1].data = fp_given(call, MHA_SCORE_BIAS) ? call->in[MHA_SCORE_BIAS]->data : NULL;
+    c->bias[1].data = fp_input_data(call, MHA_SCORE_BIAS);
     for (int i = 1; i < 3; i++) {
-        int64_t size = i == 1 ? c->size : c->v_size;
+        int64_t size = c->v_size;
+        const int64_t *strides = f->v_fresh;
+        int scratch = FP_SCRATCH_DST;
+        if (i == 1) {
+            size = c->size;
+            strides = f->k_fresh;
+            scratch = FP_SCRATCH_B;
+        }
         size_t bytes = (size_t)(c->batch * c->heads * c->keys * size) * sizeof(float);
         if (call->n_out <= i && !c->past) continue;
-        float *to = call->n_out > i ? call->out[i].data
-                                    : fp_scratch(call, i == 1 ? FP_SCRATCH_B : FP_SCRATCH_DST, bytes);
+        float *to = fp_output_data(call, i);
+        if (call->n_out <= i) to = fp_scratch(call, scratch, bytes);
         if (!to) return FINEPRUNE_LIMIT;
-        fp_join_past(to, c->past ? call->in[PAST_KEY + i - 1]->data : NULL, c->past, p[i],
-                     i == 1 ? f->k_fresh : f->v_fresh, c->batch, c->heads, f->fresh, size);
+        const float *past = NULL;
+        if (c->past) past = call->in[PAST_KEY + i - 1]->data;
+        fp_join_past(to, past, c->past, p[i], strides, c->batch, c->heads, f->fresh, size);
         if (c->past) p[i] = to;
     }
-    return fp_attention_run(call, c, p[0], p[1], p[2], call->out[0].data, call->n_out > 3 ? call->out[3].data : NULL,
-                            FP_SCORES_SOFTMAX);
+    return fp_attention_run(call, c, p[0], p[1], p[2], call->out[0].data, fp_output_data(call, 3), FP_SCORES_SOFTMAX);
 }
 
 const struct fp_op fp_ops_attention_fused[] = {

@@ -71,11 +71,13 @@ SIGNED(prelu, x < 0 ? (int64_t)((uint64_t)x * (uint64_t)y) : x)
 
     static inline double floor_mod(double x, double y) {
     double r = fmod(x, y);
-    return r != 0 && (r < 0) != (y < 0) ? r + y : r;
+    if (r != 0 && (r < 0) != (y < 0)) return r + y;
+    return r;
 }
 static inline int64_t floor_mod_int(int64_t x, int64_t y) {
     if (y == 0 || y == -1) return 0;
-    return x % y != 0 && (x % y < 0) != (y < 0) ? x % y + y : x % y;
+    if (x % y != 0 && (x % y < 0) != (y < 0)) return x % y + y;
+    return x % y;
 }
 // clang-format off
 // The sign of the divisor, and the sign of the dividend.
@@ -227,7 +229,7 @@ static void run_converting(void *user, size_t at, const int64_t *offsets, size_t
     const struct job *j = user;
     double buffer[3][FP_CHUNK];
     for (size_t i = 0; i < n; i += FP_CHUNK) {
-        size_t m = n - i < FP_CHUNK ? n - i : FP_CHUNK;
+        size_t m = fp_least(n - i, FP_CHUNK);
         for (int k = 0; k < 2; k++)
             load(buffer[k], j->compute, j->src[k] + (offsets[k] + (int64_t)i * j->walk->step[k]) * (int64_t)j->size[k],
                  j->from[k], m, j->walk->step[k]);
@@ -259,7 +261,7 @@ static void apply(struct fp_call *call, const struct fp_walk *walk, kernel *k, e
                       .dst = out->data,
                       .n_tail = call->n_tail,
                       .tail = call->tail};
-    fp_pieces(out->count > 32768 ? call->threads : 1, out->count, 16384, run_piece, &job);
+    fp_pieces(fp_threads_for(call, out->count, 32768), out->count, 16384, run_piece, &job);
 }
 
 // ---- shapes
@@ -295,7 +297,8 @@ static void operand_strides(const struct fp_tensor *t, int rank, int64_t *stride
     fp_layout_strides(t, own);
     for (int i = 0; i < rank; i++) {
         int k = i - (rank - t->rank);
-        strides[i] = k < 0 || t->dims[k] == 1 ? 0 : own[k];
+        if (k < 0 || t->dims[k] == 1) strides[i] = 0;
+        else strides[i] = own[k];
     }
 }
 
@@ -317,16 +320,21 @@ static void make_walk(struct fp_walk *walk, int n, const struct fp_tensor *const
 
 // The type that computes: the operands' own when it has a kernel, else one that holds them.
 static enum fp_type compute_type(const struct fp_call *call, kernel *const *kernels) {
-    enum fp_type a = call->in[0]->type, b = call->n_in > 1 ? call->in[1]->type : a;
+    enum fp_type a = call->in[0]->type, b = a;
+    if (call->n_in > 1) b = call->in[1]->type;
     if ((size_t)a < TYPES && a > 0 && a == b && kernels[a]) return a;
     if (a <= 0 || b <= 0 || (a != b && call->op->variant != POWER)) return FP_NONE;
     bool floats = fp_type_is_float(a) || fp_type_is_float(b);
-    if (!floats)
-        return fp_type_is_integer(a) && fp_type_is_integer(b) && call->op->variant == POWER ? FP_INT64 : FP_NONE;
+    if (!floats) {
+        if (fp_type_is_integer(a) && fp_type_is_integer(b) && call->op->variant == POWER) return FP_INT64;
+        return FP_NONE;
+    }
     if (!(fp_type_is_float(a) || fp_type_is_integer(a)) || !(fp_type_is_float(b) || fp_type_is_integer(b)))
         return FP_NONE;
-    enum fp_type wide = fp_type_is_float(a) && a != FP_DOUBLE ? FP_FLOAT : FP_DOUBLE;
-    return kernels[wide] ? wide : FP_NONE;
+    enum fp_type wide = FP_DOUBLE;
+    if (fp_type_is_float(a) && a != FP_DOUBLE) wide = FP_FLOAT;
+    if (kernels[wide]) return wide;
+    return FP_NONE;
 }
 
 static int bad_types(struct fp_call *call) {
@@ -347,9 +355,12 @@ static int prepare_kernel(struct fp_call *call, enum function function, bool com
     struct fp_tensor b = *call->in[1]; // lent, to be seen in another shape
     int rank;
     int64_t dims[FP_MAX_RANK];
-    int status = call->node->opset < 7 && !*call->node->domain ? old_view(call, a, &b) : FINEPRUNE_OK;
+    int status = FINEPRUNE_OK;
+    if (call->node->opset < 7 && !*call->node->domain) status = old_view(call, a, &b);
     if (!status) status = fp_broadcast(call, a, &b, &rank, dims);
-    if (!status) status = fp_out(call, 0, compares ? FP_BOOL : a->type, rank, dims);
+    enum fp_type type = a->type;
+    if (compares) type = FP_BOOL;
+    if (!status) status = fp_out(call, 0, type, rank, dims);
     if (status) return status;
     struct fp_tensor *out = &call->out[0];
     // In place of in[0], the output must lie as it does.
@@ -363,7 +374,8 @@ static int prepare_kernel(struct fp_call *call, enum function function, bool com
 
 static int prepare(struct fp_call *call) {
     int status = fp_need(call, 2);
-    return status ? status : prepare_kernel(call, (enum function)call->op->variant, false);
+    if (status) return status;
+    return prepare_kernel(call, (enum function)call->op->variant, false);
 }
 
 static int run(struct fp_call *call) {
@@ -374,7 +386,9 @@ static int run(struct fp_call *call) {
 
 static int prepare_mod(struct fp_call *call) {
     int status = fp_need(call, 2);
-    return status ? status : prepare_kernel(call, fp_attr_int(call->node, "fmod", 0) ? FMOD : MOD, false);
+    if (status) return status;
+    if (fp_attr_int(call->node, "fmod", 0)) return prepare_kernel(call, FMOD, false);
+    return prepare_kernel(call, MOD, false);
 }
 
 static int prepare_shift(struct fp_call *call) {
@@ -383,7 +397,8 @@ static int prepare_shift(struct fp_call *call) {
     if (status) return status;
     if (strcmp(direction, "LEFT") && strcmp(direction, "RIGHT"))
         return fp_call_fail(call, "direction=\"%.40s\" is neither LEFT nor RIGHT", direction);
-    return prepare_kernel(call, strcmp(direction, "LEFT") ? SHIFT_RIGHT : SHIFT_LEFT, false);
+    if (strcmp(direction, "LEFT")) return prepare_kernel(call, SHIFT_RIGHT, false);
+    return prepare_kernel(call, SHIFT_LEFT, false);
 }
 
 // ---- comparison, strings too
@@ -540,8 +555,8 @@ static void choose(void *user, size_t at, const int64_t *offsets, size_t n) {
     }
     for (size_t i = 0; i < n; i++) {
         bool yes = c[(int64_t)i * step[0]];
-        const char *from = yes ? (const char *)a + (int64_t)i * step[1] * (int64_t)j->size
-                               : (const char *)b + (int64_t)i * step[2] * (int64_t)j->size;
+        const char *from = (const char *)b + (int64_t)i * step[2] * (int64_t)j->size;
+        if (yes) from = (const char *)a + (int64_t)i * step[1] * (int64_t)j->size;
         memcpy((char *)dst + i * j->size, from, j->size);
     }
 }
@@ -555,7 +570,8 @@ static void choose_strings(void *user, size_t at, const int64_t *offsets, size_t
     struct choice *j = user;
     for (size_t i = 0; i < n; i++) {
         bool yes = j->condition[offsets[0] + (int64_t)i * j->walk->step[0]];
-        int64_t from = yes ? offsets[1] + (int64_t)i * j->walk->step[1] : offsets[2] + (int64_t)i * j->walk->step[2];
+        int64_t from = offsets[2] + (int64_t)i * j->walk->step[2];
+        if (yes) from = offsets[1] + (int64_t)i * j->walk->step[1];
         char *text = strdup(((char *const *)(const void *)j->src[yes])[from]);
         if (!text) j->failed = true;
         ((char **)(void *)j->dst)[at + i] = text;
@@ -570,8 +586,9 @@ static int run_where(struct fp_call *call) {
                          .dst = out->data,
                          .size = fp_type_size(out->type)};
     if (out->type == FP_STRING) fp_walk_run(job.walk, 0, out->count, choose_strings, &job);
-    else fp_pieces(out->count > 32768 ? call->threads : 1, out->count, 16384, choose_piece, &job);
-    return job.failed ? fp_fail_memory(call->err, "text", 1) : FINEPRUNE_OK;
+    else fp_pieces(fp_threads_for(call, out->count, 32768), out->count, 16384, choose_piece, &job);
+    if (job.failed) return fp_fail_memory(call->err, "text", 1);
+    return FINEPRUNE_OK;
 }
 
 #define ROW(type, ...) {"", type, 1, prepare, run, NULL, FP_OP_IN_PLACE | FP_OP_BLOCKED, __VA_ARGS__}

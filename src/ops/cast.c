@@ -59,11 +59,12 @@ static int from_text(struct fp_call *call) {
     for (size_t i = 0; i < call->in[0]->count; i++) {
         char *end = NULL, shown[80];
         errno = 0;
-        int64_t whole = integers
-                            ? out->type == FP_UINT64 ? (int64_t)strtoull(src[i], &end, 10) : strtoll(src[i], &end, 10)
-                            : 0;
+        int64_t whole = 0;
+        if (integers && out->type == FP_UINT64) whole = (int64_t)strtoull(src[i], &end, 10);
+        else if (integers) whole = strtoll(src[i], &end, 10);
         bool is_whole = integers && end != src[i] && *end == 0 && errno == 0;
-        double value = is_whole ? 0 : strtod(src[i], &end);
+        double value = 0;
+        if (!is_whole) value = strtod(src[i], &end);
         if (end == src[i] || *end)
             return fp_call_fail(call, "\"%s\" is not a number", fp_escape(shown, sizeof(shown), src[i]));
         char *dst = (char *)out->data + i * size;
@@ -95,21 +96,23 @@ static int prepare_to(struct fp_call *call, enum fp_type to) {
     if (!s) return FINEPRUNE_LIMIT;
     const char *rounding = fp_attr_text(call->node, "round_mode", "up");
     *s = (struct cast){.saturate = fp_attr_int(call->node, "saturate", 1) != 0, .from = from, .to = to};
-    s->rounding = !strcmp(rounding, "down")      ? FP_ROUND_DOWN
-                  : !strcmp(rounding, "nearest") ? FP_ROUND_NEAREST
-                                                 : FP_ROUND_UP;
+    s->rounding = FP_ROUND_UP;
+    if (!strcmp(rounding, "down")) s->rounding = FP_ROUND_DOWN;
+    else if (!strcmp(rounding, "nearest")) s->rounding = FP_ROUND_NEAREST;
     if (from == to) return fp_out_alias(call, 0, 0, call->in[0]->rank, call->in[0]->dims);
     return fp_out(call, 0, to, call->in[0]->rank, call->in[0]->dims);
 }
 
 static int prepare_cast(struct fp_call *call) {
     int status = fp_need(call, 1);
-    return status ? status : prepare_to(call, (enum fp_type)fp_attr_int(call->node, "to", FP_NONE));
+    if (status) return status;
+    return prepare_to(call, (enum fp_type)fp_attr_int(call->node, "to", FP_NONE));
 }
 
 static int prepare_cast_like(struct fp_call *call) {
     int status = fp_need(call, 2);
-    return status ? status : prepare_to(call, call->in[1]->type);
+    if (status) return status;
+    return prepare_to(call, call->in[1]->type);
 }
 
 static void cast_piece(void *user, size_t begin, size_t end) {
@@ -126,7 +129,7 @@ static int run_cast(struct fp_call *call) {
     if (s->from == FP_STRING) return from_text(call);
     s->src = x->data;
     s->dst = call->out[0].data;
-    fp_pieces(x->count > 32768 ? call->threads : 1, x->count, 8192, cast_piece, s);
+    fp_pieces(fp_threads_for(call, x->count, 32768), x->count, 8192, cast_piece, s);
     return FINEPRUNE_OK;
 }
 
@@ -151,7 +154,7 @@ static int run_bit_cast(struct fp_call *call) {
     if (fp_per_byte(x->type) == 1) return FINEPRUNE_OK;
     uint8_t packed[FP_CHUNK];
     for (size_t i = 0; i < x->count; i += FP_CHUNK) {
-        size_t n = x->count - i < FP_CHUNK ? x->count - i : FP_CHUNK;
+        size_t n = fp_least(x->count - i, FP_CHUNK);
         fp_pack(packed, (const char *)x->data + i, n, x->type);
         fp_unpack((char *)out->data + i, packed, n, out->type);
     }

@@ -50,7 +50,8 @@ static int prepare_if(struct fp_call *call) {
     struct fp_graph *body;
     int status = fp_need(call, 1);
     if (!status) status = find_body(call, "then_branch", 0, call->n_out, &body);
-    return status ? status : find_body(call, "else_branch", 0, call->n_out, &body);
+    if (status) return status;
+    return find_body(call, "else_branch", 0, call->n_out, &body);
 }
 
 static int run_if(struct fp_call *call) {
@@ -118,11 +119,12 @@ static int step(struct steps *s, bool *condition) {
 static int stack_nothing(const struct steps *s, int i, int axis, struct fp_tensor *t) {
     const struct fp_value *v = &s->body->values[s->body->outputs[s->first_out + s->n_states + i]];
     int64_t dims[FP_MAX_RANK] = {0};
-    int rank = v->rank < 0 ? 0 : v->rank;
+    int rank = v->rank;
+    if (v->rank < 0) rank = 0;
     if (rank >= FP_MAX_RANK) return fp_call_fail(s->call, "rank %d is not supported", rank);
     for (int k = 0, from = 0; k <= rank; k++) {
         if (k == axis || from >= rank) continue;
-        dims[k] = v->dims[from] > 0 ? v->dims[from] : 0;
+        dims[k] = fp_most_int(v->dims[from], 0);
         from++;
     }
     if (axis <= rank) dims[axis] = 0;
@@ -132,10 +134,13 @@ static int stack_nothing(const struct steps *s, int i, int axis, struct fp_tenso
 static int stack_collected(struct steps *s, int i, int64_t axis, bool reverse, struct fp_tensor *t) {
     struct fp_list *list = &s->collected[i];
     const struct fp_value *v = &s->body->values[s->body->outputs[s->first_out + s->n_states + i]];
-    int at, rank = list->n ? list->items[0].rank : v->rank < 0 ? 0 : v->rank;
+    int at, rank = v->rank;
+    if (list->n) rank = list->items[0].rank;
+    else if (rank < 0) rank = 0;
     int status = fp_axis(s->call, axis, rank + 1, &at);
     if (status) return status;
-    status = list->n ? fp_stack(s->call, t, list->items, list->n, at, reverse) : stack_nothing(s, i, at, t);
+    if (list->n) status = fp_stack(s->call, t, list->items, list->n, at, reverse);
+    else status = stack_nothing(s, i, at, t);
     fp_list_done(list);
     return status;
 }
@@ -146,7 +151,7 @@ static int prepare_loop(struct fp_call *call) {
     struct fp_graph *body;
     if (call->n_in < 2) return fp_call_fail(call, "there are %d inputs (2 are needed)", call->n_in);
     int n = call->n_in - 2;
-    int status = find_body(call, "body", n + 2, call->n_out > n ? call->n_out + 1 : n + 1, &body);
+    int status = find_body(call, "body", n + 2, (int)fp_most_int(call->n_out, n) + 1, &body);
     if (!status && fp_given(call, 0) && (call->in[0]->type != FP_INT64 || call->in[0]->count != 1))
         status = fp_call_fail(call, "the trip count is %zu of %s (one int64 is needed)", call->in[0]->count,
                               fp_type_name(call->in[0]->type));
@@ -185,7 +190,9 @@ static int run_loop(struct fp_call *call) {
     if (!status && fp_given(call, 1)) status = read_flag(call, call->in[1], &condition);
     for (int i = 0; i < s.n_states && !status; i++)
         if (call->in[2 + i]) fp_tensor_share(&s.in[2 + i], call->in[2 + i]);
-    if (!status) status = loop(&s, fp_given(call, 0) ? *(const int64_t *)call->in[0]->data : INT64_MAX, condition);
+    int64_t trips = INT64_MAX;
+    if (fp_given(call, 0)) trips = *(const int64_t *)call->in[0]->data;
+    if (!status) status = loop(&s, trips, condition);
     for (int i = 0; i < s.n_states && !status; i++) put_output(call, i, &s.in[2 + i]);
     for (int i = 0; i < s.n_collected && !status; i++) {
         struct fp_tensor t = {0};
@@ -202,7 +209,8 @@ static int run_loop(struct fp_call *call) {
 static int64_t entry(const struct fp_call *call, const char *attribute, int i) {
     size_t n;
     const int64_t *values = fp_attr_ints(call->node, attribute, &n);
-    return (size_t)i < n ? values[i] : 0;
+    if ((size_t)i < n) return values[i];
+    return 0;
 }
 
 // first: the first of the states among the inputs (opset 8 has sequence_lens before them).
@@ -213,7 +221,7 @@ static int check_scan(struct fp_call *call, int first) {
     if (scans < 1 || scans > n)
         return fp_call_fail(call, "num_scan_inputs is %lld, but there are %d inputs", (long long)scans, n);
     int states = n - (int)scans;
-    int status = find_body(call, "body", n, call->n_out > states ? call->n_out : states, &body);
+    int status = find_body(call, "body", n, (int)fp_most_int(call->n_out, states), &body);
     for (int i = 0; i < n && !status; i++)
         if (!call->in[first + i] ||
             (i >= states && (call->in[first + i]->type == FP_SEQUENCE || call->in[first + i]->rank < 1 + first)))
@@ -235,10 +243,10 @@ static int slice(struct fp_call *call, struct fp_tensor *dst, const struct fp_te
     struct fp_move m = {0};
     fp_move_add(&m, outer, inner, src->dims[axis] * inner);
     fp_move_add(&m, inner, 1, 1);
-    size_t size = src->type == FP_STRING ? sizeof(char *) : fp_type_size(src->type);
+    size_t size = fp_type_held(src->type);
     int status = fp_tensor_new(dst, call->memory, src->type, rank, dims, call->err);
-    return status ? status
-                  : fp_move_run(call, &m, src->type, dst->data, (char *)src->data + (size_t)(at * inner) * size);
+    if (status) return status;
+    return fp_move_run(call, &m, src->type, dst->data, (char *)src->data + (size_t)(at * inner) * size);
 }
 
 // Scans `inputs` (states, then sequences) into `outputs`; of one batch in opset 8.
@@ -284,7 +292,8 @@ static int prepare_scan(struct fp_call *call) { return check_scan(call, 0); }
 static int run_scan(struct fp_call *call) {
     struct fp_graph *body = fp_attr_graph(call->node, "body");
     struct fp_tensor *inputs = new_tensors(call, call->n_in), *outputs = new_tensors(call, body->n_outputs);
-    int status = inputs && outputs ? FINEPRUNE_OK : FINEPRUNE_LIMIT;
+    int status = FINEPRUNE_LIMIT;
+    if (inputs && outputs) status = FINEPRUNE_OK;
     for (int i = 0; i < call->n_in && !status; i++) fp_tensor_share(&inputs[i], call->in[i]);
     if (!status) status = scan(call, inputs, outputs);
     for (int i = 0; i < body->n_outputs && !status; i++) put_output(call, i, &outputs[i]);
@@ -297,7 +306,8 @@ static int run_scan(struct fp_call *call) {
 
 static int prepare_scan_8(struct fp_call *call) {
     int status = check_scan(call, 1);
-    int64_t batches = status ? 0 : call->in[1]->rank ? call->in[1]->dims[0] : 0;
+    int64_t batches = 0;
+    if (!status && call->in[1]->rank) batches = call->in[1]->dims[0];
     for (int i = 1; i < call->n_in && !status; i++)
         if (call->in[i]->type == FP_SEQUENCE || !call->in[i]->rank || call->in[i]->dims[0] != batches || !batches)
             status = fp_call_fail(call, "input %d has another batch than %lld", i, (long long)batches);
@@ -324,7 +334,8 @@ static int run_scan_8(struct fp_call *call) {
     struct fp_graph *body = fp_attr_graph(call->node, "body");
     struct fp_tensor *inputs = new_tensors(call, call->n_in), *outputs = new_tensors(call, body->n_outputs);
     struct fp_list *lists = fp_calloc((size_t)body->n_outputs, sizeof(*lists));
-    int status = inputs && outputs && lists ? FINEPRUNE_OK : fp_fail_memory(call->err, "values of a body", 0);
+    int status = FINEPRUNE_OK;
+    if (!inputs || !outputs || !lists) status = fp_fail_memory(call->err, "values of a body", 0);
     for (int64_t b = 0; b < call->in[1]->dims[0] && !status; b++) status = scan_batch(call, b, inputs, outputs, lists);
     for (int i = 0; i < body->n_outputs && !status; i++) {
         if (lists[i].items[0].type <= FP_NONE || lists[i].items[0].rank >= FP_MAX_RANK)

@@ -58,11 +58,15 @@ static int check_channels(struct fp_call *call, int variant, struct geometry *g)
     g->groups = fp_attr_int(call->node, "group", 1);
     g->in_channels = x->dims[1];
     if (g->groups < 1 || g->groups > INT32_MAX) return fp_call_fail(call, "group is %lld", (long long)g->groups);
-    int64_t had = variant == UP ? w->dims[0] : w->dims[1] * g->groups;
+    int64_t had = w->dims[1] * g->groups;
+    g->out_channels = w->dims[0];
+    if (variant == UP) {
+        had = w->dims[0];
+        g->out_channels = w->dims[1] * g->groups;
+    }
     if (had != g->in_channels || had == 0 || had % g->groups)
         return fp_call_fail(call, "the data have %lld channels, the weights are for %lld in %lld groups",
                             (long long)g->in_channels, (long long)had, (long long)g->groups);
-    g->out_channels = variant == UP ? w->dims[1] * g->groups : w->dims[0];
     if (g->out_channels % g->groups || g->out_channels == 0)
         return fp_call_fail(call, "%lld output channels in %lld groups", (long long)g->out_channels,
                             (long long)g->groups);
@@ -88,8 +92,9 @@ static int check(struct fp_call *call, int variant, struct geometry *g) {
 // ---- ConvTranspose: what the attributes say about the output
 
 static void split_padding(struct fp_window *w, int i, int64_t total, bool upper) {
-    total = total > 0 ? total : 0;
-    w->begin[i] = upper ? total / 2 : total - total / 2;
+    total = fp_most_int(total, 0);
+    if (upper) w->begin[i] = total / 2;
+    else w->begin[i] = total - total / 2;
     w->end[i] = total - w->begin[i];
 }
 
@@ -104,8 +109,13 @@ static int grow_window(struct fp_call *call, struct fp_window *w) {
          valid = strcmp(pad, "VALID") == 0;
     for (int i = 0; i < w->n; i++) {
         int64_t full = w->stride[i] * (w->in[i] - 1) + extra[i] + fp_window_reach(w, i);
-        w->begin[i] = valid ? 0 : pads[i];
-        w->end[i] = valid ? 0 : pads[i + w->n];
+        if (valid) {
+            w->begin[i] = 0;
+            w->end[i] = 0;
+        } else {
+            w->begin[i] = pads[i];
+            w->end[i] = pads[i + w->n];
+        }
         if (fp_attr_has(call->node, "output_shape")) w->out[i] = shape[i];
         else if (same) w->out[i] = w->in[i] * w->stride[i];
         else w->out[i] = full - w->begin[i] - w->end[i];
@@ -153,22 +163,27 @@ static int weight_desc(struct fp_call *call, int variant, const struct geometry 
     const struct fp_tensor *w = &g->weights;
     int64_t lie[FP_MAX_RANK], dims[FP_MAX_RANK], strides[FP_MAX_RANK];
     fp_layout_strides(w, lie);
-    int64_t out = g->out_channels / g->groups, in = g->in_channels / g->groups;
-    int r = 0;
+    int64_t out = g->out_channels / g->groups, in = g->in_channels / g->groups, first = out;
+    int r = 0, at_out = 0;
+    if (variant == UP) {
+        first = in;
+        at_out = 1;
+    }
     if (g->groups > 1) {
         dims[0] = g->groups;
-        strides[r++] = lie[0] * (variant == UP ? in : out);
+        strides[r++] = lie[0] * first;
     }
     dims[r] = out;
-    strides[r++] = lie[variant == UP ? 1 : 0];
+    strides[r++] = lie[at_out];
     dims[r] = in;
-    strides[r++] = lie[variant == UP ? 0 : 1];
+    strides[r++] = lie[1 - at_out];
     for (int i = 2; i < w->rank; i++) {
         dims[r] = w->dims[i];
         strides[r++] = lie[i];
     }
     int status = fp_desc_dims(call, plain, r, dims, strides);
-    return status ? status : fp_desc_any(call, any, r, dims);
+    if (status) return status;
+    return fp_desc_any(call, any, r, dims);
 }
 
 // What describes the primitive. md: source, weights as they lie, weights as oneDNN likes, bias or NULL, result.
@@ -213,11 +228,14 @@ static int describe_tensors(struct fp_call *call, const struct conv *c, int vari
                             dnnl_memory_desc_t md[5]) {
     const struct fp_tensor *x = &g->x, *y = &g->y;
     bool planes = reads_planes(call, c, variant, g);
-    int status = planes ? fp_desc_any(call, &md[0], x->rank, x->dims) : fp_desc_last(call, &md[0], x->rank, x->dims);
+    int status;
+    if (planes) status = fp_desc_any(call, &md[0], x->rank, x->dims);
+    else status = fp_desc_last(call, &md[0], x->rank, x->dims);
     if (!status) status = weight_desc(call, variant, g, &md[1], &md[2]);
     if (!status && (fp_given(call, 2) || c->folds)) status = fp_desc_dims(call, &md[3], 1, &g->out_channels, NULL);
     if (status) return status;
-    return planes ? fp_desc_any(call, &md[4], y->rank, y->dims) : fp_desc_last(call, &md[4], y->rank, y->dims);
+    if (planes) return fp_desc_any(call, &md[4], y->rank, y->dims);
+    return fp_desc_last(call, &md[4], y->rank, y->dims);
 }
 
 // c->samples is set, and there is no new primitive, where that of all samples would not do.
@@ -262,8 +280,8 @@ static int make_move(struct fp_call *call, struct move *m, const struct fp_tenso
     m->needed = !status && !dnnl_memory_desc_equal(ours, wanted) &&
                 (fp_last_matters(t) || dnnl_memory_desc_get_size(wanted) != t->count * sizeof(float));
     m->bytes = dnnl_memory_desc_get_size(wanted);
-    if (m->needed)
-        status = out ? fp_prim_reorder(call, &m->prim, wanted, ours) : fp_prim_reorder(call, &m->prim, ours, wanted);
+    if (m->needed && out) status = fp_prim_reorder(call, &m->prim, wanted, ours);
+    else if (m->needed) status = fp_prim_reorder(call, &m->prim, ours, wanted);
     fp_desc_done(&ours);
     return status;
 }
@@ -276,9 +294,11 @@ static int make_moves(struct fp_call *call, struct conv *c, const struct geometr
     if (c->samples) { // each lies as the primitive says, one after the other
         status = fp_desc_last(call, &all[0], g->x.rank, g->x.dims);
         if (!status) status = fp_desc_last(call, &all[1], g->y.rank, g->y.dims);
+        src = all[0];
+        dst = all[1];
     }
-    if (!status) status = make_move(call, &c->src, &g->x, all[0] ? all[0] : src, false);
-    if (!status) status = make_move(call, &c->dst, &g->y, all[1] ? all[1] : dst, true);
+    if (!status) status = make_move(call, &c->src, &g->x, src, false);
+    if (!status) status = make_move(call, &c->dst, &g->y, dst, true);
     fp_desc_done(&all[0]);
     fp_desc_done(&all[1]);
     return status;
@@ -287,7 +307,8 @@ static int make_moves(struct fp_call *call, struct conv *c, const struct geometr
 static int run_move(struct fp_call *call, struct move *m, const void *from, void *to) {
     int status = fp_prim_set(call, &m->prim, DNNL_ARG_FROM, NULL, from);
     if (!status) status = fp_prim_set(call, &m->prim, DNNL_ARG_TO, NULL, to);
-    return status ? status : fp_prim_run(call, &m->prim);
+    if (status) return status;
+    return fp_prim_run(call, &m->prim);
 }
 
 // ---- a normalization after the convolution
@@ -305,8 +326,7 @@ static int fold(struct fp_call *call, struct conv *c, const struct fp_tail *t, i
     if (!c->factors) return fp_fail_memory(call->err, "factors", (size_t)channels * 2 * sizeof(float));
     c->bias = c->factors + channels;
     c->folds = true;
-    const float *scale = v[0], *shift = v[1], *mean = v[2], *variance = v[3],
-                *bias = fp_given(call, 2) ? call->in[2]->data : NULL;
+    const float *scale = v[0], *shift = v[1], *mean = v[2], *variance = v[3], *bias = fp_input_data(call, 2);
     for (int64_t i = 0; i < channels; i++) {
         c->factors[i] = scale[i] / sqrtf(variance[i] + t->a);
         c->bias[i] = shift[i] + ((bias ? bias[i] : 0) - mean[i]) * c->factors[i];
@@ -328,7 +348,9 @@ static int bring_folded(struct fp_call *call, struct conv *c) {
     if (keeps && c->weights) return fp_prim_set(call, &c->prim, DNNL_ARG_WEIGHTS, NULL, c->weights);
     if (!keeps && packed->source == w->data) return fp_prim_set(call, &c->prim, DNNL_ARG_WEIGHTS, NULL, packed->data);
     size_t size = w->count * sizeof(float);
-    float *scaled = keeps ? fp_take(call->memory, size) : fp_scratch(call, FP_SCRATCH_B, size);
+    float *scaled;
+    if (keeps) scaled = fp_take(call->memory, size);
+    else scaled = fp_scratch(call, FP_SCRATCH_B, size);
     if (!scaled) return fp_fail_memory(call->err, "scaled weights", size);
     scale_weights(c, w, scaled);
     if (keeps) {
@@ -336,7 +358,8 @@ static int bring_folded(struct fp_call *call, struct conv *c) {
         c->weights_size = size;
     }
     int status = fp_prim_weights(call, &c->prim, scaled, true);
-    packed->source = status ? NULL : w->data;
+    if (status) packed->source = NULL;
+    else packed->source = w->data;
     return status;
 }
 
@@ -378,8 +401,9 @@ static int prepare_conv(struct fp_call *call) {
     struct geometry g;
     int status = check(call, DOWN, &g);
     if (!status) status = fp_window_read(call, &g.w, call->in[0], call->in[1]->dims + 2);
-    struct conv *c = status ? NULL : fp_state(call, sizeof(*c));
-    if (!c) return status ? status : FINEPRUNE_LIMIT;
+    if (status) return status;
+    struct conv *c = fp_state(call, sizeof(*c));
+    if (!c) return FINEPRUNE_LIMIT;
     c->place.n = 0;
     return finish(call, c, DOWN, &g);
 }
@@ -389,8 +413,9 @@ static int prepare_transpose(struct fp_call *call) {
     int status = check(call, UP, &g);
     if (!status) status = fp_window_steps(call, &g.w, call->in[0], call->in[1]->dims + 2);
     if (!status) status = grow_window(call, &g.w);
-    struct conv *c = status ? NULL : fp_state(call, sizeof(*c));
-    if (!c) return status ? status : FINEPRUNE_LIMIT;
+    if (status) return status;
+    struct conv *c = fp_state(call, sizeof(*c));
+    if (!c) return FINEPRUNE_LIMIT;
     c->place.n = 0;
     return finish(call, c, UP, &g);
 }
@@ -433,18 +458,22 @@ static int run(struct fp_call *call) {
     struct conv *c = call->state;
     if (call->out[0].count == 0) return 0;
     const void *src;
-    void *dst = c->dst.needed ? fp_scratch(call, FP_SCRATCH_DST, c->dst.bytes) : call->out[0].data;
+    void *dst = call->out[0].data;
+    if (c->dst.needed) dst = fp_scratch(call, FP_SCRATCH_DST, c->dst.bytes);
     if (!dst) return FINEPRUNE_LIMIT;
     int status = bring_src(call, c, &src);
     if (!status && c->folds) status = bring_folded(call, c);
     else if (!status) status = fp_prim_weights(call, &c->prim, call->in[1]->data, fp_is_constant(call, 1));
     if (!status) status = fp_prim_set(call, &c->prim, DNNL_ARG_SRC, NULL, src);
-    if (!status && (c->folds || fp_given(call, 2)))
-        status = fp_prim_set(call, &c->prim, DNNL_ARG_BIAS, NULL, c->folds ? c->bias : call->in[2]->data);
+    const float *bias = fp_input_data(call, 2);
+    if (c->folds) bias = c->bias;
+    if (!status && bias) status = fp_prim_set(call, &c->prim, DNNL_ARG_BIAS, NULL, bias);
     if (!status) status = fp_prim_set(call, &c->prim, DNNL_ARG_DST, NULL, dst);
     if (!status) status = fp_tail_bind(call, &c->prim, &c->place);
-    if (!status) status = c->samples ? run_samples(call, c, src, dst) : fp_prim_run(call, &c->prim);
-    return status || !c->dst.needed ? status : run_move(call, &c->dst, dst, call->out[0].data);
+    if (!status && c->samples) status = run_samples(call, c, src, dst);
+    else if (!status) status = fp_prim_run(call, &c->prim);
+    if (status || !c->dst.needed) return status;
+    return run_move(call, &c->dst, dst, call->out[0].data);
 }
 
 // ---- com.microsoft FusedConv: a convolution, an optional sum with input 3, an activation
@@ -468,15 +497,17 @@ static int read_activation(struct fp_call *call, struct conv *c) {
             if (n > 1) t->b = p[1];
             return 0;
         }
-    return *name ? fp_call_fail(call, "activation '%s' is not known", name) : 0;
+    if (*name) return fp_call_fail(call, "activation '%s' is not known", name);
+    return 0;
 }
 
 static int prepare_fused(struct fp_call *call) {
     struct geometry g;
     int status = check(call, DOWN, &g);
     if (!status) status = fp_window_read(call, &g.w, call->in[0], call->in[1]->dims + 2);
-    struct conv *c = status ? NULL : fp_state(call, sizeof(*c));
-    if (!c) return status ? status : FINEPRUNE_LIMIT;
+    if (status) return status;
+    struct conv *c = fp_state(call, sizeof(*c));
+    if (!c) return FINEPRUNE_LIMIT;
     c->place.n = 0;
     if (fp_given(call, 3)) {
         const struct fp_tensor *z = call->in[3];
@@ -488,7 +519,8 @@ static int prepare_fused(struct fp_call *call) {
         c->tail[c->place.n++] = (struct fp_tail){FP_TAIL_ADD, 0, 0, -3};
     }
     status = read_activation(call, c);
-    return status ? status : finish(call, c, DOWN, &g);
+    if (status) return status;
+    return finish(call, c, DOWN, &g);
 }
 
 const struct fp_op fp_ops_conv[] = {

@@ -34,7 +34,7 @@ static void piece(void *user, size_t begin, size_t end) {
     const struct cumulate *s = user;
     size_t blocks = (s->inner + FP_CHUNK - 1) / FP_CHUNK;
     for (size_t i = begin; i < end; i++) {
-        size_t from = i % blocks * FP_CHUNK, width = s->inner - from < FP_CHUNK ? s->inner - from : FP_CHUNK;
+        size_t from = i % blocks * FP_CHUNK, width = fp_least(s->inner - from, FP_CHUNK);
         size_t base = i / blocks * s->n * s->inner + from;
         union {
             double d[FP_CHUNK];
@@ -62,8 +62,9 @@ static int prepare(struct fp_call *call) {
     if (n != 1) return fp_call_fail(call, "the axis is %zu numbers, not one", n);
     if (!fp_type_is_float(x->type) && !fp_type_is_integer(x->type)) return fp_bad_type(call, 0);
     status = fp_axis(call, axis, x->rank, &at);
-    struct cumulate *s = status ? NULL : fp_state(call, sizeof(*s));
-    if (!s) return status ? status : FINEPRUNE_LIMIT;
+    if (status) return status;
+    struct cumulate *s = fp_state(call, sizeof(*s));
+    if (!s) return FINEPRUNE_LIMIT;
     *s = (struct cumulate){.product = call->op->variant,
                            .type = x->type,
                            .exclusive = fp_attr_int(call->node, "exclusive", 0) != 0,
@@ -78,7 +79,7 @@ static int run(struct fp_call *call) {
     if (x->count == 0) return FINEPRUNE_OK;
     s->src = x->data;
     s->dst = call->out[0].data;
-    fp_pieces(x->count > 32768 ? call->threads : 1, s->outer * ((s->inner + FP_CHUNK - 1) / FP_CHUNK), 1, piece, s);
+    fp_pieces(fp_threads_for(call, x->count, 32768), s->outer * ((s->inner + FP_CHUNK - 1) / FP_CHUNK), 1, piece, s);
     return FINEPRUNE_OK;
 }
 

@@ -25,11 +25,10 @@ static int check_map(struct fp_call *call, const struct deform *d, int i, int64_
     const struct fp_tensor *t = call->in[i];
     const int64_t dims[] = {call->in[X]->dims[0], d->offset_groups * d->taps * each, d->w.out[0], d->w.out[1]};
     char has[160], needs[160];
-    return t->type == FP_FLOAT && t->rank == 4 && memcmp(t->dims, dims, sizeof(dims)) == 0
-               ? 0
-               : fp_call_fail(call, "input %d has shape %s, needed is %s", i,
-                              fp_shape_text(has, sizeof(has), t->rank, t->dims),
-                              fp_shape_text(needs, sizeof(needs), 4, dims));
+    if (t->type == FP_FLOAT && t->rank == 4 && memcmp(t->dims, dims, sizeof(dims)) == 0) return 0;
+    return fp_call_fail(call, "input %d has shape %s, needed is %s", i,
+                        fp_shape_text(has, sizeof(has), t->rank, t->dims),
+                        fp_shape_text(needs, sizeof(needs), 4, dims));
 }
 
 static int read(struct fp_call *call, struct deform *d) {
@@ -54,13 +53,15 @@ static int read(struct fp_call *call, struct deform *d) {
         return fp_call_fail(call, "the bias has %zu values for %lld channels", call->in[B]->count,
                             (long long)d->out_channels);
     status = check_map(call, d, OFFSET, 2);
-    return status ? status : check_map(call, d, MASK, 1);
+    if (status) return status;
+    return check_map(call, d, MASK, 1);
 }
 
 static int prepare(struct fp_call *call) {
     int status = fp_need(call, 3);
-    struct deform *d = status ? NULL : fp_state(call, sizeof(*d));
-    if (!d) return status ? status : FINEPRUNE_LIMIT;
+    if (status) return status;
+    struct deform *d = fp_state(call, sizeof(*d));
+    if (!d) return FINEPRUNE_LIMIT;
     status = read(call, d);
     const int64_t dims[] = {call->in[X]->dims[0], d->out_channels, d->w.out[0], d->w.out[1]};
     if (!status) status = fp_out(call, 0, FP_FLOAT, 4, dims);
@@ -107,7 +108,8 @@ static void fill_columns(const struct fp_call *call, const struct deform *d, int
 #pragma omp parallel for num_threads(call->threads) if (d->channels * d->taps * d->places > 20000)
     for (int64_t row = 0; row < d->channels * d->taps; row++) {
         int64_t c = row / d->taps, t = row % d->taps, at = (n * d->offset_groups + c / each) * d->taps + t;
-        const float *mask = fp_given(call, MASK) ? (const float *)call->in[MASK]->data + at * d->places : NULL;
+        const float *mask = NULL;
+        if (fp_given(call, MASK)) mask = (const float *)call->in[MASK]->data + at * d->places;
         fill_row(d, columns + row * d->places, (const float *)call->in[X]->data + (n * d->channels + c) * space,
                  (const float *)call->in[OFFSET]->data + at * 2 * d->places, mask, t);
     }
@@ -117,7 +119,8 @@ static int run(struct fp_call *call) {
     struct deform *d = call->state;
     if (call->out[0].count == 0) return 0;
     float *columns = fp_scratch(call, FP_SCRATCH_A, (size_t)(d->channels * d->taps * d->places) * sizeof(float));
-    int status = columns ? 0 : FINEPRUNE_LIMIT;
+    int status = FINEPRUNE_LIMIT;
+    if (columns) status = 0;
     for (int64_t n = 0; n < call->in[X]->dims[0] && !status; n++) {
         float *y = (float *)call->out[0].data + n * d->out_channels * d->places;
         fill_columns(call, d, n, columns);

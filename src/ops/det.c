@@ -36,7 +36,8 @@ static int run(struct fp_call *call) {
     const int before = fp_threads_set(1); // LAPACK's sums too are those of one thread
     for (size_t i = 0; i < out->count; i++) {
         fp_convert(a, FP_DOUBLE, (const char *)x->data + i * n * n * size, x->type, n * n);
-        double det = n ? determinant(a, (lapack_int *)(void *)(a + n * n), (lapack_int)n) : 1;
+        double det = 1;
+        if (n) det = determinant(a, (lapack_int *)(void *)(a + n * n), (lapack_int)n);
         fp_convert((char *)out->data + i * size, out->type, &det, FP_DOUBLE, 1);
     }
     fp_threads_set(before);

@@ -38,7 +38,8 @@ static void done(void *state) {
 
 static int letter(char c) {
     if (c >= 'A' && c <= 'Z') return c - 'A';
-    return c >= 'a' && c <= 'z' ? c - 'a' + 26 : -1;
+    if (c >= 'a' && c <= 'z') return c - 'a' + 26;
+    return -1;
 }
 
 // Labels of one term up to ',' or '-' or the end; an ellipsis stands for `dots` dims. *n -1 when it is malformed or too
@@ -49,14 +50,18 @@ static const char *read_term(const char *text, int dots, int *label, int *n, boo
     for (; *text && *text != ',' && *text != '-'; text++) {
         if (*text == ' ') continue;
         bool three = strncmp(text, "...", 3) == 0 && !*ellipsis;
-        int count = three ? dots : 1;
+        int count = 1;
+        if (three) count = dots;
         if ((!three && letter(*text) < 0) || *n + count > FP_MAX_RANK) {
             *n = -1;
             return text;
         }
-        for (int i = 0; i < count; i++) label[(*n)++] = three ? LABELS - dots + i : letter(*text);
+        for (int i = 0; i < count; i++) {
+            if (three) label[(*n)++] = LABELS - dots + i;
+            else label[(*n)++] = letter(*text);
+        }
         *ellipsis |= three;
-        text += three ? 2 : 0;
+        if (three) text += 2;
     }
     return text;
 }
@@ -128,21 +133,25 @@ static int read_equation(struct fp_call *call, struct einsum *e) {
         implicit_output(e);
         return 0;
     }
-    return strncmp(text, "->", 2) == 0 ? read_output(call, e, text + 2) : bad(call);
+    if (strncmp(text, "->", 2) == 0) return read_output(call, e, text + 2);
+    return bad(call);
 }
 
 static int prepare(struct fp_call *call) {
     int status = fp_need(call, call->n_in);
-    struct einsum *e = status ? NULL : fp_state(call, sizeof(*e));
-    if (!e) return status ? status : FINEPRUNE_LIMIT;
-    enum fp_type type = call->n_in ? call->in[0]->type : FP_NONE;
+    if (status) return status;
+    struct einsum *e = fp_state(call, sizeof(*e));
+    if (!e) return FINEPRUNE_LIMIT;
+    enum fp_type type = FP_NONE;
+    if (call->n_in) type = call->in[0]->type;
     for (int i = 0; i < call->n_in; i++)
         if (call->in[i]->type != type || (type != FP_FLOAT && !fp_type_is_integer(type)))
             return fp_call_fail(call, "input %d has type %s", i, fp_type_name(call->in[i]->type));
     status = read_equation(call, e);
     int64_t dims[FP_MAX_RANK];
     for (int i = 0; i < e->n_out && !status; i++) dims[i] = e->extent[e->out[i]];
-    return status ? status : fp_out(call, 0, type, e->n_out, dims);
+    if (status) return status;
+    return fp_out(call, 0, type, e->n_out, dims);
 }
 
 // ---- loops over labels
@@ -154,7 +163,9 @@ struct nest {
 
 static int64_t stride_of(const struct view *v, int label) {
     int64_t stride = 0;
-    for (int i = 0; i < v->n; i++) stride += v->label[i] == label ? v->stride[i] : 0;
+    for (int i = 0; i < v->n; i++) {
+        if (v->label[i] == label) stride += v->stride[i];
+    }
     return stride;
 }
 
@@ -225,7 +236,8 @@ static void split_labels(const struct einsum *e, const struct view *a, const str
         bool in_a = has(a, l), in_b = has(b, l), later = needed_after(e, term, l);
         if (in_a && in_b && stride_of(a, l) == 0) in_a = false;
         else if (in_a && in_b && stride_of(b, l) == 0) in_b = false;
-        if (in_a && in_b) *(later ? &s->batch[s->n_batch++] : &s->inner[s->n_inner++]) = l;
+        if (in_a && in_b && later) s->batch[s->n_batch++] = l;
+        else if (in_a && in_b) s->inner[s->n_inner++] = l;
         else if (in_a && later) s->left[s->n_left++] = l;
         else if (in_b && later) s->right[s->n_right++] = l;
     }
@@ -245,7 +257,8 @@ static int join(int *dst, const int *a, int n, const int *b, int m, const int *c
 }
 
 static float *take_floats(struct fp_call *call, struct fp_tensor *t, int64_t n) {
-    return fp_tensor_new(t, call->memory, FP_FLOAT, 1, &n, call->err) ? NULL : t->data;
+    if (fp_tensor_new(t, call->memory, FP_FLOAT, 1, &n, call->err)) return NULL;
+    return t->data;
 }
 
 // *acc (whose data lie in *memory or an input) becomes its product with the next term.
@@ -272,10 +285,11 @@ static int multiply(struct fp_call *call, struct einsum *e, struct view *acc, in
         return fp_call_fail(call, "more than %d labels between two operands", FP_MAX_RANK);
     fp_matmul_plain(&shape, false, false);
     struct fp_tensor left = {0}, right = {0}, product = {0};
-    float *pa = take_floats(call, &left, batch * shape.m * shape.k),
-          *pb = pa ? take_floats(call, &right, batch * shape.k * shape.n) : NULL;
-    float *pc = pb ? take_floats(call, &product, batch * shape.m * shape.n) : NULL;
-    int order[2 * LABELS], status = pc ? 0 : FINEPRUNE_LIMIT;
+    float *pa = take_floats(call, &left, batch * shape.m * shape.k), *pb = NULL, *pc = NULL;
+    if (pa) pb = take_floats(call, &right, batch * shape.k * shape.n);
+    if (pb) pc = take_floats(call, &product, batch * shape.m * shape.n);
+    int order[2 * LABELS], status = FINEPRUNE_LIMIT;
+    if (pc) status = FINEPRUNE_OK;
     if (!status) {
         int n = join(order, s.batch, s.n_batch, s.left, s.n_left, s.inner, s.n_inner);
         arrange(e, acc, order, n, pa);
@@ -291,7 +305,7 @@ static int multiply(struct fp_call *call, struct einsum *e, struct view *acc, in
     acc->n = join(acc->label, s.batch, s.n_batch, s.left, s.n_left, s.right, s.n_right);
     int64_t step = 1;
     for (int i = acc->n - 1; i >= 0; i--) {
-        acc->stride[i] = e->extent[acc->label[i]] == 1 ? 0 : step;
+        acc->stride[i] = fp_step_along(e->extent[acc->label[i]], step);
         step *= e->extent[acc->label[i]];
     }
     acc->data = pc;
@@ -373,7 +387,8 @@ static int run_integers(struct fp_call *call, struct einsum *e) {
 
 static int run(struct fp_call *call) {
     struct einsum *e = call->state;
-    return call->in[0]->type == FP_FLOAT ? run_floats(call, e) : run_integers(call, e);
+    if (call->in[0]->type == FP_FLOAT) return run_floats(call, e);
+    return run_integers(call, e);
 }
 
 // ---- as a product with a weight
@@ -428,7 +443,8 @@ bool fp_einsum_roles(const struct fp_node *node, int slot, int rank, enum fp_ein
         int in_x = count_in(x, w->text[i]), kept = count_in(&result, w->text[i]);
         if (count_in(w, w->text[i]) != 1 || in_x > 1 || (!in_x && !kept)) return false;
         if (!in_x) roles[i] = FP_EINSUM_ROW;
-        else roles[i] = kept ? FP_EINSUM_GROUP : FP_EINSUM_COLUMN;
+        else if (kept) roles[i] = FP_EINSUM_GROUP;
+        else roles[i] = FP_EINSUM_COLUMN;
         counts[roles[i]]++;
     }
     for (const char *c = x->text; *c; c++)
@@ -451,11 +467,12 @@ static int weight_input(struct fp_call *call, int slot, struct fp_tensor *out) {
     int64_t dims[4] = {1, 1, 1, 1};
     int order[2 * FP_MAX_RANK], n = 0;
     for (int part = 0; part < 4; part++) {
-        const struct view *v = part % 2 ? w : &x;
+        const struct view *v = &x;
+        if (part % 2) v = w;
         for (int i = 0, seen = 0; i < v->n; i++) {
-            bool wanted = part == 1   ? roles[i] == FP_EINSUM_GROUP
-                          : part == 3 ? roles[i] == FP_EINSUM_COLUMN
-                                      : !has(w, v->label[i]);
+            bool wanted = !has(w, v->label[i]);
+            if (part == 1) wanted = roles[i] == FP_EINSUM_GROUP;
+            if (part == 3) wanted = roles[i] == FP_EINSUM_COLUMN;
             if (part % 2 == 0 && wanted) wanted = (seen++ == 0) == (part == 0);
             if (!wanted) continue;
             order[n++] = v->label[i];

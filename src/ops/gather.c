@@ -4,12 +4,10 @@
 #include "ops/loops.h"
 #include "ops/move.h"
 
-#include <stdlib.h>
-
 enum { PARALLEL = 200000 };
 
 static void *element(const struct fp_tensor *t, int64_t at) {
-    size_t size = t->type == FP_STRING ? sizeof(char *) : fp_type_size(t->type);
+    size_t size = fp_type_held(t->type);
     return (char *)t->data + at * (int64_t)size;
 }
 
@@ -28,7 +26,8 @@ struct slice {
 
 static int64_t clamp(int64_t x, int64_t low, int64_t high) {
     if (x < low) return low;
-    return x > high ? high : x;
+    if (x > high) return high;
+    return x;
 }
 
 // Positions of one axis: start, step and how many.
@@ -42,13 +41,16 @@ static void slice_axis(int64_t dim, int64_t *start, int64_t end, int64_t *step, 
     if (*step > 0) {
         first = clamp(first, 0, dim);
         last = clamp(last, 0, dim);
-        *n = last > first ? (last - first - 1) / *step + 1 : 0;
+        if (last > first) *n = (last - first - 1) / *step + 1;
+        else *n = 0;
     } else {
         first = clamp(first, dim ? 0 : -1, dim - 1);
         last = clamp(last, -1, dim - 1);
-        *n = first > last ? (first - last - 1) / -*step + 1 : 0;
+        if (first > last) *n = (first - last - 1) / -*step + 1;
+        else *n = 0;
     }
-    *start = *n ? first : 0;
+    if (*n) *start = first;
+    else *start = 0;
     if (*n < 2) *step = 1;
 }
 
@@ -69,10 +71,11 @@ static int slice_axes(struct fp_call *call, struct slice *s, int64_t *dims) {
         int axis;
         status = fp_axis(call, axes_given ? axes[i] : (int64_t)i, x->rank, &axis);
         if (status) return status;
-        int64_t step = steps_given ? steps[i] : 1;
+        int64_t step = 1;
+        if (steps_given) step = steps[i];
         if (step == 0 || seen[axis]) return fp_call_fail(call, "axis %d has step 0 or is given twice", axis);
         seen[axis] = true;
-        s->step[axis] = step < -INT64_MAX ? -INT64_MAX : step;
+        s->step[axis] = fp_most_int(step, -INT64_MAX);
         s->start[axis] = starts[i];
         slice_axis(x->dims[axis], &s->start[axis], ends[i], &s->step[axis], &dims[axis]);
     }
@@ -88,14 +91,16 @@ static int prepare_slice(struct fp_call *call) {
     const struct fp_tensor *x = call->in[0];
     bool whole = true;
     for (int i = 0; i < FP_MAX_RANK; i++) {
-        dims[i] = i < x->rank ? x->dims[i] : 0;
+        if (i < x->rank) dims[i] = x->dims[i];
+        else dims[i] = 0;
         s->start[i] = 0;
         s->step[i] = 1;
     }
     status = slice_axes(call, s, dims);
     if (status) return status;
     for (int i = 0; i < x->rank; i++) whole = whole && dims[i] == x->dims[i] && s->step[i] == 1;
-    status = whole ? fp_out_alias(call, 0, 0, x->rank, dims) : fp_out(call, 0, x->type, x->rank, dims);
+    if (whole) status = fp_out_alias(call, 0, 0, x->rank, dims);
+    else status = fp_out(call, 0, x->type, x->rank, dims);
     if (!status) call->out[0].layout = x->layout;
     return status;
 }
@@ -132,18 +137,15 @@ static int prepare_gather(struct fp_call *call) {
     return fp_out(call, 0, x->type, rank, dims);
 }
 
-// All indices checked and brought to [0, n); freed by the caller.
-static int resolve_indices(struct fp_call *call, int64_t n, int64_t **out) {
+// All indices checked and brought to [0, n), in the caller's arena.
+static int resolve_indices(struct fp_call *call, struct fp_arena *room, int64_t n, int64_t **out) {
     const struct fp_tensor *indices = call->in[1];
-    int64_t *at = fp_calloc(indices->count, sizeof(*at));
-    if (!at) return fp_fail_memory(call->err, "indices", indices->count * sizeof(*at));
+    int64_t *at = fp_arena_take(room, indices->count, sizeof(*at));
+    if (!at) return fp_arena_check(room, call->err);
     for (size_t i = 0; i < indices->count; i++) {
         size_t index;
         int status = fp_index(call, fp_int_at(indices, i), n, &index);
-        if (status) {
-            free(at);
-            return status;
-        }
+        if (status) return status;
         at[i] = (int64_t)index;
     }
     *out = at;
@@ -166,8 +168,9 @@ static int run_gather(struct fp_call *call) {
     struct fp_tensor *y = &call->out[0];
     int axis = 0, status = fp_axis_attr(call, 0, x->rank, &axis);
     size_t outer, dim, inner, n = call->in[1]->count, size = fp_type_size(x->type);
+    FP_STAGE(room, "indices");
     int64_t *at = NULL;
-    if (!status) status = resolve_indices(call, x->dims[axis], &at);
+    if (!status) status = resolve_indices(call, &room, x->dims[axis], &at);
     if (status) return status;
     fp_split_axis(x, axis, &outer, &dim, &inner);
     if (!size) {
@@ -180,7 +183,6 @@ static int run_gather(struct fp_call *call) {
 #pragma omp parallel for num_threads(call->threads) if (y->count > PARALLEL)
         for (size_t i = 0; i < outer * n; i++) gather_rows(call, at, i, i + 1, dim, inner);
     }
-    free(at);
     return status;
 }
 
@@ -213,7 +215,7 @@ static void pick_run(void *user, size_t begin, const int64_t *offsets, size_t n)
     size_t size = fp_type_size(x->type);
     int64_t from[FP_CHUNK];
     for (size_t done = 0; done < n && !p->status; done += FP_CHUNK) {
-        size_t count = n - done < FP_CHUNK ? n - done : FP_CHUNK;
+        size_t count = fp_least(n - done, FP_CHUNK);
         for (size_t i = 0; i < count; i++)
             from[i] = offsets[0] + (int64_t)(done + i) * p->walk->step[0] + p->at[begin + done + i] * p->stride;
         if (size) fp_pick((char *)y->data + (begin + done) * size, x->data, from, count, size);
@@ -228,9 +230,10 @@ static int run_gather_elements(struct fp_call *call) {
     struct fp_walk walk;
     struct pick pick = {.call = call, .walk = &walk};
     int axis = 0;
+    FP_STAGE(room, "indices");
     int64_t *at = NULL;
     int status = fp_axis_attr(call, 0, x->rank, &axis);
-    if (!status) status = resolve_indices(call, x->dims[axis], &at);
+    if (!status) status = resolve_indices(call, &room, x->dims[axis], &at);
     if (status) return status;
     fp_strides(x->rank, x->dims, strides[0]);
     pick.stride = strides[0][axis];
@@ -238,7 +241,6 @@ static int run_gather_elements(struct fp_call *call) {
     strides[0][axis] = 0;
     fp_walk_make(&walk, 1, indices->rank, indices->dims, strides);
     fp_walk_run(&walk, 0, indices->count, pick_run, &pick);
-    free(at);
     return pick.status;
 }
 
@@ -295,7 +297,8 @@ static int prepare_compress(struct fp_call *call) {
                             fp_type_name(condition->type), condition->rank);
     if (!flat) status = fp_axis_attr(call, 0, x->rank, &axis);
     if (status) return status;
-    size_t dim = flat ? x->count : (size_t)x->dims[axis];
+    size_t dim = x->count;
+    if (!flat) dim = (size_t)x->dims[axis];
     if (condition->count > dim)
         return fp_call_fail(call, "the condition has %zu entries for %zu elements", condition->count, dim);
     int64_t dims[FP_MAX_RANK], kept = 0;
@@ -374,7 +377,10 @@ static int prepare_one_hot(struct fp_call *call) {
     if (!(depth >= 0 && depth <= INT32_MAX)) return fp_call_fail(call, "depth %g is not possible", depth);
     if (values->count != 2) return fp_call_fail(call, "there are %zu values (off and on are needed)", values->count);
     int64_t dims[FP_MAX_RANK];
-    for (int i = 0, from = 0; i <= indices->rank; i++) dims[i] = i == axis ? (int64_t)depth : indices->dims[from++];
+    for (int i = 0, from = 0; i <= indices->rank; i++) {
+        if (i == axis) dims[i] = (int64_t)depth;
+        else dims[i] = indices->dims[from++];
+    }
     return fp_out(call, 0, values->type, indices->rank + 1, dims);
 }
 
@@ -389,7 +395,7 @@ static int run_one_hot(struct fp_call *call) {
     for (size_t i = 0; i < indices->count && !status; i++) {
         fp_convert(&index, FP_INT64, (const char *)indices->data + i * size, indices->type, 1);
         if (index < -depth || index >= depth) continue;
-        size_t at = (size_t)(index < 0 ? index + depth : index);
+        size_t at = (size_t)fp_place_of(index, depth);
         status = fp_put(call, y->type, y->data, (i / inner * (size_t)depth + at) * inner + i % inner, values->data, 1,
                         1);
     }

@@ -68,21 +68,37 @@ static int prepare_grid_sample(struct fp_call *call) {
     if (!status && fp_span(x->dims, 2, x->rank) == 0 && fp_span(dims, 0, x->rank) != 0)
         status = fp_call_fail(call, "the input of shape %s has nothing to sample",
                               fp_shape_text(b, sizeof(b), x->rank, x->dims));
-    return status ? status : fp_out(call, 0, FP_FLOAT, x->rank, dims);
+    if (status) return status;
+    return fp_out(call, 0, FP_FLOAT, x->rank, dims);
 }
 
 static float reflect(float x, float low, float high) {
     float range = high - low;
     if (!(range > 0) || !isfinite(x)) return low;
     float at = fmodf(fabsf(x - low), 2 * range);
-    return at <= range ? low + at : high - (at - range);
+    if (at <= range) return low + at;
+    return high - (at - range);
 }
 
-static float clampf(float x, float low, float high) { return !(x > low) ? low : x > high ? high : x; }
+static float clampf(float x, float low, float high) {
+    if (!(x > low)) return low;
+    if (x > high) return high;
+    return x;
+}
+
+// The ends of an axis of n pixels: the middles of the outermost, or their outer edges.
+static void ends_of(const struct sampler *s, int64_t n, float *low, float *high) {
+    *low = -0.5f;
+    *high = (float)n - 0.5f;
+    if (!s->align_corners) return;
+    *low = 0;
+    *high = (float)(n - 1);
+}
 
 // Brings a coordinate inside, as far as the padding says.
 static float settle(const struct sampler *s, float x, int64_t n) {
-    float low = s->align_corners ? 0 : -0.5f, high = s->align_corners ? (float)(n - 1) : (float)n - 0.5f;
+    float low, high;
+    ends_of(s, n, &low, &high);
     if (x >= low && x <= high) return x;
     // Cubic weighs pixels beyond the border too, each as the one at the border.
     if (s->padding == BORDER && s->taps < 4) return clampf(x, 0, (float)(n - 1));
@@ -95,10 +111,13 @@ static int64_t pixel(const struct sampler *s, int64_t i, int64_t n) {
     if (i >= 0 && i < n) return i;
     if (s->padding == ZEROS) return -1;
     if (s->padding == REFLECTION) {
-        float low = s->align_corners ? 0 : -0.5f, high = s->align_corners ? (float)(n - 1) : (float)n - 0.5f;
+        float low, high;
+        ends_of(s, n, &low, &high);
         i = (int64_t)reflect((float)i, low, high);
     }
-    return i < 0 ? 0 : i >= n ? n - 1 : i;
+    if (i < 0) return 0;
+    if (i >= n) return n - 1;
+    return i;
 }
 
 static void weigh(int taps, float t, float *w) {
@@ -143,7 +162,9 @@ static void locate(const struct sampler *s, const float *grid, struct place *pla
     place->weight[0] = 1;
     for (int i = 0; i < s->spatial; i++) {
         float v = grid[s->spatial - 1 - i], n = (float)s->dims[i]; // the last coordinate is that of the first axis
-        add_axis(s, place, i, s->align_corners ? (v + 1) / 2 * (n - 1) : ((v + 1) * n - 1) / 2);
+        float at = ((v + 1) * n - 1) / 2;
+        if (s->align_corners) at = (v + 1) / 2 * (n - 1);
+        add_axis(s, place, i, at);
     }
 }
 
@@ -158,8 +179,7 @@ static void sample_points(const struct fp_call *call, const struct sampler *s, s
                           size_t points) {
     const struct fp_tensor *x = call->in[0];
     struct place places[POINTS];
-    size_t channels = (size_t)x->dims[1], size = fp_span(x->dims, 2, x->rank),
-           n = points - point < POINTS ? points - point : POINTS;
+    size_t channels = (size_t)x->dims[1], size = fp_span(x->dims, 2, x->rank), n = fp_least(points - point, POINTS);
     for (size_t i = 0; i < n; i++)
         locate(s, (const float *)call->in[1]->data + (batch * points + point + i) * (size_t)s->spatial, &places[i]);
     for (size_t c = batch * channels; c < (batch + 1) * channels; c++)
@@ -204,7 +224,8 @@ static int prepare_affine_grid(struct fp_call *call) {
 }
 
 static float place_of(int64_t i, int64_t n, bool align_corners) {
-    if (align_corners) return n > 1 ? -1 + 2 * (float)i / (float)(n - 1) : 0;
+    if (align_corners && n <= 1) return 0;
+    if (align_corners) return -1 + 2 * (float)i / (float)(n - 1);
     return (2 * (float)i + 1) / (float)n - 1;
 }
 

@@ -37,8 +37,8 @@ static void fill_rows(void *user, size_t begin, size_t end) {
 static void fill(struct fp_call *call, const struct fp_factor *factor, float *dst, size_t row, size_t rows,
                  size_t column, size_t columns) {
     struct filling f = {.factor = factor, .dst = dst, .row = row, .column = column, .columns = columns};
-    const int threads = rows * columns > 16384 ? call->threads : 1;
-    const size_t least = columns < 4096 ? 4096 / columns + 1 : 1;
+    const int threads = fp_threads_for(call, rows * columns, 16384);
+    const size_t least = fp_grain(columns, 4096);
     fp_pieces(threads, rows, least, fill_rows, &f);
 }
 
@@ -61,7 +61,7 @@ int fp_exact_product(struct fp_call *call, int32_t *c, const struct fp_factor *a
                 if (!fp_gemm(rows, nn, kk, fa, fb, fc, call->threads))
                     return fp_call_fail(call, "oneDNN cannot multiply matrices");
                 struct sum sum = {.c = c + i * n + j, .stride = n, .n = nn, .block = fc};
-                fp_pieces(rows * nn > 50000 ? call->threads : 1, rows, 16, add_rows, &sum);
+                fp_pieces(fp_threads_for(call, rows * nn, 50000), rows, 16, add_rows, &sum);
             }
         }
     return FINEPRUNE_OK;
@@ -79,7 +79,8 @@ FILL(uint8_t)
 static void fill_scattered(const struct fp_codes *m, float *dst, int64_t at, size_t column, size_t columns, int zero) {
     bool per_column = m->zero && m->zero->count > 1 && !m->zero_per_row;
     for (size_t j = 0; j < columns; j++, at += m->column_stride) {
-        int z = per_column ? fp_code(m->type, m->zero->data, column + j) : zero;
+        int z = zero;
+        if (per_column) z = fp_code(m->type, m->zero->data, column + j);
         dst[j] = (float)(fp_code(m->type, m->data, (size_t)at) - z);
     }
 }
@@ -173,7 +174,8 @@ int fp_need_these(struct fp_call *call, unsigned bits) {
 
 int fp_check_pair(struct fp_call *call, int i, enum fp_type type) {
     int status = fp_check_scale(call, i, 1);
-    return status ? status : fp_check_zero(call, i + 1, type, 1);
+    if (status) return status;
+    return fp_check_zero(call, i + 1, type, 1);
 }
 
 void fp_recode_table(const struct fp_call *call, int from, int to, enum fp_type type, uint8_t *table) {

@@ -34,7 +34,8 @@ struct patches {
 static size_t below(int64_t at, int64_t stride, int64_t limit, size_t n) {
     if (at >= limit) return 0;
     uint64_t k = (uint64_t)(limit - at - 1) / (uint64_t)stride + 1;
-    return k < n ? (size_t)k : n;
+    if (k < n) return (size_t)k;
+    return n;
 }
 
 #define LINE(T)                                                                                                        \
@@ -53,7 +54,8 @@ static void fill_line(const struct patches *p, float *dst, const uint8_t *line, 
                       int64_t extent, size_t n) {
     size_t from = below(at, stride, 0, n), to = below(at, stride, extent, n);
     memset(dst, 0, from * sizeof(*dst));
-    const uint8_t *src = to > from ? line + (at + (int64_t)from * stride) : line;
+    const uint8_t *src = line;
+    if (to > from) src = line + (at + (int64_t)from * stride);
     if (p->type == FP_INT8) line_int8_t(dst + from, (const int8_t *)src, stride, to - from, p->zero);
     else line_uint8_t(dst + from, src, stride, to - from, p->zero);
     memset(dst + to, 0, (n - to) * sizeof(*dst));
@@ -88,7 +90,7 @@ static void fill_patches(const void *user, float *dst, size_t row, size_t rows, 
         const uint8_t *plane = p->data + r / p->c->kernel * p->c->in;
         unravel(r % p->c->kernel, w->n, w->kernel, tap);
         for (size_t done = 0; done < columns;) {
-            size_t at = column + done, left = width - at % width, n = left < columns - done ? left : columns - done;
+            size_t at = column + done, left = width - at % width, n = fp_least(left, columns - done);
             unravel(at, w->n, w->out, position);
             int64_t start = position[last] * w->stride[last] - w->begin[last] + tap[last] * w->dilation[last];
             if (line_of(w, position, tap, &offset))
@@ -162,7 +164,8 @@ static void finish(const struct fp_call *call, const struct slots *s, int32_t *a
     }
     float factor = fp_parameter(call, s->x_scale, 0, 1) * fp_parameter(call, s->w_scale, channel, 1) /
                    fp_parameter(call, s->y_scale, 0, 1);
-    uint32_t bias = fp_given(call, s->bias) ? (uint32_t)((const int32_t *)call->in[s->bias]->data)[channel] : 0;
+    uint32_t bias = 0;
+    if (fp_given(call, s->bias)) bias = (uint32_t)((const int32_t *)call->in[s->bias]->data)[channel];
     for (size_t j = 0; j < n && bias; j++) acc[j] = (int32_t)((uint32_t)acc[j] + bias);
     fp_requantize(y, call->out[0].type, acc, n, &factor, 0, fp_parameter(call, s->y_zero, 0, 0));
 }
@@ -173,8 +176,11 @@ static struct fp_tensor group_zero(const struct fp_call *call, int slot, size_t 
     if (slot < 0 || !fp_given(call, slot)) return zero;
     const struct fp_tensor *t = call->in[slot];
     zero.type = t->type;
-    zero.count = t->count == 1 ? 1 : count;
-    zero.data = (uint8_t *)t->data + (t->count == 1 ? 0 : first);
+    zero.count = 1;
+    zero.data = t->data;
+    if (t->count == 1) return zero;
+    zero.count = count;
+    zero.data = (uint8_t *)t->data + first;
     return zero;
 }
 
@@ -239,7 +245,7 @@ static void few_outputs(const struct few *f, size_t sample, size_t group) {
     for (size_t j = 0; j < c->out; j += COLUMNS) {
         float acc[FEW][COLUMNS] = {{0}}, x[COLUMNS], w;
         int32_t sums[COLUMNS];
-        size_t n = c->out - j < COLUMNS ? c->out - j : COLUMNS;
+        size_t n = fp_least(c->out - j, COLUMNS);
         for (size_t l = 0; l < k; l++) {
             fill_patches(&patches, x, l, 1, j, n);
             for (size_t i = 0; i < c->outputs; i++) {
@@ -267,7 +273,7 @@ static int run(struct fp_call *call) {
     if (call->out[0].count == 0) return FINEPRUNE_OK;
     if (c->outputs <= FEW && c->channels * c->kernel <= 256) {
         struct few few = {.call = call, .c = c, .s = s};
-        fp_pieces(call->out[0].count > 4096 ? call->threads : 1, samples * c->groups, 1, few_piece, &few);
+        fp_pieces(fp_threads_for(call, call->out[0].count, 4096), samples * c->groups, 1, few_piece, &few);
         return FINEPRUNE_OK;
     }
     if (!fp_mul(c->outputs * c->out, sizeof(int32_t), &bytes)) return fp_call_fail(call, "the planes are too large");

@@ -29,12 +29,15 @@ enum { MATMUL_INTEGER, QLINEAR_MATMUL, QGEMM, TO_FLOAT, DYNAMIC };
 // As MatMul: operands of rank 1 are a row on the left and a column on the right, and lose that dim in the result.
 static int matmul_shape(struct fp_call *call, struct product *p, const struct fp_tensor *a, const struct fp_tensor *b,
                         int *rank, int64_t *dims) {
-    struct fp_tensor left = {.rank = a->rank > 2 ? a->rank - 2 : 0}, right = {.rank = b->rank > 2 ? b->rank - 2 : 0};
+    struct fp_tensor left = {.rank = (int)fp_most_int(a->rank - 2, 0)},
+                     right = {.rank = (int)fp_most_int(b->rank - 2, 0)};
     if (a->rank < 1 || b->rank < 1) return fp_call_fail(call, "an operand has rank 0");
-    p->m = a->rank > 1 ? (size_t)a->dims[a->rank - 2] : 1;
+    if (a->rank > 1) p->m = (size_t)a->dims[a->rank - 2];
+    else p->m = 1;
     p->k = (size_t)a->dims[a->rank - 1];
-    p->n = b->rank > 1 ? (size_t)b->dims[b->rank - 1] : 1;
-    size_t k = (size_t)b->dims[b->rank > 1 ? b->rank - 2 : 0];
+    if (b->rank > 1) p->n = (size_t)b->dims[b->rank - 1];
+    else p->n = 1;
+    size_t k = (size_t)b->dims[fp_most_int(b->rank - 2, 0)];
     if (p->k != k) return fp_call_fail(call, "the left operand has %zu columns, the right one %zu rows", p->k, k);
     p->a_row = (int64_t)p->k;
     p->b_row = (int64_t)p->n;
@@ -62,10 +65,20 @@ static int gemm_shape(struct fp_call *call, struct product *p, const struct fp_t
     p->k = (size_t)a->dims[!turn_a];
     p->n = (size_t)b->dims[!turn_b];
     if (p->k != (size_t)b->dims[turn_b]) return fp_call_fail(call, "the operands do not fit together");
-    p->a_row = turn_a ? 1 : a->dims[1];
-    p->a_column = turn_a ? a->dims[1] : 1;
-    p->b_row = turn_b ? 1 : b->dims[1];
-    p->b_column = turn_b ? b->dims[1] : 1;
+    if (turn_a) {
+        p->a_row = 1;
+        p->a_column = a->dims[1];
+    } else {
+        p->a_row = a->dims[1];
+        p->a_column = 1;
+    }
+    if (turn_b) {
+        p->b_row = 1;
+        p->b_column = b->dims[1];
+    } else {
+        p->b_row = b->dims[1];
+        p->b_column = 1;
+    }
     p->batches = 1;
     fp_walk_make(&p->walk, 2, 0, dims, NULL);
     *rank = 2;
@@ -91,11 +104,12 @@ static int check_parameters(struct fp_call *call, const struct product *p, const
 // The result's type: that of the output's zero point, or float32 or int32 where there is none.
 static int result_type(struct fp_call *call, const struct slots *s, enum fp_type *type) {
     bool floats = call->op->variant == TO_FLOAT || call->op->variant == DYNAMIC;
-    *type = floats ? FP_FLOAT : FP_INT32;
+    if (floats) *type = FP_FLOAT;
+    else *type = FP_INT32;
     if (s->y_scale < 0) return FINEPRUNE_OK;
-    *type = fp_given(call, s->y_zero)    ? call->in[s->y_zero]->type
-            : fp_given(call, s->y_scale) ? call->in[s->a]->type
-                                         : FP_FLOAT;
+    *type = FP_FLOAT;
+    if (fp_given(call, s->y_zero)) *type = call->in[s->y_zero]->type;
+    else if (fp_given(call, s->y_scale)) *type = call->in[s->a]->type;
     if (*type == FP_FLOAT || fp_is_byte(*type)) return FINEPRUNE_OK;
     return fp_call_fail(call, "a result of %s is not supported", fp_type_name(*type));
 }
@@ -107,28 +121,31 @@ static int prepare(struct fp_call *call) {
     if (status) return status;
     const struct fp_tensor *a = call->in[s->a], *b = call->in[s->b];
     bool quantizes = call->op->variant == DYNAMIC;
-    if (quantizes ? a->type != FP_FLOAT : !fp_is_byte(a->type)) return fp_bad_type(call, s->a);
+    if (quantizes && a->type != FP_FLOAT) return fp_bad_type(call, s->a);
+    if (!quantizes && !fp_is_byte(a->type)) return fp_bad_type(call, s->a);
     if (!fp_is_byte(b->type)) return fp_bad_type(call, s->b);
-    for (int i = 0; i < 9; i++) { // a bias is int32 before requantizing, float32 after scaling
-        if (i == s->bias && fp_given(call, i) &&
-            call->in[i]->type != (call->op->variant == QGEMM ? FP_INT32 : FP_FLOAT))
-            return fp_bad_type(call, i);
-    }
+    enum fp_type bias = FP_FLOAT; // after scaling; before requantizing it is int32
+    if (call->op->variant == QGEMM) bias = FP_INT32;
+    for (int i = 0; i < 9; i++)
+        if (i == s->bias && fp_given(call, i) && call->in[i]->type != bias) return fp_bad_type(call, i);
     struct product *p = fp_state(call, sizeof(*p));
     if (!p) return FINEPRUNE_LIMIT;
     int rank;
     int64_t dims[FP_MAX_RANK + 2];
-    status = (call->op->variant == QGEMM ? gemm_shape : matmul_shape)(call, p, a, b, &rank, dims);
+    if (call->op->variant == QGEMM) status = gemm_shape(call, p, a, b, &rank, dims);
+    else status = matmul_shape(call, p, a, b, &rank, dims);
     enum fp_type type = FP_INT32;
     if (!status) status = check_parameters(call, p, s);
     if (!status) status = result_type(call, s, &type);
-    return status ? status : fp_out(call, 0, type, rank, dims);
+    if (status) return status;
+    return fp_out(call, 0, type, rank, dims);
 }
 
 // ---- one product
 
 static const struct fp_tensor *zero_of(const struct fp_call *call, int slot) {
-    return slot >= 0 && fp_given(call, slot) ? call->in[slot] : NULL;
+    if (slot >= 0 && fp_given(call, slot)) return call->in[slot];
+    return NULL;
 }
 
 // What becomes of one matrix of sums; `y` is its place in the output.
@@ -150,11 +167,16 @@ static int finish_matrix(struct fp_call *call, const struct product *p, const st
     float *factors = fp_take(call->memory, bytes);
     if (!factors) return fp_fail_memory(call->err, "scales", bytes);
     bool quantized = fp_is_byte(type);
-    float y_scale = quantized ? fp_parameter(call, s->y_scale, 0, 1) : 1,
-          y_zero = quantized ? fp_parameter(call, s->y_zero, 0, 0) : 0;
-    const struct fp_tensor *bias = s->bias >= 0 && fp_given(call, s->bias) ? call->in[s->bias] : NULL;
+    float y_scale = 1, y_zero = 0;
+    if (quantized) {
+        y_scale = fp_parameter(call, s->y_scale, 0, 1);
+        y_zero = fp_parameter(call, s->y_zero, 0, 0);
+    }
+    const struct fp_tensor *bias = NULL;
+    if (s->bias >= 0 && fp_given(call, s->bias)) bias = call->in[s->bias];
     for (size_t i = 0; i < p->m; i++) {
-        float left = s->a_scale >= 0 ? fp_parameter(call, s->a_scale, i, 1) : f->a_scale;
+        float left = f->a_scale;
+        if (s->a_scale >= 0) left = fp_parameter(call, s->a_scale, i, 1);
         int32_t *row = acc + i * p->n;
         for (size_t j = 0; j < p->n; j++) factors[j] = f->alpha * left * fp_parameter(call, s->b_scale, j, 1) / y_scale;
         if (bias && bias->type == FP_INT32)
@@ -164,7 +186,8 @@ static int finish_matrix(struct fp_call *call, const struct product *p, const st
             fp_requantize(y + i * p->n, type, row, p->n, factors, 1, y_zero);
         } else {
             for (size_t j = 0; j < p->n; j++) {
-                float b = bias && bias->type == FP_FLOAT ? fp_parameter(call, s->bias, j, 0) : 0;
+                float b = 0;
+                if (bias && bias->type == FP_FLOAT) b = fp_parameter(call, s->bias, j, 0);
                 ((float *)(void *)y)[i * p->n + j] = (float)row[j] * factors[j] + b;
             }
         }
@@ -228,7 +251,7 @@ const struct fp_op fp_ops_integer_matmul[] = {
     {"com.microsoft", "QGemm", 1, prepare, run, NULL, 0, QGEMM, .left = "integer weight of QGemm"},
     {"com.microsoft", "MatMulIntegerToFloat", 1, prepare, run, NULL, 0, TO_FLOAT,
      .left = "integer weight of MatMulIntegerToFloat"},
-    {"com.microsoft", "DynamicQuantizeMatMul", 1, prepare, run, NULL, 0, DYNAMIC,
+    {"com.microsoft", "DynamicQuantizeMatMul", 1, prepare, run, NULL, FP_OP_MIXES, DYNAMIC,
      .left = "integer weight of DynamicQuantizeMatMul"},
     {0},
 };

@@ -4,8 +4,6 @@
 #include "kernel/channels_last.h"
 #include "ops/move.h"
 
-#include <stdlib.h>
-
 // Adds the row-major dims of a tensor's box, from `begin` to `end`, with both strides the same.
 static void add_same(struct fp_move *m, const int64_t *dims, const int64_t *dst, const int64_t *src, int begin,
                      int end) {
@@ -13,7 +11,7 @@ static void add_same(struct fp_move *m, const int64_t *dims, const int64_t *dst,
 }
 
 static void *element(const struct fp_tensor *t, int64_t at) {
-    size_t size = t->type == FP_STRING ? sizeof(char *) : fp_type_size(t->type);
+    size_t size = fp_type_held(t->type);
     return (char *)t->data + at * (int64_t)size;
 }
 
@@ -30,9 +28,9 @@ static int read_perm(struct fp_call *call, int *perm) {
     }
     if (n != (size_t)rank) return fp_call_fail(call, "perm has %zu entries for an input of rank %d", n, rank);
     for (int i = 0; i < rank; i++) {
-        if (given[i] < -rank || given[i] >= rank || seen[given[i] < 0 ? given[i] + rank : given[i]])
+        if (given[i] < -rank || given[i] >= rank || seen[fp_place_of(given[i], rank)])
             return fp_call_fail(call, "perm has %lld, which is outside or given twice", (long long)given[i]);
-        perm[i] = (int)(given[i] < 0 ? given[i] + rank : given[i]);
+        perm[i] = (int)fp_place_of(given[i], rank);
         seen[perm[i]] = true;
     }
     return FINEPRUNE_OK;
@@ -114,8 +112,10 @@ static int move_part(struct fp_call *call, const struct fp_tensor *whole, const 
     struct fp_move m = {0};
     fp_layout_strides(whole, outside);
     fp_layout_strides(part, inside);
-    const int64_t *to = to_whole ? outside : inside;
-    const int64_t *from = to_whole ? inside : outside;
+    const int64_t *to = inside;
+    if (to_whole) to = outside;
+    const int64_t *from = outside;
+    if (to_whole) from = inside;
     for (int i = 0; i < part->rank; i++) fp_move_add(&m, part->dims[i], to[i], from[i]);
     if (!part->count) return FINEPRUNE_OK;
     void *place = element(whole, at * outside[axis]);
@@ -145,7 +145,7 @@ static int even_parts(struct fp_call *call, int64_t dim, size_t parts, int64_t *
     }
     int64_t size = (dim + (int64_t)parts - 1) / (int64_t)parts;
     for (size_t i = 0; i < parts; i++) {
-        sizes[i] = size < dim ? size : dim;
+        sizes[i] = fp_least_int(size, dim);
         dim -= sizes[i];
     }
     return FINEPRUNE_OK;
@@ -164,9 +164,8 @@ static int split_sizes(struct fp_call *call, int64_t dim, int64_t *sizes) {
             return fp_call_fail(call, "split has %lld, which does not fit", (long long)sizes[i]);
         sum += sizes[i];
     }
-    return sum == dim
-               ? FINEPRUNE_OK
-               : fp_call_fail(call, "split adds up to %lld, but the dim is %lld", (long long)sum, (long long)dim);
+    if (sum == dim) return FINEPRUNE_OK;
+    return fp_call_fail(call, "split adds up to %lld, but the dim is %lld", (long long)sum, (long long)dim);
 }
 
 static int prepare_split(struct fp_call *call) {
@@ -175,8 +174,9 @@ static int prepare_split(struct fp_call *call) {
     if (status) return status;
     if (call->n_out < 1) return fp_call_fail(call, "there is no output");
     const struct fp_tensor *x = call->in[0];
-    int64_t dims[FP_MAX_RANK], *sizes = fp_calloc((size_t)call->n_out, sizeof(sizes[0]));
-    if (!sizes) return fp_fail_memory(call->err, "split", (size_t)call->n_out * sizeof(sizes[0]));
+    FP_STAGE(room, "split");
+    int64_t dims[FP_MAX_RANK], *sizes = fp_arena_take(&room, (size_t)call->n_out, sizeof(sizes[0]));
+    if (!sizes) return fp_arena_check(&room, call->err);
     memcpy(dims, x->dims, sizeof(dims));
     status = split_sizes(call, x->dims[axis], sizes);
     for (int i = 0; i < call->n_out && !status; i++) {
@@ -184,7 +184,6 @@ static int prepare_split(struct fp_call *call) {
         status = fp_out(call, i, x->type, x->rank, dims);
         call->out[i].layout = x->layout;
     }
-    free(sizes);
     return status;
 }
 
@@ -326,15 +325,16 @@ static int prepare_center(struct fp_call *call) {
     if (status) return status;
     const struct fp_tensor *x = call->in[0];
     const int64_t *axes = fp_attr_ints(call->node, "axes", &n_axes);
-    if (n != (axes ? n_axes : (size_t)x->rank))
-        return fp_call_fail(call, "there are %zu sizes for %zu axes", n, axes ? n_axes : (size_t)x->rank);
+    if (!axes) n_axes = (size_t)x->rank;
+    if (n != n_axes) return fp_call_fail(call, "there are %zu sizes for %zu axes", n, n_axes);
     memcpy(dims, x->dims, sizeof(dims));
     for (size_t i = 0; i < n && !status; i++) {
         int axis;
-        status = fp_axis(call, axes ? axes[i] : (int64_t)i, x->rank, &axis);
+        status = fp_axis(call, fp_axis_at(axes, i), x->rank, &axis);
         if (!status) dims[axis] = sizes[i];
     }
-    return status ? status : fp_out(call, 0, x->type, x->rank, dims);
+    if (status) return status;
+    return fp_out(call, 0, x->type, x->rank, dims);
 }
 
 static int run_center(struct fp_call *call) {
@@ -351,7 +351,8 @@ static int run_center(struct fp_call *call) {
         fp_move_add(&m, grow > 0 ? x->dims[i] : y->dims[i], to[i], from[i]);
     }
     int status = fp_fill(call, y->type, y->data, 0, fp_zero(y->type), y->count);
-    return status ? status : fp_move_run(call, &m, y->type, element(y, dst), element(x, src));
+    if (status) return status;
+    return fp_move_run(call, &m, y->type, element(y, dst), element(x, src));
 }
 
 // ---- Col2Im
@@ -384,7 +385,8 @@ static int col2im_steps(struct fp_call *call, struct col2im *c, const int64_t *p
             return fp_call_fail(call, "image dim %lld with block dim %lld is not possible", (long long)c->image[i],
                                 (long long)c->block[i]);
         int64_t room = c->image[i] + pads[i] + pads[c->n + i] - c->dilations[i] * (c->block[i] - 1) - 1;
-        c->steps[i] = room < 0 ? 0 : room / c->strides[i] + 1;
+        if (room < 0) c->steps[i] = 0;
+        else c->steps[i] = room / c->strides[i] + 1;
         c->pads[i] = pads[i];
     }
     if (!fp_product(c->n, c->block, &blocks) || !fp_product(c->n, c->steps, &steps))
@@ -466,7 +468,7 @@ static int prepare_tensor_scatter(struct fp_call *call) {
     const struct fp_tensor *cache = call->in[0], *update = call->in[1];
     bool fits = cache->rank == update->rank && axis > 0;
     for (int i = 0; i < cache->rank && fits; i++)
-        fits = i == axis ? update->dims[i] <= cache->dims[i] : update->dims[i] == cache->dims[i];
+        fits = update->dims[i] == cache->dims[i] || (i == axis && update->dims[i] < cache->dims[i]);
     char a[160], b[160];
     if (!fits)
         return fp_call_fail(call, "an update of shape %s does not fit a cache of shape %s along axis %d",
@@ -488,7 +490,8 @@ static int run_tensor_scatter(struct fp_call *call) {
     int64_t n = update->dims[axis], room = cache->dims[axis];
     size_t inner = fp_span(cache->dims, axis + 1, cache->rank), outer = fp_span(cache->dims, 0, axis);
     for (size_t i = 0; i < outer && !status && update->count; i++) {
-        int64_t start = fp_given(call, 2) ? fp_int_at(call->in[2], i / fp_span(cache->dims, 1, axis)) : 0;
+        int64_t start = 0;
+        if (fp_given(call, 2)) start = fp_int_at(call->in[2], i / fp_span(cache->dims, 1, axis));
         if (start < 0 || (!circular && start > room - n))
             return fp_call_fail(call, "%lld positions from %lld do not fit a cache of %lld", (long long)n,
                                 (long long)start, (long long)room);

@@ -7,11 +7,11 @@
 void fp_pieces(int threads, size_t n, size_t grain, void (*body)(void *user, size_t begin, size_t end), void *user) {
     size_t pieces = n / grain + (n % grain != 0);
     if (pieces <= 1 || threads <= 1) {
-        for (size_t at = 0; at < n; at += grain) body(user, at, n - at < grain ? n : at + grain);
+        for (size_t at = 0; at < n; at += grain) body(user, at, at + fp_least(n - at, grain));
         return;
     }
 #pragma omp parallel for num_threads(threads) schedule(static)
-    for (size_t i = 0; i < pieces; i++) body(user, i * grain, n - i * grain < grain ? n : (i + 1) * grain);
+    for (size_t i = 0; i < pieces; i++) body(user, i * grain, i * grain + fp_least(n - i * grain, grain));
 }
 
 // Whether dims i and i + 1 of the walk are one dim for every operand.
@@ -31,7 +31,8 @@ void fp_walk_make(struct fp_walk *w, int operands, int rank, const int64_t *dims
         int64_t here[3][FP_MAX_RANK];
         for (int k = 0; k < operands; k++) {
             here[k][0] = strides[k][i];
-            here[k][1] = n ? w->strides[k][n - 1] : 0;
+            here[k][1] = 0;
+            if (n) here[k][1] = w->strides[k][n - 1];
         }
         if (n && merges(w, here, 0, 1, w->dims[n - 1])) {
             w->dims[n - 1] *= dims[i];
@@ -41,9 +42,12 @@ void fp_walk_make(struct fp_walk *w, int operands, int rank, const int64_t *dims
         for (int k = 0; k < operands; k++) w->strides[k][n] = strides[k][i];
         n++;
     }
-    w->last = n ? (size_t)w->dims[0] : 1;
-    for (int k = 0; k < operands; k++) w->step[k] = n ? w->strides[k][0] : 0;
-    w->rank = n ? n - 1 : 0;
+    w->last = 1;
+    if (n) {
+        w->last = (size_t)w->dims[0];
+        w->rank = n - 1;
+        for (int k = 0; k < operands; k++) w->step[k] = w->strides[k][0];
+    }
     w->rows = 1;
     for (int i = 0; i < w->rank; i++) { // drop the inner one; innermost outer dim stays first
         w->dims[i] = w->dims[i + 1];
@@ -83,7 +87,7 @@ void fp_walk_run(const struct fp_walk *w, size_t begin, size_t end,
         rest /= (size_t)w->dims[i];
     }
     for (size_t done = begin; done < end; next_row(w, at, offsets)) {
-        size_t n = w->last - skip < end - done ? w->last - skip : end - done;
+        size_t n = fp_least(w->last - skip, end - done);
         for (int k = 0; k < w->operands; k++) here[k] = offsets[k] + (int64_t)skip * w->step[k];
         run(user, done, here, n);
         done += n;
@@ -96,7 +100,8 @@ void fp_split_axis(const struct fp_tensor *t, int axis, size_t *outer, size_t *n
     *outer = *inner = 1;
     for (int i = 0; i < axis; i++) *outer *= (size_t)t->dims[i];
     for (int i = axis + 1; i < t->rank; i++) *inner *= (size_t)t->dims[i];
-    *n = axis < t->rank ? (size_t)t->dims[axis] : 1;
+    if (axis < t->rank) *n = (size_t)t->dims[axis];
+    else *n = 1;
 }
 
 int fp_as_float(struct fp_call *call, struct fp_tensor *dst, const struct fp_tensor *t) {

@@ -12,6 +12,17 @@ enum { FP_CHUNK = 512 }; // elements of a buffer on the stack
 // The pieces do not depend on the number of threads.
 void fp_pieces(int threads, size_t n, size_t grain, void (*body)(void *user, size_t begin, size_t end), void *user);
 
+// The threads for so much work: more than one only when it is more than `least`.
+static inline int fp_threads_for(const struct fp_call *call, size_t work, size_t least) {
+    if (work > least) return call->threads;
+    return 1;
+}
+// The grain at which a piece, of units with `work` each, has some `least` of it.
+static inline size_t fp_grain(size_t work, size_t least) {
+    if (work < least) return least / work + 1;
+    return 1;
+}
+
 // Up to three operands seen in one output shape, with dims merged as far as all operands allow. `last` is the length of
 // the inner run and its strides are `step`.
 struct fp_walk {

@@ -35,9 +35,10 @@ static int prepare(struct fp_call *call) {
                             target->rank);
     if (fp_given(call, 2) && (call->in[2]->type != FP_FLOAT || call->in[2]->count != (size_t)x->dims[1]))
         return fp_call_fail(call, "%zu weights for %lld classes", call->in[2]->count, (long long)x->dims[1]);
-    status = is_reduced(call) ? fp_out(call, 0, FP_FLOAT, 0, NULL)
-                              : fp_out(call, 0, FP_FLOAT, target->rank, target->dims);
-    return status ? status : fp_out_like(call, 1, 0);
+    if (is_reduced(call)) status = fp_out(call, 0, FP_FLOAT, 0, NULL);
+    else status = fp_out(call, 0, FP_FLOAT, target->rank, target->dims);
+    if (status) return status;
+    return fp_out_like(call, 1, 0);
 }
 
 // log softmax over the classes of one position.
@@ -51,14 +52,15 @@ static void log_softmax(float *y, const float *x, struct extents e) {
 }
 
 static int64_t target_at(const struct fp_tensor *t, int64_t i) {
-    return t->type == FP_INT64 ? ((const int64_t *)t->data)[i] : ((const int32_t *)t->data)[i];
+    if (t->type == FP_INT64) return ((const int64_t *)t->data)[i];
+    return ((const int32_t *)t->data)[i];
 }
 
 // The losses of all positions in *total and the output when it is not reduced.
 static int sum_losses(struct fp_call *call, const float *logs, struct extents e, double *total, double *weights) {
     bool ignores = fp_attr_has(call->node, "ignore_index"), reduced = is_reduced(call);
     int64_t ignored = fp_attr_int(call->node, "ignore_index", 0);
-    const float *weight = fp_given(call, 2) ? call->in[2]->data : NULL;
+    const float *weight = fp_input_data(call, 2);
     for (int64_t i = 0; i < e.n * e.space; i++) {
         int64_t target = target_at(call->in[1], i);
         float w = 0, loss = 0;
@@ -66,7 +68,8 @@ static int sum_losses(struct fp_call *call, const float *logs, struct extents e,
             if (target < 0 || target >= e.classes)
                 return fp_call_fail(call, "target %lld is outside %lld classes", (long long)target,
                                     (long long)e.classes);
-            w = weight ? weight[target] : 1;
+            if (weight) w = weight[target];
+            else w = 1;
             loss = -logs[(i / e.space * e.classes + target) * e.space + i % e.space] * w;
         }
         if (!reduced) ((float *)call->out[0].data)[i] = loss;
@@ -81,7 +84,8 @@ static int run(struct fp_call *call) {
     struct extents e = extents_of(x);
     const float *logs = x->data;
     if (call->op->variant == SOFTMAX) {
-        float *made = call->n_out > 1 ? call->out[1].data : fp_scratch(call, FP_SCRATCH_A, x->count * sizeof(float));
+        float *made = fp_output_data(call, 1);
+        if (call->n_out <= 1) made = fp_scratch(call, FP_SCRATCH_A, x->count * sizeof(float));
         if (!made) return FINEPRUNE_LIMIT;
         for (int64_t i = 0; i < e.n * e.space; i++) {
             int64_t at = i / e.space * e.classes * e.space + i % e.space;
@@ -93,7 +97,8 @@ static int run(struct fp_call *call) {
     int status = sum_losses(call, logs, e, &total, &weights);
     if (status || !is_reduced(call)) return status;
     bool mean = strcmp(fp_attr_text(call->node, "reduction", "mean"), "mean") == 0;
-    *(float *)call->out[0].data = (float)(mean ? total / weights : total);
+    if (mean) total /= weights;
+    *(float *)call->out[0].data = (float)total;
     return 0;
 }
 

@@ -46,11 +46,12 @@ static int copy_row(const struct rows *r, size_t row, int64_t from) {
     }
     for (size_t i = 0; i < r->n_runs; i++) {
         const struct run *run = &r->runs[i];
-        int status = run->from < 0 ? fp_fill(r->call, y->type, y->data, to, r->value, run->n * r->inner)
-                                   : fp_put(r->call, y->type, y->data, to, x->data,
-                                            (size_t)(from + run->from) * r->inner, run->n * r->inner);
+        size_t count = run->n * r->inner, at = (size_t)(from + run->from) * r->inner;
+        int status;
+        if (run->from < 0) status = fp_fill(r->call, y->type, y->data, to, r->value, count);
+        else status = fp_put(r->call, y->type, y->data, to, x->data, at, count);
         if (status) return status;
-        to += run->n * r->inner;
+        to += count;
     }
     return FINEPRUNE_OK;
 }
@@ -77,6 +78,12 @@ static bool is_identity(const int64_t *map, int64_t in, int64_t out) {
     return true;
 }
 
+// Whether position i follows on the one before it: both the constant, or neighbours.
+static bool continues(const int64_t *map, size_t i) {
+    if (map[i] < 0) return map[i - 1] < 0;
+    return map[i - 1] >= 0 && map[i] == map[i - 1] + 1;
+}
+
 static int find_runs(struct rows *r) {
     const int64_t *map = r->maps[r->last];
     size_t n = (size_t)r->out[r->last];
@@ -86,7 +93,7 @@ static int find_runs(struct rows *r) {
     for (size_t i = 0; i < n; i++) {
         struct run *run = &r->runs[r->n_runs];
         constant = constant || map[i] < 0;
-        if (i && (map[i] < 0 ? run[-1].from < 0 : map[i - 1] >= 0 && map[i] == map[i - 1] + 1)) run[-1].n++;
+        if (i && continues(map, i)) run[-1].n++;
         else r->runs[r->n_runs++] = (struct run){map[i], 1};
     }
     r->single = r->inner == 1 && fp_type_size(r->call->out[0].type) && !constant && r->n_runs * 8 > n;
@@ -108,7 +115,9 @@ int fp_map_run(struct fp_call *call, const int64_t *const *maps, const void *val
     while (r.last >= 0 && is_identity(r.maps[r.last], r.in[r.last], r.out[r.last])) r.inner *= (size_t)r.in[r.last--];
     if (r.last < 0) return fp_put_whole(call);
     int status = find_runs(&r);
-    size_t per_box = r.last ? (size_t)r.out[r.last - 1] : 1, boxes = fp_span(r.out, 0, r.last) / per_box;
+    size_t per_box = 1;
+    if (r.last) per_box = (size_t)r.out[r.last - 1];
+    size_t boxes = fp_span(r.out, 0, r.last) / per_box;
     if (y->type == FP_STRING) {
         for (size_t i = 0; i < boxes && !status; i++) status = copy_box(&r, i, per_box);
     } else if (!status) {

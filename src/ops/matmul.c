@@ -43,7 +43,8 @@ static int make(struct fp_call *call, struct matmul *m, struct fp_matmul_shape *
     s->tail = call->tail;
     s->n_tail = call->n_tail;
     s->pack_b = fp_is_constant(call, 1);
-    return m->integers ? 0 : fp_matmul_make(call, &m->core, s);
+    if (m->integers) return 0;
+    return fp_matmul_make(call, &m->core, s);
 }
 
 // ---- MatMul and FusedMatMul
@@ -58,10 +59,16 @@ static int operand(struct fp_call *call, const struct fp_tensor *t, bool right, 
     memcpy(o->strides, strides, sizeof(strides[0]) * (size_t)t->rank);
     if (t->rank > 1) return 0;
     o->rank = 2;
-    o->dims[1] = right ? 1 : t->dims[0];
-    o->dims[0] = right ? t->dims[0] : 1;
+    if (right) {
+        o->dims[1] = 1;
+        o->dims[0] = t->dims[0];
+    } else {
+        o->dims[1] = t->dims[0];
+        o->dims[0] = 1;
+    }
     o->strides[1] = 1;
-    o->strides[0] = right ? 1 : t->dims[0];
+    if (right) o->strides[0] = 1;
+    else o->strides[0] = t->dims[0];
     return 0;
 }
 
@@ -97,8 +104,9 @@ static int set_out(struct fp_call *call, int rank, int64_t *dims) {
 
 static int prepare_matmul(struct fp_call *call) {
     int status = fp_need(call, 2);
-    struct matmul *m = status ? NULL : fp_state(call, sizeof(*m));
-    if (!m) return status ? status : FINEPRUNE_LIMIT;
+    if (status) return status;
+    struct matmul *m = fp_state(call, sizeof(*m));
+    if (!m) return FINEPRUNE_LIMIT;
     struct fp_operand a, b;
     struct fp_matmul_shape s = {.alpha = fp_attr_float(call->node, "alpha", 1)};
     int64_t dims[FP_MAX_RANK];
@@ -114,7 +122,8 @@ static int prepare_matmul(struct fp_call *call) {
     m->add = false;
     status = fp_matmul_fit(call, &s, &a, &b, &rank, dims);
     if (!status) status = set_out(call, rank, dims);
-    return status ? status : make(call, m, &s);
+    if (status) return status;
+    return make(call, m, &s);
 }
 
 // ---- Gemm
@@ -129,13 +138,15 @@ static int prepare_addend(struct fp_call *call, struct matmul *m, struct fp_matm
     int64_t strides[2];
     for (int i = 0; i < c->rank; i++) {
         int k = i + 2 - c->rank;
-        if (k < 0 ? c->dims[i] != 1 : c->dims[i] != 1 && c->dims[i] != dims[k])
+        if (c->dims[i] != 1 && (k < 0 || c->dims[i] != dims[k]))
             return fp_call_fail(call, "input 2 does not broadcast to [%lld,%lld]", (long long)s->m, (long long)s->n);
     }
     struct fp_tensor flat = *c;
     flat.rank = 2;
-    flat.dims[0] = c->rank > 1 ? c->dims[c->rank - 2] : 1;
-    flat.dims[1] = c->rank > 0 ? c->dims[c->rank - 1] : 1;
+    if (c->rank > 1) flat.dims[0] = c->dims[c->rank - 2];
+    else flat.dims[0] = 1;
+    if (c->rank > 0) flat.dims[1] = c->dims[c->rank - 1];
+    else flat.dims[1] = 1;
     fp_broadcast_strides(&flat, 2, dims, strides);
     m->add_row = strides[0];
     m->add_column = strides[1];
@@ -146,8 +157,9 @@ static int prepare_addend(struct fp_call *call, struct matmul *m, struct fp_matm
 
 static int prepare_gemm(struct fp_call *call) {
     int status = fp_need(call, 2);
-    struct matmul *m = status ? NULL : fp_state(call, sizeof(*m));
-    if (!m) return status ? status : FINEPRUNE_LIMIT;
+    if (status) return status;
+    struct matmul *m = fp_state(call, sizeof(*m));
+    if (!m) return FINEPRUNE_LIMIT;
     if (call->in[0]->rank != 2 || call->in[1]->rank != 2)
         return fp_call_fail(call, "matrices are needed, the ranks are %d and %d", call->in[0]->rank, call->in[1]->rank);
     struct fp_operand a, b;
@@ -163,7 +175,8 @@ static int prepare_gemm(struct fp_call *call) {
     status = fp_matmul_fit(call, &s, &a, &b, &rank, dims);
     if (!status) status = fp_out(call, 0, call->in[0]->type, rank, dims);
     if (!status) status = prepare_addend(call, m, &s);
-    return status ? status : make(call, m, &s);
+    if (status) return status;
+    return make(call, m, &s);
 }
 
 // activation_alpha and activation_beta; Selu calls its second one gamma.
@@ -218,11 +231,12 @@ static void integer_product(const int64_t *a, const int64_t *b, int64_t *c, cons
                 c[i * s->n + j] = (int64_t)dot(a + i * s->a_strides[level], b + j * s->b_strides[level + 1], s);
         return;
     }
-    int64_t n = s->a_batch[level] == 1 ? s->b_batch[level] : s->a_batch[level];
+    int64_t n = s->a_batch[level];
+    if (n == 1) n = s->b_batch[level];
+    int64_t a_step = fp_step_along(s->a_batch[level], s->a_strides[level]);
+    int64_t b_step = fp_step_along(s->b_batch[level], s->b_strides[level]);
     for (int64_t i = 0; i < n; i++)
-        integer_product(a + (s->a_batch[level] == 1 ? 0 : i * s->a_strides[level]),
-                        b + (s->b_batch[level] == 1 ? 0 : i * s->b_strides[level]), c + i * s->c_strides[level], s,
-                        level + 1);
+        integer_product(a + i * a_step, b + i * b_step, c + i * s->c_strides[level], s, level + 1);
 }
 
 static void scale_integers(struct fp_call *call, const struct matmul *m, int64_t *y, const int64_t *c) {
@@ -231,8 +245,8 @@ static void scale_integers(struct fp_call *call, const struct matmul *m, int64_t
         if (m->shape.alpha != 1) y[i] = (int64_t)((double)m->shape.alpha * (double)y[i]);
         if (m->add) {
             int64_t value = c[(int64_t)i / n * m->add_row + (int64_t)i % n * m->add_column];
-            y[i] = (int64_t)((uint64_t)y[i] +
-                             (uint64_t)(m->beta == 1 ? value : (int64_t)((double)m->beta * (double)value)));
+            if (m->beta != 1) value = (int64_t)((double)m->beta * (double)value);
+            y[i] = (int64_t)((uint64_t)y[i] + (uint64_t)value);
         }
     }
 }
@@ -255,13 +269,14 @@ static int run_integers(struct fp_call *call, struct matmul *m) {
 static int run(struct fp_call *call) {
     struct matmul *m = call->state;
     if (m->integers) return run_integers(call, m);
-    const float *bias = m->shape.bias ? call->in[2]->data : NULL;
+    const float *bias = NULL;
+    if (m->shape.bias) bias = call->in[2]->data;
     int status = fp_matmul_run(call, &m->core, call->in[0]->data, call->in[1]->data, fp_is_constant(call, 1), bias,
                                call->out[0].data);
     if (!status && m->add) add_rows(call, m);
     if (!status && m->activation) {
         size_t n = call->out[0].count;
-        fp_pieces(n > 50000 ? call->threads : 1, n, 4096, activate, &(struct piece){m, call->out[0].data});
+        fp_pieces(fp_threads_for(call, n, 50000), n, 4096, activate, &(struct piece){m, call->out[0].data});
     }
     return status;
 }

@@ -43,7 +43,7 @@ int fp_fill(struct fp_call *call, enum fp_type type, void *dst, size_t at, const
     }
     if (!n) return FINEPRUNE_OK;
     memcpy(to, value, size);
-    for (size_t have = 1; have < n; have *= 2) memcpy(to + have * size, to, (have < n - have ? have : n - have) * size);
+    for (size_t have = 1; have < n; have *= 2) memcpy(to + have * size, to, fp_least(have, n - have) * size);
     return FINEPRUNE_OK;
 }
 
@@ -67,7 +67,8 @@ void fp_place(void *dst, const void *src, const int64_t *at, size_t n, size_t si
 const void *fp_zero(enum fp_type type) {
     static const struct wide zero;
     static const char *const empty = "";
-    return type == FP_STRING ? (const void *)&empty : &zero;
+    if (type == FP_STRING) return (const void *)&empty;
+    return &zero;
 }
 
 int fp_put_whole(struct fp_call *call) {
@@ -100,7 +101,7 @@ int64_t fp_int_at(const struct fp_tensor *t, size_t at) {
 int fp_index(struct fp_call *call, int64_t index, int64_t n, size_t *out) {
     if (index < -n || index >= n)
         return fp_call_fail(call, "index %lld is outside a dim of %lld", (long long)index, (long long)n);
-    *out = (size_t)(index < 0 ? index + n : index);
+    *out = (size_t)fp_place_of(index, n);
     return FINEPRUNE_OK;
 }
 
@@ -121,7 +122,7 @@ int fp_axis_attr(struct fp_call *call, int64_t absent, int rank, int *axis) {
 }
 
 void fp_physical(const struct fp_tensor *t, int *axes) {
-    for (int i = 0; i < t->rank; i++) axes[i] = t->layout && i > 0 ? i + 1 : i;
+    for (int i = 0; i < t->rank; i++) axes[i] = i + (t->layout && i > 0);
     if (t->layout && t->rank > 1) axes[t->rank - 1] = 1;
 }
 
@@ -198,7 +199,7 @@ struct plane {
         const T *restrict src = from;                                                                                  \
         int64_t tile = p->s0 == 1 ? TILE : p->n1;                                                                      \
         for (int64_t j0 = 0; j0 < p->n1; j0 += tile) {                                                                 \
-            int64_t n = p->n1 - j0 < tile ? p->n1 - j0 : tile;                                                         \
+            int64_t n = fp_least_int(p->n1 - j0, tile);                                                                \
             for (int64_t i = 0; i < p->n0; i++) {                                                                      \
                 T *d = dst + i * p->d0 + j0 * p->d1;                                                                   \
                 const T *s = src + i * p->s0 + j0 * p->s1;                                                             \
@@ -241,7 +242,7 @@ static void move_piece(const struct fp_move *m, size_t size, void (*copy)(void *
     locate(m, piece / per_box, &to, &from);
     to += row * m->dst[last - 1];
     from += row * m->src[last - 1];
-    struct plane p = {m->dims[last - 1] - row < rows ? m->dims[last - 1] - row : rows,
+    struct plane p = {fp_least_int(m->dims[last - 1] - row, rows),
                       m->dst[last - 1],
                       m->src[last - 1],
                       m->dims[last],
@@ -256,7 +257,8 @@ static void move_sized(const struct fp_move *m, size_t size, int threads, char *
     for (int i = 0; i < m->rank - 2; i++) boxes *= (size_t)m->dims[i];
     if (boxes * (size_t)m->dims[m->rank - 2] * (size_t)m->dims[m->rank - 1] < PARALLEL) threads = 1;
     int64_t rows = (m->dims[m->rank - 2] + threads - 1) / threads;
-    rows = boxes >= 4 * (size_t)threads ? m->dims[m->rank - 2] : (rows + TILE - 1) / TILE * TILE;
+    if (boxes >= 4 * (size_t)threads) rows = m->dims[m->rank - 2];
+    else rows = (rows + TILE - 1) / TILE * TILE;
     size_t per_box = (size_t)((m->dims[m->rank - 2] + rows - 1) / rows), pieces = boxes * per_box;
 #pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
     for (size_t i = 0; i < pieces; i++) move_piece(m, size, KERNELS[kernel].copy, i, per_box, rows, dst, src);
@@ -290,7 +292,7 @@ int fp_move_run(struct fp_call *call, const struct fp_move *move, enum fp_type t
     }
     size_t size = fp_type_size(type);
     if (!size) return move_strings(call, &m, dst, src);
-    move_sized(&m, size, call->threads > 0 ? call->threads : 1, dst, src);
+    move_sized(&m, size, (int)fp_most_int(call->threads, 1), dst, src);
     return FINEPRUNE_OK;
 }
 
@@ -299,7 +301,7 @@ void fp_view(struct fp_tensor *dst, const struct fp_tensor *src, int64_t at) {
     dst->rank--;
     memmove(dst->dims, src->dims + 1, (size_t)dst->rank * sizeof(dst->dims[0]));
     dst->count = fp_span(dst->dims, 0, dst->rank);
-    size_t size = src->type == FP_STRING ? sizeof(char *) : fp_type_size(src->type);
+    size_t size = fp_type_held(src->type);
     dst->data = (char *)src->data + (size_t)at * dst->count * size;
 }
 
@@ -307,10 +309,13 @@ int fp_stack(struct fp_call *call, struct fp_tensor *out, const struct fp_tensor
              bool reverse) {
     const struct fp_tensor *first = &items[0];
     int64_t dims[FP_MAX_RANK + 1];
-    for (int i = 0, from = 0; i <= first->rank; i++) dims[i] = i == axis ? (int64_t)n : first->dims[from++];
+    for (int i = 0, from = 0; i <= first->rank; i++) {
+        if (i == axis) dims[i] = (int64_t)n;
+        else dims[i] = first->dims[from++];
+    }
     int status = fp_tensor_new(out, call->memory, first->type, first->rank + 1, dims, call->err);
     int64_t outer = (int64_t)fp_span(first->dims, 0, axis), inner = (int64_t)fp_span(first->dims, axis, first->rank);
-    size_t size = first->type == FP_STRING ? sizeof(char *) : fp_type_size(first->type);
+    size_t size = fp_type_held(first->type);
     for (size_t i = 0; i < n && !status; i++) {
         struct fp_move m = {0};
         char a[160], b[160];

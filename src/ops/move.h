@@ -51,11 +51,21 @@ int fp_need_tensors(struct fp_call *call, int needed);
 int64_t fp_int_at(const struct fp_tensor *t, size_t at);
 // `index` in [-n, n) brought to [0, n); an error names it when outside.
 int fp_index(struct fp_call *call, int64_t index, int64_t n, size_t *out);
+// A place that counts from the end when it is negative.
+static inline int64_t fp_place_of(int64_t at, int64_t n) {
+    if (at < 0) return at + n;
+    return at;
+}
 // An error unless input i is int32 or int64.
 int fp_index_type(struct fp_call *call, int i);
 // An error unless inputs i and j are of one type.
 int fp_same_type(struct fp_call *call, int i, int j);
 // The axis attribute, brought to 0..rank-1.
+// Axis i of those that are given; without, all in their order.
+static inline int64_t fp_axis_at(const int64_t *axes, size_t i) {
+    if (!axes) return (int64_t)i;
+    return axes[i];
+}
 int fp_axis_attr(struct fp_call *call, int64_t absent, int rank, int *axis);
 // The axes of t in the order in which they lie in memory: 0, 1, ... or, channels last, 0, 2, ..., 1.
 void fp_physical(const struct fp_tensor *t, int *axes);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Normalizations that go by channels: batch, instance and group normalization, LRN, MeanVarianceNormalization.
 #include <math.h>
-#include <stdlib.h>
 
 #include "kernel/channels_last.h"
 #include "kernel/dnnl_memory.h"
@@ -74,27 +73,34 @@ static int prepare_batch(struct fp_call *call) {
     int status = fp_need(call, 5);
     if (!status) status = check_data(call, 1);
     struct extents e = extents_of(call->in[0]);
-    for (int i = 1; i < 5 && !status; i++) status = check_values(call, i, by_element(call) ? e.c * e.space : e.c);
+    int64_t values = e.c;
+    if (by_element(call)) values *= e.space;
+    for (int i = 1; i < 5 && !status; i++) status = check_values(call, i, values);
     if (!status) status = fp_out_like(call, 0, 0);
     call->out[0].layout = call->in[0]->layout;
     if (call->n_out > 1 && !is_training(call) && call->node->opset >= 9 && !status)
         for (int i = 1; i < call->n_out; i++)
             if (fp_wanted(call, i)) return fp_call_fail(call, "output %d is for training, which is not asked for", i);
-    for (int i = 1; i < call->n_out && !status; i++) status = fp_out_like(call, i, i == 1 || i == 3 ? 3 : 4);
+    for (int i = 1; i < call->n_out && !status; i++) {
+        int like = 4;
+        if (i == 1 || i == 3) like = 3;
+        status = fp_out_like(call, i, like);
+    }
     return status;
 }
 
 // Mean and variance of the batch itself.
 static void batch_moments(const struct fp_call *call, struct extents e, float *mean, float *var) {
-    int64_t strides[FP_MAX_RANK];
+    int64_t strides[FP_MAX_RANK] = {0};
     const struct fp_tensor *x = call->in[0];
     fp_layout_strides(x, strides);
-    int64_t step = fp_is_last(x) ? e.c : 1, count = e.n * e.space;
+    int64_t step = 1, count = e.n * e.space;
+    if (fp_is_last(x)) step = e.c;
     for (int64_t c = 0; c < e.c; c++) {
         double sum = 0, squares = 0;
         for (int pass = 0; pass < 2; pass++)
             for (int64_t n = 0; n < e.n; n++) {
-                const float *p = (const float *)x->data + n * strides[0] + (x->rank > 1 ? c * strides[1] : 0);
+                const float *p = (const float *)x->data + n * strides[0] + c * strides[1];
                 for (int64_t s = 0; s < e.space; s++) {
                     double d = p[s * step] - (pass ? sum / (double)count : 0);
                     if (pass) squares += d * d;
@@ -139,9 +145,11 @@ static int run_batch(struct fp_call *call) {
 // ---- InstanceNormalization and GroupNormalization: groups of channels of one sample
 
 static int groups_of(struct fp_call *call, struct extents e, int64_t *groups) {
-    *groups = strcmp(call->node->type, "GroupNormalization") == 0 ? fp_attr_int(call->node, "num_groups", 0) : e.c;
-    if (*groups < 1 ? e.c > 0 : e.c % *groups != 0)
-        return fp_call_fail(call, "%lld channels do not make %lld groups", (long long)e.c, (long long)*groups);
+    if (strcmp(call->node->type, "GroupNormalization") == 0) *groups = fp_attr_int(call->node, "num_groups", 0);
+    else *groups = e.c;
+    bool fits = e.c <= 0;
+    if (*groups >= 1) fits = e.c % *groups == 0;
+    if (!fits) return fp_call_fail(call, "%lld channels do not make %lld groups", (long long)e.c, (long long)*groups);
     return 0;
 }
 
@@ -155,8 +163,10 @@ static int prepare_groups(struct fp_call *call) {
         status = groups_of(call, e, &groups);
     }
     bool by_group = strcmp(call->node->type, "GroupNormalization") == 0 && call->node->opset < 21;
-    for (int i = 1; i < 3 && !status; i++) status = check_values(call, i, by_group ? groups : e.c);
-    return status ? status : fp_out_like(call, 0, 0);
+    if (!by_group) groups = e.c;
+    for (int i = 1; i < 3 && !status; i++) status = check_values(call, i, groups);
+    if (status) return status;
+    return fp_out_like(call, 0, 0);
 }
 
 static int run_groups(struct fp_call *call) {
@@ -175,7 +185,8 @@ static int run_groups(struct fp_call *call) {
         float *to = (float *)call->out[0].data + i * each * e.space, mean, inverse;
         fp_moments(from, (size_t)(each * e.space), epsilon, &mean, &inverse);
         for (int64_t k = 0; k < each; k++) {
-            int64_t c = i % groups * each + k, p = by_group ? i % groups : c;
+            int64_t p = i % groups;
+            if (!by_group) p = p * each + k;
             float a = scale[p] * inverse;
             scale_plane(to + k * e.space, from + k * e.space, e.space, a, bias[p] - mean * a);
         }
@@ -190,7 +201,8 @@ static int prepare_lrn(struct fp_call *call) {
     if (!status) status = check_data(call, 2);
     int64_t size = fp_attr_int(call->node, "size", 0);
     if (!status && size < 1) return fp_call_fail(call, "size is %lld", (long long)size);
-    return status ? status : fp_out_like(call, 0, 0);
+    if (status) return status;
+    return fp_out_like(call, 0, 0);
 }
 
 static int run_lrn(struct fp_call *call) {
@@ -203,8 +215,8 @@ static int run_lrn(struct fp_call *call) {
     float bias = fp_attr_float(call->node, "bias", 1);
 #pragma omp parallel for num_threads(call->threads) if (call->in[0]->count > 20000)
     for (int64_t i = 0; i < e.n * e.c; i++) {
-        const int64_t c = i % e.c, first = c > before ? c - before : 0;
-        const int64_t last = e.c - 1 - c > after ? c + after : e.c - 1;
+        const int64_t c = i % e.c, first = fp_most_int(c - before, 0);
+        const int64_t last = fp_least_int(e.c - 1 - c, after) + c;
         const float *sample = x + (i - c) * e.space;
         for (int64_t s = 0; s < e.space; s++) {
             float sum = 0;
@@ -236,7 +248,8 @@ static int prepare_mvn(struct fp_call *call) {
     int status = fp_need(call, 1);
     if (!status) status = check_data(call, 1);
     if (!status) status = mvn_axes(call, reduced);
-    return status ? status : fp_out_like(call, 0, 0);
+    if (status) return status;
+    return fp_out_like(call, 0, 0);
 }
 
 // Steps through x in order; group[i] of element i is where its sum lies.
@@ -264,11 +277,13 @@ static int run_mvn(struct fp_call *call) {
     struct stepper start = {.rank = x->rank, .dims = x->dims};
     int64_t groups = 1;
     for (int i = x->rank - 1; i >= 0; i--) {
-        start.strides[i] = reduced[i] ? 0 : groups;
-        groups *= reduced[i] ? 1 : x->dims[i];
+        if (reduced[i]) continue; // its stride stays 0
+        start.strides[i] = groups;
+        groups *= x->dims[i];
     }
-    double *sums = fp_calloc((size_t)groups * 2, sizeof(*sums)), each = (double)x->count / (double)groups;
-    if (!sums) return fp_fail_memory(call->err, "sums", (size_t)groups * 2 * sizeof(*sums));
+    FP_STAGE(room, "sums");
+    double *sums = fp_arena_take(&room, (size_t)groups * 2, sizeof(*sums)), each = (double)x->count / (double)groups;
+    if (!sums) return fp_arena_check(&room, call->err);
     double *squares = sums + groups;
     const float *from = x->data;
     struct stepper s = start;
@@ -282,7 +297,6 @@ static int run_mvn(struct fp_call *call) {
     for (size_t i = 0; i < x->count; i++, step(&s))
         ((float *)call->out[0].data)[i] = (float)((from[i] - sums[s.group] / each) /
                                                   (sqrt(squares[s.group] / each) + 1e-9));
-    free(sums);
     return 0;
 }
 

@@ -40,9 +40,9 @@ void fp_moments(const float *x, size_t n, float epsilon, float *mean, float *inv
     // Long rows are cut, so that sums of large planes keep their precision.
     enum { CUT = 4096 };
     double sum = 0, squares = 0;
-    for (size_t i = 0; i < n; i += CUT) sum += sum_of(x + i, n - i < CUT ? n - i : CUT);
+    for (size_t i = 0; i < n; i += CUT) sum += sum_of(x + i, fp_least(n - i, CUT));
     *mean = (float)(sum / (double)n);
-    for (size_t i = 0; i < n; i += CUT) squares += squares_of(x + i, n - i < CUT ? n - i : CUT, *mean);
+    for (size_t i = 0; i < n; i += CUT) squares += squares_of(x + i, fp_least(n - i, CUT), *mean);
     *inverse = 1 / sqrtf((float)(squares / (double)n) + epsilon);
 }
 
@@ -69,7 +69,8 @@ static int rows_of(struct fp_call *call, size_t *rows, size_t *width, int *axis)
     int status = fp_axis(call, fp_attr_int(call->node, "axis", -1), x->rank, axis);
     if (status) return status;
     *rows = *width = 1;
-    for (int i = 0; i < x->rank; i++) *(i < *axis ? rows : width) *= (size_t)x->dims[i];
+    for (int i = 0; i < *axis; i++) *rows *= (size_t)x->dims[i];
+    for (int i = *axis; i < x->rank; i++) *width *= (size_t)x->dims[i];
     return 0;
 }
 
@@ -83,9 +84,9 @@ static int check_parameter(struct fp_call *call, int i, int axis) {
         fits = t->dims[k] == 1 || (at >= axis && t->dims[k] == x->dims[at]);
     }
     char shape[160];
-    return fits ? 0
-                : fp_call_fail(call, "input %d of shape %s does not broadcast to the axes from %d on", i,
-                               fp_shape_text(shape, sizeof(shape), t->rank, t->dims), axis);
+    if (fits) return 0;
+    return fp_call_fail(call, "input %d of shape %s does not broadcast to the axes from %d on", i,
+                        fp_shape_text(shape, sizeof(shape), t->rank, t->dims), axis);
 }
 
 static int prepare_layer(struct fp_call *call) {
@@ -98,7 +99,10 @@ static int prepare_layer(struct fp_call *call) {
     for (int i = 1; i < 3 && !status; i++) status = check_parameter(call, i, axis);
     if (!status) status = fp_out_like(call, 0, 0);
     int64_t dims[FP_MAX_RANK];
-    for (int i = 0; i < x->rank; i++) dims[i] = i < axis ? x->dims[i] : 1;
+    for (int i = 0; i < x->rank; i++) {
+        dims[i] = 1;
+        if (i < axis) dims[i] = x->dims[i];
+    }
     for (int i = 1; i < call->n_out && i < 3 && !status; i++) status = fp_out(call, i, FP_FLOAT, x->rank, dims);
     return status;
 }
@@ -136,9 +140,11 @@ static int run_layer(struct fp_call *call) {
     if (status || call->in[0]->count == 0) return status;
     bool rms = call->op->variant == RMS;
     float epsilon = fp_attr_float(call->node, "epsilon", 1e-5f);
-    float *means = !rms && call->n_out > 1 ? call->out[1].data : NULL;
-    const int at = rms ? 1 : 2;
-    float *inverses = call->n_out > at ? call->out[at].data : NULL;
+    float *means = NULL, *inverses = fp_output_data(call, 1);
+    if (!rms) {
+        means = inverses;
+        inverses = fp_output_data(call, 2);
+    }
 #pragma omp parallel for num_threads(call->threads) if (call->in[0]->count > 20000)
     for (size_t r = 0; r < rows; r++) {
         const float *x = (const float *)call->in[0]->data + r * width;
@@ -186,15 +192,17 @@ static void add_rows(float *sum, const float *x, const float *skip, const float 
 static int run_skip(struct fp_call *call) {
     const struct fp_tensor *x = call->in[0], *skip = call->in[1];
     bool rms = call->op->variant == RMS;
-    int at_bias = rms ? 3 : 4;
-    const float *scale = call->in[2]->data, *beta = !rms && fp_given(call, 3) ? call->in[3]->data : NULL;
-    const float *bias = fp_given(call, at_bias) ? call->in[at_bias]->data : NULL;
-    size_t width = (size_t)x->dims[x->rank - 1], rows = width ? x->count / width : 0;
+    int at_bias = 4;
+    if (rms) at_bias = 3;
+    const float *scale = call->in[2]->data, *beta = NULL;
+    if (!rms) beta = fp_input_data(call, 3);
+    const float *bias = fp_input_data(call, at_bias);
+    size_t width = (size_t)x->dims[x->rank - 1], rows = fp_shares(x->count, width);
     float epsilon = fp_attr_float(call->node, "epsilon", 1e-12f);
 #pragma omp parallel for num_threads(call->threads) if (x->count > 20000)
     for (size_t r = 0; r < rows; r++) {
-        float *y = (float *)call->out[0].data + r * width,
-              *sum = call->n_out > 3 ? (float *)call->out[3].data + r * width : y;
+        float *y = (float *)call->out[0].data + r * width, *sum = y;
+        if (call->n_out > 3) sum = (float *)call->out[3].data + r * width;
         float mean = 0, inverse;
         add_rows(sum, (const float *)x->data + r * width, (const float *)skip->data + r * width % skip->count, bias,
                  width);
@@ -217,7 +225,8 @@ static int check_embedding(struct fp_call *call) {
         if (i != SEGMENTS && !fp_given(call, i)) return fp_call_fail(call, "input %d is missing", i);
     if (status) return status;
     const struct fp_tensor *ids = call->in[IDS];
-    int64_t width = call->in[WORDS]->rank == 2 ? call->in[WORDS]->dims[1] : -1;
+    int64_t width = -1;
+    if (call->in[WORDS]->rank == 2) width = call->in[WORDS]->dims[1];
     for (int i = WORDS; i <= SEGMENTS; i++)
         if (fp_given(call, i) &&
             (call->in[i]->type != FP_FLOAT || call->in[i]->rank != 2 || call->in[i]->dims[1] != width))
@@ -226,7 +235,8 @@ static int check_embedding(struct fp_call *call) {
         return fp_call_fail(call, "gamma and beta do not have %lld values", (long long)width);
     static const int whole[] = {IDS, SEGMENT_IDS, MASK};
     for (size_t k = 0; k < FP_COUNT(whole); k++) {
-        const struct fp_tensor *t = fp_given(call, whole[k]) ? call->in[whole[k]] : ids;
+        const struct fp_tensor *t = ids;
+        if (fp_given(call, whole[k])) t = call->in[whole[k]];
         if (t->type != FP_INT32 || t->rank != 2 || !fp_same_shape(t, ids))
             return fp_call_fail(call, "input %d must be int32 [batch, sequence]", whole[k]);
     }
@@ -245,7 +255,8 @@ static int prepare_embedding(struct fp_call *call) {
     const int64_t dims[] = {d[0], d[1], call->in[WORDS]->dims[1]};
     status = fp_out(call, 0, FP_FLOAT, 3, dims);
     if (!status) status = fp_out(call, 1, FP_INT32, 1, dims);
-    return status ? status : fp_out(call, 2, FP_FLOAT, 3, dims);
+    if (status) return status;
+    return fp_out(call, 2, FP_FLOAT, 3, dims);
 }
 
 static int add_embedding(struct fp_call *call, int table, int64_t id, float *sum) {
@@ -274,12 +285,12 @@ static int run_embedding(struct fp_call *call) {
     float epsilon = fp_attr_float(call->node, "epsilon", 1e-12f), mean, inverse;
     for (size_t r = 0; r < ids->count; r++) {
         float *y = (float *)call->out[0].data + r * width;
-        const struct fp_tensor *p = fp_given(call, POSITION_IDS) ? call->in[POSITION_IDS] : NULL;
+        const struct fp_tensor *p = fp_input(call, POSITION_IDS);
         memset(y, 0, width * sizeof(*y));
         int status = add_embedding(call, WORDS, ((const int32_t *)ids->data)[r], y);
-        if (!status)
-            status = add_embedding(call, POSITIONS,
-                                   p ? ((const int32_t *)p->data)[r % p->count] : (int64_t)(r % length), y);
+        int64_t position = (int64_t)(r % length);
+        if (p) position = ((const int32_t *)p->data)[r % p->count];
+        if (!status) status = add_embedding(call, POSITIONS, position, y);
         if (!status && fp_given(call, SEGMENTS))
             status = add_embedding(call, SEGMENTS, ((const int32_t *)call->in[SEGMENT_IDS]->data)[r], y);
         if (status) return status;

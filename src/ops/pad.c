@@ -3,20 +3,22 @@
 // the maps.
 #include "ops/move.h"
 
-#include <stdlib.h>
-
 struct pad {
     int64_t before[FP_MAX_RANK], after[FP_MAX_RANK]; // negative: that many are cropped
 };
 
 // Position p outside [0, n), n > 0.
 static int64_t outside_constant(int64_t p, int64_t n) { return (void)p, (void)n, -1; }
-static int64_t outside_edge(int64_t p, int64_t n) { return p < 0 ? 0 : n - 1; }
+static int64_t outside_edge(int64_t p, int64_t n) {
+    if (p < 0) return 0;
+    return n - 1;
+}
 static int64_t outside_wrap(int64_t p, int64_t n) { return (p % n + n) % n; }
 static int64_t outside_reflect(int64_t p, int64_t n) {
     if (n == 1) return 0;
     int64_t period = 2 * (n - 1), at = (p % period + period) % period;
-    return at < n ? at : period - at;
+    if (at < n) return at;
+    return period - at;
 }
 
 static const struct mode {
@@ -33,7 +35,7 @@ static const struct mode *find_mode(struct fp_call *call) {
     return NULL;
 }
 
-static int64_t cropped(int64_t pad) { return pad < 0 ? -pad : 0; }
+static int64_t cropped(int64_t pad) { return fp_most_int(-pad, 0); }
 
 static int read_pads(struct fp_call *call, struct pad *p) {
     int64_t pads[2 * FP_MAX_RANK], axes[FP_MAX_RANK];
@@ -46,7 +48,9 @@ static int read_pads(struct fp_call *call, struct pad *p) {
     memset(p, 0, sizeof(*p));
     for (size_t i = 0; i < n_axes; i++) {
         int axis;
-        status = fp_axis(call, fp_given(call, 3) ? axes[i] : (int64_t)i, call->in[0]->rank, &axis);
+        int64_t wanted = (int64_t)i;
+        if (fp_given(call, 3)) wanted = axes[i];
+        status = fp_axis(call, wanted, call->in[0]->rank, &axis);
         if (status) return status;
         p->before[axis] = pads[i];
         p->after[axis] = pads[n_axes + i];
@@ -71,8 +75,13 @@ static int prepare_pad(struct fp_call *call) {
         int64_t limit = INT64_MAX / 4, rest;
         bool fits = p->before[i] > -limit && p->before[i] < limit && p->after[i] > -limit && p->after[i] < limit &&
                     x->dims[i] < limit;
-        rest = fits ? x->dims[i] - cropped(p->before[i]) - cropped(p->after[i]) : -1;
-        dims[i] = fits ? x->dims[i] + p->before[i] + p->after[i] : -1;
+        if (fits) {
+            rest = x->dims[i] - cropped(p->before[i]) - cropped(p->after[i]);
+            dims[i] = x->dims[i] + p->before[i] + p->after[i];
+        } else {
+            rest = -1;
+            dims[i] = -1;
+        }
         if (rest < 0 || dims[i] < 0 || (!rest && dims[i] && mode->outside != outside_constant))
             return fp_call_fail(call, "a dim of %lld cannot be padded by %lld and %lld", (long long)x->dims[i],
                                 (long long)p->before[i], (long long)p->after[i]);
@@ -84,11 +93,12 @@ static int prepare_pad(struct fp_call *call) {
 
 static void fill_map(const struct pad *p, int axis, int64_t dim, int64_t out, const struct mode *mode, int64_t *map) {
     int64_t first = cropped(p->before[axis]), n = dim - first - cropped(p->after[axis]);
-    int64_t shift = p->before[axis] > 0 ? p->before[axis] : 0;
+    int64_t shift = fp_most_int(p->before[axis], 0);
     for (int64_t i = 0; i < out; i++) {
         int64_t at = i - shift;
-        if (at < 0 || at >= n) at = n ? mode->outside(at, n) : -1;
-        map[i] = at < 0 ? -1 : first + at;
+        map[i] = -1;
+        if ((at < 0 || at >= n) && n) at = mode->outside(at, n);
+        if (at >= 0 && n) map[i] = first + at;
     }
 }
 
@@ -108,23 +118,19 @@ static int run_pad(struct fp_call *call) {
     struct fp_tensor *y = &call->out[0];
     const struct mode *mode = find_mode(call);
     const int64_t *maps[FP_MAX_RANK];
-    double room = 0;
+    double constant = 0;
     size_t total = 0;
     if (!y->count) return FINEPRUNE_OK; // and no maps of dims that nothing has paid for
     for (int i = 0; i < y->rank; i++) total += (size_t)y->dims[i];
-    int64_t *memory = fp_calloc(total, sizeof(*memory)), *at = memory;
-    if (!memory || !mode) {
-        free(memory);
-        return fp_fail_memory(call->err, "padding", total * sizeof(*memory));
-    }
+    FP_STAGE(room, "padding");
+    int64_t *at = fp_arena_take(&room, total, sizeof(*at));
+    if (!at || !mode) return fp_fail_memory(call->err, "padding", total * sizeof(*at));
     for (int i = 0; i < y->rank; i++) {
         fill_map(p, i, x->dims[i], y->dims[i], mode, at);
         maps[i] = at;
         at += y->dims[i];
     }
-    int status = fp_map_run(call, maps, constant_of(call, &room));
-    free(memory);
-    return status;
+    return fp_map_run(call, maps, constant_of(call, &constant));
 }
 
 const struct fp_op fp_ops_pad[] = {

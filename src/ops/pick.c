@@ -14,7 +14,8 @@ static void keys_of(uint64_t *keys, const char *src, enum fp_type type, size_t n
         if (!fp_type_is_float(type)) {
             int64_t v;
             fp_convert(&v, FP_INT64, src, type, 1);
-            keys[i] = type == FP_UINT64 ? (uint64_t)v : (uint64_t)v ^ sign;
+            keys[i] = (uint64_t)v;
+            if (type != FP_UINT64) keys[i] ^= sign;
             continue;
         }
         double v;
@@ -28,7 +29,9 @@ static void keys_of(uint64_t *keys, const char *src, enum fp_type type, size_t n
         v += 0.0; // -0 becomes 0
         uint64_t bits;
         memcpy(&bits, &v, sizeof(bits));
-        keys[i] = isnan(v) ? nan_key : bits & sign ? ~bits : bits | sign;
+        if (isnan(v)) keys[i] = nan_key;
+        else if (bits & sign) keys[i] = ~bits;
+        else keys[i] = bits | sign;
     }
 }
 
@@ -48,13 +51,15 @@ struct best {
 
 // Index of the winner of the row. A NaN wins over all, as in numpy.
 static size_t winner(const struct best *s, const char *src) {
-    uint64_t keys[FP_CHUNK], top = 0;
+    uint64_t keys[FP_CHUNK], top = 0, nan_key = UINT64_MAX;
+    if (s->least) nan_key = 0;
     size_t at = 0, size = fp_type_size(s->type);
     for (size_t i = 0; i < s->n; i += FP_CHUNK) {
-        size_t n = s->n - i < FP_CHUNK ? s->n - i : FP_CHUNK;
-        keys_of(keys, src + i * s->inner * size, s->type, n, s->inner, s->least ? 0 : UINT64_MAX);
+        size_t n = fp_least(s->n - i, FP_CHUNK);
+        keys_of(keys, src + i * s->inner * size, s->type, n, s->inner, nan_key);
         for (size_t k = 0; k < n; k++) {
-            uint64_t key = s->least ? ~keys[k] : keys[k];
+            uint64_t key = keys[k];
+            if (s->least) key = ~key;
             if ((i + k == 0) || key > top || (s->last && key == top)) {
                 top = key;
                 at = i + k;
@@ -75,7 +80,8 @@ static int split(struct fp_call *call, struct best *s, int axis) {
     const struct fp_tensor *x = call->in[0];
     s->type = x->type;
     fp_split_axis(x, axis, &s->outer, &s->n, &s->inner);
-    return has_keys(x->type) ? FINEPRUNE_OK : fp_bad_type(call, 0);
+    if (has_keys(x->type)) return FINEPRUNE_OK;
+    return fp_bad_type(call, 0);
 }
 
 enum { ARG_MAX, ARG_MIN };
@@ -85,8 +91,9 @@ static int prepare_arg(struct fp_call *call) {
     if (status) return status;
     const struct fp_tensor *x = call->in[0];
     if (x->rank) status = fp_axis(call, fp_attr_int(call->node, "axis", 0), x->rank, &axis);
-    struct best *s = status ? NULL : fp_state(call, sizeof(*s));
-    if (!s) return status ? status : FINEPRUNE_LIMIT;
+    if (status) return status;
+    struct best *s = fp_state(call, sizeof(*s));
+    if (!s) return FINEPRUNE_LIMIT;
     *s = (struct best){.least = call->op->variant == ARG_MIN,
                        .last = fp_attr_int(call->node, "select_last_index", 0) != 0};
     status = split(call, s, axis);
@@ -94,8 +101,10 @@ static int prepare_arg(struct fp_call *call) {
     bool keep = fp_attr_int(call->node, "keepdims", 1) != 0;
     int rank = 0;
     int64_t dims[FP_MAX_RANK];
-    for (int i = 0; i < x->rank; i++)
-        if (i != axis || keep) dims[rank++] = i == axis ? 1 : x->dims[i];
+    for (int i = 0; i < x->rank; i++) {
+        if (i != axis) dims[rank++] = x->dims[i];
+        else if (keep) dims[rank++] = 1;
+    }
     status = fp_out(call, 0, FP_INT64, rank, dims);
     if (!status && call->n_out && call->out[0].count && s->n == 0)
         status = fp_call_fail(call, "nothing along axis %d to choose from", axis);
@@ -107,8 +116,9 @@ static int run_arg(struct fp_call *call) {
     s->src = call->in[0]->data;
     s->dst = call->out[0].data;
     size_t rows = call->out[0].count;
-    fp_pieces(call->in[0]->count > 32768 ? call->threads : 1, rows, s->n < 8192 ? 8192 / (s->n + 1) + 1 : 1, arg_piece,
-              s);
+    size_t grain = 1;
+    if (s->n < 8192) grain += 8192 / (s->n + 1);
+    fp_pieces(fp_threads_for(call, call->in[0]->count, 32768), rows, grain, arg_piece, s);
     return FINEPRUNE_OK;
 }
 
@@ -116,18 +126,21 @@ static int prepare_hardmax(struct fp_call *call) {
     int axis = 0, status = fp_need(call, 1);
     if (status) return status;
     bool flat = call->node->opset < 13;
+    int64_t absent = -1;
+    if (flat) absent = 1;
     if (!fp_type_is_float(call->in[0]->type)) return fp_bad_type(call, 0);
-    if (call->in[0]->rank)
-        status = fp_axis(call, fp_attr_int(call->node, "axis", flat ? 1 : -1), call->in[0]->rank, &axis);
-    struct best *s = status ? NULL : fp_state(call, sizeof(*s));
-    if (!s) return status ? status : FINEPRUNE_LIMIT;
+    if (call->in[0]->rank) status = fp_axis(call, fp_attr_int(call->node, "axis", absent), call->in[0]->rank, &axis);
+    if (status) return status;
+    struct best *s = fp_state(call, sizeof(*s));
+    if (!s) return FINEPRUNE_LIMIT;
     *s = (struct best){.least = false};
     status = split(call, s, axis);
     if (flat) {
         s->n *= s->inner;
         s->inner = 1;
     }
-    return status ? status : fp_out_like(call, 0, 0);
+    if (status) return status;
+    return fp_out_like(call, 0, 0);
 }
 
 static int run_hardmax(struct fp_call *call) {
@@ -164,7 +177,8 @@ struct top {
 };
 
 static bool worse(const struct item *a, const struct item *b) {
-    return a->key != b->key ? a->key > b->key : a->index > b->index;
+    if (a->key != b->key) return a->key > b->key;
+    return a->index > b->index;
 }
 
 // Lets the item at `i` sink in a heap whose root is the worst.
@@ -183,10 +197,11 @@ static void best_items(const struct top *s, const char *src, struct item *heap) 
     uint64_t keys[FP_CHUNK];
     size_t held = 0, size = fp_type_size(s->best.type);
     for (size_t i = 0; i < s->best.n; i += FP_CHUNK) {
-        size_t n = s->best.n - i < FP_CHUNK ? s->best.n - i : FP_CHUNK;
+        size_t n = fp_least(s->best.n - i, FP_CHUNK);
         keys_of(keys, src + i * s->best.inner * size, s->best.type, n, s->best.inner, UINT64_MAX);
         for (size_t j = 0; j < n; j++) {
-            struct item item = {.key = s->best.least ? keys[j] : ~keys[j], .index = i + j};
+            struct item item = {.key = keys[j], .index = i + j};
+            if (!s->best.least) item.key = ~item.key;
             if (held < s->k) {
                 heap[held++] = item;
                 if (held == s->k)
@@ -223,7 +238,7 @@ static void top_piece(void *user, size_t begin, size_t end) {
 }
 
 static int prepare_top(struct fp_call *call) {
-    int axis, status = fp_need(call, call->node->opset >= 10 ? 2 : 1);
+    int axis, status = fp_need(call, 1 + (call->node->opset >= 10));
     if (status) return status;
     int64_t k = fp_attr_int(call->node, "k", -1);
     size_t n = 1;
@@ -231,9 +246,9 @@ static int prepare_top(struct fp_call *call) {
     const struct fp_tensor *x = call->in[0];
     if (!status) status = fp_axis(call, fp_attr_int(call->node, "axis", -1), x->rank, &axis);
     if (status) return status;
-    if (n != 1 || k < 0 || k > x->dims[axis])
-        return fp_call_fail(call, "k is %lld of %lld along axis %d", (long long)(n == 1 ? k : -1),
-                            (long long)x->dims[axis], axis);
+    if (n != 1) k = -1;
+    if (k < 0 || k > x->dims[axis])
+        return fp_call_fail(call, "k is %lld of %lld along axis %d", (long long)k, (long long)x->dims[axis], axis);
     struct top *s = fp_state(call, sizeof(*s));
     if (!s) return FINEPRUNE_LIMIT;
     *s = (struct top){.k = (size_t)k, .best.least = !fp_attr_int(call->node, "largest", 1)};
@@ -249,11 +264,11 @@ static int prepare_top(struct fp_call *call) {
 static int run_top(struct fp_call *call) {
     struct top *s = call->state;
     if (call->out[0].count == 0) return FINEPRUNE_OK;
-    size_t rows = s->best.outer * s->best.inner, threads = call->in[0]->count > 16384 ? (size_t)call->threads : 1,
-           bytes;
+    size_t rows = s->best.outer * s->best.inner, bytes;
+    size_t threads = (size_t)fp_threads_for(call, call->in[0]->count, 16384);
     s->best.src = call->in[0]->data;
     s->values = call->out[0].data;
-    s->indices = call->n_out > 1 ? call->out[1].data : NULL;
+    s->indices = fp_output_data(call, 1);
     s->piece = (rows + threads - 1) / threads;
     if (!fp_mul(s->k * threads, sizeof(struct item), &bytes)) return fp_call_fail(call, "k=%zu is too large", s->k);
     s->items = fp_take(call->memory, bytes);

@@ -25,6 +25,21 @@ static void done(void *state) {
     free(p);
 }
 
+// What an element adds to the sum of an Lp norm, and the norm.
+static double raised(float v, double p) {
+    if (p == 2) return (double)v * v;
+    return pow(fabs((double)v), p);
+}
+static float norm_of(double sum, double p) {
+    if (p == 2) return (float)sqrt(sum);
+    return (float)pow(sum, 1 / p);
+}
+// Before opset 2 the exponent is a float.
+static double exponent_of(const struct fp_call *call) {
+    if (call->node->opset < 2) return fp_attr_float(call->node, "p", 2);
+    return (double)fp_attr_int(call->node, "p", 2);
+}
+
 // ---- oneDNN
 
 static dnnl_status_t create(const struct fp_window *w, dnnl_alg_kind_t algorithm, dnnl_engine_t engine,
@@ -62,11 +77,12 @@ static int try_dnnl(struct fp_call *call, struct pool *p) {
     int status = fp_dnnl_engine(call, &engine, &stream);
     if (!status) status = fp_desc_tensor(call, &src, call->in[0]);
     if (!status) status = fp_desc_tensor(call, &dst, &call->out[0]);
-    dnnl_primitive_attr_t attr = status ? NULL : fp_dnnl_attr(call, NULL);
+    dnnl_primitive_attr_t attr = NULL;
+    if (!status) attr = fp_dnnl_attr(call, NULL);
     if (!status && attr) {
-        dnnl_alg_kind_t algorithm = variant == MAX   ? dnnl_pooling_max
-                                    : p->include_pad ? dnnl_pooling_avg_include_padding
-                                                     : dnnl_pooling_avg_exclude_padding;
+        dnnl_alg_kind_t algorithm = dnnl_pooling_avg_exclude_padding;
+        if (variant == MAX) algorithm = dnnl_pooling_max;
+        else if (p->include_pad) algorithm = dnnl_pooling_avg_include_padding;
         dnnl_primitive_desc_t desc = NULL;
         dnnl_status_t s = create(&p->window, algorithm, engine, src, dst, attr, &desc);
         if (s == dnnl_success && is_slow(desc)) dnnl_primitive_desc_destroy(desc);
@@ -82,8 +98,9 @@ static int try_dnnl(struct fp_call *call, struct pool *p) {
 
 static int prepare(struct fp_call *call) {
     int status = fp_need(call, 1);
-    struct pool *p = status ? NULL : fp_state(call, sizeof(*p));
-    if (!p) return status ? status : FINEPRUNE_LIMIT;
+    if (status) return status;
+    struct pool *p = fp_state(call, sizeof(*p));
+    if (!p) return FINEPRUNE_LIMIT;
     const struct fp_tensor *x = call->in[0];
     bool narrow = call->op->variant == MAX && (x->type == FP_INT8 || x->type == FP_UINT8);
     if (x->type != FP_FLOAT && !narrow)
@@ -91,14 +108,15 @@ static int prepare(struct fp_call *call) {
     status = fp_window_read(call, &p->window, x, NULL);
     if (status) return status;
     p->include_pad = fp_attr_int(call->node, "count_include_pad", 0) != 0;
-    p->p = call->node->opset < 2 ? fp_attr_float(call->node, "p", 2) : (double)fp_attr_int(call->node, "p", 2);
+    p->p = exponent_of(call);
     if (call->op->variant == LP && !(p->p > 0)) return fp_call_fail(call, "p is %g", p->p);
     int64_t dims[FP_MAX_RANK] = {x->dims[0], x->dims[1]};
     memcpy(dims + 2, p->window.out, (size_t)p->window.n * sizeof(dims[0]));
     status = fp_out(call, 0, x->type, x->rank, dims);
     call->out[0].layout = x->layout;
     if (!status && call->n_out > 1) status = fp_out(call, 1, FP_INT64, x->rank, dims);
-    return status ? status : try_dnnl(call, p);
+    if (status) return status;
+    return try_dnnl(call, p);
 }
 
 // ---- the plain loop
@@ -128,7 +146,7 @@ static void visit(const struct plane *s, const int64_t *o, int level, int64_t x,
             w->max = v;
             w->max_at = index;
         } else if (s->variant == LP) {
-            w->sum += s->pool->p == 2 ? (double)v * v : pow(fabs((double)v), s->pool->p);
+            w->sum += raised(v, s->pool->p);
         } else {
             w->sum += v;
         }
@@ -155,10 +173,13 @@ static int64_t padded_elements(const struct fp_window *g, const int64_t *o) {
 }
 
 static float result(const struct plane *s, const struct window_sum *w, const int64_t *o) {
-    if (s->variant == MAX) return w->max_at < 0 ? -INFINITY : w->max;
-    if (s->variant == LP) return (float)(s->pool->p == 2 ? sqrt(w->sum) : pow(w->sum, 1 / s->pool->p));
-    int64_t n = s->pool->include_pad ? padded_elements(&s->pool->window, o) : w->inside;
-    return n ? (float)(w->sum / (double)n) : 0;
+    if (s->variant == MAX && w->max_at < 0) return -INFINITY;
+    if (s->variant == MAX) return w->max;
+    if (s->variant == LP) return norm_of(w->sum, s->pool->p);
+    int64_t n = w->inside;
+    if (s->pool->include_pad) n = padded_elements(&s->pool->window, o);
+    if (n) return (float)(w->sum / (double)n);
+    return 0;
 }
 
 static void pool_plane(const struct plane *s) {
@@ -184,7 +205,8 @@ static void pool_plane(const struct plane *s) {
 static void index_strides(const struct fp_window *g, bool first_fastest, int64_t *strides) {
     int64_t step = 1;
     for (int i = 0; i < g->n; i++) {
-        int k = first_fastest ? i : g->n - 1 - i;
+        int k = i;
+        if (!first_fastest) k = g->n - 1 - i;
         strides[k] = step;
         step *= g->in[k];
     }
@@ -210,7 +232,8 @@ static void pool_all(struct fp_call *call, const float *x, float *y) {
         int64_t n = i / channels, c = i % channels;
         s.x = x + n * xs[0] + c * xs[1];
         s.y = y + n * ys[0] + c * ys[1];
-        s.at = call->n_out > 1 ? (int64_t *)call->out[1].data + n * as[0] + c * as[1] : NULL;
+        if (call->n_out > 1) s.at = (int64_t *)call->out[1].data + n * as[0] + c * as[1];
+        else s.at = NULL;
         s.index_base = i * space;
         pool_plane(&s);
     }
@@ -221,7 +244,8 @@ static int pool_narrow(struct fp_call *call) {
     const struct fp_tensor *x = call->in[0];
     struct fp_tensor *y = &call->out[0];
     float *wide = fp_scratch(call, FP_SCRATCH_A, x->count * sizeof(float));
-    float *made = wide ? fp_scratch(call, FP_SCRATCH_B, y->count * sizeof(float)) : NULL;
+    float *made = NULL;
+    if (wide) made = fp_scratch(call, FP_SCRATCH_B, y->count * sizeof(float));
     if (!made) return FINEPRUNE_LIMIT;
     fp_convert(wide, FP_FLOAT, x->data, x->type, x->count);
     pool_all(call, wide, made);
@@ -239,7 +263,8 @@ static int run(struct fp_call *call) {
     }
     int status = fp_prim_set(call, &p->prim, DNNL_ARG_SRC, NULL, call->in[0]->data);
     if (!status) status = fp_prim_set(call, &p->prim, DNNL_ARG_DST, NULL, call->out[0].data);
-    return status ? status : fp_prim_run(call, &p->prim);
+    if (status) return status;
+    return fp_prim_run(call, &p->prim);
 }
 
 // ---- over all of space
@@ -257,14 +282,14 @@ static int prepare_global(struct fp_call *call) {
 
 static float lp(const float *x, int64_t n, int64_t step, double p) {
     double sum = 0;
-    for (int64_t i = 0; i < n; i++)
-        sum += p == 2 ? (double)x[i * step] * x[i * step] : pow(fabs((double)x[i * step]), p);
-    return (float)(p == 2 ? sqrt(sum) : pow(sum, 1 / p));
+    for (int64_t i = 0; i < n; i++) sum += raised(x[i * step], p);
+    return norm_of(sum, p);
 }
 
 static float largest(const float *x, int64_t n, int64_t step) {
-    float max = n ? x[0] : -INFINITY;
-    for (int64_t i = 1; i < n; i++) max = x[i * step] > max ? x[i * step] : max;
+    float max = -INFINITY;
+    if (n) max = x[0];
+    for (int64_t i = 1; i < n; i++) max = fp_most_float(x[i * step], max);
     return max;
 }
 
@@ -290,9 +315,10 @@ FP_VECTOR static void mean_last(float *y, const float *x, int64_t n, int64_t ste
 
 FP_VECTOR static void largest_last(float *y, const float *x, int64_t n, int64_t step, int64_t channels) {
     float most[64];
-    for (int64_t c = 0; c < channels; c++) most[c] = n ? x[c] : -INFINITY;
+    for (int64_t c = 0; c < channels; c++) most[c] = -INFINITY;
+    if (n) memcpy(most, x, (size_t)channels * sizeof(*most));
     for (int64_t i = 1; i < n; i++)
-        for (int64_t c = 0; c < channels; c++) most[c] = x[i * step + c] > most[c] ? x[i * step + c] : most[c];
+        for (int64_t c = 0; c < channels; c++) most[c] = fp_most_float(x[i * step + c], most[c]);
     memcpy(y, most, (size_t)channels * sizeof(*y));
 }
 
@@ -300,7 +326,7 @@ static void global_last(const struct fp_call *call, int64_t space, int64_t chann
     int64_t blocks = (channels + 63) / 64, all = call->in[0]->dims[0] * blocks;
 #pragma omp parallel for num_threads(call->threads) if (call->in[0]->count > 50000)
     for (int64_t i = 0; i < all; i++) {
-        int64_t n = i / blocks, c = i % blocks * 64, end = c + 64 < channels ? c + 64 : channels;
+        int64_t n = i / blocks, c = i % blocks * 64, end = fp_least_int(c + 64, channels);
         const float *x = (const float *)call->in[0]->data + n * space * channels;
         float *y = (float *)call->out[0].data + n * channels;
         if (call->op->variant == AVERAGE) mean_last(y + c, x + c, space, channels, end - c);
@@ -312,7 +338,7 @@ static void global_last(const struct fp_call *call, int64_t space, int64_t chann
 static int run_global(struct fp_call *call) {
     const struct fp_tensor *x = call->in[0];
     if (call->out[0].count == 0) return 0;
-    double p = call->node->opset < 2 ? fp_attr_float(call->node, "p", 2) : (double)fp_attr_int(call->node, "p", 2);
+    double p = exponent_of(call);
     int64_t planes = x->dims[0] * x->dims[1], space = (int64_t)x->count / planes;
     if (fp_is_last(x)) {
         global_last(call, space, x->dims[1], p);
@@ -322,9 +348,9 @@ static int run_global(struct fp_call *call) {
     for (int64_t i = 0; i < planes; i++) {
         const float *from = (const float *)x->data + i * space;
         float *to = (float *)call->out[0].data + i;
-        *to = call->op->variant == MAX  ? largest(from, space, 1)
-              : call->op->variant == LP ? lp(from, space, 1, p)
-                                        : mean(from, space);
+        if (call->op->variant == MAX) *to = largest(from, space, 1);
+        else if (call->op->variant == LP) *to = lp(from, space, 1, p);
+        else *to = mean(from, space);
     }
     return 0;
 }
@@ -352,8 +378,9 @@ struct unpool {
 
 static int prepare_unpool(struct fp_call *call) {
     int status = fp_need(call, 2);
-    struct unpool *u = status ? NULL : fp_state(call, sizeof(*u));
-    if (!u) return status ? status : FINEPRUNE_LIMIT;
+    if (status) return status;
+    struct unpool *u = fp_state(call, sizeof(*u));
+    if (!u) return FINEPRUNE_LIMIT;
     const struct fp_tensor *x = call->in[0], *at = call->in[1];
     if (x->type != FP_FLOAT || at->type != FP_INT64 || !fp_same_shape(x, at))
         return fp_call_fail(call, "data (%s) and indices (%s) do not fit together", fp_type_name(x->type),
@@ -371,7 +398,8 @@ static int prepare_unpool(struct fp_call *call) {
         if (dims[i] < u->dims[i])
             return fp_call_fail(call, "output_shape has %lld along axis %d, at least %lld are needed",
                                 (long long)dims[i], i, (long long)u->dims[i]);
-    return status ? status : fp_out(call, 0, FP_FLOAT, x->rank, dims);
+    if (status) return status;
+    return fp_out(call, 0, FP_FLOAT, x->rank, dims);
 }
 
 // Indices count in the smallest shape; the output may be larger, with the values in its first corner.

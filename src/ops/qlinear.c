@@ -18,7 +18,8 @@ static int prepare_map(struct fp_call *call) {
     if (!fp_is_byte(x->type)) return fp_bad_type(call, 0);
     status = fp_check_pair(call, 1, x->type);
     if (!status) status = fp_check_pair(call, 3, x->type);
-    return status ? status : fp_out_like(call, 0, 0);
+    if (status) return status;
+    return fp_out_like(call, 0, 0);
 }
 
 static int run_map(struct fp_call *call) {
@@ -29,7 +30,8 @@ static int run_map(struct fp_call *call) {
     for (int i = 0; i < 256; i++) {
         uint8_t code = (uint8_t)i;
         float v = ((float)fp_code(x->type, &code, 0) - fp_parameter(call, 2, 0, 0)) * fp_parameter(call, 1, 0, 1);
-        v = call->op->variant == SIGMOID ? 1 / (1 + expf(-v)) : v < 0 ? alpha * v : v;
+        if (call->op->variant == SIGMOID) v = 1 / (1 + expf(-v));
+        else if (v < 0) v *= alpha;
         fp_quantize_bytes(&table[i], x->type, &v, 1, scale, zero);
     }
     const uint8_t *src = x->data;
@@ -54,9 +56,11 @@ static int prepare_pair(struct fp_call *call) {
     if (status) return status;
     const struct fp_tensor *a = call->in[0], *b = call->in[3];
     if (!fp_is_byte(a->type) || a->type != b->type) return fp_bad_type(call, 0);
-    for (int i = 1; i < 7 && !status; i += i == 1 ? 3 : 2) status = fp_check_pair(call, i, a->type);
-    struct pair *p = status ? NULL : fp_state(call, sizeof(*p));
-    if (!p) return status ? status : FINEPRUNE_LIMIT;
+    static const int PAIRS[] = {1, 4, 6};
+    for (int i = 0; i < 3 && !status; i++) status = fp_check_pair(call, PAIRS[i], a->type);
+    if (status) return status;
+    struct pair *p = fp_state(call, sizeof(*p));
+    if (!p) return FINEPRUNE_LIMIT;
     int rank;
     int64_t dims[FP_MAX_RANK], strides[3][FP_MAX_RANK];
     status = fp_broadcast(call, a, b, &rank, dims);
@@ -90,7 +94,7 @@ static void pair_run(void *user, size_t at, const int64_t *offsets, size_t n) {
     const struct pair *p = user;
     float v[2][FP_CHUNK];
     for (size_t i = 0; i < n; i += FP_CHUNK) {
-        size_t m = n - i < FP_CHUNK ? n - i : FP_CHUNK;
+        size_t m = fp_least(n - i, FP_CHUNK);
         for (int k = 0; k < 2; k++) load(p, k, v[k], offsets[k] + (int64_t)i * p->walk.step[k], m);
         if (p->product)
             for (size_t j = 0; j < m; j++) v[0][j] *= v[1][j];
@@ -115,7 +119,7 @@ static int run_pair(struct fp_call *call) {
     p->src[0] = call->in[0]->data;
     p->src[1] = call->in[3]->data;
     p->dst = call->out[0].data;
-    fp_pieces(call->out[0].count > 32768 ? call->threads : 1, call->out[0].count, 16384, pair_piece, p);
+    fp_pieces(fp_threads_for(call, call->out[0].count, 32768), call->out[0].count, 16384, pair_piece, p);
     return FINEPRUNE_OK;
 }
 
@@ -141,7 +145,8 @@ static int prepare_concat(struct fp_call *call) {
         if (i > 2 && __builtin_add_overflow(dims[axis], x->dims[axis], &dims[axis]))
             return fp_call_fail(call, "the parts are too long");
     }
-    return status ? status : fp_out(call, 0, first->type, first->rank, dims);
+    if (status) return status;
+    return fp_out(call, 0, first->type, first->rank, dims);
 }
 
 static int run_concat(struct fp_call *call) {
@@ -181,8 +186,9 @@ static int prepare_where(struct fp_call *call) {
     status = fp_check_pair(call, 2, a->type);
     if (!status) status = fp_check_pair(call, 5, a->type);
     if (!status) status = fp_check_pair(call, 7, a->type);
-    struct choice *s = status ? NULL : fp_state(call, sizeof(*s));
-    if (!s) return status ? status : FINEPRUNE_LIMIT;
+    if (status) return status;
+    struct choice *s = fp_state(call, sizeof(*s));
+    if (!s) return FINEPRUNE_LIMIT;
     struct fp_tensor both = {.rank = 0};
     int rank;
     int64_t dims[FP_MAX_RANK], strides[3][FP_MAX_RANK];
@@ -200,7 +206,8 @@ static int prepare_where(struct fp_call *call) {
 static void choose(void *user, size_t at, const int64_t *offsets, size_t n) {
     const struct choice *s = user;
     for (size_t i = 0; i < n; i++) {
-        int k = s->condition[offsets[0] + (int64_t)i * s->walk.step[0]] ? 0 : 1;
+        int k = 1;
+        if (s->condition[offsets[0] + (int64_t)i * s->walk.step[0]]) k = 0;
         s->dst[at + i] = s->table[k][s->src[k][offsets[k + 1] + (int64_t)i * s->walk.step[k + 1]]];
     }
 }

@@ -8,13 +8,19 @@
 #include "ops/loops.h"
 #include "ops/window.h"
 
+static int channel_axis(const struct fp_tensor *x, bool last) {
+    if (last) return x->rank - 1;
+    return 1;
+}
+
 static int check(struct fp_call *call) {
     int status = fp_need_these(call, 0xb);
     if (status) return status;
     const struct fp_tensor *x = call->in[0];
     if (!fp_is_byte(x->type)) return fp_bad_type(call, 0);
     status = fp_check_pair(call, 1, x->type);
-    return status ? status : fp_check_pair(call, 3, x->type);
+    if (status) return status;
+    return fp_check_pair(call, 3, x->type);
 }
 
 // One real number to a code of the output.
@@ -30,20 +36,28 @@ static int prepare_global(struct fp_call *call) {
     if (x->rank < 3 || x->count == 0) return fp_call_fail(call, "data of rank %d and %zu elements", x->rank, x->count);
     bool last = fp_attr_int(call->node, "channels_last", 0) != 0;
     int64_t dims[FP_MAX_RANK];
-    for (int i = 0; i < x->rank; i++) dims[i] = i == 0 || i == (last ? x->rank - 1 : 1) ? x->dims[i] : 1;
+    int channel = channel_axis(x, last);
+    for (int i = 0; i < x->rank; i++) {
+        dims[i] = 1;
+        if (i == 0 || i == channel) dims[i] = x->dims[i];
+    }
     return fp_out(call, 0, x->type, x->rank, dims);
 }
 
 static int run_global(struct fp_call *call) {
     const struct fp_tensor *x = call->in[0];
     bool last = fp_attr_int(call->node, "channels_last", 0) != 0;
-    size_t channels = (size_t)x->dims[last ? x->rank - 1 : 1], plane = x->count / (size_t)x->dims[0] / channels;
+    size_t channels = (size_t)x->dims[channel_axis(x, last)], plane = x->count / (size_t)x->dims[0] / channels;
+    size_t along = plane, step = 1; // from one channel to the next, and from one of its elements
+    if (last) {
+        along = 1;
+        step = channels;
+    }
     float scale = fp_parameter(call, 3, 0, 1), zero = fp_parameter(call, 4, 0, 0);
     for (size_t i = 0; i < call->out[0].count; i++) {
-        size_t sample = i / channels, channel = i % channels,
-               start = sample * channels * plane + (last ? channel : channel * plane);
+        size_t sample = i / channels, channel = i % channels, start = sample * channels * plane + channel * along;
         int64_t sum = 0;
-        for (size_t j = 0; j < plane; j++) sum += fp_code(x->type, x->data, start + j * (last ? channels : 1));
+        for (size_t j = 0; j < plane; j++) sum += fp_code(x->type, x->data, start + j * step);
         float mean = (float)(((double)sum / (double)plane - (double)fp_parameter(call, 2, 0, 0)) *
                              (double)fp_parameter(call, 1, 0, 1));
         fp_quantize_bytes((uint8_t *)call->out[0].data + i, x->type, &mean, 1, scale, zero);
@@ -71,8 +85,8 @@ static int prepare_average(struct fp_call *call) {
 // The part of a window along axis i that lies in the data.
 static void extent(const struct fp_window *w, int i, int64_t at, int64_t *from, int64_t *to) {
     int64_t start = at * w->stride[i] - w->begin[i];
-    *from = start < 0 ? 0 : start;
-    *to = start + w->kernel[i] < w->in[i] ? start + w->kernel[i] : w->in[i];
+    *from = fp_most_int(start, 0);
+    *to = fp_least_int(start + w->kernel[i], w->in[i]);
 }
 
 // Sum of the codes of one window, less the zero point each; *n is how many it is the mean of: the whole kernel when
@@ -84,7 +98,8 @@ static int64_t window_sum(const struct fp_window *w, enum fp_type type, const ui
     for (int i = 0; i < w->n; i++) {
         extent(w, i, at[i], &from[i], &to[i]);
         if (to[i] <= from[i]) return 0;
-        *n *= (double)(padding ? w->kernel[i] : to[i] - from[i]);
+        if (padding) *n *= (double)w->kernel[i];
+        else *n *= (double)(to[i] - from[i]);
         here[i] = from[i];
     }
     for (int i = 0; i >= 0;) {
@@ -132,8 +147,9 @@ static int prepare_softmax(struct fp_call *call) {
     if (status) return status;
     const struct fp_tensor *x = call->in[0];
     status = fp_axis(call, fp_attr_int(call->node, "axis", -1), x->rank, &axis);
-    struct softmax *s = status ? NULL : fp_state(call, sizeof(*s));
-    if (!s) return status ? status : FINEPRUNE_LIMIT;
+    if (status) return status;
+    struct softmax *s = fp_state(call, sizeof(*s));
+    if (!s) return FINEPRUNE_LIMIT;
     fp_split_axis(x, axis, &s->outer, &s->n, &s->inner);
     if (fp_attr_int(call->node, "opset", 13) < 13) { // a matrix: all dims from the axis on are one
         s->n *= s->inner;
@@ -154,7 +170,7 @@ static int run_softmax(struct fp_call *call) {
         double sum = 0;
         for (size_t i = 0; i < s->n; i++) {
             int code = fp_code(x->type, x->data, start + i * s->inner);
-            top = code > top ? code : top;
+            if (code > top) top = code;
         }
         for (size_t i = 0; i < s->n; i++) sum += below[top - fp_code(x->type, x->data, start + i * s->inner)];
         for (size_t i = 0; i < s->n; i++) {

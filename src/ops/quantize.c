@@ -71,7 +71,7 @@ FP_VECTOR static void divide(float *dst, const float *x, const float *scale, siz
 FP_VECTOR static void round_into(float *v, const float *zero, size_t step, float low, float high, size_t n) {
     for (size_t i = 0; i < n; i++) {
         float r = rintf(v[i]) + zero[i * step];
-        r = r > low ? r : low; // NaN too
+        r = fp_most_float(r, low); // NaN too
         v[i] = r < high ? r : high;
     }
 }
@@ -189,12 +189,14 @@ static int run(struct fp_call *call) {
     for (int i = 0; i < 256 && coded; i++) values[i] = fp_narrow_to_float(q->from, (uint8_t)i);
     q->scales = scales;
     q->zeros = zeros;
-    q->values = coded ? values : NULL;
+    q->values = NULL;
+    if (coded) q->values = values;
     q->src = x->data;
     q->dst = call->out[0].data;
     size_t work = q->count / q->runs + 1;
-    fp_pieces(q->count > 32768 ? call->threads : 1, q->runs, work < RUN ? RUN / work + 1 : 1,
-              dequantizes ? dequantize_piece : quantize_piece, q);
+    void (*piece)(void *, size_t, size_t) = quantize_piece;
+    if (dequantizes) piece = dequantize_piece;
+    fp_pieces(fp_threads_for(call, q->count, 32768), q->runs, fp_grain(work, RUN), piece, q);
     fp_release(call->memory, scales, bytes);
     return FINEPRUNE_OK;
 }
@@ -225,13 +227,20 @@ static int layout(struct fp_call *call, struct quantize *q) {
     size_t outer;
     fp_split_axis(x, axis, &outer, &q->n, &q->inner);
     q->per_axis = block == 0;
-    q->block = q->per_axis ? 1 : (size_t)block;
+    if (q->per_axis) q->block = 1;
+    else q->block = (size_t)block;
     q->blocks = q->n / q->block + (q->n % q->block != 0);
     if (q->per_axis && (scale->rank != 1 || scale->count != q->n)) return bad_scale(call);
     if (!q->per_axis && scale->rank != x->rank) return bad_scale(call);
-    for (int i = 0; i < x->rank && !q->per_axis; i++)
-        if (scale->dims[i] != (i == axis ? (int64_t)q->blocks : x->dims[i])) return bad_scale(call);
-    q->runs = x->count == 0 ? 0 : q->inner > 1 ? outer * q->n : q->per_axis ? outer : outer * q->blocks;
+    for (int i = 0; i < x->rank && !q->per_axis; i++) {
+        int64_t wanted = x->dims[i];
+        if (i == axis) wanted = (int64_t)q->blocks;
+        if (scale->dims[i] != wanted) return bad_scale(call);
+    }
+    q->runs = outer;
+    if (x->count == 0) q->runs = 0;
+    else if (q->inner > 1) q->runs = outer * q->n;
+    else if (!q->per_axis) q->runs = outer * q->blocks;
     return FINEPRUNE_OK;
 }
 
@@ -239,11 +248,14 @@ static bool is_coded_float(enum fp_type type) { return fp_is_narrow(type) && !ra
 
 static int prepare_quantize(struct fp_call *call) {
     int status = fp_need(call, 2);
-    struct quantize *q = status ? NULL : fp_state(call, sizeof(*q));
-    if (!q) return status ? status : FINEPRUNE_LIMIT;
+    if (status) return status;
+    struct quantize *q = fp_state(call, sizeof(*q));
+    if (!q) return FINEPRUNE_LIMIT;
     enum fp_type from = call->in[0]->type, scale = call->in[1]->type;
     enum fp_type named = (enum fp_type)fp_attr_int(call->node, "output_dtype", FP_NONE);
-    enum fp_type to = fp_given(call, 2) ? call->in[2]->type : named ? named : FP_UINT8;
+    enum fp_type to = FP_UINT8;
+    if (fp_given(call, 2)) to = call->in[2]->type;
+    else if (named) to = named;
     if (named && named != to)
         return fp_call_fail(call, "output_dtype is %s, the zero point %s", fp_type_name(named), fp_type_name(to));
     if (!range_of(to) && !is_coded_float(to)) return fp_call_fail(call, "to %s is not supported", fp_type_name(to));
@@ -254,23 +266,28 @@ static int prepare_quantize(struct fp_call *call) {
     *q = (struct quantize){
         .from = from, .to = to, .precision = precision, .saturate = fp_attr_int(call->node, "saturate", 1) != 0};
     status = layout(call, q);
-    return status ? status : fp_out(call, 0, to, call->in[0]->rank, call->in[0]->dims);
+    if (status) return status;
+    return fp_out(call, 0, to, call->in[0]->rank, call->in[0]->dims);
 }
 
 static int prepare_dequantize(struct fp_call *call) {
     int status = fp_need(call, 2);
-    struct quantize *q = status ? NULL : fp_state(call, sizeof(*q));
-    if (!q) return status ? status : FINEPRUNE_LIMIT;
+    if (status) return status;
+    struct quantize *q = fp_state(call, sizeof(*q));
+    if (!q) return FINEPRUNE_LIMIT;
     enum fp_type from = call->in[0]->type, scale = call->in[1]->type;
-    enum fp_type to = (enum fp_type)fp_attr_int(call->node, "output_dtype", fp_type_is_float(scale) ? scale : FP_FLOAT);
-    if (to == FP_NONE) to = fp_type_is_float(scale) ? scale : FP_FLOAT;
+    enum fp_type absent = FP_FLOAT;
+    if (fp_type_is_float(scale)) absent = scale;
+    enum fp_type to = (enum fp_type)fp_attr_int(call->node, "output_dtype", absent);
+    if (to == FP_NONE) to = absent;
     if (!range_of(from) && !is_coded_float(from) && from != FP_INT32) return fp_bad_type(call, 0);
     if (!fp_type_is_float(scale) && scale != FP_FLOAT8E8M0) return fp_bad_type(call, 1);
     if (!fp_type_is_float(to)) return fp_call_fail(call, "to %s is not supported", fp_type_name(to));
     if (fp_given(call, 2) && call->in[2]->type != from) return fp_bad_type(call, 2);
     *q = (struct quantize){.from = from, .to = to};
     status = layout(call, q);
-    return status ? status : fp_out(call, 0, to, call->in[0]->rank, call->in[0]->dims);
+    if (status) return status;
+    return fp_out(call, 0, to, call->in[0]->rank, call->in[0]->dims);
 }
 
 // ---- DynamicQuantizeLinear
@@ -293,12 +310,16 @@ static int prepare_dynamic(struct fp_call *call) {
 void fp_dynamic_scale(const float *x, size_t n, float *scale, float *zero) {
     float low = 0, high = 0;
     for (size_t i = 0; i < n; i++) {
-        low = x[i] < low ? x[i] : low;
-        high = x[i] > high ? x[i] : high;
+        if (x[i] < low) low = x[i];
+        if (x[i] > high) high = x[i];
     }
-    *scale = (high == low ? 1 : high - low) / 255;
+    float range = high - low;
+    if (high == low) range = 1;
+    *scale = range / 255;
     float z = -low / *scale;
-    *zero = rintf(z < 0 ? 0 : z > 255 ? 255 : z);
+    if (z < 0) z = 0;
+    if (z > 255) z = 255;
+    *zero = rintf(z);
 }
 
 static int run_dynamic(struct fp_call *call) {
@@ -310,7 +331,7 @@ static int run_dynamic(struct fp_call *call) {
     q->zeros = &zero;
     q->src = x->data;
     q->dst = call->out[0].data;
-    fp_pieces(q->count > 32768 ? call->threads : 1, q->runs, 1, quantize_piece, q);
+    fp_pieces(fp_threads_for(call, q->count, 32768), q->runs, 1, quantize_piece, q);
     if (call->n_out > 1) *(float *)call->out[1].data = scale;
     if (call->n_out > 2) *(uint8_t *)call->out[2].data = (uint8_t)zero;
     return FINEPRUNE_OK;
@@ -321,7 +342,7 @@ const struct fp_op fp_ops_quantize[] = {
      .passage = FP_PASSAGE_KEEPS},
     {"", "DequantizeLinear", 10, prepare_dequantize, run, NULL, FP_OP_ROUNDS, DEQUANTIZE, .role = FP_ROLE_DEQUANTIZES,
      .passage = FP_PASSAGE_KEEPS},
-    {"", "DynamicQuantizeLinear", 11, prepare_dynamic, run_dynamic},
+    {"", "DynamicQuantizeLinear", 11, prepare_dynamic, run_dynamic, NULL, FP_OP_MIXES},
     {"com.microsoft", "QuantizeLinear", 1, prepare_quantize, run, NULL, FP_OP_ROUNDS, QUANTIZE,
      .role = FP_ROLE_QUANTIZES},
     {"com.microsoft", "DequantizeLinear", 1, prepare_dequantize, run, NULL, FP_OP_ROUNDS, DEQUANTIZE,

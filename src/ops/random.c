@@ -25,7 +25,8 @@ static uint64_t key_of(const struct fp_call *call) {
     const struct fp_node *node = call->node;
     float seed = fp_attr_float(node, "seed", 0);
     const char *name = node->graph->values[node->out[0]].name;
-    return fp_attr_has(node, "seed") ? fp_hash(&seed, sizeof(seed), 1) : fp_hash(name, strlen(name), 2);
+    if (fp_attr_has(node, "seed")) return fp_hash(&seed, sizeof(seed), 1);
+    return fp_hash(name, strlen(name), 2);
 }
 
 // ---- prepare
@@ -43,7 +44,8 @@ static int prepare_shape(struct fp_call *call) {
     if (!shape || n > FP_MAX_RANK || !fp_wanted(call, 0))
         return fp_call_fail(call, "attribute 'shape' is missing or too long");
     int status = output_type(call, FP_FLOAT, &type);
-    return status ? status : fp_out(call, 0, type, (int)n, shape);
+    if (status) return status;
+    return fp_out(call, 0, type, (int)n, shape);
 }
 
 static int prepare_like(struct fp_call *call) {
@@ -51,7 +53,8 @@ static int prepare_like(struct fp_call *call) {
     int status = fp_need_tensors(call, 1);
     if (!status && !fp_wanted(call, 0)) status = fp_call_fail(call, "the output is missing");
     if (!status) status = output_type(call, call->in[0]->type, &type);
-    return status ? status : fp_out(call, 0, type, call->in[0]->rank, call->in[0]->dims);
+    if (status) return status;
+    return fp_out(call, 0, type, call->in[0]->rank, call->in[0]->dims);
 }
 
 static int prepare_multinomial(struct fp_call *call) {
@@ -72,14 +75,21 @@ static int prepare_multinomial(struct fp_call *call) {
 static int run_numbers(struct fp_call *call) {
     struct fp_tensor *y = &call->out[0];
     bool is_normal = call->op->variant == NORMAL;
-    double a = (double)fp_attr_float(call->node, is_normal ? "mean" : "low", 0);
-    double b = (double)fp_attr_float(call->node, is_normal ? "scale" : "high", 1);
+    const char *names[] = {"low", "high"};
+    if (is_normal) {
+        names[0] = "mean";
+        names[1] = "scale";
+    }
+    double a = (double)fp_attr_float(call->node, names[0], 0);
+    double b = (double)fp_attr_float(call->node, names[1], 1);
     uint64_t key = key_of(call);
     double chunk[1024];
     for (size_t at = 0; at < y->count; at += FP_COUNT(chunk)) {
-        size_t n = y->count - at < FP_COUNT(chunk) ? y->count - at : FP_COUNT(chunk);
-        for (size_t i = 0; i < n; i++)
-            chunk[i] = is_normal ? a + b * normal(key, at + i) : a + (b - a) * uniform(key, at + i);
+        size_t n = fp_least(y->count - at, FP_COUNT(chunk));
+        for (size_t i = 0; i < n; i++) {
+            if (is_normal) chunk[i] = a + b * normal(key, at + i);
+            else chunk[i] = a + (b - a) * uniform(key, at + i);
+        }
         fp_convert((char *)y->data + at * fp_type_size(y->type), y->type, chunk, FP_DOUBLE, n);
     }
     return FINEPRUNE_OK;
@@ -105,7 +115,8 @@ static int run_multinomial(struct fp_call *call) {
     for (size_t row = 0; row < (size_t)x->dims[0]; row++) {
         fp_convert(p, FP_DOUBLE, (const char *)x->data + row * classes * fp_type_size(x->type), x->type, classes);
         double most = -INFINITY, sum = 0;
-        for (size_t i = 0; i < classes; i++) most = p[i] > most ? p[i] : most;
+        for (size_t i = 0; i < classes; i++)
+            if (p[i] > most) most = p[i];
         for (size_t i = 0; i < classes; i++) sum += exp(p[i] - most);
         for (size_t k = 0; k < n; k++) {
             int64_t class = draw(p, classes, most, sum, uniform(key, row * n + k));

@@ -138,13 +138,13 @@ static union number reduce_run(const struct reduce *r, enum step step, int64_t a
     for (size_t k = 0; k < r->reduced.count; k++) {
         int64_t start = at + offset(&r->reduced, k);
         for (size_t i = 0; i < r->inner; i += FP_CHUNK) {
-            size_t n = r->inner - i < FP_CHUNK ? r->inner - i : FP_CHUNK;
+            size_t n = fp_least(r->inner - i, FP_CHUNK);
             load(r, x, start + (int64_t)i, n);
-            for (size_t c = 0; c < n; c += LANES)
-                columns(r, step, lanes, x + c, repeated, n - c < LANES ? n - c : LANES);
+            for (size_t c = 0; c < n; c += LANES) columns(r, step, lanes, x + c, repeated, fp_least(n - c, LANES));
         }
     }
-    enum step join = step == STEP_ABS || step == STEP_SQUARE || step == STEP_EXP ? STEP_SUM : step;
+    enum step join = step;
+    if (step == STEP_ABS || step == STEP_SQUARE || step == STEP_EXP) join = STEP_SUM;
     for (size_t half = LANES / 2; half; half /= 2) columns(r, join, lanes, lanes + half, NULL, half);
     return lanes[0];
 }
@@ -152,14 +152,18 @@ static union number reduce_run(const struct reduce *r, enum step step, int64_t a
 // ---- results
 
 // What the greatest is taken off as: infinities would make NaN of themselves.
-static double or_zero(double greatest) { return isfinite(greatest) ? greatest : 0; }
+static double or_zero(double greatest) {
+    if (isfinite(greatest)) return greatest;
+    return 0;
+}
 
 static union number finish(const struct reduce *r, union number v, union number greatest) {
     switch (r->kind) {
     case MEAN:
         if (r->compute == FP_DOUBLE) v.d /= (double)r->n;
-        else if (r->compute == FP_INT64) v.i = r->n ? v.i / (int64_t)r->n : 0;
-        else v.u = r->n ? v.u / r->n : 0;
+        else if (!r->n) v.u = 0;
+        else if (r->compute == FP_INT64) v.i /= (int64_t)r->n;
+        else v.u /= r->n;
         break;
     case L2: v.d = sqrt(v.d); break;
     case LOG_SUM: v.d = log(v.d); break;
@@ -175,29 +179,30 @@ static void store(const struct reduce *r, size_t at, union number *acc, const un
 }
 
 static void column_block(const struct reduce *r, size_t index) {
-    size_t row = index / r->blocks, from = index % r->blocks * FP_CHUNK,
-           n = r->inner - from < FP_CHUNK ? r->inner - from : FP_CHUNK;
+    size_t row = index / r->blocks, from = index % r->blocks * FP_CHUNK, n = fp_least(r->inner - from, FP_CHUNK);
     int64_t at = offset(&r->kept, row) + (int64_t)from;
     union number acc[FP_CHUNK], greatest[FP_CHUNK];
-    bool two_passes = r->kind == LOG_SUM_EXP;
-    if (two_passes) {
+    const union number *shift = NULL;
+    if (r->kind == LOG_SUM_EXP) { // a pass of its own
         reduce_columns(r, STEP_MAX, at, greatest, NULL, n);
         for (size_t i = 0; i < n; i++) greatest[i].d = or_zero(greatest[i].d);
+        shift = greatest;
     }
-    reduce_columns(r, STEPS[r->kind], at, acc, two_passes ? greatest : NULL, n);
-    store(r, row * r->inner + from, acc, two_passes ? greatest : NULL, n);
+    reduce_columns(r, STEPS[r->kind], at, acc, shift, n);
+    store(r, row * r->inner + from, acc, shift, n);
 }
 
 static void run_block(const struct reduce *r, size_t index) {
     int64_t at = offset(&r->kept, index);
     union number greatest = {.u = 0};
-    bool two_passes = r->kind == LOG_SUM_EXP;
-    if (two_passes) {
+    const union number *shift = NULL;
+    if (r->kind == LOG_SUM_EXP) {
         greatest = reduce_run(r, STEP_MAX, at, greatest);
         greatest.d = or_zero(greatest.d);
+        shift = &greatest;
     }
     union number acc = reduce_run(r, STEPS[r->kind], at, greatest);
-    store(r, index, &acc, two_passes ? &greatest : NULL, 1);
+    store(r, index, &acc, shift, 1);
 }
 
 static void piece(void *user, size_t begin, size_t end) {
@@ -214,9 +219,10 @@ static int run(struct fp_call *call) {
     if (out->count == 0) return FINEPRUNE_OK;
     r->src = call->in[0]->data;
     r->dst = out->data;
-    size_t units = r->kept.count * (r->inner_kept ? r->blocks : 1);
+    size_t units = r->kept.count;
+    if (r->inner_kept) units *= r->blocks;
     size_t work = call->in[0]->count / units + 1;
-    fp_pieces(call->in[0]->count > 32768 ? call->threads : 1, units, work < 16384 ? 16384 / work + 1 : 1, piece, r);
+    fp_pieces(fp_threads_for(call, call->in[0]->count, 32768), units, fp_grain(work, 16384), piece, r);
     return FINEPRUNE_OK;
 }
 
@@ -224,6 +230,7 @@ static int run(struct fp_call *call) {
 
 // Fills the axes of one kind, merging neighbours, and takes the innermost axis of the tensor apart.
 static void split_axes(struct reduce *r, const struct fp_tensor *x, const bool *reduced) {
+    struct axes *both[] = {&r->kept, &r->reduced};
     r->kept = r->reduced = (struct axes){.count = 1};
     int64_t stride = 1;
     int inner_first = x->rank; // axes from here on are the innermost run
@@ -232,7 +239,7 @@ static void split_axes(struct reduce *r, const struct fp_tensor *x, const bool *
     while (inner_first > 0 && reduced[inner_first - 1] == !r->inner_kept) r->inner *= (size_t)x->dims[--inner_first];
     stride = (int64_t)r->inner;
     for (int i = inner_first - 1; i >= 0; i--) { // innermost first, turned round below
-        struct axes *a = reduced[i] ? &r->reduced : &r->kept;
+        struct axes *a = both[reduced[i]];
         a->count *= (size_t)x->dims[i];
         if (i + 1 < inner_first && reduced[i + 1] == reduced[i]) {
             a->dims[a->rank - 1] *= x->dims[i];
@@ -243,7 +250,7 @@ static void split_axes(struct reduce *r, const struct fp_tensor *x, const bool *
         if (x->count) stride *= x->dims[i];
     }
     for (int k = 0; k < 2; k++) {
-        struct axes *a = k ? &r->reduced : &r->kept;
+        struct axes *a = both[k];
         for (int i = 0; i < a->rank / 2; i++) {
             int64_t dim = a->dims[i], step = a->strides[i];
             a->dims[i] = a->dims[a->rank - 1 - i];
@@ -252,7 +259,8 @@ static void split_axes(struct reduce *r, const struct fp_tensor *x, const bool *
             a->strides[a->rank - 1 - i] = step;
         }
     }
-    r->n = r->reduced.count * (r->inner_kept ? 1 : r->inner);
+    r->n = r->reduced.count;
+    if (!r->inner_kept) r->n *= r->inner;
     if (r->n == 0) r->reduced.count = 0;
     r->blocks = (r->inner + FP_CHUNK - 1) / FP_CHUNK;
 }
@@ -269,16 +277,19 @@ static void limits(struct reduce *r) {
         r->low_high[0].i = -r->low_high[1].i - 1;
     } else {
         r->low_high[0].u = 0;
-        r->low_high[1].u = r->from == FP_BOOL ? 1 : UINT64_MAX >> (64 - bits);
+        if (r->from == FP_BOOL) r->low_high[1].u = 1;
+        else r->low_high[1].u = UINT64_MAX >> (64 - bits);
     }
 }
 
 static enum fp_type compute_type(enum kind kind, enum fp_type type) {
     if (fp_type_is_float(type)) return FP_DOUBLE;
-    if (type == FP_BOOL) return kind == MAX || kind == MIN ? FP_INT64 : FP_NONE;
+    if (type == FP_BOOL && kind != MAX && kind != MIN) return FP_NONE;
+    if (type == FP_BOOL) return FP_INT64;
     if (!fp_type_is_integer(type)) return FP_NONE;
     if (kind == L2 || kind == LOG_SUM || kind == LOG_SUM_EXP) return FP_DOUBLE;
-    return type == FP_UINT64 ? FP_UINT64 : FP_INT64;
+    if (type == FP_UINT64) return FP_UINT64;
+    return FP_INT64;
 }
 
 // Which axes are reduced: those named, else all, or none when noop_with_empty_axes says so.
@@ -314,8 +325,10 @@ static int prepare(struct fp_call *call) {
     bool keep = fp_attr_int(call->node, "keepdims", 1) != 0;
     int rank = 0;
     int64_t dims[FP_MAX_RANK];
-    for (int i = 0; i < x->rank; i++)
-        if (!reduced[i] || keep) dims[rank++] = reduced[i] ? 1 : x->dims[i];
+    for (int i = 0; i < x->rank; i++) {
+        if (!reduced[i]) dims[rank++] = x->dims[i];
+        else if (keep) dims[rank++] = 1;
+    }
     status = fp_out(call, 0, x->type, rank, dims);
     if (status) return status;
     split_axes(r, x, reduced);

@@ -38,10 +38,14 @@ static void resize_done(void *state) {
 
 static float at_half_pixel(const struct axis *a, float x) { return (x + 0.5f) / (float)a->scale - 0.5f; }
 static float at_asymmetric(const struct axis *a, float x) { return x / (float)a->scale; }
-static float at_pytorch_half_pixel(const struct axis *a, float x) { return a->out > 1 ? at_half_pixel(a, x) : 0; }
+static float at_pytorch_half_pixel(const struct axis *a, float x) {
+    if (a->out > 1) return at_half_pixel(a, x);
+    return 0;
+}
 static float at_align_corners(const struct axis *a, float x) {
     float length = (float)(a->scale * (double)a->in);
-    return length == 1 ? 0 : x * (float)(a->in - 1) / (length - 1);
+    if (length == 1) return 0;
+    return x * (float)(a->in - 1) / (length - 1);
 }
 static float at_half_pixel_symmetric(const struct axis *a, float x) {
     float adjustment = (float)((double)a->out / (a->scale * (double)a->in));
@@ -78,11 +82,16 @@ static const struct {
                {"floor", floor},
                {"ceil", ceil}};
 
-static double linear(double x, double a) { return (void)a, fabs(x) < 1 ? 1 - fabs(x) : 0; }
+static double linear(double x, double a) {
+    (void)a;
+    if (fabs(x) < 1) return 1 - fabs(x);
+    return 0;
+}
 static double cubic(double x, double a) {
     x = fabs(x);
     if (x <= 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
-    return x < 2 ? ((a * x - 5 * a) * x + 8 * a) * x - 4 * a : 0;
+    if (x < 2) return ((a * x - 5 * a) * x + 8 * a) * x - 4 * a;
+    return 0;
 }
 
 // How to resize: what the attributes say.
@@ -97,9 +106,11 @@ struct how {
 
 static int read_how(struct fp_call *call, bool legacy, struct how *how) {
     const char *mode = fp_attr_text(call->node, "mode", "nearest");
-    const char *coordinates = legacy ? "asymmetric"
-                                     : fp_attr_text(call->node, "coordinate_transformation_mode", "half_pixel");
-    const char *nearest = legacy ? "floor" : fp_attr_text(call->node, "nearest_mode", "round_prefer_floor");
+    const char *coordinates = "asymmetric", *nearest = "floor";
+    if (!legacy) {
+        coordinates = fp_attr_text(call->node, "coordinate_transformation_mode", "half_pixel");
+        nearest = fp_attr_text(call->node, "nearest_mode", "round_prefer_floor");
+    }
     *how = (struct how){.legacy = legacy,
                         .a = fp_attr_float(call->node, "cubic_coeff_a", -0.75f),
                         .exclude_outside = fp_attr_int(call->node, "exclude_outside", 0) != 0,
@@ -110,13 +121,19 @@ static int read_how(struct fp_call *call, bool legacy, struct how *how) {
     if (!strcmp(mode, "nearest")) {
         for (size_t i = 0; i < FP_COUNT(NEAREST); i++)
             if (!strcmp(NEAREST[i].name, nearest)) how->round = NEAREST[i].round;
-        return how->round ? FINEPRUNE_OK : fp_call_fail(call, "nearest_mode %s is not supported", nearest);
+        if (how->round) return FINEPRUNE_OK;
+        return fp_call_fail(call, "nearest_mode %s is not supported", nearest);
     }
     bool is_cubic = !strcmp(mode, "cubic");
     if (!is_cubic && strcmp(mode, "linear") && strcmp(mode, "bilinear"))
         return fp_call_fail(call, "mode %s is not supported", mode);
-    how->kernel = is_cubic ? cubic : linear;
-    how->radius = is_cubic ? 2 : 1;
+    if (is_cubic) {
+        how->kernel = cubic;
+        how->radius = 2;
+    } else {
+        how->kernel = linear;
+        how->radius = 1;
+    }
     return FINEPRUNE_OK;
 }
 
@@ -128,8 +145,12 @@ static bool is_outside(const struct how *how, const struct axis *a, double x) {
 
 static int64_t nearest_tap(const struct how *how, const struct axis *a, double x) {
     if (is_outside(how, a, x)) return -1;
-    double at = how->legacy && a->scale < 1 ? ceil(x) : how->round(x);
-    return !(at > 0) ? 0 : at > (double)(a->in - 1) ? a->in - 1 : (int64_t)at;
+    double at;
+    if (how->legacy && a->scale < 1) at = ceil(x);
+    else at = how->round(x);
+    if (!(at > 0)) return 0;
+    if (at > (double)(a->in - 1)) return a->in - 1;
+    return (int64_t)at;
 }
 
 // The weighted taps around x; 0 < x - base <= 1.
@@ -147,18 +168,25 @@ static void weighted_taps(const struct how *how, const struct axis *a, double x,
             if (pass == 0) sum += w;
             if (how->exclude_outside && outside) w = 0;
             if (pass == 0) weights += w;
-            index[i] = at < 0 ? 0 : at >= a->in ? a->in - 1 : at;
-            double divisor = how->exclude_outside ? weights : how->antialias ? sum : 1;
-            weight[i] = divisor != 0 ? (float)(w / divisor) : 0;
+            index[i] = at;
+            if (at < 0) index[i] = 0;
+            else if (at >= a->in) index[i] = a->in - 1;
+            double divisor = 1;
+            if (how->exclude_outside) divisor = weights;
+            else if (how->antialias) divisor = sum;
+            weight[i] = 0;
+            if (divisor != 0) weight[i] = (float)(w / divisor);
         }
 }
 
 static int make_taps(struct fp_call *call, const struct how *how, struct resize *r, struct axis *a) {
-    double scale = how->antialias && a->scale < 1 ? a->scale : 1,
-           first = how->kernel ? floor(-how->radius / scale) + 1 : 0;
+    double scale = 1, first = 0;
+    if (how->antialias && a->scale < 1) scale = a->scale;
+    if (how->kernel) first = floor(-how->radius / scale) + 1;
     size_t n;
     if (!(first > -1e8)) return fp_call_fail(call, "a scale of %g is not possible", a->scale);
-    a->taps = how->kernel ? 2 - 2 * (int)first : 1;
+    a->taps = 1;
+    if (how->kernel) a->taps = 2 - 2 * (int)first;
     if (!fp_mul((size_t)a->out, (size_t)a->taps, &n) || !fp_mul(n, sizeof(int64_t) + sizeof(float), &a->bytes))
         return fp_call_fail(call, "an axis of %lld is not possible", (long long)a->out);
     a->index = fp_take(call->memory, a->bytes);
@@ -202,7 +230,7 @@ static int read_axes(struct fp_call *call, int rank, int *axes, size_t *n) {
     if (!given) *n = (size_t)rank;
     if (*n > (size_t)rank) return fp_call_fail(call, "there are %zu axes for rank %d", *n, rank);
     for (size_t i = 0; i < *n; i++) {
-        int status = fp_axis(call, given ? given[i] : (int64_t)i, rank, &axes[i]);
+        int status = fp_axis(call, fp_axis_at(given, i), rank, &axes[i]);
         if (status) return status;
     }
     return FINEPRUNE_OK;
@@ -226,7 +254,8 @@ static int apply_sizes(struct fp_call *call, struct resize *r, const int *axes, 
                        size_t n_sizes) {
     const char *policy = fp_attr_text(call->node, "keep_aspect_ratio_policy", "stretch");
     bool larger = !strcmp(policy, "not_smaller"), stretch = !strcmp(policy, "stretch");
-    double common = larger ? 0 : INFINITY;
+    double common = INFINITY;
+    if (larger) common = 0;
     if (!larger && !stretch && strcmp(policy, "not_larger"))
         return fp_call_fail(call, "keep_aspect_ratio_policy %s is not supported", policy);
     if (n_sizes != n) return fp_call_fail(call, "there are %zu sizes for %zu axes", n_sizes, n);
@@ -235,8 +264,10 @@ static int apply_sizes(struct fp_call *call, struct resize *r, const int *axes, 
         if (sizes[i] < 0 || (sizes[i] == 0) != (a->in == 0))
             return fp_call_fail(call, "a dim of %lld cannot become %lld", (long long)a->in, (long long)sizes[i]);
         a->out = sizes[i];
-        a->scale = a->in ? (double)a->out / (double)a->in : 1;
-        if (larger ? a->scale > common : a->scale < common) common = a->scale;
+        if (a->in) a->scale = (double)a->out / (double)a->in;
+        else a->scale = 1;
+        if (larger && a->scale > common) common = a->scale;
+        if (!larger && a->scale < common) common = a->scale;
     }
     for (size_t i = 0; i < n && !stretch; i++) {
         struct axis *a = &r->axes[axes[i]];
@@ -262,7 +293,8 @@ static int read_inputs(struct fp_call *call, struct resize *r, bool crop) {
         r->axes[axes[i]].roi[0] = roi[i];
         r->axes[axes[i]].roi[1] = roi[n + i];
     }
-    return n_sizes ? apply_sizes(call, r, axes, n, sizes, n_sizes) : apply_scales(call, r, axes, n, scales, n_scales);
+    if (n_sizes) return apply_sizes(call, r, axes, n, sizes, n_sizes);
+    return apply_scales(call, r, axes, n, scales, n_scales);
 }
 
 // Before: only scales, which are an input or an attribute.
@@ -278,7 +310,8 @@ static int read_legacy(struct fp_call *call, struct resize *r) {
         const float *given = fp_attr_floats(call->node, "scales", &n);
         for (size_t i = 0; i < n && i < FP_MAX_RANK; i++) scales[i] = given[i];
     }
-    return status ? status : apply_scales(call, r, axes, (size_t)r->n_axes, scales, n);
+    if (status) return status;
+    return apply_scales(call, r, axes, (size_t)r->n_axes, scales, n);
 }
 
 static int prepare(struct fp_call *call, bool legacy) {
@@ -295,7 +328,8 @@ static int prepare(struct fp_call *call, bool legacy) {
     int64_t dims[FP_MAX_RANK];
     for (int i = 0; i < x->rank; i++)
         r->axes[i] = (struct axis){.in = x->dims[i], .out = x->dims[i], .scale = 1, .roi = {0, 1}};
-    status = legacy ? read_legacy(call, r) : read_inputs(call, r, how.at == at_crop);
+    if (legacy) status = read_legacy(call, r);
+    else status = read_inputs(call, r, how.at == at_crop);
     for (int i = 0; i < x->rank; i++) dims[i] = r->axes[i].out;
     if (!status && how.kernel && (x->type == FP_COMPLEX64 || x->type == FP_COMPLEX128))
         status = fp_call_fail(call, "%s is not supported", fp_type_name(x->type));
@@ -316,7 +350,7 @@ static void weigh_row(float *dst, const float *src, const struct axis *a, size_t
     const int64_t *index = a->index + at * (size_t)a->taps;
     const float *weight = a->weight + at * (size_t)a->taps;
     for (int k = 0; k < a->taps; k++) {
-        const float *from = src + (size_t)(index[k] < 0 ? 0 : index[k]) * inner, w = weight[k];
+        const float *from = src + fp_most_int(index[k], 0) * (int64_t)inner, w = weight[k];
         if (k == 0)
             for (size_t i = 0; i < inner; i++) dst[i] = w * from[i];
         else
@@ -334,7 +368,7 @@ static void weigh_line(float *dst, const float *src, const struct axis *a) {
         const int64_t *index = a->index + at * a->taps;
         const float *weight = a->weight + at * a->taps;
         float sum = 0;
-        for (int k = 0; k < a->taps; k++) sum += weight[k] * src[index[k] < 0 ? 0 : index[k]];
+        for (int k = 0; k < a->taps; k++) sum += weight[k] * src[fp_most_int(index[k], 0)];
         dst[at] = sum;
     }
 }
@@ -377,7 +411,8 @@ static struct pair pair_at(const struct axis *a, size_t at) {
                      {a->weight[2 * at], a->weight[2 * at + 1]}};
     if (p.row[0] == p.row[1]) {
         bool first = p.row[0] == 0 && a->in > 1;
-        p.weight[0] = first ? 1 : 0.5f;
+        if (first) p.weight[0] = 1;
+        else p.weight[0] = 0.5f;
         p.weight[1] = 1 - p.weight[0];
     }
     return p;

@@ -46,9 +46,11 @@ static int read_activations(struct fp_call *call, struct rnn *r) {
                 *b = fp_attr_floats(call->node, "activation_beta", &n_b);
     bool given = fp_attr_strings(call->node, "activations", 0) != NULL;
     for (int i = 0; i < r->directions * each; i++) {
-        const char *name = given ? fp_attr_strings(call->node, "activations", (size_t)i) : usual[r->kind][i % each];
-        const struct fp_activation *f = name ? fp_activation_find(name) : NULL;
-        if (!f) return fp_call_fail(call, "activation %d is '%s'", i, name ? name : "missing");
+        const char *name = usual[r->kind][i % each];
+        if (given) name = fp_attr_strings(call->node, "activations", (size_t)i);
+        if (!name) return fp_call_fail(call, "activation %d is 'missing'", i);
+        const struct fp_activation *f = fp_activation_find(name);
+        if (!f) return fp_call_fail(call, "activation %d is '%s'", i, name);
         struct activation *to = &r->act[i / each][i % each];
         *to = (struct activation){f->apply, f->a, f->b};
         if (f->has_a && at_a < n_a) to->a = a[at_a++];
@@ -72,12 +74,19 @@ static int check_shape(struct fp_call *call, int i, int rank, int64_t d0, int64_
 
 static int check_inputs(struct fp_call *call, const struct rnn *r) {
     int64_t d = r->directions, h = r->hidden, g = r->gates;
-    int status = r->quantized ? fp_quantized_check(call, W, d, r->in, g * h) : check_shape(call, W, 3, d, g * h, r->in);
-    if (!status)
-        status = r->quantized ? fp_quantized_check(call, R, d, h, g * h) : check_shape(call, R, 3, d, g * h, h);
+    int status;
+    if (r->quantized) {
+        status = fp_quantized_check(call, W, d, r->in, g * h);
+        if (!status) status = fp_quantized_check(call, R, d, h, g * h);
+    } else {
+        status = check_shape(call, W, 3, d, g * h, r->in);
+        if (!status) status = check_shape(call, R, 3, d, g * h, h);
+    }
     if (!status) status = check_shape(call, B, 2, d, 2 * g * h, 0);
-    for (int i = H0; i <= C0 && !status; i++)
-        status = r->batch_first ? check_shape(call, i, 3, r->batch, d, h) : check_shape(call, i, 3, d, r->batch, h);
+    for (int i = H0; i <= C0 && !status; i++) {
+        if (r->batch_first) status = check_shape(call, i, 3, r->batch, d, h);
+        else status = check_shape(call, i, 3, d, r->batch, h);
+    }
     if (!status && r->kind == LSTM) status = check_shape(call, P, 2, d, 3 * h, 0);
     if (status || !fp_given(call, LENGTHS)) return status;
     const struct fp_tensor *t = call->in[LENGTHS];
@@ -91,13 +100,15 @@ static int read_attributes(struct fp_call *call, struct rnn *r) {
     const struct fp_node *node = call->node;
     const char *direction = fp_attr_text(node, "direction", "forward");
     r->quantized = call->op->variant == QUANTIZED;
-    r->kind = r->quantized ? LSTM : call->op->variant;
+    if (r->quantized) r->kind = LSTM;
+    else r->kind = call->op->variant;
     r->gates = gates[r->kind];
     r->batch_first = fp_attr_int(node, "layout", 0) != 0;
     r->before_reset = fp_attr_int(node, "linear_before_reset", 0) != 0;
     r->input_forget = fp_attr_int(node, "input_forget", 0) != 0;
     r->clip = fp_attr_float(node, "clip", 0);
-    r->directions = fp_same_word(direction, "bidirectional") ? 2 : 1;
+    if (fp_same_word(direction, "bidirectional")) r->directions = 2;
+    else r->directions = 1;
     r->reverse[0] = fp_same_word(direction, "reverse");
     r->reverse[1] = true;
     if (r->directions == 1 && !r->reverse[0] && !fp_same_word(direction, "forward"))
@@ -106,10 +117,11 @@ static int read_attributes(struct fp_call *call, struct rnn *r) {
     if (x->rank != 3 || x->type != FP_FLOAT || weights->rank != 3)
         return fp_call_fail(call, "data of type %s and rank %d, weights of rank %d", fp_type_name(x->type), x->rank,
                             weights->rank);
-    r->steps = x->dims[r->batch_first ? 1 : 0];
-    r->batch = x->dims[r->batch_first ? 0 : 1];
+    r->steps = x->dims[r->batch_first];
+    r->batch = x->dims[!r->batch_first];
     r->in = x->dims[2];
-    int64_t hidden = weights->dims[r->quantized ? 1 : 2];
+    int64_t hidden = weights->dims[2];
+    if (r->quantized) hidden = weights->dims[1];
     r->hidden = fp_attr_int(node, "hidden_size", hidden);
     if (r->hidden != hidden || r->hidden < 1)
         return fp_call_fail(call, "hidden_size is %lld, the weights have %lld", (long long)r->hidden,
@@ -129,9 +141,11 @@ static int make_products(struct fp_call *call, struct rnn *r) {
     int status = 0;
     int64_t h = r->hidden;
     bool apart = r->kind == GRU && !r->before_reset; // the candidate multiplies the reset state
+    int64_t gates = r->gates;
+    if (apart) gates = 2;
     for (int d = 0; d < r->directions && !status; d++) {
         status = make_product(call, &r->input[d], r->steps * r->batch, r->in, r->gates * h, W);
-        if (!status) status = make_product(call, &r->hidden_product[d], r->batch, h, (apart ? 2 : r->gates) * h, R);
+        if (!status) status = make_product(call, &r->hidden_product[d], r->batch, h, gates * h, R);
         if (!status && apart) status = make_product(call, &r->candidate[d], r->batch, h, h, R);
     }
     return status;
@@ -147,12 +161,14 @@ static int set_outputs(struct fp_call *call, const struct rnn *r) {
 
 static int prepare(struct fp_call *call) {
     int status = fp_need(call, 3);
-    struct rnn *r = status ? NULL : fp_state(call, sizeof(*r));
-    if (!r) return status ? status : FINEPRUNE_LIMIT;
+    if (status) return status;
+    struct rnn *r = fp_state(call, sizeof(*r));
+    if (!r) return FINEPRUNE_LIMIT;
     status = read_attributes(call, r);
     if (!status) status = check_inputs(call, r);
     if (!status) status = set_outputs(call, r);
-    return status || r->quantized ? status : make_products(call, r);
+    if (status || r->quantized) return status;
+    return make_products(call, r);
 }
 
 // ---- one step of one sample. g: the gates' sums; h, c: the states, replaced
@@ -215,7 +231,8 @@ static void lstm_step(const struct rnn *r, int d, float *g, float *h, float *c, 
 
 // Where sample b of a step lies in x and y.
 static size_t place(const struct rnn *r, int64_t step, int64_t b) {
-    return (size_t)(r->batch_first ? b * r->steps + step : step * r->batch + b);
+    if (r->batch_first) return (size_t)(b * r->steps + step);
+    return (size_t)(step * r->batch + b);
 }
 
 struct pass {
@@ -228,22 +245,25 @@ struct pass {
 };
 
 static int64_t length_of(const struct fp_call *call, const struct rnn *r, int64_t b) {
-    int64_t n = fp_given(call, LENGTHS) ? ((const int32_t *)call->in[LENGTHS]->data)[b] : r->steps;
+    int64_t n = r->steps;
+    if (fp_given(call, LENGTHS)) n = ((const int32_t *)call->in[LENGTHS]->data)[b];
     if (n < 0) return 0;
-    return n > r->steps ? r->steps : n;
+    if (n > r->steps) return r->steps;
+    return n;
 }
 
 // The time at which sample b is in a step, -1 when it has ended.
 static int64_t time_of(const struct pass *p, int64_t step, int64_t b) {
     int64_t n = length_of(p->call, p->r, b);
     if (step >= n) return -1;
-    return p->r->reverse[p->d] ? n - 1 - step : step;
+    if (p->r->reverse[p->d]) return n - 1 - step;
+    return step;
 }
 
 static float *output_at(const struct pass *p, int64_t time, int64_t b) {
     const struct rnn *r = p->r;
-    int64_t row = r->batch_first ? (b * r->steps + time) * r->directions + p->d
-                                 : (time * r->directions + p->d) * r->batch + b;
+    int64_t row = (time * r->directions + p->d) * r->batch + b;
+    if (r->batch_first) row = (b * r->steps + time) * r->directions + p->d;
     return (float *)p->call->out[0].data + row * r->hidden;
 }
 
@@ -283,7 +303,8 @@ static void step_sample(const struct pass *p, int64_t step, int64_t b) {
     }
     add(g, x, width);
     if (r->kind == LSTM) {
-        const float *peep = fp_given(p->call, P) ? (const float *)p->call->in[P]->data + (size_t)p->d * 3 * n : NULL;
+        const float *peep = NULL;
+        if (fp_given(p->call, P)) peep = (const float *)p->call->in[P]->data + (size_t)p->d * 3 * n;
         lstm_step(r, p->d, g, h, p->c + (size_t)b * n, peep);
     } else {
         act(r, &r->act[p->d][0], g, n);
@@ -300,7 +321,8 @@ static const float *weights_of(const struct pass *p, int i, size_t skip) {
 static int step_candidate(const struct pass *p, int64_t step) {
     struct rnn *r = p->r;
     size_t n = (size_t)r->hidden;
-    const float *bias = fp_given(p->call, B) ? weights_of(p, B, 5 * n) : NULL;
+    const float *bias = NULL;
+    if (fp_given(p->call, B)) bias = weights_of(p, B, 5 * n);
     float *made = p->step + (size_t)r->batch * 2 * n;
     int status = fp_matmul_run(p->call, &r->candidate[p->d], p->reset, weights_of(p, R, 2 * n * n),
                                fp_is_constant(p->call, R), bias, made);
@@ -330,15 +352,16 @@ static int multiply_inputs(const struct pass *p, const float *bias) {
     if (!r->quantized)
         return fp_matmul_run(call, &r->input[p->d], x, weights_of(p, W, 0), fp_is_constant(call, W), bias, p->sums);
     int64_t steps = 0;
-    for (int64_t b = 0; b < r->batch; b++) steps = length_of(call, r, b) > steps ? length_of(call, r, b) : steps;
-    return fp_quantized_product(call, W, p->d, x, (size_t)((r->batch_first ? r->steps : steps) * r->batch), bias,
-                                p->sums);
+    for (int64_t b = 0; b < r->batch; b++) steps = fp_most_int(length_of(call, r, b), steps);
+    if (r->batch_first) steps = r->steps;
+    return fp_quantized_product(call, W, p->d, x, (size_t)(steps * r->batch), bias, p->sums);
 }
 
 static int run_step(const struct pass *p, int64_t step) {
     struct rnn *r = p->r;
     size_t n = (size_t)r->hidden;
-    const float *bias = fp_given(p->call, B) ? weights_of(p, B, (size_t)r->gates * n) : NULL;
+    const float *bias = NULL;
+    if (fp_given(p->call, B)) bias = weights_of(p, B, (size_t)r->gates * n);
     int status = multiply_states(p, bias);
     if (status) return status;
 #pragma omp parallel for num_threads(p->call->threads) if (r->batch * r->hidden > 5000)
@@ -351,12 +374,19 @@ static int run_step(const struct pass *p, int64_t step) {
     return status;
 }
 
+// The row of sample b and this direction in a tensor of all states.
+static size_t state_row(const struct pass *p, int64_t b) {
+    const struct rnn *r = p->r;
+    if (r->batch_first) return (size_t)(b * r->directions + p->d);
+    return (size_t)(p->d * r->batch + b);
+}
+
 // Copies the states of one direction from or to a tensor of all.
 static void move_state(const struct pass *p, float *state, struct fp_tensor *t, bool out) {
     const struct rnn *r = p->r;
     size_t n = (size_t)r->hidden;
     for (int64_t b = 0; b < r->batch; b++) {
-        size_t row = (size_t)(r->batch_first ? b * r->directions + p->d : p->d * r->batch + b);
+        size_t row = state_row(p, b);
         float *all = (float *)t->data + row * n, *own = state + (size_t)b * n;
         if (out) memcpy(all, own, n * sizeof(float));
         else memcpy(own, all, n * sizeof(float));
@@ -372,7 +402,8 @@ static int run_direction(const struct pass *p) {
     memset(p->reset, 0, states);
     if (fp_given(call, H0)) move_state(p, p->h, call->in[H0], false);
     if (fp_given(call, C0) && r->kind == LSTM) move_state(p, p->c, call->in[C0], false);
-    const float *bias = fp_given(call, B) ? weights_of(p, B, 0) : NULL;
+    const float *bias = NULL;
+    if (fp_given(call, B)) bias = weights_of(p, B, 0);
     int status = multiply_inputs(p, bias);
     for (int64_t s = 0; s < r->steps && !status; s++) status = run_step(p, s);
     if (!status && call->n_out > 1) move_state(p, p->h, &call->out[1], true);
@@ -401,8 +432,10 @@ static int run(struct fp_call *call) {
     struct pass p = {.call = call, .r = r};
     if (!r->quantized) {
         p.sums = fp_scratch(call, FP_SCRATCH_A, all);
-        p.step = p.sums ? fp_scratch(call, FP_SCRATCH_B, each) : NULL;
-        return p.step ? run_directions(&p) : FINEPRUNE_LIMIT;
+        if (p.sums) p.step = fp_scratch(call, FP_SCRATCH_B, each);
+        else p.step = NULL;
+        if (p.step) return run_directions(&p);
+        return FINEPRUNE_LIMIT;
     }
     p.sums = fp_take(call->memory, all + each); // the exact products need the scratch memory
     if (!p.sums) return fp_fail_memory(call->err, "gates", all + each);
@@ -421,7 +454,7 @@ static void copy_before(const struct pass *p, float *to) {
     for (int64_t b = 0; b < r->batch; b++)
         for (int64_t step = 0; step < length_of(p->call, r, b); step++) {
             float *row = to + (size_t)((time_of(p, step, b) * r->directions + p->d) * r->batch + b) * n;
-            size_t start = (size_t)(r->batch_first ? b * r->directions + p->d : p->d * r->batch + b) * n;
+            size_t start = state_row(p, b) * n;
             if (step > 0) memcpy(row, output_at(p, time_of(p, step - 1, b), b), n * sizeof(float));
             else if (fp_given(p->call, H0))
                 memcpy(row, (const float *)p->call->in[H0]->data + start, n * sizeof(float));
@@ -442,7 +475,7 @@ static int steps_first(struct fp_call *call, const struct rnn *r, struct fp_tens
 
 static int weight_input(struct fp_call *call, int slot, struct fp_tensor *out) {
     struct rnn *r = call->state;
-    const int32_t *lengths = fp_given(call, LENGTHS) ? call->in[LENGTHS]->data : NULL; // steps behind them are padding
+    const int32_t *lengths = fp_input_data(call, LENGTHS); // steps behind them are padding
     if (slot == W) {
         int status = 0;
         if (r->batch_first && lengths) status = steps_first(call, r, out);
@@ -462,13 +495,13 @@ static int weight_input(struct fp_call *call, int slot, struct fp_tensor *out) {
 }
 
 const struct fp_op fp_ops_rnn[] = {
-    {"", "LSTM", 1, prepare, run, done, FP_OP_FLOAT32, LSTM, weight_input,
+    {"", "LSTM", 1, prepare, run, done, FP_OP_FLOAT32 | FP_OP_STEPS_FIRST, LSTM, weight_input,
      .weight = {FP_IN_1 | FP_IN_2, 3, FP_VIEW_RECURRENT}},
-    {"", "GRU", 1, prepare, run, done, FP_OP_FLOAT32, GRU, weight_input,
+    {"", "GRU", 1, prepare, run, done, FP_OP_FLOAT32 | FP_OP_STEPS_FIRST, GRU, weight_input,
      .weight = {FP_IN_1 | FP_IN_2, 3, FP_VIEW_RECURRENT_GATED}},
-    {"", "RNN", 1, prepare, run, done, FP_OP_FLOAT32, PLAIN, weight_input,
+    {"", "RNN", 1, prepare, run, done, FP_OP_FLOAT32 | FP_OP_STEPS_FIRST, PLAIN, weight_input,
      .weight = {FP_IN_1 | FP_IN_2, 3, FP_VIEW_RECURRENT}},
-    {"com.microsoft", "DynamicQuantizeLSTM", 1, prepare, run, done, FP_OP_FLOAT32, QUANTIZED,
+    {"com.microsoft", "DynamicQuantizeLSTM", 1, prepare, run, done, FP_OP_FLOAT32 | FP_OP_MIXES, QUANTIZED,
      .weight = {FP_IN_1 | FP_IN_2, 3, FP_VIEW_NONE}, .left = "integer weight of DynamicQuantizeLSTM"},
     {0},
 };

@@ -4,7 +4,10 @@
 
 #include "ops/integer.h"
 
-static int scale_slot(int slot) { return slot == 1 ? FP_W_SCALE : FP_R_SCALE; }
+static int scale_slot(int slot) {
+    if (slot == 1) return FP_W_SCALE;
+    return FP_R_SCALE;
+}
 
 static bool fits(const struct fp_tensor *t, int64_t directions, int64_t n) {
     return (t->rank == 1 || (t->rank == 2 && t->dims[1] == n)) && t->dims[0] == directions;

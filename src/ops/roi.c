@@ -82,25 +82,29 @@ static void align_bin(const struct region *r, int64_t row, int64_t column, int64
                 const float *image = r->image + c * r->height * r->width;
                 float v[4] = {0}, *to = dst + (size_t)c * step;
                 for (int k = 0; k < 4 && inside; k++) v[k] = weight[k] * image[offset[k]];
-                if (!max) *to += v[0] + v[1] + v[2] + v[3];
-                else *to = fmaxf(first ? -INFINITY : *to, fmaxf(fmaxf(v[0], v[1]), fmaxf(v[2], v[3])));
+                if (max && first) *to = -INFINITY;
+                if (max) *to = fmaxf(*to, fmaxf(fmaxf(v[0], v[1]), fmaxf(v[2], v[3])));
+                else *to += v[0] + v[1] + v[2] + v[3];
             }
             first = false;
         }
-    int64_t count = grid_y * grid_x > 1 ? grid_y * grid_x : 1;
+    int64_t count = fp_most_int(grid_y * grid_x, 1);
     for (int64_t c = 0; c < r->channels && !max; c++) dst[(size_t)c * step] /= (float)count;
 }
 
 static int64_t grid_of(int64_t ratio, float size) {
     if (ratio > 0) return ratio;
     float n = ceilf(size);
-    return n > 0 ? n < (float)MAX_GRID ? (int64_t)n : MAX_GRID : 0;
+    if (!(n > 0)) return 0;
+    if (n < (float)MAX_GRID) return (int64_t)n;
+    return MAX_GRID;
 }
 
 static int align_region(struct fp_call *call, struct region *r, const float *roi, float *dst) {
     bool half = call->node->opset >= 16 &&
                 !strcmp(fp_attr_text(call->node, "coordinate_transformation_mode", "half_pixel"), "half_pixel");
-    float scale = fp_attr_float(call->node, "spatial_scale", 1), offset = half ? 0.5f : 0;
+    float scale = fp_attr_float(call->node, "spatial_scale", 1), offset = 0;
+    if (half) offset = 0.5f;
     int64_t ratio = fp_attr_int(call->node, "sampling_ratio", 0);
     r->left = roi[0] * scale - offset;
     r->top = roi[1] * scale - offset;
@@ -156,12 +160,15 @@ static int prepare_max_roi_pool(struct fp_call *call) {
     if (!status) status = check_regions(call, 5);
     if (!status && (n != 2 || shape[0] < 1 || shape[1] < 1))
         status = fp_call_fail(call, "pooled_shape needs two positive entries");
-    return status ? status
-                  : fp_out(call, 0, FP_FLOAT, 4,
-                           (int64_t[]){call->in[1]->dims[0], call->in[0]->dims[1], shape[0], shape[1]});
+    if (status) return status;
+    return fp_out(call, 0, FP_FLOAT, 4, (int64_t[]){call->in[1]->dims[0], call->in[0]->dims[1], shape[0], shape[1]});
 }
 
-static int64_t within(float at, int64_t n) { return !(at > 0) ? 0 : at > (float)n ? n : (int64_t)at; }
+static int64_t within(float at, int64_t n) {
+    if (!(at > 0)) return 0;
+    if (at > (float)n) return n;
+    return (int64_t)at;
+}
 
 static void pool_bin(const struct region *r, int64_t row, int64_t column, float *dst, size_t step) {
     int64_t top = within(floorf((float)row * r->bin_height) + r->top, r->height);
@@ -170,7 +177,8 @@ static void pool_bin(const struct region *r, int64_t row, int64_t column, float 
     int64_t right = within(ceilf((float)(column + 1) * r->bin_width) + r->left, r->width);
     for (int64_t c = 0; c < r->channels; c++) {
         const float *image = r->image + c * r->height * r->width;
-        float best = bottom > top && right > left ? -INFINITY : 0;
+        float best = 0;
+        if (bottom > top && right > left) best = -INFINITY;
         for (int64_t y = top; y < bottom; y++)
             for (int64_t x = left; x < right; x++) best = fmaxf(best, image[y * r->width + x]);
         dst[(size_t)c * step] = best;
@@ -226,7 +234,8 @@ static void selection_done(void *state) {
 
 static int compare_candidates(const void *left, const void *right) {
     const struct candidate *a = left, *b = right;
-    if (a->score != b->score) return a->score > b->score ? -1 : 1;
+    if (a->score > b->score) return -1;
+    if (a->score != b->score) return 1;
     return (a->box > b->box) - (a->box < b->box);
 }
 
@@ -262,9 +271,11 @@ static int select_class(const struct suppression *p, int64_t batch, int64_t clas
     const float *box = (const float *)boxes->data + batch * boxes->dims[1] * 4;
     const float *score = (const float *)scores->data + (batch * scores->dims[1] + class) * scores->dims[2];
     size_t n = 0, first = out->n;
-    for (int64_t i = 0; i < boxes->dims[1]; i++)
-        if (p->by_score ? score[i] > (float)p->score : score[i] == score[i])
-            candidates[n++] = (struct candidate){score[i], i};
+    for (int64_t i = 0; i < boxes->dims[1]; i++) {
+        bool counts = score[i] == score[i];
+        if (p->by_score) counts = score[i] > (float)p->score;
+        if (counts) candidates[n++] = (struct candidate){score[i], i};
+    }
     if (n) qsort(candidates, n, sizeof(*candidates), compare_candidates);
     for (size_t i = 0; i < n && out->n - first < (size_t)p->most; i++) {
         bool keep = true;
@@ -283,12 +294,11 @@ static int select_all(const struct suppression *p, struct selection *out) {
     const struct fp_tensor *boxes = p->call->in[0], *scores = p->call->in[1];
     out->n = 0;
     if (p->most <= 0) return FINEPRUNE_OK;
-    struct candidate *candidates = fp_calloc((size_t)boxes->dims[1], sizeof(*candidates));
-    int status = candidates ? FINEPRUNE_OK
-                            : fp_fail_memory(p->call->err, "boxes", (size_t)boxes->dims[1] * sizeof(*candidates));
+    FP_STAGE(room, "boxes");
+    struct candidate *candidates = fp_arena_take(&room, (size_t)boxes->dims[1], sizeof(*candidates));
+    int status = fp_arena_check(&room, p->call->err);
     for (int64_t b = 0; b < boxes->dims[0]; b++)
         for (int64_t c = 0; c < scores->dims[1] && !status; c++) status = select_class(p, b, c, candidates, out);
-    free(candidates);
     return status;
 }
 
@@ -303,7 +313,9 @@ static int prepare_suppression(struct fp_call *call) {
     if (!status && fp_given(call, 4)) status = fp_read_scalar(call, 4, &p.score);
     if (status) return status;
     p.by_score = fp_given(call, 4);
-    p.most = most > 0 ? most < 0x1p40 ? (int64_t)most : (int64_t)1 << 40 : 0;
+    p.most = (int64_t)1 << 40;
+    if (!(most > 0)) p.most = 0;
+    else if (most < 0x1p40) p.most = (int64_t)most;
     const struct fp_tensor *boxes = call->in[0], *scores = call->in[1];
     char a[160], b[160];
     if (boxes->type != FP_FLOAT || scores->type != FP_FLOAT || boxes->rank != 3 || scores->rank != 3 ||
@@ -312,7 +324,8 @@ static int prepare_suppression(struct fp_call *call) {
                             fp_shape_text(a, sizeof(a), boxes->rank, boxes->dims),
                             fp_shape_text(b, sizeof(b), scores->rank, scores->dims));
     status = select_all(&p, out);
-    return status ? status : fp_out(call, 0, FP_INT64, 2, (int64_t[]){(int64_t)out->n, 3});
+    if (status) return status;
+    return fp_out(call, 0, FP_INT64, 2, (int64_t[]){(int64_t)out->n, 3});
 }
 
 static int run_suppression(struct fp_call *call) {

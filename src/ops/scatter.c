@@ -113,7 +113,8 @@ static int prepare_common(struct fp_call *call) {
     if (!status) status = fp_index_type(call, 1);
     if (!status) status = fp_same_type(call, 0, 2);
     if (!status) status = find_combine(call, &reduce);
-    return status ? status : fp_out_like(call, 0, 0);
+    if (status) return status;
+    return fp_out_like(call, 0, 0);
 }
 
 static int fail_shapes(struct fp_call *call) {
@@ -133,7 +134,8 @@ static int prepare_elements(struct fp_call *call) {
     const struct fp_tensor *x = call->in[0], *indices = call->in[1];
     bool fits = x->rank == indices->rank && fp_same_shape(indices, call->in[2]);
     for (int i = 0; i < x->rank && fits; i++) fits = i == axis || indices->dims[i] <= x->dims[i];
-    return fits ? FINEPRUNE_OK : fail_shapes(call);
+    if (fits) return FINEPRUNE_OK;
+    return fail_shapes(call);
 }
 
 struct spread {
@@ -151,7 +153,7 @@ static void spread_run(void *user, size_t begin, const int64_t *offsets, size_t 
     size_t size = fp_type_size(y->type);
     int64_t to[FP_CHUNK];
     for (size_t done = 0; done < n && !s->status; done += FP_CHUNK) {
-        size_t count = n - done < FP_CHUNK ? n - done : FP_CHUNK, at;
+        size_t count = fp_least(n - done, FP_CHUNK), at;
         for (size_t i = 0; i < count; i++) {
             s->status = fp_index(s->call, fp_int_at(s->call->in[1], begin + done + i), s->dim, &at);
             if (s->status) return;
@@ -193,9 +195,12 @@ static int prepare_nd(struct fp_call *call) {
     if (depth < 0 || depth > x->rank) return fail_shapes(call);
     int outer = indices->rank - 1;
     bool fits = updates->rank == outer + x->rank - (int)depth;
-    for (int i = 0; i < updates->rank && fits; i++)
-        fits = updates->dims[i] == (i < outer ? indices->dims[i] : x->dims[i - outer + (int)depth]);
-    return fits ? FINEPRUNE_OK : fail_shapes(call);
+    for (int i = 0; i < updates->rank && fits; i++) {
+        if (i < outer) fits = updates->dims[i] == indices->dims[i];
+        else fits = updates->dims[i] == x->dims[i - outer + (int)depth];
+    }
+    if (fits) return FINEPRUNE_OK;
+    return fail_shapes(call);
 }
 
 static int run_nd(struct fp_call *call) {

@@ -3,8 +3,6 @@
 // type FP_NONE.
 #include "ops/move.h"
 
-#include <stdlib.h>
-
 #include "exec/exec.h"
 #include "tensor/sequence.h"
 
@@ -29,7 +27,7 @@ static int read_position(struct fp_call *call, int i, size_t n, bool end, size_t
     int64_t at = fp_int_at(call->in[i], 0), size = (int64_t)n;
     if (at < -size || at >= size + end)
         return fp_call_fail(call, "position %lld is outside a sequence of %zu", (long long)at, n);
-    *out = (size_t)(at < 0 ? at + size : at);
+    *out = (size_t)fp_place_of(at, size);
     return FINEPRUNE_OK;
 }
 
@@ -100,7 +98,8 @@ static int run_insert(struct fp_call *call) {
         return fp_call_fail(call, "%s does not go into a sequence of %s", fp_type_name(t->type),
                             fp_type_name(fp_sequence_items(sequence)[0].type));
     status = read_position(call, 2, sequence->count, true, sequence->count, &at);
-    return status ? status : splice(call, at, 0, t);
+    if (status) return status;
+    return splice(call, at, 0, t);
 }
 
 static int run_erase(struct fp_call *call) {
@@ -108,12 +107,14 @@ static int run_erase(struct fp_call *call) {
     int status = need_sequence(call);
     if (!status && !call->in[0]->count) status = fp_call_fail(call, "the sequence is empty");
     if (!status) status = read_position(call, 1, call->in[0]->count, false, call->in[0]->count - 1, &at);
-    return status ? status : splice(call, at, 1, NULL);
+    if (status) return status;
+    return splice(call, at, 1, NULL);
 }
 
 static int prepare_length(struct fp_call *call) {
     int status = need_sequence(call);
-    return status ? status : fp_out(call, 0, FP_INT64, 0, NULL);
+    if (status) return status;
+    return fp_out(call, 0, FP_INT64, 0, NULL);
 }
 
 static int run_length(struct fp_call *call) {
@@ -128,15 +129,17 @@ static int add_part(struct fp_call *call, struct fp_list *list, int axis, int64_
     const struct fp_tensor *x = call->in[0];
     int64_t dims[FP_MAX_RANK];
     int rank = 0;
-    for (int i = 0; i < x->rank; i++)
-        if (i != axis || !squeeze) dims[rank++] = i == axis ? end - begin : x->dims[i];
+    for (int i = 0; i < x->rank; i++) {
+        if (i != axis) dims[rank++] = x->dims[i];
+        else if (!squeeze) dims[rank++] = end - begin;
+    }
     int64_t outer = (int64_t)fp_span(x->dims, 0, axis), inner = (int64_t)fp_span(x->dims, axis + 1, x->rank),
             run = (end - begin) * inner;
     struct fp_tensor part = {0};
     struct fp_move m = {0};
     fp_move_add(&m, outer, run, x->dims[axis] * inner);
     fp_move_add(&m, run, 1, 1);
-    size_t size = x->type == FP_STRING ? sizeof(char *) : fp_type_size(x->type);
+    size_t size = fp_type_held(x->type);
     int status = fp_tensor_new(&part, call->memory, x->type, rank, dims, call->err);
     if (!status)
         status = fp_move_run(call, &m, x->type, part.data, (const char *)x->data + (size_t)(begin * inner) * size);
@@ -149,9 +152,9 @@ static int split_evenly(struct fp_call *call, struct fp_list *list, int axis, in
     int64_t dim = call->in[0]->dims[axis];
     int status = FINEPRUNE_OK;
     if (size < 1) return fp_call_fail(call, "parts of %lld are not possible", (long long)size);
-    if (size > dim) size = dim ? dim : 1;
+    if (size > dim) size = fp_most_int(dim, 1);
     for (int64_t at = 0; at < dim && !status; at += size)
-        status = add_part(call, list, axis, at, at + size < dim ? at + size : dim, squeeze);
+        status = add_part(call, list, axis, at, fp_least_int(at + size, dim), squeeze);
     return status;
 }
 
@@ -174,7 +177,8 @@ static int split_parts(struct fp_call *call, struct fp_list *list, int axis) {
 static int prepare_split(struct fp_call *call) {
     int axis, status = fp_need_tensors(call, 1);
     if (!status && fp_given(call, 1)) status = fp_index_type(call, 1);
-    return status ? status : fp_axis_attr(call, 0, call->in[0]->rank, &axis);
+    if (status) return status;
+    return fp_axis_attr(call, 0, call->in[0]->rank, &axis);
 }
 
 static int run_split(struct fp_call *call) {
@@ -205,7 +209,7 @@ static int join(struct fp_call *call, const struct fp_tensor *items, size_t n, i
     }
     int status = fp_tensor_new(y, call->memory, first->type, first->rank, dims, call->err);
     int64_t outer = (int64_t)fp_span(dims, 0, axis), inner = (int64_t)fp_span(dims, axis + 1, first->rank);
-    size_t size = first->type == FP_STRING ? sizeof(char *) : fp_type_size(first->type);
+    size_t size = fp_type_held(first->type);
     for (size_t i = 0; i < n && !status; i++) {
         int64_t run = items[i].dims[axis] * inner;
         struct fp_move m = {0};
@@ -228,7 +232,8 @@ static int run_concat(struct fp_call *call) {
         return fp_call_fail(call, "the items cannot be joined");
     status = fp_axis_attr(call, 0, items[0].rank + stack, &axis);
     if (status) return status;
-    return stack ? fp_stack(call, &call->out[0], items, n, axis, false) : join(call, items, n, axis);
+    if (stack) return fp_stack(call, &call->out[0], items, n, axis, false);
+    return join(call, items, n, axis);
 }
 
 // ---- SequenceMap
@@ -249,8 +254,10 @@ static int prepare_map(struct fp_call *call) {
 
 static int map_item(struct fp_call *call, struct fp_graph *body, size_t at, struct fp_tensor *inputs,
                     struct fp_tensor *outputs, struct fp_list *lists) {
-    for (int i = 0; i < call->n_in; i++) // lent for the run
-        inputs[i] = call->in[i]->type == FP_SEQUENCE ? fp_sequence_items(call->in[i])[at] : *call->in[i];
+    for (int i = 0; i < call->n_in; i++) { // lent for the run
+        inputs[i] = *call->in[i];
+        if (inputs[i].type == FP_SEQUENCE) inputs[i] = fp_sequence_items(call->in[i])[at];
+    }
     int status = call->context->run_body(call, body, inputs, outputs);
     for (int i = 0; i < body->n_outputs; i++) {
         if (!status) status = fp_list_add(&lists[i], &outputs[i], call->err);
@@ -261,17 +268,16 @@ static int map_item(struct fp_call *call, struct fp_graph *body, size_t at, stru
 
 static int run_map(struct fp_call *call) {
     struct fp_graph *body = fp_attr_graph(call->node, "body");
-    struct fp_tensor *inputs = fp_calloc((size_t)call->n_in, sizeof(*inputs)),
-                     *outputs = fp_calloc((size_t)body->n_outputs, sizeof(*outputs));
-    struct fp_list *lists = fp_calloc((size_t)body->n_outputs, sizeof(*lists));
-    int status = inputs && outputs && lists ? FINEPRUNE_OK : fp_fail_memory(call->err, "values of a body", 0);
+    FP_STAGE(room, "values of a body");
+    struct fp_tensor *inputs = fp_arena_take(&room, (size_t)call->n_in, sizeof(*inputs)),
+                     *outputs = fp_arena_take(&room, (size_t)body->n_outputs, sizeof(*outputs));
+    struct fp_list *lists = fp_arena_take(&room, (size_t)body->n_outputs, sizeof(*lists));
+    int status = fp_arena_check(&room, call->err);
+    if (status) return status;
     for (size_t i = 0; i < call->in[0]->count && !status; i++) status = map_item(call, body, i, inputs, outputs, lists);
     for (int i = 0; i < call->n_out && !status; i++)
         status = fp_sequence_take(&call->out[i], call->memory, lists[i].n, lists[i].items, call->err);
-    for (int i = 0; lists && i < body->n_outputs; i++) fp_list_done(&lists[i]);
-    free(lists);
-    free(inputs);
-    free(outputs);
+    for (int i = 0; i < body->n_outputs; i++) fp_list_done(&lists[i]);
     return status;
 }
 

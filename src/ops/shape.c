@@ -32,9 +32,9 @@ static int resolve_reshape(struct fp_call *call, bool allow_zero, size_t n, int6
     size_t known;
     dims[open] = 1;
     if (!fp_product((int)n, dims, &known)) return fp_call_fail(call, "the new shape is not possible");
-    if (known ? x->count % known != 0 : x->count != 0)
+    if (fp_shares(x->count, known) * known != x->count)
         return fp_call_fail(call, "%zu elements do not divide into groups of %zu", x->count, known);
-    dims[open] = known ? (int64_t)(x->count / known) : 0;
+    dims[open] = (int64_t)fp_shares(x->count, known);
     return FINEPRUNE_OK;
 }
 
@@ -92,9 +92,11 @@ static int prepare_squeeze(struct fp_call *call) {
     int64_t dims[FP_MAX_RANK], lie[FP_MAX_RANK];
     fp_layout_strides(x, lie);
     for (int i = 0; i < x->rank; i++) {
-        if (given ? flags[i] && x->dims[i] != 1 : false)
+        if (given && flags[i] && x->dims[i] != 1)
             return fp_call_fail(call, "dim %d is %lld and cannot be squeezed", i, (long long)x->dims[i]);
-        if (given ? flags[i] : x->dims[i] == 1) continue;
+        bool goes = x->dims[i] == 1;
+        if (given) goes = flags[i];
+        if (goes) continue;
         dims[rank] = x->dims[i];
         lie[rank++] = lie[i];
     }
@@ -128,8 +130,11 @@ static int prepare_unsqueeze(struct fp_call *call) {
     if (status) return status;
     fp_layout_strides(x, lie);
     for (int i = 0, at = 0; i < rank; i++) {
-        dims[i] = flags[i] ? 1 : x->dims[at];
-        from[i] = flags[i] ? 0 : lie[at++];
+        dims[i] = 1;
+        from[i] = 0;
+        if (flags[i]) continue;
+        dims[i] = x->dims[at];
+        from[i] = lie[at++];
     }
     return fp_out_as_it_lies(call, rank, dims, from);
 }
@@ -138,15 +143,16 @@ static int prepare_unsqueeze(struct fp_call *call) {
 
 static int64_t clamp(int64_t at, int64_t rank) {
     if (at < 0) return 0;
-    return at > rank ? rank : at;
+    if (at > rank) return rank;
+    return at;
 }
 
 static void shape_range(const struct fp_call *call, int64_t *start, int64_t *end) {
     int64_t rank = call->in[0]->rank;
     *start = fp_attr_int(call->node, "start", 0);
     *end = fp_attr_int(call->node, "end", rank);
-    *start = clamp(*start < 0 ? *start + rank : *start, rank);
-    *end = clamp(*end < 0 ? *end + rank : *end, rank);
+    *start = clamp(fp_place_of(*start, rank), rank);
+    *end = clamp(fp_place_of(*end, rank), rank);
     if (*end < *start) *end = *start;
 }
 
@@ -167,7 +173,8 @@ static int run_shape(struct fp_call *call) {
 
 static int prepare_size(struct fp_call *call) {
     int status = fp_need_tensors(call, 1);
-    return status ? status : fp_out(call, 0, FP_INT64, 0, NULL);
+    if (status) return status;
+    return fp_out(call, 0, FP_INT64, 0, NULL);
 }
 
 static int run_size(struct fp_call *call) {
@@ -185,7 +192,8 @@ static int prepare_expand(struct fp_call *call) {
     if (!status) status = fp_read_ints(call, 1, dims, FP_MAX_RANK, &n);
     if (!status) status = fp_tensor_shape(&wanted, call->in[0]->type, (int)n, dims, call->err);
     if (!status) status = fp_broadcast(call, call->in[0], &wanted, &rank, out);
-    return status ? status : fp_out(call, 0, call->in[0]->type, rank, out);
+    if (status) return status;
+    return fp_out(call, 0, call->in[0]->type, rank, out);
 }
 
 static int run_expand(struct fp_call *call) {
@@ -244,7 +252,8 @@ static int load_ints(struct fp_call *call, struct fp_tensor *out) {
 static int load_string(struct fp_call *call, struct fp_tensor *out) {
     const char *text = fp_attr_text(call->node, "value_string", "");
     int status = make(call, out, FP_STRING, 0, 1);
-    return status ? status : fp_put(call, FP_STRING, out->data, 0, &text, 0, 1);
+    if (status) return status;
+    return fp_put(call, FP_STRING, out->data, 0, &text, 0, 1);
 }
 
 static int load_strings(struct fp_call *call, struct fp_tensor *out) {
@@ -330,7 +339,9 @@ static int prepare_range(struct fp_call *call) {
     double n = ceil((limit - start) / delta);
     if (!isfinite(n) || n > 0x1p40)
         return fp_call_fail(call, "start %g, limit %g and delta %g make no range", start, limit, delta);
-    return fp_out(call, 0, call->in[0]->type, 1, (int64_t[]){n > 0 ? (int64_t)n : 0});
+    int64_t count = 0;
+    if (n > 0) count = (int64_t)n;
+    return fp_out(call, 0, call->in[0]->type, 1, &count);
 }
 
 static int run_range(struct fp_call *call) {
@@ -374,7 +385,7 @@ static int run_eye_like(struct fp_call *call) {
     float one = 1;
     if (y->count) memset(y->data, 0, fp_tensor_bytes(y));
     if (k <= -rows || k >= columns) return FINEPRUNE_OK;
-    for (int64_t i = k < 0 ? -k : 0; i < rows && i + k < columns; i++)
+    for (int64_t i = fp_most_int(-k, 0); i < rows && i + k < columns; i++)
         fp_convert((char *)y->data + (size_t)(i * columns + i + k) * size, y->type, &one, FP_FLOAT, 1);
     return FINEPRUNE_OK;
 }
@@ -385,22 +396,26 @@ static int prepare_trilu(struct fp_call *call) {
     if (!status && call->in[0]->rank < 2)
         status = fp_call_fail(call, "the input has rank %d (2 is needed)", call->in[0]->rank);
     if (!status && fp_given(call, 1)) status = fp_read_scalar(call, 1, &k);
-    return status ? status : fp_out_like(call, 0, 0);
+    if (status) return status;
+    return fp_out_like(call, 0, 0);
 }
 
 static int run_trilu(struct fp_call *call) {
     const struct fp_tensor *x = call->in[0];
     struct fp_tensor *y = &call->out[0];
     int64_t rows = x->dims[x->rank - 2], n = x->dims[x->rank - 1];
-    int64_t k = fp_given(call, 1) ? fp_int_at(call->in[1], 0) : 0;
+    int64_t k = 0;
+    if (fp_given(call, 1)) k = fp_int_at(call->in[1], 0);
     if (k < -rows) k = -rows;
     else if (k > n) k = n;
     bool upper = fp_attr_int(call->node, "upper", 1) != 0;
-    size_t size = fp_type_size(x->type), total = n ? x->count / (size_t)n : 0;
+    size_t size = fp_type_size(x->type), total = fp_shares(x->count, (size_t)n);
     int status = fp_put_whole(call);
     for (size_t row = 0; row < total && !status; row++) {
         int64_t i = (int64_t)(row % (size_t)rows);
-        int64_t edge = clamp(upper ? i + k : i + k + 1, n); // kept: [edge, n) or [0, edge)
+        int64_t edge = i + k; // kept: [edge, n) or [0, edge)
+        if (!upper) edge++;
+        edge = clamp(edge, n);
         char *at = (char *)y->data + row * (size_t)n * size;
         if (upper) memset(at, 0, (size_t)edge * size);
         else memset(at + (size_t)edge * size, 0, (size_t)(n - edge) * size);

@@ -52,8 +52,10 @@ static void make_chirp(const struct transform *t, struct plan *p) {
     memset(wave, 0, p->padded * sizeof(*wave));
     for (size_t j = 0; j < t->length; j++) {
         double angle = M_PI * (double)(j * j % (2 * t->length)) / (double)t->length; // at most 2^28, so this fits
-        p->chirp[j] = (kiss_fft_cpx){(float)cos(angle), (float)(t->inverse ? sin(angle) : -sin(angle))};
-        wave[j] = wave[j ? p->padded - j : 0] = conjugate(p->chirp[j]);
+        p->chirp[j] = (kiss_fft_cpx){(float)cos(angle), (float)-sin(angle)};
+        if (t->inverse) p->chirp[j] = conjugate(p->chirp[j]);
+        wave[j] = conjugate(p->chirp[j]);
+        if (j) wave[p->padded - j] = wave[j];
     }
     kiss_fft(p->cfg, wave, p->filter);
     for (size_t j = 0; j < p->padded; j++) p->filter[j].r /= (float)p->padded, p->filter[j].i /= (float)p->padded;
@@ -71,7 +73,8 @@ static bool plan_init(struct fp_call *call, const struct transform *t, struct pl
     bool fits = fp_mul(p->padded, 2 * (size_t)p->threads, &cells) && (good || fp_add(p->padded, t->length, &more)) &&
                 fp_add(cells, more, &more) && fp_mul(more, sizeof(kiss_fft_cpx), &p->bytes) &&
                 fp_add(p->bytes, cfg, &p->bytes);
-    p->memory = fits ? fp_take(call->memory, p->bytes) : NULL;
+    if (fits) p->memory = fp_take(call->memory, p->bytes);
+    else p->memory = NULL;
     if (!p->memory) return false;
     p->cfg = kiss_fft_alloc(padded, good && t->inverse, p->memory, &cfg);
     p->scratch = (kiss_fft_cpx *)((char *)p->memory + cfg);
@@ -86,8 +89,11 @@ static bool plan_init(struct fp_call *call, const struct transform *t, struct pl
 static void load_row(const struct transform *t, const float *from, kiss_fft_cpx *row) {
     memset(row + t->n_in, 0, (t->length - t->n_in) * sizeof(*row));
     for (size_t j = 0; j < t->n_in; j++) {
-        const float *at = from + j * t->in.stride, weight = t->window ? t->window[j] : 1;
-        row[j] = (kiss_fft_cpx){at[0] * weight, t->c_in == 2 ? at[1] * weight : 0};
+        const float *at = from + j * t->in.stride;
+        float weight = 1;
+        if (t->window) weight = t->window[j];
+        row[j] = (kiss_fft_cpx){at[0] * weight, 0};
+        if (t->c_in == 2) row[j].i = at[1] * weight;
         if (t->half && j > 0 && 2 * j != t->length) row[t->length - j] = conjugate(row[j]);
     }
 }
@@ -107,7 +113,8 @@ static void transform_row(const struct transform *t, const struct plan *p, kiss_
 }
 
 static void store_row(const struct transform *t, const kiss_fft_cpx *row, float *to) {
-    float divisor = t->inverse ? (float)t->length : 1;
+    float divisor = 1;
+    if (t->inverse) divisor = (float)t->length;
     for (size_t k = 0; k < t->n_out; k++) {
         to[k * t->out.stride] = row[k].r / divisor;
         if (t->c_out == 2) to[k * t->out.stride + 1] = row[k].i / divisor;
@@ -154,7 +161,8 @@ static int signal_type(struct fp_call *call) {
 // ---- DFT
 
 static int dft_axis(struct fp_call *call, int *axis) {
-    int64_t at = call->node->opset < 20 ? fp_attr_int(call->node, "axis", 1) : -2;
+    int64_t at = -2;
+    if (call->node->opset < 20) at = fp_attr_int(call->node, "axis", 1);
     double given;
     if (call->node->opset >= 20 && fp_given(call, 2)) {
         int status = fp_index_type(call, 2);
@@ -177,20 +185,25 @@ static int prepare_dft(struct fp_call *call) {
     if (status) return status;
     const struct fp_tensor *x = call->in[0];
     bool onesided = fp_attr_int(call->node, "onesided", 0) != 0, inverse = fp_attr_int(call->node, "inverse", 0) != 0;
-    int64_t n = x->dims[axis], length = inverse && onesided ? 2 * (n - 1) : n, dims[FP_MAX_RANK];
+    bool half = inverse && onesided;
+    int64_t n = x->dims[axis], length = n, dims[FP_MAX_RANK];
+    if (half) length = 2 * (n - 1);
     if (fp_given(call, 1)) status = read_length(call, 1, "the length", 1, &length);
     if (status) return status;
     if (length < 1 || length > 1 << 28)
         return fp_call_fail(call, "a transform of %lld elements is not possible", (long long)length);
-    int64_t used = inverse && onesided ? length / 2 + 1 : length;
+    int64_t used = length;
+    if (half) used = length / 2 + 1;
     size_t inner = fp_span(x->dims, axis + 1, x->rank - 1);
     *t = (struct transform){.length = (size_t)length,
-                            .n_in = (size_t)(n < used ? n : used),
+                            .n_in = (size_t)fp_least_int(n, used),
                             .c_in = (size_t)x->dims[x->rank - 1],
-                            .c_out = inverse && onesided ? 1 : 2,
+                            .c_out = 2,
                             .inverse = inverse,
-                            .half = inverse && onesided};
-    t->n_out = (size_t)(onesided && !inverse ? length / 2 + 1 : length);
+                            .half = half,
+                            .n_out = (size_t)length};
+    if (half) t->c_out = 1;
+    if (onesided && !inverse) t->n_out = t->length / 2 + 1;
     t->rows = fp_span(x->dims, 0, axis) * inner;
     t->in = (struct place){inner, (size_t)n * inner * t->c_in, t->c_in, inner * t->c_in};
     t->out = (struct place){inner, t->n_out * inner * t->c_out, t->c_out, inner * t->c_out};
@@ -209,9 +222,10 @@ static int run_dft(struct fp_call *call) {
 // ---- STFT
 
 static int stft_lengths(struct fp_call *call, int64_t *step, int64_t *frame) {
-    const struct fp_tensor *x = call->in[0], *window = fp_given(call, 2) ? call->in[2] : NULL;
+    const struct fp_tensor *x = call->in[0], *window = fp_input(call, 2);
     int status = read_length(call, 1, "the frame step", 1, step);
-    *frame = window ? (int64_t)window->count : x->dims[1];
+    if (window) *frame = (int64_t)window->count;
+    else *frame = x->dims[1];
     if (!status && fp_given(call, 3)) status = read_length(call, 3, "the frame length", 1, frame);
     if (status) return status;
     if (window && (window->type != FP_FLOAT || window->count != (size_t)*frame))
@@ -236,10 +250,12 @@ static int prepare_stft(struct fp_call *call) {
     if (!status) status = stft_lengths(call, &step, &frame);
     if (status) return status;
     const struct fp_tensor *x = call->in[0];
-    size_t frames = (size_t)((x->dims[1] - frame) / step + 1), c = flat ? 1 : (size_t)x->dims[2];
+    size_t frames = (size_t)((x->dims[1] - frame) / step + 1), c = 1;
+    if (!flat) c = (size_t)x->dims[2];
     *t = (struct transform){
         .rows = (size_t)x->dims[0] * frames, .length = (size_t)frame, .n_in = (size_t)frame, .c_in = c, .c_out = 2};
-    t->n_out = fp_attr_int(call->node, "onesided", 1) ? t->length / 2 + 1 : t->length;
+    if (fp_attr_int(call->node, "onesided", 1)) t->n_out = t->length / 2 + 1;
+    else t->n_out = t->length;
     t->in = (struct place){frames, (size_t)x->dims[1] * c, (size_t)step * c, c};
     t->out = (struct place){frames, frames * t->n_out * 2, t->n_out * 2, 2};
     return fp_out(call, 0, FP_FLOAT, 4, (int64_t[]){x->dims[0], (int64_t)frames, (int64_t)t->n_out, 2});
@@ -247,7 +263,7 @@ static int prepare_stft(struct fp_call *call) {
 
 static int run_stft(struct fp_call *call) {
     struct transform t = *(const struct transform *)call->state;
-    t.window = fp_given(call, 2) ? call->in[2]->data : NULL;
+    t.window = fp_input_data(call, 2);
     return run_transform(call, &t, call->in[0]->data, call->out[0].data);
 }
 
@@ -265,16 +281,20 @@ static int prepare_window(struct fp_call *call) {
     int status = fp_need_tensors(call, 1);
     if (!status) status = output_type(call, &type);
     if (!status) status = read_length(call, 0, "the size", 0, &size);
-    return status ? status : fp_out(call, 0, type, 1, &size);
+    if (status) return status;
+    return fp_out(call, 0, type, 1, &size);
 }
 
 // a - b cos(x) + c cos(2x)
 static int run_window(struct fp_call *call, double a, double b, double c) {
     struct fp_tensor *y = &call->out[0];
     size_t size = fp_type_size(y->type);
-    double n = (double)y->count - (fp_attr_int(call->node, "periodic", 1) ? 0 : 1);
+    double n = (double)y->count;
+    if (!fp_attr_int(call->node, "periodic", 1)) n -= 1;
     for (size_t i = 0; i < y->count; i++) {
-        double x = n > 0 ? 2 * M_PI * (double)i / n : M_PI, value = a - b * cos(x) + c * cos(2 * x);
+        double x = M_PI;
+        if (n > 0) x = 2 * M_PI * (double)i / n;
+        double value = a - b * cos(x) + c * cos(2 * x);
         fp_convert((char *)y->data + i * size, y->type, &value, FP_DOUBLE, 1);
     }
     return FINEPRUNE_OK;
@@ -299,7 +319,8 @@ static int prepare_mel(struct fp_call *call) {
         status = fp_read_scalar(call, i, &edge);
         if (!status && !(edge >= 0 && edge < 1e12)) status = fp_call_fail(call, "the edge %g is not possible", edge);
     }
-    return status ? status : fp_out(call, 0, type, 2, (int64_t[]){length / 2 + 1, bins});
+    if (status) return status;
+    return fp_out(call, 0, type, 2, (int64_t[]){length / 2 + 1, bins});
 }
 
 static double number(const struct fp_call *call, int i) {
@@ -326,7 +347,8 @@ static int run_mel(struct fp_call *call) {
             return fp_call_fail(call, "filter %lld reaches outside a spectrum of %lld", (long long)i, (long long)rows);
         for (int64_t row = (int64_t)low; row < rows && (double)row <= fmax(center, high); row++) {
             double at = (double)row, value = 0;
-            if (at <= center) value = center > low ? (at - low) / (center - low) : 1;
+            if (at <= center) value = 1;
+            if (at <= center && center > low) value = (at - low) / (center - low);
             if (at >= center && high > center && at < high) value = (high - at) / (high - center);
             fp_convert((char *)y->data + (size_t)(row * bins + i) * size, y->type, &value, FP_DOUBLE, 1);
         }

@@ -26,9 +26,9 @@ FP_VECTOR static float greatest(const float *x, size_t n) {
     for (size_t i = 0; i < LANES; i++) lane[i] = -INFINITY;
     size_t i = 0;
     for (; i + LANES <= n; i += LANES)
-        for (size_t k = 0; k < LANES; k++) lane[k] = x[i + k] > lane[k] ? x[i + k] : lane[k];
-    for (; i < n; i++) lane[0] = x[i] > lane[0] ? x[i] : lane[0];
-    for (size_t k = 1; k < LANES; k++) lane[0] = lane[k] > lane[0] ? lane[k] : lane[0];
+        for (size_t k = 0; k < LANES; k++) lane[k] = fp_most_float(x[i + k], lane[k]);
+    for (; i < n; i++) lane[0] = fp_most_float(x[i], lane[0]);
+    for (size_t k = 1; k < LANES; k++) lane[0] = fp_most_float(lane[k], lane[0]);
     return lane[0];
 }
 
@@ -60,7 +60,8 @@ FP_VECTOR static void shift_twice(float *dst, const float *src, size_t n, float 
 
 static void softmax_row(float *dst, const float *src, size_t n) {
     float top = greatest(src, n);
-    exponentials(dst, src, n, top == -INFINITY ? 0 : top);
+    if (top == -INFINITY) top = 0;
+    exponentials(dst, src, n, top);
     scale(dst, n, (float)(1 / sum(dst, n)));
 }
 
@@ -69,7 +70,7 @@ static void log_softmax_row(float *dst, const float *src, size_t n) {
     double total = 0;
     if (top == -INFINITY) top = 0;
     for (size_t i = 0; i < n; i += FP_CHUNK) {
-        size_t m = n - i < FP_CHUNK ? n - i : FP_CHUNK;
+        size_t m = fp_least(n - i, FP_CHUNK);
         exponentials(piece, src + i, m, top);
         total += sum(piece, m);
     }
@@ -135,7 +136,7 @@ static void double_block(const struct norm *s, size_t at, size_t width) {
     static void T##_piece(void *user, size_t begin, size_t end) {                                                      \
         const struct norm *s = user;                                                                                   \
         for (size_t i = begin; i < end; i++) {                                                                         \
-            size_t from = i % s->blocks * WIDE, width = s->inner - from < WIDE ? s->inner - from : WIDE;               \
+            size_t from = i % s->blocks * WIDE, width = fp_least(s->inner - from, WIDE);                               \
             T##_block(s, i / s->blocks * s->n * s->inner + from, width);                                               \
         }                                                                                                              \
     }
@@ -153,8 +154,9 @@ static int run(struct fp_call *call) {
         s->src = x.data;
         s->dst = y.data;
         size_t units = s->outer * s->blocks, work = x.count / units + 1;
-        fp_pieces(x.count > 16384 ? call->threads : 1, units, work < 8192 ? 8192 / work + 1 : 1,
-                  x.type == FP_FLOAT ? float_piece : double_piece, s);
+        void (*piece)(void *, size_t, size_t) = double_piece;
+        if (x.type == FP_FLOAT) piece = float_piece;
+        fp_pieces(fp_threads_for(call, x.count, 16384), units, fp_grain(work, 8192), piece, s);
         fp_put_float(call, 0, &y);
     }
     fp_tensor_done(&x);
@@ -168,11 +170,13 @@ static int prepare_axis(struct fp_call *call, enum kind kind, int64_t axis, bool
     struct norm *s = fp_state(call, sizeof(*s));
     if (!s) return FINEPRUNE_LIMIT;
     int at = 0;
-    int status = x->rank == 0 || (flat && axis == x->rank) ? FINEPRUNE_OK : fp_axis(call, axis, x->rank, &at);
+    int status = FINEPRUNE_OK;
+    if (flat && axis == x->rank) at = x->rank;
+    else if (x->rank) status = fp_axis(call, axis, x->rank, &at);
     if (!status) status = fp_out_like(call, 0, 0);
     if (status) return status;
     *s = (struct norm){.kind = kind};
-    fp_split_axis(x, x->rank && axis == x->rank ? x->rank : at, &s->outer, &s->n, &s->inner);
+    fp_split_axis(x, at, &s->outer, &s->n, &s->inner);
     if (flat) {
         s->n *= s->inner;
         s->inner = 1;
@@ -185,7 +189,9 @@ static int prepare_softmax(struct fp_call *call) {
     int status = fp_need(call, 1);
     if (status) return status;
     bool flat = call->node->opset < 13;
-    return prepare_axis(call, (enum kind)call->op->variant, fp_attr_int(call->node, "axis", flat ? 1 : -1), flat);
+    int64_t absent = -1;
+    if (flat) absent = 1;
+    return prepare_axis(call, (enum kind)call->op->variant, fp_attr_int(call->node, "axis", absent), flat);
 }
 
 static int prepare_norm(struct fp_call *call) {
@@ -193,7 +199,9 @@ static int prepare_norm(struct fp_call *call) {
     if (status) return status;
     int64_t p = fp_attr_int(call->node, "p", 2);
     if (p != 1 && p != 2) return fp_call_fail(call, "p=%lld is neither 1 nor 2", (long long)p);
-    return prepare_axis(call, p == 1 ? NORM_1 : NORM_2, fp_attr_int(call->node, "axis", -1), false);
+    enum kind kind = NORM_2;
+    if (p == 1) kind = NORM_1;
+    return prepare_axis(call, kind, fp_attr_int(call->node, "axis", -1), false);
 }
 
 const struct fp_op fp_ops_softmax[] = {

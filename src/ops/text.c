@@ -27,7 +27,8 @@ static int prepare_concat(struct fp_call *call) {
     int64_t dims[FP_MAX_RANK];
     int rank, status = need_strings(call, 2);
     if (!status) status = fp_broadcast(call, call->in[0], call->in[1], &rank, dims);
-    return status ? status : fp_out(call, 0, FP_STRING, rank, dims);
+    if (status) return status;
+    return fp_out(call, 0, FP_STRING, rank, dims);
 }
 
 static int run_concat(struct fp_call *call) {
@@ -59,13 +60,20 @@ static const char *next_part(const char **text, const char *delimiter, bool last
         while (isspace((unsigned char)*start)) start++;
         if (!*start) return *text = NULL;
         for (end = start; *end && (last || !isspace((unsigned char)*end));) end++;
-        *text = *end ? end : NULL;
+        if (*end) *text = end;
+        else *text = NULL;
         *n = (size_t)(end - start);
         return start;
     }
-    end = last ? NULL : strstr(start, delimiter);
-    *n = end ? (size_t)(end - start) : strlen(start);
-    *text = end ? end + strlen(delimiter) : NULL;
+    if (last) end = NULL;
+    else end = strstr(start, delimiter);
+    if (end) {
+        *n = (size_t)(end - start);
+        *text = end + strlen(delimiter);
+    } else {
+        *n = strlen(start);
+        *text = NULL;
+    }
     return start;
 }
 
@@ -90,7 +98,8 @@ static int prepare_split(struct fp_call *call) {
     memcpy(dims, x->dims, (size_t)x->rank * sizeof(dims[0]));
     dims[x->rank] = most;
     status = fp_out(call, 0, FP_STRING, x->rank + 1, dims);
-    return status ? status : fp_out(call, 1, FP_INT64, x->rank, x->dims);
+    if (status) return status;
+    return fp_out(call, 1, FP_INT64, x->rank, x->dims);
 }
 
 static int run_split(struct fp_call *call) {
@@ -107,7 +116,8 @@ static int run_split(struct fp_call *call) {
         for (size_t k = 0; k < width && !status; k++) {
             const char *part = next_part(&text, delimiter, (int64_t)k >= most, &n);
             if (part) parts++;
-            status = put_text(call, y, i * width + k, part ? strndup(part, n) : strdup(""));
+            if (part) status = put_text(call, y, i * width + k, strndup(part, n));
+            else status = put_text(call, y, i * width + k, strdup(""));
         }
         if (call->n_out > 1) ((int64_t *)call->out[1].data)[i] = (int64_t)parts;
     }
@@ -117,10 +127,11 @@ static int run_split(struct fp_call *call) {
 // ---- StringNormalizer
 
 static bool is_stopword(const struct fp_call *call, const char *text) {
-    bool exact = fp_attr_int(call->node, "is_case_sensitive", 0) != 0;
+    int (*compare)(const char *, const char *) = strcasecmp;
+    if (fp_attr_int(call->node, "is_case_sensitive", 0)) compare = strcmp;
     const char *word;
     for (size_t i = 0; (word = fp_attr_strings(call->node, "stopwords", i)); i++)
-        if (exact ? !strcmp(word, text) : !strcasecmp(word, text)) return true;
+        if (!compare(word, text)) return true;
     return false;
 }
 
@@ -135,17 +146,19 @@ static int prepare_normalizer(struct fp_call *call) {
     }
     for (size_t i = 0; i < x->count; i++) kept += !is_stopword(call, ((char **)x->data)[i]);
     if (!kept) kept = 1; // one empty string
-    return x->rank == 1 ? fp_out(call, 0, FP_STRING, 1, &kept) : fp_out(call, 0, FP_STRING, 2, (int64_t[]){1, kept});
+    if (x->rank == 1) return fp_out(call, 0, FP_STRING, 1, &kept);
+    return fp_out(call, 0, FP_STRING, 2, (int64_t[]){1, kept});
 }
 
 // Letters beyond ASCII would need the locale's tables.
 static int change_case(struct fp_call *call, char *text) {
     const char *action = fp_attr_text(call->node, "case_change_action", "NONE");
-    bool lower = !strcmp(action, "LOWER");
-    if (!lower && strcmp(action, "UPPER")) return FINEPRUNE_OK;
+    char first = 'a';
+    if (!strcmp(action, "LOWER")) first = 'A';
+    else if (strcmp(action, "UPPER")) return FINEPRUNE_OK;
     for (unsigned char *c = (unsigned char *)text; *c; c++) {
         if (*c >= 0x80) return fp_call_fail(call, "changing the case of text beyond ASCII is not supported");
-        if (lower ? *c >= 'A' && *c <= 'Z' : *c >= 'a' && *c <= 'z') *c ^= 0x20;
+        if (*c >= first && *c < first + 26) *c ^= 0x20;
     }
     return FINEPRUNE_OK;
 }

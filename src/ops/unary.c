@@ -96,28 +96,40 @@ MAPS(clip, (x < a ? a : x) > b ? b : (x < a ? a : x))
             dst[i] = (expression);                                                                                     \
         }                                                                                                              \
     }
+static double as_double(int64_t x, bool is_unsigned) {
+    if (is_unsigned) return (double)(uint64_t)x;
+    return (double)x;
+}
+
 MAP_INT(relu, x < 0 && !is_unsigned ? 0 : x)
 MAP_INT(abs, x < 0 && !is_unsigned ? (int64_t)(0 - (uint64_t)x) : x)
 MAP_INT(neg, (int64_t)(0 - (uint64_t)x))
 MAP_INT(sign, x == 0 ? 0 : x > 0 || is_unsigned ? 1 : -1)
 MAP_INT(bitwise_not, ~x)
-MAP_INT(erf, (int64_t)erf(is_unsigned ? (double)(uint64_t)x : (double)x)) // old opsets allow it
+MAP_INT(erf, (int64_t)erf(as_double(x, is_unsigned))) // old opsets allow it
 #undef MAP_INT
 
-static bool less(int64_t a, int64_t b, bool is_unsigned) { return is_unsigned ? (uint64_t)a < (uint64_t)b : a < b; }
+static bool less(int64_t a, int64_t b, bool is_unsigned) {
+    if (is_unsigned) return (uint64_t)a < (uint64_t)b;
+    return a < b;
+}
 
 static void clip_int(int64_t *dst, const int64_t *src, size_t n, const struct unary *u, bool is_unsigned) {
     for (size_t i = 0; i < n; i++) {
-        int64_t x = less(src[i], u->low, is_unsigned) ? u->low : src[i];
-        dst[i] = less(u->high, x, is_unsigned) ? u->high : x;
+        int64_t x = src[i];
+        if (less(x, u->low, is_unsigned)) x = u->low;
+        if (less(u->high, x, is_unsigned)) x = u->high;
+        dst[i] = x;
     }
 }
 
 static void shrink_int(int64_t *dst, const int64_t *src, size_t n, const struct unary *u, bool is_unsigned) {
     for (size_t i = 0; i < n; i++) {
-        double x = is_unsigned ? (double)(uint64_t)src[i] : (double)src[i];
-        double y = x < -u->p[0] ? x + u->p[1] : x > u->p[0] ? x - u->p[1] : 0;
-        dst[i] = fabs(y) < 0x1p63 ? (int64_t)y : src[i];
+        double x = as_double(src[i], is_unsigned), y = 0;
+        if (x < -u->p[0]) y = x + u->p[1];
+        else if (x > u->p[0]) y = x - u->p[1];
+        if (fabs(y) < 0x1p63) dst[i] = (int64_t)y;
+        else dst[i] = src[i];
     }
 }
 
@@ -237,7 +249,13 @@ bool fp_tail_map(const struct fp_tail *tail, float *x, size_t n) {
     };
     if ((size_t)tail->kind >= FP_COUNT(maps) || !maps[tail->kind]) return false;
     bool hard = tail->kind == FP_TAIL_HARD_SWISH, plain = tail->kind == FP_TAIL_RELU && tail->a == 0;
-    (plain ? relu_32 : maps[tail->kind])(x, x, n, (const float[]){hard ? 1 : tail->a, hard ? 0.5f : tail->b});
+    float p[2] = {tail->a, tail->b};
+    if (hard) {
+        p[0] = 1;
+        p[1] = 0.5f;
+    }
+    if (plain) relu_32(x, x, n, p);
+    else maps[tail->kind](x, x, n, p);
     return true;
 }
 
@@ -264,7 +282,7 @@ static void map_half(void *user, size_t begin, size_t end) {
     const struct job *j = user;
     float values[FP_CHUNK];
     for (size_t at = begin; at < end; at += FP_CHUNK) {
-        size_t n = end - at < FP_CHUNK ? end - at : FP_CHUNK;
+        size_t n = fp_least(end - at, FP_CHUNK);
         fp_convert(values, FP_FLOAT, j->src + 2 * at, j->type, n);
         j->unary->map->f32(values, values, n, j->p32);
         fp_convert(j->dst + 2 * at, j->type, values, FP_FLOAT, n);
@@ -276,7 +294,7 @@ static void map_integer(void *user, size_t begin, size_t end) {
     int64_t values[FP_CHUNK];
     size_t size = fp_type_size(j->type);
     for (size_t at = begin; at < end; at += FP_CHUNK) {
-        size_t n = end - at < FP_CHUNK ? end - at : FP_CHUNK;
+        size_t n = fp_least(end - at, FP_CHUNK);
         fp_convert(values, FP_INT64, j->src + size * at, j->type, n);
         j->unary->map->integers(values, values, n, j->unary, j->type == FP_UINT64);
         fp_convert(j->dst + size * at, j->type, values, FP_INT64, n);
@@ -294,13 +312,16 @@ static int prepare_map(struct fp_call *call, const struct map *map) {
     int status = fp_need(call, 1);
     if (status) return status;
     enum fp_type type = call->in[0]->type;
-    if (fp_type_is_float(type) ? !map->f32 : !(map->integers && fp_type_is_integer(type))) return fp_bad_type(call, 0);
+    bool fits = map->integers && fp_type_is_integer(type);
+    if (fp_type_is_float(type)) fits = map->f32;
+    if (!fits) return fp_bad_type(call, 0);
     struct unary *u = fp_state(call, sizeof(*u));
     if (!u) return FINEPRUNE_LIMIT;
     u->map = map;
     for (int i = 0; i < 2; i++) {
         const char *name = map->attribute[i].name;
-        u->p[i] = name ? fp_attr_float(call->node, name, map->attribute[i].absent) : 0;
+        if (name) u->p[i] = fp_attr_float(call->node, name, map->attribute[i].absent);
+        else u->p[i] = 0;
     }
     return out_like(call, type);
 }
@@ -312,11 +333,11 @@ static int run_map(struct fp_call *call) {
     const struct fp_tensor *x = call->in[0];
     struct job job = {
         .unary = u, .p32 = {(float)u->p[0], (float)u->p[1]}, .type = x->type, .dst = call->out[0].data, .src = x->data};
-    void (*body)(void *, size_t, size_t) = x->type == FP_FLOAT         ? map_float
-                                           : x->type == FP_DOUBLE      ? map_double
-                                           : fp_type_is_float(x->type) ? map_half
-                                                                       : map_integer;
-    fp_pieces(x->count > 32768 ? call->threads : 1, x->count, 8192, body, &job);
+    void (*body)(void *, size_t, size_t) = map_integer;
+    if (x->type == FP_FLOAT) body = map_float;
+    else if (x->type == FP_DOUBLE) body = map_double;
+    else if (fp_type_is_float(x->type)) body = map_half;
+    fp_pieces(fp_threads_for(call, x->count, 32768), x->count, 8192, body, &job);
     return FINEPRUNE_OK;
 }
 
@@ -324,7 +345,8 @@ static int prepare_gelu(struct fp_call *call) {
     const char *how = fp_attr_text(call->node, "approximate", "none");
     if (strcmp(how, "none") && strcmp(how, "tanh"))
         return fp_call_fail(call, "approximate=\"%.40s\" is neither none nor tanh", how);
-    return prepare_map(call, &TABLE[strcmp(how, "tanh") ? GELU : GELU_TANH]);
+    if (strcmp(how, "tanh")) return prepare_map(call, &TABLE[GELU]);
+    return prepare_map(call, &TABLE[GELU_TANH]);
 }
 
 // ---- Clip
@@ -344,14 +366,25 @@ static int run_clip(struct fp_call *call) {
     struct unary *u = call->state;
     const struct fp_tensor *x = call->in[0];
     bool old = call->node->opset < 11, is_unsigned = x->type == FP_UINT64;
-    u->p[0] = old ? fp_attr_float(call->node, "min", -INFINITY) : -(double)INFINITY;
-    u->p[1] = old ? fp_attr_float(call->node, "max", INFINITY) : (double)INFINITY;
-    u->low = is_unsigned ? 0 : INT64_MIN;
-    u->high = is_unsigned ? -1 : INT64_MAX;
+    if (old) {
+        u->p[0] = fp_attr_float(call->node, "min", -INFINITY);
+        u->p[1] = fp_attr_float(call->node, "max", INFINITY);
+    } else {
+        u->p[0] = -(double)INFINITY;
+        u->p[1] = (double)INFINITY;
+    }
+    if (is_unsigned) {
+        u->low = 0;
+        u->high = -1;
+    } else {
+        u->low = INT64_MIN;
+        u->high = INT64_MAX;
+    }
+    int64_t *ends[] = {&u->low, &u->high};
     for (int i = 1; i < 3 && !old; i++) {
         if (!fp_given(call, i)) continue;
         if (fp_type_is_float(x->type)) fp_convert(&u->p[i - 1], FP_DOUBLE, call->in[i]->data, x->type, 1);
-        else fp_convert(i == 1 ? &u->low : &u->high, FP_INT64, call->in[i]->data, x->type, 1);
+        else fp_convert(ends[i - 1], FP_INT64, call->in[i]->data, x->type, 1);
     }
     return run_map(call);
 }
@@ -364,14 +397,15 @@ static int prepare_bias_gelu(struct fp_call *call) {
     const struct fp_tensor *x = call->in[0], *bias = call->in[1];
     if (bias->rank != 1 || x->rank < 1 || bias->dims[0] != x->dims[x->rank - 1])
         return fp_call_fail(call, "a bias of %zu elements does not fit the last dim of the input", bias->count);
-    return x->type == FP_FLOAT && bias->type == FP_FLOAT ? FINEPRUNE_OK : fp_bad_type(call, 0);
+    if (x->type == FP_FLOAT && bias->type == FP_FLOAT) return FINEPRUNE_OK;
+    return fp_bad_type(call, 0);
 }
 
 static int run_bias_gelu(struct fp_call *call) {
     if (!fp_given(call, 1)) return run_map(call);
     const struct unary *u = call->state;
     const float *bias = call->in[1]->data, none[2] = {0, 0};
-    size_t width = call->in[1]->count, rows = width ? call->in[0]->count / width : 0;
+    size_t width = call->in[1]->count, rows = fp_shares(call->in[0]->count, width);
 #pragma omp parallel for num_threads(call->threads) if (call->in[0]->count > 32768)
     for (size_t r = 0; r < rows; r++) {
         const float *x = (const float *)call->in[0]->data + r * width;
@@ -401,12 +435,15 @@ static int run_is(struct fp_call *call) {
     uint8_t *y = call->out[0].data;
     double values[FP_CHUNK];
     for (size_t at = 0; at < x->count; at += FP_CHUNK) {
-        size_t n = x->count - at < FP_CHUNK ? x->count - at : FP_CHUNK;
+        size_t n = fp_least(x->count - at, FP_CHUNK);
         fp_convert_all(values, FP_DOUBLE, (const char *)x->data + at * fp_type_size(x->type), x->type, n, true,
                        FP_ROUND_NEAREST);
-        for (size_t i = 0; i < n; i++)
-            y[at + i] = call->op->variant == IS_NAN ? isnan(values[i]) != 0
-                                                    : isinf(values[i]) && (values[i] < 0 ? negative : positive);
+        for (size_t i = 0; i < n; i++) {
+            bool wanted = positive;
+            if (values[i] < 0) wanted = negative;
+            if (call->op->variant == IS_NAN) y[at + i] = isnan(values[i]) != 0;
+            else y[at + i] = isinf(values[i]) && wanted;
+        }
     }
     return FINEPRUNE_OK;
 }
@@ -414,7 +451,8 @@ static int run_is(struct fp_call *call) {
 static int prepare_not(struct fp_call *call) {
     int status = fp_need(call, 1);
     if (status) return status;
-    return call->in[0]->type == FP_BOOL ? out_like(call, FP_BOOL) : fp_bad_type(call, 0);
+    if (call->in[0]->type == FP_BOOL) return out_like(call, FP_BOOL);
+    return fp_bad_type(call, 0);
 }
 
 static int run_not(struct fp_call *call) {
@@ -447,7 +485,8 @@ static int prepare_dropout(struct fp_call *call) {
     if (!status && training != 0 && ratio != 0)
         status = fp_call_fail(call, "training_mode with ratio %g is not supported", ratio);
     if (status || call->n_out < 2) return status;
-    enum fp_type type = call->node->opset < 10 ? call->in[0]->type : FP_BOOL;
+    enum fp_type type = FP_BOOL;
+    if (call->node->opset < 10) type = call->in[0]->type;
     return fp_out(call, 1, type, call->in[0]->rank, call->in[0]->dims);
 }
 

@@ -11,10 +11,11 @@ struct unique {
     size_t outer, n, inner;
     int (*compare)(const void *, const void *);
     size_t groups;
-    size_t *order;  // items, sorted; equal ones by position
-    size_t *first;  // per group: its first item
-    size_t *group;  // per item: its group
-    int64_t *sizes; // per group
+    struct fp_arena room; // of the arrays
+    size_t *order;        // items, sorted; equal ones by position
+    size_t *first;        // per group: its first item
+    size_t *group;        // per item: its group
+    int64_t *sizes;       // per group
 };
 
 // NaN is after everything and equal to itself, so that the order is total.
@@ -58,7 +59,7 @@ static const struct {
 };
 
 static int compare_items(const struct unique *u, size_t a, size_t b) {
-    size_t size = u->x->type == FP_STRING ? sizeof(char *) : fp_type_size(u->x->type);
+    size_t size = fp_type_held(u->x->type);
     const char *data = u->x->data;
     for (size_t o = 0; o < u->outer; o++)
         for (size_t i = 0; i < u->inner; i++) {
@@ -72,7 +73,8 @@ static int compare_items(const struct unique *u, size_t a, size_t b) {
 static int compare_order(const void *left, const void *right, void *user) {
     size_t a = *(const size_t *)left, b = *(const size_t *)right;
     int order = compare_items(user, a, b);
-    return order ? order : (a > b) - (a < b);
+    if (order) return order;
+    return (a > b) - (a < b);
 }
 
 static void find_groups(struct unique *u) {
@@ -101,10 +103,7 @@ static void order_by_first(struct unique *u) {
 static void unique_done(void *state) {
     struct unique *u = state;
     if (!u) return;
-    free(u->order);
-    free(u->first);
-    free(u->group);
-    free(u->sizes);
+    fp_arena_free(&u->room);
     free(u);
 }
 
@@ -114,18 +113,18 @@ static int start(struct fp_call *call, struct unique *u, int axis) {
     for (size_t i = 0; i < FP_COUNT(COMPARE); i++)
         if (COMPARE[i].type == u->x->type) u->compare = COMPARE[i].compare;
     if (!u->compare) return fp_bad_type(call, 0);
-    u->order = fp_calloc(u->n, sizeof(size_t));
-    u->first = fp_calloc(u->n, sizeof(size_t));
-    u->group = fp_calloc(u->n, sizeof(size_t));
-    u->sizes = fp_calloc(u->n, sizeof(int64_t));
-    if (!u->order || !u->first || !u->group || !u->sizes)
-        return fp_fail_memory(call->err, "unique elements", u->n * 32);
-    return FINEPRUNE_OK;
+    u->room.what = "unique elements";
+    u->order = fp_arena_take(&u->room, u->n, sizeof(size_t));
+    u->first = fp_arena_take(&u->room, u->n, sizeof(size_t));
+    u->group = fp_arena_take(&u->room, u->n, sizeof(size_t));
+    u->sizes = fp_arena_take(&u->room, u->n, sizeof(int64_t));
+    return fp_arena_check(&u->room, call->err);
 }
 
 static int unique_axis(struct fp_call *call, int *axis) {
     *axis = -1;
-    return fp_attr_has(call->node, "axis") ? fp_axis_attr(call, 0, call->in[0]->rank, axis) : FINEPRUNE_OK;
+    if (fp_attr_has(call->node, "axis")) return fp_axis_attr(call, 0, call->in[0]->rank, axis);
+    return FINEPRUNE_OK;
 }
 
 static int prepare_unique(struct fp_call *call) {
@@ -135,17 +134,20 @@ static int prepare_unique(struct fp_call *call) {
     unique_done(call->state);
     call->state = NULL;
     struct unique *u = fp_state(call, sizeof(*u));
-    status = u ? start(call, u, axis) : FINEPRUNE_LIMIT;
+    if (u) status = start(call, u, axis);
+    else status = FINEPRUNE_LIMIT;
     if (status) return status;
     find_groups(u);
     if (!fp_attr_int(call->node, "sorted", 1)) order_by_first(u);
     int64_t dims[FP_MAX_RANK], groups = (int64_t)u->groups, items = (int64_t)u->n;
     memcpy(dims, u->x->dims, sizeof(dims));
     if (axis >= 0) dims[axis] = groups;
-    status = axis < 0 ? fp_out(call, 0, u->x->type, 1, &groups) : fp_out(call, 0, u->x->type, u->x->rank, dims);
+    if (axis < 0) status = fp_out(call, 0, u->x->type, 1, &groups);
+    else status = fp_out(call, 0, u->x->type, u->x->rank, dims);
     if (!status) status = fp_out(call, 1, FP_INT64, 1, &groups);
     if (!status) status = fp_out(call, 2, FP_INT64, 1, &items);
-    return status ? status : fp_out(call, 3, FP_INT64, 1, &groups);
+    if (status) return status;
+    return fp_out(call, 3, FP_INT64, 1, &groups);
 }
 
 static int run_unique(struct fp_call *call) {

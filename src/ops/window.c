@@ -8,7 +8,8 @@ int fp_window_ints(struct fp_call *call, const char *name, int n, int64_t *dst, 
     if (v && count != (size_t)n)
         return fp_call_fail(call, "attribute '%s' has %zu values, the data have %d", name, count, n);
     for (int i = 0; i < n; i++) {
-        dst[i] = v ? v[i] : absent;
+        dst[i] = absent;
+        if (v) dst[i] = v[i];
         if (dst[i] < least || dst[i] > INT32_MAX)
             return fp_call_fail(call, "attribute '%s' has the value %lld, which must be at least %lld", name,
                                 (long long)dst[i], (long long)least);
@@ -21,7 +22,7 @@ int fp_window_steps(struct fp_call *call, struct fp_window *w, const struct fp_t
     if (w->n < 1) return fp_call_fail(call, "the data need at least 3 dims, there are %d", x->rank);
     int status = fp_window_ints(call, "strides", w->n, w->stride, 1, 1);
     if (!status) status = fp_window_ints(call, "dilations", w->n, w->dilation, 1, 1);
-    if (!status) status = fp_window_ints(call, "kernel_shape", w->n, w->kernel, kernel ? 1 : 0, 1);
+    if (!status) status = fp_window_ints(call, "kernel_shape", w->n, w->kernel, kernel != NULL, 1);
     if (status) return status;
     for (int i = 0; i < w->n; i++) {
         w->in[i] = x->dims[i + 2];
@@ -40,8 +41,9 @@ static void same(struct fp_window *w, bool upper) {
     for (int i = 0; i < w->n; i++) {
         w->out[i] = (w->in[i] + w->stride[i] - 1) / w->stride[i];
         int64_t total = (w->out[i] - 1) * w->stride[i] + fp_window_reach(w, i) - w->in[i];
-        total = total > 0 ? total : 0;
-        w->begin[i] = upper ? total / 2 : total - total / 2;
+        total = fp_most_int(total, 0);
+        if (upper) w->begin[i] = total / 2;
+        else w->begin[i] = total - total / 2;
         w->end[i] = total - w->begin[i];
     }
 }
@@ -53,7 +55,9 @@ static int slide(struct fp_call *call, struct fp_window *w, bool ceil_mode) {
             return fp_call_fail(
                 call, "the kernel reaches over %lld elements along spatial axis %d, the padded data have %lld",
                 (long long)fp_window_reach(w, i), i, (long long)padded);
-        w->out[i] = (room + (ceil_mode ? w->stride[i] - 1 : 0)) / w->stride[i] + 1;
+        int64_t rest = 0;
+        if (ceil_mode) rest = w->stride[i] - 1;
+        w->out[i] = (room + rest) / w->stride[i] + 1;
         if (ceil_mode && (w->out[i] - 1) * w->stride[i] >= w->in[i] + w->begin[i])
             w->out[i]--; // a window that would start in the padding at the end
         if ((w->out[i] - 1) * w->stride[i] > room) w->reaches_out = true;

@@ -28,7 +28,8 @@ static inline uint16_t float_to_half(float f) {
     small.u = (uint32_t)magnitude;
     small.f += 0.5f; // of a subnormal result, the addition does the rounding
     int32_t normal = (magnitude + 0xfff + (magnitude >> 13 & 1) - 0x38000000) >> 13;
-    int32_t h = magnitude < 0x38800000 ? (int32_t)(small.u - 0x3f000000) : normal;
+    int32_t h = normal;
+    if (magnitude < 0x38800000) h = (int32_t)(small.u - 0x3f000000);
     h = magnitude >= 0x477ff000 ? 0x7c00 : h; // 65520 and above round to infinity
     h = magnitude > 0x7f800000 ? 0x7e00 : h;  // NaN
     return (uint16_t)(h | (int32_t)(v.u >> 16 & 0x8000));
@@ -53,9 +54,11 @@ typedef void conversion(void *dst, const void *src, size_t n);
 
 // Floats to integers: what is out of range saturates at 64 bits, NaN is 0.
 static inline int64_t whole(double v) {
-    if (!(fabs(v) < 0x1p63))
-        return v >= 0x1p63 ? v >= 0x1p64 ? INT64_MAX : (int64_t)(uint64_t)v : v < 0 ? INT64_MIN : 0;
-    return (int64_t)v;
+    if (fabs(v) < 0x1p63) return (int64_t)v;
+    if (v >= 0x1p64) return INT64_MAX;
+    if (v >= 0x1p63) return (int64_t)(uint64_t)v;
+    if (v < 0) return INT64_MIN;
+    return 0;
 }
 
 // clang-format off
@@ -109,8 +112,10 @@ static conversion *half_conversion(enum fp_type to, enum fp_type from) {
 
 static conversion *conversion_of(enum fp_type to, enum fp_type from) {
     bool known = to > 0 && to < (enum fp_type)TYPES && from > 0 && from < (enum fp_type)TYPES;
-    conversion *direct = known ? TABLE[from][to] : NULL;
-    return direct ? direct : half_conversion(to, from);
+    conversion *direct = NULL;
+    if (known) direct = TABLE[from][to];
+    if (direct) return direct;
+    return half_conversion(to, from);
 }
 
 // By way of float32, in pieces.
@@ -119,7 +124,7 @@ static void convert_half(char *dst, enum fp_type to, const char *src, enum fp_ty
     float values[PIECE];
     size_t to_size = fp_type_size(to), from_size = fp_type_size(from);
     for (size_t i = 0; i < n; i += PIECE) {
-        size_t m = n - i < PIECE ? n - i : PIECE;
+        size_t m = fp_least(n - i, PIECE);
         fp_convert(values, FP_FLOAT, src + i * from_size, from, m);
         fp_convert(dst + i * to_size, to, values, FP_FLOAT, m);
     }

@@ -82,7 +82,8 @@ static bool read_number(struct cursor *c, int64_t *value) {
     for (; c->at < c->end && isdigit((unsigned char)*c->at); c->at++)
         if (__builtin_mul_overflow(n, 10, &n) || __builtin_add_overflow(n, *c->at - '0', &n)) return false;
     if (c->at < c->end && *c->at == 'L') c->at++; // Python 2
-    *value = negative ? -n : n;
+    *value = n;
+    if (negative) *value = -n;
     return true;
 }
 
@@ -107,7 +108,7 @@ static bool decode_type(const char *descr, struct header *h) {
         h->type = KINDS[i].type;
         h->word = KINDS[i].word;
         const bool little = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__;
-        h->swap = h->word > 1 && (descr[0] == '<' ? !little : descr[0] == '>' ? little : false);
+        h->swap = h->word > 1 && ((descr[0] == '<' && !little) || (descr[0] == '>' && little));
         return true;
     }
     return false;
@@ -116,9 +117,9 @@ static bool decode_type(const char *descr, struct header *h) {
 static int fail_type(const char *descr, const char *name, fineprune_error *err) {
     int status = fp_fail(err, FINEPRUNE_DATA, "%s has elements of the type '%s', which is not a plain number", name,
                          descr);
-    fp_hint(err, strchr("OVSU", descr[0] && descr[1] ? descr[1] : 'V')
-                     ? "save plain numbers: array.astype(numpy.float32), or the type that the model's input has"
-                     : "array.astype(numpy.float32) saves a type that is read");
+    if (!descr[0] || !descr[1] || strchr("OVSU", descr[1]))
+        fp_hint(err, "save plain numbers: array.astype(numpy.float32), or the type that the model's input has");
+    else fp_hint(err, "array.astype(numpy.float32) saves a type that is read");
     return status;
 }
 
@@ -178,7 +179,8 @@ static int read_header(struct header *h, size_t *header_size, const struct fp_np
     if (memcmp(start, "\x93NUMPY", 6) != 0) return fp_fail(err, FINEPRUNE_DATA, "%s is not in NumPy's format", s->name);
     if (start[6] < 1 || start[6] > 3)
         return fp_fail(err, FINEPRUNE_DATA, "%s has the format version %d; 1 to 3 are known", s->name, start[6]);
-    size_t prefix = start[6] == 1 ? 10 : 12;
+    size_t prefix = 12;
+    if (start[6] == 1) prefix = 10;
     if (prefix == 12) status = read_exactly(s, start + 10, 2, "header", err);
     if (status) return status;
     size_t length = start[8] | (size_t)start[9] << 8 | (size_t)start[10] << 16 | (size_t)start[11] << 24;
@@ -284,7 +286,8 @@ int fp_npy_begin(struct fp_tensor *shape, const struct fp_npy_source *source, si
     int status = read_header(&h, header, source, err);
     if (!status) status = check_size(&h, *header, source, err);
     *plain = !h.swap && h.type != FP_BOOL && (!h.fortran || h.rank <= 1);
-    return status ? status : fp_tensor_shape(shape, h.type, h.rank, h.dims, err);
+    if (status) return status;
+    return fp_tensor_shape(shape, h.type, h.rank, h.dims, err);
 }
 
 // ---- files
@@ -304,19 +307,22 @@ int fp_npy_read(struct fp_tensor *out, const char *path, struct fp_memory *memor
     struct stat st;
     snprintf(name, sizeof(name), "'%s'", path);
     bool regular = fstat(fileno(f), &st) == 0 && S_ISREG(st.st_mode);
-    const struct fp_npy_source source = {read_file, f, name, regular ? (size_t)st.st_size : SIZE_MAX};
+    struct fp_npy_source source = {read_file, f, name, SIZE_MAX};
+    if (regular) source.size = (size_t)st.st_size;
     int status = fp_npy_parse(out, &source, memory, err);
     fclose(f);
     return status;
 }
 
 static size_t put_header(char *dst, char kind, size_t word, size_t size, int rank, const int64_t *dims) {
-    const char order = word == 1 ? '|' : __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? '<' : '>';
+    char order = '>';
+    if (word == 1) order = '|';
+    else if (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__) order = '<';
     size_t n = 10;
     n += (size_t)snprintf(dst + n, FP_NPY_HEADER - n, "{'descr': '%c%c%zu', 'fortran_order': False, 'shape': (", order,
                           kind, size);
     for (int i = 0; i < rank; i++)
-        n += (size_t)snprintf(dst + n, FP_NPY_HEADER - n, "%s%lld", i ? ", " : "", (long long)dims[i]);
+        n += (size_t)snprintf(dst + n, FP_NPY_HEADER - n, "%s%lld", fp_between((size_t)i, ", "), (long long)dims[i]);
     n += (size_t)snprintf(dst + n, FP_NPY_HEADER - n, rank == 1 ? ",), }" : "), }");
     while (n % 64 != 63) dst[n++] = ' ';
     dst[n++] = '\n';
@@ -329,8 +335,8 @@ static size_t put_header(char *dst, char kind, size_t word, size_t size, int ran
 size_t fp_npy_header(char *dst, enum fp_type type, int rank, const int64_t *dims) {
     size_t kind = 0;
     while (kind < FP_COUNT(KINDS) && KINDS[kind].type != type) kind++;
-    return kind == FP_COUNT(KINDS) ? 0
-                                   : put_header(dst, KINDS[kind].kind, KINDS[kind].word, KINDS[kind].size, rank, dims);
+    if (kind == FP_COUNT(KINDS)) return 0;
+    return put_header(dst, KINDS[kind].kind, KINDS[kind].word, KINDS[kind].size, rank, dims);
 }
 
 size_t fp_npy_text_header(char *dst, size_t width, int rank, const int64_t *dims) {

@@ -58,8 +58,9 @@ static int read_all(uint8_t **out, size_t *size, FILE *f, const char *path, fine
 
 static int fail_zip(const struct fp_npz *npz, zip_error_t *error, fineprune_error *err) {
     bool system = zip_error_system_type(error) == ZIP_ET_SYS && zip_error_code_zip(error) != ZIP_ER_NOZIP;
-    int status = fp_fail(err, system ? FINEPRUNE_IO : FINEPRUNE_DATA, "cannot read '%s' as a .npz: %s", npz->path,
-                         zip_error_strerror(error));
+    int status = FINEPRUNE_DATA;
+    if (system) status = FINEPRUNE_IO;
+    status = fp_fail(err, status, "cannot read '%s' as a .npz: %s", npz->path, zip_error_strerror(error));
     zip_error_fini(error);
     return status;
 }
@@ -87,7 +88,8 @@ static int open_zip(struct fp_npz *npz, fineprune_error *err) {
             fp_hint(err, "a stream goes in by standard input: --data -");
             return status;
         }
-        FILE *f = found ? fopen(npz->path, "rbe") : NULL;
+        FILE *f = NULL;
+        if (found) f = fopen(npz->path, "rbe");
         if (!f) return fp_fail(err, FINEPRUNE_IO, "cannot read '%s': %s", npz->path, strerror(errno));
         source = zip_source_filep_create(f, 0, -1, &error);
         if (!source) fclose(f);
@@ -108,7 +110,8 @@ static int read_directory(struct fp_npz *npz, fineprune_error *err) {
     if (!npz->names || !npz->entries) return fp_fail_memory(err, npz->path, (size_t)n * 16);
     for (zip_uint64_t i = 0; i < (zip_uint64_t)n; i++) {
         const char *name = zip_get_name(npz->zip, i, ZIP_FL_ENC_RAW);
-        size_t length = name ? strlen(name) : 0;
+        size_t length = 0;
+        if (name) length = strlen(name);
         if (length < 4 || strcmp(name + length - 4, ".npy") != 0) continue;
         npz->names[npz->count] = strndup(name, length - 4);
         if (!npz->names[npz->count]) return fp_fail_memory(err, npz->path, length);
@@ -131,7 +134,8 @@ int fp_npz_open(struct fp_npz **out, const char *path, fineprune_error *err) {
 size_t fp_npz_count(const struct fp_npz *npz) { return npz->count; }
 
 const char *fp_npz_name(const struct fp_npz *npz, size_t index) {
-    return index < npz->count ? npz->names[index] : NULL;
+    if (index < npz->count) return npz->names[index];
+    return NULL;
 }
 
 static int64_t read_entry(void *user, void *dst, size_t n, const char **reason) {
@@ -176,7 +180,8 @@ static int read_array(struct fp_npz *npz, zip_uint64_t entry, const char *name, 
 }
 
 static const char *shown_path(const struct fp_npz *npz) {
-    return strcmp(npz->path, "-") ? npz->path : "standard input";
+    if (strcmp(npz->path, "-")) return npz->path;
+    return "standard input";
 }
 
 static size_t find(const struct fp_npz *npz, const char *name) {
@@ -222,7 +227,8 @@ static int far_begin(struct fp_npz_far *far, zip_uint64_t entry, zip_uint64_t si
                        zip_error_strerror(zip_get_error(far->npz->zip)));
     const struct fp_npy_source source = {read_entry, far->file, far->name, size};
     int status = fp_npy_begin(shape, &source, &far->header, plain, err);
-    far->size = status ? 0 : size - far->header;
+    if (status) far->size = 0;
+    else far->size = size - far->header;
     return status;
 }
 
@@ -267,10 +273,12 @@ int fp_npy_far_open(struct fp_npz_far **out, const char *path, size_t least, str
     snprintf(far->name, sizeof(far->name), "'%.380s'", path);
     bool plain = false;
     far->plain = fopen(path, "rbe");
-    int status = far->plain ? FINEPRUNE_OK : fp_fail(err, FINEPRUNE_IO, "cannot read '%s': %s", path, strerror(errno));
+    int status = FINEPRUNE_OK;
+    if (!far->plain) status = fp_fail(err, FINEPRUNE_IO, "cannot read '%s': %s", path, strerror(errno));
     const struct fp_npy_source source = {read_plain, far->plain, far->name, (size_t)st.st_size};
     if (!status) status = fp_npy_begin(shape, &source, &far->header, &plain, err);
-    far->size = status ? 0 : (size_t)st.st_size - far->header;
+    if (status) far->size = 0;
+    else far->size = (size_t)st.st_size - far->header;
     far->sought = true; // there is no check sum
     if (!status && plain) *out = far;
     else fp_npz_far_free(far);
@@ -284,7 +292,8 @@ static bool seek(struct fp_npz_far *far, size_t offset) {
 }
 
 static const char *reason_of(const struct fp_npz_far *far) {
-    return far->plain ? strerror(errno) : zip_error_strerror(zip_file_get_error(far->file));
+    if (far->plain) return strerror(errno);
+    return zip_error_strerror(zip_file_get_error(far->file));
 }
 
 int fp_npz_far_read(struct fp_npz_far *far, size_t offset, void *dst, size_t n, fineprune_error *err) {
@@ -295,11 +304,11 @@ int fp_npz_far_read(struct fp_npz_far *far, size_t offset, void *dst, size_t n, 
     far->at = offset;
     while (n) {
         const char *reason = "";
-        const int64_t got = far->plain ? read_plain(far->plain, dst, n, &reason)
-                                       : read_entry(far->file, dst, n, &reason);
-        if (got <= 0)
-            return fp_fail(err, FINEPRUNE_IO, "%s cannot be read: %s", far->name,
-                           got ? reason : "it has become shorter");
+        int64_t got;
+        if (far->plain) got = read_plain(far->plain, dst, n, &reason);
+        else got = read_entry(far->file, dst, n, &reason);
+        if (!got) reason = "it has become shorter";
+        if (got <= 0) return fp_fail(err, FINEPRUNE_IO, "%s cannot be read: %s", far->name, reason);
         dst = (char *)dst + got;
         n -= (size_t)got;
         far->at += (size_t)got;

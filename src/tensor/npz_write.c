@@ -43,7 +43,10 @@ static void put(struct record *r, uint64_t value, int bytes) {
     for (int i = 0; i < bytes; i++) r->data[r->size++] = (uint8_t)(value >> 8 * i);
 }
 
-static uint64_t clip(uint64_t value) { return value < LIMIT32 ? value : LIMIT32; }
+static uint64_t clip(uint64_t value) {
+    if (value < LIMIT32) return value;
+    return LIMIT32;
+}
 
 static int emit(struct fp_npz_writer *w, const void *data, size_t size, fineprune_error *err) {
     w->offset += size;
@@ -126,7 +129,8 @@ static int write_end(struct fp_npz_writer *w, uint64_t start, fineprune_error *e
         put(&r, end, 8);
         put(&r, 1, 4);
     }
-    const uint64_t count = w->count < LIMIT16 ? w->count : LIMIT16;
+    uint64_t count = w->count;
+    if (count > LIMIT16) count = LIMIT16;
     put(&r, 0x06054b50, 4);
     put(&r, 0, 4); // disks
     put(&r, count, 2);
@@ -156,7 +160,7 @@ static int deflate_part(struct fp_npz_writer *w, z_stream *z, const struct part 
     const uint8_t *src = part->data;
     size_t left = part->size;
     do {
-        const size_t step = left < (1u << 30) ? left : 1u << 30;
+        const size_t step = fp_least(left, 1u << 30);
         z->next_in = (Bytef *)(uintptr_t)src;
         z->avail_in = (uInt)step;
         src += step;
@@ -167,7 +171,8 @@ static int deflate_part(struct fp_npz_writer *w, z_stream *z, const struct part 
             deflate(z, last && !left ? Z_FINISH : Z_NO_FLUSH);
             const size_t made = sizeof(buffer) - z->avail_out;
             *packed += made;
-            int status = count_only ? FINEPRUNE_OK : emit(w, buffer, made, err);
+            int status = FINEPRUNE_OK;
+            if (!count_only) status = emit(w, buffer, made, err);
             if (status) return status;
         } while (z->avail_out == 0);
     } while (left);
@@ -201,13 +206,15 @@ static int add_entry(struct fp_npz_writer *w, const char *name, const struct par
                      fineprune_error *err) {
     struct entry *grown = fp_grow(w->entries, &w->capacity, w->count + 1, sizeof(*grown));
     if (grown) w->entries = grown;
-    char *file_name = grown ? fp_format("%s.npy", name) : NULL;
+    char *file_name = NULL;
+    if (grown) file_name = fp_format("%s.npy", name);
     if (!file_name) return fp_fail_memory(err, name, strlen(name));
     struct entry *e = &w->entries[w->count++];
     *e = (struct entry){.name = file_name, .offset = w->offset, .crc = checksum(parts, n), .method = packed ? 8 : 0};
     for (size_t i = 0; i < n; i++) e->size += parts[i].size;
     e->packed = e->size;
-    int status = packed ? deflate_parts(w, parts, n, true, &e->packed, err) : FINEPRUNE_OK;
+    int status = FINEPRUNE_OK;
+    if (packed) status = deflate_parts(w, parts, n, true, &e->packed, err);
     if (!status) status = write_local(w, e, err);
     if (!status) status = write_contents(w, e, parts, n, err);
     return status;
@@ -218,8 +225,9 @@ static int add_entry(struct fp_npz_writer *w, const char *name, const struct par
 // The next character of UTF-8 text; a byte that starts none stands for itself.
 static uint32_t next_character(const char **text) {
     const uint8_t *at = (const uint8_t *)*text;
-    int more = at[0] >= 0xf0 ? 3 : at[0] >= 0xe0 ? 2 : at[0] >= 0xc0 ? 1 : 0;
-    uint32_t c = more ? at[0] & (0x3fu >> more) : at[0];
+    int more = (at[0] >= 0xc0) + (at[0] >= 0xe0) + (at[0] >= 0xf0);
+    uint32_t c = at[0];
+    if (more) c &= 0x3fu >> more;
     for (int i = 1; i <= more; i++) {
         if ((at[i] & 0xc0) != 0x80) { // cut off
             more = 0;
@@ -248,7 +256,8 @@ static int add_strings(struct fp_npz_writer *writer, const char *name, int rank,
     char header[FP_NPY_HEADER];
     size_t width = longest(rows, n), count = 0, bytes;
     for (size_t k = 0; k < n; k++) count += rows[k].count;
-    uint32_t *text = fp_mul(count, width * sizeof(*text), &bytes) ? fp_calloc(count * width, sizeof(*text)) : NULL;
+    uint32_t *text = NULL;
+    if (fp_mul(count, width * sizeof(*text), &bytes)) text = fp_calloc(count * width, sizeof(*text));
     if (!text) return fp_fail_memory(err, name, count);
     uint32_t *dst = text;
     for (size_t k = 0; k < n; k++)
@@ -267,9 +276,11 @@ static int add_strings(struct fp_npz_writer *writer, const char *name, int rank,
 int fp_npz_add_rows(struct fp_npz_writer *writer, const char *name, int rank, const int64_t *dims,
                     const struct fp_tensor *rows, size_t n, fineprune_error *err) {
     char header[FP_NPY_HEADER];
-    const enum fp_type type = n ? rows[0].type : FP_FLOAT;
+    enum fp_type type = FP_FLOAT;
+    if (n) type = rows[0].type;
     if (type == FP_STRING && rank <= FP_MAX_RANK) return add_strings(writer, name, rank, dims, rows, n, err);
-    const size_t size = rank <= FP_MAX_RANK ? fp_npy_header(header, type, rank, dims) : 0;
+    size_t size = 0;
+    if (rank <= FP_MAX_RANK) size = fp_npy_header(header, type, rank, dims);
     if (!size)
         return fp_fail(err, FINEPRUNE_DATA, "'%s' is %s, which NumPy's format cannot hold", name, fp_type_name(type));
     if (strlen(name) > 60000) return fp_fail(err, FINEPRUNE_DATA, "the name '%.50s...' is too long for a .npz", name);
@@ -281,9 +292,10 @@ int fp_npz_add_rows(struct fp_npz_writer *writer, const char *name, int rank, co
         parts[i + 1] = (struct part){rows[i].data, fp_tensor_bytes(&rows[i])};
         count += rows[i].count;
     }
-    int status = fp_product(rank, dims, &wanted) && wanted == count
-                     ? add_entry(writer, name, parts, n + 1, type == FP_BOOL, err)
-                     : fp_fail(err, FINEPRUNE_INTERNAL, "'%s': %zu elements for a shape of %zu", name, count, wanted);
+    int status;
+    if (fp_product(rank, dims, &wanted) && wanted == count)
+        status = add_entry(writer, name, parts, n + 1, type == FP_BOOL, err);
+    else status = fp_fail(err, FINEPRUNE_INTERNAL, "'%s': %zu elements for a shape of %zu", name, count, wanted);
     free(parts);
     return status;
 }

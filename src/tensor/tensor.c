@@ -56,8 +56,8 @@ char *fp_shape_text(char *dst, size_t size, int rank, const int64_t *dims) {
     size_t n = 0;
     n += (size_t)snprintf(dst, size, "[");
     for (int i = 0; i < rank && n < size; i++) {
-        if (dims[i] == -1) n += (size_t)snprintf(dst + n, size - n, "%s?", i ? "," : "");
-        else n += (size_t)snprintf(dst + n, size - n, "%s%lld", i ? "," : "", (long long)dims[i]);
+        if (dims[i] == -1) n += (size_t)snprintf(dst + n, size - n, "%s?", fp_between((size_t)i, ","));
+        else n += (size_t)snprintf(dst + n, size - n, "%s%lld", fp_between((size_t)i, ","), (long long)dims[i]);
     }
     if (n < size) snprintf(dst + n, size - n, "]");
     return dst;
@@ -82,7 +82,7 @@ int fp_tensor_shape(struct fp_tensor *t, enum fp_type type, int rank, const int6
 
 int fp_tensor_allocate(struct fp_tensor *t, struct fp_memory *memory, fineprune_error *err) {
     if (t->data) return FINEPRUNE_OK;
-    size_t element = t->type == FP_STRING ? sizeof(char *) : fp_type_size(t->type);
+    size_t element = fp_type_held(t->type);
     size_t bytes = t->count * element; // fp_tensor_shape has left room for 16 bytes an element
     struct fp_buffer *buffer = calloc(1, sizeof(*buffer));
     if (buffer) buffer->data = fp_take(memory, bytes);
@@ -105,7 +105,8 @@ int fp_tensor_allocate(struct fp_tensor *t, struct fp_memory *memory, fineprune_
 int fp_tensor_new(struct fp_tensor *t, struct fp_memory *memory, enum fp_type type, int rank, const int64_t *dims,
                   fineprune_error *err) {
     int status = fp_tensor_shape(t, type, rank, dims, err);
-    return status ? status : fp_tensor_allocate(t, memory, err);
+    if (status) return status;
+    return fp_tensor_allocate(t, memory, err);
 }
 
 void fp_tensor_share(struct fp_tensor *dst, const struct fp_tensor *src) {

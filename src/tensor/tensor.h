@@ -73,6 +73,11 @@ struct fp_tensor {
 
 // Bytes of one element in memory; 0 for strings and sequences.
 size_t fp_type_size(enum fp_type type);
+// Bytes of an element as a tensor holds it; a string is a pointer.
+static inline size_t fp_type_held(enum fp_type type) {
+    if (type == FP_STRING) return sizeof(char *);
+    return fp_type_size(type);
+}
 // "float32", "int64", ...; never NULL.
 const char *fp_type_name(enum fp_type type);
 static inline bool fp_type_is_float(enum fp_type t) {

@@ -5,6 +5,7 @@
 
 #include "weights/bias.h"
 #include "base/mapping.h"
+#include "exec/op_list.h"
 #include "onnx/masks.h"
 #include "onnx.pb-c.h"
 #include "weights/weights.h"
@@ -353,9 +354,10 @@ static int add_bias(struct fineprune_model *model, const struct fp_weight *w, fi
     const char *name;
     int status = base ? fp_model_add_tensor(model, base, &w->bias.own, &name, err) : fp_fail_memory(err, "a bias", 1);
     free(base);
+    const char *adds = fp_op_of_role(FP_ROLE_ADDS)->type;
     for (int k = 0; k < w->n_uses && !status; k++) {
         struct fp_bias_place place = fp_bias_place_of(w, k, w->bias.kind);
-        status = place.index < 0 ? fp_node_add_sum(model, place.node->proto, name, err)
+        status = place.index < 0 ? fp_node_add_sum(model, place.node->proto, adds, name, err)
                                  : fp_node_set_input(model, place.node->proto, (size_t)place.index, name, err);
     }
     return status;
