@@ -41,6 +41,7 @@ int fp_options_read(void *known, size_t size, const void *given, const char *typ
 // Sizes that come from a file go through these before use. They return false when the result does not fit.
 bool fp_mul(size_t a, size_t b, size_t *out);
 static inline size_t fp_least(size_t a, size_t b) { return a < b ? a : b; }
+static inline size_t fp_most(size_t a, size_t b) { return a > b ? a : b; }
 bool fp_add(size_t a, size_t b, size_t *out);
 // Product of `rank` dims. False for a negative dim or a product over PTRDIFF_MAX.
 bool fp_product(int rank, const int64_t *dims, size_t *out);

@@ -95,6 +95,8 @@ void fp_stats_free(struct fp_stats *stats);
 // Adds `other` to `stats`. Errors: DATA when the weights differ.
 int fp_stats_add(struct fp_stats *stats, const struct fp_stats *other, fineprune_error *err);
 
+// Frees the arrays; without samples then.
+void fp_answers_done(struct fp_answers *answers);
 // Appends b's samples to a's.
 int fp_answers_add(struct fp_answers *a, const struct fp_answers *b, fineprune_error *err);
 

@@ -19,8 +19,7 @@ void fp_stats_free(struct fp_stats *stats) {
     for (int i = 0; stats->names && i < stats->n; i++) free(stats->names[i]);
     free(stats->items);
     free(stats->names);
-    free(stats->answers.features);
-    free(stats->answers.logits);
+    fp_answers_done(&stats->answers);
     free(stats);
 }
 
@@ -106,6 +105,12 @@ static int add_stat(struct fp_stat *a, const struct fp_stat *b, fineprune_error 
     a->reached = a->reached && b->reached ? a->reached + b->reached : 0;
     a->sampled += b->sampled;
     return status;
+}
+
+void fp_answers_done(struct fp_answers *a) {
+    free(a->features);
+    free(a->logits);
+    *a = (struct fp_answers){0};
 }
 
 int fp_answers_add(struct fp_answers *a, const struct fp_answers *b, fineprune_error *err) {
