@@ -34,7 +34,8 @@ static int open_model(struct job *job, fineprune_model **out, const char *path) 
     double started = terminal_clock();
     int status = fineprune_model_open(out, path, &job->run, job->err);
     job->load += terminal_clock() - started;
-    return status ? status : terminal_stopped(job->terminal, job->err);
+    if (status) return status;
+    return terminal_stopped(job->terminal, job->err);
 }
 
 static int open_data(struct job *job) {
@@ -107,7 +108,8 @@ static int check_output(const struct cli_options *o, const char *path, fineprune
     }
     for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]) && !status; i++)
         if (fixed[i]) status = fineprune_output_check(path, fixed[i], true, err);
-    return status ? status : fineprune_output_check(path, NULL, o->force, err);
+    if (status) return status;
+    return fineprune_output_check(path, NULL, o->force, err);
 }
 
 static int check_outputs(const struct cli_options *o, fineprune_error *err) {
@@ -135,12 +137,13 @@ static int write_text(struct job *job, char *text, const char *path) {
 static int report_times(struct job *job, double write) {
     int status = fineprune_report_number(job->report, "timing", "load", job->load);
     if (!status && write >= 0) status = fineprune_report_number(job->report, "timing", "write", write);
-    double seconds = terminal_clock() - job->terminal->started,
-           samples = job->data ? (double)fineprune_data_samples(job->data) : 0;
+    double seconds = terminal_clock() - job->terminal->started, samples = 0;
+    if (job->data) samples = (double)fineprune_data_samples(job->data);
     if (!status) status = fineprune_report_number(job->report, "timing", "seconds", seconds);
     if (!status && samples > 0)
         status = fineprune_report_number(job->report, "timing", "samples_per_second", samples / seconds);
-    return status ? fail_memory(job->err) : FINEPRUNE_OK;
+    if (status) return fail_memory(job->err);
+    return FINEPRUNE_OK;
 }
 
 static int write_reports(struct job *job) {
@@ -178,11 +181,13 @@ static int say_summary(struct job *job) {
 static int show_listing(struct job *job) {
     bool taken = job->options->json && strcmp(job->options->json, "-") == 0;
     taken |= job->options->report && strcmp(job->options->report, "-") == 0;
-    int status = taken ? FINEPRUNE_OK : print_listing(job, fineprune_report_summary(job->report), false);
+    int status = FINEPRUNE_OK;
+    if (!taken) status = print_listing(job, fineprune_report_summary(job->report), false);
     bool inspect = strcmp(job->options->command->name, "inspect") == 0;
     if (!status && !taken && inspect && job->options->table != CLI_TABLE_NONE)
         status = print_listing(job, fineprune_report_table(job->report), job->options->table != CLI_TABLE_PLAIN);
-    return status ? status : write_reports(job);
+    if (status) return status;
+    return write_reports(job);
 }
 
 static void say_wrote(struct job *job, const char *what) {
@@ -204,7 +209,8 @@ static int report_sparse(struct job *job, const fineprune_sparse_count *sparse) 
     if (!status) status = fineprune_report_number(job->report, section, "bytes", (double)sparse->bytes);
     if (!status) status = fineprune_report_number(job->report, section, "dense_bytes", (double)sparse->dense_bytes);
     if (!status && sparse->tensors) status = fineprune_report_note(job->report, section, "readers", readers);
-    return status ? fail_memory(job->err) : FINEPRUNE_OK;
+    if (status) return fail_memory(job->err);
+    return FINEPRUNE_OK;
 }
 
 static int save_model(struct job *job, double *seconds) {
@@ -286,7 +292,8 @@ static int command_compact(struct job *job) {
 
 static int save_stats(struct job *job) {
     int status = terminal_stopped(job->terminal, job->err);
-    return status ? status : fineprune_stats_save(job->stats, job->options->output, job->options->force, job->err);
+    if (status) return status;
+    return fineprune_stats_save(job->stats, job->options->output, job->options->force, job->err);
 }
 
 static int command_score(struct job *job) {
@@ -327,7 +334,8 @@ static int command_run(struct job *job) {
     if (!status && fineprune_report_note(job->report, NULL, "wrote", o->output)) status = fail_memory(job->err);
     if (!status) status = report_times(job, -1);
     if (!status) status = say_summary(job);
-    return status ? status : write_reports(job);
+    if (status) return status;
+    return write_reports(job);
 }
 
 static int command_compare(struct job *job) {
@@ -339,13 +347,15 @@ static int command_compare(struct job *job) {
         status = fineprune_compare_as(task_word(o), job->model, job->second, job->data, o->labels, &job->run,
                                       &job->report, job->err);
     if (!status) status = report_times(job, -1);
-    return status ? status : show_listing(job);
+    if (status) return status;
+    return show_listing(job);
 }
 
 static int command_inspect(struct job *job) {
     int status = open_model(job, &job->model, job->options->operands.items[0]);
     if (!status) status = fineprune_inspect(job->model, &job->report, job->err);
-    return status ? status : show_listing(job);
+    if (status) return status;
+    return show_listing(job);
 }
 
 // The listing of obstacles is shown also, and above all, when there are some.
@@ -371,10 +381,12 @@ static int (*const commands[])(struct job *) = {command_prune,   command_score, 
 
 // Where the program writes anyway. Nowhere when it writes to standard output.
 static const char *output_folder(char *dst, const char *output) {
-    const char *slash = output ? strrchr(output, '/') : NULL;
-    size_t length = slash ? (size_t)(slash - output) + (slash == output) : 0;
-    if (!output || strcmp(output, "-") == 0 || length >= PATH_MAX) return NULL;
-    snprintf(dst, PATH_MAX, "%.*s", slash ? (int)length : 1, slash ? output : ".");
+    if (!output || strcmp(output, "-") == 0) return NULL;
+    const char *slash = strrchr(output, '/');
+    if (!slash) return strcpy(dst, ".");
+    const size_t length = (size_t)(slash - output) + (slash == output);
+    if (length >= PATH_MAX) return NULL;
+    snprintf(dst, PATH_MAX, "%.*s", (int)length, output);
     return dst;
 }
 

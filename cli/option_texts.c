@@ -37,7 +37,8 @@ static void print_wrapped(FILE *file, const char *text, size_t at, size_t indent
             at = indent;
             first = true;
         }
-        fprintf(file, "%s%.*s", first ? "" : " ", (int)length, text);
+        if (!first) fputc(' ', file);
+        fprintf(file, "%.*s", (int)length, text);
         at += length + !first;
         first = false;
         text += length + (text[length] == ' ');
@@ -51,22 +52,20 @@ static void spell(char *dst, size_t size, const struct cli_row *row) {
     char letter[8] = "";
     if (row->letter) snprintf(letter, sizeof(letter), "-%c, ", row->letter);
     bool on = row->kind == CLI_FLAG && row->initial;
-    const char *open = row->kind == CLI_MAYBE ? "[="
-                       : row->argument        ? " "
-                                              : "",
-               *close = row->kind == CLI_MAYBE ? "]" : "";
-    snprintf(dst, size, "%s--%s%s%s%s%s", letter, on ? "no-" : "", row->name, open, row->argument ? row->argument : "",
-             close);
+    const char *no = on ? "no-" : "";
+    if (row->kind == CLI_MAYBE) snprintf(dst, size, "%s--%s[=%s]", letter, row->name, row->argument);
+    else if (row->argument) snprintf(dst, size, "%s--%s%s %s", letter, no, row->name, row->argument);
+    else snprintf(dst, size, "%s--%s%s", letter, no, row->name);
 }
 
 static void print_row(FILE *file, const struct cli_row *row) {
     char words[100], text[600];
     spell(words, sizeof(words), row);
     bool on = row->kind == CLI_FLAG && row->initial;
-    bool shown = row->initial && !on;
-    snprintf(text, sizeof(text), "%s%s%s%s%s", on ? "do not " : "", row->help, shown ? " (default " : "",
-             shown ? row->initial : "", shown ? ")" : "");
-    int n = fprintf(file, "  %s%s", row->letter ? "" : "    ", words);
+    if (on) snprintf(text, sizeof(text), "do not %s", row->help);
+    else if (row->initial) snprintf(text, sizeof(text), "%s (default %s)", row->help, row->initial);
+    else snprintf(text, sizeof(text), "%s", row->help);
+    int n = fprintf(file, row->letter ? "  %s" : "      %s", words);
     if (n + 2 > COLUMN) fprintf(file, "\n%*s", COLUMN, "");
     else fprintf(file, "%*s", COLUMN - n, "");
     print_wrapped(file, text, COLUMN, COLUMN);
@@ -75,7 +74,7 @@ static void print_row(FILE *file, const struct cli_row *row) {
 static void print_rows(FILE *file, const struct cli_command *command) {
     const char *group = NULL;
     for (const struct cli_row *row = cli_rows; row->name; row++) {
-        if (!row->group || (command ? !cli_row_belongs(row, command) : row->commands != 0)) continue;
+        if (!row->group || (command && !cli_row_belongs(row, command)) || (!command && row->commands)) continue;
         if (command && (!group || strcmp(group, row->group))) fprintf(file, "\n%s\n", group = row->group);
         print_row(file, row);
     }
@@ -163,7 +162,8 @@ static void print_man_row(FILE *file, const struct cli_row *row) {
     for (const struct cli_command *c = cli_commands; c->name; c++) all &= cli_row_belongs(row, c);
     for (const struct cli_command *c = cli_commands; c->name && !all; c++) {
         if (!cli_row_belongs(row, c)) continue;
-        fprintf(file, "%s %s", first ? "" : ",", c->name);
+        if (!first) fputc(',', file);
+        fprintf(file, " %s", c->name);
         first = false;
     }
     fputs(all ? " every command.\n" : ".\n", file);
@@ -298,10 +298,10 @@ static void print_quoted(FILE *file, const char *text, const char *special) {
 }
 
 static void print_zsh_row(FILE *file, const struct cli_row *row) {
-    fprintf(file, "            '%s--%s%s[", cli_row_repeats(row) ? "*" : "", row->name,
-            row->kind == CLI_MAYBE        ? "=-"
-            : cli_row_takes_argument(row) ? "="
-                                          : "");
+    const char *equals = "";
+    if (cli_row_takes_argument(row)) equals = "=";
+    if (row->kind == CLI_MAYBE) equals = "=-";
+    fprintf(file, "            '%s--%s%s[", cli_row_repeats(row) ? "*" : "", row->name, equals);
     print_quoted(file, row->help, ":[]\\");
     fputc(']', file);
     if (cli_row_takes_argument(row)) {
@@ -386,9 +386,9 @@ int cli_print_completion(FILE *file, const char *shell, fineprune_error *err) {
 // A line of two columns.
 static void print_item(FILE *file, int indent, const char *name, const char *text) {
     enum { AT = 22 };
-    const int n = fprintf(file, "%*s%s", indent, "", name);
-    fprintf(file, "%*s", n + 2 > AT ? 2 : AT - n, "");
-    print_wrapped(file, text, n + 2 > AT ? (size_t)n + 2 : AT, AT);
+    const int n = fprintf(file, "%*s%s", indent, "", name), at = n + 2 > AT ? n + 2 : AT;
+    fprintf(file, "%*s", at - n, "");
+    print_wrapped(file, text, (size_t)at, AT);
 }
 
 static void print_kind(FILE *file, const char *kind) {
@@ -407,9 +407,10 @@ static int by_text(const void *a, const void *b) { return strcmp(*(char *const *
 static char *operator_name(size_t index) {
     const char *name, *domain;
     if (!fineprune_list("operator", index, &name, &domain)) return NULL;
-    size_t length = strlen(name) + (domain ? strlen(domain) : 0) + 2;
+    if (!domain) domain = "";
+    size_t length = strlen(name) + strlen(domain) + 2;
     char *text = malloc(length);
-    if (text) snprintf(text, length, "%s%s%s", domain ? domain : "", domain && *domain ? "." : "", name);
+    if (text) snprintf(text, length, "%s%s%s", domain, *domain ? "." : "", name);
     return text;
 }
 
@@ -419,7 +420,8 @@ static void print_operators(FILE *file) {
     size_t rows = 0, n = 0, size;
     while (fineprune_list("operator", rows, &name, &domain)) rows++;
     char **names = calloc(rows + 1, sizeof(*names)), *text = NULL;
-    FILE *words = names ? open_memstream(&text, &size) : NULL;
+    FILE *words = NULL;
+    if (names) words = open_memstream(&text, &size);
     for (; words && n < rows; n++) {
         names[n] = operator_name(n);
         if (!names[n]) break;
@@ -467,15 +469,18 @@ static json_t *config_value(const struct cli_options *options, const struct cli_
         if (given->row != row) continue;
         json_decref(value);
         if (!given->text) value = json_boolean(given->on);
-        else value = row->kind == CLI_COUNT ? json_integer(atoll(given->text)) : json_string(given->text);
+        else if (row->kind == CLI_COUNT) value = json_integer(atoll(given->text));
+        else value = json_string(given->text);
         if (!cli_row_repeats(row)) continue;
         if (!list) list = json_array();
         json_array_append_new(list, value);
         value = NULL;
     }
-    if (list || value) return list ? list : value;
+    if (list) return list;
+    if (value) return value;
     if (row->kind == CLI_FLAG) return json_boolean(*(const bool *)((const char *)options + row->field));
-    return row->initial ? json_string(row->initial) : NULL;
+    if (!row->initial) return NULL;
+    return json_string(row->initial);
 }
 
 int cli_print_config(FILE *file, const struct cli_options *options, fineprune_error *err) {
@@ -488,7 +493,8 @@ int cli_print_config(FILE *file, const struct cli_options *options, fineprune_er
         json_t *value = config_value(options, row);
         if (value) whole = json_object_set_new(root, row->name, value) == 0;
     }
-    char *text = whole ? json_dumps(root, JSON_INDENT(2)) : NULL;
+    char *text = NULL;
+    if (whole) text = json_dumps(root, JSON_INDENT(2));
     json_decref(root);
     if (!text) return cli_fail(err, FINEPRUNE_INTERNAL, NULL, "the options cannot be written as JSON");
     fprintf(file, "%s\n", text);

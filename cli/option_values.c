@@ -2,6 +2,7 @@
 // Words into values: shares, sizes, counts, durations, choices and the names that the library lists.
 #include "option_table.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -9,7 +10,10 @@
 
 // ---- "did you mean"
 
-static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+static size_t smaller(size_t a, size_t b) {
+    if (b < a) return b;
+    return a;
+}
 
 // Edits (insert, delete, replace, swap of neighbours) from a to b; words longer than the row are as far as can be.
 static size_t edit_distance(const char *a, const char *b) {
@@ -37,7 +41,7 @@ void cli_guess_offer(struct cli_guess *guess, const char *candidate) {
     size_t length = strlen(guess->word);
     size_t distance = edit_distance(guess->word, candidate);
     if (length >= 3 && strncmp(guess->word, candidate, length) == 0) distance = 1; // a beginning is near
-    if (distance > (length < 3 ? 1 : 1 + length / 4)) return;
+    if (distance > 1 && (length < 3 || distance > 1 + length / 4)) return;
     if (guess->best && guess->distance <= distance) return;
     guess->best = candidate;
     guess->distance = distance;
@@ -84,7 +88,7 @@ static bool parse_size(const char *text, size_t *value) {
     double number;
     if (!decimal(text, &number, &end)) return false;
     if (*end) {
-        const char *suffix = strchr(suffixes, *end >= 'a' ? *end - 'a' + 'A' : *end);
+        const char *suffix = strchr(suffixes, toupper((unsigned char)*end));
         if (!suffix || end[1]) return false;
         number = ldexp(number, 10 * (int)(suffix - suffixes + 1));
     }
@@ -100,7 +104,8 @@ static bool parse_duration(const char *text, double *value) {
     do {
         double number;
         if (!decimal(text, &number, &text)) return false;
-        const char *unit = *text ? strchr(units, *text++) : units;
+        const char *unit = units;
+        if (*text) unit = strchr(units, *text++);
         if (!unit) return false;
         total += number * seconds[unit - units];
     } while (*text);
@@ -122,9 +127,10 @@ static bool parse_choice(const char *text, const char *choices, int *index) {
 // Whether text is a listed name; a capital in the list stands for a number ("N:M" lists 2:4).
 static bool name_fits(const char *listed, const char *text) {
     for (; *listed; listed++) {
-        bool number = *listed >= 'A' && *listed <= 'Z' && strspn(text, "0123456789") > 0;
+        const size_t digits = strspn(text, "0123456789");
+        const bool number = *listed >= 'A' && *listed <= 'Z' && digits > 0;
         if (!number && *listed != *text) return false;
-        text += number ? strspn(text, "0123456789") : 1;
+        text += number ? digits : 1;
     }
     return *text == '\0';
 }
@@ -172,16 +178,27 @@ static int set_choice(const struct cli_row *row, void *field, const char *text, 
     return FINEPRUNE_OK;
 }
 
-// Those kinds that are a number, with what to say when it is none.
-static const char *set_number(const struct cli_row *row, void *field, const char *text) {
+// Those kinds that are a number.
+static bool set_number(const struct cli_row *row, void *field, const char *text) {
     switch (row->kind) {
     case CLI_SHARE_OR_AUTO:
-        if (strcmp(text, "auto") == 0) return *(double *)field = -1, NULL;
-        return parse_share(text, field) ? NULL : "a share such as 70% or 0.7, or auto";
-    case CLI_SHARE: return parse_share(text, field) ? NULL : "a share such as 70% or 0.7";
-    case CLI_COUNT: return parse_count(text, field) ? NULL : "a whole number, at least 1";
-    case CLI_SIZE: return parse_size(text, field) ? NULL : "a size such as 64K, 4M or 2G";
-    default: return parse_duration(text, field) ? NULL : "a time such as 90s, 10m or 2h";
+        if (strcmp(text, "auto") == 0) return *(double *)field = -1, true;
+        return parse_share(text, field);
+    case CLI_SHARE: return parse_share(text, field);
+    case CLI_COUNT: return parse_count(text, field);
+    case CLI_SIZE: return parse_size(text, field);
+    default: return parse_duration(text, field);
+    }
+}
+
+// What to say when it is none.
+static const char *number_wanted(const struct cli_row *row) {
+    switch (row->kind) {
+    case CLI_SHARE_OR_AUTO: return "a share such as 70% or 0.7, or auto";
+    case CLI_SHARE: return "a share such as 70% or 0.7";
+    case CLI_COUNT: return "a whole number, at least 1";
+    case CLI_SIZE: return "a size such as 64K, 4M or 2G";
+    default: return "a time such as 90s, 10m or 2h";
     }
 }
 
@@ -201,10 +218,11 @@ int cli_value_set(struct cli_options *options, const struct cli_given *given, co
     }
     if (row->kind == CLI_CHOICE) return set_choice(row, field, given->text, origin, err);
     if (row->kind >= CLI_SHARE && row->kind <= CLI_DURATION) {
-        const char *wanted = set_number(row, field, given->text);
-        return wanted ? bad_value(row, given->text, origin, wanted, err) : FINEPRUNE_OK;
+        if (set_number(row, field, given->text)) return FINEPRUNE_OK;
+        return bad_value(row, given->text, origin, number_wanted(row), err);
     }
-    int status = row->kind == CLI_NAME ? check_name(row, given->text, origin, err) : FINEPRUNE_OK;
+    int status = FINEPRUNE_OK;
+    if (row->kind == CLI_NAME) status = check_name(row, given->text, origin, err);
     if (!status) *(const char **)field = given->text;
     return status;
 }

@@ -54,14 +54,16 @@ static size_t count_rows(void) {
     return n;
 }
 
-static bool add_given(struct cli_options *options, const struct cli_row *row, const char *text, bool on) {
+static int add_given(struct cli_options *options, const struct cli_row *row, const char *text, bool on,
+                     fineprune_error *err) {
     struct cli_given *grown = realloc(options->given, (options->n_given + 1) * sizeof(*grown));
-    if (!grown) return false;
+    if (!grown) return fail_memory(err);
     options->given = grown;
-    char *copy = text ? strdup(text) : NULL;
-    if (text && !copy) return false;
+    char *copy = NULL;
+    if (text) copy = strdup(text);
+    if (text && !copy) return fail_memory(err);
     options->given[options->n_given++] = (struct cli_given){row, copy, on};
-    return true;
+    return FINEPRUNE_OK;
 }
 
 static bool is_given(const struct cli_options *options, size_t n, const struct cli_row *row) {
@@ -87,9 +89,9 @@ static bool make_long_options(struct long_options *made) {
     made->letters[l++] = ':';
     for (size_t i = 0; i < rows; i++) {
         const struct cli_row *row = &cli_rows[i];
-        int argument = row->kind == CLI_MAYBE        ? optional_argument
-                       : cli_row_takes_argument(row) ? required_argument
-                                                     : no_argument;
+        int argument = no_argument;
+        if (cli_row_takes_argument(row)) argument = required_argument;
+        if (row->kind == CLI_MAYBE) argument = optional_argument;
         made->options[n++] = (struct option){row->name, argument, NULL, 256 + 2 * (int)i};
         char *negative = made->names + 40 * i;
         snprintf(negative, 40, "no-%s", row->name);
@@ -135,8 +137,9 @@ static int fail_option(int code, const char *word, fineprune_error *err) {
     const char *name = word + 2, *equals = strchr(name, '=');
     bool negated = strncmp(name, "no-", 3) == 0;
     const char *known = negated ? name + 3 : name;
-    const struct cli_row *row = equals ? cli_row_find(known, (size_t)(equals - known)) : NULL;
-    if (row) return cli_fail(err, FINEPRUNE_USAGE, NULL, "--%.*s takes no value", (int)(equals - name), name);
+    if (!equals) return fail_unknown_option(name, err);
+    if (cli_row_find(known, (size_t)(equals - known)))
+        return cli_fail(err, FINEPRUNE_USAGE, NULL, "--%.*s takes no value", (int)(equals - name), name);
     return fail_unknown_option(name, err);
 }
 
@@ -148,11 +151,12 @@ static int take_option(struct cli_options *options, int code, const char *word, 
         size_t length = strcspn(name, "=");
         if (length != strlen(row->name)) return fail_unknown_option(word + 2, err);
     }
-    const char *text = cli_row_takes_argument(row) ? optarg : NULL;
+    const char *text = NULL;
+    if (cli_row_takes_argument(row)) text = optarg;
     if (row->kind == CLI_MAYBE && !text) text = row->choices;
     if (row->kind == CLI_MAYBE && optarg && !*optarg)
         return cli_fail(err, FINEPRUNE_USAGE, NULL, "--%s= is empty", row->name);
-    return add_given(options, row, text, !negated) ? FINEPRUNE_OK : fail_memory(err);
+    return add_given(options, row, text, !negated, err);
 }
 
 static int read_words(struct cli_options *options, const struct long_options *known, int argc, char **argv,
@@ -163,9 +167,9 @@ static int read_words(struct cli_options *options, const struct long_options *kn
         int code = getopt_long(argc, argv, known->letters, known->options, NULL);
         if (code == -1) break;
         int status = FINEPRUNE_OK;
-        if (code == 1) status = cli_list_append(&options->operands, optarg) ? FINEPRUNE_OK : fail_memory(err);
+        if (code == 1 && !cli_list_append(&options->operands, optarg)) status = fail_memory(err);
         else if (code == '?' || code == ':') status = fail_option(code, argv[at], err);
-        else status = take_option(options, code, argv[at], err);
+        else if (code != 1) status = take_option(options, code, argv[at], err);
         if (status) return status;
     }
     for (int i = optind; i < argc; i++)
@@ -218,7 +222,7 @@ static int add_member(struct cli_options *options, const struct cli_row *row, co
     char number[40];
     const char *text = NULL;
     bool flag = !cli_row_takes_argument(row), fits = json_is_boolean(value) && (flag || row->kind == CLI_MAYBE);
-    if (fits) text = flag ? NULL : row->choices;
+    if (fits && !flag) text = row->choices;
     if (fits && !flag && !json_is_true(value)) return FINEPRUNE_OK; // "json": false
     if (!flag && json_is_string(value)) fits = true, text = json_string_value(value);
     if (!flag && json_is_number(value)) {
@@ -231,7 +235,7 @@ static int add_member(struct cli_options *options, const struct cli_row *row, co
     if (!fits)
         return cli_fail(err, FINEPRUNE_USAGE, flag ? "true or false" : "a string or a number",
                         "'%s' in '%s' has a value of the wrong type", row->name, path);
-    return add_given(options, row, text, !flag || json_is_true(value)) ? FINEPRUNE_OK : fail_memory(err);
+    return add_given(options, row, text, !flag || json_is_true(value), err);
 }
 
 static int fail_member(const char *key, const char *path, fineprune_error *err) {
@@ -275,9 +279,9 @@ static int read_config(struct cli_options *options, fineprune_error *err) {
     fclose(file);
     if (!root)
         return cli_fail(err, FINEPRUNE_USAGE, NULL, "'%s' is not JSON: line %d: %s", path, where.line, where.text);
-    int status = json_is_object(root)
-                     ? add_members(options, root, path, err)
-                     : cli_fail(err, FINEPRUNE_USAGE, "as --print-config writes it", "'%s' is not a JSON object", path);
+    int status;
+    if (json_is_object(root)) status = add_members(options, root, path, err);
+    else status = cli_fail(err, FINEPRUNE_USAGE, "as --print-config writes it", "'%s' is not a JSON object", path);
     json_decref(root);
     return status;
 }
@@ -355,7 +359,8 @@ static int check_rules(struct cli_options *options, fineprune_error *err) {
     if (options->sparsity < 0 && options->min_agreement <= 0) options->min_agreement = 0.95;
     if (options->print_config) return FINEPRUNE_OK;
     int status = check_operands(options, err);
-    return status ? status : check_standard_output(options, err);
+    if (status) return status;
+    return check_standard_output(options, err);
 }
 
 static bool wants_only_text(const struct cli_options *options) {
@@ -370,20 +375,23 @@ static int finish(struct cli_options *options, fineprune_error *err) {
     size_t from_argv = options->n_given;
     if (!status && options->config) status = read_config(options, err);
     if (!status) status = set_values(options, from_argv, options->n_given, options->config, err);
-    return status ? status : check_rules(options, err);
+    if (status) return status;
+    return check_rules(options, err);
 }
 
 int cli_options_parse(struct cli_options *options, int argc, char **argv, fineprune_error *err) {
     *options = (struct cli_options){0};
     struct long_options known = {0};
-    int status = make_long_options(&known) ? FINEPRUNE_OK : fail_memory(err);
+    int status = FINEPRUNE_OK;
+    if (!make_long_options(&known)) status = fail_memory(err);
     if (!status) status = read_words(options, &known, argc, argv, err);
     free_long_options(&known);
     if (!status) status = set_initial_values(options, err);
     if (!status) status = set_values(options, 0, options->n_given, NULL, err);
     if (status) return status;
     if (!wants_only_text(options)) return finish(options, err);
-    return options->help ? find_command(options, err) : FINEPRUNE_OK;
+    if (!options->help) return FINEPRUNE_OK;
+    return find_command(options, err);
 }
 
 void cli_options_done(struct cli_options *options) {

@@ -81,7 +81,9 @@ int terminal_stopped(struct terminal *terminal, fineprune_error *err) {
     if (!caught && !is_late(terminal)) return FINEPRUNE_OK;
     terminal_wipe(terminal);
     if (caught) {
-        const char *name = caught == SIGINT ? "SIGINT" : caught == SIGTERM ? "SIGTERM" : "SIGHUP";
+        const char *name = "SIGHUP";
+        if (caught == SIGINT) name = "SIGINT";
+        if (caught == SIGTERM) name = "SIGTERM";
         return cli_fail(err, FINEPRUNE_CANCELLED, NULL, "stopped by %s", name);
     }
     return cli_fail(err, FINEPRUNE_CANCELLED, "raise --timeout, or use fewer samples with --limit",
@@ -90,7 +92,8 @@ int terminal_stopped(struct terminal *terminal, fineprune_error *err) {
 
 int terminal_exit_code(int status) {
     if (status != FINEPRUNE_CANCELLED) return status;
-    return caught ? 128 + caught : FINEPRUNE_LIMIT;
+    if (!caught) return FINEPRUNE_LIMIT;
+    return 128 + caught;
 }
 
 // ---- progress
@@ -103,20 +106,20 @@ void terminal_wipe(struct terminal *terminal) {
 }
 
 static void format_time(char *dst, size_t size, double seconds) {
-    unsigned s = seconds > 0 && seconds < 1e8 ? (unsigned)(seconds + 0.5) : 0;
+    unsigned s = 0;
+    if (seconds > 0 && seconds < 1e8) s = (unsigned)(seconds + 0.5);
     if (s >= 3600) snprintf(dst, size, "%u:%02u:%02u", s / 3600, s / 60 % 60, s % 60);
     else snprintf(dst, size, "%u:%02u", s / 60, s % 60);
 }
 
 static void format_progress(char *dst, size_t size, const struct terminal *terminal, size_t done, size_t total,
                             bool bar) {
-    char rate[32] = "", left[48] = "", picture[32] = "";
+    char rate[32] = "", left[48] = "", picture[32] = "", clock[32];
     double spent = terminal_clock() - terminal->stage_started, share = total ? (double)done / (double)total : 0;
     if (done > terminal->stage_first && spent > 0.05) {
         double per_second = (double)(done - terminal->stage_first) / spent;
         snprintf(rate, sizeof(rate), per_second < 10 ? "  %.1f/s" : "  %.0f/s", per_second);
-        char clock[32];
-        format_time(clock, sizeof(clock), (double)(total > done ? total - done : 0) / per_second);
+        if (total > done) format_time(clock, sizeof(clock), (double)(total - done) / per_second);
         if (total > done) snprintf(left, sizeof(left), "  ETA %s", clock);
     }
     if (bar) {
@@ -171,7 +174,7 @@ void terminal_print_table(struct terminal *terminal, const char *text, bool fit)
             columns += starts;
         }
         bool bold = heading && fit && terminal->stdout_color;
-        printf("%s%.*s%s\n", bold ? "\033[1m" : "", (int)shown, text, bold ? "\033[0m" : "");
+        printf(bold ? "\033[1m%.*s\033[0m\n" : "%.*s\n", (int)shown, text);
         text += length + (text[length] == '\n');
     }
 }
@@ -190,8 +193,8 @@ void terminal_say(struct terminal *terminal, const char *text) {
 
 void terminal_error(struct terminal *terminal, const fineprune_error *err) {
     terminal_wipe(terminal);
-    const char *red = terminal->color ? "\033[1;31m" : "", *dim = terminal->color ? "\033[36m" : "",
-               *off = terminal->color ? "\033[0m" : "";
+    const char *red = "", *dim = "", *off = "";
+    if (terminal->color) red = "\033[1;31m", dim = "\033[36m", off = "\033[0m";
     fprintf(stderr, "fineprune: %serror:%s %s\n", red, off,
             err->message[0] ? err->message : "an error without a message");
     if (err->hint[0]) fprintf(stderr, "  %shint:%s %s\n", dim, off, err->hint);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/arena.h"
 #include "base/threads.h"
 #include "cmd.h"
 #include "report/describe.h"
@@ -15,6 +16,7 @@
 #include "task/task.h"
 
 struct side {
+    struct fp_arena arena; // of its arrays
     struct fineprune_model *model;
     struct fp_exec *exec;
     struct fp_tensor *inputs, *outputs; // of one batch
@@ -33,6 +35,7 @@ struct seen {
 };
 
 struct comparison {
+    struct fp_arena arena; // of its arrays
     struct side a, b;
     struct fineprune_data *data;
     struct fp_drift *drifts;     // one per output of a
@@ -85,12 +88,13 @@ static int pair_outputs(struct side *b, const struct fp_graph *first, fineprune_
 static int open_side(struct side *s, const struct fp_graph *first, const fineprune_run_options *options,
                      fineprune_error *err) {
     const struct fp_graph *graph = s->model->graph;
-    s->inputs = fp_calloc((size_t)graph->n_inputs, sizeof(*s->inputs));
-    s->outputs = fp_calloc((size_t)graph->n_outputs, sizeof(*s->outputs));
-    s->input_of = fp_calloc((size_t)first->n_inputs, sizeof(int));
-    s->output_of = fp_calloc((size_t)first->n_outputs, sizeof(int));
-    if (!s->inputs || !s->outputs || !s->input_of || !s->output_of) return fp_fail_memory(err, "the comparison", 1000);
-    int status = pair_inputs(s, first, err);
+    s->arena.what = "the comparison";
+    s->inputs = fp_arena_take(&s->arena, (size_t)graph->n_inputs, sizeof(*s->inputs));
+    s->outputs = fp_arena_take(&s->arena, (size_t)graph->n_outputs, sizeof(*s->outputs));
+    s->input_of = fp_arena_take(&s->arena, (size_t)first->n_inputs, sizeof(int));
+    s->output_of = fp_arena_take(&s->arena, (size_t)first->n_outputs, sizeof(int));
+    int status = fp_arena_check(&s->arena, err);
+    if (!status) status = pair_inputs(s, first, err);
     if (!status) status = pair_outputs(s, first, err);
     if (!status) status = fp_exec_new(&s->exec, s->model, options, err);
     return status;
@@ -104,10 +108,7 @@ static void close_side(struct side *s) {
     drop(s->inputs, s->model->graph->n_inputs);
     drop(s->outputs, s->model->graph->n_outputs);
     fp_exec_free(s->exec);
-    free(s->inputs);
-    free(s->outputs);
-    free(s->input_of);
-    free(s->output_of);
+    fp_arena_free(&s->arena);
 }
 
 // ---- labels
@@ -152,13 +153,13 @@ static int64_t answer_of(const double *row, size_t width, bool scores) {
 
 static int judge(struct side *s, const struct fp_tensor *t, const int64_t *labels, size_t n, fineprune_error *err) {
     const size_t width = t->count / n;
-    double *row = fp_calloc(width, sizeof(*row));
-    if (!row) return fp_fail_memory(err, "a comparison", width * sizeof(*row));
+    FP_STAGE(room, "a comparison");
+    double *row = fp_arena_take(&room, width, sizeof(*row));
+    if (!row) return fp_arena_check(&room, err);
     for (size_t i = 0; i < n; i++) {
         fp_convert(row, FP_DOUBLE, (const char *)t->data + i * width * fp_type_size(t->type), t->type, width);
         s->right += answer_of(row, width, fp_type_is_float(t->type)) == labels[i];
     }
-    free(row);
     return FINEPRUNE_OK;
 }
 
@@ -201,8 +202,8 @@ static int judge_output(struct comparison *c, int output, const struct fp_weight
     const struct seen *s = &c->seen[output];
     const struct fp_graph *graph = c->a.model->graph;
     // Labels of its answers are as good as the word for it.
-    const char *word = c->labels.count && c->answer && !strcmp(c->answer, c->drifts[output].output) ? "classes"
-                                                                                                    : c->task;
+    const char *word = c->task;
+    if (c->labels.count && c->answer && !strcmp(c->answer, c->drifts[output].output)) word = "classes";
     const bool ours = k->weight >= 0 && k->output == output;
     const struct fp_task_case one = {.model = c->a.model,
                                      .output = output,
@@ -304,8 +305,9 @@ static int compare_batch(struct comparison *c, const size_t *samples, size_t n, 
 
 static int compare_all(struct comparison *c, const fineprune_run_options *options, fineprune_error *err) {
     const size_t n = fineprune_data_samples(c->data);
-    size_t *samples = fp_calloc(n, sizeof(*samples)), step;
-    if (!samples) return fp_fail_memory(err, "the samples", n * sizeof(*samples));
+    FP_STAGE(room, "the samples");
+    size_t *samples = fp_arena_take(&room, n, sizeof(*samples)), step;
+    if (!samples) return fp_arena_check(&room, err);
     for (size_t i = 0; i < n; i++) samples[i] = i;
     int status = FINEPRUNE_OK;
     for (size_t at = 0; at < n && !status; at += step) {
@@ -315,7 +317,6 @@ static int compare_all(struct comparison *c, const fineprune_run_options *option
             options->progress(options->progress_user, "forward", at + step, n))
             status = fp_fail(err, FINEPRUNE_CANCELLED, "stopped after %zu of %zu samples", at + step, n);
     }
-    free(samples);
     return status;
 }
 
@@ -362,21 +363,27 @@ static int compare(struct comparison *c, const char *labels, const fineprune_run
                    struct fineprune_report *report, fineprune_error *err) {
     const double began = fp_seconds();
     const struct fp_graph *first = c->a.model->graph;
-    c->drifts = fp_calloc((size_t)first->n_outputs, sizeof(*c->drifts));
-    c->unlike = fp_calloc((size_t)first->n_outputs, sizeof(*c->unlike));
-    c->seen = fp_calloc((size_t)first->n_outputs, sizeof(*c->seen));
-    if (!report || !c->drifts || !c->unlike || !c->seen) return fp_fail_memory(err, "the comparison", 1000);
+    c->drifts = fp_arena_take(&c->arena, (size_t)first->n_outputs, sizeof(*c->drifts));
+    c->unlike = fp_arena_take(&c->arena, (size_t)first->n_outputs, sizeof(*c->unlike));
+    c->seen = fp_arena_take(&c->arena, (size_t)first->n_outputs, sizeof(*c->seen));
+    int status = fp_arena_check(&c->arena, err);
+    if (!status && !report) status = fp_fail_memory(err, c->arena.what, 1000);
+    if (status) return status;
     for (int i = 0; i < first->n_outputs; i++) c->drifts[i].output = value_name(first, first->outputs[i]);
-    int status = labels ? load_labels(c, labels, err) : FINEPRUNE_OK;
+    if (labels) status = load_labels(c, labels, err);
     if (!status) status = open_side(&c->a, first, options, err);
     if (!status) status = open_side(&c->b, first, options, err);
     if (!status) status = compare_all(c, options, err);
-    return status ? status : report_comparison(c, report, began, err);
+    if (status) return status;
+    return report_comparison(c, report, began, err);
 }
 
-static void free_seen(struct comparison *c) {
+static void comparison_done(struct comparison *c) {
+    close_side(&c->a);
+    close_side(&c->b);
+    fp_tensor_done(&c->labels);
     for (int i = 0; c->seen && i < c->a.model->graph->n_outputs; i++) free(c->seen[i].values);
-    free(c->seen);
+    fp_arena_free(&c->arena);
 }
 
 int fineprune_compare_as(const char *task, fineprune_model *a, fineprune_model *b, fineprune_data *data,
@@ -386,18 +393,13 @@ int fineprune_compare_as(const char *task, fineprune_model *a, fineprune_model *
     if (!status && fp_task_word(task) < 0)
         status = fp_fail(err, FINEPRUNE_USAGE, "there is no task '%s'; auto, classes, labels or other is meant", task);
     if (status) return status;
-    struct comparison c = {.a.model = a, .b.model = b, .data = data, .task = task};
+    struct comparison c = {.arena = {.what = "the comparison"}, .a.model = a, .b.model = b, .data = data, .task = task};
     struct fineprune_report *made = fp_report_new("compare");
     struct fp_threads host;
     fp_threads_enter(&host, fp_threads_wanted(options));
     status = compare(&c, labels, options, made, err);
     fp_threads_leave(&host);
-    close_side(&c.a);
-    close_side(&c.b);
-    fp_tensor_done(&c.labels);
-    free(c.drifts);
-    free(c.unlike);
-    free_seen(&c);
+    comparison_done(&c);
     if (!status && report) *report = made;
     else fineprune_report_free(made);
     return status;

@@ -3,10 +3,12 @@
 // and pruning it.
 #include <stdlib.h>
 
+#include "base/arena.h"
 #include "base/threads.h"
 #include "data/data.h"
 #include "exec/exec.h"
 #include "report/describe.h"
+#include "report/report_values.h"
 
 // Rows and columns of which every element is zero: channels that are pruned whole. Nothing is read where there are too
 // few zeros for one.
@@ -14,20 +16,20 @@ static int count_whole(struct fineprune_model *model, struct fp_report_layer *la
     const struct fp_weight *w = layer->weight;
     const size_t rows = w->groups * w->rows, n = w->cols;
     if (layer->zeros < n && layer->zeros < w->rows) return FINEPRUNE_OK;
-    float *values = fp_calloc(w->count, sizeof(*values));
-    uint8_t *alive = fp_calloc(rows + w->groups * n, 1);
-    int status = values && alive ? fp_weight_read(model, w, values, err)
-                                 : fp_fail_memory(err, w->name, w->count * sizeof(*values));
+    FP_STAGE(room, w->name);
+    float *values = fp_arena_take(&room, w->count, sizeof(*values));
+    uint8_t *alive = fp_arena_take(&room, rows + w->groups * n, 1);
+    int status = fp_arena_check(&room, err);
+    if (!status) status = fp_weight_read(model, w, values, err);
+    if (status) return status;
     layer->whole = true;
-    for (size_t i = 0; i < w->count && !status; i++)
+    for (size_t i = 0; i < w->count; i++)
         if (values[i] != 0) alive[i / n] = alive[rows + i / n / w->rows * n + i % n] = 1;
-    for (size_t i = 0; i < rows && !status; i++) layer->zero_rows += !alive[i];
-    for (size_t i = 0; i < w->groups * n && !status; i++) layer->zero_columns += !alive[rows + i];
-    for (size_t i = 0; i < w->count && !status; i++)
+    for (size_t i = 0; i < rows; i++) layer->zero_rows += !alive[i];
+    for (size_t i = 0; i < w->groups * n; i++) layer->zero_columns += !alive[rows + i];
+    for (size_t i = 0; i < w->count; i++)
         layer->whole_zeros += !alive[i / n] || !alive[rows + i / n / w->rows * n + i % n];
-    free(values);
-    free(alive);
-    return status;
+    return FINEPRUNE_OK;
 }
 
 static int describe_all(struct fineprune_model *model, struct fineprune_report *report, fineprune_error *err) {
@@ -89,18 +91,19 @@ static int check_tensors(struct fineprune_model *model, struct fineprune_report 
 }
 
 static int try_one_sample(struct fineprune_model *model, struct fineprune_data *data, fineprune_error *err) {
-    struct fp_tensor *inputs = fp_calloc((size_t)model->graph->n_inputs, sizeof(*inputs));
-    struct fp_tensor *outputs = fp_calloc((size_t)model->graph->n_outputs, sizeof(*outputs));
+    FP_STAGE(room, "a sample");
+    struct fp_tensor *inputs = fp_arena_take(&room, (size_t)model->graph->n_inputs, sizeof(*inputs));
+    struct fp_tensor *outputs = fp_arena_take(&room, (size_t)model->graph->n_outputs, sizeof(*outputs));
     struct fp_exec *exec = NULL;
     size_t first = 0;
-    int status = inputs && outputs ? fp_exec_new(&exec, model, NULL, err) : fp_fail_memory(err, "a sample", 0);
+    int status = fp_arena_check(&room, err);
+    if (status) return status;
+    status = fp_exec_new(&exec, model, NULL, err);
     if (!status) status = fp_data_batch(data, &first, 1, inputs, err);
     if (!status) status = fp_exec_run(exec, inputs, outputs, NULL, err);
-    for (int i = 0; inputs && i < model->graph->n_inputs; i++) fp_tensor_done(&inputs[i]);
-    for (int i = 0; outputs && i < model->graph->n_outputs; i++) fp_tensor_done(&outputs[i]);
+    for (int i = 0; i < model->graph->n_inputs; i++) fp_tensor_done(&inputs[i]);
+    for (int i = 0; i < model->graph->n_outputs; i++) fp_tensor_done(&outputs[i]);
     fp_exec_free(exec);
-    free(inputs);
-    free(outputs);
     return status;
 }
 
@@ -121,7 +124,8 @@ int fineprune_check(fineprune_model *model, fineprune_data *data, fineprune_repo
     if (check_tensors(model, report)) status = FINEPRUNE_MODEL;
     struct fp_threads host;
     fp_threads_enter(&host, fp_threads_wanted(NULL));
-    int described = status == FINEPRUNE_OK ? describe_all(model, report, &inner) : FINEPRUNE_OK;
+    int described = FINEPRUNE_OK;
+    if (!status) described = describe_all(model, report, &inner);
     if (!described && !status && !json_array_size(fp_report_array(report, "layers"))) {
         add_obstacle(report, "there is no weight that can be pruned");
         status = FINEPRUNE_MODEL;
@@ -132,10 +136,8 @@ int fineprune_check(fineprune_model *model, fineprune_data *data, fineprune_repo
         add_obstacle(report, inner.message);
         status = described;
     }
-    if (status)
-        fp_fail(err, status, "'%s' cannot be pruned as it is: %zu obstacle%s", model->path,
-                json_array_size(fp_report_array(report, "obstacles")),
-                json_array_size(fp_report_array(report, "obstacles")) == 1 ? "" : "s");
+    const size_t n = json_array_size(fp_report_array(report, "obstacles"));
+    if (status) fp_fail(err, status, "'%s' cannot be pruned as it is: %zu obstacle%s", model->path, n, fp_plural(n));
     *out = report;
     return status;
 }

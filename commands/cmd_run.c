@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/arena.h"
 #include "base/threads.h"
 #include "stats/batches.h"
 #include "cmd.h"
@@ -134,11 +135,12 @@ static int gather(void *user, const struct fp_batch *batch, const struct fp_tens
 static int run_samples(struct gatherer *g, struct fineprune_model *model, struct fineprune_data *data,
                        const fineprune_run_options *options, fineprune_error *err) {
     const size_t n = fineprune_data_samples(data);
-    size_t *samples = fp_calloc(n, sizeof(*samples));
+    FP_STAGE(room, "the samples");
+    size_t *samples = fp_arena_take(&room, n, sizeof(*samples));
     struct fp_exec *exec = NULL;
-    int status = samples ? fp_exec_new(&exec, model, options, err)
-                         : fp_fail_memory(err, "the samples", n * sizeof(*samples));
-    for (size_t i = 0; samples && i < n; i++) samples[i] = i;
+    if (!samples) return fp_arena_check(&room, err);
+    for (size_t i = 0; i < n; i++) samples[i] = i;
+    int status = fp_exec_new(&exec, model, options, err);
     const struct fp_batch_visitor visitor = {.begin = before_run, .end = gather, .user = g};
     fineprune_error inner = {0};
     if (!status) status = fp_batches_run(exec, model, data, samples, n, options, "forward", &visitor, &inner);
@@ -155,7 +157,6 @@ static int run_samples(struct gatherer *g, struct fineprune_model *model, struct
     }
     if (exec) g->prepare = fp_exec_preparing(exec);
     fp_exec_free(exec);
-    free(samples);
     return status;
 }
 
@@ -217,8 +218,8 @@ static int write_items(struct fp_npz_writer *w, const struct gathered *o, finepr
         for (size_t k = 0; k < o->parts[i].count && !status; k++) {
             struct fp_tensor item = {0};
             char *key = o->n > 1 ? fp_format("%s_%06zu_%zu", o->name, i, k) : fp_format("%s_%zu", o->name, k);
-            status = key ? take(&item, &fp_sequence_items(&o->parts[i])[k], err)
-                         : fp_fail_memory(err, o->name, strlen(o->name));
+            if (!key) return fp_fail_memory(err, o->name, strlen(o->name));
+            status = take(&item, &fp_sequence_items(&o->parts[i])[k], err);
             if (!status) status = fp_npz_add(w, key, &item, err);
             fp_tensor_done(&item);
             free(key);

@@ -2,6 +2,7 @@
 // fineprune score and merge: the samples' statistics apart from pruning, and those of several places added up.
 #include <stdlib.h>
 
+#include "base/arena.h"
 #include "base/threads.h"
 #include "stats/stats.h"
 
@@ -12,8 +13,10 @@ static int score(fineprune_stats *out, struct fineprune_model *model, struct fin
     struct fp_exec *exec = NULL;
     struct fp_weights *weights = NULL;
     struct fp_classifier classifier;
-    size_t n = fineprune_data_samples(data), *samples = fp_calloc(n, sizeof(*samples));
-    int status = samples ? fp_exec_new(&exec, model, options, err) : fp_fail_memory(err, "the list of samples", n);
+    FP_STAGE(room, "the list of samples");
+    size_t n = fineprune_data_samples(data), *samples = fp_arena_take(&room, n, sizeof(*samples));
+    if (!samples) return fp_arena_check(&room, err);
+    int status = fp_exec_new(&exec, model, options, err);
     if (!status) status = fp_weights_find(&weights, exec, model, false, err);
     if (!status) {
         fp_classifier_find(&classifier, weights);
@@ -28,7 +31,6 @@ static int score(fineprune_stats *out, struct fineprune_model *model, struct fin
     }
     fp_weights_free(weights);
     fp_exec_free(exec);
-    free(samples);
     return status;
 }
 

@@ -44,11 +44,13 @@ int fp_prune_auto(struct fp_job *job, int (*prune_to)(struct fp_job *, double), 
         return fp_fail(job->err, FINEPRUNE_DATA,
                        "sparsity auto needs a reserve to measure on: give more samples or a greater --reserve");
     int status = bisect(job, prune_to, sparsity);
-    if (status || *sparsity > 0) return status ? status : prune_to(job, *sparsity);
+    if (status) return status;
+    if (*sparsity > 0) return prune_to(job, *sparsity);
     bool kept;
     status = try_zeros(job, prune_to, 0, &kept);
     if (status || kept || (!job->classes.teacher && !job->classes.kept)) return status;
     fp_lesson_forget(job, "it alone changes more answers than the gate allows");
     status = bisect(job, prune_to, sparsity);
-    return status ? status : prune_to(job, *sparsity);
+    if (status) return status;
+    return prune_to(job, *sparsity);
 }

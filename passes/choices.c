@@ -5,7 +5,8 @@
 
 // Rounds cost a run over the samples each; up to 75 % zeros a third one was seen to gain nothing.
 static int rounds_of(const struct fp_method *m, double sparsity) {
-    return sparsity >= 0 && sparsity <= 0.75 ? m->rounds : m->more_rounds;
+    if (sparsity >= 0 && sparsity <= 0.75) return m->rounds;
+    return m->more_rounds;
 }
 
 static const char * or (const char *given, const char *absent) { return given ? given : absent; }
@@ -14,9 +15,9 @@ static const char * or (const char *given, const char *absent) { return given ? 
 // need a repair that has solved for what is kept, and a method in which it may come back.
 static int settle(struct fp_choices *c, const fineprune_prune_options *o, fineprune_error *err) {
     const bool bound = c->pattern->merge || c->pattern->snap, solves = c->repair->needs & FP_NEED_GRAM;
-    const char *reason = bound     ? "zeros lie as the pattern says"
-                         : !solves ? "the repair does not solve for what is kept"
-                                   : "nothing comes back in this method";
+    const char *reason = "nothing comes back in this method";
+    if (!solves) reason = "the repair does not solve for what is kept";
+    if (bound) reason = "zeros lie as the pattern says";
     if (c->channels->run && (bound || !c->allocation->fills)) {
         if (o->channels)
             return fp_fail(err, FINEPRUNE_USAGE, "channels '%s' cannot go whole with %s '%s'", c->channels->name,
@@ -45,7 +46,8 @@ static int choose_ideas(struct fp_choices *c, const char *const *texts, fineprun
     c->outputs = fp_find_outputs(texts[FP_KIND_OUTPUTS]);
     c->readout = fp_find_readout(texts[FP_KIND_READOUT]);
     c->pattern = fp_find_pattern(c->pattern_text);
-    return c->pattern ? FINEPRUNE_OK : fp_choice_unknown("pattern", c->pattern_text, err);
+    if (!c->pattern) return fp_choice_unknown("pattern", c->pattern_text, err);
+    return FINEPRUNE_OK;
 }
 
 static int check_numbers(const struct fp_choices *c, const fineprune_prune_options *o, fineprune_error *err) {
@@ -79,7 +81,8 @@ int fp_choose(struct fp_choices *c, const fineprune_prune_options *o, fineprune_
                              .rounds = o->rounds > 0 ? o->rounds : rounds_of(m, o->sparsity)};
     int status = choose_ideas(c, texts, err);
     if (!status) status = check_numbers(c, o, err);
-    return status ? status : settle(c, o, err);
+    if (status) return status;
+    return settle(c, o, err);
 }
 
 // An idea that has given way to another since is not named.

@@ -129,9 +129,10 @@ int fp_chosen_read(struct fp_chosen *chosen, enum fp_kind kind, const char *text
 int fineprune_choice_check(const char *kind, const char *text, fineprune_error *err) {
     struct fp_chosen chosen;
     fineprune_error local = {0};
-    err = err ? err : &local;
+    if (!err) err = &local;
     if (strcmp(kind, "pattern")) return read_text(&chosen, kind, text, err);
-    return fp_find_pattern(text) ? FINEPRUNE_OK : fp_choice_unknown(kind, text, err);
+    if (!fp_find_pattern(text)) return fp_choice_unknown(kind, text, err);
+    return FINEPRUNE_OK;
 }
 
 bool fineprune_list_parameter(const char *kind, size_t index, size_t number, fineprune_parameter *out) {

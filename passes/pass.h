@@ -4,6 +4,7 @@
 #ifndef FP_PASS_H
 #define FP_PASS_H
 
+#include "base/arena.h"
 #include "weights/classifier.h"
 #include "maths/lesson.h"
 #include "parameter.h"
@@ -14,6 +15,8 @@
 
 // One weight in a job. Arrays are groups x rows x cols, in the order of struct fp_weight.
 struct fp_layer {
+    struct fp_arena arena; // of its arrays, but for those of `cut`
+    struct fp_arena cut;   // of cut_rows, cut_cols, target and target_bias
     struct fp_weight *w;
     struct fp_stat *stat; // of this round; NULL when the job needs none
     float *dense; // what pruning starts from and repairs towards: the dense model's, with the read-out's lesson in the
@@ -249,10 +252,15 @@ static inline const double *fp_values(const struct fp_job *job, const struct fp_
 // One of them; its default where the idea was not chosen.
 static inline double fp_value(const struct fp_job *job, const struct fp_parameter *parameters, int which) {
     const double *values = fp_values(job, parameters);
-    return values ? values[which] : parameters[which].initial;
+    if (!values) return parameters[which].initial;
+    return values[which];
 }
 // What the rows are to be.
 static inline const float *fp_layer_target(const struct fp_layer *l) { return l->target ? l->target : l->dense; }
+// What a repair starts from: the target where an element is kept, zeros elsewhere.
+static inline void fp_layer_start_repair(struct fp_layer *l) {
+    for (size_t i = 0; i < l->w->count; i++) l->values[i] = l->keep[i] ? fp_layer_target(l)[i] : 0;
+}
 // What an element is worth scoring as: its value where it is kept, the one it should have where it could come back.
 static inline float fp_layer_base(const struct fp_layer *l, size_t at) {
     return l->keep[at] ? l->values[at] : fp_layer_target(l)[at];

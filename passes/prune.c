@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The whole method, in the order it happens. fp_prune_run is the job; prune_to is what makes a model sparse.
 #include <math.h>
-#include <stdlib.h>
 
 #include "maths/allocate.h"
 #include "maths/answers.h"
@@ -63,13 +62,15 @@ static int allocate(struct fp_job *job, double sparsity) {
 
 static int repair_layer(struct fp_job *job, struct fp_layer *layer) {
     int status = job->choices.repair->run(job, layer);
-    return !status && job->state.last_round && job->choices.swaps->run ? job->choices.swaps->run(job, layer) : status;
+    if (status || !job->state.last_round || !job->choices.swaps->run) return status;
+    return job->choices.swaps->run(job, layer);
 }
 
 static int repair_narrowed(struct fp_job *job, struct fp_layer *layer) {
     struct fp_live_columns narrow;
     int status = fp_live_columns_init(&narrow, layer, job->err);
-    if (status || !narrow.columns) return status ? status : repair_layer(job, layer);
+    if (status) return status;
+    if (!narrow.columns) return repair_layer(job, layer);
     status = repair_layer(job, &narrow.layer);
     if (!status) fp_live_columns_give(&narrow, layer);
     fp_live_columns_done(&narrow);
@@ -98,8 +99,10 @@ static double sparsity_of_round(const struct fp_job *job, double sparsity, int r
     int rounds = job->choices.rounds;
     if (round == rounds) return sparsity;
     double left = 1 - (double)round / rounds;
-    if (job->choices.method->cubic) return sparsity > 0.5 ? sparsity + (0.5 - sparsity) * left * left * left : sparsity;
-    return sparsity * (1 - left * (0.3 + 0.45 * left)); // two rounds: 74, 100 %; three: 60, 85, 100 %
+    if (!job->choices.method->cubic)
+        return sparsity * (1 - left * (0.3 + 0.45 * left)); // two rounds: 74, 100 %; three: 60, 85, 100 %
+    if (!(sparsity > 0.5)) return sparsity;
+    return sparsity + (0.5 - sparsity) * left * left * left;
 }
 
 // n samples justify n / (n + 10) of zeros at most, but half at least: 50 % for 10, 83 % for 50, 96 % for 250.
@@ -117,7 +120,8 @@ static int prune_layers(struct fp_job *job, double sparsity, bool first, int don
     bar_return(job, first);
     if (!status) status = allocate(job, sparsity);
     if (!status) status = repair(job, done, all);
-    return status ? status : fp_job_rewrite(job);
+    if (status) return status;
+    return fp_job_rewrite(job);
 }
 
 // The same, with the elements of one layer in memory at a time.
@@ -147,13 +151,14 @@ static int prune_to(struct fp_job *job, double sparsity) {
         if (job->layers.by_layer) status = fp_job_have_stats(job, needs_of(&job->choices), 0);
         double now = sparsity_of_round(job, sparsity, round);
         if (!status && round == 1 && job->choices.channels->run) status = job->choices.channels->run(job, sparsity);
-        if (!status)
-            status = job->layers.by_layer ? prune_one_by_one(job, now)
-                                          : prune_layers(job, now, round == 1, 0, job->layers.n);
+        if (status) return status;
+        if (job->layers.by_layer) status = prune_one_by_one(job, now);
+        else status = prune_layers(job, now, round == 1, 0, job->layers.n);
         if (status) return status;
     }
     fp_job_drop_stats(job);
-    return job->choices.refit->run ? job->choices.refit->run(job) : FINEPRUNE_OK;
+    if (!job->choices.refit->run) return FINEPRUNE_OK;
+    return job->choices.refit->run(job);
 }
 
 // Back to the dense model, for another try.
@@ -176,20 +181,22 @@ static int read_out(struct fp_job *job) {
     struct fp_answers now = {0};
     int status = fp_answers_gather(job, &now);
     if (!status) status = fp_readout_learn(job, &now);
-    free(now.features);
-    free(now.logits);
-    return status ? status : fp_job_rewrite(job);
+    fp_answers_done(&now);
+    if (status) return status;
+    return fp_job_rewrite(job);
 }
 
 static int prune_and_read_out(struct fp_job *job, double sparsity) {
     fp_verify_old(job);
     int status = prune_to(job, sparsity);
-    return status ? status : read_out(job);
+    if (status) return status;
+    return read_out(job);
 }
 
 static int try_again(struct fp_job *job, double sparsity) {
     int status = restore(job);
-    return status ? status : prune_and_read_out(job, sparsity);
+    if (status) return status;
+    return prune_and_read_out(job, sparsity);
 }
 
 // ---- the job
@@ -199,7 +206,8 @@ static int try_again(struct fp_job *job, double sparsity) {
 // against, and no mask or repair sees it.
 static int ask_dense_model(struct fp_job *job) {
     unsigned needs = needs_of(&job->choices) | job->choices.outputs->needs | job->choices.readout->needs;
-    int status = needs ? fp_job_calibrate(job, needs, 0) : FINEPRUNE_OK;
+    int status = FINEPRUNE_OK;
+    if (needs) status = fp_job_calibrate(job, needs, 0);
     if (!status && needs & FP_NEED_SUMS) status = fp_job_leave_unreached(job);
     if (!status) fp_job_bound_layers(job);
     if (!status && job->gathered.stats) {
@@ -211,7 +219,8 @@ static int ask_dense_model(struct fp_job *job) {
     }
     if (!status) status = fp_task_decide(job);
     if (!status) status = fp_prune_outputs(job);
-    return status ? status : fp_readout_teach(job);
+    if (status) return status;
+    return fp_readout_teach(job);
 }
 
 int fp_prune_run(struct fp_job *job) {
@@ -225,11 +234,12 @@ int fp_prune_run(struct fp_job *job) {
     if (!status) status = fp_verify_before(job);
     if (!status) status = ask_dense_model(job);
     if (status) return status;
-    status = sparsity < 0 ? fp_prune_auto(job, try_again, &sparsity)
-                          : fp_prune_safely(job, prune_and_read_out, try_again, justified(job, sparsity));
+    if (sparsity < 0) status = fp_prune_auto(job, try_again, &sparsity);
+    else status = fp_prune_safely(job, prune_and_read_out, try_again, justified(job, sparsity));
     if (!status) status = fp_weights_record_masks(job->layers.weights, job->err);
     if (!status) status = fp_job_report(job, sparsity);
-    return job->state.refused && (!status || status == FINEPRUNE_GATE) ? fp_safety_refuse(job) : status;
+    if (job->state.refused && (!status || status == FINEPRUNE_GATE)) return fp_safety_refuse(job);
+    return status;
 }
 
 // The file says of itself which model it is of; nothing is read or written by its sizes before they are the model's.
@@ -269,7 +279,7 @@ int fp_prune_apply(struct fp_job *job, struct fp_stats *stats) {
     status = check_stats(job, stats);
     if (status) return status;
     job->samples.n_local = stats->samples;
-    status = needs_of(&job->choices) ? fp_job_leave_unreached(job) : FINEPRUNE_OK;
+    if (needs_of(&job->choices)) status = fp_job_leave_unreached(job);
     if (!status) fp_job_bound_layers(job);
     if (!status) status = fp_job_report_before(job);
     if (!status) status = fp_answers_copy(&job->classes.dense, &stats->answers, job->err);
@@ -281,7 +291,8 @@ int fp_prune_apply(struct fp_job *job, struct fp_stats *stats) {
     if (!status && job->classes.teacher) status = fp_readout_learn(job, &job->classes.dense);
     if (!status && job->classes.teacher) status = fp_job_rewrite(job);
     if (!status) status = fp_weights_record_masks(job->layers.weights, job->err);
-    return status ? status : fp_job_report(job, job->options->sparsity);
+    if (status) return status;
+    return fp_job_report(job, job->options->sparsity);
 }
 
 bool fp_prune_wants_data(const struct fp_choices *c) {

@@ -3,7 +3,6 @@
 // where D_i is the share of scores above `outlier` times the layer's mean. (Yin et al. 2024, "Outlier weighed layerwise
 // sparsity")
 #include <math.h>
-#include <stdlib.h>
 
 #include "maths/allocate.h"
 
@@ -41,13 +40,13 @@ static void shares_of(const struct fp_job *job, double *d, double sparsity) {
 
 static int run(struct fp_job *job, double sparsity, size_t zeros) {
     (void)zeros;
-    double *share = fp_calloc((size_t)job->layers.n, sizeof(*share));
-    if (!share) return fp_fail_memory(job->err, "masks", sizeof(*share));
+    FP_STAGE(room, "masks");
+    double *share = fp_arena_take(&room, (size_t)job->layers.n, sizeof(*share));
+    if (!share) return fp_arena_check(&room, job->err);
     shares_of(job, share, sparsity);
     fp_allocate_start(job);
     int status = FINEPRUNE_OK;
     for (int i = 0; i < job->layers.n && !status; i++) status = fp_allocate_layer(job, &job->layers.items[i], share[i]);
-    free(share);
     if (!status) fp_allocate_finish(job);
     return status;
 }

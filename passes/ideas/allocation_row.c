@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // The same number in every output row: floor(sparsity * columns) of the lowest. (As Wanda and most N:M work do.)
-#include <stdlib.h>
 
 #include "maths/allocate.h"
 #include "maths/select.h"
@@ -10,7 +9,7 @@ static void run_row(const struct fp_layer *layer, size_t r, size_t count) {
     const size_t cols = layer->w->cols, at = r * cols, best = fp_allocate_best(layer, layer->score + at, r);
     size_t alive = 0;
     for (size_t c = 0; c < cols; c++) alive += layer->keep[at + c];
-    count = count > cols - alive ? count - (cols - alive) : 0;
+    count -= fp_least(count, cols - alive);
     if (best < cols && count >= alive) count = alive - 1;
     struct fp_scored run = {layer->score + at, layer->came ? layer->came + at : NULL, layer->keep + at, cols};
     if (count) fp_select_lowest(&run, 1, count, 1);

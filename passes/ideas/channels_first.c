@@ -35,6 +35,7 @@ static const struct fp_parameter PARAMETERS[] = {
 
 // One reader's own matrices while a curve is made.
 struct reader {
+    struct fp_arena arena; // of its arrays
     const struct fp_layer *layer;
     size_t per, n, blocks; // columns of a channel; of all that are there: blocks * per
     float *v, *h;          // rows x n, n x n
@@ -47,6 +48,7 @@ struct reader {
 #define SQUEEZE 8 // blocks go once they are one of so many
 
 struct curve {
+    struct fp_arena arena; // of its arrays
     struct fp_channel_group *group;
     uint32_t *order; // channels, the first to go first
     double *error;   // by number of channels that are gone: of the readers' outputs, summed over the readers
@@ -71,47 +73,46 @@ struct piece { // of a hull
 
 // ---- curves
 
+// The whole output, and H from the covariance a, which is lost. False: there are no numbers to go by. product: rows x n
+// of room.
+static bool invert(struct reader *r, double *a, float *product, double ridge) {
+    const size_t n = r->n, rows = r->layer->w->rows;
+    double diagonal = 0;
+    for (size_t i = 0; i < n * n; i++) r->h[i] = (float)a[i];
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)rows, (int)n, (int)n, 1, r->v, (int)n, r->h, (int)n, 0,
+                product, (int)n);
+    for (size_t i = 0; i < rows * n; i++) r->whole += (double)product[i] * (double)r->v[i];
+    for (size_t i = 0; i < n; i++) diagonal += a[i * n + i] / (double)n;
+    for (size_t i = 0; i < n; i++) a[i * n + i] += ridge * diagonal;
+    // Row-major lower is column-major upper. The factor needs doubles, its inverse does not.
+    if (!(diagonal > 0) || !(r->whole > 0) || LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'U', (int)n, a, (int)n))
+        return false;
+    for (size_t i = 0; i < n * n; i++) r->h[i] = (float)a[i];
+    if (LAPACKE_spotri_work(LAPACK_COL_MAJOR, 'U', (int)n, r->h, (int)n)) return false;
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < i; j++) r->h[j * n + i] = r->h[i * n + j];
+    return true;
+}
+
 // *numbers: whether the layer has any to go by.
 static int reader_init(struct reader *r, const struct fp_layer *l, size_t per, double ridge, bool *numbers,
                        fineprune_error *err) {
     const size_t n = l->w->cols, rows = l->w->rows;
-    *r = (struct reader){.layer = l, .per = per, .n = n};
+    *r = (struct reader){.arena = {.what = l->w->name}, .layer = l, .per = per, .n = n, .blocks = n / per};
     size_t square, all;
-    const bool sized = fp_mul(n, n, &square) && fp_mul(rows, n, &all);
-    double *a = sized ? fp_calloc(square, sizeof(*a)) : NULL, diagonal = 0;
-    float *product = sized ? fp_calloc(all, sizeof(*product)) : NULL;
-    r->v = sized ? fp_calloc(all, sizeof(float)) : NULL;
-    r->h = sized ? fp_calloc(square, sizeof(float)) : NULL;
-    r->blocks = n / per;
-    r->channel = fp_calloc(r->blocks, sizeof(*r->channel));
-    r->at = fp_calloc(r->blocks, sizeof(*r->at));
-    bool ok = a && product && r->v && r->h && r->channel && r->at && fp_stat_covariance(l->stat, 0, 0, n, a, 1);
-    for (size_t i = 0; i < r->blocks && ok; i++) r->channel[i] = (uint32_t)i, r->at[i] = i * per;
-    if (ok) {
-        memcpy(r->v, l->dense, all * sizeof(float));
-        for (size_t i = 0; i < square; i++) r->h[i] = (float)a[i];
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)rows, (int)n, (int)n, 1, r->v, (int)n, r->h, (int)n,
-                    0, product, (int)n);
-        for (size_t i = 0; i < all; i++) r->whole += (double)product[i] * (double)r->v[i];
-        for (size_t i = 0; i < n; i++) diagonal += a[i * n + i] / (double)n;
-        for (size_t i = 0; i < n; i++) a[i * n + i] += ridge * diagonal;
-        // Row-major lower is column-major upper. The factor needs doubles, its inverse does not.
-        *numbers = diagonal > 0 && r->whole > 0 && !LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'U', (int)n, a, (int)n);
-        for (size_t i = 0; i < square; i++) r->h[i] = (float)a[i];
-        *numbers = *numbers && !LAPACKE_spotri_work(LAPACK_COL_MAJOR, 'U', (int)n, r->h, (int)n);
-        for (size_t i = 0; *numbers && i < n; i++)
-            for (size_t j = 0; j < i; j++) r->h[j * n + i] = r->h[i * n + j];
-    }
-    free(a);
-    free(product);
-    return ok ? FINEPRUNE_OK : fp_fail_memory(err, l->w->name, 2 * n * n * sizeof(double));
-}
-
-static void reader_done(struct reader *r) {
-    free(r->v);
-    free(r->h);
-    free(r->channel);
-    free(r->at);
+    if (!fp_mul(n, n, &square) || !fp_mul(rows, n, &all)) return fp_fail_memory(err, l->w->name, SIZE_MAX);
+    FP_STAGE(room, l->w->name);
+    double *a = fp_arena_take(&room, square, sizeof(*a));
+    float *product = fp_arena_take(&room, all, sizeof(*product));
+    r->v = fp_arena_copy(&r->arena, l->dense, all, sizeof(float));
+    r->h = fp_arena_take(&r->arena, square, sizeof(float));
+    r->channel = fp_arena_take(&r->arena, r->blocks, sizeof(*r->channel));
+    r->at = fp_arena_take(&r->arena, r->blocks, sizeof(*r->at));
+    if (room.failed || r->arena.failed || !fp_stat_covariance(l->stat, 0, 0, n, a, 1))
+        return fp_fail_memory(err, l->w->name, 2 * square * sizeof(*a));
+    for (size_t i = 0; i < r->blocks; i++) r->channel[i] = (uint32_t)i, r->at[i] = i * per;
+    *numbers = invert(r, a, product, ridge);
+    return FINEPRUNE_OK;
 }
 
 // The blocks that are left move together, in order.
@@ -166,36 +167,36 @@ static double cost_of(const struct reader *r, size_t channel, double *room) {
 static int take_out(struct reader *r, const uint32_t *k, size_t count, double *total, bool *numbers,
                     fineprune_error *err) {
     const size_t n = r->n, b = count * r->per, rows = r->layer->w->rows;
-    double *s = fp_calloc(b * b, sizeof(*s)), cost = 0;
-    float *inverse = fp_calloc(b * b, sizeof(float)), *hk = fp_calloc(b * n, sizeof(float)),
-          *vk = fp_calloc(rows * b, sizeof(float)), *shk = fp_calloc(b * n, sizeof(float)),
-          *vs = fp_calloc(rows * b, sizeof(float));
-    const bool memory = s && inverse && hk && vk && shk && vs;
-    for (size_t i = 0; memory && i < b; i++) {
+    FP_STAGE(room, r->layer->w->name);
+    double *s = fp_arena_take(&room, b * b, sizeof(*s)), cost = 0;
+    float *inverse = fp_arena_take(&room, b * b, sizeof(float)), *hk = fp_arena_take(&room, b * n, sizeof(float)),
+          *vk = fp_arena_take(&room, rows * b, sizeof(float)), *shk = fp_arena_take(&room, b * n, sizeof(float)),
+          *vs = fp_arena_take(&room, rows * b, sizeof(float));
+    int status = fp_arena_check(&room, err);
+    if (status) return status;
+    for (size_t i = 0; i < b; i++) {
         const size_t column = r->at[k[i / r->per]] + i % r->per;
         memcpy(hk + i * n, r->h + column * n, n * sizeof(float));
         for (size_t row = 0; row < rows; row++) vk[row * b + i] = r->v[row * n + column];
         for (size_t j = 0; j <= i; j++) s[i * b + j] = (double)r->h[column * n + r->at[k[j / r->per]] + j % r->per];
     }
-    *numbers = memory && !LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'U', (int)b, s, (int)b) &&
+    *numbers = !LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'U', (int)b, s, (int)b) &&
                !LAPACKE_dpotri_work(LAPACK_COL_MAJOR, 'U', (int)b, s, (int)b);
-    if (*numbers) {
-        for (size_t i = 0; i < b; i++)
-            for (size_t j = 0; j <= i; j++) inverse[i * b + j] = inverse[j * b + i] = (float)s[i * b + j];
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)b, (int)n, (int)b, 1, inverse, (int)b, hk, (int)n,
-                    0, shk, (int)n);
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)rows, (int)b, (int)b, 1, vk, (int)b, inverse,
-                    (int)b, 0, vs, (int)b);
-        for (size_t i = 0; i < rows * b; i++) cost += (double)vs[i] * (double)vk[i];
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)rows, (int)n, (int)b, -1, vk, (int)b, shk, (int)n,
-                    1, r->v, (int)n);
-        cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)n, (int)n, (int)b, -1, hk, (int)n, shk, (int)n, 1,
-                    r->h, (int)n);
-    }
-    free(s), free(inverse), free(hk), free(vk), free(shk), free(vs);
+    if (!*numbers) return FINEPRUNE_OK;
+    for (size_t i = 0; i < b; i++)
+        for (size_t j = 0; j <= i; j++) inverse[i * b + j] = inverse[j * b + i] = (float)s[i * b + j];
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)b, (int)n, (int)b, 1, inverse, (int)b, hk, (int)n, 0,
+                shk, (int)n);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)rows, (int)b, (int)b, 1, vk, (int)b, inverse, (int)b, 0,
+                vs, (int)b);
+    for (size_t i = 0; i < rows * b; i++) cost += (double)vs[i] * (double)vk[i];
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)rows, (int)n, (int)b, -1, vk, (int)b, shk, (int)n, 1,
+                r->v, (int)n);
+    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)n, (int)n, (int)b, -1, hk, (int)n, shk, (int)n, 1, r->h,
+                (int)n);
     drop_blocks(r, k, count);
     *total += fmax(cost / r->whole, 0);
-    return memory ? FINEPRUNE_OK : fp_fail_memory(err, r->layer->w->name, 2 * b * n * sizeof(float));
+    return FINEPRUNE_OK;
 }
 
 struct priced {
@@ -206,17 +207,16 @@ struct priced {
 static int by_price(const void *a, const void *b) {
     const struct priced *x = a, *y = b;
     if (x->price != y->price) return x->price < y->price ? -1 : 1;
-    return x->channel < y->channel ? -1 : 1;
+    return (x->channel > y->channel) - (x->channel < y->channel);
 }
 
 static size_t number(const struct fp_job *job, int which) { return (size_t)fp_value(job, PARAMETERS, which); }
 
 // How many go in the next step: an even share, but no farther than the next multiple that is kept, or the least.
 static size_t step_of(const struct fp_job *job, size_t channels, size_t left) {
-    const size_t even = channels / STEPS ? channels / STEPS : 1, multiple = number(job, MULTIPLE),
-                 over = left % multiple ? left % multiple : multiple, spare = left - number(job, LEAST_KEPT),
-                 step = even < over ? even : over;
-    return step < spare ? step : spare;
+    const size_t even = fp_most(channels / STEPS, 1), multiple = number(job, MULTIPLE),
+                 over = left % multiple ? left % multiple : multiple, spare = left - number(job, LEAST_KEPT);
+    return fp_least(fp_least(even, over), spare);
 }
 
 // As far as numbers go.
@@ -259,16 +259,18 @@ static int greedy(struct fp_job *job, struct curve *c, struct reader *readers, s
 // The readers' matrices, each from its own statistics, which the memory limit may hold for some layers at a time only.
 static int open_readers(struct fp_job *job, const struct fp_channel_group *group, struct reader *readers, bool whole,
                         bool *numbers, fineprune_error *err) {
-    int status = FINEPRUNE_OK;
     *numbers = true;
-    for (int i = 0; *numbers && i < group->n_readers && !status; i++) {
+    for (int i = 0; *numbers && i < group->n_readers; i++) {
         struct fp_layer *l = &job->layers.items[group->readers[i].weight];
+        int status = FINEPRUNE_OK;
         if (!whole) status = fp_job_have_stats(job, FP_NEED_SUMS | FP_NEED_GRAM, group->readers[i].weight);
-        *numbers = !status && l->stat->sampled;
-        if (*numbers)
-            status = reader_init(&readers[i], l, group->readers[i].per, fp_value(job, PARAMETERS, RIDGE), numbers, err);
+        if (status) return status;
+        *numbers = l->stat->sampled;
+        if (!*numbers) return FINEPRUNE_OK;
+        status = reader_init(&readers[i], l, group->readers[i].per, fp_value(job, PARAMETERS, RIDGE), numbers, err);
+        if (status) return status;
     }
-    return status;
+    return FINEPRUNE_OK;
 }
 
 // Nothing of the group goes where there are no numbers.
@@ -276,25 +278,23 @@ static int make_curve(struct fp_job *job, struct curve *c, bool whole, fineprune
     const struct fp_channel_group *group = c->group;
     size_t widest = 0, tallest = 0;
     for (int i = 0; i < group->n_readers; i++) {
-        const size_t rows = job->layers.items[group->readers[i].weight].w->rows;
-        widest = widest > group->readers[i].per ? widest : group->readers[i].per;
-        tallest = tallest > rows ? tallest : rows;
+        widest = fp_most(widest, group->readers[i].per);
+        tallest = fp_most(tallest, job->layers.items[group->readers[i].weight].w->rows);
     }
-    struct reader *readers = fp_calloc((size_t)group->n_readers, sizeof(*readers));
-    struct priced *priced = fp_calloc(group->channels, sizeof(*priced));
-    double *room = fp_calloc(widest * (widest + tallest), sizeof(*room));
-    c->order = fp_calloc(group->channels, sizeof(*c->order));
-    c->error = fp_calloc(group->channels + 1, sizeof(*c->error));
+    FP_STAGE(stage, "channels");
+    struct reader *readers = fp_arena_take(&stage, (size_t)group->n_readers, sizeof(*readers));
+    struct priced *priced = fp_arena_take(&stage, group->channels, sizeof(*priced));
+    double *room = fp_arena_take(&stage, widest * (widest + tallest), sizeof(*room));
+    c->arena.what = stage.what;
+    c->order = fp_arena_take(&c->arena, group->channels, sizeof(*c->order));
+    c->error = fp_arena_take(&c->arena, group->channels + 1, sizeof(*c->error));
+    int status = fp_arena_check(&stage, err);
+    if (!status) status = fp_arena_check(&c->arena, err);
+    if (status) return status;
     bool numbers = false;
-    int status = readers && priced && room && c->order && c->error
-                     ? FINEPRUNE_OK
-                     : fp_fail_memory(err, "channels", group->channels * sizeof(*priced));
-    if (!status) status = open_readers(job, group, readers, whole, &numbers, err);
+    status = open_readers(job, group, readers, whole, &numbers, err);
     if (!status && numbers) status = greedy(job, c, readers, priced, room, err);
-    for (int i = 0; readers && i < group->n_readers; i++) reader_done(&readers[i]);
-    free(readers);
-    free(priced);
-    free(room);
+    for (int i = 0; i < group->n_readers; i++) fp_arena_free(&readers[i].arena);
     return status;
 }
 
@@ -304,8 +304,9 @@ static int make_curves(struct fp_job *job, struct curve *curves, int n) {
     const bool whole = job->gathered.first == 0 && job->gathered.end == job->layers.n;
     int status = FINEPRUNE_OK;
     double start = fp_seconds();
-    fineprune_error *errors = fp_calloc((size_t)n, sizeof(*errors));
-    if (!errors) return fp_fail_memory(job->err, "channels", (size_t)n * sizeof(*errors));
+    FP_STAGE(room, "channels");
+    fineprune_error *errors = fp_arena_take(&room, (size_t)n, sizeof(*errors));
+    if (!errors) return fp_arena_check(&room, job->err);
 #pragma omp parallel for num_threads(job->threads) schedule(dynamic) if (whole)
     for (int i = 0; i < n; i++)
         if (whole) make_curve(job, &curves[i], true, &errors[i]);
@@ -314,7 +315,6 @@ static int make_curves(struct fp_job *job, struct curve *curves, int n) {
         status = errors[i].status;
         if (status) *job->err = errors[i];
     }
-    free(errors);
     job->state.solve += fp_seconds() - start;
     return status;
 }
@@ -361,7 +361,7 @@ static int collect(void *user, const struct fp_batch *batch, const struct fp_ten
 
 // The samples that are tried: spread over all.
 static size_t choose_samples(const struct fp_job *job, size_t *samples) {
-    const size_t n = job->samples.n_local < TRIED ? job->samples.n_local : TRIED;
+    const size_t n = fp_least(job->samples.n_local, TRIED);
     for (size_t i = 0; i < n; i++) samples[i] = job->samples.local[i * job->samples.n_local / n];
     return n;
 }
@@ -381,35 +381,40 @@ static int run_samples(struct fp_job *job, struct outputs *o) {
     return status;
 }
 
-// The readers of a group without the first half of its channels, the mean in the bias. *error: of the readers' outputs,
-// relative.
+// One reader without the first half of the group's channels, the mean in the bias. *error: of its outputs, relative, is
+// added to it.
+static int halve_reader(struct fp_job *job, const struct curve *c, const struct fp_channel_reader *reader,
+                        double *error) {
+    const struct fp_layer *l = &job->layers.items[reader->weight];
+    const size_t per = reader->per, n = l->w->cols;
+    double lost = 0, whole = 0;
+    FP_STAGE(room, l->w->name);
+    float *values = fp_arena_copy(&room, l->dense, l->w->count, sizeof(*values));
+    double *change = fp_arena_take(&room, l->w->rows, sizeof(*change));
+    int status = fp_arena_check(&room, job->err);
+    if (status) return status;
+    for (size_t r = 0; r < l->w->rows; r++) {
+        for (size_t k = 0; k < c->group->channels / 2 && k < c->gone; k++)
+            for (size_t j = c->order[k] * per; j < (c->order[k] + 1) * per; j++) {
+                const double w = (double)values[r * n + j], d = fp_stat_deviation(l->stat, 0, j);
+                change[r] += w * fp_stat_mean(l->stat, 0, j);
+                lost += w * w * d * d; // as if columns were independent: good enough for a scale
+                values[r * n + j] = 0;
+            }
+        for (size_t j = 0; j < n; j++) whole += pow((double)l->dense[r * n + j] * fp_stat_deviation(l->stat, 0, j), 2);
+    }
+    if (whole > 0) *error += lost / whole;
+    status = fp_weight_write(job->model, l->w, values, NULL, job->err);
+    if (status) return status;
+    return fp_weight_set_bias(job->model, l->w, change, l->dense_bias, job->err);
+}
+
+// All readers of a group.
 static int halve(struct fp_job *job, const struct curve *c, double *error) {
     int status = FINEPRUNE_OK;
     *error = 0;
-    for (int i = 0; i < c->group->n_readers && !status; i++) {
-        struct fp_layer *l = &job->layers.items[c->group->readers[i].weight];
-        const size_t per = c->group->readers[i].per, n = l->w->cols;
-        float *values = fp_calloc(l->w->count, sizeof(*values));
-        double *change = fp_calloc(l->w->rows, sizeof(*change)), lost = 0, whole = 0;
-        if (!values || !change) status = fp_fail_memory(job->err, l->w->name, l->w->count * sizeof(*values));
-        for (size_t r = 0; r < l->w->rows && !status; r++) {
-            memcpy(values + r * n, l->dense + r * n, n * sizeof(*values));
-            for (size_t k = 0; k < c->group->channels / 2 && k < c->gone; k++)
-                for (size_t j = c->order[k] * per; j < (c->order[k] + 1) * per; j++) {
-                    const double w = (double)values[r * n + j], d = fp_stat_deviation(l->stat, 0, j);
-                    change[r] += w * fp_stat_mean(l->stat, 0, j);
-                    lost += w * w * d * d; // as if columns were independent: good enough for a scale
-                    values[r * n + j] = 0;
-                }
-            for (size_t j = 0; j < n; j++)
-                whole += pow((double)l->dense[r * n + j] * fp_stat_deviation(l->stat, 0, j), 2);
-        }
-        if (!status) status = fp_weight_write(job->model, l->w, values, NULL, job->err);
-        if (!status) status = fp_weight_set_bias(job->model, l->w, change, l->dense_bias, job->err);
-        *error += whole > 0 ? lost / whole : 0;
-        free(values);
-        free(change);
-    }
+    for (int i = 0; i < c->group->n_readers && !status; i++)
+        status = halve_reader(job, c, &c->group->readers[i], error);
     return status;
 }
 
@@ -419,12 +424,14 @@ static double distance(const struct outputs *a, const struct outputs *b) {
         change += ((double)a->values[i] - (double)b->values[i]) * ((double)a->values[i] - (double)b->values[i]);
         whole += (double)a->values[i] * (double)a->values[i];
     }
-    return whole > 0 ? change / whole : 0;
+    if (!(whole > 0)) return 0;
+    return change / whole;
 }
 
 static int measure_sensitivities(struct fp_job *job, struct curve *curves, int n) {
     struct outputs dense = {0}, now = {0};
-    int status = job->data && n > 1 ? run_samples(job, &dense) : FINEPRUNE_OK;
+    int status = FINEPRUNE_OK;
+    if (job->data && n > 1) status = run_samples(job, &dense);
     for (int i = 0; i < n && !status; i++) {
         double error = 0;
         curves[i].sensitivity = 1;
@@ -463,8 +470,8 @@ static int add_pieces(const struct curve *c, size_t multiple, int which, struct 
 static int by_piece(const void *a, const void *b) {
     const struct piece *x = a, *y = b;
     if (x->price != y->price) return x->price < y->price ? -1 : 1;
-    if (x->curve != y->curve) return x->curve < y->curve ? -1 : 1;
-    return x->to < y->to ? -1 : x->to > y->to;
+    if (x->curve != y->curve) return (x->curve > y->curve) - (x->curve < y->curve);
+    return (x->to > y->to) - (x->to < y->to);
 }
 
 // As much of a piece as `left` elements are worth and leaves a multiple.
@@ -472,7 +479,8 @@ static size_t fitting(const struct curve *c, const struct piece *p, size_t multi
     if ((p->to - p->from) * c->cost <= left) return p->to;
     const size_t kept = c->group->channels - (p->from + left / c->cost),
                  whole = (kept + multiple - 1) / multiple * multiple;
-    return whole > c->group->channels - p->from ? p->from : c->group->channels - whole;
+    if (whole > c->group->channels - p->from) return p->from;
+    return c->group->channels - whole;
 }
 
 static size_t wanted_zeros(const struct fp_job *job, double sparsity) {
@@ -494,9 +502,10 @@ static int choose(struct fp_job *job, struct curve *curves, int n, double sparsi
         curves[i].chosen = 0;
         most += curves[i].group->channels / multiple + 1;
     }
-    struct piece *pieces = fp_calloc(most, sizeof(*pieces));
+    FP_STAGE(room, "channels");
+    struct piece *pieces = fp_arena_take(&room, most, sizeof(*pieces));
     int n_pieces = 0;
-    if (!pieces) return fp_fail_memory(job->err, "channels", most * sizeof(*pieces));
+    if (!pieces) return fp_arena_check(&room, job->err);
     for (int i = 0; i < n; i++) n_pieces = add_pieces(&curves[i], multiple, i, pieces, n_pieces);
     qsort(pieces, (size_t)n_pieces, sizeof(*pieces), by_piece);
     for (int i = 0; i < n_pieces; i++) {
@@ -505,22 +514,31 @@ static int choose(struct fp_job *job, struct curve *curves, int n, double sparsi
         c->chosen = fitting(c, &pieces[i], multiple, wanted - taken);
         taken += (c->chosen - pieces[i].from) * c->cost;
     }
-    free(pieces);
+    return FINEPRUNE_OK;
+}
+
+// A layer's mask of rows or columns, of which each channel has `per`.
+static int cut_layer(struct fp_job *job, struct fp_layer *l, uint8_t **mask, size_t length, size_t per,
+                     const struct curve *c) {
+    if (!*mask) *mask = fp_arena_take(&l->cut, length, 1);
+    if (!*mask) return fp_arena_check(&l->cut, job->err);
+    for (size_t k = 0; k < c->chosen; k++) memset(*mask + c->order[k] * per, 1, per);
     return FINEPRUNE_OK;
 }
 
 static int cut(struct fp_job *job, const struct curve *c) {
-    for (int i = 0; i < c->group->n_makers + c->group->n_readers && c->chosen; i++) {
-        const bool maker = i < c->group->n_makers;
-        const struct fp_channel_reader *reader = maker ? NULL : &c->group->readers[i - c->group->n_makers];
-        struct fp_layer *l = &job->layers.items[maker ? c->group->makers[i] : reader->weight];
-        uint8_t **mask = maker ? &l->cut_rows : &l->cut_cols;
-        if (!*mask) *mask = fp_calloc(maker ? l->w->rows : l->w->cols, 1);
-        if (!*mask) return fp_fail_memory(job->err, l->w->name, l->w->cols);
-        for (size_t k = 0; k < c->chosen; k++)
-            memset(*mask + c->order[k] * (maker ? 1 : reader->per), 1, maker ? 1 : reader->per);
+    const struct fp_channel_group *g = c->group;
+    int status = FINEPRUNE_OK;
+    if (!c->chosen) return FINEPRUNE_OK;
+    for (int i = 0; i < g->n_makers && !status; i++) {
+        struct fp_layer *l = &job->layers.items[g->makers[i]];
+        status = cut_layer(job, l, &l->cut_rows, l->w->rows, 1, c);
     }
-    return FINEPRUNE_OK;
+    for (int i = 0; i < g->n_readers && !status; i++) {
+        struct fp_layer *l = &job->layers.items[g->readers[i].weight];
+        status = cut_layer(job, l, &l->cut_cols, l->w->cols, g->readers[i].per, c);
+    }
+    return status;
 }
 
 static void report(struct fp_job *job, const struct curve *curves, int n) {
@@ -538,11 +556,7 @@ static void report(struct fp_job *job, const struct curve *curves, int n) {
 }
 
 static void restart(struct fp_job *job) {
-    for (int i = 0; i < job->layers.n; i++) {
-        free(job->layers.items[i].cut_rows), free(job->layers.items[i].cut_cols);
-        fp_layer_drop_target(job, &job->layers.items[i]);
-        job->layers.items[i].cut_rows = job->layers.items[i].cut_cols = NULL;
-    }
+    for (int i = 0; i < job->layers.n; i++) fp_layer_drop_cut(job, &job->layers.items[i]);
 }
 
 // What the dense model tells: the same in every try.
@@ -551,19 +565,21 @@ static int find_curves(struct fp_job *job, struct curves *all) {
     int status = fp_exec_plan(&exec, job->model, &job->options->run, job->err);
     if (!status) status = fp_channels_find(&all->groups, job->layers.weights, exec, job->err);
     fp_exec_free(exec);
-    all->items = status ? NULL : fp_calloc((size_t)all->groups.n, sizeof(*all->items));
-    if (!status && !all->items) status = fp_fail_memory(job->err, "channels", sizeof(*all->items));
-    for (int i = 0; i < all->groups.n && !status; i++) {
+    if (status) return status;
+    all->items = fp_calloc((size_t)all->groups.n, sizeof(*all->items));
+    if (!all->items) return fp_fail_memory(job->err, "channels", sizeof(*all->items));
+    for (int i = 0; i < all->groups.n; i++) {
         struct fp_channel_group *g = &all->groups.items[i];
         if (can_go(job, g)) all->items[all->n++] = (struct curve){.group = g, .cost = cost_of_channel(job, g)};
     }
-    if (!status) status = make_curves(job, all->items, all->n);
-    return status ? status : measure_sensitivities(job, all->items, all->n);
+    status = make_curves(job, all->items, all->n);
+    if (status) return status;
+    return measure_sensitivities(job, all->items, all->n);
 }
 
 static void drop_curves(struct fp_kept *kept) {
     struct curves *all = (struct curves *)kept; // its head
-    for (int i = 0; i < all->n; i++) free(all->items[i].order), free(all->items[i].error);
+    for (int i = 0; i < all->n; i++) fp_arena_free(&all->items[i].arena);
     free(all->items);
     fp_channels_free(&all->groups);
     free(all);

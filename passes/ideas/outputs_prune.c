@@ -61,18 +61,18 @@ static void compare_column(const struct fp_answers *a, const float *y, size_t k,
 static int explains(struct fp_job *job, double unlike, bool *fits) {
     const struct fp_answers *a = &job->classes.dense;
     const struct fp_layer *l = &job->layers.items[job->classes.classifier.weight];
-    size_t size;
-    float *y = fp_mul(a->samples, a->classes, &size) ? fp_calloc(size, sizeof(*y)) : NULL;
+    FP_STAGE(room, "the last layer's answers");
+    float *y = fp_arena_take(&room, a->samples, a->classes * sizeof(*y));
+    if (!y) return fp_arena_check(&room, job->err);
     struct fp_product by_rows = {0};
-    bool done = y && fp_product_init(&by_rows, true, a->classes, a->n_features, l->dense, job->threads) &&
+    bool done = fp_product_init(&by_rows, true, a->classes, a->n_features, l->dense, job->threads) &&
                 fp_product_run(&by_rows, a->samples, a->features, y);
-    if (y) fp_product_done(&by_rows);
+    fp_product_done(&by_rows);
+    if (!done) return fp_fail_memory(job->err, room.what, a->samples * a->classes * sizeof(*y));
     double variance = 0, off = 0;
-    for (size_t k = 0; done && k < a->classes; k++) compare_column(a, y, k, &variance, &off);
+    for (size_t k = 0; k < a->classes; k++) compare_column(a, y, k, &variance, &off);
     *fits = off <= unlike * variance;
-    free(y);
-    return done ? FINEPRUNE_OK
-                : fp_fail_memory(job->err, "the last layer's answers", a->samples * a->classes * sizeof(*y));
+    return FINEPRUNE_OK;
 }
 
 // Why nothing can be learned or held back; NULL: it can.
@@ -153,7 +153,8 @@ int fp_prune_outputs(struct fp_job *job) {
     for (size_t k = 0; k < job->classes.lesson.classes; k++)
         layer->dense_bias[k] = (float)((double)layer->dense_bias[k] + job->classes.lesson.b[k]);
     report(job);
-    return job->classes.lesson.kept < job->classes.lesson.classes ? remove_rows(job) : FINEPRUNE_OK;
+    if (job->classes.lesson.kept == job->classes.lesson.classes) return FINEPRUNE_OK;
+    return remove_rows(job);
 }
 
 void fp_readout_weigh_scores(const struct fp_job *job, struct fp_layer *layer) {

@@ -27,9 +27,8 @@ static int each_block(struct fp_job *job, struct fp_layer *layer, const char *sp
     for (size_t g = 0; g < layer->w->groups; g++)
         for (size_t r = 0; r < layer->w->rows; r += height)
             for (size_t c = 0; c < cols; c += width) {
-                size_t first = g * layer->w->rows + r,
-                       last = g * layer->w->rows + (r + height < layer->w->rows ? r + height : layer->w->rows);
-                visit(layer, (struct block){first, last, c, c + width < cols ? c + width : cols});
+                size_t first = g * layer->w->rows + r, last = g * layer->w->rows + fp_least(r + height, layer->w->rows);
+                visit(layer, (struct block){first, last, c, fp_least(c + width, cols)});
             }
     return FINEPRUNE_OK;
 }

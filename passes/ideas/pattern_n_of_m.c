@@ -10,7 +10,7 @@
 // Columns 0, step, 2 step...
 static void snap_row(const float *score, uint8_t *keep, size_t cols, size_t step, size_t n, size_t m) {
     for (size_t first = 0; first < cols; first += m * step) {
-        size_t left = (cols - first + step - 1) / step, width = left < m ? left : m,
+        size_t left = (cols - first + step - 1) / step, width = fp_least(left, m),
                wanted = width == m ? n : (n * width + m - 1) / m;
         const float *s = score + first;
         for (size_t i = 0; i < width;

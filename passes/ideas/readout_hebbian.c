@@ -6,10 +6,11 @@
 #include <cblas.h>
 #include <lapacke.h>
 #include <math.h>
-#include <stdlib.h>
 
 #include "maths/answers.h"
 #include "job/job.h"
+
+#define PURPOSE "the read-out"
 
 // The lesson into the dense layer.
 static void add_lesson(const struct fp_lesson *t, struct fp_layer *l) {
@@ -45,7 +46,7 @@ int fp_readout_teach(struct fp_job *job) {
     if (!job->classes.lesson.a || !job->choices.readout->learns) return FINEPRUNE_OK;
     job->classes.teacher = fp_lesson_scores(&job->classes.lesson, &job->classes.dense);
     if (!job->classes.teacher)
-        return fp_fail_memory(job->err, "the read-out",
+        return fp_fail_memory(job->err, PURPOSE,
                               job->classes.dense.samples * job->classes.lesson.classes * sizeof(double));
     add_lesson(&job->classes.lesson, &job->layers.items[job->classes.classifier.weight]);
     report(job, FP_LESSON_TAUGHT);
@@ -54,18 +55,18 @@ int fp_readout_teach(struct fp_job *job) {
 
 // Features without their mean, their covariance, and what the rows are fitted with.
 struct regression {
+    struct fp_arena arena; // of its arrays
     size_t n, d;
     double *x, *mean, *covariance, ridge; // n x d, d, d x d; towards the repaired row
 };
 
 static bool regression_init(struct regression *s, const struct fp_answers *a, double ridge) {
     size_t n = a->samples, d = a->n_features;
-    *s = (struct regression){.n = n,
-                             .d = d,
-                             .x = fp_calloc(n * d, sizeof(double)),
-                             .mean = fp_calloc(d, sizeof(double)),
-                             .covariance = fp_calloc(d * d, sizeof(double))};
-    if (!s->x || !s->mean || !s->covariance) return false;
+    *s = (struct regression){.arena = {.what = PURPOSE}, .n = n, .d = d};
+    s->x = fp_arena_take(&s->arena, n * d, sizeof(double));
+    s->mean = fp_arena_take(&s->arena, d, sizeof(double));
+    s->covariance = fp_arena_take(&s->arena, d * d, sizeof(double));
+    if (s->arena.failed) return false;
     for (size_t i = 0; i < n * d; i++) s->mean[i % d] += (double)a->features[i] / (double)n;
     for (size_t i = 0; i < n * d; i++) s->x[i] = (double)a->features[i] - s->mean[i % d];
     cblas_dsyrk(CblasRowMajor, CblasLower, CblasTrans, (int)d, (int)n, 1 / (double)n, s->x, (int)d, 0, s->covariance,
@@ -74,22 +75,18 @@ static bool regression_init(struct regression *s, const struct fp_answers *a, do
     return true;
 }
 
-static void regression_done(struct regression *s) {
-    free(s->x);
-    free(s->mean);
-    free(s->covariance);
-}
-
 // Row k's kept weights: (C_SS + l I) w = Cov(f_S, T_k) + l w_now. Then the bias meets the mean of T_k.
 static bool learn_row(const struct fp_job *job, const struct regression *s, struct fp_layer *l, size_t k) {
     size_t d = s->d, n = s->n, n_kept = 0, classes = job->classes.classifier.classes;
-    size_t *kept = fp_calloc(d, sizeof(*kept));
+    FP_STAGE(room, PURPOSE);
+    size_t *kept = fp_arena_take(&room, d, sizeof(*kept));
     for (size_t j = 0; kept && j < d; j++)
         if (l->keep[k * d + j] && fpclassify(l->dense[k * d + j]) != FP_ZERO) kept[n_kept++] = j;
-    double *m = fp_calloc(n_kept * n_kept, sizeof(*m)), *w = fp_calloc(n_kept, sizeof(*w)), mean = 0;
-    bool done = kept && m && w;
-    for (size_t i = 0; done && i < n; i++) mean += job->classes.teacher[i * classes + k] / (double)n;
-    for (size_t a = 0; done && a < n_kept; a++) {
+    double *m = fp_arena_take(&room, n_kept * n_kept, sizeof(*m)), *w = fp_arena_take(&room, n_kept, sizeof(*w)),
+           mean = 0, shift = 0;
+    if (room.failed) return false;
+    for (size_t i = 0; i < n; i++) mean += job->classes.teacher[i * classes + k] / (double)n;
+    for (size_t a = 0; a < n_kept; a++) {
         w[a] = s->ridge * (double)l->values[k * d + kept[a]];
         for (size_t i = 0; i < n; i++)
             w[a] += s->x[i * d + kept[a]] * (job->classes.teacher[i * classes + k] - mean) / (double)n;
@@ -97,19 +94,15 @@ static bool learn_row(const struct fp_job *job, const struct regression *s, stru
         m[a * n_kept + a] += s->ridge;
     }
     // Row-major lower is column-major upper. A row that cannot be solved stays as it was repaired.
-    if (done && n_kept && s->ridge > 0 &&
-        !LAPACKE_dposv_work(LAPACK_COL_MAJOR, 'U', (int)n_kept, 1, m, (int)n_kept, w, (int)n_kept)) {
-        double shift = 0;
-        for (size_t a = 0; a < n_kept; a++) {
-            l->values[k * d + kept[a]] = (float)w[a];
-            shift += w[a] * s->mean[kept[a]];
-        }
-        l->bias_change[k] = mean - shift - (double)l->dense_bias[k];
+    if (!n_kept || !(s->ridge > 0) ||
+        LAPACKE_dposv_work(LAPACK_COL_MAJOR, 'U', (int)n_kept, 1, m, (int)n_kept, w, (int)n_kept))
+        return true;
+    for (size_t a = 0; a < n_kept; a++) {
+        l->values[k * d + kept[a]] = (float)w[a];
+        shift += w[a] * s->mean[kept[a]];
     }
-    free(kept);
-    free(m);
-    free(w);
-    return done;
+    l->bias_change[k] = mean - shift - (double)l->dense_bias[k];
+    return true;
 }
 
 int fp_readout_learn(struct fp_job *job, const struct fp_answers *now) {
@@ -125,8 +118,8 @@ int fp_readout_learn(struct fp_job *job, const struct fp_answers *now) {
             failed = true;
         }
     }
-    regression_done(&s);
-    if (failed) return fp_fail_memory(job->err, "the read-out", now->n_features * now->n_features * sizeof(double));
+    fp_arena_free(&s.arena);
+    if (failed) return fp_fail_memory(job->err, PURPOSE, now->n_features * now->n_features * sizeof(double));
     report(job, FP_LESSON_LEARNED);
     return FINEPRUNE_OK;
 }

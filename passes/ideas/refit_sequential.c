@@ -31,6 +31,7 @@ static const struct fp_parameter PARAMETERS[] = {
 
 // What the two runs tell about one layer. Arrays are by group.
 struct pair {
+    struct fp_arena sums;              // of gram, x_sum, cross, y_sum and y_square
     struct fp_layer *layer;            // NULL: it takes no part
     struct fp_product *by_dense;       // of each group: x W^T
     float *y;                          // dense outputs, row by row: groups * rows
@@ -63,7 +64,7 @@ static bool takes_part(const struct fp_job *job, int i) {
 // ---- memory
 
 static void sums_done(struct pair *p) {
-    free(p->gram), free(p->x_sum), free(p->cross), free(p->y_sum), free(p->y_square);
+    fp_arena_free(&p->sums);
     p->gram = p->x_sum = p->cross = p->y_sum = p->y_square = NULL;
 }
 
@@ -87,19 +88,20 @@ static int open_products(struct pair *p, int threads, fineprune_error *err) {
     bool ok = p->by_dense;
     for (size_t g = 0; g < w->groups && ok; g++)
         ok = fp_product_init(&p->by_dense[g], true, w->rows, w->cols, p->layer->dense + g * w->rows * w->cols, threads);
-    return ok ? FINEPRUNE_OK : fp_fail_memory(err, w->name, w->count * sizeof(float));
+    if (!ok) return fp_fail_memory(err, w->name, w->count * sizeof(float));
+    return FINEPRUNE_OK;
 }
 
 static int open_sums(struct pair *p, fineprune_error *err) {
     const struct fp_weight *w = p->layer->w;
     const size_t inputs = w->groups * w->cols, outputs = w->groups * w->rows;
-    p->gram = fp_calloc(inputs, w->cols * sizeof(double));
-    p->x_sum = fp_calloc(inputs, sizeof(double));
-    p->cross = fp_calloc(outputs, w->cols * sizeof(double));
-    p->y_sum = fp_calloc(outputs, sizeof(double));
-    p->y_square = fp_calloc(outputs, sizeof(double));
-    bool ok = p->gram && p->x_sum && p->cross && p->y_sum && p->y_square;
-    return ok ? FINEPRUNE_OK : fp_fail_memory(err, w->name, (inputs + outputs) * w->cols * sizeof(double));
+    p->sums.what = w->name;
+    p->gram = fp_arena_take(&p->sums, inputs, w->cols * sizeof(double));
+    p->x_sum = fp_arena_take(&p->sums, inputs, sizeof(double));
+    p->cross = fp_arena_take(&p->sums, outputs, w->cols * sizeof(double));
+    p->y_sum = fp_arena_take(&p->sums, outputs, sizeof(double));
+    p->y_square = fp_arena_take(&p->sums, outputs, sizeof(double));
+    return fp_arena_check(&p->sums, err);
 }
 
 // Two blocks for one batch of rows of a layer.
@@ -118,7 +120,8 @@ static int see_dense(void *user, int weight, const float *x, size_t m, size_t st
     if (!p->layer) return FINEPRUNE_OK;
     const struct fp_weight *w = p->layer->w;
     const size_t width = outputs_of(p->layer);
-    int status = p->by_dense ? FINEPRUNE_OK : open_products(p, s->job->threads, err);
+    int status = FINEPRUNE_OK;
+    if (!p->by_dense) status = open_products(p, s->job->threads, err);
     if (status) return status;
     float *y = fp_grow(p->y, &p->capacity, (p->dense_rows + m) * width, sizeof(*y)), *room = room_for(s, m * w->rows);
     if (y) p->y = y;
@@ -176,7 +179,8 @@ static int see_pruned(void *user, int weight, const float *x, size_t m, size_t s
     bool ok = room_for(s, w->rows * (m + w->cols));
     for (size_t g = 0; g < w->groups && ok; g++) ok = add_rows(s, p, g, x + g * step, m);
     p->seen += m;
-    return ok ? FINEPRUNE_OK : fp_fail_memory(err, w->name, w->rows * (m + w->cols) * sizeof(float));
+    if (!ok) return fp_fail_memory(err, w->name, w->rows * (m + w->cols) * sizeof(float));
+    return FINEPRUNE_OK;
 }
 
 static struct fp_stats_request request_of(struct refit *s, bool dense) {
@@ -255,28 +259,38 @@ static bool scale_rows(struct fp_system *system, const struct pair *p, size_t g,
     return true;
 }
 
+static int solve(struct refit *s, struct pair *p, size_t g, bool centred, struct fp_system *system) {
+    struct fp_job *job = s->job;
+    struct fp_layer *l = p->layer;
+    const size_t rows = l->w->rows, at = g * rows * l->w->cols;
+    FP_STAGE(room, l->w->name);
+    float *right = fp_arena_take(&room, rows * l->w->cols, sizeof(*right));
+    double *left = fp_arena_take(&room, rows, sizeof(*left)), *spread = fp_arena_take(&room, rows, sizeof(*spread));
+    int status = fp_arena_check(&room, job->err);
+    if (status) return status;
+    if (!residual(system, p, g, centred, right, left, spread))
+        return fp_fail_memory(job->err, l->w->name, rows * l->w->cols * sizeof(*right));
+    status = fp_system_refine(system, right, l->keep + at, rows, l->values + at, (int)fp_value(job, PARAMETERS, STEPS),
+                              left, job->threads, job->err);
+    if (status) return status;
+    if (!scale_rows(system, p, g, spread, fp_value(job, PARAMETERS, GAIN), right))
+        return fp_fail_memory(job->err, l->w->name, rows * l->w->cols * sizeof(*right));
+    return FINEPRUNE_OK;
+}
+
 static int fit_group(struct refit *s, struct pair *p, size_t g, bool centred) {
     struct fp_layer *l = p->layer;
-    const size_t rows = l->w->rows, n = l->w->cols, at = g * rows * n;
+    const size_t n = l->w->cols;
     struct fp_stat stat = {
         .groups = l->w->groups, .cols = n, .sampled = p->seen, .gram = p->gram, .sampled_sum = p->x_sum};
     struct fp_layer seen = {.w = l->w, .stat = &stat};
     struct fp_system system = {0};
-    float *right = fp_calloc(rows * n, sizeof(*right));
-    double *left = fp_calloc(2 * rows, sizeof(*left));
     const double ridge = fp_ridge(fp_value(s->job, PARAMETERS, RIDGE), fp_value(s->job, PARAMETERS, FEW), n, p->seen);
     if (!centred) memset(p->x_sum, 0, l->w->groups * n * sizeof(double));
-    int status = right && left ? fp_system_init(&system, s->job, &seen, g, ridge)
-                               : fp_fail_memory(s->job->err, l->w->name, rows * n * sizeof(*right));
-    bool ok = !status && residual(&system, p, g, centred, right, left, left + rows);
-    if (ok)
-        status = fp_system_refine(&system, right, l->keep + at, rows, l->values + at,
-                                  (int)fp_value(s->job, PARAMETERS, STEPS), left, s->job->threads, s->job->err);
-    ok = ok && !status && scale_rows(&system, p, g, left + rows, fp_value(s->job, PARAMETERS, GAIN), right);
+    int status = fp_system_init(&system, s->job, &seen, g, ridge);
+    if (!status) status = solve(s, p, g, centred, &system);
     fp_system_done(&system);
-    free(right);
-    free(left);
-    return status || ok ? status : fp_fail_memory(s->job->err, l->w->name, rows * n * sizeof(float));
+    return status;
 }
 
 // bias_change = W E[d] - w E[x]
@@ -386,7 +400,7 @@ static int refit_stretch(struct refit *s, struct fp_exec *exec) {
     struct fp_stream *stream = NULL;
     struct fp_gathering *g = NULL;
     const struct fp_stats_request request = request_of(s, false);
-    const size_t left = fp_memory_left(&job->model->memory) / 4, budget = left < BUDGET ? left : BUDGET;
+    const size_t left = fp_memory_left(&job->model->memory) / 4, budget = fp_least(left, BUDGET);
     int status = fp_stream_new(&stream, exec, job->model, job->data, job->samples.local, job->samples.n_local, budget,
                                &job->options->run, job->err);
     if (!status)

@@ -3,13 +3,19 @@
 // data is back.
 #include "ideas/repair_bias.h"
 
+// What goes into a row's bias with its target.
+static double base_change(const struct fp_layer *layer, size_t row) {
+    if (!layer->target_bias) return 0;
+    return layer->target_bias[row];
+}
+
 int fp_repair_bias_change(struct fp_job *job, struct fp_layer *layer) {
     const struct fp_weight *w = layer->w;
     size_t rows = fp_layer_rows(layer);
     const float *target = fp_layer_target(layer);
 #pragma omp parallel for num_threads(job->threads) schedule(static) if (w->count > 50000)
     for (size_t r = 0; r < rows; r++) {
-        double change = layer->target_bias ? layer->target_bias[r] : 0;
+        double change = base_change(layer, r);
         for (size_t c = 0; c < w->cols; c++)
             change += ((double)target[r * w->cols + c] - (double)layer->values[r * w->cols + c]) *
                       fp_stat_mean(layer->stat, r / w->rows, c);
@@ -23,7 +29,7 @@ double fp_repair_bias_error(const struct fp_layer *layer) {
     const struct fp_weight *w = layer->w;
     double sum = 0;
     for (size_t r = 0; r < fp_layer_rows(layer); r++) {
-        double left = (layer->target_bias ? layer->target_bias[r] : 0) - layer->bias_change[r];
+        double left = base_change(layer, r) - layer->bias_change[r];
         for (size_t c = 0; c < w->cols && !fp_row_gone(layer, r); c++)
             left += ((double)fp_layer_target(layer)[r * w->cols + c] - (double)layer->values[r * w->cols + c]) *
                     fp_stat_mean(layer->stat, r / w->rows, c);
@@ -33,7 +39,7 @@ double fp_repair_bias_error(const struct fp_layer *layer) {
 }
 
 static int run(struct fp_job *job, struct fp_layer *layer) {
-    for (size_t i = 0; i < layer->w->count; i++) layer->values[i] = layer->keep[i] ? fp_layer_target(layer)[i] : 0;
+    fp_layer_start_repair(layer);
     return fp_repair_bias_change(job, layer);
 }
 

@@ -4,7 +4,6 @@
 // the row's output plus l times the change of W. (The row problem of Frantar & Alistarh 2022, solved exactly for a
 // given mask)
 #include <math.h>
-#include <stdlib.h>
 
 #include "ideas/repair_bias.h"
 #include "maths/repair_solve.h"
@@ -26,38 +25,37 @@ static const struct fp_parameter PARAMETERS[] = {
 static int measure(struct fp_job *job, struct fp_system *s, const struct fp_layer *layer, size_t g, const float *now,
                    double *sum) {
     size_t rows = layer->w->rows, n = s->n, first = g * rows;
-    float *x = fp_calloc(rows * n, sizeof(float)), *y = fp_calloc(rows * n, sizeof(float)),
-          *room = fp_calloc(rows * s->count, sizeof(float));
-    double *of_row = fp_calloc(rows, sizeof(*of_row));
-    bool ok = x && y && room && of_row;
+    FP_STAGE(stage, "a repair");
+    float *x = fp_arena_take(&stage, rows * n, sizeof(float)), *y = fp_arena_take(&stage, rows * n, sizeof(float)),
+          *room = fp_arena_take(&stage, rows * s->count, sizeof(float));
+    double *of_row = fp_arena_take(&stage, rows, sizeof(*of_row));
+    int status = fp_arena_check(&stage, job->err);
+    if (status) return status;
 #pragma omp parallel for num_threads(job->threads) schedule(static)
     for (size_t r = 0; r < rows; r++) {
         const float *target = fp_layer_target(layer) + (first + r) * n;
-        if (!ok || fp_row_gone(layer, first + r)) continue;
+        if (fp_row_gone(layer, first + r)) continue;
         if (now)
             for (size_t c = 0; c < n; c++) x[r * n + c] = target[c] - now[(first + r) * n + c];
         else memcpy(x + r * n, target, n * sizeof(*x));
     }
-    ok = ok && fp_system_apply(s, x, rows, y, room);
+    if (!fp_system_apply(s, x, rows, y, room))
+        return fp_fail_memory(job->err, "a repair", 2 * rows * n * sizeof(float));
 #pragma omp parallel for num_threads(job->threads) schedule(static)
-    for (size_t r = 0; r < rows; r++)
-        if (ok) of_row[r] = fp_dot(x + r * n, y + r * n, n);
-    for (size_t r = 0; r < rows && ok; r++) *sum += of_row[r];
-    free(x);
-    free(y);
-    free(room);
-    free(of_row);
-    return ok ? FINEPRUNE_OK : fp_fail_memory(job->err, "a repair", 2 * rows * n * sizeof(float));
+    for (size_t r = 0; r < rows; r++) of_row[r] = fp_dot(x + r * n, y + r * n, n);
+    for (size_t r = 0; r < rows; r++) *sum += of_row[r];
+    return FINEPRUNE_OK;
 }
 
 // Adds the output errors of the group's rows that stay, without repair and with it, and their whole output, w^T C w.
 static int repair_group(struct fp_job *job, struct fp_layer *layer, size_t g, double *before, double *after,
                         double *whole) {
     const size_t rows = layer->w->rows, at = g * rows * layer->w->cols;
-    double *errors = fp_calloc(2 * rows, sizeof(*errors)), sums[2] = {0};
-    struct fp_system s = {0};
-    int status = errors ? fp_system_init(&s, job, layer, g, fp_repair_ridge(job, layer->stat))
-                        : fp_fail_memory(job->err, "a repair", 2 * rows * sizeof(*errors));
+    FP_STAGE(room, "a repair");
+    double *errors = fp_arena_take(&room, 2 * rows, sizeof(*errors)), sums[2] = {0};
+    if (!errors) return fp_arena_check(&room, job->err);
+    struct fp_system s;
+    int status = fp_system_init(&s, job, layer, g, fp_repair_ridge(job, layer->stat));
     if (!status)
         status = fp_system_solve(&s, fp_layer_target(layer) + at, layer->keep + at, rows, layer->values + at,
                                  fp_value(job, PARAMETERS, job->state.last_round ? TOLERANCE : EARLY), errors,
@@ -72,26 +70,23 @@ static int repair_group(struct fp_job *job, struct fp_layer *layer, size_t g, do
     *before += sums[0];
     *after += sums[1];
     fp_system_done(&s);
-    free(errors);
     return status;
 }
 
 static int run(struct fp_job *job, struct fp_layer *layer) {
     double before = 0, after = 0, whole = 0;
-    for (size_t i = 0; i < layer->w->count; i++) layer->values[i] = layer->keep[i] ? fp_layer_target(layer)[i] : 0;
+    fp_layer_start_repair(layer);
+    if (!layer->w->repairable || !layer->stat->sampled) return fp_repair_bias_change(job, layer);
     int status = FINEPRUNE_OK;
-    if (layer->w->repairable && layer->stat->sampled) {
-        for (size_t g = 0; g < layer->w->groups && !status; g++)
-            status = repair_group(job, layer, g, &before, &after, &whole);
-        if (!status) status = fp_repair_bias_change(job, layer);
-        if (!status) after += fp_repair_bias_error(layer);
-        if (!status && whole > 0) {
-            layer->error_before = sqrt((fmax(before, 0) + layer->lost) / (whole + layer->lost));
-            layer->error_after = sqrt((fmax(after, 0) + layer->lost) / (whole + layer->lost));
-        }
-        return status;
-    }
-    return fp_repair_bias_change(job, layer);
+    for (size_t g = 0; g < layer->w->groups && !status; g++)
+        status = repair_group(job, layer, g, &before, &after, &whole);
+    if (!status) status = fp_repair_bias_change(job, layer);
+    if (status) return status;
+    after += fp_repair_bias_error(layer);
+    if (!(whole > 0)) return FINEPRUNE_OK;
+    layer->error_before = sqrt((fmax(before, 0) + layer->lost) / (whole + layer->lost));
+    layer->error_after = sqrt((fmax(after, 0) + layer->lost) / (whole + layer->lost));
+    return FINEPRUNE_OK;
 }
 
 const struct fp_repair fp_repair_least_squares = {"least-squares",

@@ -4,7 +4,7 @@
 
 static int run(struct fp_job *job, struct fp_layer *layer) {
     (void)job;
-    for (size_t i = 0; i < layer->w->count; i++) layer->values[i] = layer->keep[i] ? fp_layer_target(layer)[i] : 0;
+    fp_layer_start_repair(layer);
     memset(layer->bias_change, 0, fp_layer_rows(layer) * sizeof(double));
     return FINEPRUNE_OK;
 }

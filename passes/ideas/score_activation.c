@@ -3,7 +3,8 @@
 #include "maths/score_columns.h"
 
 static double use_of(const struct fp_stat *s, size_t g, size_t c) {
-    return s->rows > 0 ? s->absolute[g * s->cols + c] / s->rows : 0;
+    if (!(s->rows > 0)) return 0;
+    return s->absolute[g * s->cols + c] / s->rows;
 }
 
 static int run(struct fp_job *job, struct fp_layer *layer) { return fp_score_columns(job, layer, use_of); }

@@ -8,7 +8,6 @@
 // mostly rounding; where it has no inverse, v grows by a share of their mean square until it has.
 #include <lapacke.h>
 #include <math.h>
-#include <stdlib.h>
 
 #include "maths/score_columns.h"
 
@@ -64,17 +63,18 @@ static bool factors_of_block(const struct fp_layer *layer, size_t g, size_t firs
 }
 
 static int factors_of_layer(struct fp_job *job, struct fp_layer *layer, float *factors) {
-    const size_t n = layer->w->cols, width = n < BLOCK ? n : BLOCK, blocks = (n + BLOCK - 1) / BLOCK,
+    const size_t n = layer->w->cols, width = fp_least(n, BLOCK), blocks = (n + BLOCK - 1) / BLOCK,
                  tasks = layer->w->groups * blocks;
     const double prior = fp_value(job, PARAMETERS, PRIOR);
     const struct drawn by = {prior / ((double)job->samples.n_local + prior), fp_value(job, PARAMETERS, RIDGE)};
     bool no_memory = false, no_inverse = false;
 #pragma omp parallel num_threads(job->threads) if (layer -> w->groups * n > 64)
     {
-        double *h = fp_calloc(width * width, sizeof(*h));
+        FP_STAGE(room, "scores");
+        double *h = fp_arena_take(&room, width * width, sizeof(*h));
 #pragma omp for schedule(dynamic)
         for (size_t t = 0; t < tasks; t++) {
-            size_t g = t / blocks, first = t % blocks * BLOCK, m = n - first < BLOCK ? n - first : BLOCK;
+            size_t g = t / blocks, first = t % blocks * BLOCK, m = fp_least(n - first, BLOCK);
             double mean = mean_variance(layer->stat, g);
             if (!h) {
 #pragma omp atomic write
@@ -85,21 +85,21 @@ static int factors_of_layer(struct fp_job *job, struct fp_layer *layer, float *f
                 no_inverse = true;
             }
         }
-        free(h);
     }
     if (no_memory) return fp_fail_memory(job->err, "scores", width * width * sizeof(double));
-    return no_inverse ? fp_fail(job->err, FINEPRUNE_DATA, "the inputs of weight '%s' are not finite", layer->w->name)
-                      : FINEPRUNE_OK;
+    if (no_inverse)
+        return fp_fail(job->err, FINEPRUNE_DATA, "the inputs of weight '%s' are not finite", layer->w->name);
+    return FINEPRUNE_OK;
 }
 
 static int run(struct fp_job *job, struct fp_layer *layer) {
     if (!layer->stat->sampled) // a layer without co-activations
         return fp_score_deviations(job, layer, fp_value(job, PARAMETERS, PRIOR));
-    float *factors = fp_calloc(layer->w->groups * layer->w->cols, sizeof(*factors));
-    if (!factors) return fp_fail_memory(job->err, "scores", layer->w->cols * sizeof(*factors));
+    FP_STAGE(room, "scores");
+    float *factors = fp_arena_take(&room, layer->w->groups * layer->w->cols, sizeof(*factors));
+    if (!factors) return fp_arena_check(&room, job->err);
     int status = factors_of_layer(job, layer, factors);
     if (!status) fp_score_factors(job, layer, factors);
-    free(factors);
     return status;
 }
 

@@ -2,7 +2,6 @@
 // score = (|W| / sum of its row + |W| / sum of its column) * sqrt(sqrt(E x^2)). (Zhang et al. 2024, "Plug-and-play: an
 // efficient post-training pruning method for large language models", relative importance and activations, exponent 1/2)
 #include <math.h>
-#include <stdlib.h>
 
 #include "pass.h"
 
@@ -35,10 +34,10 @@ static void score_group(const struct fp_layer *layer, size_t g, double exponent,
 static int run(struct fp_job *job, struct fp_layer *layer) {
     const struct fp_weight *w = layer->w;
     for (size_t g = 0; g < w->groups; g++) {
-        double *sums = fp_calloc(w->rows + w->cols, sizeof(*sums));
-        if (!sums) return fp_fail_memory(job->err, "scores", (w->rows + w->cols) * sizeof(*sums));
+        FP_STAGE(room, "scores");
+        double *sums = fp_arena_take(&room, w->rows + w->cols, sizeof(*sums));
+        if (!sums) return fp_arena_check(&room, job->err);
         score_group(layer, g, fp_value(job, PARAMETERS, EXPONENT), sums, sums + w->rows);
-        free(sums);
     }
     return FINEPRUNE_OK;
 }

@@ -25,15 +25,17 @@ static bool matches(const char *const *patterns, const char *name) {
 
 static int leave_out(struct fp_job *job) {
     const fineprune_prune_options *o = job->options;
-    const char *first = job->layers.weights->n ? job->layers.weights->items[0].name : "",
-               *last = job->layers.weights->n ? job->layers.weights->items[job->layers.weights->n - 1].name : "";
-    for (int i = job->layers.weights->n; i-- > 0;) {
+    const int n = job->layers.weights->n;
+    const char *first = n ? job->layers.weights->items[0].name : "",
+               *last = n ? job->layers.weights->items[n - 1].name : "";
+    for (int i = n; i-- > 0;) {
         const char *name = job->layers.weights->items[i].name, *reason = NULL;
         if (o->include && o->include[0] && !matches(o->include, name)) reason = "not among --include";
         else if (matches(o->exclude, name)) reason = "named by --exclude";
         else if (o->keep_first && !strcmp(name, first)) reason = "the first weight (--keep-first)";
         else if (o->keep_last && !strcmp(name, last)) reason = "the last weight (--keep-last)";
-        int status = reason ? fp_weights_skip(job->layers.weights, i, reason, job->err) : FINEPRUNE_OK;
+        if (!reason) continue;
+        int status = fp_weights_skip(job->layers.weights, i, reason, job->err);
         if (status) return status;
     }
     if (job->layers.weights->n) return FINEPRUNE_OK;
@@ -54,7 +56,8 @@ static int add_biases(struct fp_job *job) {
     job->layers.weights = NULL;
     status = fp_model_refresh(job->model, job->err);
     if (!status) status = find_weights(job);
-    return status ? status : leave_out(job);
+    if (status) return status;
+    return leave_out(job);
 }
 
 static size_t layer_bytes(const struct fp_weight *w) {
@@ -80,8 +83,8 @@ static int note_zeros(struct fp_job *job, struct fp_layer *layer) {
     layer->n_came = 0;
     for (size_t i = 0; i < n; i++) layer->n_came += layer->dense[i] == 0;
     if (!layer->n_came) return FINEPRUNE_OK;
-    uint8_t *came = fp_calloc(n, 1);
-    if (!came) return fp_fail_memory(job->err, layer->w->name, n);
+    uint8_t *came = fp_arena_take(&layer->arena, n, 1);
+    if (!came) return fp_arena_check(&layer->arena, job->err);
     for (size_t i = 0; i < n; i++) came[i] = layer->dense[i] == 0;
     layer->came = came;
     return FINEPRUNE_OK;
@@ -90,28 +93,32 @@ static int note_zeros(struct fp_job *job, struct fp_layer *layer) {
 int fp_layer_open(struct fp_job *job, struct fp_layer *layer) {
     const struct fp_weight *w = layer->w;
     size_t rows = w->groups * w->rows;
-    layer->dense = fp_calloc(w->count, sizeof(float));
-    layer->values = fp_calloc(w->count, sizeof(float));
-    layer->score = fp_calloc(w->count, sizeof(float));
-    layer->keep = fp_calloc(w->count, 1);
-    layer->dense_bias = fp_calloc(rows, sizeof(float));
-    layer->bias_change = fp_calloc(rows, sizeof(double));
-    if (!layer->dense || !layer->values || !layer->score || !layer->keep || !layer->dense_bias || !layer->bias_change)
-        return fp_fail_memory(job->err, w->name, w->count * 13);
+    struct fp_arena *arena = &layer->arena;
+    arena->what = layer->cut.what = w->name;
+    layer->dense = fp_arena_take(arena, w->count, sizeof(float));
+    layer->values = fp_arena_take(arena, w->count, sizeof(float));
+    layer->score = fp_arena_take(arena, w->count, sizeof(float));
+    layer->keep = fp_arena_take(arena, w->count, 1);
+    layer->dense_bias = fp_arena_take(arena, rows, sizeof(float));
+    layer->bias_change = fp_arena_take(arena, rows, sizeof(double));
+    int status = fp_arena_check(arena, job->err);
+    if (status) return status;
     memset(layer->keep, 1, w->count);
-    int status = fp_weight_read(job->model, w, layer->dense, job->err);
+    status = fp_weight_read(job->model, w, layer->dense, job->err);
     if (!status) status = fp_weight_read_bias(job->model, w, layer->dense_bias, job->err);
-    if (!status) memcpy(layer->values, layer->dense, w->count * sizeof(float));
-    return status ? status : note_zeros(job, layer);
+    if (status) return status;
+    memcpy(layer->values, layer->dense, w->count * sizeof(float));
+    return note_zeros(job, layer);
 }
 
 // What the repair of a layer takes: the covariance and its vectors. SIZE_MAX when that is no number.
 static size_t work_bytes(const struct fp_weight *w) {
     size_t square, vectors, all;
-    bool ok = fp_mul(w->cols, w->cols, &square) && fp_mul(square, sizeof(float), &square) &&
-              fp_mul(w->rows, w->cols, &vectors) && fp_mul(vectors, 8 * sizeof(float), &vectors) &&
-              fp_add(square, vectors, &all);
-    return ok ? all : SIZE_MAX;
+    bool fits = fp_mul(w->cols, w->cols, &square) && fp_mul(square, sizeof(float), &square) &&
+                fp_mul(w->rows, w->cols, &vectors) && fp_mul(vectors, 8 * sizeof(float), &vectors) &&
+                fp_add(square, vectors, &all);
+    if (!fits) return SIZE_MAX;
+    return all;
 }
 
 // The layers from `first` on whose co-activations fit into half of what the memory limit leaves (the other half runs
@@ -166,21 +173,13 @@ int fp_job_open(struct fp_job *job) {
             .w = &job->layers.weights->items[i], .error_before = -1, .error_after = -1};
         job->layers.total += job->layers.weights->items[i].count;
     }
-    return job->layers.by_layer ? FINEPRUNE_OK : open_layers(job);
+    if (job->layers.by_layer) return FINEPRUNE_OK;
+    return open_layers(job);
 }
 
 void fp_layer_close(struct fp_layer *l) {
-    free(l->dense);
-    free(l->values);
-    free(l->score);
-    free(l->keep);
-    free(l->came);
-    free(l->cut_rows);
-    free(l->cut_cols);
-    free(l->dense_bias);
-    free(l->bias_change);
-    free(l->target);
-    free(l->target_bias);
+    fp_arena_free(&l->arena);
+    fp_arena_free(&l->cut);
     l->dense = l->values = l->score = l->dense_bias = l->target = NULL;
     l->keep = l->came = l->cut_rows = l->cut_cols = NULL;
     l->bias_change = l->target_bias = NULL;
@@ -197,11 +196,6 @@ void fp_job_drop_stats(struct fp_job *job) {
 
 void fp_job_stats_are_old(struct fp_job *job) { job->gathered.first = job->gathered.end = 0; }
 
-static void free_answers(struct fp_answers *a) {
-    free(a->features);
-    free(a->logits);
-}
-
 void fp_job_drop_kept(struct fp_job *job) {
     if (job->state.kept) job->state.kept->drop(job->state.kept);
     job->state.kept = NULL;
@@ -215,8 +209,8 @@ void fp_job_close(struct fp_job *job) {
     fp_weights_free(job->layers.weights);
     free(job->samples.local);
     free(job->samples.reserve);
-    free_answers(&job->classes.dense);
-    free_answers(&job->classes.dense_reserve);
+    fp_answers_done(&job->classes.dense);
+    fp_answers_done(&job->classes.dense_reserve);
     free(job->classes.kept);
     free(job->classes.removed_rows);
     free(job->classes.teacher);
@@ -263,9 +257,8 @@ int fp_job_leave_unreached(struct fp_job *job) {
     fp_classifier_find(&job->classes.classifier, job->layers.weights);
     status = fp_classifier_units(&job->classes.classifier, job->layers.weights, job->err);
     if (status) return status;
-    return job->layers.n ? FINEPRUNE_OK
-                         : fp_fail(job->err, FINEPRUNE_DATA, "no sample reaches a weight of '%s' that can be pruned",
-                                   job->model->path);
+    if (job->layers.n) return FINEPRUNE_OK;
+    return fp_fail(job->err, FINEPRUNE_DATA, "no sample reaches a weight of '%s' that can be pruned", job->model->path);
 }
 
 static size_t group_bytes(const struct fp_job *job, int first, int end) {
@@ -318,7 +311,8 @@ int fp_job_calibrate(struct fp_job *job, unsigned needs, int first) {
         memory->refused = refused; // what is needed at least is what fewer need
         end = first + (end - first) / 2;
         bytes = group_bytes(job, first, end);
-        status = job->layers.by_layer ? open_layers(job) : FINEPRUNE_OK; // more runs cannot go layer by layer
+        status = FINEPRUNE_OK;
+        if (job->layers.by_layer) status = open_layers(job); // more runs cannot go layer by layer
         job->layers.by_layer = false;
         if (!status) status = gather(job, needs, first, end, &bytes, &stats, &forward);
     }
@@ -337,8 +331,8 @@ int fp_job_calibrate(struct fp_job *job, unsigned needs, int first) {
 }
 
 int fp_job_have_stats(struct fp_job *job, unsigned needs, int i) {
-    return !needs || (i >= job->gathered.first && i < job->gathered.end) ? FINEPRUNE_OK
-                                                                         : fp_job_calibrate(job, needs, i);
+    if (!needs || (i >= job->gathered.first && i < job->gathered.end)) return FINEPRUNE_OK;
+    return fp_job_calibrate(job, needs, i);
 }
 
 int fp_job_rewrite_layer(struct fp_job *job, struct fp_layer *l) {
@@ -347,18 +341,17 @@ int fp_job_rewrite_layer(struct fp_job *job, struct fp_layer *l) {
     int status = fp_layer_check_finite(job, l);
     if (!status) status = fp_weight_write(job->model, l->w, l->values, l->keep, job->err);
     if (!status) status = fp_weight_set_bias(job->model, l->w, l->bias_change, l->dense_bias, job->err);
-    return status ? status
-                  : fp_weight_round_bias(job->model, l->w, l->bias_change, l->dense_bias,
-                                         job->err); // what was really written
+    if (status) return status;
+    return fp_weight_round_bias(job->model, l->w, l->bias_change, l->dense_bias, job->err); // what was really written
 }
 
 int fp_layer_write_dense(struct fp_job *job, struct fp_layer *l) {
-    double *none = fp_calloc(fp_layer_rows(l), sizeof(*none));
-    if (!none) return fp_fail_memory(job->err, l->w->name, fp_layer_rows(l) * sizeof(*none));
+    FP_STAGE(room, l->w->name);
+    double *none = fp_arena_take(&room, fp_layer_rows(l), sizeof(*none));
+    if (!none) return fp_arena_check(&room, job->err);
     int status = fp_weight_write(job->model, l->w, l->dense, NULL, job->err);
-    if (!status) status = fp_weight_set_bias(job->model, l->w, none, l->dense_bias, job->err);
-    free(none);
-    return status;
+    if (status) return status;
+    return fp_weight_set_bias(job->model, l->w, none, l->dense_bias, job->err);
 }
 
 int fp_job_rewrite(struct fp_job *job) {

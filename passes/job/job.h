@@ -50,9 +50,9 @@ int fp_job_rewrite_layer(struct fp_job *job, struct fp_layer *layer);
 int fp_layer_write_dense(struct fp_job *job, struct fp_layer *layer);
 
 // stand_in.c: the target of a layer of which columns are cut, from the dense model's statistics (sums); also its
-// values. Errors: LIMIT. And back to dense.
+// values. Errors: LIMIT. And: without the channels that were cut or a target.
 int fp_layer_stand_in(struct fp_job *job, struct fp_layer *layer);
-void fp_layer_drop_target(struct fp_job *job, struct fp_layer *layer);
+void fp_layer_drop_cut(struct fp_job *job, struct fp_layer *layer);
 
 // The dense values are others, or the job is done: drops what an idea has kept of them.
 void fp_job_drop_kept(struct fp_job *job);

@@ -57,7 +57,8 @@ static void note_biases(struct fp_job *job) {
 
 static const char *bias_left(const struct fp_job *job, const struct fp_weight *w) {
     if (!job->choices.repair->needs || w->bias.proto) return NULL;
-    return w->bias.reason ? w->bias.reason : "it has no bias";
+    if (!w->bias.reason) return "it has no bias";
+    return w->bias.reason;
 }
 
 static int report_layers(struct fp_job *job, struct fp_report_pruned *pruned) {
@@ -82,10 +83,9 @@ static int report_layers(struct fp_job *job, struct fp_report_pruned *pruned) {
 
 static int missed_gate(struct fp_job *job, const char *option, const char *with, double asked, double agreement) {
     if (agreement < 0) {
-        const char *reason = job->classes.task.kind != FP_TASK_CLASSES && job->classes.task.reason
-                                 ? job->classes.task.reason
-                             : !job->samples.n_reserve ? "there is no reserve"
-                                                       : "there are no answers";
+        const char *reason = "there are no answers";
+        if (!job->samples.n_reserve) reason = "there is no reserve";
+        if (job->classes.task.kind != FP_TASK_CLASSES && job->classes.task.reason) reason = job->classes.task.reason;
         fp_fail(job->err, FINEPRUNE_GATE, "%s %g could not be measured: %s", option, asked, reason);
         fp_hint(job->err, job->classes.task.kind != FP_TASK_CLASSES
                               ? "--task classes, if they are; the drift of the outputs is in the report"
@@ -105,7 +105,8 @@ static int report_gate(struct fp_job *job, const char *name, const char *option,
     if (asked <= 0) return FINEPRUNE_OK;
     const struct fp_report_gate gate = {.name = name, .asked = asked, .measured = agreement, .met = agreement >= asked};
     fp_report_add_gate(job->report, &gate);
-    return gate.met ? FINEPRUNE_OK : missed_gate(job, option, with, asked, agreement);
+    if (!gate.met) return missed_gate(job, option, with, asked, agreement);
+    return FINEPRUNE_OK;
 }
 
 // The first gate that is missed is the one told.
@@ -117,7 +118,8 @@ static int report_gates(struct fp_job *job, double taught, double with_dense) {
     int second = report_gate(job, "min_taught_agreement", "min-taught-agreement", "the dense model of the same lesson",
                              o->min_taught_agreement, taught);
     if (first) *job->err = told;
-    return first ? first : second;
+    if (first) return first;
+    return second;
 }
 
 // "[0,3,7]"; malloc'ed, NULL when out of memory.

@@ -7,7 +7,8 @@
 
 // The classifier's scores where they were gathered: of all samples, of the reserve alone, or none.
 static const struct fp_answers *answers_of(const struct fp_job *job) {
-    return job->classes.dense.samples ? &job->classes.dense : &job->classes.dense_reserve;
+    if (!job->classes.dense.samples) return &job->classes.dense_reserve;
+    return &job->classes.dense;
 }
 
 static int judge_classifier(struct fp_job *job) {

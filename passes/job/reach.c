@@ -11,7 +11,8 @@
 
 int fp_job_check_samples(struct fp_job *job, unsigned needs) {
     size_t *huge = NULL, n = 0;
-    int status = job->data && needs ? fp_data_huge(job->data, &huge, &n, job->err) : FINEPRUNE_OK;
+    if (!job->data || !needs) return FINEPRUNE_OK;
+    int status = fp_data_huge(job->data, &huge, &n, job->err);
     if (!status && n) { // a run tells whether they get to a weight
         struct fp_exec *exec = NULL;
         struct fp_stats *stats = NULL;
@@ -28,12 +29,23 @@ int fp_job_check_samples(struct fp_job *job, unsigned needs) {
 }
 
 // n samples justify n / (n + 10) of zeros at most, but half at least: 50 % for 10, 83 % for 50, 96 % for 250.
-double fp_justified_share(double n) { return n > 10 ? n / (n + 10) : 0.5; }
+double fp_justified_share(double n) {
+    if (!(n > 10)) return 0.5;
+    return n / (n + 10);
+}
 
 static bool varies(const struct fp_stat *s) {
     for (size_t i = 0; i < s->groups * s->cols; i++)
         if (fp_stat_deviation(s, i / s->cols, i % s->cols) > 0) return true;
     return false;
+}
+
+// By how many samples a layer is reached, as far as its statistics tell; 0: they do not.
+static size_t reached_by(const struct fp_stat *s, size_t samples) {
+    if (!s) return 0;
+    if (s->reached) return s->reached;
+    if (s->rows < (double)samples) return (size_t)s->rows;
+    return samples;
 }
 
 void fp_job_bound_layers(struct fp_job *job) {
@@ -42,8 +54,7 @@ void fp_job_bound_layers(struct fp_job *job) {
     for (int i = 0; i < job->layers.n && job->choices.method->cautious && !job->options->strict_sparsity && samples;
          i++) {
         struct fp_layer *l = &job->layers.items[i];
-        size_t reached = l->stat ? l->stat->reached : 0;
-        if (l->stat && !reached) reached = l->stat->rows < (double)samples ? (size_t)l->stat->rows : samples;
+        const size_t reached = reached_by(l->stat, samples);
         if (!reached || reached >= samples || !varies(l->stat)) continue;
         const double all = (double)(job->samples.n_local + job->samples.n_reserve),
                      most = fp_justified_share((double)reached * all / (double)samples);
@@ -58,7 +69,10 @@ void fp_job_bound_layers(struct fp_job *job) {
 // ---- what can be stored
 
 static double greatest(int type) {
-    return type == FP_FLOAT16 ? 65504 : type == FP_BFLOAT16 ? 0x1.fep127 : type == FP_DOUBLE ? DBL_MAX : FLT_MAX;
+    if (type == FP_FLOAT16) return 65504;
+    if (type == FP_BFLOAT16) return 0x1.fep127;
+    if (type == FP_DOUBLE) return DBL_MAX;
+    return FLT_MAX;
 }
 
 static bool row_fits(const struct fp_layer *l, const float *row, size_t at, double most) {
@@ -104,8 +118,8 @@ const char *fp_layer_unrepaired(const struct fp_job *job, const struct fp_layer 
     if (w->repairable || !(job->choices.repair->needs & FP_NEED_SUMS)) return NULL;
     for (int i = 0; i < w->n_uses; i++)
         if (w->uses[i].slot < 0) return "it is used in another form too, as its transpose or in parts";
-    return w->view == FP_VIEW_RECURRENT_GATED ? "its candidate rows see the state after the reset gate"
-                                              : "its input is not what its rows are multiplied with";
+    if (w->view == FP_VIEW_RECURRENT_GATED) return "its candidate rows see the state after the reset gate";
+    return "its input is not what its rows are multiplied with";
 }
 
 void fp_job_report_layers(struct fp_job *job, double asked) {

@@ -12,13 +12,13 @@ struct hashed {
 
 static int by_hash(const void *a, const void *b) {
     const struct hashed *x = a, *y = b;
-    if (x->hash != y->hash) return x->hash < y->hash ? -1 : 1;
-    return x->sample < y->sample ? -1 : x->sample > y->sample;
+    if (x->hash != y->hash) return (x->hash > y->hash) - (x->hash < y->hash);
+    return (x->sample > y->sample) - (x->sample < y->sample);
 }
 
 static int by_number(const void *a, const void *b) {
     const size_t *x = a, *y = b;
-    return *x < *y ? -1 : *x > *y;
+    return (*x > *y) - (*x < *y);
 }
 
 // Few samples, or equal ones, are said: what they do not show, the pruned model does not know.
@@ -42,35 +42,37 @@ static size_t usual_reserve(size_t n) {
     enum { ENOUGH = 20 };
     const size_t tenth = n / 10, fifth = n / 5;
     if (tenth >= ENOUGH) return tenth;
-    return fifth < ENOUGH ? fifth : ENOUGH;
+    return fp_least(fifth, ENOUGH);
+}
+
+static size_t wanted_reserve(const struct fp_job *job, size_t n) {
+    if (job->options->reserve < 0) return usual_reserve(n);
+    return (size_t)((double)n * job->options->reserve + 1e-9);
 }
 
 int fp_job_split(struct fp_job *job) {
-    size_t n = job->data ? fineprune_data_samples(job->data) : 0;
-    size_t wanted = job->options->reserve < 0 ? usual_reserve(n) : (size_t)((double)n * job->options->reserve + 1e-9);
-    struct hashed *all = fp_calloc(n, sizeof(*all));
+    const size_t n = job->data ? fineprune_data_samples(job->data) : 0;
+    size_t wanted = wanted_reserve(job, n);
+    FP_STAGE(room, "the list of samples");
+    struct hashed *all = fp_arena_take(&room, n, sizeof(*all));
+    if (!all) return fp_arena_check(&room, job->err);
     job->samples.local = fp_calloc(n, sizeof(size_t));
     job->samples.reserve = fp_calloc(n, sizeof(size_t));
-    int status = all && job->samples.local && job->samples.reserve
-                     ? FINEPRUNE_OK
-                     : fp_fail_memory(job->err, "the list of samples", n * sizeof(*all));
-    for (size_t i = 0; i < n && !status; i++) {
+    if (!job->samples.local || !job->samples.reserve) return fp_fail_memory(job->err, room.what, n * sizeof(size_t));
+    for (size_t i = 0; i < n; i++) {
         all[i].sample = i;
-        status = fp_data_hash(job->data, i, &all[i].hash, job->err);
+        int status = fp_data_hash(job->data, i, &all[i].hash, job->err);
+        if (status) return status;
     }
-    if (!status) {
-        qsort(all, n, sizeof(*all), by_hash);
-        report_samples(job, all, n);
-        while (wanted && wanted < n && all[wanted].hash == all[wanted - 1].hash)
-            wanted++;                // equal samples stay together
-        if (wanted >= n) wanted = 0; // all are equal: nothing independent to measure on
-        for (size_t i = 0; i < n; i++) {
-            if (i < wanted) job->samples.reserve[job->samples.n_reserve++] = all[i].sample;
-            else job->samples.local[job->samples.n_local++] = all[i].sample;
-        }
-        qsort(job->samples.local, job->samples.n_local, sizeof(size_t), by_number);
-        qsort(job->samples.reserve, job->samples.n_reserve, sizeof(size_t), by_number);
+    qsort(all, n, sizeof(*all), by_hash);
+    report_samples(job, all, n);
+    while (wanted && wanted < n && all[wanted].hash == all[wanted - 1].hash) wanted++; // equal samples stay together
+    if (wanted >= n) wanted = 0; // all are equal: nothing independent to measure on
+    for (size_t i = 0; i < n; i++) {
+        if (i < wanted) job->samples.reserve[job->samples.n_reserve++] = all[i].sample;
+        else job->samples.local[job->samples.n_local++] = all[i].sample;
     }
-    free(all);
-    return status;
+    qsort(job->samples.local, job->samples.n_local, sizeof(size_t), by_number);
+    qsort(job->samples.reserve, job->samples.n_reserve, sizeof(size_t), by_number);
+    return FINEPRUNE_OK;
 }

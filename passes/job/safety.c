@@ -48,11 +48,14 @@ struct measures {
 // The scores of the dense model that has learned the same lesson.
 static void reference_of(const struct fp_job *job, const struct fp_answers *a, size_t i, double *scores) {
     const float *logits = a->logits + i * a->classes, *f = a->features + i * a->n_features;
-    const struct fp_layer *l = job->classes.lesson.b ? &job->layers.items[job->classes.classifier.weight] : NULL;
+    if (!job->classes.lesson.b) {
+        for (size_t k = 0; k < a->classes; k++) scores[k] = (double)logits[k];
+        return;
+    }
+    const struct fp_layer *l = &job->layers.items[job->classes.classifier.weight];
     for (size_t k = 0; k < a->classes; k++) {
-        scores[k] = l ? (double)l->dense_bias[k] : (double)logits[k];
-        for (size_t j = 0; l && j < a->n_features; j++)
-            scores[k] += (double)l->dense[k * a->n_features + j] * (double)f[j];
+        scores[k] = (double)l->dense_bias[k];
+        for (size_t j = 0; j < a->n_features; j++) scores[k] += (double)l->dense[k * a->n_features + j] * (double)f[j];
     }
 }
 
@@ -60,7 +63,8 @@ static size_t best_of(const double *scores, size_t classes, const uint8_t *use) 
     size_t best = classes;
     for (size_t k = 0; k < classes; k++)
         if ((!use || use[k]) && (best == classes || scores[k] > scores[best])) best = k;
-    return best < classes ? best : 0;
+    if (best == classes) return 0;
+    return best;
 }
 
 // Softmax's greatest share.
@@ -69,7 +73,8 @@ static double sureness_of(const double *scores, size_t classes, const uint8_t *u
     double sum = 0;
     for (size_t k = 0; k < classes; k++)
         if (!use || use[k]) sum += exp(scores[k] - most);
-    return isfinite(sum) && sum > 0 ? 1 / sum : 0;
+    if (!isfinite(sum) || !(sum > 0)) return 0;
+    return 1 / sum;
 }
 
 struct answers_room {
@@ -81,7 +86,8 @@ struct answers_room {
 // How much a class counts in an error of the scores: one that is held back as much less as it answers less often.
 static double weight_of(const struct fp_job *job, size_t k) {
     if (job->classes.kept && !job->classes.kept[k]) return 0;
-    return job->classes.lesson.b ? exp(job->classes.lesson.b[k]) : 1;
+    if (!job->classes.lesson.b) return 1;
+    return exp(job->classes.lesson.b[k]);
 }
 
 // Scores without their mean over the classes: what is added to all of them changes nothing.
@@ -113,16 +119,24 @@ static void compare_sample(const struct fp_job *job, const struct fp_answers *de
     r->of_now[answer]++;
 }
 
+// The dense model's taught scores of one sample.
+static void taught_scores(const struct fp_job *job, const struct fp_answers *dense, size_t i, double *scores) {
+    const size_t classes = dense->classes;
+    const double *b = job->classes.lesson.b;
+    if (job->classes.teacher) {
+        memcpy(scores, job->classes.teacher + i * classes, classes * sizeof(*scores));
+        return;
+    }
+    for (size_t k = 0; k < classes; k++) scores[k] = (double)dense->logits[i * classes + k] + (b ? b[k] : 0);
+}
+
 // The variance of the dense model's taught scores over all its samples, summed over the classes as they count.
 static double spread_of(const struct fp_job *job, const struct fp_answers *dense, struct answers_room *r) {
     const size_t classes = dense->classes, n = dense->samples;
     double spread = 0;
     for (int pass = 0; pass < 2; pass++)
         for (size_t i = 0; i < n; i++) {
-            for (size_t k = 0; k < classes; k++)
-                r->dense[k] = job->classes.teacher ? job->classes.teacher[i * classes + k]
-                                                   : (double)dense->logits[i * classes + k] +
-                                                         (job->classes.lesson.b ? job->classes.lesson.b[k] : 0);
+            taught_scores(job, dense, i, r->dense);
             if (!pass)
                 r->taught += (best_of(r->dense, classes, job->classes.kept) !=
                               fp_best(dense->logits + i * classes, classes, NULL)) /
@@ -139,8 +153,7 @@ static double spread_of(const struct fp_job *job, const struct fp_answers *dense
 static double score_error(const struct fp_job *job, const struct fp_answers *dense, const struct fp_answers *now,
                           size_t n, struct answers_room *r) {
     const size_t classes = now->classes;
-    const double spread = job->classes.dense.samples ? spread_of(job, &job->classes.dense, r)
-                                                     : spread_of(job, dense, r);
+    const double spread = spread_of(job, job->classes.dense.samples ? &job->classes.dense : dense, r);
     double off = 0;
     for (size_t i = 0; i < n; i++) {
         reference_of(job, dense, i, r->dense);
@@ -152,7 +165,9 @@ static double score_error(const struct fp_job *job, const struct fp_answers *den
     }
     if (!isfinite(spread)) return -1; // the dense model's own scores are no numbers to compare with
     if (!isfinite(off)) return INFINITY;
-    return spread > 0 ? off / spread : off > 0 ? INFINITY : 0;
+    if (spread > 0) return off / spread;
+    if (off > 0) return INFINITY;
+    return 0;
 }
 
 // A class is often answered by an eighth of the samples, three at least.
@@ -164,34 +179,34 @@ static void count_kinds(const struct answers_room *r, size_t classes, struct mea
     }
 }
 
+// Without outputs or a read-out to decide, nothing was kept of the samples but their number.
+static size_t samples_of(const struct fp_job *job) {
+    if (job->classes.dense.samples) return job->classes.dense.samples;
+    return job->samples.n_local + job->samples.n_reserve;
+}
+
 static int compare_classes(struct fp_job *job, const struct fp_answers *dense, const struct fp_answers *now,
                            struct measures *m) {
-    const size_t classes = now->classes, n = now->samples < dense->samples ? now->samples : dense->samples;
-    double *room = fp_calloc(classes, 5 * sizeof(*room));
-    size_t *counts = fp_calloc(classes, 2 * sizeof(*counts));
-    if (!room || !counts) {
-        free(room), free(counts);
-        return fp_fail_memory(job->err, "a comparison", classes * 5 * sizeof(*room));
-    }
-    struct answers_room r = {.came = room,
-                             .dense = room + classes,
-                             .now = room + 2 * classes,
-                             .mean = room + 3 * classes,
-                             .weights = room + 4 * classes,
-                             .of_dense = counts,
-                             .of_now = counts + classes};
+    const size_t classes = now->classes, n = fp_least(now->samples, dense->samples);
+    FP_STAGE(room, "a comparison");
+    struct answers_room r = {.came = fp_arena_take(&room, classes, sizeof(double)),
+                             .dense = fp_arena_take(&room, classes, sizeof(double)),
+                             .now = fp_arena_take(&room, classes, sizeof(double)),
+                             .mean = fp_arena_take(&room, classes, sizeof(double)),
+                             .weights = fp_arena_take(&room, classes, sizeof(double)),
+                             .of_dense = fp_arena_take(&room, classes, sizeof(size_t)),
+                             .of_now = fp_arena_take(&room, classes, sizeof(size_t))};
+    int status = fp_arena_check(&room, job->err);
+    if (status) return status;
     for (size_t k = 0; k < classes; k++) r.weights[k] = weight_of(job, k);
     for (size_t i = 0; i < n; i++) compare_sample(job, dense, now, i, &r, m);
     if (n) m->sureness /= (double)n, m->sureness_dense /= (double)n;
     if (n) m->error = score_error(job, dense, now, n, &r);
-    // Without outputs or a read-out to decide, nothing was kept of the samples but their number.
-    const double samples = (double)(job->classes.dense.samples ? job->classes.dense.samples
-                                                               : job->samples.n_local + job->samples.n_reserve),
+    const double samples = (double)samples_of(job),
                  deviations = (SLACK + WORTH * r.taught) * samples / (samples + PROOF);
     m->allowed = deviations * deviations;
     count_kinds(&r, classes, m);
     m->known = m->classes = n > 0;
-    free(room), free(counts);
     return FINEPRUNE_OK;
 }
 
@@ -237,8 +252,7 @@ static int measure_local(struct fp_job *job, struct measures *m) {
     if (!status && now.samples) status = compare_classes(job, &job->classes.dense, &now, m);
     m->local = true;
     if (error >= 0) m->error = error; // of samples that nothing was fitted on
-    free(now.features);
-    free(now.logits);
+    fp_answers_done(&now);
     return status;
 }
 
@@ -247,8 +261,8 @@ static int measure(struct fp_job *job, struct measures *m) {
     *m = (struct measures){.error = -1, .other = -1, .allowed = OUTPUTS};
     if (!job->data) return FINEPRUNE_OK;
     int status = fp_verify_after(job, false, &agreement, &with_dense);
-    const struct fp_answers *now = status ? NULL : fp_verify_answers(job);
     if (status) return status;
+    const struct fp_answers *now = fp_verify_answers(job);
     if (job->classes.classifier.weight >= 0 && now && now->samples &&
         (now->samples >= FEW || !job->classes.dense.samples)) {
         status = compare_classes(job, &job->classes.dense_reserve, now, m);
@@ -290,14 +304,13 @@ static int try_zeros(struct fp_job *job, int (*prune_to)(struct fp_job *, double
 // is kept: the geometric mean.
 static double next_try(const struct measures *m, double now, double last) {
     const double half = 1 - sqrt((1 - last) * (1 - now));
-    const double expected = isfinite(m->error) && m->error > m->allowed ? now * pow(m->allowed / m->error, 1 / POWER)
-                                                                        : half;
-    return fmax(last, fmin(expected, half));
+    if (!isfinite(m->error) || !(m->error > m->allowed)) return fmax(last, half);
+    return fmax(last, fmin(now * pow(m->allowed / m->error, 1 / POWER), half));
 }
 
 // At most TRIES times; *m is of what the model has at the end.
 static int give_back(struct fp_job *job, int (*prune_to)(struct fp_job *, double), double asked, struct measures *m) {
-    const double last = asked / 2 < HALF ? asked / 2 : HALF;
+    const double last = fmin(asked / 2, HALF);
     int status = FINEPRUNE_OK;
     for (int step = 1; step <= TRIES && m->worse && job->state.got > last && !status; step++)
         status = try_zeros(job, prune_to, step == TRIES ? last : next_try(m, job->state.got, last), m);
@@ -345,12 +358,14 @@ static enum kind judge(const struct fp_job *job, const struct measures *m) {
     if (!m->known || (m->classes && m->n < FEW)) return UNKNOWN;
     if (!m->classes) return m->worse ? WORSE : SAME;
     if (changed <= 0.05 * n && !m->worse) return SAME;
-    if (job->classes.classifier.weight < 0) return changed <= 0.15 * n && !m->worse ? SAME : WORSE;
+    if (job->classes.classifier.weight < 0 && changed <= 0.15 * n && !m->worse) return SAME;
+    if (job->classes.classifier.weight < 0) return WORSE;
     // Without labels: what the lesson changes is for the better, as far as the model expects to be wrong; what the
     // zeros change is for the worse.
     if (m->worse || zeros_outweigh(m)) return WORSE;
     if (taught > m->expected + 2 * sqrt(m->expected) + 1) return UNKNOWN;
-    return taught > 0 && 2 * by_zeros <= taught ? BETTER : UNKNOWN;
+    if (taught > 0 && 2 * by_zeros <= taught) return BETTER;
+    return UNKNOWN;
 }
 
 static const char *samples_word(const struct measures *m) {
@@ -389,7 +404,9 @@ static void say_outputs(const struct measures *m, enum kind kind, FILE *file) {
                 m->n ? "there is no output of numbers to measure" : "no samples were kept to measure with");
         return;
     }
-    fputs(m->ruined ? "ruined: " : kind == SAME ? "as good as before: " : "worse, perhaps: ", file);
+    if (m->ruined) fputs("ruined: ", file);
+    else if (kind == SAME) fputs("as good as before: ", file);
+    else fputs("worse, perhaps: ", file);
     if (isinf(m->error)) fputs("the outputs have nothing in common with what they were", file);
     else if (m->error < 1e-6) fputs("the outputs differ by less than 0.1 % of their spread", file);
     else fprintf(file, "the outputs differ by %.*f %% of their spread", m->error < 0.01 ? 1 : 0, 100 * sqrt(m->error));
@@ -420,9 +437,8 @@ static void say_changes(const struct fp_job *job, const struct measures *m, doub
     if (m->other > RUINED)
         fprintf(file, "; but output '%s' differs by %.0f %% of its spread", m->output, 100 * sqrt(fmin(m->other, 1e4)));
     if (job->classes.forgotten) fprintf(file, "; the lesson was left out: %s", job->classes.forgotten);
-    if (dense)
-        fprintf(file, "; %zu weight%s left dense, as no sample reaches %s", dense, dense == 1 ? " was" : "s were",
-                dense == 1 ? "it" : "them");
+    if (dense == 1) fputs("; 1 weight was left dense, as no sample reaches it", file);
+    if (dense > 1) fprintf(file, "; %zu weights were left dense, as no sample reaches them", dense);
 }
 
 static struct fp_report_measures told_of(const struct measures *m) {
@@ -450,8 +466,8 @@ int fp_safety_report(struct fp_job *job, double asked) {
     char *text = NULL;
     size_t size;
     int status = measure(job, &m);
-    FILE *file = status ? NULL : open_memstream(&text, &size);
     if (status) return status;
+    FILE *file = open_memstream(&text, &size);
     if (!file) return fp_fail_memory(job->err, "the report", 0);
     const enum kind kind = judge(job, &m);
     if (!job->data)

@@ -71,8 +71,10 @@ static void compare_answers(const struct fp_job *job, const struct fp_answers *n
         same += answer == reference_answer(job, i);
         same_dense += answer == fp_best(job->classes.dense_reserve.logits + i * now->classes, now->classes, NULL);
     }
-    *agreement = now->samples ? (double)same / (double)now->samples : -1;
-    *with_dense = now->samples ? (double)same_dense / (double)now->samples : -1;
+    *agreement = *with_dense = -1;
+    if (!now->samples) return;
+    *agreement = (double)same / (double)now->samples;
+    *with_dense = (double)same_dense / (double)now->samples;
 }
 
 // ---- drift of all outputs
@@ -84,6 +86,8 @@ struct kept_output {
 };
 
 struct fp_verify {
+    struct fp_arena arena;      // of spreads
+    struct fp_arena per_output; // of drifts and unlike
     const struct fp_graph *graph;
     struct kept_output *batches;
     size_t *sizes; // of the batches: they must come again as they were
@@ -105,9 +109,12 @@ static int keep_outputs(void *user, const struct fp_batch *batch, const struct f
     struct kept_output *batches = fp_grow(v->batches, &v->capacity, v->n + 1, sizeof(*batches));
     size_t *sizes = fp_grow(v->sizes, &v->size_capacity, v->n + 1, sizeof(*sizes));
     if (sizes) v->sizes = sizes;
-    struct fp_tensor *copy = batches && sizes ? fp_calloc((size_t)v->graph->n_outputs, sizeof(*copy)) : NULL;
     if (batches) v->batches = batches;
-    if (!copy) return fp_fail_memory(err, "the reserve's outputs", sizeof(*copy));
+    struct fp_tensor *copy = fp_calloc((size_t)v->graph->n_outputs, sizeof(*copy));
+    if (!batches || !sizes || !copy) {
+        free(copy);
+        return fp_fail_memory(err, "the reserve's outputs", sizeof(*copy));
+    }
     v->sizes[v->n] = batch->n;
     v->batches[v->n++].tensors = copy;
     if (v->bytes > KEEP_AT_MOST) return FINEPRUNE_OK; // an empty record: this batch and those after it are not compared
@@ -140,22 +147,29 @@ static void compare_drift(const struct fp_drift *d, double *agreement, double *w
     if (d->classes && d->answers) *agreement = *with_dense = (double)d->same / (double)d->answers;
 }
 
+// Batch b of an output; NULL when it was not kept.
+static const struct fp_tensor *kept_of(const struct fp_verify *v, size_t b, int output) {
+    if (b >= v->n || !v->batches[b].tensors[output].type) return NULL;
+    return &v->batches[b].tensors[output];
+}
+
 int fp_verify_values(const struct fp_job *job, int output, float **values, size_t *n, size_t *width, bool *unlike) {
     const struct fp_verify *v = job->state.verify;
     const size_t most = job->data ? fp_data_max_batch(job->data) : 0;
     *values = NULL;
     *n = *width = 0;
     for (size_t b = 0; v && b < v->n; b++) {
-        const struct fp_tensor *t = v->batches[b].tensors ? &v->batches[b].tensors[output] : NULL;
-        if (!t || !t->type) break; // no room for the rest
+        const struct fp_tensor *t = kept_of(v, b, output);
+        if (!t) break; // no room for the rest
         if (t->rank != 2 || !fp_type_is_float(t->type) || (b && (size_t)t->dims[1] != *width)) return FINEPRUNE_OK;
         const size_t rows = v->sizes[b], filled = most > 1 && most < SIZE_MAX ? most : rows;
         *width = (size_t)t->dims[1];
         *unlike |= t->dims[0] != (int64_t)filled || rows > filled;
         if (!*unlike) *n += rows;
     }
-    float *dst = *values = *width ? fp_calloc(*n + 1, *width * sizeof(float)) : NULL;
-    if (*width && !dst) return fp_fail_memory(job->err, "the reserve's outputs", *n * *width * sizeof(float));
+    if (!*width) return FINEPRUNE_OK;
+    float *dst = *values = fp_calloc(*n + 1, *width * sizeof(float));
+    if (!dst) return fp_fail_memory(job->err, "the reserve's outputs", *n * *width * sizeof(float));
     for (size_t b = 0, at = 0; at < *n && !*unlike; at += v->sizes[b++])
         fp_convert(dst + at * *width, FP_FLOAT, v->batches[b].tensors[output].data, v->batches[b].tensors[output].type,
                    v->sizes[b] * *width);
@@ -166,15 +180,10 @@ int fp_verify_values(const struct fp_job *job, int output, float **values, size_
 int fp_verify_before(struct fp_job *job) {
     struct fp_verify *v = job->state.verify = calloc(1, sizeof(*v));
     if (!v) return fp_fail_memory(job->err, "the reserve", sizeof(*v));
+    v->arena.what = v->per_output.what = "the reserve";
     v->job = job;
     v->graph = job->model->graph;
     return gather_answers(job, true, &job->classes.dense_reserve, keep_outputs, v, NULL);
-}
-
-static void drop_answers(struct fp_verify *v) {
-    free(v->now.features);
-    free(v->now.logits);
-    v->now = (struct fp_answers){0};
 }
 
 void fp_verify_old(struct fp_job *job) {
@@ -189,12 +198,12 @@ static int measure(struct fp_job *job) {
     v->graph = graph;
     v->at = 0;
     v->agreement = v->with_dense = -1;
-    drop_answers(v);
-    free(v->drifts);
-    free(v->unlike);
-    v->drifts = fp_calloc((size_t)graph->n_outputs, sizeof(*v->drifts));
-    v->unlike = fp_calloc((size_t)graph->n_outputs, sizeof(*v->unlike));
-    if (!v->drifts || !v->unlike) return fp_fail_memory(job->err, "the reserve", sizeof(*v->drifts));
+    fp_answers_done(&v->now);
+    fp_arena_free(&v->per_output);
+    v->drifts = fp_arena_take(&v->per_output, (size_t)graph->n_outputs, sizeof(*v->drifts));
+    v->unlike = fp_arena_take(&v->per_output, (size_t)graph->n_outputs, sizeof(*v->unlike));
+    int status = fp_arena_check(&v->per_output, job->err);
+    if (status) return status;
     for (int i = 0; i < graph->n_outputs; i++) {
         v->drifts[i].output = graph->values[graph->outputs[i]].name;
         v->drifts[i].no_answers = !job->classes.answers_of || !job->classes.answers_of[i];
@@ -202,7 +211,7 @@ static int measure(struct fp_job *job) {
     // Classes that no layer of ours makes are known by their output alone.
     const bool by_output = job->classes.classifier.weight < 0 && job->classes.task.kind == FP_TASK_CLASSES &&
                            job->classes.output >= 0;
-    int status = gather_answers(job, true, &v->now, compare_outputs, v, v->sizes);
+    status = gather_answers(job, true, &v->now, compare_outputs, v, v->sizes);
     if (!status && by_output) compare_drift(&v->drifts[job->classes.output], &v->agreement, &v->with_dense);
     else if (!status) compare_answers(job, &v->now, &v->agreement, &v->with_dense);
     v->fresh = !status;
@@ -228,7 +237,8 @@ int fp_verify_after(struct fp_job *job, bool report, double *agreement, double *
 }
 
 const struct fp_answers *fp_verify_answers(const struct fp_job *job) {
-    return job->state.verify && job->state.verify->fresh ? &job->state.verify->now : NULL;
+    if (!job->state.verify || !job->state.verify->fresh) return NULL;
+    return &job->state.verify->now;
 }
 
 // ---- error of the outputs against their spread
@@ -237,27 +247,30 @@ const struct fp_answers *fp_verify_answers(const struct fp_job *job) {
 // all values are one crowd.
 static size_t places_of(const struct fp_verify *v, int output) {
     size_t places = 0;
-    for (size_t b = 0; b < v->n && v->batches[b].tensors && v->batches[b].tensors[output].type; b++) {
-        const struct fp_tensor *t = &v->batches[b].tensors[output];
+    const struct fp_tensor *t;
+    for (size_t b = 0; (t = kept_of(v, b, output)); b++) {
         if (!t->rank || t->dims[0] != (int64_t)v->sizes[b] || (b && t->count / v->sizes[b] != places)) return 1;
         places = t->count / v->sizes[b];
     }
-    return v->samples > 1 ? places : 1;
+    if (v->samples < 2) return 1;
+    return places;
 }
 
 // sum (y - mean)^2 over the kept values of an output, the mean of each place, times n / (n - 1) for n values a place.
 static int find_spread(const struct fp_verify *v, int output, double *spread, fineprune_error *err) {
     const size_t places = places_of(v, output);
-    size_t rows = 0, size;
-    double *room = places && fp_mul(places, 2, &size) ? fp_calloc(size, sizeof(*room)) : NULL,
-           *mean = room ? room + places : NULL;
+    size_t rows = 0;
     *spread = 0;
-    if (!room) return places ? fp_fail_memory(err, "a comparison", places * 2 * sizeof(*room)) : FINEPRUNE_OK;
+    if (!places) return FINEPRUNE_OK;
+    FP_STAGE(stage, "a comparison");
+    double *room = fp_arena_take(&stage, places, sizeof(*room)), *mean = fp_arena_take(&stage, places, sizeof(*mean));
+    int status = fp_arena_check(&stage, err);
+    if (status) return status;
     for (int pass = 0; pass < 2; pass++) {
-        for (size_t b = 0; b < v->n && v->batches[b].tensors && v->batches[b].tensors[output].type; b++) {
-            const struct fp_tensor *t = &v->batches[b].tensors[output];
+        const struct fp_tensor *t;
+        for (size_t b = 0; (t = kept_of(v, b, output)); b++) {
             const size_t bytes = places * fp_type_size(t->type), n = t->count / places;
-            rows += pass ? 0 : n;
+            if (!pass) rows += n;
             for (size_t r = 0; r < n; r++) {
                 fp_convert(room, FP_DOUBLE, (const char *)t->data + r * bytes, t->type, places);
                 for (size_t k = 0; k < places && !pass; k++) mean[k] += room[k];
@@ -266,7 +279,6 @@ static int find_spread(const struct fp_verify *v, int output, double *spread, fi
         }
         for (size_t k = 0; k < places && !pass && rows; k++) mean[k] /= (double)rows;
     }
-    free(room);
     if (rows > 1) *spread *= (double)rows / (double)(rows - 1);
     return FINEPRUNE_OK;
 }
@@ -274,28 +286,34 @@ static int find_spread(const struct fp_verify *v, int output, double *spread, fi
 // An output that is the same for all samples has no spread: its change is measured against itself.
 static double error_of(const struct fp_drift *d, double spread) {
     const double scale = spread > 1e-12 * d->aa ? spread : d->aa;
-    return scale > 0 ? d->dd / scale : d->dd > 0 ? INFINITY : 0;
+    if (scale > 0) return d->dd / scale;
+    if (d->dd > 0) return INFINITY;
+    return 0;
+}
+
+// Whether an output of numbers was kept.
+static bool is_measured(const struct fp_verify *v, int output) {
+    const struct fp_tensor *first = kept_of(v, 0, output);
+    return first && fp_type_is_float(first->type);
+}
+
+static int find_spreads(struct fp_verify *v, fineprune_error *err) {
+    if (v->spreads) return FINEPRUNE_OK;
+    v->spreads = fp_arena_take(&v->arena, (size_t)v->graph->n_outputs, sizeof(*v->spreads));
+    int status = fp_arena_check(&v->arena, err);
+    for (int i = 0; i < v->graph->n_outputs && !status; i++)
+        if (is_measured(v, i)) status = find_spread(v, i, &v->spreads[i], err);
+    return status;
 }
 
 int fp_verify_error(struct fp_job *job, double *error, const char **name) {
     struct fp_verify *v = job->state.verify;
     *error = -1;
     if (!v || !v->fresh) return FINEPRUNE_OK;
-    if (!v->spreads) {
-        v->spreads = fp_calloc((size_t)v->graph->n_outputs, sizeof(*v->spreads));
-        if (!v->spreads) return fp_fail_memory(job->err, "the reserve", sizeof(*v->spreads));
-        for (int i = 0; i < v->graph->n_outputs; i++) {
-            const struct fp_tensor *first = v->n && v->batches[0].tensors ? &v->batches[0].tensors[i] : NULL;
-            int status = first && fp_type_is_float(first->type) ? find_spread(v, i, &v->spreads[i], job->err)
-                                                                : FINEPRUNE_OK;
-            if (status) return status;
-        }
-    }
+    int status = find_spreads(v, job->err);
+    if (status) return status;
     for (int i = 0; i < v->graph->n_outputs; i++) {
-        const struct fp_tensor *first = v->n && v->batches[0].tensors ? &v->batches[0].tensors[i] : NULL;
-        if (!first || !fp_type_is_float(first->type) || !v->drifts[i].count || v->unlike[i] ||
-            !isfinite(v->drifts[i].aa))
-            continue;
+        if (!is_measured(v, i) || !v->drifts[i].count || v->unlike[i] || !isfinite(v->drifts[i].aa)) continue;
         if (job->classes.classifier.weight >= 0 && job->classes.answers_of && job->classes.answers_of[i])
             continue; // measured by its answers
         const double e = error_of(&v->drifts[i], v->spreads[i]);
@@ -311,10 +329,9 @@ void fp_verify_free(struct fp_verify *v) {
         free(v->batches[b].tensors);
     }
     free(v->batches);
-    drop_answers(v);
-    free(v->spreads);
+    fp_answers_done(&v->now);
+    fp_arena_free(&v->arena);
+    fp_arena_free(&v->per_output);
     free(v->sizes);
-    free(v->drifts);
-    free(v->unlike);
     free(v);
 }

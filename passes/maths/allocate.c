@@ -2,8 +2,6 @@
 // What allocations share: the start, one threshold over several layers, one share within a layer.
 #include "maths/allocate.h"
 
-#include <stdlib.h>
-
 #include "maths/select.h"
 
 #define DEAD_SAMPLES 50 // 30..100: that have to see a column always zero; what is zero in a few may move in the next
@@ -58,9 +56,9 @@ size_t fp_allocate_best(const struct fp_layer *layer, const float *score, size_t
 }
 
 // Elements that must not be chosen: those that are zero already, and of every row the best.
-static uint8_t *protect_rows(const struct fp_layer *layer, const float *score) {
+static uint8_t *protect_rows(struct fp_arena *arena, const struct fp_layer *layer, const float *score) {
     size_t cols = layer->w->cols, rows = fp_layer_rows(layer);
-    uint8_t *skip = fp_calloc(rows * cols, 1);
+    uint8_t *skip = fp_arena_take(arena, rows * cols, 1);
     if (!skip) return NULL;
     for (size_t i = 0; i < rows * cols; i++) skip[i] = !layer->keep[i];
     for (size_t r = 0; r < rows; r++) {
@@ -81,27 +79,24 @@ static void bound_layer(struct fp_job *job, struct fp_layer *layer, struct fp_sc
 
 int fp_allocate_together(struct fp_job *job, float *const *scores, size_t zeros) {
     size_t done = fp_allocate_start(job);
-    struct fp_scored *runs = fp_calloc((size_t)job->layers.n, sizeof(*runs));
-    uint8_t **skip = fp_calloc((size_t)job->layers.n, sizeof(*skip));
-    int status = runs && skip ? FINEPRUNE_OK : fp_fail_memory(job->err, "masks", sizeof(*runs));
-    for (int i = 0; i < job->layers.n && !status; i++) {
+    FP_STAGE(room, "masks");
+    struct fp_scored *runs = fp_arena_take(&room, (size_t)job->layers.n, sizeof(*runs));
+    for (int i = 0; runs && i < job->layers.n; i++) {
         const struct fp_layer *layer = &job->layers.items[i];
-        skip[i] = protect_rows(layer, scores[i]);
-        if (!skip[i]) status = fp_fail_memory(job->err, "masks", layer->w->count);
-        runs[i] = (struct fp_scored){scores[i], skip[i], layer->keep, layer->w->count};
+        runs[i] = (struct fp_scored){scores[i], protect_rows(&room, layer, scores[i]), layer->keep, layer->w->count};
     }
-    if (!status && zeros > done) fp_select_lowest(runs, (size_t)job->layers.n, zeros - done, job->threads);
-    for (int i = 0; i < job->layers.n && !status; i++) bound_layer(job, &job->layers.items[i], runs[i]);
-    for (int i = 0; skip && i < job->layers.n; i++) free(skip[i]);
-    free(skip);
-    free(runs);
-    if (!status) fp_allocate_finish(job);
-    return status;
+    int status = fp_arena_check(&room, job->err);
+    if (status) return status;
+    if (zeros > done) fp_select_lowest(runs, (size_t)job->layers.n, zeros - done, job->threads);
+    for (int i = 0; i < job->layers.n; i++) bound_layer(job, &job->layers.items[i], runs[i]);
+    fp_allocate_finish(job);
+    return FINEPRUNE_OK;
 }
 
 int fp_allocate_layer(struct fp_job *job, struct fp_layer *layer, double share) {
-    uint8_t *skip = protect_rows(layer, layer->score);
-    if (!skip) return fp_fail_memory(job->err, "masks", layer->w->count);
+    FP_STAGE(room, "masks");
+    uint8_t *skip = protect_rows(&room, layer, layer->score);
+    if (!skip) return fp_arena_check(&room, job->err);
     size_t alive = 0, zeros = 0;
     for (size_t i = 0; i < layer->w->count; i++) {
         if (fp_row_removed(layer, i / layer->w->cols)) continue;
@@ -111,6 +106,5 @@ int fp_allocate_layer(struct fp_job *job, struct fp_layer *layer, double share) 
     size_t wanted = (size_t)(fp_allocate_most(layer, share) * (double)alive + 1e-9);
     struct fp_scored run = {layer->score, skip, layer->keep, layer->w->count};
     if (wanted > zeros) fp_select_lowest(&run, 1, wanted - zeros, job->threads);
-    free(skip);
     return FINEPRUNE_OK;
 }

@@ -3,6 +3,8 @@
 #ifndef FP_ALLOCATE_H
 #define FP_ALLOCATE_H
 
+#include <math.h>
+
 #include "pass.h"
 
 // Before the allocation: elements that cost nothing score 0. They came in as zeros, or the score has seen that their
@@ -23,7 +25,7 @@ int fp_allocate_together(struct fp_job *job, float *const *scores, size_t zeros)
 int fp_allocate_layer(struct fp_job *job, struct fp_layer *layer, double share);
 // The share of a layer that may be zeros.
 static inline double fp_allocate_most(const struct fp_layer *layer, double asked) {
-    return asked > 1 - layer->least_kept ? 1 - layer->least_kept : asked;
+    return fmin(asked, 1 - layer->least_kept);
 }
 // The column of the row's best element by `score` (the row's), which must stay; cols when there is none. Of elements
 // whose keep is 1 now.

@@ -3,7 +3,6 @@
 #include "maths/answers.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 void fp_softmax(const double *logits, double *q, size_t classes, const uint8_t *use) {
     double most = -INFINITY, sum = 0;
@@ -25,9 +24,10 @@ size_t fp_best(const float *logits, size_t classes, const uint8_t *use) {
 
 int fp_frequencies(const double *logits, size_t n, size_t k, double *pi) {
     size_t size;
-    double *p = fp_mul(n, k, &size) && fp_add(size, k, &size) ? fp_calloc(size, sizeof(*p)) : NULL;
-    if (!p) return FINEPRUNE_LIMIT;
-    double *next = p + n * k;
+    if (!fp_mul(n, k, &size)) return FINEPRUNE_LIMIT;
+    FP_STAGE(room, "answers");
+    double *p = fp_arena_take(&room, size, sizeof(*p)), *next = fp_arena_take(&room, k, sizeof(*next));
+    if (room.failed) return FINEPRUNE_LIMIT;
     for (size_t i = 0; i < n; i++) fp_softmax(logits + i * k, p + i * k, k, NULL);
     for (size_t c = 0; c < k; c++) pi[c] = 1 / (double)k;
     for (int step = 0; step < 2000; step++) {
@@ -44,7 +44,6 @@ int fp_frequencies(const double *logits, size_t n, size_t k, double *pi) {
         }
         if (moved < 1e-7) break;
     }
-    free(p);
     return FINEPRUNE_OK;
 }
 

@@ -39,6 +39,7 @@
 
 #include "maths/answers.h"
 
+#define PURPOSE "the lesson of the last layer"
 #define SEEN_ONCE 0.5 // samples: n pi of a class seen once, and of one seen twice
 #define SEEN_TWICE 1.5
 #define ADDED 3 // samples of new classes that were missed by chance
@@ -50,6 +51,7 @@
 #define MOST_OF_ALL 4 // kept classes are at most one in so many, for rows to leave
 
 struct work {
+    struct fp_arena *arena; // of its arrays
     const struct fp_lesson_rule *rule;
     size_t n, d, k, active;
     size_t *first, *ids;                                          // of the samples that differ; of the active classes
@@ -69,36 +71,43 @@ static bool small(const struct work *w) { return w->n / 2 <= w->d; }
 
 static size_t share_of(size_t a, size_t b) {
     size_t all;
-    return fp_mul(a, b, &all) ? all : SIZE_MAX;
+    if (!fp_mul(a, b, &all)) return SIZE_MAX;
+    return all;
 }
 
 // ---- the samples
 
+// By the first values that differ.
+static int compare(const float *f, const float *g, size_t n) {
+    for (size_t c = 0; c < n; c++) {
+        if (f[c] < g[c]) return -1;
+        if (f[c] > g[c]) return 1;
+    }
+    return 0;
+}
+
 static int by_content(const void *x, const void *y, void *user) {
     const struct fp_answers *a = user;
     const size_t i = *(const size_t *)x, j = *(const size_t *)y;
-    const float *f = a->features + i * a->n_features, *g = a->features + j * a->n_features;
-    for (size_t c = 0; c < a->n_features; c++)
-        if (f[c] < g[c] || f[c] > g[c]) return f[c] < g[c] ? -1 : 1;
-    f = a->logits + i * a->classes, g = a->logits + j * a->classes;
-    for (size_t c = 0; c < a->classes; c++)
-        if (f[c] < g[c] || f[c] > g[c]) return f[c] < g[c] ? -1 : 1;
-    return 0;
+    const int order = compare(a->features + i * a->n_features, a->features + j * a->n_features, a->n_features);
+    if (order) return order;
+    return compare(a->logits + i * a->classes, a->logits + j * a->classes, a->classes);
 }
 
 static int by_number(const void *x, const void *y) {
     const size_t i = *(const size_t *)x, j = *(const size_t *)y;
-    return i < j ? -1 : i > j;
+    return (i > j) - (i < j);
 }
 
 static int by_content_then_number(const void *x, const void *y, void *user) {
     const int order = by_content(x, y, user);
-    return order ? order : by_number(x, y);
+    if (order) return order;
+    return by_number(x, y);
 }
 
 // The first of each content, in their order.
 static bool find_first(struct work *w, const struct fp_answers *a) {
-    w->first = fp_calloc(a->samples, sizeof(*w->first));
+    w->first = fp_arena_take(w->arena, a->samples, sizeof(*w->first));
     if (!w->first) return false;
     for (size_t i = 0; i < a->samples; i++) w->first[i] = i;
     qsort_r(w->first, a->samples, sizeof(*w->first), by_content_then_number, (void *)(uintptr_t)a);
@@ -111,43 +120,34 @@ static bool find_first(struct work *w, const struct fp_answers *a) {
 
 static bool take(struct work *w) {
     const size_t n = w->n, k = w->k, nk = share_of(n, k);
-    w->logits = fp_calloc(nk, sizeof(double));
-    w->count = fp_calloc(k, sizeof(double));
-    w->again = fp_calloc(k, sizeof(double));
-    w->ids = fp_calloc(k, sizeof(*w->ids));
-    w->lesson = fp_calloc(nk, sizeof(double));
-    w->need = fp_calloc(n, sizeof(double));
-    w->sure = fp_calloc(n, sizeof(double));
-    w->before = fp_calloc(n, sizeof(*w->before));
-    w->after = fp_calloc(n, sizeof(*w->after));
-    w->order = fp_calloc(n, sizeof(*w->order));
-    return w->logits && w->count && w->again && w->ids && w->lesson && w->need && w->sure && w->before && w->after &&
-           w->order;
+    w->logits = fp_arena_take(w->arena, nk, sizeof(double));
+    w->count = fp_arena_take(w->arena, k, sizeof(double));
+    w->again = fp_arena_take(w->arena, k, sizeof(double));
+    w->ids = fp_arena_take(w->arena, k, sizeof(*w->ids));
+    w->lesson = fp_arena_take(w->arena, nk, sizeof(double));
+    w->need = fp_arena_take(w->arena, n, sizeof(double));
+    w->sure = fp_arena_take(w->arena, n, sizeof(double));
+    w->before = fp_arena_take(w->arena, n, sizeof(*w->before));
+    w->after = fp_arena_take(w->arena, n, sizeof(*w->after));
+    w->order = fp_arena_take(w->arena, n, sizeof(*w->order));
+    return !w->arena->failed;
 }
 
 // What the prototypes need besides.
 static bool take_prototypes(struct work *w) {
     const size_t n = w->n, d = w->d, a = w->active, na = share_of(n, a);
-    w->unit = fp_calloc(share_of(n, d), sizeof(double));
-    w->length = fp_calloc(n, sizeof(double));
-    w->mean = fp_calloc(d, sizeof(double));
-    w->l = fp_calloc(na, sizeof(double));
-    w->q = fp_calloc(na, sizeof(double));
-    w->r = fp_calloc(na, sizeof(double));
-    w->alone = fp_calloc(na, sizeof(double));
-    w->scale = fp_calloc(a, sizeof(double));
-    w->exists = fp_calloc(a, sizeof(double));
-    w->square = fp_calloc(a, sizeof(double));
-    w->g = fp_calloc(small(w) ? share_of(n, n) : share_of(a, d), sizeof(double));
-    return w->unit && w->length && w->mean && w->l && w->q && w->r && w->alone && w->scale && w->exists && w->square &&
-           w->g;
-}
-
-static void drop(struct work *w) {
-    free(w->first), free(w->ids), free(w->logits), free(w->unit), free(w->length), free(w->mean), free(w->lesson),
-        free(w->count), free(w->again);
-    free(w->l), free(w->q), free(w->r), free(w->alone), free(w->scale), free(w->exists), free(w->square), free(w->g);
-    free(w->need), free(w->sure), free(w->before), free(w->after), free(w->order);
+    w->unit = fp_arena_take(w->arena, share_of(n, d), sizeof(double));
+    w->length = fp_arena_take(w->arena, n, sizeof(double));
+    w->mean = fp_arena_take(w->arena, d, sizeof(double));
+    w->l = fp_arena_take(w->arena, na, sizeof(double));
+    w->q = fp_arena_take(w->arena, na, sizeof(double));
+    w->r = fp_arena_take(w->arena, na, sizeof(double));
+    w->alone = fp_arena_take(w->arena, na, sizeof(double));
+    w->scale = fp_arena_take(w->arena, a, sizeof(double));
+    w->exists = fp_arena_take(w->arena, a, sizeof(double));
+    w->square = fp_arena_take(w->arena, a, sizeof(double));
+    w->g = fp_arena_take(w->arena, small(w) ? share_of(n, n) : share_of(a, d), sizeof(double));
+    return !w->arena->failed;
 }
 
 // ---- 1: the weight of a class that was never seen
@@ -175,9 +175,8 @@ static void weigh_unseen(struct work *w, struct fp_lesson *out) {
     const struct fp_lesson_rule *rule = w->rule;
     const size_t twice = counted(w->count, w->k, SEEN_TWICE, INFINITY),
                  once = counted(w->count, w->k, SEEN_ONCE, INFINITY);
-    const double n = (double)w->n, k = (double)w->k, seen = twice ? (double)twice : 1,
-                 unseen = k - seen > 1 ? k - seen : 1;
-    w->found = once ? (double)once : 1;
+    const double n = (double)w->n, k = (double)w->k, seen = fmax((double)twice, 1), unseen = fmax(k - seen, 1);
+    w->found = fmax((double)once, 1);
     w->use = fmin(1, w->found / k);
     w->v = 1 - pow(1 - pow(w->use, rule->use), rule->all);
     const double miss = rule->miss + (1 - rule->miss) * exp(-n / (rule->wait * w->found)),
@@ -351,7 +350,8 @@ static int prepare(struct work *w, const struct fp_answers *a, bool *learns) {
 }
 
 static int study(struct work *w, double weight, struct fp_lesson *out) {
-    double *row = fp_calloc(w->active, 2 * sizeof(*row));
+    FP_STAGE(room, PURPOSE);
+    double *row = fp_arena_take(&room, w->active, 2 * sizeof(*row));
     if (!row) return FINEPRUNE_LIMIT;
     weigh_prototypes(w, weight);
     answer(w, NULL, row);
@@ -364,7 +364,6 @@ static int study(struct work *w, double weight, struct fp_lesson *out) {
     }
     write_lesson(w, out);
     out->weak = w->rule->weak * calibrate(w, row);
-    free(row);
     return count_again(w);
 }
 
@@ -387,7 +386,7 @@ static size_t best_of(const struct work *w, size_t i, const double *b, double st
 
 static int by_value(const void *x, const void *y) {
     const double a = *(const double *)x, b = *(const double *)y;
-    return a < b ? -1 : a > b;
+    return (a > b) - (a < b);
 }
 
 static void find_strength(struct work *w, struct fp_lesson *out) {
@@ -411,7 +410,9 @@ static void find_strength(struct work *w, struct fp_lesson *out) {
 static int by_sureness(const void *x, const void *y, void *user) {
     const double *sure = user;
     const size_t i = *(const size_t *)x, j = *(const size_t *)y;
-    return sure[i] > sure[j] ? -1 : sure[i] < sure[j] ? 1 : by_number(x, y);
+    if (sure[i] > sure[j]) return -1;
+    if (sure[i] < sure[j]) return 1;
+    return by_number(x, y);
 }
 
 static void check_trust(struct work *w, struct fp_lesson *out) {
@@ -447,10 +448,10 @@ static double unlike_neighbours(const struct work *w, size_t i, size_t count, do
 
 // room: BLOCK * n.
 static double count_unlike(const struct work *w, double *room) {
-    const size_t n = w->n, near = (size_t)w->rule->near < n ? (size_t)w->rule->near : n - 1;
+    const size_t n = w->n, near = fp_least((size_t)w->rule->near, n - 1);
     double sum = 0;
     for (size_t first = 0; first < n; first += BLOCK) {
-        const size_t rows = n - first < BLOCK ? n - first : BLOCK;
+        const size_t rows = fp_least(n - first, BLOCK);
         cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)rows, (int)n, (int)w->d, 1, w->unit + first * w->d,
                     (int)w->d, w->unit, (int)w->d, 0, room, (int)n);
         for (size_t i = 0; i < rows; i++) sum += unlike_neighbours(w, first + i, near, room + i * n);
@@ -461,12 +462,13 @@ static double count_unlike(const struct work *w, double *room) {
 static bool choose_strength(struct work *w, struct fp_lesson *out) {
     const struct fp_lesson_rule *rule = w->rule;
     const double half = (2 * w->use - 1) * (2 * w->use - 1);
+    double tight = 0;
     if (!(out->least > 0)) return true;
-    double *room = fp_calloc(share_of(BLOCK, w->n), sizeof(*room));
-    if (!room) return false;
-    out->neighbours = (count_unlike(w, room) + 0.5) / (w->expected + 0.5);
-    free(room);
-    const double tight = out->trusted ? 1 - w->v * (1 - 1 / (1 + pow(out->neighbours / rule->error, rule->steep))) : 0;
+    FP_STAGE(room, PURPOSE);
+    double *cosines = fp_arena_take(&room, share_of(BLOCK, w->n), sizeof(*cosines));
+    if (!cosines) return false;
+    out->neighbours = (count_unlike(w, cosines) + 0.5) / (w->expected + 0.5);
+    if (out->trusted) tight = 1 - w->v * (1 - 1 / (1 + pow(out->neighbours / rule->error, rule->steep)));
     out->strength = pow(fmin(out->least, out->weak), 1 - tight) * pow(out->least, tight * (1 - rule->room * half));
     out->strength *= 1 - exp(-(double)w->n / rule->settle);
     for (size_t i = 0; i < w->n; i++) out->corrects += w->before[i] != best_of(w, i, out->b, out->strength);
@@ -487,8 +489,7 @@ static void find_rows(const struct work *w, bool removes, struct fp_lesson *out)
 // ---- all of it
 
 static int judge(struct work *w, bool learned, double weight, bool holds, struct fp_lesson *out) {
-    int status = learned ? study(w, weight, out) : FINEPRUNE_OK;
-    if (status) return status;
+    if (learned && study(w, weight, out)) return FINEPRUNE_LIMIT;
     if (holds) hold_back(w, w->again, out);
     find_strength(w, out);
     check_trust(w, out);
@@ -510,19 +511,13 @@ static int make(struct work *w, const struct fp_answers *a, bool learns, bool ho
     if (!take(w)) return FINEPRUNE_LIMIT;
     for (size_t i = 0; i < w->n; i++)
         for (size_t k = 0; k < w->k; k++) w->logits[i * w->k + k] = (double)a->logits[w->first[i] * w->k + k];
-    double *row = fp_calloc(w->k, sizeof(*row));
-    if (!row || fp_frequencies(w->logits, w->n, w->k, w->count)) {
-        free(row);
-        return FINEPRUNE_LIMIT;
-    }
+    double *row = fp_arena_take(w->arena, w->k, sizeof(*row));
+    if (!row || fp_frequencies(w->logits, w->n, w->k, w->count)) return FINEPRUNE_LIMIT;
     measure_doubt(w, row);
-    free(row);
     for (size_t k = 0; k < w->k; k++) w->again[k] = w->count[k] *= (double)w->n;
     weigh_unseen(w, out);
-    int status = learns ? prepare(w, a, &out->learned) : FINEPRUNE_OK;
-    if (!status) status = find_trusted(w, out->learned, holds, out);
-    if (status) return status;
-    if (!choose_strength(w, out)) return FINEPRUNE_LIMIT;
+    if (learns && prepare(w, a, &out->learned)) return FINEPRUNE_LIMIT;
+    if (find_trusted(w, out->learned, holds, out) || !choose_strength(w, out)) return FINEPRUNE_LIMIT;
     if (!out->trusted && holds) hold_back(w, w->count, out);
     find_rows(w, holds, out);
     return FINEPRUNE_OK;
@@ -540,51 +535,54 @@ static size_t bytes_of(const struct fp_answers *a) {
     return share_of(all, sizeof(double));
 }
 
+static int take_and_make(struct fp_lesson *out, const struct fp_answers *a, bool learns, bool holds,
+                         const struct fp_lesson_rule *rule) {
+    const size_t d = a->n_features, k = a->classes;
+    FP_STAGE(room, PURPOSE);
+    struct work w = {.arena = &room, .rule = rule, .d = d, .k = k};
+    out->a = fp_arena_take(&out->arena, share_of(k, d), sizeof(double));
+    out->c = fp_arena_take(&out->arena, k, sizeof(double));
+    out->b = fp_arena_take(&out->arena, k, sizeof(double));
+    out->rows = fp_arena_take(&out->arena, k, 1);
+    if (out->arena.failed || !find_first(&w, a)) return FINEPRUNE_LIMIT;
+    out->samples = w.n;
+    return make(&w, a, learns, holds, out);
+}
+
 int fp_lesson_make(struct fp_lesson *out, const struct fp_answers *a, bool learns, bool holds,
                    const struct fp_lesson_rule *rule, struct fp_memory *memory, fineprune_error *err) {
-    const size_t d = a->n_features, k = a->classes, bytes = bytes_of(a);
-    *out = (struct fp_lesson){.features = d, .classes = k};
-    memory = bytes < SIZE_MAX ? memory : NULL;
+    const size_t bytes = bytes_of(a);
+    *out = (struct fp_lesson){.arena = {.what = PURPOSE}, .features = a->n_features, .classes = a->classes};
+    if (bytes == SIZE_MAX) return fp_fail_memory(err, PURPOSE, bytes);
     if (memory && !fp_memory_count(memory, bytes)) {
         fp_fail(err, FINEPRUNE_LIMIT, "the lesson of the last layer needs more memory than is allowed");
         fp_memory_hint(memory, err);
         return FINEPRUNE_LIMIT;
     }
-    if (bytes == SIZE_MAX) return fp_fail_memory(err, "the lesson of the last layer", bytes);
     const struct fp_lesson_rule initial = fp_lesson_rule_of(NULL, NULL);
-    struct work w = {.rule = rule ? rule : &initial, .d = d, .k = k};
-    out->a = fp_calloc(share_of(k, d), sizeof(double));
-    out->c = fp_calloc(k, sizeof(double));
-    out->b = fp_calloc(k, sizeof(double));
-    out->rows = fp_calloc(k, 1);
-    int status = out->a && out->c && out->b && out->rows && find_first(&w, a) ? FINEPRUNE_OK : FINEPRUNE_LIMIT;
-    out->samples = w.n;
-    if (!status) status = make(&w, a, learns, holds, out);
-    drop(&w);
+    int status = take_and_make(out, a, learns, holds, rule ? rule : &initial);
     if (memory) fp_memory_uncount(memory, bytes);
-    return status ? fp_fail_memory(err, "the lesson of the last layer", bytes) : FINEPRUNE_OK;
+    if (status) return fp_fail_memory(err, PURPOSE, bytes);
+    return FINEPRUNE_OK;
 }
 
 void fp_lesson_done(struct fp_lesson *lesson) {
-    free(lesson->a), free(lesson->c), free(lesson->b), free(lesson->rows);
+    fp_arena_free(&lesson->arena);
     *lesson = (struct fp_lesson){0};
 }
 
 double *fp_lesson_scores(const struct fp_lesson *lesson, const struct fp_answers *a) {
     const size_t n = a->samples, d = a->n_features, k = a->classes;
-    double *scores = fp_calloc(share_of(n, k), sizeof(*scores)),
-           *features = fp_calloc(share_of(n, d), sizeof(*features));
-    if (scores && features) {
-        const double g = lesson->strength;
-        for (size_t i = 0; i < n * k; i++) scores[i] = (double)a->logits[i] + lesson->b[i % k] + g * lesson->c[i % k];
-        for (size_t i = 0; i < n * d; i++) features[i] = (double)a->features[i];
-        if (g > 0)
-            cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)n, (int)k, (int)d, g, features, (int)d, lesson->a,
-                        (int)d, 1, scores, (int)k);
-    } else {
-        free(scores);
-        scores = NULL;
-    }
-    free(features);
+    const double g = lesson->strength;
+    FP_STAGE(room, PURPOSE);
+    double *features = fp_arena_take(&room, share_of(n, d), sizeof(*features));
+    if (!features) return NULL;
+    double *scores = fp_calloc(share_of(n, k), sizeof(*scores));
+    if (!scores) return NULL;
+    for (size_t i = 0; i < n * k; i++) scores[i] = (double)a->logits[i] + lesson->b[i % k] + g * lesson->c[i % k];
+    for (size_t i = 0; i < n * d; i++) features[i] = (double)a->features[i];
+    if (g > 0)
+        cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)n, (int)k, (int)d, g, features, (int)d, lesson->a,
+                    (int)d, 1, scores, (int)k);
     return scores;
 }

@@ -5,6 +5,7 @@
 #ifndef FP_LESSON_H
 #define FP_LESSON_H
 
+#include "base/arena.h"
 #include "parameter.h"
 #include "stats/stats.h"
 
@@ -22,6 +23,7 @@ struct fp_lesson_rule fp_lesson_rule_of(const double *counting, const double *le
 // `corrects` answers; at full strength it would change `changes`, where the model expects `expected` mistakes; the same
 // over the half of them that the model is surest of.
 struct fp_lesson {
+    struct fp_arena arena; // of its arrays
     size_t features, classes;
     double *a, *c, *b; // classes x features, classes, classes
     uint8_t *rows;     // classes: 1 stays, 0 is removed

@@ -46,7 +46,8 @@ const struct fp_parameter fp_lesson_learning[] = {
 };
 
 static double value_of(const struct fp_parameter *parameters, const double *values, int which) {
-    return values ? values[which] : parameters[which].initial;
+    if (!values) return parameters[which].initial;
+    return values[which];
 }
 
 struct fp_lesson_rule fp_lesson_rule_of(const double *counting, const double *learning) {

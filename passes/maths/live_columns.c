@@ -3,69 +3,63 @@
 // values are zero there. Sums, covariances and masks of the others are copied together.
 #include "maths/live_columns.h"
 
-#include <stdlib.h>
-
 #define LEAST_CUT 8 // one of so many columns
 
-static void *gather(const void *from, size_t rows, size_t cols, const size_t *columns, size_t n, size_t size) {
-    char *to = from ? fp_calloc(rows * n, size) : NULL;
+// What the whole layer does not have is NULL.
+static void *gather(struct fp_live_columns *n, const void *from, size_t rows, size_t cols, size_t size) {
+    const size_t left = n->w.cols;
+    char *to = NULL;
+    if (from) to = fp_arena_take(&n->arena, rows * left, size);
     for (size_t r = 0; to && r < rows; r++)
-        for (size_t c = 0; c < n; c++)
-            memcpy(to + (r * n + c) * size, (const char *)from + (r * cols + columns[c]) * size, size);
+        for (size_t c = 0; c < left; c++)
+            memcpy(to + (r * left + c) * size, (const char *)from + (r * cols + n->columns[c]) * size, size);
     return to;
 }
 
-static double *gather_gram(const double *from, size_t cols, const size_t *columns, size_t n) {
-    double *to = from ? fp_calloc(n, n * sizeof(*to)) : NULL;
-    for (size_t r = 0; to && r < n; r++)
-        for (size_t c = 0; c <= r; c++) to[r * n + c] = from[columns[r] * cols + columns[c]];
+static double *gather_gram(struct fp_live_columns *n, const double *from, size_t cols) {
+    const size_t left = n->w.cols;
+    double *to = NULL;
+    if (from) to = fp_arena_take(&n->arena, left, left * sizeof(*to));
+    for (size_t r = 0; to && r < left; r++)
+        for (size_t c = 0; c <= r; c++) to[r * left + c] = from[n->columns[r] * cols + n->columns[c]];
     return to;
-}
-
-// Whether every array that the whole layer has was copied.
-static bool complete(const struct fp_live_columns *n, const struct fp_layer *whole) {
-    const struct fp_stat *a = &n->stat, *b = whole->stat;
-    const struct fp_layer *l = &n->layer;
-    return a->sum && a->square && (a->absolute || !b->absolute) && a->sampled_sum && (a->gram || !b->gram) &&
-           (a->kept || !b->kept) && l->dense && l->values && l->keep && (l->came || !whole->came) &&
-           (l->target || !whole->target);
 }
 
 int fp_live_columns_init(struct fp_live_columns *n, const struct fp_layer *whole, fineprune_error *err) {
     const size_t cols = whole->w->cols, rows = whole->w->rows;
     size_t left = 0;
-    *n = (struct fp_live_columns){.layer = *whole, .w = *whole->w};
+    *n = (struct fp_live_columns){.arena = {.what = whole->w->name}, .layer = *whole, .w = *whole->w};
     for (size_t c = 0; c < cols && whole->cut_cols; c++) left += !whole->cut_cols[c];
     if (!whole->cut_cols || whole->w->groups != 1 || !whole->stat || !left || (cols - left) * LEAST_CUT < cols)
         return FINEPRUNE_OK;
-    size_t *columns = fp_calloc(left, sizeof(*columns)), at = 0;
-    if (!columns) return fp_fail_memory(err, whole->w->name, left * sizeof(*columns));
+    size_t at = 0;
+    n->columns = fp_arena_take(&n->arena, left, sizeof(*n->columns));
+    if (!n->columns) return fp_arena_check(&n->arena, err);
     for (size_t c = 0; c < cols; c++)
-        if (!whole->cut_cols[c]) columns[at++] = c;
+        if (!whole->cut_cols[c]) n->columns[at++] = c;
     const struct fp_stat *s = whole->stat;
     n->w.cols = left;
     n->w.count = rows * left;
     n->stat = *s;
     n->stat.cols = left;
-    n->stat.sum = gather(s->sum, 1, cols, columns, left, sizeof(double));
-    n->stat.square = gather(s->square, 1, cols, columns, left, sizeof(double));
-    n->stat.absolute = gather(s->absolute, 1, cols, columns, left, sizeof(double));
-    n->stat.sampled_sum = gather(s->sampled_sum, 1, cols, columns, left, sizeof(double));
-    n->stat.gram = gather_gram(s->gram, cols, columns, left);
-    n->stat.kept = gather(s->kept, s->sampled, cols, columns, left, sizeof(float));
+    n->stat.sum = gather(n, s->sum, 1, cols, sizeof(double));
+    n->stat.square = gather(n, s->square, 1, cols, sizeof(double));
+    n->stat.absolute = gather(n, s->absolute, 1, cols, sizeof(double));
+    n->stat.sampled_sum = gather(n, s->sampled_sum, 1, cols, sizeof(double));
+    n->stat.gram = gather_gram(n, s->gram, cols);
+    n->stat.kept = gather(n, s->kept, s->sampled, cols, sizeof(float));
     n->layer.w = &n->w;
     n->layer.stat = &n->stat;
     n->layer.cut_cols = NULL;
     n->layer.score = NULL;
-    n->layer.dense = gather(whole->dense, rows, cols, columns, left, sizeof(float));
-    n->layer.values = gather(whole->values, rows, cols, columns, left, sizeof(float));
-    n->layer.target = gather(whole->target, rows, cols, columns, left, sizeof(float));
-    n->layer.keep = gather(whole->keep, rows, cols, columns, left, 1);
-    n->layer.came = gather(whole->came, rows, cols, columns, left, 1);
-    n->columns = columns;
-    if (complete(n, whole)) return FINEPRUNE_OK;
-    fp_live_columns_done(n);
-    return fp_fail_memory(err, whole->w->name, left * left * sizeof(double));
+    n->layer.dense = gather(n, whole->dense, rows, cols, sizeof(float));
+    n->layer.values = gather(n, whole->values, rows, cols, sizeof(float));
+    n->layer.target = gather(n, whole->target, rows, cols, sizeof(float));
+    n->layer.keep = gather(n, whole->keep, rows, cols, 1);
+    n->layer.came = gather(n, whole->came, rows, cols, 1);
+    int status = fp_arena_check(&n->arena, err);
+    if (status) fp_live_columns_done(n);
+    return status;
 }
 
 void fp_live_columns_give(const struct fp_live_columns *n, struct fp_layer *whole) {
@@ -82,10 +76,6 @@ void fp_live_columns_give(const struct fp_live_columns *n, struct fp_layer *whol
 }
 
 void fp_live_columns_done(struct fp_live_columns *n) {
-    if (!n->columns) return;
-    free(n->stat.sum), free(n->stat.square), free(n->stat.absolute), free(n->stat.sampled_sum);
-    free(n->stat.gram), free(n->stat.kept);
-    free(n->layer.dense), free(n->layer.values), free(n->layer.target), free(n->layer.keep), free(n->layer.came);
-    free(n->columns);
+    fp_arena_free(&n->arena);
     n->columns = NULL;
 }

@@ -3,9 +3,11 @@
 #ifndef FP_LIVE_COLUMNS_H
 #define FP_LIVE_COLUMNS_H
 
+#include "base/arena.h"
 #include "pass.h"
 
 struct fp_live_columns {
+    struct fp_arena arena; // of the narrowed arrays
     struct fp_layer layer; // rows, biases and what they point to are those of the whole layer
     struct fp_weight w;
     struct fp_stat stat;

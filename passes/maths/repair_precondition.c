@@ -10,7 +10,6 @@
 #include <cblas.h>
 #include <lapacke.h>
 #include <math.h>
-#include <stdlib.h>
 
 #define MOST_RANK 128
 #define MOST_FACTORS ((size_t)32 << 20) // floats over all rows
@@ -18,8 +17,8 @@
 
 // Making it costs as much as rank^2 / (2 n) steps, so some two of them, or half a step where few are needed.
 static size_t rank_for(size_t n, size_t rows, double tolerance) {
-    double wanted = (tolerance < 1e-3 ? 2 : 1) * sqrt((double)n);
-    size_t rank = wanted < MOST_RANK ? (size_t)wanted : MOST_RANK;
+    const double wanted = (tolerance < 1e-3 ? 2 : 1) * sqrt((double)n);
+    size_t rank = (size_t)fmin(wanted, MOST_RANK);
     while (rank && rows * rank * rank > MOST_FACTORS) rank /= 2;
     return rank;
 }
@@ -94,15 +93,17 @@ static void pair_of(size_t at, size_t *i, size_t *j) {
 // I + U_S^T U_S of all rows at once: products of two of U's columns times the rows' masks, some pairs at a time.
 static bool inner_products(struct fp_precondition *p, const float *u, const uint8_t *keep, size_t rows, int threads) {
     enum { SIDE = 16 };
-    const size_t n = p->n, rank = p->rank, pairs = rank * (rank + 1) / 2, width = pairs < PAIRS ? pairs : PAIRS;
-    float *mask = fp_calloc(rows * n, sizeof(float)), *products = fp_calloc(n * width, sizeof(float)),
-          *found = fp_calloc(rows * width, sizeof(float));
+    const size_t n = p->n, rank = p->rank, pairs = rank * (rank + 1) / 2, width = fp_least(pairs, PAIRS);
+    FP_STAGE(room, "a repair");
+    float *mask = fp_arena_take(&room, rows * n, sizeof(float)),
+          *products = fp_arena_take(&room, n * width, sizeof(float)),
+          *found = fp_arena_take(&room, rows * width, sizeof(float));
     struct fp_product by_masks = {0};
-    bool ok = mask && products && found;
-    for (size_t i = 0; ok && i < rows * n; i++) mask[i] = keep[i];
-    ok = ok && fp_product_init(&by_masks, true, rows, n, mask, threads);
+    if (room.failed) return false;
+    for (size_t i = 0; i < rows * n; i++) mask[i] = keep[i];
+    bool ok = fp_product_init(&by_masks, true, rows, n, mask, threads);
     for (size_t at = 0; at < pairs && ok; at += width) {
-        const size_t m = pairs - at < width ? pairs - at : width;
+        const size_t m = fp_least(pairs - at, width);
 #pragma omp parallel for num_threads(threads) schedule(static)
         for (size_t k = 0; k < m; k++) {
             size_t i, j;
@@ -122,9 +123,6 @@ static bool inner_products(struct fp_precondition *p, const float *u, const uint
         }
     }
     fp_product_done(&by_masks);
-    free(mask);
-    free(products);
-    free(found);
     return ok;
 }
 
@@ -148,39 +146,33 @@ static void diagonal_only(struct fp_precondition *p, const struct fp_system *s, 
 bool fp_precondition_init(struct fp_precondition *p, struct fp_system *s, const float *diagonal, const uint8_t *keep,
                           size_t rows, double tolerance, int threads) {
     const bool all = s->a && s->count <= MOST_RANK && rows * s->count * s->count <= MOST_FACTORS;
-    size_t n = s->n, rank = all ? s->count : rank_for(n, rows, tolerance), wide = n > s->count ? n : s->count;
-    *p = (struct fp_precondition){.n = n, .rank = rank};
-    p->scale = fp_calloc(n, sizeof(float));
-    p->back = fp_calloc(rows * n, sizeof(float));
-    if (!p->scale || !p->back) return false;
-    float *b = fp_calloc(rank * n, sizeof(float)), *q = fp_calloc(rank * n, sizeof(float)),
-          *room = fp_calloc(rank * wide, sizeof(float));
-    p->factors = fp_calloc(rows * rank * rank, sizeof(float));
-    double *left = fp_calloc(n, sizeof(*left));
-    bool ok = b && q && room && left && p->factors,
-         low = ok && rank && (all || approximate(s, &p->rank, b, q, room, threads));
-    if (low && all) memcpy(b, s->a, rank * n * sizeof(*b));
-    if (low) {
-        rank = p->rank;
-        scale(p, s, diagonal, left, b);
-        ok = fp_product_init(&p->down, true, rank, n, b, threads) &&
-             fp_product_init(&p->up, false, n, rank, b, threads) && inner_products(p, b, keep, rows, threads);
-        low = ok && factorize(p, rows, threads);
+    const size_t n = s->n, rank = all ? s->count : rank_for(n, rows, tolerance);
+    *p = (struct fp_precondition){.arena = {.what = "a repair"}, .n = n, .rank = rank};
+    p->scale = fp_arena_take(&p->arena, n, sizeof(float));
+    p->back = fp_arena_take(&p->arena, rows * n, sizeof(float));
+    p->factors = fp_arena_take(&p->arena, rows * rank * rank, sizeof(float));
+    FP_STAGE(stage, "a repair");
+    float *b = fp_arena_take(&stage, rank * n, sizeof(float)), *q = fp_arena_take(&stage, rank * n, sizeof(float)),
+          *room = fp_arena_take(&stage, rank * fp_most(n, s->count), sizeof(float));
+    double *left = fp_arena_take(&stage, n, sizeof(*left));
+    if (p->arena.failed || stage.failed) return false;
+    if (all) memcpy(b, s->a, rank * n * sizeof(*b));
+    if (!rank || (!all && !approximate(s, &p->rank, b, q, room, threads))) {
+        diagonal_only(p, s, diagonal);
+        return true;
     }
-    if (ok && !low) diagonal_only(p, s, diagonal);
-    free(b);
-    free(q);
-    free(room);
-    free(left);
-    return ok;
+    scale(p, s, diagonal, left, b);
+    if (!fp_product_init(&p->down, true, p->rank, n, b, threads) ||
+        !fp_product_init(&p->up, false, n, p->rank, b, threads) || !inner_products(p, b, keep, rows, threads))
+        return false;
+    if (!factorize(p, rows, threads)) diagonal_only(p, s, diagonal);
+    return true;
 }
 
 void fp_precondition_done(struct fp_precondition *p) {
     fp_product_done(&p->down);
     fp_product_done(&p->up);
-    free(p->scale);
-    free(p->factors);
-    free(p->back);
+    fp_arena_free(&p->arena);
 }
 
 bool fp_precondition_apply(struct fp_precondition *p, const float *r, size_t active, const size_t *row,

@@ -7,6 +7,7 @@
 #include "maths/repair_solve.h"
 
 struct fp_precondition {
+    struct fp_arena arena;      // of its arrays
     size_t n, rank;             // rank 0: the diagonal alone
     float *scale;               // n: 1 / sqrt of the diagonal
     float *factors;             // per row: Cholesky of I + U_S^T U_S, rank * rank, upper, column-major

@@ -7,11 +7,11 @@
 #include <cblas.h>
 #include <lapacke.h>
 #include <math.h>
-#include <stdlib.h>
 
 #include "kernel/gemm.h"
 #include "maths/repair_precondition.h"
 
+#define PURPOSE "a repair"
 #define DIRECT 128 // columns up to which systems are factorized
 #define MOST_STEPS 200
 #define REFINED 1e-3 // the residual of a refinement: its target has noise of its own
@@ -28,14 +28,14 @@ static int from_gram(struct fp_system *s, struct fp_job *job, const struct fp_st
     const size_t n = s->n;
     size_t size;
     double diagonal = 0;
-    if (!fp_mul(n, n, &size) || !(s->c = fp_calloc(size, sizeof(float))))
-        return fp_fail_memory(job->err, "a repair", n * n * sizeof(float));
+    if (!fp_mul(n, n, &size)) return fp_fail_memory(job->err, PURPOSE, SIZE_MAX);
+    s->c = fp_arena_take(&s->arena, size, sizeof(float));
+    if (n <= DIRECT) s->exact = fp_arena_take(&s->arena, size, sizeof(double));
+    int status = fp_arena_check(&s->arena, job->err);
+    if (status) return status;
     fp_stat_covariance_float(stat, g, s->c, job->threads);
-    if (n <= DIRECT) {
-        s->exact = fp_calloc(size, sizeof(double));
-        if (!s->exact || !fp_stat_covariance(stat, g, 0, n, s->exact, job->threads))
-            return fp_fail_memory(job->err, "a repair", size * sizeof(double));
-    }
+    if (s->exact && !fp_stat_covariance(stat, g, 0, n, s->exact, job->threads))
+        return fp_fail_memory(job->err, PURPOSE, size * sizeof(double));
     for (size_t i = 0; i < n; i++) diagonal += s->exact ? s->exact[i * n + i] : (double)s->c[i * n + i];
     s->ridge = (float)(ridge * diagonal / (double)n);
     return FINEPRUNE_OK;
@@ -45,8 +45,9 @@ static int from_rows(struct fp_system *s, struct fp_job *job, const struct fp_st
     size_t n = s->n, size;
     double diagonal = 0, scale = 1 / sqrt((double)stat->sampled);
     s->count = stat->sampled;
-    if (!fp_mul(s->count, n, &size) || !(s->a = fp_calloc(size, sizeof(float))))
-        return fp_fail_memory(job->err, "a repair", s->count * n * sizeof(float));
+    if (!fp_mul(s->count, n, &size)) return fp_fail_memory(job->err, PURPOSE, SIZE_MAX);
+    s->a = fp_arena_take(&s->arena, size, sizeof(float));
+    if (!s->a) return fp_arena_check(&s->arena, job->err);
     for (size_t r = 0; r < s->count; r++)
         for (size_t c = 0; c < n; c++) {
             double v = ((double)stat->kept[(r * stat->groups + g) * n + c] -
@@ -60,7 +61,7 @@ static int from_rows(struct fp_system *s, struct fp_job *job, const struct fp_st
 }
 
 double fp_ridge(double share, double few, size_t n, size_t rows) {
-    return share + few * fmax((double)n / (double)(rows ? rows : 1) - 0.5, 0);
+    return share + few * fmax((double)n / (double)fp_most(rows, 1) - 0.5, 0);
 }
 
 static double of_repair(const struct fp_job *job, const char *name, double otherwise) {
@@ -75,22 +76,25 @@ double fp_repair_ridge(const struct fp_job *job, const struct fp_stat *stat) {
                     stat->sampled);
 }
 
+static bool open_products(struct fp_system *s, int threads) {
+    if (s->c) return fp_product_init(&s->by_c, false, s->n, s->n, s->c, threads);
+    return fp_product_init(&s->by_c, true, s->count, s->n, s->a, threads) &&
+           fp_product_init(&s->by_rows, false, s->n, s->count, s->a, threads);
+}
+
 int fp_system_init(struct fp_system *s, struct fp_job *job, const struct fp_layer *layer, size_t g, double ridge) {
-    *s = (struct fp_system){.n = layer->stat->cols};
+    *s = (struct fp_system){.arena = {.what = PURPOSE}, .n = layer->stat->cols};
     int status = layer->stat->gram ? from_gram(s, job, layer->stat, g, ridge)
                                    : from_rows(s, job, layer->stat, g, ridge);
-    bool ok = !status && (s->c ? fp_product_init(&s->by_c, false, s->n, s->n, s->c, job->threads)
-                               : fp_product_init(&s->by_c, true, s->count, s->n, s->a, job->threads) &&
-                                     fp_product_init(&s->by_rows, false, s->n, s->count, s->a, job->threads));
-    return status || ok ? status : fp_fail_memory(job->err, "a repair", s->n * s->n * sizeof(float));
+    if (status) return status;
+    if (!open_products(s, job->threads)) return fp_fail_memory(job->err, PURPOSE, s->n * s->n * sizeof(float));
+    return FINEPRUNE_OK;
 }
 
 void fp_system_done(struct fp_system *s) {
     fp_product_done(&s->by_c);
     fp_product_done(&s->by_rows);
-    free(s->c);
-    free(s->a);
-    free(s->exact);
+    fp_arena_free(&s->arena);
 }
 
 bool fp_system_apply(struct fp_system *s, const float *x, size_t rows, float *y, float *room) {
@@ -102,7 +106,8 @@ bool fp_system_apply(struct fp_system *s, const float *x, size_t rows, float *y,
 
 static double lost(const double *row, const float *dense, const uint8_t *keep, size_t n) {
     double sum = 0;
-    for (size_t c = 0; c < n; c++) sum += keep[c] ? 0 : row[c] * (double)dense[c];
+    for (size_t c = 0; c < n; c++)
+        if (!keep[c]) sum += row[c] * (double)dense[c];
     return sum;
 }
 
@@ -136,23 +141,22 @@ static int factorize(const struct fp_system *s, const float *dense, const uint8_
     bool failed = false;
 #pragma omp parallel num_threads(threads) if (rows * n > 2000)
     {
-        double *matrix = fp_calloc(n * n, sizeof(double)), *right = fp_calloc(2 * n, sizeof(double));
-        size_t *kept = fp_calloc(n, sizeof(size_t));
-        bool ready = matrix && right && kept;
-        if (!ready) {
+        FP_STAGE(room, PURPOSE);
+        double *matrix = fp_arena_take(&room, n * n, sizeof(double)),
+               *right = fp_arena_take(&room, 2 * n, sizeof(double));
+        size_t *kept = fp_arena_take(&room, n, sizeof(size_t));
+        if (room.failed) {
 #pragma omp atomic write
             failed = true;
         }
 #pragma omp for schedule(dynamic)
         for (size_t r = 0; r < rows; r++)
-            if (ready)
+            if (!room.failed)
                 factorize_row(s, dense + r * n, keep + r * n, values + r * n, matrix, right, kept, &before[r],
                               &after[r]);
-        free(matrix);
-        free(right);
-        free(kept);
     }
-    return failed ? fp_fail_memory(err, "a repair", n * n * sizeof(double)) : FINEPRUNE_OK;
+    if (failed) return fp_fail_memory(err, PURPOSE, n * n * sizeof(double));
+    return FINEPRUNE_OK;
 }
 
 // ---- all rows at once by Cholesky, where they keep the same columns
@@ -177,37 +181,36 @@ static bool fill_kept(struct shared *m, const struct fp_system *s) {
     for (size_t i = 0; i < k && s->c; i++)
         for (size_t j = 0; j <= i; j++) m->matrix[i * k + j] = (double)s->c[m->kept[i] * n + m->kept[j]];
     if (s->c) return true;
-    double *a = fp_calloc(s->count, k * sizeof(*a));
-    for (size_t r = 0; a && r < s->count; r++)
+    FP_STAGE(room, PURPOSE);
+    double *a = fp_arena_take(&room, s->count, k * sizeof(*a));
+    if (!a) return false;
+    for (size_t r = 0; r < s->count; r++)
         for (size_t i = 0; i < k; i++) a[r * k + i] = (double)s->a[r * n + m->kept[i]];
-    if (a)
-        cblas_dsyrk(CblasRowMajor, CblasLower, CblasTrans, (int)k, (int)s->count, 1, a, (int)k, 0, m->matrix, (int)k);
-    free(a);
-    return a;
+    cblas_dsyrk(CblasRowMajor, CblasLower, CblasTrans, (int)k, (int)s->count, 1, a, (int)k, 0, m->matrix, (int)k);
+    return true;
 }
 
-static bool shared_init(struct shared *m, struct fp_system *s, const float *dense, const uint8_t *keep, size_t rows) {
+// The arrays live as long as the arena.
+static bool shared_init(struct shared *m, struct fp_arena *arena, struct fp_system *s, const float *dense,
+                        const uint8_t *keep, size_t rows) {
     const size_t n = s->n;
-    *m = (struct shared){.kept = fp_calloc(n, sizeof(size_t))};
+    *m = (struct shared){.kept = fp_arena_take(arena, n, sizeof(size_t))};
     for (size_t c = 0; c < n && m->kept; c++)
         if (keep[c]) m->kept[m->n_kept++] = c;
-    m->matrix = fp_calloc(m->n_kept, m->n_kept * sizeof(double));
-    m->right = fp_calloc(rows, m->n_kept * sizeof(double));
-    m->pruned = fp_calloc(rows, n * sizeof(float));
-    m->full = fp_calloc(rows, n * sizeof(float));
-    float *room = fp_calloc(rows, s->count * sizeof(float));
-    bool ok = m->kept && m->matrix && m->right && m->pruned && m->full && room;
-    for (size_t i = 0; i < rows * n && ok; i++) m->pruned[i] = keep[i] ? 0 : dense[i];
-    ok = ok && fp_system_apply(s, m->pruned, rows, m->full, room) && fill_kept(m, s);
-    for (size_t i = 0; i < m->n_kept && ok; i++) m->matrix[i * m->n_kept + i] += (double)s->ridge;
-    for (size_t r = 0; r < rows && ok; r++)
+    m->matrix = fp_arena_take(arena, m->n_kept, m->n_kept * sizeof(double));
+    m->right = fp_arena_take(arena, rows, m->n_kept * sizeof(double));
+    m->pruned = fp_arena_take(arena, rows, n * sizeof(float));
+    m->full = fp_arena_take(arena, rows, n * sizeof(float));
+    FP_STAGE(stage, PURPOSE);
+    float *room = fp_arena_take(&stage, rows, s->count * sizeof(float));
+    if (arena->failed || stage.failed) return false;
+    for (size_t i = 0; i < rows * n; i++)
+        if (!keep[i]) m->pruned[i] = dense[i];
+    if (!fp_system_apply(s, m->pruned, rows, m->full, room) || !fill_kept(m, s)) return false;
+    for (size_t i = 0; i < m->n_kept; i++) m->matrix[i * m->n_kept + i] += (double)s->ridge;
+    for (size_t r = 0; r < rows; r++)
         for (size_t i = 0; i < m->n_kept; i++) m->right[r * m->n_kept + i] = (double)m->full[r * n + m->kept[i]];
-    free(room);
-    return ok;
-}
-
-static void shared_done(struct shared *m) {
-    free(m->kept), free(m->matrix), free(m->right), free(m->pruned), free(m->full);
+    return true;
 }
 
 static void solve_rows(const struct fp_system *s, const struct shared *m, const float *dense, size_t first, size_t rows,
@@ -228,22 +231,22 @@ static void solve_rows(const struct fp_system *s, const struct shared *m, const 
 static int solve_shared(struct fp_system *s, const float *dense, const uint8_t *keep, size_t rows, float *values,
                         double *before, double *after, int threads, fineprune_error *err) {
     enum { BLOCK = 128 };
+    FP_STAGE(room, PURPOSE);
     struct shared m;
-    const bool ok = shared_init(&m, s, dense, keep, rows);
-    for (size_t r = 0; r < rows && ok; r++) after[r] = before[r] = fp_dot(m.pruned + r * s->n, m.full + r * s->n, s->n);
-    if (ok && m.n_kept && m.n_kept < s->n &&
-        !LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'U', (int)m.n_kept, m.matrix, (int)m.n_kept)) {
+    if (!shared_init(&m, &room, s, dense, keep, rows)) return fp_fail_memory(err, PURPOSE, rows * s->n * sizeof(float));
+    for (size_t r = 0; r < rows; r++) after[r] = before[r] = fp_dot(m.pruned + r * s->n, m.full + r * s->n, s->n);
+    if (!m.n_kept || m.n_kept == s->n ||
+        LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'U', (int)m.n_kept, m.matrix, (int)m.n_kept))
+        return FINEPRUNE_OK;
 #pragma omp parallel for num_threads(threads) schedule(static)
-        for (size_t r = 0; r < rows; r += BLOCK)
-            solve_rows(s, &m, dense, r, rows - r < BLOCK ? rows - r : BLOCK, values, after);
-    }
-    shared_done(&m);
-    return ok ? FINEPRUNE_OK : fp_fail_memory(err, "a repair", rows * s->n * sizeof(float));
+    for (size_t r = 0; r < rows; r += BLOCK) solve_rows(s, &m, dense, r, fp_least(rows - r, BLOCK), values, after);
+    return FINEPRUNE_OK;
 }
 
 // ---- all rows by conjugate gradients
 
 struct gradients {
+    struct fp_arena arena; // of its arrays
     struct fp_system *s;
     size_t active;        // rows that have not converged; they stand first
     size_t *row;          // which row each is
@@ -256,38 +259,43 @@ struct gradients {
     bool *done;
 };
 
-static bool gradients_init(struct gradients *g, struct fp_system *s, const uint8_t *keep, size_t rows, double tolerance,
-                           int threads) {
-    size_t n = s->n, size;
-    *g = (struct gradients){.s = s, .active = rows};
-    if (!fp_mul(rows, n, &size)) return false;
-    float *diagonal = fp_calloc(n, sizeof(*diagonal));
-    for (size_t i = 0; diagonal && i < n; i++) {
+static bool precondition(struct gradients *g, const uint8_t *keep, double tolerance, int threads) {
+    struct fp_system *s = g->s;
+    const size_t n = s->n;
+    FP_STAGE(room, PURPOSE);
+    float *diagonal = fp_arena_take(&room, n, sizeof(*diagonal));
+    if (!diagonal) return false;
+    for (size_t i = 0; i < n; i++) {
         double sum = s->c ? (double)s->c[i * n + i] : 0;
         for (size_t k = 0; s->a && k < s->count; k++) sum += (double)s->a[k * n + i] * (double)s->a[k * n + i];
         diagonal[i] = (float)sum;
     }
-    bool ok = diagonal && fp_precondition_init(&g->m, s, diagonal, keep, rows, tolerance, threads);
-    free(diagonal);
-    if (!ok) return false;
-    g->row = fp_calloc(rows, sizeof(*g->row));
-    g->u = fp_calloc(size, sizeof(float));
-    g->r = fp_calloc(size, sizeof(float));
-    g->p = fp_calloc(size, sizeof(float));
-    g->q = fp_calloc(size, sizeof(float));
-    g->room = fp_calloc(rows * (s->count > g->m.rank ? s->count : g->m.rank), sizeof(float));
-    g->rz = fp_calloc(rows, sizeof(double));
-    g->limit = fp_calloc(rows, sizeof(double));
-    g->left = fp_calloc(rows, sizeof(double));
-    g->done = fp_calloc(rows, sizeof(bool));
-    g->gain = tolerance > LOOSE ? tolerance : n > EXACT ? LEAST_GAIN : 0;
-    return g->left && g->row && g->u && g->r && g->p && g->q && g->room && g->rz && g->limit && g->done;
+    return fp_precondition_init(&g->m, s, diagonal, keep, g->active, tolerance, threads);
+}
+
+static bool gradients_init(struct gradients *g, struct fp_system *s, const uint8_t *keep, size_t rows, double tolerance,
+                           int threads) {
+    size_t size;
+    *g = (struct gradients){.arena = {.what = PURPOSE}, .s = s, .active = rows};
+    if (!fp_mul(rows, s->n, &size) || !precondition(g, keep, tolerance, threads)) return false;
+    g->row = fp_arena_take(&g->arena, rows, sizeof(*g->row));
+    g->u = fp_arena_take(&g->arena, size, sizeof(float));
+    g->r = fp_arena_take(&g->arena, size, sizeof(float));
+    g->p = fp_arena_take(&g->arena, size, sizeof(float));
+    g->q = fp_arena_take(&g->arena, size, sizeof(float));
+    g->room = fp_arena_take(&g->arena, rows * fp_most(s->count, g->m.rank), sizeof(float));
+    g->rz = fp_arena_take(&g->arena, rows, sizeof(double));
+    g->limit = fp_arena_take(&g->arena, rows, sizeof(double));
+    g->left = fp_arena_take(&g->arena, rows, sizeof(double));
+    g->done = fp_arena_take(&g->arena, rows, sizeof(bool));
+    if (tolerance > LOOSE) g->gain = tolerance;
+    else if (s->n > EXACT) g->gain = LEAST_GAIN;
+    return !g->arena.failed;
 }
 
 static void gradients_done(struct gradients *g) {
-    free(g->row), free(g->u), free(g->r), free(g->p), free(g->q);
     fp_precondition_done(&g->m);
-    free(g->room), free(g->rz), free(g->limit), free(g->left), free(g->done);
+    fp_arena_free(&g->arena);
 }
 
 // In eight sums, for the vector unit, which then are added in order.
@@ -305,7 +313,8 @@ FP_VECTOR double fp_dot(const float *a, const float *b, size_t n) {
 static bool right_of_pruned(struct gradients *g, const float *dense, const uint8_t *keep, double *before, int threads) {
     size_t n = g->s->n;
     for (size_t i = 0; i < g->active; i++)
-        for (size_t c = 0; c < n; c++) g->p[i * n + c] = keep[i * n + c] ? 0 : dense[i * n + c];
+        for (size_t c = 0; c < n; c++)
+            if (!keep[i * n + c]) g->p[i * n + c] = dense[i * n + c];
     if (!fp_system_apply(g->s, g->p, g->active, g->r, g->room)) return false;
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (size_t i = 0; i < g->active; i++) before[i] = fp_dot(g->p + i * n, g->r + i * n, n);
@@ -319,7 +328,8 @@ static bool start(struct gradients *g, const uint8_t *keep, double tolerance, co
     for (size_t i = 0; i < g->active; i++) {
         g->row[i] = i;
         g->left[i] = before[i];
-        for (size_t c = 0; c < n; c++) g->r[i * n + c] = keep[i * n + c] ? g->r[i * n + c] : 0;
+        for (size_t c = 0; c < n; c++)
+            if (!keep[i * n + c]) g->r[i * n + c] = 0;
     }
     if (!fp_precondition_apply(&g->m, g->r, g->active, g->row, keep, g->p, g->room, threads)) return false;
     for (size_t i = 0; i < g->active; i++) {
@@ -390,41 +400,40 @@ static void leave(struct gradients *g, const float *base, const uint8_t *keep, f
     g->active = left;
 }
 
-static int iterate(struct gradients *g, const float *base, const uint8_t *keep, float *values, int steps, double *after,
-                   int threads) {
-    bool ok = true;
+static bool iterate(struct gradients *g, const float *base, const uint8_t *keep, float *values, int steps,
+                    double *after, int threads) {
     leave(g, base, keep, values, after);
-    for (int i = 0; i < steps && ok && g->active; i++) {
-        ok = step(g, keep, threads);
-        if (ok) leave(g, base, keep, values, after);
+    for (int i = 0; i < steps && g->active; i++) {
+        if (!step(g, keep, threads)) return false;
+        leave(g, base, keep, values, after);
     }
     for (size_t i = 0; i < g->active; i++) g->done[i] = true; // as far as they came
-    if (ok) leave(g, base, keep, values, after);
-    return ok ? FINEPRUNE_OK : FINEPRUNE_LIMIT;
+    leave(g, base, keep, values, after);
+    return true;
 }
 
 static int solve_all(struct fp_system *s, const float *dense, const uint8_t *keep, size_t rows, float *values,
                      double tolerance, double *before, double *after, int threads, fineprune_error *err) {
     struct gradients g;
-    int status = gradients_init(&g, s, keep, rows, tolerance, threads) &&
-                         right_of_pruned(&g, dense, keep, before, threads) &&
-                         start(&g, keep, tolerance, before, threads)
-                     ? iterate(&g, dense, keep, values, MOST_STEPS, after, threads)
-                     : FINEPRUNE_LIMIT;
+    const bool done = gradients_init(&g, s, keep, rows, tolerance, threads) &&
+                      right_of_pruned(&g, dense, keep, before, threads) &&
+                      start(&g, keep, tolerance, before, threads) &&
+                      iterate(&g, dense, keep, values, MOST_STEPS, after, threads);
     gradients_done(&g);
-    return status ? fp_fail_memory(err, "a repair", 4 * rows * s->n * sizeof(float)) : FINEPRUNE_OK;
+    if (!done) return fp_fail_memory(err, PURPOSE, 4 * rows * s->n * sizeof(float));
+    return FINEPRUNE_OK;
 }
 
 int fp_system_refine(struct fp_system *s, const float *right, const uint8_t *keep, size_t rows, float *values,
                      int steps, const double *left, int threads, fineprune_error *err) {
     struct gradients g;
     if (!(s->ridge > 0)) return FINEPRUNE_OK; // an input that never moves
-    bool ok = gradients_init(&g, s, keep, rows, REFINED, threads);
-    if (ok) memcpy(g.r, right, rows * s->n * sizeof(float));
-    int status = ok && start(&g, keep, REFINED, left, threads) ? iterate(&g, values, keep, values, steps, NULL, threads)
-                                                               : FINEPRUNE_LIMIT;
+    bool done = gradients_init(&g, s, keep, rows, REFINED, threads);
+    if (done) memcpy(g.r, right, rows * s->n * sizeof(float));
+    done = done && start(&g, keep, REFINED, left, threads) && iterate(&g, values, keep, values, steps, NULL, threads);
     gradients_done(&g);
-    return status ? fp_fail_memory(err, "a repair", 4 * rows * s->n * sizeof(float)) : FINEPRUNE_OK;
+    if (!done) return fp_fail_memory(err, PURPOSE, 4 * rows * s->n * sizeof(float));
+    return FINEPRUNE_OK;
 }
 
 int fp_system_solve(struct fp_system *s, const float *dense, const uint8_t *keep, size_t rows, float *values,

@@ -3,12 +3,14 @@
 #ifndef FP_REPAIR_SOLVE_H
 #define FP_REPAIR_SOLVE_H
 
+#include "base/arena.h"
 #include "kernel/gemm.h"
 #include "pass.h"
 
 // Covariance of n columns: c (n x n), or, when there are fewer rows than columns, centred rows a with c = a^T a (count
 // x n).
 struct fp_system {
+    struct fp_arena arena; // of its arrays
     size_t n, count;
     float *c, *a;
     double *exact; // c in double, for small systems that are factorized; else NULL

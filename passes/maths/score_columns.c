@@ -3,7 +3,6 @@
 #include "maths/score_columns.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 void fp_score_factors(struct fp_job *job, struct fp_layer *layer, const float *factors) {
     const struct fp_weight *w = layer->w;
@@ -22,19 +21,20 @@ void fp_score_factors(struct fp_job *job, struct fp_layer *layer, const float *f
 int fp_score_columns(struct fp_job *job, struct fp_layer *layer,
                      double (*factor)(const struct fp_stat *, size_t, size_t)) {
     const struct fp_weight *w = layer->w;
-    float *factors = fp_calloc(w->groups * w->cols, sizeof(*factors));
-    if (!factors) return fp_fail_memory(job->err, "scores", w->cols * sizeof(*factors));
+    FP_STAGE(room, "scores");
+    float *factors = fp_arena_take(&room, w->groups * w->cols, sizeof(*factors));
+    if (!factors) return fp_arena_check(&room, job->err);
     for (size_t g = 0; g < w->groups; g++)
         for (size_t c = 0; c < w->cols; c++) factors[g * w->cols + c] = (float)factor(layer->stat, g, c);
     fp_score_factors(job, layer, factors);
-    free(factors);
     return FINEPRUNE_OK;
 }
 
 int fp_score_deviations(struct fp_job *job, struct fp_layer *layer, double prior) {
     const struct fp_weight *w = layer->w;
-    float *factors = fp_calloc(w->groups * w->cols, sizeof(*factors));
-    if (!factors) return fp_fail_memory(job->err, "scores", w->cols * sizeof(*factors));
+    FP_STAGE(room, "scores");
+    float *factors = fp_arena_take(&room, w->groups * w->cols, sizeof(*factors));
+    if (!factors) return fp_arena_check(&room, job->err);
     double share = prior / ((double)job->samples.n_local + prior), rho = share * share;
     for (size_t g = 0; g < w->groups; g++) {
         double mean = 0;
@@ -46,6 +46,5 @@ int fp_score_deviations(struct fp_job *job, struct fp_layer *layer, double prior
         }
     }
     fp_score_factors(job, layer, factors);
-    free(factors);
     return FINEPRUNE_OK;
 }

@@ -2,7 +2,6 @@
 // Selection by the bits of the scores: non-negative floats compare like their bits as unsigned numbers.
 #include "maths/select.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 enum { DIGIT = 1 << 11 };
@@ -15,9 +14,16 @@ static uint32_t bits_of(float f) {
 
 // The digits of a key from the top: 11, 11 and 10 bits.
 static uint32_t digit_of(uint32_t key, int level) {
-    return level == 0 ? key >> 21 : level == 1 ? key >> 10 & 0x7ff : key & 0x3ff;
+    if (level == 0) return key >> 21;
+    if (level == 1) return key >> 10 & 0x7ff;
+    return key & 0x3ff;
 }
-static uint32_t prefix_of(uint32_t key, int level) { return level == 0 ? 0 : level == 1 ? key >> 21 : key >> 10; }
+
+static uint32_t prefix_of(uint32_t key, int level) {
+    if (level == 0) return 0;
+    if (level == 1) return key >> 21;
+    return key >> 10;
+}
 
 // Counts the digits of all keys that start with `prefix`. Integers: the order of adding does not matter.
 static void count_digits(const struct fp_scored *runs, size_t n_runs, int level, uint32_t prefix, size_t *count,

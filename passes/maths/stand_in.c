@@ -5,7 +5,6 @@
 // + l I)^-1 C_SP W_P, target_P = 0, and the mean of what the rows still miss, (W - target) E[x], for the bias. Scores,
 // repairs and swaps of every round hold on to this target: in later rounds the cut channels are constant, and nothing
 // would tell any more that they are missed.
-#include <stdlib.h>
 
 #include "job/job.h"
 #include "maths/repair_solve.h"
@@ -21,18 +20,19 @@ static int allocate(struct fp_job *job, struct fp_layer *l) {
         return FINEPRUNE_LIMIT;
     }
     job->layers.counted += bytes;
-    l->target = fp_calloc(l->w->count, sizeof(*l->target));
-    l->target_bias = fp_calloc(fp_layer_rows(l), sizeof(*l->target_bias));
-    return l->target && l->target_bias ? FINEPRUNE_OK : fp_fail_memory(job->err, l->w->name, bytes);
+    l->target = fp_arena_take(&l->cut, l->w->count, sizeof(*l->target));
+    l->target_bias = fp_arena_take(&l->cut, fp_layer_rows(l), sizeof(*l->target_bias));
+    return fp_arena_check(&l->cut, job->err);
 }
 
 // The rows by least squares; what is lost for good is part of the layer's error. One group: others keep their columns.
 static int solve(struct fp_job *job, struct fp_layer *l, const uint8_t *keep) {
     const size_t rows = l->w->rows;
     struct fp_system system = {0};
-    double *errors = fp_calloc(2 * rows, sizeof(*errors));
-    int status = errors ? fp_system_init(&system, job, l, 0, fp_repair_ridge(job, l->stat))
-                        : fp_fail_memory(job->err, l->w->name, 2 * rows * sizeof(*errors));
+    FP_STAGE(room, l->w->name);
+    double *errors = fp_arena_take(&room, 2 * rows, sizeof(*errors));
+    if (!errors) return fp_arena_check(&room, job->err);
+    int status = fp_system_init(&system, job, l, 0, fp_repair_ridge(job, l->stat));
     if (!status)
         status = fp_system_solve(&system, l->dense, keep, rows, l->target, TOLERANCE, errors, errors + rows,
                                  job->threads, job->err);
@@ -40,34 +40,37 @@ static int solve(struct fp_job *job, struct fp_layer *l, const uint8_t *keep) {
     for (size_t r = 0; r < rows && !status; r++)
         if (!fp_row_gone(l, r)) l->lost += errors[rows + r];
     fp_system_done(&system);
-    free(errors);
     return status;
 }
 
 int fp_layer_stand_in(struct fp_job *job, struct fp_layer *l) {
     const size_t n = l->w->cols;
-    uint8_t *keep = fp_calloc(l->w->count, 1);
-    int status = keep ? allocate(job, l) : fp_fail_memory(job->err, l->w->name, l->w->count);
-    for (size_t i = 0; i < l->w->count && !status; i++) {
+    FP_STAGE(room, l->w->name);
+    uint8_t *keep = fp_arena_take(&room, l->w->count, 1);
+    int status = fp_arena_check(&room, job->err);
+    if (!status) status = allocate(job, l);
+    if (status) return status;
+    for (size_t i = 0; i < l->w->count; i++) {
         keep[i] = !l->cut_cols[i % n] && !fp_came_zero(l, i);
-        l->target[i] = keep[i] ? l->dense[i] : 0;
+        if (keep[i]) l->target[i] = l->dense[i];
     }
-    if (!status && job->choices.repair->needs & FP_NEED_GRAM && l->stat->sampled) status = solve(job, l, keep);
-    for (size_t i = 0; i < l->w->count && !status; i++) {
+    if (job->choices.repair->needs & FP_NEED_GRAM && l->stat->sampled) status = solve(job, l, keep);
+    if (status) return status;
+    for (size_t i = 0; i < l->w->count; i++) {
         l->values[i] = l->target[i];
         l->target_bias[i / n] += ((double)l->dense[i] - (double)l->target[i]) * fp_stat_mean(l->stat, 0, i % n);
     }
-    free(keep);
-    return status;
+    return FINEPRUNE_OK;
 }
 
-void fp_layer_drop_target(struct fp_job *job, struct fp_layer *l) {
-    if (!l->target) return;
-    fp_memory_uncount(&job->model->memory, l->w->count * sizeof(*l->target));
-    job->layers.counted -= l->w->count * sizeof(*l->target);
-    free(l->target);
-    free(l->target_bias);
+void fp_layer_drop_cut(struct fp_job *job, struct fp_layer *l) {
+    if (l->target) {
+        fp_memory_uncount(&job->model->memory, l->w->count * sizeof(*l->target));
+        job->layers.counted -= l->w->count * sizeof(*l->target);
+        l->lost = 0;
+    }
+    fp_arena_free(&l->cut);
+    l->cut_rows = l->cut_cols = NULL;
     l->target = NULL;
     l->target_bias = NULL;
-    l->lost = 0;
 }

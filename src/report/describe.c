@@ -20,7 +20,8 @@ size_t fp_peak_rss(void) {
     if (f) fclose(f);
     if (kilobytes) return (size_t)kilobytes * 1024;
     struct rusage usage;
-    return getrusage(RUSAGE_SELF, &usage) ? 0 : (size_t)usage.ru_maxrss * 1024;
+    if (getrusage(RUSAGE_SELF, &usage)) return 0;
+    return (size_t)usage.ru_maxrss * 1024;
 }
 
 // Numbers that are stored: initializers and constants of all graphs, those of a function that is called twice once.

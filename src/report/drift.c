@@ -4,8 +4,8 @@
 #include "report/drift.h"
 
 #include <math.h>
-#include <stdlib.h>
 
+#include "base/arena.h"
 #include "report/report.h"
 
 static size_t greatest(const double *row, size_t n, const uint8_t *use) {
@@ -41,19 +41,19 @@ int fp_drift_add(struct fp_drift *drift, const struct fp_tensor *a, const struct
     }
     bool classes = a->rank == 2 && a->dims[1] > 1 && fp_type_is_float(a->type);
     bool labels = a->rank == 1 && fp_type_is_integer(a->type);
-    drift->classes = drift->count ? drift->classes && classes : classes;
-    drift->labels = drift->count ? drift->labels && labels : labels;
-    size_t width = classes ? (size_t)a->dims[1] : 1, rows = a->count / width, step = width > 4096 ? 1 : 4096 / width;
-    double *room = fp_calloc(2 * step * width, sizeof(*room));
-    if (!room) return fp_fail_memory(err, "a comparison", 2 * step * width * sizeof(*room));
+    drift->classes = classes && (!drift->count || drift->classes);
+    drift->labels = labels && (!drift->count || drift->labels);
+    const size_t width = classes ? (size_t)a->dims[1] : 1, rows = a->count / width, step = fp_most(4096 / width, 1);
+    FP_STAGE(stage, "a comparison");
+    double *room = fp_arena_take(&stage, 2 * step * width, sizeof(*room));
+    if (!room) return fp_arena_check(&stage, err);
     size_t size = fp_type_size(a->type);
     for (size_t r = 0; r < rows; r += step) {
-        size_t n = (rows - r < step ? rows - r : step) * width;
+        const size_t n = fp_least(rows - r, step) * width;
         fp_convert(room, FP_DOUBLE, (const char *)a->data + r * width * size, a->type, n);
         fp_convert(room + n, FP_DOUBLE, (const char *)b->data + r * width * size, b->type, n);
         add_rows(drift, room, room + n, n, width, use);
     }
-    free(room);
     return FINEPRUNE_OK;
 }
 
@@ -61,8 +61,10 @@ json_t *fp_drift_json(const struct fp_drift *d) {
     json_t *entry = json_object(), *name = json_string(d->output);
     json_object_set_new(entry, "output", name ? name : json_string("?"));
     double scale = sqrt(d->aa) * sqrt(d->bb);
-    json_object_set_new(entry, "cosine", fp_report_real(scale > 0 ? d->ab / scale : d->aa == d->bb ? 1 : 0));
-    const double sqnr = d->dd > 0 ? 10 * log10(d->aa / d->dd) : INFINITY; // null: no difference at all
+    double cosine = d->aa == d->bb, sqnr = INFINITY; // null: no difference at all
+    if (scale > 0) cosine = d->ab / scale;
+    if (d->dd > 0) sqnr = 10 * log10(d->aa / d->dd);
+    json_object_set_new(entry, "cosine", fp_report_real(cosine));
     json_object_set_new(entry, "sqnr_db", fp_report_real(sqnr));
     json_object_set_new(entry, "max_abs", fp_report_real(d->max_abs));
     if (((d->classes && !d->no_answers) || d->labels) && d->answers)

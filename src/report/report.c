@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arena.h"
+
 // The order of the members in every report, whatever the order in which they were found.
 static const char *const order[] = {
     "schema",       "tool",      "command",          "verdict",       "model",
@@ -54,7 +56,8 @@ static json_t *member(struct fineprune_report *report, const char *name, json_t 
     json_t *value = json_object_get(report->root, name);
     if (value) return value;
     value = make();
-    return value && json_object_set_new(report->root, name, value) == 0 ? value : NULL;
+    if (!value || json_object_set_new(report->root, name, value)) return NULL;
+    return value;
 }
 
 json_t *fp_report_object(struct fineprune_report *report, const char *name) {
@@ -66,7 +69,10 @@ json_t *fp_report_array(struct fineprune_report *report, const char *name) { ret
 // The length of the valid UTF-8 character at s, 0 when there is none.
 static size_t utf8_length(const unsigned char *s) {
     if (*s < 0x80) return 1;
-    size_t n = *s >= 0xc2 && *s < 0xe0 ? 2 : *s >= 0xe0 && *s < 0xf0 ? 3 : *s >= 0xf0 && *s < 0xf5 ? 4 : 0;
+    size_t n = 0;
+    if (*s >= 0xc2 && *s < 0xe0) n = 2;
+    else if (*s >= 0xe0 && *s < 0xf0) n = 3;
+    else if (*s >= 0xf0 && *s < 0xf5) n = 4;
     for (size_t i = 1; i < n; i++)
         if ((s[i] & 0xc0) != 0x80) return 0;
     if ((*s == 0xe0 && s[1] < 0xa0) || (*s == 0xed && s[1] > 0x9f)) return 0;
@@ -76,20 +82,23 @@ static size_t utf8_length(const unsigned char *s) {
 
 json_t *fp_report_string(const char *text) {
     size_t length = strlen(text), n = 0;
-    char *clean = fp_calloc(length + 1, 3); // a bad byte becomes the three of U+FFFD
+    FP_STAGE(room, "a text");
+    char *clean = fp_arena_take(&room, length + 1, 3); // a bad byte becomes the three of U+FFFD
     if (!clean) return NULL;
     for (const unsigned char *s = (const unsigned char *)text; *s;) {
-        size_t step = utf8_length(s);
-        memcpy(clean + n, step ? (const char *)s : "\xef\xbf\xbd", step ? step : 3);
+        const size_t step = utf8_length(s);
+        if (step) memcpy(clean + n, s, step);
+        else memcpy(clean + n, "\xef\xbf\xbd", 3);
         n += step ? step : 3;
-        s += step ? step : 1;
+        s += fp_most(step, 1);
     }
-    json_t *value = json_stringn(clean, n);
-    free(clean);
-    return value;
+    return json_stringn(clean, n);
 }
 
-json_t *fp_report_real(double value) { return isfinite(value) ? json_real(value) : json_null(); }
+json_t *fp_report_real(double value) {
+    if (!isfinite(value)) return json_null();
+    return json_real(value);
+}
 
 void fp_report_say(struct fineprune_report *report, const char *format, ...) {
     char text[1000];
@@ -97,7 +106,8 @@ void fp_report_say(struct fineprune_report *report, const char *format, ...) {
     va_start(args, format);
     vsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    json_t *notes = report ? fp_report_array(report, "notes") : NULL;
+    if (!report) return;
+    json_t *notes = fp_report_array(report, "notes");
     for (size_t i = 0; notes && i < json_array_size(notes); i++) // several tries say the same
         if (!strcmp(json_string_value(json_array_get(notes, i)), text)) return;
     if (notes) json_array_append_new(notes, fp_report_string(text));
@@ -105,7 +115,8 @@ void fp_report_say(struct fineprune_report *report, const char *format, ...) {
 
 static int put(struct fineprune_report *report, const char *section, const char *key, json_t *value) {
     json_t *object = section ? fp_report_object(report, section) : report->root;
-    return object && json_object_set_new(object, key, value) == 0 ? FINEPRUNE_OK : FINEPRUNE_LIMIT;
+    if (!object || json_object_set_new(object, key, value)) return FINEPRUNE_LIMIT;
+    return FINEPRUNE_OK;
 }
 
 int fineprune_report_note(struct fineprune_report *report, const char *section, const char *key, const char *value) {
@@ -139,7 +150,8 @@ char *fineprune_report_json(const struct fineprune_report *report) {
                                          "solve", "write",   "seconds", "samples_per_second"};
     json_t *root = sorted(report->root, order, FP_COUNT(order)), *timing = json_object_get(root, "timing");
     int failed = !root || (timing && json_object_set_new(root, "timing", sorted(timing, stages, FP_COUNT(stages))));
-    char *text = failed ? NULL : json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+    char *text = NULL;
+    if (!failed) text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
     json_decref(root);
     if (!text) return NULL;
     char *line = fp_format("%s\n", text);

@@ -15,7 +15,7 @@ static const char *const style[] = {
 // ---- text
 
 static void put(FILE *file, const char *text) {
-    for (const unsigned char *s = (const unsigned char *)(text ? text : "?"); *s; s++) {
+    for (const unsigned char *s = (const unsigned char *)fp_named(text); *s; s++) {
         bool c1 = *s == 0xc2 && s[1] >= 0x80 && s[1] < 0xa0;
         if (*s == '&') fputs("&amp;", file);
         else if (*s == '<') fputs("&lt;", file);
@@ -40,7 +40,16 @@ static const json_t *section(const struct fineprune_report *report, const char *
 
 static bool is_pruning(const struct fineprune_report *report) { return section(report, "config") != NULL; }
 
-static double bounded(double share) { return share > 0 ? share < 1 ? share : 1 : 0; } // NAN is 0
+static double bounded(double share) {
+    if (!(share > 0)) return 0; // NAN too
+    return fmin(share, 1);
+}
+
+// How wide a bar is that is `width` wide for the whole.
+static double bar(double width, double part, double whole) {
+    if (!(whole > 0)) return 0;
+    return width * bounded(part / whole);
+}
 
 // ---- heading
 
@@ -79,7 +88,7 @@ static void put_badges(FILE *file, const struct fineprune_report *report) {
         const json_t *gate = json_array_get(gates, i);
         bool met = json_is_true(json_object_get(gate, "met"));
         fp_words asked, measured;
-        fprintf(file, "<span class=\"badge %s\">%s ", met ? "good" : "bad", met ? "✓" : "✗");
+        fputs(met ? "<span class=\"badge good\">✓ " : "<span class=\"badge bad\">✗ ", file);
         put(file, fp_member_text(gate, "name"));
         fprintf(file, ": %s asked, %s measured</span>", fp_say_share(asked, fp_member_number(gate, "asked")),
                 fp_say_share(measured, fp_member_number(gate, "measured")));
@@ -96,11 +105,10 @@ static void put_verdict(FILE *file, const struct fineprune_report *report) {
     const json_t *verdict = section(report, "verdict");
     const char *kind = fp_member_text(verdict, "kind"), *text = fp_member_text(verdict, "text");
     if (!kind || !text) return;
-    const bool good = !strcmp(kind, "better") || !strcmp(kind, "same");
-    fprintf(file, "<div class=\"note\" style=\"font-weight:600%s\">",
-            good                     ? ";background:var(--goodsoft)"
-            : !strcmp(kind, "worse") ? ";background:var(--badsoft)"
-                                     : "");
+    const char *background = "";
+    if (!strcmp(kind, "better") || !strcmp(kind, "same")) background = ";background:var(--goodsoft)";
+    if (!strcmp(kind, "worse")) background = ";background:var(--badsoft)";
+    fprintf(file, "<div class=\"note\" style=\"font-weight:600%s\">", background);
     put(file, text);
     fputs("</div>\n", file);
 }
@@ -289,7 +297,7 @@ static void put_error_bars(FILE *file, double before, double after, double large
             "<svg width=\"120\" height=\"14\" aria-hidden=\"true\"><rect class=\"before\" width=\"%.1f\" height=\"6\" "
             "rx=\"2\"/>"
             "<rect class=\"after\" y=\"8\" width=\"%.1f\" height=\"6\" rx=\"2\"/></svg>",
-            largest > 0 ? 120 * bounded(before / largest) : 0, largest > 0 ? 120 * bounded(after / largest) : 0);
+            bar(120, before, largest), bar(120, after, largest));
 }
 
 static void put_weight(FILE *file, const json_t *layer, double largest) {
@@ -322,7 +330,7 @@ static void put_weights(FILE *file, const struct fineprune_report *report) {
     size_t n = json_array_size(layers);
     if (!n) return;
     double largest = largest_error(layers);
-    fprintf(file, "<section><h2>%zu weight%s</h2>\n", n, n == 1 ? "" : "s");
+    fprintf(file, "<section><h2>%zu weight%s</h2>\n", n, fp_plural(n));
     if (is_pruning(report))
         fputs(
             "<p>A column for every weight, as wide as it has elements: the coloured area is the number of zeros.</p>\n",
@@ -381,7 +389,7 @@ static void put_size_bar(FILE *file, const char *name, double bytes, double larg
             "preserveAspectRatio=\"none\" "
             "aria-hidden=\"true\"><rect class=\"%s\" width=\"%.1f\" height=\"12\"/></svg></td><td "
             "class=\"n\">%s</td></tr>\n",
-            name, class, largest > 0 ? 300 * bounded(bytes / largest) : 0, fp_say_bytes(words, bytes));
+            name, class, bar(300, bytes, largest), fp_say_bytes(words, bytes));
 }
 
 static void put_sizes(FILE *file, const struct fineprune_report *report) {
@@ -422,11 +430,12 @@ static void put_drift(FILE *file, const struct fineprune_report *report) {
         fp_words a, b, c, d;
         fputs("<tr><td class=\"name\">", file);
         put(file, fp_member_text(one, "output"));
-        fprintf(file, "</td><td class=\"n\">%s</td><td class=\"n\">%s</td><td class=\"n\">%s</td>%s%s%s</tr>\n",
+        fprintf(file, "</td><td class=\"n\">%s</td><td class=\"n\">%s</td><td class=\"n\">%s</td>",
                 fp_say_number(a, "%.4f", fp_member_number(one, "cosine")),
                 fp_say_number(b, "%.1f dB", fp_member_number(one, "sqnr_db")),
-                fp_say_number(c, "%.3g", fp_member_number(one, "max_abs")), answers ? "<td class=\"n\">" : "",
-                answers ? fp_say_share(d, fp_member_number(one, "top1_agreement")) : "", answers ? "</td>" : "");
+                fp_say_number(c, "%.3g", fp_member_number(one, "max_abs")));
+        if (answers) fprintf(file, "<td class=\"n\">%s</td>", fp_say_share(d, fp_member_number(one, "top1_agreement")));
+        fputs("</tr>\n", file);
     }
     fputs("</tbody></table></div></section>\n", file);
 }
@@ -456,11 +465,14 @@ static void put_config(FILE *file, const struct fineprune_report *report) {
     json_object_foreach((json_t *)(uintptr_t)section(report, "config"), key, value) {
         char *name = fp_format("%s", key);
         fp_words number;
-        for (char *c = name; c && *c; c++) *c = *c == '_' ? ' ' : *c == '<' || *c == '&' ? '?' : *c;
-        if (json_is_string(value)) put_fact(file, name ? name : "?", json_string_value(value));
+        for (char *c = name; c && *c; c++) {
+            if (*c == '_') *c = ' ';
+            if (*c == '<' || *c == '&') *c = '?';
+        }
+        if (json_is_string(value)) put_fact(file, fp_named(name), json_string_value(value));
         else if (json_is_number(value))
-            put_fact(file, name ? name : "?", fp_say_number(number, "%.4g", json_number_value(value)));
-        else if (json_is_boolean(value)) put_fact(file, name ? name : "?", json_is_true(value) ? "yes" : "no");
+            put_fact(file, fp_named(name), fp_say_number(number, "%.4g", json_number_value(value)));
+        else if (json_is_boolean(value)) put_fact(file, fp_named(name), json_is_true(value) ? "yes" : "no");
         free(name);
     }
 }
@@ -473,10 +485,9 @@ static void put_task(FILE *file, const struct fineprune_report *report) {
     put_fact(file, "outputs are", said);
     for (size_t i = 0; i < json_array_size(evidence); i++) {
         const json_t *one = json_array_get(evidence, i);
-        const char *found = fp_member_text(one, "found"), *says = fp_member_text(one, "says");
-        char *text = fp_format("%s (%s, %.0f)", found ? found : "?", says ? says : "?",
-                               fp_member_number(one, "points"));
-        put_fact(file, "evidence", text ? text : "?");
+        char *text = fp_format("%s (%s, %.0f)", fp_named(fp_member_text(one, "found")),
+                               fp_named(fp_member_text(one, "says")), fp_member_number(one, "points"));
+        put_fact(file, "evidence", fp_named(text));
         free(text);
     }
 }
@@ -517,7 +528,7 @@ static void put_timing(FILE *file, const struct fineprune_report *report) {
                 "height=\"12\" preserveAspectRatio=\"none\" "
                 "aria-hidden=\"true\"><rect class=\"kept\" width=\"%.1f\" height=\"12\"/></svg></td><td "
                 "class=\"n\">%s</td></tr>\n",
-                stages[i], largest > 0 ? 300 * bounded(seconds / largest) : 0, fp_say_seconds(words, seconds));
+                stages[i], bar(300, seconds, largest), fp_say_seconds(words, seconds));
     }
     fputs("</tbody></table></section>\n", file);
 }

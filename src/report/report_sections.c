@@ -44,7 +44,10 @@ void fp_report_put_config(struct fineprune_report *report, const struct fp_repor
     set_real_or_auto(to, "reserve", config->reserve);
 }
 
-double fp_report_sparsity(size_t zeros, size_t params) { return params ? (double)zeros / (double)params : 0; }
+double fp_report_sparsity(size_t zeros, size_t params) {
+    if (!params) return 0;
+    return (double)zeros / (double)params;
+}
 
 void fp_report_put_pruned(struct fineprune_report *report, const struct fp_report_pruned *pruned) {
     json_t *to = fp_report_object(report, "pruned");

@@ -10,7 +10,7 @@
 
 // Text that may come from a file, with what could steer a terminal made visible.
 static void put(FILE *file, const char *text) {
-    for (const unsigned char *s = (const unsigned char *)(text ? text : "?"); *s; s++) {
+    for (const unsigned char *s = (const unsigned char *)fp_named(text); *s; s++) {
         bool c1 = *s == 0xc2 && s[1] >= 0x80 && s[1] < 0xa0;
         if (*s < 0x20 || *s == 0x7f) fprintf(file, "\\x%02x", *s);
         else if (c1) fprintf(file, "\\x%02x", *++s);
@@ -57,7 +57,8 @@ static void grid_row(struct grid *grid) {
 static void grid_cell(struct grid *grid, size_t column, const char *text) {
     size_t size;
     char *clean = NULL;
-    FILE *file = grid->failed ? NULL : open_memstream(&clean, &size);
+    FILE *file = NULL;
+    if (!grid->failed) file = open_memstream(&clean, &size);
     if (!file) {
         grid->failed = true;
         return;
@@ -68,27 +69,28 @@ static void grid_cell(struct grid *grid, size_t column, const char *text) {
     grid->cells[grid->rows - 1][column] = clean;
 }
 
+static const char *cell_of(const struct grid *grid, size_t row, size_t column) {
+    if (!grid->cells[row][column]) return "";
+    return grid->cells[row][column];
+}
+
 static void grid_print(FILE *file, const struct grid *grid, const char *indent) {
     size_t widths[COLUMNS] = {0};
     for (size_t r = 0; r < grid->rows; r++)
-        for (size_t c = 0; c < grid->columns; c++) {
-            size_t width = grid->cells[r][c] ? width_of(grid->cells[r][c]) : 0;
-            if (width > widths[c]) widths[c] = width;
-        }
+        for (size_t c = 0; c < grid->columns; c++) widths[c] = fp_most(widths[c], width_of(cell_of(grid, r, c)));
     for (size_t r = 0; r < grid->rows; r++) {
         fputs(indent, file);
         size_t owed = 0; // blanks are written only before text, so that no line ends in them
         for (size_t c = 0; c < grid->columns; c++) {
-            const char *text = grid->cells[r][c] ? grid->cells[r][c] : "";
+            const char *text = cell_of(grid, r, c);
             size_t gap = widths[c] - width_of(text);
             bool right = grid->right >> c & 1;
-            owed += right ? gap : 0;
+            if (right) owed += gap;
             if (*text) {
                 fprintf(file, "%*s%s", (int)owed, "", text);
-                owed = right ? 2 : gap + 2;
-            } else {
-                owed += right ? 2 : gap + 2;
+                owed = 0;
             }
+            owed += right ? 2 : gap + 2;
         }
         fputc('\n', file);
     }
@@ -151,7 +153,9 @@ static void print_weights(FILE *file, const struct fineprune_report *report) {
         zeros += (double)fp_member_count(layer, "zeros");
     }
     struct grid grid = {.right = 0xf8};
-    grid_heading(&grid, errors ? with_errors : whole ? with_whole : names);
+    if (errors) grid_heading(&grid, with_errors);
+    else if (whole) grid_heading(&grid, with_whole);
+    else grid_heading(&grid, names);
     for (size_t i = 0; i < json_array_size(layers) && !grid.failed; i++)
         weight_row(&grid, json_array_get(layers, i), errors, whole);
     if (!grid.failed) total_row(&grid, params, zeros);
@@ -183,7 +187,7 @@ static void print_model(FILE *file, const struct fineprune_report *report, const
     if (isfinite(size)) fprintf(file, ", %s", fp_say_bytes(bytes, size));
     if (isfinite(parameters)) fprintf(file, ", %s parameters", fp_say_count(params, parameters));
     size_t weights = fp_member_count(report->root, "layers");
-    if (weights) fprintf(file, ", %zu weight%s to prune", weights, weights == 1 ? "" : "s");
+    if (weights) fprintf(file, ", %zu weight%s to prune", weights, fp_plural(weights));
     fputc('\n', file);
 }
 
@@ -191,7 +195,7 @@ static void print_data(FILE *file, const struct fineprune_report *report) {
     const json_t *data = section(report, "data"), *sources = json_object_get(data, "sources");
     size_t reserve = fp_member_count(data, "reserve"), samples = fp_member_count(data, "samples"),
            n = json_array_size(sources);
-    fprintf(file, "data     %zu sample%s", samples, samples == 1 ? "" : "s");
+    fprintf(file, "data     %zu sample%s", samples, fp_plural(samples));
     if (reserve) fprintf(file, ", %zu of them kept to measure with", reserve);
     for (size_t i = 0; i < n && i < 4; i++) {
         fputs(i ? ", " : " (", file);
@@ -224,7 +228,7 @@ static void print_choices(FILE *file, const json_t *config) {
         fprintf(file, " %s", passes[i]);
     }
     size_t rounds = fp_member_count(config, "rounds");
-    if (rounds) fprintf(file, ", %zu round%s", rounds, rounds == 1 ? "" : "s");
+    if (rounds) fprintf(file, ", %zu round%s", rounds, fp_plural(rounds));
 }
 
 static void print_pruned(FILE *file, const struct fineprune_report *report) {
@@ -293,7 +297,8 @@ static void print_wrote(FILE *file, const struct fineprune_report *report) {
                                                    "bytes");
     fp_words words, bytes;
     fputs("wrote    ", file);
-    put(file, !path ? "nothing" : strcmp(path, "-") ? path : "standard output");
+    if (!path) path = "nothing";
+    put(file, strcmp(path, "-") ? path : "standard output");
     if (isfinite(seconds)) fprintf(file, " (%s", fp_say_seconds(words, seconds));
     if (isfinite(seconds) && isfinite(memory)) fprintf(file, ", %s of memory", fp_say_bytes(bytes, memory));
     fputs(isfinite(seconds) ? ")\n" : "\n", file);
@@ -433,7 +438,7 @@ static void print_operators(FILE *file, const struct fineprune_report *report) {
         const json_t *one = json_array_get(operators, i), *supported = json_object_get(one, "supported");
         const char *type = fp_member_text(one, "type"), *domain = fp_member_text(one, "domain");
         fp_words count;
-        char *name = domain && *domain ? fp_format("%s.%s", domain, type ? type : "?") : NULL;
+        char *name = domain && *domain ? fp_format("%s.%s", domain, fp_named(type)) : NULL;
         grid_row(&grid);
         grid_cell(&grid, 0, name ? name : type);
         grid_cell(&grid, 1, fp_say_number(count, "%.0f", fp_member_number(one, "count")));
@@ -441,7 +446,7 @@ static void print_operators(FILE *file, const struct fineprune_report *report) {
         nodes += fp_member_count(one, "count");
         free(name);
     }
-    fprintf(file, "\noperators: %zu in %zu node%s\n", json_array_size(operators), nodes, nodes == 1 ? "" : "s");
+    fprintf(file, "\noperators: %zu in %zu node%s\n", json_array_size(operators), nodes, fp_plural(nodes));
     if (!grid.failed) grid_print(file, &grid, "  ");
     grid_done(&grid);
 }
@@ -460,7 +465,7 @@ static void print_skipped(FILE *file, const struct fineprune_report *report) {
         grid_cell(&grid, 1, fp_say_number(count, "%.0f", fp_member_number(one, "params")));
         grid_cell(&grid, 2, fp_member_text(one, "reason"));
     }
-    fprintf(file, "\nleft dense: %zu tensor%s\n", json_array_size(skipped), json_array_size(skipped) == 1 ? "" : "s");
+    fprintf(file, "\nleft dense: %zu tensor%s\n", json_array_size(skipped), fp_plural(json_array_size(skipped)));
     if (!grid.failed) grid_print(file, &grid, "  ");
     grid_done(&grid);
 }

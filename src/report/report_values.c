@@ -12,14 +12,16 @@ const char *fp_member_text(const json_t *object, const char *name) {
 
 double fp_member_number(const json_t *object, const char *name) {
     const json_t *value = json_object_get(object, name);
-    return json_is_number(value) ? json_number_value(value) : NAN;
+    if (!json_is_number(value)) return NAN;
+    return json_number_value(value);
 }
 
 size_t fp_member_count(const json_t *object, const char *name) {
     const json_t *value = json_object_get(object, name);
     if (json_is_array(value)) return json_array_size(value);
-    double number = json_is_number(value) ? json_number_value(value) : 0;
-    return number > 0 && number < 1e15 ? (size_t)number : 0;
+    const double number = json_number_value(value); // 0 for what is none
+    if (!(number > 0) || !(number < 1e15)) return 0;
+    return (size_t)number;
 }
 
 static char *scaled(fp_words dst, double value, double from, const char *const *units) {
@@ -35,12 +37,14 @@ static char *scaled(fp_words dst, double value, double from, const char *const *
 
 char *fp_say_count(fp_words dst, double count) {
     static const char *const units[] = {"", "k", "M", "G", "T", NULL};
-    return isfinite(count) ? scaled(dst, count, 1e4, units) : strcpy(dst, "-");
+    if (!isfinite(count)) return strcpy(dst, "-");
+    return scaled(dst, count, 1e4, units);
 }
 
 char *fp_say_bytes(fp_words dst, double bytes) {
     static const char *const units[] = {"B", "kB", "MB", "GB", "TB", NULL};
-    return isfinite(bytes) ? scaled(dst, bytes, 1e3, units) : strcpy(dst, "-");
+    if (!isfinite(bytes)) return strcpy(dst, "-");
+    return scaled(dst, bytes, 1e3, units);
 }
 
 char *fp_say_number(fp_words dst, const char *format, double number) {
@@ -72,7 +76,8 @@ char *fp_say_shape(const json_t *shape) {
     json_array_foreach(shape, i, dim) {
         if (i) fputc('x', file);
         if (json_is_number(dim)) fprintf(file, "%.0f", json_number_value(dim));
-        else fputs(json_is_string(dim) && *json_string_value(dim) ? json_string_value(dim) : "?", file);
+        else if (json_is_string(dim) && *json_string_value(dim)) fputs(json_string_value(dim), file);
+        else fputc('?', file);
     }
     if (!i) fputs(json_is_array(shape) ? "scalar" : "?", file);
     if (fclose(file) == 0) return text;
@@ -83,10 +88,9 @@ char *fp_say_shape(const json_t *shape) {
 char *fp_say_weight(const json_t *entry) {
     const char *name = fp_member_text(entry, "name"), *part = fp_member_text(entry, "part");
     const json_t *tensors = json_object_get(entry, "tensors");
-    char *text = fp_format("%s%s", name ? name : "?", part ? part : "");
+    char *text = fp_format("%s%s", fp_named(name), part ? part : "");
     for (size_t i = 1; text && i < json_array_size(tensors); i++) {
-        const char *next = json_string_value(json_array_get(tensors, i));
-        char *longer = fp_format("%s + %s", text, next ? next : "?");
+        char *longer = fp_format("%s + %s", text, fp_named(json_string_value(json_array_get(tensors, i))));
         free(text);
         text = longer;
     }
@@ -112,15 +116,15 @@ char *fp_say_outputs(const struct fineprune_report *report) {
 
 char *fp_say_sparse(const struct fineprune_report *report) {
     const json_t *sparse = json_object_get(report->root, "sparse_initializers");
-    const char *readers = fp_member_text(sparse, "readers");
+    const char *readers = fp_member_text(sparse, "readers"), *before = "; ";
     size_t tensors = fp_member_count(sparse, "tensors");
     fp_words bytes, dense;
     if (!sparse) return NULL;
     if (!tensors) return fp_format("no tensor is smaller as sparse_initializer: all stay dense");
-    return fp_format("%zu tensor%s as sparse_initializer: %s instead of %s%s%s", tensors, tensors == 1 ? "" : "s",
+    if (!readers) before = readers = "";
+    return fp_format("%zu tensor%s as sparse_initializer: %s instead of %s%s%s", tensors, fp_plural(tensors),
                      fp_say_bytes(bytes, fp_member_number(sparse, "bytes")),
-                     fp_say_bytes(dense, fp_member_number(sparse, "dense_bytes")), readers ? "; " : "",
-                     readers ? readers : "");
+                     fp_say_bytes(dense, fp_member_number(sparse, "dense_bytes")), before, readers);
 }
 
 char *fp_say_compact(const struct fineprune_report *report) {
@@ -154,35 +158,55 @@ static char *say_distrust(const json_t *readout, const char *before, const char 
                      fp_say_number(sure, "%.1f", fp_member_number(readout, "expected_confident")), after);
 }
 
-char *fp_say_lesson(const struct fineprune_report *report) {
-    const json_t *readout = json_object_get(report->root, "readout");
-    const char *reason = fp_member_text(readout, "reason");
-    double strength = fp_member_number(readout, "strength"),
-           same = fp_member_number(json_object_get(report->root, "agreement"), "pruning");
-    const bool used = strength > 0;
-    fp_words a, b, c;
-    char *distrust = readout ? say_distrust(readout, used ? "; not more, for at full strength " : "", used ? "" : ": ")
-                             : NULL,
-         *words = NULL;
-    if (distrust && !used) words = fp_format("lesson left out: %s%s", distrust, reason ? reason : "?");
-    if (distrust && used)
+static char *say_used(const json_t *readout, double same) {
+    fp_words a, b, c = "";
+    const char *before = "";
+    if (isfinite(same)) {
+        before = "; same answer as the dense model that learned so too: ";
+        fp_say_share(c, same);
+    }
+    char *distrust = say_distrust(readout, "; not more, for at full strength ", ""), *words = NULL;
+    if (distrust)
         words = fp_format(
             "lesson used at strength %s: corrects %zu of %zu answers; the model expects %s mistakes%s%s%s",
-            fp_say_number(a, "%.2g", strength), fp_member_count(readout, "corrects"),
+            fp_say_number(a, "%.2g", fp_member_number(readout, "strength")), fp_member_count(readout, "corrects"),
             fp_member_count(readout, "samples"), fp_say_number(b, "%.1f", fp_member_number(readout, "expected")),
-            distrust, isfinite(same) ? "; same answer as the dense model that learned so too: " : "",
-            isfinite(same) ? fp_say_share(c, same) : "");
+            distrust, before, c);
+    free(distrust);
+    return words;
+}
+
+char *fp_say_lesson(const struct fineprune_report *report) {
+    const json_t *readout = json_object_get(report->root, "readout");
+    if (!readout) return NULL;
+    if (fp_member_number(readout, "strength") > 0)
+        return say_used(readout, fp_member_number(json_object_get(report->root, "agreement"), "pruning"));
+    char *distrust = say_distrust(readout, "", ": "), *words = NULL;
+    if (distrust) words = fp_format("lesson left out: %s%s", distrust, fp_named(fp_member_text(readout, "reason")));
     free(distrust);
     return words;
 }
 
 const char *fp_say_about(const json_t *size) {
-    return json_is_true(json_object_get(size, "estimated")) ? "about " : "";
+    if (!json_is_true(json_object_get(size, "estimated"))) return "";
+    return "about ";
+}
+
+const char *fp_plural(size_t n) {
+    if (n == 1) return "";
+    return "s";
+}
+
+const char *fp_named(const char *text) {
+    if (!text) return "?";
+    return text;
 }
 
 const char *fp_base_name(const char *path) {
-    const char *slash = path ? strrchr(path, '/') : NULL;
-    return slash && slash[1] ? slash + 1 : path;
+    if (!path) return NULL;
+    const char *slash = strrchr(path, '/');
+    if (!slash || !slash[1]) return path;
+    return slash + 1;
 }
 
 const char *fp_speed_truth(const struct fineprune_report *report) {

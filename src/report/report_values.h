@@ -36,6 +36,9 @@ char *fp_say_compact(const struct fineprune_report *report);
 char *fp_say_sparse(const struct fineprune_report *report);
 // "about " where the compressed size (of an entry of the sizes) is an estimate, else "".
 const char *fp_say_about(const json_t *size);
+// "s" behind the word for n things, but for one; and a text, or "?" where there is none.
+const char *fp_plural(size_t n);
+const char *fp_named(const char *text);
 // The last part of a path.
 const char *fp_base_name(const char *path);
 // What the zeros of this pattern mean for speed: the plain truth in one sentence.

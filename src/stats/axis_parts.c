@@ -6,9 +6,12 @@
 void fp_axis_range(const struct fp_columns *c, int axis, int64_t k, int64_t *low, int64_t *high) {
     const int64_t shift = k * c->dilation[axis] - c->begin[axis], s = c->stride[axis];
     const bool transposed = c->w->kind == FP_WEIGHT_CONV_TRANSPOSE;
-    const int64_t to = transposed ? c->out[axis] : c->in[axis], from = transposed ? c->in[axis] : c->out[axis];
-    *low = shift >= 0 ? 0 : (-shift + s - 1) / s;
-    *high = to - 1 - shift < 0 ? -1 : (to - 1 - shift) / s;
+    int64_t to = c->in[axis], from = c->out[axis];
+    if (transposed) to = c->out[axis], from = c->in[axis];
+    *low = 0;
+    *high = -1;
+    if (shift < 0) *low = (-shift + s - 1) / s;
+    if (to - 1 - shift >= 0) *high = (to - 1 - shift) / s;
     if (*high > from - 1) *high = from - 1;
 }
 
@@ -20,9 +23,9 @@ struct bound {
 
 static int compare_bounds(const void *a, const void *b) {
     const struct bound *x = a, *y = b;
-    if (x->key != y->key) return x->key < y->key ? -1 : 1;
-    if (x->rest != y->rest) return x->rest < y->rest ? -1 : 1;
-    return x->at < y->at ? -1 : x->at > y->at;
+    if (x->key != y->key) return (x->key > y->key) - (x->key < y->key);
+    if (x->rest != y->rest) return (x->rest > y->rest) - (x->rest < y->rest);
+    return (x->at > y->at) - (x->at < y->at);
 }
 
 static struct bound bound_of(const struct fp_walk *w, size_t step, size_t count) {
@@ -31,7 +34,8 @@ static struct bound bound_of(const struct fp_walk *w, size_t step, size_t count)
 
 static size_t parts_before(const struct bound *bounds, size_t n, struct bound key) {
     const struct bound *found = bsearch(&key, bounds, n, sizeof(key), compare_bounds);
-    return found ? found->parts : 0;
+    if (!found) return 0;
+    return found->parts;
 }
 
 static void cut(struct fp_axis *a, const struct fp_walk *walks, size_t n_walks, size_t step, struct bound *bounds) {
@@ -57,16 +61,17 @@ static void cut(struct fp_axis *a, const struct fp_walk *walks, size_t n_walks, 
 }
 
 bool fp_axis_cut(struct fp_axis *a, const struct fp_walk *walks, size_t n, size_t step) {
-    struct bound *bounds = fp_calloc(2 * n, sizeof(*bounds));
-    *a = (struct fp_axis){.parts = fp_calloc(2 * n, sizeof(*a->parts)), .met = fp_calloc(n, sizeof(*a->met))};
-    const bool ok = bounds && a->parts && a->met;
-    if (ok) cut(a, walks, n, step, bounds);
-    free(bounds);
-    return ok;
+    FP_STAGE(room, "an axis");
+    struct bound *bounds = fp_arena_take(&room, 2 * n, sizeof(*bounds));
+    *a = (struct fp_axis){.arena = {.what = room.what}};
+    a->parts = fp_arena_take(&a->arena, 2 * n, sizeof(*a->parts));
+    a->met = fp_arena_take(&a->arena, n, sizeof(*a->met));
+    if (room.failed || a->arena.failed) return false;
+    cut(a, walks, n, step, bounds);
+    return true;
 }
 
 void fp_axis_done(struct fp_axis *a) {
-    free(a->parts);
-    free(a->met);
+    fp_arena_free(&a->arena);
     *a = (struct fp_axis){0};
 }

@@ -5,6 +5,7 @@
 #ifndef FP_AXIS_PARTS_H
 #define FP_AXIS_PARTS_H
 
+#include "base/arena.h"
 #include "stats/columns.h"
 
 struct fp_walk {
@@ -22,6 +23,7 @@ struct fp_span {
 };
 
 struct fp_axis {
+    struct fp_arena arena;
     size_t n; // parts
     struct fp_part *parts;
     struct fp_span *met; // by each walk

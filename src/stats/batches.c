@@ -1,28 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 // Running many samples: batches of equal shapes, no larger than the model and the options allow.
 #include "stats/batches.h"
+
+#include "base/arena.h"
 #include "stats/tuning.h"
-
-#include <stdlib.h>
-
-static void drop(struct fp_tensor *tensors, int n) {
-    for (int i = 0; tensors && i < n; i++) fp_tensor_done(&tensors[i]);
-    free(tensors);
-}
 
 static int run_batch(struct fp_exec *exec, const struct fp_graph *graph, struct fineprune_data *data,
                      struct fp_batch *batch, const struct fp_batch_visitor *v, fineprune_error *err) {
-    struct fp_tensor *inputs = fp_calloc((size_t)graph->n_inputs, sizeof(*inputs));
-    struct fp_tensor *outputs = fp_calloc((size_t)graph->n_outputs, sizeof(*outputs));
-    int status = inputs && outputs ? FINEPRUNE_OK : fp_fail_memory(err, "a batch", sizeof(*inputs));
-    if (!status) status = fp_data_batch(data, batch->samples, batch->n, inputs, err);
+    FP_STAGE(room, "a batch");
+    struct fp_tensor *inputs = fp_arena_take(&room, (size_t)graph->n_inputs, sizeof(*inputs));
+    struct fp_tensor *outputs = fp_arena_take(&room, (size_t)graph->n_outputs, sizeof(*outputs));
+    int status = fp_arena_check(&room, err);
+    if (status) return status;
+    status = fp_data_batch(data, batch->samples, batch->n, inputs, err);
     size_t most = fp_data_max_batch(data);
     batch->size = most > 1 && most < SIZE_MAX ? most : batch->n; // a fixed batch is filled up
     if (!status && v->begin) status = v->begin(v->user, batch, err);
     if (!status) status = fp_exec_run(exec, inputs, outputs, v->observer, err);
     if (!status && v->end) status = v->end(v->user, batch, outputs, err);
-    drop(inputs, graph->n_inputs);
-    drop(outputs, graph->n_outputs);
+    for (int i = 0; i < graph->n_inputs; i++) fp_tensor_done(&inputs[i]);
+    for (int i = 0; i < graph->n_outputs; i++) fp_tensor_done(&outputs[i]);
     return status;
 }
 
@@ -34,16 +31,14 @@ static int run_batch(struct fp_exec *exec, const struct fp_graph *graph, struct 
 // no result.
 static size_t fitting_batch(const struct fineprune_model *model, const struct fp_memory *memory, size_t sample_bytes,
                             size_t asked) {
-    size_t room = model->file_size < FP_TUNED_BATCH_LEAST  ? FP_TUNED_BATCH_LEAST
-                  : model->file_size > FP_TUNED_BATCH_MOST ? FP_TUNED_BATCH_MOST
-                                                           : model->file_size;
-    size_t left = memory->limit && memory->limit > memory->used ? (memory->limit - memory->used) / 2 : SIZE_MAX;
+    size_t room = fp_least(fp_most(model->file_size, FP_TUNED_BATCH_LEAST), FP_TUNED_BATCH_MOST), left = SIZE_MAX;
+    if (memory->limit > memory->used) left = (memory->limit - memory->used) / 2;
     if (room < FP_TUNED_BATCH_PAIR && sample_bytes <= FP_TUNED_BATCH_PAIR / 2 && room < 2 * sample_bytes)
         room = 2 * sample_bytes;
     if (left < room) room = left;
     size_t n = sample_bytes ? room / sample_bytes : SIZE_MAX;
     if (asked && n > asked) n = asked;
-    return n ? n : 1;
+    return fp_most(n, 1);
 }
 
 int fp_batches_run(struct fp_exec *exec, const struct fineprune_model *model, struct fineprune_data *data,
@@ -57,9 +52,9 @@ int fp_batches_run(struct fp_exec *exec, const struct fineprune_model *model, st
         struct fp_batch batch = {.samples = samples + done};
         size_t free_choice = fp_data_next(data, batch.samples, n - done, asked), peak = memory->peak;
         bool trial = trials > 0;
-        batch.n = fp_data_max_batch(data) == SIZE_MAX && free_choice > most
-                      ? fp_data_next(data, batch.samples, n - done, most)
-                      : free_choice;
+        batch.n = free_choice;
+        if (fp_data_max_batch(data) == SIZE_MAX && free_choice > most)
+            batch.n = fp_data_next(data, batch.samples, n - done, most);
         if (visitor->sizes) batch.n = visitor->sizes[k];
         if (trial) memory->peak = memory->used;
         int status = run_batch(exec, model->graph, data, &batch, visitor, err);

@@ -2,7 +2,6 @@
 // Sums of columns, from the input itself. The walks of a convolution's kernel positions cut each axis into parts; the
 // products of the axes' parts are blocks. Every block is summed once, and the sum of a column is that of its blocks,
 // added axis by axis: never an im2col copy.
-#include <stdlib.h>
 
 #include "stats/axis_parts.h"
 #include "stats/moments.h"
@@ -44,8 +43,7 @@ struct rows {
 
 static void cut_rows(struct rows *r, size_t moments) {
     const size_t rows = r->grid.lines * r->grid.n, longer = r->grid.lines > 1 ? r->grid.lines : r->grid.n;
-    r->pieces = fp_least(rows / PIECE_ROWS, fp_least(PIECES_MOST, longer));
-    if (!r->pieces) r->pieces = 1;
+    r->pieces = fp_most(fp_least(rows / PIECE_ROWS, fp_least(PIECES_MOST, longer)), 1);
     r->strips = (r->columns + RUN_MOST - 1) / RUN_MOST;
     r->cell = moments * fp_least(r->columns, RUN_MOST);
 }
@@ -82,9 +80,11 @@ static int rows_sum(const struct sums *s, struct rows *r, int threads) {
     size_t size, bytes;
     if (!fp_mul(tasks, r->cell, &size)) return FINEPRUNE_LIMIT;
     if (!size || !s->units) return FINEPRUNE_OK;
-    const size_t most = fp_least(s->units, size < ROOM ? ROOM / size : 1); // units at once
-    double *room = fp_mul(most * size, sizeof(*room), &bytes) ? fp_take(NULL, bytes) : NULL;
-    for (size_t first = 0; first < s->units && room; first += most) {
+    const size_t most = fp_least(s->units, fp_most(ROOM / size, 1)); // units at once
+    if (!fp_mul(most * size, sizeof(double), &bytes)) return FINEPRUNE_LIMIT;
+    double *room = fp_take(NULL, bytes);
+    if (!room) return FINEPRUNE_LIMIT;
+    for (size_t first = 0; first < s->units; first += most) {
         const size_t n = fp_least(most, s->units - first) * tasks;
 #pragma omp parallel for num_threads(threads)                                                                          \
     schedule(static) if (n > 1 && n / r->pieces * s->c->rows * r->columns > 20000)
@@ -93,7 +93,7 @@ static int rows_sum(const struct sums *s, struct rows *r, int threads) {
         for (size_t task = 0; task < n; task++) add_piece(s, r, task % tasks, room + task * r->cell);
     }
     fp_release(NULL, room, bytes);
-    return room ? FINEPRUNE_OK : FINEPRUNE_LIMIT;
+    return FINEPRUNE_OK;
 }
 
 // Columns that are lines, one by one.
@@ -124,18 +124,18 @@ static bool axis_init(struct axis *a, const struct fp_columns *c, int axis) {
     const bool transposed =
         c->w->kind == FP_WEIGHT_CONV_TRANSPOSE; // output i s + shift for input i; else input o s + shift for output o
     *a = (struct axis){.kernel = (size_t)c->kernel[axis], .step = transposed ? 1 : (size_t)c->stride[axis]};
-    struct fp_walk *walks = fp_calloc(a->kernel, sizeof(*walks));
-    for (size_t k = 0; walks && k < a->kernel; k++) {
+    FP_STAGE(room, "sums");
+    struct fp_walk *walks = fp_arena_take(&room, a->kernel, sizeof(*walks));
+    if (!walks) return false;
+    for (size_t k = 0; k < a->kernel; k++) {
         int64_t low, high;
         fp_axis_range(c, axis, (int64_t)k, &low, &high);
         if (high < low) continue;
-        const int64_t first = transposed ? low
-                                         : low * c->stride[axis] + (int64_t)k * c->dilation[axis] - c->begin[axis];
+        int64_t first = low;
+        if (!transposed) first = low * c->stride[axis] + (int64_t)k * c->dilation[axis] - c->begin[axis];
         walks[k] = (struct fp_walk){0, (size_t)first, (size_t)(high - low + 1)};
     }
-    const bool ok = walks && fp_axis_cut(&a->cut, walks, a->kernel, a->step);
-    free(walks);
-    return ok;
+    return fp_axis_cut(&a->cut, walks, a->kernel, a->step);
 }
 
 struct blocks {
@@ -227,7 +227,8 @@ static const double *strip_sum(const struct strip *s, const float *x, double *ro
         from = to;
         to = swap;
     }
-    return outer ? from : NULL;
+    if (!outer) return NULL;
+    return from;
 }
 
 static void put_strip(const struct strip *s, const double *found, size_t channel) {
@@ -288,7 +289,8 @@ static int convolution_sum(const struct sums *s, int threads) {
         fp_release(NULL, room, bytes);
     }
     blocks_done(&blocks);
-    return failed ? FINEPRUNE_LIMIT : FINEPRUNE_OK;
+    if (failed) return FINEPRUNE_LIMIT;
+    return FINEPRUNE_OK;
 }
 
 int fp_columns_sum(const struct fp_columns *c, size_t units, double *sum, double *square, double *absolute,

@@ -12,6 +12,13 @@ static int does_not_fit(const struct fp_weight *w, const struct fp_tensor *x, fi
                    fp_shape_text(shape, sizeof(shape), x->rank, x->dims), w->name, w->cols);
 }
 
+// How much of what is too long stands before: half, or what it leaves.
+static int64_t begin_of(int64_t total, bool upper) {
+    if (total < 0) return 0;
+    if (upper) return total / 2;
+    return total - total / 2;
+}
+
 // pads of ConvTranspose: given, or what the output's size leaves. (onnx docs/Operators.md, ConvTranspose)
 static int transposed_window(struct fp_columns *c, struct fp_call *call, struct fp_window *window,
                              const struct fp_tensor *x) {
@@ -25,16 +32,18 @@ static int transposed_window(struct fp_columns *c, struct fp_call *call, struct 
     const char *automatic = fp_attr_text(node, "auto_pad", "NOTSET");
     bool same = !strncmp(automatic, "SAME", 4);
     for (int i = 0; i < window->n; i++) {
-        int64_t full = window->stride[i] * (x->dims[2 + i] - 1) + (n_extra > (size_t)i ? extra[i] : 0) +
-                       fp_window_reach(window, i);
-        int64_t given = n_shape == (size_t)window->n ? shape[i] : same ? x->dims[2 + i] * window->stride[i] : -1;
-        int64_t total = full - given;
-        if (given >= 0)
-            window->begin[i] = total < 0 ? 0 : !strcmp(automatic, "SAME_UPPER") ? total / 2 : total - total / 2;
-        else window->begin[i] = n_pads == (size_t)window->n * 2 ? pads[i] : 0;
-        window->out[i] = given >= 0
-                             ? given
-                             : full - window->begin[i] - (n_pads == (size_t)window->n * 2 ? pads[window->n + i] : 0);
+        int64_t full = window->stride[i] * (x->dims[2 + i] - 1) + fp_window_reach(window, i), given = -1;
+        if (n_extra > (size_t)i) full += extra[i];
+        if (same) given = x->dims[2 + i] * window->stride[i];
+        if (n_shape == (size_t)window->n) given = shape[i];
+        if (given >= 0) {
+            window->begin[i] = begin_of(full - given, !strcmp(automatic, "SAME_UPPER"));
+            window->out[i] = given;
+            continue;
+        }
+        const bool padded = n_pads == (size_t)window->n * 2;
+        window->begin[i] = padded ? pads[i] : 0;
+        window->out[i] = full - window->begin[i] - (padded ? pads[window->n + i] : 0);
     }
     return FINEPRUNE_OK;
 }
@@ -65,8 +74,9 @@ static int convolution(struct fp_columns *c, const struct fp_weight_use *use, co
     if (x->rank != w->rank || x->rank - 2 > FP_SPATIAL) return does_not_fit(w, x, err);
     struct fp_call call = {.node = use->node, .n_in = use->node->n_in, .n_out = use->node->n_out, .err = err};
     struct fp_window window = {0};
-    int status = w->kind == FP_WEIGHT_CONV ? fp_window_read(&call, &window, x, w->dims + 2)
-                                           : transposed_window(c, &call, &window, x);
+    int status;
+    if (w->kind == FP_WEIGHT_CONV) status = fp_window_read(&call, &window, x, w->dims + 2);
+    else status = transposed_window(c, &call, &window, x);
     if (status) return status;
     c->n = window.n;
     c->channels = w->cols / w->inner;
@@ -82,10 +92,11 @@ static int convolution(struct fp_columns *c, const struct fp_weight_use *use, co
         c->rows *= (size_t)(window.out[i] > 0 ? window.out[i] : 0);
     }
     c->units = (size_t)x->dims[0];
-    c->unit_stride = c->units ? x->count / c->units : 0;
-    size_t all = c->channels * w->groups, plane = all ? c->unit_stride / all : 0;
-    c->channel_stride = x->layout ? 1 : plane;
-    c->position_stride = x->layout ? all : 1;
+    size_t all = c->channels * w->groups;
+    if (c->units) c->unit_stride = x->count / c->units;
+    if (all) c->channel_stride = c->unit_stride / all;
+    c->position_stride = 1;
+    if (x->layout) c->channel_stride = 1, c->position_stride = all;
     c->group_stride = c->channels * c->channel_stride;
     merge_axes(c);
     return FINEPRUNE_OK;
@@ -100,12 +111,13 @@ static int recurrent(struct fp_columns *c, const struct fp_tensor *x, size_t sam
         return does_not_fit(w, x, err);
     size_t steps = (size_t)x->dims[0], batch = (size_t)x->dims[x->rank - 2];
     c->col_stride = 1;
-    c->group_stride = hidden ? batch * w->cols : 0;
+    if (hidden) c->group_stride = batch * w->cols;
     c->row_outer_stride = (hidden ? w->groups : 1) * batch * w->cols;
-    c->lengths = batch ? x->lengths : NULL;
-    c->units = (batch == samples && batch) || c->lengths ? batch : 1;
-    c->unit_stride = c->units > 1 ? w->cols : 0;
-    c->row_inner = c->units > 1 ? 1 : batch;
+    if (batch) c->lengths = x->lengths;
+    c->units = 1;
+    c->row_inner = batch;
+    if ((batch == samples && batch) || c->lengths) c->units = batch;
+    if (c->units > 1) c->unit_stride = w->cols, c->row_inner = 1;
     c->row_stride = w->cols;
     c->rows = steps * c->row_inner;
     return FINEPRUNE_OK;
@@ -123,7 +135,9 @@ static enum meeting batches_meet(const struct fp_weight *w, const struct fp_tens
         each &= dim == w->dims[i];
         all &= dim == 1;
     }
-    return each ? ONE_EACH : all ? ONE_FOR_ALL : NEITHER;
+    if (each) return ONE_EACH;
+    if (all) return ONE_FOR_ALL;
+    return NEITHER;
 }
 
 static int product(struct fp_columns *c, const struct fp_tensor *x, size_t samples, bool transposed,
@@ -136,11 +150,15 @@ static int product(struct fp_columns *c, const struct fp_tensor *x, size_t sampl
     size_t a = rank > 1 ? (size_t)x->dims[rank - 2] : 1, b = (size_t)x->dims[rank - 1];
     if ((last ? b : a) != w->cols) return does_not_fit(w, x, err);
     size_t matrices = x->count && a && b ? x->count / (a * b) : 0, groups = w->groups, per_row = last ? a : b;
-    enum meeting meeting = groups > 1 ? batches_meet(w, x) : ONE_FOR_ALL;
+    enum meeting meeting = ONE_FOR_ALL;
+    if (groups > 1) meeting = batches_meet(w, x);
     if (meeting == NEITHER) return does_not_fit(w, x, err);
-    bool grouped = meeting == ONE_EACH;
-    c->group_stride = grouped ? a * b : 0;
-    size_t outer = grouped ? matrices / groups : matrices, outer_stride = grouped ? a * b * groups : a * b;
+    size_t outer = matrices, outer_stride = a * b;
+    if (meeting == ONE_EACH) {
+        c->group_stride = a * b;
+        outer = matrices / groups;
+        outer_stride = a * b * groups;
+    }
     c->col_stride = last ? 1 : b;
     c->row_stride = last ? b : 1;
     c->row_inner = per_row;
@@ -212,10 +230,12 @@ bool fp_columns_shared(const struct fp_weight *a, const struct fp_weight *b) {
 static int64_t meet(const struct fp_columns *c, int axis, int64_t o, int64_t k) {
     if (c->w->kind == FP_WEIGHT_CONV) {
         int64_t i = o * c->stride[axis] + k * c->dilation[axis] - c->begin[axis];
-        return i >= 0 && i < c->in[axis] ? i : -1;
+        if (i < 0 || i >= c->in[axis]) return -1;
+        return i;
     }
     int64_t t = o + c->begin[axis] - k * c->dilation[axis];
-    return t >= 0 && t % c->stride[axis] == 0 && t / c->stride[axis] < c->in[axis] ? t / c->stride[axis] : -1;
+    if (t < 0 || t % c->stride[axis] || t / c->stride[axis] >= c->in[axis]) return -1;
+    return t / c->stride[axis];
 }
 
 static void convolution_row(const struct fp_columns *c, size_t g, size_t unit, size_t row, float *dst) {
@@ -232,15 +252,20 @@ static void convolution_row(const struct fp_columns *c, size_t g, size_t unit, s
         for (int i = c->n; i-- > 0 && at >= 0;) {
             int64_t position = meet(c, i, o[i], (int64_t)(left % (size_t)c->kernel[i]));
             left /= (size_t)c->kernel[i];
-            at = position < 0 ? -1 : at + position * stride;
+            at += position * stride;
+            if (position < 0) at = -1;
             stride *= c->in[i];
         }
-        const float *from = x + (at < 0 ? 0 : (size_t)at * c->position_stride);
-        if (kernel == 1 && c->channel_stride == 1 && at >= 0) {
+        if (at < 0) {
+            for (size_t ch = 0; ch < c->channels; ch++) dst[ch * kernel + k] = 0;
+            continue;
+        }
+        const float *from = x + (size_t)at * c->position_stride;
+        if (kernel == 1 && c->channel_stride == 1) {
             memcpy(dst, from, c->channels * sizeof(*dst));
             return;
         }
-        for (size_t ch = 0; ch < c->channels; ch++) dst[ch * kernel + k] = at < 0 ? 0 : from[ch * c->channel_stride];
+        for (size_t ch = 0; ch < c->channels; ch++) dst[ch * kernel + k] = from[ch * c->channel_stride];
     }
 }
 

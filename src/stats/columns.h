@@ -34,7 +34,8 @@ int fp_columns_of(struct fp_columns *out, const struct fp_weight *w, const struc
 static inline size_t fp_columns_rows(const struct fp_columns *c, size_t unit) {
     if (!c->lengths) return c->rows;
     const int32_t n = c->lengths[unit];
-    return n < 0 ? 0 : (size_t)n < c->rows ? (size_t)n : c->rows;
+    if (n < 0) return 0;
+    return fp_least((size_t)n, c->rows);
 }
 // Whether the rows of both weights are always the same: one value goes into operators that look at it in the same way.
 bool fp_columns_shared(const struct fp_weight *a, const struct fp_weight *b);

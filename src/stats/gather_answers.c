@@ -2,15 +2,18 @@
 // What a classifier says of each sample: the last layer's input and its scores.
 #include "stats/gather_parts.h"
 
+static double sum_of(const float *at, size_t step, size_t n) {
+    double sum = 0;
+    for (size_t p = 0; p < n; p++) sum += (double)at[p * step];
+    return sum;
+}
+
 // The sum over the positions of element i of sample u. A product's values lie [sample, positions..., width], a
 // convolution's [sample, width, positions...]; They are watched as values, which come row-major whatever order the
 // executor keeps them in (fp_exec_watch_value).
 static double sum_of_positions(const float *v, size_t u, size_t i, size_t width, size_t positions, bool last) {
-    const size_t step = last ? width : 1;
-    const float *at = last ? v + u * positions * width + i : v + (u * width + i) * positions;
-    double sum = 0;
-    for (size_t p = 0; p < positions; p++) sum += (double)at[p * step];
-    return sum;
+    if (last) return sum_of(v + u * positions * width + i, width, positions);
+    return sum_of(v + (u * width + i) * positions, 1, positions);
 }
 
 void fp_gather_answers_see(struct fp_gathering *g, bool features, const struct fp_tensor *x) {
@@ -40,5 +43,6 @@ int fp_gather_answers_init(struct fp_gathering *g, struct fp_exec *exec, size_t 
     a->logits = fp_calloc(l, sizeof(float));
     if (!a->features || !a->logits) return fp_fail_memory(err, "answers", (f + l) * sizeof(float));
     int status = fp_exec_watch_value(exec, c->features_value, g->n_targets, err);
-    return status ? status : fp_exec_watch_value(exec, c->logits_value, g->n_targets + 1, err);
+    if (status) return status;
+    return fp_exec_watch_value(exec, c->logits_value, g->n_targets + 1, err);
 }

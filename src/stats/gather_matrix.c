@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sampled rows become a Gram matrix: a batch of them at a time, in float32 products that are added in double.
-#include <stdlib.h>
 
 #include "kernel/gemm.h"
 #include "stats/gather_parts.h"
@@ -12,8 +11,9 @@ bool fp_gather_matrix_bytes(const struct fp_stat *s, size_t *bytes) {
 int fp_gather_matrix_new(struct fp_stat *s, fineprune_error *err) {
     size_t size;
     if (!fp_mul(s->groups * s->cols, s->cols, &size)) return fp_fail_memory(err, "co-activations", s->groups * s->cols);
-    s->gram = fp_calloc(size, sizeof(double));
-    return s->gram ? FINEPRUNE_OK : fp_fail_memory(err, "co-activations", size * sizeof(double));
+    s->gram = fp_arena_take(&s->arena, size, sizeof(double));
+    if (!s->gram) return fp_fail_memory(err, "co-activations", size * sizeof(double));
+    return FINEPRUNE_OK;
 }
 
 void fp_gather_end_stretch(struct fp_pending *p) {
@@ -39,7 +39,8 @@ static int take(struct fp_gathering *g, int weight, const struct fp_columns *c, 
     const size_t cols = g->stats->items[weight].cols;
     fp_gather_write(g, weight, c, unit, picked, m, p->rows + p->n * cols, cols, FP_TUNED_FLUSH_ROWS * cols);
     p->n += m;
-    return p->n == FP_TUNED_FLUSH_ROWS ? flush(g, weight, err) : FINEPRUNE_OK;
+    if (p->n < FP_TUNED_FLUSH_ROWS) return FINEPRUNE_OK;
+    return flush(g, weight, err);
 }
 
 const struct fp_gather_way fp_gather_matrix = {FP_TUNED_FLUSH_ROWS, take, flush};

@@ -37,6 +37,7 @@ struct fp_pending {
 };
 
 struct fp_gathering {
+    struct fp_arena arena; // of pending, targets, first and same
     struct fp_stats *stats;
     const struct fp_weights *weights;
     const struct fp_stats_request *request;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Convolutions whose positions are many: all rows of a unit at once, from planes that are shifted against each other
 // (shift_gram.h).
-#include <stdlib.h>
 
 #include "stats/gather_parts.h"
 
@@ -15,23 +14,23 @@ int fp_gather_planes_add(struct fp_gathering *g, int weight, const struct fp_col
     struct fp_pending *p = &g->pending[weight];
     struct fp_columns one = *c;
     one.x += unit * c->unit_stride;
-    int status = p->whole_bytes ? FINEPRUNE_OK : fp_gathering_count(g, weight, fp_shift_gram_bytes(p->whole), err);
+    int status = FINEPRUNE_OK;
+    if (!p->whole_bytes) status = fp_gathering_count(g, weight, fp_shift_gram_bytes(p->whole), err);
     if (status) return status;
     p->whole_bytes = fp_shift_gram_bytes(p->whole);
     p->whole_rows = c->rows;
-    double *squares = fp_calloc(s->cols, sizeof(*squares)); // by the way
+    FP_STAGE(room, "sums");
+    double *squares = fp_arena_take(&room, s->cols, sizeof(*squares)); // by the way
     if (!squares || fp_columns_sum(&one, 1, s->sampled_sum, squares, NULL, g->threads))
-        status = fp_fail_memory(err, "sums", 0);
-    free(squares);
+        return fp_fail_memory(err, room.what, s->cols * sizeof(*squares));
     s->sampled += c->rows;
-    return status ? status : fp_shift_gram_add(p->whole, &one, 0, g->threads, err);
+    return fp_shift_gram_add(p->whole, &one, 0, g->threads, err);
 }
 
 int fp_gather_planes_finish(struct fp_gathering *g, int weight, fineprune_error *err) {
     struct fp_pending *p = &g->pending[weight];
-    int status = p->whole_bytes
-                     ? fp_shift_gram_finish(p->whole, g->stats->items[weight].gram, !p->flushed, g->threads, err)
-                     : FINEPRUNE_OK;
+    if (!p->whole_bytes) return FINEPRUNE_OK;
+    int status = fp_shift_gram_finish(p->whole, g->stats->items[weight].gram, !p->flushed, g->threads, err);
     fp_memory_uncount(g->memory, p->whole_bytes);
     g->counted -= p->whole_bytes;
     p->whole_bytes = 0;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which rows are sampled, and what becomes of them. Every sample gives as many, each at a place within its stretch that
 // the sample's content decides; what becomes of them is the weight's way.
-#include <stdlib.h>
 
 #include "stats/gather_parts.h"
 
@@ -24,8 +23,9 @@ const struct fp_gather_way fp_gather_kept = {FP_TUNED_FLUSH_ROWS, take_kept, NUL
 static int flush_handed(struct fp_gathering *g, int weight, fineprune_error *err) {
     struct fp_pending *p = &g->pending[weight];
     const size_t n = p->n, step = FP_TUNED_HAND_ROWS * g->stats->items[weight].cols;
+    if (!n) return FINEPRUNE_OK;
     p->n = 0;
-    return n ? g->request->rows(g->request->rows_user, weight, p->rows, n, step, err) : FINEPRUNE_OK;
+    return g->request->rows(g->request->rows_user, weight, p->rows, n, step, err);
 }
 
 static int take_handed(struct fp_gathering *g, int weight, const struct fp_columns *c, size_t unit,
@@ -38,33 +38,38 @@ static int take_handed(struct fp_gathering *g, int weight, const struct fp_colum
             fp_columns_row(c, group, unit, picked[r], p->rows + (group * FP_TUNED_HAND_ROWS + p->n + r) * s->cols);
     s->sampled += m;
     p->n += m;
-    return p->n == FP_TUNED_HAND_ROWS ? flush_handed(g, weight, err) : FINEPRUNE_OK;
+    if (p->n < FP_TUNED_HAND_ROWS) return FINEPRUNE_OK;
+    return flush_handed(g, weight, err);
 }
 
 const struct fp_gather_way fp_gather_handed = {FP_TUNED_HAND_ROWS, take_handed, flush_handed};
 
 // ---- the way
 
+static bool kept_bytes(const struct fp_stat *s, size_t rows, size_t *bytes) {
+    return fp_mul(s->groups * s->cols, sizeof(float), bytes) && fp_mul(*bytes, rows, bytes);
+}
+
 // Counts what `rows` rows take, and makes the matrix if they become one.
 static int reserve_rows(struct fp_gathering *g, int weight, size_t rows, bool matrix, fineprune_error *err) {
     struct fp_stat *s = &g->stats->items[weight];
-    const size_t counted = g->request->counted ? fp_stat_bytes(&g->weights->items[weight], g->total) : 0;
-    size_t bytes;
-    const bool sized = matrix ? fp_gather_matrix_bytes(s, &bytes)
-                              : fp_mul(s->groups * s->cols, sizeof(float), &bytes) && fp_mul(bytes, rows, &bytes);
+    size_t counted = 0, bytes;
+    if (g->request->counted) counted = fp_stat_bytes(&g->weights->items[weight], g->total);
+    const bool sized = matrix ? fp_gather_matrix_bytes(s, &bytes) : kept_bytes(s, rows, &bytes);
     if (!sized) return fp_fail_memory(err, "co-activations", s->cols);
     g->pending[weight].expected = rows;
-    int status = !g->request->nominal_samples && bytes > counted ? fp_gathering_count(g, weight, bytes - counted, err)
-                                                                 : FINEPRUNE_OK;
-    return status || !matrix || s->gram ? status : fp_gather_matrix_new(s, err);
+    int status = FINEPRUNE_OK;
+    if (!g->request->nominal_samples && bytes > counted) status = fp_gathering_count(g, weight, bytes - counted, err);
+    if (status || !matrix || s->gram) return status;
+    return fp_gather_matrix_new(s, err);
 }
 
 static int make_room(struct fp_gathering *g, int weight, fineprune_error *err) {
     const struct fp_stat *s = &g->stats->items[weight];
     struct fp_pending *p = &g->pending[weight];
     p->rows = fp_calloc(s->groups * s->cols, p->way->room * sizeof(float));
-    return p->rows ? FINEPRUNE_OK
-                   : fp_fail_memory(err, "statistics", s->groups * s->cols * p->way->room * sizeof(float));
+    if (!p->rows) return fp_fail_memory(err, "statistics", s->groups * s->cols * p->way->room * sizeof(float));
+    return FINEPRUNE_OK;
 }
 
 // Before the first row: `rows` in all make a matrix, or stay as they are when they are fewer than the columns.
@@ -83,14 +88,16 @@ static int choose_way(struct fp_gathering *g, int weight, const struct fp_column
     p->way = matrix ? &fp_gather_matrix : &fp_gather_kept;
     if (!status && matrix) status = make_room(g, weight, err);
     // of merged runs each one's first unit would decide
-    return status || !matrix || g->request->nominal_samples ? status : fp_shift_gram_new(&p->whole, c, err);
+    if (status || !matrix || g->request->nominal_samples) return status;
+    return fp_shift_gram_new(&p->whole, c, err);
 }
 
 // Rows of the co-activations: many for few columns; of many columns, whose products cost with the square of them, as
 // many as there are.
 static size_t rows_wanted(size_t cols) {
-    size_t rows = FP_TUNED_SAMPLED_VALUES / (cols + 1);
-    return rows > FP_TUNED_SAMPLED_ROWS ? FP_TUNED_SAMPLED_ROWS : rows > cols ? rows : cols;
+    const size_t rows = FP_TUNED_SAMPLED_VALUES / (cols + 1);
+    if (rows > FP_TUNED_SAMPLED_ROWS) return FP_TUNED_SAMPLED_ROWS;
+    return fp_most(rows, cols);
 }
 
 // Rows of one unit: evenly spread, each at a place within its stretch that the sample's content decides.
@@ -116,7 +123,8 @@ int fp_gather_rows(struct fp_gathering *g, int weight, const struct fp_columns *
     // Statistics that will be merged must not depend on which samples stand together: stretches end with the sample,
     // and where one fills the room.
     bool apart = g->request->nominal_samples && p->n + n > FP_TUNED_FLUSH_ROWS;
-    int status = apart ? fp_gather_flush(g, weight, err) : FINEPRUNE_OK;
+    int status = FINEPRUNE_OK;
+    if (apart) status = fp_gather_flush(g, weight, err);
     const size_t room = p->way->room;
     for (size_t i = 0; i < n && !status;) {
         size_t picked[FP_TUNED_FLUSH_ROWS], m = 0;
@@ -132,5 +140,6 @@ int fp_gather_rows(struct fp_gathering *g, int weight, const struct fp_columns *
 
 int fp_gather_flush(struct fp_gathering *g, int weight, fineprune_error *err) {
     const struct fp_gather_way *way = g->pending[weight].way;
-    return way && way->flush ? way->flush(g, weight, err) : FINEPRUNE_OK;
+    if (!way || !way->flush) return FINEPRUNE_OK;
+    return way->flush(g, weight, err);
 }

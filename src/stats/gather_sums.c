@@ -2,15 +2,17 @@
 // Sums over all rows of all samples, and what must not be summed: values that no statistics can hold.
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "stats/gather_parts.h"
 
 // Of sequences each has its own rows.
 bool fp_gather_sums(struct fp_gathering *g, struct fp_stat *s, const struct fp_columns *c, size_t units) {
-    int status = c->lengths ? 0 : fp_columns_sum(c, units, s->sum, s->square, s->absolute, g->threads);
-    if (!c->lengths) s->rows += (double)c->rows * (double)units;
-    for (size_t u = 0; u < units && c->lengths && !status; u++) {
+    int status = FINEPRUNE_OK;
+    if (!c->lengths) {
+        s->rows += (double)c->rows * (double)units;
+        return !fp_columns_sum(c, units, s->sum, s->square, s->absolute, g->threads);
+    }
+    for (size_t u = 0; u < units && !status; u++) {
         struct fp_columns one = *c;
         one.x += u * c->unit_stride;
         one.units = 1;
@@ -48,8 +50,9 @@ int fp_gather_bad(struct fp_gathering *g, int weight, const struct fp_columns *c
                   fineprune_error *err) {
     if (!sums_are_bad(&g->stats->items[weight])) return FINEPRUNE_OK;
     const size_t cols = c->w->cols;
-    float *row = fp_calloc(cols, sizeof(*row));
-    if (!row) return fp_fail_memory(err, "a row", cols * sizeof(*row));
+    FP_STAGE(room, "a row");
+    float *row = fp_arena_take(&room, cols, sizeof(*row));
+    if (!row) return fp_arena_check(&room, err);
     for (size_t u = 0; u < units; u++)
         for (size_t i = 0; i < c->w->groups * fp_columns_rows(c, u); i++) {
             fp_columns_row(c, i % c->w->groups, u, i / c->w->groups, row);
@@ -57,10 +60,10 @@ int fp_gather_bad(struct fp_gathering *g, int weight, const struct fp_columns *c
             while (k < cols && !is_bad(row[k])) k++;
             if (k == cols) continue;
             if (g->bad_weight < 0) g->bad_weight = weight, g->worst = (double)row[k];
-            memset(g->bad + (each ? u / each : 0), 1, each ? 1 : g->real);
+            if (each) g->bad[u / each] = 1;
+            else memset(g->bad, 1, g->real);
             break;
         }
-    free(row);
     return FINEPRUNE_OK;
 }
 

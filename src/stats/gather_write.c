@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // What all ways have in common: rows are counted towards the memory limit and written out.
-#include <stdlib.h>
 
 #include "stats/gather_parts.h"
 
@@ -37,7 +36,7 @@ void fp_gather_write(struct fp_gathering *g, int weight, const struct fp_columns
 #pragma omp for schedule(static) collapse(2)
         for (size_t group = 0; group < s->groups; group++)
             for (size_t b = 0; b < blocks; b++) {
-                const size_t first = b * BLOCK, width = b + 1 < blocks ? BLOCK : cols - first;
+                const size_t first = b * BLOCK, width = fp_least(BLOCK, cols - first);
                 add_rows(to + group * group_step + first, m, row_step, width, s->sampled_sum + group * cols + first);
             }
     }

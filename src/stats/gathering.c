@@ -16,9 +16,8 @@ static int see_weight(struct fp_gathering *g, const struct fp_gather_target *tar
     struct fp_columns c;
     int status = fp_columns_of(&c, w, &w->uses[target->use], x, g->samples, err);
     if (status) return status;
-    const size_t each = g->samples && c.units % g->samples == 0
-                            ? c.units / g->samples
-                            : 0; // units of one sample: frames of a film are several
+    size_t each = 0; // units of one sample: frames of a film are several
+    if (g->samples && c.units % g->samples == 0) each = c.units / g->samples;
     const size_t units = each ? g->real * each : c.units;
     const double rows = s->rows;
     if (!fp_gather_sums(g, s, &c, units)) return fp_fail_memory(err, "sums", 0);
@@ -55,36 +54,41 @@ int fp_gathering_see(void *user, int tag, const struct fp_tensor *x, fineprune_e
 // ---- set-up
 
 static int stat_init(struct fp_stat *s, const struct fp_weight *w, unsigned needs, bool gram, fineprune_error *err) {
-    *s = (struct fp_stat){.groups = w->groups, .cols = w->cols};
-    size_t n = w->groups * w->cols;
-    s->sum = fp_calloc(n, sizeof(double));
-    s->square = fp_calloc(n, sizeof(double));
-    s->absolute = needs & FP_NEED_ABSOLUTE ? fp_calloc(n, sizeof(double)) : NULL;
-    s->sampled_sum = fp_calloc(n, sizeof(double));
-    if (!s->sum || !s->square || (!s->absolute && needs & FP_NEED_ABSOLUTE) || !s->sampled_sum)
-        return fp_fail_memory(err, "statistics", n * sizeof(double));
-    return gram ? fp_gather_matrix_new(s, err) : FINEPRUNE_OK;
+    const size_t n = w->groups * w->cols;
+    s->groups = w->groups;
+    s->cols = w->cols;
+    s->sum = fp_arena_take(&s->arena, n, sizeof(double));
+    s->square = fp_arena_take(&s->arena, n, sizeof(double));
+    if (needs & FP_NEED_ABSOLUTE) s->absolute = fp_arena_take(&s->arena, n, sizeof(double));
+    s->sampled_sum = fp_arena_take(&s->arena, n, sizeof(double));
+    int status = fp_arena_check(&s->arena, err);
+    if (status || !gram) return status;
+    return fp_gather_matrix_new(s, err);
 }
 
 // A product with one row a sample: few samples, few rows. Anything else has rows enough.
 static size_t rows_expected(const struct fp_weight *w, size_t samples) {
-    return w->kind == FP_WEIGHT_RIGHT && w->groups == 1 ? samples : SIZE_MAX;
+    if (w->kind == FP_WEIGHT_RIGHT && w->groups == 1) return samples;
+    return SIZE_MAX;
 }
 
 size_t fp_stat_bytes(const struct fp_weight *w, size_t samples) {
-    size_t rows = rows_expected(w, samples),
-           per = rows < w->cols ? rows * sizeof(float) : w->cols * sizeof(double) + FP_TUNED_FLUSH_ROWS * sizeof(float),
-           bytes;
-    return !w->repairable ? 0 : fp_mul(w->groups * w->cols, per, &bytes) ? bytes : SIZE_MAX;
+    const size_t rows = rows_expected(w, samples);
+    size_t per = w->cols * sizeof(double) + FP_TUNED_FLUSH_ROWS * sizeof(float), bytes;
+    if (!w->repairable) return 0;
+    if (rows < w->cols) per = rows * sizeof(float);
+    if (!fp_mul(w->groups * w->cols, per, &bytes)) return SIZE_MAX;
+    return bytes;
 }
 
 // Inputs that several weights share, as queries, keys and values do, are looked at once.
 static int find_same(struct fp_gathering *g, fineprune_error *err) {
     enum { NEAR = 8 }; // they stand together
     const int n = g->weights->n;
-    g->first = fp_calloc((size_t)n, sizeof(*g->first));
-    g->same = fp_calloc((size_t)n, sizeof(*g->same));
-    if (!g->first || !g->same) return fp_fail_memory(err, "statistics", sizeof(*g->same));
+    g->first = fp_arena_take(&g->arena, (size_t)n, sizeof(*g->first));
+    g->same = fp_arena_take(&g->arena, (size_t)n, sizeof(*g->same));
+    int status = fp_arena_check(&g->arena, err);
+    if (status) return status;
     for (int i = 0; i < n; i++) {
         g->first[i] = i;
         g->same[i] = -1;
@@ -101,7 +105,8 @@ static int copy_rows(struct fp_gathering *g, int weight, fineprune_error *err) {
     struct fp_stat *s = &g->stats->items[weight];
     const struct fp_stat *from = &g->stats->items[g->same[weight]];
     const size_t width = s->groups * s->cols;
-    int status = from->gram ? FINEPRUNE_OK : fp_gather_keep(g, weight, from->sampled, err);
+    int status = FINEPRUNE_OK;
+    if (!from->gram) status = fp_gather_keep(g, weight, from->sampled, err);
     if (status) return status;
     memcpy(s->sampled_sum, from->sampled_sum, width * sizeof(double));
     if (from->gram) memcpy(s->gram, from->gram, width * s->cols * sizeof(double));
@@ -120,14 +125,15 @@ static int copy_stat(struct fp_gathering *g, int weight, fineprune_error *err) {
     memcpy(s->sum, from->sum, bytes);
     memcpy(s->square, from->square, bytes);
     if (s->absolute) memcpy(s->absolute, from->absolute, bytes);
-    return from->sampled ? copy_rows(g, weight, err) : FINEPRUNE_OK;
+    if (!from->sampled) return FINEPRUNE_OK;
+    return copy_rows(g, weight, err);
 }
 
 static int watch_all(struct fp_gathering *g, struct fp_exec *exec, fineprune_error *err) {
     int n = 0;
     for (int i = 0; i < g->weights->n; i++) n += g->weights->items[i].n_uses;
-    g->targets = fp_calloc((size_t)n, sizeof(*g->targets));
-    if (!g->targets) return fp_fail_memory(err, "statistics", sizeof(*g->targets));
+    g->targets = fp_arena_take(&g->arena, (size_t)n, sizeof(*g->targets));
+    if (!g->targets) return fp_arena_check(&g->arena, err);
     for (int i = 0; i < g->weights->n; i++)
         for (int k = 0;
              k < g->weights->items[i].n_uses && g->same[i] < 0 && (!g->request->rows || g->pending[i].wanted); k++) {
@@ -142,12 +148,11 @@ static int watch_all(struct fp_gathering *g, struct fp_exec *exec, fineprune_err
 
 static int stats_init(struct fp_gathering *g, struct fp_exec *exec, size_t n, fineprune_error *err) {
     struct fp_stats *stats = g->stats;
-    stats->n = g->weights->n;
     stats->samples = n;
-    stats->items = fp_calloc((size_t)stats->n, sizeof(*stats->items));
-    stats->names = fp_calloc((size_t)stats->n, sizeof(*stats->names));
-    g->pending = fp_calloc((size_t)stats->n, sizeof(*g->pending));
-    if (!stats->items || !stats->names || !g->pending) return fp_fail_memory(err, "statistics", sizeof(*stats->items));
+    int status = fp_stats_take_lists(stats, g->weights->n, err);
+    if (status) return status;
+    g->pending = fp_arena_take(&g->arena, (size_t)stats->n, sizeof(*g->pending));
+    if (!g->pending) return fp_arena_check(&g->arena, err);
     memcpy(stats->model, fp_model_sha256(g->weights->model), sizeof(stats->model));
     size_t matrices = 0, bytes;
     for (int i = 0; i < stats->n; i++) {
@@ -156,19 +161,19 @@ static int stats_init(struct fp_gathering *g, struct fp_exec *exec, size_t n, fi
         bool gram = (r->needs & FP_NEED_GRAM || r->rows) && w->repairable &&
                     (!r->gram_end || (i >= r->gram_first && i < r->gram_end));
         g->pending[i].wanted = gram;
-        stats->names[i] = strdup(w->name);
+        stats->names[i] = fp_arena_copy(&stats->arena, w->name, strlen(w->name) + 1, 1);
+        if (!stats->names[i]) return fp_arena_check(&stats->arena, err);
         // Statistics that will be merged are all of one kind.
-        int status = stats->names[i] ? stat_init(&stats->items[i], w, r->needs, gram && r->nominal_samples, err)
-                                     : fp_fail_memory(err, "a name", 1);
+        status = stat_init(&stats->items[i], w, r->needs, gram && r->nominal_samples, err);
         if (status) return status;
         if (gram && !(fp_gather_matrix_bytes(&stats->items[i], &bytes) && fp_add(matrices, bytes, &matrices)))
             matrices = SIZE_MAX;
     }
-    int status = g->request->nominal_samples ? fp_gathering_count(g, -1, matrices, err) : FINEPRUNE_OK;
-    if (status) return status;
-    status = find_same(g, err);
+    if (g->request->nominal_samples) status = fp_gathering_count(g, -1, matrices, err);
+    if (!status) status = find_same(g, err);
     if (!status && g->request->needs & FP_NEED_SUMS) status = watch_all(g, exec, err);
-    return status ? status : fp_gather_answers_init(g, exec, n, err);
+    if (status) return status;
+    return fp_gather_answers_init(g, exec, n, err);
 }
 
 int fp_gathering_begin(void *user, const struct fp_batch *batch, fineprune_error *err) {
@@ -196,7 +201,8 @@ static int end(void *user, const struct fp_batch *batch, const struct fp_tensor 
         if (g->bad[i] && g->n_bad < FP_COUNT(g->first_bad)) g->first_bad[g->n_bad] = g->numbers[i];
         g->n_bad += g->bad[i];
     }
-    return g->request->outputs ? g->request->outputs(g->request->outputs_user, batch, outputs, err) : FINEPRUNE_OK;
+    if (!g->request->outputs) return FINEPRUNE_OK;
+    return g->request->outputs(g->request->outputs_user, batch, outputs, err);
 }
 
 static int run_all(struct fp_gathering *g, struct fp_exec *exec, const size_t *samples, size_t n,
@@ -217,15 +223,16 @@ static int run_all(struct fp_gathering *g, struct fp_exec *exec, const size_t *s
 static int gathering_init(struct fp_gathering *g, struct fp_exec *exec, const struct fp_weights *weights,
                           struct fineprune_data *data, size_t n, const struct fp_stats_request *request,
                           fineprune_error *err) {
-    *g = (struct fp_gathering){.bad_weight = -1,
+    *g = (struct fp_gathering){.arena = {.what = "statistics"},
+                               .bad_weight = -1,
                                .weights = weights,
                                .data = data,
                                .request = request,
                                .total = n,
                                .to = weights->n,
-                               .stats = calloc(1, sizeof(*g->stats))};
+                               .stats = fp_stats_new(err)};
     g->memory = fp_exec_memory(exec);
-    if (!g->stats) return fp_fail_memory(err, "statistics", sizeof(*g->stats));
+    if (!g->stats) return FINEPRUNE_LIMIT;
     g->threads = fp_threads_wanted(request->options);
     return stats_init(g, exec, n, err);
 }
@@ -235,10 +242,7 @@ static void gathering_done(struct fp_gathering *g) {
         fp_shift_gram_free(g->pending[i].whole);
         free(g->pending[i].rows);
     }
-    free(g->pending);
-    free(g->first);
-    free(g->same);
-    free(g->targets);
+    fp_arena_free(&g->arena);
     free(g->seeds);
     free(g->bad);
 }
@@ -250,7 +254,7 @@ int fp_stats_gather(struct fp_stats **out, struct fp_exec *exec, const struct fp
     struct fp_gathering g;
     int status = gathering_init(&g, exec, weights, data, n, request, err);
     if (!status) status = run_all(&g, exec, samples, n, err);
-    if (g.stats->answers.unlike) g.stats->answers.samples = 0;
+    if (!status && g.stats->answers.unlike) g.stats->answers.samples = 0;
     gathering_done(&g);
     if (forward) *forward += fp_seconds() - start - g.seconds;
     if (!status && request->counted) *request->counted += g.counted;

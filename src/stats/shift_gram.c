@@ -5,7 +5,10 @@
 #include <omp.h>
 #include <stdlib.h>
 
+#include "base/arena.h"
 #include "stats/axis_parts.h"
+
+#define PURPOSE "co-activations"
 
 enum {
     LEAST_CHANNELS = 16, // with fewer the products are too small to be quick
@@ -39,7 +42,9 @@ struct fp_shift_gram {
     size_t *of_pair, *list; // pair [k, k' <= k] is the sum of the products list[of_pair[p] .. of_pair[p + 1]), p = k (k
                             // + 1) / 2 + k'
     size_t list_capacity;
-    float *waiting; // [units, plane, channels]
+    struct fp_arena arena; // of of_pair
+    struct fp_arena work;  // of waiting and totals
+    float *waiting;        // [units, plane, channels]
     size_t n_waiting, most_waiting;
     double *totals; // [n_products, channels, channels]
     bool flushed;   // there is something in it
@@ -50,8 +55,10 @@ struct fp_shift_gram {
 static bool pairs_init(struct pairs *p, const struct fp_columns *c, int axis) {
     *p = (struct pairs){.kernel = (size_t)c->kernel[axis], .step = (size_t)c->stride[axis]};
     const int64_t n = c->kernel[axis];
-    struct fp_walk *walks = fp_calloc(p->kernel * p->kernel, sizeof(*walks));
-    for (int64_t k = 0; walks && k < n; k++)
+    FP_STAGE(room, PURPOSE);
+    struct fp_walk *walks = fp_arena_take(&room, p->kernel * p->kernel, sizeof(*walks));
+    if (!walks) return false;
+    for (int64_t k = 0; k < n; k++)
         for (int64_t l = 0; l < n; l++) {
             int64_t low, high, low_l, high_l;
             fp_axis_range(c, axis, k, &low, &high);
@@ -62,9 +69,7 @@ static bool pairs_init(struct pairs *p, const struct fp_columns *c, int axis) {
             const int64_t first = low * c->stride[axis] + k * c->dilation[axis] - c->begin[axis];
             walks[k * n + l] = (struct fp_walk){(l - k) * c->dilation[axis], (size_t)first, (size_t)(high - low + 1)};
         }
-    const bool ok = walks && fp_axis_cut(&p->cut, walks, p->kernel * p->kernel, p->step);
-    free(walks);
-    return ok;
+    return fp_axis_cut(&p->cut, walks, p->kernel * p->kernel, p->step);
 }
 
 // The parts of axis i that the pair of kernel positions k and l meets, as a range.
@@ -122,18 +127,18 @@ static bool list_pair(struct fp_shift_gram *s, size_t *numbers, size_t k, size_t
 
 static bool list_products(struct fp_shift_gram *s) {
     size_t all = 1, length = 0, p = 0;
-    bool ok = true;
-    for (int i = 0; i < s->shape.n && ok; i++) ok = fp_mul(all, s->axes[i].cut.n, &all);
-    size_t *numbers = ok ? fp_calloc(all, sizeof(*numbers)) : NULL;
-    s->of_pair = fp_calloc(s->kernel * (s->kernel + 1) / 2 + 1, sizeof(*s->of_pair));
-    ok = numbers && s->of_pair;
-    for (size_t k = 0; k < s->kernel && ok; k++)
-        for (size_t l = 0; l <= k && ok; l++) {
-            ok = list_pair(s, numbers, k, l, &length);
+    for (int i = 0; i < s->shape.n; i++)
+        if (!fp_mul(all, s->axes[i].cut.n, &all)) return false;
+    FP_STAGE(room, PURPOSE);
+    size_t *numbers = fp_arena_take(&room, all, sizeof(*numbers));
+    s->of_pair = fp_arena_take(&s->arena, s->kernel * (s->kernel + 1) / 2 + 1, sizeof(*s->of_pair));
+    if (!numbers || !s->of_pair) return false;
+    for (size_t k = 0; k < s->kernel; k++)
+        for (size_t l = 0; l <= k; l++) {
+            if (!list_pair(s, numbers, k, l, &length)) return false;
             s->of_pair[++p] = length;
         }
-    free(numbers);
-    return ok;
+    return true;
 }
 
 int fp_shift_gram_new(struct fp_shift_gram **out, const struct fp_columns *c, fineprune_error *err) {
@@ -143,13 +148,14 @@ int fp_shift_gram_new(struct fp_shift_gram **out, const struct fp_columns *c, fi
         w->inner > MOST_KERNEL)
         return FINEPRUNE_OK;
     struct fp_shift_gram *s = calloc(1, sizeof(*s));
-    if (!s) return fp_fail_memory(err, "co-activations", sizeof(*s));
+    if (!s) return fp_fail_memory(err, PURPOSE, sizeof(*s));
+    s->arena.what = s->work.what = PURPOSE;
     s->shape = *c;
     s->channels = c->channels;
     s->kernel = w->inner;
     s->plane = 1;
     for (int i = 0; i < c->n; i++) s->plane *= (size_t)c->in[i]; // no more than the input has
-    s->most_waiting = s->plane < WAITING ? WAITING / (s->plane ? s->plane : 1) : 1;
+    s->most_waiting = fp_most(WAITING / fp_most(s->plane, 1), 1);
     bool ok = true;
     for (int i = 0; i < c->n && ok; i++) ok = pairs_init(&s->axes[i], c, i);
     if (ok && list_products(s)) {
@@ -157,17 +163,16 @@ int fp_shift_gram_new(struct fp_shift_gram **out, const struct fp_columns *c, fi
         return FINEPRUNE_OK;
     }
     fp_shift_gram_free(s);
-    return fp_fail_memory(err, "co-activations", w->cols);
+    return fp_fail_memory(err, PURPOSE, w->cols);
 }
 
 void fp_shift_gram_free(struct fp_shift_gram *s) {
     if (!s) return;
     for (int i = 0; i < s->shape.n; i++) fp_axis_done(&s->axes[i].cut);
+    fp_arena_free(&s->arena);
+    fp_arena_free(&s->work);
     free(s->products);
-    free(s->of_pair);
     free(s->list);
-    free(s->waiting);
-    free(s->totals);
     free(s);
 }
 
@@ -192,7 +197,8 @@ size_t fp_shift_gram_bytes(const struct fp_shift_gram *s) {
                     fp_mul(square, s->n_products * sizeof(double), &square) &&
                     fp_mul(s->most_waiting * s->plane, s->channels * sizeof(float), &bytes) &&
                     fp_add(bytes, square, &bytes);
-    return ok ? bytes : SIZE_MAX;
+    if (!ok) return SIZE_MAX;
+    return bytes;
 }
 
 // ---- products
@@ -203,18 +209,11 @@ struct room {
     size_t *positions; // of a product in a plane
 };
 
-static void room_free(struct room *r) {
-    free(r->a);
-    free(r->b);
-    free(r->part);
-    free(r->positions);
-}
-
-static bool room_init(struct room *r, const struct fp_shift_gram *s) {
+static struct room room_of(struct fp_arena *arena, const struct fp_shift_gram *s) {
     const size_t side = fp_least(SIDE, s->channels);
-    *r = (struct room){fp_calloc(STRIP, side * sizeof(float)), fp_calloc(STRIP, side * sizeof(float)),
-                       fp_calloc(side * side, sizeof(float)), fp_calloc(s->plane, sizeof(size_t))};
-    return r->a && r->b && r->part && r->positions;
+    return (struct room){
+        fp_arena_take(arena, STRIP, side * sizeof(float)), fp_arena_take(arena, STRIP, side * sizeof(float)),
+        fp_arena_take(arena, side * side, sizeof(float)), fp_arena_take(arena, s->plane, sizeof(size_t))};
 }
 
 static void list_positions(const struct fp_shift_gram *s, const struct product *p, size_t *positions) {
@@ -266,32 +265,32 @@ static int flush(struct fp_shift_gram *s, int threads, fineprune_error *err) {
     bool failed = false;
 #pragma omp parallel num_threads(threads)
     {
-        struct room room;
-        const bool ready = room_init(&room, s);
+        FP_STAGE(stage, PURPOSE);
+        const struct room room = room_of(&stage, s);
 #pragma omp for schedule(dynamic)
         for (size_t task = 0; task < tasks; task++) {
             const size_t product = task / (tiles * tiles), c = task / tiles % tiles, d = task % tiles;
-            if (ready) multiply(s, product, c * SIDE, d * SIDE, &room);
+            if (!stage.failed) multiply(s, product, c * SIDE, d * SIDE, &room);
             else {
 #pragma omp atomic write
                 failed = true;
             }
         }
-        room_free(&room);
     }
     s->n_waiting = 0;
     s->flushed = true;
-    return failed ? fp_fail_memory(err, "co-activations", STRIP * SIDE * sizeof(float)) : FINEPRUNE_OK;
+    if (failed) return fp_fail_memory(err, PURPOSE, STRIP * SIDE * sizeof(float));
+    return FINEPRUNE_OK;
 }
 
 static int begin(struct fp_shift_gram *s, fineprune_error *err) {
     size_t square, waiting;
     if (!fp_mul(s->channels * s->channels, s->n_products, &square) ||
         !fp_mul(s->most_waiting * s->plane, s->channels, &waiting))
-        return fp_fail_memory(err, "co-activations", s->channels);
-    s->totals = fp_calloc(square, sizeof(double));
-    s->waiting = fp_calloc(waiting, sizeof(float));
-    return s->totals && s->waiting ? FINEPRUNE_OK : fp_fail_memory(err, "co-activations", fp_shift_gram_bytes(s));
+        return fp_fail_memory(err, PURPOSE, s->channels);
+    s->totals = fp_arena_take(&s->work, square, sizeof(double));
+    s->waiting = fp_arena_take(&s->work, waiting, sizeof(float));
+    return fp_arena_check(&s->work, err);
 }
 
 int fp_shift_gram_add(struct fp_shift_gram *s, const struct fp_columns *c, size_t unit, int threads,
@@ -314,7 +313,8 @@ int fp_shift_gram_add(struct fp_shift_gram *s, const struct fp_columns *c, size_
                 for (size_t p = first; p < end; p++)
                     to[p * channels + ch] = x[ch * c->channel_stride + p * c->position_stride];
     }
-    return s->n_waiting == s->most_waiting ? flush(s, threads, err) : FINEPRUNE_OK;
+    if (s->n_waiting < s->most_waiting) return FINEPRUNE_OK;
+    return flush(s, threads, err);
 }
 
 // ---- the matrix
@@ -327,8 +327,8 @@ static void put_block(const struct fp_shift_gram *s, double *gram, bool fresh, s
     for (size_t k = 0; k < kernel; k++)
         for (size_t l = 0; l < kernel; l++) {
             const bool mirror = l > k;
-            const size_t pair = mirror ? l * (l + 1) / 2 + k : k * (k + 1) / 2 + l, rows = mirror ? 1 : channels,
-                         columns = mirror ? channels : 1;
+            size_t pair = k * (k + 1) / 2 + l, rows = channels, columns = 1;
+            if (mirror) pair = l * (l + 1) / 2 + k, rows = 1, columns = channels;
             for (size_t i = s->of_pair[pair]; i < s->of_pair[pair + 1]; i++) {
                 const double *from = s->totals + s->list[i] * square;
                 const bool first = fresh && i == s->of_pair[pair];
@@ -343,13 +343,13 @@ static void put_block(const struct fp_shift_gram *s, double *gram, bool fresh, s
 
 int fp_shift_gram_finish(struct fp_shift_gram *s, double *gram, bool fresh, int threads, fineprune_error *err) {
     if (!s->totals || !s->waiting) return FINEPRUNE_OK;
-    int status = s->n_waiting ? flush(s, threads, err) : FINEPRUNE_OK;
+    int status = FINEPRUNE_OK;
+    if (s->n_waiting) status = flush(s, threads, err);
     const size_t blocks = (s->channels + BLOCK - 1) / BLOCK;
 #pragma omp parallel for num_threads(threads) schedule(dynamic) if (blocks > 1)
     for (size_t b = 0; b < blocks; b++)
         for (size_t d = 0; d <= b && !status; d++) put_block(s, gram, fresh, b * BLOCK, d * BLOCK);
-    free(s->waiting);
-    free(s->totals);
+    fp_arena_free(&s->work);
     s->waiting = NULL;
     s->totals = NULL;
     return status;

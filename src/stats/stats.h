@@ -4,6 +4,7 @@
 #ifndef FP_STATS_H
 #define FP_STATS_H
 
+#include "base/arena.h"
 #include "stats/batches.h"
 #include "weights/classifier.h"
 #include "data/data.h"
@@ -11,6 +12,7 @@
 
 // Of one weight; arrays are groups * cols. Sums are over all rows of all samples, in the order of the samples.
 struct fp_stat {
+    struct fp_arena arena; // of its arrays but kept, which grows
     size_t groups, cols;
     double rows;    // that each group's sums run over
     size_t reached; // by how many samples, when it is fewer than all: samples in a branch or a body, rows elsewhere; 0:
@@ -34,7 +36,8 @@ struct fp_answers {
 };
 
 struct fp_stats {
-    int n; // as many as weights, in their order
+    struct fp_arena arena; // of items and names
+    int n;                 // as many as weights, in their order
     struct fp_stat *items;
     char **names; // of the weights
     size_t samples;
@@ -91,16 +94,22 @@ int fp_gathering_see(void *gathering, int tag, const struct fp_tensor *x, finepr
 int fp_gathering_finish(struct fp_gathering *g, fineprune_error *err);
 const struct fp_stat *fp_gathering_stat(const struct fp_gathering *g, int weight);
 void fp_gathering_free(struct fp_gathering *gathering);
+// Empty ones, and the lists of n weights. NULL, LIMIT without memory.
+struct fp_stats *fp_stats_new(fineprune_error *err);
+int fp_stats_take_lists(struct fp_stats *stats, int n, fineprune_error *err);
 void fp_stats_free(struct fp_stats *stats);
 // Adds `other` to `stats`. Errors: DATA when the weights differ.
 int fp_stats_add(struct fp_stats *stats, const struct fp_stats *other, fineprune_error *err);
 
+// Frees the arrays; without samples then.
+void fp_answers_done(struct fp_answers *answers);
 // Appends b's samples to a's.
 int fp_answers_add(struct fp_answers *a, const struct fp_answers *b, fineprune_error *err);
 
 // Mean of column c of group g.
 static inline double fp_stat_mean(const struct fp_stat *s, size_t g, size_t c) {
-    return s->rows > 0 ? s->sum[g * s->cols + c] / s->rows : 0;
+    if (!(s->rows > 0)) return 0;
+    return s->sum[g * s->cols + c] / s->rows;
 }
 // Standard deviation; 0 when rounding has made the variance negative.
 double fp_stat_deviation(const struct fp_stat *s, size_t g, size_t c);

@@ -28,16 +28,15 @@ static size_t packed_size(size_t n) { return n * (n + 1) / 2; }
 
 static int add_gram(struct fp_npz_writer *writer, int i, const struct fp_stat *s, fineprune_error *err) {
     size_t triangle = packed_size(s->cols);
-    double *packed = fp_calloc(s->groups * triangle, sizeof(*packed)), *at = packed;
-    if (!packed) return fp_fail_memory(err, "statistics", s->groups * triangle * sizeof(*packed));
+    FP_STAGE(room, "statistics");
+    double *packed = fp_arena_take(&room, s->groups * triangle, sizeof(*packed)), *at = packed;
+    if (!packed) return fp_arena_check(&room, err);
     for (size_t g = 0; g < s->groups; g++)
         for (size_t r = 0; r < s->cols; r++) {
             memcpy(at, s->gram + (g * s->cols + r) * s->cols, (r + 1) * sizeof(*at));
             at += r + 1;
         }
-    int status = add(writer, i, "gram", lend(FP_DOUBLE, packed, 2, s->groups, triangle), err);
-    free(packed);
-    return status;
+    return add(writer, i, "gram", lend(FP_DOUBLE, packed, 2, s->groups, triangle), err);
 }
 
 static int add_weight(struct fp_npz_writer *writer, int i, const char *name, const struct fp_stat *s,
@@ -78,6 +77,7 @@ int fineprune_stats_save(const fineprune_stats *stats, const char *path, bool fo
 
 struct reader {
     struct fp_npz *npz;
+    struct fp_arena arena; // of what is needed while it is read
     const char *path;
     fineprune_error *err;
 };
@@ -99,12 +99,13 @@ static bool all_finite(const struct fp_tensor *t) {
     return finite;
 }
 
-// The elements of an array of the given type and count (0: any, of two axes, whose lengths go to `shape`) as plain
-// memory that the caller frees.
-static int take(struct reader *r, int i, const char *what, enum fp_type type, size_t count, void **out,
-                struct fp_tensor *shape) {
+// The elements of an array of the given type and count (0: any, of two axes, whose lengths go to `shape`), and a zero
+// behind them; without an arena as plain memory that the caller frees.
+static int take(struct reader *r, int i, const char *what, enum fp_type type, size_t count, struct fp_arena *arena,
+                void **out, struct fp_tensor *shape) {
     char name[64];
     struct fp_tensor t = {0};
+    *out = NULL;
     if (i >= 0) snprintf(name, sizeof(name), "%d/%s", i, what);
     else snprintf(name, sizeof(name), "%s", what);
     int status = fp_npz_read(r->npz, name, &t, NULL, r->err);
@@ -112,12 +113,12 @@ static int take(struct reader *r, int i, const char *what, enum fp_type type, si
     if (t.type != type || (count && t.count != count) || (shape && t.rank != 2))
         status = is_none(r, name, "has another shape or type");
     else if (!all_finite(&t)) status = is_none(r, name, "has values that are no numbers");
-    char *copy = status ? NULL : fp_calloc(t.count + 1, fp_type_size(type));
-    if (copy && t.count) memcpy(copy, t.data, fp_tensor_bytes(&t));
+    if (!status && arena) *out = fp_arena_take(arena, t.count + 1, fp_type_size(type));
+    else if (!status) *out = fp_calloc(t.count + 1, fp_type_size(type));
+    if (*out && t.count) memcpy(*out, t.data, fp_tensor_bytes(&t));
     if (shape && !status) *shape = (struct fp_tensor){.rank = t.rank, .dims = {t.dims[0], t.dims[1]}, .count = t.count};
     fp_tensor_done(&t);
-    if (!status && !copy) status = fp_fail_memory(r->err, "statistics", 0);
-    *out = copy;
+    if (!status && !*out) status = fp_fail_memory(r->err, "statistics", 0);
     return status;
 }
 
@@ -125,45 +126,45 @@ static int read_gram(struct reader *r, int i, struct fp_stat *s) {
     size_t n;
     double *packed = NULL;
     if (!fp_mul(s->groups * s->cols, s->cols + 1, &n)) return fp_fail_memory(r->err, "statistics", s->cols);
-    int status = take(r, i, "gram", FP_DOUBLE, s->groups * packed_size(s->cols), (void **)&packed, NULL);
+    FP_STAGE(room, "statistics");
+    int status = take(r, i, "gram", FP_DOUBLE, s->groups * packed_size(s->cols), &room, (void **)&packed, NULL);
     if (status) return status;
-    if (!(s->gram = fp_calloc(s->groups * s->cols * s->cols, sizeof(double))))
-        status = fp_fail_memory(r->err, "statistics", n);
+    s->gram = fp_arena_take(&s->arena, s->groups * s->cols * s->cols, sizeof(double));
+    if (!s->gram) return fp_arena_check(&s->arena, r->err);
     const double *at = packed;
-    for (size_t g = 0; g < s->groups && !status; g++)
+    for (size_t g = 0; g < s->groups; g++)
         for (size_t row = 0; row < s->cols; at += ++row)
             memcpy(s->gram + (g * s->cols + row) * s->cols, at, (row + 1) * sizeof(*at));
-    free(packed);
-    return status;
+    return FINEPRUNE_OK;
 }
 
 static int read_weight(struct reader *r, int i, struct fp_stats *stats) {
     struct fp_stat *s = &stats->items[i];
     double *counts = NULL;
     char key[64];
-    int status = take(r, i, "name", FP_UINT8, 0, (void **)&stats->names[i], NULL);
-    if (!status) status = take(r, i, "counts", FP_DOUBLE, 4, (void **)&counts, NULL);
+    int status = take(r, i, "name", FP_UINT8, 0, &stats->arena, (void **)&stats->names[i], NULL);
+    if (!status) status = take(r, i, "counts", FP_DOUBLE, 4, &r->arena, (void **)&counts, NULL);
     if (status) return status;
     bool sane = counts[0] >= 1 && counts[1] >= 1 && counts[0] * counts[1] < 1e12 && counts[2] >= 0 && counts[3] >= 0 &&
                 counts[3] < 1e12;
-    if (sane)
-        *s = (struct fp_stat){
-            .groups = (size_t)counts[0], .cols = (size_t)counts[1], .rows = counts[2], .sampled = (size_t)counts[3]};
-    free(counts);
     if (!sane)
         return fp_fail(r->err, FINEPRUNE_DATA, "'%s' is not a statistics file: counts of weight %d make no sense",
                        r->path, i);
+    s->groups = (size_t)counts[0];
+    s->cols = (size_t)counts[1];
+    s->rows = counts[2];
+    s->sampled = (size_t)counts[3];
     size_t n = s->groups * s->cols, kept;
     if (!fp_mul(s->sampled, n, &kept)) return fp_fail_memory(r->err, "statistics", n);
-    status = take(r, i, "sum", FP_DOUBLE, n, (void **)&s->sum, NULL);
-    if (!status) status = take(r, i, "square", FP_DOUBLE, n, (void **)&s->square, NULL);
-    if (!status) status = take(r, i, "absolute", FP_DOUBLE, n, (void **)&s->absolute, NULL);
-    if (!status) status = take(r, i, "sampled_sum", FP_DOUBLE, n, (void **)&s->sampled_sum, NULL);
+    status = take(r, i, "sum", FP_DOUBLE, n, &s->arena, (void **)&s->sum, NULL);
+    if (!status) status = take(r, i, "square", FP_DOUBLE, n, &s->arena, (void **)&s->square, NULL);
+    if (!status) status = take(r, i, "absolute", FP_DOUBLE, n, &s->arena, (void **)&s->absolute, NULL);
+    if (!status) status = take(r, i, "sampled_sum", FP_DOUBLE, n, &s->arena, (void **)&s->sampled_sum, NULL);
     snprintf(key, sizeof(key), "%d/gram", i);
     if (!status && has(r, key)) return read_gram(r, i, s);
     snprintf(key, sizeof(key), "%d/kept", i);
     if (!status && s->sampled && has(r, key)) {
-        status = take(r, i, "kept", FP_FLOAT, kept, (void **)&s->kept, NULL);
+        status = take(r, i, "kept", FP_FLOAT, kept, NULL, (void **)&s->kept, NULL); // it may grow
         s->kept_capacity = kept;
     } else if (!status) {
         s->sampled = 0;
@@ -171,45 +172,47 @@ static int read_weight(struct reader *r, int i, struct fp_stats *stats) {
     return status;
 }
 
+static int read_answers(struct reader *r, struct fp_answers *a) {
+    struct fp_tensor shape = {0};
+    if (!has(r, "features") || !has(r, "logits")) return FINEPRUNE_OK;
+    int status = take(r, -1, "features", FP_FLOAT, 0, NULL, (void **)&a->features, &shape); // others take them over
+    if (status) return status;
+    a->samples = (size_t)shape.dims[0];
+    a->n_features = (size_t)shape.dims[1];
+    status = take(r, -1, "logits", FP_FLOAT, 0, NULL, (void **)&a->logits, &shape);
+    if (status) return status;
+    a->classes = (size_t)shape.dims[1];
+    if ((size_t)shape.dims[0] != a->samples)
+        return fp_fail(r->err, FINEPRUNE_DATA, "'%s': features and logits differ in length", r->path);
+    return FINEPRUNE_OK;
+}
+
 static int read_all(struct reader *r, struct fp_stats *stats) {
     char *model = NULL, key[64];
     int64_t *samples = NULL;
-    int status = take(r, -1, "model", FP_UINT8, 64, (void **)&model, NULL);
-    if (!status) status = take(r, -1, "samples", FP_INT64, 1, (void **)&samples, NULL);
-    if (!status) {
-        memcpy(stats->model, model, 64);
-        stats->samples = *samples > 0 ? (size_t)*samples : 0;
-        do snprintf(key, sizeof(key), "%d/name", stats->n);
-        while (has(r, key) && ++stats->n);
-        stats->items = fp_calloc((size_t)stats->n, sizeof(*stats->items));
-        stats->names = fp_calloc((size_t)stats->n, sizeof(*stats->names));
-        if (!stats->items || !stats->names) status = fp_fail_memory(r->err, "statistics", 0);
-    }
-    for (int i = 0; i < stats->n && !status; i++) status = read_weight(r, i, stats);
-    struct fp_answers *a = &stats->answers;
-    struct fp_tensor shape = {0};
-    if (!status && has(r, "features") && has(r, "logits")) {
-        status = take(r, -1, "features", FP_FLOAT, 0, (void **)&a->features, &shape);
-        a->samples = (size_t)shape.dims[0];
-        a->n_features = (size_t)shape.dims[1];
-        if (!status) status = take(r, -1, "logits", FP_FLOAT, 0, (void **)&a->logits, &shape);
-        a->classes = (size_t)shape.dims[1];
-        if (!status && (size_t)shape.dims[0] != a->samples)
-            status = fp_fail(r->err, FINEPRUNE_DATA, "'%s': features and logits differ in length", r->path);
-    }
-    free(model);
-    free(samples);
-    return status;
+    int n = 0, status = take(r, -1, "model", FP_UINT8, 64, &r->arena, (void **)&model, NULL);
+    if (!status) status = take(r, -1, "samples", FP_INT64, 1, &r->arena, (void **)&samples, NULL);
+    if (status) return status;
+    memcpy(stats->model, model, 64);
+    if (*samples > 0) stats->samples = (size_t)*samples;
+    do snprintf(key, sizeof(key), "%d/name", n);
+    while (has(r, key) && ++n);
+    status = fp_stats_take_lists(stats, n, r->err);
+    for (int i = 0; i < n && !status; i++) status = read_weight(r, i, stats);
+    if (status) return status;
+    return read_answers(r, &stats->answers);
 }
 
 int fineprune_stats_open(fineprune_stats **out, const char *path, fineprune_error *err) {
     fineprune_error local = {0};
-    struct reader r = {.path = path, .err = err ? err : &local};
+    struct reader r = {.arena = {.what = "statistics"}, .path = path, .err = err ? err : &local};
     int status = fp_npz_open(&r.npz, path, r.err);
     if (status) return status;
     fineprune_stats *stats = calloc(1, sizeof(*stats));
-    if (stats) stats->stats = calloc(1, sizeof(*stats->stats));
-    status = stats && stats->stats ? read_all(&r, stats->stats) : fp_fail_memory(r.err, "statistics", 0);
+    if (stats) stats->stats = fp_stats_new(r.err);
+    if (stats && stats->stats) status = read_all(&r, stats->stats);
+    else status = fp_fail_memory(r.err, "statistics", 0);
+    fp_arena_free(&r.arena);
     fp_npz_free(r.npz);
     if (status) fineprune_stats_free(stats);
     else *out = stats;

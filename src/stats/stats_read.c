@@ -6,21 +6,29 @@
 #include "kernel/gemm.h"
 #include "stats/stats.h"
 
+struct fp_stats *fp_stats_new(fineprune_error *err) {
+    struct fp_stats *stats = fp_calloc(1, sizeof(*stats));
+    if (!stats) fp_fail_memory(err, "statistics", sizeof(*stats));
+    else stats->arena.what = "statistics";
+    return stats;
+}
+
+int fp_stats_take_lists(struct fp_stats *stats, int n, fineprune_error *err) {
+    stats->items = fp_arena_take(&stats->arena, (size_t)n, sizeof(*stats->items));
+    stats->names = fp_arena_take(&stats->arena, (size_t)n, sizeof(*stats->names));
+    stats->n = n;
+    for (int i = 0; stats->items && i < n; i++) stats->items[i].arena.what = stats->arena.what;
+    return fp_arena_check(&stats->arena, err);
+}
+
 void fp_stats_free(struct fp_stats *stats) {
     if (!stats) return;
     for (int i = 0; stats->items && i < stats->n; i++) {
-        free(stats->items[i].sum);
-        free(stats->items[i].square);
-        free(stats->items[i].absolute);
-        free(stats->items[i].sampled_sum);
-        free(stats->items[i].gram);
+        fp_arena_free(&stats->items[i].arena);
         free(stats->items[i].kept);
     }
-    for (int i = 0; stats->names && i < stats->n; i++) free(stats->names[i]);
-    free(stats->items);
-    free(stats->names);
-    free(stats->answers.features);
-    free(stats->answers.logits);
+    fp_arena_free(&stats->arena);
+    fp_answers_done(&stats->answers);
     free(stats);
 }
 
@@ -30,21 +38,24 @@ double fp_stat_deviation(const struct fp_stat *s, size_t g, size_t c) {
     if (s->rows <= 0) return 0;
     double mean = fp_stat_mean(s, g, c), variance = s->square[g * s->cols + c] / s->rows - mean * mean;
     // Below the rounding of the two terms the spread is noise of the subtraction.
-    return variance > 1e-14 * mean * mean ? sqrt(variance) : 0;
+    if (!(variance > 1e-14 * mean * mean)) return 0;
+    return sqrt(variance);
 }
 
 double fp_stat_rms(const struct fp_stat *s, size_t g, size_t c) {
-    double v = s->rows > 0 ? s->square[g * s->cols + c] / s->rows : 0;
-    return v > 0 ? sqrt(v) : 0;
+    if (!(s->rows > 0)) return 0;
+    const double v = s->square[g * s->cols + c] / s->rows;
+    if (!(v > 0)) return 0;
+    return sqrt(v);
 }
 
 static bool gram_of_kept(const struct fp_stat *s, size_t g, size_t first, size_t m, double *dst, int threads) {
-    float *rows = fp_calloc(s->sampled * m, sizeof(*rows));
-    for (size_t r = 0; rows && r < s->sampled; r++)
+    FP_STAGE(room, "co-activations");
+    float *rows = fp_arena_take(&room, s->sampled * m, sizeof(*rows));
+    if (!rows) return false;
+    for (size_t r = 0; r < s->sampled; r++)
         memcpy(rows + r * m, s->kept + (r * s->groups + g) * s->cols + first, m * sizeof(*rows));
-    bool ok = rows && fp_gram(m, s->sampled, rows, &s->sampled, 1, dst, true, threads);
-    free(rows);
-    return ok;
+    return fp_gram(m, s->sampled, rows, &s->sampled, 1, dst, true, threads);
 }
 
 bool fp_stat_covariance(const struct fp_stat *s, size_t g, size_t first, size_t m, double *dst, int threads) {
@@ -52,8 +63,9 @@ bool fp_stat_covariance(const struct fp_stat *s, size_t g, size_t first, size_t 
     memset(dst, 0, m * m * sizeof(*dst));
     if (!s->sampled) return true;
     if (!s->gram && !gram_of_kept(s, g, first, m, dst, threads)) return false;
-    const double *gram = s->gram ? s->gram + g * n * n + first * n + first : dst, *sum = s->sampled_sum + g * n + first;
-    const size_t step = s->gram ? n : m;
+    const double *gram = dst, *sum = s->sampled_sum + g * n + first;
+    size_t step = m;
+    if (s->gram) gram = s->gram + g * n * n + first * n + first, step = n;
     const double rows = (double)s->sampled;
 #pragma omp parallel for num_threads(threads) schedule(dynamic, 16) if (m > 128)
     for (size_t i = 0; i < m; i++)
@@ -72,7 +84,7 @@ void fp_stat_covariance_float(const struct fp_stat *s, size_t g, float *dst, int
     for (size_t b = 0; b < blocks; b++) // a block of rows, and of columns that mirror them
         for (size_t first = 0; first <= b * SIDE; first += SIDE)
             for (size_t i = b * SIDE; i < n && i < (b + 1) * SIDE; i++) {
-                const size_t end = first + SIDE <= i ? first + SIDE : i + 1;
+                const size_t end = fp_least(first + SIDE, i + 1);
                 for (size_t j = first; j < end; j++)
                     dst[i * n + j] = (float)(gram[i * n + j] / rows - sum[i] / rows * (sum[j] / rows));
                 for (size_t j = first; j < end; j++) dst[j * n + i] = dst[i * n + j];
@@ -101,11 +113,19 @@ static int add_stat(struct fp_stat *a, const struct fp_stat *b, fineprune_error 
         a->sampled_sum[i] += b->sampled_sum[i];
     }
     for (size_t i = 0; a->gram && b->gram && i < n * a->cols; i++) a->gram[i] += b->gram[i];
-    int status = a->gram ? FINEPRUNE_OK : add_kept(a, b, err);
+    int status = FINEPRUNE_OK;
+    if (!a->gram) status = add_kept(a, b, err);
     a->rows += b->rows;
-    a->reached = a->reached && b->reached ? a->reached + b->reached : 0;
+    if (a->reached && b->reached) a->reached += b->reached;
+    else a->reached = 0;
     a->sampled += b->sampled;
     return status;
+}
+
+void fp_answers_done(struct fp_answers *a) {
+    free(a->features);
+    free(a->logits);
+    *a = (struct fp_answers){0};
 }
 
 int fp_answers_add(struct fp_answers *a, const struct fp_answers *b, fineprune_error *err) {
@@ -114,9 +134,10 @@ int fp_answers_add(struct fp_answers *a, const struct fp_answers *b, fineprune_e
     if (!fp_mul(n, a->n_features * sizeof(float), &f) || !fp_mul(n, a->classes * sizeof(float), &l))
         return fp_fail_memory(err, "answers", n);
     float *features = realloc(a->features, f);
-    if (features) a->features = features;
-    float *logits = features ? realloc(a->logits, l) : NULL;
-    if (!logits) return fp_fail_memory(err, "answers", f + l);
+    if (!features) return fp_fail_memory(err, "answers", f);
+    a->features = features;
+    float *logits = realloc(a->logits, l);
+    if (!logits) return fp_fail_memory(err, "answers", l);
     a->logits = logits;
     memcpy(a->features + a->samples * a->n_features, b->features, b->samples * b->n_features * sizeof(float));
     memcpy(a->logits + a->samples * a->classes, b->logits, b->samples * b->classes * sizeof(float));

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "base/arena.h"
 #include "stats/tuning.h"
 
 struct fp_stream {
@@ -29,9 +30,9 @@ int fp_stream_new(struct fp_stream **out, struct fp_exec *exec, const struct fin
         fp_stream_free(s);
         return fp_fail_memory(err, "a run", n * sizeof(*s->states));
     }
-    const size_t asked = options && options->batch && options->batch < FP_TUNED_STREAM_BATCH ? options->batch
-                                                                                             : FP_TUNED_STREAM_BATCH,
-                 most = fp_data_max_batch(data);
+    const size_t most = fp_data_max_batch(data);
+    size_t asked = FP_TUNED_STREAM_BATCH;
+    if (options && options->batch) asked = fp_least(asked, options->batch);
     for (size_t done = 0; done < n;) {
         struct fp_batch *b = &s->batches[s->n++];
         b->samples = samples + done;
@@ -54,22 +55,23 @@ void fp_stream_free(struct fp_stream *s) {
 static int run_batch(struct fp_stream *s, size_t i, int last, const struct fp_batch_visitor *visitor,
                      struct fp_exec_state *keep, fineprune_error *err) {
     const int n = s->model->graph->n_inputs;
-    struct fp_tensor *inputs = fp_calloc((size_t)n, sizeof(*inputs));
-    int status = inputs ? FINEPRUNE_OK : fp_fail_memory(err, "a batch", sizeof(*inputs));
+    FP_STAGE(room, "a batch");
+    struct fp_tensor *inputs = fp_arena_take(&room, (size_t)n, sizeof(*inputs));
+    int status = fp_arena_check(&room, err);
     if (!status && !s->at) status = fp_data_batch(s->data, s->batches[i].samples, s->batches[i].n, inputs, err);
     if (!status && visitor->begin) status = visitor->begin(visitor->user, &s->batches[i], err);
     if (!status)
         status = fp_exec_part(s->exec, s->at ? &s->states[i] : NULL, inputs, s->at, last, visitor->observer, keep, err);
     for (int k = 0; inputs && k < n; k++) fp_tensor_done(&inputs[k]);
-    free(inputs);
     return status;
 }
 
 int fp_stream_run(struct fp_stream *s, const struct fp_node *node, const struct fp_batch_visitor *visitor,
                   fineprune_error *err) {
     struct fp_exec_state *states = fp_calloc(s->n, sizeof(*states));
-    bool keeps = states && node->id > s->at; // what is kept costs nothing but memory
-    int status = states ? FINEPRUNE_OK : fp_fail_memory(err, "a run", s->n * sizeof(*states));
+    if (!states) return fp_fail_memory(err, "a run", s->n * sizeof(*states));
+    bool keeps = node->id > s->at; // what is kept costs nothing but memory
+    int status = FINEPRUNE_OK;
     for (size_t i = 0; i < s->n && !status; i++) {
         status = run_batch(s, i, node->id, visitor, keeps ? &states[i] : NULL, err);
         if (keeps && !status && states[i].bytes > s->budget / s->n) { // too much: the old place stays
@@ -86,7 +88,7 @@ int fp_stream_run(struct fp_stream *s, const struct fp_node *node, const struct 
         s->at = node->id;
         states = old;
     }
-    for (size_t i = 0; states && i < s->n; i++) fp_exec_state_done(&states[i]);
+    for (size_t i = 0; i < s->n; i++) fp_exec_state_done(&states[i]);
     free(states);
     return status;
 }

@@ -22,12 +22,12 @@ int fp_task_word(const char *word) {
 }
 
 static const char *reason_of(enum fp_task_kind kind, bool by_word) {
-    if (kind == FP_TASK_LABELS)
-        return by_word ? "the outputs are independent labels (--task labels)"
-                       : "the outputs are independent labels, not classes";
-    if (kind == FP_TASK_OTHER)
-        return by_word ? "the outputs are not classes (--task other)" : "the outputs are not classes";
-    return kind == FP_TASK_CLASSES ? NULL : "it is not clear that the outputs are classes";
+    if (kind == FP_TASK_LABELS && by_word) return "the outputs are independent labels (--task labels)";
+    if (kind == FP_TASK_LABELS) return "the outputs are independent labels, not classes";
+    if (kind == FP_TASK_OTHER && by_word) return "the outputs are not classes (--task other)";
+    if (kind == FP_TASK_OTHER) return "the outputs are not classes";
+    if (kind == FP_TASK_CLASSES) return NULL;
+    return "it is not clear that the outputs are classes";
 }
 
 static void weigh(struct fp_task *task, const struct fp_task_case *c) {
@@ -38,9 +38,11 @@ static void weigh(struct fp_task *task, const struct fp_task_case *c) {
         against |= task->evidence[i].points < 0;
         veto |= task->evidence[i].points <= FP_TASK_VETO;
     }
-    if (!veto && task->points >= (against && c->n && c->n < FEW ? ENOUGH_FEW : ENOUGH)) task->kind = FP_TASK_CLASSES;
+    const int enough = against && c->n && c->n < FEW ? ENOUGH_FEW : ENOUGH;
+    if (!veto && task->points >= enough) task->kind = FP_TASK_CLASSES;
     else if (labels) task->kind = FP_TASK_LABELS;
-    else task->kind = veto || task->points <= AGAINST ? FP_TASK_OTHER : FP_TASK_UNCLEAR;
+    else if (veto || task->points <= AGAINST) task->kind = FP_TASK_OTHER;
+    else task->kind = FP_TASK_UNCLEAR;
 }
 
 int fp_task_judge(struct fp_task *task, const struct fp_task_case *c, const char *word, fineprune_error *err) {

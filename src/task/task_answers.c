@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/arena.h"
 #include "task/task_evidence.h"
 
 struct one {
@@ -38,7 +39,8 @@ static bool look_at(struct one *o, const float *v, size_t width) {
         all += exp((double)v[k] - o->first);
     }
     o->spread = sqrt(square / (double)width);
-    o->skewness = o->spread > 0 ? cube / (double)width / (o->spread * o->spread * o->spread) : 0;
+    o->skewness = 0;
+    if (o->spread > 0) o->skewness = cube / (double)width / (o->spread * o->spread * o->spread);
     o->winner = 1 / all;
     if (width < 3) o->third = o->second;
     return true;
@@ -46,13 +48,19 @@ static bool look_at(struct one *o, const float *v, size_t width) {
 
 static int by_value(const void *a, const void *b) {
     const double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
+    return (x > y) - (x < y);
 }
 
 static double median(double *v, size_t n) {
     if (!n) return 0;
     qsort(v, n, sizeof(*v), by_value);
-    return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
+    if (n % 2) return v[n / 2];
+    return (v[n / 2 - 1] + v[n / 2]) / 2;
+}
+
+static double share_of(double part, double whole) {
+    if (!(whole > 0)) return 0;
+    return part / whole;
 }
 
 struct sums {
@@ -65,8 +73,8 @@ struct sums {
 
 static void add(struct fp_task_answers *a, struct sums *s, const struct one *o, const float *v) {
     const double gap = o->first - o->second, next = o->second - o->third, tiny = 1e-12 * (fabs(o->first) + 1e-300);
-    s->ahead[a->n] = a->width > 2 ? gap / fmax(next, tiny) : 0;
-    s->apart[a->n] = o->spread > 0 ? gap / o->spread : 0;
+    if (a->width > 2) s->ahead[a->n] = gap / fmax(next, tiny);
+    s->apart[a->n] = share_of(gap, o->spread);
     s->top += gap;
     s->bottom += o->lower - o->lowest;
     if (!a->n) s->first_mean = o->mean;
@@ -74,7 +82,7 @@ static void add(struct fp_task_answers *a, struct sums *s, const struct one *o, 
     a->winner += o->winner;
     a->confident += o->winner > 0.5;
     a->skewness += o->skewness;
-    a->mean += o->spread > 0 ? o->mean / o->spread : 0;
+    a->mean += share_of(o->mean, o->spread);
     a->positive += (double)o->positive / (double)a->width;
     a->none += !o->positive;
     const double moved = o->mean - s->first_mean; // sums of differences keep their digits
@@ -94,7 +102,7 @@ static void finish(struct fp_task_answers *a, struct sums *s) {
     for (size_t i = 0; i < FP_COUNT(means); i++) *means[i] /= n;
     a->ahead = median(s->ahead, a->n);
     a->apart = median(s->apart, a->n);
-    a->asymmetry = s->bottom > 0 ? s->top / s->bottom : 0;
+    a->asymmetry = share_of(s->top, s->bottom);
     double all = 0;
     a->none_expected = n;
     for (size_t k = 0; k < a->width; k++) {
@@ -103,45 +111,42 @@ static void finish(struct fp_task_answers *a, struct sums *s) {
         a->dominant = fmax(a->dominant, (double)s->won[k] / n);
     }
     const double shared = fmax(s->mean_square / n - s->mean / n * (s->mean / n), 0);
-    a->common = all > 0 ? (double)a->width * (double)a->width * shared / all
-                        : -1; // width * variance of the mean / mean variance
+    a->common = -1;
+    if (all > 0) // width * variance of the mean / mean variance
+        a->common = (double)a->width * (double)a->width * shared / all;
 }
 
 bool fp_task_answers(struct fp_task_answers *a, const float *values, size_t n, size_t width) {
     *a = (struct fp_task_answers){.width = width};
     if (!n || width < 2) return true;
-    struct sums s = {.ahead = fp_calloc(n, sizeof(double)),
-                     .apart = fp_calloc(n, sizeof(double)),
-                     .sum = fp_calloc(width, sizeof(double)),
-                     .square = fp_calloc(width, sizeof(double)),
-                     .above = fp_calloc(width, sizeof(size_t)),
-                     .won = fp_calloc(width, sizeof(size_t))};
-    const bool done = s.ahead && s.apart && s.sum && s.square && s.above && s.won;
+    FP_STAGE(room, "the answers");
+    struct sums s = {.ahead = fp_arena_take(&room, n, sizeof(double)),
+                     .apart = fp_arena_take(&room, n, sizeof(double)),
+                     .sum = fp_arena_take(&room, width, sizeof(double)),
+                     .square = fp_arena_take(&room, width, sizeof(double)),
+                     .above = fp_arena_take(&room, width, sizeof(size_t)),
+                     .won = fp_arena_take(&room, width, sizeof(size_t))};
     struct one o;
-    for (size_t i = 0; i < n && done; i++)
+    if (room.failed) return false;
+    for (size_t i = 0; i < n; i++)
         if (look_at(&o, values + i * width, width)) add(a, &s, &o, values + i * width);
     if (a->n) finish(a, &s);
-    free(s.ahead);
-    free(s.apart);
-    free(s.sum);
-    free(s.square);
-    free(s.above);
-    free(s.won);
-    return done;
+    return true;
 }
 
 int fp_task_rows(double *ratio, struct fineprune_model *model, const struct fp_weight *w, fineprune_error *err) {
-    float *values = fp_calloc(w->count, sizeof(*values));
-    double *sum = fp_calloc(w->cols, sizeof(*sum)), all = 0, together = 0;
-    int status = values && sum ? fp_weight_read(model, w, values, err)
-                               : fp_fail_memory(err, w->name, w->count * sizeof(*values));
-    for (size_t i = 0; i < w->count && !status; i++) {
+    FP_STAGE(room, w->name);
+    float *values = fp_arena_take(&room, w->count, sizeof(*values));
+    double *sum = fp_arena_take(&room, w->cols, sizeof(*sum)), all = 0, together = 0;
+    *ratio = -1;
+    int status = fp_arena_check(&room, err);
+    if (!status) status = fp_weight_read(model, w, values, err);
+    if (status) return status;
+    for (size_t i = 0; i < w->count; i++) {
         sum[i % w->cols] += (double)values[i];
         all += (double)values[i] * (double)values[i];
     }
-    for (size_t c = 0; c < w->cols && !status; c++) together += sum[c] * sum[c];
-    *ratio = all > 0 && isfinite(all) ? together / all : -1;
-    free(values);
-    free(sum);
-    return status;
+    for (size_t c = 0; c < w->cols; c++) together += sum[c] * sum[c];
+    if (all > 0 && isfinite(all)) *ratio = together / all;
+    return FINEPRUNE_OK;
 }

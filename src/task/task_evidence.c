@@ -48,8 +48,10 @@ static bool passes_on(const struct fp_node *node) {
 
 static const struct fp_node *made_by(const struct looked *l) {
     const struct fp_node *node = l->output->producer;
-    for (int steps = 0; steps < 6 && node && passes_on(node); steps++)
-        node = node->in[0] < 0 ? NULL : l->graph->values[node->in[0]].producer;
+    for (int steps = 0; steps < 6 && node && passes_on(node); steps++) {
+        if (node->in[0] < 0) return NULL;
+        node = l->graph->values[node->in[0]].producer;
+    }
     return node;
 }
 
@@ -88,10 +90,15 @@ static bool same_symbol(const struct fp_value *v, int axis, const char *symbol) 
     return v->rank > axis && v->symbols && v->symbols[axis] && !strcmp(v->symbols[axis], symbol);
 }
 
+static const char *symbol_of(const struct fp_value *v, int axis) {
+    if (v->rank <= axis || !v->symbols) return NULL;
+    return v->symbols[axis];
+}
+
 // Axis 0 by its name: one of the inputs' other axes, and no input's first.
 static int see_batch(struct looked *l) {
     if (l->c->unlike) return FOUND(l, "their axis 0 is not the samples"), FP_TASK_VETO;
-    const char *symbol = l->output->rank > 0 && l->output->symbols ? l->output->symbols[0] : NULL;
+    const char *symbol = symbol_of(l->output, 0);
     bool first = false, other = false;
     for (int i = 0; symbol && symbol[0] && i < l->graph->n_inputs; i++) {
         const struct fp_value *in = &l->graph->values[l->graph->inputs[i]];
@@ -119,7 +126,8 @@ static int see_width(struct looked *l) {
 
 static int see_name(struct looked *l) {
     const int points = fp_class_name_points(l->output->name);
-    return points ? FOUND(l, "the name '%.60s'", l->output->name), points : 0;
+    if (!points) return 0;
+    return FOUND(l, "the name '%.60s'", l->output->name), points;
 }
 
 static int see_layer_name(struct looked *l) {
@@ -131,28 +139,38 @@ static int see_layer_name(struct looked *l) {
 }
 
 static int see_axis_name(struct looked *l) {
-    const char *symbol = l->output->rank > 1 && l->output->symbols ? l->output->symbols[1] : NULL;
-    const int points = symbol ? fp_class_name_points(symbol) : 0;
-    return points ? FOUND(l, "the axis name '%.60s'", symbol), points > 0 ? 2 : -3 : 0;
+    const char *symbol = symbol_of(l->output, 1);
+    if (!symbol) return 0;
+    const int points = fp_class_name_points(symbol);
+    if (!points) return 0;
+    return FOUND(l, "the axis name '%.60s'", symbol), points > 0 ? 2 : -3;
 }
 
 static int see_labels_beside(struct looked *l) {
-    return fp_task_labels_beside(l->c->model, l->c->width, l->found, FP_TASK_FOUND) ? 4 : 0;
+    if (!fp_task_labels_beside(l->c->model, l->c->width, l->found, FP_TASK_FOUND)) return 0;
+    return 4;
 }
 
 static int see_labels_within(struct looked *l) {
-    return fp_task_labels_within(l->c->model, l->c->width) ? FOUND(l, "%zu names in the model's metadata", l->c->width),
-           4                                               : 0;
+    if (!fp_task_labels_within(l->c->model, l->c->width)) return 0;
+    return FOUND(l, "%zu names in the model's metadata", l->c->width), 4;
 }
 
 static int see_said(struct looked *l) { return fp_task_said(l->c->model, l->found, FP_TASK_FOUND); }
 
 // ---- the last layer and the dense answers
 
+static int points_of_rows(double r) {
+    if (r < 0.35) return 4;
+    if (r < 0.6) return 3;
+    if (r < 0.85) return 1;
+    return -1;
+}
+
 static int see_rows(struct looked *l) {
     const double r = l->rows;
     if (r < 0 || (r >= 0.85 && r <= 1.2)) return 0;
-    const int points = r < 0.35 ? 4 : r < 0.6 ? 3 : r < 0.85 ? 1 : -1;
+    const int points = points_of_rows(r);
     return FOUND(l, "rows of the last layer that %s (%.2f of independent ones)",
                  points > 0 ? "cancel out, as a softmax trains them" : "have much in common", r),
            points;
@@ -254,7 +272,8 @@ int fp_task_gather(struct fp_task *task, const struct fp_task_case *c, fineprune
     const bool scores = c->logits_value != l.graph->outputs[c->output] || !see_softmax(&l);
     if (!fp_task_answers(&l.answers, c->values, scores ? c->n : 0, c->width))
         return fp_fail_memory(err, "the answers", c->n * sizeof(double));
-    int status = c->weight >= 0 ? fp_task_rows(&l.rows, c->model, &c->weights->items[c->weight], err) : FINEPRUNE_OK;
+    int status = FINEPRUNE_OK;
+    if (c->weight >= 0) status = fp_task_rows(&l.rows, c->model, &c->weights->items[c->weight], err);
     for (size_t i = 0; i < FP_COUNT(EVIDENCE) && !status; i++) {
         struct fp_task_evidence *e = &task->evidence[task->n];
         *e = (struct fp_task_evidence){.name = EVIDENCE[i].name};

@@ -10,18 +10,23 @@
 
 #define LARGEST ((off_t)4 << 20) // bytes of a file of names
 
-// The text of a file, or NULL.
-static char *read_text(const char *folder, const char *above, const char *name) {
+static char *read_file(const char *path) {
     struct stat info;
-    char *path = fp_format("%s/%s%s", folder && folder[0] ? folder : ".", above, name), *text = NULL;
     // A pipe would never end: what it is is asked first.
-    FILE *file = path && stat(path, &info) == 0 && S_ISREG(info.st_mode) && info.st_size <= LARGEST ? fopen(path, "rb")
-                                                                                                    : NULL;
-    if (file) {
-        text = fp_calloc((size_t)info.st_size + 1, 1);
-        if (text) text[fread(text, 1, (size_t)info.st_size, file)] = 0;
-        fclose(file);
-    }
+    if (stat(path, &info) || !S_ISREG(info.st_mode) || info.st_size > LARGEST) return NULL;
+    FILE *file = fopen(path, "rb");
+    if (!file) return NULL;
+    char *text = fp_calloc((size_t)info.st_size + 1, 1);
+    if (text) text[fread(text, 1, (size_t)info.st_size, file)] = 0;
+    fclose(file);
+    return text;
+}
+
+// The text of a file in the model's folder, or in the one above, or NULL.
+static char *read_text(const char *folder, bool up, const char *name) {
+    if (!folder || !folder[0]) folder = ".";
+    char *path = fp_format("%s/%s%s", folder, up ? "../" : "", name), *text = NULL;
+    if (path) text = read_file(path);
     free(path);
     return text;
 }
@@ -38,7 +43,8 @@ static size_t lines_of(const char *text) {
 }
 
 static size_t members_of(const json_t *value) {
-    return json_is_array(value) ? json_array_size(value) : json_object_size(value);
+    if (json_is_array(value)) return json_array_size(value);
+    return json_object_size(value);
 }
 
 // Names in JSON: a list, an object of numbers and names, or a member that is one of them.
@@ -69,9 +75,8 @@ size_t fp_task_labels_beside(const struct fineprune_model *model, size_t width, 
                  {"id2label.json", true},    {"class_names.json", true}, {"config.json", true}};
     for (int up = 0; up < 2; up++) // Hugging Face keeps models in a folder onnx/ below them
         for (size_t i = 0; i < FP_COUNT(files); i++) {
-            char *text = up && strcmp(files[i].name, "config.json")
-                             ? NULL
-                             : read_text(model->folder, up ? "../" : "", files[i].name);
+            if (up && strcmp(files[i].name, "config.json")) continue;
+            char *text = read_text(model->folder, up, files[i].name);
             const size_t n = text ? names_of(text, files[i].json, width) : 0;
             free(text);
             if (n != width) continue;
@@ -87,7 +92,8 @@ static size_t names_in_text(const char *text, size_t width) {
     size_t n = members_of(root), commas = 0;
     json_decref(root);
     for (const char *c = text; *c; c++) commas += *c == ',';
-    return n == width || lines_of(text) == width || (commas && commas + 1 == width) ? width : 0;
+    if (n == width || lines_of(text) == width || (commas && commas + 1 == width)) return width;
+    return 0;
 }
 
 size_t fp_task_labels_within(const struct fineprune_model *model, size_t width) {
@@ -127,7 +133,8 @@ static int word_points(const char *word) {
 }
 
 static int note(const char *word, const char *where, char *found, size_t size) {
-    const int points = word ? word_points(word) : 0;
+    if (!word) return 0;
+    const int points = word_points(word);
     if (points) snprintf(found, size, "%s says '%.60s'", where, word);
     return points;
 }
@@ -147,7 +154,7 @@ int fp_task_said(const struct fineprune_model *model, char *found, size_t size) 
     for (size_t i = 0; i < FP_COUNT(keys) && !points; i++)
         points = note(fp_model_metadata(model, keys[i]), "the model's metadata", found, size);
     for (int up = 0; up < 2 && !points; up++) {
-        char *text = read_text(model->folder, up ? "../" : "", "config.json");
+        char *text = read_text(model->folder, up, "config.json");
         json_t *config = text ? json_loads(text, 0, NULL) : NULL;
         if (config) points = config_points(config, found, size);
         json_decref(config);

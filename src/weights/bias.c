@@ -32,8 +32,9 @@ static bool is_convolution(const struct fp_weight *w) {
 // ---- places
 
 static const struct fp_node *only_reader(const struct fp_graph *graph, int value, int *index) {
-    const struct fp_value *v = value < 0 ? NULL : &graph->values[value];
-    if (!v || v->n_readers != 1 || !v->readers[0].node || v->readers[0].index < 0) return NULL;
+    if (value < 0) return NULL;
+    const struct fp_value *v = &graph->values[value];
+    if (v->n_readers != 1 || !v->readers[0].node || v->readers[0].index < 0) return NULL;
     *index = v->readers[0].index;
     return v->readers[0].node;
 }
@@ -71,7 +72,8 @@ static const struct fp_node *behind(const struct fp_weight *w, const struct fp_w
     const struct fp_node *node = only_reader(graph, use->node->out[0], index);
     while (node && (hands_on(node, *index) || keeps_last(w, node, *index)))
         node = only_reader(graph, node->out[0], index);
-    return node && node->graph == graph ? node : NULL;
+    if (!node || node->graph != graph) return NULL;
+    return node;
 }
 
 // y + c, c + y, y - c, c - y: with y = a W x, c is a times what the row adds, or minus that.
@@ -81,7 +83,8 @@ static struct fp_bias_place sum_behind(const struct fp_weight *w, const struct f
     const enum fp_role role = fp_node_role(node);
     bool sum = (role == FP_ROLE_ADDS || role == FP_ROLE_SUBTRACTS) && node->n_in == 2 && !fp_attr_has(node, "axis");
     if (!sum) return (struct fp_bias_place){0};
-    return (struct fp_bias_place){node, 1 - index, role == FP_ROLE_SUBTRACTS ? -alpha : alpha};
+    if (role == FP_ROLE_SUBTRACTS) alpha = -alpha;
+    return (struct fp_bias_place){node, 1 - index, alpha};
 }
 
 // (y - mean) * ...: what y loses, the mean loses too. Its channels are axis 1.
@@ -103,21 +106,27 @@ struct fp_bias_place fp_bias_place_of(const struct fp_weight *w, int k, enum fp_
     const struct fp_op_weight *row = row_of(node);
     const int input = row->bias ? row->bias : -1;
     bool gemm = row->view == FP_VIEW_GEMM;
-    double alpha = gemm || row->view == FP_VIEW_SCALED ? (double)fp_attr_float(node, "alpha", 1) : 1;
-    double beta = gemm ? (double)fp_attr_float(node, "beta", 1) : 1;
+    double alpha = 1, beta = 1;
+    if (gemm || row->view == FP_VIEW_SCALED) alpha = (double)fp_attr_float(node, "alpha", 1);
+    if (gemm) beta = (double)fp_attr_float(node, "beta", 1);
     bool given = input >= 0 && node->n_in > input && node->in[input] >= 0;
-    if (alpha == 0) return (struct fp_bias_place){0};
+    const struct fp_bias_place none = {0}, behind_it = {node, -1, alpha};
+    struct fp_bias_place at_input = {node, input, alpha};
+    if (alpha == 0) return none;
+    if (beta != 0) at_input.sign /= beta;
     switch (kind) {
     case FP_BIAS_INPUT:
-        return given && beta != 0 ? (struct fp_bias_place){node, input, alpha / beta} : (struct fp_bias_place){0};
+        if (!given || beta == 0) return none;
+        return at_input;
     case FP_BIAS_SUM: return sum_behind(w, use, alpha);
     case FP_BIAS_NORM: return norm_behind(w, use, alpha);
     case FP_BIAS_NEW_INPUT:
-        return input >= 0 && !given && beta != 0 ? (struct fp_bias_place){node, input, alpha / beta}
-                                                 : (struct fp_bias_place){0};
+        if (input < 0 || given || beta == 0) return none;
+        return at_input;
     case FP_BIAS_NEW_SUM:
-        return gives_rows(w, use) ? (struct fp_bias_place){node, -1, alpha} : (struct fp_bias_place){0};
-    default: return (struct fp_bias_place){0};
+        if (!gives_rows(w, use)) return none;
+        return behind_it;
+    default: return none;
     }
 }
 
@@ -213,8 +222,10 @@ static void lay_out(struct fp_weight *view, const struct fp_weight *w) {
     const bool recurrent = fp_view_is_recurrent(w->view);
     view->name = view->sources[0].name;
     view->groups = w->groups, view->rows = w->rows, view->cols = 1;
-    view->group_stride = recurrent ? 2 * w->rows : w->rows;
-    view->first = recurrent && w->uses[0].slot == 2 ? w->rows : 0;
+    view->group_stride = w->rows;
+    view->first = 0;
+    if (recurrent) view->group_stride = 2 * w->rows;
+    if (recurrent && w->uses[0].slot == 2) view->first = w->rows;
     view->row_stride = view->col_stride = view->inner = 1;
     view->count = w->groups * w->rows;
 }
@@ -351,8 +362,9 @@ static int find_bias(struct bias_finder *f, struct fp_weight *w) {
             continue;
         }
         bool is_new = kind == FP_BIAS_NEW_INPUT || kind == FP_BIAS_NEW_SUM;
-        int status = is_new ? try_new(f, w, (enum fp_bias_kind)kind, &place)
-                            : try_constant(f, w, (enum fp_bias_kind)kind, &place);
+        int status;
+        if (is_new) status = try_new(f, w, (enum fp_bias_kind)kind, &place);
+        else status = try_constant(f, w, (enum fp_bias_kind)kind, &place);
         if (status) return status;
         if (!w->bias.proto && !w->bias.own.count) continue;
         w->bias.kind = (enum fp_bias_kind)kind;

@@ -92,7 +92,8 @@ static bool is_stored(const struct finder *f, int value) {
 
 static const struct fp_weight *weight_at(const struct finder *f, const struct fp_node *node, int *number) {
     *number = f->weight_of[node->id];
-    return *number < 0 ? NULL : &f->weights->items[*number];
+    if (*number < 0) return NULL;
+    return &f->weights->items[*number];
 }
 
 // Products that can lose a row or a column.
@@ -103,11 +104,15 @@ static bool is_plain(const struct fp_weight *w) {
 }
 
 static int declared_rank(const struct finder *f, int value) {
-    return f->graph->values[value].rank > 0 ? f->graph->values[value].rank : 0;
+    const int rank = f->graph->values[value].rank;
+    if (rank < 0) return 0;
+    return rank;
 }
 
-static bool axis_fits(const struct finder *f, const struct fp_weight *w, int value) {
-    return f->axis[value] == (w->kind == FP_WEIGHT_CONV ? 1 : LAST);
+// Where a product's channels lie.
+static int axis_of(const struct fp_weight *w) {
+    if (w->kind == FP_WEIGHT_CONV) return 1;
+    return LAST;
 }
 
 static bool visit_weight(struct finder *f, const struct fp_node *node, const struct fp_weight *w, int number) {
@@ -119,7 +124,7 @@ static bool visit_weight(struct finder *f, const struct fp_node *node, const str
     int in = node->in[0], out = node->out[0];
     if (in >= 0 && f->space[in] >= 0) {
         struct space *s = root(f, f->space[in]);
-        if (!axis_fits(f, w, in) || w->cols % s->channels ||
+        if (f->axis[in] != axis_of(w) || w->cols % s->channels ||
             (w->kind == FP_WEIGHT_CONV && w->cols != s->channels * w->inner))
             s->blocked = true;
         else ok = add_reader(s, number, w->cols / s->channels);
@@ -127,7 +132,7 @@ static bool visit_weight(struct finder *f, const struct fp_node *node, const str
     int space = new_space(f, w->rows);
     if (space < 0 || !ok) return false;
     f->space[out] = space;
-    f->axis[out] = w->kind == FP_WEIGHT_CONV ? 1 : LAST;
+    f->axis[out] = axis_of(w);
     f->rank[out] = declared_rank(f, out);
     if (w->kind == FP_WEIGHT_CONV && fp_attr_ints(node, "kernel_shape", &spatial)) f->rank[out] = (int)spatial + 2;
     f->single[out] = false;
@@ -195,9 +200,12 @@ static int64_t positions_of(const struct finder *f, int value) {
     const struct fp_value *v = &f->graph->values[value];
     int64_t n = 1;
     if (f->single[value]) return 1;
-    for (int i = 2; i < v->rank; i++)
-        n = v->dims[i] > 0 && n < INT32_MAX && v->dims[i] < INT32_MAX ? n * v->dims[i] : 0;
-    return v->rank >= 2 ? n : 0;
+    if (v->rank < 2) return 0;
+    for (int i = 2; i < v->rank; i++) {
+        if (v->dims[i] <= 0 || v->dims[i] >= INT32_MAX || n >= INT32_MAX) return 0;
+        n *= v->dims[i];
+    }
+    return n;
 }
 
 // Each sample becomes one row, channel after channel.
@@ -217,9 +225,11 @@ static int turned(const struct finder *f, const struct fp_node *node) {
     size_t n;
     const int64_t *perm = fp_attr_ints(node, "perm", &n);
     const int64_t from = f->axis[node->in[0]] == LAST ? (int64_t)n - 1 : f->axis[node->in[0]];
-    for (size_t i = 0; perm && i < n; i++)
-        if (perm[i] == from) return i == n - 1 ? LAST : (int)i;
-    return NOWHERE;
+    size_t to = 0;
+    while (perm && to < n && perm[to] != from) to++;
+    if (!perm || to == n) return NOWHERE;
+    if (to == n - 1) return LAST;
+    return (int)to;
 }
 
 static bool pads_others(const struct finder *f, const struct fp_node *node) {
@@ -262,25 +272,35 @@ static bool visit_pair(struct finder *f, const struct fp_node *node, bool sums) 
 }
 
 static enum fp_passage passage_of(const struct fp_node *node) {
-    const struct fp_op *op = node->n_bodies ? NULL : fp_node_op(node);
-    return op ? op->passage : FP_PASSAGE_NONE;
+    const struct fp_op *op = fp_node_op(node);
+    if (node->n_bodies || !op) return FP_PASSAGE_NONE;
+    return op->passage;
 }
 
-// Where the channels are after the node: an axis, or NOWHERE. *gone: how many axes behind them go.
+// Whether a node lets channels pass that lie at `axis`. *gone: how many axes behind them go.
+static bool lets_pass(const struct finder *f, const struct fp_node *node, enum fp_passage passage, int axis,
+                      int *gone) {
+    switch (passage) {
+    case FP_PASSAGE_KEEPS:
+    case FP_PASSAGE_TURNS: return true;
+    case FP_PASSAGE_POOLS:
+    case FP_PASSAGE_REMOVES: return axis == 1;
+    case FP_PASSAGE_FILTERS: return is_depthwise(f, node);
+    case FP_PASSAGE_FLATTENS: return axis == 1 && fp_attr_int(node, "axis", 1) == 1;
+    case FP_PASSAGE_RESHAPES: return reshapes_flat(f, node);
+    case FP_PASSAGE_PADS: return pads_others(f, node);
+    case FP_PASSAGE_REDUCES: return reduces_others(f, node, gone);
+    default: return false;
+    }
+}
+
+// Where the channels are after the node: an axis, or NOWHERE.
 static int axis_after(const struct finder *f, const struct fp_node *node, enum fp_passage passage, int *gone) {
     const int axis = f->axis[node->in[0]];
-    switch (passage) {
-    case FP_PASSAGE_KEEPS: return axis;
-    case FP_PASSAGE_POOLS:
-    case FP_PASSAGE_REMOVES: return axis == 1 ? axis : NOWHERE;
-    case FP_PASSAGE_FILTERS: return is_depthwise(f, node) ? axis : NOWHERE;
-    case FP_PASSAGE_FLATTENS: return axis == 1 && fp_attr_int(node, "axis", 1) == 1 ? LAST : NOWHERE;
-    case FP_PASSAGE_RESHAPES: return reshapes_flat(f, node) ? LAST : NOWHERE;
-    case FP_PASSAGE_TURNS: return turned(f, node);
-    case FP_PASSAGE_PADS: return pads_others(f, node) ? axis : NOWHERE;
-    case FP_PASSAGE_REDUCES: return reduces_others(f, node, gone) ? axis : NOWHERE;
-    default: return NOWHERE;
-    }
+    if (!lets_pass(f, node, passage, axis, gone)) return NOWHERE;
+    if (passage == FP_PASSAGE_FLATTENS || passage == FP_PASSAGE_RESHAPES) return LAST;
+    if (passage == FP_PASSAGE_TURNS) return turned(f, node);
+    return axis;
 }
 
 // Whether channels pass; where they are then, and how.
@@ -363,7 +383,8 @@ static int find(struct finder *f, int *weight_of, struct fp_channel_groups *out)
         int number;
         const struct fp_node *node = &f->graph->nodes[i];
         const struct fp_weight *w = weight_at(f, node, &number);
-        ok = w ? visit_weight(f, node, w, number) : visit_other(f, node);
+        if (w) ok = visit_weight(f, node, w, number);
+        else ok = visit_other(f, node);
     }
     if (!ok) return fp_fail_memory(f->err, "channels", sizeof(struct space));
     block_outside(f);
@@ -374,22 +395,17 @@ int fp_channels_find(struct fp_channel_groups *out, const struct fp_weights *wei
                      fineprune_error *err) {
     const struct fp_graph *graph = weights->model->graph;
     *out = (struct fp_channel_groups){0};
-    int *weight_of = fp_calloc((size_t)graph->n_nodes, sizeof(int));
+    FP_STAGE(room, "channels");
+    int *weight_of = fp_arena_take(&room, (size_t)graph->n_nodes, sizeof(int));
     struct finder f = {.weights = weights, .graph = graph, .exec = exec, .weight_of = weight_of, .err = err};
-    f.space = fp_calloc((size_t)graph->n_values, sizeof(int));
-    f.axis = fp_calloc((size_t)graph->n_values, sizeof(int));
-    f.rank = fp_calloc((size_t)graph->n_values, sizeof(int));
-    f.single = fp_calloc((size_t)graph->n_values, sizeof(bool));
-    int status = weight_of && f.space && f.axis && f.rank && f.single
-                     ? find(&f, weight_of, out)
-                     : fp_fail_memory(err, "channels", (size_t)graph->n_values * sizeof(int));
+    f.space = fp_arena_take(&room, (size_t)graph->n_values, sizeof(int));
+    f.axis = fp_arena_take(&room, (size_t)graph->n_values, sizeof(int));
+    f.rank = fp_arena_take(&room, (size_t)graph->n_values, sizeof(int));
+    f.single = fp_arena_take(&room, (size_t)graph->n_values, sizeof(bool));
+    int status = fp_arena_check(&room, err);
+    if (!status) status = find(&f, weight_of, out);
     for (int i = 0; i < f.n; i++) free(f.spaces[i].makers), free(f.spaces[i].readers);
     free(f.spaces);
-    free(f.space);
-    free(f.axis);
-    free(f.rank);
-    free(f.single);
-    free(weight_of);
     return status;
 }
 

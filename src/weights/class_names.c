@@ -45,7 +45,8 @@ int fp_class_name_points(const char *name) {
             if (NAMES[i].points > most) most = NAMES[i].points;
             if (NAMES[i].points < least) least = NAMES[i].points;
         }
-        at += n ? n : 1;
+        at += fp_most(n, 1);
     }
-    return least < 0 ? least : most;
+    if (least < 0) return least;
+    return most;
 }

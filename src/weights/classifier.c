@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/arena.h"
 #include "exec/op_list.h"
 #include "weights/bias.h"
 #include "weights/class_names.h"
@@ -14,7 +15,8 @@
 static bool is(const struct fp_node *node, enum fp_role role) { return fp_node_role(node) == role; }
 
 static const struct fp_node *producer(const struct fp_graph *graph, int value) {
-    return value < 0 ? NULL : graph->values[value].producer;
+    if (value < 0) return NULL;
+    return graph->values[value].producer;
 }
 
 static bool read_once(const struct fp_graph *graph, int value) { return graph->values[value].n_readers == 1; }
@@ -78,7 +80,8 @@ static struct step step_back(const struct fp_graph *graph, int value) {
         s.from = 0, s.affine = true;
     } else if ((sum || product) && node->n_in == 2) {
         bool second = is_stored(graph, node->in[1]), first = is_stored(graph, node->in[0]) && role != FP_ROLE_DIVIDES;
-        s.from = second ? 0 : first ? 1 : -1;
+        if (first) s.from = 1;
+        if (second) s.from = 0;
         s.affine = s.from >= 0;
     }
     return s;
@@ -137,7 +140,8 @@ static int written_out_softmax(const struct fp_graph *graph, int value) {
     if (!is(power, FP_ROLE_RAISES) || reduced(graph, quotient->in[1], FP_ROLE_SUMS_UP) != quotient->in[0]) return -1;
     const struct fp_node *shift = producer(graph, power->in[0]);
     if (!is(shift, FP_ROLE_SUBTRACTS)) return power->in[0];
-    return reduced(graph, shift->in[1], FP_ROLE_FINDS_MAXIMUM) == shift->in[0] ? shift->in[0] : -1;
+    if (reduced(graph, shift->in[1], FP_ROLE_FINDS_MAXIMUM) != shift->in[0]) return -1;
+    return shift->in[0];
 }
 
 // [samples, classes] or [samples, classes, 1, 1]; other axes may be of unknown size where a global pooling has made
@@ -162,7 +166,7 @@ static bool has_classes(const struct fp_graph *graph, int value) {
 static bool is_softmax(const struct fp_graph *graph, const struct fp_node *node) {
     if (!is(node, FP_ROLE_SOFTMAX)) return false;
     int64_t axis = fp_attr_int(node, "axis", node->opset >= 13 ? -1 : 1), rank = graph->values[node->out[0]].rank;
-    return rank < 3 || (axis < 0 ? axis + rank : axis) == 1;
+    return rank < 3 || axis == 1 || axis + rank == 1;
 }
 
 // What goes into the last operator of the role, which only moves and grids may follow; -1 when there is none. A softmax
@@ -170,7 +174,7 @@ static bool is_softmax(const struct fp_graph *graph, const struct fp_node *node)
 static int before(const struct fp_graph *graph, int value, enum fp_role role) {
     for (int i = 0; i < MOST_STEPS && value >= 0; i++) {
         const struct fp_node *node = producer(graph, value);
-        if (role == FP_ROLE_SOFTMAX ? is_softmax(graph, node) : is(node, role)) return node->in[0];
+        if (is(node, role) && (role != FP_ROLE_SOFTMAX || is_softmax(graph, node))) return node->in[0];
         if (!moves_only(node) && !is_grid(node)) return -1;
         value = node->in[0];
     }
@@ -241,7 +245,8 @@ struct units {
 // The constant as one number a class, in u->numbers.
 static int load_numbers(struct units *u, const struct fp_graph *graph, int value) {
     struct fp_tensor t = {0}, wide = {0};
-    int status = u->exec ? FINEPRUNE_OK : fp_exec_plan(&u->exec, u->weights->model, NULL, u->err);
+    int status = FINEPRUNE_OK;
+    if (!u->exec) status = fp_exec_plan(&u->exec, u->weights->model, NULL, u->err);
     if (!status && (value < 0 || !fp_exec_is_constant(u->exec, graph, value)))
         u->reason = "what is behind the last layer is not constant";
     if (status || u->reason) return status;
@@ -277,7 +282,8 @@ static int undo(struct units *u, const struct step *s, bool bias) {
     bool sum = role == FP_ROLE_ADDS || role == FP_ROLE_SUBTRACTS, negative = role == FP_ROLE_SUBTRACTS && s->from == 1;
     if (!sum || !bias || negative) u->plain = false;
     if (role == FP_ROLE_NORMALIZES) return undo_normalization(u, node, bias);
-    int status = sum && bias ? FINEPRUNE_OK : load_numbers(u, node->graph, node->in[1 - s->from]);
+    int status = FINEPRUNE_OK;
+    if (!sum || !bias) status = load_numbers(u, node->graph, node->in[1 - s->from]);
     for (size_t k = 0; k < u->n && !status; k++) {
         if (sum && !bias)
             u->shift[k] += u->factor[k] * (role == FP_ROLE_SUBTRACTS && s->from == 0 ? -u->numbers[k] : u->numbers[k]);
@@ -290,8 +296,9 @@ static int undo(struct units *u, const struct step *s, bool bias) {
 
 static int gather_units(struct units *u, const struct fp_classifier *c, const struct fp_weight *w) {
     const struct fp_graph *graph = u->weights->model->graph;
-    struct fp_bias_place place = w->bias.proto ? fp_bias_place_of(w, 0, w->bias.kind) : (struct fp_bias_place){0};
+    struct fp_bias_place place = {0};
     int value = c->logits_value, status = FINEPRUNE_OK;
+    if (w->bias.proto) place = fp_bias_place_of(w, 0, w->bias.kind);
     for (int i = 0; i < MOST_STEPS && !status && !u->reason && producer(graph, value) != w->node; i++) {
         struct step s = step_back(graph, value);
         if (s.affine)
@@ -299,7 +306,8 @@ static int gather_units(struct units *u, const struct fp_classifier *c, const st
         value = s.node->in[s.from];
     }
     bool scales = w->view == FP_VIEW_GEMM || w->view == FP_VIEW_SCALED;
-    double alpha = scales ? (double)fp_attr_float(w->node, "alpha", 1) : 1;
+    double alpha = 1;
+    if (scales) alpha = (double)fp_attr_float(w->node, "alpha", 1);
     if (alpha != 1) u->plain = false;
     for (size_t k = 0; k < u->n; k++) u->factor[k] *= alpha;
     for (size_t k = 0; k < u->n && !u->reason; k++)
@@ -309,17 +317,20 @@ static int gather_units(struct units *u, const struct fp_classifier *c, const st
 }
 
 int fp_classifier_units(struct fp_classifier *c, struct fp_weights *weights, fineprune_error *err) {
-    struct fp_weight *w = c->weight < 0 ? NULL : &weights->items[c->weight];
-    if (!w || w->factor) return FINEPRUNE_OK;
+    if (c->weight < 0) return FINEPRUNE_OK;
+    struct fp_weight *w = &weights->items[c->weight];
+    if (w->factor) return FINEPRUNE_OK;
     struct units u = {.n = c->classes, .weights = weights, .plain = true, .err = err};
+    FP_STAGE(room, "class scores");
+    u.numbers = fp_arena_take(&room, u.n, sizeof(double));
     u.factor = fp_calloc(u.n, sizeof(double));
     u.shift = fp_calloc(u.n, sizeof(double));
-    u.numbers = fp_calloc(u.n, sizeof(double));
-    bool done = u.factor && u.shift && u.numbers;
-    for (size_t k = 0; k < u.n && done; k++) u.factor[k] = 1;
-    int status = done ? gather_units(&u, c, w) : fp_fail_memory(err, "class scores", 3 * u.n * sizeof(double));
+    const bool taken = u.factor && u.shift && u.numbers;
+    int status = FINEPRUNE_OK;
+    for (size_t k = 0; k < u.n && taken; k++) u.factor[k] = 1;
+    if (taken) status = gather_units(&u, c, w);
+    else status = fp_fail_memory(err, room.what, 3 * u.n * sizeof(double));
     fp_exec_free(u.exec);
-    free(u.numbers);
     if (!status && !u.reason && !u.plain) {
         w->factor = u.factor;
         w->shift = u.shift;

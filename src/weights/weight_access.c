@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "weights/bias.h"
+#include "base/arena.h"
 #include "base/mapping.h"
 #include "exec/op_list.h"
 #include "onnx/masks.h"
@@ -17,7 +18,8 @@ static size_t operand_index(const struct fp_weight *w, size_t g, size_t r, size_
 }
 
 static size_t stored_index(const struct fp_weight *w, size_t operand) {
-    return w->map.count ? (size_t)((const int64_t *)w->map.data)[operand] : operand;
+    if (!w->map.count) return operand;
+    return (size_t)((const int64_t *)w->map.data)[operand];
 }
 
 static void drop_sources(struct fineprune_model *model, const struct fp_weight *w) {
@@ -26,27 +28,30 @@ static void drop_sources(struct fineprune_model *model, const struct fp_weight *
         fp_memory_trim(&model->memory); // a copy of the weight is among what is kept
 }
 
+// What stands for zero at an element of a source that is quantized.
+static int32_t zero_of(const struct fp_source *s, size_t i) {
+    if (!s->zero.data) return 0;
+    return ((const int32_t *)s->zero.data)[i];
+}
+
 // All elements of all sources as float32, in the order of their numbers.
-static int load_sources(struct fineprune_model *model, const struct fp_weight *w, float **out, fineprune_error *err) {
+static int load_sources(struct fineprune_model *model, const struct fp_weight *w, struct fp_arena *arena, float **out,
+                        fineprune_error *err) {
     const struct fp_source *last = &w->sources[w->n_sources - 1];
-    float *all = fp_calloc(last->base + last->count, sizeof(float));
-    if (!all) return fp_fail_memory(err, "a weight", (last->base + last->count) * sizeof(float));
-    int status = FINEPRUNE_OK;
-    for (int k = 0; k < w->n_sources && !status; k++) {
+    float *all = *out = fp_arena_take(arena, last->base + last->count, sizeof(float));
+    if (!all) return fp_arena_check(arena, err);
+    for (int k = 0; k < w->n_sources; k++) {
         const struct fp_source *s = &w->sources[k];
         struct fp_tensor t = {0};
-        status = fp_initializer_load(model, s->proto, &t, err);
-        if (status) break;
+        int status = fp_initializer_load(model, s->proto, &t, err);
+        if (status) return status;
         float *dst = all + s->base;
         fp_convert(dst, FP_FLOAT, t.data, t.type, t.count);
         const float *scale = s->scale.data;
-        const int32_t *zero = s->zero.data;
-        for (size_t i = 0; scale && i < s->count; i++) dst[i] = (dst[i] - (zero ? (float)zero[i] : 0)) * scale[i];
+        for (size_t i = 0; scale && i < s->count; i++) dst[i] = (dst[i] - (float)zero_of(s, i)) * scale[i];
         fp_tensor_done(&t);
     }
-    if (status) free(all);
-    else *out = all;
-    return status;
+    return FINEPRUNE_OK;
 }
 
 // The whole of one float32 tensor, as nearly every weight is.
@@ -71,8 +76,7 @@ static void visit_plain(const struct fp_weight *w, copy_stretch *copy, void *use
         for (size_t top = 0; top < w->rows; top += TILE)
             for (size_t left = 0; left < w->cols; left += TILE * w->inner)
                 for (size_t r = top; r < w->rows && r < top + TILE; r++) {
-                    size_t end = left + TILE * w->inner < w->cols ? left + TILE * w->inner : w->cols,
-                           at = (g * w->rows + r) * w->cols;
+                    size_t end = fp_least(left + TILE * w->inner, w->cols), at = (g * w->rows + r) * w->cols;
                     if (w->inner == 1) copy(user, at + left, operand_index(w, g, r, left), end - left, w->col_stride);
                     else
                         for (size_t c = left; c < end; c += w->inner)
@@ -104,19 +108,20 @@ static int read_plain(struct fineprune_model *model, const struct fp_weight *w, 
 }
 
 static float scaled(const struct fp_weight *w, size_t g, size_t r, float stored) {
-    return w->factor ? (float)((double)stored * w->factor[g * w->rows + r]) : stored;
+    if (!w->factor) return stored;
+    return (float)((double)stored * w->factor[g * w->rows + r]);
 }
 
 int fp_weight_read(struct fineprune_model *model, const struct fp_weight *w, float *dst, fineprune_error *err) {
     if (is_plain(w)) return read_plain(model, w, dst, err);
-    float *all = NULL;
-    int status = load_sources(model, w, &all, err);
+    FP_STAGE(room, "a weight");
+    float *all;
+    int status = load_sources(model, w, &room, &all, err);
     if (status) return status;
     for (size_t g = 0; g < w->groups; g++)
         for (size_t r = 0; r < w->rows; r++)
             for (size_t c = 0; c < w->cols; c++)
                 *dst++ = scaled(w, g, r, all[stored_index(w, operand_index(w, g, r, c))]);
-    free(all);
     drop_sources(model, w);
     return FINEPRUNE_OK;
 }
@@ -127,36 +132,39 @@ static const struct fp_source *source_of(const struct fp_weight *w, size_t store
     return &w->sources[*k];
 }
 
-static int load_each(struct fineprune_model *model, const struct fp_weight *w, struct fp_tensor **out,
-                     fineprune_error *err) {
-    struct fp_tensor *stored = *out = fp_calloc((size_t)w->n_sources, sizeof(*stored));
-    int status = stored ? FINEPRUNE_OK : fp_fail_memory(err, "a weight", sizeof(*stored));
+// What is loaded is freed by drop_each, also after a failure; the list lives as long as the arena.
+static int load_each(struct fineprune_model *model, const struct fp_weight *w, struct fp_arena *arena,
+                     struct fp_tensor **out, fineprune_error *err) {
+    struct fp_tensor *stored = *out = fp_arena_take(arena, (size_t)w->n_sources, sizeof(*stored));
+    int status = fp_arena_check(arena, err);
     for (int i = 0; i < w->n_sources && !status; i++)
         status = fp_initializer_load(model, w->sources[i].proto, &stored[i], err);
     return status;
 }
 
-static void free_each(const struct fp_weight *w, struct fp_tensor *stored) {
+static void drop_each(const struct fp_weight *w, struct fp_tensor *stored) {
     for (int i = 0; stored && i < w->n_sources; i++) fp_tensor_done(&stored[i]);
-    free(stored);
 }
 
 int fp_weight_zeros(struct fineprune_model *model, const struct fp_weight *w, size_t *zeros, fineprune_error *err) {
     size_t n = 0;
-    struct fp_tensor *stored = NULL;
-    bool counted = is_plain(w) && fp_initializer_zeros(model, w->sources[0].proto, zeros);
-    int status = counted ? FINEPRUNE_OK : load_each(model, w, &stored, err), k = 0;
-    if (counted) n = *zeros;
-    for (size_t i = 0; i < w->count && !status && !counted; i++) {
+    if (is_plain(w) && fp_initializer_zeros(model, w->sources[0].proto, zeros)) {
+        drop_sources(model, w);
+        return FINEPRUNE_OK;
+    }
+    FP_STAGE(room, "a weight");
+    struct fp_tensor *stored;
+    int status = load_each(model, w, &room, &stored, err), k = 0;
+    for (size_t i = 0; i < w->count && !status; i++) {
         size_t at = stored_index(w, i);
         const struct fp_source *s = source_of(w, at, &k);
         at -= s->base;
         float value;
         if (s->type == FP_FLOAT) value = ((const float *)stored[k].data)[at];
         else fp_convert(&value, FP_FLOAT, (const char *)stored[k].data + at * fp_type_size(s->type), s->type, 1);
-        n += value == (s->zero.data ? (float)((const int32_t *)s->zero.data)[at] : 0);
+        n += value == (float)zero_of(s, at);
     }
-    free_each(w, stored);
+    drop_each(w, stored);
     drop_sources(model, w);
     *zeros = n;
     return status;
@@ -166,7 +174,7 @@ int fp_weight_zeros(struct fineprune_model *model, const struct fp_weight *w, si
 
 // The stored bits of a value on the grid of a quantized tensor.
 static int64_t to_grid(const struct fp_source *s, size_t i, float value, bool keep) {
-    int64_t zero = s->zero.data ? ((const int32_t *)s->zero.data)[i] : 0;
+    const int64_t zero = zero_of(s, i);
     if (!keep) return zero;
     static const struct {
         enum fp_type type;
@@ -174,7 +182,8 @@ static int64_t to_grid(const struct fp_source *s, size_t i, float value, bool ke
     } RANGES[] = {{FP_INT8, -128, 127}, {FP_UINT8, 0, 255}, {FP_INT16, -32768, 32767},       {FP_UINT16, 0, 65535},
                   {FP_INT4, -8, 7},     {FP_UINT4, 0, 15},  {FP_INT32, INT32_MIN, INT32_MAX}};
     float scale = ((const float *)s->scale.data)[i];
-    double q = scale != 0 ? nearbyint((double)value / (double)scale) + (double)zero : (double)zero;
+    double q = (double)zero;
+    if (scale != 0) q = nearbyint((double)value / (double)scale) + (double)zero;
     for (size_t k = 0; k < FP_COUNT(RANGES); k++)
         if (RANGES[k].type == s->type) return (int64_t)fmin(fmax(q, (double)RANGES[k].low), (double)RANGES[k].high);
     return zero;
@@ -184,8 +193,8 @@ static int64_t to_grid(const struct fp_source *s, size_t i, float value, bool ke
 static float get(const struct fp_source *s, const struct fp_tensor *t, size_t i) {
     float value;
     fp_convert(&value, FP_FLOAT, (const char *)t->data + i * fp_type_size(t->type), t->type, 1);
-    float zero = s->zero.data ? (float)((const int32_t *)s->zero.data)[i] : 0;
-    return s->scale.data ? (value - zero) * ((const float *)s->scale.data)[i] : value;
+    if (!s->scale.data) return value;
+    return (value - (float)zero_of(s, i)) * ((const float *)s->scale.data)[i];
 }
 
 static void put(const struct fp_source *s, struct fp_tensor *t, size_t i, float value, bool keep) {
@@ -242,10 +251,10 @@ static int write_plain(struct fineprune_model *model, const struct fp_weight *w,
 }
 
 // Copies of all sources, to be changed.
-static int copy_each(struct fineprune_model *model, const struct fp_weight *w, struct fp_tensor **out,
-                     fineprune_error *err) {
-    struct fp_tensor *stored = *out = fp_calloc((size_t)w->n_sources, sizeof(*stored));
-    int status = stored ? FINEPRUNE_OK : fp_fail_memory(err, "a weight", sizeof(*stored));
+static int copy_each(struct fineprune_model *model, const struct fp_weight *w, struct fp_arena *arena,
+                     struct fp_tensor **out, fineprune_error *err) {
+    struct fp_tensor *stored = *out = fp_arena_take(arena, (size_t)w->n_sources, sizeof(*stored));
+    int status = fp_arena_check(arena, err);
     for (int i = 0; i < w->n_sources && !status; i++) {
         struct fp_tensor t = {0};
         status = fp_initializer_load(model, w->sources[i].proto, &t, err);
@@ -258,8 +267,9 @@ static int copy_each(struct fineprune_model *model, const struct fp_weight *w, s
 int fp_weight_write(struct fineprune_model *model, const struct fp_weight *w, const float *src, const uint8_t *keep,
                     fineprune_error *err) {
     if (is_plain(w)) return write_plain(model, w, src, keep, err);
+    FP_STAGE(room, "a weight");
     struct fp_tensor *stored;
-    int status = copy_each(model, w, &stored, err), k = 0;
+    int status = copy_each(model, w, &room, &stored, err), k = 0;
     size_t n = 0;
     for (size_t g = 0; g < w->groups && !status; g++)
         for (size_t r = 0; r < w->rows; r++)
@@ -270,7 +280,7 @@ int fp_weight_write(struct fineprune_model *model, const struct fp_weight *w, co
             }
     for (int i = 0; i < w->n_sources && !status; i++)
         status = fp_initializer_store(model, w->sources[i].proto, &stored[i], err);
-    free_each(w, stored);
+    drop_each(w, stored);
     drop_sources(model, w);
     return status;
 }
@@ -280,17 +290,20 @@ int fp_weight_write(struct fineprune_model *model, const struct fp_weight *w, co
 // What a row adds, from what is stored for it, and back.
 static double row_bias(const struct fp_weight *w, size_t i, double stored) {
     double row = stored / w->bias.sign;
-    return w->factor ? row * w->factor[i] + w->shift[i] : row;
+    if (!w->factor) return row;
+    return row * w->factor[i] + w->shift[i];
 }
 
 static double stored_bias(const struct fp_weight *w, size_t i, double row) {
-    return (w->factor ? (row - w->shift[i]) / w->factor[i] : row) * w->bias.sign;
+    if (w->factor) row = (row - w->shift[i]) / w->factor[i];
+    return row * w->bias.sign;
 }
 
 int fp_weight_read_bias(struct fineprune_model *model, const struct fp_weight *w, float *dst, fineprune_error *err) {
     const size_t rows = w->groups * w->rows;
+    int status = FINEPRUNE_OK;
     memset(dst, 0, rows * sizeof(*dst));
-    int status = w->bias.view ? fp_weight_read(model, w->bias.view, dst, err) : FINEPRUNE_OK;
+    if (w->bias.view) status = fp_weight_read(model, w->bias.view, dst, err);
     for (size_t i = 0; i < rows && !status; i++) dst[i] = (float)row_bias(w, i, (double)dst[i]);
     return status;
 }
@@ -309,12 +322,12 @@ static int wanted_bias(struct fineprune_model *model, const struct fp_weight *w,
 int fp_weight_set_bias(struct fineprune_model *model, const struct fp_weight *w, const double *change,
                        const float *dense, fineprune_error *err) {
     if (!w->bias.view) return FINEPRUNE_OK;
-    float *wanted = fp_calloc(w->groups * w->rows, sizeof(*wanted));
-    if (!wanted) return fp_fail_memory(err, "a bias", w->groups * w->rows * sizeof(*wanted));
+    FP_STAGE(room, "a bias");
+    float *wanted = fp_arena_take(&room, w->groups * w->rows, sizeof(*wanted));
+    if (!wanted) return fp_arena_check(&room, err);
     int status = wanted_bias(model, w, change, dense, wanted, err);
-    if (!status) status = fp_weight_write(model, w->bias.view, wanted, NULL, err);
-    free(wanted);
-    return status;
+    if (status) return status;
+    return fp_weight_write(model, w->bias.view, wanted, NULL, err);
 }
 
 int fp_weight_round_bias(struct fineprune_model *model, const struct fp_weight *w, double *change, const float *dense,
@@ -322,20 +335,20 @@ int fp_weight_round_bias(struct fineprune_model *model, const struct fp_weight *
     const struct fp_weight *view = w->bias.view;
     const size_t rows = w->groups * w->rows;
     if (!view) return FINEPRUNE_OK;
-    float *wanted = fp_calloc(rows, sizeof(*wanted));
-    struct fp_tensor *stored = NULL;
-    int status = wanted ? wanted_bias(model, w, change, dense, wanted, err)
-                        : fp_fail_memory(err, "a bias", rows * sizeof(*wanted)),
-        k = 0;
-    if (!status) status = copy_each(model, view, &stored, err);
+    FP_STAGE(room, "a bias");
+    float *wanted = fp_arena_take(&room, rows, sizeof(*wanted));
+    if (!wanted) return fp_arena_check(&room, err);
+    struct fp_tensor *stored;
+    int status = wanted_bias(model, w, change, dense, wanted, err), k = 0;
+    if (status) return status;
+    status = copy_each(model, view, &room, &stored, err);
     for (size_t i = 0; i < rows && !status; i++) {
         size_t at = stored_index(view, operand_index(view, i / w->rows, i % w->rows, 0));
         const struct fp_source *s = source_of(view, at, &k);
         put_row(view, i, s, &stored[k], at - s->base, wanted[i], true);
         change[i] = row_bias(w, i, (double)get(s, &stored[k], at - s->base)) - (double)dense[i];
     }
-    if (stored) free_each(view, stored);
-    free(wanted);
+    drop_each(view, stored);
     return status;
 }
 
@@ -352,13 +365,14 @@ static bool is_made(const struct fp_weights *weights, int i) {
 static int add_bias(struct fineprune_model *model, const struct fp_weight *w, fineprune_error *err) {
     char *base = fp_format("%s.bias", w->name);
     const char *name;
-    int status = base ? fp_model_add_tensor(model, base, &w->bias.own, &name, err) : fp_fail_memory(err, "a bias", 1);
+    if (!base) return fp_fail_memory(err, "a bias", 1);
+    int status = fp_model_add_tensor(model, base, &w->bias.own, &name, err);
     free(base);
     const char *adds = fp_op_of_role(FP_ROLE_ADDS)->type;
     for (int k = 0; k < w->n_uses && !status; k++) {
         struct fp_bias_place place = fp_bias_place_of(w, k, w->bias.kind);
-        status = place.index < 0 ? fp_node_add_sum(model, place.node->proto, adds, name, err)
-                                 : fp_node_set_input(model, place.node->proto, (size_t)place.index, name, err);
+        if (place.index < 0) status = fp_node_add_sum(model, place.node->proto, adds, name, err);
+        else status = fp_node_set_input(model, place.node->proto, (size_t)place.index, name, err);
     }
     return status;
 }
@@ -390,17 +404,19 @@ static bool is_kept(const struct fp_tensor *t, const struct fp_source *s, size_t
     if (t->type == FP_FLOAT && !s->zero.data) return ((const float *)t->data)[i] != 0;
     double value;
     fp_convert(&value, FP_DOUBLE, (const char *)t->data + i * fp_type_size(t->type), t->type, 1);
-    return value != (s->zero.data ? ((const int32_t *)s->zero.data)[i] : 0);
+    return value != zero_of(s, i);
 }
 
 static int record_source(struct fineprune_model *model, const struct fp_source *s, fineprune_error *err) {
     struct fp_tensor t = {0};
     int status = fp_initializer_load(model, s->proto, &t, err);
-    struct fp_mask *mask = status ? NULL : fp_masks_add(model->masks, s->name, &t, err);
+    struct fp_mask *mask = NULL;
+    if (!status) mask = fp_masks_add(model->masks, s->name, &t, err);
+    if (!status && !mask) status = FINEPRUNE_LIMIT;
     for (size_t i = 0; mask && i < t.count; i++) mask->bits[i / 8] |= (uint8_t)(is_kept(&t, s, i) << i % 8);
     fp_tensor_done(&t);
     fp_initializer_drop(model, s->proto);
-    return mask ? FINEPRUNE_OK : status ? status : FINEPRUNE_LIMIT;
+    return status;
 }
 
 // Whether a weight before has the tensor too.

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/arena.h"
+
 // ---- who has a source
 
 bool fp_owners_add(struct fp_owners *owners, const void *identity, int weight) {
@@ -28,20 +30,23 @@ void fp_owners_done(struct fp_owners *owners) {
 // ---- sets of elements
 
 static size_t stored_count(const struct fp_weight *w) {
-    const struct fp_source *last = w->n_sources ? &w->sources[w->n_sources - 1] : NULL;
-    return last ? last->base + last->count : 0;
+    if (!w->n_sources) return 0;
+    const struct fp_source *last = &w->sources[w->n_sources - 1];
+    return last->base + last->count;
 }
 
 static size_t element_at(const struct fp_weight *w, size_t i) {
-    return w->map.count ? (size_t)((const int64_t *)w->map.data)[i] : i;
+    if (!w->map.count) return i;
+    return (size_t)((const int64_t *)w->map.data)[i];
 }
 
 static bool has(const uint8_t *set, size_t i) { return set[i / 8] >> i % 8 & 1; }
 
-// One bit for every stored element: whether the weight has it. *repeats: some in two places. To be freed.
-static uint8_t *set_of(const struct fp_weight *w, bool *repeats, fineprune_error *err) {
-    uint8_t *set = fp_calloc(stored_count(w) / 8 + 1, 1);
-    if (!set) fp_fail_memory(err, "the elements of a weight", stored_count(w) / 8 + 1);
+#define PURPOSE "the elements of a weight"
+
+// One bit for every stored element: whether the weight has it. *repeats: some in two places.
+static uint8_t *set_of(struct fp_arena *arena, const struct fp_weight *w, bool *repeats) {
+    uint8_t *set = fp_arena_take(arena, stored_count(w) / 8 + 1, 1);
     *repeats = false;
     for (size_t i = 0; set && i < w->count; i++) {
         size_t at = element_at(w, i);
@@ -54,10 +59,9 @@ static uint8_t *set_of(const struct fp_weight *w, bool *repeats, fineprune_error
 int fp_weight_repeats(const struct fp_weight *w, bool *repeats, fineprune_error *err) {
     *repeats = false;
     if (!w->map.count) return FINEPRUNE_OK;
-    uint8_t *set = set_of(w, repeats, err);
-    if (!set) return FINEPRUNE_LIMIT;
-    free(set);
-    return FINEPRUNE_OK;
+    FP_STAGE(room, PURPOSE);
+    set_of(&room, w, repeats);
+    return fp_arena_check(&room, err);
 }
 
 // For an element of b: its number among a's, SIZE_MAX when it is not of a source of a.
@@ -74,16 +78,19 @@ static size_t number_in(const struct fp_weight *a, const struct fp_weight *b, si
 int fp_weights_overlap(const struct fp_weight *a, const struct fp_weight *b, enum fp_overlap *overlap,
                        fineprune_error *err) {
     bool repeats;
-    uint8_t *set = set_of(a, &repeats, err);
-    if (!set) return FINEPRUNE_LIMIT;
+    FP_STAGE(room, PURPOSE);
+    uint8_t *set = set_of(&room, a, &repeats);
+    if (!set) return fp_arena_check(&room, err);
     size_t common = 0;
     int k = 0;
     for (size_t i = 0; i < b->count; i++) {
         size_t at = number_in(a, b, element_at(b, i), &k);
         common += at != SIZE_MAX && has(set, at);
     }
-    free(set);
-    *overlap = !common ? FP_DISJOINT : common == a->count ? FP_WITHIN : common == b->count ? FP_CONTAINS : FP_CROSSES;
+    *overlap = FP_CROSSES;
+    if (common == b->count) *overlap = FP_CONTAINS;
+    if (common == a->count) *overlap = FP_WITHIN;
+    if (!common) *overlap = FP_DISJOINT;
     return FINEPRUNE_OK;
 }
 
@@ -95,10 +102,12 @@ struct range {
 
 // Marks the indices along an axis that the weight has, and reads them as a range. False when they are not one.
 static bool range_of(const struct fp_source *s, const uint8_t *set, size_t stride, size_t dim, struct range *out) {
-    uint8_t *used = fp_calloc(dim, 1);
+    FP_STAGE(room, PURPOSE);
+    uint8_t *used = fp_arena_take(&room, dim, 1);
     *out = (struct range){.first = SIZE_MAX, .step = 1};
-    for (size_t i = 0; used && i < s->count; i++) used[i / stride % dim] |= has(set, i);
-    bool even = used != NULL;
+    if (!used) return false;
+    for (size_t i = 0; i < s->count; i++) used[i / stride % dim] |= has(set, i);
+    bool even = true;
     for (size_t i = 0; even && i < dim; i++) {
         if (!used[i]) continue;
         if (out->n == 1) out->step = i - out->first;
@@ -106,7 +115,6 @@ static bool range_of(const struct fp_source *s, const uint8_t *set, size_t strid
         if (!out->n++) out->first = i;
         out->last = i;
     }
-    free(used);
     return even;
 }
 
@@ -123,8 +131,9 @@ int fp_weight_part(const struct fp_weight *w, int number, char **part, fineprune
     *part = NULL;
     if (!w->map.count || w->count == stored_count(w)) return FINEPRUNE_OK;
     bool repeats, even = w->n_sources == 1;
-    uint8_t *set = set_of(w, &repeats, err);
-    if (!set) return FINEPRUNE_LIMIT;
+    FP_STAGE(room, PURPOSE);
+    uint8_t *set = set_of(&room, w, &repeats);
+    if (!set) return fp_arena_check(&room, err);
     const struct fp_source *s = &w->sources[0];
     size_t stride = s->count, box = 1;
     char *text = NULL;
@@ -137,8 +146,8 @@ int fp_weight_part(const struct fp_weight *w, int number, char **part, fineprune
         box *= r.n;
         even = (text = add_range(text, &r, dim)) != NULL;
     }
-    free(set);
     *part = even && box == w->count ? fp_format("[%s]", text) : fp_format("[part %d]", number);
     free(text);
-    return *part ? FINEPRUNE_OK : fp_fail_memory(err, "a name", 1);
+    if (!*part) return fp_fail_memory(err, "a name", 1);
+    return FINEPRUNE_OK;
 }

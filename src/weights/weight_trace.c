@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tracing runs the moving operators themselves on tensors of element numbers, so that no rule of theirs is written
 // twice: what comes out says which stored element is where.
+#include "base/arena.h"
 #include "weights/weight_trace.h"
 
 #include <stdlib.h>
@@ -98,17 +99,17 @@ static int constant_input(struct tracer *t, const struct fp_node *node, int i, s
 
 static int run_move(struct tracer *t, const struct fp_node *node, struct fp_tensor *in, int n_in, int output,
                     struct fp_tensor *numbers) {
-    struct fp_tensor **inputs = fp_calloc((size_t)n_in, sizeof(*inputs)),
-                     *outputs = fp_calloc((size_t)node->n_out, sizeof(*outputs));
-    int status = inputs && outputs ? FINEPRUNE_OK : fp_fail_memory(t->err, "a weight", sizeof(*inputs));
-    for (int i = 0; i < n_in && !status; i++) inputs[i] = in[i].type ? &in[i] : NULL;
+    FP_STAGE(room, "a weight");
+    struct fp_tensor **inputs = fp_arena_take(&room, (size_t)n_in, sizeof(*inputs)),
+                     *outputs = fp_arena_take(&room, (size_t)node->n_out, sizeof(*outputs));
+    int status = fp_arena_check(&room, t->err);
+    for (int i = 0; i < n_in && !status; i++)
+        if (in[i].type) inputs[i] = &in[i];
     if (!status) status = fp_exec_single(t->exec, node, inputs, outputs, t->err);
     for (int i = 0; !status && i < node->n_out; i++) {
         if (i == output) *numbers = outputs[i];
         else fp_tensor_done(&outputs[i]);
     }
-    free(inputs);
-    free(outputs);
     return status;
 }
 
@@ -196,8 +197,8 @@ static int trace(struct tracer *t, const struct fp_graph *graph, int value, stru
     }
     if (fp_node_role(node) == FP_ROLE_STORES) {
         Onnx__TensorProto *proto = fp_attr_tensor_proto(node, "value");
-        return proto ? add_source(t, graph, value, proto, numbers)
-                     : refuse(t, "it is stored in the attributes of a Constant node");
+        if (!proto) return refuse(t, "it is stored in the attributes of a Constant node");
+        return add_source(t, graph, value, proto, numbers);
     }
     int output = 0;
     if (!fp_is_move(node))

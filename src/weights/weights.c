@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+#include "base/arena.h"
 #include "weights/bias.h"
 #include "exec/op_list.h"
 #include "ops/einsum.h"
@@ -22,14 +23,11 @@ static int refuse(const char **reason, const char *why) {
 static int last_two(struct fp_weight *w, bool right, bool transposed, const char **reason) {
     if (w->rank < 2) return refuse(reason, "it is a vector");
     size_t a = (size_t)w->dims[w->rank - 2], b = (size_t)w->dims[w->rank - 1];
-    bool columns_first = right != transposed; // the first of the two dims are the columns
     w->kind = right ? FP_WEIGHT_RIGHT : FP_WEIGHT_LEFT;
     w->groups = a && b ? w->count / (a * b) : 0;
-    w->rows = columns_first ? b : a;
-    w->cols = columns_first ? a : b;
     w->group_stride = a * b;
-    w->row_stride = columns_first ? 1 : b;
-    w->col_stride = columns_first ? b : 1;
+    if (right != transposed) w->cols = a, w->rows = b, w->col_stride = b, w->row_stride = 1;
+    else w->rows = a, w->cols = b, w->row_stride = b, w->col_stride = 1;
     w->inner = 1;
     return FINEPRUNE_OK;
 }
@@ -60,12 +58,15 @@ static int conv_operand(struct fp_weight *w, const struct fp_node *node, int slo
     size_t first = (size_t)(w->dims[0] / group), second = (size_t)w->dims[1];
     w->kind = transposed ? FP_WEIGHT_CONV_TRANSPOSE : FP_WEIGHT_CONV;
     w->groups = (size_t)group;
-    w->rows = transposed ? second : first;
-    w->cols = (transposed ? first : second) * kernel;
     w->group_stride = first * second * kernel;
     w->inner = kernel;
-    w->row_stride = transposed ? kernel : second * kernel;
-    w->col_stride = transposed ? second * kernel : kernel;
+    if (transposed) {
+        w->rows = second, w->cols = first * kernel;
+        w->row_stride = kernel, w->col_stride = second * kernel;
+    } else {
+        w->rows = first, w->cols = second * kernel;
+        w->row_stride = second * kernel, w->col_stride = kernel;
+    }
     return FINEPRUNE_OK;
 }
 
@@ -183,7 +184,7 @@ static int add_skipped(struct fp_weights *weights, const char *name, const char 
     struct fp_skipped *items = realloc(weights->skipped, sizeof(*items) * (size_t)(weights->n_skipped + 1));
     if (items) weights->skipped = items;
     item.name = strdup(name);
-    item.part = part ? strdup(part) : NULL;
+    if (part) item.part = strdup(part);
     // A part stands for its tensor too, in the list of what is left.
     bool first = item.key && item.name && fp_name_find(&weights->skipped_names, item.name) < 0;
     if (!items || !item.key || !item.name || (part && !item.part) ||
@@ -233,8 +234,9 @@ static int take(struct finder *f, struct fp_weight *w) {
 // A use whose input says nothing of the weight's columns: other forms of the same elements cannot add to the
 // statistics, and the rows must not be repaired for one form at the cost of the other.
 static int add_other_form(struct fp_weight *w, const struct fp_node *node, int slot, fineprune_error *err) {
+    if (slot >= 0) slot = -1 - slot;
     w->repairable = false;
-    return add_use(w, node, slot < 0 ? slot : -1 - slot, err);
+    return add_use(w, node, slot, err);
 }
 
 // `w` has all elements of `old`, which stops being a weight of its own (no uses).
@@ -292,7 +294,8 @@ static int place(struct finder *f, struct fp_weight *w, const struct fp_node *no
 }
 
 static const char *name_of(const struct fp_weight *w, const struct fp_node *node, int slot) {
-    return w->n_sources ? w->sources[0].name : node->graph->values[node->in[slot]].name;
+    if (w->n_sources) return w->sources[0].name;
+    return node->graph->values[node->in[slot]].name;
 }
 
 static int visit_slot(struct finder *f, const struct fp_node *node, enum fp_weight_view view, int slot) {
@@ -378,8 +381,9 @@ static int find_other(struct finder *f, const struct fp_weight *w, const char **
 // absorbed go too.
 static int protect_others(struct finder *f) {
     struct fp_weights *weights = f->weights;
-    const char **reasons = fp_calloc((size_t)weights->n, sizeof(*reasons));
-    int status = reasons ? FINEPRUNE_OK : fp_fail_memory(f->err, "the list of weights", sizeof(*reasons));
+    FP_STAGE(room, "the list of weights");
+    const char **reasons = fp_arena_take(&room, (size_t)weights->n, sizeof(*reasons));
+    int status = fp_arena_check(&room, f->err);
     for (int i = 0; i < weights->n && !status; i++)
         if (weights->items[i].n_uses) status = find_other(f, &weights->items[i], &reasons[i]);
     for (int i = weights->n; i-- > 0 && !status;) {
@@ -392,20 +396,20 @@ static int protect_others(struct finder *f) {
             weights->n--;
         }
     }
-    free(reasons);
     return status;
 }
 
 // ---- what is left alone
 
 static const char *reason_for_reader(const struct fp_value *v) {
-    const struct fp_node *reader = v->n_readers ? v->readers[0].node : NULL;
+    if (!v->n_readers) return "read by nothing";
+    const struct fp_node *reader = v->readers[0].node;
     const struct fp_op *op = reader ? fp_node_op(reader) : NULL;
-    const int index = v->n_readers ? v->readers[0].index : -1;
+    const int index = v->readers[0].index;
     const bool is_slot = op && index >= 0 && index < 8 && op->weight.slots >> index & 1;
     if (op && op->weight.slots && !is_slot) return "a bias or a state of its operator";
     if (op && op->left) return op->left;
-    return v->n_readers ? "not the weight of a layer" : "read by nothing";
+    return "not the weight of a layer";
 }
 
 // Whether a weight has the tensor: by this name, or only its bytes.
