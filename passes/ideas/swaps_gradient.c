@@ -48,26 +48,27 @@ static void search_done(struct search *s) {
     fp_arena_free(&s->arena);
 }
 
-// The diagonals of A and of its inverse, the latter block by block where A is wide.
-static bool fill_diagonals(struct search *s) {
+// The diagonals of A and of its inverse, the latter block by block where A is wide. *sound: it has one.
+static int fill_diagonals(struct search *s, bool *sound) {
     const size_t n = s->n, width = n <= WIDEST ? n : BLOCK;
     const double ridge = (double)s->system.ridge;
     FP_STAGE(room, s->layer->w->name);
     double *a = fp_arena_take(&room, width * width, sizeof(*a));
-    if (!a) return false;
-    for (size_t first = 0; first < n; first += width) {
+    if (!a) return fp_arena_check(&room, s->job->err);
+    *sound = true;
+    for (size_t first = 0; first < n && *sound; first += width) {
         const size_t m = fp_least(n - first, width);
-        if (!fp_stat_covariance(s->layer->stat, s->g, first, m, a, s->job->threads)) return false;
+        if (!fp_stat_covariance(s->layer->stat, s->g, first, m, a, s->job->threads))
+            return fp_fail_memory(s->job->err, s->layer->w->name, m * m * sizeof(*a));
         for (size_t i = 0; i < m; i++) {
             s->diagonal[first + i] = (float)(a[i * m + i] + ridge);
             a[i * m + i] += ridge;
         }
-        if (LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'U', (int)m, a, (int)m) ||
-            LAPACKE_dpotri_work(LAPACK_COL_MAJOR, 'U', (int)m, a, (int)m))
-            return false;
+        *sound = !LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'U', (int)m, a, (int)m) &&
+                 !LAPACKE_dpotri_work(LAPACK_COL_MAJOR, 'U', (int)m, a, (int)m);
         for (size_t i = 0; i < m; i++) s->inverse[first + i] = (float)a[i * m + i];
     }
-    return true;
+    return FINEPRUNE_OK;
 }
 
 static int search_init(struct search *s, struct fp_job *job, struct fp_layer *l, size_t g) {
@@ -199,15 +200,16 @@ static int try_exchange(struct search *s, double *error, size_t *most, bool *kno
 
 static int exchange_all(struct search *s, double *before, double *after) {
     struct fp_job *job = s->job;
-    bool stop = !(s->system.ridge > 0) || !fill_diagonals(s), known = true;
-    if (stop) return FINEPRUNE_OK;
+    bool stop = false, known = true, sound = false;
+    int status = s->system.ridge > 0 ? fill_diagonals(s, &sound) : FINEPRUNE_OK;
+    if (status || !sound) return status;
     size_t kept = 0;
     for (size_t i = 0; i < s->rows * s->n; i++) kept += s->layer->keep[s->at + i];
     size_t most = (size_t)(fp_value(job, PARAMETERS, SHARE) * (double)kept);
     double error = measure(s, s->values);
+    if (error < 0) return fp_fail_memory(job->err, s->layer->w->name, s->rows * s->n * sizeof(float));
     const int tries = (int)fp_value(job, PARAMETERS, TRIES);
     const size_t least = (size_t)fp_value(job, PARAMETERS, LEAST);
-    int status = FINEPRUNE_OK;
     *before += error;
     for (int i = 0; i < tries && !status && !stop && most >= least; i++)
         status = try_exchange(s, &error, &most, &known, &stop);

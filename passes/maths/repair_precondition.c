@@ -45,21 +45,23 @@ static void fill_core(size_t rank, size_t n, const float *q, const float *y, dou
 }
 
 // b (rank x n) with b^T b close to c. q, room: rank * n and rank * max(n, count) floats. *rank falls to the number of
-// directions that are not drowned by rounding or by the ridge; false when there is none.
+// directions that are not drowned by rounding or by the ridge, 0 when there is none. False without memory.
 static bool approximate(struct fp_system *s, size_t *rank, float *b, float *q, float *room, int threads) {
     const size_t n = s->n, most = *rank;
     double core[MOST_RANK * MOST_RANK], work[2 * MOST_RANK], trace = 0;
     float l[MOST_RANK * MOST_RANK];
     int pivots[MOST_RANK], found;
     fill_random(b, most * n);
-    if (!fp_system_apply(s, b, most, q, room) || !orthonormal(q, most, n) || !fp_system_apply(s, q, most, b, room))
-        return false;
+    *rank = 0;
+    if (!fp_system_apply(s, b, most, q, room)) return false;
+    if (!orthonormal(q, most, n)) return true;
+    if (!fp_system_apply(s, q, most, b, room)) return false;
     fill_core(most, n, q, b, core, threads);
     for (size_t i = 0; i < most; i++) trace += core[i * most + i];
     // core = P L L^T P^T as far as the pivots reach; b <- L^-1 P^T b. Row-major lower is column-major upper.
     if (LAPACKE_dpstrf_work(LAPACK_COL_MAJOR, 'U', (int)most, core, (int)most, pivots, &found,
                             fmax(1e-6 * trace, 0.1 * (double)s->ridge), work) < 0)
-        return false;
+        return true;
     *rank = (size_t)found;
     for (size_t i = 0; i < *rank; i++) {
         memcpy(q + i * n, b + ((size_t)pivots[i] - 1) * n, n * sizeof(*q));
@@ -69,7 +71,7 @@ static bool approximate(struct fp_system *s, size_t *rank, float *b, float *q, f
     if (found)
         cblas_strsm(CblasRowMajor, CblasLeft, CblasLower, CblasNoTrans, CblasNonUnit, found, (int)n, 1, l, found, b,
                     (int)n);
-    return found > 0;
+    return true;
 }
 
 // u (rank x n): from B^T to U^T, scaled by the diagonal that B leaves, which gets the ridge. left: n of room.
@@ -157,7 +159,8 @@ bool fp_precondition_init(struct fp_precondition *p, struct fp_system *s, const 
     double *left = fp_arena_take(&stage, n, sizeof(*left));
     if (p->arena.failed || stage.failed) return false;
     if (all) memcpy(b, s->a, rank * n * sizeof(*b));
-    if (!rank || (!all && !approximate(s, &p->rank, b, q, room, threads))) {
+    if (rank && !all && !approximate(s, &p->rank, b, q, room, threads)) return false;
+    if (!p->rank) {
         diagonal_only(p, s, diagonal);
         return true;
     }
