@@ -2,7 +2,7 @@
 // One pass over the layers in the graph's order: each learns to give, from what the pruned model now feeds it, what the
 // dense layer gave from what the dense model fed it. x and d are a layer's inputs in the pruned and in the dense model
 // at the same places, W the dense rows, w0 the repaired ones, S the kept columns, P = Cov(x), Q = Cov(x, W d), l a
-// share of P's mean diagonal:
+// share of P's mean diagonal, a greater one where rows are few (fp_ridge):
 //     w_S = w0_S + (P_SS + l I)^-1 (Q - P w0)_S,  w <- w sqrt(Var(W d) / w P w^T) within [1/2, 2],  b = b_dense + W
 //     E[d] - w E[x].
 // The prior is the repaired row and not the dense one: with the dense one the fit takes the samples' noise for the rows

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is kept absorbs what left: with C = Cov(x), for every row W_S <- W_S + (C_SS + l I)^-1 C_SP W_P, where S is kept
-// and P pruned and l is a share of C's mean diagonal; then b += (W_old - W_new) . E[x]. This minimizes the change of
-// the row's output plus l times the change of W. (The row problem of Frantar & Alistarh 2022, solved exactly for a
-// given mask)
+// and P pruned and l is a share of C's mean diagonal, a greater one where rows are few (fp_ridge); then b += (W_old -
+// W_new) . E[x]. This minimizes the change of the row's output plus l times the change of W. (The row problem of
+// Frantar & Alistarh 2022, solved exactly for a given mask)
 #include <math.h>
 
 #include "ideas/repair_bias.h"
