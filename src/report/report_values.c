@@ -215,7 +215,7 @@ const char *fp_speed_truth(const struct fineprune_report *report) {
     if (fp_member_count(json_object_get(report->root, "compact"), "removed"))
         return "what left the shapes makes every runtime faster";
     if ((pattern && strcmp(pattern, "channel") == 0) || fp_member_count(channels, "removed"))
-        return "whole channels make runtimes faster once they are out of the shapes: --compact";
+        return "scattered zeros do not make a dense runtime faster, whole channels do with --compact";
     if (pattern && strcmp(pattern, "2:4") == 0)
         return "a dense runtime gets no faster; TensorRT, which knows 2:4, does";
     if (pattern && strcmp(pattern, "unstructured"))
