@@ -56,7 +56,7 @@ const struct cli_command cli_commands[] = {
      .min_operands = 1,
      .max_operands = 1,
      .needs_output = true,
-     .summary = "take channels that are all zero out of the model: smaller and faster, equal outputs",
+     .summary = "take channels that are all zero out of the model: smaller and faster, same outputs",
      .description =
          "Hidden channels that nothing reads any more leave the tensors of MODEL, whoever pruned them. The outputs are "
          "as before; every runtime is faster.",

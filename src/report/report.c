@@ -10,13 +10,21 @@
 #include "base/arena.h"
 
 // The order of the members in every report, whatever the order in which they were found.
-static const char *const order[] = {
-    "schema",       "tool",      "command",          "verdict",       "model",
-    "second_model", "inputs",    "outputs_of_model", "operators",     "obstacles",
-    "data",         "config",    "layers",           "skipped",       "pruned",
-    "task",         "outputs",   "readout",          "compact",       "notes",
-    "drift",        "agreement", "accuracy",         "size",          "sparse_initializers",
-    "gates",        "wrote",     "timing",           "peak_rss_bytes"};
+static const char *const order[] = {"schema",    "tool",
+                                    "command",   "verdict",
+                                    "model",     "second_model",
+                                    "inputs",    "outputs_of_model",
+                                    "operators", "obstacles",
+                                    "data",      "config",
+                                    "layers",    "skipped",
+                                    "pruned",    "task",
+                                    "outputs",   "readout",
+                                    "channels",  "compact",
+                                    "notes",     "drift",
+                                    "agreement", "accuracy",
+                                    "size",      "sparse_initializers",
+                                    "gates",     "wrote",
+                                    "timing",    "peak_rss_bytes"};
 
 static json_t *make_tool(void) {
     return json_pack("{s:s, s:s, s:s}", "name", "fineprune", "version", fineprune_version(), "libraries",

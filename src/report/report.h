@@ -1,30 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0
-// A report is one JSON object; the texts for people are made from it. The members, all optional but the first three:
+// clang-format off
+// A report is one JSON object; the texts for people are made from it. The members in their order, all optional but the
+// first three. Further ones may come.
 //
-//   schema "fineprune-report-1"   tool {name, version, libraries}   command "prune" | "apply" | "run" | "compare" |
-//   "inspect" | "check" model {path, sha256, opset, ir, producer, file_size, parameters}     second_model {the same}:
-//   compare's B. Without sha256: inspect, check inputs [{name, type, shape}]   outputs_of_model [{name, type, shape}]
-//   operators [{type, domain, count, supported}]    inspect, check obstacles [text] check data {sources [text],
-//   samples, reserve} config {sparsity, method, score, allocation, pattern, repair, outputs, readout, rounds,
-//   min_agreement, ...} layers [{name, part, tensors, op, node, shape, params, zeros, sparsity, error_before_repair,
-//   error_after_repair}]
-//          name is that of the stored tensor; part "[:, 0:64]" where it is not the whole; tensors [text] where it has
-//          several
-//   skipped [{name, part, reason, params}]
-//   pruned {params, zeros, sparsity, asked}        over all prunable weights
-//   outputs {kept [index], pruned, reason}         classes
-//   readout {applied, reason, changed}
-//   compact {groups, channels, removed, stay, multiple, parameters_before, parameters, reason}   of hidden channels
-//   notes [text]                                   what a user should know (few samples, ...)
-//   drift [{output, cosine, sqnr_db, max_abs, top1_agreement}]    on the reserve (prune) or the data (compare)
-//   agreement {pruning, with_dense}               shares of the reserve's answers that are as before: against the dense
-//   model with the same read-out, and as it was accuracy {a, b, samples}                       compare with labels size
-//   {before {raw, deflated, estimated}, after {the same}}      estimated: deflated is, from a sample
-//   sparse_initializers {tensors, bytes, dense_bytes, readers}     --sparse-initializers: tensors written so, what they
-//   take and would take, who reads them gates [{name, asked, measured, met}] timing {load, prepare, forward,
-//   statistics, solve, write, seconds, samples_per_second}   peak_rss_bytes
-//     prepare (run): making primitives and packing weights, which forward contains
-//   wrote path
+//   schema               "fineprune-report-1"
+//   tool                 {name, version, libraries}
+//   command              "prune" | "apply" | "compact" | "run" | "compare" | "inspect" | "check"
+//   verdict              {kind, text, ruined, measures {samples, measured_on, relative_error, as_came, ...}}
+//   model, second_model  {path, sha256, opset, ir, producer, file_size, parameters}; the second is compare's B; inspect
+//                        and check leave out sha256
+//   inputs, outputs_of_model   [{name, type, shape}]
+//   operators            [{type, domain, count, supported}] of inspect and check
+//   obstacles            [text] of check
+//   data                 {sources [text], samples, reserve}
+//   config               {sparsity, method, score, allocation, pattern, ..., min_agreement, ...}: what was chosen
+//   layers               [{name, part, tensors, op, node, shape, params, zeros, sparsity, error_before_repair,
+//                        error_after_repair}]; name is that of the stored tensor, part "[:, 0:64]" where it is not the
+//                        whole, tensors [text] where it has several
+//   skipped              [{name, part, reason, params}]
+//   pruned               {params, zeros, sparsity, asked} over all prunable weights
+//   task                 {decided, by, output, points, evidence [{name, found, says, points}], said}
+//   outputs              {kept [index], pruned, zeros, classes, seen, held_back, unseen_bias, unseen_share, reason}
+//   readout              {strength, samples, corrects, expected, changes, ..., trusted, applied, reason}
+//   channels             {groups, in_groups, removed, zeros}: pruned whole
+//   compact              {groups, channels, removed, stay, multiple, parameters_before, parameters, reason}: of hidden
+//                        channels that left the shapes
+//   notes                [text]: what a user should know (few samples, ...)
+//   drift                [{output, cosine, sqnr_db, max_abs, top1_agreement}] on the reserve, or on compare's data
+//   agreement            {pruning, with_dense}: shares of the reserve's answers that are as before: against the dense
+//                        model with the same read-out, and as it was
+//   accuracy             {a, b, samples} of compare with labels
+//   size                 {before {raw, deflated, estimated}, after {the same}}; estimated: deflated is, from a sample
+//   sparse_initializers  {tensors, bytes, dense_bytes, readers}: written so, what they take and would take, who reads it
+//   gates                [{name, asked, measured, met}]
+//   wrote                path
+//   timing               {load, prepare, forward, statistics, solve, write, seconds, samples_per_second}; prepare (run):
+//                        making primitives and packing weights, which forward contains
+//   peak_rss_bytes
+// clang-format on
 #ifndef FP_REPORT_H
 #define FP_REPORT_H
 
