@@ -27,11 +27,11 @@
 //                        channels that left the shapes
 //   notes                [text]: what a user should know (few samples, ...)
 //   drift                [{output, cosine, sqnr_db, max_abs, top1_agreement}] on the reserve, or on compare's data
-//   agreement            {pruning, with_dense}: shares of the reserve's answers that are as before: against the dense
-//                        model with the same read-out, and as it was
+//   agreement            {pruning, with_dense}: shares of the reserve's answers that are as before: against the
+//                        dense model with the same read-out, and as it was
 //   accuracy             {a, b, samples} of compare with labels
-//   size                 {before {raw, deflated, estimated}, after {the same}}; estimated: deflated is, from a sample
-//   sparse_initializers  {tensors, bytes, dense_bytes, readers}: written so, what they take and would take, who reads it
+//   size                 {before {raw, deflated, estimated}, after {the same}}; estimated: deflated is
+//   sparse_initializers  {tensors, bytes, dense_bytes, readers}: written so, what they take and would take, who reads
 //   gates                [{name, asked, measured, met}]
 //   wrote                path
 //   timing               {load, prepare, forward, statistics, solve, write, seconds, samples_per_second}; prepare (run):
