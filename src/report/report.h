@@ -34,8 +34,8 @@
 //   sparse_initializers  {tensors, bytes, dense_bytes, readers}: written so, what they take and would take, who reads
 //   gates                [{name, asked, measured, met}]
 //   wrote                path
-//   timing               {load, prepare, forward, statistics, solve, write, seconds, samples_per_second}; prepare (run):
-//                        making primitives and packing weights, which forward contains
+//   timing               {load, prepare, forward, statistics, solve, write, seconds, samples_per_second};
+//                        prepare (run): making primitives and packing weights, which forward contains
 //   peak_rss_bytes
 // clang-format on
 #ifndef FP_REPORT_H
