@@ -32,6 +32,7 @@ static const struct fp_parameter PARAMETERS[] = {
 #define MOST_COLUMNS 8192 // of a reader: its matrices are that wide and high
 #define STEPS 64          // of a curve
 #define TRIED 10          // samples that measure the sensitivities
+#define LIFTS 4           // of the ridge, until a covariance is positive
 
 // One reader's own matrices while a curve is made.
 struct reader {
@@ -73,6 +74,18 @@ struct piece { // of a hull
 
 // ---- curves
 
+// The factor of a + l I, h being a in float. Where a is not positive for rounding, as that of inputs whose spread is
+// small beside their mean, l is ten times as much, and so on.
+static bool factorize(double *a, const float *h, size_t n, double l) {
+    for (int i = 0; i < LIFTS; i++, l *= 10) {
+        for (size_t k = 0; i && k < n * n; k++) a[k] = (double)h[k];
+        for (size_t k = 0; k < n; k++) a[k * n + k] += l;
+        // Row-major lower is column-major upper.
+        if (!LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'U', (int)n, a, (int)n)) return true;
+    }
+    return false;
+}
+
 // The whole output, and H from the covariance a, which is lost. False: there are no numbers to go by. product: rows x n
 // of room.
 static bool invert(struct reader *r, double *a, float *product, double ridge) {
@@ -83,10 +96,8 @@ static bool invert(struct reader *r, double *a, float *product, double ridge) {
                 product, (int)n);
     for (size_t i = 0; i < rows * n; i++) r->whole += (double)product[i] * (double)r->v[i];
     for (size_t i = 0; i < n; i++) diagonal += a[i * n + i] / (double)n;
-    for (size_t i = 0; i < n; i++) a[i * n + i] += ridge * diagonal;
-    // Row-major lower is column-major upper. The factor needs doubles, its inverse does not.
-    if (!(diagonal > 0) || !(r->whole > 0) || LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'U', (int)n, a, (int)n))
-        return false;
+    // The factor needs doubles, its inverse does not.
+    if (!(diagonal > 0) || !(r->whole > 0) || !factorize(a, r->h, n, ridge * diagonal)) return false;
     for (size_t i = 0; i < n * n; i++) r->h[i] = (float)a[i];
     if (LAPACKE_spotri_work(LAPACK_COL_MAJOR, 'U', (int)n, r->h, (int)n)) return false;
     for (size_t i = 0; i < n; i++)
