@@ -37,14 +37,14 @@ int fineprune_compact(fineprune_model *model, size_t multiple, const fineprune_r
                       fineprune_report **report, fineprune_error *err) {
     fineprune_error local = {0};
     const fineprune_run_options none = {0}, *run = options ? options : &none;
-    struct fineprune_report *made = *report ? NULL : fp_report_new("compact");
+    struct fineprune_report *given = report ? *report : NULL, *made = given ? NULL : fp_report_new("compact");
     if (!err) err = &local;
-    if (!*report && !made) return fp_fail_memory(err, "the report", 0);
+    if (!given && !made) return fp_fail_memory(err, "the report", 0);
     struct fp_threads host;
     fp_threads_enter(&host, fp_threads_wanted(run));
-    int status = compact(model, made ? made : *report, made, multiple ? multiple : FP_COMPACT_MULTIPLE, run, err);
+    int status = compact(model, made ? made : given, made, multiple ? multiple : FP_COMPACT_MULTIPLE, run, err);
     fp_threads_leave(&host);
-    if (made && !status) *report = made;
+    if (made && report && !status) *report = made;
     else fineprune_report_free(made);
     return status;
 }

@@ -289,10 +289,10 @@ FINEPRUNE_API int fineprune_apply(fineprune_model *model, const fineprune_stats 
 // Takes hidden channels that no layer reads (all their columns are zero, whoever pruned them) out of the model's
 // tensors, with what makes them and all that goes with them; the outputs are as before. Where some leave a group of
 // channels, as many stay as are a multiple of `multiple` (0: 16, which kernels of runtimes like; 1: none is kept for
-// that). What cannot be cut stays, and the report says why. *report: NULL, then a new one is put there; or that of
-// fineprune_prune, which the section "compact" is added to. The masks of a pruning are of the shapes as they were.
-// Statistics of the model before fit it no more. After an error other than a wrong argument the model is not to be
-// used.
+// that). What cannot be cut stays, and the report says why. report may be NULL; *report: NULL, then a new one is put
+// there; or that of fineprune_prune, which the section "compact" is added to. The masks of a pruning are of the shapes
+// as they were. Statistics of the model before fit it no more. After an error other than a wrong argument the model is
+// not to be used.
 FINEPRUNE_API int fineprune_compact(fineprune_model *model, size_t multiple, const fineprune_run_options *options,
                                     fineprune_report **report, fineprune_error *err);
 
