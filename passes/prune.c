@@ -105,7 +105,7 @@ static double sparsity_of_round(const struct fp_job *job, double sparsity, int r
     return sparsity + (0.5 - sparsity) * left * left * left;
 }
 
-// n samples justify n / (n + 10) of zeros at most, but half at least: 50 % for 10, 83 % for 50, 96 % for 250.
+// The asked sparsity, or as much of it as the samples justify (fp_justified_share).
 static double justified(struct fp_job *job, double asked) {
     size_t n = job->samples.distinct ? job->samples.distinct : job->samples.n_local + job->samples.n_reserve;
     double most = fp_justified_share((double)n);
