@@ -201,6 +201,7 @@ struct fp_state {
     bool last_round;          // the one whose values stay
     struct fp_kept *kept;     // what an idea keeps between tries, as long as the dense values hold; NULL: nothing
     struct fp_verify *verify; // verify.c
+    double asked;             // the sparsity that is wanted; what was found, where it was to be found
     double got;               // the sparsity that was pruned to, where it is less than was asked; negative: it is not
     bool gave_back, refused;  // zeros were given back as more ruin the model; nothing that was tried is safe (safety.c)
     double forward, statistics, solve; // seconds

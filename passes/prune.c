@@ -115,13 +115,34 @@ static double justified(struct fp_job *job, double asked) {
     return most;
 }
 
-static int prune_layers(struct fp_job *job, double sparsity, bool first, int done, int all) {
+// done, all: layers before these, and of the whole job.
+struct round {
+    double sparsity;
+    bool first;
+    int done, all;
+};
+
+static int score_layers(struct fp_job *job, const struct round *round) {
     int status = score(job);
-    bar_return(job, first);
-    if (!status) status = allocate(job, sparsity);
-    if (!status) status = repair(job, done, all);
-    if (status) return status;
+    bar_return(job, round->first);
+    return status;
+}
+
+static int choose_zeros(struct fp_job *job, const struct round *round) { return allocate(job, round->sparsity); }
+
+static int repair_layers(struct fp_job *job, const struct round *round) { return repair(job, round->done, round->all); }
+
+static int write_layers(struct fp_job *job, const struct round *round) {
+    (void)round;
     return fp_job_rewrite(job);
+}
+
+static int prune_layers(struct fp_job *job, const struct round *round) {
+    static int (*const steps[])(struct fp_job *, const struct round *) = {score_layers, choose_zeros, repair_layers,
+                                                                          write_layers};
+    int status = FINEPRUNE_OK;
+    for (size_t i = 0; i < FP_COUNT(steps) && !status; i++) status = steps[i](job, round);
+    return status;
 }
 
 // The same, with the elements of one layer in memory at a time.
@@ -133,7 +154,7 @@ static int prune_one_by_one(struct fp_job *job, double sparsity) {
         job->layers.n = 1;
         job->layers.total = all.items[i].w->count;
         status = fp_layer_open(job, job->layers.items);
-        if (!status) status = prune_layers(job, sparsity, true, i, all.n);
+        if (!status) status = prune_layers(job, &(struct round){sparsity, true, i, all.n});
         fp_layer_close(job->layers.items);
     }
     job->layers.items = all.items;
@@ -153,7 +174,7 @@ static int prune_to(struct fp_job *job, double sparsity) {
         if (!status && round == 1 && job->choices.channels->run) status = job->choices.channels->run(job, sparsity);
         if (status) return status;
         if (job->layers.by_layer) status = prune_one_by_one(job, now);
-        else status = prune_layers(job, now, round == 1, 0, job->layers.n);
+        else status = prune_layers(job, &(struct round){now, round == 1, 0, job->layers.n});
         if (status) return status;
     }
     fp_job_drop_stats(job);
@@ -201,51 +222,81 @@ static int try_again(struct fp_job *job, double sparsity) {
 
 // ---- the job
 
-// What the dense model says about the samples decides the outputs and teaches the read-out. The same run gathers the
-// first round's statistics. The lesson is taken from the reserve's answers too: it is what the pruned model is measured
-// against, and no mask or repair sees it.
-static int ask_dense_model(struct fp_job *job) {
-    unsigned needs = needs_of(&job->choices) | job->choices.outputs->needs | job->choices.readout->needs;
+static int walk(struct fp_job *job, int (*const *stages)(struct fp_job *)) {
     int status = FINEPRUNE_OK;
-    if (needs) status = fp_job_calibrate(job, needs, 0);
-    if (!status && needs & FP_NEED_SUMS) status = fp_job_leave_unreached(job);
-    if (!status) fp_job_bound_layers(job);
-    if (!status && job->gathered.stats) {
-        job->classes.dense = job->gathered.stats->answers;
-        job->gathered.stats->answers = (struct fp_answers){0};
-        job->gathered.dense = true;
-        if (job->classes.dense.samples && job->classes.dense_reserve.samples)
-            status = fp_answers_add(&job->classes.dense, &job->classes.dense_reserve, job->err);
-    }
-    if (!status) status = fp_task_decide(job);
-    if (!status) status = fp_prune_outputs(job);
-    if (status) return status;
-    return fp_readout_teach(job);
+    for (; *stages && !status; stages++) status = (*stages)(job);
+    return status;
 }
 
+static unsigned needs_of_answers(const struct fp_choices *c) { return c->outputs->needs | c->readout->needs; }
+
+static int check_samples(struct fp_job *job) {
+    return fp_job_check_samples(job, needs_of(&job->choices) | needs_of_answers(&job->choices));
+}
+
+static int run_dense_model(struct fp_job *job) {
+    const unsigned needs = needs_of(&job->choices) | needs_of_answers(&job->choices);
+    if (!needs) return FINEPRUNE_OK;
+    int status = fp_job_calibrate(job, needs, 0);
+    if (status || !(needs & FP_NEED_SUMS)) return status;
+    return fp_job_leave_unreached(job);
+}
+
+static int bound_layers(struct fp_job *job) {
+    fp_job_bound_layers(job);
+    return FINEPRUNE_OK;
+}
+
+// The lesson is taken from the reserve's answers too: it is what the pruned model is measured against, and no mask or
+// repair sees it.
+static int keep_answers(struct fp_job *job) {
+    if (!job->gathered.stats) return FINEPRUNE_OK;
+    job->classes.dense = job->gathered.stats->answers;
+    job->gathered.stats->answers = (struct fp_answers){0};
+    job->gathered.dense = true;
+    if (!job->classes.dense.samples || !job->classes.dense_reserve.samples) return FINEPRUNE_OK;
+    return fp_answers_add(&job->classes.dense, &job->classes.dense_reserve, job->err);
+}
+
+static int prune_as_far_as_safe(struct fp_job *job) {
+    if (job->options->sparsity < 0) return fp_prune_auto(job, try_again, &job->state.asked);
+    return fp_prune_safely(job, prune_and_read_out, try_again, justified(job, job->options->sparsity));
+}
+
+static int record_masks(struct fp_job *job) { return fp_weights_record_masks(job->layers.weights, job->err); }
+
+static int report(struct fp_job *job) { return fp_job_report(job, job->state.asked); }
+
 int fp_prune_run(struct fp_job *job) {
-    double sparsity = job->options->sparsity;
-    int status = fp_job_split(job);
-    if (!status) status = fp_job_open(job);
-    if (!status) status = fp_job_report_before(job);
-    if (!status)
-        status = fp_job_check_samples(job, needs_of(&job->choices) | job->choices.outputs->needs |
-                                               job->choices.readout->needs);
-    if (!status) status = fp_verify_before(job);
-    if (!status) status = ask_dense_model(job);
-    if (status) return status;
-    if (sparsity < 0) status = fp_prune_auto(job, try_again, &sparsity);
-    else status = fp_prune_safely(job, prune_and_read_out, try_again, justified(job, sparsity));
-    if (!status) status = fp_weights_record_masks(job->layers.weights, job->err);
-    if (!status) status = fp_job_report(job, sparsity);
+    static int (*const stages[])(struct fp_job *) = {
+        fp_job_split,         // samples that decide, and the reserve that measures
+        fp_job_open,          // weights as matrices, the classifier
+        fp_job_report_before, // what the model is before
+        check_samples,        // values that no weight could learn from
+        fp_verify_before,     // the dense model on the reserve
+        run_dense_model,      // and on all others: answers, and the first round's statistics
+        bound_layers,         // few samples justify few zeros
+        keep_answers,         // for the lesson
+        fp_task_decide,       // are the outputs classes?
+        fp_prune_outputs,     // classes that the samples do not show
+        fp_readout_teach,     // the lesson, in the dense last layer
+        prune_as_far_as_safe, // channels, rounds, refit, read-out; measured, and zeros given back
+        record_masks,         report, NULL};
+    job->state.asked = job->options->sparsity;
+    int status = walk(job, stages);
     if (job->state.refused && (!status || status == FINEPRUNE_GATE)) return fp_safety_refuse(job);
     return status;
 }
 
+// ---- from statistics
+
 // The file says of itself which model it is of; nothing is read or written by its sizes before they are the model's.
-static int check_stats(const struct fp_job *job, const struct fp_stats *stats) {
+static int check_stats(struct fp_job *job) {
+    const struct fp_stats *stats = job->gathered.stats;
     const struct fp_classifier *c = &job->classes.classifier;
     const struct fp_answers *a = &stats->answers;
+    if (strcmp(stats->model, fp_model_sha256(job->model)))
+        return fp_fail(job->err, FINEPRUNE_DATA, "the statistics belong to another model than '%s'", job->model->path);
     for (int i = 0; i < job->layers.n; i++) {
         const struct fp_layer *l = &job->layers.items[i];
         if (!l->stat)
@@ -262,39 +313,55 @@ static int check_stats(const struct fp_job *job, const struct fp_stats *stats) {
     return FINEPRUNE_OK;
 }
 
+static int leave_unreached(struct fp_job *job) {
+    job->samples.n_local = job->gathered.stats->samples;
+    if (!needs_of(&job->choices)) return FINEPRUNE_OK;
+    return fp_job_leave_unreached(job);
+}
+
+static int copy_answers(struct fp_job *job) {
+    return fp_answers_copy(&job->classes.dense, &job->gathered.stats->answers, job->err);
+}
+
+static int prune_layers_to_asked(struct fp_job *job) { return prune_to(job, justified(job, job->options->sparsity)); }
+
+// The pruned model's own features cannot be known without data: the dense model's stand for them.
+static int read_out_of_dense(struct fp_job *job) {
+    if (!job->classes.teacher) return FINEPRUNE_OK;
+    int status = fp_readout_learn(job, &job->classes.dense);
+    if (status) return status;
+    return fp_job_rewrite(job);
+}
+
 int fp_prune_apply(struct fp_job *job, struct fp_stats *stats) {
+    static int (*const stages[])(struct fp_job *) = {check_stats,
+                                                     leave_unreached,
+                                                     bound_layers,
+                                                     fp_job_report_before,
+                                                     copy_answers,
+                                                     fp_task_decide,
+                                                     fp_prune_outputs,
+                                                     fp_readout_teach,
+                                                     prune_layers_to_asked,
+                                                     read_out_of_dense,
+                                                     record_masks,
+                                                     report,
+                                                     NULL};
     if (job->options->sparsity < 0)
         return fp_fail(job->err, FINEPRUNE_USAGE, "sparsity auto needs data to measure on: use 'prune'");
     job->choices.rounds = 1;
+    job->state.asked = job->options->sparsity;
     if (job->choices.refit->run) {
         fp_report_say(job->report, "the refit was left out: it needs the samples themselves ('prune')");
         job->choices.refit = fp_find_refit("none");
     }
     int status = fp_job_open(job);
     if (status) return status;
-    if (strcmp(stats->model, fp_model_sha256(job->model)))
-        return fp_fail(job->err, FINEPRUNE_DATA, "the statistics belong to another model than '%s'", job->model->path);
     fp_job_use_stats(job, stats, true);
     job->gathered.dense = true;
-    status = check_stats(job, stats);
-    if (status) return status;
-    job->samples.n_local = stats->samples;
-    if (needs_of(&job->choices)) status = fp_job_leave_unreached(job);
-    if (!status) fp_job_bound_layers(job);
-    if (!status) status = fp_job_report_before(job);
-    if (!status) status = fp_answers_copy(&job->classes.dense, &stats->answers, job->err);
-    if (!status) status = fp_task_decide(job);
-    if (!status) status = fp_prune_outputs(job);
-    if (!status) status = fp_readout_teach(job);
-    if (!status) status = prune_to(job, justified(job, job->options->sparsity));
-    // The pruned model's own features cannot be known without data: the dense model's stand for them.
-    if (!status && job->classes.teacher) status = fp_readout_learn(job, &job->classes.dense);
-    if (!status && job->classes.teacher) status = fp_job_rewrite(job);
-    if (!status) status = fp_weights_record_masks(job->layers.weights, job->err);
-    if (status) return status;
-    return fp_job_report(job, job->options->sparsity);
+    return walk(job, stages);
 }
 
 bool fp_prune_wants_data(const struct fp_choices *c) {
-    return needs_of(c) || c->refit->needs_data || c->outputs->needs || c->readout->needs;
+    return needs_of(c) || c->refit->needs_data || needs_of_answers(c);
 }
