@@ -7,7 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-// page.css, line by line.
+// page.html and page.css, line by line.
+static const char *const skeleton[] = {
+#include "page.html.inc"
+};
 static const char *const style[] = {
 #include "page.css.inc"
 };
@@ -219,13 +222,11 @@ static void put_accuracy_card(FILE *file, const struct fineprune_report *report)
 }
 
 static void put_cards(FILE *file, const struct fineprune_report *report) {
-    fputs("<div class=\"cards\">\n", file);
     put_pruned_card(file, report);
     put_accuracy_card(file, report);
     put_drift_card(file, report);
     put_size_card(file, report);
     put_outputs_card(file, report);
-    fputs("</div>\n", file);
 }
 
 // ---- where the zeros are: one column a weight, as wide as it has elements, so that areas are numbers of zeros
@@ -603,34 +604,52 @@ static void put_footer(FILE *file, const struct fineprune_report *report) {
 
 // ---- the page
 
-static void put_page(FILE *file, const struct fineprune_report *report) {
-    fputs("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" "
-          "content=\"width=device-width,"
-          "initial-scale=1\">\n<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
-          "'unsafe-inline'\">\n<title>",
-          file);
+static void put_title(FILE *file, const struct fineprune_report *report) {
     put(file, fp_base_name(fp_member_text(section(report, "model"), "path")));
-    fputs(" · fineprune</title>\n<style>\n", file);
+}
+
+static void put_style(FILE *file, const struct fineprune_report *report) {
+    (void)report;
     for (size_t i = 0; i < FP_COUNT(style); i++) fputs(style[i], file);
-    fputs("</style>\n</head>\n<body>\n<main>\n", file);
-    put_header(file, report);
-    put_cards(file, report);
-    fputs("<div class=\"two\">\n", file);
+}
+
+static void put_inputs(FILE *file, const struct fineprune_report *report) {
     put_values(file, report, "inputs", "Inputs");
+}
+
+static void put_outputs_of_model(FILE *file, const struct fineprune_report *report) {
     put_values(file, report, "outputs_of_model", "Outputs");
-    fputs("</div>\n", file);
-    put_weights(file, report);
-    put_outputs(file, report);
-    put_drift(file, report);
-    put_operators(file, report);
-    fputs("<div class=\"two\">\n", file);
-    put_sizes(file, report);
-    put_timing(file, report);
-    fputs("</div>\n", file);
-    put_how(file, report);
-    put_skipped(file, report);
-    put_footer(file, report);
-    fputs("</main>\n</body>\n</html>\n", file);
+}
+
+// What stands for each {{name}} of the page.
+static const struct part {
+    const char *name;
+    void (*put)(FILE *, const struct fineprune_report *);
+} parts[] = {{"title", put_title},     {"style", put_style},
+             {"header", put_header},   {"cards", put_cards},
+             {"inputs", put_inputs},   {"outputs of the model", put_outputs_of_model},
+             {"weights", put_weights}, {"outputs", put_outputs},
+             {"drift", put_drift},     {"operators", put_operators},
+             {"sizes", put_sizes},     {"timing", put_timing},
+             {"how", put_how},         {"skipped", put_skipped},
+             {"footer", put_footer}};
+
+static void put_part(FILE *file, const struct fineprune_report *report, const char *name, size_t length) {
+    for (size_t i = 0; i < FP_COUNT(parts); i++)
+        if (strlen(parts[i].name) == length && !strncmp(parts[i].name, name, length)) parts[i].put(file, report);
+}
+
+static void put_page(FILE *file, const struct fineprune_report *report) {
+    for (size_t i = 0; i < FP_COUNT(skeleton); i++) {
+        const char *at = skeleton[i], *open = strstr(at, "{{");
+        for (; open; open = strstr(at, "{{")) {
+            const char *name = open + 2, *close = strstr(name, "}}");
+            fwrite(at, 1, (size_t)(open - at), file);
+            put_part(file, report, name, (size_t)(close - name));
+            at = close + 2;
+        }
+        fputs(at, file);
+    }
 }
 
 char *fineprune_report_html(const struct fineprune_report *report) {
