@@ -6,6 +6,8 @@
 
 #include "weights/classifier.h"
 
+struct fineprune_report;
+
 enum fp_task_kind { FP_TASK_UNCLEAR, FP_TASK_CLASSES, FP_TASK_LABELS, FP_TASK_OTHER };
 enum { FP_TASK_EVIDENCE = 24, FP_TASK_FOUND = 160 };
 
@@ -15,8 +17,6 @@ struct fp_task_evidence {
     int points;
     enum fp_task_kind says;
 };
-
-struct fineprune_report;
 
 struct fp_task {
     enum fp_task_kind kind;
