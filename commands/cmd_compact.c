@@ -4,11 +4,11 @@
 #include "compact/compact.h"
 #include "report/describe.h"
 
-static int report_sizes(struct fineprune_model *model, struct fineprune_report *report, const char *when,
+static int report_sizes(struct fineprune_model *model, struct fineprune_report *report, bool after,
                         const fineprune_run_options *run, fineprune_error *err) {
     struct fp_model_size bytes;
     int status = fp_model_sizes(model, fp_threads_wanted(run), &bytes, err);
-    if (!status) fp_report_put_size(report, when, &bytes);
+    if (!status) fp_report_put_size(report, after, &bytes);
     return status;
 }
 
@@ -17,20 +17,23 @@ static int compact(struct fineprune_model *model, struct fineprune_report *repor
     struct fp_compacted found;
     int status = FINEPRUNE_OK;
     if (fresh) {
-        fp_describe_model(report, "model", model, true);
-        status = report_sizes(model, report, "before", run, err);
+        fp_describe_model(report, false, model, true);
+        status = report_sizes(model, report, false, run, err);
     }
     if (!status) status = fp_compact(model, multiple, run, &found, err);
     if (status) return status;
-    fp_report_put_compact(report, &(struct fp_report_compact){.groups = found.groups,
-                                                              .channels = found.channels,
-                                                              .removed = found.removed,
-                                                              .stay = found.stay,
-                                                              .multiple = multiple,
-                                                              .parameters_before = found.parameters,
-                                                              .parameters = found.parameters_now,
-                                                              .reason = found.reason});
-    return report_sizes(model, report, "after", run, err);
+    FP_PUT(report, compact,
+           &(struct fp_report_compact){.groups = found.groups,
+                                       .channels = found.channels,
+                                       .removed = found.removed,
+                                       .stay = found.stay,
+                                       .multiple = multiple,
+                                       .parameters_before = found.parameters,
+                                       .parameters = found.parameters_now,
+                                       .reason = found.reason});
+    status = report_sizes(model, report, true, run, err);
+    if (!status) status = fp_arena_check(&report->arena, err);
+    return status;
 }
 
 int fineprune_compact(fineprune_model *model, size_t multiple, const fineprune_run_options *options,

@@ -3,6 +3,7 @@
 // first. Inputs and outputs are paired by name, outputs by position when the names are others. With labels also how
 // often each model is right. Answers are counted only of outputs that are judged to be classes (task.h), by what the
 // first model makes of the first samples.
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -229,8 +230,7 @@ static int judge_outputs(struct comparison *c, struct fineprune_report *report, 
         status = judge_output(c, i, weights, &k, &task, err);
         if (status) break;
         c->drifts[i].no_answers = task.kind != FP_TASK_CLASSES;
-        if (!judged++ || (k.weight >= 0 && k.output == i))
-            json_object_set_new(report->root, "task", fp_task_json(&task));
+        if (!judged++ || (k.weight >= 0 && k.output == i)) fp_task_report(&task, report);
     }
     fp_weights_free(weights);
     return status;
@@ -331,32 +331,33 @@ static int report_accuracy(struct comparison *c, struct fineprune_report *report
         fp_hint(err, "leave --labels out to see the drift of the outputs");
         return status;
     }
-    json_t *accuracy = fp_report_object(report, "accuracy");
-    json_object_set_new(accuracy, "a", json_real((double)c->a.right / (double)c->judged));
-    json_object_set_new(accuracy, "b", json_real((double)c->b.right / (double)c->judged));
-    json_object_set_new(accuracy, "samples", json_integer((json_int_t)c->judged));
+    const double judged = (double)c->judged;
+    const struct fp_report_accuracy accuracy = {(double)c->a.right / judged, (double)c->b.right / judged, c->judged};
+    FP_PUT(report, accuracy, &accuracy);
     return FINEPRUNE_OK;
 }
 
 static int report_comparison(struct comparison *c, struct fineprune_report *report, double began,
                              fineprune_error *err) {
-    fp_describe_model(report, "model", c->a.model, true);
-    fp_describe_model(report, "second_model", c->b.model, true);
-    fp_cmd_report_data(report, c->data);
+    fp_describe_model(report, false, c->a.model, true);
+    fp_describe_model(report, true, c->b.model, true);
     int status = judge_outputs(c, report, err);
     if (status) return status;
-    json_t *drift = fp_report_array(report, "drift");
+    report->drift.there = true;
     for (int i = 0; i < c->a.model->graph->n_outputs; i++) {
         if (c->unlike[i] && !c->drifts[i].count) return fp_fail(err, FINEPRUNE_MODEL, "%s", c->other_shape.message);
         if (c->unlike[i])
             fp_report_say(report,
                           "output '%s' has another shape in the second model in %zu runs, which were not compared",
                           c->drifts[i].output, c->unlike[i]);
-        if (c->drifts[i].count) json_array_append_new(drift, fp_drift_json(&c->drifts[i]));
+        const struct fp_report_drift told = fp_drift_told(&c->drifts[i]);
+        if (c->drifts[i].count) FP_ADD(report, drift, &told);
         else fp_report_say(report, "output '%s' is not made of numbers and is not compared", c->drifts[i].output);
     }
-    fp_cmd_report_timing(report, c->forward, fp_seconds() - began, fineprune_data_samples(c->data));
-    return report_accuracy(c, report, err);
+    fp_cmd_report(report, c->data, NAN, c->forward, fp_seconds() - began);
+    status = report_accuracy(c, report, err);
+    if (!status) status = fp_arena_check(&report->arena, err);
+    return status;
 }
 
 static int compare(struct comparison *c, const char *labels, const fineprune_run_options *options,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // fineprune inspect and check: what a model is, of every weight how much of it is zero; and every obstacle to running
 // and pruning it.
+#include <math.h>
 #include <stdlib.h>
 
 #include "base/arena.h"
@@ -12,8 +13,8 @@
 
 // Rows and columns of which every element is zero: channels that are pruned whole. Nothing is read where there are too
 // few zeros for one.
-static int count_whole(struct fineprune_model *model, struct fp_report_layer *layer, fineprune_error *err) {
-    const struct fp_weight *w = layer->weight;
+static int count_whole(struct fineprune_model *model, const struct fp_weight *w, struct fp_report_layer *layer,
+                       fineprune_error *err) {
     const size_t rows = w->groups * w->rows, n = w->cols;
     if (layer->zeros < n && layer->zeros < w->rows) return FINEPRUNE_OK;
     FP_STAGE(room, w->name);
@@ -35,24 +36,26 @@ static int count_whole(struct fineprune_model *model, struct fp_report_layer *la
 static int describe_all(struct fineprune_model *model, struct fineprune_report *report, fineprune_error *err) {
     struct fp_exec *exec = NULL;
     struct fp_weights *weights = NULL;
-    struct fp_report_pruned pruned = {.asked = -1};
-    fp_describe_model(report, "model", model, false); // reading every byte takes longer than all the rest
+    struct fp_report_pruned pruned = {.asked = NAN};
+    fp_describe_model(report, false, model, false); // reading every byte takes longer than all the rest
     fp_describe_graph(report, model);
     int status = fp_exec_plan(&exec, model, NULL, err);
     if (!status) status = fp_weights_find(&weights, exec, model, false, err);
     for (int i = 0; !status && i < weights->n; i++) {
-        struct fp_report_layer layer = {
-            .weight = &weights->items[i], .error_before_repair = -1, .error_after_repair = -1};
-        status = fp_weight_zeros(model, layer.weight, &layer.zeros, err);
+        const struct fp_weight *w = &weights->items[i];
+        struct fp_report_layer layer = {.error_before_repair = NAN, .error_after_repair = NAN};
+        status = fp_weight_zeros(model, w, &layer.zeros, err);
         if (status) break;
-        status = count_whole(model, &layer, err);
-        fp_describe_layer(report, &layer);
-        pruned.params += layer.weight->count;
+        status = count_whole(model, w, &layer, err);
+        fp_describe_layer(report, w, &layer);
+        pruned.params += w->count;
         pruned.zeros += layer.zeros;
     }
     if (!status) {
+        pruned.sparsity = fp_report_sparsity(pruned.zeros, pruned.params);
         fp_describe_skipped(report, weights);
-        fp_report_put_pruned(report, &pruned);
+        FP_PUT(report, pruned, &pruned);
+        status = fp_arena_check(&report->arena, err);
     }
     fp_weights_free(weights);
     fp_exec_free(exec);
@@ -72,7 +75,7 @@ int fineprune_inspect(const fineprune_model *model, fineprune_report **out, fine
 }
 
 static void add_obstacle(struct fineprune_report *report, const char *what) {
-    json_array_append_new(fp_report_array(report, "obstacles"), fp_report_string(what));
+    fp_report_add_text(report, &report->obstacles, what);
 }
 
 // Every tensor must be readable, not only those that a run would meet first.
@@ -112,7 +115,7 @@ int fineprune_check(fineprune_model *model, fineprune_data *data, fineprune_repo
     if (!report) return fp_fail_memory(err, "the report", 0);
     fineprune_error inner = {0};
     int status = FINEPRUNE_OK;
-    fp_report_array(report, "obstacles");
+    report->obstacles.there = true;
     char *unsupported = fp_exec_unsupported(model);
     if (unsupported) {
         char *line = fp_format("operators that are not supported: %s", unsupported);
@@ -126,7 +129,8 @@ int fineprune_check(fineprune_model *model, fineprune_data *data, fineprune_repo
     fp_threads_enter(&host, fp_threads_wanted(NULL));
     int described = FINEPRUNE_OK;
     if (!status) described = describe_all(model, report, &inner);
-    if (!described && !status && !json_array_size(fp_report_array(report, "layers"))) {
+    if (!described && !status) report->layers.there = true;
+    if (!described && !status && !report->layers.n) {
         add_obstacle(report, "there is no weight that can be pruned");
         status = FINEPRUNE_MODEL;
     }
@@ -136,7 +140,7 @@ int fineprune_check(fineprune_model *model, fineprune_data *data, fineprune_repo
         add_obstacle(report, inner.message);
         status = described;
     }
-    const size_t n = json_array_size(fp_report_array(report, "obstacles"));
+    const size_t n = report->obstacles.n;
     if (status) fp_fail(err, status, "'%s' cannot be pruned as it is: %zu obstacle%s", model->path, n, fp_plural(n));
     *out = report;
     return status;

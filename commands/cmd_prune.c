@@ -21,7 +21,8 @@ static int run_job(const char *command, fineprune_model *model, fineprune_data *
     fp_threads_enter(&host, fp_threads_wanted(&job.options->run));
     if (!status) status = stats ? fp_prune_apply(&job, stats) : fp_prune_run(&job);
     const bool told = !status || status == FINEPRUNE_GATE;
-    if (told && fp_choices_note(&job.choices, job.report)) status = fp_fail_memory(job.err, "the report", 0);
+    if (told && (fp_choices_note(&job.choices, job.report) || job.report->arena.failed))
+        status = fp_fail_memory(job.err, "the report", 0);
     fp_job_close(&job);
     fp_threads_leave(&host);
     if (report && (!status || status == FINEPRUNE_GATE)) *report = job.report;

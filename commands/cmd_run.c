@@ -8,6 +8,7 @@
 // and float4 become float32, integers of four and two bits become those of eight. An optional that is absent is left
 // out. Samples run together first; when an output of several samples does not have a row for each, all run again one by
 // one.
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -21,20 +22,17 @@
 #include "base/output.h"
 #include "tensor/sequence.h"
 
-void fp_cmd_report_data(struct fineprune_report *report, const struct fineprune_data *data) {
-    json_t *object = fp_report_object(report, "data"), *sources = json_array();
-    for (size_t i = 0; fp_data_source(data, i); i++)
-        json_array_append_new(sources, fp_report_string(fp_data_source(data, i)));
-    json_object_set_new(object, "sources", sources);
-    json_object_set_new(object, "samples", json_integer((json_int_t)fineprune_data_samples(data)));
-}
-
-void fp_cmd_report_timing(struct fineprune_report *report, double forward, double seconds, size_t samples) {
-    json_t *timing = fp_report_object(report, "timing");
-    json_object_set_new(timing, "forward", fp_report_real(forward));
-    json_object_set_new(timing, "seconds", fp_report_real(seconds));
-    json_object_set_new(timing, "samples_per_second", fp_report_real(forward > 0 ? (double)samples / forward : 0));
-    json_object_set_new(report->root, "peak_rss_bytes", json_integer((json_int_t)fp_peak_rss()));
+void fp_cmd_report(struct fineprune_report *report, const struct fineprune_data *data, double prepare, double forward,
+                   double seconds) {
+    const size_t samples = fineprune_data_samples(data);
+    struct fp_report_timing timing = {FP_REPORT_UNTIMED};
+    timing.prepare = prepare;
+    timing.forward = forward;
+    timing.seconds = seconds;
+    timing.samples_per_second = forward > 0 ? (double)samples / forward : 0;
+    fp_report_put_data(report, data, &(struct fp_report_data){.samples = samples});
+    FP_PUT(report, timing, &timing);
+    report->peak_rss_bytes = (double)fp_peak_rss();
 }
 
 void fp_cmd_take_rows(struct fp_tensor *dst, const struct fp_tensor *t, size_t rows) {
@@ -60,7 +58,6 @@ struct gatherer {
     bool whole; // samples are whole inputs
     bool again; // must run one by one
     size_t max_batch;
-    size_t samples;
     double forward, prepare, began; // prepare: of forward
 };
 
@@ -71,7 +68,6 @@ static void drop_parts(struct gatherer *g) {
         free(o->parts);
         *o = (struct gathered){.name = o->name, .rows = !g->whole};
     }
-    g->samples = 0;
 }
 
 static enum fp_type written_as(enum fp_type type) {
@@ -127,7 +123,6 @@ static int gather(void *user, const struct fp_batch *batch, const struct fp_tens
     struct gatherer *g = user;
     int status = FINEPRUNE_OK;
     g->forward += fp_seconds() - g->began;
-    g->samples += batch->n;
     for (size_t i = 0; i < g->n && !status; i++) status = gather_output(g, &g->outputs[i], batch, &outputs[i], err);
     return status;
 }
@@ -260,10 +255,9 @@ static int run(struct gatherer *g, struct fineprune_model *model, struct finepru
     if (status) return status;
     status = fp_npz_finish(*w, err);
     *w = NULL;
-    fp_describe_model(report, "model", model, true);
-    fp_cmd_report_data(report, data);
-    fp_cmd_report_timing(report, g->forward, fp_seconds() - began, g->samples);
-    json_object_set_new(fp_report_object(report, "timing"), "prepare", fp_report_real(g->prepare));
+    fp_describe_model(report, false, model, true);
+    fp_cmd_report(report, data, g->prepare, g->forward, fp_seconds() - began);
+    if (!status) status = fp_arena_check(&report->arena, err);
     return status;
 }
 

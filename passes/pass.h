@@ -8,7 +8,7 @@
 #include "weights/classifier.h"
 #include "maths/lesson.h"
 #include "parameter.h"
-#include "report/report_sections.h"
+#include "report/report.h"
 #include "stats/stats.h"
 #include "task/task.h"
 #include "weights/weights.h"

@@ -563,7 +563,7 @@ static void report(struct fp_job *job, const struct curve *curves, int n) {
         for (size_t k = 0; k < l->w->count && (l->cut_rows || l->cut_cols); k++)
             told.zeros += fp_cut(l, k / l->w->cols, k % l->w->cols) && !fp_row_removed(l, k / l->w->cols);
     }
-    fp_report_put_channels(job->report, &told);
+    FP_PUT(job->report, channels, &told);
 }
 
 static void restart(struct fp_job *job) {

@@ -19,13 +19,13 @@ struct fp_lesson_rule fp_job_lesson_rule(const struct fp_job *job) {
 static void leave_outputs(struct fp_job *job, const char *reason) {
     const struct fp_report_outputs outputs = {
         .reason = job->choices.outputs->prunes ? reason : "all outputs were asked to stay"};
-    fp_report_put_outputs(job->report, &outputs);
+    fp_report_put_outputs(job->report, &outputs, NULL);
 }
 
 static void leave_readout(struct fp_job *job, const char *reason) {
     const struct fp_report_readout readout = {
         .reason = job->choices.readout->learns ? reason : "the last layer was asked to stay"};
-    fp_report_put_readout(job->report, &readout);
+    FP_PUT(job->report, readout, &readout);
 }
 
 static int leave_both(struct fp_job *job, const char *reason) {
@@ -121,7 +121,6 @@ static void report(struct fp_job *job) {
     const struct fp_lesson *lesson = &job->classes.lesson;
     const size_t gone = lesson->classes - lesson->kept;
     struct fp_report_outputs outputs = {.lesson = FP_LESSON_TAUGHT,
-                                        .kept = gone ? lesson->rows : NULL,
                                         .pruned = gone,
                                         .zeros = gone * lesson->features,
                                         .classes = lesson->classes,
@@ -129,7 +128,7 @@ static void report(struct fp_job *job) {
                                         .unseen_bias = lesson->unseen_bias,
                                         .unseen_share = lesson->unseen_share};
     for (size_t k = 0; k < lesson->classes; k++) outputs.held_back += lesson->rows[k] && lesson->b[k] < log(0.5);
-    fp_report_put_outputs(job->report, &outputs);
+    fp_report_put_outputs(job->report, &outputs, gone ? lesson->rows : NULL);
 }
 
 int fp_prune_outputs(struct fp_job *job) {

@@ -38,8 +38,9 @@ static void report(struct fp_job *job, enum fp_report_lesson how_far) {
                                               .changes = t->changes,
                                               .changes_confident = t->changes_sure,
                                               .expected_confident = t->expected_sure,
-                                              .trusted = t->trusted};
-    fp_report_put_readout(job->report, &readout);
+                                              .trusted = t->trusted,
+                                              .applied = how_far == FP_LESSON_LEARNED && t->strength > 0};
+    FP_PUT(job->report, readout, &readout);
 }
 
 int fp_readout_teach(struct fp_job *job) {

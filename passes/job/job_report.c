@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a pruning job tells: its configuration, every layer, what was left alone, the gates and the times.
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -8,10 +9,9 @@
 
 static void report_data(struct fp_job *job) {
     if (!job->data) return;
-    const struct fp_report_data data = {.sources = job->data,
-                                        .samples = job->samples.n_local + job->samples.n_reserve,
-                                        .reserve = job->samples.n_reserve};
-    fp_report_put_data(job->report, &data);
+    const struct fp_report_data data = {
+        .samples = job->samples.n_local + job->samples.n_reserve, .reserve = job->samples.n_reserve, .splits = true};
+    fp_report_put_data(job->report, job->data, &data);
 }
 
 static void report_config(struct fp_job *job, double asked) {
@@ -32,9 +32,9 @@ static void report_config(struct fp_job *job, double asked) {
                                             .rounds = c->rounds,
                                             .min_agreement = o->min_agreement,
                                             .min_taught_agreement = o->min_taught_agreement,
-                                            .task = o->task,
+                                            .task = o->task ? o->task : "auto",
                                             .reserve = o->reserve};
-    fp_report_put_config(job->report, &config);
+    FP_PUT(job->report, config, &config);
 }
 
 // Layers whose rows lose their pruned synapses' mean for good.
@@ -64,19 +64,19 @@ static const char *bias_left(const struct fp_job *job, const struct fp_weight *w
 static int report_layers(struct fp_job *job, struct fp_report_pruned *pruned) {
     for (int i = 0; i < job->layers.n; i++) {
         const struct fp_layer *l = &job->layers.items[i];
-        struct fp_report_layer layer = {.weight = l->w,
-                                        .error_before_repair = l->error_before,
+        struct fp_report_layer layer = {.error_before_repair = l->error_before,
                                         .error_after_repair = l->error_after,
                                         .bias_left = bias_left(job, l->w),
                                         .not_repaired = fp_layer_unrepaired(job, l)};
         int status = fp_weight_zeros(job->model, l->w, &layer.zeros, job->err);
         if (status) return status;
-        fp_describe_layer(job->report, &layer);
+        fp_describe_layer(job->report, l->w, &layer);
         pruned->params += l->w->count;
         pruned->zeros += layer.zeros;
     }
     fp_describe_skipped(job->report, job->layers.weights);
-    fp_report_put_pruned(job->report, pruned);
+    pruned->sparsity = fp_report_sparsity(pruned->zeros, pruned->params);
+    FP_PUT(job->report, pruned, pruned);
     if (job->choices.repair->needs) note_biases(job);
     return FINEPRUNE_OK;
 }
@@ -103,8 +103,9 @@ static int missed_gate(struct fp_job *job, const char *option, const char *with,
 static int report_gate(struct fp_job *job, const char *name, const char *option, const char *with, double asked,
                        double agreement) {
     if (asked <= 0) return FINEPRUNE_OK;
-    const struct fp_report_gate gate = {.name = name, .asked = asked, .measured = agreement, .met = agreement >= asked};
-    fp_report_add_gate(job->report, &gate);
+    const struct fp_report_gate gate = {
+        .name = name, .asked = asked, .measured = agreement >= 0 ? agreement : NAN, .met = agreement >= asked};
+    FP_ADD(job->report, gates, &gate);
     if (!gate.met) return missed_gate(job, option, with, asked, agreement);
     return FINEPRUNE_OK;
 }
@@ -152,23 +153,23 @@ static int add_metadata(struct fp_job *job, double asked) {
     return status;
 }
 
-static int report_sizes(struct fp_job *job, const char *when) {
+static int report_sizes(struct fp_job *job, bool after) {
     struct fp_model_size bytes;
     int status = fp_model_sizes(job->model, job->threads, &bytes, job->err);
     if (status) return status;
-    fp_report_put_size(job->report, when, &bytes);
+    fp_report_put_size(job->report, after, &bytes);
     return FINEPRUNE_OK;
 }
 
 int fp_job_report_before(struct fp_job *job) {
-    fp_describe_model(job->report, "model", job->model, true);
-    return report_sizes(job, "before");
+    fp_describe_model(job->report, false, job->model, true);
+    return report_sizes(job, false);
 }
 
 // A pattern that decides by itself how many zeros there are says so when that is not what was asked.
 static void note_pattern(struct fp_job *job, const struct fp_report_pruned *pruned) {
-    const double got = fp_report_sparsity(pruned->zeros, pruned->params), asked = pruned->asked;
-    if (!job->choices.pattern->decides || asked < 0 || (got > asked - 0.02 && got < asked + 0.02)) return;
+    const double got = pruned->sparsity, asked = pruned->asked;
+    if (!job->choices.pattern->decides || !(asked >= 0) || (got > asked - 0.02 && got < asked + 0.02)) return;
     fp_report_say(job->report, "pattern %s makes %.0f %% zeros, not the %.0f %% that were asked",
                   job->choices.pattern_text, 100 * got, 100 * asked);
 }
@@ -176,7 +177,7 @@ static void note_pattern(struct fp_job *job, const struct fp_report_pruned *prun
 int fp_job_report(struct fp_job *job, double asked) {
     report_data(job);
     report_config(job, asked);
-    struct fp_report_pruned pruned = {.asked = asked};
+    struct fp_report_pruned pruned = {.asked = asked >= 0 ? asked : NAN};
     int status = report_layers(job, &pruned);
     if (status) return status;
     note_pattern(job, &pruned);
@@ -186,15 +187,16 @@ int fp_job_report(struct fp_job *job, double asked) {
     if (!status) status = fp_verify_after(job, true, &agreement, &with_dense);
     if (agreement >= 0) {
         const struct fp_report_agreement answers = {.pruning = agreement, .with_dense = with_dense};
-        fp_report_put_agreement(job->report, &answers);
+        FP_PUT(job->report, agreement, &answers);
     }
     if (!status) status = add_metadata(job, asked);
-    if (!status) status = report_sizes(job, "after");
+    if (!status) status = report_sizes(job, true);
     if (status) return status;
-    const struct fp_report_spent spent = {.forward = job->state.forward,
-                                          .statistics = job->state.statistics,
-                                          .solve = job->state.solve,
-                                          .peak_rss_bytes = fp_peak_rss()};
-    fp_report_put_spent(job->report, &spent);
+    struct fp_report_timing spent = {FP_REPORT_UNTIMED};
+    spent.forward = job->state.forward;
+    spent.statistics = job->state.statistics;
+    spent.solve = job->state.solve;
+    FP_PUT(job->report, timing, &spent);
+    job->report->peak_rss_bytes = (double)fp_peak_rss();
     return report_gates(job, agreement, with_dense);
 }

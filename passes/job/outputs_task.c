@@ -111,6 +111,7 @@ void fp_lesson_forget(struct fp_job *job, const char *reason) {
     job->classes.teacher = NULL;
     job->classes.kept = NULL;
     l->removed = NULL;
-    fp_report_put_outputs(job->report, &(struct fp_report_outputs){.lesson = FP_LESSON_TAKEN_BACK, .reason = reason});
-    fp_report_put_readout(job->report, &(struct fp_report_readout){.lesson = FP_LESSON_TAKEN_BACK, .reason = reason});
+    fp_report_put_outputs(job->report, &(struct fp_report_outputs){.lesson = FP_LESSON_TAKEN_BACK, .reason = reason},
+                          NULL);
+    FP_PUT(job->report, readout, &(struct fp_report_readout){.lesson = FP_LESSON_TAKEN_BACK, .reason = reason});
 }

@@ -443,7 +443,7 @@ static void say_changes(const struct fp_job *job, const struct measures *m, doub
 
 static struct fp_report_measures told_of(const struct measures *m) {
     return (struct fp_report_measures){.samples = m->n,
-                                       .on_reserve = !m->local,
+                                       .measured_on = m->local ? "samples" : "reserve",
                                        .relative_error = m->error,
                                        .relative_error_of_other_outputs = m->other,
                                        .worst_output = m->output,
@@ -481,7 +481,7 @@ int fp_safety_report(struct fp_job *job, double asked) {
     }
     const struct fp_report_verdict verdict = {
         .kind = kinds[kind], .text = text, .ruined = m.ruined, .measures = told_of(&m)};
-    fp_report_put_verdict(job->report, &verdict);
+    FP_PUT(job->report, verdict, &verdict);
     free(text);
     return FINEPRUNE_OK;
 }

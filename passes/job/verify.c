@@ -227,7 +227,8 @@ int fp_verify_after(struct fp_job *job, bool report, double *agreement, double *
     *agreement = v->agreement;
     *with_dense = v->with_dense;
     for (int i = 0; i < v->graph->n_outputs && report; i++) {
-        if (v->drifts[i].count) fp_drift_report(&v->drifts[i], job->report);
+        const struct fp_report_drift told = fp_drift_told(&v->drifts[i]);
+        if (v->drifts[i].count) FP_ADD(job->report, drift, &told);
         if (v->unlike[i])
             fp_report_say(job->report,
                           "output '%s' has another shape than before in %zu of %zu runs, which were not compared",

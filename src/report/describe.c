@@ -2,6 +2,7 @@
 // What a model is, in the words of a report.
 #include "report/describe.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -64,102 +65,77 @@ static size_t count_parameters(struct fineprune_model *model) {
     return p.n;
 }
 
-void fp_describe_model(struct fineprune_report *report, const char *name, struct fineprune_model *model, bool hash) {
-    json_t *m = fp_report_object(report, name);
-    json_object_set_new(m, "path", fp_report_string(model->path));
-    if (hash) json_object_set_new(m, "sha256", json_string(fp_model_sha256(model)));
-    json_object_set_new(m, "opset", json_integer(fp_model_opset(model, "")));
-    json_object_set_new(m, "ir", json_integer(fp_model_ir_version(model)));
-    json_object_set_new(m, "producer", fp_report_string(fp_model_producer(model)));
-    json_object_set_new(m, "file_size", json_integer((json_int_t)model->file_size));
-    json_object_set_new(m, "parameters", json_integer((json_int_t)count_parameters(model)));
+void fp_describe_model(struct fineprune_report *report, bool second, struct fineprune_model *model, bool hash) {
+    const struct fp_report_model told = {.path = model->path,
+                                         .sha256 = hash ? fp_model_sha256(model) : NULL,
+                                         .opset = fp_model_opset(model, ""),
+                                         .ir = fp_model_ir_version(model),
+                                         .producer = fp_model_producer(model),
+                                         .file_size = (size_t)model->file_size,
+                                         .parameters = count_parameters(model)};
+    if (second) FP_PUT(report, second_model, &told);
+    else FP_PUT(report, model, &told);
 }
 
-static json_t *shape_of(int rank, const int64_t *dims, const char *const *symbols) {
-    json_t *shape = json_array();
-    for (int i = 0; i < rank; i++) {
-        if (dims[i] >= 0) json_array_append_new(shape, json_integer((json_int_t)dims[i]));
-        else json_array_append_new(shape, fp_report_string(symbols && symbols[i] ? symbols[i] : "?"));
-    }
-    return shape;
+static double or_none(double error) {
+    if (!(error >= 0) || !isfinite(error)) return NAN;
+    return error;
 }
 
-static void set_count(json_t *to, const char *name, size_t n) {
-    json_object_set_new(to, name, json_integer((json_int_t)n));
-}
-
-void fp_describe_layer(struct fineprune_report *report, const struct fp_report_layer *layer) {
-    const struct fp_weight *w = layer->weight;
-    json_t *entry = json_object(), *tensors = w->n_sources > 1 ? json_array() : NULL;
-    json_object_set_new(entry, "name", fp_report_string(w->name));
-    if (w->part) json_object_set_new(entry, "part", json_string(w->part));
-    for (int i = 0; tensors && i < w->n_sources; i++)
-        json_array_append_new(tensors, fp_report_string(w->sources[i].name));
-    if (tensors) json_object_set_new(entry, "tensors", tensors);
-    json_object_set_new(entry, "op", fp_report_string(w->op));
-    json_object_set_new(entry, "node", fp_report_string(w->node->name));
-    json_object_set_new(entry, "shape", shape_of(w->rank, w->dims, NULL));
-    set_count(entry, "params", w->count);
-    set_count(entry, "zeros", layer->zeros);
-    json_object_set_new(entry, "sparsity", json_real(fp_report_sparsity(layer->zeros, w->count)));
-    if (layer->whole) {
-        set_count(entry, "zero_rows", layer->zero_rows);
-        set_count(entry, "zero_columns", layer->zero_columns);
-        set_count(entry, "whole_zeros", layer->whole_zeros);
-    }
-    const double before = layer->error_before_repair, after = layer->error_after_repair;
-    if (before >= 0) json_object_set_new(entry, "error_before_repair", json_real(before));
-    if (layer->bias_left) json_object_set_new(entry, "bias_left", json_string(layer->bias_left));
-    if (after >= 0) json_object_set_new(entry, "error_after_repair", json_real(after));
-    if (layer->not_repaired) json_object_set_new(entry, "not_repaired", json_string(layer->not_repaired));
-    json_array_append_new(fp_report_array(report, "layers"), entry);
+void fp_describe_layer(struct fineprune_report *report, const struct fp_weight *w,
+                       const struct fp_report_layer *layer) {
+    struct fp_report_layer told = *layer;
+    for (int i = 0; w->n_sources > 1 && i < w->n_sources; i++)
+        fp_report_add_text(report, &told.tensors, w->sources[i].name);
+    told.name = w->name;
+    told.part = w->part;
+    told.op = w->op;
+    told.node = w->node->name;
+    told.shape = (struct fp_report_shape){.rank = w->rank, .dims = w->dims};
+    told.params = w->count;
+    told.sparsity = fp_report_sparsity(told.zeros, told.params);
+    told.error_before_repair = or_none(told.error_before_repair);
+    told.error_after_repair = or_none(told.error_after_repair);
+    FP_ADD(report, layers, &told);
 }
 
 void fp_describe_skipped(struct fineprune_report *report, const struct fp_weights *weights) {
-    json_t *list = fp_report_array(report, "skipped");
+    report->skipped.there = true;
     for (int i = 0; i < weights->n_skipped; i++) {
-        json_t *entry = json_object();
-        json_object_set_new(entry, "name", fp_report_string(weights->skipped[i].name));
-        if (weights->skipped[i].part) json_object_set_new(entry, "part", json_string(weights->skipped[i].part));
-        json_object_set_new(entry, "reason", json_string(weights->skipped[i].reason));
-        json_object_set_new(entry, "params", json_integer((json_int_t)weights->skipped[i].count));
-        json_array_append_new(list, entry);
+        const struct fp_skipped *one = &weights->skipped[i];
+        const struct fp_report_skipped told = {one->name, one->part, one->reason, one->count};
+        FP_ADD(report, skipped, &told);
     }
 }
 
-static void describe_values(json_t *list, const struct fp_graph *graph, const int *ids, int n) {
+static void describe_values(struct fineprune_report *report, bool output, const struct fp_graph *graph, const int *ids,
+                            int n) {
     for (int i = 0; i < n; i++) {
         const struct fp_value *v = &graph->values[ids[i]];
-        json_t *entry = json_object();
-        json_object_set_new(entry, "name", fp_report_string(v->name));
-        json_object_set_new(entry, "type", json_string(v->type ? fp_type_name(v->type) : "unknown"));
-        if (v->rank >= 0) json_object_set_new(entry, "shape", shape_of(v->rank, v->dims, v->symbols));
-        json_array_append_new(list, entry);
+        const struct fp_report_value told = {
+            v->name, v->type ? fp_type_name(v->type) : "unknown", {v->rank, v->dims, v->symbols}};
+        if (output) FP_ADD(report, outputs_of_model, &told);
+        else FP_ADD(report, inputs, &told);
     }
 }
 
 static int count_operator(struct fp_node *node, void *user) {
-    json_t *list = user, *entry;
-    size_t i;
-    json_array_foreach(list, i, entry) {
-        if (strcmp(json_string_value(json_object_get(entry, "type")), node->type) ||
-            strcmp(json_string_value(json_object_get(entry, "domain")), node->domain))
-            continue;
-        json_object_set_new(entry, "count", json_integer(json_integer_value(json_object_get(entry, "count")) + 1));
+    struct fineprune_report *report = user;
+    for (size_t i = 0; i < report->operators.n; i++) {
+        struct fp_report_operator *one = &report->operators.items[i];
+        if (!one->type || !one->domain || strcmp(one->type, node->type) || strcmp(one->domain, node->domain)) continue;
+        one->count++;
         return 0;
     }
-    entry = json_object();
-    json_object_set_new(entry, "type", fp_report_string(node->type));
-    json_object_set_new(entry, "domain", fp_report_string(node->domain));
-    json_object_set_new(entry, "count", json_integer(1));
-    json_object_set_new(entry, "supported", json_boolean(node->function || fp_node_op(node)));
-    json_array_append_new(list, entry);
+    const struct fp_report_operator told = {node->type, node->domain, 1, node->function || fp_node_op(node)};
+    FP_ADD(report, operators, &told);
     return 0;
 }
 
 void fp_describe_graph(struct fineprune_report *report, struct fineprune_model *model) {
     const struct fp_graph *graph = model->graph;
-    describe_values(fp_report_array(report, "inputs"), graph, graph->inputs, graph->n_inputs);
-    describe_values(fp_report_array(report, "outputs_of_model"), graph, graph->outputs, graph->n_outputs);
-    fp_graph_visit(model->graph, count_operator, fp_report_array(report, "operators"));
+    report->inputs.there = report->outputs_of_model.there = report->operators.there = true;
+    describe_values(report, false, graph, graph->inputs, graph->n_inputs);
+    describe_values(report, true, graph, graph->outputs, graph->n_outputs);
+    fp_graph_visit(model->graph, count_operator, report);
 }

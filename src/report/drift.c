@@ -6,7 +6,6 @@
 #include <math.h>
 
 #include "base/arena.h"
-#include "report/report.h"
 
 static size_t greatest(const double *row, size_t n, const uint8_t *use) {
     size_t best = n;
@@ -57,21 +56,21 @@ int fp_drift_add(struct fp_drift *drift, const struct fp_tensor *a, const struct
     return FINEPRUNE_OK;
 }
 
-json_t *fp_drift_json(const struct fp_drift *d) {
-    json_t *entry = json_object(), *name = json_string(d->output);
-    json_object_set_new(entry, "output", name ? name : json_string("?"));
-    double scale = sqrt(d->aa) * sqrt(d->bb);
-    double cosine = d->aa == d->bb, sqnr = INFINITY; // null: no difference at all
-    if (scale > 0) cosine = d->ab / scale;
-    if (d->dd > 0) sqnr = 10 * log10(d->aa / d->dd);
-    json_object_set_new(entry, "cosine", fp_report_real(cosine));
-    json_object_set_new(entry, "sqnr_db", fp_report_real(sqnr));
-    json_object_set_new(entry, "max_abs", fp_report_real(d->max_abs));
-    if (((d->classes && !d->no_answers) || d->labels) && d->answers)
-        json_object_set_new(entry, "top1_agreement", json_real((double)d->same / (double)d->answers));
-    return entry;
+static double or_none(double value) {
+    if (!isfinite(value)) return NAN;
+    return value;
 }
 
-void fp_drift_report(const struct fp_drift *drift, struct fineprune_report *report) {
-    json_array_append_new(fp_report_array(report, "drift"), fp_drift_json(drift));
+struct fp_report_drift fp_drift_told(const struct fp_drift *d) {
+    struct fp_report_drift told = {.output = fp_report_plain(d->output),
+                                   .cosine = d->aa == d->bb,
+                                   .sqnr_db = NAN, // no difference at all
+                                   .max_abs = or_none(d->max_abs),
+                                   .top1_agreement = NAN};
+    const double scale = sqrt(d->aa) * sqrt(d->bb);
+    if (scale > 0) told.cosine = or_none(d->ab / scale);
+    if (d->dd > 0) told.sqnr_db = or_none(10 * log10(d->aa / d->dd));
+    if (((d->classes && !d->no_answers) || d->labels) && d->answers)
+        told.top1_agreement = (double)d->same / (double)d->answers;
+    return told;
 }

@@ -4,11 +4,8 @@
 #ifndef FP_DRIFT_H
 #define FP_DRIFT_H
 
-#include <jansson.h>
-
 #include "onnx/graph.h"
-
-struct fineprune_report;
+#include "report/report.h"
 
 struct fp_drift {
     const char *output;
@@ -23,9 +20,7 @@ struct fp_drift {
 // are read. Strings and sequences are passed over. `use` (may be NULL) restricts answers to some columns.
 int fp_drift_add(struct fp_drift *drift, const struct fp_tensor *a, const struct fp_tensor *b, const uint8_t *use,
                  fineprune_error *err);
-// {output, cosine, sqnr_db, max_abs, top1_agreement}; a new reference.
-json_t *fp_drift_json(const struct fp_drift *drift);
-// The same as one of "drift".
-void fp_drift_report(const struct fp_drift *drift, struct fineprune_report *report);
+// As one of "drift".
+struct fp_report_drift fp_drift_told(const struct fp_drift *drift);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The report as an object: made, added to, put in order and written as JSON. report.h tells what is in it.
+// The report as an object: made, and added to. Its memory is one arena.
 #include "report/report.h"
 
 #include <math.h>
@@ -7,72 +7,29 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/arena.h"
-
-// The order of the members in every report, whatever the order in which they were found.
-static const char *const order[] = {"schema",    "tool",
-                                    "command",   "verdict",
-                                    "model",     "second_model",
-                                    "inputs",    "outputs_of_model",
-                                    "operators", "obstacles",
-                                    "data",      "config",
-                                    "layers",    "skipped",
-                                    "pruned",    "task",
-                                    "outputs",   "readout",
-                                    "channels",  "compact",
-                                    "notes",     "drift",
-                                    "agreement", "accuracy",
-                                    "size",      "sparse_initializers",
-                                    "gates",     "wrote",
-                                    "timing",    "peak_rss_bytes"};
-
-static json_t *make_tool(void) {
-    return json_pack("{s:s, s:s, s:s}", "name", "fineprune", "version", fineprune_version(), "libraries",
-                     fineprune_version_long());
-}
-
-// Programs that read a report of pruning find these lists also when they are empty.
-static const char *const lists[] = {"skipped", "drift", "gates"};
+#include "report/report_fields.h"
 
 struct fineprune_report *fp_report_new(const char *command) {
     struct fineprune_report *report = fp_calloc(1, sizeof(*report));
     if (!report) return NULL;
-    report->root = json_pack("{s:s, s:o, s:s}", "schema", FP_REPORT_SCHEMA, "tool", make_tool(), "command", command);
-    bool whole = report->root != NULL, prunes = strcmp(command, "prune") == 0 || strcmp(command, "apply") == 0;
-    for (size_t i = 0; i < FP_COUNT(lists) && whole && prunes; i++) whole = fp_report_array(report, lists[i]) != NULL;
-    if (whole) return report;
-    fineprune_report_free(report);
-    return NULL;
-}
-
-struct fineprune_report *fp_report_parse(const char *text) {
-    struct fineprune_report *report = fp_calloc(1, sizeof(*report));
-    if (!report) return NULL;
-    report->root = json_loads(text, 0, NULL);
-    if (json_is_object(report->root)) return report;
-    fineprune_report_free(report);
-    return NULL;
+    report->arena.what = "the report";
+    report->schema = FP_REPORT_SCHEMA;
+    report->tool = (struct fp_report_tool){"fineprune", fineprune_version(), fineprune_version_long()};
+    report->command = command;
+    report->peak_rss_bytes = NAN;
+    // Programs that read a report of pruning find these lists also when they are empty.
+    const bool prunes = strcmp(command, "prune") == 0 || strcmp(command, "apply") == 0;
+    report->skipped.there = report->drift.there = report->gates.there = prunes;
+    return report;
 }
 
 void fineprune_report_free(struct fineprune_report *report) {
     if (!report) return;
-    json_decref(report->root);
+    fp_arena_free(&report->arena);
     free(report);
 }
 
-static json_t *member(struct fineprune_report *report, const char *name, json_t *(*make)(void)) {
-    json_t *value = json_object_get(report->root, name);
-    if (value) return value;
-    value = make();
-    if (!value || json_object_set_new(report->root, name, value)) return NULL;
-    return value;
-}
-
-json_t *fp_report_object(struct fineprune_report *report, const char *name) {
-    return member(report, name, json_object);
-}
-
-json_t *fp_report_array(struct fineprune_report *report, const char *name) { return member(report, name, json_array); }
+// ---- texts
 
 // The length of the valid UTF-8 character at s, 0 when there is none.
 static size_t utf8_length(const unsigned char *s) {
@@ -88,24 +45,101 @@ static size_t utf8_length(const unsigned char *s) {
     return n;
 }
 
-json_t *fp_report_string(const char *text) {
-    size_t length = strlen(text), n = 0;
-    FP_STAGE(room, "a text");
-    char *clean = fp_arena_take(&room, length + 1, 3); // a bad byte becomes the three of U+FFFD
-    if (!clean) return NULL;
-    for (const unsigned char *s = (const unsigned char *)text; *s;) {
-        const size_t step = utf8_length(s);
-        if (step) memcpy(clean + n, s, step);
-        else memcpy(clean + n, "\xef\xbf\xbd", 3);
-        n += step ? step : 3;
-        s += fp_most(step, 1);
+// Bytes that are no UTF-8 character.
+static size_t bad_bytes(const char *text) {
+    size_t bad = 0, step;
+    for (const unsigned char *s = (const unsigned char *)text; *s; s += fp_most(step, 1)) {
+        step = utf8_length(s);
+        bad += !step;
     }
-    return json_stringn(clean, n);
+    return bad;
 }
 
-json_t *fp_report_real(double value) {
-    if (!isfinite(value)) return json_null();
-    return json_real(value);
+const char *fp_report_plain(const char *text) {
+    if (bad_bytes(text)) return "?";
+    return text;
+}
+
+// A copy in the report, in which a bad byte is the three of U+FFFD.
+static const char *keep_text(struct fineprune_report *report, const char *text) {
+    if (!text) return NULL;
+    const size_t bad = bad_bytes(text);
+    char *clean = fp_arena_take(&report->arena, strlen(text) + 1 + 2 * bad, 1), *to = clean;
+    if (!clean || !bad) return clean ? memcpy(clean, text, strlen(text)) : NULL;
+    for (const unsigned char *s = (const unsigned char *)text; *s;) {
+        const size_t step = utf8_length(s);
+        memcpy(to, step ? (const void *)s : "\xef\xbf\xbd", step ? step : 3);
+        to += step ? step : 3;
+        s += fp_most(step, 1);
+    }
+    return clean;
+}
+
+// ---- sections and lists
+
+static void keep_shape(struct fineprune_report *report, struct fp_report_shape *shape) {
+    if (shape->rank < 0) return;
+    const size_t n = (size_t)shape->rank;
+    const char **symbols = NULL;
+    if (shape->symbols) symbols = fp_arena_take(&report->arena, n, sizeof(*symbols));
+    for (size_t i = 0; symbols && i < n; i++) symbols[i] = keep_text(report, shape->symbols[i]);
+    shape->symbols = symbols;
+    shape->dims = fp_arena_copy(&report->arena, shape->dims, n, sizeof(*shape->dims));
+}
+
+static void keep_members(struct fineprune_report *report, const struct fp_fields *fields, void *section) {
+    for (size_t i = 0; i < fields->n; i++) {
+        const struct fp_field *field = &fields->items[i];
+        void *at = (char *)section + field->offset;
+        if (field->kind == FP_TEXT) *(const char **)at = keep_text(report, *(const char **)at);
+        if (field->kind == FP_SHAPE) keep_shape(report, at);
+        if (field->kind == FP_PART) keep_members(report, field->inside, at);
+    }
+}
+
+void fp_report_place(struct fineprune_report *report, void *slot, const struct fp_fields *fields, const void *section) {
+    void *copy = fp_arena_copy(&report->arena, section, 1, fields->size);
+    if (!copy) return;
+    keep_members(report, fields, copy);
+    memcpy(slot, &copy, sizeof(copy)); // a pointer of another type
+}
+
+// Room for one more, in a new place where there is none.
+static bool grow(struct fineprune_report *report, struct fp_list *list, size_t size) {
+    if (list->n < list->room) return true;
+    size_t room;
+    void *items = NULL;
+    if (fp_mul(fp_most(list->room, 4), 2, &room)) items = fp_arena_take(&report->arena, room, size);
+    if (!items) return false;
+    if (list->n) memcpy(items, list->items, list->n * size);
+    list->items = items;
+    list->room = room;
+    return true;
+}
+
+void fp_report_append(struct fineprune_report *report, void *to, const struct fp_fields *fields, const void *item) {
+    struct fp_list list; // of another type there
+    memcpy(&list, to, sizeof(list));
+    if (!grow(report, &list, fields->size)) return;
+    void *at = (char *)list.items + list.n++ * fields->size;
+    memcpy(at, item, fields->size);
+    keep_members(report, fields, at);
+    list.there = true;
+    memcpy(to, &list, sizeof(list));
+}
+
+void fp_report_put(struct fineprune_report *report, void *slot, const char *key, const void *section) {
+    fp_report_place(report, slot, fp_field_find(&fp_report_fields, key)->inside, section);
+}
+
+void fp_report_add(struct fineprune_report *report, void *list, const char *key, const void *item) {
+    fp_report_append(report, list, fp_field_find(&fp_report_fields, key)->inside, item);
+}
+
+void fp_report_add_text(struct fineprune_report *report, struct fp_texts *texts, const char *text) {
+    static const struct fp_field itself = {.kind = FP_TEXT};
+    static const struct fp_fields fields = {.items = &itself, .n = 1, .size = sizeof(text)};
+    fp_report_append(report, texts, &fields, &text);
 }
 
 void fp_report_say(struct fineprune_report *report, const char *format, ...) {
@@ -115,54 +149,88 @@ void fp_report_say(struct fineprune_report *report, const char *format, ...) {
     vsnprintf(text, sizeof(text), format, args);
     va_end(args);
     if (!report) return;
-    json_t *notes = fp_report_array(report, "notes");
-    for (size_t i = 0; notes && i < json_array_size(notes); i++) // several tries say the same
-        if (!strcmp(json_string_value(json_array_get(notes, i)), text)) return;
-    if (notes) json_array_append_new(notes, fp_report_string(text));
+    for (size_t i = 0; i < report->notes.n; i++) // several tries say the same
+        if (report->notes.items[i] && !strcmp(report->notes.items[i], text)) return;
+    fp_report_add_text(report, &report->notes, text);
 }
 
-static int put(struct fineprune_report *report, const char *section, const char *key, json_t *value) {
-    json_t *object = section ? fp_report_object(report, section) : report->root;
-    if (!object || json_object_set_new(object, key, value)) return FINEPRUNE_LIMIT;
+// ---- what a program adds
+
+static const struct fp_fields extra_fields = {
+    .items = (const struct fp_field[]){{.kind = FP_TEXT, .offset = offsetof(struct fp_report_extra, section)},
+                                       {.kind = FP_TEXT, .offset = offsetof(struct fp_report_extra, key)},
+                                       {.kind = FP_TEXT, .offset = offsetof(struct fp_report_extra, text)}},
+    .n = 3,
+    .size = sizeof(struct fp_report_extra)};
+
+static struct fp_report_extra *find_extra(struct fineprune_report *report, const char *section, const char *key) {
+    for (size_t i = 0; i < report->extras.n; i++) {
+        struct fp_report_extra *e = &report->extras.items[i];
+        if (e->key && !strcmp(e->key, key) && !strcmp(fp_or_empty(e->section), fp_or_empty(section))) return e;
+    }
+    return NULL;
+}
+
+// The struct of that name, begun where it can be; NULL where there is none.
+static void *find_section(struct fineprune_report *report, const char *name, const struct fp_fields **fields) {
+    *fields = &fp_report_fields;
+    if (!name) return report;
+    const struct fp_field *field = fp_field_find(&fp_report_fields, name);
+    if (!field || field->kind != FP_SECTION) return NULL;
+    *fields = field->inside;
+    void *slot = (char *)report + field->offset, *section;
+    if (!fp_field_section(field, report) && field->inside->empty)
+        fp_report_place(report, slot, field->inside, field->inside->empty);
+    memcpy(&section, slot, sizeof(section));
+    return section;
+}
+
+static bool is_whole(double value) { return value == floor(value) && fabs(value) < 1e15; }
+
+// Whether the member takes the value, so that it is written as it was given.
+static bool set(struct fineprune_report *report, const struct fp_field *field, void *at, const char *text,
+                double number) {
+    if (field->shown) return false;
+    if (field->kind == FP_TEXT && text) *(const char **)at = keep_text(report, text);
+    else if (text) return false;
+    else if (field->kind == FP_NUMBER) *(double *)at = number;
+    else if (field->kind == FP_REAL && !is_whole(number)) *(double *)at = number;
+    else if (field->kind == FP_COUNT_OF && is_whole(number) && number >= 0) *(size_t *)at = (size_t)number;
+    else if (field->kind == FP_WHOLE && is_whole(number)) *(int64_t *)at = (int64_t)number;
+    else return false;
+    return text || isfinite(number); // else null stands there
+}
+
+// Whether something stands under that name that has no members.
+static bool is_closed(struct fineprune_report *report, const char *section) {
+    if (!section) return false;
+    const struct fp_field *field = fp_field_find(&fp_report_fields, section);
+    if (find_extra(report, NULL, section)) return true;
+    return field && field->kind != FP_SECTION && field->kind != FP_PART && fp_field_shown(field, report);
+}
+
+static int add(struct fineprune_report *report, const struct fp_report_extra *extra) {
+    const struct fp_fields *fields;
+    if (is_closed(report, extra->section)) return FINEPRUNE_LIMIT;
+    void *section = find_section(report, extra->section, &fields);
+    const struct fp_field *field = section ? fp_field_find(fields, extra->key) : NULL;
+    struct fp_report_extra *before = find_extra(report, extra->section, extra->key);
+    if (field && set(report, field, (char *)section + field->offset, extra->text, extra->number)) {
+        if (before) before->key = NULL;
+    } else if (before) {
+        before->text = keep_text(report, extra->text);
+        before->number = extra->number;
+    } else {
+        fp_report_append(report, &report->extras, &extra_fields, extra);
+    }
+    if (report->arena.failed) return FINEPRUNE_LIMIT;
     return FINEPRUNE_OK;
 }
 
 int fineprune_report_note(struct fineprune_report *report, const char *section, const char *key, const char *value) {
-    return put(report, section, key, fp_report_string(value));
+    return add(report, &(struct fp_report_extra){.section = section, .key = key, .text = value});
 }
 
 int fineprune_report_number(struct fineprune_report *report, const char *section, const char *key, double value) {
-    bool whole = value == floor(value) && fabs(value) < 1e15; // a count, which is written without a point
-    return put(report, section, key, whole ? json_integer((json_int_t)value) : fp_report_real(value));
-}
-
-// A new object with the members in that order, those that are not in it behind.
-static json_t *sorted(json_t *object, const char *const *names, size_t n) {
-    json_t *result = json_object(), *value;
-    const char *key;
-    int failed = !result;
-    for (size_t i = 0; i < n && !failed; i++) {
-        value = json_object_get(object, names[i]);
-        if (value) failed = json_object_set(result, names[i], value);
-    }
-    json_object_foreach(object, key, value) {
-        if (!failed && !json_object_get(result, key)) failed = json_object_set(result, key, value);
-    }
-    if (!failed) return result;
-    json_decref(result);
-    return NULL;
-}
-
-char *fineprune_report_json(const struct fineprune_report *report) {
-    static const char *const stages[] = {"load",  "prepare", "forward", "statistics",
-                                         "solve", "write",   "seconds", "samples_per_second"};
-    json_t *root = sorted(report->root, order, FP_COUNT(order)), *timing = json_object_get(root, "timing");
-    int failed = !root || (timing && json_object_set_new(root, "timing", sorted(timing, stages, FP_COUNT(stages))));
-    char *text = NULL;
-    if (!failed) text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
-    json_decref(root);
-    if (!text) return NULL;
-    char *line = fp_format("%s\n", text);
-    free(text);
-    return line;
+    return add(report, &(struct fp_report_extra){.section = section, .key = key, .number = value});
 }

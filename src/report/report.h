@@ -1,68 +1,80 @@
 // SPDX-License-Identifier: Apache-2.0
-// clang-format off
-// A report is one JSON object; the texts for people are made from it. The members in their order, all optional but the
-// first three. Further ones may come.
-//
-//   schema               "fineprune-report-1"
-//   tool                 {name, version, libraries}
-//   command              "prune" | "apply" | "compact" | "run" | "compare" | "inspect" | "check"
-//   verdict              {kind, text, ruined, measures {samples, measured_on, relative_error, as_came, ...}}
-//   model, second_model  {path, sha256, opset, ir, producer, file_size, parameters}; the second is compare's B; inspect
-//                        and check leave out sha256
-//   inputs, outputs_of_model   [{name, type, shape}]
-//   operators            [{type, domain, count, supported}] of inspect and check
-//   obstacles            [text] of check
-//   data                 {sources [text], samples, reserve}
-//   config               {sparsity, method, score, allocation, pattern, ..., min_agreement, ...}: what was chosen
-//   layers               [{name, part, tensors, op, node, shape, params, zeros, sparsity, error_before_repair,
-//                        error_after_repair}]; name is that of the stored tensor, part "[:, 0:64]" where it is not the
-//                        whole, tensors [text] where it has several
-//   skipped              [{name, part, reason, params}]
-//   pruned               {params, zeros, sparsity, asked} over all prunable weights
-//   task                 {decided, by, output, points, evidence [{name, found, says, points}], said}
-//   outputs              {kept [index], pruned, zeros, classes, seen, held_back, unseen_bias, unseen_share, reason}
-//   readout              {strength, samples, corrects, expected, changes, ..., trusted, applied, reason}
-//   channels             {groups, in_groups, removed, zeros}: pruned whole
-//   compact              {groups, channels, removed, stay, multiple, parameters_before, parameters, reason}: of hidden
-//                        channels that left the shapes
-//   notes                [text]: what a user should know (few samples, ...)
-//   drift                [{output, cosine, sqnr_db, max_abs, top1_agreement}] on the reserve, or on compare's data
-//   agreement            {pruning, with_dense}: shares of the reserve's answers that are as before: against the
-//                        dense model with the same read-out, and as it was
-//   accuracy             {a, b, samples} of compare with labels
-//   size                 {before {raw, deflated, estimated}, after {the same}}; estimated: deflated is
-//   sparse_initializers  {tensors, bytes, dense_bytes, readers}: written so, what they take and would take, who reads
-//   gates                [{name, asked, measured, met}]
-//   wrote                path
-//   timing               {load, prepare, forward, statistics, solve, write, seconds, samples_per_second};
-//                        prepare (run): making primitives and packing weights, which forward contains
-//   peak_rss_bytes
-// clang-format on
+// A report: typed sections, from which JSON, the texts for people and the page are written, each by itself. The JSON is
+// one object; its members in their order are the rows of report_sections.c, all optional but the first three. Further
+// ones may come.
 #ifndef FP_REPORT_H
 #define FP_REPORT_H
 
-#include <jansson.h>
-
-#include "base/base.h"
+#include "base/arena.h"
+#include "report/report_sections.h"
 
 #define FP_REPORT_SCHEMA "fineprune-report-1"
 
 struct fineprune_report {
-    json_t *root;
+    struct fp_arena arena; // of all that is in it; what was not to be had makes every writer fail
+    const char *schema;
+    struct fp_report_tool tool;
+    const char *command; // prune, apply, compact, run, compare, inspect, check
+    struct fp_report_verdict *verdict;
+    struct fp_report_model *model, *second_model;
+    struct fp_report_values inputs, outputs_of_model;
+    struct fp_report_operators operators;
+    struct fp_texts obstacles; // of check
+    struct fp_report_data *data;
+    struct fp_report_config *config;
+    struct fp_report_layers layers;
+    struct fp_report_skipped_list skipped;
+    struct fp_report_pruned *pruned;
+    struct fp_report_task *task;
+    struct fp_report_outputs *outputs;
+    struct fp_report_readout *readout;
+    struct fp_report_channels *channels;
+    struct fp_report_compact *compact;
+    struct fp_texts notes; // what a user should know (few samples, ...)
+    struct fp_report_drifts drift;
+    struct fp_report_agreement *agreement;
+    struct fp_report_accuracy *accuracy;
+    struct fp_report_size *size;
+    struct fp_report_sparse *sparse_initializers;
+    struct fp_report_gates gates;
+    const char *wrote; // path
+    struct fp_report_timing *timing;
+    double peak_rss_bytes;
+    struct fp_report_extras extras;
 };
 
 // With schema, tool and command set; NULL when out of memory.
 struct fineprune_report *fp_report_new(const char *command);
-// The object (or array) of that name in the report, made when missing; borrowed.
-json_t *fp_report_object(struct fineprune_report *report, const char *name);
-json_t *fp_report_array(struct fineprune_report *report, const char *name);
-// Appends a line to "notes".
+// Appends a line to "notes"; no report: nothing.
 void fp_report_say(struct fineprune_report *report, const char *format, ...) FP_PRINTF(2, 3);
-// A JSON string of text that may come from a file: bytes that are not UTF-8 become U+FFFD (json_string would refuse it
-// all). A JSON number, or null for what JSON has no number for.
-json_t *fp_report_string(const char *text);
-json_t *fp_report_real(double value);
-// A report from the JSON that fineprune_report_json writes; NULL when it is not an object.
-struct fineprune_report *fp_report_parse(const char *text);
+// The text, or "?" for bytes that are not UTF-8. (All other texts keep what they can: such a byte becomes U+FFFD.)
+const char *fp_report_plain(const char *text);
+
+// FP_PUT(report, pruned, &pruned): a section in place of the one before. FP_ADD(report, layers, &layer): one more item
+// of a list. What is given is copied, with its texts and shapes; lists inside it are in the report's memory already.
+// The types are checked.
+#define FP_PUT(report, member, ...)                                                                                    \
+    fp_report_put(report, &(report)->member, #member, 1 ? (__VA_ARGS__) : (report)->member)
+#define FP_ADD(report, member, ...)                                                                                    \
+    fp_report_add(report, &(report)->member, #member, 1 ? (__VA_ARGS__) : (report)->member.items)
+void fp_report_put(struct fineprune_report *report, void *slot, const char *key, const void *section);
+void fp_report_add(struct fineprune_report *report, void *list, const char *key, const void *item);
+
+struct fineprune_data;
+struct fp_model_size;
+
+// "data" with the sources of the data; "outputs" with the list of those kept (per class, NULL: all); a half of "size";
+// what a "task" to come has.
+void fp_report_put_data(struct fineprune_report *report, const struct fineprune_data *sources,
+                        const struct fp_report_data *data);
+void fp_report_put_outputs(struct fineprune_report *report, const struct fp_report_outputs *outputs,
+                           const uint8_t *kept);
+void fp_report_put_size(struct fineprune_report *report, bool after, const struct fp_model_size *size);
+void fp_report_add_evidence(struct fineprune_report *report, struct fp_report_task *task,
+                            const struct fp_report_evidence *evidence);
+void fp_report_add_text(struct fineprune_report *report, struct fp_texts *texts, const char *text);
+
+// Zeros as a share, 0 of nothing.
+double fp_report_sparsity(size_t zeros, size_t params);
 
 #endif

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // The report as one page that stands alone: no scripts, nothing fetched, light and dark, every text from a file
 // escaped.
+#include "report/report_fields.h"
 #include "report/report_values.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-// page.css, line by line.
+// page.html and page.css, line by line.
+static const char *const skeleton[] = {
+#include "page.html.inc"
+};
 static const char *const style[] = {
 #include "page.css.inc"
 };
@@ -28,17 +32,18 @@ static void put(FILE *file, const char *text) {
     }
 }
 
-static void put_name(FILE *file, const json_t *entry) {
-    char *name = fp_say_weight(entry);
+static void put_name(FILE *file, const struct fp_report_layer *layer) {
+    char *name = fp_say_layer(layer);
     put(file, name);
     free(name);
 }
 
-static const json_t *section(const struct fineprune_report *report, const char *name) {
-    return json_object_get(report->root, name);
+// The library's, or those that a program has added.
+static bool has_choices(const struct fineprune_report *report) {
+    for (size_t i = 0; i < report->extras.n; i++)
+        if (report->extras.items[i].key && !strcmp(fp_or_empty(report->extras.items[i].section), "config")) return true;
+    return report->config;
 }
-
-static bool is_pruning(const struct fineprune_report *report) { return section(report, "config") != NULL; }
 
 static double bounded(double share) {
     if (!(share > 0)) return 0; // NAN too
@@ -53,96 +58,74 @@ static double bar(double width, double part, double whole) {
 
 // ---- heading
 
-static void put_opset(FILE *file, const json_t *opset) {
-    const char *domain;
-    json_t *version;
-    if (json_is_number(opset)) fprintf(file, "opset %.0f", json_number_value(opset));
-    if (json_is_string(opset)) fprintf(file, "opset %s", json_string_value(opset));
-    bool first = true;
-    json_object_foreach((json_t *)(uintptr_t)opset, domain, version) {
-        fputs(first ? "opset " : ", ", file);
-        put(file, domain);
-        fprintf(file, " %.0f", json_number_value(version));
-        first = false;
-    }
-}
-
-static void put_model_line(FILE *file, const json_t *model) {
-    fp_words words;
+static void put_model_line(FILE *file, const struct fp_report_model *model) {
+    fp_words parameters, bytes;
     fputs("<p>", file);
-    put_opset(file, json_object_get(model, "opset"));
-    double parameters = fp_member_number(model, "parameters"), size = fp_member_number(model, "file_size");
-    if (isfinite(parameters)) fprintf(file, " · %s parameters", fp_say_count(words, parameters));
-    if (isfinite(size)) fprintf(file, " · %s", fp_say_bytes(words, size));
-    const char *producer = fp_member_text(model, "producer");
-    if (producer && *producer) {
+    if (model)
+        fprintf(file, "opset %lld · %s parameters · %s", (long long)model->opset,
+                fp_say_count(parameters, (double)model->parameters), fp_say_bytes(bytes, (double)model->file_size));
+    if (model && *fp_or_empty(model->producer)) {
         fputs(" · made by ", file);
-        put(file, producer);
+        put(file, model->producer);
     }
     fputs("</p>\n", file);
 }
 
 static void put_badges(FILE *file, const struct fineprune_report *report) {
-    const json_t *gates = section(report, "gates");
-    for (size_t i = 0; i < json_array_size(gates); i++) {
-        const json_t *gate = json_array_get(gates, i);
-        bool met = json_is_true(json_object_get(gate, "met"));
+    for (size_t i = 0; i < report->gates.n; i++) {
+        const struct fp_report_gate *gate = &report->gates.items[i];
         fp_words asked, measured;
-        fputs(met ? "<span class=\"badge good\">✓ " : "<span class=\"badge bad\">✗ ", file);
-        put(file, fp_member_text(gate, "name"));
-        fprintf(file, ": %s asked, %s measured</span>", fp_say_share(asked, fp_member_number(gate, "asked")),
-                fp_say_share(measured, fp_member_number(gate, "measured")));
+        fputs(gate->met ? "<span class=\"badge good\">✓ " : "<span class=\"badge bad\">✗ ", file);
+        put(file, gate->name);
+        fprintf(file, ": %s asked, %s measured</span>", fp_say_share(asked, gate->asked),
+                fp_say_share(measured, gate->measured));
     }
-    const json_t *obstacles = section(report, "obstacles");
-    for (size_t i = 0; i < json_array_size(obstacles); i++) {
+    for (size_t i = 0; i < report->obstacles.n; i++) {
         fputs("<div><span class=\"badge bad\">", file);
-        put(file, json_string_value(json_array_get(obstacles, i)));
+        put(file, report->obstacles.items[i]);
         fputs("</span></div>", file);
     }
 }
 
-static void put_verdict(FILE *file, const struct fineprune_report *report) {
-    const json_t *verdict = section(report, "verdict");
-    const char *kind = fp_member_text(verdict, "kind"), *text = fp_member_text(verdict, "text");
-    if (!kind || !text) return;
-    const char *background = "";
+static void put_verdict(FILE *file, const struct fp_report_verdict *verdict) {
+    if (!verdict || !verdict->kind || !verdict->text) return;
+    const char *kind = verdict->kind, *background = "";
     if (!strcmp(kind, "better") || !strcmp(kind, "same")) background = ";background:var(--goodsoft)";
     if (!strcmp(kind, "worse")) background = ";background:var(--badsoft)";
     fprintf(file, "<div class=\"note\" style=\"font-weight:600%s\">", background);
+    put(file, verdict->text);
+    fputs("</div>\n", file);
+}
+
+static void put_note(FILE *file, const char *text) {
+    fputs("<div class=\"note\">", file);
     put(file, text);
     fputs("</div>\n", file);
 }
 
 static void put_words(FILE *file, char *words) {
-    if (words) {
-        fputs("<div class=\"note\">", file);
-        put(file, words);
-        fputs("</div>\n", file);
-    }
+    if (words) put_note(file, words);
     free(words);
 }
 
+static void put_file(FILE *file, const struct fp_report_model *model) {
+    put(file, model ? fp_base_name(model->path) : NULL);
+}
+
 static void put_header(FILE *file, const struct fineprune_report *report) {
-    const json_t *model = section(report, "model"), *second = section(report, "second_model");
-    const char *command = fp_member_text(report->root, "command");
     fputs("<header><div class=\"brand\">fineprune ", file);
-    put(file, command ? command : "");
+    put(file, report->command);
     fputs("</div>\n<h1>", file);
-    put(file, fp_base_name(fp_member_text(model, "path")));
-    if (second) {
+    put_file(file, report->model);
+    if (report->second_model) {
         fputs(" <span style=\"color:var(--dim)\">against</span> ", file);
-        put(file, fp_base_name(fp_member_text(second, "path")));
+        put_file(file, report->second_model);
     }
     fputs("</h1>\n", file);
-    put_model_line(file, model);
-    put_verdict(file, report);
+    put_model_line(file, report->model);
+    put_verdict(file, report->verdict);
     put_badges(file, report);
-    const json_t *notes = section(report, "notes");
-    for (size_t i = 0; i < json_array_size(notes); i++) {
-        fputs("<div class=\"note\">", file);
-        put(file, json_string_value(json_array_get(notes, i)));
-        fputs("</div>\n", file);
-    }
+    for (size_t i = 0; i < report->notes.n; i++) put_note(file, report->notes.items[i]);
     put_words(file, fp_say_compact(report));
     put_words(file, fp_say_sparse(report));
     fputs("</header>\n", file);
@@ -155,77 +138,70 @@ static void put_card(FILE *file, const char *what, const char *value, const char
             below);
 }
 
-static void put_pruned_card(FILE *file, const struct fineprune_report *report) {
-    const json_t *pruned = section(report, "pruned");
-    if (!pruned) return;
+static void put_pruned_card(FILE *file, const struct fp_report_pruned *pruned) {
     char below[200];
     fp_words share, zeros, params;
-    snprintf(below, sizeof(below), "%s of %s prunable weights", fp_say_count(zeros, fp_member_number(pruned, "zeros")),
-             fp_say_count(params, fp_member_number(pruned, "params")));
-    put_card(file, "Zeros", fp_say_share(share, fp_member_number(pruned, "sparsity")), below);
+    if (!pruned) return;
+    snprintf(below, sizeof(below), "%s of %s prunable weights", fp_say_count(zeros, (double)pruned->zeros),
+             fp_say_count(params, (double)pruned->params));
+    put_card(file, "Zeros", fp_say_share(share, pruned->sparsity), below);
 }
 
 static void put_drift_card(FILE *file, const struct fineprune_report *report) {
-    const json_t *worst = fp_worst_drift(report), *data = section(report, "data"),
-                 *agreement = section(report, "agreement");
-    if (!worst) return;
-    size_t samples = fp_member_count(data, "reserve");
-    if (!samples) samples = fp_member_count(data, "samples");
+    const struct fp_report_drift *worst = fp_worst_drift(report);
+    const struct fp_report_agreement *agreement = report->agreement;
+    const bool learned = report->readout && report->readout->applied && agreement;
+    size_t samples = fp_reserve_of(report);
     char below[200];
     fp_words value, other;
-    double same = fp_member_number(worst, "top1_agreement"), cosine = fp_member_number(worst, "cosine");
-    bool learned = json_is_true(json_object_get(section(report, "readout"), "applied")) && agreement;
+    if (!worst) return;
+    if (!samples) samples = fp_samples_of(report);
+    double same = worst->top1_agreement;
     if (learned)
         snprintf(below, sizeof(below),
                  "as the model that came in; %s as the dense model that learned so too; %zu samples",
-                 fp_say_share(other, fp_member_number(agreement, "pruning")), samples);
+                 fp_say_share(other, agreement->pruning), samples);
     else if (isfinite(same))
-        snprintf(below, sizeof(below), "over %zu samples; cosine %s", samples, fp_say_number(other, "%.4f", cosine));
+        snprintf(below, sizeof(below), "over %zu samples; cosine %s", samples,
+                 fp_say_number(other, "%.4f", worst->cosine));
     else snprintf(below, sizeof(below), "of the outputs, over %zu samples", samples);
-    if (learned) same = fp_member_number(agreement, "with_dense");
+    if (learned) same = agreement->with_dense;
     if (isfinite(same)) put_card(file, "Same answer", fp_say_share(value, same), below);
-    else put_card(file, "Cosine", fp_say_number(value, "%.4f", cosine), below);
+    else put_card(file, "Cosine", fp_say_number(value, "%.4f", worst->cosine), below);
 }
 
-static void put_size_card(FILE *file, const struct fineprune_report *report) {
-    const json_t *size = section(report, "size");
-    if (!size) return;
+static void put_size_card(FILE *file, const struct fp_report_size *size) {
     char below[200];
     fp_words value, before;
-    snprintf(below, sizeof(below), "compressed%s, from %s",
-             fp_say_about(json_object_get(size, "after"))[0] ? " (estimated)" : "",
-             fp_say_bytes(before, fp_member_number(json_object_get(size, "before"), "deflated")));
-    put_card(file, "Size", fp_say_bytes(value, fp_member_number(json_object_get(size, "after"), "deflated")), below);
+    if (!size) return;
+    snprintf(below, sizeof(below), "compressed%s, from %s", *fp_say_about(size) ? " (estimated)" : "",
+             fp_say_bytes(before, fp_deflated_bytes(size->before)));
+    put_card(file, "Size", fp_say_bytes(value, fp_deflated_bytes(size->after)), below);
 }
 
-static void put_outputs_card(FILE *file, const struct fineprune_report *report) {
-    const json_t *outputs = section(report, "outputs");
-    size_t kept = fp_member_count(outputs, "kept"), gone = fp_member_count(outputs, "pruned");
+static void put_outputs_card(FILE *file, const struct fp_report_outputs *outputs) {
     char value[60], below[200];
-    if (!gone) return;
-    snprintf(value, sizeof(value), "%zu", kept);
-    snprintf(below, sizeof(below), "of %zu classes; your data show no others", kept + gone);
+    if (!outputs || !outputs->pruned) return;
+    snprintf(value, sizeof(value), "%zu", outputs->kept.n);
+    snprintf(below, sizeof(below), "of %zu classes; your data show no others", outputs->kept.n + outputs->pruned);
     put_card(file, "Outputs kept", value, below);
 }
 
-static void put_accuracy_card(FILE *file, const struct fineprune_report *report) {
-    const json_t *accuracy = section(report, "accuracy");
-    if (!accuracy) return;
+static void put_accuracy_card(FILE *file, const struct fp_report_accuracy *accuracy) {
     char below[200];
     fp_words a, b;
+    if (!accuracy) return;
     snprintf(below, sizeof(below), "of the second model, from %s of the first; %zu samples",
-             fp_say_share(a, fp_member_number(accuracy, "a")), fp_member_count(accuracy, "samples"));
-    put_card(file, "Accuracy", fp_say_share(b, fp_member_number(accuracy, "b")), below);
+             fp_say_share(a, accuracy->a), accuracy->samples);
+    put_card(file, "Accuracy", fp_say_share(b, accuracy->b), below);
 }
 
 static void put_cards(FILE *file, const struct fineprune_report *report) {
-    fputs("<div class=\"cards\">\n", file);
-    put_pruned_card(file, report);
-    put_accuracy_card(file, report);
+    put_pruned_card(file, report->pruned);
+    put_accuracy_card(file, report->accuracy);
     put_drift_card(file, report);
-    put_size_card(file, report);
-    put_outputs_card(file, report);
-    fputs("</div>\n", file);
+    put_size_card(file, report->size);
+    put_outputs_card(file, report->outputs);
 }
 
 // ---- where the zeros are: one column a weight, as wide as it has elements, so that areas are numbers of zeros
@@ -238,21 +214,20 @@ static void put_key(FILE *file, const char *color, const char *text) {
 }
 
 static void put_skyline(FILE *file, const struct fineprune_report *report) {
-    const json_t *layers = section(report, "layers");
+    const struct fp_report_layers *layers = &report->layers;
     double total = 0, zeros = 0, x = 0;
-    for (size_t i = 0; i < json_array_size(layers); i++) {
-        total += (double)fp_member_count(json_array_get(layers, i), "params");
-        zeros += (double)fp_member_count(json_array_get(layers, i), "zeros");
+    for (size_t i = 0; i < layers->n; i++) {
+        total += (double)layers->items[i].params;
+        zeros += (double)layers->items[i].zeros;
     }
     if (total <= 0 || zeros <= 0) return;
     fprintf(
         file,
         "<svg viewBox=\"0 0 %.0f %.0f\" width=\"100%%\" role=\"img\" aria-label=\"share of zeros in every weight\">\n",
         CHART_WIDTH, CHART_HEIGHT);
-    for (size_t i = 0; i < json_array_size(layers); i++) {
-        const json_t *layer = json_array_get(layers, i);
-        double width = CHART_WIDTH * (double)fp_member_count(layer, "params") / total,
-               sparsity = bounded(fp_member_number(layer, "sparsity"));
+    for (size_t i = 0; i < layers->n; i++) {
+        const struct fp_report_layer *layer = &layers->items[i];
+        double width = CHART_WIDTH * (double)layer->params / total, sparsity = bounded(layer->sparsity);
         double height = CHART_HEIGHT * sparsity, shown = width > 2.5 ? width - 1 : width;
         fp_words share;
         fputs("<g><title>", file);
@@ -273,14 +248,10 @@ static void put_skyline(FILE *file, const struct fineprune_report *report) {
 
 // ---- the weights
 
-static double largest_error(const json_t *layers) {
+static double largest_error(const struct fp_report_layers *layers) {
     double largest = 0;
-    for (size_t i = 0; i < json_array_size(layers); i++) {
-        const json_t *layer = json_array_get(layers, i);
-        largest = fmax(largest,
-                       fmax(fp_member_number(layer, "error_before_repair"), fp_member_number(layer, "error_after_"
-                                                                                                    "repair")));
-    }
+    for (size_t i = 0; i < layers->n; i++)
+        largest = fmax(largest, fmax(layers->items[i].error_before_repair, layers->items[i].error_after_repair));
     return largest;
 }
 
@@ -300,21 +271,19 @@ static void put_error_bars(FILE *file, double before, double after, double large
             bar(120, before, largest), bar(120, after, largest));
 }
 
-static void put_weight(FILE *file, const json_t *layer, double largest) {
+static void put_weight(FILE *file, const struct fp_report_layer *layer, double largest) {
     fp_words words, other;
-    char *shape = fp_say_shape(json_object_get(layer, "shape"));
-    double sparsity = fp_member_number(layer, "sparsity");
-    double before = fp_member_number(layer, "error_before_repair"),
-           after = fp_member_number(layer, "error_after_repair");
+    char *shape = fp_say_shape(&layer->shape);
+    const double before = layer->error_before_repair, after = layer->error_after_repair;
     fputs("<tr><td class=\"name\">", file);
     put_name(file, layer);
     fputs("</td><td class=\"op\">", file);
-    put(file, fp_member_text(layer, "op"));
+    put(file, layer->op);
     fputs("</td><td class=\"op\">", file);
     put(file, shape);
-    fprintf(file, "</td><td class=\"n\">%s</td><td>", fp_say_count(words, fp_member_number(layer, "params")));
-    put_share_bar(file, sparsity);
-    fprintf(file, "</td><td class=\"n\">%s</td>", fp_say_share(words, sparsity));
+    fprintf(file, "</td><td class=\"n\">%s</td><td>", fp_say_count(words, (double)layer->params));
+    put_share_bar(file, layer->sparsity);
+    fprintf(file, "</td><td class=\"n\">%s</td>", fp_say_share(words, layer->sparsity));
     if (largest > 0) {
         fputs("<td>", file);
         put_error_bars(file, before, after, largest);
@@ -326,12 +295,11 @@ static void put_weight(FILE *file, const json_t *layer, double largest) {
 }
 
 static void put_weights(FILE *file, const struct fineprune_report *report) {
-    const json_t *layers = section(report, "layers");
-    size_t n = json_array_size(layers);
+    const size_t n = report->layers.n;
     if (!n) return;
-    double largest = largest_error(layers);
+    const double largest = largest_error(&report->layers);
     fprintf(file, "<section><h2>%zu weight%s</h2>\n", n, fp_plural(n));
-    if (is_pruning(report))
+    if (has_choices(report))
         fputs(
             "<p>A column for every weight, as wide as it has elements: the coloured area is the number of zeros.</p>\n",
             file);
@@ -341,7 +309,7 @@ static void put_weights(FILE *file, const struct fineprune_report *report) {
           file);
     if (largest > 0) fputs("<th colspan=\"2\">Error of its output", file);
     fputs("</tr></thead><tbody>\n", file);
-    for (size_t i = 0; i < n; i++) put_weight(file, json_array_get(layers, i), largest);
+    for (size_t i = 0; i < n; i++) put_weight(file, &report->layers.items[i], largest);
     fputs("</tbody></table></div>\n", file);
     if (largest > 0) {
         fputs("<div class=\"key\">", file);
@@ -355,9 +323,9 @@ static void put_weights(FILE *file, const struct fineprune_report *report) {
 // ---- outputs, sizes, drift
 
 static void put_outputs(FILE *file, const struct fineprune_report *report) {
-    const json_t *outputs = section(report, "outputs"), *kept = json_object_get(outputs, "kept");
-    size_t gone = fp_member_count(outputs, "pruned"), total = json_array_size(kept) + gone;
-    if (!gone || !json_is_array(kept)) return;
+    if (!report->outputs || !report->outputs->pruned || !report->outputs->kept.there) return;
+    const struct fp_counts *kept = &report->outputs->kept;
+    const size_t gone = report->outputs->pruned, total = kept->n + gone;
     fprintf(file,
             "<section><h2>Outputs</h2>\n<p>%zu of %zu classes are kept, since the data show them; the others can no "
             "longer be "
@@ -369,15 +337,14 @@ static void put_outputs(FILE *file, const struct fineprune_report *report) {
           "<rect class=\"soft\" width=\"1000\" height=\"26\"/>\n",
           file);
     double width = fmax(1000.0 / (double)total, 2);
-    for (size_t i = 0; i < json_array_size(kept); i++) {
-        double index = json_number_value(json_array_get(kept, i));
+    for (size_t i = 0; i < kept->n; i++) {
+        const double index = (double)kept->items[i];
         fprintf(file, "<rect class=\"zero\" x=\"%.2f\" width=\"%.2f\" height=\"26\"><title>%.0f</title></rect>\n",
                 1000 * bounded(index / (double)total), width, index);
     }
     fputs("</svg>\n<div class=\"key\"><span>kept: ", file);
-    for (size_t i = 0; i < json_array_size(kept) && i < 200; i++)
-        fprintf(file, "%s%.0f", i ? ", " : "", json_number_value(json_array_get(kept, i)));
-    if (json_array_size(kept) > 200) fprintf(file, " and %zu more", json_array_size(kept) - 200);
+    for (size_t i = 0; i < kept->n && i < 200; i++) fprintf(file, "%s%zu", i ? ", " : "", kept->items[i]);
+    if (kept->n > 200) fprintf(file, " and %zu more", kept->n - 200);
     fputs("</span></div></section>\n", file);
 }
 
@@ -393,13 +360,12 @@ static void put_size_bar(FILE *file, const char *name, double bytes, double larg
 }
 
 static void put_sizes(FILE *file, const struct fineprune_report *report) {
-    const json_t *before = json_object_get(section(report, "size"), "before"),
-                 *after = json_object_get(section(report, "size"), "after");
-    if (!before || !after) return;
-    double values[] = {fp_member_number(before, "raw"), fp_member_number(after, "raw"),
-                       fp_member_number(before, "deflated"), fp_member_number(after, "deflated")};
+    const struct fp_report_size *size = report->size;
+    if (!size || !size->before || !size->after) return;
+    const double values[] = {fp_raw_bytes(size->before), fp_raw_bytes(size->after), fp_deflated_bytes(size->before),
+                             fp_deflated_bytes(size->after)};
     double largest = fmax(fmax(values[0], values[1]), fmax(values[2], values[3]));
-    bool about = fp_say_about(after)[0] != '\0';
+    const bool about = *fp_say_about(size);
     fputs("<section><h2>Size and speed</h2>\n<p>", file);
     const char *truth = fp_speed_truth(report);
     fprintf(file, "%c%s.</p>\n<table><tbody>\n", truth[0] - 'a' + 'A', truth + 1);
@@ -411,30 +377,28 @@ static void put_sizes(FILE *file, const struct fineprune_report *report) {
 }
 
 static void put_drift(FILE *file, const struct fineprune_report *report) {
-    const json_t *drift = section(report, "drift");
-    if (!json_array_size(drift)) return;
+    const struct fp_report_drifts *drift = &report->drift;
+    if (!drift->n) return;
     bool answers = false;
-    for (size_t i = 0; i < json_array_size(drift); i++)
-        answers |= isfinite(fp_member_number(json_array_get(drift, i), "top1_agreement"));
+    for (size_t i = 0; i < drift->n; i++) answers |= isfinite(drift->items[i].top1_agreement);
     fprintf(
         file,
         "<section><h2>Drift</h2>\n<p>%s</p>\n<div class=\"wide\"><table><thead><tr><th>Output<th class=\"n\">Cosine<th "
         "class=\"n\">SQNR"
         "<th class=\"n\">Largest difference%s</tr></thead><tbody>\n",
-        is_pruning(report)
+        has_choices(report)
             ? "Outputs of the pruned model against those of the dense one, on samples that no mask or repair has seen."
             : "Outputs of the second model against those of the first.",
         answers ? "<th class=\"n\">Same answer" : "");
-    for (size_t i = 0; i < json_array_size(drift); i++) {
-        const json_t *one = json_array_get(drift, i);
+    for (size_t i = 0; i < drift->n; i++) {
+        const struct fp_report_drift *one = &drift->items[i];
         fp_words a, b, c, d;
         fputs("<tr><td class=\"name\">", file);
-        put(file, fp_member_text(one, "output"));
+        put(file, one->output);
         fprintf(file, "</td><td class=\"n\">%s</td><td class=\"n\">%s</td><td class=\"n\">%s</td>",
-                fp_say_number(a, "%.4f", fp_member_number(one, "cosine")),
-                fp_say_number(b, "%.1f dB", fp_member_number(one, "sqnr_db")),
-                fp_say_number(c, "%.3g", fp_member_number(one, "max_abs")));
-        if (answers) fprintf(file, "<td class=\"n\">%s</td>", fp_say_share(d, fp_member_number(one, "top1_agreement")));
+                fp_say_number(a, "%.4f", one->cosine), fp_say_number(b, "%.1f dB", one->sqnr_db),
+                fp_say_number(c, "%.3g", one->max_abs));
+        if (answers) fprintf(file, "<td class=\"n\">%s</td>", fp_say_share(d, one->top1_agreement));
         fputs("</tr>\n", file);
     }
     fputs("</tbody></table></div></section>\n", file);
@@ -448,102 +412,109 @@ static void put_fact(FILE *file, const char *name, const char *value) {
     fputs("</dd>\n", file);
 }
 
-static void put_data(FILE *file, const struct fineprune_report *report) {
-    const json_t *data = section(report, "data"), *sources = json_object_get(data, "sources");
-    if (!data) return;
+static void put_data(FILE *file, const struct fp_report_data *data) {
     fp_words words;
-    for (size_t i = 0; i < json_array_size(sources); i++)
-        put_fact(file, "data", json_string_value(json_array_get(sources, i)));
-    put_fact(file, "samples", fp_say_number(words, "%.0f", fp_member_number(data, "samples")));
-    if (fp_member_count(data, "reserve"))
-        put_fact(file, "kept to measure with", fp_say_number(words, "%.0f", fp_member_number(data, "reserve")));
+    if (!data) return;
+    for (size_t i = 0; i < data->sources.n; i++) put_fact(file, "data", data->sources.items[i]);
+    put_fact(file, "samples", fp_say_number(words, "%.0f", (double)data->samples));
+    if (data->reserve) put_fact(file, "kept to measure with", fp_say_number(words, "%.0f", (double)data->reserve));
+}
+
+// A choice: a text or a finite number.
+static void put_choice(FILE *file, const char *key, const char *text, double value) {
+    fp_words number;
+    char *name = fp_format("%s", key);
+    for (char *c = name; c && *c; c++) {
+        if (*c == '_') *c = ' ';
+        if (*c == '<' || *c == '&') *c = '?';
+    }
+    if (text) put_fact(file, fp_named(name), text);
+    else if (isfinite(value)) put_fact(file, fp_named(name), fp_say_number(number, "%.4g", value));
+    free(name);
 }
 
 static void put_config(FILE *file, const struct fineprune_report *report) {
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)section(report, "config"), key, value) {
-        char *name = fp_format("%s", key);
-        fp_words number;
-        for (char *c = name; c && *c; c++) {
-            if (*c == '_') *c = ' ';
-            if (*c == '<' || *c == '&') *c = '?';
-        }
-        if (json_is_string(value)) put_fact(file, fp_named(name), json_string_value(value));
-        else if (json_is_number(value))
-            put_fact(file, fp_named(name), fp_say_number(number, "%.4g", json_number_value(value)));
-        else if (json_is_boolean(value)) put_fact(file, fp_named(name), json_is_true(value) ? "yes" : "no");
-        free(name);
+    const struct fp_field *field = fp_config_fields.items, *end = field + fp_config_fields.n;
+    for (; report->config && field < end; field++) {
+        const char *text = fp_field_text(field, report->config);
+        const double value = fp_field_real(field, report->config);
+        if (field->kind == FP_FLAG) text = value != 0 ? "yes" : "no";
+        if (field->kind == FP_REAL_OR_AUTO && value < 0) text = "auto";
+        put_choice(file, field->key, text, value);
+    }
+    for (size_t i = 0; i < report->extras.n; i++) {
+        const struct fp_report_extra *e = &report->extras.items[i];
+        if (e->key && !strcmp(fp_or_empty(e->section), "config")) put_choice(file, e->key, e->text, e->number);
     }
 }
 
 // What the outputs are taken for, and each piece of evidence.
-static void put_task(FILE *file, const struct fineprune_report *report) {
-    const json_t *task = section(report, "task"), *evidence = json_object_get(task, "evidence");
-    const char *said = fp_member_text(task, "said");
-    if (!said) return;
-    put_fact(file, "outputs are", said);
-    for (size_t i = 0; i < json_array_size(evidence); i++) {
-        const json_t *one = json_array_get(evidence, i);
-        char *text = fp_format("%s (%s, %.0f)", fp_named(fp_member_text(one, "found")),
-                               fp_named(fp_member_text(one, "says")), fp_member_number(one, "points"));
+static void put_task(FILE *file, const struct fp_report_task *task) {
+    if (!task || !task->said) return;
+    put_fact(file, "outputs are", task->said);
+    for (size_t i = 0; i < task->evidence.n; i++) {
+        const struct fp_report_evidence *one = &task->evidence.items[i];
+        char *text = fp_format("%s (%s, %lld)", fp_named(one->found), fp_named(one->says), (long long)one->points);
         put_fact(file, "evidence", fp_named(text));
         free(text);
     }
 }
 
 static void put_how(FILE *file, const struct fineprune_report *report) {
-    if (!section(report, "config") && !section(report, "data")) return;
+    if (!has_choices(report) && !report->data) return;
     fputs("<section><h2>How</h2>\n<dl>\n", file);
-    put_data(file, report);
-    put_task(file, report);
+    put_data(file, report->data);
+    put_task(file, report->task);
     put_config(file, report);
     char *outputs = fp_say_outputs(report), *lesson = fp_say_lesson(report);
     if (lesson) put_fact(file, "last layer learned", lesson);
     if (outputs) put_fact(file, "outputs", outputs);
     free(outputs);
     free(lesson);
-    if (fp_member_text(report->root, "wrote")) put_fact(file, "wrote", fp_member_text(report->root, "wrote"));
+    if (report->wrote) put_fact(file, "wrote", report->wrote);
     fputs("</dl></section>\n", file);
 }
 
-static void put_timing(FILE *file, const struct fineprune_report *report) {
-    static const char *const stages[] = {"load", "forward", "statistics", "solve", "write"};
-    const json_t *timing = section(report, "timing");
-    double largest = 0, memory = fp_member_number(report->root, "peak_rss_bytes"),
-           rate = fp_member_number(timing, "samples_per_second");
+static void put_stage(FILE *file, const char *name, double seconds, double largest) {
     fp_words words;
-    if (!timing) return;
-    for (size_t i = 0; i < FP_COUNT(stages); i++) largest = fmax(largest, fp_member_number(timing, stages[i]));
-    fprintf(file, "<section><h2>Time and memory</h2>\n<p>%s in all",
-            fp_say_seconds(words, fp_member_number(timing, "seconds")));
-    if (isfinite(rate)) fprintf(file, ", %s samples/s", fp_say_number(words, "%.1f", rate));
-    if (isfinite(memory)) fprintf(file, ", %s of memory at most", fp_say_bytes(words, memory));
+    if (!isfinite(seconds)) return;
+    fprintf(file,
+            "<tr><td class=\"what\">%s</td><td style=\"width:60%%\"><svg viewBox=\"0 0 300 12\" width=\"100%%\" "
+            "height=\"12\" preserveAspectRatio=\"none\" "
+            "aria-hidden=\"true\"><rect class=\"kept\" width=\"%.1f\" height=\"12\"/></svg></td><td "
+            "class=\"n\">%s</td></tr>\n",
+            name, bar(300, seconds, largest), fp_say_seconds(words, seconds));
+}
+
+static void put_timing(FILE *file, const struct fineprune_report *report) {
+    const struct fp_report_timing *t = report->timing;
+    fp_words words;
+    if (!t) return;
+    const double largest = fmax(0, fmax(fmax(t->load, t->forward), fmax(t->statistics, fmax(t->solve, t->write))));
+    fprintf(file, "<section><h2>Time and memory</h2>\n<p>%s in all", fp_say_seconds(words, t->seconds));
+    if (isfinite(t->samples_per_second))
+        fprintf(file, ", %s samples/s", fp_say_number(words, "%.1f", t->samples_per_second));
+    if (isfinite(report->peak_rss_bytes))
+        fprintf(file, ", %s of memory at most", fp_say_bytes(words, report->peak_rss_bytes));
     fputs("</p>\n<table><tbody>\n", file);
-    for (size_t i = 0; i < FP_COUNT(stages); i++) {
-        double seconds = fp_member_number(timing, stages[i]);
-        if (!isfinite(seconds)) continue;
-        fprintf(file,
-                "<tr><td class=\"what\">%s</td><td style=\"width:60%%\"><svg viewBox=\"0 0 300 12\" width=\"100%%\" "
-                "height=\"12\" preserveAspectRatio=\"none\" "
-                "aria-hidden=\"true\"><rect class=\"kept\" width=\"%.1f\" height=\"12\"/></svg></td><td "
-                "class=\"n\">%s</td></tr>\n",
-                stages[i], bar(300, seconds, largest), fp_say_seconds(words, seconds));
-    }
+    put_stage(file, "load", t->load, largest);
+    put_stage(file, "forward", t->forward, largest);
+    put_stage(file, "statistics", t->statistics, largest);
+    put_stage(file, "solve", t->solve, largest);
+    put_stage(file, "write", t->write, largest);
     fputs("</tbody></table></section>\n", file);
 }
 
-static void put_values(FILE *file, const struct fineprune_report *report, const char *name, const char *title) {
-    const json_t *values = section(report, name);
-    if (!json_array_size(values)) return;
+static void put_values(FILE *file, const struct fp_report_values *values, const char *title) {
+    if (!values->n) return;
     fprintf(file, "<section><h2>%s</h2>\n<div class=\"wide\"><table><tbody>\n", title);
-    for (size_t i = 0; i < json_array_size(values); i++) {
-        const json_t *value = json_array_get(values, i);
-        char *shape = fp_say_shape(json_object_get(value, "shape"));
+    for (size_t i = 0; i < values->n; i++) {
+        const struct fp_report_value *value = &values->items[i];
+        char *shape = fp_say_shape(&value->shape);
         fputs("<tr><td class=\"name\">", file);
-        put(file, fp_member_text(value, "name"));
+        put(file, value->name);
         fputs("</td><td class=\"op\">", file);
-        put(file, fp_member_text(value, "type"));
+        put(file, value->type);
         fputs("</td><td class=\"op\">", file);
         put(file, shape);
         fputs("</td></tr>\n", file);
@@ -553,46 +524,44 @@ static void put_values(FILE *file, const struct fineprune_report *report, const 
 }
 
 static void put_operators(FILE *file, const struct fineprune_report *report) {
-    const json_t *operators = section(report, "operators");
-    if (!json_array_size(operators)) return;
+    if (!report->operators.n) return;
     fputs("<section><h2>Operators</h2>\n<div class=\"wide\"><table><tbody>\n", file);
-    for (size_t i = 0; i < json_array_size(operators); i++) {
-        const json_t *one = json_array_get(operators, i);
-        const char *domain = fp_member_text(one, "domain");
+    for (size_t i = 0; i < report->operators.n; i++) {
+        const struct fp_report_operator *one = &report->operators.items[i];
+        const char *domain = fp_or_empty(one->domain);
         fputs("<tr><td class=\"name\">", file);
-        if (domain && *domain) put(file, domain);
-        if (domain && *domain) fputc('.', file);
-        put(file, fp_member_text(one, "type"));
-        fprintf(file, "</td><td class=\"n\">%zu</td><td>%s</td></tr>\n", fp_member_count(one, "count"),
-                json_is_false(json_object_get(one, "supported")) ? "<span class=\"badge bad\" style=\"margin:0\">not "
-                                                                   "supported</span>"
-                                                                 : "");
+        put(file, domain);
+        if (*domain) fputc('.', file);
+        put(file, one->type);
+        fprintf(file, "</td><td class=\"n\">%zu</td><td>%s</td></tr>\n", one->count,
+                one->supported ? "" : "<span class=\"badge bad\" style=\"margin:0\">not supported</span>");
     }
     fputs("</tbody></table></div></section>\n", file);
 }
 
 static void put_skipped(FILE *file, const struct fineprune_report *report) {
-    const json_t *skipped = section(report, "skipped");
-    if (!json_array_size(skipped)) return;
+    const struct fp_report_skipped_list *skipped = &report->skipped;
+    if (!skipped->n) return;
     fprintf(file, "<section><details><summary>%zu left dense</summary>\n<div class=\"wide\"><table><tbody>\n",
-            json_array_size(skipped));
-    for (size_t i = 0; i < json_array_size(skipped); i++) {
-        const json_t *one = json_array_get(skipped, i);
+            skipped->n);
+    for (size_t i = 0; i < skipped->n; i++) {
+        const struct fp_report_skipped *one = &skipped->items[i];
+        char *name = fp_say_weight(one->name, one->part, NULL);
         fp_words count;
         fputs("<tr><td class=\"name\">", file);
-        put_name(file, one);
-        fprintf(file, "</td><td class=\"n\">%s</td><td>", fp_say_count(count, fp_member_number(one, "params")));
-        put(file, fp_member_text(one, "reason"));
+        put(file, name);
+        fprintf(file, "</td><td class=\"n\">%s</td><td>", fp_say_count(count, (double)one->params));
+        put(file, one->reason);
         fputs("</td></tr>\n", file);
+        free(name);
     }
     fputs("</tbody></table></div></details></section>\n", file);
 }
 
 static void put_footer(FILE *file, const struct fineprune_report *report) {
-    const json_t *tool = section(report, "tool");
-    const char *sha = fp_member_text(section(report, "model"), "sha256");
+    const char *sha = report->model ? report->model->sha256 : NULL;
     fputs("<footer>", file);
-    put(file, fp_member_text(tool, "libraries"));
+    put(file, report->tool.libraries);
     if (sha) {
         fputs("<br>model sha256 <code>", file);
         put(file, sha);
@@ -603,39 +572,56 @@ static void put_footer(FILE *file, const struct fineprune_report *report) {
 
 // ---- the page
 
-static void put_page(FILE *file, const struct fineprune_report *report) {
-    fputs("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" "
-          "content=\"width=device-width,"
-          "initial-scale=1\">\n<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
-          "'unsafe-inline'\">\n<title>",
-          file);
-    put(file, fp_base_name(fp_member_text(section(report, "model"), "path")));
-    fputs(" · fineprune</title>\n<style>\n", file);
+static void put_title(FILE *file, const struct fineprune_report *report) { put_file(file, report->model); }
+
+static void put_style(FILE *file, const struct fineprune_report *report) {
+    (void)report;
     for (size_t i = 0; i < FP_COUNT(style); i++) fputs(style[i], file);
-    fputs("</style>\n</head>\n<body>\n<main>\n", file);
-    put_header(file, report);
-    put_cards(file, report);
-    fputs("<div class=\"two\">\n", file);
-    put_values(file, report, "inputs", "Inputs");
-    put_values(file, report, "outputs_of_model", "Outputs");
-    fputs("</div>\n", file);
-    put_weights(file, report);
-    put_outputs(file, report);
-    put_drift(file, report);
-    put_operators(file, report);
-    fputs("<div class=\"two\">\n", file);
-    put_sizes(file, report);
-    put_timing(file, report);
-    fputs("</div>\n", file);
-    put_how(file, report);
-    put_skipped(file, report);
-    put_footer(file, report);
-    fputs("</main>\n</body>\n</html>\n", file);
+}
+
+static void put_inputs(FILE *file, const struct fineprune_report *report) {
+    put_values(file, &report->inputs, "Inputs");
+}
+
+static void put_outputs_of_model(FILE *file, const struct fineprune_report *report) {
+    put_values(file, &report->outputs_of_model, "Outputs");
+}
+
+// What stands for each {{name}} of the page.
+static const struct part {
+    const char *name;
+    void (*put)(FILE *, const struct fineprune_report *);
+} parts[] = {{"title", put_title},     {"style", put_style},
+             {"header", put_header},   {"cards", put_cards},
+             {"inputs", put_inputs},   {"outputs of the model", put_outputs_of_model},
+             {"weights", put_weights}, {"outputs", put_outputs},
+             {"drift", put_drift},     {"operators", put_operators},
+             {"sizes", put_sizes},     {"timing", put_timing},
+             {"how", put_how},         {"skipped", put_skipped},
+             {"footer", put_footer}};
+
+static void put_part(FILE *file, const struct fineprune_report *report, const char *name, size_t length) {
+    for (size_t i = 0; i < FP_COUNT(parts); i++)
+        if (strlen(parts[i].name) == length && !strncmp(parts[i].name, name, length)) parts[i].put(file, report);
+}
+
+static void put_page(FILE *file, const struct fineprune_report *report) {
+    for (size_t i = 0; i < FP_COUNT(skeleton); i++) {
+        const char *at = skeleton[i], *open = strstr(at, "{{");
+        for (; open; open = strstr(at, "{{")) {
+            const char *name = open + 2, *close = strstr(name, "}}");
+            fwrite(at, 1, (size_t)(open - at), file);
+            put_part(file, report, name, (size_t)(close - name));
+            at = close + 2;
+        }
+        fputs(at, file);
+    }
 }
 
 char *fineprune_report_html(const struct fineprune_report *report) {
     char *text = NULL;
     size_t size;
+    if (report->arena.failed) return NULL;
     FILE *file = open_memstream(&text, &size);
     if (!file) return NULL;
     put_page(file, report);

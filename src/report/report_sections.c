@@ -1,198 +1,224 @@
 // SPDX-License-Identifier: Apache-2.0
-// The sections of a pruning's report as JSON objects. The order of the members is the order in which they are written.
-#include "report/report_sections.h"
+// The members of every section, in the order in which JSON has them, and what puts a section into a report.
+#include <math.h>
 
-// What JSON has no value for (a text that is not UTF-8, a number that is not finite) is left out.
-static void set(json_t *to, const char *name, json_t *value) { json_object_set_new(to, name, value); }
-static void set_text(json_t *to, const char *name, const char *text) { set(to, name, json_string(text)); }
-static void set_count(json_t *to, const char *name, size_t n) { set(to, name, json_integer((json_int_t)n)); }
-static void set_real(json_t *to, const char *name, double value) { set(to, name, json_real(value)); }
-static void set_flag(json_t *to, const char *name, bool value) { set(to, name, json_boolean(value)); }
-static void set_real_or_auto(json_t *to, const char *name, double value) {
-    set(to, name, value < 0 ? json_string("auto") : json_real(value));
-}
+#include "data/data.h"
+#include "onnx/model.h"
+#include "report/report.h"
+#include "report/report_fields.h"
 
-void fp_report_put_data(struct fineprune_report *report, const struct fp_report_data *data) {
-    json_t *to = fp_report_object(report, "data"), *sources = json_array();
-    for (size_t i = 0; fp_data_source(data->sources, i); i++) {
-        json_t *source = json_string(fp_data_source(data->sources, i));
-        json_array_append_new(sources, source ? source : json_string("?"));
-    }
-    set(to, "sources", sources);
-    set_count(to, "samples", data->samples);
-    set_count(to, "reserve", data->reserve);
-}
+// ---- tables: T is the struct, a member's name its key, and its type its kind where no other is given
 
-void fp_report_put_config(struct fineprune_report *report, const struct fp_report_config *config) {
-    json_t *to = fp_report_object(report, "config");
-    set_real_or_auto(to, "sparsity", config->sparsity);
-    set_flag(to, "strict_sparsity", config->strict_sparsity);
-    set_text(to, "method", config->method);
-    set_text(to, "score", config->score);
-    set_text(to, "allocation", config->allocation);
-    set_text(to, "pattern", config->pattern);
-    set_text(to, "repair", config->repair);
-    set_text(to, "channels", config->channels);
-    set_text(to, "swaps", config->swaps);
-    set_text(to, "refit", config->refit);
-    set_text(to, "outputs", config->outputs);
-    set_text(to, "readout", config->readout);
-    set(to, "rounds", json_integer(config->rounds));
-    set_real(to, "min_agreement", config->min_agreement);
-    set_real(to, "min_taught_agreement", config->min_taught_agreement);
-    set_text(to, "task", config->task ? config->task : "auto");
-    set_real_or_auto(to, "reserve", config->reserve);
-}
+#define KIND(member)                                                                                                   \
+    _Generic(((T *)0)->member,                                                                                         \
+        const char *: FP_TEXT,                                                                                         \
+        bool: FP_FLAG,                                                                                                 \
+        size_t: FP_COUNT_OF,                                                                                           \
+        int64_t: FP_WHOLE,                                                                                             \
+        double: FP_REAL,                                                                                               \
+        struct fp_report_shape: FP_SHAPE,                                                                              \
+        struct fp_texts: FP_TEXTS,                                                                                     \
+        struct fp_counts: FP_COUNTS)
+#define FIELD(member, kind, shown, inside) {#member, kind, offsetof(T, member), shown, inside}
+#define ROW(member) FIELD(member, KIND(member), NULL, NULL)
+#define AS(kind, member) FIELD(member, kind, NULL, NULL)
+#define IN(kind, member, fields) FIELD(member, kind, NULL, &(fields))
+#define WHEN(shown, member) FIELD(member, KIND(member), shown, NULL)
+#define TABLE(storage, name, empty, ...)                                                                               \
+    static const struct fp_field name##_rows[] = {__VA_ARGS__};                                                        \
+    storage const struct fp_fields name = {name##_rows, FP_COUNT(name##_rows), sizeof(T), empty}
+
+#define T struct fp_report_tool
+TABLE(static, tool, NULL, ROW(name), ROW(version), ROW(libraries));
+#undef T
+
+#define T struct fp_report_measures
+static bool measured(const void *m) { return ((const T *)m)->relative_error >= 0; }
+static bool measured_others(const void *m) { return ((const T *)m)->relative_error_of_other_outputs >= 0; }
+static bool has_classes(const void *m) { return ((const T *)m)->classes; }
+static bool is_sure(const void *m) { return has_classes(m) && ((const T *)m)->mean_confidence_before > 0; }
+TABLE(static, measures, NULL, ROW(samples), ROW(measured_on), FIELD(relative_error, FP_REAL_OR_NULL, measured, NULL),
+      FIELD(relative_error_of_other_outputs, FP_REAL_OR_NULL, measured_others, NULL), ROW(worst_output),
+      WHEN(has_classes, as_came), WHEN(has_classes, as_without_zeros), WHEN(is_sure, changed_by_lesson),
+      WHEN(is_sure, sure), WHEN(is_sure, sure_as_without_zeros), WHEN(is_sure, different_answers_before),
+      WHEN(is_sure, different_answers), WHEN(is_sure, of_lost_classes),
+      FIELD(expected_mistakes, FP_REAL_OR_NULL, is_sure, NULL),
+      FIELD(mean_confidence_before, FP_REAL_OR_NULL, is_sure, NULL),
+      FIELD(mean_confidence, FP_REAL_OR_NULL, is_sure, NULL));
+#undef T
+
+#define T struct fp_report_verdict
+TABLE(static, verdict, NULL, ROW(kind), ROW(text), ROW(ruined), IN(FP_PART, measures, measures));
+#undef T
+
+#define T struct fp_report_model
+TABLE(static, model, NULL, ROW(path), ROW(sha256), ROW(opset), ROW(ir), ROW(producer), ROW(file_size), ROW(parameters));
+#undef T
+
+#define T struct fp_report_value
+TABLE(static, value, NULL, ROW(name), ROW(type), ROW(shape));
+#undef T
+
+#define T struct fp_report_operator
+TABLE(static, operator, NULL, ROW(type), ROW(domain), ROW(count), ROW(supported));
+#undef T
+
+#define T struct fp_report_data
+static bool splits(const void *data) { return ((const T *)data)->splits; }
+TABLE(static, data, NULL, ROW(sources), ROW(samples), WHEN(splits, reserve));
+#undef T
+
+#define T struct fp_report_config
+TABLE(, fp_config_fields, NULL, AS(FP_REAL_OR_AUTO, sparsity), ROW(strict_sparsity), ROW(method), ROW(score),
+      ROW(allocation), ROW(pattern), ROW(repair), ROW(channels), ROW(swaps), ROW(refit), ROW(outputs), ROW(readout),
+      ROW(rounds), ROW(min_agreement), ROW(min_taught_agreement), ROW(task), AS(FP_REAL_OR_AUTO, reserve));
+#undef T
+
+#define T struct fp_report_layer
+static bool is_whole(const void *layer) { return ((const T *)layer)->whole; }
+TABLE(static, layer, NULL, ROW(name), ROW(part), ROW(tensors), ROW(op), ROW(node), ROW(shape), ROW(params), ROW(zeros),
+      ROW(sparsity), WHEN(is_whole, zero_rows), WHEN(is_whole, zero_columns), WHEN(is_whole, whole_zeros),
+      ROW(error_before_repair), ROW(bias_left), ROW(error_after_repair), ROW(not_repaired));
+#undef T
+
+#define T struct fp_report_skipped
+TABLE(static, skipped, NULL, ROW(name), ROW(part), ROW(reason), ROW(params));
+#undef T
+
+#define T struct fp_report_pruned
+TABLE(static, pruned, NULL, ROW(params), ROW(zeros), ROW(sparsity), ROW(asked));
+#undef T
+
+#define T struct fp_report_evidence
+TABLE(static, evidence, NULL, ROW(name), ROW(found), ROW(says), ROW(points));
+#undef T
+
+#define T struct fp_report_task
+TABLE(static, task, NULL, ROW(decided), ROW(by), ROW(output), ROW(reason), ROW(points),
+      IN(FP_ITEMS, evidence, evidence), ROW(said));
+#undef T
+
+// A lesson that was taken back names the reason first, one that was never given last.
+#define T struct fp_report_outputs
+static bool none_held(const void *outputs) { return ((const T *)outputs)->lesson == FP_LESSON_NONE; }
+static bool taken_back(const void *outputs) { return ((const T *)outputs)->lesson == FP_LESSON_TAKEN_BACK; }
+static bool held(const void *outputs) { return ((const T *)outputs)->lesson >= FP_LESSON_TAUGHT; }
+TABLE(static, outputs, NULL, ROW(kept), WHEN(taken_back, reason), ROW(pruned), WHEN(none_held, reason),
+      WHEN(held, zeros), WHEN(held, classes), WHEN(held, seen), WHEN(held, held_back), WHEN(held, unseen_bias),
+      WHEN(held, unseen_share));
+#undef T
+
+#define T struct fp_report_readout
+static bool none_given(const void *readout) { return ((const T *)readout)->lesson == FP_LESSON_NONE; }
+static bool given(const void *readout) { return !none_given(readout); }
+static bool taught(const void *readout) { return ((const T *)readout)->lesson >= FP_LESSON_TAUGHT; }
+static bool untaught(const void *readout) { return !taught(readout); }
+static bool learned(const void *readout) { return ((const T *)readout)->lesson == FP_LESSON_LEARNED; }
+TABLE(static, readout, NULL, WHEN(given, reason), WHEN(untaught, applied), WHEN(none_given, reason),
+      WHEN(taught, strength), WHEN(taught, samples), WHEN(taught, corrects), WHEN(taught, expected),
+      WHEN(taught, changes), WHEN(taught, changes_confident), WHEN(taught, expected_confident), WHEN(taught, trusted),
+      WHEN(learned, applied));
+#undef T
+
+#define T struct fp_report_channels
+TABLE(static, channels, NULL, ROW(groups), ROW(in_groups), ROW(removed), ROW(zeros));
+#undef T
+
+#define T struct fp_report_compact
+TABLE(static, compact, NULL, ROW(groups), ROW(channels), ROW(removed), ROW(stay), ROW(multiple), ROW(parameters_before),
+      ROW(parameters), ROW(reason));
+#undef T
+
+#define T struct fp_report_drift
+TABLE(static, drift, NULL, ROW(output), AS(FP_REAL_OR_NULL, cosine), AS(FP_REAL_OR_NULL, sqnr_db),
+      AS(FP_REAL_OR_NULL, max_abs), ROW(top1_agreement));
+#undef T
+
+#define T struct fp_report_agreement
+TABLE(static, agreement, NULL, ROW(pruning), ROW(with_dense));
+#undef T
+
+#define T struct fp_report_accuracy
+TABLE(static, accuracy, NULL, ROW(a), ROW(b), ROW(samples));
+#undef T
+
+#define T struct fp_report_bytes
+static bool is_estimated(const void *bytes) { return ((const T *)bytes)->estimated; }
+TABLE(static, bytes, NULL, ROW(raw), ROW(deflated), WHEN(is_estimated, estimated));
+#undef T
+
+#define T struct fp_report_size
+TABLE(static, size, NULL, IN(FP_SECTION, before, bytes), IN(FP_SECTION, after, bytes));
+#undef T
+
+#define T struct fp_report_sparse
+static const T no_sparse = {.tensors = NAN, .bytes = NAN, .dense_bytes = NAN};
+TABLE(static, sparse, &no_sparse, AS(FP_NUMBER, tensors), AS(FP_NUMBER, bytes), AS(FP_NUMBER, dense_bytes),
+      ROW(readers));
+#undef T
+
+#define T struct fp_report_gate
+TABLE(static, gate, NULL, ROW(name), ROW(asked), AS(FP_REAL_OR_NULL, measured), ROW(met));
+#undef T
+
+#define T struct fp_report_timing
+static const T no_timing = {FP_REPORT_UNTIMED};
+TABLE(static, timing, &no_timing, AS(FP_NUMBER, load), ROW(prepare), ROW(forward), ROW(statistics), ROW(solve),
+      AS(FP_NUMBER, write), AS(FP_NUMBER, seconds), AS(FP_NUMBER, samples_per_second));
+#undef T
+
+#define T struct fineprune_report
+TABLE(, fp_report_fields, NULL, ROW(schema), IN(FP_PART, tool, tool), ROW(command), IN(FP_SECTION, verdict, verdict),
+      IN(FP_SECTION, model, model), IN(FP_SECTION, second_model, model), IN(FP_ITEMS, inputs, value),
+      IN(FP_ITEMS, outputs_of_model, value), IN(FP_ITEMS, operators, operator), ROW(obstacles),
+      IN(FP_SECTION, data, data), IN(FP_SECTION, config, fp_config_fields), IN(FP_ITEMS, layers, layer),
+      IN(FP_ITEMS, skipped, skipped), IN(FP_SECTION, pruned, pruned), IN(FP_SECTION, task, task),
+      IN(FP_SECTION, outputs, outputs), IN(FP_SECTION, readout, readout), IN(FP_SECTION, channels, channels),
+      IN(FP_SECTION, compact, compact), ROW(notes), IN(FP_ITEMS, drift, drift), IN(FP_SECTION, agreement, agreement),
+      IN(FP_SECTION, accuracy, accuracy), IN(FP_SECTION, size, size), IN(FP_SECTION, sparse_initializers, sparse),
+      IN(FP_ITEMS, gates, gate), ROW(wrote), IN(FP_SECTION, timing, timing), AS(FP_NUMBER, peak_rss_bytes));
+#undef T
+
+// ---- sections that are more than what is given
 
 double fp_report_sparsity(size_t zeros, size_t params) {
     if (!params) return 0;
     return (double)zeros / (double)params;
 }
 
-void fp_report_put_pruned(struct fineprune_report *report, const struct fp_report_pruned *pruned) {
-    json_t *to = fp_report_object(report, "pruned");
-    set_count(to, "params", pruned->params);
-    set_count(to, "zeros", pruned->zeros);
-    set_real(to, "sparsity", fp_report_sparsity(pruned->zeros, pruned->params));
-    if (pruned->asked >= 0) set_real(to, "asked", pruned->asked);
-}
-
-// ---- lessons
-
-// A section of which nothing is left from before.
-static json_t *fresh(struct fineprune_report *report, const char *name) {
-    json_t *object = fp_report_object(report, name);
-    json_object_clear(object);
-    return object;
-}
-
-// A lesson that was taken back names the reason first.
-static void put_none(json_t *to, enum fp_report_lesson lesson, const char *reason, const char *name, json_t *nothing) {
-    if (lesson == FP_LESSON_TAKEN_BACK) set_text(to, "reason", reason);
-    set(to, name, nothing);
-    if (lesson == FP_LESSON_NONE) set_text(to, "reason", reason);
-}
-
-void fp_report_put_outputs(struct fineprune_report *report, const struct fp_report_outputs *outputs) {
-    json_t *to = fresh(report, "outputs"), *kept = outputs->kept ? json_array() : NULL;
-    for (size_t k = 0; kept && k < outputs->classes; k++)
-        if (outputs->kept[k]) json_array_append_new(kept, json_integer((json_int_t)k));
-    if (kept) set(to, "kept", kept);
-    if (outputs->lesson < FP_LESSON_TAUGHT) {
-        put_none(to, outputs->lesson, outputs->reason, "pruned", json_integer(0));
-        return;
+void fp_report_put_data(struct fineprune_report *report, const struct fineprune_data *sources,
+                        const struct fp_report_data *given) {
+    struct fp_report_data whole = *given;
+    whole.sources = (struct fp_texts){.there = true};
+    for (size_t i = 0; fp_data_source(sources, i); i++) {
+        const char *source = fp_data_source(sources, i);
+        fp_report_add_text(report, &whole.sources, whole.splits ? fp_report_plain(source) : source);
     }
-    set_count(to, "pruned", outputs->pruned);
-    set_count(to, "zeros", outputs->zeros);
-    set_count(to, "classes", outputs->classes);
-    set_count(to, "seen", outputs->seen);
-    set_count(to, "held_back", outputs->held_back);
-    set_real(to, "unseen_bias", outputs->unseen_bias);
-    set_real(to, "unseen_share", outputs->unseen_share);
+    FP_PUT(report, data, &whole);
 }
 
-void fp_report_put_readout(struct fineprune_report *report, const struct fp_report_readout *readout) {
-    json_t *to = fresh(report, "readout");
-    if (readout->lesson < FP_LESSON_TAUGHT) {
-        put_none(to, readout->lesson, readout->reason, "applied", json_false());
-        return;
-    }
-    if (readout->reason) set_text(to, "reason", readout->reason);
-    set_real(to, "strength", readout->strength);
-    set_count(to, "samples", readout->samples);
-    set_count(to, "corrects", readout->corrects);
-    set_real(to, "expected", readout->expected);
-    set_count(to, "changes", readout->changes);
-    set_count(to, "changes_confident", readout->changes_confident);
-    set_real(to, "expected_confident", readout->expected_confident);
-    set_flag(to, "trusted", readout->trusted);
-    if (readout->lesson == FP_LESSON_LEARNED) set_flag(to, "applied", readout->strength > 0);
+void fp_report_put_outputs(struct fineprune_report *report, const struct fp_report_outputs *given,
+                           const uint8_t *kept) {
+    struct fp_report_outputs whole = *given;
+    size_t *items = NULL;
+    if (kept) items = fp_arena_take(&report->arena, whole.classes, sizeof(*items));
+    whole.kept = (struct fp_counts){.items = items, .there = kept};
+    for (size_t k = 0; items && k < whole.classes; k++)
+        if (kept[k]) items[whole.kept.n++] = k;
+    FP_PUT(report, outputs, &whole);
 }
 
-// ---- results
-
-void fp_report_put_channels(struct fineprune_report *report, const struct fp_report_channels *channels) {
-    json_t *to = fp_report_object(report, "channels");
-    set_count(to, "groups", channels->groups);
-    set_count(to, "in_groups", channels->in_groups);
-    set_count(to, "removed", channels->removed);
-    set_count(to, "zeros", channels->zeros);
+void fp_report_put_size(struct fineprune_report *report, bool after, const struct fp_model_size *given) {
+    struct fp_report_size whole = {0};
+    if (report->size) whole = *report->size;
+    struct fp_report_bytes *one = fp_arena_take(&report->arena, 1, sizeof(*one));
+    if (!one) return;
+    *one = (struct fp_report_bytes){given->raw, given->deflated, given->estimated};
+    *(after ? &whole.after : &whole.before) = one;
+    FP_PUT(report, size, &whole);
 }
 
-void fp_report_put_compact(struct fineprune_report *report, const struct fp_report_compact *compact) {
-    json_t *to = fp_report_object(report, "compact");
-    set_count(to, "groups", compact->groups);
-    set_count(to, "channels", compact->channels);
-    set_count(to, "removed", compact->removed);
-    set_count(to, "stay", compact->stay);
-    set_count(to, "multiple", compact->multiple);
-    set_count(to, "parameters_before", compact->parameters_before);
-    set_count(to, "parameters", compact->parameters);
-    if (compact->reason) set(to, "reason", fp_report_string(compact->reason));
-}
-
-static void set_answers(json_t *to, const struct fp_report_measures *m) {
-    set_count(to, "as_came", m->as_came);
-    set_count(to, "as_without_zeros", m->as_without_zeros);
-    if (m->mean_confidence_before <= 0) return;
-    set_count(to, "changed_by_lesson", m->changed_by_lesson);
-    set_count(to, "sure", m->sure);
-    set_count(to, "sure_as_without_zeros", m->sure_as_without_zeros);
-    set_count(to, "different_answers_before", m->different_answers_before);
-    set_count(to, "different_answers", m->different_answers);
-    set_count(to, "of_lost_classes", m->of_lost_classes);
-    set(to, "expected_mistakes", fp_report_real(m->expected_mistakes));
-    set(to, "mean_confidence_before", fp_report_real(m->mean_confidence_before));
-    set(to, "mean_confidence", fp_report_real(m->mean_confidence));
-}
-
-static json_t *measures(const struct fp_report_measures *m) {
-    json_t *to = json_object();
-    set_count(to, "samples", m->samples);
-    set_text(to, "measured_on", m->on_reserve ? "reserve" : "samples");
-    if (m->relative_error >= 0) set(to, "relative_error", fp_report_real(m->relative_error));
-    if (m->relative_error_of_other_outputs >= 0)
-        set(to, "relative_error_of_other_outputs", fp_report_real(m->relative_error_of_other_outputs));
-    if (m->worst_output) set(to, "worst_output", fp_report_string(m->worst_output));
-    if (m->classes) set_answers(to, m);
-    return to;
-}
-
-void fp_report_put_verdict(struct fineprune_report *report, const struct fp_report_verdict *verdict) {
-    json_t *to = fp_report_object(report, "verdict");
-    set_text(to, "kind", verdict->kind);
-    set(to, "text", fp_report_string(verdict->text));
-    set_flag(to, "ruined", verdict->ruined);
-    set(to, "measures", measures(&verdict->measures));
-}
-
-void fp_report_put_agreement(struct fineprune_report *report, const struct fp_report_agreement *agreement) {
-    json_t *to = fp_report_object(report, "agreement");
-    set_real(to, "pruning", agreement->pruning);
-    set_real(to, "with_dense", agreement->with_dense);
-}
-
-void fp_report_add_gate(struct fineprune_report *report, const struct fp_report_gate *gate) {
-    json_t *to = json_object();
-    set_text(to, "name", gate->name);
-    set_real(to, "asked", gate->asked);
-    set(to, "measured", gate->measured >= 0 ? json_real(gate->measured) : json_null());
-    set_flag(to, "met", gate->met);
-    json_array_append_new(fp_report_array(report, "gates"), to);
-}
-
-void fp_report_put_size(struct fineprune_report *report, const char *when, const struct fp_model_size *size) {
-    json_t *to = json_object();
-    set_count(to, "raw", size->raw);
-    set_count(to, "deflated", size->deflated);
-    if (size->estimated) set_flag(to, "estimated", true);
-    set(fp_report_object(report, "size"), when, to);
-}
-
-void fp_report_put_spent(struct fineprune_report *report, const struct fp_report_spent *spent) {
-    json_t *to = fp_report_object(report, "timing");
-    set_real(to, "forward", spent->forward);
-    set_real(to, "statistics", spent->statistics);
-    set_real(to, "solve", spent->solve);
-    set_count(report->root, "peak_rss_bytes", spent->peak_rss_bytes);
+void fp_report_add_evidence(struct fineprune_report *report, struct fp_report_task *to,
+                            const struct fp_report_evidence *given) {
+    fp_report_append(report, &to->evidence, &evidence, given);
 }

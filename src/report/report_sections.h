@@ -1,79 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a pruning has to tell, a struct for each section of the report, and what writes each into it. Texts are lent.
+// What a report has to tell, a struct for each of its sections. The member's name is the key in JSON; which of them are
+// written, and in which order, is in the tables of report_sections.c. A number that is not known is NAN, a text NULL.
+// Texts and arrays are lent by who puts a section into a report, which keeps copies.
 #ifndef FP_REPORT_SECTIONS_H
 #define FP_REPORT_SECTIONS_H
 
-#include "data/data.h"
-#include "onnx/model.h"
-#include "report/report.h"
+#include "base/base.h"
 
-// "data"
-struct fp_report_data {
-    const struct fineprune_data *sources;
-    size_t samples, reserve; // with the reserve, and it alone
+// A list that lies in the report's memory. `there`: it is written also where it is empty.
+#define FP_LIST(name, type)                                                                                            \
+    struct name {                                                                                                      \
+        type *items;                                                                                                   \
+        size_t n, room;                                                                                                \
+        bool there;                                                                                                    \
+    }
+FP_LIST(fp_texts, const char *);
+FP_LIST(fp_counts, size_t);
+
+struct fp_report_tool {
+    const char *name, *version, *libraries;
 };
-void fp_report_put_data(struct fineprune_report *report, const struct fp_report_data *data);
-
-// "config"
-struct fp_report_config {
-    double sparsity; // negative: auto
-    bool strict_sparsity;
-    const char *method, *score, *allocation, *pattern, *repair, *channels, *swaps, *refit, *outputs, *readout;
-    int rounds;
-    double min_agreement, min_taught_agreement;
-    const char *task; // NULL: auto
-    double reserve;   // negative: auto
-};
-void fp_report_put_config(struct fineprune_report *report, const struct fp_report_config *config);
-
-// "pruned": over all layers.
-struct fp_report_pruned {
-    size_t params, zeros;
-    double asked; // negative: nothing
-};
-double fp_report_sparsity(size_t zeros, size_t params);
-void fp_report_put_pruned(struct fineprune_report *report, const struct fp_report_pruned *pruned);
-
-// How far a lesson came: none was given, it was given and taken back, the dense model has it, the pruned model has it.
-enum fp_report_lesson { FP_LESSON_NONE, FP_LESSON_TAKEN_BACK, FP_LESSON_TAUGHT, FP_LESSON_LEARNED };
-
-// "outputs"
-struct fp_report_outputs {
-    enum fp_report_lesson lesson;
-    const char *reason;  // of none, or why it was taken back; the rest is of one that was taught
-    const uint8_t *kept; // per class; NULL: all
-    size_t pruned, zeros, classes, seen, held_back;
-    double unseen_bias, unseen_share;
-};
-void fp_report_put_outputs(struct fineprune_report *report, const struct fp_report_outputs *outputs);
-
-// "readout"
-struct fp_report_readout {
-    enum fp_report_lesson lesson;
-    const char *reason; // why it is not used; NULL: it is
-    double strength, expected, expected_confident;
-    size_t samples, corrects, changes, changes_confident;
-    bool trusted;
-};
-void fp_report_put_readout(struct fineprune_report *report, const struct fp_report_readout *readout);
-
-// "channels"
-struct fp_report_channels {
-    size_t groups, in_groups, removed, zeros;
-};
-void fp_report_put_channels(struct fineprune_report *report, const struct fp_report_channels *channels);
-
-// "compact": what left the shapes.
-struct fp_report_compact {
-    size_t groups, channels, removed, stay, multiple, parameters_before, parameters; // stay: though nothing reads them
-    const char *reason;                                                              // of some that stay, or NULL
-};
-void fp_report_put_compact(struct fineprune_report *report, const struct fp_report_compact *compact);
 
 // "verdict", with what it was decided by.
 struct fp_report_measures {
     size_t samples;
-    bool on_reserve;                                        // else on the samples that decide
+    const char *measured_on;                                // "reserve" or "samples", those that decide
     double relative_error, relative_error_of_other_outputs; // negative: not measured
     const char *worst_output;                               // NULL: there is none
     bool classes;                                           // the outputs are; the rest is of answers
@@ -87,30 +38,183 @@ struct fp_report_verdict {
     bool ruined;
     struct fp_report_measures measures;
 };
-void fp_report_put_verdict(struct fineprune_report *report, const struct fp_report_verdict *verdict);
 
-// "agreement"
+// "model"; "second_model" is compare's B.
+struct fp_report_model {
+    const char *path, *sha256; // the latter NULL: too slow to ask
+    int64_t opset, ir;
+    const char *producer;
+    size_t file_size, parameters;
+};
+
+// rank < 0: unknown. A negative dim has a name, or NULL for none; symbols may be NULL.
+struct fp_report_shape {
+    int rank;
+    const int64_t *dims;
+    const char *const *symbols;
+};
+// One of "inputs" and of "outputs_of_model".
+struct fp_report_value {
+    const char *name, *type;
+    struct fp_report_shape shape;
+};
+FP_LIST(fp_report_values, struct fp_report_value);
+
+// One of "operators", of inspect and check.
+struct fp_report_operator {
+    const char *type, *domain;
+    size_t count;
+    bool supported;
+};
+FP_LIST(fp_report_operators, struct fp_report_operator);
+
+// "data"
+struct fp_report_data {
+    struct fp_texts sources;
+    size_t samples, reserve; // with the reserve, and it alone
+    bool splits;             // there may be a reserve
+};
+
+// "config": what was chosen.
+struct fp_report_config {
+    double sparsity; // negative: auto
+    bool strict_sparsity;
+    const char *method, *score, *allocation, *pattern, *repair, *channels, *swaps, *refit, *outputs, *readout;
+    int64_t rounds;
+    double min_agreement, min_taught_agreement;
+    const char *task;
+    double reserve; // negative: auto
+};
+
+// One of "layers": a weight and what became of it.
+struct fp_report_layer {
+    const char *name, *part; // of the stored tensor; "[:, 0:64]" where the weight is not the whole, or NULL
+    struct fp_texts tensors; // where it has several
+    const char *op, *node;
+    struct fp_report_shape shape;
+    size_t params, zeros;
+    double sparsity;
+    bool whole; // the next three are known
+    size_t zero_rows, zero_columns, whole_zeros;
+    double error_before_repair, error_after_repair;
+    const char *bias_left, *not_repaired; // why; NULL: the bias is written, the layer is repaired
+};
+FP_LIST(fp_report_layers, struct fp_report_layer);
+
+// One of "skipped": a tensor that stays dense.
+struct fp_report_skipped {
+    const char *name, *part, *reason;
+    size_t params;
+};
+FP_LIST(fp_report_skipped_list, struct fp_report_skipped);
+
+// "pruned": over all layers.
+struct fp_report_pruned {
+    size_t params, zeros;
+    double sparsity, asked;
+};
+
+// "task": what the outputs are taken for, and why.
+struct fp_report_evidence {
+    const char *name, *found, *says;
+    int64_t points;
+};
+FP_LIST(fp_report_evidences, struct fp_report_evidence);
+struct fp_report_task {
+    const char *decided, *by, *output, *reason;
+    int64_t points;
+    struct fp_report_evidences evidence;
+    const char *said; // the line of a summary
+};
+
+// How far a lesson came: none was given, it was given and taken back, the dense model has it, the pruned model has it.
+enum fp_report_lesson { FP_LESSON_NONE, FP_LESSON_TAKEN_BACK, FP_LESSON_TAUGHT, FP_LESSON_LEARNED };
+
+// "outputs"
+struct fp_report_outputs {
+    enum fp_report_lesson lesson;
+    const char *reason;    // of none, or why it was taken back; the rest is of one that was taught
+    struct fp_counts kept; // indices, where some are pruned
+    size_t pruned, zeros, classes, seen, held_back;
+    double unseen_bias, unseen_share;
+};
+
+// "readout"
+struct fp_report_readout {
+    enum fp_report_lesson lesson;
+    const char *reason; // why it is not used; NULL: it is
+    double strength, expected, expected_confident;
+    size_t samples, corrects, changes, changes_confident;
+    bool trusted, applied;
+};
+
+// "channels": pruned whole.
+struct fp_report_channels {
+    size_t groups, in_groups, removed, zeros;
+};
+
+// "compact": what left the shapes.
+struct fp_report_compact {
+    size_t groups, channels, removed, stay, multiple, parameters_before, parameters; // stay: though nothing reads them
+    const char *reason;                                                              // of some that stay, or NULL
+};
+
+// One of "drift", on the reserve or on compare's data.
+struct fp_report_drift {
+    const char *output;
+    double cosine, sqnr_db, max_abs, top1_agreement;
+};
+FP_LIST(fp_report_drifts, struct fp_report_drift);
+
+// "agreement": shares of the reserve's answers that are as before: against the dense model with the same read-out, and
+// as it was.
 struct fp_report_agreement {
     double pruning, with_dense;
 };
-void fp_report_put_agreement(struct fineprune_report *report, const struct fp_report_agreement *agreement);
+
+// "accuracy" of compare with labels.
+struct fp_report_accuracy {
+    double a, b;
+    size_t samples;
+};
+
+// "size", in bytes. estimated: deflated is.
+struct fp_report_bytes {
+    size_t raw, deflated;
+    bool estimated;
+};
+struct fp_report_size {
+    struct fp_report_bytes *before, *after;
+};
+
+// "sparse_initializers": written so, what they take and would take, who reads them.
+struct fp_report_sparse {
+    double tensors, bytes, dense_bytes;
+    const char *readers;
+};
 
 // One of "gates".
 struct fp_report_gate {
     const char *name;
-    double asked, measured; // the latter negative: it could not be
+    double asked, measured; // the latter NAN: it could not be
     bool met;
 };
-void fp_report_add_gate(struct fineprune_report *report, const struct fp_report_gate *gate);
+FP_LIST(fp_report_gates, struct fp_report_gate);
 
-// "size", `when` "before" or "after".
-void fp_report_put_size(struct fineprune_report *report, const char *when, const struct fp_model_size *size);
-
-// "timing", in seconds, and "peak_rss_bytes".
-struct fp_report_spent {
-    double forward, statistics, solve;
-    size_t peak_rss_bytes;
+// "timing", in seconds. prepare (run): making primitives and packing weights, which forward contains.
+struct fp_report_timing {
+    double load, prepare, forward, statistics, solve, write, seconds, samples_per_second;
 };
-void fp_report_put_spent(struct fineprune_report *report, const struct fp_report_spent *spent);
+#define FP_REPORT_UNTIMED                                                                                              \
+    .load = NAN, .prepare = NAN, .forward = NAN, .statistics = NAN, .solve = NAN, .write = NAN, .seconds = NAN,        \
+    .samples_per_second = NAN
+
+// What a program adds by itself, or writes over a member that cannot hold it. section NULL: the report; text NULL: the
+// number.
+struct fp_report_extra {
+    const char *section, *key, *text;
+    double number;
+};
+FP_LIST(fp_report_extras, struct fp_report_extra);
 
 #endif

@@ -18,15 +18,6 @@ static void put(FILE *file, const char *text) {
     }
 }
 
-static const json_t *section(const struct fineprune_report *report, const char *name) {
-    return json_object_get(report->root, name);
-}
-
-static bool is_command(const struct fineprune_report *report, const char *name) {
-    const char *command = fp_member_text(report->root, "command");
-    return command && strcmp(command, name) == 0;
-}
-
 // ---- aligned rows
 
 #define COLUMNS 8
@@ -109,20 +100,20 @@ static void grid_heading(struct grid *grid, const char *const *names) {
 
 // ---- the table of weights
 
-static void weight_row(struct grid *grid, const json_t *layer, bool errors, bool whole) {
+static void weight_row(struct grid *grid, const struct fp_report_layer *layer, bool errors, bool whole) {
     fp_words words;
-    char *shape = fp_say_shape(json_object_get(layer, "shape")), *name = fp_say_weight(layer);
+    char *shape = fp_say_shape(&layer->shape), *name = fp_say_layer(layer);
     grid_row(grid);
     grid_cell(grid, 0, name);
-    grid_cell(grid, 1, fp_member_text(layer, "op"));
+    grid_cell(grid, 1, layer->op);
     grid_cell(grid, 2, shape);
-    grid_cell(grid, 3, fp_say_number(words, "%.0f", fp_member_number(layer, "params")));
-    grid_cell(grid, 4, fp_say_number(words, "%.0f", fp_member_number(layer, "zeros")));
-    grid_cell(grid, 5, fp_say_share(words, fp_member_number(layer, "sparsity")));
-    if (errors) grid_cell(grid, 6, fp_say_number(words, "%.4f", fp_member_number(layer, "error_before_repair")));
-    if (errors) grid_cell(grid, 7, fp_say_number(words, "%.4f", fp_member_number(layer, "error_after_repair")));
-    if (whole) grid_cell(grid, 6, fp_say_number(words, "%.0f", (double)fp_member_count(layer, "zero_rows")));
-    if (whole) grid_cell(grid, 7, fp_say_number(words, "%.0f", (double)fp_member_count(layer, "zero_columns")));
+    grid_cell(grid, 3, fp_say_number(words, "%.0f", (double)layer->params));
+    grid_cell(grid, 4, fp_say_number(words, "%.0f", (double)layer->zeros));
+    grid_cell(grid, 5, fp_say_share(words, layer->sparsity));
+    if (errors) grid_cell(grid, 6, fp_say_number(words, "%.4f", layer->error_before_repair));
+    if (errors) grid_cell(grid, 7, fp_say_number(words, "%.4f", layer->error_after_repair));
+    if (whole) grid_cell(grid, 6, fp_say_number(words, "%.0f", (double)layer->zero_rows));
+    if (whole) grid_cell(grid, 7, fp_say_number(words, "%.0f", (double)layer->zero_columns));
     free(shape);
     free(name);
 }
@@ -142,22 +133,21 @@ static void print_weights(FILE *file, const struct fineprune_report *report) {
                                               "sparsity", "error",    "repaired", NULL};
     static const char *const with_whole[] = {"weight",   "operator",  "shape",        "elements", "zeros",
                                              "sparsity", "zero rows", "zero columns", NULL};
-    const json_t *layers = section(report, "layers");
     bool errors = false, whole = false;
     double params = 0, zeros = 0;
-    for (size_t i = 0; i < json_array_size(layers); i++) {
-        const json_t *layer = json_array_get(layers, i);
-        errors |= isfinite(fp_member_number(layer, "error_after_repair"));
-        whole |= fp_member_count(layer, "whole_zeros") > 0;
-        params += (double)fp_member_count(layer, "params");
-        zeros += (double)fp_member_count(layer, "zeros");
+    for (size_t i = 0; i < report->layers.n; i++) {
+        const struct fp_report_layer *layer = &report->layers.items[i];
+        errors |= isfinite(layer->error_after_repair);
+        whole |= layer->whole_zeros > 0;
+        params += (double)layer->params;
+        zeros += (double)layer->zeros;
     }
     struct grid grid = {.right = 0xf8};
     if (errors) grid_heading(&grid, with_errors);
     else if (whole) grid_heading(&grid, with_whole);
     else grid_heading(&grid, names);
-    for (size_t i = 0; i < json_array_size(layers) && !grid.failed; i++)
-        weight_row(&grid, json_array_get(layers, i), errors, whole);
+    for (size_t i = 0; i < report->layers.n && !grid.failed; i++)
+        weight_row(&grid, &report->layers.items[i], errors, whole);
     if (!grid.failed) total_row(&grid, params, zeros);
     if (!grid.failed) grid_print(file, &grid, "");
     grid_done(&grid);
@@ -165,115 +155,97 @@ static void print_weights(FILE *file, const struct fineprune_report *report) {
 
 // ---- the lines
 
-static void print_opset(FILE *file, const json_t *opset) {
-    const char *domain;
-    json_t *version;
-    if (json_is_number(opset)) fprintf(file, ", opset %.0f", json_number_value(opset));
-    if (json_is_string(opset)) fprintf(file, ", opset %s", json_string_value(opset));
-    json_object_foreach((json_t *)(uintptr_t)opset, domain, version) {
-        fprintf(file, ", opset ");
-        if (*domain) put(file, domain);
-        fprintf(file, "%s%.0f", *domain ? " " : "", json_number_value(version));
-    }
-}
-
-static void print_model(FILE *file, const struct fineprune_report *report, const char *label, const char *name) {
-    const json_t *model = section(report, name);
+static void print_model(FILE *file, const struct fineprune_report *report, const char *label,
+                        const struct fp_report_model *model) {
     fp_words params, bytes;
+    const size_t weights = report->layers.n;
     fprintf(file, "%-9s", label);
-    put(file, fp_member_text(model, "path"));
-    print_opset(file, json_object_get(model, "opset"));
-    double parameters = fp_member_number(model, "parameters"), size = fp_member_number(model, "file_size");
-    if (isfinite(size)) fprintf(file, ", %s", fp_say_bytes(bytes, size));
-    if (isfinite(parameters)) fprintf(file, ", %s parameters", fp_say_count(params, parameters));
-    size_t weights = fp_member_count(report->root, "layers");
+    put(file, model ? model->path : "?");
+    if (model)
+        fprintf(file, ", opset %lld, %s, %s parameters", (long long)model->opset,
+                fp_say_bytes(bytes, (double)model->file_size), fp_say_count(params, (double)model->parameters));
     if (weights) fprintf(file, ", %zu weight%s to prune", weights, fp_plural(weights));
     fputc('\n', file);
 }
 
 static void print_data(FILE *file, const struct fineprune_report *report) {
-    const json_t *data = section(report, "data"), *sources = json_object_get(data, "sources");
-    size_t reserve = fp_member_count(data, "reserve"), samples = fp_member_count(data, "samples"),
-           n = json_array_size(sources);
+    const size_t reserve = fp_reserve_of(report), samples = fp_samples_of(report),
+                 n = report->data ? report->data->sources.n : 0;
     fprintf(file, "data     %zu sample%s", samples, fp_plural(samples));
     if (reserve) fprintf(file, ", %zu of them kept to measure with", reserve);
     for (size_t i = 0; i < n && i < 4; i++) {
         fputs(i ? ", " : " (", file);
-        put(file, json_string_value(json_array_get(sources, i)));
+        put(file, report->data->sources.items[i]);
     }
     if (n > 4) fprintf(file, " and %zu more", n - 4);
     fputs(n ? ")\n" : "\n", file);
 }
 
-static void print_choices(FILE *file, const json_t *config) {
-    static const char *const names[] = {"score", "allocation", "pattern", "repair"};
-    const char *method = fp_member_text(config, "method");
-    if (!method) return;
+static void print_choices(FILE *file, const struct fp_report_config *config) {
+    if (!config || !config->method) return;
+    const char *const names[] = {config->score, config->allocation, config->pattern, config->repair};
+    const char *const passes[] = {config->swaps, config->refit}, *const words[] = {"swaps", "refit"};
     fputs(" by ", file);
-    put(file, method);
-    bool first = true;
+    put(file, config->method);
+    const char *before = ": ";
     for (size_t i = 0; i < FP_COUNT(names); i++) {
-        const char *value = fp_member_text(config, names[i]);
-        if (!value) continue;
-        fputs(first ? ": " : ", ", file);
-        put(file, value);
-        first = false;
+        if (!names[i]) continue;
+        fputs(before, file);
+        put(file, names[i]);
+        before = ", ";
     }
-    static const char *const passes[] = {"swaps", "refit"};
     for (size_t i = 0; i < FP_COUNT(passes); i++) {
-        const char *value = fp_member_text(config, passes[i]);
-        if (!value || !strcmp(value, "none")) continue;
+        if (!passes[i] || !strcmp(passes[i], "none")) continue;
         fputs(", ", file);
-        put(file, value);
-        fprintf(file, " %s", passes[i]);
+        put(file, passes[i]);
+        fprintf(file, " %s", words[i]);
     }
-    size_t rounds = fp_member_count(config, "rounds");
+    const size_t rounds = (size_t)config->rounds;
     if (rounds) fprintf(file, ", %zu round%s", rounds, fp_plural(rounds));
 }
 
 static void print_pruned(FILE *file, const struct fineprune_report *report) {
-    const json_t *pruned = section(report, "pruned"), *outputs = section(report, "outputs");
+    static const struct fp_report_outputs all = {0};
+    const struct fp_report_outputs *outputs = report->outputs ? report->outputs : &all;
+    const struct fp_report_pruned *pruned = report->pruned;
     fp_words share, zeros, params;
-    fprintf(file, "pruned   %s zeros: %s of %s", fp_say_share(share, fp_member_number(pruned, "sparsity")),
-            fp_say_count(zeros, fp_member_number(pruned, "zeros")),
-            fp_say_count(params, fp_member_number(pruned, "params")));
-    print_choices(file, section(report, "config"));
-    size_t gone = fp_member_count(outputs, "pruned"), kept = fp_member_count(outputs, "kept");
-    const double whole = (double)(fp_member_count(section(report, "channels"), "zeros") +
-                                  fp_member_count(outputs, "zeros"));
+    if (!pruned) return;
+    fprintf(file, "pruned   %s zeros: %s of %s", fp_say_share(share, pruned->sparsity),
+            fp_say_count(zeros, (double)pruned->zeros), fp_say_count(params, (double)pruned->params));
+    print_choices(file, report->config);
+    const size_t gone = outputs->pruned, kept = outputs->kept.n;
+    const double whole = (double)outputs->zeros + (report->channels ? (double)report->channels->zeros : 0);
     if (whole > 0)
-        fprintf(file, "; %s of them in whole channels%s",
-                fp_say_share(share, whole / fp_member_number(pruned, "zeros")), gone ? " and outputs" : "");
+        fprintf(file, "; %s of them in whole channels%s", fp_say_share(share, whole / (double)pruned->zeros),
+                gone ? " and outputs" : "");
     if (gone) fprintf(file, "; %zu of %zu outputs kept", kept, kept + gone);
     fputc('\n', file);
 }
 
-static void print_drift_values(FILE *file, const json_t *drift) {
+static void print_drift_values(FILE *file, const struct fp_report_drift *drift) {
+    const struct {
+        double value;
+        const char *format;
+    } parts[] = {{drift->cosine, "cosine %.4f"},
+                 {drift->sqnr_db, "SQNR %.1f dB"},
+                 {drift->max_abs, "largest difference %.3g"},
+                 {drift->top1_agreement * 100, "same answer %.1f%%"}};
     fp_words words;
     const char *before = "";
-    static const struct {
-        const char *name, *format;
-        double scale;
-    } parts[] = {{"cosine", "cosine %.4f", 1},
-                 {"sqnr_db", "SQNR %.1f dB", 1},
-                 {"max_abs", "largest difference %.3g", 1},
-                 {"top1_agreement", "same answer %.1f%%", 100}};
     for (size_t i = 0; i < FP_COUNT(parts); i++) {
-        double value = fp_member_number(drift, parts[i].name);
-        if (!isfinite(value)) continue;
-        fprintf(file, "%s%s", before, fp_say_number(words, parts[i].format, value * parts[i].scale));
+        if (!isfinite(parts[i].value)) continue;
+        fprintf(file, "%s%s", before, fp_say_number(words, parts[i].format, parts[i].value));
         before = ", ";
     }
     fputs(*before ? "\n" : "none\n", file);
 }
 
 static void print_drift(FILE *file, const struct fineprune_report *report) {
-    const json_t *worst = fp_worst_drift(report);
-    size_t n = json_array_size(section(report, "drift"));
+    const struct fp_report_drift *worst = fp_worst_drift(report);
     fputs("drift    ", file);
-    if (n > 1) {
+    if (report->drift.n > 1) {
         fputs("most in ", file);
-        put(file, fp_member_text(worst, "output"));
+        put(file, worst->output);
         fputs(": ", file);
     }
     if (worst) print_drift_values(file, worst);
@@ -281,80 +253,66 @@ static void print_drift(FILE *file, const struct fineprune_report *report) {
 }
 
 static void print_size(FILE *file, const struct fineprune_report *report) {
-    const json_t *before = json_object_get(section(report, "size"), "before"),
-                 *after = json_object_get(section(report, "size"), "after");
+    const struct fp_report_size *size = report->size;
     fp_words a, b, c, d;
-    fprintf(file, "size     raw %s -> %s, compressed %s%s -> %s; %s\n",
-            fp_say_bytes(a, fp_member_number(before, "raw")), fp_say_bytes(b, fp_member_number(after, "raw")),
-            fp_say_about(after), fp_say_bytes(c, fp_member_number(before, "deflated")),
-            fp_say_bytes(d, fp_member_number(after, "deflated")), fp_speed_truth(report));
+    if (!size) return;
+    fprintf(file, "size     raw %s -> %s, compressed %s%s -> %s; %s\n", fp_say_bytes(a, fp_raw_bytes(size->before)),
+            fp_say_bytes(b, fp_raw_bytes(size->after)), fp_say_about(size),
+            fp_say_bytes(c, fp_deflated_bytes(size->before)), fp_say_bytes(d, fp_deflated_bytes(size->after)),
+            fp_speed_truth(report));
 }
 
 static void print_wrote(FILE *file, const struct fineprune_report *report) {
-    const char *path = fp_member_text(report->root, "wrote");
-    double seconds = fp_member_number(section(report, "timing"), "seconds"),
-           memory = fp_member_number(report->root, "peak_rss_"
-                                                   "bytes");
+    const char *path = report->wrote ? report->wrote : "nothing";
+    const double seconds = report->timing ? report->timing->seconds : NAN;
     fp_words words, bytes;
     fputs("wrote    ", file);
-    if (!path) path = "nothing";
     put(file, strcmp(path, "-") ? path : "standard output");
     if (isfinite(seconds)) fprintf(file, " (%s", fp_say_seconds(words, seconds));
-    if (isfinite(seconds) && isfinite(memory)) fprintf(file, ", %s of memory", fp_say_bytes(bytes, memory));
+    if (isfinite(seconds) && isfinite(report->peak_rss_bytes))
+        fprintf(file, ", %s of memory", fp_say_bytes(bytes, report->peak_rss_bytes));
     fputs(isfinite(seconds) ? ")\n" : "\n", file);
 }
 
-static void print_task(FILE *file, const struct fineprune_report *report) {
-    const char *said = fp_member_text(section(report, "task"), "said");
-    if (!said) return;
-    fputs("task     ", file);
-    put(file, said);
-    fputc('\n', file);
-}
-
-// What was decided of the outputs, the read-out and the form of the file, also where nothing was done.
-static void print_decision(FILE *file, const char *label, char *words) {
-    if (words) {
-        fprintf(file, "%-9s", label);
-        put(file, words);
-        fputc('\n', file);
-    }
-    free(words);
-}
-
-static void print_gates(FILE *file, const struct fineprune_report *report) {
-    const json_t *gates = section(report, "gates");
-    for (size_t i = 0; i < json_array_size(gates); i++) {
-        const json_t *gate = json_array_get(gates, i);
-        fp_words asked, measured;
-        fputs("gate     ", file);
-        put(file, fp_member_text(gate, "name"));
-        double value = fp_member_number(gate, "measured");
-        fprintf(file, " %s asked, %s measured: %s\n", fp_say_share(asked, fp_member_number(gate, "asked")),
-                isfinite(value) ? fp_say_share(measured, value) : "nothing",
-                json_is_true(json_object_get(gate, "met")) ? "met" : "missed");
-    }
-}
-
-static void print_texts(FILE *file, const json_t *texts, const char *label) {
-    for (size_t i = 0; i < json_array_size(texts); i++) {
-        fprintf(file, "%-9s", label);
-        put(file, json_string_value(json_array_get(texts, i)));
-        fputc('\n', file);
-    }
-}
-
-static void print_verdict(FILE *file, const struct fineprune_report *report) {
-    const char *text = fp_member_text(section(report, "verdict"), "text");
-    if (!text) return;
-    fputs("verdict  ", file);
+static void print_line(FILE *file, const char *label, const char *text) {
+    fprintf(file, "%-9s", label);
     put(file, text);
     fputc('\n', file);
 }
 
+static void print_task(FILE *file, const struct fineprune_report *report) {
+    if (report->task && report->task->said) print_line(file, "task", report->task->said);
+}
+
+// What was decided of the outputs, the read-out and the form of the file, also where nothing was done.
+static void print_decision(FILE *file, const char *label, char *words) {
+    if (words) print_line(file, label, words);
+    free(words);
+}
+
+static void print_gates(FILE *file, const struct fineprune_report *report) {
+    for (size_t i = 0; i < report->gates.n; i++) {
+        const struct fp_report_gate *gate = &report->gates.items[i];
+        fp_words asked, measured;
+        fputs("gate     ", file);
+        put(file, gate->name);
+        fprintf(file, " %s asked, %s measured: %s\n", fp_say_share(asked, gate->asked),
+                isfinite(gate->measured) ? fp_say_share(measured, gate->measured) : "nothing",
+                gate->met ? "met" : "missed");
+    }
+}
+
+static void print_texts(FILE *file, const struct fp_texts *texts, const char *label) {
+    for (size_t i = 0; i < texts->n; i++) print_line(file, label, texts->items[i]);
+}
+
+static void print_verdict(FILE *file, const struct fineprune_report *report) {
+    if (report->verdict) print_line(file, "verdict", report->verdict->text);
+}
+
 static void print_pruning(FILE *file, const struct fineprune_report *report) {
     print_verdict(file, report);
-    print_model(file, report, "model", "model");
+    print_model(file, report, "model", report->model);
     print_data(file, report);
     print_task(file, report);
     print_pruned(file, report);
@@ -365,12 +323,12 @@ static void print_pruning(FILE *file, const struct fineprune_report *report) {
     print_decision(file, "compact", fp_say_compact(report));
     print_decision(file, "sparse", fp_say_sparse(report));
     print_gates(file, report);
-    print_texts(file, section(report, "notes"), "note");
+    print_texts(file, &report->notes, "note");
     print_wrote(file, report);
 }
 
 static void print_compact(FILE *file, const struct fineprune_report *report) {
-    print_model(file, report, "model", "model");
+    print_model(file, report, "model", report->model);
     print_decision(file, "compact", fp_say_compact(report));
     print_size(file, report);
     print_decision(file, "sparse", fp_say_sparse(report));
@@ -381,46 +339,44 @@ static void print_compact(FILE *file, const struct fineprune_report *report) {
 
 static void print_run(FILE *file, const struct fineprune_report *report) {
     fp_words words;
-    print_model(file, report, "model", "model");
+    print_model(file, report, "model", report->model);
     print_data(file, report);
-    double rate = fp_member_number(section(report, "timing"), "samples_per_second");
+    const double rate = report->timing ? report->timing->samples_per_second : NAN;
     if (isfinite(rate)) fprintf(file, "speed    %s samples/s\n", fp_say_number(words, "%.1f", rate));
-    print_texts(file, section(report, "notes"), "note");
+    print_texts(file, &report->notes, "note");
     print_wrote(file, report);
 }
 
 static void print_compare(FILE *file, const struct fineprune_report *report) {
-    const json_t *drift = section(report, "drift"), *accuracy = section(report, "accuracy");
+    const struct fp_report_accuracy *accuracy = report->accuracy;
     fp_words a, b;
-    print_model(file, report, "A", "model");
-    print_model(file, report, "B", "second_model");
+    print_model(file, report, "A", report->model);
+    print_model(file, report, "B", report->second_model);
     print_data(file, report);
     print_task(file, report);
-    for (size_t i = 0; i < json_array_size(drift); i++) {
-        const json_t *one = json_array_get(drift, i);
+    for (size_t i = 0; i < report->drift.n; i++) {
         fputs("drift    ", file);
-        put(file, fp_member_text(one, "output"));
+        put(file, report->drift.items[i].output);
         fputs(": ", file);
-        print_drift_values(file, one);
+        print_drift_values(file, &report->drift.items[i]);
     }
     if (accuracy)
-        fprintf(file, "accuracy A %s, B %s of %zu samples\n", fp_say_share(a, fp_member_number(accuracy, "a")),
-                fp_say_share(b, fp_member_number(accuracy, "b")), fp_member_count(accuracy, "samples"));
-    print_texts(file, section(report, "notes"), "note");
+        fprintf(file, "accuracy A %s, B %s of %zu samples\n", fp_say_share(a, accuracy->a),
+                fp_say_share(b, accuracy->b), accuracy->samples);
+    print_texts(file, &report->notes, "note");
 }
 
 // ---- inspect, check
 
-static void print_values(FILE *file, const struct fineprune_report *report, const char *name, const char *title) {
-    const json_t *values = section(report, name);
+static void print_values(FILE *file, const struct fp_report_values *values, const char *title) {
     struct grid grid = {.columns = 3};
-    if (!json_array_size(values)) return;
-    for (size_t i = 0; i < json_array_size(values) && !grid.failed; i++) {
-        const json_t *value = json_array_get(values, i);
-        char *shape = fp_say_shape(json_object_get(value, "shape"));
+    if (!values->n) return;
+    for (size_t i = 0; i < values->n && !grid.failed; i++) {
+        const struct fp_report_value *value = &values->items[i];
+        char *shape = fp_say_shape(&value->shape);
         grid_row(&grid);
-        grid_cell(&grid, 0, fp_member_text(value, "name"));
-        grid_cell(&grid, 1, fp_member_text(value, "type"));
+        grid_cell(&grid, 0, value->name);
+        grid_cell(&grid, 1, value->type);
         grid_cell(&grid, 2, shape);
         free(shape);
     }
@@ -429,53 +385,50 @@ static void print_values(FILE *file, const struct fineprune_report *report, cons
     grid_done(&grid);
 }
 
-static void print_operators(FILE *file, const struct fineprune_report *report) {
-    const json_t *operators = section(report, "operators");
+static void print_operators(FILE *file, const struct fp_report_operators *operators) {
     size_t nodes = 0;
     struct grid grid = {.columns = 3, .right = 2};
-    if (!json_array_size(operators)) return;
-    for (size_t i = 0; i < json_array_size(operators) && !grid.failed; i++) {
-        const json_t *one = json_array_get(operators, i), *supported = json_object_get(one, "supported");
-        const char *type = fp_member_text(one, "type"), *domain = fp_member_text(one, "domain");
+    if (!operators->n) return;
+    for (size_t i = 0; i < operators->n && !grid.failed; i++) {
+        const struct fp_report_operator *one = &operators->items[i];
         fp_words count;
-        char *name = domain && *domain ? fp_format("%s.%s", domain, fp_named(type)) : NULL;
+        char *name = fp_format("%s%s%s", fp_or_empty(one->domain), *fp_or_empty(one->domain) ? "." : "",
+                               fp_named(one->type));
         grid_row(&grid);
-        grid_cell(&grid, 0, name ? name : type);
-        grid_cell(&grid, 1, fp_say_number(count, "%.0f", fp_member_number(one, "count")));
-        if (json_is_false(supported)) grid_cell(&grid, 2, "not supported");
-        nodes += fp_member_count(one, "count");
+        grid_cell(&grid, 0, name);
+        grid_cell(&grid, 1, fp_say_number(count, "%.0f", (double)one->count));
+        if (!one->supported) grid_cell(&grid, 2, "not supported");
+        nodes += one->count;
         free(name);
     }
-    fprintf(file, "\noperators: %zu in %zu node%s\n", json_array_size(operators), nodes, fp_plural(nodes));
+    fprintf(file, "\noperators: %zu in %zu node%s\n", operators->n, nodes, fp_plural(nodes));
     if (!grid.failed) grid_print(file, &grid, "  ");
     grid_done(&grid);
 }
 
-static void print_skipped(FILE *file, const struct fineprune_report *report) {
-    const json_t *skipped = section(report, "skipped");
+static void print_skipped(FILE *file, const struct fp_report_skipped_list *skipped) {
     struct grid grid = {.columns = 3, .right = 2};
-    if (!json_array_size(skipped)) return;
-    for (size_t i = 0; i < json_array_size(skipped) && !grid.failed; i++) {
-        const json_t *one = json_array_get(skipped, i);
+    if (!skipped->n) return;
+    for (size_t i = 0; i < skipped->n && !grid.failed; i++) {
+        const struct fp_report_skipped *one = &skipped->items[i];
         fp_words count;
-        char *name = fp_say_weight(one);
+        char *name = fp_say_weight(one->name, one->part, NULL);
         grid_row(&grid);
         grid_cell(&grid, 0, name);
         free(name);
-        grid_cell(&grid, 1, fp_say_number(count, "%.0f", fp_member_number(one, "params")));
-        grid_cell(&grid, 2, fp_member_text(one, "reason"));
+        grid_cell(&grid, 1, fp_say_number(count, "%.0f", (double)one->params));
+        grid_cell(&grid, 2, one->reason);
     }
-    fprintf(file, "\nleft dense: %zu tensor%s\n", json_array_size(skipped), fp_plural(json_array_size(skipped)));
+    fprintf(file, "\nleft dense: %zu tensor%s\n", skipped->n, fp_plural(skipped->n));
     if (!grid.failed) grid_print(file, &grid, "  ");
     grid_done(&grid);
 }
 
 static void print_whole(FILE *file, const struct fineprune_report *report) {
-    const json_t *layers = section(report, "layers");
     double whole = 0, zeros = 0;
-    for (size_t i = 0; i < json_array_size(layers); i++) {
-        whole += (double)fp_member_count(json_array_get(layers, i), "whole_zeros");
-        zeros += (double)fp_member_count(json_array_get(layers, i), "zeros");
+    for (size_t i = 0; i < report->layers.n; i++) {
+        whole += (double)report->layers.items[i].whole_zeros;
+        zeros += (double)report->layers.items[i].zeros;
     }
     fp_words share, count;
     if (whole > 0)
@@ -483,33 +436,34 @@ static void print_whole(FILE *file, const struct fineprune_report *report) {
                 fp_say_share(share, whole / zeros));
 }
 
-static void print_inspect(FILE *file, const struct fineprune_report *report) {
-    const json_t *model = section(report, "model");
-    print_model(file, report, "model", "model");
-    const char *producer = fp_member_text(model, "producer");
-    double ir = fp_member_number(model, "ir");
-    if (isfinite(ir)) fprintf(file, "format   ONNX IR %.0f", ir);
-    if (isfinite(ir) && producer && *producer) {
+static void print_format(FILE *file, const struct fp_report_model *model) {
+    if (!model) return;
+    fprintf(file, "format   ONNX IR %lld", (long long)model->ir);
+    if (*fp_or_empty(model->producer)) {
         fputs(", made by ", file);
-        put(file, producer);
+        put(file, model->producer);
     }
-    if (isfinite(ir)) fputc('\n', file);
+    fputc('\n', file);
+}
+
+static void print_inspect(FILE *file, const struct fineprune_report *report) {
+    print_model(file, report, "model", report->model);
+    print_format(file, report->model);
     print_whole(file, report);
-    print_texts(file, section(report, "notes"), "note");
-    print_values(file, report, "inputs", "inputs");
-    print_values(file, report, "outputs_of_model", "outputs");
-    print_operators(file, report);
-    print_skipped(file, report);
-    if (json_array_size(section(report, "layers"))) fputs("\n", file); // the table follows
+    print_texts(file, &report->notes, "note");
+    print_values(file, &report->inputs, "inputs");
+    print_values(file, &report->outputs_of_model, "outputs");
+    print_operators(file, &report->operators);
+    print_skipped(file, &report->skipped);
+    if (report->layers.n) fputs("\n", file); // the table follows
 }
 
 static void print_check(FILE *file, const struct fineprune_report *report) {
-    const json_t *obstacles = section(report, "obstacles");
-    print_model(file, report, "model", "model");
-    if (section(report, "data")) print_data(file, report);
-    print_texts(file, obstacles, "obstacle");
-    print_texts(file, section(report, "notes"), "note");
-    if (!json_array_size(obstacles)) fputs("fine     the model can be run and pruned\n", file);
+    print_model(file, report, "model", report->model);
+    if (report->data) print_data(file, report);
+    print_texts(file, &report->obstacles, "obstacle");
+    print_texts(file, &report->notes, "note");
+    if (!report->obstacles.n) fputs("fine     the model can be run and pruned\n", file);
 }
 
 // ---- whole texts
@@ -517,6 +471,7 @@ static void print_check(FILE *file, const struct fineprune_report *report) {
 static char *collect(const struct fineprune_report *report, void (*print)(FILE *, const struct fineprune_report *)) {
     char *text = NULL;
     size_t size;
+    if (report->arena.failed) return NULL;
     FILE *file = open_memstream(&text, &size);
     if (!file) return NULL;
     print(file, report);
@@ -537,6 +492,6 @@ char *fineprune_report_summary(const struct fineprune_report *report) {
                     {"inspect", print_inspect},
                     {"check", print_check}};
     for (size_t i = 0; i < FP_COUNT(printers); i++)
-        if (is_command(report, printers[i].command)) return collect(report, printers[i].print);
+        if (!strcmp(report->command, printers[i].command)) return collect(report, printers[i].print);
     return collect(report, print_pruning);
 }

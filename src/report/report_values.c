@@ -1,28 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Members of a report and the words for their numbers.
+// Numbers and decisions in words.
 #include "report/report_values.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-const char *fp_member_text(const json_t *object, const char *name) {
-    return json_string_value(json_object_get(object, name));
-}
-
-double fp_member_number(const json_t *object, const char *name) {
-    const json_t *value = json_object_get(object, name);
-    if (!json_is_number(value)) return NAN;
-    return json_number_value(value);
-}
-
-size_t fp_member_count(const json_t *object, const char *name) {
-    const json_t *value = json_object_get(object, name);
-    if (json_is_array(value)) return json_array_size(value);
-    const double number = json_number_value(value); // 0 for what is none
-    if (!(number > 0) || !(number < 1e15)) return 0;
-    return (size_t)number;
-}
 
 static char *scaled(fp_words dst, double value, double from, const char *const *units) {
     size_t unit = 0;
@@ -66,130 +48,129 @@ char *fp_say_seconds(fp_words dst, double seconds) {
     return fp_say_number(dst, seconds < 10 ? "%.2f s" : "%.1f s", seconds);
 }
 
-char *fp_say_shape(const json_t *shape) {
-    if (json_is_string(shape)) return strdup(json_string_value(shape));
+char *fp_say_shape(const struct fp_report_shape *shape) {
+    if (shape->rank <= 0) return fp_format("%s", shape->rank < 0 ? "?" : "scalar");
     char *text = NULL;
-    size_t size, i;
+    size_t size;
     FILE *file = open_memstream(&text, &size);
     if (!file) return NULL;
-    json_t *dim;
-    json_array_foreach(shape, i, dim) {
+    for (int i = 0; i < shape->rank; i++) {
+        const char *symbol = shape->symbols ? fp_or_empty(shape->symbols[i]) : "";
         if (i) fputc('x', file);
-        if (json_is_number(dim)) fprintf(file, "%.0f", json_number_value(dim));
-        else if (json_is_string(dim) && *json_string_value(dim)) fputs(json_string_value(dim), file);
-        else fputc('?', file);
+        if (shape->dims[i] >= 0) fprintf(file, "%lld", (long long)shape->dims[i]);
+        else fputs(*symbol ? symbol : "?", file);
     }
-    if (!i) fputs(json_is_array(shape) ? "scalar" : "?", file);
     if (fclose(file) == 0) return text;
     free(text);
     return NULL;
 }
 
-char *fp_say_weight(const json_t *entry) {
-    const char *name = fp_member_text(entry, "name"), *part = fp_member_text(entry, "part");
-    const json_t *tensors = json_object_get(entry, "tensors");
-    char *text = fp_format("%s%s", fp_named(name), part ? part : "");
-    for (size_t i = 1; text && i < json_array_size(tensors); i++) {
-        char *longer = fp_format("%s + %s", text, fp_named(json_string_value(json_array_get(tensors, i))));
+char *fp_say_weight(const char *name, const char *part, const struct fp_texts *tensors) {
+    char *text = fp_format("%s%s", fp_named(name), fp_or_empty(part));
+    for (size_t i = 1; text && tensors && i < tensors->n; i++) {
+        char *longer = fp_format("%s + %s", text, fp_named(tensors->items[i]));
         free(text);
         text = longer;
     }
     return text;
 }
 
+char *fp_say_layer(const struct fp_report_layer *layer) {
+    return fp_say_weight(layer->name, layer->part, &layer->tensors);
+}
+
 char *fp_say_outputs(const struct fineprune_report *report) {
-    const json_t *outputs = json_object_get(report->root, "outputs");
-    const char *reason = fp_member_text(outputs, "reason");
-    size_t classes = fp_member_count(outputs, "classes"), seen = fp_member_count(outputs, "seen"),
-           gone = fp_member_count(outputs, "pruned");
-    double bias = fp_member_number(outputs, "unseen_bias");
+    const struct fp_report_outputs *o = report->outputs;
     fp_words times;
-    if (reason) return fp_format("all stay as they are: %s", reason);
-    if (!isfinite(bias)) return NULL;
-    if (gone) return fp_format("your data show %zu of %zu classes; rows removed: %zu", seen, classes, gone);
-    if (seen >= classes) return fp_format("your data show all %zu classes; rows removed: 0", classes);
+    if (!o) return NULL;
+    if (o->lesson < FP_LESSON_TAUGHT && o->reason) return fp_format("all stay as they are: %s", o->reason);
+    if (o->lesson < FP_LESSON_TAUGHT || !isfinite(o->unseen_bias)) return NULL;
+    if (o->pruned)
+        return fp_format("your data show %zu of %zu classes; rows removed: %zu", o->seen, o->classes, o->pruned);
+    if (o->seen >= o->classes) return fp_format("your data show all %zu classes; rows removed: 0", o->classes);
     return fp_format(
         "your data show %zu of %zu classes; the %zu that you never showed answer only when they are %s times as "
         "likely; rows removed: 0",
-        seen, classes, classes - seen, fp_say_number(times, "%.3g", exp(-bias)));
+        o->seen, o->classes, o->classes - o->seen, fp_say_number(times, "%.3g", exp(-o->unseen_bias)));
 }
 
 char *fp_say_sparse(const struct fineprune_report *report) {
-    const json_t *sparse = json_object_get(report->root, "sparse_initializers");
-    const char *readers = fp_member_text(sparse, "readers"), *before = "; ";
-    size_t tensors = fp_member_count(sparse, "tensors");
+    const struct fp_report_sparse *sparse = report->sparse_initializers;
     fp_words bytes, dense;
     if (!sparse) return NULL;
-    if (!tensors) return fp_format("no tensor is smaller as sparse_initializer: all stay dense");
-    if (!readers) before = readers = "";
+    if (!(sparse->tensors > 0)) return fp_format("no tensor is smaller as sparse_initializer: all stay dense");
+    const size_t tensors = (size_t)sparse->tensors;
     return fp_format("%zu tensor%s as sparse_initializer: %s instead of %s%s%s", tensors, fp_plural(tensors),
-                     fp_say_bytes(bytes, fp_member_number(sparse, "bytes")),
-                     fp_say_bytes(dense, fp_member_number(sparse, "dense_bytes")), before, readers);
+                     fp_say_bytes(bytes, sparse->bytes), fp_say_bytes(dense, sparse->dense_bytes),
+                     sparse->readers ? "; " : "", fp_or_empty(sparse->readers));
 }
 
 char *fp_say_compact(const struct fineprune_report *report) {
-    const json_t *compact = json_object_get(report->root, "compact");
-    if (!compact) return NULL;
-    const size_t removed = fp_member_count(compact, "removed"), channels = fp_member_count(compact, "channels"),
-                 stay = fp_member_count(compact, "stay");
-    const char *reason = fp_member_text(compact, "reason");
+    const struct fp_report_compact *c = report->compact;
     fp_words before, after;
     char *left = NULL, *text = NULL;
-    if (!stay) left = fp_format("%s", "");
-    else if (reason) left = fp_format("; %zu that nothing reads stay: %s", stay, reason);
-    else
-        left = fp_format("; %zu that nothing reads stay, for multiples of %zu", stay,
-                         fp_member_count(compact, "multiple"));
+    if (!c) return NULL;
+    if (!c->stay) left = fp_format("%s", "");
+    else if (c->reason) left = fp_format("; %zu that nothing reads stay: %s", c->stay, c->reason);
+    else left = fp_format("; %zu that nothing reads stay, for multiples of %zu", c->stay, c->multiple);
     if (left)
-        text = fp_format("%zu of %zu hidden channels are out of the shapes: %s -> %s parameters%s", removed, channels,
-                         fp_say_count(before, fp_member_number(compact, "parameters_before")),
-                         fp_say_count(after, fp_member_number(compact, "parameters")), left);
+        text = fp_format("%zu of %zu hidden channels are out of the shapes: %s -> %s parameters%s", c->removed,
+                         c->channels, fp_say_count(before, (double)c->parameters_before),
+                         fp_say_count(after, (double)c->parameters), left);
     free(left);
     return text;
 }
 
 // What speaks against the lesson; "" where it is trusted.
-static char *say_distrust(const json_t *readout, const char *before, const char *after) {
+static char *say_distrust(const struct fp_report_readout *readout, const char *before, const char *after) {
     fp_words all, sure;
-    if (!json_is_false(json_object_get(readout, "trusted"))) return fp_format("%s", "");
+    if (readout->lesson < FP_LESSON_TAUGHT || readout->trusted) return fp_format("%s", "");
     return fp_format("%sit would change %zu answers (%zu of the confident half), the model expects %s (%s) mistakes%s",
-                     before, fp_member_count(readout, "changes"), fp_member_count(readout, "changes_confident"),
-                     fp_say_number(all, "%.1f", fp_member_number(readout, "expected")),
-                     fp_say_number(sure, "%.1f", fp_member_number(readout, "expected_confident")), after);
+                     before, readout->changes, readout->changes_confident,
+                     fp_say_number(all, "%.1f", readout->expected),
+                     fp_say_number(sure, "%.1f", readout->expected_confident), after);
 }
 
-static char *say_used(const json_t *readout, double same) {
+static char *say_used(const struct fp_report_readout *readout, const struct fp_report_agreement *agreement) {
     fp_words a, b, c = "";
     const char *before = "";
-    if (isfinite(same)) {
+    if (agreement && isfinite(agreement->pruning)) {
         before = "; same answer as the dense model that learned so too: ";
-        fp_say_share(c, same);
+        fp_say_share(c, agreement->pruning);
     }
     char *distrust = say_distrust(readout, "; not more, for at full strength ", ""), *words = NULL;
     if (distrust)
         words = fp_format(
             "lesson used at strength %s: corrects %zu of %zu answers; the model expects %s mistakes%s%s%s",
-            fp_say_number(a, "%.2g", fp_member_number(readout, "strength")), fp_member_count(readout, "corrects"),
-            fp_member_count(readout, "samples"), fp_say_number(b, "%.1f", fp_member_number(readout, "expected")),
-            distrust, before, c);
+            fp_say_number(a, "%.2g", readout->strength), readout->corrects, readout->samples,
+            fp_say_number(b, "%.1f", readout->expected), distrust, before, c);
     free(distrust);
     return words;
 }
 
 char *fp_say_lesson(const struct fineprune_report *report) {
-    const json_t *readout = json_object_get(report->root, "readout");
+    const struct fp_report_readout *readout = report->readout;
     if (!readout) return NULL;
-    if (fp_member_number(readout, "strength") > 0)
-        return say_used(readout, fp_member_number(json_object_get(report->root, "agreement"), "pruning"));
+    if (readout->lesson >= FP_LESSON_TAUGHT && readout->strength > 0) return say_used(readout, report->agreement);
     char *distrust = say_distrust(readout, "", ": "), *words = NULL;
-    if (distrust) words = fp_format("lesson left out: %s%s", distrust, fp_named(fp_member_text(readout, "reason")));
+    if (distrust) words = fp_format("lesson left out: %s%s", distrust, fp_named(readout->reason));
     free(distrust);
     return words;
 }
 
-const char *fp_say_about(const json_t *size) {
-    if (!json_is_true(json_object_get(size, "estimated"))) return "";
+const char *fp_say_about(const struct fp_report_size *size) {
+    if (!size->after || !size->after->estimated) return "";
     return "about ";
+}
+
+double fp_raw_bytes(const struct fp_report_bytes *bytes) {
+    if (!bytes) return NAN;
+    return (double)bytes->raw;
+}
+
+double fp_deflated_bytes(const struct fp_report_bytes *bytes) {
+    if (!bytes) return NAN;
+    return (double)bytes->deflated;
 }
 
 const char *fp_plural(size_t n) {
@@ -210,25 +191,31 @@ const char *fp_base_name(const char *path) {
 }
 
 const char *fp_speed_truth(const struct fineprune_report *report) {
-    const char *pattern = fp_member_text(json_object_get(report->root, "config"), "pattern");
-    const json_t *channels = json_object_get(report->root, "channels");
-    if (fp_member_count(json_object_get(report->root, "compact"), "removed"))
-        return "what left the shapes makes every runtime faster";
-    if ((pattern && strcmp(pattern, "channel") == 0) || fp_member_count(channels, "removed"))
+    const char *pattern = report->config ? fp_or_empty(report->config->pattern) : "";
+    if (report->compact && report->compact->removed) return "what left the shapes makes every runtime faster";
+    if (!strcmp(pattern, "channel") || (report->channels && report->channels->removed))
         return "scattered zeros do not make a dense runtime faster, whole channels do with --compact";
-    if (pattern && strcmp(pattern, "2:4") == 0)
-        return "a dense runtime gets no faster; TensorRT, which knows 2:4, does";
-    if (pattern && strcmp(pattern, "unstructured"))
+    if (!strcmp(pattern, "2:4")) return "a dense runtime gets no faster; TensorRT, which knows 2:4, does";
+    if (*pattern && strcmp(pattern, "unstructured"))
         return "these zeros do not make a dense runtime faster; those of --pattern 2:4 do in TensorRT";
     return "scattered zeros do not make a dense runtime faster; those of --pattern 2:4 do in TensorRT";
 }
 
-const json_t *fp_worst_drift(const struct fineprune_report *report) {
-    const json_t *drift = json_object_get(report->root, "drift"), *worst = NULL;
-    for (size_t i = 0; i < json_array_size(drift); i++) {
-        const json_t *one = json_array_get(drift, i);
-        double cosine = fp_member_number(one, "cosine");
-        if (!worst || !(cosine >= fp_member_number(worst, "cosine"))) worst = one;
+const struct fp_report_drift *fp_worst_drift(const struct fineprune_report *report) {
+    const struct fp_report_drift *worst = NULL;
+    for (size_t i = 0; i < report->drift.n; i++) {
+        const struct fp_report_drift *one = &report->drift.items[i];
+        if (!worst || !(one->cosine >= worst->cosine)) worst = one;
     }
     return worst;
+}
+
+size_t fp_samples_of(const struct fineprune_report *report) {
+    if (!report->data) return 0;
+    return report->data->samples;
+}
+
+size_t fp_reserve_of(const struct fineprune_report *report) {
+    if (!report->data) return 0;
+    return report->data->reserve;
 }

@@ -3,6 +3,7 @@
 #include "task/task.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "report/report.h"
 #include "task/task_evidence.h"
@@ -98,29 +99,20 @@ static void say(char *line, size_t size, const struct fp_task *task) {
                  task->kind == FP_TASK_CLASSES ? "other" : "classes");
 }
 
-json_t *fp_task_json(const struct fp_task *task) {
-    json_t *json = json_object(), *list = json_array();
+void fp_task_report(const struct fp_task *task, struct fineprune_report *report) {
     char line[4 * FP_TASK_FOUND + 200];
-    json_object_set_new(json, "decided", json_string(kinds[task->kind]));
-    json_object_set_new(json, "by", json_string(task->by_word ? "--task" : "evidence"));
-    if (task->output) json_object_set_new(json, "output", fp_report_string(task->output));
-    if (task->reason) json_object_set_new(json, "reason", json_string(task->reason));
-    json_object_set_new(json, "points", json_integer(task->points));
+    say(line, sizeof(line), task);
+    struct fp_report_task told = {.decided = kinds[task->kind],
+                                  .by = task->by_word ? "--task" : "evidence",
+                                  .output = task->output,
+                                  .reason = task->reason,
+                                  .points = task->points,
+                                  .evidence.there = true,
+                                  .said = line};
     for (int i = 0; i < task->n; i++) {
         const struct fp_task_evidence *e = &task->evidence[i];
-        json_t *one = json_object();
-        json_object_set_new(one, "name", json_string(e->name));
-        json_object_set_new(one, "found", fp_report_string(e->found));
-        json_object_set_new(one, "says", json_string(kinds[e->says]));
-        json_object_set_new(one, "points", json_integer(e->points));
-        json_array_append_new(list, one);
+        const struct fp_report_evidence one = {e->name, e->found, kinds[e->says], e->points};
+        fp_report_add_evidence(report, &told, &one);
     }
-    json_object_set_new(json, "evidence", list);
-    say(line, sizeof(line), task);
-    json_object_set_new(json, "said", fp_report_string(line));
-    return json;
-}
-
-void fp_task_report(const struct fp_task *task, struct fineprune_report *report) {
-    json_object_set_new(report->root, "task", fp_task_json(task));
+    FP_PUT(report, task, &told);
 }

@@ -4,9 +4,9 @@
 #ifndef FP_TASK_H
 #define FP_TASK_H
 
-#include <jansson.h>
-
 #include "weights/classifier.h"
+
+struct fineprune_report;
 
 enum fp_task_kind { FP_TASK_UNCLEAR, FP_TASK_CLASSES, FP_TASK_LABELS, FP_TASK_OTHER };
 enum { FP_TASK_EVIDENCE = 24, FP_TASK_FOUND = 160 };
@@ -43,10 +43,7 @@ struct fp_task_case {
 int fp_task_word(const char *word);
 // Errors: LIMIT.
 int fp_task_judge(struct fp_task *task, const struct fp_task_case *c, const char *word, fineprune_error *err);
-// "task" of a report: decided, by, output, points, evidence [{name, found, says, points}]; and "said", the line of a
-// summary. A new reference.
-json_t *fp_task_json(const struct fp_task *task);
-// It goes into the report.
+// It goes into the report, with the line of a summary.
 void fp_task_report(const struct fp_task *task, struct fineprune_report *report);
 
 #endif

@@ -46,8 +46,7 @@ static struct fp_npz *run_it(void **state, const char *model_path, const char *s
     fineprune_error err = {0};
     const fineprune_run_options options = {.batch = batch, .threads = 1};
     if (fineprune_run(model, data, out, true, &options, &report, &err)) fail_msg("%s", err.message);
-    const json_t *samples = json_object_get(json_object_get(report->root, "data"), "samples");
-    assert_int_equal(json_integer_value(samples), (json_int_t)fineprune_data_samples(data));
+    assert_int_equal(report->data->samples, fineprune_data_samples(data));
     fineprune_report_free(report);
     fineprune_data_free(data);
     fineprune_model_free(model);
@@ -201,10 +200,6 @@ static void save_labels(const char *path, const char *type, const char *labels, 
     scratch_write(path, file, 10 + (size_t)length + n);
 }
 
-static double number(const fineprune_report *report, const char *object, const char *key) {
-    return json_number_value(json_object_get(json_object_get(report->root, object), key));
-}
-
 static void test_compare(void **state) {
     float identity[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1}, without[9] = {1, 0, 0, 0, 1, 0, 0, 0, 0};
     const char *a_path = scratch_path(state, "a.onnx"), *b_path = scratch_path(state, "b.onnx"),
@@ -218,13 +213,13 @@ static void test_compare(void **state) {
     fineprune_error err = {0};
     save_labels(labels, "|u1", "\2\2\2\1", 4);
     if (fineprune_compare(a, b, data, labels, NULL, &report, &err)) fail_msg("%s", err.message);
-    const json_t *drift = json_array_get(json_object_get(report->root, "drift"), 0);
-    assert_string_equal(json_string_value(json_object_get(drift, "output")), "scores");
-    assert_true(number(report, "accuracy", "samples") == 4);
-    assert_true(number(report, "accuracy", "a") == 1);
-    assert_true(number(report, "accuracy", "b") == 0.25);
-    assert_true(fabs(json_number_value(json_object_get(drift, "top1_agreement")) - 0.25) < 1e-12);
-    assert_true(json_number_value(json_object_get(drift, "max_abs")) == 8);
+    const struct fp_report_drift *drift = report->drift.items;
+    assert_string_equal(drift->output, "scores");
+    assert_int_equal(report->accuracy->samples, 4);
+    assert_true(report->accuracy->a == 1);
+    assert_true(report->accuracy->b == 0.25);
+    assert_true(fabs(drift->top1_agreement - 0.25) < 1e-12);
+    assert_true(drift->max_abs == 8);
     fineprune_report_free(report);
     report = NULL;
     save_labels(labels, "|u1", "\2\2\2", 3);

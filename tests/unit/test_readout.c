@@ -221,10 +221,6 @@ static void test_zeros(void **state) {
     drop(&t);
 }
 
-static const char *reason_of(struct case_of *t, const char *section) {
-    return json_string_value(json_object_get(fp_report_object(t->f.job.report, section), "reason"));
-}
-
 // What stands in the way is said, and nothing changes.
 static void test_obstacles(void **state) {
     (void)state;
@@ -243,8 +239,10 @@ static void test_obstacles(void **state) {
         assert_null(t.f.job.classes.teacher);
         assert_null(t.f.job.classes.kept);
         assert_memory_equal(before, t.l->dense, sizeof(before));
-        if (!strstr(reason_of(&t, "outputs"), reasons[way]) || !strstr(reason_of(&t, "readout"), reasons[way]))
-            fail_msg("'%s' and '%s', not '%s'", reason_of(&t, "outputs"), reason_of(&t, "readout"), reasons[way]);
+        if (!strstr(t.f.job.report->outputs->reason, reasons[way]) ||
+            !strstr(t.f.job.report->readout->reason, reasons[way]))
+            fail_msg("'%s' and '%s', not '%s'", t.f.job.report->outputs->reason, t.f.job.report->readout->reason,
+                     reasons[way]);
         drop(&t);
     }
 }
@@ -261,7 +259,7 @@ static void test_nothing(void **state) {
     assert_int_equal(fp_prune_outputs(&t.f.job), 0);
     assert_int_equal(fp_readout_teach(&t.f.job), 0);
     assert_memory_equal(before, t.l->dense, sizeof(before));
-    assert_non_null(strstr(reason_of(&t, "readout"), "too few samples")); // all of them are one
+    assert_non_null(strstr(t.f.job.report->readout->reason, "too few samples")); // all of them are one
     drop(&t);
 }
 
