@@ -36,16 +36,13 @@ extern const struct fp_refit fp_refit_sequential;
 static const struct fp_refit refit_none = {"none", "layers stay as each was repaired by itself", false, NULL, NULL};
 const struct fp_refit *const fp_refits[] = {&fp_refit_sequential, &refit_none, NULL};
 
-static const struct fp_outputs outputs_prune = {
-    "prune", "classes that the data do not show are held back by their log-odds, and removed where that is safe",
-    FP_NEED_ANSWERS, true, fp_lesson_counting};
-static const struct fp_outputs outputs_keep = {"keep", "all output classes stay as they are", 0, false, NULL};
-const struct fp_outputs *const fp_outputs_choices[] = {&outputs_prune, &outputs_keep, NULL};
+extern const struct fp_outputs fp_outputs_prune;
+static const struct fp_outputs outputs_keep = {"keep", "all output classes stay as they are", 0, NULL, NULL, NULL};
+const struct fp_outputs *const fp_outputs_choices[] = {&fp_outputs_prune, &outputs_keep, NULL};
 
-static const struct fp_readout readout_hebbian = {"hebbian", "the last layer learns from the user's own activations",
-                                                  FP_NEED_ANSWERS, true, fp_lesson_learning};
-static const struct fp_readout readout_keep = {"keep", "the last layer is a layer like any other", 0, false, NULL};
-const struct fp_readout *const fp_readouts[] = {&readout_hebbian, &readout_keep, NULL};
+extern const struct fp_readout fp_readout_hebbian;
+static const struct fp_readout readout_keep = {"keep", "the last layer is a layer like any other", 0, NULL, NULL, NULL};
+const struct fp_readout *const fp_readouts[] = {&fp_readout_hebbian, &readout_keep, NULL};
 
 static const struct fp_method METHODS[] = {
     {"fine-pruning",

@@ -107,17 +107,23 @@ struct fp_refit {
     const struct fp_parameter *parameters;
 };
 
+// What becomes of classes that this user does not have (job->classes.lesson). hold: into the last layer's bias and
+// `removed`, and the report; NULL: all stay. weigh: the last layer's scores count as the classes do.
 struct fp_outputs {
     const char *name, *summary;
     unsigned needs;
-    bool prunes;
+    int (*hold)(struct fp_job *);
+    void (*weigh)(const struct fp_job *, struct fp_layer *);
     const struct fp_parameter *parameters;
 };
 
+// What the last layer learns. teach: the lesson into the dense layer, and the teacher; NULL: nothing. learn: the layer
+// from the pruned model's features, where there is a teacher.
 struct fp_readout {
     const char *name, *summary;
     unsigned needs;
-    bool learns;
+    int (*teach)(struct fp_job *);
+    int (*learn)(struct fp_job *, const struct fp_answers *now);
     const struct fp_parameter *parameters;
 };
 

@@ -14,13 +14,18 @@ static unsigned needs_of(const struct fp_choices *c) {
     return c->score->needs | c->channels->needs | c->repair->needs | c->swaps->needs;
 }
 
+static bool is_last(const struct fp_job *job, const struct fp_layer *layer) {
+    return layer == &job->layers.items[job->classes.classifier.weight];
+}
+
 static int score(struct fp_job *job) {
     for (int i = 0; i < job->layers.n; i++) {
         struct fp_layer *layer = &job->layers.items[i];
         int status = fp_job_have_stats(job, needs_of(&job->choices), i);
         if (!status) status = job->choices.score->run(job, layer);
         if (!status) fp_allocate_free_first(job, layer);
-        if (!status) fp_readout_weigh_scores(job, layer);
+        if (!status && job->classes.lesson.b && is_last(job, layer) && job->choices.outputs->weigh)
+            job->choices.outputs->weigh(job, layer);
         if (!status && job->choices.pattern->merge)
             status = job->choices.pattern->merge(job, layer, job->choices.pattern_text);
         if (status) return status;
@@ -201,7 +206,7 @@ static int read_out(struct fp_job *job) {
     if (!job->classes.teacher) return FINEPRUNE_OK;
     struct fp_answers now = {0};
     int status = fp_answers_gather(job, &now);
-    if (!status) status = fp_readout_learn(job, &now);
+    if (!status) status = job->choices.readout->learn(job, &now);
     fp_answers_done(&now);
     if (status) return status;
     return fp_job_rewrite(job);
@@ -258,6 +263,16 @@ static int keep_answers(struct fp_job *job) {
     return fp_answers_add(&job->classes.dense, &job->classes.dense_reserve, job->err);
 }
 
+static int hold_back(struct fp_job *job) {
+    if (!job->classes.lesson.b || !job->choices.outputs->hold) return FINEPRUNE_OK;
+    return job->choices.outputs->hold(job);
+}
+
+static int teach(struct fp_job *job) {
+    if (!job->classes.lesson.a || !job->choices.readout->teach) return FINEPRUNE_OK;
+    return job->choices.readout->teach(job);
+}
+
 static int prune_as_far_as_safe(struct fp_job *job) {
     if (job->options->sparsity < 0) return fp_prune_auto(job, try_again, &job->state.asked);
     return fp_prune_safely(job, prune_and_read_out, try_again, justified(job, job->options->sparsity));
@@ -278,10 +293,13 @@ int fp_prune_run(struct fp_job *job) {
         bound_layers,         // few samples justify few zeros
         keep_answers,         // for the lesson
         fp_task_decide,       // are the outputs classes?
-        fp_prune_outputs,     // classes that the samples do not show
-        fp_readout_teach,     // the lesson, in the dense last layer
+        fp_lesson_take,       // what the answers tell of this user
+        hold_back,            // classes that the samples do not show
+        teach,                // the lesson, in the dense last layer
         prune_as_far_as_safe, // channels, rounds, refit, read-out; measured, and zeros given back
-        record_masks,         report, NULL};
+        record_masks,
+        report,
+        NULL};
     job->state.asked = job->options->sparsity;
     int status = walk(job, stages);
     if (job->state.refused && (!status || status == FINEPRUNE_GATE)) return fp_safety_refuse(job);
@@ -328,7 +346,7 @@ static int prune_layers_to_asked(struct fp_job *job) { return prune_to(job, just
 // The pruned model's own features cannot be known without data: the dense model's stand for them.
 static int read_out_of_dense(struct fp_job *job) {
     if (!job->classes.teacher) return FINEPRUNE_OK;
-    int status = fp_readout_learn(job, &job->classes.dense);
+    int status = job->choices.readout->learn(job, &job->classes.dense);
     if (status) return status;
     return fp_job_rewrite(job);
 }
@@ -340,8 +358,9 @@ int fp_prune_apply(struct fp_job *job, struct fp_stats *stats) {
                                                      fp_job_report_before,
                                                      copy_answers,
                                                      fp_task_decide,
-                                                     fp_prune_outputs,
-                                                     fp_readout_teach,
+                                                     fp_lesson_take,
+                                                     hold_back,
+                                                     teach,
                                                      prune_layers_to_asked,
                                                      read_out_of_dense,
                                                      record_masks,

@@ -43,8 +43,7 @@ static void report(struct fp_job *job, enum fp_report_lesson how_far) {
     FP_PUT(job->report, readout, &readout);
 }
 
-int fp_readout_teach(struct fp_job *job) {
-    if (!job->classes.lesson.a || !job->choices.readout->learns) return FINEPRUNE_OK;
+static int teach(struct fp_job *job) {
     job->classes.teacher = fp_lesson_scores(&job->classes.lesson, &job->classes.dense);
     if (!job->classes.teacher)
         return fp_fail_memory(job->err, PURPOSE,
@@ -106,8 +105,7 @@ static bool learn_row(const struct fp_job *job, const struct regression *s, stru
     return true;
 }
 
-int fp_readout_learn(struct fp_job *job, const struct fp_answers *now) {
-    if (!job->classes.teacher) return FINEPRUNE_OK;
+static int learn(struct fp_job *job, const struct fp_answers *now) {
     struct fp_layer *l = &job->layers.items[job->classes.classifier.weight];
     struct regression s;
     bool failed = !regression_init(&s, now, fp_job_lesson_rule(job).ridge);
@@ -124,3 +122,7 @@ int fp_readout_learn(struct fp_job *job, const struct fp_answers *now) {
     report(job, FP_LESSON_LEARNED);
     return FINEPRUNE_OK;
 }
+
+const struct fp_readout fp_readout_hebbian = {"hebbian",       "the last layer learns from the user's own activations",
+                                              FP_NEED_ANSWERS, teach,
+                                              learn,           fp_lesson_learning};

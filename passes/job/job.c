@@ -150,7 +150,7 @@ static int open_layers(struct fp_job *job) {
 static bool goes_by_layer(const struct fp_job *job) {
     const struct fp_choices *c = &job->choices;
     return c->rounds == 1 && !c->channels->run && !c->refit->run && c->allocation->local &&
-           job->options->sparsity >= 0 && !c->outputs->prunes && !c->readout->learns;
+           job->options->sparsity >= 0 && !c->outputs->hold && !c->readout->teach;
 }
 
 int fp_job_open(struct fp_job *job) {

@@ -64,23 +64,14 @@ int fp_job_split(struct fp_job *job);
 // anything is changed.
 int fp_task_decide(struct fp_job *job);
 void fp_task_done(struct fp_job *job);
-// Undoes what fp_prune_outputs and fp_readout_teach have done; the model is to be restored after it.
+// Undoes what outputs and read-out have done; the model is to be restored after it.
 void fp_lesson_forget(struct fp_job *job, const char *reason);
 
-// outputs_prune.c: what the dense model's answers tell (job->classes.lesson); classes that the user does not have are
-// held back in the last layer's bias, and removed where that is safe: sets kept_classes and the classifier layer's
-// removed rows.
-int fp_prune_outputs(struct fp_job *job);
-// Scores of the last layer's rows that are held back count as much less as their classes are less probable.
-void fp_readout_weigh_scores(const struct fp_job *job, struct fp_layer *layer);
-
+// lesson_take.c: what the dense model's answers tell (job->classes.lesson), for the outputs and the read-out that were
+// chosen; without a lesson the report has the reason. Errors: LIMIT.
+int fp_lesson_take(struct fp_job *job);
 // What the chosen outputs and read-out say of it.
 struct fp_lesson_rule fp_job_lesson_rule(const struct fp_job *job);
-
-// readout_hebbian.c: the lesson into the dense last layer, and the teacher; then the last layer from the pruned model's
-// features.
-int fp_readout_teach(struct fp_job *job);
-int fp_readout_learn(struct fp_job *job, const struct fp_answers *now);
 
 // verify.c: the classifier's features and logits of the model as it is now over the local samples; empty for other
 // models. The caller frees both arrays.

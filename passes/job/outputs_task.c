@@ -60,7 +60,7 @@ static int judge_others(struct fp_job *job) {
 
 // A lesson can be forgotten only while it is known what was there before.
 static int keep_untaught(struct fp_job *job) {
-    const bool changes = job->choices.outputs->prunes || job->choices.readout->learns;
+    const bool changes = job->choices.outputs->hold || job->choices.readout->teach;
     if (!job->data || !changes || job->classes.classifier.weight < 0) return FINEPRUNE_OK;
     const struct fp_layer *l = &job->layers.items[job->classes.classifier.weight];
     const size_t rows = fp_layer_rows(l);

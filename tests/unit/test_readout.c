@@ -13,11 +13,20 @@ struct case_of {
     struct fp_layer *l;
 };
 
+static int take_and_hold(struct fp_job *job) {
+    int status = fp_lesson_take(job);
+    if (status || !job->classes.lesson.b || !job->choices.outputs->hold) return status;
+    return job->choices.outputs->hold(job);
+}
+
+static int teach(struct fp_job *job) {
+    if (!job->classes.lesson.a || !job->choices.readout->teach) return FINEPRUNE_OK;
+    return job->choices.readout->teach(job);
+}
+
 // Samples of the classes 0..used-1 in turn; every class's features lie around a place of its own.
 static void make(struct case_of *t, size_t used, double sharp) {
     uint64_t seed = 4;
-    static const struct fp_outputs prunes = {.name = "prune", .prunes = true};
-    static const struct fp_readout learns = {.name = "hebbian", .learns = true};
     memset(t, 0, sizeof(*t));
     fake_begin(&t->f, 2);
     t->l = fake_layer(&t->f, 1, K, D, 1, 2);
@@ -43,7 +52,7 @@ static void make(struct case_of *t, size_t used, double sharp) {
     job->classes.dense = (struct fp_answers){
         .samples = N, .n_features = D, .classes = K, .features = t->features, .logits = t->logits};
     job->classes.classifier = (struct fp_classifier){.weight = 0, .classes = K, .features = D};
-    job->choices.outputs = &prunes, job->choices.readout = &learns;
+    job->choices.outputs = fp_find_outputs("prune"), job->choices.readout = fp_find_readout("hebbian");
     job->report = fp_report_new("prune");
     assert_non_null(job->report);
 }
@@ -111,7 +120,7 @@ static void test_outputs(void **state) {
     (void)state;
     struct case_of t;
     make(&t, 3, 12);
-    assert_int_equal(fp_prune_outputs(&t.f.job), 0);
+    assert_int_equal(take_and_hold(&t.f.job), 0);
     assert_non_null(t.f.job.classes.kept);
     double *taught = fp_lesson_scores(&t.f.job.classes.lesson, &t.f.job.classes.dense), least = INFINITY;
     for (size_t k = 0; k < K; k++) {
@@ -124,7 +133,7 @@ static void test_outputs(void **state) {
     free(taught);
     drop(&t);
     make(&t, K, 12); // all classes are needed
-    assert_int_equal(fp_prune_outputs(&t.f.job), 0);
+    assert_int_equal(take_and_hold(&t.f.job), 0);
     assert_null(t.f.job.classes.kept);
     assert_null(t.l->removed);
     drop(&t);
@@ -136,7 +145,7 @@ static void test_hold_back(void **state) {
     (void)state;
     struct case_of t;
     make(&t, 8, 12);
-    assert_int_equal(fp_prune_outputs(&t.f.job), 0);
+    assert_int_equal(take_and_hold(&t.f.job), 0);
     assert_null(t.f.job.classes.kept);
     for (size_t k = 0; k < K; k++) {
         const double change = (double)t.l->dense_bias[k] - (double)((float)k / 50);
@@ -144,7 +153,7 @@ static void test_hold_back(void **state) {
         else assert_true(change < -1 && fabs(change - t.f.job.classes.lesson.unseen_bias) < 1e-2);
     }
     for (size_t i = 0; i < K * D; i++) t.l->score[i] = 1;
-    fp_readout_weigh_scores(&t.f.job, t.l); // and their synapses go first
+    t.f.job.choices.outputs->weigh(&t.f.job, t.l); // and their synapses go first
     for (size_t i = 0; i < K * D; i++) assert_true(i / D < 8 ? t.l->score[i] > 0.99f : t.l->score[i] < 0.4f);
     drop(&t);
 }
@@ -162,9 +171,9 @@ static void test_choices(void **state) {
             memcpy(before, t.l->dense, sizeof(before)), memcpy(bias, t.l->dense_bias, sizeof(bias));
             if (!holds) t.f.job.choices.outputs = &stay;
             if (!learns) t.f.job.choices.readout = &keeps;
-            assert_int_equal(fp_prune_outputs(&t.f.job), 0);
+            assert_int_equal(take_and_hold(&t.f.job), 0);
             assert_int_equal(memcmp(bias, t.l->dense_bias, sizeof(bias)) != 0, holds);
-            assert_int_equal(fp_readout_teach(&t.f.job), 0);
+            assert_int_equal(teach(&t.f.job), 0);
             assert_int_equal(t.f.job.classes.teacher != NULL, learns);
             assert_int_equal(memcmp(before, t.l->dense, sizeof(before)) != 0, learns);
             drop(&t);
@@ -190,8 +199,8 @@ static void test_teacher(void **state) {
         make(&t, used, 2), confuse(&t);
         float before[K * D];
         memcpy(before, t.l->dense, sizeof(before));
-        assert_int_equal(fp_prune_outputs(&t.f.job), 0);
-        assert_int_equal(fp_readout_teach(&t.f.job), 0);
+        assert_int_equal(take_and_hold(&t.f.job), 0);
+        assert_int_equal(teach(&t.f.job), 0);
         assert_non_null(t.f.job.classes.teacher);
         assert_true(t.f.job.classes.lesson.strength > 0);
         check_linear(&t);
@@ -212,10 +221,10 @@ static void test_zeros(void **state) {
         for (size_t i = 0; i < N; i++) t.logits[i * K + k] -= t.l->dense[k * D + 5] * t.features[i * D + 5];
         t.l->dense[k * D + 5] = t.l->values[k * D + 5] = 0;
     }
-    assert_int_equal(fp_prune_outputs(&t.f.job), 0);
-    assert_int_equal(fp_readout_teach(&t.f.job), 0);
+    assert_int_equal(take_and_hold(&t.f.job), 0);
+    assert_int_equal(teach(&t.f.job), 0);
     assert_true(t.f.job.classes.lesson.strength > 0);
-    assert_int_equal(fp_readout_learn(&t.f.job, &t.f.job.classes.dense), 0);
+    assert_int_equal(t.f.job.choices.readout->learn(&t.f.job, &t.f.job.classes.dense), 0);
     for (size_t i = 0; i < K * D; i++)
         assert_int_equal(i % D == 5, fpclassify(t.l->dense[i]) == FP_ZERO && fpclassify(t.l->values[i]) == FP_ZERO);
     drop(&t);
@@ -234,8 +243,8 @@ static void test_obstacles(void **state) {
         if (way == 3) t.f.job.classes.dense.samples = 0;
         float before[K * D];
         memcpy(before, t.l->dense, sizeof(before));
-        assert_int_equal(fp_prune_outputs(&t.f.job), 0);
-        assert_int_equal(fp_readout_teach(&t.f.job), 0);
+        assert_int_equal(take_and_hold(&t.f.job), 0);
+        assert_int_equal(teach(&t.f.job), 0);
         assert_null(t.f.job.classes.teacher);
         assert_null(t.f.job.classes.kept);
         assert_memory_equal(before, t.l->dense, sizeof(before));
@@ -256,8 +265,8 @@ static void test_nothing(void **state) {
     for (size_t i = 0; i < N * D; i++) t.features[i] = 0.1f * (float)(i % D);
     for (size_t i = 0; i < N * K; i++) t.logits[i] = t.logits[i % K];
     memcpy(before, t.l->dense, sizeof(before));
-    assert_int_equal(fp_prune_outputs(&t.f.job), 0);
-    assert_int_equal(fp_readout_teach(&t.f.job), 0);
+    assert_int_equal(take_and_hold(&t.f.job), 0);
+    assert_int_equal(teach(&t.f.job), 0);
     assert_memory_equal(before, t.l->dense, sizeof(before));
     assert_non_null(strstr(t.f.job.report->readout->reason, "too few samples")); // all of them are one
     drop(&t);
@@ -268,15 +277,15 @@ static void test_learn(void **state) {
     (void)state;
     struct case_of t;
     make(&t, 8, 2), confuse(&t);
-    assert_int_equal(fp_prune_outputs(&t.f.job), 0);
-    assert_int_equal(fp_readout_teach(&t.f.job), 0);
+    assert_int_equal(take_and_hold(&t.f.job), 0);
+    assert_int_equal(teach(&t.f.job), 0);
     for (size_t i = 0; i < K * D; i++) t.l->keep[i] = i % 3 != 0, t.l->values[i] = t.l->keep[i] ? t.l->dense[i] : 0;
     float repaired[K * D];
     memcpy(repaired, t.l->values, sizeof(repaired));
     double mean[D] = {0}, ridge = 0;
     for (size_t i = 0; i < N * D; i++) mean[i % D] += (double)t.features[i] / N;
     for (size_t i = 0; i < N * D; i++) ridge += 0.3 * pow((double)t.features[i] - mean[i % D], 2) / N / D;
-    assert_int_equal(fp_readout_learn(&t.f.job, &t.f.job.classes.dense), 0);
+    assert_int_equal(t.f.job.choices.readout->learn(&t.f.job, &t.f.job.classes.dense), 0);
     for (size_t k = 0; k < K; k++) {
         if (t.f.job.classes.kept && !t.f.job.classes.kept[k]) continue;
         double off[N], off_mean = 0, bias = (double)t.l->dense_bias[k] + t.l->bias_change[k];
