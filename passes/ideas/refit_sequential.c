@@ -285,7 +285,8 @@ static int fit_group(struct refit *s, struct pair *p, size_t g, bool centred) {
         .groups = l->w->groups, .cols = n, .sampled = p->seen, .gram = p->gram, .sampled_sum = p->x_sum};
     struct fp_layer seen = {.w = l->w, .stat = &stat};
     struct fp_system system = {0};
-    const double ridge = fp_ridge(fp_value(s->job, PARAMETERS, RIDGE), fp_value(s->job, PARAMETERS, FEW), n, p->seen);
+    const double ridge = fp_ridge(fp_value(s->job, PARAMETERS, RIDGE), fp_value(s->job, PARAMETERS, FEW), n, p->seen,
+                                  s->job->samples.n_local);
     if (!centred) memset(p->x_sum, 0, l->w->groups * n * sizeof(double));
     int status = fp_system_init(&system, s->job, &seen, g, ridge);
     if (!status) status = solve(s, p, g, centred, &system);

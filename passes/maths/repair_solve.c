@@ -60,8 +60,9 @@ static int from_rows(struct fp_system *s, struct fp_job *job, const struct fp_st
     return FINEPRUNE_OK;
 }
 
-double fp_ridge(double share, double few, size_t n, size_t rows) {
-    return share + few * fmax((double)n / (double)fp_most(rows, 1) - 0.5, 0);
+double fp_ridge(double share, double few, size_t n, size_t rows, size_t samples) {
+    const double all = (double)fp_most(rows, 1), apart = samples ? (double)fp_least(fp_most(rows, 1), samples) : all;
+    return share + few * fmax((double)n / sqrt(all * apart) - 0.5, 0);
 }
 
 static double of_repair(const struct fp_job *job, const char *name, double otherwise) {
@@ -73,7 +74,7 @@ static double of_repair(const struct fp_job *job, const char *name, double other
 
 double fp_repair_ridge(const struct fp_job *job, const struct fp_stat *stat) {
     return fp_ridge(of_repair(job, "ridge", FP_REPAIR_RIDGE), of_repair(job, "few", FP_REPAIR_FEW), stat->cols,
-                    stat->sampled);
+                    stat->sampled, job->samples.n_local);
 }
 
 static bool open_products(struct fp_system *s, int threads) {

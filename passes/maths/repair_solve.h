@@ -19,9 +19,11 @@ struct fp_system {
     struct fp_product by_rows;
 };
 
-// Where a layer has fewer than two rows (`sampled`) to each of its n columns, their covariance says less and less about
-// most directions, and a solution follows the samples' chance: share + few (n / rows - 1/2), else share alone.
-double fp_ridge(double share, double few, size_t n, size_t rows);
+// Where a layer has few rows to each of its n columns, their covariance says less and less about most directions, and a
+// solution follows the samples' chance. Rows of one sample are alike: they count as the geometric mean of rows and
+// samples, r = sqrt(rows min(rows, samples)); samples 0: not known, r = rows. share + few (n / r - 1/2) where r < 2 n,
+// else share alone.
+double fp_ridge(double share, double few, size_t n, size_t rows, size_t samples);
 // The ridge of the chosen repair for a layer's statistics, for all systems with its targets; its defaults where it has
 // none.
 #define FP_REPAIR_RIDGE 0.01

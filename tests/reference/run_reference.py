@@ -195,7 +195,7 @@ def test_masks(scratch):
 
 def reference_repair(layer, kept):
     """W_r,S <- (C_SS + l I)^-1 (C_S,: W_r + l W_r,S), l = 1 % of the mean diagonal, and 10 % of it
-    times columns / rows - 1/2 where there are fewer than two rows to a column; the bias gains (W_old - W_new) . E[x]."""
+    times columns / rows - 1/2 where there are fewer than two rows to a column, rows being the geometric mean of rows and samples; the bias gains (W_old - W_new) . E[x]."""
     w = layer.to_matrix(initializers_of(layer.model)[layer.weight]).astype(np.float64)
     kept = layer.to_matrix(kept)
     new = np.zeros_like(w)
@@ -204,7 +204,9 @@ def reference_repair(layer, kept):
         mean = layer.seen[g].mean(axis=0)
         centred = layer.seen[g] - mean
         c = centred.T @ centred / len(centred)
-        ridge = (0.01 + 0.1 * max(len(c) / len(centred) - 0.5, 0)) * np.trace(c) / len(c)
+        samples = len(next(iter(layer.data.values())))
+        rows = np.sqrt(len(centred) * min(len(centred), samples))
+        ridge = (0.01 + 0.1 * max(len(c) / rows - 0.5, 0)) * np.trace(c) / len(c)
         for r in range(w.shape[1]):
             s = np.flatnonzero(kept[g, r])
             new[g, r, s] = np.linalg.solve(c[np.ix_(s, s)] + ridge * np.eye(len(s)), c[s] @ w[g, r] + ridge * w[g, r, s])

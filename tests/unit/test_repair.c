@@ -198,9 +198,12 @@ static void test_still(void **state) {
 static void test_few(void **state) {
     (void)state;
     enum { COLS = 120, FEW = 40, MANY = 4000 };
-    assert_true(fp_ridge(0.01, 0.1, 100, 200) == 0.01);
-    assert_true(fabs(fp_ridge(0.01, 0.1, 100, 50) - 0.16) < 1e-12);
-    assert_true(isfinite(fp_ridge(0.01, 0.1, 100, 0)));
+    assert_true(fp_ridge(0.01, 0.1, 100, 200, 0) == 0.01);
+    assert_true(fabs(fp_ridge(0.01, 0.1, 100, 50, 0) - 0.16) < 1e-12);
+    assert_true(isfinite(fp_ridge(0.01, 0.1, 100, 0, 0)));
+    // 4 rows of each sample count as two; more samples than rows are not known to be any
+    assert_true(fabs(fp_ridge(0.01, 0.1, 100, 100, 25) - 0.16) < 1e-12);
+    assert_true(fabs(fp_ridge(0.01, 0.1, 100, 50, 80) - 0.16) < 1e-12);
     double lost[2] = {0}, unused;
     for (int by_few = 0; by_few < 2; by_few++) {
         double before[ROWS], after[ROWS];
