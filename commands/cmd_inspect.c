@@ -5,10 +5,12 @@
 
 #include "base/arena.h"
 #include "base/threads.h"
+#include "compact/compact.h"
 #include "data/data.h"
 #include "exec/exec.h"
 #include "report/describe.h"
 #include "report/report_values.h"
+#include "weights/multiply_adds.h"
 
 // Rows and columns of which every element is zero: channels that are pruned whole. Nothing is read where there are too
 // few zeros for one.
@@ -32,28 +34,64 @@ static int count_whole(struct fineprune_model *model, struct fp_report_layer *la
     return FINEPRUNE_OK;
 }
 
+// What compact would give: of another copy of the file, as this one stays as it is.
+static void count_compact(const struct fineprune_model *model, struct fineprune_report *report) {
+    fineprune_model *copy = NULL;
+    struct fp_compacted found;
+    struct fp_macs macs = {0};
+    if (!model->path[0] || fineprune_model_open(&copy, model->path, NULL, NULL)) return;
+    if (!fp_compact(copy, FP_COMPACT_MULTIPLE, NULL, &found, NULL) &&
+        !fp_macs_count(&macs, copy, NULL, 0, NULL, NULL)) {
+        fp_report_put_macs_compact(report, macs.total);
+        json_object_set_new(fp_report_object(report, "macs"), "compact_parameters",
+                            json_integer((json_int_t)found.parameters_now));
+    }
+    fp_macs_free(&macs);
+    fineprune_model_free(copy);
+}
+
+// Each layer's sizes, and what they add up to.
+static int describe_layers(struct fineprune_model *model, const struct fp_weights *weights, const struct fp_macs *macs,
+                           struct fineprune_report *report, fineprune_error *err) {
+    struct fp_report_pruned pruned = {.asked = -1};
+    struct fp_report_macs products = {.dense = macs->total, .computed = macs->computed, .nonzero = (double)macs->total};
+    bool whole = false;
+    for (int i = 0; i < weights->n; i++) {
+        struct fp_report_layer layer = {.weight = &weights->items[i],
+                                        .macs = fp_macs_of_weight(macs, &weights->items[i]),
+                                        .error_before_repair = -1,
+                                        .error_after_repair = -1};
+        int status = fp_weight_zeros(model, layer.weight, &layer.zeros, err);
+        if (!status) status = count_whole(model, &layer, err);
+        if (status) return status;
+        fp_describe_layer(report, &layer);
+        pruned.params += layer.weight->count;
+        pruned.zeros += layer.zeros;
+        products.nonzero -= (double)layer.macs * fp_report_sparsity(layer.zeros, layer.weight->count);
+        whole |= layer.zero_columns > 0;
+    }
+    fp_describe_skipped(report, weights);
+    fp_report_put_pruned(report, &pruned);
+    if (macs->total) fp_report_put_macs(report, &products);
+    if (macs->total && whole) count_compact(model, report);
+    return FINEPRUNE_OK;
+}
+
 static int describe_all(struct fineprune_model *model, struct fineprune_report *report, fineprune_error *err) {
     struct fp_exec *exec = NULL;
     struct fp_weights *weights = NULL;
-    struct fp_report_pruned pruned = {.asked = -1};
+    struct fp_macs macs = {0};
+    fineprune_error why = {0};
     fp_describe_model(report, "model", model, false); // reading every byte takes longer than all the rest
     fp_describe_graph(report, model);
     int status = fp_exec_plan(&exec, model, NULL, err);
     if (!status) status = fp_weights_find(&weights, exec, model, false, err);
-    for (int i = 0; !status && i < weights->n; i++) {
-        struct fp_report_layer layer = {
-            .weight = &weights->items[i], .error_before_repair = -1, .error_after_repair = -1};
-        status = fp_weight_zeros(model, layer.weight, &layer.zeros, err);
-        if (status) break;
-        status = count_whole(model, &layer, err);
-        fp_describe_layer(report, &layer);
-        pruned.params += layer.weight->count;
-        pruned.zeros += layer.zeros;
+    if (!status && fp_macs_count(&macs, model, NULL, 0, NULL, &why)) {
+        fp_macs_free(&macs);
+        fp_report_put_macs(report, &(struct fp_report_macs){.reason = why.message});
     }
-    if (!status) {
-        fp_describe_skipped(report, weights);
-        fp_report_put_pruned(report, &pruned);
-    }
+    if (!status) status = describe_layers(model, weights, &macs, report, err);
+    fp_macs_free(&macs);
     fp_weights_free(weights);
     fp_exec_free(exec);
     return status;

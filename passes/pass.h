@@ -6,6 +6,7 @@
 
 #include "base/arena.h"
 #include "weights/classifier.h"
+#include "weights/multiply_adds.h"
 #include "maths/lesson.h"
 #include "parameter.h"
 #include "report/report_sections.h"
@@ -204,6 +205,8 @@ struct fp_state {
     double got;               // the sparsity that was pruned to, where it is less than was asked; negative: it is not
     bool gave_back, refused;  // zeros were given back as more ruin the model; nothing that was tried is safe (safety.c)
     double forward, statistics, solve; // seconds
+    struct fp_macs macs;               // of the model that came; total 0: they could not be counted
+    char macs_reason[200];             // why
 };
 
 struct fp_job {

@@ -62,9 +62,13 @@ static const char *bias_left(const struct fp_job *job, const struct fp_weight *w
 }
 
 static int report_layers(struct fp_job *job, struct fp_report_pruned *pruned) {
+    const struct fp_macs *macs = &job->state.macs;
+    struct fp_report_macs products = {.dense = macs->total, .computed = macs->computed, .nonzero = (double)macs->total};
+    if (job->state.macs_reason[0]) products.reason = job->state.macs_reason;
     for (int i = 0; i < job->layers.n; i++) {
         const struct fp_layer *l = &job->layers.items[i];
         struct fp_report_layer layer = {.weight = l->w,
+                                        .macs = fp_macs_of_weight(macs, l->w),
                                         .error_before_repair = l->error_before,
                                         .error_after_repair = l->error_after,
                                         .bias_left = bias_left(job, l->w),
@@ -74,7 +78,9 @@ static int report_layers(struct fp_job *job, struct fp_report_pruned *pruned) {
         fp_describe_layer(job->report, &layer);
         pruned->params += l->w->count;
         pruned->zeros += layer.zeros;
+        products.nonzero -= (double)layer.macs * fp_report_sparsity(layer.zeros, l->w->count);
     }
+    fp_report_put_macs(job->report, &products);
     fp_describe_skipped(job->report, job->layers.weights);
     fp_report_put_pruned(job->report, pruned);
     if (job->choices.repair->needs) note_biases(job);
@@ -160,8 +166,19 @@ static int report_sizes(struct fp_job *job, const char *when) {
     return FINEPRUNE_OK;
 }
 
+// What cannot be counted is no reason to stop.
+static void count_macs(struct fp_job *job) {
+    fineprune_error why = {0};
+    size_t first = 0;
+    if (job->samples.n_local) first = job->samples.local[0];
+    if (fp_macs_count(&job->state.macs, job->model, job->data, first, &job->options->run, &why))
+        fp_macs_free(&job->state.macs);
+    snprintf(job->state.macs_reason, sizeof(job->state.macs_reason), "%.199s", why.message);
+}
+
 int fp_job_report_before(struct fp_job *job) {
     fp_describe_model(job->report, "model", job->model, true);
+    count_macs(job);
     return report_sizes(job, "before");
 }
 

@@ -192,6 +192,9 @@ struct fp_op {
     // the hidden states before each step [steps, directions, batch, hidden] (slot 2), and how many steps each sequence
     // has. NULL in a row: in[slot == 0 ? 1 : 0]. Called after run.
     int (*weight_input)(struct fp_call *, int slot, struct fp_tensor *out);
+    // Multiply-adds of a call that is prepared, beyond those that the view of its weights tells (products.h); NULL:
+    // none.
+    size_t (*products)(const struct fp_call *);
     // What is known of the operator without running it. No row, no facts.
     unsigned char role, passage; // enum fp_role, enum fp_passage
     struct fp_op_weight weight;

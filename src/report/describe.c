@@ -107,6 +107,7 @@ void fp_describe_layer(struct fineprune_report *report, const struct fp_report_l
         set_count(entry, "zero_columns", layer->zero_columns);
         set_count(entry, "whole_zeros", layer->whole_zeros);
     }
+    if (layer->macs) set_count(entry, "macs", layer->macs);
     const double before = layer->error_before_repair, after = layer->error_after_repair;
     if (before >= 0) json_object_set_new(entry, "error_before_repair", json_real(before));
     if (layer->bias_left) json_object_set_new(entry, "bias_left", json_string(layer->bias_left));

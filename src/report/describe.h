@@ -15,6 +15,7 @@ struct fp_report_layer {
     size_t zeros;
     bool whole; // the next three are known
     size_t zero_rows, zero_columns, whole_zeros;
+    size_t macs;                                    // 0: not known
     double error_before_repair, error_after_repair; // negative: not measured
     const char *bias_left, *not_repaired;           // why; NULL: the bias is written, the layer is repaired
 };

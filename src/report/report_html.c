@@ -143,6 +143,7 @@ static void put_header(FILE *file, const struct fineprune_report *report) {
         put(file, json_string_value(json_array_get(notes, i)));
         fputs("</div>\n", file);
     }
+    put_words(file, fp_say_macs(report));
     put_words(file, fp_say_compact(report));
     put_words(file, fp_say_sparse(report));
     fputs("</header>\n", file);

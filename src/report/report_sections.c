@@ -131,6 +131,21 @@ void fp_report_put_compact(struct fineprune_report *report, const struct fp_repo
     if (compact->reason) set(to, "reason", fp_report_string(compact->reason));
 }
 
+void fp_report_put_macs(struct fineprune_report *report, const struct fp_report_macs *macs) {
+    json_t *to = fp_report_object(report, "macs");
+    if (macs->reason) {
+        set(to, "reason", fp_report_string(macs->reason));
+        return;
+    }
+    set_count(to, "dense", macs->dense);
+    set_count(to, "computed", macs->computed);
+    set_count(to, "nonzero", (size_t)(macs->nonzero + 0.5));
+}
+
+void fp_report_put_macs_compact(struct fineprune_report *report, size_t macs) {
+    set_count(fp_report_object(report, "macs"), "compact", macs);
+}
+
 static void set_answers(json_t *to, const struct fp_report_measures *m) {
     set_count(to, "as_came", m->as_came);
     set_count(to, "as_without_zeros", m->as_without_zeros);

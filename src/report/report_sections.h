@@ -70,6 +70,15 @@ struct fp_report_compact {
 };
 void fp_report_put_compact(struct fineprune_report *report, const struct fp_report_compact *compact);
 
+// "macs": multiply-adds of a sample. With a reason they could not be counted.
+struct fp_report_macs {
+    size_t dense, computed; // of the model that came; those of two computed operands among them
+    double nonzero;         // not by a pruned weight
+    const char *reason;
+};
+void fp_report_put_macs(struct fineprune_report *report, const struct fp_report_macs *macs);
+void fp_report_put_macs_compact(struct fineprune_report *report, size_t macs); // of smaller shapes
+
 // "verdict", with what it was decided by.
 struct fp_report_measures {
     size_t samples;

@@ -29,7 +29,7 @@ static bool is_command(const struct fineprune_report *report, const char *name) 
 
 // ---- aligned rows
 
-#define COLUMNS 8
+#define COLUMNS 9
 
 struct grid {
     char *(*cells)[COLUMNS];
@@ -109,7 +109,7 @@ static void grid_heading(struct grid *grid, const char *const *names) {
 
 // ---- the table of weights
 
-static void weight_row(struct grid *grid, const json_t *layer, bool errors, bool whole) {
+static void weight_row(struct grid *grid, const json_t *layer, bool errors, bool whole, bool macs) {
     fp_words words;
     char *shape = fp_say_shape(json_object_get(layer, "shape")), *name = fp_say_weight(layer);
     grid_row(grid);
@@ -123,6 +123,7 @@ static void weight_row(struct grid *grid, const json_t *layer, bool errors, bool
     if (errors) grid_cell(grid, 7, fp_say_number(words, "%.4f", fp_member_number(layer, "error_after_repair")));
     if (whole) grid_cell(grid, 6, fp_say_number(words, "%.0f", (double)fp_member_count(layer, "zero_rows")));
     if (whole) grid_cell(grid, 7, fp_say_number(words, "%.0f", (double)fp_member_count(layer, "zero_columns")));
+    if (macs) grid_cell(grid, grid->columns - 1, fp_say_number(words, "%.0f", (double)fp_member_count(layer, "macs")));
     free(shape);
     free(name);
 }
@@ -143,21 +144,24 @@ static void print_weights(FILE *file, const struct fineprune_report *report) {
     static const char *const with_whole[] = {"weight",   "operator",  "shape",        "elements", "zeros",
                                              "sparsity", "zero rows", "zero columns", NULL};
     const json_t *layers = section(report, "layers");
-    bool errors = false, whole = false;
+    bool errors = false, whole = false, macs = false;
     double params = 0, zeros = 0;
     for (size_t i = 0; i < json_array_size(layers); i++) {
         const json_t *layer = json_array_get(layers, i);
         errors |= isfinite(fp_member_number(layer, "error_after_repair"));
         whole |= fp_member_count(layer, "whole_zeros") > 0;
+        macs |= fp_member_count(layer, "macs") > 0;
         params += (double)fp_member_count(layer, "params");
         zeros += (double)fp_member_count(layer, "zeros");
     }
-    struct grid grid = {.right = 0xf8};
+    struct grid grid = {.right = 0x1f8};
     if (errors) grid_heading(&grid, with_errors);
     else if (whole) grid_heading(&grid, with_whole);
     else grid_heading(&grid, names);
+    macs &= !errors;
+    if (macs && !grid.failed) grid_cell(&grid, grid.columns++, "multiply-adds");
     for (size_t i = 0; i < json_array_size(layers) && !grid.failed; i++)
-        weight_row(&grid, json_array_get(layers, i), errors, whole);
+        weight_row(&grid, json_array_get(layers, i), errors, whole && !errors, macs);
     if (!grid.failed) total_row(&grid, params, zeros);
     if (!grid.failed) grid_print(file, &grid, "");
     grid_done(&grid);
@@ -362,6 +366,7 @@ static void print_pruning(FILE *file, const struct fineprune_report *report) {
     print_decision(file, "readout", fp_say_lesson(report));
     print_drift(file, report);
     print_size(file, report);
+    print_decision(file, "macs", fp_say_macs(report));
     print_decision(file, "compact", fp_say_compact(report));
     print_decision(file, "sparse", fp_say_sparse(report));
     print_gates(file, report);
@@ -371,6 +376,7 @@ static void print_pruning(FILE *file, const struct fineprune_report *report) {
 
 static void print_compact(FILE *file, const struct fineprune_report *report) {
     print_model(file, report, "model", "model");
+    print_decision(file, "macs", fp_say_macs(report));
     print_decision(file, "compact", fp_say_compact(report));
     print_size(file, report);
     print_decision(file, "sparse", fp_say_sparse(report));
@@ -495,6 +501,7 @@ static void print_inspect(FILE *file, const struct fineprune_report *report) {
     }
     if (isfinite(ir)) fputc('\n', file);
     print_whole(file, report);
+    print_decision(file, "macs", fp_say_macs(report));
     print_texts(file, section(report, "notes"), "note");
     print_values(file, report, "inputs", "inputs");
     print_values(file, report, "outputs_of_model", "outputs");

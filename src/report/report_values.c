@@ -127,6 +127,25 @@ char *fp_say_sparse(const struct fineprune_report *report) {
                      fp_say_bytes(dense, fp_member_number(sparse, "dense_bytes")), before, readers);
 }
 
+char *fp_say_macs(const struct fineprune_report *report) {
+    const json_t *macs = json_object_get(report->root, "macs");
+    const double dense = fp_member_number(macs, "dense"), nonzero = fp_member_number(macs, "nonzero"),
+                 compact = fp_member_number(macs, "compact");
+    fp_words words, left, share;
+    char *pruned = NULL, *small = NULL, *text = NULL;
+    if (!(dense > 0)) return NULL;
+    if (nonzero < dense) pruned = fp_format(", %s of them by what is not zero", fp_say_count(left, nonzero));
+    else pruned = fp_format("%s", "");
+    if (!isfinite(compact)) small = fp_format("%s", "");
+    else
+        small = fp_format("; %s in smaller shapes, %s", fp_say_count(left, compact),
+                          fp_say_share(share, compact / dense));
+    if (pruned && small) text = fp_format("%s multiply-adds a sample%s%s", fp_say_count(words, dense), pruned, small);
+    free(pruned);
+    free(small);
+    return text;
+}
+
 char *fp_say_compact(const struct fineprune_report *report) {
     const json_t *compact = json_object_get(report->root, "compact");
     if (!compact) return NULL;

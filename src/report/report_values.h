@@ -31,6 +31,8 @@ char *fp_say_weight(const json_t *entry);
 char *fp_say_outputs(const struct fineprune_report *report);
 char *fp_say_lesson(const struct fineprune_report *report);
 // What left the shapes, and why not more; malloc'ed, NULL when nothing was to.
+// The multiply-adds; NULL when they are not counted.
+char *fp_say_macs(const struct fineprune_report *report);
 char *fp_say_compact(const struct fineprune_report *report);
 // What --sparse-initializers did, and who cannot read it; malloc'ed, NULL when it was not asked for.
 char *fp_say_sparse(const struct fineprune_report *report);
