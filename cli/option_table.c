@@ -169,6 +169,12 @@ const struct cli_row cli_rows[] = {
     {"strict-sparsity", 0, CLI_FLAG, PRUNE, FIELD(strict_sparsity), PRUNING,
      .help = "as many zeros as were asked, also where they cost more than is learned or the samples are too few; "
              "otherwise some are given back"},
+    {"target", 0, CLI_TEXT, PRUNE, FIELD(target), PRUNING, .argument = "macs=SHARE|size=SIZE",
+     .help =
+         "take whole channels out until so much of the multiply-adds stays, as in macs=0.5 or macs=50%, or the file "
+         "has so many bytes, as in size=10M. Instead of --sparsity, or with it: then other zeros come on top. "
+         "Implies --compact, as only smaller shapes save any; kept channels are multiples of --round. Exit code 5 "
+         "where not enough channels can go, with those that stand in the way"},
     {"method", 0, CLI_NAME, PRUNE | APPLY, FIELD(method), PRUNING, .argument = "NAME", .choices = "method",
      .help =
          "a named set of the choices below; --list describes all names, and the parameters that most have: they are "

@@ -228,6 +228,7 @@ int fp_prune_run(struct fp_job *job) {
     int status = fp_job_split(job);
     if (!status) status = fp_job_open(job);
     if (!status) status = fp_job_report_before(job);
+    if (!status) status = fp_job_check_target(job);
     if (!status)
         status = fp_job_check_samples(job, needs_of(&job->choices) | job->choices.outputs->needs |
                                                job->choices.readout->needs);
@@ -238,6 +239,7 @@ int fp_prune_run(struct fp_job *job) {
     else status = fp_prune_safely(job, prune_and_read_out, try_again, justified(job, sparsity));
     if (!status) status = fp_weights_record_masks(job->layers.weights, job->err);
     if (!status) status = fp_job_report(job, sparsity);
+    if (job->state.missed_target && (!status || status == FINEPRUNE_GATE)) return fp_job_refuse_target(job);
     if (job->state.refused && (!status || status == FINEPRUNE_GATE)) return fp_safety_refuse(job);
     return status;
 }

@@ -65,6 +65,7 @@ parts() {
     part "$label: references" "$python" tests/reference/run_reference.py
     part "$label: multiply-adds" "$python" tests/reference/run_macs.py
     part "$label: channels that leave" "$python" tests/reference/run_compact.py 300
+    part "$label: targets" "$python" tests/reference/run_target.py
     part "$label: ONNX suites" "$python" tests/conformance/run_suites.py
 }
 

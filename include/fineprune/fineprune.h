@@ -239,6 +239,11 @@ typedef struct fineprune_prune_options {
                                  // lesson; 0: no gate
     bool strict_sparsity; // true: exactly the zeros that were asked; false: fewer where the samples show that they cost
                           // more than the read-out's lesson gains
+    const char *target;   // what the model may cost once fineprune_compact has taken whole channels out: "macs=0.5" or
+                        // "macs=50%", a share of the multiply-adds that it came with, or "size=10M", bytes of the file;
+                        // `sparsity` is then on top, 0 for no other zeros. GATE where not enough channels can go. NULL:
+                        // none
+    size_t multiple; // of which the channels are that a target keeps, to be given to fineprune_compact too; 0: 16
 } fineprune_prune_options;
 
 #ifdef __cplusplus
@@ -351,7 +356,8 @@ typedef struct fineprune_parameter {
 
 // The parameter `number` (0, 1, ...) of what fineprune_list has at that index; false past the last one.
 FINEPRUNE_API bool fineprune_list_parameter(const char *kind, size_t index, size_t number, fineprune_parameter *out);
-// Whether a text of fineprune_prune_options names something of that kind (as in fineprune_list, but for "operator"),
+// Whether a text of fineprune_prune_options names something of that kind (as in fineprune_list, but for "operator", and
+// "target"),
 // with parameters that it has and values in
 // their ranges, asked before any work is done. Errors: USAGE.
 FINEPRUNE_API int fineprune_choice_check(const char *kind, const char *text, fineprune_error *err);

@@ -33,7 +33,8 @@ static void report_config(struct fp_job *job, double asked) {
                                             .min_agreement = o->min_agreement,
                                             .min_taught_agreement = o->min_taught_agreement,
                                             .task = o->task,
-                                            .reserve = o->reserve};
+                                            .reserve = o->reserve,
+                                            .target = o->target};
     fp_report_put_config(job->report, &config);
 }
 
@@ -170,7 +171,7 @@ static int report_sizes(struct fp_job *job, const char *when) {
 static void count_macs(struct fp_job *job) {
     fineprune_error why = {0};
     size_t first = 0;
-    if (job->samples.n_local) first = job->samples.local[0];
+    if (job->data && job->samples.n_local) first = job->samples.local[0];
     if (fp_macs_count(&job->state.macs, job->model, job->data, first, &job->options->run, &why))
         fp_macs_free(&job->state.macs);
     snprintf(job->state.macs_reason, sizeof(job->state.macs_reason), "%.199s", why.message);

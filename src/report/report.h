@@ -28,6 +28,8 @@
 //   macs                 {dense, computed, nonzero, compact, reason}: multiply-adds of a sample; computed: those of
 //                        two computed operands; nonzero: not by a weight that is zero; compact: in the smaller shapes;
 //                        reason: why they are not counted. Each of layers has its macs
+//   target               {kind, asked, reached, met, in_the_way [{weight, channels, reason, reader}]}: of --target;
+//                        reached: what fineprune_compact leaves, exactly
 //   notes                [text]: what a user should know (few samples, ...)
 //   drift                [{output, cosine, sqnr_db, max_abs, top1_agreement}] on the reserve, or on compare's data
 //   agreement            {pruning, with_dense}: shares of the reserve's answers that are as before: against the

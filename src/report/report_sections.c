@@ -42,6 +42,7 @@ void fp_report_put_config(struct fineprune_report *report, const struct fp_repor
     set_real(to, "min_taught_agreement", config->min_taught_agreement);
     set_text(to, "task", config->task ? config->task : "auto");
     set_real_or_auto(to, "reserve", config->reserve);
+    if (config->target) set(to, "target", fp_report_string(config->target));
 }
 
 double fp_report_sparsity(size_t zeros, size_t params) {
@@ -144,6 +145,25 @@ void fp_report_put_macs(struct fineprune_report *report, const struct fp_report_
 
 void fp_report_put_macs_compact(struct fineprune_report *report, size_t macs) {
     set_count(fp_report_object(report, "macs"), "compact", macs);
+}
+
+static json_t *obstacle(const struct fp_report_obstacle *o) {
+    json_t *to = json_object();
+    set(to, "weight", fp_report_string(o->weight));
+    set_count(to, "channels", o->channels);
+    set_text(to, "reason", o->reason);
+    if (o->node) set(to, "reader", fp_report_string(o->node));
+    return to;
+}
+
+void fp_report_put_target(struct fineprune_report *report, const struct fp_report_target *target) {
+    json_t *to = fresh(report, "target"), *list = target->n_obstacles ? json_array() : NULL;
+    set_text(to, "kind", target->kind);
+    set_real(to, "asked", target->asked);
+    set_real(to, "reached", target->reached);
+    set_flag(to, "met", target->met);
+    for (size_t i = 0; i < target->n_obstacles; i++) json_array_append_new(list, obstacle(&target->obstacles[i]));
+    if (list) set(to, "in_the_way", list);
 }
 
 static void set_answers(json_t *to, const struct fp_report_measures *m) {

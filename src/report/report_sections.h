@@ -21,8 +21,9 @@ struct fp_report_config {
     const char *method, *score, *allocation, *pattern, *repair, *channels, *swaps, *refit, *outputs, *readout;
     int rounds;
     double min_agreement, min_taught_agreement;
-    const char *task; // NULL: auto
-    double reserve;   // negative: auto
+    const char *task;   // NULL: auto
+    const char *target; // NULL: none
+    double reserve;     // negative: auto
 };
 void fp_report_put_config(struct fineprune_report *report, const struct fp_report_config *config);
 
@@ -78,6 +79,21 @@ struct fp_report_macs {
 };
 void fp_report_put_macs(struct fineprune_report *report, const struct fp_report_macs *macs);
 void fp_report_put_macs_compact(struct fineprune_report *report, size_t macs); // of smaller shapes
+
+// "target": what a model was to cost.
+struct fp_report_obstacle {
+    const char *weight, *reason, *node; // one that makes the channels; the type of the node that reads them, or NULL
+    size_t channels;
+    double cost; // of what makes them
+};
+struct fp_report_target {
+    const char *kind; // "macs", "size"
+    double asked, reached;
+    bool met;
+    const struct fp_report_obstacle *obstacles; // the costliest
+    size_t n_obstacles;
+};
+void fp_report_put_target(struct fineprune_report *report, const struct fp_report_target *target);
 
 // "verdict", with what it was decided by.
 struct fp_report_measures {

@@ -366,7 +366,7 @@ static void print_pruning(FILE *file, const struct fineprune_report *report) {
     print_decision(file, "readout", fp_say_lesson(report));
     print_drift(file, report);
     print_size(file, report);
-    print_decision(file, "macs", fp_say_macs(report));
+    if (section(report, "compact")) print_decision(file, "macs", fp_say_macs(report));
     print_decision(file, "compact", fp_say_compact(report));
     print_decision(file, "sparse", fp_say_sparse(report));
     print_gates(file, report);

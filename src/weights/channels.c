@@ -16,6 +16,7 @@ struct space {
     int parent; // of the union; itself: a root
     size_t channels;
     bool blocked, trunk;
+    const struct fp_node *by; // the first that blocks; NULL: an output does
     int n_makers, n_readers;
     int *makers;
     struct fp_channel_reader *readers;
@@ -39,8 +40,13 @@ static struct space *root(const struct finder *f, int space) {
     return &f->spaces[space];
 }
 
-static void block(struct finder *f, int value) {
-    if (value >= 0 && f->space[value] >= 0) root(f, f->space[value])->blocked = true;
+static void block_space(struct space *s, const struct fp_node *by) {
+    if (!s->blocked) s->by = by;
+    s->blocked = true;
+}
+
+static void block(struct finder *f, int value, const struct fp_node *by) {
+    if (value >= 0 && f->space[value] >= 0) block_space(root(f, f->space[value]), by);
 }
 
 static int new_space(struct finder *f, size_t channels) {
@@ -67,7 +73,7 @@ static bool add_reader(struct space *s, int weight, size_t per) {
     return true;
 }
 
-static bool join(struct finder *f, int a, int b, bool trunk) {
+static bool join(struct finder *f, int a, int b, bool trunk, const struct fp_node *by) {
     struct space *x = root(f, a), *y = root(f, b);
     if (x == y) return true;
     if (y < x) { // the earlier one stays
@@ -78,7 +84,8 @@ static bool join(struct finder *f, int a, int b, bool trunk) {
     bool ok = true;
     for (int i = 0; i < y->n_makers && ok; i++) ok = add_maker(x, y->makers[i]);
     for (int i = 0; i < y->n_readers && ok; i++) ok = add_reader(x, y->readers[i].weight, y->readers[i].per);
-    x->blocked |= y->blocked || x->channels != y->channels;
+    if (y->blocked) block_space(x, y->by);
+    if (x->channels != y->channels) block_space(x, by);
     x->trunk |= y->trunk || trunk;
     y->parent = (int)(x - f->spaces);
     return ok;
@@ -119,14 +126,14 @@ static bool visit_weight(struct finder *f, const struct fp_node *node, const str
     bool ok = true;
     size_t spatial;
     for (int i = 0; i < node->n_in; i++)
-        if (i || !is_plain(w)) block(f, node->in[i]);
+        if (i || !is_plain(w)) block(f, node->in[i], node);
     if (!is_plain(w)) return true;
     int in = node->in[0], out = node->out[0];
     if (in >= 0 && f->space[in] >= 0) {
         struct space *s = root(f, f->space[in]);
         if (f->axis[in] != axis_of(w) || w->cols % s->channels ||
             (w->kind == FP_WEIGHT_CONV && w->cols != s->channels * w->inner))
-            s->blocked = true;
+            block_space(s, node);
         else ok = add_reader(s, number, w->cols / s->channels);
     }
     int space = new_space(f, w->rows);
@@ -258,7 +265,7 @@ static bool reduces_others(const struct finder *f, const struct fp_node *node, i
 static bool visit_pair(struct finder *f, const struct fp_node *node, bool sums) {
     int a = node->in[0], b = node->n_in == 2 ? node->in[1] : -1;
     if (b < 0 || a < 0) {
-        for (int i = 0; i < node->n_in; i++) block(f, node->in[i]);
+        for (int i = 0; i < node->n_in; i++) block(f, node->in[i], node);
         return true;
     }
     if (is_stored(f, a) || is_stored(f, b)) { // a constant takes the axis as it is
@@ -266,9 +273,10 @@ static bool visit_pair(struct finder *f, const struct fp_node *node, bool sums) 
         if (f->space[moving] >= 0) pass_on(f, moving, node->out[0], f->axis[moving]);
         return true;
     }
-    if (f->space[a] < 0 || f->space[b] < 0 || f->axis[a] != f->axis[b]) return block(f, a), block(f, b), true;
+    if (f->space[a] < 0 || f->space[b] < 0 || f->axis[a] != f->axis[b])
+        return block(f, a, node), block(f, b, node), true;
     pass_on(f, f->single[a] ? b : a, node->out[0], f->axis[a]);
-    return join(f, f->space[a], f->space[b], sums);
+    return join(f, f->space[a], f->space[b], sums, node);
 }
 
 static enum fp_passage passage_of(const struct fp_node *node) {
@@ -326,7 +334,7 @@ static bool visit_other(struct finder *f, const struct fp_node *node) {
         return visit_pair(f, node, passage == FP_PASSAGE_SUMS);
     const bool carries = in >= 0 && f->space[in] >= 0 && node->n_out && node->out[0] >= 0;
     if (carries && others_are_stored(f, node) && !others_are_read(f, node) && passes(f, node, passage)) return true;
-    for (int i = 0; i < node->n_in; i++) block(f, node->in[i]);
+    for (int i = 0; i < node->n_in; i++) block(f, node->in[i], node);
     return true;
 }
 
@@ -337,7 +345,7 @@ static void block_outside(struct finder *f) {
         const struct fp_value *v = &f->graph->values[i];
         for (int k = 0; k < v->n_readers; k++)
             if (!v->readers[k].node || v->readers[k].index < 0)
-                block(f, i); // an output of the graph, or read in a body
+                block(f, i, v->readers[k].node); // an output of the graph, or read in a body
     }
 }
 
@@ -357,11 +365,14 @@ static int collect(struct finder *f, struct fp_channel_groups *out) {
     int *group_of = fp_arena_take(&room, (size_t)f->n, sizeof(*group_of));
     out->items = fp_calloc((size_t)f->n, sizeof(*out->items));
     out->places = fp_calloc((size_t)f->graph->n_values, sizeof(*out->places));
-    if (!group_of || !out->items || !out->places)
+    out->held = fp_calloc((size_t)f->n, sizeof(*out->held));
+    if (!group_of || !out->items || !out->places || !out->held)
         return fp_fail_memory(f->err, "channels", (size_t)f->n * sizeof(*out->items));
     for (int i = 0; i < f->n; i++) {
         group_of[i] = -1;
         struct space *s = &f->spaces[i];
+        if (s->parent == i && s->n_makers && !is_group(s, i))
+            out->held[out->n_held++] = (struct fp_channel_held){s->makers[0], s->channels, s->by};
         if (!is_group(s, i)) continue;
         group_of[i] = out->n;
         out->items[out->n++] = (struct fp_channel_group){s->channels,  s->trunk,  s->n_makers,
@@ -413,5 +424,6 @@ void fp_channels_free(struct fp_channel_groups *groups) {
     for (int i = 0; groups->items && i < groups->n; i++) free(groups->items[i].makers), free(groups->items[i].readers);
     free(groups->items);
     free(groups->places);
+    free(groups->held);
     *groups = (struct fp_channel_groups){0};
 }

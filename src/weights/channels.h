@@ -27,9 +27,17 @@ struct fp_channel_place {
     int rank;  // of the value; 0: not known
 };
 
+// Channels that are no group.
+struct fp_channel_held {
+    int maker; // one of the weights that make them
+    size_t channels;
+    const struct fp_node *node; // that does not keep them apart; NULL: they are an output
+};
+
 struct fp_channel_groups {
-    int n;
+    int n, n_held;
     struct fp_channel_group *items;
+    struct fp_channel_held *held;
     struct fp_channel_place *places; // by value
 };
 

@@ -1659,6 +1659,7 @@ EFFECTS = {
     "stats": ("apply m.onnx -f -q -o o.onnx", "--stats one.stats", "o.onnx"),
     "sparsity": (QUICK, "-s 50%", "o.onnx"),
     "strict-sparsity": (f"{PRUNED} --limit 30 -s 95%", "--strict-sparsity", "/pruned/sparsity"),
+    "target": (PRUNED, "--target macs=60%", "o.onnx"),
     "method": (PRUNED, "--method wanda", "o.onnx"),
     "score": (PRUNED, "--score magnitude", "o.onnx"),
     "allocation": (PRUNED, "--allocation global", "o.onnx"),
