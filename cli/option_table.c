@@ -90,7 +90,7 @@ const struct cli_command cli_commands[] = {
      .summary = "list inputs, outputs, operators, weights and their sparsity",
      .description =
          "Lists what is in MODEL: inputs, outputs, operators, and every weight with its sparsity, or the reason why "
-         "it stays dense. Nothing is run and no data are needed.",
+         "it stays dense, with its multiply-adds where the inputs have fixed sizes. No data are needed.",
      .example = "fineprune inspect model.onnx"},
     {.name = "check",
      .operands = "MODEL",

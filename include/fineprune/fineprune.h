@@ -304,8 +304,9 @@ FINEPRUNE_API int fineprune_compact(fineprune_model *model, size_t multiple, con
 // ---------------------------------------------------------------------------------------------------------------------
 // Looking and measuring
 
-// Inputs, outputs, operators, weights and sparsity of a model. No data, nothing is run. The report leaves out the
-// model's SHA-256, which would take longer than all the rest.
+// Inputs, outputs, operators, weights, sparsity and multiply-adds of a model (the latter where its inputs have fixed
+// sizes), and what compact would leave of them. No data, no product is computed. The report leaves out the model's
+// SHA-256, which would take longer than all the rest.
 FINEPRUNE_API int fineprune_inspect(const fineprune_model *model, fineprune_report **report, fineprune_error *err);
 // Every obstacle to running and pruning at once. data may be NULL. Returns MODEL or DATA when there is an obstacle;
 // *report is set in that case too.
