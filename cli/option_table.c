@@ -169,10 +169,11 @@ const struct cli_row cli_rows[] = {
     {"strict-sparsity", 0, CLI_FLAG, PRUNE, FIELD(strict_sparsity), PRUNING,
      .help = "as many zeros as were asked, also where they cost more than is learned or the samples are too few; "
              "otherwise some are given back"},
-    {"target", 0, CLI_TEXT, PRUNE, FIELD(target), PRUNING, .argument = "macs=SHARE|size=SIZE",
+    {"target", 0, CLI_TEXT, PRUNE, FIELD(target), PRUNING, .argument = "macs=SHARE|...",
      .help =
-         "take whole channels out until so much of the multiply-adds stays, as in macs=0.5 or macs=50%, or the file "
-         "has so many bytes, as in size=10M. Instead of --sparsity, or with it: then other zeros come on top. "
+         "take whole channels out until so much of the multiply-adds stays, as in macs=0.5 or macs=50%, the file has "
+         "so many bytes, as in size=10M, or a sample takes so much of the time, as in latency=0.6, measured here in "
+         "one thread. Instead of --sparsity, or with it: then other zeros come on top. "
          "Implies --compact, as only smaller shapes save any; kept channels are multiples of --round. Exit code 5 "
          "where not enough channels can go, with those that stand in the way"},
     {"method", 0, CLI_NAME, PRUNE | APPLY, FIELD(method), PRUNING, .argument = "NAME", .choices = "method",

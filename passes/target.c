@@ -39,13 +39,10 @@ int fp_target_read(struct fp_target *target, const char *text, fineprune_error *
     if (!text) return FINEPRUNE_OK;
     if (!strncmp(text, "macs=", 5) && read_share(text + 5, &target->value)) target->kind = FP_TARGET_MACS;
     if (!strncmp(text, "size=", 5) && read_bytes(text + 5, &target->value)) target->kind = FP_TARGET_SIZE;
+    if (!strncmp(text, "latency=", 8) && read_share(text + 8, &target->value)) target->kind = FP_TARGET_LATENCY;
     if (target->kind) return FINEPRUNE_OK;
-    if (!strncmp(text, "latency=", 8)) {
-        fp_fail(err, FINEPRUNE_USAGE, "target 'latency' cannot be asked for yet");
-        fp_hint(err, "macs=0.5 is half of the multiply-adds; time follows them, see docs/faster.md");
-        return FINEPRUNE_USAGE;
-    }
     fp_fail(err, FINEPRUNE_USAGE, "target cannot be '%s'", text);
-    fp_hint(err, "macs=0.5 or macs=50%%: the share of the multiply-adds that may stay; size=10M: bytes of the file");
+    fp_hint(err, "macs=0.5 or macs=50%%: the share of the multiply-adds that may stay; size=10M: bytes of the file; "
+                 "latency=0.6: the share of the time");
     return FINEPRUNE_USAGE;
 }

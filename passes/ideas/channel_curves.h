@@ -32,6 +32,7 @@ struct fp_curves {
     struct fp_channel_groups groups;
     struct fp_curve *items; // of those groups that can go
     int n;
+    double share, latency; // of multiply-adds that were found fast enough, and what was measured; 0: not yet
 };
 
 struct fp_piece { // of a hull

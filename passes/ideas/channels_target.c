@@ -8,9 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "channels_latency.h"
 #include "compact/costs.h"
 
 #define NOTED 3              // groups in the way that a message names
+#define HALVINGS 6           // until a latency is met by the most multiply-adds that meet it
 #define METADATA_BYTES 512   // that a file takes for what it says of itself
 #define ROUNDING (1 + 1e-12) // of a sum of whole numbers in double
 
@@ -23,6 +25,7 @@ struct search {
     struct fp_piece *pieces; // curve after curve
     int *next, *end;         // by curve: its first piece that is left, and the place behind its last
     double limit;
+    double latency; // of what is chosen, by the one of the model that came; 0: not measured
 };
 
 // ---- what is known before
@@ -34,7 +37,7 @@ static int find_costs(struct fp_job *job, struct search *s) {
     if (!status) status = fp_slices_find(&s->slices, job->layers.weights, &s->all->groups, exec, job->err);
     fp_exec_free(exec);
     if (status) return status;
-    if (job->choices.target.kind == FP_TARGET_MACS) {
+    if (job->choices.target.kind != FP_TARGET_SIZE) {
         s->limit = job->choices.target.value * (double)job->state.macs.total;
         return fp_costs_of_macs(&s->costs, &s->slices, &job->state.macs, job->model->graph, job->err);
     }
@@ -123,7 +126,10 @@ static void give_back(struct search *s) {
     } while (best);
 }
 
-static void choose(struct search *s) {
+static void choose(struct search *s, double limit) {
+    s->limit = limit;
+    memset(s->gone, 0, (size_t)s->all->groups.n * sizeof(*s->gone));
+    for (int i = 0; i < s->all->n; i++) s->next[i] = i ? s->end[i - 1] : 0;
     for (double now = total(s); now > s->limit * ROUNDING; now = total(s)) {
         const int best = cheapest(s, now);
         if (best < 0) return;
@@ -131,13 +137,43 @@ static void choose(struct search *s) {
         const struct fp_piece *p = &s->pieces[s->next[best]++];
         s->gone[c->number] = enough(s, c, p);
     }
+    give_back(s);
+}
+
+static int try_share(struct fp_job *job, struct search *s, double share) {
+    choose(s, share * (double)job->state.macs.total);
+    return fp_channels_latency(job, s->all, s->gone, &s->latency);
+}
+
+// The most multiply-adds that are fast enough; measured once, for all tries of the job.
+static int choose_by_latency(struct fp_job *job, struct search *s) {
+    const double wanted = job->choices.target.value;
+    double low = 0, high = 1, latency = 0;
+    if (s->all->latency > 0) {
+        s->latency = s->all->latency;
+        choose(s, s->all->share * (double)job->state.macs.total);
+        return FINEPRUNE_OK;
+    }
+    int status = try_share(job, s, low);
+    latency = s->latency;
+    for (int i = 0; i < HALVINGS && latency <= wanted && !status; i++) {
+        const double share = (low + high) / 2;
+        status = try_share(job, s, share);
+        if (s->latency > wanted) high = share;
+        else low = share, latency = s->latency;
+    }
+    if (status) return status;
+    choose(s, low * (double)job->state.macs.total);
+    s->all->share = low;
+    s->all->latency = s->latency = latency;
+    return FINEPRUNE_OK;
 }
 
 // ---- what stands in the way
 
 static double cost_of_weight(const struct fp_job *job, int weight) {
     const struct fp_weight *w = &job->layers.weights->items[weight];
-    if (job->choices.target.kind == FP_TARGET_MACS) return (double)fp_macs_of_weight(&job->state.macs, w);
+    if (job->choices.target.kind != FP_TARGET_SIZE) return (double)fp_macs_of_weight(&job->state.macs, w);
     return (double)w->count;
 }
 
@@ -196,6 +232,7 @@ static char *say_obstacles(const struct fp_report_target *told) {
     FILE *file = open_memstream(&text, &size);
     if (!file) return NULL;
     if (!strcmp(told->kind, "macs")) fprintf(file, "%.1f %% of the multiply-adds", 100 * told->reached);
+    else if (!strcmp(told->kind, "latency")) fprintf(file, "%.1f %% of the time", 100 * told->reached);
     else fprintf(file, "%.0f bytes", told->reached);
     fputs(" stay when all channels are gone that can", file);
     for (size_t i = 0; i < told->n_obstacles; i++) {
@@ -209,14 +246,16 @@ static char *say_obstacles(const struct fp_report_target *told) {
 }
 
 static int tell(struct fp_job *job, const struct search *s) {
-    const bool macs = job->choices.target.kind == FP_TARGET_MACS;
-    double reached = total(s);
-    if (macs) reached /= fmax((double)job->state.macs.total, 1);
-    else if (!job->options->no_metadata) reached += METADATA_BYTES;
-    struct fp_report_target told = {.kind = macs ? "macs" : "size",
+    static const char *const kinds[] = {
+        [FP_TARGET_MACS] = "macs", [FP_TARGET_SIZE] = "size", [FP_TARGET_LATENCY] = "latency"};
+    const enum fp_target_kind kind = job->choices.target.kind;
+    struct fp_report_target told = {.kind = kinds[kind],
                                     .asked = job->choices.target.value,
-                                    .reached = reached,
+                                    .reached = total(s),
                                     .met = total(s) <= s->limit * ROUNDING};
+    if (kind == FP_TARGET_MACS) told.reached /= fmax((double)job->state.macs.total, 1);
+    else if (kind == FP_TARGET_LATENCY) told.reached = s->latency, told.met = s->latency <= told.asked;
+    else if (!job->options->no_metadata) told.reached += METADATA_BYTES;
     int status = FINEPRUNE_OK;
     if (!told.met) status = find_obstacles(job, s, &told);
     if (status) return status;
@@ -232,8 +271,8 @@ int fp_channels_to_target(struct fp_job *job, struct fp_curves *all) {
     struct search s = {.all = all};
     int status = find_costs(job, &s);
     if (!status) status = find_pieces(job, &s);
-    if (!status) choose(&s);
-    if (!status) give_back(&s);
+    if (!status && job->choices.target.kind == FP_TARGET_LATENCY) status = choose_by_latency(job, &s);
+    else if (!status) choose(&s, s.limit);
     for (int i = 0; i < all->n && !status; i++) all->items[i].chosen = s.gone[all->items[i].number];
     if (!status) status = tell(job, &s);
     fp_costs_free(&s.costs);

@@ -3,7 +3,11 @@
 #include "job/job.h"
 
 int fp_job_check_target(struct fp_job *job) {
-    if (job->choices.target.kind != FP_TARGET_MACS || job->state.macs.total) return FINEPRUNE_OK;
+    const enum fp_target_kind kind = job->choices.target.kind;
+    if (kind == FP_TARGET_LATENCY && (!job->model->path[0] || !strcmp(job->model->path, "-")))
+        return fp_fail(job->err, FINEPRUNE_USAGE, "target '%s' needs a model that lies in a file",
+                       job->choices.target.text);
+    if (kind == FP_TARGET_NONE || kind == FP_TARGET_SIZE || job->state.macs.total) return FINEPRUNE_OK;
     const char *reason = "the model multiplies nothing";
     if (job->state.macs_reason[0]) reason = job->state.macs_reason;
     return fp_fail(job->err, FINEPRUNE_DATA, "target '%s': multiply-adds cannot be counted: %s",

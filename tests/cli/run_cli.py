@@ -559,11 +559,13 @@ def targets_are_reached(place):
     place.path("t.onnx").unlink()
     ran = place.run(f"{line} --target macs=0.1% -o t.onnx")
     assert ran.code == 5 and not place.path("t.onnx").exists() and "is out of reach: " in ran.err and "in the way are the " in ran.err, ran.err
-    share = "macs=0.5 or macs=50%: the share of the multiply-adds that may stay; size=10M: bytes of the file"
+    share = "macs=0.5 or macs=50%: the share of the multiply-adds that may stay; size=10M: bytes of the file; latency=0.6: the share of the time"
     for text in ("macs", "macs=", "macs=0", "macs=2", "macs=-1", "macs=nan", "macs=50%%", "size=0", "size=1X", "mac=0.5"):
         fails(place, f"prune none.onnx --data none.npz -o o.onnx --target {text}", 2, f"target cannot be '{text}'", share)
-    fails(place, "prune none.onnx --data none.npz -o o.onnx --target latency=0.6", 2, "target 'latency' cannot be asked for yet",
-          "macs=0.5 is half of the multiply-adds; time follows them, see docs/faster.md")
+    told = json.loads(works(place, f"{line} --target latency=99% -o t.onnx --json").out)["target"]
+    assert told["kind"] == "latency" and told["met"] and 0 < told["reached"] <= 0.99, told
+    ran = place.run(f"{line} --target latency=0.1% -f -o t.onnx")
+    assert ran.code == 5 and "% of the time stay" in ran.err.replace(" %", "%"), ran.err
     fails(place, "prune cnn.onnx --data cnn.npz -o o.onnx --target macs=0.5 --channels none", 2, "target 'macs=0.5' needs channels 'first'")
     fails(place, "prune cnn.onnx --data cnn.npz -o o.onnx --target macs=0.5 --pattern 2:4", 2,
           "target 'macs=0.5' needs whole channels, which cannot go with this pattern")
