@@ -134,7 +134,8 @@ char *fp_say_macs(const struct fineprune_report *report) {
     fp_words words, left, share;
     char *pruned = NULL, *small = NULL, *text = NULL;
     if (!(dense > 0)) return NULL;
-    if (nonzero < dense) pruned = fp_format(", %s of them by what is not zero", fp_say_count(left, nonzero));
+    if (nonzero < dense && !(nonzero >= compact))
+        pruned = fp_format(", %s of them by what is not zero", fp_say_count(left, nonzero));
     else pruned = fp_format("%s", "");
     if (!isfinite(compact)) small = fp_format("%s", "");
     else
