@@ -292,7 +292,8 @@ static int make_curves(struct fp_job *job, const struct fp_curve_rule *rule, str
 
 const char *fp_curve_obstacle(const struct fp_job *job, const struct fp_channel_group *g,
                               const struct fp_curve_rule *rule) {
-    if (g->trunk && !rule->trunks) return "it is a residual stream";
+    if (g->trunk && !rule->all) return "it is a residual stream";
+    if (g->spread && !rule->all) return "it is resized";
     if (g->channels <= rule->least_kept) return "it has no channels to spare";
     if (g->channels > UINT32_MAX) return "it has too many channels";
     for (int i = 0; i < g->n_readers; i++) {

@@ -23,7 +23,7 @@ struct fp_curve {
 struct fp_curve_rule {
     size_t least_kept, multiple; // channels of a group that stay, and of which their number is one
     double ridge;                // of the mean diagonal of a reader's covariance
-    bool trunks;                 // residual streams too
+    bool all;                    // residual streams, and what is resized, too
 };
 
 struct fp_curves {

@@ -98,7 +98,7 @@ static struct fp_curve_rule rule_of(const struct fp_job *job) {
     struct fp_curve_rule rule = {.least_kept = number(job, LEAST_KEPT),
                                  .multiple = number(job, MULTIPLE),
                                  .ridge = fp_value(job, PARAMETERS, RIDGE),
-                                 .trunks = target};
+                                 .all = target};
     if (target) rule.multiple = job->choices.target.multiple;
     if (target) rule.least_kept = fp_least(rule.least_kept, rule.multiple);
     return rule;

@@ -150,6 +150,7 @@ enum fp_passage {
     FP_PASSAGE_TURNS,    // Transpose
     FP_PASSAGE_PADS,     // only other axes
     FP_PASSAGE_REDUCES,  // some later axes go or become 1
+    FP_PASSAGE_RESIZES,  // only other axes, by stored scales
 };
 
 // How a weight is a matrix [groups, rows, columns] (weights/weights.c).

@@ -15,7 +15,7 @@ enum {
 struct space {
     int parent; // of the union; itself: a root
     size_t channels;
-    bool blocked, trunk;
+    bool blocked, trunk, spread;
     const struct fp_node *by; // the first that blocks; NULL: an output does
     int n_makers, n_readers;
     int *makers;
@@ -87,6 +87,7 @@ static bool join(struct finder *f, int a, int b, bool trunk, const struct fp_nod
     if (y->blocked) block_space(x, y->by);
     if (x->channels != y->channels) block_space(x, by);
     x->trunk |= y->trunk || trunk;
+    x->spread |= y->spread;
     y->parent = (int)(x - f->spaces);
     return ok;
 }
@@ -103,10 +104,14 @@ static const struct fp_weight *weight_at(const struct finder *f, const struct fp
     return &f->weights->items[*number];
 }
 
+static bool is_convolution(const struct fp_weight *w) {
+    return w->view == FP_VIEW_CONV || w->view == FP_VIEW_CONV_TRANSPOSE;
+}
+
 // Products that can lose a row or a column.
 static bool is_plain(const struct fp_weight *w) {
     const bool matrix = w->view == FP_VIEW_MATRIX || w->view == FP_VIEW_SCALED || w->view == FP_VIEW_GEMM;
-    return (matrix || w->view == FP_VIEW_CONV) && w->groups == 1 && w->n_uses == 1 && w->uses[0].slot == 1 &&
+    return (matrix || is_convolution(w)) && w->groups == 1 && w->n_uses == 1 && w->uses[0].slot == 1 &&
            !fp_attr_int(w->node, "transA", 0);
 }
 
@@ -118,7 +123,7 @@ static int declared_rank(const struct finder *f, int value) {
 
 // Where a product's channels lie.
 static int axis_of(const struct fp_weight *w) {
-    if (w->kind == FP_WEIGHT_CONV) return 1;
+    if (is_convolution(w)) return 1;
     return LAST;
 }
 
@@ -132,17 +137,19 @@ static bool visit_weight(struct finder *f, const struct fp_node *node, const str
     if (in >= 0 && f->space[in] >= 0) {
         struct space *s = root(f, f->space[in]);
         if (f->axis[in] != axis_of(w) || w->cols % s->channels ||
-            (w->kind == FP_WEIGHT_CONV && w->cols != s->channels * w->inner))
+            (is_convolution(w) && w->cols != s->channels * w->inner))
             block_space(s, node);
         else ok = add_reader(s, number, w->cols / s->channels);
+        s->spread |= w->view == FP_VIEW_CONV_TRANSPOSE;
     }
     int space = new_space(f, w->rows);
     if (space < 0 || !ok) return false;
     f->space[out] = space;
     f->axis[out] = axis_of(w);
     f->rank[out] = declared_rank(f, out);
-    if (w->kind == FP_WEIGHT_CONV && fp_attr_ints(node, "kernel_shape", &spatial)) f->rank[out] = (int)spatial + 2;
+    if (is_convolution(w) && fp_attr_ints(node, "kernel_shape", &spatial)) f->rank[out] = (int)spatial + 2;
     f->single[out] = false;
+    f->spaces[space].spread = w->view == FP_VIEW_CONV_TRANSPOSE;
     return add_maker(&f->spaces[space], number);
 }
 
@@ -248,6 +255,21 @@ static bool pads_others(const struct finder *f, const struct fp_node *node) {
     return axis < rank && !pads[axis] && !pads[axis + rank];
 }
 
+// By scales that are stored, last or (before opset 11) second, one for each axis, and 1 for the channels'.
+static bool resizes_others(const struct finder *f, const struct fp_node *node) {
+    const int at = node->n_in > 2 ? 2 : 1, axis = f->axis[node->in[0]];
+    const char *mode = fp_attr_text(node, "coordinate_transformation_mode", "");
+    struct fp_tensor t = {0};
+    if (node->n_in > 3 && node->in[3] >= 0) return false; // sizes
+    if (at >= node->n_in || node->in[at] < 0 || axis != 1 || fp_attr_has(node, "axes") ||
+        !strcmp(mode, "tf_crop_and_resize"))
+        return false;
+    const bool ok = !fp_exec_constant(f->exec, f->graph, node->in[at], &t, NULL) && t.type == FP_FLOAT && t.count > 1 &&
+                    ((const float *)t.data)[1] == 1;
+    fp_tensor_done(&t);
+    return ok;
+}
+
 // Channels at axis 1 stay there when only later axes go.
 static bool reduces_others(const struct finder *f, const struct fp_node *node, int *gone) {
     int64_t axes[FP_MAX_RANK];
@@ -297,6 +319,7 @@ static bool lets_pass(const struct finder *f, const struct fp_node *node, enum f
     case FP_PASSAGE_FLATTENS: return axis == 1 && fp_attr_int(node, "axis", 1) == 1;
     case FP_PASSAGE_RESHAPES: return reshapes_flat(f, node);
     case FP_PASSAGE_PADS: return pads_others(f, node);
+    case FP_PASSAGE_RESIZES: return resizes_others(f, node);
     case FP_PASSAGE_REDUCES: return reduces_others(f, node, gone);
     default: return false;
     }
@@ -319,7 +342,9 @@ static bool passes(struct finder *f, const struct fp_node *node, enum fp_passage
     if (to == NOWHERE) return false;
     pass_on(f, in, out, to);
     if (passage == FP_PASSAGE_FLATTENS || passage == FP_PASSAGE_RESHAPES) f->rank[out] = 2;
-    if (passage == FP_PASSAGE_FILTERS || passage == FP_PASSAGE_PADS || passage == FP_PASSAGE_TURNS)
+    if (passage == FP_PASSAGE_RESIZES) root(f, f->space[out])->spread = true;
+    if (passage == FP_PASSAGE_RESIZES || passage == FP_PASSAGE_FILTERS || passage == FP_PASSAGE_PADS ||
+        passage == FP_PASSAGE_TURNS)
         f->single[out] = false;
     if (passage == FP_PASSAGE_REMOVES || (gone && gone == f->rank[in] - 2)) f->single[out] = true;
     if (gone && f->rank[in] && !fp_attr_int(node, "keepdims", 1)) f->rank[out] -= gone;
@@ -375,7 +400,7 @@ static int collect(struct finder *f, struct fp_channel_groups *out) {
             out->held[out->n_held++] = (struct fp_channel_held){s->makers[0], s->channels, s->by};
         if (!is_group(s, i)) continue;
         group_of[i] = out->n;
-        out->items[out->n++] = (struct fp_channel_group){s->channels,  s->trunk,  s->n_makers,
+        out->items[out->n++] = (struct fp_channel_group){s->channels,  s->trunk,  s->spread, s->n_makers,
                                                          s->n_readers, s->makers, s->readers};
         s->makers = NULL;
         s->readers = NULL;

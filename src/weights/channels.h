@@ -14,7 +14,8 @@ struct fp_channel_reader {
 
 struct fp_channel_group {
     size_t channels;
-    bool trunk; // a sum of several makers: a residual stream
+    bool trunk;  // a sum of several makers: a residual stream
+    bool spread; // a transposed convolution makes or reads it, or it is resized on its way
     int n_makers, n_readers;
     int *makers; // numbers of weights, whose rows are the channels
     struct fp_channel_reader *readers;
