@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/arena.h"
+#include "base/mapping.h"
 #include "base/threads.h"
 #include "compact/compact.h"
 #include "data/data.h"
@@ -34,12 +35,14 @@ static int count_whole(struct fineprune_model *model, struct fp_report_layer *la
     return FINEPRUNE_OK;
 }
 
-// What compact would give: of another copy of the file, as this one stays as it is.
+// What compact would give: of another copy of the file, as this one stays as it is. Not of large files, which are to be
+// listed without being held.
 static void count_compact(const struct fineprune_model *model, struct fineprune_report *report) {
     fineprune_model *copy = NULL;
     struct fp_compacted found;
     struct fp_macs macs = {0};
-    if (!model->path[0] || fineprune_model_open(&copy, model->path, NULL, NULL)) return;
+    if (!model->path[0] || !strcmp(model->path, "-") || fp_mapping_is_large(model->mappings)) return;
+    if (fineprune_model_open(&copy, model->path, NULL, NULL)) return;
     if (!fp_compact(copy, FP_COMPACT_MULTIPLE, NULL, &found, NULL) &&
         !fp_macs_count(&macs, copy, NULL, 0, NULL, NULL)) {
         fp_report_put_macs_compact(report, macs.total);

@@ -204,6 +204,25 @@ static struct fp_report_obstacle held_of(const struct fp_job *job, const struct 
     return o;
 }
 
+// A weight of an operator that makes no channels which could leave.
+static struct fp_report_obstacle other_of(const struct fp_job *job, int weight) {
+    const struct fp_weight *w = &job->layers.weights->items[weight];
+    return (struct fp_report_obstacle){.weight = w->name,
+                                       .channels = w->groups * w->rows,
+                                       .cost = cost_of_weight(job, weight),
+                                       .reason = "rows of this operator cannot leave",
+                                       .node = w->node->type};
+}
+
+static bool makes_channels(const struct fp_channel_groups *groups, int weight) {
+    for (int i = 0; i < groups->n_held; i++)
+        if (groups->held[i].maker == weight) return true;
+    for (int i = 0; i < groups->n; i++)
+        for (int k = 0; k < groups->items[i].n_makers; k++)
+            if (groups->items[i].makers[k] == weight) return true;
+    return false;
+}
+
 static int by_cost(const void *a, const void *b) {
     const struct fp_report_obstacle *x = a, *y = b;
     if (x->cost != y->cost) return x->cost < y->cost ? 1 : -1;
@@ -211,14 +230,16 @@ static int by_cost(const void *a, const void *b) {
 }
 
 // The costliest of all that stays.
-static int find_obstacles(struct fp_job *job, const struct search *s, struct fp_report_target *told) {
+static int find_obstacles(struct fp_job *job, struct search *s, struct fp_report_target *told) {
     const struct fp_channel_groups *groups = &s->all->groups;
-    struct fp_report_obstacle *all = fp_arena_take((struct fp_arena *)&s->arena, (size_t)(groups->n + groups->n_held),
-                                                   sizeof(*all));
+    const size_t most = (size_t)(groups->n + groups->n_held + job->layers.n);
+    struct fp_report_obstacle *all = fp_arena_take(&s->arena, most, sizeof(*all));
     if (!all) return fp_arena_check(&s->arena, job->err);
     int n = 0;
     for (int i = 0; i < groups->n; i++) all[n++] = obstacle_of(job, s, i);
     for (int i = 0; i < groups->n_held; i++) all[n++] = held_of(job, &groups->held[i]);
+    for (int i = 0; i < job->layers.n; i++)
+        if (!makes_channels(groups, i)) all[n++] = other_of(job, i);
     qsort(all, (size_t)n, sizeof(*all), by_cost);
     told->obstacles = all;
     told->n_obstacles = fp_least((size_t)n, NOTED);
@@ -245,7 +266,7 @@ static char *say_obstacles(const struct fp_report_target *told) {
     return NULL;
 }
 
-static int tell(struct fp_job *job, const struct search *s) {
+static int tell(struct fp_job *job, struct search *s) {
     static const char *const kinds[] = {
         [FP_TARGET_MACS] = "macs", [FP_TARGET_SIZE] = "size", [FP_TARGET_LATENCY] = "latency"};
     const enum fp_target_kind kind = job->choices.target.kind;

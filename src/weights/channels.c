@@ -396,8 +396,8 @@ static int collect(struct finder *f, struct fp_channel_groups *out) {
     for (int i = 0; i < f->n; i++) {
         group_of[i] = -1;
         struct space *s = &f->spaces[i];
-        if (s->parent == i && s->n_makers && !is_group(s, i))
-            out->held[out->n_held++] = (struct fp_channel_held){s->makers[0], s->channels, s->by};
+        for (int k = 0; k < s->n_makers && s->parent == i && !is_group(s, i); k++)
+            out->held[out->n_held++] = (struct fp_channel_held){s->makers[k], s->channels, s->by};
         if (!is_group(s, i)) continue;
         group_of[i] = out->n;
         out->items[out->n++] = (struct fp_channel_group){s->channels,  s->trunk,  s->spread, s->n_makers,

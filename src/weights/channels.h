@@ -28,9 +28,9 @@ struct fp_channel_place {
     int rank;  // of the value; 0: not known
 };
 
-// Channels that are no group.
+// Channels that are no group, once for each weight that makes them.
 struct fp_channel_held {
-    int maker; // one of the weights that make them
+    int maker;
     size_t channels;
     const struct fp_node *node; // that does not keep them apart; NULL: they are an output
 };
