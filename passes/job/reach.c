@@ -30,9 +30,7 @@ int fp_job_check_samples(struct fp_job *job, unsigned needs) {
 
 // n samples justify n / (n + 10) of zeros at most, and few of them 2 % each beyond the first 10 %, but 30 % at least:
 // 30 % for 10, 50 % for 20, 70 % for 30, 83 % for 50, 96 % for 250.
-double fp_justified_share(double n) {
-    return fmax(0.3, fmin(0.1 + 0.02 * n, n / (n + 10)));
-}
+double fp_justified_share(double n) { return fmax(0.3, fmin(0.1 + 0.02 * n, n / (n + 10))); }
 
 static bool varies(const struct fp_stat *s) {
     for (size_t i = 0; i < s->groups * s->cols; i++)
