@@ -90,7 +90,7 @@ const struct cli_command cli_commands[] = {
      .summary = "list inputs, outputs, operators, weights and their sparsity",
      .description =
          "Lists what is in MODEL: inputs, outputs, operators, and every weight with its sparsity, or the reason why "
-         "it stays dense. Nothing is run and no data are needed.",
+         "it stays dense, with its multiply-adds where the inputs have fixed sizes. No data are needed.",
      .example = "fineprune inspect model.onnx"},
     {.name = "check",
      .operands = "MODEL",
@@ -169,6 +169,13 @@ const struct cli_row cli_rows[] = {
     {"strict-sparsity", 0, CLI_FLAG, PRUNE, FIELD(strict_sparsity), PRUNING,
      .help = "as many zeros as were asked, also where they cost more than is learned or the samples are too few; "
              "otherwise some are given back"},
+    {"target", 0, CLI_TEXT, PRUNE, FIELD(target), PRUNING, .argument = "macs=SHARE|...",
+     .help =
+         "take whole channels out until so much of the multiply-adds stays, as in macs=0.5 or macs=50%, the file has "
+         "so many bytes, as in size=10M, or a sample takes so much of the time, as in latency=0.6, measured here in "
+         "one thread. Instead of --sparsity, or with it: then other zeros come on top. "
+         "Implies --compact, as only smaller shapes save any; kept channels are multiples of --round. Exit code 5 "
+         "where not enough channels can go, with those that stand in the way"},
     {"method", 0, CLI_NAME, PRUNE | APPLY, FIELD(method), PRUNING, .argument = "NAME", .choices = "method",
      .help =
          "a named set of the choices below; --list describes all names, and the parameters that most have: they are "

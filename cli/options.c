@@ -354,11 +354,21 @@ static int check_standard_output(const struct cli_options *options, fineprune_er
     return FINEPRUNE_OK;
 }
 
+// A target is what is asked for instead of the default sparsity, and only smaller shapes reach it.
+static int settle_target(struct cli_options *options, fineprune_error *err) {
+    if (!options->target) return FINEPRUNE_OK;
+    if (!is_given(options, options->n_given, cli_row_find("sparsity", 8))) options->sparsity = 0;
+    options->compact = true;
+    return fineprune_choice_check("target", options->target, err);
+}
+
 static int check_rules(struct cli_options *options, fineprune_error *err) {
     if (options->verbose && options->quiet) return cli_fail(err, FINEPRUNE_USAGE, NULL, "-v and -q exclude each other");
     if (options->sparsity < 0 && options->min_agreement <= 0) options->min_agreement = 0.95;
+    int status = settle_target(options, err);
+    if (status) return status;
     if (options->print_config) return FINEPRUNE_OK;
-    int status = check_operands(options, err);
+    status = check_operands(options, err);
     if (status) return status;
     return check_standard_output(options, err);
 }

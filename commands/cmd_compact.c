@@ -3,6 +3,16 @@
 #include "base/threads.h"
 #include "compact/compact.h"
 #include "report/describe.h"
+#include "weights/multiply_adds.h"
+
+// What cannot be counted is left out.
+static size_t count_macs(struct fineprune_model *model, const fineprune_run_options *run) {
+    struct fp_macs macs;
+    if (fp_macs_count(&macs, model, NULL, 0, run, NULL)) macs.total = 0;
+    const size_t total = macs.total;
+    fp_macs_free(&macs);
+    return total;
+}
 
 static int report_sizes(struct fineprune_model *model, struct fineprune_report *report, bool after,
                         const fineprune_run_options *run, fineprune_error *err) {
@@ -19,6 +29,8 @@ static int compact(struct fineprune_model *model, struct fineprune_report *repor
     if (fresh) {
         fp_describe_model(report, false, model, true);
         status = report_sizes(model, report, false, run, err);
+        const size_t dense = count_macs(model, run);
+        if (dense) FP_PUT(report, macs, &(struct fp_report_macs){.dense = dense, .nonzero = dense});
     }
     if (!status) status = fp_compact(model, multiple, run, &found, err);
     if (status) return status;
@@ -31,6 +43,8 @@ static int compact(struct fineprune_model *model, struct fineprune_report *repor
                                        .parameters_before = found.parameters,
                                        .parameters = found.parameters_now,
                                        .reason = found.reason});
+    const size_t macs = count_macs(model, run);
+    if (macs) fp_report_put_macs_compact(report, macs, 0);
     status = report_sizes(model, report, true, run, err);
     if (!status) status = fp_arena_check(&report->arena, err);
     return status;

@@ -5,11 +5,14 @@
 #include <stdlib.h>
 
 #include "base/arena.h"
+#include "base/mapping.h"
 #include "base/threads.h"
+#include "compact/compact.h"
 #include "data/data.h"
 #include "exec/exec.h"
 #include "report/describe.h"
 #include "report/report_values.h"
+#include "weights/multiply_adds.h"
 
 // Rows and columns of which every element is zero: channels that are pruned whole. Nothing is read where there are too
 // few zeros for one.
@@ -33,30 +36,62 @@ static int count_whole(struct fineprune_model *model, const struct fp_weight *w,
     return FINEPRUNE_OK;
 }
 
+// What compact would give: of another copy of the file, as this one stays as it is. Not of large files, which are to be
+// listed without being held.
+static void count_compact(const struct fineprune_model *model, struct fineprune_report *report) {
+    fineprune_model *copy = NULL;
+    struct fp_compacted found;
+    struct fp_macs macs = {0};
+    if (!model->path[0] || !strcmp(model->path, "-") || fp_mapping_is_large(model->mappings)) return;
+    if (fineprune_model_open(&copy, model->path, NULL, NULL)) return;
+    if (!fp_compact(copy, FP_COMPACT_MULTIPLE, NULL, &found, NULL) && !fp_macs_count(&macs, copy, NULL, 0, NULL, NULL))
+        fp_report_put_macs_compact(report, macs.total, found.parameters_now);
+    fp_macs_free(&macs);
+    fineprune_model_free(copy);
+}
+
+// Each layer's sizes, and what they add up to.
+static int describe_layers(struct fineprune_model *model, const struct fp_weights *weights, const struct fp_macs *macs,
+                           struct fineprune_report *report, fineprune_error *err) {
+    struct fp_report_pruned pruned = {.asked = NAN};
+    double nonzero = (double)macs->total;
+    bool whole = false;
+    for (int i = 0; i < weights->n; i++) {
+        const struct fp_weight *w = &weights->items[i];
+        struct fp_report_layer layer = {
+            .macs = fp_macs_of_weight(macs, w), .error_before_repair = NAN, .error_after_repair = NAN};
+        int status = fp_weight_zeros(model, w, &layer.zeros, err);
+        if (!status) status = count_whole(model, w, &layer, err);
+        if (status) return status;
+        fp_describe_layer(report, w, &layer);
+        pruned.params += w->count;
+        pruned.zeros += layer.zeros;
+        nonzero -= (double)layer.macs * fp_report_sparsity(layer.zeros, w->count);
+        whole |= layer.zero_columns > 0;
+    }
+    pruned.sparsity = fp_report_sparsity(pruned.zeros, pruned.params);
+    fp_describe_skipped(report, weights);
+    FP_PUT(report, pruned, &pruned);
+    if (macs->total) fp_describe_macs(report, macs, nonzero);
+    if (macs->total && whole) count_compact(model, report);
+    return fp_arena_check(&report->arena, err);
+}
+
 static int describe_all(struct fineprune_model *model, struct fineprune_report *report, fineprune_error *err) {
     struct fp_exec *exec = NULL;
     struct fp_weights *weights = NULL;
-    struct fp_report_pruned pruned = {.asked = NAN};
+    struct fp_macs macs = {0};
+    fineprune_error why = {0};
     fp_describe_model(report, false, model, false); // reading every byte takes longer than all the rest
     fp_describe_graph(report, model);
     int status = fp_exec_plan(&exec, model, NULL, err);
     if (!status) status = fp_weights_find(&weights, exec, model, false, err);
-    for (int i = 0; !status && i < weights->n; i++) {
-        const struct fp_weight *w = &weights->items[i];
-        struct fp_report_layer layer = {.error_before_repair = NAN, .error_after_repair = NAN};
-        status = fp_weight_zeros(model, w, &layer.zeros, err);
-        if (status) break;
-        status = count_whole(model, w, &layer, err);
-        fp_describe_layer(report, w, &layer);
-        pruned.params += w->count;
-        pruned.zeros += layer.zeros;
+    if (!status && fp_macs_count(&macs, model, NULL, 0, NULL, &why)) {
+        fp_macs_free(&macs);
+        FP_PUT(report, macs, &(struct fp_report_macs){.reason = why.message});
     }
-    if (!status) {
-        pruned.sparsity = fp_report_sparsity(pruned.zeros, pruned.params);
-        fp_describe_skipped(report, weights);
-        FP_PUT(report, pruned, &pruned);
-        status = fp_arena_check(&report->arena, err);
-    }
+    if (!status) status = describe_layers(model, weights, &macs, report, err);
+    fp_macs_free(&macs);
     fp_weights_free(weights);
     fp_exec_free(exec);
     return status;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // From names to choices: the method's set, with single choices put over it. A name may have values of its parameters
 // behind it.
+#include "compact/compact.h"
 #include "job/job.h"
 
 // Rounds cost a run over the samples each; up to 75 % zeros a third one was seen to gain nothing.
@@ -18,11 +19,19 @@ static int settle(struct fp_choices *c, const fineprune_prune_options *o, finepr
     const char *reason = "nothing comes back in this method";
     if (!solves) reason = "the repair does not solve for what is kept";
     if (bound) reason = "zeros lie as the pattern says";
+    if (c->target.kind && !c->channels->run && o->channels)
+        return fp_fail(err, FINEPRUNE_USAGE, "target '%s' needs channels 'first'", c->target.text);
+    if (c->target.kind && !c->channels->run) c->channels = fp_find_channels("first");
     if (c->channels->run && (bound || !c->allocation->fills)) {
         if (o->channels)
             return fp_fail(err, FINEPRUNE_USAGE, "channels '%s' cannot go whole with %s '%s'", c->channels->name,
                            bound ? "pattern" : "allocation", bound ? c->pattern_text : c->allocation->name);
         c->channels = fp_find_channels("none");
+    }
+    if (c->target.kind && !c->channels->run) {
+        fp_fail(err, FINEPRUNE_USAGE, "target '%s' needs whole channels, which cannot go with %s", c->target.text,
+                bound ? "this pattern" : "this allocation");
+        return FINEPRUNE_USAGE;
     }
     if (c->swaps->run && (bound || !solves || !c->method->regrow)) {
         if (o->swaps) return fp_fail(err, FINEPRUNE_USAGE, "swaps '%s' cannot be made: %s", c->swaps->name, reason);
@@ -81,7 +90,9 @@ int fp_choose(struct fp_choices *c, const fineprune_prune_options *o, fineprune_
                              .rounds = o->rounds > 0 ? o->rounds : rounds_of(m, o->sparsity)};
     int status = choose_ideas(c, texts, err);
     if (!status) status = check_numbers(c, o, err);
+    if (!status) status = fp_target_read(&c->target, o->target, err);
     if (status) return status;
+    c->target.multiple = o->multiple ? o->multiple : FP_COMPACT_MULTIPLE;
     return settle(c, o, err);
 }
 

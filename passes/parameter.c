@@ -130,6 +130,7 @@ int fineprune_choice_check(const char *kind, const char *text, fineprune_error *
     struct fp_chosen chosen;
     fineprune_error local = {0};
     if (!err) err = &local;
+    if (!strcmp(kind, "target")) return fp_target_read(&(struct fp_target){0}, text, err);
     if (strcmp(kind, "pattern")) return read_text(&chosen, kind, text, err);
     if (!fp_find_pattern(text)) return fp_choice_unknown(kind, text, err);
     return FINEPRUNE_OK;

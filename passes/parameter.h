@@ -43,6 +43,18 @@ struct fp_listed {
 };
 bool fp_list_row(const char *kind, size_t index, struct fp_listed *row);
 
+// What the model may cost once whole channels have left its shapes.
+enum fp_target_kind { FP_TARGET_NONE, FP_TARGET_MACS, FP_TARGET_SIZE, FP_TARGET_LATENCY };
+struct fp_target {
+    enum fp_target_kind kind;
+    double value;     // a share of the multiply-adds, or of the time, that the model came with; bytes of the file
+    const char *text; // the caller's
+    size_t multiple;  // of the channels that a group keeps
+};
+
+// target.c: "macs=0.5", "macs=50%", "size=10M", "latency=0.6"; NULL: none. The multiple is not set. Errors: USAGE.
+int fp_target_read(struct fp_target *target, const char *text, fineprune_error *err);
+
 // parameter.c: the word of a kind, as in fineprune_list.
 const char *fp_kind_word(enum fp_kind kind);
 // Reads a text of that kind. Errors: USAGE, naming what is not known, is no number or out of range.

@@ -6,6 +6,7 @@
 
 #include "base/arena.h"
 #include "weights/classifier.h"
+#include "weights/multiply_adds.h"
 #include "maths/lesson.h"
 #include "parameter.h"
 #include "report/report.h"
@@ -137,7 +138,7 @@ struct fp_method {
     bool cautious;           // few samples justify less sparsity than asked
 };
 
-// What was chosen, by name; every pointer is set.
+// What was chosen, by name; every pointer but the target's text is set.
 struct fp_choices {
     const struct fp_method *method;
     const struct fp_score *score;
@@ -152,6 +153,7 @@ struct fp_choices {
     const struct fp_readout *readout;
     struct fp_chosen chosen[FP_KINDS]; // how they were named, and with which values
     int rounds;
+    struct fp_target target;
 };
 
 // The head of what an idea keeps between tries.
@@ -210,7 +212,10 @@ struct fp_state {
     double asked;             // the sparsity that is wanted; what was found, where it was to be found
     double got;               // the sparsity that was pruned to, where it is less than was asked; negative: it is not
     bool gave_back, refused;  // zeros were given back as more ruin the model; nothing that was tried is safe (safety.c)
+    char *missed_target;      // what stays and what stands in the way of a target; NULL: it is met
     double forward, statistics, solve; // seconds
+    struct fp_macs macs;               // of the model that came; total 0: they could not be counted
+    char macs_reason[200];             // why
 };
 
 struct fp_job {

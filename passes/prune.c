@@ -287,6 +287,7 @@ int fp_prune_run(struct fp_job *job) {
         fp_job_split,         // samples that decide, and the reserve that measures
         fp_job_open,          // weights as matrices, the classifier
         fp_job_report_before, // what the model is before
+        fp_job_check_target,  // whether its multiply-adds can be counted
         check_samples,        // values that no weight could learn from
         fp_verify_before,     // the dense model on the reserve
         run_dense_model,      // and on all others: answers, and the first round's statistics
@@ -302,6 +303,7 @@ int fp_prune_run(struct fp_job *job) {
         NULL};
     job->state.asked = job->options->sparsity;
     int status = walk(job, stages);
+    if (job->state.missed_target && (!status || status == FINEPRUNE_GATE)) return fp_job_refuse_target(job);
     if (job->state.refused && (!status || status == FINEPRUNE_GATE)) return fp_safety_refuse(job);
     return status;
 }

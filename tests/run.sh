@@ -63,7 +63,9 @@ parts() {
     part "$label: command line" "$python" tests/cli/run_cli.py
     part "$label: bad input" "$python" tests/hostile/run_hostile.py
     part "$label: references" "$python" tests/reference/run_reference.py
+    part "$label: multiply-adds" "$python" tests/reference/run_macs.py
     part "$label: channels that leave" "$python" tests/reference/run_compact.py 300
+    part "$label: targets" "$python" tests/reference/run_target.py
     part "$label: ONNX suites" "$python" tests/conformance/run_suites.py
 }
 

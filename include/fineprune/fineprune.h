@@ -239,6 +239,12 @@ typedef struct fineprune_prune_options {
                                  // lesson; 0: no gate
     bool strict_sparsity; // true: exactly the zeros that were asked; false: fewer where the samples show that they cost
                           // more than the read-out's lesson gains
+    const char *target;   // what the model may cost once fineprune_compact has taken whole channels out: "macs=0.5" or
+                        // "macs=50%", a share of the multiply-adds that it came with, or "size=10M", bytes of the file,
+                        // or "latency=0.6", the share of the time in this library with one thread, measured meanwhile;
+                        // `sparsity` is then on top, 0 for no other zeros. GATE where not enough channels can go. NULL:
+                        // none
+    size_t multiple; // of which the channels are that a target keeps, to be given to fineprune_compact too; 0: 16
 } fineprune_prune_options;
 
 #ifdef __cplusplus
@@ -299,8 +305,9 @@ FINEPRUNE_API int fineprune_compact(fineprune_model *model, size_t multiple, con
 // ---------------------------------------------------------------------------------------------------------------------
 // Looking and measuring
 
-// Inputs, outputs, operators, weights and sparsity of a model. No data, nothing is run. The report leaves out the
-// model's SHA-256, which would take longer than all the rest.
+// Inputs, outputs, operators, weights, sparsity and multiply-adds of a model (the latter where its inputs have fixed
+// sizes), and what compact would leave of them. No data, no product is computed. The report leaves out the model's
+// SHA-256, which would take longer than all the rest.
 FINEPRUNE_API int fineprune_inspect(const fineprune_model *model, fineprune_report **report, fineprune_error *err);
 // Every obstacle to running and pruning at once. data may be NULL. Returns MODEL or DATA when there is an obstacle;
 // *report is set in that case too.
@@ -351,7 +358,8 @@ typedef struct fineprune_parameter {
 
 // The parameter `number` (0, 1, ...) of what fineprune_list has at that index; false past the last one.
 FINEPRUNE_API bool fineprune_list_parameter(const char *kind, size_t index, size_t number, fineprune_parameter *out);
-// Whether a text of fineprune_prune_options names something of that kind (as in fineprune_list, but for "operator"),
+// Whether a text of fineprune_prune_options names something of that kind (as in fineprune_list, but for "operator", and
+// "target"),
 // with parameters that it has and values in
 // their ranges, asked before any work is done. Errors: USAGE.
 FINEPRUNE_API int fineprune_choice_check(const char *kind, const char *text, fineprune_error *err);

@@ -218,6 +218,8 @@ void fp_job_close(struct fp_job *job) {
     fp_job_drop_kept(job);
     fp_verify_free(job->state.verify);
     fp_task_done(job);
+    fp_macs_free(&job->state.macs);
+    free(job->state.missed_target);
 }
 
 // ---- every round

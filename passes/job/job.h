@@ -41,6 +41,10 @@ int fp_layer_check_finite(struct fp_job *job, struct fp_layer *layer);
 const char *fp_layer_unrepaired(const struct fp_job *job, const struct fp_layer *layer);
 // Layers of which something must be said: zeros that came in, no repair and why.
 void fp_job_report_layers(struct fp_job *job, double asked);
+// job_target.c: a target of multiply-adds is refused where they cannot be counted. Errors: DATA. And: GATE, with what
+// stands in the way of the target.
+int fp_job_check_target(struct fp_job *job);
+int fp_job_refuse_target(struct fp_job *job);
 // The share of zeros that n samples justify.
 double fp_justified_share(double n);
 // Writes values and biases of all layers into the model.

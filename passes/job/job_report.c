@@ -33,7 +33,8 @@ static void report_config(struct fp_job *job, double asked) {
                                             .min_agreement = o->min_agreement,
                                             .min_taught_agreement = o->min_taught_agreement,
                                             .task = o->task ? o->task : "auto",
-                                            .reserve = o->reserve};
+                                            .reserve = o->reserve,
+                                            .target = o->target};
     FP_PUT(job->report, config, &config);
 }
 
@@ -61,10 +62,19 @@ static const char *bias_left(const struct fp_job *job, const struct fp_weight *w
     return w->bias.reason;
 }
 
+static void report_macs(struct fp_job *job, double nonzero) {
+    const char *reason = job->state.macs_reason;
+    if (!reason[0]) fp_describe_macs(job->report, &job->state.macs, nonzero);
+    else FP_PUT(job->report, macs, &(struct fp_report_macs){.reason = reason});
+}
+
 static int report_layers(struct fp_job *job, struct fp_report_pruned *pruned) {
+    const struct fp_macs *macs = &job->state.macs;
+    double nonzero = (double)macs->total;
     for (int i = 0; i < job->layers.n; i++) {
         const struct fp_layer *l = &job->layers.items[i];
-        struct fp_report_layer layer = {.error_before_repair = l->error_before,
+        struct fp_report_layer layer = {.macs = fp_macs_of_weight(macs, l->w),
+                                        .error_before_repair = l->error_before,
                                         .error_after_repair = l->error_after,
                                         .bias_left = bias_left(job, l->w),
                                         .not_repaired = fp_layer_unrepaired(job, l)};
@@ -73,7 +83,9 @@ static int report_layers(struct fp_job *job, struct fp_report_pruned *pruned) {
         fp_describe_layer(job->report, l->w, &layer);
         pruned->params += l->w->count;
         pruned->zeros += layer.zeros;
+        nonzero -= (double)layer.macs * fp_report_sparsity(layer.zeros, l->w->count);
     }
+    report_macs(job, nonzero);
     fp_describe_skipped(job->report, job->layers.weights);
     pruned->sparsity = fp_report_sparsity(pruned->zeros, pruned->params);
     FP_PUT(job->report, pruned, pruned);
@@ -161,8 +173,19 @@ static int report_sizes(struct fp_job *job, bool after) {
     return FINEPRUNE_OK;
 }
 
+// What cannot be counted is no reason to stop.
+static void count_macs(struct fp_job *job) {
+    fineprune_error why = {0};
+    size_t first = 0;
+    if (job->data && job->samples.n_local) first = job->samples.local[0];
+    if (fp_macs_count(&job->state.macs, job->model, job->data, first, &job->options->run, &why))
+        fp_macs_free(&job->state.macs);
+    snprintf(job->state.macs_reason, sizeof(job->state.macs_reason), "%.199s", why.message);
+}
+
 int fp_job_report_before(struct fp_job *job) {
     fp_describe_model(job->report, false, job->model, true);
+    count_macs(job);
     return report_sizes(job, false);
 }
 

@@ -130,7 +130,7 @@ void fp_job_report_layers(struct fp_job *job, double asked) {
         if (reason) fp_report_say(job->report, "weight '%s' was pruned but not repaired: %s", l->w->name, reason);
     }
     const double share = pruned ? (double)came / (double)pruned : 0;
-    if (came && asked >= 0 && share > asked)
+    if (came && asked >= 0 && share > asked && !job->choices.target.kind)
         fp_report_say(
             job->report,
             "the model came with %.1f %% zeros, more than the %.1f %% that were asked: they stay, and none is added",

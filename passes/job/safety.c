@@ -320,6 +320,12 @@ static int give_back(struct fp_job *job, int (*prune_to)(struct fp_job *, double
 int fp_safety_refuse(struct fp_job *job) {
     const double least = job->state.got;
     fp_error_clear(job->err);
+    if (job->choices.target.kind) {
+        fp_fail(job->err, FINEPRUNE_GATE, "target '%s' ruins this model: it changes nearly all that it does",
+                job->choices.target.text);
+        fp_hint(job->err, "ask for more that may stay, or give more samples; --strict-sparsity prunes all the same");
+        return FINEPRUNE_GATE;
+    }
     fp_fail(
         job->err, FINEPRUNE_GATE,
         "pruning ruins this model: even %.0f %% zeros change nearly all that it does; no share that was tried is safe",
@@ -425,7 +431,9 @@ static size_t left_dense(const struct fp_job *job) {
 static void say_changes(const struct fp_job *job, const struct measures *m, double asked, FILE *file) {
     const size_t dense = left_dense(job);
     const bool back = job->state.got >= 0 && asked >= 0 && job->state.got < asked - 1e-9;
-    if (job->state.refused)
+    if (job->state.refused && job->choices.target.kind)
+        fprintf(file, "; the target '%s' is too much", job->choices.target.text);
+    else if (job->state.refused)
         fprintf(file, "; no share of zeros that was tried is safe, from %.0f %% down to %.0f %%", 100 * asked,
                 100 * job->state.got);
     else if (back)

@@ -89,6 +89,8 @@ static void axes_of(const struct fp_weight *w, int *rows, int *columns) {
     const bool turned = fp_attr_int(w->node, "transB", 0);
     *rows = w->rank - 1;
     *columns = w->rank - 2;
+    if (w->view == FP_VIEW_CONV_TRANSPOSE) *rows = 1, *columns = 0;
+    if (w->view == FP_VIEW_CONV_TRANSPOSE) return;
     if (w->view != FP_VIEW_CONV && !turned) return;
     *rows = w->view == FP_VIEW_CONV ? 0 : w->rank - 2;
     *columns = w->view == FP_VIEW_CONV ? 1 : w->rank - 1;
@@ -178,6 +180,7 @@ static int visit_passage(struct search *s, const struct fp_node *node, const str
     case FP_PASSAGE_TURNS:
     case FP_PASSAGE_PADS:
     case FP_PASSAGE_REDUCES:
+    case FP_PASSAGE_RESIZES:
     case FP_PASSAGE_REMOVES: return FINEPRUNE_OK;
     default: return leave(s, group, "an operator of it does not keep channels apart"), FINEPRUNE_OK;
     }

@@ -10,6 +10,7 @@
 #include "exec/seen.h"
 #include "exec/tail.h"
 #include "exec/watch.h"
+#include "kernel/products.h"
 
 bool fp_arguments_init(struct fp_arguments *a, int n) {
     size_t size = (size_t)n * (sizeof(*a->in) + sizeof(*a->own));
@@ -142,6 +143,16 @@ static struct fp_call call_of(struct fp_exec *exec, struct fp_frame *frame, stru
     return call;
 }
 
+// Constants are computed in any case.
+static int run_or_count(const struct fp_exec *exec, const struct fp_frame *frame, struct fp_call *call) {
+    const bool counts = exec->observer && exec->observer->count && frame->left && fp_op_multiplies(call->op);
+    if (counts) exec->observer->count(exec->observer->user, call);
+    if (!counts || !exec->observer->count_only) return call->op->run ? call->op->run(call) : FINEPRUNE_OK;
+    for (int i = 0; i < call->n_out; i++)
+        if (call->out[i].data && call->out[i].type > 0) memset(call->out[i].data, 0, fp_tensor_bytes(&call->out[i]));
+    return FINEPRUNE_OK;
+}
+
 int fp_cell_call(struct fp_exec *exec, struct fp_frame *frame, struct fp_cell *cell, struct fp_arguments *a,
                  struct fp_tensor *out) {
     if (cell->tail && a->narrow) fp_cell_drop_tail(frame->plan, cell); // each of its nodes rounds
@@ -149,7 +160,7 @@ int fp_cell_call(struct fp_exec *exec, struct fp_frame *frame, struct fp_cell *c
     const int before = fp_threads_set(exec->threads);
     int status = shape_outputs(exec, frame->plan, cell, &call, a);
     if (!status) status = allocate_outputs(exec, frame, cell, &call);
-    if (!status && cell->op->run) status = cell->op->run(&call);
+    if (!status) status = run_or_count(exec, frame, &call);
     fp_threads_set(before);
     cell->state = call.state;
     if (!status && exec->observer && cell->watches) status = fp_watch_inputs(exec, cell, &call);

@@ -14,6 +14,10 @@ struct fp_observer {
     int (*see)(void *user, int tag, const struct fp_tensor *x, fineprune_error *err);
     void *user;
     bool takes_last; // the inputs of weights may lie channels-last; else all are row-major
+    // Counts a call of an operator that multiplies (kernel/products.h), once it is prepared; NULL: nothing is counted.
+    // count_only: the call is then left out, and its results are zeros.
+    void (*count)(void *user, const struct fp_call *call);
+    bool count_only;
 };
 
 // Makes an executor for the model's main graph. Errors: MODEL, naming every node whose operator is not supported, at

@@ -150,6 +150,7 @@ enum fp_passage {
     FP_PASSAGE_TURNS,    // Transpose
     FP_PASSAGE_PADS,     // only other axes
     FP_PASSAGE_REDUCES,  // some later axes go or become 1
+    FP_PASSAGE_RESIZES,  // only other axes, by stored scales
 };
 
 // How a weight is a matrix [groups, rows, columns] (weights/weights.c).
@@ -192,6 +193,9 @@ struct fp_op {
     // the hidden states before each step [steps, directions, batch, hidden] (slot 2), and how many steps each sequence
     // has. NULL in a row: in[slot == 0 ? 1 : 0]. Called after run.
     int (*weight_input)(struct fp_call *, int slot, struct fp_tensor *out);
+    // Multiply-adds of a call that is prepared, beyond those that the view of its weights tells (products.h); NULL:
+    // none.
+    size_t (*products)(const struct fp_call *);
     // What is known of the operator without running it. No row, no facts.
     unsigned char role, passage; // enum fp_role, enum fp_passage
     struct fp_op_weight weight;

@@ -178,8 +178,16 @@ int fineprune_model_open(fineprune_model **out, const char *path, const fineprun
     return status;
 }
 
+void fp_model_drop_sample(struct fineprune_model *model) {
+    for (int i = 0; i < model->n_sample; i++) fp_tensor_done(&model->sample[i]);
+    free(model->sample);
+    model->sample = NULL;
+    model->n_sample = 0;
+}
+
 void fineprune_model_free(fineprune_model *model) {
     if (!model) return;
+    fp_model_drop_sample(model);
     fp_masks_free(model->masks);
     fp_graph_free(model->graph);
     fp_name_map_done(&model->value_names);

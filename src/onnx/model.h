@@ -23,9 +23,11 @@ struct fineprune_model {
     size_t file_size;
     char sha256[65]; // of the file, hex; filled by fp_model_sha256 on first use
     struct fp_memory memory;
-    struct fp_graph *graph;         // the view of the main graph (graph.h), built once on open; always set
-    struct fp_mapping *mappings;    // mapped files, unmapped on free
-    struct fp_masks *masks;         // of the last pruning (masks.h), or NULL
+    struct fp_graph *graph;      // the view of the main graph (graph.h), built once on open; always set
+    struct fp_mapping *mappings; // mapped files, unmapped on free
+    struct fp_masks *masks;      // of the last pruning (masks.h), or NULL
+    struct fp_tensor *sample;    // inputs of a run that multiply-adds were counted in (weights/multiply_adds.h); NULL
+    int n_sample;
     struct fp_name_map value_names; // of all graphs; filled when a new name is first asked for
     void *allocator;                // budgeted ProtobufCAllocator
 };
@@ -54,6 +56,7 @@ int fp_initializer_store(struct fineprune_model *model, Onnx__TensorProto *proto
 void fp_initializer_drop(struct fineprune_model *model, const Onnx__TensorProto *proto);
 const char *fp_initializer_name(const Onnx__TensorProto *proto);
 
+void fp_model_drop_sample(struct fineprune_model *model);
 // Sets (or replaces) a metadata_props entry.
 int fp_model_set_metadata(struct fineprune_model *model, const char *key, const char *value, fineprune_error *err);
 const char *fp_model_metadata(const struct fineprune_model *model, const char *key); // NULL when absent

@@ -21,6 +21,10 @@ static void done(void *state) {
     free(a);
 }
 
+static size_t products(const struct fp_call *call) {
+    return fp_attention_products(&((const struct attention *)call->state)->core);
+}
+
 // ---- prepare
 
 // Heads, positions and size of q, k or v.
@@ -335,7 +339,7 @@ static int run_rotary(struct fp_call *call) {
 }
 
 const struct fp_op fp_ops_attention[] = {
-    {"", "Attention", 23, prepare, run, done, FP_OP_FLOAT32 | FP_OP_ROUNDS, 0, NULL},
+    {"", "Attention", 23, prepare, run, done, FP_OP_FLOAT32 | FP_OP_ROUNDS, 0, NULL, products},
     {"", "RotaryEmbedding", 23, prepare_rotary, run_rotary, NULL, FP_OP_FLOAT32 | FP_OP_ROUNDS, 0, NULL},
     {"com.microsoft", "RotaryEmbedding", 1, prepare_rotary, run_rotary, NULL, FP_OP_FLOAT32 | FP_OP_ROUNDS, 0, NULL},
     {0},

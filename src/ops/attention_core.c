@@ -17,6 +17,10 @@ void fp_heads_outside(int64_t *strides, int64_t positions, int64_t heads, int64_
     memcpy(strides, s, sizeof(s));
 }
 
+size_t fp_attention_products(const struct fp_attention *a) {
+    return (size_t)a->batch * (size_t)a->heads * (size_t)a->queries * (size_t)a->keys * (size_t)(a->size + a->v_size);
+}
+
 void fp_attention_done(struct fp_attention *a) {
     fp_matmul_done(&a->scores);
     fp_matmul_done(&a->mix);

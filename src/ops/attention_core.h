@@ -28,6 +28,8 @@ int fp_attention_make(struct fp_call *call, struct fp_attention *a);
 // kept (may be NULL): [batch, heads, queries, keys], the scores at the stage `kind`.
 int fp_attention_run(struct fp_call *call, struct fp_attention *a, const float *q, const float *k, const float *v,
                      float *y, float *kept, enum fp_scores_kind kind);
+// Multiply-adds of both products.
+size_t fp_attention_products(const struct fp_attention *a);
 void fp_attention_done(struct fp_attention *a);
 // dst [batch, heads, past + fresh, size] from past [batch, heads, past, size] (may be NULL) and fresh rows.
 void fp_join_past(float *dst, const float *old, int64_t past, const float *fresh, const int64_t *strides, int64_t batch,

@@ -23,6 +23,10 @@ static void done(void *state) {
     free(f);
 }
 
+static size_t products(const struct fp_call *call) {
+    return fp_attention_products(&((const struct fused *)call->state)->core);
+}
+
 static int check_float(struct fp_call *call, int i, int rank) {
     const struct fp_tensor *t = call->in[i];
     if (t->type == FP_FLOAT && t->rank == rank) return 0;
@@ -400,7 +404,7 @@ static int run_mha(struct fp_call *call) {
 
 const struct fp_op fp_ops_attention_fused[] = {
     {"com.microsoft", "Attention", 1, prepare_attention, run_attention, done, FP_OP_FLOAT32 | FP_OP_ROUNDS, 0,
-     .weight = {FP_IN_1, 2, FP_VIEW_INNER}},
-    {"com.microsoft", "MultiHeadAttention", 1, prepare_mha, run_mha, done, FP_OP_FLOAT32, 0, NULL},
+     .products = products, .weight = {FP_IN_1, 2, FP_VIEW_INNER}},
+    {"com.microsoft", "MultiHeadAttention", 1, prepare_mha, run_mha, done, FP_OP_FLOAT32, 0, NULL, products},
     {0},
 };

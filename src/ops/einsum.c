@@ -456,6 +456,15 @@ bool fp_einsum_roles(const struct fp_node *node, int slot, int rank, enum fp_ein
 }
 
 // The other operand as [first of its own axes, groups, its other axes, columns].
+// Of one operand nothing is multiplied; of several each combination of labels is.
+static size_t products(const struct fp_call *call) {
+    const struct einsum *e = call->state;
+    size_t n = e->n_terms > 1 ? (size_t)e->n_terms - 1 : 0;
+    for (int l = 0; l < LABELS; l++)
+        if (e->extent[l] >= 0 && !fp_mul(n, (size_t)e->extent[l], &n)) return SIZE_MAX;
+    return n;
+}
+
 static int weight_input(struct fp_call *call, int slot, struct fp_tensor *out) {
     const struct einsum *e = call->state;
     const struct view *w = &e->terms[slot];
@@ -486,7 +495,7 @@ static int weight_input(struct fp_call *call, int slot, struct fp_tensor *out) {
 }
 
 const struct fp_op fp_ops_einsum[] = {
-    {"", "Einsum", 12, prepare, run, done, FP_OP_FLOAT32, 0, weight_input,
+    {"", "Einsum", 12, prepare, run, done, FP_OP_FLOAT32, 0, weight_input, products,
      .weight = {FP_IN_1 | FP_IN_0, 0, FP_VIEW_EINSUM}},
     {0},
 };

@@ -527,7 +527,8 @@ static int run_resize(struct fp_call *call) {
     return fp_map_run(call, maps, room);
 }
 
-#define ROW(name, since, prepare) {"", name, since, prepare, run_resize, resize_done, FP_OP_BLOCKED, 0, NULL}
+#define ROW(name, since, prepare)                                                                                      \
+    {"", name, since, prepare, run_resize, resize_done, FP_OP_BLOCKED, 0, NULL, .passage = FP_PASSAGE_RESIZES}
 const struct fp_op fp_ops_resize[] = {
     ROW("Upsample", 7, prepare_legacy),
     ROW("Resize", 10, prepare_legacy),

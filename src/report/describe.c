@@ -99,6 +99,12 @@ void fp_describe_layer(struct fineprune_report *report, const struct fp_weight *
     FP_ADD(report, layers, &told);
 }
 
+void fp_describe_macs(struct fineprune_report *report, const struct fp_macs *macs, double nonzero) {
+    const struct fp_report_macs told = {
+        .dense = macs->total, .computed = macs->computed, .nonzero = (size_t)(nonzero + 0.5)};
+    FP_PUT(report, macs, &told);
+}
+
 void fp_describe_skipped(struct fineprune_report *report, const struct fp_weights *weights) {
     report->skipped.there = true;
     for (int i = 0; i < weights->n_skipped; i++) {

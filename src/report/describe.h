@@ -4,6 +4,7 @@
 #define FP_DESCRIBE_H
 
 #include "report/report.h"
+#include "weights/multiply_adds.h"
 #include "weights/weights.h"
 
 // "model", or "second_model", with sha256 (when `hash`).
@@ -11,6 +12,8 @@ void fp_describe_model(struct fineprune_report *report, bool second, struct fine
 // One of "layers": `layer` has what does not follow from its weight.
 void fp_describe_layer(struct fineprune_report *report, const struct fp_weight *weight,
                        const struct fp_report_layer *layer);
+// "macs"; nonzero: those that are not by a weight that is zero.
+void fp_describe_macs(struct fineprune_report *report, const struct fp_macs *macs, double nonzero);
 // "skipped", with the reasons.
 void fp_describe_skipped(struct fineprune_report *report, const struct fp_weights *weights);
 // "inputs", "outputs_of_model" and "operators".

@@ -40,6 +40,8 @@ struct fineprune_report {
     const char *wrote; // path
     struct fp_report_timing *timing;
     double peak_rss_bytes;
+    struct fp_report_target *target;
+    struct fp_report_macs *macs;
     struct fp_report_extras extras;
 };
 
@@ -64,7 +66,8 @@ struct fineprune_data;
 struct fp_model_size;
 
 // "data" with the sources of the data; "outputs" with the list of those kept (per class, NULL: all); a half of "size";
-// what a "task" to come has.
+// what a "task" or a "target" to come has; of "macs" those of smaller shapes, and their parameters, 0 for no word of
+// them.
 void fp_report_put_data(struct fineprune_report *report, const struct fineprune_data *sources,
                         const struct fp_report_data *data);
 void fp_report_put_outputs(struct fineprune_report *report, const struct fp_report_outputs *outputs,
@@ -72,6 +75,9 @@ void fp_report_put_outputs(struct fineprune_report *report, const struct fp_repo
 void fp_report_put_size(struct fineprune_report *report, bool after, const struct fp_model_size *size);
 void fp_report_add_evidence(struct fineprune_report *report, struct fp_report_task *task,
                             const struct fp_report_evidence *evidence);
+void fp_report_add_obstacle(struct fineprune_report *report, struct fp_report_target *target,
+                            const struct fp_report_obstacle *obstacle);
+void fp_report_put_macs_compact(struct fineprune_report *report, size_t count, size_t parameters);
 void fp_report_add_text(struct fineprune_report *report, struct fp_texts *texts, const char *text);
 
 // Zeros as a share, 0 of nothing.

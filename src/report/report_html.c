@@ -126,6 +126,7 @@ static void put_header(FILE *file, const struct fineprune_report *report) {
     put_verdict(file, report->verdict);
     put_badges(file, report);
     for (size_t i = 0; i < report->notes.n; i++) put_note(file, report->notes.items[i]);
+    put_words(file, fp_say_macs(report));
     put_words(file, fp_say_compact(report));
     put_words(file, fp_say_sparse(report));
     fputs("</header>\n", file);

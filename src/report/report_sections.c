@@ -71,14 +71,15 @@ TABLE(static, data, NULL, ROW(sources), ROW(samples), WHEN(splits, reserve));
 #define T struct fp_report_config
 TABLE(, fp_config_fields, NULL, AS(FP_REAL_OR_AUTO, sparsity), ROW(strict_sparsity), ROW(method), ROW(score),
       ROW(allocation), ROW(pattern), ROW(repair), ROW(channels), ROW(swaps), ROW(refit), ROW(outputs), ROW(readout),
-      ROW(rounds), ROW(min_agreement), ROW(min_taught_agreement), ROW(task), AS(FP_REAL_OR_AUTO, reserve));
+      ROW(rounds), ROW(min_agreement), ROW(min_taught_agreement), ROW(task), AS(FP_REAL_OR_AUTO, reserve), ROW(target));
 #undef T
 
 #define T struct fp_report_layer
 static bool is_whole(const void *layer) { return ((const T *)layer)->whole; }
+static bool multiplies(const void *layer) { return ((const T *)layer)->macs; }
 TABLE(static, layer, NULL, ROW(name), ROW(part), ROW(tensors), ROW(op), ROW(node), ROW(shape), ROW(params), ROW(zeros),
       ROW(sparsity), WHEN(is_whole, zero_rows), WHEN(is_whole, zero_columns), WHEN(is_whole, whole_zeros),
-      ROW(error_before_repair), ROW(bias_left), ROW(error_after_repair), ROW(not_repaired));
+      WHEN(multiplies, macs), ROW(error_before_repair), ROW(bias_left), ROW(error_after_repair), ROW(not_repaired));
 #undef T
 
 #define T struct fp_report_skipped
@@ -167,6 +168,22 @@ TABLE(static, timing, &no_timing, AS(FP_NUMBER, load), ROW(prepare), ROW(forward
       AS(FP_NUMBER, write), AS(FP_NUMBER, seconds), AS(FP_NUMBER, samples_per_second));
 #undef T
 
+#define T struct fp_report_obstacle
+TABLE(static, obstacle, NULL, ROW(weight), ROW(channels), ROW(reason), ROW(reader));
+#undef T
+
+#define T struct fp_report_target
+TABLE(static, target, NULL, ROW(kind), ROW(asked), ROW(reached), ROW(met), IN(FP_ITEMS, in_the_way, obstacle));
+#undef T
+
+#define T struct fp_report_macs
+static bool counted(const void *macs) { return !((const T *)macs)->reason; }
+static bool shrank(const void *macs) { return ((const T *)macs)->compact; }
+static bool kept_parameters(const void *macs) { return ((const T *)macs)->compact_parameters; }
+TABLE(static, macs, NULL, ROW(reason), WHEN(counted, dense), WHEN(counted, computed), WHEN(counted, nonzero),
+      WHEN(shrank, compact), WHEN(kept_parameters, compact_parameters));
+#undef T
+
 #define T struct fineprune_report
 TABLE(, fp_report_fields, NULL, ROW(schema), IN(FP_PART, tool, tool), ROW(command), IN(FP_SECTION, verdict, verdict),
       IN(FP_SECTION, model, model), IN(FP_SECTION, second_model, model), IN(FP_ITEMS, inputs, value),
@@ -176,7 +193,8 @@ TABLE(, fp_report_fields, NULL, ROW(schema), IN(FP_PART, tool, tool), ROW(comman
       IN(FP_SECTION, outputs, outputs), IN(FP_SECTION, readout, readout), IN(FP_SECTION, channels, channels),
       IN(FP_SECTION, compact, compact), ROW(notes), IN(FP_ITEMS, drift, drift), IN(FP_SECTION, agreement, agreement),
       IN(FP_SECTION, accuracy, accuracy), IN(FP_SECTION, size, size), IN(FP_SECTION, sparse_initializers, sparse),
-      IN(FP_ITEMS, gates, gate), ROW(wrote), IN(FP_SECTION, timing, timing), AS(FP_NUMBER, peak_rss_bytes));
+      IN(FP_ITEMS, gates, gate), ROW(wrote), IN(FP_SECTION, timing, timing), AS(FP_NUMBER, peak_rss_bytes),
+      IN(FP_SECTION, target, target), IN(FP_SECTION, macs, macs));
 #undef T
 
 // ---- sections that are more than what is given
@@ -221,4 +239,17 @@ void fp_report_put_size(struct fineprune_report *report, bool after, const struc
 void fp_report_add_evidence(struct fineprune_report *report, struct fp_report_task *to,
                             const struct fp_report_evidence *given) {
     fp_report_append(report, &to->evidence, &evidence, given);
+}
+
+void fp_report_add_obstacle(struct fineprune_report *report, struct fp_report_target *to,
+                            const struct fp_report_obstacle *given) {
+    fp_report_append(report, &to->in_the_way, &obstacle, given);
+}
+
+void fp_report_put_macs_compact(struct fineprune_report *report, size_t count, size_t parameters) {
+    struct fp_report_macs whole = {0};
+    if (report->macs) whole = *report->macs;
+    whole.compact = count;
+    whole.compact_parameters = parameters;
+    FP_PUT(report, macs, &whole);
 }

@@ -83,7 +83,8 @@ struct fp_report_config {
     int64_t rounds;
     double min_agreement, min_taught_agreement;
     const char *task;
-    double reserve; // negative: auto
+    double reserve;     // negative: auto
+    const char *target; // NULL: none
 };
 
 // One of "layers": a weight and what became of it.
@@ -96,6 +97,7 @@ struct fp_report_layer {
     double sparsity;
     bool whole; // the next three are known
     size_t zero_rows, zero_columns, whole_zeros;
+    size_t macs; // 0: not known
     double error_before_repair, error_after_repair;
     const char *bias_left, *not_repaired; // why; NULL: the bias is written, the layer is repaired
 };
@@ -208,6 +210,27 @@ struct fp_report_timing {
 #define FP_REPORT_UNTIMED                                                                                              \
     .load = NAN, .prepare = NAN, .forward = NAN, .statistics = NAN, .solve = NAN, .write = NAN, .seconds = NAN,        \
     .samples_per_second = NAN
+
+// "target": what a model was to cost, and what is left of that once the shapes are smaller, exactly.
+struct fp_report_obstacle {
+    const char *weight; // one that makes the channels
+    size_t channels;
+    const char *reason, *reader; // the latter: the type of the node that reads them, or NULL
+};
+FP_LIST(fp_report_obstacles, struct fp_report_obstacle);
+struct fp_report_target {
+    const char *kind; // "macs", "size", "latency"
+    double asked, reached;
+    bool met;
+    struct fp_report_obstacles in_the_way; // the costliest, where it is not met
+};
+
+// "macs": multiply-adds of a sample.
+struct fp_report_macs {
+    const char *reason;                 // why they are not counted; NULL: they are
+    size_t dense, computed, nonzero;    // of the model that came; of two computed operands; not by a zero weight
+    size_t compact, compact_parameters; // in smaller shapes; 0: not known
+};
 
 // What a program adds by itself, or writes over a member that cannot hold it. section NULL: the report; text NULL: the
 // number.

@@ -20,7 +20,7 @@ static void put(FILE *file, const char *text) {
 
 // ---- aligned rows
 
-#define COLUMNS 8
+#define COLUMNS 9
 
 struct grid {
     char *(*cells)[COLUMNS];
@@ -100,7 +100,7 @@ static void grid_heading(struct grid *grid, const char *const *names) {
 
 // ---- the table of weights
 
-static void weight_row(struct grid *grid, const struct fp_report_layer *layer, bool errors, bool whole) {
+static void weight_row(struct grid *grid, const struct fp_report_layer *layer, bool errors, bool whole, bool macs) {
     fp_words words;
     char *shape = fp_say_shape(&layer->shape), *name = fp_say_layer(layer);
     grid_row(grid);
@@ -114,6 +114,7 @@ static void weight_row(struct grid *grid, const struct fp_report_layer *layer, b
     if (errors) grid_cell(grid, 7, fp_say_number(words, "%.4f", layer->error_after_repair));
     if (whole) grid_cell(grid, 6, fp_say_number(words, "%.0f", (double)layer->zero_rows));
     if (whole) grid_cell(grid, 7, fp_say_number(words, "%.0f", (double)layer->zero_columns));
+    if (macs) grid_cell(grid, grid->columns - 1, fp_say_number(words, "%.0f", (double)layer->macs));
     free(shape);
     free(name);
 }
@@ -133,21 +134,24 @@ static void print_weights(FILE *file, const struct fineprune_report *report) {
                                               "sparsity", "error",    "repaired", NULL};
     static const char *const with_whole[] = {"weight",   "operator",  "shape",        "elements", "zeros",
                                              "sparsity", "zero rows", "zero columns", NULL};
-    bool errors = false, whole = false;
+    bool errors = false, whole = false, macs = false;
     double params = 0, zeros = 0;
     for (size_t i = 0; i < report->layers.n; i++) {
         const struct fp_report_layer *layer = &report->layers.items[i];
         errors |= isfinite(layer->error_after_repair);
         whole |= layer->whole_zeros > 0;
+        macs |= layer->macs > 0;
         params += (double)layer->params;
         zeros += (double)layer->zeros;
     }
-    struct grid grid = {.right = 0xf8};
+    struct grid grid = {.right = 0x1f8};
     if (errors) grid_heading(&grid, with_errors);
     else if (whole) grid_heading(&grid, with_whole);
     else grid_heading(&grid, names);
+    macs &= !errors;
+    if (macs && !grid.failed) grid_cell(&grid, grid.columns++, "multiply-adds");
     for (size_t i = 0; i < report->layers.n && !grid.failed; i++)
-        weight_row(&grid, &report->layers.items[i], errors, whole);
+        weight_row(&grid, &report->layers.items[i], errors, whole && !errors, macs);
     if (!grid.failed) total_row(&grid, params, zeros);
     if (!grid.failed) grid_print(file, &grid, "");
     grid_done(&grid);
@@ -320,6 +324,7 @@ static void print_pruning(FILE *file, const struct fineprune_report *report) {
     print_decision(file, "readout", fp_say_lesson(report));
     print_drift(file, report);
     print_size(file, report);
+    if (report->compact) print_decision(file, "macs", fp_say_macs(report));
     print_decision(file, "compact", fp_say_compact(report));
     print_decision(file, "sparse", fp_say_sparse(report));
     print_gates(file, report);
@@ -329,6 +334,7 @@ static void print_pruning(FILE *file, const struct fineprune_report *report) {
 
 static void print_compact(FILE *file, const struct fineprune_report *report) {
     print_model(file, report, "model", report->model);
+    print_decision(file, "macs", fp_say_macs(report));
     print_decision(file, "compact", fp_say_compact(report));
     print_size(file, report);
     print_decision(file, "sparse", fp_say_sparse(report));
@@ -450,6 +456,7 @@ static void print_inspect(FILE *file, const struct fineprune_report *report) {
     print_model(file, report, "model", report->model);
     print_format(file, report->model);
     print_whole(file, report);
+    print_decision(file, "macs", fp_say_macs(report));
     print_texts(file, &report->notes, "note");
     print_values(file, &report->inputs, "inputs");
     print_values(file, &report->outputs_of_model, "outputs");

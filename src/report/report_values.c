@@ -105,6 +105,25 @@ char *fp_say_sparse(const struct fineprune_report *report) {
                      sparse->readers ? "; " : "", fp_or_empty(sparse->readers));
 }
 
+char *fp_say_macs(const struct fineprune_report *report) {
+    const struct fp_report_macs *macs = report->macs;
+    fp_words words, left, share;
+    char *pruned = NULL, *small = NULL, *text = NULL;
+    if (!macs || macs->reason || !macs->dense) return NULL;
+    if (macs->nonzero < macs->dense && (!macs->compact || macs->nonzero < macs->compact))
+        pruned = fp_format(", %s of them by what is not zero", fp_say_count(left, (double)macs->nonzero));
+    else pruned = fp_format("%s", "");
+    if (!macs->compact) small = fp_format("%s", "");
+    else
+        small = fp_format("; %s in smaller shapes, %s", fp_say_count(left, (double)macs->compact),
+                          fp_say_share(share, (double)macs->compact / (double)macs->dense));
+    if (pruned && small)
+        text = fp_format("%s multiply-adds a sample%s%s", fp_say_count(words, (double)macs->dense), pruned, small);
+    free(pruned);
+    free(small);
+    return text;
+}
+
 char *fp_say_compact(const struct fineprune_report *report) {
     const struct fp_report_compact *c = report->compact;
     fp_words before, after;

@@ -25,6 +25,8 @@ char *fp_say_layer(const struct fp_report_layer *layer);
 // nothing of it.
 char *fp_say_outputs(const struct fineprune_report *report);
 char *fp_say_lesson(const struct fineprune_report *report);
+// The multiply-adds; malloc'ed, NULL when they are not counted.
+char *fp_say_macs(const struct fineprune_report *report);
 // What left the shapes, and why not more; malloc'ed, NULL when nothing was to.
 char *fp_say_compact(const struct fineprune_report *report);
 // What --sparse-initializers did, and who cannot read it; malloc'ed, NULL when it was not asked for.

@@ -15,7 +15,8 @@ enum {
 struct space {
     int parent; // of the union; itself: a root
     size_t channels;
-    bool blocked, trunk;
+    bool blocked, trunk, spread;
+    const struct fp_node *by; // the first that blocks; NULL: an output does
     int n_makers, n_readers;
     int *makers;
     struct fp_channel_reader *readers;
@@ -39,8 +40,13 @@ static struct space *root(const struct finder *f, int space) {
     return &f->spaces[space];
 }
 
-static void block(struct finder *f, int value) {
-    if (value >= 0 && f->space[value] >= 0) root(f, f->space[value])->blocked = true;
+static void block_space(struct space *s, const struct fp_node *by) {
+    if (!s->blocked) s->by = by;
+    s->blocked = true;
+}
+
+static void block(struct finder *f, int value, const struct fp_node *by) {
+    if (value >= 0 && f->space[value] >= 0) block_space(root(f, f->space[value]), by);
 }
 
 static int new_space(struct finder *f, size_t channels) {
@@ -67,7 +73,7 @@ static bool add_reader(struct space *s, int weight, size_t per) {
     return true;
 }
 
-static bool join(struct finder *f, int a, int b, bool trunk) {
+static bool join(struct finder *f, int a, int b, bool trunk, const struct fp_node *by) {
     struct space *x = root(f, a), *y = root(f, b);
     if (x == y) return true;
     if (y < x) { // the earlier one stays
@@ -78,8 +84,10 @@ static bool join(struct finder *f, int a, int b, bool trunk) {
     bool ok = true;
     for (int i = 0; i < y->n_makers && ok; i++) ok = add_maker(x, y->makers[i]);
     for (int i = 0; i < y->n_readers && ok; i++) ok = add_reader(x, y->readers[i].weight, y->readers[i].per);
-    x->blocked |= y->blocked || x->channels != y->channels;
+    if (y->blocked) block_space(x, y->by);
+    if (x->channels != y->channels) block_space(x, by);
     x->trunk |= y->trunk || trunk;
+    x->spread |= y->spread;
     y->parent = (int)(x - f->spaces);
     return ok;
 }
@@ -96,10 +104,14 @@ static const struct fp_weight *weight_at(const struct finder *f, const struct fp
     return &f->weights->items[*number];
 }
 
+static bool is_convolution(const struct fp_weight *w) {
+    return w->view == FP_VIEW_CONV || w->view == FP_VIEW_CONV_TRANSPOSE;
+}
+
 // Products that can lose a row or a column.
 static bool is_plain(const struct fp_weight *w) {
     const bool matrix = w->view == FP_VIEW_MATRIX || w->view == FP_VIEW_SCALED || w->view == FP_VIEW_GEMM;
-    return (matrix || w->view == FP_VIEW_CONV) && w->groups == 1 && w->n_uses == 1 && w->uses[0].slot == 1 &&
+    return (matrix || is_convolution(w)) && w->groups == 1 && w->n_uses == 1 && w->uses[0].slot == 1 &&
            !fp_attr_int(w->node, "transA", 0);
 }
 
@@ -111,7 +123,7 @@ static int declared_rank(const struct finder *f, int value) {
 
 // Where a product's channels lie.
 static int axis_of(const struct fp_weight *w) {
-    if (w->kind == FP_WEIGHT_CONV) return 1;
+    if (is_convolution(w)) return 1;
     return LAST;
 }
 
@@ -119,23 +131,25 @@ static bool visit_weight(struct finder *f, const struct fp_node *node, const str
     bool ok = true;
     size_t spatial;
     for (int i = 0; i < node->n_in; i++)
-        if (i || !is_plain(w)) block(f, node->in[i]);
+        if (i || !is_plain(w)) block(f, node->in[i], node);
     if (!is_plain(w)) return true;
     int in = node->in[0], out = node->out[0];
     if (in >= 0 && f->space[in] >= 0) {
         struct space *s = root(f, f->space[in]);
         if (f->axis[in] != axis_of(w) || w->cols % s->channels ||
-            (w->kind == FP_WEIGHT_CONV && w->cols != s->channels * w->inner))
-            s->blocked = true;
+            (is_convolution(w) && w->cols != s->channels * w->inner))
+            block_space(s, node);
         else ok = add_reader(s, number, w->cols / s->channels);
+        s->spread |= w->view == FP_VIEW_CONV_TRANSPOSE;
     }
     int space = new_space(f, w->rows);
     if (space < 0 || !ok) return false;
     f->space[out] = space;
     f->axis[out] = axis_of(w);
     f->rank[out] = declared_rank(f, out);
-    if (w->kind == FP_WEIGHT_CONV && fp_attr_ints(node, "kernel_shape", &spatial)) f->rank[out] = (int)spatial + 2;
+    if (is_convolution(w) && fp_attr_ints(node, "kernel_shape", &spatial)) f->rank[out] = (int)spatial + 2;
     f->single[out] = false;
+    f->spaces[space].spread = w->view == FP_VIEW_CONV_TRANSPOSE;
     return add_maker(&f->spaces[space], number);
 }
 
@@ -241,6 +255,21 @@ static bool pads_others(const struct finder *f, const struct fp_node *node) {
     return axis < rank && !pads[axis] && !pads[axis + rank];
 }
 
+// By scales that are stored, last or (before opset 11) second, one for each axis, and 1 for the channels'.
+static bool resizes_others(const struct finder *f, const struct fp_node *node) {
+    const int at = node->n_in > 2 ? 2 : 1, axis = f->axis[node->in[0]];
+    const char *mode = fp_attr_text(node, "coordinate_transformation_mode", "");
+    struct fp_tensor t = {0};
+    if (node->n_in > 3 && node->in[3] >= 0) return false; // sizes
+    if (at >= node->n_in || node->in[at] < 0 || axis != 1 || fp_attr_has(node, "axes") ||
+        !strcmp(mode, "tf_crop_and_resize"))
+        return false;
+    const bool ok = !fp_exec_constant(f->exec, f->graph, node->in[at], &t, NULL) && t.type == FP_FLOAT && t.count > 1 &&
+                    ((const float *)t.data)[1] == 1;
+    fp_tensor_done(&t);
+    return ok;
+}
+
 // Channels at axis 1 stay there when only later axes go.
 static bool reduces_others(const struct finder *f, const struct fp_node *node, int *gone) {
     int64_t axes[FP_MAX_RANK];
@@ -258,7 +287,7 @@ static bool reduces_others(const struct finder *f, const struct fp_node *node, i
 static bool visit_pair(struct finder *f, const struct fp_node *node, bool sums) {
     int a = node->in[0], b = node->n_in == 2 ? node->in[1] : -1;
     if (b < 0 || a < 0) {
-        for (int i = 0; i < node->n_in; i++) block(f, node->in[i]);
+        for (int i = 0; i < node->n_in; i++) block(f, node->in[i], node);
         return true;
     }
     if (is_stored(f, a) || is_stored(f, b)) { // a constant takes the axis as it is
@@ -266,9 +295,10 @@ static bool visit_pair(struct finder *f, const struct fp_node *node, bool sums) 
         if (f->space[moving] >= 0) pass_on(f, moving, node->out[0], f->axis[moving]);
         return true;
     }
-    if (f->space[a] < 0 || f->space[b] < 0 || f->axis[a] != f->axis[b]) return block(f, a), block(f, b), true;
+    if (f->space[a] < 0 || f->space[b] < 0 || f->axis[a] != f->axis[b])
+        return block(f, a, node), block(f, b, node), true;
     pass_on(f, f->single[a] ? b : a, node->out[0], f->axis[a]);
-    return join(f, f->space[a], f->space[b], sums);
+    return join(f, f->space[a], f->space[b], sums, node);
 }
 
 static enum fp_passage passage_of(const struct fp_node *node) {
@@ -289,6 +319,7 @@ static bool lets_pass(const struct finder *f, const struct fp_node *node, enum f
     case FP_PASSAGE_FLATTENS: return axis == 1 && fp_attr_int(node, "axis", 1) == 1;
     case FP_PASSAGE_RESHAPES: return reshapes_flat(f, node);
     case FP_PASSAGE_PADS: return pads_others(f, node);
+    case FP_PASSAGE_RESIZES: return resizes_others(f, node);
     case FP_PASSAGE_REDUCES: return reduces_others(f, node, gone);
     default: return false;
     }
@@ -311,7 +342,9 @@ static bool passes(struct finder *f, const struct fp_node *node, enum fp_passage
     if (to == NOWHERE) return false;
     pass_on(f, in, out, to);
     if (passage == FP_PASSAGE_FLATTENS || passage == FP_PASSAGE_RESHAPES) f->rank[out] = 2;
-    if (passage == FP_PASSAGE_FILTERS || passage == FP_PASSAGE_PADS || passage == FP_PASSAGE_TURNS)
+    if (passage == FP_PASSAGE_RESIZES) root(f, f->space[out])->spread = true;
+    if (passage == FP_PASSAGE_RESIZES || passage == FP_PASSAGE_FILTERS || passage == FP_PASSAGE_PADS ||
+        passage == FP_PASSAGE_TURNS)
         f->single[out] = false;
     if (passage == FP_PASSAGE_REMOVES || (gone && gone == f->rank[in] - 2)) f->single[out] = true;
     if (gone && f->rank[in] && !fp_attr_int(node, "keepdims", 1)) f->rank[out] -= gone;
@@ -326,7 +359,7 @@ static bool visit_other(struct finder *f, const struct fp_node *node) {
         return visit_pair(f, node, passage == FP_PASSAGE_SUMS);
     const bool carries = in >= 0 && f->space[in] >= 0 && node->n_out && node->out[0] >= 0;
     if (carries && others_are_stored(f, node) && !others_are_read(f, node) && passes(f, node, passage)) return true;
-    for (int i = 0; i < node->n_in; i++) block(f, node->in[i]);
+    for (int i = 0; i < node->n_in; i++) block(f, node->in[i], node);
     return true;
 }
 
@@ -337,7 +370,7 @@ static void block_outside(struct finder *f) {
         const struct fp_value *v = &f->graph->values[i];
         for (int k = 0; k < v->n_readers; k++)
             if (!v->readers[k].node || v->readers[k].index < 0)
-                block(f, i); // an output of the graph, or read in a body
+                block(f, i, v->readers[k].node); // an output of the graph, or read in a body
     }
 }
 
@@ -357,14 +390,17 @@ static int collect(struct finder *f, struct fp_channel_groups *out) {
     int *group_of = fp_arena_take(&room, (size_t)f->n, sizeof(*group_of));
     out->items = fp_calloc((size_t)f->n, sizeof(*out->items));
     out->places = fp_calloc((size_t)f->graph->n_values, sizeof(*out->places));
-    if (!group_of || !out->items || !out->places)
+    out->held = fp_calloc((size_t)f->n, sizeof(*out->held));
+    if (!group_of || !out->items || !out->places || !out->held)
         return fp_fail_memory(f->err, "channels", (size_t)f->n * sizeof(*out->items));
     for (int i = 0; i < f->n; i++) {
         group_of[i] = -1;
         struct space *s = &f->spaces[i];
+        for (int k = 0; k < s->n_makers && s->parent == i && !is_group(s, i); k++)
+            out->held[out->n_held++] = (struct fp_channel_held){s->makers[k], s->channels, s->by};
         if (!is_group(s, i)) continue;
         group_of[i] = out->n;
-        out->items[out->n++] = (struct fp_channel_group){s->channels,  s->trunk,  s->n_makers,
+        out->items[out->n++] = (struct fp_channel_group){s->channels,  s->trunk,  s->spread, s->n_makers,
                                                          s->n_readers, s->makers, s->readers};
         s->makers = NULL;
         s->readers = NULL;
@@ -413,5 +449,6 @@ void fp_channels_free(struct fp_channel_groups *groups) {
     for (int i = 0; groups->items && i < groups->n; i++) free(groups->items[i].makers), free(groups->items[i].readers);
     free(groups->items);
     free(groups->places);
+    free(groups->held);
     *groups = (struct fp_channel_groups){0};
 }

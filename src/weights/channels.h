@@ -14,7 +14,8 @@ struct fp_channel_reader {
 
 struct fp_channel_group {
     size_t channels;
-    bool trunk; // a sum of several makers: a residual stream
+    bool trunk;  // a sum of several makers: a residual stream
+    bool spread; // a transposed convolution makes or reads it, or it is resized on its way
     int n_makers, n_readers;
     int *makers; // numbers of weights, whose rows are the channels
     struct fp_channel_reader *readers;
@@ -27,9 +28,17 @@ struct fp_channel_place {
     int rank;  // of the value; 0: not known
 };
 
+// Channels that are no group, once for each weight that makes them.
+struct fp_channel_held {
+    int maker;
+    size_t channels;
+    const struct fp_node *node; // that does not keep them apart; NULL: they are an output
+};
+
 struct fp_channel_groups {
-    int n;
+    int n, n_held;
     struct fp_channel_group *items;
+    struct fp_channel_held *held;
     struct fp_channel_place *places; // by value
 };
 

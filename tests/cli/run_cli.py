@@ -539,6 +539,39 @@ def channels_leave_the_shapes(place):
 
 
 @case
+def targets_are_reached(place):
+    """--target: instead of --sparsity, with it, in bytes; what cannot be is refused, what makes no sense before any work."""
+    conv_network(place)
+    line = "prune cnn.onnx --data cnn.npz --task other --strict-sparsity -f --round 4"
+    told = json.loads(works(place, f"{line} --target macs=50% -o t.onnx --json").out)
+    assert told["target"]["met"] and told["macs"]["compact"] <= 0.5 * told["macs"]["dense"], told["macs"]
+    equal(told["macs"]["compact"], round(told["target"]["reached"] * told["macs"]["dense"]), "multiply-adds that were foretold")
+    assert told["macs"]["nonzero"] == told["macs"]["compact"] and told["config"]["sparsity"] == 0, "no zeros but those of channels"
+    first = place.path("t.onnx").read_bytes()
+    works(place, f"{line} --target macs=0.5 -o t.onnx")
+    equal(place.path("t.onnx").read_bytes(), first, "a share and a percentage")
+    both = json.loads(works(place, f"{line} --target macs=0.5 -s 85% -o u.onnx --json").out)
+    assert both["macs"]["compact"] <= 0.5 * both["macs"]["dense"] and both["macs"]["nonzero"] < both["macs"]["compact"], both["macs"]
+    assert abs(both["pruned"]["sparsity"] - 0.85) < 0.01, both["pruned"]
+    size = place.path("cnn.onnx").stat().st_size * 6 // 10
+    works(place, f"{line} --target size={size} -o s.onnx")
+    assert place.path("s.onnx").stat().st_size <= size, "bytes"
+    place.path("t.onnx").unlink()
+    ran = place.run(f"{line} --target macs=0.1% -o t.onnx")
+    assert ran.code == 5 and not place.path("t.onnx").exists() and "is out of reach: " in ran.err and "in the way are the " in ran.err, ran.err
+    share = "macs=0.5 or macs=50%: the share of the multiply-adds that may stay; size=10M: bytes of the file; latency=0.6: the share of the time"
+    for text in ("macs", "macs=", "macs=0", "macs=2", "macs=-1", "macs=nan", "macs=50%%", "size=0", "size=1X", "mac=0.5"):
+        fails(place, f"prune none.onnx --data none.npz -o o.onnx --target {text}", 2, f"target cannot be '{text}'", share)
+    told = json.loads(works(place, f"{line} --target latency=99% -o t.onnx --json").out)["target"]
+    assert told["kind"] == "latency" and told["met"] and 0 < told["reached"] <= 0.99, told
+    ran = place.run(f"{line} --target latency=0.1% -f -o t.onnx")
+    assert ran.code == 5 and "% of the time stay" in ran.err.replace(" %", "%"), ran.err
+    fails(place, "prune cnn.onnx --data cnn.npz -o o.onnx --target macs=0.5 --channels none", 2, "target 'macs=0.5' needs channels 'first'")
+    fails(place, "prune cnn.onnx --data cnn.npz -o o.onnx --target macs=0.5 --pattern 2:4", 2,
+          "target 'macs=0.5' needs whole channels, which cannot go with this pattern")
+
+
+@case
 def every_choice_with_every_method(place):
     """A choice does what it says or is refused by name; none is without effect in silence, and nothing crashes."""
     conv_network(place)
@@ -1659,6 +1692,7 @@ EFFECTS = {
     "stats": ("apply m.onnx -f -q -o o.onnx", "--stats one.stats", "o.onnx"),
     "sparsity": (QUICK, "-s 50%", "o.onnx"),
     "strict-sparsity": (f"{PRUNED} --limit 30 -s 95%", "--strict-sparsity", "/pruned/sparsity"),
+    "target": (PRUNED, "--target macs=60%", "o.onnx"),
     "method": (PRUNED, "--method wanda", "o.onnx"),
     "score": (PRUNED, "--score magnitude", "o.onnx"),
     "allocation": (PRUNED, "--allocation global", "o.onnx"),

@@ -108,6 +108,24 @@ class Made:
             return self.between(y, channels), channels, dead
         return y, channels, self.group(channels)
 
+    def spread(self, x, n_in, dead_in):
+        """To twice the size and back: a transposed convolution, or a Resize between two others."""
+        channels = int(self.rng.choice([16, 24, 40]))
+        dead = self.group(channels)
+        if self.rng.random() < 0.5:
+            w = self.values(n_in, channels, 2, 2)
+            w[dead_in] = 0
+            bias = [self.const(self.values(channels))] if self.rng.random() < 0.5 else []
+            y = self.node("ConvTranspose", [x, self.const(w), *bias], strides=[2, 2], kernel_shape=[2, 2])
+        else:
+            y = self.conv(x, n_in, channels, dead_in)
+            y = self.node("Resize", [self.node("Relu", [y]), "", self.const([1, 1, 2, 2])], mode="nearest")
+        w = self.values(8, channels, 2, 2)
+        w[:, dead] = 0
+        back = self.node("Conv", [self.node("Relu", [y]), self.const(w)], strides=[2, 2], kernel_shape=[2, 2])
+        self.groups.append(np.zeros(8, bool))
+        return back, 8, self.groups[-1]
+
     def head(self, x, channels, dead):
         """To ten numbers, in one of the ways in which exporters write it."""
         form = self.rng.integers(0, 5)
@@ -152,6 +170,8 @@ class Made:
         x, channels, dead = "x", 3, None
         for _ in range(self.rng.integers(1, 4)):
             x, channels, dead = self.block(x, channels, dead)
+        if self.rng.random() < 0.4:
+            x, channels, dead = self.spread(x, channels, dead)
         y = self.head(x, channels, dead)
         if self.rng.random() < 0.5:
             y = self.mlp(y, 10)

@@ -298,7 +298,13 @@ static void grouped(struct call *c) { assert_int_equal(fineprune_group_new(&c->s
     X(prune_options, min_taught_agreement, c->prune.task = "classes", c->prune.min_taught_agreement = 1e-6, \
       !gate(a, "min_taught_agreement") && gate(b, "min_taught_agreement")) \
     X(prune_options, strict_sparsity, c->prune.method = NULL; c->prune.sparsity = 0.97; c->data.limit = 30, \
-      c->prune.strict_sparsity = true, number(a, "pruned", "sparsity") < number(b, "pruned", "sparsity"))
+      c->prune.strict_sparsity = true, number(a, "pruned", "sparsity") < number(b, "pruned", "sparsity")) \
+    X(prune_options, target, c->model = "wide.onnx"; c->prune.method = NULL; c->prune.task = "other"; \
+      c->prune.strict_sparsity = true; c->prune.sparsity = 0, c->prune.target = "macs=50%", \
+      !number(a, "target", "reached") && number(b, "target", "reached") <= 0.5) \
+    X(prune_options, multiple, c->model = "wide.onnx"; c->prune.method = NULL; c->prune.task = "other"; \
+      c->prune.strict_sparsity = true; c->prune.sparsity = 0; c->prune.target = "macs=45%", c->prune.multiple = 1, \
+      number(a, "channels", "removed") != number(b, "channels", "removed"))
 // clang-format on
 
 #define FUNCTIONS(type, name, base, change, effect)                                                                    \

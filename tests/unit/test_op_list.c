@@ -70,7 +70,7 @@ static void passages_fit_roles(void **state) {
     (void)state;
     for (size_t i = 0; fp_op_at(i); i++) {
         const struct fp_op *op = fp_op_at(i);
-        CHECK(op, op->passage <= FP_PASSAGE_REDUCES);
+        CHECK(op, op->passage <= FP_PASSAGE_RESIZES);
         CHECK(op, (op->passage == FP_PASSAGE_RESHAPES) == (op->role == FP_ROLE_RESHAPES));
         CHECK(op, op->passage != FP_PASSAGE_FLATTENS || op->role == FP_ROLE_SETS_AXES);
         CHECK(op, op->passage != FP_PASSAGE_TURNS || op->role == FP_ROLE_ARRANGES);
