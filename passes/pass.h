@@ -74,6 +74,8 @@ struct fp_pattern {
     int (*snap)(struct fp_job *, struct fp_layer *,
                 const char *spec); // after it: keep follows the pattern; may be NULL
     bool decides;                  // how many zeros there are, whatever was asked
+    // Why it makes no zeros in a layer, static text; NULL: it does. May be NULL.
+    const char *(*leaves)(struct fp_job *, const struct fp_layer *, const char *spec);
 };
 
 struct fp_repair {

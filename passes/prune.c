@@ -53,10 +53,12 @@ static int allocate(struct fp_job *job, double sparsity) {
     bound_read_out(job);
     size_t zeros = (size_t)(sparsity * (double)job->layers.total + 0.999999);
     int status = job->choices.allocation->run(job, sparsity, zeros);
-    for (int i = 0; i < job->layers.n && !status && job->choices.pattern->snap; i++) {
+    if (status || !job->choices.pattern->snap) return status;
+    for (int i = 0; i < job->layers.n && !status; i++) {
         status = job->choices.pattern->snap(job, &job->layers.items[i], job->choices.pattern_text);
         if (!status) fp_allocate_clear_came(&job->layers.items[i]);
     }
+    fp_allocate_finish(job);
     return status;
 }
 

@@ -117,6 +117,13 @@ static int remove_rows(struct fp_job *job) {
     return FINEPRUNE_OK;
 }
 
+// A pattern that says how many zeros there are has no room for whole rows: the classes are held back alone.
+static void keep_rows(const struct fp_job *job, struct fp_lesson *lesson) {
+    if (!job->choices.pattern || !job->choices.pattern->decides) return;
+    memset(lesson->rows, 1, lesson->classes);
+    lesson->kept = lesson->classes;
+}
+
 static void report(struct fp_job *job) {
     const struct fp_lesson *lesson = &job->classes.lesson;
     const size_t gone = lesson->classes - lesson->kept;
@@ -144,6 +151,7 @@ int fp_prune_outputs(struct fp_job *job) {
     status = fp_lesson_make(&job->classes.lesson, &job->classes.dense, learns, holds, &rule,
                             job->model ? &job->model->memory : NULL, job->err);
     if (status) return status;
+    keep_rows(job, &job->classes.lesson);
     if (!learns) leave_readout(job, NULL);
     if (!holds) {
         leave_outputs(job, NULL);

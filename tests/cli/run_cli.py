@@ -415,9 +415,8 @@ def channels_go_whole(place):
     assert "channels" not in none or not none["channels"], none["channels"]
 
 
-@case
-def rows_of_classes_count_as_channels(place):
-    """Three of 400 classes occur: the rows of the others are more than half of the zeros, and no channel need go besides."""
+def three_of_many_classes(place):
+    """A network of 400 classes, and data in which three of them occur."""
     random, node = np.random.default_rng(5), onnx.helper.make_node
     first = random.standard_normal((256, 32)).astype(np.float32) / 6
     centres = 3 * random.standard_normal((3, 32)).astype(np.float32)
@@ -427,6 +426,12 @@ def rows_of_classes_count_as_channels(place):
     store_network(place, "three.onnx", [node("Gemm", ["x", "first"], ["h"], transB=1), node("Relu", ["h"], ["r"]), node("Gemm", ["r", "last", "b"], ["y"], transB=1)],
                   {"y": (onnx.TensorProto.FLOAT, ["N", 400])}, {"first": first, "last": last, "b": np.zeros(400, np.float32)}, [32])
     np.savez(place.path("three.npz"), x=x)
+
+
+@case
+def rows_of_classes_count_as_channels(place):
+    """Three of 400 classes occur: the rows of the others are more than half of the zeros, and no channel need go besides."""
+    three_of_many_classes(place)
     report = json.loads(works(place, "prune three.onnx --data three.npz -s 70% --task classes -o o.onnx --json").out)
     outputs, zeros = report["outputs"], report["pruned"]["zeros"]
     equal(outputs["zeros"], outputs["pruned"] * 256, "zeros of removed outputs")
@@ -782,6 +787,32 @@ def patterns_tell_the_truth_about_speed(place):
     assert "TensorRT, which knows 2:4, does" in half and "that were asked" not in half, half
     more = works(place, f"{PRUNE} -o p.onnx --pattern 2:4 -s 70%").err
     assert "pattern 2:4 makes 50 % zeros, not the 70 % that were asked" in more, more
+
+
+def groups_of_four(weight):
+    """Along the inputs, at each kernel position: [outputs, inputs / 4, 4, positions]."""
+    return weight.reshape(len(weight), weight.shape[1] // 4, 4, -1)
+
+
+@case
+def two_of_four_is_exact(place):
+    """Two of each four along the inputs, neither more nor less, where there are four; classes that do not occur and inputs that are always zero change
+    nothing about it."""
+    three_of_many_classes(place)
+    x = np.load(place.path("three.npz"))["x"]
+    x[:, 4:12] = 0
+    np.savez(place.path("three.npz"), x=x)
+    ran = works(place, "prune three.onnx --data three.npz -s 50% --pattern 2:4 --task classes -o o.onnx --json")
+    now = layers_of(place, "o.onnx")
+    for name in ("first", "last"):
+        equal(sorted(set((groups_of_four(now[name]) != 0).sum(2).ravel())), [2], f"kept of each four in {name}")
+    equal(json.loads(ran.out)["pruned"]["sparsity"], 0.5, "sparsity")
+    conv_network(place)
+    ran = works(place, "prune cnn.onnx --data cnn.npz -s 50% --pattern 2:4 --task other -o p.onnx -f --json")
+    now = layers_of(place, "p.onnx")
+    for name in ("mid", "gate_a", "gate_b", "far", "res", "hid", "out"):
+        equal(sorted(set((groups_of_four(now[name]) != 0).sum(2).ravel())), [2], f"kept of each four in {name}")
+    equal(int((now["stem"] == 0).sum()), 0, "zeros of three channels, of which no runtime makes four")
 
 
 # ---- the other commands
