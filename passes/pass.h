@@ -74,6 +74,9 @@ struct fp_pattern {
     int (*snap)(struct fp_job *, struct fp_layer *,
                 const char *spec); // after it: keep follows the pattern; may be NULL
     bool decides;                  // how many zeros there are, whatever was asked
+    // For each element of a group (rows x cols) which others it may change places with: those of its own number, below
+    // rows x cols. NULL: with none.
+    int (*cells)(struct fp_job *, const struct fp_layer *, const char *spec, uint32_t *cell);
     // Why it makes no zeros in a layer, static text; NULL: it does. May be NULL.
     const char *(*leaves)(struct fp_job *, const struct fp_layer *, const char *spec);
 };

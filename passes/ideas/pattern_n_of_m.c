@@ -52,6 +52,17 @@ static int snap(struct fp_job *job, struct fp_layer *layer, const char *spec) {
     return FINEPRUNE_OK;
 }
 
+// A cell is M neighbours.
+static int cells(struct fp_job *job, const struct fp_layer *layer, const char *spec, uint32_t *cell) {
+    struct form f;
+    int status = read_form(job, spec, &f);
+    if (status) return status;
+    const size_t cols = layer->w->cols, step = layer->w->inner, in_row = (cols / step + f.m - 1) / f.m * step;
+    for (size_t i = 0; i < layer->w->rows * cols; i++)
+        cell[i] = (uint32_t)(i / cols * in_row + i % cols / step / f.m * step + i % cols % step);
+    return FINEPRUNE_OK;
+}
+
 static const char *leaves(struct fp_job *job, const struct fp_layer *layer, const char *spec) {
     struct form f;
     if (read_form(job, spec, &f) || is_covered(layer, f)) return NULL;
@@ -59,4 +70,5 @@ static const char *leaves(struct fp_job *job, const struct fp_layer *layer, cons
 }
 
 const struct fp_pattern fp_pattern_n_of_m = {
-    "N:M", "N of every M neighbouring columns stay, as in 2:4", NULL, snap, .decides = true, .leaves = leaves};
+    "N:M",           "N of every M neighbouring columns stay, as in 2:4", NULL, snap, .decides = true, .cells = cells,
+    .leaves = leaves};

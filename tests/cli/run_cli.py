@@ -593,7 +593,11 @@ def every_choice_with_every_method(place):
     ran = place.run("prune cnn.onnx --data cnn.npz -s 50% --pattern 2:4 --channels first -f -o o.onnx")
     assert ran.code == 2 and "channels 'first' cannot go whole with pattern '2:4'" in ran.err, ran.err
     ran = works(place, "prune cnn.onnx --data cnn.npz -s 50% --pattern 2:4 --task other -f -o o.onnx --json")
-    equal([json.loads(ran.out)["config"][kind] for kind in ("channels", "swaps")], ["none", "none"], "choices that a pattern settles")
+    equal([json.loads(ran.out)["config"][kind] for kind in ("channels", "swaps")], ["none", "gradient"], "choices that a pattern settles")
+    ran = works(place, "prune cnn.onnx --data cnn.npz -s 50% --pattern block:1x4 --task other -f -o o.onnx --json")
+    equal([json.loads(ran.out)["config"][kind] for kind in ("channels", "swaps")], ["none", "none"], "choices that blocks settle")
+    ran = place.run("prune cnn.onnx --data cnn.npz -s 50% --pattern block:1x4 --swaps gradient -f -o o.onnx")
+    assert ran.code == 2 and "swaps 'gradient' cannot be made: zeros lie as the pattern says" in ran.err, ran.err
 
 
 @case
