@@ -39,6 +39,7 @@ struct fp_layer {
     double lost;         // of the rows' spread, which nothing stands in for
     double least_kept;   // share of the elements that stay at least, as few samples reach it; 0: no bound
     size_t reached;      // by so many samples, where there is a bound
+    bool left_dense;     // the pattern makes no zeros in it: with them the model is ruined (weaken.c)
     size_t zeros;        // in keep
     double error_before,
         error_after; // output error relative to the output's spread, without and with repair; negative: not measured

@@ -22,6 +22,8 @@
 //   task                 {decided, by, output, points, evidence [{name, found, says, points}], said}
 //   outputs              {kept [index], pruned, zeros, classes, seen, held_back, unseen_bias, unseen_share, reason}
 //   readout              {strength, samples, corrects, expected, changes, ..., trusted, applied, reason}
+//   pattern              {name, weights, params, zeros, sparsity, dense [{weight, reason}]}: of the weights that follow
+//                        it; dense: in which it made no zeros
 //   channels             {groups, in_groups, removed, zeros}: pruned whole
 //   compact              {groups, channels, removed, stay, multiple, parameters_before, parameters, reason}: of hidden
 //                        channels that left the shapes

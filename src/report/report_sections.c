@@ -112,6 +112,26 @@ void fp_report_put_readout(struct fineprune_report *report, const struct fp_repo
 
 // ---- results
 
+void fp_report_put_pattern(struct fineprune_report *report, const struct fp_report_pattern *pattern) {
+    json_t *to = fp_report_object(report, "pattern");
+    set_text(to, "name", pattern->name);
+    set_count(to, "weights", pattern->weights);
+    set_count(to, "params", pattern->params);
+    set_count(to, "zeros", pattern->zeros);
+    set_real(to, "sparsity", fp_report_sparsity(pattern->zeros, pattern->params));
+}
+
+void fp_report_add_dense(struct fineprune_report *report, const char *weight, const char *reason) {
+    json_t *to = fp_report_object(report, "pattern"), *list = json_object_get(to, "dense"), *one = json_object();
+    if (!list) {
+        list = json_array();
+        set(to, "dense", list);
+    }
+    set_text(one, "weight", weight);
+    set_text(one, "reason", reason);
+    json_array_append_new(list, one);
+}
+
 void fp_report_put_channels(struct fineprune_report *report, const struct fp_report_channels *channels) {
     json_t *to = fp_report_object(report, "channels");
     set_count(to, "groups", channels->groups);

@@ -58,6 +58,14 @@ struct fp_report_readout {
 };
 void fp_report_put_readout(struct fineprune_report *report, const struct fp_report_readout *readout);
 
+// "pattern": of the weights that follow it. And one of those in which it made no zeros.
+struct fp_report_pattern {
+    const char *name;
+    size_t weights, params, zeros;
+};
+void fp_report_put_pattern(struct fineprune_report *report, const struct fp_report_pattern *pattern);
+void fp_report_add_dense(struct fineprune_report *report, const char *weight, const char *reason);
+
 // "channels"
 struct fp_report_channels {
     size_t groups, in_groups, removed, zeros;
