@@ -13,12 +13,14 @@ static int rounds_of(const struct fp_method *m, double sparsity) {
 static const char * or (const char *given, const char *absent) { return given ? given : absent; }
 
 // A pattern, and an allocation that gives every row or weight its share, have their own idea of where zeros lie; swaps
-// need a repair that has solved for what is kept, and a method in which it may come back.
+// keep to the cells of a pattern that has them, and need a repair that has solved for what is kept, and a method in
+// which it may come back.
 static int settle(struct fp_choices *c, const fineprune_prune_options *o, fineprune_error *err) {
     const bool bound = c->pattern->merge || c->pattern->snap, solves = c->repair->needs & FP_NEED_GRAM;
     const char *reason = "nothing comes back in this method";
     if (!solves) reason = "the repair does not solve for what is kept";
-    if (bound) reason = "zeros lie as the pattern says";
+    const bool fixed = bound && !c->pattern->cells;
+    if (fixed) reason = "zeros lie as the pattern says";
     if (c->target.kind && !c->channels->run && o->channels)
         return fp_fail(err, FINEPRUNE_USAGE, "target '%s' needs channels 'first'", c->target.text);
     if (c->target.kind && !c->channels->run) c->channels = fp_find_channels("first");
@@ -33,7 +35,7 @@ static int settle(struct fp_choices *c, const fineprune_prune_options *o, finepr
                 bound ? "this pattern" : "this allocation");
         return FINEPRUNE_USAGE;
     }
-    if (c->swaps->run && (bound || !solves || !c->method->regrow)) {
+    if (c->swaps->run && (fixed || !solves || !c->method->regrow)) {
         if (o->swaps) return fp_fail(err, FINEPRUNE_USAGE, "swaps '%s' cannot be made: %s", c->swaps->name, reason);
         c->swaps = fp_find_swaps("none");
     }

@@ -39,6 +39,7 @@ struct fp_layer {
     double lost;         // of the rows' spread, which nothing stands in for
     double least_kept;   // share of the elements that stay at least, as few samples reach it; 0: no bound
     size_t reached;      // by so many samples, where there is a bound
+    bool left_dense;     // the pattern makes no zeros in it: with them the model is ruined (weaken.c)
     size_t zeros;        // in keep
     double error_before,
         error_after; // output error relative to the output's spread, without and with repair; negative: not measured
@@ -74,6 +75,11 @@ struct fp_pattern {
     int (*snap)(struct fp_job *, struct fp_layer *,
                 const char *spec); // after it: keep follows the pattern; may be NULL
     bool decides;                  // how many zeros there are, whatever was asked
+    // For each element of a group (rows x cols) which others it may change places with: those of its own number, below
+    // rows x cols. NULL: with none.
+    int (*cells)(struct fp_job *, const struct fp_layer *, const char *spec, uint32_t *cell);
+    // Why it makes no zeros in a layer, static text; NULL: it does. May be NULL.
+    const char *(*leaves)(struct fp_job *, const struct fp_layer *, const char *spec);
 };
 
 struct fp_repair {

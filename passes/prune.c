@@ -58,10 +58,14 @@ static int allocate(struct fp_job *job, double sparsity) {
     bound_read_out(job);
     size_t zeros = (size_t)(sparsity * (double)job->layers.total + 0.999999);
     int status = job->choices.allocation->run(job, sparsity, zeros);
-    for (int i = 0; i < job->layers.n && !status && job->choices.pattern->snap; i++) {
-        status = job->choices.pattern->snap(job, &job->layers.items[i], job->choices.pattern_text);
-        if (!status) fp_allocate_clear_came(&job->layers.items[i]);
+    if (status || !job->choices.pattern->snap) return status;
+    for (int i = 0; i < job->layers.n && !status; i++) {
+        struct fp_layer *l = &job->layers.items[i];
+        if (l->left_dense) fp_allocate_start_layer(l);
+        else status = job->choices.pattern->snap(job, l, job->choices.pattern_text);
+        if (!status) fp_allocate_clear_came(l);
     }
+    fp_allocate_finish(job);
     return status;
 }
 

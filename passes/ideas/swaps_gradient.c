@@ -5,7 +5,9 @@
 // raises it by w^2 / (A^-1)_cc. The greatest gains change places with the least costs where they are greater, a share
 // of the kept at a time, all rows together; after a new repair the exchange stays if e fell. (Local search over
 // supports, as for subset selection; the two estimates are those of Hassibi & Stork 1993) The estimates are of elements
-// alone: where an exchange brings less than half of their sum, fewer at a time bring more.
+// alone: where an exchange brings less than half of their sum, fewer at a time bring more. Within a pattern that has
+// cells (N:M) only elements of one cell change places, one pair of each cell at a time. Whole blocks and channels are
+// not exchanged: what they gain together is not the sum of what elements gain alone.
 #include <lapacke.h>
 #include <math.h>
 
@@ -41,6 +43,7 @@ struct search {
     float *diagonal;                          // n: A's
     double *left;                             // rows: errors
     uint32_t *order, *room;                   // rows x n
+    uint32_t *cell;                           // rows x n: of the pattern; NULL: any two change places
 };
 
 static void search_done(struct search *s) {
@@ -86,7 +89,10 @@ static int search_init(struct search *s, struct fp_job *job, struct fp_layer *l,
     s->left = fp_arena_take(arena, rows, sizeof(double));
     s->order = fp_arena_take(arena, count, sizeof(*s->order));
     s->room = fp_arena_take(arena, count, sizeof(*s->room));
+    const struct fp_pattern *pattern = job->choices.pattern;
+    if (pattern && pattern->cells) s->cell = fp_arena_take(arena, count, sizeof(*s->cell));
     int status = fp_arena_check(arena, job->err);
+    if (!status && s->cell) status = pattern->cells(job, l, job->choices.pattern_text, s->cell);
     if (status) return status;
     return fp_system_init(&s->system, job, l, g, fp_repair_ridge(job, l->stat));
 }
@@ -145,6 +151,59 @@ static size_t sort_kind(struct search *s, const uint8_t *keep, bool kept, uint32
     return n;
 }
 
+static bool is_better(const struct search *s, uint32_t than, size_t i, bool kept) {
+    if (than == UINT32_MAX) return true;
+    const float now = score_of(s, i, kept), best = score_of(s, than, kept);
+    return kept ? now < best : now > best;
+}
+
+// Of every cell the pruned element that gains most and the kept one that costs least; UINT32_MAX: there is none.
+static void find_best(const struct search *s, const uint8_t *keep, uint32_t *back, uint32_t *leave) {
+    const size_t count = s->rows * s->n;
+    memset(back, 0xff, count * sizeof(*back));
+    memset(leave, 0xff, count * sizeof(*leave));
+    for (size_t i = 0; i < count; i++) {
+        const bool kept = keep[i];
+        uint32_t *best = (kept ? leave : back) + s->cell[i];
+        if ((kept || may_return(s, i)) && is_better(s, *best, i, kept)) *best = (uint32_t)i;
+    }
+}
+
+// Pairs of one cell each that bring something, by falling difference: back[k] and leave[k]. How many, SIZE_MAX without
+// memory.
+static size_t sort_pairs(struct search *s, const uint8_t *keep, uint32_t *back, uint32_t *leave) {
+    const size_t count = s->rows * s->n;
+    size_t n = 0;
+    FP_STAGE(room, s->layer->w->name);
+    uint32_t *best_back = fp_arena_take(&room, count, sizeof(*best_back)),
+             *best_leave = fp_arena_take(&room, count, sizeof(*best_leave)),
+             *places = fp_arena_take(&room, count, sizeof(*places));
+    if (room.failed) return SIZE_MAX;
+    find_best(s, keep, best_back, best_leave);
+    for (size_t c = 0; c < count; c++) {
+        if (best_back[c] == UINT32_MAX || best_leave[c] == UINT32_MAX) continue;
+        const float gain = score_of(s, best_back[c], false) - score_of(s, best_leave[c], true);
+        if (!(gain > 0)) continue;
+        s->score[n] = gain;
+        best_back[n] = best_back[c];
+        best_leave[n++] = best_leave[c];
+    }
+    fp_sort_scores(s->score, places, s->room, n);
+    for (size_t i = 0; i < n; i++) {
+        back[i] = best_back[places[n - 1 - i]];
+        leave[i] = best_leave[places[n - 1 - i]];
+    }
+    return n;
+}
+
+// How many of each kind there are in back and leave; false without memory.
+static bool sort_both(struct search *s, const uint8_t *keep, uint32_t *back, uint32_t *leave, size_t *n_back,
+                      size_t *n_leave) {
+    if (s->cell) *n_back = *n_leave = sort_pairs(s, keep, back, leave);
+    else *n_back = sort_kind(s, keep, false, back), *n_leave = sort_kind(s, keep, true, leave);
+    return *n_back != SIZE_MAX && *n_leave != SIZE_MAX;
+}
+
 // The trial's mask and values. How many pairs changed places, SIZE_MAX without memory; *hope: what the estimates say
 // the error falls by.
 static size_t exchange(struct search *s, size_t most, double *hope) {
@@ -153,8 +212,8 @@ static size_t exchange(struct search *s, size_t most, double *hope) {
     FP_STAGE(room, s->layer->w->name);
     uint32_t *back = s->order, *leave = fp_arena_take(&room, count, sizeof(*leave));
     if (!leave) return SIZE_MAX;
-    size_t n_back = sort_kind(s, keep, false, back), n_leave = sort_kind(s, keep, true, leave), done = 0;
-    if (n_back == SIZE_MAX || n_leave == SIZE_MAX) return SIZE_MAX;
+    size_t n_back, n_leave, done = 0;
+    if (!sort_both(s, keep, back, leave, &n_back, &n_leave)) return SIZE_MAX;
     *hope = 0;
     memcpy(s->keep, keep, count);
     memcpy(s->trial, s->values, count * sizeof(float));

@@ -3,6 +3,8 @@
 #ifndef FP_JOB_H
 #define FP_JOB_H
 
+#include <stdio.h>
+
 #include "pass.h"
 
 // choices.c: resolves the options to choices. Errors: USAGE, naming what is not known.
@@ -105,6 +107,17 @@ int fp_prune_safely(struct fp_job *job, int (*prune_first)(struct fp_job *, doub
                     int (*prune_to)(struct fp_job *, double), double sparsity);
 int fp_safety_report(struct fp_job *job, double asked);
 int fp_safety_refuse(struct fp_job *job); // GATE, with the message
+
+// weaken.c: the numbers of the layers, those whose output error is greatest first; malloc'ed, freed by the caller also
+// after a failure. The first n of them stay dense from the next try on, the others follow the pattern.
+int fp_weaken_order(struct fp_job *job, int **order);
+void fp_weaken(struct fp_job *job, const int *order, int n);
+// How many stay dense so; a few of their names; the share of zeros in all masks.
+int fp_weakened(const struct fp_job *job);
+void fp_weaken_say(const struct fp_job *job, FILE *file);
+double fp_weaken_share(const struct fp_job *job);
+// What the pattern has done, into the report. Errors: those of reading the weights.
+int fp_weaken_report(struct fp_job *job);
 
 // auto_sparsity.c: the most zeros that keep options->min_agreement on the reserve; leaves the model pruned so.
 int fp_prune_auto(struct fp_job *job, int (*prune_to)(struct fp_job *, double sparsity), double *sparsity);

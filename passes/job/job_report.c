@@ -204,6 +204,8 @@ int fp_job_report(struct fp_job *job, double asked) {
     int status = report_layers(job, &pruned);
     if (status) return status;
     note_pattern(job, &pruned);
+    status = fp_weaken_report(job);
+    if (status) return status;
     fp_job_report_layers(job, asked);
     double agreement = -1, with_dense = -1;
     status = fp_safety_report(job, job->options->sparsity);

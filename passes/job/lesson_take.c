@@ -83,6 +83,13 @@ static const char *obstacle(const struct fp_job *job) {
     return NULL;
 }
 
+// A pattern that says how many zeros there are has no room for whole rows: the classes are held back alone.
+static void keep_rows(const struct fp_job *job, struct fp_lesson *lesson) {
+    if (!job->choices.pattern || !job->choices.pattern->decides) return;
+    memset(lesson->rows, 1, lesson->classes);
+    lesson->kept = lesson->classes;
+}
+
 int fp_lesson_take(struct fp_job *job) {
     const bool holds = job->choices.outputs->hold, learns = job->choices.readout->teach;
     const char *reason = obstacle(job);
@@ -95,6 +102,7 @@ int fp_lesson_take(struct fp_job *job) {
     status = fp_lesson_make(&job->classes.lesson, &job->classes.dense, learns, holds, &rule,
                             job->model ? &job->model->memory : NULL, job->err);
     if (status) return status;
+    keep_rows(job, &job->classes.lesson);
     if (!learns) leave_readout(job, NULL);
     if (!holds) leave_outputs(job, NULL);
     return FINEPRUNE_OK;

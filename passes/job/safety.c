@@ -5,8 +5,10 @@
 // (s_k - dense s_k)^2 / sum_k w_k Var(dense s_k) is measured on the reserve, scores without their mean over the
 // classes; w_k = exp(b_k), by which class k is held back. Zeros are given back where e > ((a third + 1.5 u) n / (n +
 // 20))^2, u the share of answers that the lesson changes: what it brings is set against what the zeros cost; or where
-// the zeros change more than a tenth of the reserve's answers, and more than the lesson does. A result that stays
-// ruined by clear evidence loses the lesson, and is refused at last. The verdict is the first line of the summary.
+// the zeros change more than a tenth of the reserve's answers, and more than the lesson does. A pattern that says how
+// many zeros there are stays as it is until it ruins the model by clear evidence; then it leaves the layers dense that
+// it harms most (weaken.c). A result that stays ruined loses the lesson, and is refused at last. The verdict is the
+// first line of the summary.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -288,9 +290,10 @@ static int measure(struct fp_job *job, struct measures *m) {
 
 // Whether zeros can be given back, and the user has not said that they must stay.
 static bool may_give_back(const struct fp_job *job) {
-    return job->choices.method->cautious && !job->options->strict_sparsity && !job->choices.pattern->decides &&
-           !job->layers.by_layer && job->data;
+    return job->choices.method->cautious && !job->options->strict_sparsity && !job->layers.by_layer && job->data;
 }
+
+static bool has_pattern(const struct fp_job *job) { return job->choices.pattern->merge || job->choices.pattern->snap; }
 
 static int try_zeros(struct fp_job *job, int (*prune_to)(struct fp_job *, double), double sparsity,
                      struct measures *m) {
@@ -317,6 +320,31 @@ static int give_back(struct fp_job *job, int (*prune_to)(struct fp_job *, double
     return status;
 }
 
+#define FIRST_WEAK 16 // one layer of so many goes back to dense at first, then twice as many each time
+
+// A quarter of the layers follows the pattern to the last: less is not worth it. *m is of what the model has at the
+// end.
+static int weaken(struct fp_job *job, int (*prune_to)(struct fp_job *, double), struct measures *m) {
+    int *order = NULL, status = fp_weaken_order(job, &order);
+    const int most = 3 * job->layers.n / 4;
+    for (int n = 0; n < most && m->worse && !status;) {
+        n = n ? 2 * n : (job->layers.n + FIRST_WEAK - 1) / FIRST_WEAK;
+        if (n > most) n = most;
+        fp_weaken(job, order, n);
+        status = try_zeros(job, prune_to, job->state.got, m);
+    }
+    free(order);
+    return status;
+}
+
+static int refuse_pattern(struct fp_job *job) {
+    fp_fail(job->err, FINEPRUNE_GATE,
+            "pattern '%s' ruins this model: it changes nearly all that it does, even where most weights stay dense",
+            job->choices.pattern_text);
+    fp_hint(job->err, "smaller blocks, fewer zeros or no pattern cost less; --strict-sparsity prunes all the same");
+    return FINEPRUNE_GATE;
+}
+
 int fp_safety_refuse(struct fp_job *job) {
     const double least = job->state.got;
     fp_error_clear(job->err);
@@ -326,6 +354,7 @@ int fp_safety_refuse(struct fp_job *job) {
         fp_hint(job->err, "ask for more that may stay, or give more samples; --strict-sparsity prunes all the same");
         return FINEPRUNE_GATE;
     }
+    if (has_pattern(job)) return refuse_pattern(job);
     fp_fail(
         job->err, FINEPRUNE_GATE,
         "pruning ruins this model: even %.0f %% zeros change nearly all that it does; no share that was tried is safe",
@@ -340,8 +369,11 @@ int fp_prune_safely(struct fp_job *job, int (*prune_first)(struct fp_job *, doub
     struct measures m;
     int status = try_zeros(job, prune_first, sparsity, &m);
     if (status || !m.worse || !may_give_back(job)) return status;
-    status = give_back(job, prune_to, sparsity, &m);
-    job->state.gave_back = true;
+    if (!job->choices.pattern->decides) {
+        status = give_back(job, prune_to, sparsity, &m);
+        job->state.gave_back = true;
+    }
+    if (!status && m.ruined && has_pattern(job)) status = weaken(job, prune_to, &m);
     if (status || !m.ruined) return status;
     if (job->classes.lesson.b) {
         job->classes.forgotten = "with it the pruned model is ruined";
@@ -427,10 +459,32 @@ static size_t left_dense(const struct fp_job *job) {
     return n;
 }
 
-// What else the first line must not keep back.
-static void say_changes(const struct fp_job *job, const struct measures *m, double asked, FILE *file) {
-    const size_t dense = left_dense(job);
+// What became of the pattern, where the model could not bear it. Whether there was something to say.
+static bool say_pattern(const struct fp_job *job, const struct measures *m, double asked, FILE *file) {
+    const int n = fp_weakened(job);
+    const char *pattern = job->choices.pattern_text;
+    if (!has_pattern(job)) return false;
+    if (job->state.refused) {
+        fprintf(file, "; pattern %s ruins it", pattern);
+        if (n) fprintf(file, ", even where %d of %d weights stay dense", n, job->layers.n);
+    } else if (n) {
+        fprintf(file, "; pattern %s ruins it in %d of %d weights, which stay dense (", pattern, n, job->layers.n);
+        fp_weaken_say(job, file);
+        fprintf(file, "): %.0f %% zeros", 100 * fp_weaken_share(job));
+        if (asked >= 0) fprintf(file, ", not the %.0f %% that were asked", 100 * asked);
+    } else if (m->ruined && job->options->strict_sparsity) {
+        fprintf(file, "; all zeros of pattern %s were kept, as --strict-sparsity asks", pattern);
+    } else if (m->ruined) {
+        fprintf(file, "; pattern %s is too much for it: ask for less, or for the default method", pattern);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static void say_zeros(const struct fp_job *job, const struct measures *m, double asked, FILE *file) {
     const bool back = job->state.got >= 0 && asked >= 0 && job->state.got < asked - 1e-9;
+    if (say_pattern(job, m, asked, file)) return;
     if (job->state.refused && job->choices.target.kind)
         fprintf(file, "; the target '%s' is too much", job->choices.target.text);
     else if (job->state.refused)
@@ -442,6 +496,12 @@ static void say_changes(const struct fp_job *job, const struct measures *m, doub
     else if (m->ruined && job->options->strict_sparsity)
         fputs("; all zeros were kept, as --strict-sparsity asks", file);
     else if (m->ruined) fputs("; ask for less sparsity, or for the default method and pattern", file);
+}
+
+// What else the first line must not keep back.
+static void say_changes(const struct fp_job *job, const struct measures *m, double asked, FILE *file) {
+    const size_t dense = left_dense(job);
+    say_zeros(job, m, asked, file);
     if (m->other > RUINED)
         fprintf(file, "; but output '%s' differs by %.0f %% of its spread", m->output, 100 * sqrt(fmin(m->other, 1e4)));
     if (job->classes.forgotten) fprintf(file, "; the lesson was left out: %s", job->classes.forgotten);

@@ -22,7 +22,7 @@ void fp_allocate_clear_came(struct fp_layer *layer) {
         layer->keep[i] &= !fp_cut(layer, i / cols, i % cols);
 }
 
-static size_t start_layer(struct fp_layer *layer) {
+size_t fp_allocate_start_layer(struct fp_layer *layer) {
     size_t cols = layer->w->cols, zeros = 0;
     memset(layer->keep, 1, layer->w->count);
     fp_allocate_clear_came(layer);
@@ -34,7 +34,7 @@ static size_t start_layer(struct fp_layer *layer) {
 
 size_t fp_allocate_start(struct fp_job *job) {
     size_t zeros = 0;
-    for (int i = 0; i < job->layers.n; i++) zeros += start_layer(&job->layers.items[i]);
+    for (int i = 0; i < job->layers.n; i++) zeros += fp_allocate_start_layer(&job->layers.items[i]);
     return zeros;
 }
 
@@ -73,7 +73,7 @@ static void bound_layer(struct fp_job *job, struct fp_layer *layer, struct fp_sc
     size_t zeros = 0, most = (size_t)((1 - layer->least_kept) * (double)layer->w->count + 1e-9);
     for (size_t i = 0; i < layer->w->count; i++) zeros += !layer->keep[i];
     if (layer->least_kept <= 0 || zeros <= most) return;
-    size_t done = start_layer(layer);
+    size_t done = fp_allocate_start_layer(layer);
     if (most > done) fp_select_lowest(&run, 1, most - done, job->threads);
 }
 

@@ -13,6 +13,7 @@ void fp_allocate_free_first(const struct fp_job *job, struct fp_layer *layer);
 // Sets keep of every layer to 1, and to 0 in rows that are removed and where the model came with zeros. Returns how
 // many zeros that makes.
 size_t fp_allocate_start(struct fp_job *job);
+size_t fp_allocate_start_layer(struct fp_layer *layer); // the same of one
 // After a pattern: what came in as zero stays zero.
 void fp_allocate_clear_came(struct fp_layer *layer);
 // Counts the zeros of every layer.

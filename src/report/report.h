@@ -28,6 +28,7 @@ struct fineprune_report {
     struct fp_report_task *task;
     struct fp_report_outputs *outputs;
     struct fp_report_readout *readout;
+    struct fp_report_pattern *pattern;
     struct fp_report_channels *channels;
     struct fp_report_compact *compact;
     struct fp_texts notes; // what a user should know (few samples, ...)
@@ -66,8 +67,8 @@ struct fineprune_data;
 struct fp_model_size;
 
 // "data" with the sources of the data; "outputs" with the list of those kept (per class, NULL: all); a half of "size";
-// what a "task" or a "target" to come has; of "macs" those of smaller shapes, and their parameters, 0 for no word of
-// them.
+// what a "task", a "pattern" or a "target" to come has; of "macs" those of smaller shapes, and their parameters, 0 for
+// no word of them.
 void fp_report_put_data(struct fineprune_report *report, const struct fineprune_data *sources,
                         const struct fp_report_data *data);
 void fp_report_put_outputs(struct fineprune_report *report, const struct fp_report_outputs *outputs,
@@ -75,6 +76,8 @@ void fp_report_put_outputs(struct fineprune_report *report, const struct fp_repo
 void fp_report_put_size(struct fineprune_report *report, bool after, const struct fp_model_size *size);
 void fp_report_add_evidence(struct fineprune_report *report, struct fp_report_task *task,
                             const struct fp_report_evidence *evidence);
+void fp_report_add_dense(struct fineprune_report *report, struct fp_report_pattern *pattern,
+                         const struct fp_report_dense *dense);
 void fp_report_add_obstacle(struct fineprune_report *report, struct fp_report_target *target,
                             const struct fp_report_obstacle *obstacle);
 void fp_report_put_macs_compact(struct fineprune_report *report, size_t count, size_t parameters);

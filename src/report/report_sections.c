@@ -121,6 +121,15 @@ TABLE(static, readout, NULL, WHEN(given, reason), WHEN(untaught, applied), WHEN(
       WHEN(learned, applied));
 #undef T
 
+#define T struct fp_report_dense
+TABLE(static, dense, NULL, ROW(weight), ROW(reason));
+#undef T
+
+#define T struct fp_report_pattern
+TABLE(static, pattern, NULL, ROW(name), ROW(weights), ROW(params), ROW(zeros), ROW(sparsity),
+      IN(FP_ITEMS, dense, dense));
+#undef T
+
 #define T struct fp_report_channels
 TABLE(static, channels, NULL, ROW(groups), ROW(in_groups), ROW(removed), ROW(zeros));
 #undef T
@@ -190,11 +199,12 @@ TABLE(, fp_report_fields, NULL, ROW(schema), IN(FP_PART, tool, tool), ROW(comman
       IN(FP_ITEMS, outputs_of_model, value), IN(FP_ITEMS, operators, operator), ROW(obstacles),
       IN(FP_SECTION, data, data), IN(FP_SECTION, config, fp_config_fields), IN(FP_ITEMS, layers, layer),
       IN(FP_ITEMS, skipped, skipped), IN(FP_SECTION, pruned, pruned), IN(FP_SECTION, task, task),
-      IN(FP_SECTION, outputs, outputs), IN(FP_SECTION, readout, readout), IN(FP_SECTION, channels, channels),
-      IN(FP_SECTION, compact, compact), ROW(notes), IN(FP_ITEMS, drift, drift), IN(FP_SECTION, agreement, agreement),
-      IN(FP_SECTION, accuracy, accuracy), IN(FP_SECTION, size, size), IN(FP_SECTION, sparse_initializers, sparse),
-      IN(FP_ITEMS, gates, gate), ROW(wrote), IN(FP_SECTION, timing, timing), AS(FP_NUMBER, peak_rss_bytes),
-      IN(FP_SECTION, target, target), IN(FP_SECTION, macs, macs));
+      IN(FP_SECTION, outputs, outputs), IN(FP_SECTION, readout, readout), IN(FP_SECTION, pattern, pattern),
+      IN(FP_SECTION, channels, channels), IN(FP_SECTION, compact, compact), ROW(notes), IN(FP_ITEMS, drift, drift),
+      IN(FP_SECTION, agreement, agreement), IN(FP_SECTION, accuracy, accuracy), IN(FP_SECTION, size, size),
+      IN(FP_SECTION, sparse_initializers, sparse), IN(FP_ITEMS, gates, gate), ROW(wrote),
+      IN(FP_SECTION, timing, timing), AS(FP_NUMBER, peak_rss_bytes), IN(FP_SECTION, target, target),
+      IN(FP_SECTION, macs, macs));
 #undef T
 
 // ---- sections that are more than what is given
@@ -239,6 +249,11 @@ void fp_report_put_size(struct fineprune_report *report, bool after, const struc
 void fp_report_add_evidence(struct fineprune_report *report, struct fp_report_task *to,
                             const struct fp_report_evidence *given) {
     fp_report_append(report, &to->evidence, &evidence, given);
+}
+
+void fp_report_add_dense(struct fineprune_report *report, struct fp_report_pattern *to,
+                         const struct fp_report_dense *given) {
+    fp_report_append(report, &to->dense, &dense, given);
 }
 
 void fp_report_add_obstacle(struct fineprune_report *report, struct fp_report_target *to,

@@ -150,6 +150,18 @@ struct fp_report_readout {
     bool trusted, applied;
 };
 
+// "pattern": of the weights that follow it; dense: in which it made no zeros.
+struct fp_report_dense {
+    const char *weight, *reason;
+};
+FP_LIST(fp_report_dense_list, struct fp_report_dense);
+struct fp_report_pattern {
+    const char *name;
+    size_t weights, params, zeros;
+    double sparsity;
+    struct fp_report_dense_list dense;
+};
+
 // "channels": pruned whole.
 struct fp_report_channels {
     size_t groups, in_groups, removed, zeros;

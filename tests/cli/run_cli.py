@@ -415,9 +415,8 @@ def channels_go_whole(place):
     assert "channels" not in none or not none["channels"], none["channels"]
 
 
-@case
-def rows_of_classes_count_as_channels(place):
-    """Three of 400 classes occur: the rows of the others are more than half of the zeros, and no channel need go besides."""
+def three_of_many_classes(place):
+    """A network of 400 classes, and data in which three of them occur."""
     random, node = np.random.default_rng(5), onnx.helper.make_node
     first = random.standard_normal((256, 32)).astype(np.float32) / 6
     centres = 3 * random.standard_normal((3, 32)).astype(np.float32)
@@ -427,6 +426,12 @@ def rows_of_classes_count_as_channels(place):
     store_network(place, "three.onnx", [node("Gemm", ["x", "first"], ["h"], transB=1), node("Relu", ["h"], ["r"]), node("Gemm", ["r", "last", "b"], ["y"], transB=1)],
                   {"y": (onnx.TensorProto.FLOAT, ["N", 400])}, {"first": first, "last": last, "b": np.zeros(400, np.float32)}, [32])
     np.savez(place.path("three.npz"), x=x)
+
+
+@case
+def rows_of_classes_count_as_channels(place):
+    """Three of 400 classes occur: the rows of the others are more than half of the zeros, and no channel need go besides."""
+    three_of_many_classes(place)
     report = json.loads(works(place, "prune three.onnx --data three.npz -s 70% --task classes -o o.onnx --json").out)
     outputs, zeros = report["outputs"], report["pruned"]["zeros"]
     equal(outputs["zeros"], outputs["pruned"] * 256, "zeros of removed outputs")
@@ -588,7 +593,11 @@ def every_choice_with_every_method(place):
     ran = place.run("prune cnn.onnx --data cnn.npz -s 50% --pattern 2:4 --channels first -f -o o.onnx")
     assert ran.code == 2 and "channels 'first' cannot go whole with pattern '2:4'" in ran.err, ran.err
     ran = works(place, "prune cnn.onnx --data cnn.npz -s 50% --pattern 2:4 --task other -f -o o.onnx --json")
-    equal([json.loads(ran.out)["config"][kind] for kind in ("channels", "swaps")], ["none", "none"], "choices that a pattern settles")
+    equal([json.loads(ran.out)["config"][kind] for kind in ("channels", "swaps")], ["none", "gradient"], "choices that a pattern settles")
+    ran = works(place, "prune cnn.onnx --data cnn.npz -s 50% --pattern block:1x4 --task other -f -o o.onnx --json")
+    equal([json.loads(ran.out)["config"][kind] for kind in ("channels", "swaps")], ["none", "none"], "choices that blocks settle")
+    ran = place.run("prune cnn.onnx --data cnn.npz -s 50% --pattern block:1x4 --swaps gradient -f -o o.onnx")
+    assert ran.code == 2 and "swaps 'gradient' cannot be made: zeros lie as the pattern says" in ran.err, ran.err
 
 
 @case
@@ -782,6 +791,86 @@ def patterns_tell_the_truth_about_speed(place):
     assert "TensorRT, which knows 2:4, does" in half and "that were asked" not in half, half
     more = works(place, f"{PRUNE} -o p.onnx --pattern 2:4 -s 70%").err
     assert "pattern 2:4 makes 50 % zeros, not the 70 % that were asked" in more, more
+
+
+def groups_of_four(weight):
+    """Along the inputs, at each kernel position: [outputs, inputs / 4, 4, positions]."""
+    return weight.reshape(len(weight), weight.shape[1] // 4, 4, -1)
+
+
+@case
+def two_of_four_is_exact(place):
+    """Two of each four along the inputs, neither more nor less, where there are four; classes that do not occur and inputs that are always zero change
+    nothing about it."""
+    three_of_many_classes(place)
+    x = np.load(place.path("three.npz"))["x"]
+    x[:, 4:12] = 0
+    np.savez(place.path("three.npz"), x=x)
+    ran = works(place, "prune three.onnx --data three.npz -s 50% --pattern 2:4 --task classes -o o.onnx --json")
+    now = layers_of(place, "o.onnx")
+    for name in ("first", "last"):
+        equal(sorted(set((groups_of_four(now[name]) != 0).sum(2).ravel())), [2], f"kept of each four in {name}")
+    equal(json.loads(ran.out)["pruned"]["sparsity"], 0.5, "sparsity")
+    conv_network(place)
+    ran = works(place, "prune cnn.onnx --data cnn.npz -s 50% --pattern 2:4 --task other -o p.onnx -f --json")
+    now = layers_of(place, "p.onnx")
+    for name in ("mid", "gate_a", "gate_b", "far", "res", "hid", "out"):
+        equal(sorted(set((groups_of_four(now[name]) != 0).sum(2).ravel())), [2], f"kept of each four in {name}")
+    equal(int((now["stem"] == 0).sum()), 0, "zeros of three channels, of which no runtime makes four")
+
+
+def one_hard_weight(place):
+    """Of 64 inputs each four are alike, and so are the units of w0 and w1: one of four does for all. Not so for the 16 inputs of h."""
+    random, node = np.random.default_rng(6), onnx.helper.make_node
+    mix = lambda n: np.linalg.qr(random.standard_normal((n, n)))[0]
+    weights = {"w0": np.kron(mix(16), np.ones((4, 4)) / 4), "w1": np.kron(mix(16), np.ones((4, 4)) / 4), "w2": np.kron(mix(16), np.ones((4, 1)) / 4),
+               "h": np.linalg.qr(np.sign(random.standard_normal((16, 16))))[0]}
+    nodes, last = [], "x"
+    for name in weights:
+        nodes.append(node("MatMul", [last, name], [f"{name}_y"]))
+        last = f"{name}_y"
+    store_network(place, "one.onnx", nodes, {last: (onnx.TensorProto.FLOAT, ["N", 16])}, {name: w.astype(np.float32) for name, w in weights.items()}, [64])
+    np.savez(place.path("one.npz"), x=np.kron(random.standard_normal((300, 16)), np.ones((1, 4))).astype(np.float32))
+    return "prune one.onnx --data one.npz --task other"
+
+
+@case
+def a_pattern_that_ruins_is_weakened(place):
+    """The weight that cannot bear the pattern stays dense, by name; the others follow it."""
+    prune = one_hard_weight(place)
+    ran = works(place, f"{prune} -s 75% --pattern 1:4 -o o.onnx --json=j.json")
+    text, told, now = verdict_of(ran), json.loads(place.path("j.json").read_text()), layers_of(place, "o.onnx")
+    assert text.startswith("as good as before: ") and "; pattern 1:4 ruins it in 1 of 4 weights, which stay dense ('h'): " in text, text
+    assert "zeros, not the 75 % that were asked" in text, text
+    equal({name: int((w == 0).sum()) for name, w in now.items() if w.ndim == 2}, {"w0": 3072, "w1": 3072, "w2": 768, "h": 0}, "zeros")
+    equal(told["pattern"], {"name": "1:4", "weights": 3, "params": 9216, "zeros": 6912, "sparsity": 0.75,
+                            "dense": [{"weight": "h", "reason": "its zeros ruin the model"}]}, "what is said of the pattern")
+    x = np.load(place.path("one.npz"))["x"]
+    one, other = (ort.InferenceSession(str(place.path(f))).run(None, {"x": x})[0] for f in ("one.onnx", "o.onnx"))
+    assert ((one - other) ** 2).sum() < 0.1 * ((one - one.mean(0)) ** 2).sum(), "the outputs are others"
+    text = verdict_of(works(place, f"{prune} -s 75% --pattern 1:4 --strict-sparsity -o p.onnx"))
+    assert text.startswith("ruined: ") and "; all zeros of pattern 1:4 were kept, as --strict-sparsity asks" in text, text
+    equal(int((layers_of(place, "p.onnx")["h"] == 0).sum()), 192, "zeros that were asked for")
+
+
+@case
+def a_pattern_that_ruins_is_refused(place):
+    """Where no two weights in eight can bear it, nothing is written unless it is asked for; else what can stays."""
+    prune = hard_model(place)
+    for pattern in ("2:4", "channel"):
+        ran = place.run(f"{prune} -s 50% --pattern {pattern} -o o.onnx")
+        equal((ran.code, "o.onnx" in place.names()), (5, False), ran.err)
+        assert f"; pattern {pattern} ruins it, even where 6 of 8 weights stay dense" in verdict_of(ran), ran.err
+        assert f"pattern '{pattern}' ruins this model" in ran.err and "--strict-sparsity prunes all the same" in ran.err, ran.err
+    text = verdict_of(works(place, f"{prune} -s 50% --pattern block:4x4 -o o.onnx -f --json=j.json"))
+    told = json.loads(place.path("j.json").read_text())
+    assert re.search(r"; pattern block:4x4 ruins it in [1-6] of 8 weights, which stay dense \('w\d', .*\): \d+ % zeros, not the 50 % that were asked", text), text
+    assert not told["verdict"]["ruined"] and told["pruned"]["zeros"] > 0, told["pruned"]
+    now, dense = layers_of(place, "o.onnx"), [one["weight"] for one in told["pattern"]["dense"]]
+    equal([int((now[name] == 0).sum()) for name in dense], [0] * len(dense), "zeros in what stays dense")
+    for pattern in ("2:4", "block:4x4", "channel"):
+        text = verdict_of(works(place, f"{prune} -s 50% --pattern {pattern} --strict-sparsity -o p.onnx -f"))
+        assert text.startswith("ruined: ") and f"; all zeros of pattern {pattern} were kept, as --strict-sparsity asks" in text, text
 
 
 # ---- the other commands

@@ -36,6 +36,41 @@ static void test_n_of_m(void **state) {
     fake_end(&f);
 }
 
+// Along the input channels at each kernel position, written as a loop over a Conv's [outputs, channels, kernel].
+static void test_n_of_m_of_kernels(void **state) {
+    (void)state;
+    enum { OUT = 5, CHANNELS = 8, KERNEL = 9 };
+    struct fake_job f;
+    fake_begin(&f, 1);
+    struct fp_layer *l = fake_layer(&f, 1, OUT, CHANNELS * KERNEL, KERNEL, 4);
+    assert_int_equal(fp_find_pattern("2:4")->snap(&f.job, l, "2:4"), 0);
+    for (size_t o = 0; o < OUT; o++)
+        for (size_t k = 0; k < KERNEL; k++)
+            for (size_t first = 0; first < CHANNELS; first += 4) {
+                size_t kept = 0;
+                for (size_t c = first; c < first + 4; c++) kept += l->keep[(o * CHANNELS + c) * KERNEL + k];
+                assert_int_equal(kept, 2);
+            }
+    assert_null(fp_find_pattern("2:4")->leaves(&f.job, l, "2:4"));
+    fake_end(&f);
+}
+
+// Fewer channels than M: no runtime finds the pattern, whatever lies at the kernel's positions.
+static void test_n_of_m_needs_channels(void **state) {
+    (void)state;
+    struct fake_job f;
+    fake_begin(&f, 1);
+    struct fp_layer *l[] = {fake_layer(&f, 1, 6, 3 * 9, 9, 5), fake_layer(&f, 1, 6, 3, 1, 6)};
+    for (int i = 0; i < 2; i++) {
+        for (size_t k = 0; k < l[i]->w->count; k += 2) l[i]->keep[k] = 0; // as an allocation left it
+        const struct fp_pattern *p = fp_find_pattern("2:4");
+        assert_int_equal(p->snap(&f.job, l[i], "2:4"), 0);
+        assert_non_null(p->leaves(&f.job, l[i], "2:4"));
+        for (size_t k = 0; k < l[i]->w->count; k++) assert_int_equal(l[i]->keep[k], 1);
+    }
+    fake_end(&f);
+}
+
 static void test_forms(void **state) {
     (void)state;
     struct fake_job f;
@@ -113,7 +148,11 @@ static void test_channel(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_n_of_m), cmocka_unit_test(test_forms),
-                                       cmocka_unit_test(test_block), cmocka_unit_test(test_channel)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_n_of_m),
+                                       cmocka_unit_test(test_n_of_m_of_kernels),
+                                       cmocka_unit_test(test_n_of_m_needs_channels),
+                                       cmocka_unit_test(test_forms),
+                                       cmocka_unit_test(test_block),
+                                       cmocka_unit_test(test_channel)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

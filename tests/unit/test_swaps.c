@@ -82,6 +82,40 @@ static void test_what_is_barred_stays_out(void **state) {
     fake_end(&f);
 }
 
+// Within a pattern the error falls too, and each four along the channels, at each position of the kernel, keep two.
+static void check_pattern(size_t inner) {
+    struct fake_job f;
+    fake_begin(&f, 1);
+    struct fp_layer *l = fake_layer(&f, 1, ROWS, COLS, inner, 5);
+    fake_stats(&f, 0, SAMPLES, true, 9);
+    f.job.state.last_round = true;
+    f.job.choices.pattern = fp_find_pattern("2:4");
+    f.job.choices.pattern_text = "2:4";
+    for (size_t i = 0; i < l->w->count; i++) l->keep[i] = i % COLS / inner % 4 < 2;
+    assert_int_equal(fp_repair_least_squares.run(&f.job, l), 0);
+    const double before = error_of(&f);
+    uint8_t keep[ROWS * COLS];
+    memcpy(keep, l->keep, sizeof(keep));
+    assert_int_equal(fp_swaps_gradient.run(&f.job, l), 0);
+    if (!(error_of(&f) < 0.8 * before)) fail_msg("%g, not well below %g", error_of(&f), before);
+    assert_memory_not_equal(keep, l->keep, sizeof(keep));
+    for (size_t r = 0; r < ROWS; r++)
+        for (size_t c = 0; c < COLS / inner; c += 4)
+            for (size_t k = 0; k < inner; k++) {
+                size_t kept = 0;
+                for (size_t i = 0; i < 4; i++) kept += l->keep[r * COLS + (c + i) * inner + k];
+                assert_int_equal(kept, 2);
+            }
+    kept_of(l);
+    fake_end(&f);
+}
+
+static void test_within_a_pattern(void **state) {
+    (void)state;
+    check_pattern(1);
+    check_pattern(5);
+}
+
 static void test_threads(void **state) {
     (void)state;
     struct fake_job one, two;
@@ -162,8 +196,9 @@ static void test_indefinite(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_error_falls),
-                                       cmocka_unit_test(test_what_is_barred_stays_out), cmocka_unit_test(test_threads),
-                                       cmocka_unit_test(test_live_columns), cmocka_unit_test(test_indefinite)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_error_falls),  cmocka_unit_test(test_what_is_barred_stays_out),
+        cmocka_unit_test(test_threads),      cmocka_unit_test(test_within_a_pattern),
+        cmocka_unit_test(test_live_columns), cmocka_unit_test(test_indefinite)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
