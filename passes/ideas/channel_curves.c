@@ -21,11 +21,13 @@
 struct reader {
     struct fp_arena arena; // of its arrays
     const struct fp_layer *layer;
-    size_t per, n, blocks; // columns of a channel; of all that are there: blocks * per
+    size_t per, n, blocks; // columns of a block; of all that are there: blocks * per
+    size_t lanes;          // blocks of each channel
     float *v, *h;          // rows x n, n x n
     double whole;          // tr(W C W^T)
-    uint32_t *channel;     // of each block
-    size_t *at;            // by channel: its first column; GONE: it was taken out
+    uint32_t *there;       // blocks that are, in order
+    size_t *at;            // by block: its first column; GONE: it was taken out
+    uint32_t *block;       // of the group's channels, one channel after the other
 };
 
 #define GONE SIZE_MAX
@@ -64,11 +66,30 @@ static bool invert(struct reader *r, double *a, float *product, double ridge) {
     return true;
 }
 
+// Which columns the channels are; at[] is as at first.
+static void find_blocks(struct reader *r, const struct fp_curve *c, const struct fp_lanes *lanes) {
+    for (size_t k = 0; k < r->lanes; k++)
+        for (size_t i = 0; i < c->group->channels; i++) r->block[i * r->lanes + k] = UINT32_MAX;
+    for (size_t i = 0; i < lanes->n; i++) {
+        const struct fp_channel_member m = fp_channel_at(c->groups, lanes, i);
+        size_t at = (size_t)m.number * r->lanes;
+        if (m.group != c->number) continue;
+        while (r->block[at] != UINT32_MAX) at++;
+        r->block[at] = (uint32_t)i;
+    }
+}
+
+// Column j of a channel's, of per * lanes.
+static size_t column_of(const struct reader *r, size_t channel, size_t j) {
+    return r->at[r->block[channel * r->lanes + j / r->per]] + j % r->per;
+}
+
 // *numbers: whether the layer has any to go by.
-static int reader_init(struct reader *r, const struct fp_layer *l, size_t per, double ridge, bool *numbers,
-                       fineprune_error *err) {
-    const size_t n = l->w->cols, rows = l->w->rows;
-    *r = (struct reader){.arena = {.what = l->w->name}, .layer = l, .per = per, .n = n, .blocks = n / per};
+static int reader_init(struct reader *r, const struct fp_layer *l, const struct fp_curve *c,
+                       const struct fp_channel_side *side, double ridge, bool *numbers, fineprune_error *err) {
+    const size_t n = l->w->cols, rows = l->w->rows, per = side->per;
+    *r = (struct reader){
+        .arena = {.what = l->w->name}, .layer = l, .per = per, .n = n, .blocks = n / per, .lanes = side->lanes};
     size_t square, all;
     if (!fp_mul(n, n, &square) || !fp_mul(rows, n, &all)) return fp_fail_memory(err, l->w->name, SIZE_MAX);
     FP_STAGE(room, l->w->name);
@@ -76,11 +97,13 @@ static int reader_init(struct reader *r, const struct fp_layer *l, size_t per, d
     float *product = fp_arena_take(&room, all, sizeof(*product));
     r->v = fp_arena_copy(&r->arena, l->dense, all, sizeof(float));
     r->h = fp_arena_take(&r->arena, square, sizeof(float));
-    r->channel = fp_arena_take(&r->arena, r->blocks, sizeof(*r->channel));
+    r->there = fp_arena_take(&r->arena, r->blocks, sizeof(*r->there));
+    r->block = fp_arena_take(&r->arena, c->group->channels * side->lanes, sizeof(*r->block));
     r->at = fp_arena_take(&r->arena, r->blocks, sizeof(*r->at));
     if (room.failed || r->arena.failed || !fp_stat_covariance(l->stat, 0, 0, n, a, 1))
         return fp_fail_memory(err, l->w->name, 2 * square * sizeof(*a));
-    for (size_t i = 0; i < r->blocks; i++) r->channel[i] = (uint32_t)i, r->at[i] = i * per;
+    for (size_t i = 0; i < r->blocks; i++) r->there[i] = (uint32_t)i, r->at[i] = i * per;
+    find_blocks(r, c, &c->groups->columns[side->weight]);
     *numbers = invert(r, a, product, ridge);
     return FINEPRUNE_OK;
 }
@@ -90,40 +113,44 @@ static void squeeze(struct reader *r) {
     const size_t n = r->n, per = r->per, rows = r->layer->w->rows;
     size_t left = 0;
     for (size_t i = 0; i < r->blocks; i++)
-        if (r->at[r->channel[i]] != GONE) r->channel[left++] = r->channel[i];
+        if (r->at[r->there[i]] != GONE) r->there[left++] = r->there[i];
     const size_t now = left * per;
     for (size_t row = 0; row < rows; row++)
         for (size_t b = 0; b < left; b++)
-            memmove(r->v + row * now + b * per, r->v + row * n + r->at[r->channel[b]], per * sizeof(float));
+            memmove(r->v + row * now + b * per, r->v + row * n + r->at[r->there[b]], per * sizeof(float));
     for (size_t i = 0; i < now; i++) {
-        const size_t from = r->at[r->channel[i / per]] + i % per;
+        const size_t from = r->at[r->there[i / per]] + i % per;
         for (size_t b = 0; b < left; b++)
-            memmove(r->h + i * now + b * per, r->h + from * n + r->at[r->channel[b]], per * sizeof(float));
+            memmove(r->h + i * now + b * per, r->h + from * n + r->at[r->there[b]], per * sizeof(float));
     }
-    for (size_t b = 0; b < left; b++) r->at[r->channel[b]] = b * per;
+    for (size_t b = 0; b < left; b++) r->at[r->there[b]] = b * per;
     r->blocks = left;
     r->n = now;
 }
 
 static void drop_blocks(struct reader *r, const uint32_t *k, size_t count) {
     size_t gone = 0;
-    for (size_t i = 0; i < count; i++) r->at[k[i]] = GONE;
-    for (size_t i = 0; i < r->blocks; i++) gone += r->at[r->channel[i]] == GONE;
+    for (size_t i = 0; i < count * r->lanes; i++) r->at[r->block[k[i / r->lanes] * r->lanes + i % r->lanes]] = GONE;
+    for (size_t i = 0; i < r->blocks; i++) gone += r->at[r->there[i]] == GONE;
     if (gone * SQUEEZE >= r->blocks) squeeze(r);
 }
 
-// tr(V_c H_cc^-1 V_c^T) / tr(W C W^T); room: per * per doubles and per * rows.
+// tr(V_c H_cc^-1 V_c^T) / tr(W C W^T); room: k * k doubles and k * rows, k being a channel's columns.
 static double cost_of(const struct reader *r, size_t channel, double *room) {
-    const size_t k = r->per, n = r->n, rows = r->layer->w->rows, at = r->at[channel];
+    const size_t k = r->per * r->lanes, n = r->n, rows = r->layer->w->rows;
     double *block = room, *right = room + k * k, sum = 0;
     if (k == 1) {
+        const size_t at = column_of(r, channel, 0);
         for (size_t i = 0; i < rows; i++) sum += (double)r->v[i * n + at] * (double)r->v[i * n + at];
         return sum / fmax((double)r->h[at * n + at], 1e-30) / r->whole;
     }
     for (size_t i = 0; i < k; i++)
-        for (size_t j = 0; j <= i; j++) block[i * k + j] = (double)r->h[(at + i) * n + at + j];
-    for (size_t i = 0; i < rows; i++)
-        for (size_t j = 0; j < k; j++) right[i * k + j] = (double)r->v[i * n + at + j];
+        for (size_t j = 0; j <= i; j++)
+            block[i * k + j] = (double)r->h[column_of(r, channel, i) * n + column_of(r, channel, j)];
+    for (size_t j = 0; j < k; j++) {
+        const size_t at = column_of(r, channel, j);
+        for (size_t i = 0; i < rows; i++) right[i * k + j] = (double)r->v[i * n + at];
+    }
     // L^-1 V_c^T: its squares are the trace. Row-major lower is column-major upper.
     if (LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'U', (int)k, block, (int)k)) return INFINITY;
     cblas_dtrsm(CblasColMajor, CblasLeft, CblasUpper, CblasTrans, CblasNonUnit, (int)k, (int)rows, 1, block, (int)k,
@@ -136,7 +163,7 @@ static double cost_of(const struct reader *r, size_t channel, double *room) {
 // it; *numbers: whether it could be done.
 static int take_out(struct reader *r, const uint32_t *k, size_t count, double *total, bool *numbers,
                     fineprune_error *err) {
-    const size_t n = r->n, b = count * r->per, rows = r->layer->w->rows;
+    const size_t n = r->n, each = r->per * r->lanes, b = count * each, rows = r->layer->w->rows;
     FP_STAGE(room, r->layer->w->name);
     double *s = fp_arena_take(&room, b * b, sizeof(*s)), cost = 0;
     float *inverse = fp_arena_take(&room, b * b, sizeof(float)), *hk = fp_arena_take(&room, b * n, sizeof(float)),
@@ -145,10 +172,10 @@ static int take_out(struct reader *r, const uint32_t *k, size_t count, double *t
     int status = fp_arena_check(&room, err);
     if (status) return status;
     for (size_t i = 0; i < b; i++) {
-        const size_t column = r->at[k[i / r->per]] + i % r->per;
+        const size_t column = column_of(r, k[i / each], i % each);
         memcpy(hk + i * n, r->h + column * n, n * sizeof(float));
         for (size_t row = 0; row < rows; row++) vk[row * b + i] = r->v[row * n + column];
-        for (size_t j = 0; j <= i; j++) s[i * b + j] = (double)r->h[column * n + r->at[k[j / r->per]] + j % r->per];
+        for (size_t j = 0; j <= i; j++) s[i * b + j] = (double)r->h[column * n + column_of(r, k[j / each], j % each)];
     }
     *numbers = !LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'U', (int)b, s, (int)b) &&
                !LAPACKE_dpotri_work(LAPACK_COL_MAJOR, 'U', (int)b, s, (int)b);
@@ -225,8 +252,9 @@ static int greedy(struct fp_job *job, const struct fp_curve_rule *rule, struct f
 }
 
 // The readers' matrices, each from its own statistics, which the memory limit may hold for some layers at a time only.
-static int open_readers(struct fp_job *job, const struct fp_channel_group *group, struct reader *readers, double ridge,
-                        bool whole, bool *numbers, fineprune_error *err) {
+static int open_readers(struct fp_job *job, const struct fp_curve *c, struct reader *readers, double ridge, bool whole,
+                        bool *numbers, fineprune_error *err) {
+    const struct fp_channel_group *group = c->group;
     *numbers = true;
     for (int i = 0; *numbers && i < group->n_readers; i++) {
         struct fp_layer *l = &job->layers.items[group->readers[i].weight];
@@ -235,7 +263,7 @@ static int open_readers(struct fp_job *job, const struct fp_channel_group *group
         if (status) return status;
         *numbers = l->stat->sampled;
         if (!*numbers) return FINEPRUNE_OK;
-        status = reader_init(&readers[i], l, group->readers[i].per, ridge, numbers, err);
+        status = reader_init(&readers[i], l, c, &group->readers[i], ridge, numbers, err);
         if (status) return status;
     }
     return FINEPRUNE_OK;
@@ -247,7 +275,7 @@ static int make_curve(struct fp_job *job, const struct fp_curve_rule *rule, stru
     const struct fp_channel_group *group = c->group;
     size_t widest = 0, tallest = 0;
     for (int i = 0; i < group->n_readers; i++) {
-        widest = fp_most(widest, group->readers[i].per);
+        widest = fp_most(widest, group->readers[i].per * group->readers[i].lanes);
         tallest = fp_most(tallest, job->layers.items[group->readers[i].weight].w->rows);
     }
     FP_STAGE(stage, "channels");
@@ -261,7 +289,7 @@ static int make_curve(struct fp_job *job, const struct fp_curve_rule *rule, stru
     if (!status) status = fp_arena_check(&c->arena, err);
     if (status) return status;
     bool numbers = false;
-    status = open_readers(job, group, readers, rule->ridge, whole, &numbers, err);
+    status = open_readers(job, c, readers, rule->ridge, whole, &numbers, err);
     if (!status && numbers) status = greedy(job, rule, c, readers, priced, room, err);
     for (int i = 0; i < group->n_readers; i++) fp_arena_free(&readers[i].arena);
     return status;
@@ -294,6 +322,7 @@ const char *fp_curve_obstacle(const struct fp_job *job, const struct fp_channel_
                               const struct fp_curve_rule *rule) {
     if (g->trunk && !rule->all) return "it is a residual stream";
     if (g->spread && !rule->all) return "it is resized";
+    if (g->parted && !rule->all) return "it is joined with others, or parted";
     if (g->channels <= rule->least_kept) return "it has no channels to spare";
     if (g->channels > UINT32_MAX) return "it has too many channels";
     for (int i = 0; i < g->n_readers; i++) {
@@ -302,14 +331,16 @@ const char *fp_curve_obstacle(const struct fp_job *job, const struct fp_channel_
         if (l->w->cols > MOST_COLUMNS) return "a layer that reads it has more than 8192 columns";
     }
     for (int i = 0; i < g->n_makers; i++)
-        if (job->layers.items[g->makers[i]].least_kept > 0) return "few samples reach a layer that makes it";
+        if (job->layers.items[g->makers[i].weight].least_kept > 0) return "few samples reach a layer that makes it";
     return NULL;
 }
 
 static size_t cost_of_channel(const struct fp_job *job, const struct fp_channel_group *g) {
     size_t cost = 0;
-    for (int i = 0; i < g->n_makers; i++) cost += job->layers.items[g->makers[i]].w->cols;
-    for (int i = 0; i < g->n_readers; i++) cost += job->layers.items[g->readers[i].weight].w->rows * g->readers[i].per;
+    for (int i = 0; i < g->n_makers; i++)
+        cost += job->layers.items[g->makers[i].weight].w->cols * g->makers[i].per * g->makers[i].lanes;
+    for (int i = 0; i < g->n_readers; i++)
+        cost += job->layers.items[g->readers[i].weight].w->rows * g->readers[i].per * g->readers[i].lanes;
     return cost;
 }
 
@@ -355,26 +386,41 @@ static int run_samples(struct fp_job *job, struct outputs *o) {
     return status;
 }
 
+// Columns of the channels that go first, in their order.
+static void list_columns(const struct fp_curve *c, const struct fp_channel_side *reader, size_t channels,
+                         size_t *columns, size_t *n) {
+    const struct fp_lanes *lanes = &c->groups->columns[reader->weight];
+    *n = 0;
+    for (size_t k = 0; k < channels; k++)
+        for (size_t i = 0; i < lanes->n; i++) {
+            const struct fp_channel_member m = fp_channel_at(c->groups, lanes, i);
+            if (m.group != c->number || m.number != c->order[k]) continue;
+            for (size_t j = 0; j < reader->per; j++) columns[(*n)++] = i * reader->per + j;
+        }
+}
+
 // One reader without the first half of the group's channels, the mean in the bias. *error: of its outputs, relative, is
 // added to it.
-static int halve_reader(struct fp_job *job, const struct fp_curve *c, const struct fp_channel_reader *reader,
+static int halve_reader(struct fp_job *job, const struct fp_curve *c, const struct fp_channel_side *reader,
                         double *error) {
     const struct fp_layer *l = &job->layers.items[reader->weight];
-    const size_t per = reader->per, n = l->w->cols;
+    const size_t n = l->w->cols;
     double lost = 0, whole = 0;
     FP_STAGE(room, l->w->name);
+    size_t *columns = fp_arena_take(&room, n, sizeof(*columns)), n_columns = 0;
     float *values = fp_arena_copy(&room, l->dense, l->w->count, sizeof(*values));
     double *change = fp_arena_take(&room, l->w->rows, sizeof(*change));
     int status = fp_arena_check(&room, job->err);
     if (status) return status;
+    list_columns(c, reader, fp_least(c->group->channels / 2, c->gone), columns, &n_columns);
     for (size_t r = 0; r < l->w->rows; r++) {
-        for (size_t k = 0; k < c->group->channels / 2 && k < c->gone; k++)
-            for (size_t j = c->order[k] * per; j < (c->order[k] + 1) * per; j++) {
-                const double w = (double)values[r * n + j], d = fp_stat_deviation(l->stat, 0, j);
-                change[r] += w * fp_stat_mean(l->stat, 0, j);
-                lost += w * w * d * d; // as if columns were independent: good enough for a scale
-                values[r * n + j] = 0;
-            }
+        for (size_t k = 0; k < n_columns; k++) {
+            const size_t j = columns[k];
+            const double w = (double)values[r * n + j], d = fp_stat_deviation(l->stat, 0, j);
+            change[r] += w * fp_stat_mean(l->stat, 0, j);
+            lost += w * w * d * d; // as if columns were independent: good enough for a scale
+            values[r * n + j] = 0;
+        }
         for (size_t j = 0; j < n; j++) whole += pow((double)l->dense[r * n + j] * fp_stat_deviation(l->stat, 0, j), 2);
     }
     if (whole > 0) *error += lost / whole;
@@ -443,12 +489,15 @@ int fp_curve_pieces(const struct fp_curves *curves, int which, struct fp_piece *
     return n;
 }
 
-// A layer's mask of rows or columns, of which each channel has `per`.
-static int cut_layer(struct fp_job *job, struct fp_layer *l, uint8_t **mask, size_t length, size_t per,
-                     const struct fp_curve *c) {
-    if (!*mask) *mask = fp_arena_take(&l->cut, length, 1);
+// A layer's mask of rows or columns, of which each lane has `per`.
+static int cut_layer(struct fp_job *job, struct fp_layer *l, uint8_t **mask, const struct fp_lanes *lanes, size_t per,
+                     const struct fp_curve *c, const uint8_t *goes) {
+    if (!*mask) *mask = fp_arena_take(&l->cut, lanes->n * per, 1);
     if (!*mask) return fp_arena_check(&l->cut, job->err);
-    for (size_t k = 0; k < c->chosen; k++) memset(*mask + c->order[k] * per, 1, per);
+    for (size_t i = 0; i < lanes->n; i++) {
+        const struct fp_channel_member m = fp_channel_at(c->groups, lanes, i);
+        if (m.group == c->number && goes[m.number]) memset(*mask + i * per, 1, per);
+    }
     return FINEPRUNE_OK;
 }
 
@@ -456,13 +505,19 @@ static int cut(struct fp_job *job, const struct fp_curve *c) {
     const struct fp_channel_group *g = c->group;
     int status = FINEPRUNE_OK;
     if (!c->chosen) return FINEPRUNE_OK;
+    FP_STAGE(room, "channels");
+    uint8_t *goes = fp_arena_take(&room, g->channels, 1);
+    if (!goes) return fp_arena_check(&room, job->err);
+    for (size_t k = 0; k < c->chosen; k++) goes[c->order[k]] = 1;
     for (int i = 0; i < g->n_makers && !status; i++) {
-        struct fp_layer *l = &job->layers.items[g->makers[i]];
-        status = cut_layer(job, l, &l->cut_rows, l->w->rows, 1, c);
+        const struct fp_channel_side *side = &g->makers[i];
+        struct fp_layer *l = &job->layers.items[side->weight];
+        status = cut_layer(job, l, &l->cut_rows, &c->groups->rows[side->weight], side->per, c, goes);
     }
     for (int i = 0; i < g->n_readers && !status; i++) {
-        struct fp_layer *l = &job->layers.items[g->readers[i].weight];
-        status = cut_layer(job, l, &l->cut_cols, l->w->cols, g->readers[i].per, c);
+        const struct fp_channel_side *side = &g->readers[i];
+        struct fp_layer *l = &job->layers.items[side->weight];
+        status = cut_layer(job, l, &l->cut_cols, &c->groups->columns[side->weight], side->per, c, goes);
     }
     return status;
 }
@@ -512,7 +567,8 @@ static int find_curves(struct fp_job *job, struct fp_curves *all) {
     for (int i = 0; i < all->groups.n; i++) {
         struct fp_channel_group *g = &all->groups.items[i];
         if (fp_curve_obstacle(job, g, &all->rule)) continue;
-        all->items[all->n++] = (struct fp_curve){.group = g, .number = i, .cost = cost_of_channel(job, g)};
+        all->items[all->n++] = (struct fp_curve){
+            .group = g, .number = i, .groups = &all->groups, .cost = cost_of_channel(job, g)};
     }
     status = make_curves(job, &all->rule, all->items, all->n);
     if (status) return status;

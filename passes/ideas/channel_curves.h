@@ -9,6 +9,7 @@
 
 struct fp_curve {
     struct fp_arena arena; // of its arrays
+    const struct fp_channel_groups *groups;
     struct fp_channel_group *group;
     int number;      // of the group
     uint32_t *order; // channels, the first to go first
@@ -23,7 +24,7 @@ struct fp_curve {
 struct fp_curve_rule {
     size_t least_kept, multiple; // channels of a group that stay, and of which their number is one
     double ridge;                // of the mean diagonal of a reader's covariance
-    bool all;                    // residual streams, and what is resized, too
+    bool all;                    // residual streams, and what is resized, joined or parted, too
 };
 
 struct fp_curves {

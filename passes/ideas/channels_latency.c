@@ -25,27 +25,38 @@ static bool is_same(const struct fp_weight *a, const struct fp_weight *b) {
     return !strcmp(a->name, b->name) && !strcmp(x, y);
 }
 
-// The group of the copy that the same weight makes; NULL: there is none.
-static const struct fp_channel_group *group_like(const struct copy *copy, const struct fp_weight *maker,
-                                                 size_t channels) {
+static bool is_like(const struct copy *copy, const struct fp_channel_group *a, const struct fp_job *job,
+                    const struct fp_channel_group *b) {
+    return a->channels == b->channels &&
+           is_same(&copy->weights->items[a->makers[0].weight], &job->layers.weights->items[b->makers[0].weight]);
+}
+
+// The group of the copy that the same weight makes, of several like it the one at the same place; -1: there is none.
+static int group_like(const struct copy *copy, const struct fp_job *job, const struct fp_channel_groups *groups,
+                      int number) {
+    const struct fp_channel_group *wanted = &groups->items[number];
+    int before = 0;
+    for (int g = 0; g < number; g++)
+        before += groups->items[g].channels == wanted->channels &&
+                  groups->items[g].makers[0].weight == wanted->makers[0].weight;
     for (int g = 0; g < copy->groups.n; g++)
-        for (int i = 0; i < copy->groups.items[g].n_makers; i++)
-            if (copy->groups.items[g].channels == channels &&
-                is_same(&copy->weights->items[copy->groups.items[g].makers[i]], maker))
-                return &copy->groups.items[g];
-    return NULL;
+        if (is_like(copy, &copy->groups.items[g], job, wanted) && !before--) return g;
+    return -1;
 }
 
 // The first channels' columns become zeros.
-static int zero_columns(const struct copy *copy, const struct fp_channel_reader *reader, size_t channels,
+static int zero_columns(const struct copy *copy, int group, const struct fp_channel_side *reader, size_t channels,
                         fineprune_error *err) {
     const struct fp_weight *w = &copy->weights->items[reader->weight];
     FP_STAGE(room, w->name);
     float *values = fp_arena_take(&room, w->count, sizeof(*values));
     int status = fp_arena_check(&room, err);
     if (!status) status = fp_weight_read(copy->model, w, values, err);
-    for (size_t i = 0; i < w->count && !status; i++)
-        if (i % w->cols < channels * reader->per) values[i] = 0;
+    for (size_t i = 0; i < w->count && !status; i++) {
+        const struct fp_channel_member m = fp_channel_at(&copy->groups, &copy->groups.columns[reader->weight],
+                                                         i % w->cols / reader->per);
+        if (m.group == group && m.number < channels) values[i] = 0;
+    }
     if (status) return status;
     return fp_weight_write(copy->model, w, values, NULL, err);
 }
@@ -54,12 +65,10 @@ static int zero_groups(const struct copy *copy, const struct fp_job *job, const 
                        const size_t *gone, fineprune_error *err) {
     int status = FINEPRUNE_OK;
     for (int g = 0; g < all->groups.n; g++) {
-        const struct fp_channel_group *group = &all->groups.items[g];
         if (!gone[g]) continue;
-        const struct fp_channel_group *like = group_like(copy, &job->layers.weights->items[group->makers[0]],
-                                                         group->channels);
-        for (int i = 0; like && i < like->n_readers && !status; i++)
-            status = zero_columns(copy, &like->readers[i], gone[g], err);
+        const int like = group_like(copy, job, &all->groups, g);
+        for (int i = 0; like >= 0 && i < copy->groups.items[like].n_readers && !status; i++)
+            status = zero_columns(copy, like, &copy->groups.items[like].readers[i], gone[g], err);
     }
     return status;
 }

@@ -39,13 +39,13 @@ static int find_costs(struct fp_job *job, struct search *s) {
     if (status) return status;
     if (job->choices.target.kind != FP_TARGET_SIZE) {
         s->limit = job->choices.target.value * (double)job->state.macs.total;
-        return fp_costs_of_macs(&s->costs, &s->slices, &job->state.macs, job->model->graph, job->err);
+        return fp_costs_of_macs(&s->costs, &s->slices, &s->all->groups, &job->state.macs, job->model->graph, job->err);
     }
     s->limit = job->choices.target.value;
     if (!job->options->no_metadata) s->limit -= METADATA_BYTES;
     status = fp_model_sizes(job->model, job->threads, &bytes, job->err);
     if (status) return status;
-    return fp_costs_of_bytes(&s->costs, &s->slices, job->model, bytes.raw, job->err);
+    return fp_costs_of_bytes(&s->costs, &s->slices, &s->all->groups, job->model, bytes.raw, job->err);
 }
 
 static int find_pieces(struct fp_job *job, struct search *s) {
@@ -69,7 +69,7 @@ static int find_pieces(struct fp_job *job, struct search *s) {
 
 // ---- the choice
 
-static double total(const struct search *s) { return fp_costs_total(&s->costs, &s->all->groups, s->gone); }
+static double total(struct search *s) { return fp_costs_total(&s->costs, &s->all->groups, s->gone); }
 
 static double total_with(struct search *s, int group, size_t gone) {
     const size_t before = s->gone[group];
@@ -177,6 +177,12 @@ static double cost_of_weight(const struct fp_job *job, int weight) {
     return (double)w->count;
 }
 
+// What a maker's rows of the group cost.
+static double cost_of_side(const struct fp_job *job, const struct fp_channel_side *side, size_t channels) {
+    const double rows = (double)(channels * side->lanes * side->per);
+    return cost_of_weight(job, side->weight) * rows / (double)job->layers.weights->items[side->weight].rows;
+}
+
 static const struct fp_curve *curve_of(const struct search *s, int group) {
     for (int i = 0; i < s->all->n; i++)
         if (s->all->items[i].number == group) return &s->all->items[i];
@@ -190,10 +196,10 @@ struct obstacle {
 
 static struct obstacle obstacle_of(const struct fp_job *job, const struct search *s, int group) {
     const struct fp_channel_group *g = &s->all->groups.items[group];
-    struct obstacle o = {.told = {.weight = job->layers.weights->items[g->makers[0]].name,
+    struct obstacle o = {.told = {.weight = job->layers.weights->items[g->makers[0].weight].name,
                                   .channels = g->channels - s->gone[group],
                                   .reason = "it is as small as it may become"}};
-    for (int i = 0; i < g->n_makers; i++) o.cost += cost_of_weight(job, g->makers[i]);
+    for (int i = 0; i < g->n_makers; i++) o.cost += cost_of_side(job, &g->makers[i], g->channels);
     o.cost *= (double)o.told.channels / (double)g->channels;
     if (!curve_of(s, group)) o.told.reason = fp_curve_obstacle(job, g, &s->all->rule);
     if (s->slices.reasons[group]) o.told.reason = s->slices.reasons[group];
@@ -201,10 +207,9 @@ static struct obstacle obstacle_of(const struct fp_job *job, const struct search
 }
 
 static struct obstacle held_of(const struct fp_job *job, const struct fp_channel_held *held) {
-    struct obstacle o = {.told = {.weight = job->layers.weights->items[held->maker].name,
-                                  .channels = held->channels,
-                                  .reason = "they are an output"},
-                         .cost = cost_of_weight(job, held->maker)};
+    const struct fp_weight *w = &job->layers.weights->items[held->maker];
+    struct obstacle o = {.told = {.weight = w->name, .channels = held->channels, .reason = "they are an output"},
+                         .cost = cost_of_weight(job, held->maker) * (double)held->channels / (double)w->rows};
     if (held->node) o.told.reason = "what reads them does not keep channels apart", o.told.reader = held->node->type;
     return o;
 }
@@ -224,7 +229,7 @@ static bool makes_channels(const struct fp_channel_groups *groups, int weight) {
         if (groups->held[i].maker == weight) return true;
     for (int i = 0; i < groups->n; i++)
         for (int k = 0; k < groups->items[i].n_makers; k++)
-            if (groups->items[i].makers[k] == weight) return true;
+            if (groups->items[i].makers[k].weight == weight) return true;
     return false;
 }
 

@@ -39,14 +39,17 @@ static void pass_done(struct pass *p) {
 // ---- which channels
 
 // Marks the channels of which the reader has an element that is not zero.
-static int mark_read(struct pass *p, const struct fp_channel_reader *reader, uint8_t *keep) {
+static int mark_read(struct pass *p, int group, const struct fp_channel_side *reader, uint8_t *keep) {
     const struct fp_weight *w = &p->weights->items[reader->weight];
     FP_STAGE(room, w->name);
     float *values = fp_arena_take(&room, w->count, sizeof(*values));
     if (!values) return fp_arena_check(&room, p->err);
     int status = fp_weight_read(p->model, w, values, p->err);
-    for (size_t i = 0; i < w->count && !status; i++)
-        if (values[i] != 0) keep[i % w->cols / reader->per] = 1; // NaN is not zero
+    for (size_t i = 0; i < w->count && !status; i++) {
+        const struct fp_channel_member m = fp_channel_at(&p->groups, &p->groups.columns[reader->weight],
+                                                         i % w->cols / reader->per);
+        if (m.group == group && values[i] != 0) keep[m.number] = 1; // NaN is not zero
+    }
     return status;
 }
 
@@ -64,7 +67,7 @@ static int choose_group(struct pass *p, int g, struct fp_compacted *told, size_t
     const struct fp_channel_group *group = &p->groups.items[g];
     uint8_t *keep = p->keep[g] = fp_arena_take(&p->room, group->channels, 1);
     int status = keep ? FINEPRUNE_OK : fp_arena_check(&p->room, p->err);
-    for (int i = 0; i < group->n_readers && !status; i++) status = mark_read(p, &group->readers[i], keep);
+    for (int i = 0; i < group->n_readers && !status; i++) status = mark_read(p, g, &group->readers[i], keep);
     if (status) return status;
     size_t unread = 0;
     for (size_t c = 0; c < group->channels; c++) unread += !keep[c];
@@ -90,58 +93,103 @@ static int choose(struct pass *p, struct fp_compacted *told, size_t *removed) {
 
 // ---- cutting
 
-static size_t kept_of(const struct pass *p, int g) {
+static bool stays(const struct pass *p, const struct fp_lanes *lanes, size_t lane) {
+    const struct fp_channel_member m = fp_channel_at(&p->groups, lanes, lane);
+    return m.group < 0 || p->keep[m.group][m.number];
+}
+
+static size_t kept_of(const struct pass *p, const struct fp_lanes *lanes) {
     size_t kept = 0;
-    for (size_t c = 0; c < p->groups.items[g].channels; c++) kept += p->keep[g][c];
+    for (size_t i = 0; i < lanes->n; i++) kept += stays(p, lanes, i);
     return kept;
 }
 
-static int set_number(struct pass *p, const struct fp_slice *slice, int64_t number) {
-    int64_t numbers[FP_MAX_RANK];
-    struct fp_tensor t = {0};
-    int status = fp_initializer_load(p->model, slice->proto, &t, p->err);
-    if (status) return status;
-    struct fp_tensor changed = t;
-    changed.data = numbers;
-    memcpy(numbers, t.data, fp_tensor_bytes(&t)); // two, as the finder saw
-    numbers[slice->axis] = number;
-    status = fp_initializer_store(p->model, slice->proto, &changed, p->err);
-    fp_tensor_done(&t);
-    return status;
-}
-
 static int cut_slice(struct pass *p, const struct fp_slice *slice) {
-    const size_t channels = p->groups.items[slice->group].channels, kept = kept_of(p, slice->group),
-                 per = slice->length / channels;
-    if (kept == channels) return FINEPRUNE_OK;
-    if (slice->numbers) return set_number(p, slice, (int64_t)(kept * per));
+    const size_t kept = kept_of(p, &slice->lanes);
+    if (kept == slice->lanes.n) return FINEPRUNE_OK;
     FP_STAGE(room, "channels");
-    uint8_t *keep = fp_arena_take(&room, slice->length, 1);
+    uint8_t *keep = fp_arena_take(&room, slice->lanes.n * slice->per, 1);
     if (!keep) return fp_arena_check(&room, p->err);
-    for (size_t i = 0; i < slice->length; i++) keep[i] = p->keep[slice->group][i / per];
+    for (size_t i = 0; i < slice->lanes.n * slice->per; i++) keep[i] = stays(p, &slice->lanes, i / slice->per);
     int status = fp_initializer_keep_slices(p->model, slice->proto, slice->axis, keep, p->err);
-    fp_model_declare_dim(p->model, slice->graph->values[slice->value].name, slice->axis, (int64_t)(kept * per));
+    fp_model_declare_dim(p->model, slice->graph->values[slice->value].name, slice->axis, (int64_t)(kept * slice->per));
     return status;
 }
 
 static void declare_value(struct pass *p, int value) {
     const struct fp_channel_place *place = &p->groups.places[value];
     const struct fp_value *v = &p->model->graph->values[value];
-    if (place->group < 0 || v->rank <= 0) return;
+    if (!place->lanes.n || v->rank <= 0) return;
     const int axis = place->axis < 0 ? v->rank - 1 : place->axis;
-    const int64_t channels = (int64_t)p->groups.items[place->group].channels;
-    const int64_t kept = (int64_t)kept_of(p, place->group);
-    if (axis >= v->rank || v->dims[axis] <= 0 || kept == channels) return;
-    fp_model_declare_dim(p->model, v->name, axis, v->dims[axis] / channels * kept);
+    const size_t kept = kept_of(p, &place->lanes);
+    if (axis >= v->rank || v->dims[axis] <= 0 || kept == place->lanes.n) return;
+    fp_model_declare_dim(p->model, v->name, axis, v->dims[axis] / (int64_t)place->lanes.n * (int64_t)kept);
+}
+
+// ---- numbers
+
+static bool is_same_list(const struct fp_cut_number *a, const struct fp_cut_number *b) {
+    return a->node == b->node && a->input == b->input && a->attribute == b->attribute;
+}
+
+// The list is the node's own, or becomes it.
+static int store_numbers(struct pass *p, const struct fp_cut_number *number, const struct fp_tensor *list) {
+    const struct fp_value *v = &p->model->graph->values[number->node->in[number->input]];
+    Onnx__TensorProto *proto = fp_stored_tensor(v);
+    const char *name;
+    if (proto && v->n_readers == 1) return fp_initializer_store(p->model, proto, list, p->err);
+    return fp_node_add_input(p->model, number->node->proto, (size_t)number->input, v->name, list, &name, p->err);
+}
+
+static int set_inputs(struct pass *p, const struct fp_cut_number *numbers, size_t n) {
+    struct fp_tensor t = {0}, changed;
+    const int value = numbers->node->in[numbers->input];
+    bool differs = false;
+    FP_STAGE(room, "channels");
+    int status = fp_exec_constant(p->exec, p->model->graph, value, &t, p->err);
+    if (status) return status;
+    changed = t;
+    int64_t *list = fp_arena_copy(&room, t.data, t.count, sizeof(*list)); // the finder has seen them
+    status = fp_arena_check(&room, p->err);
+    for (size_t i = 0; i < n && !status; i++) {
+        const size_t kept = kept_of(p, &numbers[i].lanes);
+        if (kept == numbers[i].lanes.n && list[numbers[i].index] >= 0) continue; // else it counts from the end
+        list[numbers[i].index] = (int64_t)(kept * numbers[i].per);
+        differs = true;
+    }
+    changed.data = list;
+    if (differs && !status) status = store_numbers(p, numbers, &changed);
+    fp_tensor_done(&t);
+    return status;
+}
+
+static int set_attribute(struct pass *p, const struct fp_cut_number *number) {
+    size_t n;
+    const size_t kept = kept_of(p, &number->lanes);
+    const int64_t *list = fp_attr_ints(number->node, number->attribute, &n);
+    if (kept == number->lanes.n && (!list || list[number->index] >= 0)) return FINEPRUNE_OK;
+    return fp_node_set_int(number->node->proto, number->attribute, number->index, (int64_t)(kept * number->per),
+                           p->err);
+}
+
+static int set_numbers(struct pass *p) {
+    int status = FINEPRUNE_OK;
+    const struct fp_cut_number *all = p->slices.numbers;
+    for (size_t i = 0, n; i < p->slices.n_numbers && !status; i += n) {
+        n = 1;
+        if (all[i].attribute) {
+            status = set_attribute(p, &all[i]);
+            continue;
+        }
+        while (i + n < p->slices.n_numbers && is_same_list(&all[i], &all[i + n])) n++;
+        status = set_inputs(p, &all[i], n);
+    }
+    return status;
 }
 
 static int cut_all(struct pass *p) {
-    int status = FINEPRUNE_OK;
     for (int i = 0; i < p->model->graph->n_values; i++) declare_value(p, i);
-    for (size_t i = 0; i < p->slices.n_nodes && !status; i++) {
-        const struct fp_cut_node *cut = &p->slices.nodes[i];
-        status = fp_node_set_int(cut->node->proto, "group", (int64_t)kept_of(p, cut->group), p->err);
-    }
+    int status = set_numbers(p);
     for (size_t i = 0; i < p->slices.n && !status; i++) status = cut_slice(p, &p->slices.items[i]);
     return status;
 }

@@ -1,30 +1,70 @@
 // SPDX-License-Identifier: Apache-2.0
-// A weight costs what its rows times its columns do, and both may be a group's channels.
+// A weight costs what its rows times its columns do, and both may be channels of groups.
 #include "compact/costs.h"
 
 #include <stdlib.h>
 
-static int add(struct fp_costs *costs, const struct fp_cost *cost, fineprune_error *err) {
-    if (cost->a < 0) {
-        costs->fixed += cost->amount;
-        return FINEPRUNE_OK;
-    }
-    struct fp_cost *items = fp_grow(costs->items, &costs->capacity, costs->n + 1, sizeof(*items));
-    if (!items) return fp_fail_memory(err, "costs", (costs->n + 1) * sizeof(*items));
-    costs->items = items;
-    items[costs->n++] = *cost;
+#include "exec/op_list.h"
+
+struct counting {
+    struct fp_costs *costs;
+    const struct fp_slices *slices;
+    const struct fp_channel_groups *groups;
+    struct fp_arena room;
+    size_t *lanes; // by group
+    fineprune_error *err;
+};
+
+static int begin(struct counting *c, struct fp_costs *out, const struct fp_slices *slices,
+                 const struct fp_channel_groups *groups, fineprune_error *err) {
+    *out = (struct fp_costs){.left = fp_calloc((size_t)groups->n, sizeof(*out->left))};
+    *c = (struct counting){.costs = out, .slices = slices, .groups = groups, .room = {.what = "costs"}, .err = err};
+    c->lanes = fp_arena_take(&c->room, (size_t)groups->n, sizeof(*c->lanes));
+    if (!out->left) return fp_fail_memory(err, "costs", (size_t)groups->n * sizeof(*out->left));
+    return fp_arena_check(&c->room, err);
+}
+
+static int add_share(struct counting *c, int group, double share) {
+    struct fp_costs *costs = c->costs;
+    struct fp_share *shares = fp_grow(costs->shares, &costs->share_capacity, costs->n_shares + 1, sizeof(*shares));
+    if (!shares) return fp_fail_memory(c->err, "costs", (costs->n_shares + 1) * sizeof(*shares));
+    costs->shares = shares;
+    shares[costs->n_shares++] = (struct fp_share){group, share};
     return FINEPRUNE_OK;
 }
 
-// The groups along which the tensor is cut, two at most.
-static void find_groups(const struct fp_slices *slices, const Onnx__TensorProto *proto, struct fp_cost *cost) {
-    cost->a = cost->b = -1;
-    for (size_t i = 0; i < slices->n; i++) {
-        const struct fp_slice *slice = &slices->items[i];
-        if (slice->proto != proto || slice->numbers || slices->reasons[slice->group]) continue;
-        if (cost->a < 0) cost->a = slice->group;
-        else cost->b = slice->group;
+// What of the axis leaves with which group. Those that stay anyway have no share.
+static int add_axis(struct counting *c, struct fp_cost *cost, int which, const struct fp_lanes *lanes) {
+    int status = FINEPRUNE_OK;
+    cost->first[which] = c->costs->n_shares;
+    memset(c->lanes, 0, (size_t)c->groups->n * sizeof(*c->lanes));
+    for (size_t i = 0; i < lanes->n; i++) {
+        const int group = fp_channel_at(c->groups, lanes, i).group;
+        if (group >= 0 && !c->slices->reasons[group]) c->lanes[group]++;
     }
+    for (int g = 0; g < c->groups->n && !status; g++)
+        if (c->lanes[g]) status = add_share(c, g, (double)c->lanes[g] / (double)lanes->n);
+    cost->n[which] = c->costs->n_shares - cost->first[which];
+    return status;
+}
+
+// Of a tensor and the axes along which it is cut, two at most.
+static int add(struct counting *c, const Onnx__TensorProto *proto, double amount) {
+    struct fp_costs *costs = c->costs;
+    struct fp_cost cost = {.amount = amount};
+    int axes = 0, status = FINEPRUNE_OK;
+    for (size_t i = 0; proto && i < c->slices->n && axes < 2 && !status; i++)
+        if (c->slices->items[i].proto == proto) status = add_axis(c, &cost, axes++, &c->slices->items[i].lanes);
+    if (status) return status;
+    if (!cost.n[0] && !cost.n[1]) {
+        costs->fixed += amount;
+        return FINEPRUNE_OK;
+    }
+    struct fp_cost *items = fp_grow(costs->items, &costs->capacity, costs->n + 1, sizeof(*items));
+    if (!items) return fp_fail_memory(c->err, "costs", (costs->n + 1) * sizeof(*items));
+    costs->items = items;
+    items[costs->n++] = cost;
+    return FINEPRUNE_OK;
 }
 
 // The weight that a node multiplies with.
@@ -33,20 +73,19 @@ static const Onnx__TensorProto *weight_of(const struct fp_node *node) {
     return fp_stored_tensor(&node->graph->values[node->in[1]]);
 }
 
-int fp_costs_of_macs(struct fp_costs *out, const struct fp_slices *slices, const struct fp_macs *macs,
-                     const struct fp_graph *graph, fineprune_error *err) {
+int fp_costs_of_macs(struct fp_costs *out, const struct fp_slices *slices, const struct fp_channel_groups *groups,
+                     const struct fp_macs *macs, const struct fp_graph *graph, fineprune_error *err) {
+    struct counting c;
     double counted = 0;
-    int status = FINEPRUNE_OK;
-    *out = (struct fp_costs){0};
+    int status = begin(&c, out, slices, groups, err);
     for (size_t i = 0; i < macs->n && !status; i++) {
         const struct fp_node *node = macs->items[i].node;
-        struct fp_cost cost = {.amount = (double)fp_macs_of_node(macs, node), .a = -1, .b = -1};
-        const Onnx__TensorProto *proto = node->graph == graph ? weight_of(node) : NULL;
-        if (proto) find_groups(slices, proto, &cost);
-        counted += cost.amount;
-        status = add(out, &cost, err);
+        const double amount = (double)fp_macs_of_node(macs, node);
+        counted += amount;
+        status = add(&c, node->graph == graph ? weight_of(node) : NULL, amount);
     }
     out->fixed += (double)macs->total - counted; // what is counted with a node but by none of its weights
+    fp_arena_free(&c.room);
     return status;
 }
 
@@ -56,38 +95,48 @@ static bool is_first(const struct fp_slices *slices, size_t at) {
     return true;
 }
 
-int fp_costs_of_bytes(struct fp_costs *out, const struct fp_slices *slices, struct fineprune_model *model, size_t bytes,
-                      fineprune_error *err) {
-    int status = FINEPRUNE_OK;
-    *out = (struct fp_costs){.fixed = (double)bytes};
+int fp_costs_of_bytes(struct fp_costs *out, const struct fp_slices *slices, const struct fp_channel_groups *groups,
+                      struct fineprune_model *model, size_t bytes, fineprune_error *err) {
+    struct counting c;
+    int status = begin(&c, out, slices, groups, err);
+    out->fixed = (double)bytes;
     for (size_t i = 0; i < slices->n && !status; i++) {
-        const struct fp_slice *slice = &slices->items[i];
         struct fp_tensor shape;
-        if (slice->numbers || !is_first(slices, i)) continue;
-        status = fp_initializer_shape(model, slice->proto, &shape, NULL, err);
-        if (status) return status;
-        struct fp_cost cost = {.amount = (double)(shape.count * fp_type_size(shape.type))};
-        find_groups(slices, slice->proto, &cost);
-        out->fixed -= cost.amount;
-        status = add(out, &cost, err);
+        if (!is_first(slices, i)) continue;
+        status = fp_initializer_shape(model, slices->items[i].proto, &shape, NULL, err);
+        if (status) break;
+        const double amount = (double)(shape.count * fp_type_size(shape.type));
+        out->fixed -= amount;
+        status = add(&c, slices->items[i].proto, amount);
     }
+    fp_arena_free(&c.room);
     return status;
 }
 
-static double stays(const struct fp_channel_groups *groups, const size_t *gone, int group) {
-    if (group < 0) return 1;
-    const size_t channels = groups->items[group].channels;
-    return (double)(channels - gone[group]) / (double)channels;
+// Of an axis.
+static double stays(const struct fp_costs *costs, const struct fp_cost *cost, int axis) {
+    double gone = 0;
+    for (size_t i = 0; i < cost->n[axis]; i++) {
+        const struct fp_share *s = &costs->shares[cost->first[axis] + i];
+        gone += s->share * (1 - costs->left[s->group]);
+    }
+    return 1 - gone;
 }
 
-double fp_costs_total(const struct fp_costs *costs, const struct fp_channel_groups *groups, const size_t *gone) {
+double fp_costs_total(struct fp_costs *costs, const struct fp_channel_groups *groups, const size_t *gone) {
     double sum = costs->fixed;
+    for (int g = 0; g < groups->n; g++) {
+        const size_t channels = groups->items[g].channels;
+        costs->left[g] = (double)(channels - gone[g]) / (double)channels;
+    }
     for (size_t i = 0; i < costs->n; i++)
-        sum += costs->items[i].amount * stays(groups, gone, costs->items[i].a) * stays(groups, gone, costs->items[i].b);
+        sum += costs->items[i].amount * stays(costs, &costs->items[i], 0) * stays(costs, &costs->items[i], 1);
     return sum;
 }
 
 void fp_costs_free(struct fp_costs *costs) {
     free(costs->items);
+    free(costs->shares);
+    free(costs->left);
     *costs = (struct fp_costs){0};
 }

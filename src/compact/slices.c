@@ -18,23 +18,36 @@ struct search {
     fineprune_error *err;
 };
 
-static void leave(struct search *s, int group, const char *reason) {
-    if (group >= 0 && !s->out->reasons[group]) s->out->reasons[group] = reason;
+static void leave(struct search *s, const struct fp_lanes *lanes, const char *reason) {
+    for (size_t i = 0; i < lanes->n; i++) {
+        const int group = fp_channel_at(s->groups, lanes, i).group;
+        if (group >= 0 && !s->out->reasons[group]) s->out->reasons[group] = reason;
+    }
+}
+
+static bool has_groups(const struct search *s, const struct fp_lanes *lanes) {
+    for (size_t i = 0; i < lanes->n; i++)
+        if (fp_channel_at(s->groups, lanes, i).group >= 0) return true;
+    return false;
 }
 
 // ---- stored tensors
 
-static struct fp_slice *slice_of(struct search *s, Onnx__TensorProto *proto, int group, int axis) {
-    for (size_t i = 0; i < s->out->n; i++) {
-        struct fp_slice *slice = &s->out->items[i];
-        if (slice->proto == proto && slice->group == group && slice->axis == axis) return slice;
+static bool are_alike(const struct search *s, const struct fp_lanes *a, const struct fp_lanes *b) {
+    if (a->n != b->n) return false;
+    for (size_t i = 0; i < a->n; i++) {
+        const struct fp_channel_member x = fp_channel_at(s->groups, a, i), y = fp_channel_at(s->groups, b, i);
+        if (x.group != y.group || (x.group >= 0 && x.number != y.number)) return false;
     }
-    return NULL;
+    return true;
 }
 
 static int add_slice(struct search *s, const struct fp_slice *wanted) {
-    struct fp_slice *known = slice_of(s, wanted->proto, wanted->group, wanted->axis);
-    if (known) {
+    for (size_t i = 0; i < s->out->n; i++) {
+        struct fp_slice *known = &s->out->items[i];
+        if (known->proto != wanted->proto || known->axis != wanted->axis ||
+            !are_alike(s, &known->lanes, &wanted->lanes))
+            continue;
         known->readings++;
         return FINEPRUNE_OK;
     }
@@ -46,38 +59,47 @@ static int add_slice(struct search *s, const struct fp_slice *wanted) {
     return FINEPRUNE_OK;
 }
 
+static int add_number(struct search *s, const struct fp_cut_number *wanted) {
+    struct fp_cut_number *numbers = fp_grow(s->out->numbers, &s->out->number_capacity, s->out->n_numbers + 1,
+                                            sizeof(*numbers));
+    if (!numbers) return fp_fail_memory(s->err, "channels", (s->out->n_numbers + 1) * sizeof(*numbers));
+    s->out->numbers = numbers;
+    numbers[s->out->n_numbers++] = *wanted;
+    return FINEPRUNE_OK;
+}
+
 // Whether the value is constant, and of which shape.
 static bool shape_of(const struct search *s, int value, struct fp_tensor *shape) {
     Onnx__TensorProto *proto = fp_stored_tensor(&s->graph->values[value]);
     return proto && !fp_initializer_shape(s->weights->model, proto, shape, NULL, NULL);
 }
 
-// The tensor behind the value loses the group's channels along an axis.
-static int cut(struct search *s, int group, int value, int axis) {
-    const size_t channels = s->groups->items[group].channels;
+// The tensor behind the value loses channels along an axis.
+static int cut(struct search *s, const struct fp_lanes *lanes, int value, int axis) {
     struct fp_tensor shape;
-    if (!shape_of(s, value, &shape)) return leave(s, group, "a tensor of it is computed, not stored"), FINEPRUNE_OK;
-    if (axis < 0 || axis >= shape.rank || shape.dims[axis] % (int64_t)channels)
-        return leave(s, group, "a tensor of it has another shape than its channels"), FINEPRUNE_OK;
+    if (!has_groups(s, lanes)) return FINEPRUNE_OK;
+    if (!shape_of(s, value, &shape)) return leave(s, lanes, "a tensor of it is computed, not stored"), FINEPRUNE_OK;
+    if (axis < 0 || axis >= shape.rank || shape.dims[axis] % (int64_t)lanes->n)
+        return leave(s, lanes, "a tensor of it has another shape than its channels"), FINEPRUNE_OK;
     const struct fp_slice slice = {.proto = fp_stored_tensor(&s->graph->values[value]),
                                    .graph = s->graph,
                                    .value = value,
-                                   .group = group,
                                    .axis = axis,
-                                   .length = (size_t)shape.dims[axis]};
+                                   .lanes = *lanes,
+                                   .per = (size_t)shape.dims[axis] / lanes->n};
     return add_slice(s, &slice);
 }
 
 // A constant beside the channels of `place`, by the rules of broadcasting.
 static int cut_beside(struct search *s, const struct fp_channel_place *place, int value) {
     struct fp_tensor shape;
-    if (!shape_of(s, value, &shape)) return leave(s, place->group, "a constant beside it is computed"), FINEPRUNE_OK;
+    if (!shape_of(s, value, &shape)) return leave(s, &place->lanes, "a constant beside it is computed"), FINEPRUNE_OK;
     if (shape.count == 1) return FINEPRUNE_OK;
     if (place->axis >= 0 && !place->rank)
-        return leave(s, place->group, "the rank of one of its values is not known"), FINEPRUNE_OK;
+        return leave(s, &place->lanes, "the rank of one of its values is not known"), FINEPRUNE_OK;
     const int behind = place->axis < 0 ? 1 : place->rank - place->axis, axis = shape.rank - behind;
     if (axis < 0 || shape.dims[axis] == 1) return FINEPRUNE_OK;
-    return cut(s, place->group, value, axis);
+    return cut(s, &place->lanes, value, axis);
 }
 
 // ---- nodes
@@ -96,115 +118,138 @@ static void axes_of(const struct fp_weight *w, int *rows, int *columns) {
     *columns = w->view == FP_VIEW_CONV ? 1 : w->rank - 1;
 }
 
-static int visit_maker(struct search *s, const struct fp_node *node, int group, int rows) {
+static int visit_maker(struct search *s, const struct fp_node *node, const struct fp_lanes *lanes, int rows) {
     const int bias = fp_node_op(node)->weight.bias;
-    int status = cut(s, group, node->in[1], rows);
+    int status = cut(s, lanes, node->in[1], rows);
     if (status || !bias || !is_given(node, bias)) return status;
     struct fp_tensor shape;
-    if (!shape_of(s, node->in[bias], &shape)) return leave(s, group, "its bias is computed"), FINEPRUNE_OK;
+    if (!shape_of(s, node->in[bias], &shape)) return leave(s, lanes, "its bias is computed"), FINEPRUNE_OK;
     if (shape.count == 1 || shape.dims[shape.rank - 1] == 1) return FINEPRUNE_OK;
-    return cut(s, group, node->in[bias], shape.rank - 1);
+    return cut(s, lanes, node->in[bias], shape.rank - 1);
 }
 
-static int visit_weight(struct search *s, const struct fp_node *node, const struct fp_weight *w) {
-    const int in = node->in[0] < 0 ? -1 : s->groups->places[node->in[0]].group,
-              out = s->groups->places[node->out[0]].group;
-    int rows, columns, status = FINEPRUNE_OK;
-    axes_of(w, &rows, &columns);
-    if (out >= 0) status = visit_maker(s, node, out, rows);
-    if (in >= 0 && !status) status = cut(s, in, node->in[1], columns);
+static int visit_weight(struct search *s, const struct fp_node *node, int number) {
+    const struct fp_lanes *rows = &s->groups->rows[number], *columns = &s->groups->columns[number];
+    int row_axis, column_axis, status = FINEPRUNE_OK;
+    axes_of(&s->weights->items[number], &row_axis, &column_axis);
+    if (rows->n) status = visit_maker(s, node, rows, row_axis);
+    if (columns->n && !status) status = cut(s, columns, node->in[1], column_axis);
     return status;
 }
 
-static int visit_filter(struct search *s, const struct fp_node *node, int group) {
-    int status = cut(s, group, node->in[1], 0);
-    if (!status && is_given(node, 2)) status = cut(s, group, node->in[2], 0);
-    struct fp_cut_node *nodes = fp_grow(s->out->nodes, &s->out->node_capacity, s->out->n_nodes + 1, sizeof(*nodes));
-    if (!nodes) return fp_fail_memory(s->err, "channels", sizeof(*nodes));
-    s->out->nodes = nodes;
-    nodes[s->out->n_nodes++] = (struct fp_cut_node){node, group};
-    return status;
+static int visit_filter(struct search *s, const struct fp_node *node, const struct fp_lanes *lanes) {
+    const struct fp_cut_number groups = {node, -1, "group", 0, *lanes, 1};
+    int status = cut(s, lanes, node->in[1], 0);
+    if (!status && is_given(node, 2)) status = cut(s, lanes, node->in[2], 0);
+    return status ? status : add_number(s, &groups);
 }
 
 // A shape that names the length of the axis becomes another.
-static int visit_reshape(struct search *s, const struct fp_node *node, int group) {
+static int visit_reshape(struct search *s, const struct fp_node *node, const struct fp_lanes *lanes) {
     struct fp_tensor shape = {0};
-    if (!is_given(node, 1)) return leave(s, group, "a Reshape of it has its shape as an attribute"), FINEPRUNE_OK;
+    if (!is_given(node, 1)) return leave(s, lanes, "a Reshape of it has its shape as an attribute"), FINEPRUNE_OK;
     int status = fp_exec_constant(s->exec, s->graph, node->in[1], &shape, s->err);
     if (status) return status;
     const int64_t length = ((const int64_t *)shape.data)[1];
     fp_tensor_done(&shape);
     if (length <= 0) return FINEPRUNE_OK;
-    Onnx__TensorProto *proto = fp_stored_tensor(&s->graph->values[node->in[1]]);
-    if (!proto || length % (int64_t)s->groups->items[group].channels)
-        return leave(s, group, "a Reshape of it has a shape that is computed"), FINEPRUNE_OK;
-    const struct fp_slice slice = {.proto = proto,
-                                   .graph = s->graph,
-                                   .value = node->in[1],
-                                   .group = group,
-                                   .axis = 1,
-                                   .length = (size_t)length,
-                                   .numbers = true};
-    return add_slice(s, &slice);
+    if (length % (int64_t)lanes->n)
+        return leave(s, lanes, "a Reshape of it has a shape that is computed"), FINEPRUNE_OK;
+    const struct fp_cut_number number = {node, 1, NULL, 1, *lanes, (size_t)length / lanes->n};
+    return add_number(s, &number);
+}
+
+// One length for each output.
+static int visit_parts(struct search *s, const struct fp_node *node) {
+    const bool attribute = fp_attr_has(node, "split");
+    int status = FINEPRUNE_OK;
+    for (int i = 0; i < node->n_out && !status; i++) {
+        if (node->out[i] < 0 || !s->groups->places[node->out[i]].cut) continue; // along another axis
+        const struct fp_lanes *piece = &s->groups->places[node->out[i]].lanes;
+        const struct fp_cut_number number = {node, attribute ? -1 : 1, attribute ? "split" : NULL, (size_t)i, *piece,
+                                             1};
+        status = add_number(s, &number);
+    }
+    return status;
+}
+
+// Where the part starts, and where it ends.
+static int visit_part(struct search *s, const struct fp_node *node, const struct fp_channel_place *place) {
+    const struct fp_lanes *whole = &s->groups->places[node->in[0]].lanes;
+    const bool attribute = fp_attr_has(node, "starts");
+    const size_t before = (size_t)(place->lanes.of - whole->of), entry = (size_t)place->cut - 1;
+    if (!place->cut) return FINEPRUNE_OK;
+    struct fp_cut_number number = {node,  attribute ? -1 : 1,  attribute ? "starts" : NULL,
+                                   entry, {before, whole->of}, 1};
+    int status = add_number(s, &number);
+    number = (struct fp_cut_number){
+        node, attribute ? -1 : 2, attribute ? "ends" : NULL, entry, {before + place->lanes.n, whole->of}, 1};
+    return status ? status : add_number(s, &number);
 }
 
 // Stored numbers of each channel, one after the other.
-static int cut_each(struct search *s, const struct fp_node *node, int group) {
+static int cut_each(struct search *s, const struct fp_node *node, const struct fp_lanes *lanes) {
     int status = FINEPRUNE_OK;
     for (int i = 1; i < node->n_in && !status; i++)
-        if (node->in[i] >= 0) status = cut(s, group, node->in[i], 0);
+        if (node->in[i] >= 0) status = cut(s, lanes, node->in[i], 0);
     return status;
 }
 
 static int visit_elementwise(struct search *s, const struct fp_node *node, const struct fp_channel_place *place) {
     int status = FINEPRUNE_OK;
     for (int i = 0; i < node->n_in && !status; i++)
-        if (node->in[i] >= 0 && s->groups->places[node->in[i]].group < 0) status = cut_beside(s, place, node->in[i]);
+        if (node->in[i] >= 0 && !s->groups->places[node->in[i]].lanes.n) status = cut_beside(s, place, node->in[i]);
     return status;
 }
 
 static int visit_passage(struct search *s, const struct fp_node *node, const struct fp_channel_place *place) {
     const struct fp_op *op = fp_node_op(node);
-    const int group = place->group;
-    if (!op) return leave(s, group, "an operator of it is not known"), FINEPRUNE_OK;
+    const struct fp_lanes *lanes = &place->lanes;
+    if (!op) return leave(s, lanes, "an operator of it is not known"), FINEPRUNE_OK;
     switch ((enum fp_passage)op->passage) {
-    case FP_PASSAGE_FILTERS: return visit_filter(s, node, group);
-    case FP_PASSAGE_RESHAPES: return visit_reshape(s, node, group);
+    case FP_PASSAGE_FILTERS: return visit_filter(s, node, lanes);
+    case FP_PASSAGE_RESHAPES: return visit_reshape(s, node, lanes);
     case FP_PASSAGE_KEEPS:
-        if (fp_node_role(node) == FP_ROLE_NORMALIZES) return cut_each(s, node, group);
+        if (fp_node_role(node) == FP_ROLE_NORMALIZES) return cut_each(s, node, lanes);
         return visit_elementwise(s, node, place);
     case FP_PASSAGE_JOINS:
     case FP_PASSAGE_SUMS: return visit_elementwise(s, node, place);
-    case FP_PASSAGE_POOLS: return cut_each(s, node, group);
+    case FP_PASSAGE_POOLS: return cut_each(s, node, lanes);
+    case FP_PASSAGE_PARTS: return visit_parts(s, node);
+    case FP_PASSAGE_CUTS: return visit_part(s, node, place);
+    case FP_PASSAGE_APPENDS:
     case FP_PASSAGE_FLATTENS:
     case FP_PASSAGE_TURNS:
     case FP_PASSAGE_PADS:
     case FP_PASSAGE_REDUCES:
     case FP_PASSAGE_RESIZES:
     case FP_PASSAGE_REMOVES: return FINEPRUNE_OK;
-    default: return leave(s, group, "an operator of it does not keep channels apart"), FINEPRUNE_OK;
+    default: return leave(s, lanes, "an operator of it does not keep channels apart"), FINEPRUNE_OK;
     }
 }
 
 static int visit(struct search *s, const struct fp_node *node) {
-    if (s->weight_of[node->id] >= 0) return visit_weight(s, node, &s->weights->items[s->weight_of[node->id]]);
-    if (!node->n_out || node->out[0] < 0 || s->groups->places[node->out[0]].group < 0) return FINEPRUNE_OK;
-    return visit_passage(s, node, &s->groups->places[node->out[0]]);
+    if (s->weight_of[node->id] >= 0) return visit_weight(s, node, s->weight_of[node->id]);
+    const int in = node->n_in ? node->in[0] : -1, out = node->n_out ? node->out[0] : -1;
+    const bool whole = in >= 0 && has_groups(s, &s->groups->places[in].lanes);
+    if (out < 0 || !s->groups->places[out].lanes.n) return FINEPRUNE_OK;
+    if (!whole && !has_groups(s, &s->groups->places[out].lanes)) return FINEPRUNE_OK;
+    return visit_passage(s, node, &s->groups->places[out]);
 }
 
 // ---- all
 
 static int readers_of(const struct fp_slice *slice) { return slice->graph->values[slice->value].n_readers; }
 
-// Two values can lie in one stored tensor: its slices of one axis must be of one group, and of one value.
+// Two values can lie in one stored tensor: its slices of one axis must be of the same channels, and of one value.
 static void check_readers(struct search *s) {
     for (size_t i = 0; i < s->out->n; i++) {
         const struct fp_slice *a = &s->out->items[i];
-        if (a->readings != readers_of(a)) leave(s, a->group, "a tensor of it is read elsewhere too");
+        if (a->readings != readers_of(a)) leave(s, &a->lanes, "a tensor of it is read elsewhere too");
         for (size_t k = 0; k < s->out->n; k++) {
             const struct fp_slice *b = &s->out->items[k];
-            if (a->proto == b->proto && a->axis == b->axis && a->group != b->group)
-                leave(s, a->group, "a tensor of it is another group's too");
+            if (a->proto == b->proto && a->axis == b->axis && i != k)
+                leave(s, &a->lanes, "a tensor of it is another group's too");
         }
     }
 }
@@ -228,7 +273,7 @@ int fp_slices_find(struct fp_slices *out, const struct fp_weights *weights, cons
 
 void fp_slices_free(struct fp_slices *slices) {
     free(slices->items);
-    free(slices->nodes);
+    free(slices->numbers);
     free(slices->reasons);
     *slices = (struct fp_slices){0};
 }

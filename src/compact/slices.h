@@ -1,30 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
-// What must change for the channels of a group to leave: slices of stored tensors along an axis, the group attribute of
-// depthwise convolutions, and shapes. Found by looking at every node that a group's channels pass.
+// What must change for the channels of a group to leave: slices of stored tensors along an axis, and numbers of
+// channels that nodes name: shapes, places where they are parted, the groups of depthwise convolutions. Found by
+// looking at every node that a group's channels pass.
 #ifndef FP_SLICES_H
 #define FP_SLICES_H
 
 #include "base/arena.h"
 #include "weights/channels.h"
 
+// Of a stored tensor, along an axis.
 struct fp_slice {
     Onnx__TensorProto *proto;
     const struct fp_graph *graph;
-    int value, group, axis;
-    int readings;  // by nodes of the group
-    size_t length; // of the axis: a multiple of the group's channels
-    bool numbers;  // of a shape whose element `axis` is the length
+    int value, axis;
+    int readings;          // by nodes that the channels pass
+    struct fp_lanes lanes; // along the axis
+    size_t per;            // elements of each
 };
 
-struct fp_cut_node {
-    const struct fp_node *node; // a depthwise convolution
-    int group;
+// A number of channels that a node names, in a list that is its input or its attribute.
+struct fp_cut_number {
+    const struct fp_node *node;
+    int input;             // -1: the attribute
+    const char *attribute; // NULL: the input
+    size_t index;          // in the list
+    struct fp_lanes lanes; // that are counted
+    size_t per;            // what each counts
 };
 
 struct fp_slices {
     struct fp_slice *items;
-    struct fp_cut_node *nodes;
-    size_t n, capacity, n_nodes, node_capacity;
+    struct fp_cut_number *numbers; // those of one list follow each other
+    size_t n, capacity, n_numbers, number_capacity;
     const char **reasons; // by group: static text, why it stays as it is; NULL: it can be cut
 };
 

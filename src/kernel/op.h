@@ -136,7 +136,7 @@ enum fp_role {
 };
 
 // What an operator does to the channel axis of input 0. All other inputs must be constants (a division by what is cut
-// has no value), but for JOINS and SUMS; a second output must have no reader.
+// has no value), but for JOINS, SUMS and APPENDS; a second output must have no reader, but for PARTS.
 enum fp_passage {
     FP_PASSAGE_NONE,
     FP_PASSAGE_KEEPS,    // elementwise: any axis
@@ -151,6 +151,9 @@ enum fp_passage {
     FP_PASSAGE_PADS,     // only other axes
     FP_PASSAGE_REDUCES,  // some later axes go or become 1
     FP_PASSAGE_RESIZES,  // only other axes, by stored scales
+    FP_PASSAGE_APPENDS,  // all inputs one after the other along an axis
+    FP_PASSAGE_PARTS,    // along an axis, into pieces of stored lengths, one an output
+    FP_PASSAGE_CUTS,     // hands on a part that stored starts and ends name
 };
 
 // How a weight is a matrix [groups, rows, columns] (weights/weights.c).

@@ -532,11 +532,12 @@ int fp_initializer_keep_slices(struct fineprune_model *model, Onnx__TensorProto 
     return status;
 }
 
-int fp_node_set_int(Onnx__NodeProto *node, const char *name, int64_t value, fineprune_error *err) {
+int fp_node_set_int(Onnx__NodeProto *node, const char *name, size_t index, int64_t value, fineprune_error *err) {
     for (size_t i = 0; i < node->n_attribute; i++) {
         Onnx__AttributeProto *a = node->attribute[i];
-        if (strcmp(a->name ? a->name : "", name) || !a->has_i) continue;
-        a->i = value;
+        if (strcmp(a->name ? a->name : "", name) || (!a->has_i && index >= a->n_ints)) continue;
+        if (a->has_i) a->i = value;
+        else a->ints[index] = value;
         return FINEPRUNE_OK;
     }
     return fp_fail(err, FINEPRUNE_INTERNAL, "node '%s' has no attribute '%s'", node->name ? node->name : "", name);

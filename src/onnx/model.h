@@ -78,8 +78,9 @@ int fp_node_add_sum(struct fineprune_model *model, Onnx__NodeProto *node, const 
 // elements, in whatever field or file they lie. External data become memory of ours.
 int fp_initializer_keep_slices(struct fineprune_model *model, Onnx__TensorProto *proto, int axis, const uint8_t *keep,
                                fineprune_error *err);
-// An integer attribute that the node has becomes another. Errors: INTERNAL when it has none.
-int fp_node_set_int(Onnx__NodeProto *node, const char *name, int64_t value, fineprune_error *err);
+// An integer attribute that the node has becomes another, or element `index` of one of integers. Errors: INTERNAL when
+// it has none.
+int fp_node_set_int(Onnx__NodeProto *node, const char *name, size_t index, int64_t value, fineprune_error *err);
 // What the main graph declares of the dims of that value (as an input or between nodes), where it does.
 void fp_model_declare_dim(struct fineprune_model *model, const char *value, int axis, int64_t dim);
 // Builds model->graph anew after changes of shapes or nodes: all that points into the old view is invalid.

@@ -404,7 +404,8 @@ static int run_one_hot(struct fp_call *call) {
 
 #define ROW(name, since, prepare, run, ...) {"", name, since, prepare, run, NULL, __VA_ARGS__}
 const struct fp_op fp_ops_gather[] = {
-    ROW("Slice", 1, prepare_slice, run_slice, FP_OP_ANY_KIND | FP_OP_BLOCKED | FP_OP_ROUNDS, .role = FP_ROLE_ARRANGES),
+    ROW("Slice", 1, prepare_slice, run_slice, FP_OP_ANY_KIND | FP_OP_BLOCKED | FP_OP_ROUNDS, .role = FP_ROLE_ARRANGES,
+        .passage = FP_PASSAGE_CUTS),
     ROW("Gather", 1, prepare_gather, run_gather, FP_OP_ANY_KIND | FP_OP_ROUNDS, .role = FP_ROLE_LOOKS_UP,
         .left = "embedding (read by Gather)"),
     ROW("GatherElements", 11, prepare_gather_elements, run_gather_elements, FP_OP_ANY_KIND | FP_OP_ROUNDS),

@@ -1,95 +1,104 @@
 // SPDX-License-Identifier: Apache-2.0
-// Channel axes on their way through a graph.
+// Channels on their way through a graph.
 #include "weights/channels.h"
 
 #include <stdlib.h>
 
-#include "base/arena.h"
 #include "exec/op_list.h"
+#include "weights/channel_groups.h"
 
 enum {
     LAST = -1,
     NOWHERE = -2
 }; // axes: of products, the last one, whatever the rank; that of channels that do not pass
 
-struct space {
-    int parent; // of the union; itself: a root
-    size_t channels;
-    bool blocked, trunk, spread;
-    const struct fp_node *by; // the first that blocks; NULL: an output does
-    int n_makers, n_readers;
-    int *makers;
-    struct fp_channel_reader *readers;
-};
-
 struct finder {
     const struct fp_weights *weights;
     const struct fp_graph *graph;
     struct fp_exec *exec;
-    struct space *spaces;
+    struct fp_channel_groups *out;
+    struct fp_channel_place *places; // of it
+    struct fp_channel *channels;
     size_t capacity;
     int n;
-    int *space, *axis, *rank; // by value; space -1: none; rank 0: not known
-    bool *single;             // by value: the axes behind the channels are 1 long, or there are none
-    const int *weight_of;     // by node: the first weight in it, -1: none
+    bool *single;         // by value: the axes behind the channels are 1 long, or there are none
+    bool *wide;           // by value: a lane may be several elements
+    const int *weight_of; // by node: the first weight in it, -1: none
     fineprune_error *err;
 };
 
-static struct space *root(const struct finder *f, int space) {
-    while (f->spaces[space].parent != space) space = f->spaces[space].parent;
-    return &f->spaces[space];
-}
+// ---- channels
 
-static void block_space(struct space *s, const struct fp_node *by) {
-    if (!s->blocked) s->by = by;
-    s->blocked = true;
+static bool carries(const struct finder *f, int value) { return value >= 0 && f->places[value].lanes.n; }
+
+static void block_channel(struct finder *f, int channel, const struct fp_node *by) {
+    if (channel < 0) return;
+    struct fp_channel *c = &f->channels[fp_channel_first(f->channels, channel)];
+    if (!c->blocked) c->by = by;
+    c->blocked = true;
 }
 
 static void block(struct finder *f, int value, const struct fp_node *by) {
-    if (value >= 0 && f->space[value] >= 0) block_space(root(f, f->space[value]), by);
+    for (size_t i = 0; value >= 0 && i < f->places[value].lanes.n; i++)
+        block_channel(f, f->places[value].lanes.of[i], by);
 }
 
-static int new_space(struct finder *f, size_t channels) {
-    struct space *spaces = fp_grow(f->spaces, &f->capacity, (size_t)f->n + 1, sizeof(*spaces));
-    if (!spaces) return -1;
-    f->spaces = spaces;
-    spaces[f->n] = (struct space){.parent = f->n, .channels = channels};
-    return f->n++;
+static void block_inputs(struct finder *f, const struct fp_node *node) {
+    for (int i = 0; i < node->n_in; i++) block(f, node->in[i], node);
 }
 
-static bool add_maker(struct space *s, int weight) {
-    int *makers = realloc(s->makers, sizeof(*makers) * (size_t)(s->n_makers + 1));
-    if (!makers) return false;
-    s->makers = makers;
-    makers[s->n_makers++] = weight;
-    return true;
-}
-
-static bool add_reader(struct space *s, int weight, size_t per) {
-    struct fp_channel_reader *readers = realloc(s->readers, sizeof(*readers) * (size_t)(s->n_readers + 1));
-    if (!readers) return false;
-    s->readers = readers;
-    readers[s->n_readers++] = (struct fp_channel_reader){weight, per};
-    return true;
-}
-
-static bool join(struct finder *f, int a, int b, bool trunk, const struct fp_node *by) {
-    struct space *x = root(f, a), *y = root(f, b);
-    if (x == y) return true;
-    if (y < x) { // the earlier one stays
-        struct space *t = x;
-        x = y;
-        y = t;
+// From now on they go together. What no weight makes cannot go.
+static void unite(struct finder *f, int a, int b, const struct fp_node *by) {
+    if (a < 0 || b < 0) {
+        block_channel(f, a < 0 ? b : a, by);
+        return;
     }
-    bool ok = true;
-    for (int i = 0; i < y->n_makers && ok; i++) ok = add_maker(x, y->makers[i]);
-    for (int i = 0; i < y->n_readers && ok; i++) ok = add_reader(x, y->readers[i].weight, y->readers[i].per);
-    if (y->blocked) block_space(x, y->by);
-    if (x->channels != y->channels) block_space(x, by);
-    x->trunk |= y->trunk || trunk;
+    a = fp_channel_first(f->channels, a);
+    b = fp_channel_first(f->channels, b);
+    if (a == b) return;
+    struct fp_channel *x = &f->channels[fp_least((size_t)a, (size_t)b)],
+                      *y = &f->channels[fp_most((size_t)a, (size_t)b)];
+    if (y->blocked && !x->blocked) x->by = y->by;
+    x->blocked |= y->blocked;
+    x->trunk |= y->trunk;
     x->spread |= y->spread;
-    y->parent = (int)(x - f->spaces);
-    return ok;
+    x->parted |= y->parted;
+    y->parent = (int)(x - f->channels);
+}
+
+static void unite_lanes(struct finder *f, const struct fp_lanes *a, const struct fp_lanes *b,
+                        const struct fp_node *by) {
+    for (size_t i = 0; i < a->n; i++) unite(f, a->of[i], b->of[i], by);
+}
+
+enum mark { TRUNK, SPREAD, PARTED };
+static void mark(struct finder *f, const struct fp_lanes *lanes, enum mark what) {
+    for (size_t i = 0; i < lanes->n; i++) {
+        if (lanes->of[i] < 0) continue;
+        struct fp_channel *c = &f->channels[fp_channel_first(f->channels, lanes->of[i])];
+        c->trunk |= what == TRUNK;
+        c->spread |= what == SPREAD;
+        c->parted |= what == PARTED;
+    }
+}
+
+static bool take_lanes(struct finder *f, struct fp_lanes *lanes, size_t n) {
+    *lanes = (struct fp_lanes){n, fp_arena_take(&f->out->arena, n, sizeof(int))};
+    return lanes->of != NULL;
+}
+
+static bool new_channels(struct finder *f, struct fp_lanes *lanes, size_t n) {
+    if (n > (size_t)(INT32_MAX - f->n)) return false;
+    struct fp_channel *channels = fp_grow(f->channels, &f->capacity, (size_t)f->n + n, sizeof(*channels));
+    if (!channels) return false;
+    f->channels = channels;
+    if (!take_lanes(f, lanes, n)) return false;
+    for (size_t i = 0; i < n; i++) {
+        lanes->of[i] = f->n;
+        channels[f->n] = (struct fp_channel){.parent = f->n};
+        f->n++;
+    }
+    return true;
 }
 
 static bool is_stored(const struct finder *f, int value) {
@@ -127,30 +136,32 @@ static int axis_of(const struct fp_weight *w) {
     return LAST;
 }
 
+static void read_by(struct finder *f, const struct fp_node *node, const struct fp_weight *w, int number) {
+    const int in = node->in[0];
+    if (!carries(f, in)) return;
+    const struct fp_channel_place *place = &f->places[in];
+    if (w->view == FP_VIEW_CONV_TRANSPOSE) mark(f, &place->lanes, SPREAD);
+    if (place->axis != axis_of(w) || w->cols % place->lanes.n ||
+        (is_convolution(w) && w->cols != place->lanes.n * w->inner))
+        block(f, in, node);
+    else f->out->columns[number] = place->lanes;
+}
+
 static bool visit_weight(struct finder *f, const struct fp_node *node, const struct fp_weight *w, int number) {
-    bool ok = true;
     size_t spatial;
     for (int i = 0; i < node->n_in; i++)
         if (i || !is_plain(w)) block(f, node->in[i], node);
     if (!is_plain(w)) return true;
-    int in = node->in[0], out = node->out[0];
-    if (in >= 0 && f->space[in] >= 0) {
-        struct space *s = root(f, f->space[in]);
-        if (f->axis[in] != axis_of(w) || w->cols % s->channels ||
-            (is_convolution(w) && w->cols != s->channels * w->inner))
-            block_space(s, node);
-        else ok = add_reader(s, number, w->cols / s->channels);
-        s->spread |= w->view == FP_VIEW_CONV_TRANSPOSE;
-    }
-    int space = new_space(f, w->rows);
-    if (space < 0 || !ok) return false;
-    f->space[out] = space;
-    f->axis[out] = axis_of(w);
-    f->rank[out] = declared_rank(f, out);
-    if (is_convolution(w) && fp_attr_ints(node, "kernel_shape", &spatial)) f->rank[out] = (int)spatial + 2;
-    f->single[out] = false;
-    f->spaces[space].spread = w->view == FP_VIEW_CONV_TRANSPOSE;
-    return add_maker(&f->spaces[space], number);
+    read_by(f, node, w, number);
+    const int out = node->out[0];
+    struct fp_channel_place *place = &f->places[out];
+    if (!new_channels(f, &place->lanes, w->rows)) return false;
+    f->out->rows[number] = place->lanes;
+    place->axis = axis_of(w);
+    place->rank = declared_rank(f, out);
+    if (is_convolution(w) && fp_attr_ints(node, "kernel_shape", &spatial)) place->rank = (int)spatial + 2;
+    if (w->view == FP_VIEW_CONV_TRANSPOSE) mark(f, &place->lanes, SPREAD);
+    return true;
 }
 
 Onnx__TensorProto *fp_stored_tensor(const struct fp_value *value) {
@@ -161,21 +172,22 @@ Onnx__TensorProto *fp_stored_tensor(const struct fp_value *value) {
 
 // A depthwise convolution keeps its channels apart.
 static bool is_depthwise(const struct finder *f, const struct fp_node *node) {
-    if (f->axis[node->in[0]] != 1 || node->n_in < 2 || node->in[1] < 0) return false;
+    if (f->places[node->in[0]].axis != 1 || node->n_in < 2 || node->in[1] < 0) return false;
     const Onnx__TensorProto *proto = fp_stored_tensor(&f->graph->values[node->in[1]]);
     struct fp_tensor t;
     if (!proto || fp_initializer_shape(f->weights->model, proto, &t, NULL, NULL)) return false;
-    const int64_t channels = (int64_t)root(f, f->space[node->in[0]])->channels;
+    const int64_t channels = (int64_t)f->places[node->in[0]].lanes.n;
     return fp_attr_int(node, "group", 1) == channels && t.rank >= 3 && t.dims[0] == channels && t.dims[1] == 1;
 }
 
 // ---- other operators
 
 static void pass_on(struct finder *f, int in, int out, int axis) {
-    f->space[out] = f->space[in];
-    f->axis[out] = axis;
-    f->rank[out] = f->rank[in];
+    f->places[out] = f->places[in];
+    f->places[out].axis = axis;
+    f->places[out].cut = 0;
     f->single[out] = f->single[in];
+    f->wide[out] = f->wide[in];
 }
 
 // Indices, masks and statistics of channels that are not there mean nothing.
@@ -227,8 +239,8 @@ static bool reshapes_flat(const struct finder *f, const struct fp_node *node) {
     int64_t dims[2];
     size_t n;
     const int in = node->in[0];
-    const int64_t channels = (int64_t)root(f, f->space[in])->channels, positions = positions_of(f, in);
-    if (!read_ints(f, node, "shape", 1, dims, 2, &n) || n != 2 || f->axis[in] != 1) return false;
+    const int64_t channels = (int64_t)f->places[in].lanes.n, positions = positions_of(f, in);
+    if (!read_ints(f, node, "shape", 1, dims, 2, &n) || n != 2 || f->places[in].axis != 1) return false;
     if (dims[0] == 0 && !fp_attr_int(node, "allowzero", 0)) return true;
     if (dims[1] == -1) return dims[0] == 1 && f->graph->values[in].rank > 0 && f->graph->values[in].dims[0] == 1;
     return positions && channels < INT32_MAX && dims[1] == channels * positions;
@@ -238,7 +250,7 @@ static bool reshapes_flat(const struct finder *f, const struct fp_node *node) {
 static int turned(const struct finder *f, const struct fp_node *node) {
     size_t n;
     const int64_t *perm = fp_attr_ints(node, "perm", &n);
-    const int64_t from = f->axis[node->in[0]] == LAST ? (int64_t)n - 1 : f->axis[node->in[0]];
+    const int64_t from = f->places[node->in[0]].axis == LAST ? (int64_t)n - 1 : f->places[node->in[0]].axis;
     size_t to = 0;
     while (perm && to < n && perm[to] != from) to++;
     if (!perm || to == n) return NOWHERE;
@@ -251,13 +263,14 @@ static bool pads_others(const struct finder *f, const struct fp_node *node) {
     size_t n;
     if (node->n_in > 3 && node->in[3] >= 0) return false; // only some axes
     if (!read_ints(f, node, "pads", 1, pads, FP_COUNT(pads), &n) || n < 2 || n % 2) return false;
-    const size_t rank = n / 2, axis = f->axis[node->in[0]] == LAST ? rank - 1 : (size_t)f->axis[node->in[0]];
+    const size_t rank = n / 2,
+                 axis = f->places[node->in[0]].axis == LAST ? rank - 1 : (size_t)f->places[node->in[0]].axis;
     return axis < rank && !pads[axis] && !pads[axis + rank];
 }
 
 // By scales that are stored, last or (before opset 11) second, one for each axis, and 1 for the channels'.
 static bool resizes_others(const struct finder *f, const struct fp_node *node) {
-    const int at = node->n_in > 2 ? 2 : 1, axis = f->axis[node->in[0]];
+    const int at = node->n_in > 2 ? 2 : 1, axis = f->places[node->in[0]].axis;
     const char *mode = fp_attr_text(node, "coordinate_transformation_mode", "");
     struct fp_tensor t = {0};
     if (node->n_in > 3 && node->in[3] >= 0) return false; // sizes
@@ -274,8 +287,8 @@ static bool resizes_others(const struct finder *f, const struct fp_node *node) {
 static bool reduces_others(const struct finder *f, const struct fp_node *node, int *gone) {
     int64_t axes[FP_MAX_RANK];
     size_t n;
-    const int rank = f->rank[node->in[0]];
-    if (f->axis[node->in[0]] != 1 || !read_ints(f, node, "axes", 1, axes, FP_MAX_RANK, &n) || !n) return false;
+    const int rank = f->places[node->in[0]].rank;
+    if (f->places[node->in[0]].axis != 1 || !read_ints(f, node, "axes", 1, axes, FP_MAX_RANK, &n) || !n) return false;
     for (size_t i = 0; i < n; i++) {
         if (axes[i] < 0 && rank) axes[i] += rank;
         if (axes[i] < 2) return false; // also from the end of a rank that is not known
@@ -284,21 +297,195 @@ static bool reduces_others(const struct finder *f, const struct fp_node *node, i
     return true;
 }
 
-static bool visit_pair(struct finder *f, const struct fp_node *node, bool sums) {
+static void visit_pair(struct finder *f, const struct fp_node *node, bool sums) {
     int a = node->in[0], b = node->n_in == 2 ? node->in[1] : -1;
     if (b < 0 || a < 0) {
-        for (int i = 0; i < node->n_in; i++) block(f, node->in[i], node);
-        return true;
+        block_inputs(f, node);
+        return;
     }
     if (is_stored(f, a) || is_stored(f, b)) { // a constant takes the axis as it is
         int moving = is_stored(f, a) ? b : a;
-        if (f->space[moving] >= 0) pass_on(f, moving, node->out[0], f->axis[moving]);
-        return true;
+        if (carries(f, moving)) pass_on(f, moving, node->out[0], f->places[moving].axis);
+        return;
     }
-    if (f->space[a] < 0 || f->space[b] < 0 || f->axis[a] != f->axis[b])
-        return block(f, a, node), block(f, b, node), true;
-    pass_on(f, f->single[a] ? b : a, node->out[0], f->axis[a]);
-    return join(f, f->space[a], f->space[b], sums, node);
+    const struct fp_channel_place *x = &f->places[a], *y = &f->places[b];
+    if (!x->lanes.n || x->lanes.n != y->lanes.n || x->axis != y->axis) {
+        block_inputs(f, node);
+        return;
+    }
+    const bool same = x->lanes.of == y->lanes.of;
+    pass_on(f, f->single[a] ? b : a, node->out[0], x->axis);
+    f->wide[node->out[0]] = f->wide[a] || f->wide[b];
+    unite_lanes(f, &x->lanes, &y->lanes, node);
+    if (sums && !same) mark(f, &x->lanes, TRUNK);
+}
+
+// ---- joined and parted
+
+// Whether channels lie along the axis that a node names.
+enum along { THIS, ANOTHER, UNKNOWN };
+static enum along along(const struct finder *f, int value, int64_t axis) {
+    const struct fp_channel_place *place = &f->places[value];
+    const int rank = place->rank ? place->rank : declared_rank(f, value);
+    if (!rank && (place->axis < 0) != (axis < 0)) return UNKNOWN;
+    if (!rank && place->axis == axis) return THIS;
+    if (!rank) return ANOTHER;
+    if (axis < 0) axis += rank;
+    if (axis < 0 || axis >= rank) return UNKNOWN;
+    return axis == (place->axis < 0 ? place->axis + rank : place->axis) ? THIS : ANOTHER;
+}
+
+// Elements of an input along the axis; 0: not known.
+static size_t length_along(const struct finder *f, int value, int64_t axis) {
+    const struct fp_value *v = &f->graph->values[value];
+    struct fp_tensor stored;
+    if (carries(f, value)) return f->wide[value] || along(f, value, axis) != THIS ? 0 : f->places[value].lanes.n;
+    int rank = v->rank;
+    const int64_t *dims = v->dims;
+    const Onnx__TensorProto *proto = fp_stored_tensor(v);
+    if (proto && !fp_initializer_shape(f->weights->model, proto, &stored, NULL, NULL))
+        rank = stored.rank, dims = stored.dims;
+    if (axis < 0) axis += rank;
+    if (axis < 0 || axis >= rank || dims[axis] <= 0) return 0;
+    return (size_t)dims[axis];
+}
+
+// The first input that carries channels; -1: none does.
+static int first_carrier(const struct finder *f, const struct fp_node *node) {
+    for (int i = 0; i < node->n_in; i++)
+        if (carries(f, node->in[i])) return node->in[i];
+    return -1;
+}
+
+static bool append(struct finder *f, const struct fp_node *node, int64_t axis, size_t length) {
+    struct fp_lanes lanes;
+    size_t at = 0;
+    if (!take_lanes(f, &lanes, length)) return false;
+    for (int i = 0; i < node->n_in; i++) {
+        const size_t n = length_along(f, node->in[i], axis);
+        for (size_t k = 0; k < n; k++) {
+            lanes.of[at + k] = carries(f, node->in[i]) ? f->places[node->in[i]].lanes.of[k] : -1;
+        }
+        at += n;
+    }
+    f->places[node->out[0]].lanes = lanes;
+    return true;
+}
+
+// Along another axis: all inputs have the same channels.
+static bool all_alike(const struct finder *f, const struct fp_node *node, int64_t axis, int like) {
+    for (int i = 0; i < node->n_in; i++) {
+        const int in = node->in[i];
+        if (!carries(f, in) || along(f, in, axis) != ANOTHER || f->places[in].axis != f->places[like].axis ||
+            f->places[in].lanes.n != f->places[like].lanes.n || f->wide[in] != f->wide[like])
+            return false;
+    }
+    return true;
+}
+
+static bool join(struct finder *f, const struct fp_node *node) {
+    const int64_t axis = fp_attr_int(node, "axis", INT32_MAX);
+    const int like = first_carrier(f, node), out = node->out[0];
+    size_t length = 0;
+    bool known = true, single = true;
+    if (like < 0) return true;
+    for (int i = 0; i < node->n_in && known; i++) {
+        const size_t n = node->in[i] < 0 ? 0 : length_along(f, node->in[i], axis);
+        known = n && fp_add(length, n, &length);
+        single &= carries(f, node->in[i]) && f->single[node->in[i]];
+    }
+    if (!known && !all_alike(f, node, axis, like)) return block_inputs(f, node), true;
+    pass_on(f, like, out, f->places[like].axis);
+    if (known && !append(f, node, axis, length)) return false;
+    for (int i = 0; i < node->n_in && !known; i++)
+        unite_lanes(f, &f->places[like].lanes, &f->places[node->in[i]].lanes, node);
+    mark(f, &f->places[out].lanes, PARTED);
+    f->single[out] = known && single;
+    return true;
+}
+
+// How many lanes each output takes; false: it cannot be told.
+static bool read_pieces(const struct finder *f, const struct fp_node *node, int64_t *pieces, size_t most) {
+    size_t n;
+    int64_t sum = 0;
+    const int64_t lanes = (int64_t)f->places[node->in[0]].lanes.n;
+    if ((size_t)node->n_out > most || !read_ints(f, node, "split", 1, pieces, most, &n) || n != (size_t)node->n_out)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        if (pieces[i] < 1 || pieces[i] > lanes || node->out[i] < 0) return false;
+        sum += pieces[i];
+    }
+    return sum == lanes;
+}
+
+static void pass_piece(struct finder *f, int in, int out, size_t from, size_t n) {
+    pass_on(f, in, out, f->places[in].axis);
+    f->places[out].lanes = (struct fp_lanes){n, f->places[in].lanes.of + from};
+}
+
+enum { MOST_PIECES = 256 };
+static bool part(struct finder *f, const struct fp_node *node) {
+    const int in = node->in[0];
+    int64_t pieces[MOST_PIECES];
+    size_t from = 0;
+    const enum along where = along(f, in, fp_attr_int(node, "axis", 0));
+    if (where == UNKNOWN) return false;
+    if (where == THIS && (f->wide[in] || !read_pieces(f, node, pieces, MOST_PIECES))) return false;
+    for (int i = 0; i < node->n_out; i++) {
+        const size_t n = where == THIS ? (size_t)pieces[i] : f->places[in].lanes.n;
+        if (node->out[i] < 0) continue;
+        pass_piece(f, in, node->out[i], from, n);
+        f->places[node->out[i]].cut = where == THIS;
+        if (where == THIS) from += n;
+    }
+    return true;
+}
+
+// The entry that cuts along the channels; -1: none does; false: it cannot be told.
+static bool find_entry(const struct finder *f, const struct fp_node *node, size_t n, int *entry) {
+    int64_t axes[FP_MAX_RANK];
+    size_t n_axes;
+    const bool given = fp_attr_has(node, "axes") || (node->n_in > 3 && node->in[3] >= 0);
+    *entry = -1;
+    if (given && (!read_ints(f, node, "axes", 3, axes, FP_MAX_RANK, &n_axes) || n_axes != n)) return false;
+    for (size_t i = 0; i < n; i++) {
+        const enum along where = along(f, node->in[0], given ? axes[i] : (int64_t)i);
+        if (where == UNKNOWN) return false;
+        if (where == THIS) *entry = (int)i;
+    }
+    return true;
+}
+
+static size_t clamped(int64_t at, size_t n) {
+    if (at < 0) at += (int64_t)n;
+    if (at < 0) return 0;
+    return fp_least((size_t)at, n);
+}
+
+static bool cut_out(struct finder *f, const struct fp_node *node) {
+    const int in = node->in[0];
+    int64_t starts[FP_MAX_RANK], ends[FP_MAX_RANK], steps[FP_MAX_RANK];
+    size_t n, n_ends, n_steps, lanes = f->places[in].lanes.n;
+    int entry;
+    if (!read_ints(f, node, "starts", 1, starts, FP_MAX_RANK, &n) ||
+        !read_ints(f, node, "ends", 2, ends, FP_MAX_RANK, &n_ends) || n_ends != n || !find_entry(f, node, n, &entry))
+        return false;
+    if (entry < 0) return pass_piece(f, in, node->out[0], 0, lanes), true;
+    if (node->n_in > 4 && node->in[4] >= 0 &&
+        (!read_ints(f, node, "steps", 4, steps, FP_MAX_RANK, &n_steps) || n_steps != n || steps[entry] != 1))
+        return false;
+    const size_t from = clamped(starts[entry], lanes), to = clamped(ends[entry], lanes);
+    if (f->wide[in] || from >= to) return false;
+    pass_piece(f, in, node->out[0], from, to - from);
+    f->places[node->out[0]].cut = entry + 1;
+    return true;
+}
+
+// One value becomes several, or a piece of it.
+static void visit_parting(struct finder *f, const struct fp_node *node, bool cuts) {
+    const bool moves = carries(f, node->in[0]) && others_are_stored(f, node);
+    if (carries(f, node->in[0])) mark(f, &f->places[node->in[0]].lanes, PARTED);
+    if (!moves || !(cuts ? cut_out(f, node) : part(f, node))) block_inputs(f, node);
 }
 
 static enum fp_passage passage_of(const struct fp_node *node) {
@@ -327,7 +514,7 @@ static bool lets_pass(const struct finder *f, const struct fp_node *node, enum f
 
 // Where the channels are after the node: an axis, or NOWHERE.
 static int axis_after(const struct finder *f, const struct fp_node *node, enum fp_passage passage, int *gone) {
-    const int axis = f->axis[node->in[0]];
+    const int axis = f->places[node->in[0]].axis;
     if (!lets_pass(f, node, passage, axis, gone)) return NOWHERE;
     if (passage == FP_PASSAGE_FLATTENS || passage == FP_PASSAGE_RESHAPES) return LAST;
     if (passage == FP_PASSAGE_TURNS) return turned(f, node);
@@ -337,29 +524,37 @@ static int axis_after(const struct finder *f, const struct fp_node *node, enum f
 // Whether channels pass; where they are then, and how.
 static bool passes(struct finder *f, const struct fp_node *node, enum fp_passage passage) {
     const int in = node->in[0], out = node->out[0];
+    const bool flattens = passage == FP_PASSAGE_FLATTENS || passage == FP_PASSAGE_RESHAPES;
     int gone = 0;
     const int to = axis_after(f, node, passage, &gone);
     if (to == NOWHERE) return false;
     pass_on(f, in, out, to);
-    if (passage == FP_PASSAGE_FLATTENS || passage == FP_PASSAGE_RESHAPES) f->rank[out] = 2;
-    if (passage == FP_PASSAGE_RESIZES) root(f, f->space[out])->spread = true;
+    struct fp_channel_place *place = &f->places[out];
+    if (flattens) place->rank = 2, f->wide[out] |= !f->single[in];
+    if (passage == FP_PASSAGE_RESIZES) mark(f, &place->lanes, SPREAD);
     if (passage == FP_PASSAGE_RESIZES || passage == FP_PASSAGE_FILTERS || passage == FP_PASSAGE_PADS ||
         passage == FP_PASSAGE_TURNS)
         f->single[out] = false;
-    if (passage == FP_PASSAGE_REMOVES || (gone && gone == f->rank[in] - 2)) f->single[out] = true;
-    if (gone && f->rank[in] && !fp_attr_int(node, "keepdims", 1)) f->rank[out] -= gone;
-    if (f->rank[out] && f->axis[out] == f->rank[out] - 1) f->axis[out] = LAST;
+    if (passage == FP_PASSAGE_REMOVES || (gone && gone == f->places[in].rank - 2)) f->single[out] = true;
+    if (gone && f->places[in].rank && !fp_attr_int(node, "keepdims", 1)) place->rank -= gone;
+    if (place->rank && place->axis == place->rank - 1) place->axis = LAST;
     return true;
 }
 
 static bool visit_other(struct finder *f, const struct fp_node *node) {
     const enum fp_passage passage = passage_of(node);
     const int in = node->n_in ? node->in[0] : -1;
-    if (passage == FP_PASSAGE_JOINS || passage == FP_PASSAGE_SUMS)
-        return visit_pair(f, node, passage == FP_PASSAGE_SUMS);
-    const bool carries = in >= 0 && f->space[in] >= 0 && node->n_out && node->out[0] >= 0;
-    if (carries && others_are_stored(f, node) && !others_are_read(f, node) && passes(f, node, passage)) return true;
-    for (int i = 0; i < node->n_in; i++) block(f, node->in[i], node);
+    switch (passage) {
+    case FP_PASSAGE_JOINS:
+    case FP_PASSAGE_SUMS: return visit_pair(f, node, passage == FP_PASSAGE_SUMS), true;
+    case FP_PASSAGE_APPENDS: return join(f, node);
+    case FP_PASSAGE_PARTS:
+    case FP_PASSAGE_CUTS: return visit_parting(f, node, passage == FP_PASSAGE_CUTS), true;
+    default: break;
+    }
+    const bool carried = carries(f, in) && node->n_out && node->out[0] >= 0;
+    if (carried && others_are_stored(f, node) && !others_are_read(f, node) && passes(f, node, passage)) return true;
+    block_inputs(f, node);
     return true;
 }
 
@@ -374,44 +569,8 @@ static void block_outside(struct finder *f) {
     }
 }
 
-static bool is_group(const struct space *s, int number) {
-    return s->parent == number && !s->blocked && s->channels >= 2 && s->n_makers && s->n_readers;
-}
-
-static void set_places(const struct finder *f, const int *group_of, struct fp_channel_place *places) {
-    for (int i = 0; i < f->graph->n_values; i++) {
-        places[i] = (struct fp_channel_place){-1, f->axis[i], f->rank[i]};
-        if (f->space[i] >= 0) places[i].group = group_of[root(f, f->space[i]) - f->spaces];
-    }
-}
-
-static int collect(struct finder *f, struct fp_channel_groups *out) {
-    FP_STAGE(room, "channels");
-    int *group_of = fp_arena_take(&room, (size_t)f->n, sizeof(*group_of));
-    out->items = fp_calloc((size_t)f->n, sizeof(*out->items));
-    out->places = fp_calloc((size_t)f->graph->n_values, sizeof(*out->places));
-    out->held = fp_calloc((size_t)f->n, sizeof(*out->held));
-    if (!group_of || !out->items || !out->places || !out->held)
-        return fp_fail_memory(f->err, "channels", (size_t)f->n * sizeof(*out->items));
-    for (int i = 0; i < f->n; i++) {
-        group_of[i] = -1;
-        struct space *s = &f->spaces[i];
-        for (int k = 0; k < s->n_makers && s->parent == i && !is_group(s, i); k++)
-            out->held[out->n_held++] = (struct fp_channel_held){s->makers[k], s->channels, s->by};
-        if (!is_group(s, i)) continue;
-        group_of[i] = out->n;
-        out->items[out->n++] = (struct fp_channel_group){s->channels,  s->trunk,  s->spread, s->n_makers,
-                                                         s->n_readers, s->makers, s->readers};
-        s->makers = NULL;
-        s->readers = NULL;
-    }
-    set_places(f, group_of, out->places);
-    return FINEPRUNE_OK;
-}
-
-static int find(struct finder *f, int *weight_of, struct fp_channel_groups *out) {
+static int find(struct finder *f, int *weight_of) {
     bool ok = true;
-    for (int i = 0; i < f->graph->n_values; i++) f->space[i] = -1;
     for (int i = 0; i < f->graph->n_nodes; i++) weight_of[i] = -1;
     for (int i = f->weights->n; i-- > 0;)
         if (f->weights->items[i].node->graph == f->graph) weight_of[f->weights->items[i].node->id] = i;
@@ -422,33 +581,33 @@ static int find(struct finder *f, int *weight_of, struct fp_channel_groups *out)
         if (w) ok = visit_weight(f, node, w, number);
         else ok = visit_other(f, node);
     }
-    if (!ok) return fp_fail_memory(f->err, "channels", sizeof(struct space));
+    if (!ok) return fp_fail_memory(f->err, "channels", sizeof(struct fp_channel));
     block_outside(f);
-    return collect(f, out);
+    return fp_channel_groups_collect(f->out, f->channels, f->n, f->weights, f->err);
 }
 
 int fp_channels_find(struct fp_channel_groups *out, const struct fp_weights *weights, struct fp_exec *exec,
                      fineprune_error *err) {
     const struct fp_graph *graph = weights->model->graph;
-    *out = (struct fp_channel_groups){0};
+    *out = (struct fp_channel_groups){.arena = {.what = "channels"}};
     FP_STAGE(room, "channels");
     int *weight_of = fp_arena_take(&room, (size_t)graph->n_nodes, sizeof(int));
-    struct finder f = {.weights = weights, .graph = graph, .exec = exec, .weight_of = weight_of, .err = err};
-    f.space = fp_arena_take(&room, (size_t)graph->n_values, sizeof(int));
-    f.axis = fp_arena_take(&room, (size_t)graph->n_values, sizeof(int));
-    f.rank = fp_arena_take(&room, (size_t)graph->n_values, sizeof(int));
+    struct finder f = {
+        .weights = weights, .graph = graph, .exec = exec, .out = out, .weight_of = weight_of, .err = err};
     f.single = fp_arena_take(&room, (size_t)graph->n_values, sizeof(bool));
+    f.wide = fp_arena_take(&room, (size_t)graph->n_values, sizeof(bool));
+    f.places = out->places = fp_arena_take(&out->arena, (size_t)graph->n_values, sizeof(*out->places));
+    out->rows = fp_arena_take(&out->arena, (size_t)weights->n, sizeof(*out->rows));
+    out->columns = fp_arena_take(&out->arena, (size_t)weights->n, sizeof(*out->columns));
     int status = fp_arena_check(&room, err);
-    if (!status) status = find(&f, weight_of, out);
-    for (int i = 0; i < f.n; i++) free(f.spaces[i].makers), free(f.spaces[i].readers);
-    free(f.spaces);
+    if (!status) status = fp_arena_check(&out->arena, err);
+    if (!status) status = find(&f, weight_of);
+    free(f.channels);
     return status;
 }
 
 void fp_channels_free(struct fp_channel_groups *groups) {
     for (int i = 0; groups->items && i < groups->n; i++) free(groups->items[i].makers), free(groups->items[i].readers);
-    free(groups->items);
-    free(groups->places);
-    free(groups->held);
+    fp_arena_free(&groups->arena);
     *groups = (struct fp_channel_groups){0};
 }

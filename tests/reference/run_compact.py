@@ -27,6 +27,8 @@ SIZE = 8  # of the pictures
 class Made:
     """A chain of layers. `groups`: for each hidden group its channels and which of them all its readers ignore."""
 
+    JOINED = True  # with values that are joined and parted
+
     def __init__(self, seed):
         self.rng = np.random.default_rng(seed)
         self.nodes, self.constants, self.info, self.groups, self.made, self.shapes = [], [], [], [], 0, False
@@ -126,6 +128,41 @@ class Made:
         self.groups.append(np.zeros(8, bool))
         return back, 8, self.groups[-1]
 
+    def parts(self, x, channels, dead):
+        """The value in two pieces, by a Split of it or two Slices, with their shares of `dead`."""
+        at = int(self.rng.integers(2, channels - 1))
+        if self.rng.random() < 0.5:
+            names = [self.name("v"), self.name("v")]
+            self.nodes.append(helper.make_node("Split", [x, self.const([at, channels - at], np.int64)], names, axis=int(self.rng.choice([1, -3]))))
+        else:
+            ends = [at, int(self.rng.choice([channels, 2**31 - 1]))]
+            starts = [self.rng.choice([0, -channels]), self.rng.choice([at, at - channels])]
+            names = [self.node("Slice", [x, *(self.const([v], np.int64) for v in (starts[i], ends[i], 1, 1))]) for i in range(2)]
+        return [(names[0], dead[:at]), (names[1], dead[at:])]
+
+    def many(self, x, n_in, dead_in):
+        """Values side by side: of two layers, of the input and a layer, or pieces of one layer that change places. A layer reads them all."""
+        form = self.rng.integers(0, 3)
+        sizes = [int(self.rng.choice([8, 24, 33])) for _ in range(2)]
+        if form == 0:
+            pieces = [(self.between(self.conv(x, n_in, size, dead_in), size), self.group(size)) for size in sizes]
+        elif form == 1:
+            pieces = [("x", np.zeros(3, bool)),
+                      (self.between(self.conv(x, n_in, sizes[0], dead_in), sizes[0]), self.group(sizes[0]))]
+        else:
+            total, dead = sum(sizes), self.rng.random(sum(sizes)) < 0.5
+            pieces = self.parts(self.between(self.conv(x, n_in, total, dead_in), total), total, dead)[::-1]
+            self.groups += [piece[1] for piece in pieces]
+            pieces = [(self.between(name, len(piece)), piece) for name, piece in pieces]
+        self.rng.shuffle(pieces)
+        dead = np.concatenate([piece[1] for piece in pieces])
+        y = self.between(self.node("Concat", [str(piece[0]) for piece in pieces], axis=int(self.rng.choice([1, -3]))), len(dead))
+        if self.rng.random() < 0.5:  # a second reader, of the whole
+            self.groups.append(np.zeros(8, bool))
+            return self.node("Add", [self.conv(y, len(dead), 8, dead), self.conv(y, len(dead), 8, dead, 1)]), 8, self.groups[-1]
+        self.groups.append(np.zeros(8, bool))
+        return self.conv(y, len(dead), 8, dead), 8, self.groups[-1]
+
     def head(self, x, channels, dead):
         """To ten numbers, in one of the ways in which exporters write it."""
         form = self.rng.integers(0, 5)
@@ -172,6 +209,8 @@ class Made:
             x, channels, dead = self.block(x, channels, dead)
         if self.rng.random() < 0.4:
             x, channels, dead = self.spread(x, channels, dead)
+        if self.JOINED and self.rng.random() < 0.6:
+            x, channels, dead = self.many(x, channels, dead)
         y = self.head(x, channels, dead)
         if self.rng.random() < 0.5:
             y = self.mlp(y, 10)
