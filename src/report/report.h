@@ -31,6 +31,8 @@ struct fineprune_report {
     struct fp_report_pattern *pattern;
     struct fp_report_channels *channels;
     struct fp_report_compact *compact;
+    struct fp_report_target *target;
+    struct fp_report_macs *macs;
     struct fp_texts notes; // what a user should know (few samples, ...)
     struct fp_report_drifts drift;
     struct fp_report_agreement *agreement;
@@ -41,8 +43,6 @@ struct fineprune_report {
     const char *wrote; // path
     struct fp_report_timing *timing;
     double peak_rss_bytes;
-    struct fp_report_target *target;
-    struct fp_report_macs *macs;
     struct fp_report_extras extras;
 };
 
