@@ -253,8 +253,17 @@ class Made:
         return onnx.shape_inference.infer_shapes(model) if self.shapes or self.rng.random() < 0.5 else model
 
 
-def answers(model, x):
-    return onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})[0]
+def answers(model, x, plain=False):
+    """What ONNX Runtime gives; plain: node by node, which rounds elsewhere."""
+    options = onnxruntime.SessionOptions()
+    if plain:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return onnxruntime.InferenceSession(model.SerializeToString(), options).run(None, {"x": x})[0]
+
+
+def rounding(model, x):
+    """By how much ONNX Runtime's two ways to compute the same model differ: networks with little spread before a normalization amplify it."""
+    return float(np.abs(answers(model, x) - answers(model, x, plain=True)).max())
 
 
 def parameters(model):
@@ -286,7 +295,7 @@ def check(seed, folder):
     a, b = answers(model, x), answers(small, x)
     scale = float(np.abs(a).max())
     faults = []
-    if np.abs(a - b).max() > 1e-5 * max(scale, 1):
+    if np.abs(a - b).max() > 1e-5 * max(scale, 1) and np.abs(a - b).max() > 3 * rounding(model, x):
         faults.append(f"outputs differ by {np.abs(a - b).max():g} of {scale:g}")
     if told["removed"] < expected(made.groups, multiple):
         faults.append(f"{told['removed']} channels left, {expected(made.groups, multiple)} could: {told.get('reason')}")
