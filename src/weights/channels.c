@@ -187,7 +187,7 @@ static bool is_zeros(const struct finder *f, int value) {
 static bool is_plain_recurrent(const struct finder *f, const struct fp_node *node, int inner, int outer) {
     if (inner < 0 || outer < 0 || fp_attr_int(node, "layout", 0) || !fp_attr_has(node, "hidden_size")) return false;
     const size_t units = f->weights->items[inner].cols, rows = f->weights->items[inner].rows;
-    if (rows % units || rows != f->weights->items[outer].rows) return false;
+    if (!units || rows % units || rows != f->weights->items[outer].rows) return false;
     for (int i = 5; i < node->n_in; i++)
         if (i == 7 ? node->in[i] >= 0 : !is_zeros(f, node->in[i])) return false;
     return true;
