@@ -172,13 +172,18 @@ static int set_attribute(struct pass *p, const struct fp_cut_number *number) {
                            p->err);
 }
 
+static int leave_out(struct pass *p, const struct fp_cut_number *number) {
+    if (kept_of(p, &number->lanes) == number->lanes.n) return FINEPRUNE_OK;
+    return fp_node_set_input(p->model, number->node->proto, (size_t)number->input, "", p->err);
+}
+
 static int set_numbers(struct pass *p) {
     int status = FINEPRUNE_OK;
     const struct fp_cut_number *all = p->slices.numbers;
     for (size_t i = 0, n; i < p->slices.n_numbers && !status; i += n) {
         n = 1;
-        if (all[i].attribute) {
-            status = set_attribute(p, &all[i]);
+        if (all[i].attribute || !all[i].per) {
+            status = all[i].attribute ? set_attribute(p, &all[i]) : leave_out(p, &all[i]);
             continue;
         }
         while (i + n < p->slices.n_numbers && is_same_list(&all[i], &all[i + n])) n++;

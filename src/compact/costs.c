@@ -68,9 +68,9 @@ static int add(struct counting *c, const Onnx__TensorProto *proto, double amount
 }
 
 // The weight that a node multiplies with.
-static const Onnx__TensorProto *weight_of(const struct fp_node *node) {
-    if (node->n_in < 2 || node->in[1] < 0) return NULL;
-    return fp_stored_tensor(&node->graph->values[node->in[1]]);
+static const Onnx__TensorProto *weight_of(const struct fp_node *node, int slot) {
+    if (node->n_in <= slot || node->in[slot] < 0) return NULL;
+    return fp_stored_tensor(&node->graph->values[node->in[slot]]);
 }
 
 int fp_costs_of_macs(struct fp_costs *out, const struct fp_slices *slices, const struct fp_channel_groups *groups,
@@ -80,9 +80,13 @@ int fp_costs_of_macs(struct fp_costs *out, const struct fp_slices *slices, const
     int status = begin(&c, out, slices, groups, err);
     for (size_t i = 0; i < macs->n && !status; i++) {
         const struct fp_node *node = macs->items[i].node;
-        const double amount = (double)fp_macs_of_node(macs, node);
-        counted += amount;
-        status = add(&c, node->graph == graph ? weight_of(node) : NULL, amount);
+        const struct fp_op *op = fp_node_op(node);
+        const bool recurrent = op && fp_view_is_recurrent(op->weight.view);
+        counted += (double)fp_macs_of_node(macs, node);
+        for (int slot = 1; slot < 3 && recurrent && !status; slot++)
+            status = add(&c, node->graph == graph ? weight_of(node, slot) : NULL, (double)macs->items[i].of[slot]);
+        if (!recurrent)
+            status = add(&c, node->graph == graph ? weight_of(node, 1) : NULL, (double)fp_macs_of_node(macs, node));
     }
     out->fixed += (double)macs->total - counted; // what is counted with a node but by none of its weights
     fp_arena_free(&c.room);

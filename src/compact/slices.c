@@ -128,9 +128,43 @@ static int visit_maker(struct search *s, const struct fp_node *node, const struc
     return cut(s, lanes, node->in[bias], shape.rank - 1);
 }
 
+// Both weights, the bias of both, the number of units, and what the states start with, which are zeros.
+static int visit_recurrent(struct search *s, const struct fp_node *node, const struct fp_lanes *units) {
+    const int bias = fp_node_op(node)->weight.bias;
+    struct fp_lanes biases = {0};
+    const struct fp_cut_number hidden = {node, -1, "hidden_size", 0, *units, 1};
+    int status = add_number(s, &hidden);
+    for (int i = 5; i < node->n_in && !status; i++) {
+        const struct fp_cut_number start = {node, i, NULL, 0, *units, 0};
+        if (is_given(node, i)) status = add_number(s, &start);
+    }
+    struct fp_tensor shape;
+    if (status || !is_given(node, bias)) return status;
+    if (!shape_of(s, node->in[bias], &shape) || shape.rank != 2)
+        return leave(s, units, "its bias is computed"), FINEPRUNE_OK;
+    biases.n = (size_t)shape.dims[1];
+    biases.of = fp_arena_take(&s->out->arena, biases.n, sizeof(int));
+    if (!biases.of) return fp_arena_check(&s->out->arena, s->err);
+    for (size_t i = 0; i < biases.n; i++) biases.of[i] = units->of[i % units->n];
+    return cut(s, &biases, node->in[bias], 1);
+}
+
+static int visit_recurrent_weights(struct search *s, const struct fp_node *node) {
+    int status = FINEPRUNE_OK;
+    for (int i = 0; i < s->weights->n && !status; i++) {
+        const struct fp_weight *w = &s->weights->items[i];
+        if (w->node != node || !s->groups->rows[i].n) continue;
+        status = cut(s, &s->groups->rows[i], node->in[w->uses[0].slot], 1);
+        if (!status && s->groups->columns[i].n) status = cut(s, &s->groups->columns[i], node->in[w->uses[0].slot], 2);
+        if (!status && w->uses[0].slot == 2) status = visit_recurrent(s, node, &s->groups->columns[i]);
+    }
+    return status;
+}
+
 static int visit_weight(struct search *s, const struct fp_node *node, int number) {
     const struct fp_lanes *rows = &s->groups->rows[number], *columns = &s->groups->columns[number];
     int row_axis, column_axis, status = FINEPRUNE_OK;
+    if (fp_view_is_recurrent(s->weights->items[number].view)) return visit_recurrent_weights(s, node);
     axes_of(&s->weights->items[number], &row_axis, &column_axis);
     if (rows->n) status = visit_maker(s, node, rows, row_axis);
     if (columns->n && !status) status = cut(s, columns, node->in[1], column_axis);
@@ -218,6 +252,8 @@ static int visit_passage(struct search *s, const struct fp_node *node, const str
     case FP_PASSAGE_PARTS: return visit_parts(s, node);
     case FP_PASSAGE_CUTS: return visit_part(s, node, place);
     case FP_PASSAGE_APPENDS:
+    case FP_PASSAGE_TAKES:
+    case FP_PASSAGE_SQUEEZES:
     case FP_PASSAGE_FLATTENS:
     case FP_PASSAGE_TURNS:
     case FP_PASSAGE_PADS:
@@ -258,7 +294,8 @@ int fp_slices_find(struct fp_slices *out, const struct fp_weights *weights, cons
                    struct fp_exec *exec, fineprune_error *err) {
     const struct fp_graph *graph = weights->model->graph;
     FP_STAGE(room, "channels");
-    *out = (struct fp_slices){.reasons = fp_calloc((size_t)groups->n, sizeof(*out->reasons))};
+    *out = (struct fp_slices){.reasons = fp_calloc((size_t)groups->n, sizeof(*out->reasons)),
+                              .arena = {.what = "channels"}};
     struct search s = {.weights = weights, .groups = groups, .graph = graph, .exec = exec, .out = out, .err = err};
     s.weight_of = fp_arena_take(&room, (size_t)graph->n_nodes, sizeof(int));
     if (!out->reasons || !s.weight_of) return fp_fail_memory(err, "channels", (size_t)graph->n_nodes * sizeof(int));
@@ -274,6 +311,7 @@ int fp_slices_find(struct fp_slices *out, const struct fp_weights *weights, cons
 void fp_slices_free(struct fp_slices *slices) {
     free(slices->items);
     free(slices->numbers);
+    fp_arena_free(&slices->arena);
     free(slices->reasons);
     *slices = (struct fp_slices){0};
 }

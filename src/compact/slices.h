@@ -25,14 +25,15 @@ struct fp_cut_number {
     const char *attribute; // NULL: the input
     size_t index;          // in the list
     struct fp_lanes lanes; // that are counted
-    size_t per;            // what each counts
+    size_t per;            // what each counts; 0: the input is left out once some are gone
 };
 
 struct fp_slices {
     struct fp_slice *items;
     struct fp_cut_number *numbers; // those of one list follow each other
     size_t n, capacity, n_numbers, number_capacity;
-    const char **reasons; // by group: static text, why it stays as it is; NULL: it can be cut
+    const char **reasons;  // by group: static text, why it stays as it is; NULL: it can be cut
+    struct fp_arena arena; // of lanes that no value has
 };
 
 // Looks at all groups of the main graph. Errors: LIMIT. Freed with fp_slices_free, also after failure.

@@ -114,6 +114,7 @@ enum fp_role {
     FP_ROLE_SPREADS,  // repeats elements
     FP_ROLE_LOOKS_UP, // takes rows of input 0 by their numbers
     FP_ROLE_STORES,   // a constant of its own
+    FP_ROLE_FILLS,    // repeats its attribute `value`, or zero, in a shape that it is told
     FP_ROLE_MEASURES, // reads the shape only
     FP_ROLE_ADDS,
     FP_ROLE_SUBTRACTS,
@@ -154,6 +155,8 @@ enum fp_passage {
     FP_PASSAGE_APPENDS,  // all inputs one after the other along an axis
     FP_PASSAGE_PARTS,    // along an axis, into pieces of stored lengths, one an output
     FP_PASSAGE_CUTS,     // hands on a part that stored starts and ends name
+    FP_PASSAGE_TAKES,    // places along another axis, by stored numbers
+    FP_PASSAGE_SQUEEZES, // other axes of one element go
 };
 
 // How a weight is a matrix [groups, rows, columns] (weights/weights.c).

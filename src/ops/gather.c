@@ -407,7 +407,7 @@ const struct fp_op fp_ops_gather[] = {
     ROW("Slice", 1, prepare_slice, run_slice, FP_OP_ANY_KIND | FP_OP_BLOCKED | FP_OP_ROUNDS, .role = FP_ROLE_ARRANGES,
         .passage = FP_PASSAGE_CUTS),
     ROW("Gather", 1, prepare_gather, run_gather, FP_OP_ANY_KIND | FP_OP_ROUNDS, .role = FP_ROLE_LOOKS_UP,
-        .left = "embedding (read by Gather)"),
+        .left = "embedding (read by Gather)", .passage = FP_PASSAGE_TAKES),
     ROW("GatherElements", 11, prepare_gather_elements, run_gather_elements, FP_OP_ANY_KIND | FP_OP_ROUNDS),
     ROW("GatherND", 11, prepare_gather_nd, run_gather_nd, FP_OP_ANY_KIND | FP_OP_ROUNDS),
     ROW("Compress", 9, prepare_compress, run_compress, FP_OP_ANY_KIND | FP_OP_DYNAMIC | FP_OP_ROUNDS),

@@ -147,8 +147,80 @@ static void read_by(struct finder *f, const struct fp_node *node, const struct f
     else f->out->columns[number] = place->lanes;
 }
 
+// ---- hidden units
+
+// The layer's other weight: the one at input `slot`; -1: it is none that can lose rows.
+static int recurrent_at(const struct finder *f, const struct fp_node *node, int slot) {
+    for (int i = 0; i < f->weights->n; i++) {
+        const struct fp_weight *w = &f->weights->items[i];
+        if (w->node == node && w->n_uses == 1 && w->uses[0].slot == slot && w->groups == 1) return i;
+    }
+    return -1;
+}
+
+static bool is_zero_stored(const struct finder *f, int value) {
+    struct fp_tensor t = {0};
+    if (!is_stored(f, value) || fp_exec_constant(f->exec, f->graph, value, &t, NULL)) return false;
+    const bool zero = t.type == FP_FLOAT && t.count == 1 && *(const float *)t.data == 0;
+    fp_tensor_done(&t);
+    return zero;
+}
+
+// Whether a value that is left out, or computed, is zeros, whatever its shape.
+static bool is_zeros(const struct finder *f, int value) {
+    struct fp_tensor t = {0};
+    if (value < 0 || is_zero_stored(f, value)) return true;
+    const struct fp_node *node = f->graph->values[value].producer;
+    if (!node || !fp_node_op(node)) return false;
+    const enum fp_role role = fp_node_role(node);
+    if (role == FP_ROLE_SPREADS || role == FP_ROLE_ARRANGES || role == FP_ROLE_IDENTITY || role == FP_ROLE_SETS_AXES)
+        return is_zeros(f, node->in[0]);
+    if (role != FP_ROLE_FILLS) return false;
+    if (!fp_attr_has(node, "value")) return true;
+    const bool read = !fp_attr_tensor(node, "value", &t, NULL);
+    const bool zero = read && t.type == FP_FLOAT && t.count == 1 && *(const float *)t.data == 0;
+    fp_tensor_done(&t);
+    return zero;
+}
+
+// One direction, from zeros on, without peepholes.
+static bool is_plain_recurrent(const struct finder *f, const struct fp_node *node, int inner, int outer) {
+    if (inner < 0 || outer < 0 || fp_attr_int(node, "layout", 0) || !fp_attr_has(node, "hidden_size")) return false;
+    const size_t units = f->weights->items[inner].cols, rows = f->weights->items[inner].rows;
+    if (!units || rows % units || rows != f->weights->items[outer].rows) return false;
+    for (int i = 5; i < node->n_in; i++)
+        if (i == 7 ? node->in[i] >= 0 : !is_zeros(f, node->in[i])) return false;
+    return true;
+}
+
+static bool repeat(struct finder *f, struct fp_lanes *out, const struct fp_lanes *lanes, size_t times) {
+    if (!take_lanes(f, out, lanes->n * times)) return false;
+    for (size_t i = 0; i < out->n; i++) out->of[i] = lanes->of[i % lanes->n];
+    return true;
+}
+
+// A unit is a row of each gate of both weights; all units read it.
+static bool visit_recurrent(struct finder *f, const struct fp_node *node) {
+    const int outer = recurrent_at(f, node, 1), inner = recurrent_at(f, node, 2), in = node->in[0];
+    struct fp_lanes units;
+    for (int i = 1; i < node->n_in; i++) block(f, node->in[i], node);
+    if (!is_plain_recurrent(f, node, inner, outer)) return block(f, in, node), true;
+    const struct fp_weight *x = &f->weights->items[outer], *h = &f->weights->items[inner];
+    if (carries(f, in) && f->places[in].axis == LAST && !(x->cols % f->places[in].lanes.n))
+        f->out->columns[outer] = f->places[in].lanes;
+    else block(f, in, node);
+    if (!new_channels(f, &units, h->cols) || !repeat(f, &f->out->rows[outer], &units, x->rows / h->cols)) return false;
+    mark(f, &units, PARTED);
+    f->out->rows[inner] = f->out->rows[outer];
+    f->out->columns[inner] = units;
+    for (int i = 0; i < node->n_out; i++)
+        if (node->out[i] >= 0) f->places[node->out[i]] = (struct fp_channel_place){units, LAST, i ? 3 : 4, 0};
+    return true;
+}
+
 static bool visit_weight(struct finder *f, const struct fp_node *node, const struct fp_weight *w, int number) {
     size_t spatial;
+    if (fp_view_is_recurrent(w->view)) return visit_recurrent(f, node);
     for (int i = 0; i < node->n_in; i++)
         if (i || !is_plain(w)) block(f, node->in[i], node);
     if (!is_plain(w)) return true;
@@ -488,6 +560,26 @@ static void visit_parting(struct finder *f, const struct fp_node *node, bool cut
     if (!moves || !(cuts ? cut_out(f, node) : part(f, node))) block_inputs(f, node);
 }
 
+// Channels at the last axis stay there.
+static bool squeezes_others(const struct finder *f, const struct fp_node *node, int *gone) {
+    int64_t axes[FP_MAX_RANK];
+    size_t n;
+    if (f->places[node->in[0]].axis != LAST || !read_ints(f, node, "axes", 1, axes, FP_MAX_RANK, &n)) return false;
+    for (size_t i = 0; i < n; i++)
+        if (along(f, node->in[0], axes[i]) != ANOTHER) return false;
+    *gone = (int)n;
+    return true;
+}
+
+static int rank_after_taking(const struct finder *f, const struct fp_node *node) {
+    struct fp_tensor t = {0};
+    const int rank = f->places[node->in[0]].rank;
+    if (!rank || fp_exec_constant(f->exec, f->graph, node->in[1], &t, NULL)) return 0;
+    const int after = rank - 1 + t.rank;
+    fp_tensor_done(&t);
+    return after;
+}
+
 static enum fp_passage passage_of(const struct fp_node *node) {
     const struct fp_op *op = fp_node_op(node);
     if (node->n_bodies || !op) return FP_PASSAGE_NONE;
@@ -508,6 +600,8 @@ static bool lets_pass(const struct finder *f, const struct fp_node *node, enum f
     case FP_PASSAGE_PADS: return pads_others(f, node);
     case FP_PASSAGE_RESIZES: return resizes_others(f, node);
     case FP_PASSAGE_REDUCES: return reduces_others(f, node, gone);
+    case FP_PASSAGE_TAKES: return axis == LAST && along(f, node->in[0], fp_attr_int(node, "axis", 0)) == ANOTHER;
+    case FP_PASSAGE_SQUEEZES: return squeezes_others(f, node, gone);
     default: return false;
     }
 }
@@ -537,6 +631,9 @@ static bool passes(struct finder *f, const struct fp_node *node, enum fp_passage
         f->single[out] = false;
     if (passage == FP_PASSAGE_REMOVES || (gone && gone == f->places[in].rank - 2)) f->single[out] = true;
     if (gone && f->places[in].rank && !fp_attr_int(node, "keepdims", 1)) place->rank -= gone;
+    if (passage == FP_PASSAGE_SQUEEZES) place->rank = f->places[in].rank ? f->places[in].rank - gone : 0;
+    if (passage == FP_PASSAGE_TAKES) place->rank = rank_after_taking(f, node);
+    if (passage == FP_PASSAGE_SQUEEZES || passage == FP_PASSAGE_TAKES) mark(f, &place->lanes, PARTED);
     if (place->rank && place->axis == place->rank - 1) place->axis = LAST;
     return true;
 }

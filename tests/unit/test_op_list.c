@@ -70,7 +70,10 @@ static void passages_fit_roles(void **state) {
     (void)state;
     for (size_t i = 0; fp_op_at(i); i++) {
         const struct fp_op *op = fp_op_at(i);
-        CHECK(op, op->passage <= FP_PASSAGE_RESIZES);
+        CHECK(op, op->passage <= FP_PASSAGE_SQUEEZES);
+        CHECK(op, (op->passage == FP_PASSAGE_APPENDS) == (op->role == FP_ROLE_JOINS));
+        CHECK(op, (op->passage == FP_PASSAGE_TAKES) == (op->role == FP_ROLE_LOOKS_UP));
+        CHECK(op, (op->passage != FP_PASSAGE_PARTS && op->passage != FP_PASSAGE_CUTS) || op->role == FP_ROLE_ARRANGES);
         CHECK(op, (op->passage == FP_PASSAGE_RESHAPES) == (op->role == FP_ROLE_RESHAPES));
         CHECK(op, op->passage != FP_PASSAGE_FLATTENS || op->role == FP_ROLE_SETS_AXES);
         CHECK(op, op->passage != FP_PASSAGE_TURNS || op->role == FP_ROLE_ARRANGES);
