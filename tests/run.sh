@@ -76,6 +76,7 @@ part "build, warnings as errors" build build-test
 part "source and symbols" tests/checks.sh build-test
 parts "release" build-test
 part "release: biases and heads" "$python" tests/reference/run_biases.py
+part "release: faults" env FINEPRUNE="$root/build-test/fineprune" "$python" tests/faults/run_faults.py
 
 if [ "$quick" = no ]; then
     # clang brings its own OpenMP (libomp-dev); without it there is nothing to build with.

@@ -63,6 +63,7 @@ bool fp_product(int rank, const int64_t *dims, size_t *out);
 struct fp_memory {
     size_t limit, used, peak;
     size_t refused;         // the most that would have been in use, had the limit allowed it; 0: it always did
+    bool failed;            // the system had none, for the parser, which does not tell
     struct fp_spare *spare; // last released first
     size_t spare_size;
 };

@@ -67,6 +67,7 @@ static void *budget_alloc(void *data, size_t size) {
     if (!fp_add(size, HEADER + 1, &whole)) return NULL;
     if (!fp_memory_allows(memory, whole)) return NULL;
     char *block = malloc(whole);
+    memory->failed |= !block;
     if (!block) return NULL;
     memory->used += whole;
     if (memory->used > memory->peak) memory->peak = memory->used;
@@ -120,9 +121,7 @@ static int parse(struct fineprune_model *model, fineprune_error *err) {
     model->proto = onnx__model_proto__unpack(allocator, size, compact);
     free(compact);
     if (!model->proto) {
-        if (model->memory.limit &&
-            model->memory.limit - model->memory.used < 64 * size) // the scan has left little else that can fail
-            return fp_fail_memory(err, "the parsed model", 64 * size);
+        if (model->memory.refused || model->memory.failed) return fp_fail_memory(err, "the parsed model", size);
         return fp_fail(err, FINEPRUNE_MODEL, "'%s' is not a valid ONNX file: its messages cannot be parsed",
                        model->path);
     }

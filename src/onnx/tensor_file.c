@@ -34,19 +34,34 @@ static int load(struct fp_tensor *out, char **name, Onnx__TensorProto *proto, st
     return fp_fail_memory(err, "a name", strlen(fp_initializer_name(proto)));
 }
 
+static void *watched_alloc(void *failed, size_t size) {
+    void *block = malloc(size);
+    *(bool *)failed |= !block;
+    return block;
+}
+
+static void watched_free(void *failed, void *block) {
+    (void)failed;
+    free(block);
+}
+
 static int parse(struct fp_tensor *out, char **name, const struct fp_mapping *file, struct fp_memory *memory,
                  fineprune_error *err) {
     uint8_t *compact;
     size_t size;
     int status = fp_wire_compact(&compact, &size, &onnx__tensor_proto__descriptor, file->data, file->size, err);
     if (status) return status;
-    Onnx__TensorProto *proto = onnx__tensor_proto__unpack(NULL, size, compact);
+    bool failed = false; // protobuf-c does not tell why
+    ProtobufCAllocator allocator = {.alloc = watched_alloc, .free = watched_free, .allocator_data = &failed};
+    Onnx__TensorProto *proto = onnx__tensor_proto__unpack(&allocator, size, compact);
     if (proto) {
         uint8_t *own = proto->raw_data.data;
         point_into_file(proto, file);
         status = load(out, name, proto, memory, err);
         proto->raw_data.data = own;
-        onnx__tensor_proto__free_unpacked(proto, NULL);
+        onnx__tensor_proto__free_unpacked(proto, &allocator);
+    } else if (failed) {
+        status = fp_fail_memory(err, "a tensor", size);
     } else {
         status = fp_fail(err, FINEPRUNE_DATA, "not a TensorProto");
     }
