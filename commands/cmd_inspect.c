@@ -104,8 +104,8 @@ int fineprune_inspect(const fineprune_model *model, fineprune_report **out, fine
     fp_threads_enter(&host, 1); // little is computed: nobody waits for long
     int status = describe_all((struct fineprune_model *)model, report, err);
     fp_threads_leave(&host);
-    if (status) fineprune_report_free(report);
-    else *out = report;
+    if (!status && out) *out = report;
+    else fineprune_report_free(report);
     return status;
 }
 
@@ -177,6 +177,7 @@ int fineprune_check(fineprune_model *model, fineprune_data *data, fineprune_repo
     }
     const size_t n = report->obstacles.n;
     if (status) fp_fail(err, status, "'%s' cannot be pruned as it is: %zu obstacle%s", model->path, n, fp_plural(n));
-    *out = report;
+    if (out) *out = report;
+    else fineprune_report_free(report);
     return status;
 }

@@ -90,6 +90,7 @@ if [ "$quick" = no ]; then
         export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
         export FINEPRUNE_SANITIZED=1
         parts "sanitizers" build-asan
+        part "sanitizers: fuzz" env FINEPRUNE="$root/build-asan/fineprune" "$python" tests/fuzz/run_fuzz.py build-asan/tests/fuzz
         unset ASAN_OPTIONS LSAN_OPTIONS UBSAN_OPTIONS FINEPRUNE_SANITIZED
     fi
     part "valgrind" "$python" tests/run_valgrind.py build-test/fineprune

@@ -303,7 +303,7 @@ FINEPRUNE_API int fineprune_compact(fineprune_model *model, size_t multiple, con
                                     fineprune_report **report, fineprune_error *err);
 
 // ---------------------------------------------------------------------------------------------------------------------
-// Looking and measuring
+// Looking and measuring. report may be NULL in all of them; *report is the caller's otherwise.
 
 // Inputs, outputs, operators, weights, sparsity and multiply-adds of a model (the latter where its inputs have fixed
 // sizes), and what compact would leave of them. No data, no product is computed. The report leaves out the model's
