@@ -27,6 +27,11 @@ struct fp_dnnl *fp_dnnl_of(struct fp_call *call) {
     return call->context->dnnl = d;
 }
 
+int fp_dnnl_failed(const struct fp_call *call) {
+    if (call->err && call->err->status) return call->err->status;
+    return FINEPRUNE_INTERNAL;
+}
+
 void fp_dnnl_done(void *dnnl) {
     struct fp_dnnl *d = dnnl;
     if (!d) return;
@@ -39,7 +44,7 @@ void fp_dnnl_done(void *dnnl) {
 
 int fp_dnnl_engine(struct fp_call *call, dnnl_engine_t *engine, dnnl_stream_t *stream) {
     struct fp_dnnl *d = fp_dnnl_of(call);
-    if (!d) return FINEPRUNE_INTERNAL;
+    if (!d) return fp_dnnl_failed(call);
     *engine = d->engine;
     *stream = d->stream;
     return 0;
@@ -68,8 +73,9 @@ static const char *status_text(dnnl_status_t status) {
 int fp_dnnl_check(struct fp_call *call, dnnl_status_t status, const char *what) {
     if (status == dnnl_success) return 0;
     fp_call_fail(call, "oneDNN cannot %s: %s", what, status_text(status));
-    if (status == dnnl_out_of_memory) return FINEPRUNE_LIMIT;
-    return FINEPRUNE_MODEL;
+    if (status != dnnl_out_of_memory) return FINEPRUNE_MODEL;
+    if (call->err) call->err->status = FINEPRUNE_LIMIT;
+    return FINEPRUNE_LIMIT;
 }
 
 // ---- descriptors

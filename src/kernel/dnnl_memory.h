@@ -21,6 +21,8 @@ enum { FP_SCRATCH_DNNL, FP_SCRATCH_SRC, FP_SCRATCH_DST, FP_SCRATCH_A, FP_SCRATCH
 
 // That of the call's context, made on first use; NULL (with the error set) when oneDNN can not be started.
 struct fp_dnnl *fp_dnnl_of(struct fp_call *call);
+// The status of what has just failed with the call's error set: LIMIT where memory was missing.
+int fp_dnnl_failed(const struct fp_call *call);
 // Frees a context's struct fp_dnnl; accepts NULL.
 void fp_dnnl_done(void *dnnl);
 int fp_dnnl_engine(struct fp_call *call, dnnl_engine_t *engine, dnnl_stream_t *stream);

@@ -51,7 +51,7 @@ static bool run_part(struct fp_part_runner *r, const struct fp_prim *p, dnnl_str
 
 int fp_prim_run_parts(struct fp_call *call, struct fp_prim *p, const struct fp_parts *parts) {
     struct fp_dnnl *d = fp_dnnl_of(call);
-    if (!d) return FINEPRUNE_INTERNAL;
+    if (!d) return fp_dnnl_failed(call);
     size_t threads = (size_t)call->threads < parts->count ? (size_t)call->threads : parts->count, each, all;
     size_t room = (parts->room + 63) / 64 * 64;
     bool failed = !fp_add(room, (p->scratch + 63) / 64 * 64, &each) || !fp_mul(each, threads, &all);

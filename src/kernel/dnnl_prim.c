@@ -49,7 +49,7 @@ int fp_prim_set(struct fp_call *call, struct fp_prim *p, int arg, const_dnnl_mem
     if (memory)
         return fp_dnnl_check(call, dnnl_memory_set_data_handle(memory, (void *)(uintptr_t)data), "set an argument");
     struct fp_dnnl *d = fp_dnnl_of(call);
-    if (!d) return FINEPRUNE_INTERNAL;
+    if (!d) return fp_dnnl_failed(call);
     if (!desc) desc = dnnl_primitive_desc_query_md(p->desc, dnnl_query_exec_arg_md, arg);
     dnnl_status_t s = dnnl_memory_create(&memory, desc, d->engine, (void *)(uintptr_t)data);
     if (s != dnnl_success) return fp_dnnl_check(call, s, "bind an argument");
@@ -63,7 +63,7 @@ int fp_prim_set(struct fp_call *call, struct fp_prim *p, int arg, const_dnnl_mem
 
 int fp_prim_run(struct fp_call *call, struct fp_prim *p) {
     struct fp_dnnl *d = fp_dnnl_of(call);
-    if (!d) return FINEPRUNE_INTERNAL;
+    if (!d) return fp_dnnl_failed(call);
     if (p->scratch) {
         void *scratch = fp_scratch(call, FP_SCRATCH_DNNL, p->scratch);
         int status = FINEPRUNE_LIMIT;
@@ -80,7 +80,7 @@ int fp_prim_reorder(struct fp_call *call, struct fp_prim *p, const_dnnl_memory_d
     struct fp_dnnl *d = fp_dnnl_of(call);
     dnnl_primitive_attr_t attr = NULL;
     if (d) attr = fp_dnnl_attr(call, NULL);
-    if (!attr) return FINEPRUNE_INTERNAL;
+    if (!attr) return fp_dnnl_failed(call);
     dnnl_primitive_desc_t desc = NULL;
     dnnl_status_t s = dnnl_reorder_primitive_desc_create(&desc, from, d->engine, to, d->engine, attr);
     dnnl_primitive_attr_destroy(attr);
@@ -93,7 +93,7 @@ int fp_prim_reorder(struct fp_call *call, struct fp_prim *p, const_dnnl_memory_d
 static int make_reorder(struct fp_call *call, struct fp_prim *p, const_dnnl_memory_desc_t from,
                         const_dnnl_memory_desc_t to) {
     struct fp_dnnl *d = fp_dnnl_of(call);
-    if (!d) return FINEPRUNE_INTERNAL;
+    if (!d) return fp_dnnl_failed(call);
     struct fp_packed *w = &p->packed;
     dnnl_primitive_desc_t desc = NULL;
     dnnl_status_t s = dnnl_memory_create(&w->from, from, d->engine, NULL);

@@ -112,7 +112,7 @@ static int tailed_attr(struct fp_call *call, const struct fp_recipe *r, dnnl_pri
     }
     *attr = fp_dnnl_attr(call, ops);
     if (*attr) return 0;
-    return FINEPRUNE_INTERNAL;
+    return fp_dnnl_failed(call);
 }
 
 int fp_tail_make(struct fp_call *call, struct fp_prim *p, const struct fp_recipe *r, bool *varies) {
@@ -122,7 +122,7 @@ int fp_tail_make(struct fp_call *call, struct fp_prim *p, const struct fp_recipe
     if (status) return status;
     struct fp_dnnl *d = fp_dnnl_of(call);
     if (d) status = fp_dnnl_check(call, r->describe(r->user, d->engine, attr, &desc), r->what);
-    else status = FINEPRUNE_INTERNAL;
+    else status = fp_dnnl_failed(call);
     dnnl_primitive_attr_destroy(attr);
     if (status) return status;
     if (varies && fp_desc_varies(desc)) {

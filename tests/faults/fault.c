@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Loaded in front of the C library: the allocations and system calls that the program and its library make are counted,
-// and one of them, or all from one on, fail. What other libraries ask for is left alone.
-//     FAULT_KIND   "memory", "calls", or "kill": a call ends the process by SIGKILL
+// and one of them, or all from one on, fail. What other libraries ask for is left alone, or the only thing that fails.
+//     FAULT_KIND   "memory", "calls", "foreign": memory that other libraries want, or "kill": a call ends the process
+//     by
+//                  SIGKILL
 //     FAULT_AT     number of the first that fails, from 1; 0: none
 //     FAULT_ALL    set: all later ones fail too
 //     FAULT_COUNT  file that takes how many there were
@@ -22,7 +24,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum kind { MEMORY, CALLS, KILL, NONE };
+enum kind { MEMORY, CALLS, FOREIGN, KILL, NONE };
 
 static struct range {
     uintptr_t from, to;
@@ -56,6 +58,7 @@ __attribute__((constructor)) static void begin(void) {
     all = getenv("FAULT_ALL") != NULL;
     if (kind && !strcmp(kind, "memory")) wanted = MEMORY;
     if (kind && !strcmp(kind, "calls")) wanted = CALLS;
+    if (kind && !strcmp(kind, "foreign")) wanted = FOREIGN;
     if (kind && !strcmp(kind, "kill")) wanted = KILL;
 }
 
@@ -72,9 +75,10 @@ __attribute__((destructor)) static void end(void) {
 static int fails(enum kind kind, const void *caller) {
     const uintptr_t from = (uintptr_t)caller;
     int ours = 0;
-    if (wanted != kind && !(wanted == KILL && kind == CALLS)) return 0;
+    const int foreign = wanted == FOREIGN && kind == MEMORY;
+    if (wanted != kind && !foreign && !(wanted == KILL && kind == CALLS)) return 0;
     for (int i = 0; i < n_ranges; i++) ours |= from >= ranges[i].from && from < ranges[i].to;
-    if (!ours) return 0;
+    if (ours == foreign) return 0;
     const unsigned long number = ++counted;
     if (!at || number < at || (number > at && !all)) return 0;
     if (wanted == KILL) raise(SIGKILL);
