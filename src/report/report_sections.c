@@ -203,8 +203,7 @@ TABLE(, fp_report_fields, NULL, ROW(schema), IN(FP_PART, tool, tool), ROW(comman
       IN(FP_SECTION, channels, channels), IN(FP_SECTION, compact, compact), IN(FP_SECTION, target, target),
       IN(FP_SECTION, macs, macs), ROW(notes), IN(FP_ITEMS, drift, drift), IN(FP_SECTION, agreement, agreement),
       IN(FP_SECTION, accuracy, accuracy), IN(FP_SECTION, size, size), IN(FP_SECTION, sparse_initializers, sparse),
-      IN(FP_ITEMS, gates, gate), ROW(wrote), IN(FP_SECTION, timing, timing), AS(FP_NUMBER, peak_rss_bytes),
-      IN(FP_SECTION, target, target), IN(FP_SECTION, macs, macs));
+      IN(FP_ITEMS, gates, gate), ROW(wrote), IN(FP_SECTION, timing, timing), AS(FP_NUMBER, peak_rss_bytes));
 #undef T
 
 // ---- sections that are more than what is given

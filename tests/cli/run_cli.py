@@ -574,6 +574,10 @@ def targets_are_reached(place):
     fails(place, "prune cnn.onnx --data cnn.npz -o o.onnx --target macs=0.5 --channels none", 2, "target 'macs=0.5' needs channels 'first'")
     fails(place, "prune cnn.onnx --data cnn.npz -o o.onnx --target macs=0.5 --pattern 2:4", 2,
           "target 'macs=0.5' needs whole channels, which cannot go with this pattern")
+    for pattern in ("2:4", "1:2"):
+        fails(place, f"prune cnn.onnx --data cnn.npz -o o.onnx -s auto --pattern {pattern}", 2,
+              f"sparsity auto has nothing to choose: pattern '{pattern}' settles how many zeros there are",
+              "leave -s away, or choose a pattern that takes any number of zeros")
 
 
 @case
