@@ -89,8 +89,9 @@ const struct cli_command cli_commands[] = {
      .max_operands = 1,
      .summary = "list inputs, outputs, operators, weights and their sparsity",
      .description =
-         "Lists what is in MODEL: inputs, outputs, operators, and every weight with its sparsity, or the reason why "
-         "it stays dense, with its multiply-adds where the inputs have fixed sizes. No data are needed.",
+         "Lists what is in MODEL: inputs, outputs, operators, and every weight with its sparsity and the pattern of its "
+         "zeros, or the reason why it stays dense, with its multiply-adds where the inputs have fixed sizes; and what "
+         "compact would leave. No data are needed.",
      .example = "fineprune inspect model.onnx"},
     {.name = "check",
      .operands = "MODEL",

@@ -34,15 +34,8 @@ static int compact(struct fineprune_model *model, struct fineprune_report *repor
     }
     if (!status) status = fp_compact(model, multiple, run, &found, err);
     if (status) return status;
-    FP_PUT(report, compact,
-           &(struct fp_report_compact){.groups = found.groups,
-                                       .channels = found.channels,
-                                       .removed = found.removed,
-                                       .stay = found.stay,
-                                       .multiple = multiple,
-                                       .parameters_before = found.parameters,
-                                       .parameters = found.parameters_now,
-                                       .reason = found.reason});
+    struct fp_report_compact told = {.multiple = multiple};
+    fp_describe_compact(report, &found, &told);
     const size_t macs = count_macs(model, run);
     if (macs) fp_report_put_macs_compact(report, macs, 0);
     status = report_sizes(model, report, true, run, err);

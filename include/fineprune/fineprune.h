@@ -305,9 +305,9 @@ FINEPRUNE_API int fineprune_compact(fineprune_model *model, size_t multiple, con
 // ---------------------------------------------------------------------------------------------------------------------
 // Looking and measuring. report may be NULL in all of them; *report is the caller's otherwise.
 
-// Inputs, outputs, operators, weights, sparsity and multiply-adds of a model (the latter where its inputs have fixed
-// sizes), and what compact would leave of them. No data, no product is computed. The report leaves out the model's
-// SHA-256, which would take longer than all the rest.
+// Inputs, outputs, operators, weights, sparsity, the pattern that zeros follow and multiply-adds of a model (the latter
+// where its inputs have fixed sizes), and what compact would leave of it. No data, no product is computed. The report
+// leaves out the model's SHA-256, which would take longer than all the rest.
 FINEPRUNE_API int fineprune_inspect(const fineprune_model *model, fineprune_report **report, fineprune_error *err);
 // Every obstacle to running and pruning at once. data may be NULL. Returns MODEL or DATA when there is an obstacle;
 // *report is set in that case too.

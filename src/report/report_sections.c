@@ -78,7 +78,7 @@ TABLE(, fp_config_fields, NULL, AS(FP_REAL_OR_AUTO, sparsity), ROW(strict_sparsi
 static bool is_whole(const void *layer) { return ((const T *)layer)->whole; }
 static bool multiplies(const void *layer) { return ((const T *)layer)->macs; }
 TABLE(static, layer, NULL, ROW(name), ROW(part), ROW(tensors), ROW(op), ROW(node), ROW(shape), ROW(params), ROW(zeros),
-      ROW(sparsity), WHEN(is_whole, zero_rows), WHEN(is_whole, zero_columns), WHEN(is_whole, whole_zeros),
+      ROW(sparsity), WHEN(is_whole, zero_rows), WHEN(is_whole, zero_columns), WHEN(is_whole, whole_zeros), ROW(pattern),
       WHEN(multiplies, macs), ROW(error_before_repair), ROW(bias_left), ROW(error_after_repair), ROW(not_repaired));
 #undef T
 
@@ -135,8 +135,9 @@ TABLE(static, channels, NULL, ROW(groups), ROW(in_groups), ROW(removed), ROW(zer
 #undef T
 
 #define T struct fp_report_compact
+static bool foretells(const void *compact) { return ((const T *)compact)->bytes; }
 TABLE(static, compact, NULL, ROW(groups), ROW(channels), ROW(removed), ROW(stay), ROW(multiple), ROW(parameters_before),
-      ROW(parameters), ROW(reason));
+      ROW(parameters), WHEN(foretells, bytes_before), WHEN(foretells, bytes), ROW(reason));
 #undef T
 
 #define T struct fp_report_drift

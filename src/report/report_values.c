@@ -126,16 +126,20 @@ char *fp_say_macs(const struct fineprune_report *report) {
 
 char *fp_say_compact(const struct fineprune_report *report) {
     const struct fp_report_compact *c = report->compact;
-    fp_words before, after;
-    char *left = NULL, *text = NULL;
+    fp_words before, after, a, b;
+    char *left = NULL, *text = NULL, bytes[2 * FP_WORDS + 10] = "";
     if (!c) return NULL;
+    if (c->bytes)
+        snprintf(bytes, sizeof(bytes), ", %s -> %s", fp_say_bytes(a, (double)c->bytes_before),
+                 fp_say_bytes(b, (double)c->bytes));
     if (!c->stay) left = fp_format("%s", "");
     else if (c->reason) left = fp_format("; %zu that nothing reads stay: %s", c->stay, c->reason);
     else left = fp_format("; %zu that nothing reads stay, for multiples of %zu", c->stay, c->multiple);
     if (left)
-        text = fp_format("%zu of %zu hidden channels are out of the shapes: %s -> %s parameters%s", c->removed,
-                         c->channels, fp_say_count(before, (double)c->parameters_before),
-                         fp_say_count(after, (double)c->parameters), left);
+        text = fp_format("%zu of %zu hidden channels %s of the shapes: %s -> %s parameters%s%s", c->removed,
+                         c->channels, c->bytes ? "can be taken out" : "are out",
+                         fp_say_count(before, (double)c->parameters_before), fp_say_count(after, (double)c->parameters),
+                         bytes, left);
     free(left);
     return text;
 }

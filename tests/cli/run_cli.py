@@ -407,6 +407,13 @@ def channels_go_whole(place):
         equal([seen[name].get(k, 0) for k in ("zero_rows", "zero_columns")], [int((~w.any(1)).sum()), int((~w.any(0)).sum())], f"inspect: {name}")
     told = works(place, "inspect o.onnx").out.decode()
     assert "of them in whole rows and columns" in told and "zero columns" in told, told
+    foretold = json.loads(works(place, "inspect o.onnx --json").out)
+    done = json.loads(works(place, "compact o.onnx -o smaller.onnx --json").out)
+    for member in ("channels", "removed", "stay", "parameters_before", "parameters"):
+        equal(foretold["compact"][member], done["compact"][member], f"compact.{member}, foretold by inspect")
+    equal(foretold["macs"]["compact"], done["macs"]["compact"], "multiply-adds foretold")
+    equal([foretold["compact"][k] for k in ("bytes_before", "bytes")], [place.path(f).stat().st_size for f in ("o.onnx", "smaller.onnx")], "bytes foretold")
+    assert f"\ncompact  {done['compact']['removed']} of {done['compact']['channels']} hidden channels can be taken out of the shapes: " in told, told
     onnx.save(model, place.path("changed.onnx"))
     x = np.load(place.path("later.npz"))["x"]
     one, other = (ort.InferenceSession(str(place.path(f))).run(None, {"x": x})[0] for f in ("o.onnx", "changed.onnx"))
@@ -1267,6 +1274,10 @@ def inspect_lists(place):
     equal(report["inputs"][0]["name"], "signal", "input")
     assert report["operators"] and report["layers"], "operators and layers"
     assert "sha256" not in report["model"], "inspect must not read every byte of the model"
+    for pattern in ("2:4", "block:2x1", "block:1x4"):
+        works(place, f"{PRUNE} -f -q -o o.onnx -s 70% --method magnitude --pattern {pattern}")
+        equal({layer.get("pattern") for layer in json.loads(works(place, "inspect o.onnx --json").out)["layers"]} - {None}, {pattern}, "pattern")
+        assert re.search(f" {pattern} +\\d+\n", works(place, "inspect o.onnx").out.decode()), "pattern in the table"
     works(place, "inspect m.onnx --report r.html -q")
     assert "GlobalAveragePool" in place.path("r.html").read_text()
 
