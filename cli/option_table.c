@@ -89,9 +89,9 @@ const struct cli_command cli_commands[] = {
      .max_operands = 1,
      .summary = "list inputs, outputs, operators, weights and their sparsity",
      .description =
-         "Lists what is in MODEL: inputs, outputs, operators, and every weight with its sparsity and the pattern of its "
-         "zeros, or the reason why it stays dense, with its multiply-adds where the inputs have fixed sizes; and what "
-         "compact would leave. No data are needed.",
+         "Lists what is in MODEL: inputs, outputs, operators, and every weight with its sparsity and the pattern of "
+         "its zeros, or the reason why it stays dense, with its multiply-adds where the inputs have fixed sizes; and "
+         "what compact would leave. No data are needed.",
      .example = "fineprune inspect model.onnx"},
     {.name = "check",
      .operands = "MODEL",
@@ -177,6 +177,11 @@ const struct cli_row cli_rows[] = {
          "one thread. Instead of --sparsity, or with it: then other zeros come on top. "
          "Implies --compact, as only smaller shapes save any; kept channels are multiples of --round. Exit code 5 "
          "where not enough channels can go, with those that stand in the way"},
+    {"runtime-profile", 0, CLI_NAME, PRUNE | APPLY, FIELD(runtime_profile), PRUNING, .argument = "NAME",
+     .choices = "runtime",
+     .help = "where the result is to run: sets --pattern, --channels and --round to what that runtime rewards (and "
+             "--compact where only smaller shapes do), as far as they are not given; the report says weight by weight "
+             "what becomes faster, smaller or neither"},
     {"method", 0, CLI_NAME, PRUNE | APPLY, FIELD(method), PRUNING, .argument = "NAME", .choices = "method",
      .help =
          "a named set of the choices below; --list describes all names, and the parameters that most have: they are "

@@ -47,7 +47,7 @@ struct cli_options {
     struct cli_list include, exclude;
     bool keep_first, keep_last;
     bool strict_sparsity;
-    const char *target;
+    const char *target, *runtime_profile;
     double min_agreement, min_taught_agreement;
     int task;    // index in the words of --task
     int on_fail; // cli_on_fail

@@ -186,6 +186,15 @@ TABLE(static, obstacle, NULL, ROW(weight), ROW(channels), ROW(reason), ROW(reade
 TABLE(static, target, NULL, ROW(kind), ROW(asked), ROW(reached), ROW(met), IN(FP_ITEMS, in_the_way, obstacle));
 #undef T
 
+#define T struct fp_report_gain
+TABLE(static, gain, NULL, ROW(weight), ROW(part), ROW(becomes), ROW(why));
+#undef T
+
+#define T struct fp_report_runtime
+TABLE(static, runtime, NULL, ROW(profile), ROW(set), ROW(multiple), ROW(faster), ROW(smaller), ROW(neither),
+      ROW(condition), ROW(source), IN(FP_ITEMS, weights, gain));
+#undef T
+
 #define T struct fp_report_macs
 static bool counted(const void *macs) { return !((const T *)macs)->reason; }
 static bool shrank(const void *macs) { return ((const T *)macs)->compact; }
@@ -202,9 +211,10 @@ TABLE(, fp_report_fields, NULL, ROW(schema), IN(FP_PART, tool, tool), ROW(comman
       IN(FP_ITEMS, skipped, skipped), IN(FP_SECTION, pruned, pruned), IN(FP_SECTION, task, task),
       IN(FP_SECTION, outputs, outputs), IN(FP_SECTION, readout, readout), IN(FP_SECTION, pattern, pattern),
       IN(FP_SECTION, channels, channels), IN(FP_SECTION, compact, compact), IN(FP_SECTION, target, target),
-      IN(FP_SECTION, macs, macs), ROW(notes), IN(FP_ITEMS, drift, drift), IN(FP_SECTION, agreement, agreement),
-      IN(FP_SECTION, accuracy, accuracy), IN(FP_SECTION, size, size), IN(FP_SECTION, sparse_initializers, sparse),
-      IN(FP_ITEMS, gates, gate), ROW(wrote), IN(FP_SECTION, timing, timing), AS(FP_NUMBER, peak_rss_bytes));
+      IN(FP_SECTION, runtime, runtime), IN(FP_SECTION, macs, macs), ROW(notes), IN(FP_ITEMS, drift, drift),
+      IN(FP_SECTION, agreement, agreement), IN(FP_SECTION, accuracy, accuracy), IN(FP_SECTION, size, size),
+      IN(FP_SECTION, sparse_initializers, sparse), IN(FP_ITEMS, gates, gate), ROW(wrote),
+      IN(FP_SECTION, timing, timing), AS(FP_NUMBER, peak_rss_bytes));
 #undef T
 
 // ---- sections that are more than what is given
@@ -259,6 +269,11 @@ void fp_report_add_dense(struct fineprune_report *report, struct fp_report_patte
 void fp_report_add_obstacle(struct fineprune_report *report, struct fp_report_target *to,
                             const struct fp_report_obstacle *given) {
     fp_report_append(report, &to->in_the_way, &obstacle, given);
+}
+
+void fp_report_add_gain(struct fineprune_report *report, struct fp_report_runtime *to,
+                        const struct fp_report_gain *given) {
+    fp_report_append(report, &to->weights, &gain, given);
 }
 
 void fp_report_put_macs_compact(struct fineprune_report *report, size_t count, size_t parameters) {

@@ -175,6 +175,18 @@ struct fp_report_compact {
     size_t bytes_before, bytes; // of the file, of inspect, which foretells; 0: the shapes are so
 };
 
+// "runtime": which weights a runtime computes faster or stores smaller, by its own rules, and why.
+struct fp_report_gain {
+    const char *weight, *part, *becomes, *why; // becomes: "faster", "smaller", "neither"
+};
+FP_LIST(fp_report_gains, struct fp_report_gain);
+struct fp_report_runtime {
+    const char *profile, *set; // what it has set, or NULL
+    size_t multiple, faster, smaller, neither;
+    const char *condition, *source; // of what is faster, or NULL; an address
+    struct fp_report_gains weights;
+};
+
 // One of "drift", on the reserve or on compare's data.
 struct fp_report_drift {
     const char *output;

@@ -337,6 +337,7 @@ static void print_pruning(FILE *file, const struct fineprune_report *report) {
     print_size(file, report);
     if (report->compact) print_decision(file, "macs", fp_say_macs(report));
     print_decision(file, "compact", fp_say_compact(report));
+    print_decision(file, "runtime", fp_say_runtime(report));
     print_decision(file, "sparse", fp_say_sparse(report));
     print_gates(file, report);
     print_texts(file, &report->notes, "note");

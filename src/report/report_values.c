@@ -144,6 +144,16 @@ char *fp_say_compact(const struct fineprune_report *report) {
     return text;
 }
 
+char *fp_say_runtime(const struct fineprune_report *report) {
+    const struct fp_report_runtime *r = report->runtime;
+    if (!r) return NULL;
+    const size_t n = r->faster + r->smaller + r->neither;
+    return fp_format("%s: %zu of %zu weight%s become faster, %zu only smaller, %zu neither%s%s%s%s",
+                     fp_named(r->profile), r->faster, n, fp_plural(n), r->smaller, r->neither,
+                     r->set ? "; the profile has set " : "", fp_or_empty(r->set), r->condition && r->faster ? "; " : "",
+                     r->faster ? fp_or_empty(r->condition) : "");
+}
+
 // What speaks against the lesson; "" where it is trusted.
 static char *say_distrust(const struct fp_report_readout *readout, const char *before, const char *after) {
     fp_words all, sure;

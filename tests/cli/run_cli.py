@@ -804,6 +804,46 @@ def patterns_tell_the_truth_about_speed(place):
     assert "pattern 2:4 makes 50 % zeros, not the 70 % that were asked" in more, more
 
 
+@case
+def runtime_profiles(place):
+    """A profile sets what was not given, says what it has set, and judges every weight; nothing that was given changes."""
+    line = f"{PRUNE} -f --method magnitude --limit 60 -o o.onnx --json"
+
+    def told(options):
+        report = json.loads(works(place, f"{line} {options}").out)
+        return report, report["runtime"]
+
+    rewarded = {"ort": ("unstructured", None, 16, True), "openvino": ("unstructured", None, 16, True), "xnnpack": ("block:2x1", "--pattern block:2x1 and --round 8", 8, False),
+                "tensorrt": ("2:4", "--pattern 2:4 and --round 16", 16, False), "coreml": ("block:2x1", "--pattern block:2x1 and --round 16", 16, False)}
+    equal(re.findall(r"^  (\S+)", works(place, "--list=runtime").out.decode(), re.M), list(rewarded), "listed runtimes")
+    for name, (pattern, said, multiple, compacts) in rewarded.items():
+        report, runtime = told(f"--runtime-profile {name}")
+        equal((runtime["profile"], report["config"]["pattern"], runtime["multiple"], "compact" in report), (name, pattern, multiple, compacts), name)
+        equal(runtime["set"], said or "--round 16", f"what {name} has set")
+        assert runtime["source"].startswith("https://"), runtime
+        becomes = [weight["becomes"] for weight in runtime["weights"]]
+        equal([becomes.count(k) for k in ("faster", "smaller", "neither")], [runtime[k] for k in ("faster", "smaller", "neither")], "counts")
+        equal(len(becomes), len(report["layers"]), "weights judged")
+    equal(told("--runtime-profile tensorrt")[1]["faster"], 5, "weights of 2:4")
+    equal(told("--runtime-profile tensorrt --pattern 3:4")[1]["faster"], 0, "weights of 3:4")
+    equal(told("--runtime-profile coreml -s 90% --allocation uniform")[1]["faster"], 5, "weights of 90 % zeros")
+    report, runtime = told("--runtime-profile coreml --pattern block:1x4 --round 4")
+    equal((report["config"]["pattern"], runtime["multiple"], runtime.get("set")), ("block:1x4", 4, None), "what was given")
+    channels = json.loads(works(place, f"{PRUNE} -f -o o.onnx --json --runtime-profile ort").out)
+    equal(channels["runtime"]["set"], "--channels first:share=1 and --round 16", "what ort has set")
+    shapes = {i.name: list(i.dims) for i in onnx.load(place.path("o.onnx")).graph.initializer}
+    for weight, layer in zip(channels["runtime"]["weights"], channels["layers"]):
+        equal(weight["becomes"], "faster" if shapes[layer["name"]] != layer["shape"] else "neither", layer["name"])
+    assert "compact" not in told("--runtime-profile ort --no-compact")[0], "--no-compact beside a profile"
+    ran = works(place, f"{PRUNE} -f -o o.onnx --runtime-profile coreml --target macs=60% --report r.html")
+    assert "\nruntime  coreml: " in ran.err and "the profile has set --round 16" in ran.err, ran.err
+    page = place.path("r.html").read_text()
+    assert "<h2>In the runtime</h2>" in page and "<td class=\"op\">neither</td>" in page, "the page"
+    works(place, "score m.onnx --data local.npz --limit 60 -f -q -o s.stats")
+    equal(json.loads(works(place, "apply m.onnx --stats s.stats --runtime-profile tensorrt -f -o o.onnx --json").out)["runtime"]["faster"], 5, "apply")
+    fails(place, f"{PRUNE} -o o9.onnx --runtime-profile tensorflow", 2, "--runtime-profile cannot be 'tensorflow'", "one of: ort, openvino, xnnpack, tensorrt, coreml")
+
+
 def groups_of_four(weight):
     """Along the inputs, at each kernel position: [outputs, inputs / 4, 4, positions]."""
     return weight.reshape(len(weight), weight.shape[1] // 4, 4, -1)
@@ -1797,6 +1837,7 @@ EFFECTS = {
     "sparsity": (QUICK, "-s 50%", "o.onnx"),
     "strict-sparsity": (f"{PRUNED} --limit 30 -s 95%", "--strict-sparsity", "/pruned/sparsity"),
     "target": (PRUNED, "--target macs=60%", "o.onnx"),
+    "runtime-profile": (PRUNED, "--runtime-profile tensorrt", "o.onnx"),
     "method": (PRUNED, "--method wanda", "o.onnx"),
     "score": (PRUNED, "--score magnitude", "o.onnx"),
     "allocation": (PRUNED, "--allocation global", "o.onnx"),
