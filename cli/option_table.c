@@ -170,7 +170,7 @@ const struct cli_row cli_rows[] = {
     {"strict-sparsity", 0, CLI_FLAG, PRUNE, FIELD(strict_sparsity), PRUNING,
      .help = "as many zeros as were asked, also where they cost more than is learned or the samples are too few; "
              "otherwise some are given back"},
-    {"target", 0, CLI_TEXT, PRUNE, FIELD(target), PRUNING, .argument = "macs=SHARE|...",
+    {"target", 0, CLI_TEXT, PRUNE | APPLY, FIELD(target), PRUNING, .argument = "macs=SHARE|...",
      .help =
          "take whole channels out until so much of the multiply-adds stays, as in macs=0.5 or macs=50%, the file has "
          "so many bytes, as in size=10M, or a sample takes so much of the time, as in latency=0.6, measured here in "
@@ -202,6 +202,10 @@ const struct cli_row cli_rows[] = {
      .help = "whether each layer learns from what the pruned layers before it give"},
     {"outputs", 0, CLI_NAME, PRUNE | APPLY, FIELD(outputs), PRUNING, .argument = "NAME", .choices = "outputs",
      .help = "whether classes that your data never show are pruned too"},
+    {"shrink-outputs", 0, CLI_FLAG, PRUNE | APPLY, FIELD(shrink_outputs), PRUNING,
+     .help =
+         "classes that --outputs prune removes leave the output, too: it has a column for each that stays, in their "
+         "order, which metadata and report name. Exit code 5 where none is removed or the output cannot change"},
     {"readout", 0, CLI_NAME, PRUNE | APPLY, FIELD(readout), PRUNING, .argument = "NAME", .choices = "readout",
      .help = "whether the last layer learns from your data"},
     {"task", 0, CLI_CHOICE, PRUNE | APPLY | COMPARE, FIELD(task), PRUNING, .argument = "auto|classes|labels|other",

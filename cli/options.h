@@ -46,7 +46,7 @@ struct cli_options {
     size_t rounds;
     struct cli_list include, exclude;
     bool keep_first, keep_last;
-    bool strict_sparsity;
+    bool strict_sparsity, shrink_outputs;
     const char *target, *runtime_profile;
     double min_agreement, min_taught_agreement;
     int task;    // index in the words of --task

@@ -63,6 +63,13 @@ static int choose_ideas(struct fp_choices *c, const char *const *texts, fineprun
     return FINEPRUNE_OK;
 }
 
+static int check_shrinking(const struct fp_choices *c, const fineprune_prune_options *o, fineprune_error *err) {
+    if (!o->shrink_outputs || c->outputs->hold) return FINEPRUNE_OK;
+    fp_fail(err, FINEPRUNE_USAGE, "shrink-outputs needs outputs 'prune': '%s' removes no classes", c->outputs->name);
+    fp_hint(err, "add --outputs prune, or choose a method that has it");
+    return FINEPRUNE_USAGE;
+}
+
 static int check_numbers(const struct fp_choices *c, const fineprune_prune_options *o, fineprune_error *err) {
     if (c->rounds > 100) return fp_fail(err, FINEPRUNE_USAGE, "%d rounds are more than make sense (100)", c->rounds);
     if (o->sparsity >= 1 || (o->sparsity < 0 && o->sparsity != -1))
@@ -141,6 +148,7 @@ int fp_choose(struct fp_choices *c, const fineprune_prune_options *o, fineprune_
                              .rounds = o->rounds > 0 ? o->rounds : rounds_of(m, o->sparsity)};
     status = choose_ideas(c, texts, err);
     if (!status) status = check_numbers(c, o, err);
+    if (!status) status = check_shrinking(c, o, err);
     if (!status) status = fp_target_read(&c->target, o->target, err);
     if (status) return status;
     c->target.multiple = multiple_of(c, o);

@@ -246,6 +246,8 @@ typedef struct fineprune_prune_options {
                         // none
     size_t multiple; // of which the channels are that a target keeps, to be given to fineprune_compact too; 0: 16, or
                      // what runtime_profile has
+    bool shrink_outputs; // classes that are removed leave the output, which has fewer columns then; where none is, or
+                         // where they cannot: GATE
     const char *runtime_profile; // where the result is to run, as fineprune_list names it under "runtime": sets
                                  // pattern, channels and multiple where they are not given (pattern and channels not
                                  // beside a target either), and the report says which weights that runtime computes

@@ -140,6 +140,7 @@ struct fp_report_outputs {
     struct fp_counts kept; // indices, where some are pruned
     size_t pruned, zeros, classes, seen, held_back;
     double unseen_bias, unseen_share;
+    bool shrunk; // the output has the kept classes only
 };
 
 // "readout"

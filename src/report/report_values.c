@@ -86,7 +86,8 @@ char *fp_say_outputs(const struct fineprune_report *report) {
     if (o->lesson < FP_LESSON_TAUGHT && o->reason) return fp_format("all stay as they are: %s", o->reason);
     if (o->lesson < FP_LESSON_TAUGHT || !isfinite(o->unseen_bias)) return NULL;
     if (o->pruned)
-        return fp_format("your data show %zu of %zu classes; rows removed: %zu", o->seen, o->classes, o->pruned);
+        return fp_format("your data show %zu of %zu classes; rows removed: %zu%s", o->seen, o->classes, o->pruned,
+                         o->shrunk ? "; the output has the kept ones only, in their order" : "");
     if (o->seen >= o->classes) return fp_format("your data show all %zu classes; rows removed: 0", o->classes);
     return fp_format(
         "your data show %zu of %zu classes; the %zu that you never showed answer only when they are %s times as "

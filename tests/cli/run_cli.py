@@ -448,6 +448,65 @@ def rows_of_classes_count_as_channels(place):
     assert "of them in whole channels and outputs" in told, told
 
 
+def heads_of_many_classes(place):
+    """The same network with other ends: (whether its classes can leave, nodes behind r, tensors) by name."""
+    node, last = onnx.helper.make_node, layers_of(place, "three.onnx")["last"]
+    tensors = {"last": last, "b": np.linspace(-0.1, 0.1, 400).astype(np.float32)}
+    gemm = lambda out: node("Gemm", ["r", "last", "b"], [out], transB=1)
+    scale = {"s": np.linspace(0.9, 1.1, 400).astype(np.float32).reshape(1, 400)}
+    return {"gemm": (True, [gemm("y")], tensors),
+            "softmax": (True, [node("MatMul", ["r", "turned"], ["p"]), node("Add", ["p", "b"], ["l"]), node("Softmax", ["l"], ["y"], axis=1)],
+                        {"turned": last.T.copy(), "b": tensors["b"]}),
+            "scaled": (True, [gemm("l"), node("Mul", ["l", "s"], ["y"])], {**tensors, **scale}),
+            "pointwise": (True, [node("Unsqueeze", ["r", "axes"], ["u"]), node("Conv", ["u", "kernel", "b"], ["c"]), node("GlobalAveragePool", ["c"], ["g"]),
+                                 node("Flatten", ["g"], ["y"])], {"axes": np.array([2, 3]), "kernel": last[:, :, None, None].copy(), "b": tensors["b"]}),
+            "named": ("a Reshape behind the last layer names the number of classes", [gemm("l"), node("Reshape", ["l", "shape"], ["y"])],
+                      {**tensors, "shape": np.array([-1, 400])}),
+            "shared": (True, [gemm("l"), node("Add", ["l", "b"], ["y"])], tensors)}
+
+
+@case
+def removed_classes_leave_the_output(place):
+    """--shrink-outputs: the columns that stay are those of the model that keeps its shape; names and numbers of the classes go along."""
+    node = onnx.helper.make_node
+    three_of_many_classes(place)
+    first = layers_of(place, "three.onnx")["first"]
+    for name, (can, nodes, tensors) in heads_of_many_classes(place).items():
+        store_network(place, "head.onnx", [node("Gemm", ["x", "first"], ["h"], transB=1), node("Relu", ["h"], ["r"]), *nodes], {"y": (onnx.TensorProto.FLOAT, ["N", 400])},
+                      {"first": first, **tensors}, [32])
+        model = onnx.load(place.path("head.onnx"))
+        onnx.helper.set_model_props(model, {"labels": ",".join(f"c{k}" for k in range(400)), "names": json.dumps([f"n{k}" for k in range(400)]), "classes": "some"})
+        onnx.save(model, place.path("head.onnx"))
+        line = "prune head.onnx --data three.npz -s 60% --task classes -f"
+        if can is not True:
+            ran = place.run(f"{line} --shrink-outputs -o small.onnx")
+            equal((ran.code, f"the outputs cannot shrink: {can}" in ran.err, place.path("small.onnx").exists()), (5, True, False), name)
+            continue
+        report = json.loads(works(place, f"{line} --shrink-outputs -o small.onnx --json").out)
+        works(place, f"{line} -o whole.onnx")
+        kept = report["outputs"]["kept"]
+        assert report["outputs"]["shrunk"] and len(kept) == 400 - report["outputs"]["pruned"] < 10, report["outputs"]
+        small, x = onnx.load(place.path("small.onnx")), np.load(place.path("three.npz"))["x"]
+        onnx.checker.check_model(small, full_check=True)
+        equal([d.dim_value for d in small.graph.output[0].type.tensor_type.shape.dim][1:], [len(kept)], f"{name}: declared")
+        whole, got = (ort.InferenceSession(str(place.path(f))).run(None, {"x": x})[0] for f in ("whole.onnx", "small.onnx"))
+        expected = whole[:, kept]
+        if name == "softmax":
+            expected = expected / expected.sum(1, keepdims=True)
+        equal(got.shape, expected.shape, f"{name}: shape")
+        assert np.abs(got - expected).max() <= 2e-6 * np.abs(expected).max(), (name, np.abs(got - expected).max())
+        told = {p.key: p.value for p in small.metadata_props}
+        equal([json.loads(told["fineprune.outputs_kept"]), told["labels"], json.loads(told["names"]), told["classes"]],
+              [kept, ",".join(f"c{k}" for k in kept), [f"n{k}" for k in kept], "some"], f"{name}: metadata")
+        assert place.path("small.onnx").stat().st_size < place.path("whole.onnx").stat().st_size, name
+        assert report["size"]["after"]["raw"] <= place.path("small.onnx").stat().st_size, report["size"]
+        place.path("small.onnx").unlink()
+    ran = place.run("prune m.onnx --data local.npz --shrink-outputs -o small.onnx")
+    equal((ran.code, "the outputs cannot shrink: " in ran.err, place.path("small.onnx").exists()), (5, True, False), "no class is removed")
+    fails(place, "prune m.onnx --data local.npz --shrink-outputs --outputs keep -o small.onnx", 2, "shrink-outputs needs outputs 'prune': 'keep' removes no classes",
+          "add --outputs prune, or choose a method that has it")
+
+
 def mixing_networks():
     """Networks whose 128 channels of `w` must not go whole, or only the right way: (nodes, weights, input shape, output shape) by name."""
     random, node = np.random.default_rng(12), onnx.helper.make_node
@@ -581,10 +640,35 @@ def targets_are_reached(place):
     fails(place, "prune cnn.onnx --data cnn.npz -o o.onnx --target macs=0.5 --channels none", 2, "target 'macs=0.5' needs channels 'first'")
     fails(place, "prune cnn.onnx --data cnn.npz -o o.onnx --target macs=0.5 --pattern 2:4", 2,
           "target 'macs=0.5' needs whole channels, which cannot go with this pattern")
+    works(place, "score cnn.onnx --data cnn.npz -f -q -o cnn.stats")
+    line = "apply cnn.onnx --stats cnn.stats --task other -f --round 4"
+    told = json.loads(works(place, f"{line} --target macs=50% -o a.onnx --json").out)
+    assert told["target"]["met"] and told["macs"]["compact"] <= 0.5 * told["macs"]["dense"], told["macs"]
+    equal(told["macs"]["compact"], round(told["target"]["reached"] * told["macs"]["dense"]), "multiply-adds that apply foretold")
+    assert place.path("a.onnx").stat().st_size < place.path("cnn.onnx").stat().st_size, "smaller shapes"
+    ran = place.run(f"{line} --target macs=0.1% -o b.onnx")
+    assert ran.code == 5 and not place.path("b.onnx").exists() and "is out of reach: " in ran.err, ran.err
+    fails(place, f"{line} --target latency=0.5 -o b.onnx", 2, "target 'latency=0.5' needs samples to time: use 'prune'")
     for pattern in ("2:4", "1:2"):
         fails(place, f"prune cnn.onnx --data cnn.npz -o o.onnx -s auto --pattern {pattern}", 2,
               f"sparsity auto has nothing to choose: pattern '{pattern}' settles how many zeros there are",
               "leave -s away, or choose a pattern that takes any number of zeros")
+
+
+@case
+def the_sample_makes_a_faster_model(place):
+    """samples/faster: half of the multiply-adds, then int8; both are faster than what came, and at least as right for this user."""
+    if os.environ.get("FINEPRUNE_SANITIZED"):
+        return
+    line = [sys.executable, harness.ROOT / "samples/faster/faster.py", "m.onnx", "--data", "local.npz", "--test", "test.npz", "--labels", "test_labels.npy",
+            "--batch", "32", "-o", "fast", "--program", harness.FINEPRUNE]
+    ran = subprocess.run([str(word) for word in line], cwd=place.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300, check=False)
+    equal(ran.returncode, 0, ran.stdout)
+    told = json.loads((place.path("fast") / "faster.json").read_text())
+    dense, compact, int8 = told["models"]
+    assert told["multiply_adds"] <= 0.5, told
+    assert dense["accuracy"] <= min(compact["accuracy"], int8["accuracy"]) and dense["bytes"] > compact["bytes"] > int8["bytes"], told
+    assert compact["times_as_fast"] > 1 and int8["times_as_fast"] > 1.5, told
 
 
 @case
@@ -1847,6 +1931,7 @@ EFFECTS = {
     "swaps": (PRUNED, "--swaps none", "o.onnx"),
     "refit": (PRUNED, "--refit none", "o.onnx"),
     "outputs": ("prune m.onnx --data few.npz -f -q -o o.onnx", "--outputs keep", "o.onnx"),
+    "shrink-outputs": ("prune m.onnx --data few.npz -f -q -o o.onnx", "--shrink-outputs", "o.onnx"),
     "readout": (PRUNED, "--readout keep", "o.onnx"),
     "task": (PRUNED, "--task other", "o.onnx"),
     "rounds": (PRUNED, "--rounds 1", "o.onnx"),
