@@ -82,7 +82,9 @@ static fineprune_prune_options prune_options(const struct job *job) {
     options.min_agreement = o->min_agreement;
     options.min_taught_agreement = o->min_taught_agreement;
     options.strict_sparsity = o->strict_sparsity;
+    options.shrink_outputs = o->shrink_outputs;
     options.target = o->target;
+    options.runtime_profile = o->runtime_profile;
     options.multiple = o->round;
     options.task = task_word(o);
     options.reserve = o->reserve;

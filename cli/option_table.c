@@ -89,8 +89,9 @@ const struct cli_command cli_commands[] = {
      .max_operands = 1,
      .summary = "list inputs, outputs, operators, weights and their sparsity",
      .description =
-         "Lists what is in MODEL: inputs, outputs, operators, and every weight with its sparsity, or the reason why "
-         "it stays dense, with its multiply-adds where the inputs have fixed sizes. No data are needed.",
+         "Lists what is in MODEL: inputs, outputs, operators, and every weight with its sparsity and the pattern of "
+         "its zeros, or the reason why it stays dense, with its multiply-adds where the inputs have fixed sizes; and "
+         "what compact would leave. No data are needed.",
      .example = "fineprune inspect model.onnx"},
     {.name = "check",
      .operands = "MODEL",
@@ -169,13 +170,18 @@ const struct cli_row cli_rows[] = {
     {"strict-sparsity", 0, CLI_FLAG, PRUNE, FIELD(strict_sparsity), PRUNING,
      .help = "as many zeros as were asked, also where they cost more than is learned or the samples are too few; "
              "otherwise some are given back"},
-    {"target", 0, CLI_TEXT, PRUNE, FIELD(target), PRUNING, .argument = "macs=SHARE|...",
+    {"target", 0, CLI_TEXT, PRUNE | APPLY, FIELD(target), PRUNING, .argument = "macs=SHARE|...",
      .help =
          "take whole channels out until so much of the multiply-adds stays, as in macs=0.5 or macs=50%, the file has "
          "so many bytes, as in size=10M, or a sample takes so much of the time, as in latency=0.6, measured here in "
          "one thread. Instead of --sparsity, or with it: then other zeros come on top. "
          "Implies --compact, as only smaller shapes save any; kept channels are multiples of --round. Exit code 5 "
          "where not enough channels can go, with those that stand in the way"},
+    {"runtime-profile", 0, CLI_NAME, PRUNE | APPLY, FIELD(runtime_profile), PRUNING, .argument = "NAME",
+     .choices = "runtime",
+     .help = "where the result is to run: sets --pattern, --channels and --round to what that runtime rewards (and "
+             "--compact where only smaller shapes do), as far as they are not given; the report says weight by weight "
+             "what becomes faster, smaller or neither"},
     {"method", 0, CLI_NAME, PRUNE | APPLY, FIELD(method), PRUNING, .argument = "NAME", .choices = "method",
      .help =
          "a named set of the choices below; --list describes all names, and the parameters that most have: they are "
@@ -196,6 +202,10 @@ const struct cli_row cli_rows[] = {
      .help = "whether each layer learns from what the pruned layers before it give"},
     {"outputs", 0, CLI_NAME, PRUNE | APPLY, FIELD(outputs), PRUNING, .argument = "NAME", .choices = "outputs",
      .help = "whether classes that your data never show are pruned too"},
+    {"shrink-outputs", 0, CLI_FLAG, PRUNE | APPLY, FIELD(shrink_outputs), PRUNING,
+     .help =
+         "classes that --outputs prune removes leave the output, too: it has a column for each that stays, in their "
+         "order, which metadata and report name. Exit code 5 where none is removed or the output cannot change"},
     {"readout", 0, CLI_NAME, PRUNE | APPLY, FIELD(readout), PRUNING, .argument = "NAME", .choices = "readout",
      .help = "whether the last layer learns from your data"},
     {"task", 0, CLI_CHOICE, PRUNE | APPLY | COMPARE, FIELD(task), PRUNING, .argument = "auto|classes|labels|other",

@@ -10,8 +10,8 @@
 #define COLUMN 28
 #define WIDTH 80
 
-static const char *const kinds[] = {"method", "score", "allocation", "pattern", "channels", "repair",
-                                    "swaps",  "refit", "outputs",    "readout", "operator", NULL};
+static const char *const kinds[] = {"method", "score",   "allocation", "pattern", "channels", "repair", "swaps",
+                                    "refit",  "outputs", "readout",    "runtime", "operator", NULL};
 
 static const char tagline[] = "personalise an ONNX model by pruning it with your own unlabelled data";
 

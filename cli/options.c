@@ -362,9 +362,16 @@ static int settle_target(struct cli_options *options, fineprune_error *err) {
     return fineprune_choice_check("target", options->target, err);
 }
 
+// What only smaller shapes make faster is compacted, unless that was said otherwise.
+static void settle_profile(struct cli_options *options) {
+    if (options->runtime_profile && !is_given(options, options->n_given, cli_row_find("compact", 7)))
+        options->compact = fineprune_runtime_compacts(options->runtime_profile);
+}
+
 static int check_rules(struct cli_options *options, fineprune_error *err) {
     if (options->verbose && options->quiet) return cli_fail(err, FINEPRUNE_USAGE, NULL, "-v and -q exclude each other");
     if (options->sparsity < 0 && options->min_agreement <= 0) options->min_agreement = 0.95;
+    settle_profile(options);
     int status = settle_target(options, err);
     if (status) return status;
     if (options->print_config) return FINEPRUNE_OK;

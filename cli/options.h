@@ -46,8 +46,8 @@ struct cli_options {
     size_t rounds;
     struct cli_list include, exclude;
     bool keep_first, keep_last;
-    bool strict_sparsity;
-    const char *target;
+    bool strict_sparsity, shrink_outputs;
+    const char *target, *runtime_profile;
     double min_agreement, min_taught_agreement;
     int task;    // index in the words of --task
     int on_fail; // cli_on_fail

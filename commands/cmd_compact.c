@@ -3,6 +3,7 @@
 #include "base/threads.h"
 #include "compact/compact.h"
 #include "report/describe.h"
+#include "report/runtimes.h"
 #include "weights/multiply_adds.h"
 
 // What cannot be counted is left out.
@@ -22,6 +23,21 @@ static int report_sizes(struct fineprune_model *model, struct fineprune_report *
     return status;
 }
 
+// The weights are others now.
+static int report_runtime(struct fineprune_model *model, struct fineprune_report *report, fineprune_error *err) {
+    const struct fp_report_runtime *was = report->runtime;
+    struct fp_exec *exec = NULL;
+    struct fp_weights *weights = NULL;
+    if (!was) return FINEPRUNE_OK;
+    int status = fp_exec_plan(&exec, model, NULL, err);
+    if (!status) status = fp_weights_find(&weights, exec, model, false, err);
+    if (!status)
+        status = fp_runtime_report(report, fp_find_runtime(was->profile), was->multiple, was->set, weights, err);
+    fp_weights_free(weights);
+    fp_exec_free(exec);
+    return status;
+}
+
 static int compact(struct fineprune_model *model, struct fineprune_report *report, bool fresh, size_t multiple,
                    const fineprune_run_options *run, fineprune_error *err) {
     struct fp_compacted found;
@@ -34,18 +50,12 @@ static int compact(struct fineprune_model *model, struct fineprune_report *repor
     }
     if (!status) status = fp_compact(model, multiple, run, &found, err);
     if (status) return status;
-    FP_PUT(report, compact,
-           &(struct fp_report_compact){.groups = found.groups,
-                                       .channels = found.channels,
-                                       .removed = found.removed,
-                                       .stay = found.stay,
-                                       .multiple = multiple,
-                                       .parameters_before = found.parameters,
-                                       .parameters = found.parameters_now,
-                                       .reason = found.reason});
+    struct fp_report_compact told = {.multiple = multiple};
+    fp_describe_compact(report, &found, &told);
     const size_t macs = count_macs(model, run);
     if (macs) fp_report_put_macs_compact(report, macs, 0);
     status = report_sizes(model, report, true, run, err);
+    if (!status) status = report_runtime(model, report, err);
     if (!status) status = fp_arena_check(&report->arena, err);
     return status;
 }
@@ -59,6 +69,7 @@ int fineprune_compact(fineprune_model *model, size_t multiple, const fineprune_r
     if (!given && !made) return fp_fail_memory(err, "the report", 0);
     struct fp_threads host;
     fp_threads_enter(&host, fp_threads_wanted(run));
+    if (!multiple && given && given->runtime) multiple = given->runtime->multiple;
     int status = compact(model, made ? made : given, made, multiple ? multiple : FP_COMPACT_MULTIPLE, run, err);
     fp_threads_leave(&host);
     if (made && report && !status) *report = made;

@@ -13,26 +13,23 @@
 #include "report/describe.h"
 #include "report/report_values.h"
 #include "weights/multiply_adds.h"
+#include "weights/zeros.h"
 
-// Rows and columns of which every element is zero: channels that are pruned whole. Nothing is read where there are too
-// few zeros for one.
-static int count_whole(struct fineprune_model *model, const struct fp_weight *w, struct fp_report_layer *layer,
-                       fineprune_error *err) {
-    const size_t rows = w->groups * w->rows, n = w->cols;
-    if (layer->zeros < n && layer->zeros < w->rows) return FINEPRUNE_OK;
-    FP_STAGE(room, w->name);
-    float *values = fp_arena_take(&room, w->count, sizeof(*values));
-    uint8_t *alive = fp_arena_take(&room, rows + w->groups * n, 1);
-    int status = fp_arena_check(&room, err);
-    if (!status) status = fp_weight_read(model, w, values, err);
+#define FEW 0.05 // of a weight's elements: fewer zeros follow no pattern
+
+// Rows and columns of which every element is zero, channels that are pruned whole, and the pattern. Nothing is read
+// where there are too few zeros for either.
+static int find_zeros(struct fineprune_model *model, const struct fp_weight *w, struct fp_zeros *zeros,
+                      struct fp_report_layer *layer, fineprune_error *err) {
+    const bool whole = layer->zeros >= w->cols || layer->zeros >= w->rows;
+    if (!whole && (double)layer->zeros < FEW * (double)w->count) return FINEPRUNE_OK;
+    int status = fp_zeros_of(model, w, zeros, err);
     if (status) return status;
-    layer->whole = true;
-    for (size_t i = 0; i < w->count; i++)
-        if (values[i] != 0) alive[i / n] = alive[rows + i / n / w->rows * n + i % n] = 1;
-    for (size_t i = 0; i < rows; i++) layer->zero_rows += !alive[i];
-    for (size_t i = 0; i < w->groups * n; i++) layer->zero_columns += !alive[rows + i];
-    for (size_t i = 0; i < w->count; i++)
-        layer->whole_zeros += !alive[i / n] || !alive[rows + i / n / w->rows * n + i % n];
+    layer->whole = whole;
+    layer->zero_rows = zeros->rows;
+    layer->zero_columns = zeros->columns;
+    layer->whole_zeros = zeros->whole;
+    layer->pattern = zeros->pattern[0] ? zeros->pattern : NULL;
     return FINEPRUNE_OK;
 }
 
@@ -44,8 +41,13 @@ static void count_compact(const struct fineprune_model *model, struct fineprune_
     struct fp_macs macs = {0};
     if (!model->path[0] || !strcmp(model->path, "-") || fp_mapping_is_large(model->mappings)) return;
     if (fineprune_model_open(&copy, model->path, NULL, NULL)) return;
-    if (!fp_compact(copy, FP_COMPACT_MULTIPLE, NULL, &found, NULL) && !fp_macs_count(&macs, copy, NULL, 0, NULL, NULL))
-        fp_report_put_macs_compact(report, macs.total, found.parameters_now);
+    struct fp_report_compact told = {.multiple = FP_COMPACT_MULTIPLE, .bytes_before = fp_model_bytes(copy)};
+    if (!fp_compact(copy, FP_COMPACT_MULTIPLE, NULL, &found, NULL)) {
+        told.bytes = fp_model_bytes(copy);
+        fp_describe_compact(report, &found, &told);
+        if (report->macs && report->macs->dense && !fp_macs_count(&macs, copy, NULL, 0, NULL, NULL))
+            fp_report_put_macs_compact(report, macs.total, found.parameters_now);
+    }
     fp_macs_free(&macs);
     fineprune_model_free(copy);
 }
@@ -60,8 +62,9 @@ static int describe_layers(struct fineprune_model *model, const struct fp_weight
         const struct fp_weight *w = &weights->items[i];
         struct fp_report_layer layer = {
             .macs = fp_macs_of_weight(macs, w), .error_before_repair = NAN, .error_after_repair = NAN};
+        struct fp_zeros zeros;
         int status = fp_weight_zeros(model, w, &layer.zeros, err);
-        if (!status) status = count_whole(model, w, &layer, err);
+        if (!status && layer.zeros) status = find_zeros(model, w, &zeros, &layer, err);
         if (status) return status;
         fp_describe_layer(report, w, &layer);
         pruned.params += w->count;
@@ -73,7 +76,7 @@ static int describe_layers(struct fineprune_model *model, const struct fp_weight
     fp_describe_skipped(report, weights);
     FP_PUT(report, pruned, &pruned);
     if (macs->total) fp_describe_macs(report, macs, nonzero);
-    if (macs->total && whole) count_compact(model, report);
+    if (whole) count_compact(model, report);
     return fp_arena_check(&report->arena, err);
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // From names to choices: the method's set, with single choices put over it. A name may have values of its parameters
 // behind it.
+#include <stdio.h>
+
 #include "compact/compact.h"
 #include "job/job.h"
 
@@ -61,10 +63,23 @@ static int choose_ideas(struct fp_choices *c, const char *const *texts, fineprun
     return FINEPRUNE_OK;
 }
 
+static int check_shrinking(const struct fp_choices *c, const fineprune_prune_options *o, fineprune_error *err) {
+    if (!o->shrink_outputs || c->outputs->hold) return FINEPRUNE_OK;
+    fp_fail(err, FINEPRUNE_USAGE, "shrink-outputs needs outputs 'prune': '%s' removes no classes", c->outputs->name);
+    fp_hint(err, "add --outputs prune, or choose a method that has it");
+    return FINEPRUNE_USAGE;
+}
+
 static int check_numbers(const struct fp_choices *c, const fineprune_prune_options *o, fineprune_error *err) {
     if (c->rounds > 100) return fp_fail(err, FINEPRUNE_USAGE, "%d rounds are more than make sense (100)", c->rounds);
     if (o->sparsity >= 1 || (o->sparsity < 0 && o->sparsity != -1))
         return fp_fail(err, FINEPRUNE_USAGE, "sparsity %g is not a share of zeros from 0 to below 1", o->sparsity);
+    if (o->sparsity < 0 && c->pattern->decides) {
+        fp_fail(err, FINEPRUNE_USAGE,
+                "sparsity auto has nothing to choose: pattern '%s' settles how many zeros there are", c->pattern_text);
+        fp_hint(err, "leave -s away, or choose a pattern that takes any number of zeros");
+        return FINEPRUNE_USAGE;
+    }
     if (o->reserve >= 1 || (o->reserve < 0 && o->reserve != -1))
         return fp_fail(err, FINEPRUNE_USAGE, "reserve %g is not a share from 0 to below 1", o->reserve);
     if (o->min_agreement < 0 || o->min_agreement > 1)
@@ -77,25 +92,69 @@ static int check_numbers(const struct fp_choices *c, const fineprune_prune_optio
     return FINEPRUNE_OK;
 }
 
+// What the profile rewards, where nothing else was said; what is NULL has the method's.
+struct rewarded {
+    const char *pattern, *channels;
+};
+
+static int read_runtime(struct fp_choices *c, const fineprune_prune_options *o, struct rewarded *r,
+                        fineprune_error *err) {
+    *r = (struct rewarded){0};
+    if (!o->runtime_profile) return FINEPRUNE_OK;
+    c->runtime = fp_find_runtime(o->runtime_profile);
+    if (!c->runtime) return fp_choice_unknown("runtime", o->runtime_profile, err);
+    if (o->pattern || o->channels || o->target) return FINEPRUNE_OK;
+    *r = (struct rewarded){c->runtime->pattern, c->runtime->channels};
+    return FINEPRUNE_OK;
+}
+
+// After all has settled: channels may have given way.
+static void name_rewarded(struct fp_choices *c, const fineprune_prune_options *o, const struct rewarded *r) {
+    const bool channels = r->channels && c->channels->run;
+    if (!c->runtime) return;
+    snprintf(c->runtime_set, sizeof(c->runtime_set), "%s%s%s%s%s", r->pattern ? "--pattern " : "", or (r->pattern, ""),
+             channels ? "--channels " : "", channels ? r->channels : "",
+             (r->pattern || channels) && !o->multiple ? " and " : "");
+    const size_t used = strlen(c->runtime_set);
+    if (!o->multiple) snprintf(c->runtime_set + used, sizeof(c->runtime_set) - used, "--round %zu", c->target.multiple);
+}
+
+static size_t multiple_of(const struct fp_choices *c, const fineprune_prune_options *o) {
+    if (o->multiple) return o->multiple;
+    return c->runtime ? c->runtime->multiple : FP_COMPACT_MULTIPLE;
+}
+
 int fp_choose(struct fp_choices *c, const fineprune_prune_options *o, fineprune_error *err) {
     const char *method = or (o->method, "fine-pruning");
     const struct fp_method *m = fp_find_method(method);
     if (!m) return fp_choice_unknown("method", method, err);
+    struct fp_choices named = {.method = m};
+    struct rewarded r;
+    int status = read_runtime(&named, o, &r, err);
+    if (status) return status;
     const char *const texts[FP_KINDS] = {
-        [FP_KIND_SCORE] = or (o->score, m->score),       [FP_KIND_ALLOCATION] = or (o->allocation, m->allocation),
-        [FP_KIND_REPAIR] = or (o->repair, m->repair),    [FP_KIND_CHANNELS] = or (o->channels, m->channels),
-        [FP_KIND_SWAPS] = or (o->swaps, m->swaps),       [FP_KIND_REFIT] = or (o->refit, m->refit),
-        [FP_KIND_OUTPUTS] = or (o->outputs, m->outputs), [FP_KIND_READOUT] = or (o->readout, m->readout),
+        [FP_KIND_SCORE] = or (o->score, m->score),
+        [FP_KIND_ALLOCATION] = or (o->allocation, m->allocation),
+        [FP_KIND_REPAIR] = or (o->repair, m->repair),
+        [FP_KIND_CHANNELS] = or (o->channels, or (r.channels, m->channels)),
+        [FP_KIND_SWAPS] = or (o->swaps, m->swaps),
+        [FP_KIND_REFIT] = or (o->refit, m->refit),
+        [FP_KIND_OUTPUTS] = or (o->outputs, m->outputs),
+        [FP_KIND_READOUT] = or (o->readout, m->readout),
     };
     *c = (struct fp_choices){.method = m,
-                             .pattern_text = or (o->pattern, m->pattern),
+                             .pattern_text = or (o->pattern, or (r.pattern, m->pattern)),
+                             .runtime = named.runtime,
                              .rounds = o->rounds > 0 ? o->rounds : rounds_of(m, o->sparsity)};
-    int status = choose_ideas(c, texts, err);
+    status = choose_ideas(c, texts, err);
     if (!status) status = check_numbers(c, o, err);
+    if (!status) status = check_shrinking(c, o, err);
     if (!status) status = fp_target_read(&c->target, o->target, err);
     if (status) return status;
-    c->target.multiple = o->multiple ? o->multiple : FP_COMPACT_MULTIPLE;
-    return settle(c, o, err);
+    c->target.multiple = multiple_of(c, o);
+    status = settle(c, o, err);
+    if (!status) name_rewarded(c, o, &r);
+    return status;
 }
 
 // An idea that has given way to another since is not named.

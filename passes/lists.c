@@ -115,6 +115,7 @@ bool fp_list_row(const char *kind, size_t index, struct fp_listed *row) {
     LIST("refit", fp_refits, fp_refits[i]->parameters)
     LIST("outputs", fp_outputs_choices, fp_outputs_choices[i]->parameters)
     LIST("readout", fp_readouts, fp_readouts[i]->parameters)
+    LIST("runtime", fp_runtimes, NULL)
 #undef LIST
     const struct fp_op *op = strcmp(kind, "operator") ? NULL : fp_op_at(index);
     if (op) *row = (struct fp_listed){op->type, op->domain, NULL};

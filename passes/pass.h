@@ -10,6 +10,7 @@
 #include "maths/lesson.h"
 #include "parameter.h"
 #include "report/report.h"
+#include "report/runtimes.h"
 #include "stats/stats.h"
 #include "task/task.h"
 #include "weights/weights.h"
@@ -160,6 +161,8 @@ struct fp_choices {
     struct fp_chosen chosen[FP_KINDS]; // how they were named, and with which values
     int rounds;
     struct fp_target target;
+    const struct fp_runtime *runtime; // NULL: anywhere
+    char runtime_set[80];             // what it has set, in words
 };
 
 // The head of what an idea keeps between tries.

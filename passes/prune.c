@@ -362,6 +362,7 @@ int fp_prune_apply(struct fp_job *job, struct fp_stats *stats) {
                                                      leave_unreached,
                                                      bound_layers,
                                                      fp_job_report_before,
+                                                     fp_job_check_target,
                                                      copy_answers,
                                                      fp_task_decide,
                                                      fp_lesson_take,
@@ -374,6 +375,9 @@ int fp_prune_apply(struct fp_job *job, struct fp_stats *stats) {
                                                      NULL};
     if (job->options->sparsity < 0)
         return fp_fail(job->err, FINEPRUNE_USAGE, "sparsity auto needs data to measure on: use 'prune'");
+    if (job->choices.target.kind == FP_TARGET_LATENCY)
+        return fp_fail(job->err, FINEPRUNE_USAGE, "target '%s' needs samples to time: use 'prune'",
+                       job->choices.target.text);
     job->choices.rounds = 1;
     job->state.asked = job->options->sparsity;
     if (job->choices.refit->run) {
@@ -384,7 +388,9 @@ int fp_prune_apply(struct fp_job *job, struct fp_stats *stats) {
     if (status) return status;
     fp_job_use_stats(job, stats, true);
     job->gathered.dense = true;
-    return walk(job, stages);
+    status = walk(job, stages);
+    if (job->state.missed_target && (!status || status == FINEPRUNE_GATE)) return fp_job_refuse_target(job);
+    return status;
 }
 
 bool fp_prune_wants_data(const struct fp_choices *c) {

@@ -77,6 +77,7 @@ part "source and symbols" tests/checks.sh build-test
 parts "release" build-test
 part "release: biases and heads" "$python" tests/reference/run_biases.py
 part "release: faults" env FINEPRUNE="$root/build-test/fineprune" "$python" tests/faults/run_faults.py
+part "what runtimes make of zeros" "$python" tests/reference/run_runtimes.py
 
 if [ "$quick" = no ]; then
     # clang brings its own OpenMP (libomp-dev); without it there is nothing to build with.

@@ -244,7 +244,14 @@ typedef struct fineprune_prune_options {
                         // or "latency=0.6", the share of the time in this library with one thread, measured meanwhile;
                         // `sparsity` is then on top, 0 for no other zeros. GATE where not enough channels can go. NULL:
                         // none
-    size_t multiple; // of which the channels are that a target keeps, to be given to fineprune_compact too; 0: 16
+    size_t multiple; // of which the channels are that a target keeps, to be given to fineprune_compact too; 0: 16, or
+                     // what runtime_profile has
+    bool shrink_outputs; // classes that are removed leave the output, which has fewer columns then; where none is, or
+                         // where they cannot: GATE
+    const char *runtime_profile; // where the result is to run, as fineprune_list names it under "runtime": sets
+                                 // pattern, channels and multiple where they are not given (pattern and channels not
+                                 // beside a target either), and the report says which weights that runtime computes
+                                 // faster. NULL: anywhere
 } fineprune_prune_options;
 
 #ifdef __cplusplus
@@ -265,6 +272,9 @@ inline fineprune_prune_options fineprune_prune_options_init() {
 // half pruned: free it.
 FINEPRUNE_API int fineprune_prune(fineprune_model *model, fineprune_data *data, const fineprune_prune_options *options,
                                   fineprune_report **report, fineprune_error *err);
+// Whether only smaller shapes make the runtime of that name faster, so that fineprune_compact belongs behind a pruning
+// for it. False for unknown names.
+FINEPRUNE_API bool fineprune_runtime_compacts(const char *name);
 // The masks of the last fineprune_prune or fineprune_apply on this model, as a .npz of bool arrays keyed by tensor name
 // (true: kept). group may be NULL.
 FINEPRUNE_API int fineprune_masks_save(const fineprune_model *model, const char *path, bool force,
@@ -294,20 +304,20 @@ FINEPRUNE_API int fineprune_apply(fineprune_model *model, const fineprune_stats 
 
 // Takes hidden channels that no layer reads (all their columns are zero, whoever pruned them) out of the model's
 // tensors, with what makes them and all that goes with them; the outputs are as before. Where some leave a group of
-// channels, as many stay as are a multiple of `multiple` (0: 16, which kernels of runtimes like; 1: none is kept for
-// that). What cannot be cut stays, and the report says why. report may be NULL; *report: NULL, then a new one is put
-// there; or that of fineprune_prune, which the section "compact" is added to. The masks of a pruning are of the shapes
-// as they were. Statistics of the model before fit it no more. After an error other than a wrong argument the model is
-// not to be used.
+// channels, as many stay as are a multiple of `multiple` (0: 16, which kernels of runtimes like, or that of the given
+// report's runtime; 1: none is kept for that). What cannot be cut stays, and the report says why. report may be NULL;
+// *report: NULL, then a new one is put there; or that of fineprune_prune, which the section "compact" is added to. The
+// masks of a pruning are of the shapes as they were. Statistics of the model before fit it no more. After an error
+// other than a wrong argument the model is not to be used.
 FINEPRUNE_API int fineprune_compact(fineprune_model *model, size_t multiple, const fineprune_run_options *options,
                                     fineprune_report **report, fineprune_error *err);
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Looking and measuring. report may be NULL in all of them; *report is the caller's otherwise.
 
-// Inputs, outputs, operators, weights, sparsity and multiply-adds of a model (the latter where its inputs have fixed
-// sizes), and what compact would leave of them. No data, no product is computed. The report leaves out the model's
-// SHA-256, which would take longer than all the rest.
+// Inputs, outputs, operators, weights, sparsity, the pattern that zeros follow and multiply-adds of a model (the latter
+// where its inputs have fixed sizes), and what compact would leave of it. No data, no product is computed. The report
+// leaves out the model's SHA-256, which would take longer than all the rest.
 FINEPRUNE_API int fineprune_inspect(const fineprune_model *model, fineprune_report **report, fineprune_error *err);
 // Every obstacle to running and pruning at once. data may be NULL. Returns MODEL or DATA when there is an obstacle;
 // *report is set in that case too.
@@ -345,8 +355,8 @@ FINEPRUNE_API void fineprune_emergency(void);
 // Lists: what can be named in the options
 
 // kind: "method", "score", "allocation", "pattern", "repair", "channels", "swaps", "refit", "outputs", "readout",
-// "operator". Sets *name and *summary (static memory) for index 0, 1, ...; false past the end or for an unknown kind.
-// The summary of an operator is its domain.
+// "runtime", "operator". Sets *name and *summary (static memory) for index 0, 1, ...; false past the end or for an
+// unknown kind. The summary of an operator is its domain.
 FINEPRUNE_API bool fineprune_list(const char *kind, size_t index, const char **name, const char **summary);
 
 // A number of an idea that can be set in the text that names it: "obs:ridge=0.1". The struct does not grow.

@@ -87,6 +87,12 @@ static int report_layers(struct fp_job *job, struct fp_report_pruned *pruned) {
     }
     report_macs(job, nonzero);
     fp_describe_skipped(job->report, job->layers.weights);
+    const struct fp_choices *c = &job->choices;
+    if (c->runtime) {
+        const char *set = c->runtime_set[0] ? c->runtime_set : NULL;
+        int status = fp_runtime_report(job->report, c->runtime, c->target.multiple, set, job->layers.weights, job->err);
+        if (status) return status;
+    }
     pruned->sparsity = fp_report_sparsity(pruned->zeros, pruned->params);
     FP_PUT(job->report, pruned, pruned);
     if (job->choices.repair->needs) note_biases(job);

@@ -557,6 +557,7 @@ void fp_model_declare_dim(struct fineprune_model *model, const char *value, int 
     const Onnx__GraphProto *graph = model->proto->graph;
     for (size_t i = 0; i < graph->n_value_info; i++) declare(graph->value_info[i], value, axis, dim);
     for (size_t i = 0; i < graph->n_input; i++) declare(graph->input[i], value, axis, dim);
+    for (size_t i = 0; i < graph->n_output; i++) declare(graph->output[i], value, axis, dim);
 }
 
 int fp_model_view(struct fineprune_model *model, fineprune_error *err) {

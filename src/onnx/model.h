@@ -97,5 +97,6 @@ struct fp_model_size {
     bool estimated;
 };
 int fp_model_sizes(const struct fineprune_model *model, int threads, struct fp_model_size *out, fineprune_error *err);
+size_t fp_model_bytes(const struct fineprune_model *model); // `raw` alone
 
 #endif

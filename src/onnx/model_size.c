@@ -42,7 +42,7 @@ static void sample_append(ProtobufCBuffer *buffer, size_t size, const uint8_t *d
     pass_by((struct sample *)buffer, size, data);
 }
 
-static size_t size_of(const struct fineprune_model *model) {
+size_t fp_model_bytes(const struct fineprune_model *model) {
     size_t size = protobuf_c_message_get_packed_size(&model->proto->base);
     for (const struct fp_mapping *m = model->mappings; m; m = m->next)
         if (m->location) size += m->size;
@@ -79,7 +79,7 @@ static bool deflate_blocks(const struct sample *s, size_t *sum, int threads) {
 }
 
 int fp_model_sizes(const struct fineprune_model *model, int threads, struct fp_model_size *out, fineprune_error *err) {
-    struct sample s = {.base = {.append = sample_append}, .size = size_of(model)};
+    struct sample s = {.base = {.append = sample_append}, .size = fp_model_bytes(model)};
     choose_blocks(&s);
     s.bytes = malloc(s.n * s.block);
     if (!s.bytes) return fp_fail_memory(err, "a sample of the model", s.n * s.block);

@@ -105,6 +105,19 @@ void fp_describe_macs(struct fineprune_report *report, const struct fp_macs *mac
     FP_PUT(report, macs, &told);
 }
 
+void fp_describe_compact(struct fineprune_report *report, const struct fp_compacted *found,
+                         const struct fp_report_compact *given) {
+    struct fp_report_compact told = *given;
+    told.groups = found->groups;
+    told.channels = found->channels;
+    told.removed = found->removed;
+    told.stay = found->stay;
+    told.parameters_before = found->parameters;
+    told.parameters = found->parameters_now;
+    told.reason = found->reason;
+    FP_PUT(report, compact, &told);
+}
+
 void fp_describe_skipped(struct fineprune_report *report, const struct fp_weights *weights) {
     report->skipped.there = true;
     for (int i = 0; i < weights->n_skipped; i++) {

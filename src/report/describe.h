@@ -3,6 +3,7 @@
 #ifndef FP_DESCRIBE_H
 #define FP_DESCRIBE_H
 
+#include "compact/compact.h"
 #include "report/report.h"
 #include "weights/multiply_adds.h"
 #include "weights/weights.h"
@@ -14,6 +15,9 @@ void fp_describe_layer(struct fineprune_report *report, const struct fp_weight *
                        const struct fp_report_layer *layer);
 // "macs"; nonzero: those that are not by a weight that is zero.
 void fp_describe_macs(struct fineprune_report *report, const struct fp_macs *macs, double nonzero);
+// "compact"; `given` has its multiple, and the bytes where it only foretells.
+void fp_describe_compact(struct fineprune_report *report, const struct fp_compacted *found,
+                         const struct fp_report_compact *given);
 // "skipped", with the reasons.
 void fp_describe_skipped(struct fineprune_report *report, const struct fp_weights *weights);
 // "inputs", "outputs_of_model" and "operators".

@@ -32,6 +32,7 @@ struct fineprune_report {
     struct fp_report_channels *channels;
     struct fp_report_compact *compact;
     struct fp_report_target *target;
+    struct fp_report_runtime *runtime;
     struct fp_report_macs *macs;
     struct fp_texts notes; // what a user should know (few samples, ...)
     struct fp_report_drifts drift;
@@ -67,8 +68,8 @@ struct fineprune_data;
 struct fp_model_size;
 
 // "data" with the sources of the data; "outputs" with the list of those kept (per class, NULL: all); a half of "size";
-// what a "task", a "pattern" or a "target" to come has; of "macs" those of smaller shapes, and their parameters, 0 for
-// no word of them.
+// what a "task", a "pattern", a "target" or a "runtime" to come has; of "macs" those of smaller shapes, and their
+// parameters, 0 for no word of them.
 void fp_report_put_data(struct fineprune_report *report, const struct fineprune_data *sources,
                         const struct fp_report_data *data);
 void fp_report_put_outputs(struct fineprune_report *report, const struct fp_report_outputs *outputs,
@@ -80,6 +81,8 @@ void fp_report_add_dense(struct fineprune_report *report, struct fp_report_patte
                          const struct fp_report_dense *dense);
 void fp_report_add_obstacle(struct fineprune_report *report, struct fp_report_target *target,
                             const struct fp_report_obstacle *obstacle);
+void fp_report_add_gain(struct fineprune_report *report, struct fp_report_runtime *runtime,
+                        const struct fp_report_gain *gain);
 void fp_report_put_macs_compact(struct fineprune_report *report, size_t count, size_t parameters);
 void fp_report_add_text(struct fineprune_report *report, struct fp_texts *texts, const char *text);
 

@@ -405,6 +405,30 @@ static void put_drift(FILE *file, const struct fineprune_report *report) {
     fputs("</tbody></table></div></section>\n", file);
 }
 
+static void put_runtime(FILE *file, const struct fineprune_report *report) {
+    const struct fp_report_runtime *runtime = report->runtime;
+    if (!runtime) return;
+    char *words = fp_say_runtime(report);
+    fputs("<section><h2>In the runtime</h2>\n<p>", file);
+    put(file, words);
+    fputs("</p>\n<div class=\"wide\"><table><thead><tr><th>Weight<th>Becomes<th>Why</tr></thead><tbody>\n", file);
+    free(words);
+    for (size_t i = 0; i < runtime->weights.n; i++) {
+        const struct fp_report_gain *one = &runtime->weights.items[i];
+        char *name = fp_say_weight(one->weight, one->part, NULL);
+        const char *const cells[] = {name, one->becomes, one->why};
+        fputs("<tr>", file);
+        for (size_t k = 0; k < FP_COUNT(cells); k++) {
+            fputs(k ? "<td class=\"op\">" : "<td class=\"name\">", file);
+            put(file, cells[k]);
+            fputs("</td>", file);
+        }
+        fputs("</tr>\n", file);
+        free(name);
+    }
+    fputs("</tbody></table></div></section>\n", file);
+}
+
 // ---- lists of facts
 
 static void put_fact(FILE *file, const char *name, const char *value) {
@@ -592,14 +616,14 @@ static void put_outputs_of_model(FILE *file, const struct fineprune_report *repo
 static const struct part {
     const char *name;
     void (*put)(FILE *, const struct fineprune_report *);
-} parts[] = {{"title", put_title},     {"style", put_style},
-             {"header", put_header},   {"cards", put_cards},
-             {"inputs", put_inputs},   {"outputs of the model", put_outputs_of_model},
-             {"weights", put_weights}, {"outputs", put_outputs},
-             {"drift", put_drift},     {"operators", put_operators},
-             {"sizes", put_sizes},     {"timing", put_timing},
-             {"how", put_how},         {"skipped", put_skipped},
-             {"footer", put_footer}};
+} parts[] = {{"title", put_title},         {"style", put_style},
+             {"header", put_header},       {"cards", put_cards},
+             {"inputs", put_inputs},       {"outputs of the model", put_outputs_of_model},
+             {"weights", put_weights},     {"outputs", put_outputs},
+             {"drift", put_drift},         {"runtime", put_runtime},
+             {"operators", put_operators}, {"sizes", put_sizes},
+             {"timing", put_timing},       {"how", put_how},
+             {"skipped", put_skipped},     {"footer", put_footer}};
 
 static void put_part(FILE *file, const struct fineprune_report *report, const char *name, size_t length) {
     for (size_t i = 0; i < FP_COUNT(parts); i++)

@@ -78,7 +78,7 @@ TABLE(, fp_config_fields, NULL, AS(FP_REAL_OR_AUTO, sparsity), ROW(strict_sparsi
 static bool is_whole(const void *layer) { return ((const T *)layer)->whole; }
 static bool multiplies(const void *layer) { return ((const T *)layer)->macs; }
 TABLE(static, layer, NULL, ROW(name), ROW(part), ROW(tensors), ROW(op), ROW(node), ROW(shape), ROW(params), ROW(zeros),
-      ROW(sparsity), WHEN(is_whole, zero_rows), WHEN(is_whole, zero_columns), WHEN(is_whole, whole_zeros),
+      ROW(sparsity), WHEN(is_whole, zero_rows), WHEN(is_whole, zero_columns), WHEN(is_whole, whole_zeros), ROW(pattern),
       WHEN(multiplies, macs), ROW(error_before_repair), ROW(bias_left), ROW(error_after_repair), ROW(not_repaired));
 #undef T
 
@@ -104,9 +104,10 @@ TABLE(static, task, NULL, ROW(decided), ROW(by), ROW(output), ROW(reason), ROW(p
 static bool none_held(const void *outputs) { return ((const T *)outputs)->lesson == FP_LESSON_NONE; }
 static bool taken_back(const void *outputs) { return ((const T *)outputs)->lesson == FP_LESSON_TAKEN_BACK; }
 static bool held(const void *outputs) { return ((const T *)outputs)->lesson >= FP_LESSON_TAUGHT; }
+static bool shrank_too(const void *outputs) { return ((const T *)outputs)->shrunk; }
 TABLE(static, outputs, NULL, ROW(kept), WHEN(taken_back, reason), ROW(pruned), WHEN(none_held, reason),
       WHEN(held, zeros), WHEN(held, classes), WHEN(held, seen), WHEN(held, held_back), WHEN(held, unseen_bias),
-      WHEN(held, unseen_share));
+      WHEN(held, unseen_share), WHEN(shrank_too, shrunk));
 #undef T
 
 #define T struct fp_report_readout
@@ -135,8 +136,9 @@ TABLE(static, channels, NULL, ROW(groups), ROW(in_groups), ROW(removed), ROW(zer
 #undef T
 
 #define T struct fp_report_compact
+static bool foretells(const void *compact) { return ((const T *)compact)->bytes; }
 TABLE(static, compact, NULL, ROW(groups), ROW(channels), ROW(removed), ROW(stay), ROW(multiple), ROW(parameters_before),
-      ROW(parameters), ROW(reason));
+      ROW(parameters), WHEN(foretells, bytes_before), WHEN(foretells, bytes), ROW(reason));
 #undef T
 
 #define T struct fp_report_drift
@@ -185,6 +187,15 @@ TABLE(static, obstacle, NULL, ROW(weight), ROW(channels), ROW(reason), ROW(reade
 TABLE(static, target, NULL, ROW(kind), ROW(asked), ROW(reached), ROW(met), IN(FP_ITEMS, in_the_way, obstacle));
 #undef T
 
+#define T struct fp_report_gain
+TABLE(static, gain, NULL, ROW(weight), ROW(part), ROW(becomes), ROW(why));
+#undef T
+
+#define T struct fp_report_runtime
+TABLE(static, runtime, NULL, ROW(profile), ROW(set), ROW(multiple), ROW(faster), ROW(smaller), ROW(neither),
+      ROW(condition), ROW(source), IN(FP_ITEMS, weights, gain));
+#undef T
+
 #define T struct fp_report_macs
 static bool counted(const void *macs) { return !((const T *)macs)->reason; }
 static bool shrank(const void *macs) { return ((const T *)macs)->compact; }
@@ -201,10 +212,10 @@ TABLE(, fp_report_fields, NULL, ROW(schema), IN(FP_PART, tool, tool), ROW(comman
       IN(FP_ITEMS, skipped, skipped), IN(FP_SECTION, pruned, pruned), IN(FP_SECTION, task, task),
       IN(FP_SECTION, outputs, outputs), IN(FP_SECTION, readout, readout), IN(FP_SECTION, pattern, pattern),
       IN(FP_SECTION, channels, channels), IN(FP_SECTION, compact, compact), IN(FP_SECTION, target, target),
-      IN(FP_SECTION, macs, macs), ROW(notes), IN(FP_ITEMS, drift, drift), IN(FP_SECTION, agreement, agreement),
-      IN(FP_SECTION, accuracy, accuracy), IN(FP_SECTION, size, size), IN(FP_SECTION, sparse_initializers, sparse),
-      IN(FP_ITEMS, gates, gate), ROW(wrote), IN(FP_SECTION, timing, timing), AS(FP_NUMBER, peak_rss_bytes),
-      IN(FP_SECTION, target, target), IN(FP_SECTION, macs, macs));
+      IN(FP_SECTION, runtime, runtime), IN(FP_SECTION, macs, macs), ROW(notes), IN(FP_ITEMS, drift, drift),
+      IN(FP_SECTION, agreement, agreement), IN(FP_SECTION, accuracy, accuracy), IN(FP_SECTION, size, size),
+      IN(FP_SECTION, sparse_initializers, sparse), IN(FP_ITEMS, gates, gate), ROW(wrote),
+      IN(FP_SECTION, timing, timing), AS(FP_NUMBER, peak_rss_bytes));
 #undef T
 
 // ---- sections that are more than what is given
@@ -259,6 +270,11 @@ void fp_report_add_dense(struct fineprune_report *report, struct fp_report_patte
 void fp_report_add_obstacle(struct fineprune_report *report, struct fp_report_target *to,
                             const struct fp_report_obstacle *given) {
     fp_report_append(report, &to->in_the_way, &obstacle, given);
+}
+
+void fp_report_add_gain(struct fineprune_report *report, struct fp_report_runtime *to,
+                        const struct fp_report_gain *given) {
+    fp_report_append(report, &to->weights, &gain, given);
 }
 
 void fp_report_put_macs_compact(struct fineprune_report *report, size_t count, size_t parameters) {

@@ -97,7 +97,8 @@ struct fp_report_layer {
     double sparsity;
     bool whole; // the next three are known
     size_t zero_rows, zero_columns, whole_zeros;
-    size_t macs; // 0: not known
+    const char *pattern; // that the zeros follow, "2:4" or "block:2x1", or NULL
+    size_t macs;         // 0: not known
     double error_before_repair, error_after_repair;
     const char *bias_left, *not_repaired; // why; NULL: the bias is written, the layer is repaired
 };
@@ -139,6 +140,7 @@ struct fp_report_outputs {
     struct fp_counts kept; // indices, where some are pruned
     size_t pruned, zeros, classes, seen, held_back;
     double unseen_bias, unseen_share;
+    bool shrunk; // the output has the kept classes only
 };
 
 // "readout"
@@ -167,10 +169,23 @@ struct fp_report_channels {
     size_t groups, in_groups, removed, zeros;
 };
 
-// "compact": what left the shapes.
+// "compact": what left the shapes, or would.
 struct fp_report_compact {
     size_t groups, channels, removed, stay, multiple, parameters_before, parameters; // stay: though nothing reads them
     const char *reason;                                                              // of some that stay, or NULL
+    size_t bytes_before, bytes; // of the file, of inspect, which foretells; 0: the shapes are so
+};
+
+// "runtime": which weights a runtime computes faster or stores smaller, by its own rules, and why.
+struct fp_report_gain {
+    const char *weight, *part, *becomes, *why; // becomes: "faster", "smaller", "neither"
+};
+FP_LIST(fp_report_gains, struct fp_report_gain);
+struct fp_report_runtime {
+    const char *profile, *set; // what it has set, or NULL
+    size_t multiple, faster, smaller, neither;
+    const char *condition, *source; // of what is faster, or NULL; an address
+    struct fp_report_gains weights;
 };
 
 // One of "drift", on the reserve or on compare's data.

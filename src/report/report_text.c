@@ -20,7 +20,7 @@ static void put(FILE *file, const char *text) {
 
 // ---- aligned rows
 
-#define COLUMNS 9
+#define COLUMNS 10
 
 struct grid {
     char *(*cells)[COLUMNS];
@@ -100,8 +100,14 @@ static void grid_heading(struct grid *grid, const char *const *names) {
 
 // ---- the table of weights
 
-static void weight_row(struct grid *grid, const struct fp_report_layer *layer, bool errors, bool whole, bool macs) {
+// What the layers have beside their sizes, each a column or two.
+struct extras {
+    bool errors, whole, pattern, macs;
+};
+
+static void weight_row(struct grid *grid, const struct fp_report_layer *layer, const struct extras *shown) {
     fp_words words;
+    size_t at = 6;
     char *shape = fp_say_shape(&layer->shape), *name = fp_say_layer(layer);
     grid_row(grid);
     grid_cell(grid, 0, name);
@@ -110,11 +116,12 @@ static void weight_row(struct grid *grid, const struct fp_report_layer *layer, b
     grid_cell(grid, 3, fp_say_number(words, "%.0f", (double)layer->params));
     grid_cell(grid, 4, fp_say_number(words, "%.0f", (double)layer->zeros));
     grid_cell(grid, 5, fp_say_share(words, layer->sparsity));
-    if (errors) grid_cell(grid, 6, fp_say_number(words, "%.4f", layer->error_before_repair));
-    if (errors) grid_cell(grid, 7, fp_say_number(words, "%.4f", layer->error_after_repair));
-    if (whole) grid_cell(grid, 6, fp_say_number(words, "%.0f", (double)layer->zero_rows));
-    if (whole) grid_cell(grid, 7, fp_say_number(words, "%.0f", (double)layer->zero_columns));
-    if (macs) grid_cell(grid, grid->columns - 1, fp_say_number(words, "%.0f", (double)layer->macs));
+    if (shown->errors) grid_cell(grid, at++, fp_say_number(words, "%.4f", layer->error_before_repair));
+    if (shown->errors) grid_cell(grid, at++, fp_say_number(words, "%.4f", layer->error_after_repair));
+    if (shown->whole) grid_cell(grid, at++, fp_say_number(words, "%.0f", (double)layer->zero_rows));
+    if (shown->whole) grid_cell(grid, at++, fp_say_number(words, "%.0f", (double)layer->zero_columns));
+    if (shown->pattern) grid_cell(grid, at++, fp_or_empty(layer->pattern));
+    if (shown->macs) grid_cell(grid, at++, fp_say_number(words, "%.0f", (double)layer->macs));
     free(shape);
     free(name);
 }
@@ -128,30 +135,34 @@ static void total_row(struct grid *grid, double params, double zeros) {
     grid_cell(grid, 5, fp_say_share(words, params > 0 ? zeros / params : 0));
 }
 
-static void print_weights(FILE *file, const struct fineprune_report *report) {
+static void weights_heading(struct grid *grid, const struct extras *shown) {
     static const char *const names[] = {"weight", "operator", "shape", "elements", "zeros", "sparsity", NULL};
-    static const char *const with_errors[] = {"weight",   "operator", "shape",    "elements", "zeros",
-                                              "sparsity", "error",    "repaired", NULL};
-    static const char *const with_whole[] = {"weight",   "operator",  "shape",        "elements", "zeros",
-                                             "sparsity", "zero rows", "zero columns", NULL};
-    bool errors = false, whole = false, macs = false;
+    const struct {
+        bool shown;
+        const char *name;
+    } more[] = {{shown->errors, "error"},       {shown->errors, "repaired"}, {shown->whole, "zero rows"},
+                {shown->whole, "zero columns"}, {shown->pattern, "pattern"}, {shown->macs, "multiply-adds"}};
+    grid_heading(grid, names);
+    for (size_t i = 0; i < FP_COUNT(more); i++)
+        if (more[i].shown && !grid->failed) grid_cell(grid, grid->columns++, more[i].name);
+}
+
+static void print_weights(FILE *file, const struct fineprune_report *report) {
+    struct extras shown = {0};
     double params = 0, zeros = 0;
     for (size_t i = 0; i < report->layers.n; i++) {
         const struct fp_report_layer *layer = &report->layers.items[i];
-        errors |= isfinite(layer->error_after_repair);
-        whole |= layer->whole_zeros > 0;
-        macs |= layer->macs > 0;
+        shown.errors |= isfinite(layer->error_after_repair);
+        shown.whole |= layer->whole_zeros > 0;
+        shown.pattern |= layer->pattern != NULL;
+        shown.macs |= layer->macs > 0;
         params += (double)layer->params;
         zeros += (double)layer->zeros;
     }
-    struct grid grid = {.right = 0x1f8};
-    if (errors) grid_heading(&grid, with_errors);
-    else if (whole) grid_heading(&grid, with_whole);
-    else grid_heading(&grid, names);
-    macs &= !errors;
-    if (macs && !grid.failed) grid_cell(&grid, grid.columns++, "multiply-adds");
-    for (size_t i = 0; i < report->layers.n && !grid.failed; i++)
-        weight_row(&grid, &report->layers.items[i], errors, whole && !errors, macs);
+    if (shown.errors) shown = (struct extras){.errors = true};
+    struct grid grid = {.right = 0x3f8};
+    weights_heading(&grid, &shown);
+    for (size_t i = 0; i < report->layers.n && !grid.failed; i++) weight_row(&grid, &report->layers.items[i], &shown);
     if (!grid.failed) total_row(&grid, params, zeros);
     if (!grid.failed) grid_print(file, &grid, "");
     grid_done(&grid);
@@ -326,6 +337,7 @@ static void print_pruning(FILE *file, const struct fineprune_report *report) {
     print_size(file, report);
     if (report->compact) print_decision(file, "macs", fp_say_macs(report));
     print_decision(file, "compact", fp_say_compact(report));
+    print_decision(file, "runtime", fp_say_runtime(report));
     print_decision(file, "sparse", fp_say_sparse(report));
     print_gates(file, report);
     print_texts(file, &report->notes, "note");
@@ -457,6 +469,7 @@ static void print_inspect(FILE *file, const struct fineprune_report *report) {
     print_format(file, report->model);
     print_whole(file, report);
     print_decision(file, "macs", fp_say_macs(report));
+    print_decision(file, "compact", fp_say_compact(report));
     print_texts(file, &report->notes, "note");
     print_values(file, &report->inputs, "inputs");
     print_values(file, &report->outputs_of_model, "outputs");

@@ -86,7 +86,8 @@ char *fp_say_outputs(const struct fineprune_report *report) {
     if (o->lesson < FP_LESSON_TAUGHT && o->reason) return fp_format("all stay as they are: %s", o->reason);
     if (o->lesson < FP_LESSON_TAUGHT || !isfinite(o->unseen_bias)) return NULL;
     if (o->pruned)
-        return fp_format("your data show %zu of %zu classes; rows removed: %zu", o->seen, o->classes, o->pruned);
+        return fp_format("your data show %zu of %zu classes; rows removed: %zu%s", o->seen, o->classes, o->pruned,
+                         o->shrunk ? "; the output has the kept ones only, in their order" : "");
     if (o->seen >= o->classes) return fp_format("your data show all %zu classes; rows removed: 0", o->classes);
     return fp_format(
         "your data show %zu of %zu classes; the %zu that you never showed answer only when they are %s times as "
@@ -126,18 +127,32 @@ char *fp_say_macs(const struct fineprune_report *report) {
 
 char *fp_say_compact(const struct fineprune_report *report) {
     const struct fp_report_compact *c = report->compact;
-    fp_words before, after;
-    char *left = NULL, *text = NULL;
+    fp_words before, after, a, b;
+    char *left = NULL, *text = NULL, bytes[2 * FP_WORDS + 10] = "";
     if (!c) return NULL;
+    if (c->bytes)
+        snprintf(bytes, sizeof(bytes), ", %s -> %s", fp_say_bytes(a, (double)c->bytes_before),
+                 fp_say_bytes(b, (double)c->bytes));
     if (!c->stay) left = fp_format("%s", "");
     else if (c->reason) left = fp_format("; %zu that nothing reads stay: %s", c->stay, c->reason);
     else left = fp_format("; %zu that nothing reads stay, for multiples of %zu", c->stay, c->multiple);
     if (left)
-        text = fp_format("%zu of %zu hidden channels are out of the shapes: %s -> %s parameters%s", c->removed,
-                         c->channels, fp_say_count(before, (double)c->parameters_before),
-                         fp_say_count(after, (double)c->parameters), left);
+        text = fp_format("%zu of %zu hidden channels %s of the shapes: %s -> %s parameters%s%s", c->removed,
+                         c->channels, c->bytes ? "can be taken out" : "are out",
+                         fp_say_count(before, (double)c->parameters_before), fp_say_count(after, (double)c->parameters),
+                         bytes, left);
     free(left);
     return text;
+}
+
+char *fp_say_runtime(const struct fineprune_report *report) {
+    const struct fp_report_runtime *r = report->runtime;
+    if (!r) return NULL;
+    const size_t n = r->faster + r->smaller + r->neither;
+    return fp_format("%s: %zu of %zu weight%s become faster, %zu only smaller, %zu neither%s%s%s%s",
+                     fp_named(r->profile), r->faster, n, fp_plural(n), r->smaller, r->neither,
+                     r->set ? "; the profile has set " : "", fp_or_empty(r->set), r->condition && r->faster ? "; " : "",
+                     r->faster ? fp_or_empty(r->condition) : "");
 }
 
 // What speaks against the lesson; "" where it is trusted.

@@ -29,6 +29,8 @@ char *fp_say_lesson(const struct fineprune_report *report);
 char *fp_say_macs(const struct fineprune_report *report);
 // What left the shapes, and why not more; malloc'ed, NULL when nothing was to.
 char *fp_say_compact(const struct fineprune_report *report);
+// How many weights the runtime of a profile computes faster; malloc'ed, NULL when none was named.
+char *fp_say_runtime(const struct fineprune_report *report);
 // What --sparse-initializers did, and who cannot read it; malloc'ed, NULL when it was not asked for.
 char *fp_say_sparse(const struct fineprune_report *report);
 // "about " where the compressed size after is an estimate, else "".

@@ -407,6 +407,13 @@ def channels_go_whole(place):
         equal([seen[name].get(k, 0) for k in ("zero_rows", "zero_columns")], [int((~w.any(1)).sum()), int((~w.any(0)).sum())], f"inspect: {name}")
     told = works(place, "inspect o.onnx").out.decode()
     assert "of them in whole rows and columns" in told and "zero columns" in told, told
+    foretold = json.loads(works(place, "inspect o.onnx --json").out)
+    done = json.loads(works(place, "compact o.onnx -o smaller.onnx --json").out)
+    for member in ("channels", "removed", "stay", "parameters_before", "parameters"):
+        equal(foretold["compact"][member], done["compact"][member], f"compact.{member}, foretold by inspect")
+    equal(foretold["macs"]["compact"], done["macs"]["compact"], "multiply-adds foretold")
+    equal([foretold["compact"][k] for k in ("bytes_before", "bytes")], [place.path(f).stat().st_size for f in ("o.onnx", "smaller.onnx")], "bytes foretold")
+    assert f"\ncompact  {done['compact']['removed']} of {done['compact']['channels']} hidden channels can be taken out of the shapes: " in told, told
     onnx.save(model, place.path("changed.onnx"))
     x = np.load(place.path("later.npz"))["x"]
     one, other = (ort.InferenceSession(str(place.path(f))).run(None, {"x": x})[0] for f in ("o.onnx", "changed.onnx"))
@@ -439,6 +446,65 @@ def rows_of_classes_count_as_channels(place):
     equal(report["channels"]["removed"], 0, "channels")
     told = works(place, "prune three.onnx --data three.npz -s 70% --task classes -o two.onnx").err
     assert "of them in whole channels and outputs" in told, told
+
+
+def heads_of_many_classes(place):
+    """The same network with other ends: (whether its classes can leave, nodes behind r, tensors) by name."""
+    node, last = onnx.helper.make_node, layers_of(place, "three.onnx")["last"]
+    tensors = {"last": last, "b": np.linspace(-0.1, 0.1, 400).astype(np.float32)}
+    gemm = lambda out: node("Gemm", ["r", "last", "b"], [out], transB=1)
+    scale = {"s": np.linspace(0.9, 1.1, 400).astype(np.float32).reshape(1, 400)}
+    return {"gemm": (True, [gemm("y")], tensors),
+            "softmax": (True, [node("MatMul", ["r", "turned"], ["p"]), node("Add", ["p", "b"], ["l"]), node("Softmax", ["l"], ["y"], axis=1)],
+                        {"turned": last.T.copy(), "b": tensors["b"]}),
+            "scaled": (True, [gemm("l"), node("Mul", ["l", "s"], ["y"])], {**tensors, **scale}),
+            "pointwise": (True, [node("Unsqueeze", ["r", "axes"], ["u"]), node("Conv", ["u", "kernel", "b"], ["c"]), node("GlobalAveragePool", ["c"], ["g"]),
+                                 node("Flatten", ["g"], ["y"])], {"axes": np.array([2, 3]), "kernel": last[:, :, None, None].copy(), "b": tensors["b"]}),
+            "named": ("a Reshape behind the last layer names the number of classes", [gemm("l"), node("Reshape", ["l", "shape"], ["y"])],
+                      {**tensors, "shape": np.array([-1, 400])}),
+            "shared": (True, [gemm("l"), node("Add", ["l", "b"], ["y"])], tensors)}
+
+
+@case
+def removed_classes_leave_the_output(place):
+    """--shrink-outputs: the columns that stay are those of the model that keeps its shape; names and numbers of the classes go along."""
+    node = onnx.helper.make_node
+    three_of_many_classes(place)
+    first = layers_of(place, "three.onnx")["first"]
+    for name, (can, nodes, tensors) in heads_of_many_classes(place).items():
+        store_network(place, "head.onnx", [node("Gemm", ["x", "first"], ["h"], transB=1), node("Relu", ["h"], ["r"]), *nodes], {"y": (onnx.TensorProto.FLOAT, ["N", 400])},
+                      {"first": first, **tensors}, [32])
+        model = onnx.load(place.path("head.onnx"))
+        onnx.helper.set_model_props(model, {"labels": ",".join(f"c{k}" for k in range(400)), "names": json.dumps([f"n{k}" for k in range(400)]), "classes": "some"})
+        onnx.save(model, place.path("head.onnx"))
+        line = "prune head.onnx --data three.npz -s 60% --task classes -f"
+        if can is not True:
+            ran = place.run(f"{line} --shrink-outputs -o small.onnx")
+            equal((ran.code, f"the outputs cannot shrink: {can}" in ran.err, place.path("small.onnx").exists()), (5, True, False), name)
+            continue
+        report = json.loads(works(place, f"{line} --shrink-outputs -o small.onnx --json").out)
+        works(place, f"{line} -o whole.onnx")
+        kept = report["outputs"]["kept"]
+        assert report["outputs"]["shrunk"] and len(kept) == 400 - report["outputs"]["pruned"] < 10, report["outputs"]
+        small, x = onnx.load(place.path("small.onnx")), np.load(place.path("three.npz"))["x"]
+        onnx.checker.check_model(small, full_check=True)
+        equal([d.dim_value for d in small.graph.output[0].type.tensor_type.shape.dim][1:], [len(kept)], f"{name}: declared")
+        whole, got = (ort.InferenceSession(str(place.path(f))).run(None, {"x": x})[0] for f in ("whole.onnx", "small.onnx"))
+        expected = whole[:, kept]
+        if name == "softmax":
+            expected = expected / expected.sum(1, keepdims=True)
+        equal(got.shape, expected.shape, f"{name}: shape")
+        assert np.abs(got - expected).max() <= 2e-6 * np.abs(expected).max(), (name, np.abs(got - expected).max())
+        told = {p.key: p.value for p in small.metadata_props}
+        equal([json.loads(told["fineprune.outputs_kept"]), told["labels"], json.loads(told["names"]), told["classes"]],
+              [kept, ",".join(f"c{k}" for k in kept), [f"n{k}" for k in kept], "some"], f"{name}: metadata")
+        assert place.path("small.onnx").stat().st_size < place.path("whole.onnx").stat().st_size, name
+        assert report["size"]["after"]["raw"] <= place.path("small.onnx").stat().st_size, report["size"]
+        place.path("small.onnx").unlink()
+    ran = place.run("prune m.onnx --data local.npz --shrink-outputs -o small.onnx")
+    equal((ran.code, "the outputs cannot shrink: " in ran.err, place.path("small.onnx").exists()), (5, True, False), "no class is removed")
+    fails(place, "prune m.onnx --data local.npz --shrink-outputs --outputs keep -o small.onnx", 2, "shrink-outputs needs outputs 'prune': 'keep' removes no classes",
+          "add --outputs prune, or choose a method that has it")
 
 
 def mixing_networks():
@@ -574,6 +640,35 @@ def targets_are_reached(place):
     fails(place, "prune cnn.onnx --data cnn.npz -o o.onnx --target macs=0.5 --channels none", 2, "target 'macs=0.5' needs channels 'first'")
     fails(place, "prune cnn.onnx --data cnn.npz -o o.onnx --target macs=0.5 --pattern 2:4", 2,
           "target 'macs=0.5' needs whole channels, which cannot go with this pattern")
+    works(place, "score cnn.onnx --data cnn.npz -f -q -o cnn.stats")
+    line = "apply cnn.onnx --stats cnn.stats --task other -f --round 4"
+    told = json.loads(works(place, f"{line} --target macs=50% -o a.onnx --json").out)
+    assert told["target"]["met"] and told["macs"]["compact"] <= 0.5 * told["macs"]["dense"], told["macs"]
+    equal(told["macs"]["compact"], round(told["target"]["reached"] * told["macs"]["dense"]), "multiply-adds that apply foretold")
+    assert place.path("a.onnx").stat().st_size < place.path("cnn.onnx").stat().st_size, "smaller shapes"
+    ran = place.run(f"{line} --target macs=0.1% -o b.onnx")
+    assert ran.code == 5 and not place.path("b.onnx").exists() and "is out of reach: " in ran.err, ran.err
+    fails(place, f"{line} --target latency=0.5 -o b.onnx", 2, "target 'latency=0.5' needs samples to time: use 'prune'")
+    for pattern in ("2:4", "1:2"):
+        fails(place, f"prune cnn.onnx --data cnn.npz -o o.onnx -s auto --pattern {pattern}", 2,
+              f"sparsity auto has nothing to choose: pattern '{pattern}' settles how many zeros there are",
+              "leave -s away, or choose a pattern that takes any number of zeros")
+
+
+@case
+def the_sample_makes_a_faster_model(place):
+    """samples/faster: half of the multiply-adds, then int8; both are faster than what came, and at least as right for this user."""
+    if os.environ.get("FINEPRUNE_SANITIZED"):
+        return
+    line = [sys.executable, harness.ROOT / "samples/faster/faster.py", "m.onnx", "--data", "local.npz", "--test", "test.npz", "--labels", "test_labels.npy",
+            "--batch", "32", "-o", "fast", "--program", harness.FINEPRUNE]
+    ran = subprocess.run([str(word) for word in line], cwd=place.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300, check=False)
+    equal(ran.returncode, 0, ran.stdout)
+    told = json.loads((place.path("fast") / "faster.json").read_text())
+    dense, compact, int8 = told["models"]
+    assert told["multiply_adds"] <= 0.5, told
+    assert dense["accuracy"] <= min(compact["accuracy"], int8["accuracy"]) and dense["bytes"] > compact["bytes"] > int8["bytes"], told
+    assert compact["times_as_fast"] > 1 and int8["times_as_fast"] > 1.5, told
 
 
 @case
@@ -791,6 +886,46 @@ def patterns_tell_the_truth_about_speed(place):
     assert "TensorRT, which knows 2:4, does" in half and "that were asked" not in half, half
     more = works(place, f"{PRUNE} -o p.onnx --pattern 2:4 -s 70%").err
     assert "pattern 2:4 makes 50 % zeros, not the 70 % that were asked" in more, more
+
+
+@case
+def runtime_profiles(place):
+    """A profile sets what was not given, says what it has set, and judges every weight; nothing that was given changes."""
+    line = f"{PRUNE} -f --method magnitude --limit 60 -o o.onnx --json"
+
+    def told(options):
+        report = json.loads(works(place, f"{line} {options}").out)
+        return report, report["runtime"]
+
+    rewarded = {"ort": ("unstructured", None, 16, True), "openvino": ("unstructured", None, 16, True), "xnnpack": ("block:2x1", "--pattern block:2x1 and --round 8", 8, False),
+                "tensorrt": ("2:4", "--pattern 2:4 and --round 16", 16, False), "coreml": ("block:2x1", "--pattern block:2x1 and --round 16", 16, False)}
+    equal(re.findall(r"^  (\S+)", works(place, "--list=runtime").out.decode(), re.M), list(rewarded), "listed runtimes")
+    for name, (pattern, said, multiple, compacts) in rewarded.items():
+        report, runtime = told(f"--runtime-profile {name}")
+        equal((runtime["profile"], report["config"]["pattern"], runtime["multiple"], "compact" in report), (name, pattern, multiple, compacts), name)
+        equal(runtime["set"], said or "--round 16", f"what {name} has set")
+        assert runtime["source"].startswith("https://"), runtime
+        becomes = [weight["becomes"] for weight in runtime["weights"]]
+        equal([becomes.count(k) for k in ("faster", "smaller", "neither")], [runtime[k] for k in ("faster", "smaller", "neither")], "counts")
+        equal(len(becomes), len(report["layers"]), "weights judged")
+    equal(told("--runtime-profile tensorrt")[1]["faster"], 5, "weights of 2:4")
+    equal(told("--runtime-profile tensorrt --pattern 3:4")[1]["faster"], 0, "weights of 3:4")
+    equal(told("--runtime-profile coreml -s 90% --allocation uniform")[1]["faster"], 5, "weights of 90 % zeros")
+    report, runtime = told("--runtime-profile coreml --pattern block:1x4 --round 4")
+    equal((report["config"]["pattern"], runtime["multiple"], runtime.get("set")), ("block:1x4", 4, None), "what was given")
+    channels = json.loads(works(place, f"{PRUNE} -f -o o.onnx --json --runtime-profile ort").out)
+    equal(channels["runtime"]["set"], "--channels first:share=1 and --round 16", "what ort has set")
+    shapes = {i.name: list(i.dims) for i in onnx.load(place.path("o.onnx")).graph.initializer}
+    for weight, layer in zip(channels["runtime"]["weights"], channels["layers"]):
+        equal(weight["becomes"], "faster" if shapes[layer["name"]] != layer["shape"] else "neither", layer["name"])
+    assert "compact" not in told("--runtime-profile ort --no-compact")[0], "--no-compact beside a profile"
+    ran = works(place, f"{PRUNE} -f -o o.onnx --runtime-profile coreml --target macs=60% --report r.html")
+    assert "\nruntime  coreml: " in ran.err and "the profile has set --round 16" in ran.err, ran.err
+    page = place.path("r.html").read_text()
+    assert "<h2>In the runtime</h2>" in page and "<td class=\"op\">neither</td>" in page, "the page"
+    works(place, "score m.onnx --data local.npz --limit 60 -f -q -o s.stats")
+    equal(json.loads(works(place, "apply m.onnx --stats s.stats --runtime-profile tensorrt -f -o o.onnx --json").out)["runtime"]["faster"], 5, "apply")
+    fails(place, f"{PRUNE} -o o9.onnx --runtime-profile tensorflow", 2, "--runtime-profile cannot be 'tensorflow'", "one of: ort, openvino, xnnpack, tensorrt, coreml")
 
 
 def groups_of_four(weight):
@@ -1263,6 +1398,10 @@ def inspect_lists(place):
     equal(report["inputs"][0]["name"], "signal", "input")
     assert report["operators"] and report["layers"], "operators and layers"
     assert "sha256" not in report["model"], "inspect must not read every byte of the model"
+    for pattern in ("2:4", "block:2x1", "block:1x4"):
+        works(place, f"{PRUNE} -f -q -o o.onnx -s 70% --method magnitude --pattern {pattern}")
+        equal({layer.get("pattern") for layer in json.loads(works(place, "inspect o.onnx --json").out)["layers"]} - {None}, {pattern}, "pattern")
+        assert re.search(f" {pattern} +\\d+\n", works(place, "inspect o.onnx").out.decode()), "pattern in the table"
     works(place, "inspect m.onnx --report r.html -q")
     assert "GlobalAveragePool" in place.path("r.html").read_text()
 
@@ -1782,6 +1921,7 @@ EFFECTS = {
     "sparsity": (QUICK, "-s 50%", "o.onnx"),
     "strict-sparsity": (f"{PRUNED} --limit 30 -s 95%", "--strict-sparsity", "/pruned/sparsity"),
     "target": (PRUNED, "--target macs=60%", "o.onnx"),
+    "runtime-profile": (PRUNED, "--runtime-profile tensorrt", "o.onnx"),
     "method": (PRUNED, "--method wanda", "o.onnx"),
     "score": (PRUNED, "--score magnitude", "o.onnx"),
     "allocation": (PRUNED, "--allocation global", "o.onnx"),
@@ -1791,6 +1931,7 @@ EFFECTS = {
     "swaps": (PRUNED, "--swaps none", "o.onnx"),
     "refit": (PRUNED, "--refit none", "o.onnx"),
     "outputs": ("prune m.onnx --data few.npz -f -q -o o.onnx", "--outputs keep", "o.onnx"),
+    "shrink-outputs": ("prune m.onnx --data few.npz -f -q -o o.onnx", "--shrink-outputs", "o.onnx"),
     "readout": (PRUNED, "--readout keep", "o.onnx"),
     "task": (PRUNED, "--task other", "o.onnx"),
     "rounds": (PRUNED, "--rounds 1", "o.onnx"),

@@ -302,6 +302,9 @@ static void grouped(struct call *c) { assert_int_equal(fineprune_group_new(&c->s
     X(prune_options, target, c->model = "wide.onnx"; c->prune.method = NULL; c->prune.task = "other"; \
       c->prune.strict_sparsity = true; c->prune.sparsity = 0, c->prune.target = "macs=50%", \
       !number(a, "target", "reached") && number(b, "target", "reached") <= 0.5) \
+    X(prune_options, shrink_outputs, , c->prune.shrink_outputs = true, !a->status && b->status == FINEPRUNE_USAGE) \
+    X(prune_options, runtime_profile, , c->prune.runtime_profile = "tensorrt", \
+      other_model(a, b) && number(b, "runtime", "faster") > 0) \
     X(prune_options, multiple, c->model = "wide.onnx"; c->prune.method = NULL; c->prune.task = "other"; \
       c->prune.strict_sparsity = true; c->prune.sparsity = 0; c->prune.target = "macs=45%", c->prune.multiple = 1, \
       number(a, "channels", "removed") != number(b, "channels", "removed"))

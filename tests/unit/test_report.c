@@ -306,6 +306,89 @@ static void notes_of_a_program(void **state) {
     fineprune_report_free(report);
 }
 
+// The whole section of that name, as JSON writes it; the text has no member twice.
+static void expect_section(const struct fineprune_report *report, const char *name, const char *expected) {
+    char *text = fineprune_report_json(report), *dumped;
+    json_error_t where;
+    json_t *read = json_loads(text, JSON_REJECT_DUPLICATES, &where);
+    if (!read) fail_msg("%s: %s", where.text, text);
+    dumped = json_dumps(json_object_get(read, name), JSON_COMPACT | JSON_ENCODE_ANY);
+    assert_non_null(dumped);
+    assert_string_equal(dumped, expected);
+    free(text), free(dumped);
+    json_decref(read);
+}
+
+static void section_of_a_target(void **state) {
+    (void)state;
+    struct fineprune_report *report = pruned_report();
+    struct fp_report_target target = {.kind = "macs", .asked = 0.5, .reached = 0.4375, .met = true};
+    FP_PUT(report, target, &target);
+    expect_section(report, "target", "{\"kind\":\"macs\",\"asked\":0.5,\"reached\":0.4375,\"met\":true}");
+    target = (struct fp_report_target){.kind = "size", .asked = 1000, .reached = 1500.5};
+    fp_report_add_obstacle(report, &target, &(struct fp_report_obstacle){"conv", 48, "so", "Odd"});
+    fp_report_add_obstacle(report, &target, &(struct fp_report_obstacle){"fc\xff", 7, "for this", NULL});
+    FP_PUT(report, target, &target);
+    expect_section(report, "target",
+                   "{\"kind\":\"size\",\"asked\":1000.0,\"reached\":1500.5,\"met\":false,\"in_the_way\":["
+                   "{\"weight\":\"conv\",\"channels\":48,\"reason\":\"so\",\"reader\":\"Odd\"},"
+                   "{\"weight\":\"fc\xef\xbf\xbd\",\"channels\":7,\"reason\":\"for this\"}]}");
+    fineprune_report_free(report);
+}
+
+// Of a model that came, pruned, and in smaller shapes; in words too, on the page and in the summary.
+static void section_of_multiply_adds(void **state) {
+    (void)state;
+    static const struct {
+        struct fp_report_macs macs;
+        size_t compact, parameters;
+        const char *json, *words;
+    } cases[] = {
+        {{.reason = "no <b> shape"}, 0, 0, "{\"reason\":\"no <b> shape\"}", NULL},
+        {{.dense = 20000, .computed = 1000, .nonzero = 20000},
+         0,
+         0,
+         "{\"dense\":20000,\"computed\":1000,\"nonzero\":20000}",
+         "20.0 k multiply-adds a sample"},
+        {{.dense = 20000, .nonzero = 5000},
+         10000,
+         0,
+         "{\"dense\":20000,\"computed\":0,\"nonzero\":5000,\"compact\":10000}",
+         "20.0 k multiply-adds a sample, 5000 of them by what is not zero; 10.0 k in smaller shapes, 50.0%"},
+        {{.dense = 20000, .nonzero = 15000},
+         10000,
+         321,
+         "{\"dense\":20000,\"computed\":0,\"nonzero\":15000,\"compact\":10000,\"compact_parameters\":321}",
+         "20.0 k multiply-adds a sample; 10.0 k in smaller shapes, 50.0%"},
+    };
+    for (size_t i = 0; i < FP_COUNT(cases); i++) {
+        struct fineprune_report *report = fp_report_new("inspect");
+        FP_PUT(report, macs, &cases[i].macs);
+        if (cases[i].compact) fp_report_put_macs_compact(report, cases[i].compact, cases[i].parameters);
+        expect_section(report, "macs", cases[i].json);
+        char *words = fp_say_macs(report), *html = fineprune_report_html(report);
+        assert_int_equal(!words, !cases[i].words);
+        if (words) assert_string_equal(words, cases[i].words);
+        if (words) assert_non_null(strstr(html, cases[i].words));
+        free(words), free(html);
+        fineprune_report_free(report);
+    }
+}
+
+static void section_of_a_pattern(void **state) {
+    (void)state;
+    struct fineprune_report *report = pruned_report();
+    struct fp_report_pattern pattern = {.name = "2:4", .weights = 1, .params = 640, .zeros = 320, .sparsity = 0.5};
+    FP_PUT(report, pattern, &pattern);
+    expect_section(report, "pattern", "{\"name\":\"2:4\",\"weights\":1,\"params\":640,\"zeros\":320,\"sparsity\":0.5}");
+    fp_report_add_dense(report, &pattern, &(struct fp_report_dense){"conv", "too few"});
+    FP_PUT(report, pattern, &pattern);
+    expect_section(report, "pattern",
+                   "{\"name\":\"2:4\",\"weights\":1,\"params\":640,\"zeros\":320,\"sparsity\":0.5,\"dense\":["
+                   "{\"weight\":\"conv\",\"reason\":\"too few\"}]}");
+    fineprune_report_free(report);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(summary_of_pruning),
@@ -319,6 +402,9 @@ int main(void) {
         cmocka_unit_test(shapes),
         cmocka_unit_test(listing_of_a_model),
         cmocka_unit_test(notes_of_a_program),
+        cmocka_unit_test(section_of_a_target),
+        cmocka_unit_test(section_of_multiply_adds),
+        cmocka_unit_test(section_of_a_pattern),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
