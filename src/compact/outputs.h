@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Classes that are pruned leave the output of a classifier: the rows of its last layer, what scales and shifts them, and
-// the columns that come out.
+// Classes that are pruned leave the output of a classifier: the rows of its last layer, what scales and shifts them,
+// and the columns that come out.
 #ifndef FP_COMPACT_OUTPUTS_H
 #define FP_COMPACT_OUTPUTS_H
 

@@ -90,9 +90,10 @@ static const struct fp_runtime xnnpack = {
     8,
     false,
     judge_xnnpack,
-    "in a chain that begins with a 3x3 convolution of stride 2 over three channels and ends with a mean, stored sparse, "
-    "on ARM, WebAssembly, Hexagon and RISC-V",
-    "https://github.com/tensorflow/tensorflow/blob/master/tensorflow/lite/delegates/xnnpack/README.md#sparse-inference"};
+    "in a chain that begins with a 3x3 convolution of stride 2 over three channels and ends with a mean, stored "
+    "sparse, on ARM, WebAssembly, Hexagon and RISC-V",
+    "https://github.com/tensorflow/tensorflow/blob/master/tensorflow/lite/delegates/xnnpack/"
+    "README.md#sparse-inference"};
 static const struct fp_runtime tensorrt = {
     "tensorrt",
     "TensorRT: 2:4 along the inputs",
