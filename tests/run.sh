@@ -74,6 +74,7 @@ part "set-up" ./setup.sh --tests --no-build
 part "build, warnings as errors" build build-test
 [ -x build-test/fineprune ] || finish
 part "source and symbols" tests/checks.sh build-test
+part "rows of operators" "$python" tests/signatures.py build-test/tests/list_rows
 parts "release" build-test
 part "release: biases and heads" "$python" tests/reference/run_biases.py
 part "release: faults" env FINEPRUNE="$root/build-test/fineprune" "$python" tests/faults/run_faults.py

@@ -206,6 +206,12 @@ struct fp_op {
     unsigned char role, passage; // enum fp_role, enum fp_passage
     struct fp_op_weight weight;
     const char *left; // why a constant that it reads is left alone; NULL: it may be the weight of a layer
+    // Inputs and outputs, "INPUTS>OUTPUTS" with a letter for each: r is needed, o may be left out, and the last may be
+    // * or +, any number of them, none or one at least. " OPSET:" before a further pair is where it begins to hold.
+    const char *arity;
+    // What it knows of attributes, "NAME=KIND NAME=KIND!": one of FP_ATTRIBUTE_KINDS or several, ! is needed. NULL:
+    // none.
+    const char *attributes;
 };
 
 // ---- for prepare and run

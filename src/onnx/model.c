@@ -165,8 +165,8 @@ static int fill_model(struct fineprune_model *model, const char *path, const fin
     return status;
 }
 
-int fineprune_model_open(fineprune_model **out, const char *path, const fineprune_run_options *options,
-                         fineprune_error *err) {
+int fp_model_open(struct fineprune_model **out, const char *path, const fineprune_run_options *options,
+                  fineprune_error *err) {
     if (!out || !path) return fp_fail(err, FINEPRUNE_USAGE, "no model was named");
     struct fineprune_model *model = calloc(1, sizeof(*model));
     if (!model) return fp_fail_memory(err, "the model", sizeof(*model));

@@ -30,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import harness  # noqa: E402
 from bad_data import DATA  # noqa: E402
 from bad_models import MODELS, save, tiny  # noqa: E402
+import bad_nodes  # noqa: E402
 from bad_stats import STATS  # noqa: E402
 
 SECONDS, BYTES = 2.0, 256 << 20
@@ -116,6 +117,37 @@ def try_models(scratch):
         attempt(f"{name} (prune)", folder, ["prune", path, "--data", folder / "good.npz", "-o", folder / "out.onnx"], codes, pattern)
         attempt(f"{name} (run)", folder, ["run", path, "--data", folder / "good.npz", "-o", folder / "out.npz"], codes, pattern)
         shutil.rmtree(folder)
+
+
+def try_nodes(scratch):
+    """Every operator's node that does not fit it is refused when the model is opened; a few of each kind through the program."""
+    tools = Path(harness.FINEPRUNE).resolve().parent / "tests"
+    if not tools.exists():
+        TALLY.skip("nodes", "the build has no tests")
+        return
+    listed = subprocess.run([tools / "list_rows"], check=True, capture_output=True, text=True).stdout.splitlines()
+    rows = [(domain, name, int(since), *texts) for domain, name, since, *texts in (line.split("\t") for line in listed)]
+    folder = scratch / "nodes"
+    folder.mkdir()
+    cases = [case for case in bad_nodes.nodes(rows) if wanted(case[0])]
+    paths = [folder / f"{i}.onnx" for i in range(len(cases))]
+    for path, (_, node, opset, _) in zip(paths, cases):
+        path.write_bytes(bad_nodes.model(node, opset).SerializeToString())
+    opened = subprocess.run([tools / "open_models", *paths], capture_output=True, text=True) if cases else None
+    lines = opened.stdout.splitlines() if cases else []
+    if cases and (opened.returncode or len(lines) != len(cases)):
+        TALLY.bad(cases[min(len(lines), len(cases) - 1)][0], f"open_models ended with {opened.returncode}: {opened.stderr[:300]}")
+    for line, path, (name, _, _, pattern) in zip(lines, paths, cases):
+        status, _, message = line.partition("\t")
+        good = status == "3" and re.search(rf"{path.name}.*suspect.*({pattern})", message)
+        TALLY.check(name, good, f"status {status}: {message[:300]}")
+    for what in sorted({name.rpartition(": ")[2] for name, *_ in cases}):
+        name, node, opset, pattern = next(case for case in cases if case[0].endswith(f": {what}"))
+        path = save(folder, bad_nodes.model(node, opset))
+        for command in (["inspect", path], ["check", path, "--data", "random:1"], ["prune", path, "--data", "random:1", "-o", "o.onnx"],
+                        ["run", path, "--data", "random:1", "-o", "o.npz"]):
+            attempt(f"{name} ({command[0]})", folder, command, (3,), rf"model\.onnx.*suspect.*({pattern})")
+    shutil.rmtree(folder)
 
 
 # ---- data ---------------------------------------------------------------------------------------------------------------------------
@@ -252,6 +284,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="fineprune-hostile-") as scratch:
         scratch = Path(scratch)
         try_models(scratch)
+        try_nodes(scratch)
         try_data(scratch)
         try_stats(scratch)
         try_outputs(scratch)
