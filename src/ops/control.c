@@ -83,6 +83,7 @@ static int steps_init(struct steps *s) {
     s->in = new_tensors(s->call, s->body->n_inputs);
     s->out = new_tensors(s->call, s->body->n_outputs);
     s->collected = fp_calloc((size_t)s->n_collected, sizeof(*s->collected));
+    for (int i = 0; s->collected && i < s->n_collected; i++) s->collected[i].memory = s->call->memory;
     if (s->in && s->out && s->collected) return FINEPRUNE_OK;
     return fp_fail_memory(s->call->err, "values of a body", 0);
 }
