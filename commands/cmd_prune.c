@@ -3,10 +3,12 @@
 // passes/prune.c.
 #include "base/threads.h"
 #include "prune.h"
+#include "base/numbers.h"
 
 // Opens, runs and closes a job over `data` or, when that is NULL, over `stats`.
 static int run_job(const char *command, fineprune_model *model, fineprune_data *data, struct fp_stats *stats,
                    const fineprune_prune_options *options, fineprune_report **report, fineprune_error *err) {
+    FP_PLAIN_NUMBERS;
     fineprune_prune_options known = FINEPRUNE_PRUNE_OPTIONS_INIT;
     fineprune_error local = {0};
     struct fp_job job = {.state.got = -1, .model = model, .data = data, .options = &known, .err = err ? err : &local};

@@ -62,6 +62,7 @@ parts() {
     part "$label: unit tests" unit "$folder"
     part "$label: command line" "$python" tests/cli/run_cli.py
     part "$label: bad input" "$python" tests/hostile/run_hostile.py
+    part "$label: limits" "$python" tests/hostile/run_limits.py
     part "$label: references" "$python" tests/reference/run_reference.py
     part "$label: multiply-adds" "$python" tests/reference/run_macs.py
     part "$label: channels that leave" "$python" tests/reference/run_compact.py 300
