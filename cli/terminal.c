@@ -113,7 +113,9 @@ int terminal_exit_code(int status) {
 
 // ---- the watch
 
-#define LOOK_EVERY 10            // ms
+#define LOOK_EVERY 50 // ms; each look takes the core from who computes
+#define LOOK_CLOSE 5  // where less than NEAR bytes are left of the memory: pages are filled at some GB/s
+#define NEAR ((size_t)256 << 20)
 #define AFTER_SIGNAL 2.0         // s
 #define AFTER_TIMEOUT 0.7        // s
 #define SLACK ((size_t)32 << 20) // of code's data, stacks and what is not counted
@@ -149,7 +151,7 @@ static void stop_now(int code, const char *format, ...) {
     char text[300] = "fineprune: error: ";
     const size_t start = strlen(text);
     const double begin = terminal_clock();
-    while (atomic_load(&shielded) && terminal_clock() - begin < SHIELDED) usleep(1000 * LOOK_EVERY);
+    while (atomic_load(&shielded) && terminal_clock() - begin < SHIELDED) usleep(1000 * LOOK_CLOSE);
     va_list args;
     va_start(args, format);
     const int n = vsnprintf(text + start, sizeof(text) - start, format, args);
@@ -168,8 +170,9 @@ static struct watch {
 
 static void *keep_watch(void *user) {
     const struct watch *w = user;
+    size_t own = 0;
     for (double signalled = 0;;) {
-        usleep(1000 * LOOK_EVERY);
+        usleep(1000 * (w->memory && own + NEAR > w->memory ? LOOK_CLOSE : LOOK_EVERY));
         const double now = terminal_clock();
         if (caught && !signalled) signalled = now;
         if (signalled && now - signalled > AFTER_SIGNAL) stop_now(128 + caught, "stopped by signal %d\n", (int)caught);
@@ -177,7 +180,8 @@ static void *keep_watch(void *user) {
             stop_now(FINEPRUNE_LIMIT,
                      "not done after %g seconds\n  hint: raise --timeout, or use fewer samples with --limit\n",
                      w->timeout);
-        if (w->memory && own_memory() > w->memory)
+        if (w->memory) own = own_memory();
+        if (own > w->memory)
             stop_now(FINEPRUNE_LIMIT,
                      "over %zu MB of memory were taken, which is %s\n"
                      "  hint: raise --max-memory, lower --batch, or use a machine with more memory\n",

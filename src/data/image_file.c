@@ -164,8 +164,9 @@ static void jpeg_goes_on(j_common_ptr jpeg) {
 // A picture of several scans is held whole, as coefficients of two bytes.
 static int count_coefficients(struct task *t, struct jpeg_decompress_struct *jpeg) {
     if (!t->memory || !jpeg_has_multiple_scans(jpeg)) return FINEPRUNE_OK;
-    const size_t blocks = ((size_t)t->image.width / 16 + 1) * ((size_t)t->image.height / 16 + 1);
-    const size_t bytes = blocks * 256 * 2 * (size_t)jpeg->num_components;
+    size_t bytes = 0;
+    for (int i = 0; i < jpeg->num_components; i++)
+        bytes += (size_t)jpeg->comp_info[i].width_in_blocks * jpeg->comp_info[i].height_in_blocks * sizeof(JBLOCK);
     if (!fp_memory_count(t->memory, bytes)) return fp_fail_memory(t->err, "a picture's coefficients", bytes);
     t->counted = bytes;
     return FINEPRUNE_OK;

@@ -177,6 +177,7 @@ void fineprune_model_free(fineprune_model *model) {
     fp_masks_free(model->masks);
     fp_graph_free(model->graph);
     fp_name_map_done(&model->value_names);
+    fp_name_map_done(&model->was_sparse);
     if (model->proto) {
         fp_wire_visit(&model->proto->base, &onnx__tensor_proto__descriptor, forget_file, model->mappings);
         onnx__model_proto__free_unpacked(model->proto, model->allocator);
@@ -394,15 +395,29 @@ int fp_model_add_tensor(struct fineprune_model *model, const char *base_name, co
     return FINEPRUNE_OK;
 }
 
-static void drop_sparse(struct fineprune_model *model, Onnx__SparseTensorProto *sparse) {
+// The place that number `at` of those that are left had among all.
+static size_t place_before(const struct fp_name_map *gone, size_t at) {
+    for (size_t place = at, n;; place = at + n) {
+        n = 0;
+        for (size_t i = 0; i < gone->capacity; i++)
+            n += gone->entries[i].name && (size_t)gone->entries[i].value <= place;
+        if (at + n == place) return place;
+    }
+}
+
+// False when out of memory; nothing is changed then.
+static bool drop_sparse(struct fineprune_model *model, Onnx__SparseTensorProto *sparse, const void *dense) {
     Onnx__GraphProto *graph = model->proto->graph;
     size_t at = 0;
     while (graph->sparse_initializer[at] != sparse) at++;
+    model->was_sparse.addresses = true;
+    if (!fp_name_add(&model->was_sparse, dense, (int)place_before(&model->was_sparse, at))) return false;
     graph->n_sparse_initializer--;
     memmove(graph->sparse_initializer + at, graph->sparse_initializer + at + 1,
             sizeof(sparse) * (graph->n_sparse_initializer - at));
     fp_wire_visit(&sparse->base, &onnx__tensor_proto__descriptor, forget_file, model->mappings);
     onnx__sparse_tensor_proto__free_unpacked(sparse, model->allocator);
+    return true;
 }
 
 int fp_model_make_dense(struct fineprune_model *model, int value, fineprune_error *err) {
@@ -418,7 +433,7 @@ int fp_model_make_dense(struct fineprune_model *model, int value, fineprune_erro
         status = fp_fail_memory(err, v->name, fp_tensor_bytes(&t)); // what is linked in is freed with the model
     fp_tensor_done(&t);
     if (status) return status;
-    drop_sparse(model, v->sparse_initializer);
+    if (!drop_sparse(model, v->sparse_initializer, tensor)) return fp_fail_memory(err, v->name, sizeof(int));
     v->name = name;
     v->initializer = tensor;
     v->sparse_initializer = NULL;

@@ -28,6 +28,8 @@ struct fineprune_model {
     struct fp_masks *masks;      // of the last pruning (masks.h), or NULL
     struct fp_tensor *sample;    // inputs of a run that multiply-adds were counted in (weights/multiply_adds.h); NULL
     int n_sample;
+    struct fp_name_map was_sparse;  // by address, dense initializers that came as sparse ones, with their places among
+                                    // these; where that is smaller they are written so again
     struct fp_name_map value_names; // of all graphs; filled when a new name is first asked for
     void *allocator;                // budgeted ProtobufCAllocator
 };
@@ -71,8 +73,8 @@ const char *fp_model_metadata(const struct fineprune_model *model, const char *k
 // *name_out is lent by the message.
 int fp_model_add_tensor(struct fineprune_model *model, const char *base_name, const struct fp_tensor *t,
                         const char **name_out, fineprune_error *err);
-// A sparse initializer of the main graph, by its value, becomes a dense one of the same elements, in memory of ours.
-// What was loaded of it before stays as it is. Errors: as fp_sparse_initializer_load.
+// A sparse initializer of the main graph, by its value, becomes a dense one of the same elements, in memory of ours,
+// until it is written. What was loaded of it before stays as it is. Errors: as fp_sparse_initializer_load.
 int fp_model_make_dense(struct fineprune_model *model, int value, fineprune_error *err);
 // Makes `name` input `index` of the node (inputs between are left out with "").
 int fp_node_set_input(struct fineprune_model *model, Onnx__NodeProto *node, size_t index, const char *name,

@@ -248,7 +248,8 @@ int fineprune_model_save(const fineprune_model *model, const char *path, const f
     status = fp_mapping_unchanged(model->mappings, err);
     if (status) return status;
     struct fp_sparse_set *sparse = NULL;
-    if (options.sparse_initializers) status = fp_sparse_begin(&sparse, (struct fineprune_model *)model, err);
+    if (options.sparse_initializers || model->was_sparse.n)
+        status = fp_sparse_begin(&sparse, (struct fineprune_model *)model, options.sparse_initializers, err);
     if (!status) status = save(model, sparse, path, &options, err);
     if (!status && options.sparse_count) fp_sparse_count(sparse, options.sparse_count);
     fp_sparse_end(sparse);

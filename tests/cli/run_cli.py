@@ -1711,9 +1711,10 @@ def sparse_initializers(place):
     equal(np.load(place.path("dense.npz"))["y"].tobytes(), np.load(place.path("sparse.npz"))["y"].tobytes(), "answers here")
     for name in ("dense", "sparse"):  # what is stored as a sparse tensor is pruned as any other
         works(place, f"prune {name}.onnx --data z.npz -s 95% --method magnitude --task other --include w --no-metadata -o {name}-95.onnx")
-    w = [next(onnx.numpy_helper.to_array(t) for t in onnx.load(place.path(f"{name}-95.onnx")).graph.initializer if t.name == "w") for name in ("dense", "sparse")]
-    equal(w[0].tobytes(), w[1].tobytes(), "weights pruned from a sparse tensor")
-    assert (w[0] == 0).mean() > 0.93, (w[0] == 0).mean()
+    one, other = (ort.InferenceSession(str(place.path(f"{f}-95.onnx"))).run(None, {"x": x})[0] for f in ("dense", "sparse"))
+    equal(one.tobytes(), other.tobytes(), "answers of what was pruned from a sparse tensor")
+    w = [t.values for t in onnx.load(place.path("sparse-95.onnx")).graph.sparse_initializer if t.values.name == "w"]
+    assert w and w[0].dims[0] <= 2400 * 0.07, w
     equal(*(json.loads(works(place, f"inspect {f}.onnx --json").out)["model"]["parameters"] for f in ("dense", "sparse")), "parameters")
     ran = works(place, "prune sparse.onnx --data z.npz -s 50% --task other --method magnitude -o again.onnx")
     equal([t.values.name for t in onnx.load(place.path("again.onnx")).graph.sparse_initializer], ["w", "half", "ids"], "what was sparse stays sparse")

@@ -228,8 +228,35 @@ def files(folder):
         timed(name, arguments, 2, (2, 3, 4, 6), memory=128 * MIB, pattern=pattern)
 
 
+# ---- the file under our feet ------------------------------------------------------------------------------------------------------------
+
+
+def meanwhile(folder):
+    """The model is changed while the program waits for its samples on standard input."""
+    weights = np.random.default_rng(3).standard_normal((4, 1 << 16)).astype(np.float32)
+    data = io.BytesIO()
+    np.savez(data, x=np.ones((20, 4), np.float32))
+    model = tiny([helper.make_node("MatMul", ["x", "w"], ["y"])], [numpy_helper.from_array(weights, "w")],
+                 outputs=[helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 1 << 16])]).SerializeToString()
+    for name, change in (("cut", lambda p: os.truncate(p, 4096)), ("touched", lambda p: p.open("r+b").write(model[:100])),
+                         ("longer", lambda p: p.open("ab").write(b"more"))):
+        for command in (["prune", "-s", "50%", "--task", "other", "-o", folder / "o.onnx"], ["run", "-o", folder / "o.npz"]):
+            if not wanted(f"meanwhile {name}"):
+                continue
+            path = folder / "m.onnx"
+            path.write_bytes(model)
+            process = subprocess.Popen(list(map(str, [harness.FINEPRUNE, command[0], path, "--data", "-", *command[1:]])), stdin=subprocess.PIPE,
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            time.sleep(1.5 if not harness.SANITIZED else 5)
+            change(path)
+            err = process.communicate(data.getvalue(), timeout=120)[1].decode()
+            left = [p.name for p in folder.iterdir() if p.name != "m.onnx"]
+            TALLY.check(f"meanwhile {name} ({command[0]})", process.returncode == 6 and err.count("fineprune: error: ") == 1 and not left,
+                        f"exit {process.returncode}, left {left}: {err[:300]}")
+
+
 def main():
-    for part in (models, media, files):
+    for part in (models, media, files, meanwhile):
         with tempfile.TemporaryDirectory(prefix="fineprune-limits-") as folder:
             part(Path(folder))
     TALLY.finish()
