@@ -30,10 +30,30 @@ static int fail_memory(fineprune_error *err) {
 
 // ---- what is read
 
+static size_t output_paths(const struct cli_options *o, const char *paths[4]) {
+    const char *all[] = {o->output, o->json, o->report, o->masks};
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        if (all[i] && strcmp(all[i], "-")) paths[n++] = all[i];
+    return n;
+}
+
+// External data are known once the model is read.
+static int check_against_model(const struct cli_options *o, const fineprune_model *model, fineprune_error *err) {
+    const char *paths[4];
+    const size_t n = output_paths(o, paths);
+    for (size_t i = 0; i < n; i++)
+        if (fineprune_model_reads(model, paths[i]))
+            return cli_fail(err, FINEPRUNE_USAGE, "give the output another name; an input is never overwritten",
+                            "output '%s' is a file that the model is read from", paths[i]);
+    return FINEPRUNE_OK;
+}
+
 static int open_model(struct job *job, fineprune_model **out, const char *path) {
     double started = terminal_clock();
     int status = fineprune_model_open(out, path, &job->run, job->err);
     job->load += terminal_clock() - started;
+    if (!status) status = check_against_model(job->options, *out, job->err);
     if (status) return status;
     return terminal_stopped(job->terminal, job->err);
 }
@@ -116,15 +136,23 @@ static int check_output(const struct cli_options *o, const char *path, fineprune
     return fineprune_output_check(path, NULL, o->force, err);
 }
 
+static int check_pair(const char *one, const char *other, fineprune_error *err) {
+    const size_t length = strlen(one);
+    if (strcmp(one, other) == 0) return cli_fail(err, FINEPRUNE_USAGE, NULL, "two outputs are called '%s'", one);
+    if (fineprune_output_check(one, other, true, NULL))
+        return cli_fail(err, FINEPRUNE_USAGE, NULL, "two outputs, '%s' and '%s', are one file", one, other);
+    if (!strncmp(one, other, length) && !strcmp(other + length, ".data"))
+        return cli_fail(err, FINEPRUNE_USAGE, NULL, "output '%s' is where external data of '%s' go", other, one);
+    return FINEPRUNE_OK;
+}
+
 static int check_outputs(const struct cli_options *o, fineprune_error *err) {
-    const char *paths[] = {o->output, o->json, o->report, o->masks};
-    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
-        if (!paths[i] || strcmp(paths[i], "-") == 0) continue;
+    const char *paths[4];
+    const size_t n = output_paths(o, paths);
+    for (size_t i = 0; i < n; i++) {
         int status = check_output(o, paths[i], err);
+        for (size_t k = 0; k < i && !status; k++) status = check_pair(paths[k], paths[i], err);
         if (status) return status;
-        for (size_t k = 0; k < i; k++)
-            if (paths[k] && strcmp(paths[k], paths[i]) == 0)
-                return cli_fail(err, FINEPRUNE_USAGE, NULL, "two outputs are called '%s'", paths[i]);
     }
     return FINEPRUNE_OK;
 }
@@ -236,7 +264,9 @@ static int save_model(struct job *job, double *seconds) {
 }
 
 static int finish_group(struct job *job) {
+    terminal_shield(true);
     int status = fineprune_group_finish(job->group, job->err);
+    terminal_shield(false);
     job->group = NULL;
     return status;
 }
@@ -453,6 +483,7 @@ int main(int argc, char **argv) {
         status = print_text(&options, &err);
     } else if (!status) {
         terminal_catch_signals();
+        terminal_watch(&terminal, options.max_memory);
         status = do_command(&options, &terminal, &err);
     }
     if (status) terminal_error(&terminal, &err);

@@ -265,9 +265,9 @@ const struct cli_row cli_rows[] = {
     {"threads", 'j', CLI_COUNT, ALL, FIELD(threads), RUNNING, .argument = "N",
      .help = "use N threads (all cores when not given); the result is the same with any number"},
     {"max-memory", 0, CLI_SIZE, ALL, FIELD(max_memory), RUNNING, .argument = "SIZE",
-     .help = "hold at most so much, as in 4G"},
+     .help = "hold at most so much, as in 4G; without it a run ends that takes over half of what is free"},
     {"timeout", 0, CLI_DURATION, ALL, FIELD(timeout), RUNNING, .argument = "TIME",
-     .help = "give up after so long, as in 90s, 10m or 2h"},
+     .help = "give up after so long, as in 90s, 10m or 2h; at the latest a second later"},
     {"config", 0, CLI_PATH, ALL, FIELD(config), RUNNING, .argument = "FILE",
      .help =
          "a JSON object of option names and values; the command line wins. Options of other commands are passed over"},

@@ -8,7 +8,10 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#define LARGEST_CONFIG (1 << 20)
 
 int cli_fail(fineprune_error *err, int status, const char *hint, const char *format, ...) {
     if (!err || err->status) return status;
@@ -272,6 +275,10 @@ static int add_members(struct cli_options *options, json_t *root, const char *pa
 
 static int read_config(struct cli_options *options, fineprune_error *err) {
     const char *path = options->config;
+    struct stat st;
+    if (!stat(path, &st) && (!S_ISREG(st.st_mode) || st.st_size > LARGEST_CONFIG))
+        return cli_fail(err, FINEPRUNE_USAGE, NULL, "'%s' is no regular file of at most %d bytes", path,
+                        LARGEST_CONFIG);
     FILE *file = fopen(path, "rb");
     if (!file) return cli_fail(err, FINEPRUNE_IO, NULL, "cannot read '%s': %s", path, strerror(errno));
     json_error_t where;

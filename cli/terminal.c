@@ -2,7 +2,11 @@
 // The side of the program that faces a person: messages, progress, signals.
 #include "terminal.h"
 
+#include <pthread.h>
 #include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -23,6 +27,15 @@ static void on_signal(int number) {
     caught = number;
 }
 
+// A file that is mapped has become shorter.
+static void on_bus(int number) {
+    static const char text[] = "fineprune: error: a file became shorter while it was read\n";
+    (void)number;
+    (void)!write(STDERR_FILENO, text, sizeof(text) - 1);
+    fineprune_emergency();
+    _exit(FINEPRUNE_IO);
+}
+
 // The reader of our output has gone: leave as any filter does, but leave no temporary file.
 static void on_pipe(int number) {
     fineprune_emergency();
@@ -37,6 +50,8 @@ void terminal_catch_signals(void) {
     sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
         if (sigaction(numbers[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN) sigaction(numbers[i], &action, NULL);
+    action.sa_handler = on_bus;
+    sigaction(SIGBUS, &action, NULL);
     action.sa_handler = on_pipe;
     action.sa_flags = SA_NODEFER;
     if (sigaction(SIGPIPE, NULL, &old) == 0 && old.sa_handler != SIG_IGN) sigaction(SIGPIPE, &action, NULL);
@@ -96,6 +111,99 @@ int terminal_exit_code(int status) {
     return 128 + caught;
 }
 
+// ---- the watch
+
+#define LOOK_EVERY 50 // ms; each look takes the core from who computes
+#define LOOK_CLOSE 5  // where less than NEAR bytes are left of the memory: pages are filled at some GB/s
+#define NEAR ((size_t)256 << 20)
+#define AFTER_SIGNAL 2.0         // s
+#define AFTER_TIMEOUT 0.7        // s
+#define SLACK ((size_t)32 << 20) // of code's data, stacks and what is not counted
+#define SHIELDED 2.0             // s at most
+
+static atomic_bool shielded;
+
+void terminal_shield(bool on) { atomic_store(&shielded, on); }
+
+static size_t number_in(const char *path, const char *key) {
+    char line[200];
+    size_t value = 0;
+    FILE *file = fopen(path, "re");
+    while (file && fgets(line, sizeof(line), file))
+        if (!strncmp(line, key, strlen(key))) value = strtoull(line + strlen(key), NULL, 10) << 10;
+    if (file) fclose(file);
+    return value;
+}
+
+// Bytes of memory that are the process's own: pages of files come back by themselves.
+static size_t own_memory(void) {
+    char text[200];
+    FILE *file = fopen("/proc/self/statm", "re");
+    size_t size = 0, resident = 0, shared = 0;
+    const bool read = file && fgets(text, sizeof(text), file) &&
+                      sscanf(text, "%zu %zu %zu", &size, &resident, &shared) == 3;
+    if (file) fclose(file);
+    return read && resident > shared ? (resident - shared) * (size_t)sysconf(_SC_PAGESIZE) : 0;
+}
+
+static void stop_now(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void stop_now(int code, const char *format, ...) {
+    char text[300] = "fineprune: error: ";
+    const size_t start = strlen(text);
+    const double begin = terminal_clock();
+    while (atomic_load(&shielded) && terminal_clock() - begin < SHIELDED) usleep(1000 * LOOK_CLOSE);
+    va_list args;
+    va_start(args, format);
+    const int n = vsnprintf(text + start, sizeof(text) - start, format, args);
+    va_end(args);
+    if (n > 0) (void)!write(STDERR_FILENO, text, strlen(text));
+    fineprune_emergency();
+    _exit(code);
+}
+
+static struct watch {
+    double until; // 0: no end
+    double timeout;
+    size_t memory;
+    bool asked;
+} watched;
+
+static void *keep_watch(void *user) {
+    const struct watch *w = user;
+    size_t own = 0;
+    for (double signalled = 0;;) {
+        usleep(1000 * (w->memory && own + NEAR > w->memory ? LOOK_CLOSE : LOOK_EVERY));
+        const double now = terminal_clock();
+        if (caught && !signalled) signalled = now;
+        if (signalled && now - signalled > AFTER_SIGNAL) stop_now(128 + caught, "stopped by signal %d\n", (int)caught);
+        if (w->until && now > w->until)
+            stop_now(FINEPRUNE_LIMIT,
+                     "not done after %g seconds\n  hint: raise --timeout, or use fewer samples with --limit\n",
+                     w->timeout);
+        if (w->memory) own = own_memory();
+        if (own > w->memory)
+            stop_now(FINEPRUNE_LIMIT,
+                     "over %zu MB of memory were taken, which is %s\n"
+                     "  hint: raise --max-memory, lower --batch, or use a machine with more memory\n",
+                     w->memory / 1000000, w->asked ? "more than --max-memory allows" : "half of what was free");
+    }
+    return NULL;
+}
+
+void terminal_watch(struct terminal *terminal, size_t memory) {
+    watched.timeout = terminal->timeout;
+    if (terminal->timeout > 0) watched.until = terminal->started + terminal->timeout + AFTER_TIMEOUT;
+    watched.asked = memory > 0;
+    if (!memory) memory = number_in("/proc/meminfo", "MemAvailable:") / 2;
+    if (memory) watched.memory = memory + SLACK;
+    sigset_t all, before;
+    pthread_t thread;
+    sigfillset(&all);
+    if (pthread_sigmask(SIG_SETMASK, &all, &before)) return;
+    if (!pthread_create(&thread, NULL, keep_watch, &watched)) pthread_detach(thread);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
 // ---- progress
 
 void terminal_wipe(struct terminal *terminal) {
@@ -145,7 +253,7 @@ static void show_progress(struct terminal *terminal, size_t done, size_t total) 
 
 int terminal_progress(void *user, const char *stage, size_t done, size_t total) {
     struct terminal *terminal = user;
-    if (terminal->line || terminal->plain) {
+    if (total && (terminal->line || terminal->plain)) {
         double now = terminal_clock();
         bool fresh = !terminal->stage || done < terminal->stage_done || strcmp(terminal->stage, stage);
         terminal->stage_done = done;

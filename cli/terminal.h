@@ -23,6 +23,12 @@ void terminal_init(struct terminal *terminal, const struct cli_options *options)
 // process.
 void terminal_catch_signals(void);
 // A fineprune_progress; `user` is the terminal. Non-zero when a signal came or the time is up.
+// A thread that looks after the limits where no call is asked: it ends the process, temporary files first, 2 s after a
+// signal, 0.7 s after the time is up, or when the process has more memory of its own than `memory` bytes and SLACK; 0:
+// than half of what the machine has free now.
+void terminal_watch(struct terminal *terminal, size_t memory);
+// Between true and false the watch waits (2 s at most): files are put in place.
+void terminal_shield(bool on);
 int terminal_progress(void *user, const char *stage, size_t done, size_t total);
 // FINEPRUNE_CANCELLED with a message when it is time to stop, for use between two calls.
 int terminal_stopped(struct terminal *terminal, fineprune_error *err);

@@ -6,6 +6,7 @@
 #include "base/threads.h"
 #include "compact/outputs.h"
 #include "prune.h"
+#include "base/numbers.h"
 
 // What the user asked for, or GATE with the reason why the outputs stay.
 static int shrink_outputs(fineprune_model *model, const fineprune_prune_options *options,
@@ -34,6 +35,7 @@ static int shrink_outputs(fineprune_model *model, const fineprune_prune_options 
 // Opens, runs and closes a job over `data` or, when that is NULL, over `stats`.
 static int run_job(const char *command, fineprune_model *model, fineprune_data *data, struct fp_stats *stats,
                    const fineprune_prune_options *options, fineprune_report **report, fineprune_error *err) {
+    FP_PLAIN_NUMBERS;
     fineprune_prune_options known = FINEPRUNE_PRUNE_OPTIONS_INIT;
     fineprune_error local = {0};
     struct fp_job job = {.state.got = -1, .model = model, .data = data, .options = &known, .err = err ? err : &local};

@@ -19,6 +19,7 @@
 #include "report/describe.h"
 #include "tensor/narrow.h"
 #include "tensor/npz.h"
+#include "base/mapping.h"
 #include "base/output.h"
 #include "tensor/sequence.h"
 
@@ -252,6 +253,8 @@ static int run(struct gatherer *g, struct fineprune_model *model, struct finepru
     int status = make_gatherer(g, model, data, err);
     if (!status) status = run_samples(g, model, data, options, err);
     if (!status) status = write_outputs(*w, g, err);
+    if (status) return status;
+    status = fp_mapping_unchanged(model->mappings, err);
     if (status) return status;
     status = fp_npz_finish(*w, err);
     *w = NULL;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "pass.h"
+#include "base/numbers.h"
 
 const char *fp_kind_word(enum fp_kind kind) {
     static const char *const words[FP_KINDS] = {"score", "allocation", "repair",  "channels",
@@ -127,6 +128,7 @@ int fp_chosen_read(struct fp_chosen *chosen, enum fp_kind kind, const char *text
 // ---- for programs
 
 int fineprune_choice_check(const char *kind, const char *text, fineprune_error *err) {
+    FP_PLAIN_NUMBERS;
     struct fp_chosen chosen;
     fineprune_error local = {0};
     if (!err) err = &local;

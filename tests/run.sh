@@ -62,6 +62,7 @@ parts() {
     part "$label: unit tests" unit "$folder"
     part "$label: command line" "$python" tests/cli/run_cli.py
     part "$label: bad input" "$python" tests/hostile/run_hostile.py
+    part "$label: limits" "$python" tests/hostile/run_limits.py
     part "$label: references" "$python" tests/reference/run_reference.py
     part "$label: multiply-adds" "$python" tests/reference/run_macs.py
     part "$label: channels that leave" "$python" tests/reference/run_compact.py 300
@@ -74,6 +75,7 @@ part "set-up" ./setup.sh --tests --no-build
 part "build, warnings as errors" build build-test
 [ -x build-test/fineprune ] || finish
 part "source and symbols" tests/checks.sh build-test
+part "rows of operators" "$python" tests/signatures.py build-test/tests/list_rows
 parts "release" build-test
 part "release: biases and heads" "$python" tests/reference/run_biases.py
 part "release: faults" env FINEPRUNE="$root/build-test/fineprune" "$python" tests/faults/run_faults.py

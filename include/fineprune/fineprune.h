@@ -100,6 +100,8 @@ typedef struct fineprune_model fineprune_model;
 FINEPRUNE_API int fineprune_model_open(fineprune_model **out, const char *path, const fineprune_run_options *options,
                                        fineprune_error *err);
 FINEPRUNE_API void fineprune_model_free(fineprune_model *model);
+// Whether `path` is a file that the model is read from: its own, or one of external data. Links are followed.
+FINEPRUNE_API bool fineprune_model_reads(const fineprune_model *model, const char *path);
 
 // Files that appear together or not at all. What is saved with a group is written and synced under temporary names,
 // until fineprune_group_finish renames them all, in reverse order of saving. After finish the group takes no more

@@ -101,6 +101,8 @@ static inline const char *fp_between(size_t i, const char *text) {
 char *fp_format(const char *format, ...) FP_PRINTF(1, 2);
 // Copies src into dst with control bytes and quotes as \xNN; always terminated; returns dst.
 char *fp_escape(char *dst, size_t size, const char *src);
+// Whether the bytes are well-formed UTF-8 (RFC 3629: no surrogates, nothing longer than it must be).
+bool fp_is_utf8(const void *data, size_t size);
 // Shell pattern (* ? [a-z]) against a whole name.
 bool fp_glob(const char *pattern, const char *name);
 

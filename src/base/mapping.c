@@ -17,6 +17,8 @@ static int map_descriptor(struct fp_mapping *mapping, int fd, const char *path, 
     if (fstat(fd, &info)) return fp_fail(err, FINEPRUNE_IO, "cannot read '%s': %s", path, strerror(errno));
     if (!S_ISREG(info.st_mode)) return fp_fail(err, FINEPRUNE_IO, "cannot read '%s': not a regular file", path);
     mapping->size = (size_t)info.st_size;
+    mapping->written = info.st_mtim;
+    mapping->device = (uint64_t)info.st_dev, mapping->inode = (uint64_t)info.st_ino;
     if (!mapping->size) return FINEPRUNE_OK;
     // NORESERVE: only pages that get pruned become memory of ours.
     void *data = mmap(NULL, mapping->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd, 0);
@@ -32,9 +34,22 @@ int fp_mapping_open(struct fp_mapping **out, const char *path, fineprune_error *
     int status = fd < 0 ? fp_fail(err, FINEPRUNE_IO, "cannot open '%s': %s", path, strerror(errno))
                         : map_descriptor(mapping, fd, path, err);
     if (fd >= 0) close(fd);
-    if (status) free(mapping);
+    if (!status && !(mapping->path = strdup(path))) status = fp_fail_memory(err, "a path", strlen(path));
+    if (status) fp_mapping_free(mapping);
     else *out = mapping;
     return status;
+}
+
+int fp_mapping_unchanged(const struct fp_mapping *list, fineprune_error *err) {
+    for (; list; list = list->next) {
+        struct stat now;
+        if (stat(list->path, &now) || (uint64_t)now.st_dev != list->device || (uint64_t)now.st_ino != list->inode)
+            continue; // what is mapped is still the old file
+        if ((size_t)now.st_size != list->size || now.st_mtim.tv_sec != list->written.tv_sec ||
+            now.st_mtim.tv_nsec != list->written.tv_nsec)
+            return fp_fail(err, FINEPRUNE_IO, "'%s' was written to while it was read", list->path);
+    }
+    return FINEPRUNE_OK;
 }
 
 void fp_mapping_free(struct fp_mapping *list) {
@@ -44,6 +59,7 @@ void fp_mapping_free(struct fp_mapping *list) {
         if (list->scratch > 0) close(list->scratch);
         free(list->changed);
         free(list->location);
+        free(list->path);
         free(list);
         list = next;
     }

@@ -7,6 +7,8 @@
 
 #include "base/base.h"
 
+#include <time.h>
+
 #define FP_LARGE_FILES ((size_t)1 << 30) // mapped together, from where on memory is saved
 
 struct fp_mapping {
@@ -14,6 +16,9 @@ struct fp_mapping {
     char *location; // as the model names it; NULL for the model file itself
     uint8_t *data;
     size_t size;
+    char *path;              // as it was opened
+    struct timespec written; // when it was last written to, as it was opened
+    uint64_t device, inode;
     uint8_t *changed; // a bit a page: it is ours, and lost when it is dropped; NULL: none is
     int scratch;      // the temporary file with changed ranges at their places, mapped over the file's; 0: none
 };
@@ -21,6 +26,9 @@ struct fp_mapping {
 // Maps a whole regular file. The caller links and unmaps it. Errors: IO.
 int fp_mapping_open(struct fp_mapping **out, const char *path, fineprune_error *err);
 void fp_mapping_free(struct fp_mapping *list);
+// Whether the files are as they were when they were opened, as far as their times tell; one that was replaced by
+// another is, too. Errors: IO, naming the file that was written to meanwhile.
+int fp_mapping_unchanged(const struct fp_mapping *list, fineprune_error *err);
 // Whether the pointer lies in one of the mappings.
 bool fp_mapping_holds(const struct fp_mapping *list, const void *data);
 bool fp_mapping_is_large(const struct fp_mapping *list);

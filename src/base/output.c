@@ -4,11 +4,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <dirent.h>
 #include <libgen.h>
 #include <limits.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,9 +22,13 @@ struct fp_output {
     char *folder;
     char *temp; // NULL: the target is written directly
     bool force;
-    bool placed; // renamed
-    int error;   // errno of the first failed write
-    char *room;  // the stream's buffer
+    bool secret;    // a new file is its owner's alone
+    bool fresh;     // nothing was there when it was opened
+    bool placed;    // renamed
+    bool exchanged; // temp is what was there before
+    int error;      // errno of the first failed write
+    int lock;       // holds the temporary file's lock when the stream is closed; 0: none
+    char *room;     // the stream's buffer
 };
 
 // What is written goes through the buffer, in pieces smaller than that: the system copies from an aligned place four
@@ -77,6 +83,7 @@ static void output_free(struct fp_output *output) {
         unlink(output->temp);
         free(output->temp);
     }
+    if (output->lock > 0) close(output->lock);
     free(output->room);
     free(output->path);
     free(output->folder);
@@ -114,16 +121,42 @@ static int split_path(struct fp_output *output, const char **base, fineprune_err
     return fp_fail_memory(err, "a path", strlen(output->path));
 }
 
+// ".BASE.PROCESS-NUMBER.part"
+static bool is_temporary_of(const char *name, const char *base) {
+    const size_t n = fp_least(strlen(base), 200);
+    if (name[0] != '.' || strncmp(name + 1, base, n) || name[n + 1] != '.') return false;
+    const char *rest = name + n + 2;
+    const size_t digits = strspn(rest, "0123456789"), more = strspn(rest + digits + 1, "0123456789");
+    return digits && rest[digits] == '-' && more && !strcmp(rest + digits + 1 + more, ".part");
+}
+
+// Removes what runs that were killed have left of the same output: who still writes holds a lock.
+static void sweep(const struct fp_output *output, const char *base) {
+    DIR *folder = opendir(output->folder);
+    for (struct dirent *entry; folder && (entry = readdir(folder));) {
+        if (!is_temporary_of(entry->d_name, base)) continue;
+        const int fd = openat(dirfd(folder), entry->d_name, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        if (fd < 0) continue;
+        struct stat st;
+        if (!fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_uid == geteuid() && !flock(fd, LOCK_EX | LOCK_NB))
+            (void)!unlinkat(dirfd(folder), entry->d_name, 0);
+        close(fd);
+    }
+    if (folder) closedir(folder);
+}
+
 static int open_temporary(struct fp_output *output, const struct stat *old, fineprune_error *err) {
     const char *base;
     int status = split_path(output, &base, err);
     if (status) return status;
+    sweep(output, base);
     int fd = -1;
     for (int i = 0; i < ATTEMPTS && fd < 0; i++) {
         char *temp = fp_format("%s/.%.200s.%ld-%d.part", output->folder, base, (long)getpid(), i);
         if (!temp) return fp_fail_memory(err, "a path", PATH_MAX);
-        fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
+        fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, output->secret ? 0600 : 0666);
         if (fd >= 0) {
+            if (!flock(fd, LOCK_EX | LOCK_NB)) output->lock = fcntl(fd, F_DUPFD_CLOEXEC, 3);
             output->temp = temp;
             break;
         }
@@ -168,7 +201,7 @@ static int look_at_target(struct fp_output *output, struct stat *st, bool *exist
     return FINEPRUNE_OK;
 }
 
-int fp_output_open(struct fp_output **out, const char *path, bool force, fineprune_error *err) {
+static int open_output(struct fp_output **out, const char *path, bool force, bool secret, fineprune_error *err) {
     struct fp_output *output = fp_calloc(1, sizeof(*output));
     if (output) output->path = strdup(path);
     if (!output || !output->path) {
@@ -176,12 +209,14 @@ int fp_output_open(struct fp_output **out, const char *path, bool force, finepru
         return fp_fail_memory(err, "an output", sizeof(*output));
     }
     output->force = force;
+    output->secret = secret;
     struct stat st;
     bool exists = false, direct = strcmp(path, "-") == 0;
     int status = FINEPRUNE_OK;
     if (!direct) status = look_at_target(output, &st, &exists, &direct, err);
     const struct stat *old = NULL;
     if (exists) old = &st;
+    output->fresh = !exists;
     if (!status && direct) status = open_direct(output, err);
     else if (!status) status = open_temporary(output, old, err);
     if (status) {
@@ -190,6 +225,14 @@ int fp_output_open(struct fp_output **out, const char *path, bool force, finepru
     }
     *out = output;
     return FINEPRUNE_OK;
+}
+
+int fp_output_open(struct fp_output **out, const char *path, bool force, fineprune_error *err) {
+    return open_output(out, path, force, false, err);
+}
+
+int fp_output_open_private(struct fp_output **out, const char *path, bool force, fineprune_error *err) {
+    return open_output(out, path, force, true, err);
 }
 
 int fp_output_write(struct fp_output *output, const void *data, size_t size, fineprune_error *err) {
@@ -243,20 +286,31 @@ static void sync_folder(const char *folder) {
     close(fd);
 }
 
-static int put_in_place(struct fp_output *output, fineprune_error *err) {
+// together: what was there before is kept beside it, as long as others may fail.
+static int put_in_place(struct fp_output *output, bool together, fineprune_error *err) {
     if (!output->temp) return FINEPRUNE_OK;
-    int status = rename_into_place(output, err);
+    if (together && output->force)
+        output->exchanged = !renameat2(AT_FDCWD, output->temp, AT_FDCWD, output->path, RENAME_EXCHANGE);
+    int status = FINEPRUNE_OK;
+    if (!output->exchanged) status = rename_into_place(output, err);
     if (status) return status;
     sync_folder(output->folder);
+    output->placed = true;
+    if (output->exchanged) return FINEPRUNE_OK; // output_free removes what was there
     if (unregister_temporary(output->temp)) free(output->temp);
     output->temp = NULL;
-    output->placed = true;
     return FINEPRUNE_OK;
+}
+
+// Others of its group have failed.
+static void take_back(struct fp_output *output) {
+    if (output->exchanged) (void)!renameat2(AT_FDCWD, output->temp, AT_FDCWD, output->path, RENAME_EXCHANGE);
+    else if (output->placed && output->fresh) unlink(output->path);
 }
 
 int fp_output_commit(struct fp_output *output, fineprune_error *err) {
     int status = flush(output, err);
-    if (!status) status = put_in_place(output, err);
+    if (!status) status = put_in_place(output, false, err);
     output_free(output);
     return status;
 }
@@ -284,10 +338,8 @@ int fp_output_hold(struct fp_output *output, struct fineprune_group *group, fine
 // The last one first: what came first is what the others are about.
 int fineprune_group_finish(fineprune_group *group, fineprune_error *err) {
     int status = FINEPRUNE_OK;
-    for (size_t i = group->n; i-- > 0 && !status;) status = put_in_place(group->items[i], err);
-    for (size_t i = 0; i < group->n && status; i++)
-        if (group->items[i]->placed && !group->items[i]->force)
-            unlink(group->items[i]->path); // it was not there before
+    for (size_t i = group->n; i-- > 0 && !status;) status = put_in_place(group->items[i], true, err);
+    for (size_t i = 0; i < group->n && status; i++) take_back(group->items[i]);
     fineprune_group_free(group);
     return status;
 }

@@ -12,6 +12,8 @@ struct fp_output;
 // path "-" is standard output (written at fp_output_commit's time or as it comes). An existing path is refused without
 // force (USAGE). A target that is not a regular file (/dev/full, a fifo) is written directly.
 int fp_output_open(struct fp_output **out, const char *path, bool force, fineprune_error *err);
+// The same for what tells about the user's data: nobody else may read a new file.
+int fp_output_open_private(struct fp_output **out, const char *path, bool force, fineprune_error *err);
 int fp_output_write(struct fp_output *output, const void *data, size_t size, fineprune_error *err);
 FILE *fp_output_stream(struct fp_output *output); // the same file, buffered
 // Flush, fsync, rename; frees `output`, also on failure.

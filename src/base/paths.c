@@ -51,7 +51,7 @@ int fineprune_output_check(const char *path, const char *input, bool force, fine
 
 int fineprune_text_save(const char *path, const char *text, bool force, fineprune_group *group, fineprune_error *err) {
     struct fp_output *output;
-    int status = fp_output_open(&output, path, force, err);
+    int status = fp_output_open_private(&output, path, force, err);
     if (status) return status;
     status = fp_output_write(output, text, strlen(text), err);
     if (!status) return fp_output_hold(output, group, err);

@@ -3,6 +3,8 @@
 // process: the first call sets it and the last one gives it back.
 #include "base/threads.h"
 
+#include "base/numbers.h"
+
 #include <cblas.h>
 #include <omp.h>
 #include <pthread.h>
@@ -13,7 +15,8 @@
 #include <sys/resource.h>
 #include <time.h>
 
-#define WINDOW 0.25 // seconds between two looks
+#define MOST_OF_A_CORE 16 // threads
+#define WINDOW 0.25       // seconds between two looks
 #define PREEMPTED                                                                                                      \
     50         // times in a second and core that somebody else took the core: few alone, 100 beside one busy process
 #define CALM 8 // windows without it
@@ -34,6 +37,8 @@ int fp_threads_wanted(const fineprune_run_options *options) {
     int wanted = options && options->threads > 0 ? options->threads : omp_get_num_procs();
     int most = 1;
     if (omp_get_active_level() < omp_get_max_active_levels()) most = omp_get_thread_limit();
+    const int useful = MOST_OF_A_CORE * omp_get_num_procs(); // more only wait, and the system may not give them
+    if (most > useful) most = useful;
     if (wanted < most) return wanted;
     return most;
 }
@@ -114,7 +119,7 @@ static void make_watch(void) {
 }
 
 void fp_threads_enter(struct fp_threads *host, int threads) {
-    *host = (struct fp_threads){omp_get_max_threads(), omp_get_dynamic()};
+    *host = (struct fp_threads){omp_get_max_threads(), omp_get_dynamic(), fp_numbers_plain()};
     pthread_mutex_lock(&shared.lock);
     if (!shared.calls++) {
         shared.blas = openblas_get_num_threads();
@@ -138,6 +143,7 @@ void fp_threads_leave(const struct fp_threads *host) {
     }
     pthread_mutex_unlock(&shared.lock);
     if (watched) pthread_join(watcher, NULL);
+    fp_numbers_host(host->locale);
     omp_set_dynamic(host->dynamic);
     omp_set_num_threads(host->omp);
 }

@@ -9,6 +9,7 @@
 // What the calling thread had before a public call.
 struct fp_threads {
     int omp, dynamic;
+    void *locale; // numbers are written with a point while a call computes
 };
 
 // The number that `options` (which may be NULL) ask for, all cores when they say nothing; no more than the runtime

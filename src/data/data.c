@@ -11,6 +11,7 @@
 #include "exec/op_list.h"
 #include "tensor/npz.h"
 #include "data/preprocess.h"
+#include "base/numbers.h"
 
 #define RANDOM_SAMPLES 64     // of random data when no limit is given
 #define BATCH_BYTES (4 << 20) // of inputs run at once when no batch size is given
@@ -70,6 +71,7 @@ static int note_mixing(struct fp_node *node, void *user) {
 
 int fineprune_data_open(fineprune_data **out, const fineprune_model *model, const fineprune_data_options *options,
                         fineprune_error *err) {
+    FP_PLAIN_NUMBERS;
     fineprune_data_options known = FINEPRUNE_DATA_OPTIONS_INIT;
     int status = fp_options_read(&known, sizeof(known), options, "fineprune_data_options", err);
     if (status) return status;

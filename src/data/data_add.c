@@ -3,8 +3,10 @@
 #include <stdlib.h>
 
 #include "data/data_parts.h"
+#include "base/numbers.h"
 
 int fineprune_data_add(fineprune_data *data, const char *source, fineprune_error *err) {
+    FP_PLAIN_NUMBERS;
     FP_STAGE(room, source);
     size_t *n_before = fp_arena_take(&room, data->n_inputs, sizeof(*n_before));
     char **grown = fp_grow(data->sources, &data->capacity, data->n_sources + 1, sizeof(*grown));

@@ -15,6 +15,7 @@
 
 #define MAX_FRAMES (INT64_C(1) << 28) // over four hours at 16 kHz
 #define MAX_CHANNELS 64
+#define FRAMES_BELIEVED (INT64_C(1) << 20) // some MB
 
 struct plan {
     enum fp_piece_mode mode;
@@ -100,17 +101,51 @@ static void wave_done(struct wave *w) {
     w->data = NULL;
 }
 
+// libsndfile takes what is there of a file that is cut short, and says so in its log alone.
+static bool is_cut(SNDFILE *file) {
+    static const char *const chunks[] = {"data", "SSND", "Data Size", "FORM", "RIFF", "riff"};
+    char log[4096] = "";
+    sf_command(file, SFC_GET_LOG_INFO, log, sizeof(log));
+    for (char *rest = NULL, *line = strtok_r(log, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+        const char *said = strchr(line, ':'), *there = strstr(line, "(should be ");
+        bool known = false;
+        for (size_t i = 0; i < FP_COUNT(chunks); i++) known |= strstr(line, chunks[i]) != NULL;
+        if (!known || !said || !there) continue;
+        const long long claims = strtoll(said + 1, NULL, 10), has = strtoll(there + 11, NULL, 10);
+        // a stream does not know its length when it begins, and says 0 or the greatest number
+        if (claims > has && claims < 0x7ffff000) return true;
+    }
+    return false;
+}
+
 static int open_sound(SNDFILE **out, SF_INFO *info, const char *path, fineprune_error *err) {
     *info = (SF_INFO){0};
     *out = sf_open(path, SFM_READ, info);
     if (!*out)
         return fp_fail(err, FINEPRUNE_DATA, "'%s' is not sound that can be decoded: %s", path, sf_strerror(NULL));
+    if (is_cut(*out)) {
+        sf_close(*out);
+        return fp_fail(err, FINEPRUNE_DATA, "'%s' is cut short: it has less sound than its header says", path);
+    }
     if (info->frames > 0 && info->frames <= MAX_FRAMES && info->channels > 0 && info->channels <= MAX_CHANNELS &&
         info->samplerate > 0)
         return FINEPRUNE_OK;
     sf_close(*out);
     return fp_fail(err, FINEPRUNE_DATA, "'%s' has %lld frames of %d channels at %d Hz, which is not supported", path,
                    (long long)info->frames, info->channels, info->samplerate);
+}
+
+static int fail_end(const struct fp_piece *piece, int64_t frames, fineprune_error *err) {
+    return fp_fail(err, FINEPRUNE_DATA, "'%s' ends before its %lld frames", piece->path, (long long)frames);
+}
+
+// A header may claim what it likes: before much is taken for it, its last frame must be there.
+static int check_end(SNDFILE *file, const struct fp_piece *piece, int64_t frames, fineprune_error *err) {
+    if (frames < FRAMES_BELIEVED) return FINEPRUNE_OK;
+    float last[MAX_CHANNELS];
+    const bool there = sf_seek(file, frames - 1, SEEK_SET) == frames - 1 && sf_readf_float(file, last, 1) == 1;
+    if (there && sf_seek(file, 0, SEEK_SET) == 0) return FINEPRUNE_OK;
+    return fail_end(piece, frames, err);
 }
 
 static int read_wave(struct wave *w, const struct fp_piece *piece, fineprune_error *err) {
@@ -120,9 +155,10 @@ static int read_wave(struct wave *w, const struct fp_piece *piece, fineprune_err
     if (status) return status;
     if (info.frames != piece->extent[0] || info.channels != piece->extent[1] || info.samplerate != piece->rate)
         status = fp_fail(err, FINEPRUNE_IO, "'%s' has changed while it was in use", piece->path);
+    if (!status) status = check_end(file, piece, info.frames, err);
     if (!status) status = wave_new(w, info.frames, info.channels, piece->data->memory, err);
     if (!status && sf_readf_float(file, w->data, info.frames) != info.frames) {
-        status = fp_fail(err, FINEPRUNE_DATA, "'%s' ends before its %lld frames", piece->path, (long long)info.frames);
+        status = fail_end(piece, info.frames, err);
         wave_done(w);
     }
     sf_close(file);

@@ -184,11 +184,32 @@ static bool numbered(const char *name, const char *prefix, const char *suffix, u
     return !errno && strcmp(end, suffix) == 0;
 }
 
+// A pipe without a writer would be waited for; what is not there says so itself.
+static int add_file(struct fineprune_data *data, size_t input, const char *path,
+                    int (*add)(struct fineprune_data *, size_t, const char *, fineprune_error *),
+                    fineprune_error *err) {
+    struct stat st;
+    if (stat(path, &st) || S_ISREG(st.st_mode)) return add(data, input, path, err);
+    const int status = fp_fail(err, FINEPRUNE_IO, "cannot read '%s': not a regular file", path);
+    fp_hint(err, "a stream goes in by standard input: --data -");
+    return status;
+}
+
 static int add_in(struct fineprune_data *data, size_t input, const char *folder, const char *name,
                   int (*add)(struct fineprune_data *, size_t, const char *, fineprune_error *), fineprune_error *err) {
     char *path = fp_format("%s/%s", folder, name);
     if (!path) return fp_fail_memory(err, "a path", strlen(folder) + strlen(name));
     int status = add(data, input, path, err);
+    free(path);
+    return status;
+}
+
+static int add_file_in(struct fineprune_data *data, size_t input, const char *folder, const char *name,
+                       int (*add)(struct fineprune_data *, size_t, const char *, fineprune_error *),
+                       fineprune_error *err) {
+    char *path = fp_format("%s/%s", folder, name);
+    if (!path) return fp_fail_memory(err, "a path", strlen(folder) + strlen(name));
+    int status = add_file(data, input, path, add, err);
     free(path);
     return status;
 }
@@ -302,7 +323,7 @@ static int add_files(struct fineprune_data *data, size_t input, const char *path
         size_t target = input;
         if (kind->add == add_npy && input == data->n_inputs && data->n_inputs > 1)
             target = input_of_file(data, l->names[i]);
-        status = add_in(data, target, path, l->names[i], kind->add, err);
+        status = add_file_in(data, target, path, l->names[i], kind->add, err);
     }
     return status;
 }
@@ -328,6 +349,9 @@ static int add_folder(struct fineprune_data *data, size_t input, const char *pat
 // ---- lists
 
 static int read_text(char **out, const char *path, fineprune_error *err) {
+    struct stat st;
+    if (!stat(path, &st) && !S_ISREG(st.st_mode))
+        return fp_fail(err, FINEPRUNE_IO, "cannot read the list '%s': not a regular file", path);
     FILE *f = fopen(path, "rbe");
     if (!f) return fp_fail(err, FINEPRUNE_IO, "cannot read the list '%s': %s", path, strerror(errno));
     char *text = NULL;
@@ -423,7 +447,7 @@ int fp_data_add_source(struct fineprune_data *data, size_t input, const char *so
         return status;
     }
     const struct file_kind *kind = kind_of(source);
-    if (kind) return kind->add(data, input, source, err);
+    if (kind) return add_file(data, input, source, kind->add, err);
     int status = fp_fail(err, FINEPRUNE_DATA, "'%s' is not a kind of file that is known as data", source);
     fp_hint(err, "known are " ACCEPTED);
     return status;

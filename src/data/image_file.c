@@ -15,6 +15,9 @@
 #include "base/arena.h"
 #define MAX_SIDE 65535
 #define MAX_PIXELS (INT64_C(1) << 28)
+#define MAX_SCANS 64 // of a JPEG, each of which costs as much as decoding all of it; writers make some ten
+#define MAX_CHUNK ((size_t)8 << 20) // bytes of a PNG's chunk that libpng keeps
+#define MAX_CHUNKS 100
 
 int fp_image_new(struct fp_image *out, int64_t width, int64_t height, int channels, struct fp_memory *memory,
                  fineprune_error *err) {
@@ -47,9 +50,11 @@ struct task {
     bool probe; // header only
     struct fp_image image;
     struct fp_memory *memory;
+    size_t counted;        // what the decoder takes for itself
     struct fp_arena *room; // of what follows
     uint8_t *row;          // one decoded row
     uint8_t **rows;
+    struct jpeg_progress_mgr progress;
     char reason[JMSG_LENGTH_MAX];
     jmp_buf jump;
     fineprune_error *err;
@@ -94,6 +99,8 @@ static int png_decode(struct task *t, png_structp png, png_infop info) {
     if (setjmp(t->jump)) return fail_reason(t);
     png_init_io(png, t->file);
     png_set_user_limits(png, MAX_SIDE, MAX_SIDE);
+    png_set_chunk_malloc_max(png, MAX_CHUNK);
+    png_set_chunk_cache_max(png, MAX_CHUNKS);
     png_read_info(png, info);
     int status = make_image(t, png_get_image_width(png, info), png_get_image_height(png, info));
     if (status || t->probe) return status;
@@ -147,13 +154,34 @@ static void from_inks(uint8_t *dst, const uint8_t *src, size_t n, bool inverted)
         }
 }
 
+static void jpeg_goes_on(j_common_ptr jpeg) {
+    struct task *t = ((struct jpeg_errors *)jpeg->err)->task;
+    if (!jpeg->is_decompressor || ((j_decompress_ptr)jpeg)->input_scan_number <= MAX_SCANS) return;
+    snprintf(t->reason, sizeof(t->reason), "it has over %d scans", MAX_SCANS);
+    longjmp(t->jump, 1);
+}
+
+// A picture of several scans is held whole, as coefficients of two bytes.
+static int count_coefficients(struct task *t, struct jpeg_decompress_struct *jpeg) {
+    if (!t->memory || !jpeg_has_multiple_scans(jpeg)) return FINEPRUNE_OK;
+    size_t bytes = 0;
+    for (int i = 0; i < jpeg->num_components; i++)
+        bytes += (size_t)jpeg->comp_info[i].width_in_blocks * jpeg->comp_info[i].height_in_blocks * sizeof(JBLOCK);
+    if (!fp_memory_count(t->memory, bytes)) return fp_fail_memory(t->err, "a picture's coefficients", bytes);
+    t->counted = bytes;
+    return FINEPRUNE_OK;
+}
+
 static int jpeg_decode(struct task *t, struct jpeg_decompress_struct *jpeg) {
     if (setjmp(t->jump)) return fail_reason(t);
     jpeg_create_decompress(jpeg);
     jpeg_stdio_src(jpeg, t->file);
     jpeg_read_header(jpeg, TRUE);
     int status = make_image(t, jpeg->image_width, jpeg->image_height);
+    if (!status && !t->probe) status = count_coefficients(t, jpeg);
     if (status || t->probe) return status;
+    t->progress.progress_monitor = jpeg_goes_on;
+    jpeg->progress = &t->progress;
     const bool inks = jpeg->jpeg_color_space == JCS_CMYK || jpeg->jpeg_color_space == JCS_YCCK;
     if (inks) jpeg->out_color_space = JCS_CMYK;
     else jpeg->out_color_space = JCS_RGB;
@@ -178,6 +206,7 @@ static int read_jpeg(struct task *t) {
     errors.base.emit_message = jpeg_warned;
     int status = jpeg_decode(t, &jpeg);
     jpeg_destroy_decompress(&jpeg);
+    if (t->counted) fp_memory_uncount(t->memory, t->counted);
     return status;
 }
 

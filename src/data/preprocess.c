@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "data/data_parts.h"
@@ -270,8 +271,19 @@ static int read_root(struct reader *r, const json_t *root) {
     return read_members(r, root, OURS);
 }
 
+// Parsed, a file takes some thirty times its size; a pipe without a writer would be waited for.
+#define LARGEST ((off_t)1 << 20)
+
+static bool is_small(const char *path) {
+    struct stat st;
+    return stat(path, &st) || (S_ISREG(st.st_mode) && st.st_size <= LARGEST);
+}
+
 static int read_file(struct fp_preprocess *p, const char *path, fineprune_error *err) {
     json_error_t error;
+    if (!is_small(path))
+        return fp_fail(err, FINEPRUNE_DATA, "the preparation file '%s' is no regular file of at most %lld bytes", path,
+                       (long long)LARGEST);
     json_t *root = json_load_file(path, 0, &error);
     if (!root && error.line < 0)
         return fp_fail(err, FINEPRUNE_IO, "cannot read the preparation file '%s': %s", path, error.text);
@@ -337,7 +349,8 @@ static int read_options(struct fp_preprocess *p, char *const *options, fineprune
 
 // config.json is the name of many things; only timm's counts.
 static bool is_timm(const char *path) {
-    json_t *root = json_load_file(path, 0, NULL);
+    json_t *root = NULL;
+    if (is_small(path)) root = json_load_file(path, 0, NULL);
     const bool is = json_is_object(json_object_get(root, "pretrained_cfg"));
     json_decref(root);
     return is;

@@ -8,6 +8,7 @@
 #include "exec/call.h"
 #include "exec/frame.h"
 #include "exec/half.h"
+#include "exec/signature.h"
 #include "exec/value.h"
 #include "exec/watch.h"
 
@@ -42,6 +43,12 @@ static int adapt_input(struct fp_exec *exec, struct fp_cell *cell, int i, struct
                    fp_node_text(text, sizeof(text), cell->node), fp_type_name(a->in[i]->type));
 }
 
+static int refuse_nothing(struct fp_exec *exec, const struct fp_node *node, int i) {
+    char text[400];
+    return fp_fail(exec->err, FINEPRUNE_MODEL, "%s: input %d is an optional without an element",
+                   fp_node_text(text, sizeof(text), node), i);
+}
+
 static int gather_inputs(struct fp_exec *exec, struct fp_frame *frame, struct fp_cell *cell, struct fp_arguments *a) {
     const struct fp_node *node = cell->node;
     for (int i = 0; i < node->n_in; i++) {
@@ -53,6 +60,7 @@ static int gather_inputs(struct fp_exec *exec, struct fp_frame *frame, struct fp
         if (!a->in[i]) continue;
         if (a->in[i]->type == FP_NONE) { // an absent optional is an input that is left out
             if (!(cell->op->flags & FP_OP_ANY_KIND)) a->in[i] = NULL;
+            if (!a->in[i] && fp_signature_needs(cell->op, node, i)) return refuse_nothing(exec, node, i);
             continue;
         }
         int status = adapt_input(exec, cell, i, a);

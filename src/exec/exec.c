@@ -23,6 +23,7 @@ int fp_exec_plan(struct fp_exec **out, struct fineprune_model *model, const fine
     exec->model = model;
     exec->memory = &model->memory;
     exec->context.run_body = fp_frame_run_body;
+    exec->context.options = options;
     exec->threads = fp_threads_wanted(options);
     int status = fp_plan_new(&exec->plan, model->graph, NULL, NULL, err);
     if (status) fp_exec_free(exec);

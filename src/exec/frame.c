@@ -76,7 +76,10 @@ int fp_frame_run(struct fp_exec *exec, struct fp_plan *plan, struct fp_frame *pa
     struct fp_frame frame = {.exec = exec, .plan = plan, .parent = parent};
     int status = fp_frame_start(exec, &frame, inputs, n_inputs);
     for (int i = 0; i < plan->graph->n_nodes && !status; i++)
-        if (fp_cell_stands_alone(&plan->cells[i])) status = fp_cell_run(exec, &frame, &plan->cells[i]);
+        if (fp_cell_stands_alone(&plan->cells[i])) {
+            status = fp_context_stopped(&exec->context, plan->cells[i].node, exec->err);
+            if (!status) status = fp_cell_run(exec, &frame, &plan->cells[i]);
+        }
     if (!status) status = take_outputs(exec, &frame, outputs);
     fp_frame_done(&frame);
     return status;
@@ -85,6 +88,8 @@ int fp_frame_run(struct fp_exec *exec, struct fp_plan *plan, struct fp_frame *pa
 int fp_frame_run_body(struct fp_call *call, struct fp_graph *body, const struct fp_tensor *inputs,
                       struct fp_tensor *outputs) {
     const struct fp_cell *cell = &call->frame->plan->cells[call->node->id];
+    const int status = fp_context_stopped(call->context, call->node, call->err); // a body may be empty
+    if (status) return status;
     for (int i = 0; i < call->node->n_bodies; i++)
         if (call->node->bodies[i] == body)
             return fp_frame_run(call->frame->exec, cell->bodies[i], call->frame, inputs, body->n_inputs, outputs);

@@ -14,6 +14,7 @@ static struct {
 
 dnnl_engine_t fp_engine_take(void) {
     pthread_mutex_lock(&shared.lock);
+    if (!shared.users) dnnl_set_verbose(0); // it would write to standard output, where a model may go
     if (!shared.users && dnnl_engine_create(&shared.engine, dnnl_cpu, 0) != dnnl_success) shared.engine = NULL;
     dnnl_engine_t engine = shared.engine;
     if (engine) shared.users++;

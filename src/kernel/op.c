@@ -25,6 +25,22 @@ int fp_need(struct fp_call *call, int needed) {
     return FINEPRUNE_OK;
 }
 
+// ---- stopping
+
+#define ASK_AFTER 0.2 // seconds
+
+int fp_context_stopped(struct fp_context *context, const struct fp_node *node, fineprune_error *err) {
+    const fineprune_run_options *options = context->options;
+    if (!options || !options->progress) return FINEPRUNE_OK;
+    const double now = fp_seconds();
+    if (!context->asked) context->asked = now;
+    if (now - context->asked < ASK_AFTER) return FINEPRUNE_OK;
+    context->asked = now;
+    if (!options->progress(options->progress_user, "run", 0, 0)) return FINEPRUNE_OK;
+    char text[400];
+    return fp_fail(err, FINEPRUNE_CANCELLED, "stopped at %s", fp_node_text(text, sizeof(text), node));
+}
+
 // ---- outputs
 
 int fp_out(struct fp_call *call, int i, enum fp_type type, int rank, const int64_t *dims) {

@@ -38,8 +38,10 @@ enum { FP_NOT_FUSED = -1 };
 
 // What the calls of one executor share.
 struct fp_context {
-    void *dnnl;       // made on first use (dnnl_memory.h)
-    double preparing; // seconds that went into making primitives and packing weights
+    void *dnnl;                           // made on first use (dnnl_memory.h)
+    double preparing;                     // seconds that went into making primitives and packing weights
+    const fineprune_run_options *options; // whose progress is asked now and then, within operators too; may be NULL
+    double asked;                         // when it was asked last
     // For control flow: runs a body of the call's node, inputs in the body's order.
     int (*run_body)(struct fp_call *call, struct fp_graph *body, const struct fp_tensor *inputs,
                     struct fp_tensor *outputs);
@@ -206,9 +208,18 @@ struct fp_op {
     unsigned char role, passage; // enum fp_role, enum fp_passage
     struct fp_op_weight weight;
     const char *left; // why a constant that it reads is left alone; NULL: it may be the weight of a layer
+    // Inputs and outputs, "INPUTS>OUTPUTS" with a letter for each: r is needed, o may be left out, and the last may be
+    // * or +, any number of them, none or one at least. " OPSET:" before a further pair is where it begins to hold.
+    const char *arity;
+    // What it knows of attributes, "NAME=KIND NAME=KIND!": one of FP_ATTRIBUTE_KINDS or several, ! is needed. NULL:
+    // none.
+    const char *attributes;
 };
 
 // ---- for prepare and run
+
+// For whatever may take long by itself: CANCELLED when the caller wants to stop, which is asked a few times a second.
+int fp_context_stopped(struct fp_context *context, const struct fp_node *node, fineprune_error *err);
 
 // An error that names the node first.
 int fp_call_fail(struct fp_call *call, const char *format, ...) FP_PRINTF(2, 3);

@@ -29,6 +29,63 @@ static const Onnx__AttributeProto *find(const struct fp_node *node, const char *
 
 bool fp_attr_has(const struct fp_node *node, const char *name) { return find(node, name) != NULL; }
 
+// Whether each field is filled, in the order of FP_ATTRIBUTE_KINDS.
+static void see_fields(const Onnx__AttributeProto *a, bool *filled) {
+    const bool fields[] = {a->has_f,
+                           a->has_i,
+                           a->has_s,
+                           a->t != NULL,
+                           a->g != NULL,
+                           a->sparse_tensor,
+                           a->tp != NULL,
+                           a->n_floats > 0,
+                           a->n_ints > 0,
+                           a->n_strings > 0,
+                           a->n_tensors > 0,
+                           a->n_graphs,
+                           a->n_sparse_tensors,
+                           a->n_type_protos};
+    memcpy(filled, fields, sizeof(fields));
+}
+
+// The letter of the type that the attribute says it has; 0: it says none that is known.
+static char said_kind(const Onnx__AttributeProto *a) {
+    // in the order of AttributeType: FLOAT, INT, STRING, TENSOR, GRAPH, FLOATS .. GRAPHS, SPARSE_TENSOR(S),
+    // TYPE_PROTO(S)
+    static const char letters[] = "fistgFISTGpPyY";
+    if (a->has_type && a->type >= 1 && a->type <= 14) return letters[a->type - 1];
+    return 0;
+}
+
+bool fp_attr_at(const struct fp_node *node, size_t index, struct fp_attribute *out) {
+    if (index >= node->proto->n_attribute) return false;
+    const Onnx__AttributeProto *a = node->proto->attribute[index];
+    bool filled[sizeof(FP_ATTRIBUTE_KINDS) - 1];
+    *out = (struct fp_attribute){.name = fp_or_empty(a->name)};
+    if (a->ref_attr_name && a->ref_attr_name[0]) {
+        out->from = a->ref_attr_name;
+        const Onnx__AttributeProto *given = find_in_caller(node->caller, a->ref_attr_name);
+        if (given) a = given;
+    }
+    see_fields(a, filled);
+    out->kind = said_kind(a);
+    for (size_t i = 0; i < sizeof(filled); i++) {
+        if (!filled[i] || out->kind == FP_ATTRIBUTE_KINDS[i]) continue;
+        if (!out->kind && !a->has_type) out->kind = FP_ATTRIBUTE_KINDS[i];
+        else out->other = FP_ATTRIBUTE_KINDS[i];
+    }
+    return true;
+}
+
+const char *fp_attr_kind_name(char kind) {
+    static const char *const names[] = {"a float",         "an integer", "a string",       "a tensor", "a graph",
+                                        "a sparse tensor", "a type",     "floats",         "integers", "strings",
+                                        "tensors",         "graphs",     "sparse tensors", "types"};
+    const char *at = kind ? strchr(FP_ATTRIBUTE_KINDS, kind) : NULL;
+    if (at) return names[at - FP_ATTRIBUTE_KINDS];
+    return "of no known type";
+}
+
 int64_t fp_attr_int(const struct fp_node *node, const char *name, int64_t absent) {
     const Onnx__AttributeProto *a = find(node, name);
     if (a && a->has_i) return a->i;

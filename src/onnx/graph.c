@@ -11,13 +11,13 @@
 
 // Functions that call functions can grow without bound from a small file.
 #define MAX_FUNCTION_DEPTH 32
-#define MAX_NODES 4000000
+#define MAX_MADE 100000 // nodes beyond those that stand in the file
 
 // What stays the same while the view is built.
 struct builder {
     struct fineprune_model *model;
     struct fp_arena *room; // of the main graph
-    size_t nodes;          // over all graphs
+    size_t nodes, made;    // over all graphs; of calls of functions
     int function_depth;
     fineprune_error *err;
 };
@@ -56,6 +56,10 @@ static int add_value(struct builder *b, struct scope *scope, const char *name) {
 
 // A value that must be new. -1 with the error set.
 static int define(struct builder *b, struct scope *scope, const char *name, const char *what) {
+    if (!name[0]) {
+        fp_fail(b->err, FINEPRUNE_MODEL, "the name of %s is empty in graph '%s'", what, scope->graph->name);
+        return -1;
+    }
     if (fp_name_find(&scope->names, name) < 0) return add_value(b, scope, name);
     fp_fail(b->err, FINEPRUNE_MODEL, "the name '%s' of %s is used twice in graph '%s'", name, what, scope->graph->name);
     return -1;
@@ -270,9 +274,10 @@ static int fill_nodes(struct builder *b, struct scope *scope, Onnx__NodeProto *c
 
 static int add_nodes(struct builder *b, struct scope *scope, Onnx__NodeProto *const *protos, size_t n) {
     b->nodes += n;
-    if (b->nodes > MAX_NODES)
-        return fp_fail(b->err, FINEPRUNE_LIMIT, "the model has over %d nodes when its functions are expanded",
-                       MAX_NODES);
+    if (scope->function) b->made += n;
+    if (b->made > MAX_MADE)
+        return fp_fail(b->err, FINEPRUNE_LIMIT, "'%.300s' has over %d nodes more when its functions are expanded",
+                       b->model->path, MAX_MADE);
     FP_STAGE(stage, "the order of nodes");
     struct fp_name_map producers = {0};
     size_t n_ids = 0;

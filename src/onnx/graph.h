@@ -80,6 +80,18 @@ char *fp_node_text(char *dst, size_t size, const struct fp_node *node);
 // Attributes. Each returns the default when the attribute is absent; the wrong kind of attribute counts as absent.
 // References of function bodies to the caller's attributes are followed.
 bool fp_attr_has(const struct fp_node *node, const char *name);
+// Kinds of attributes are letters: float, int, string, tensor, graph, sparse tensor, type, and lists of them.
+#define FP_ATTRIBUTE_KINDS "fistgpyFISTGPY"
+struct fp_attribute {
+    const char *name; // never NULL
+    const char *from; // the attribute of the caller that it refers to, or NULL
+    char kind;        // as it says itself or, where it does not, by what it holds; of the caller's where it refers to
+                      // one; 0: nothing tells
+    char other;       // something it holds besides, of another kind; 0: nothing
+};
+// Attribute number `index` of the node as the file has it. False past the end.
+bool fp_attr_at(const struct fp_node *node, size_t index, struct fp_attribute *out);
+const char *fp_attr_kind_name(char kind); // "an integer"
 int64_t fp_attr_int(const struct fp_node *node, const char *name, int64_t absent);
 float fp_attr_float(const struct fp_node *node, const char *name, float absent);
 const char *fp_attr_text(const struct fp_node *node, const char *name, const char *absent); // up to the first NUL

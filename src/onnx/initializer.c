@@ -374,42 +374,81 @@ static int sparse_index(const struct fp_tensor *indices, const struct fp_tensor 
     return 0;
 }
 
-static int scatter(const struct fp_tensor *values, const struct fp_tensor *indices, struct fp_tensor *out,
-                   const char *name, fineprune_error *err) {
-    size_t size = fp_type_size(out->type);
-    bool fits = indices->type == FP_INT64 &&
-                (indices->rank == 1 ? indices->count == values->count
-                                    : indices->rank == 2 && indices->dims[0] == (int64_t)values->count &&
-                                          indices->dims[1] == out->rank);
-    if (!fits) return fp_fail(err, FINEPRUNE_MODEL, "sparse tensor '%s': indices do not fit its values", name);
-    memset(out->data, 0, fp_tensor_bytes(out));
-    for (size_t i = 0; i < values->count; i++) {
-        size_t at;
-        if (sparse_index(indices, out, i, &at))
-            return fp_fail(err, FINEPRUNE_MODEL, "sparse tensor '%s': index %zu is outside its shape", name, i);
-        memcpy((char *)out->data + at * size, (const char *)values->data + i * size, size);
+static int fail_sparse(const Onnx__SparseTensorProto *proto, fineprune_error *err, const char *what) {
+    return fp_fail(err, FINEPRUNE_MODEL, "sparse tensor '%s': %s", fp_initializer_name(proto->values), what);
+}
+
+// shape: of the whole tensor. Calls for each value its place in it, which grows.
+static int check_indices(const Onnx__SparseTensorProto *proto, const struct fp_tensor *indices,
+                         const struct fp_tensor *shape, size_t n, fineprune_error *err) {
+    const bool fits = indices->type == FP_INT64 &&
+                      (indices->rank == 1
+                           ? indices->count == n
+                           : indices->rank == 2 && indices->dims[0] == (int64_t)n && indices->dims[1] == shape->rank);
+    if (!fits) return fail_sparse(proto, err, "indices do not fit its values");
+    size_t at = 0, before = 0;
+    for (size_t i = 0; i < n; i++, before = at) {
+        if (sparse_index(indices, shape, i, &at))
+            return fp_fail(err, FINEPRUNE_MODEL, "sparse tensor '%s': index %zu is outside its shape",
+                           fp_initializer_name(proto->values), i);
+        if (i && at <= before)
+            return fp_fail(err, FINEPRUNE_MODEL, "sparse tensor '%s': index %zu %s", fp_initializer_name(proto->values),
+                           i, at == before ? "comes twice" : "is not in ascending order");
     }
     return FINEPRUNE_OK;
+}
+
+// Values and indices as they are stored, and the whole tensor's shape.
+static int load_sparse(struct fineprune_model *model, const Onnx__SparseTensorProto *proto, struct fp_tensor *values,
+                       struct fp_tensor *indices, struct fp_tensor *shape, fineprune_error *err) {
+    int status = fp_initializer_load(model, proto->values, values, err);
+    if (!status) status = fp_initializer_load(model, proto->indices, indices, err);
+    if (!status && (values->rank != 1 || !fp_type_size(values->type)))
+        return fail_sparse(proto, err, "values are not a list of numbers");
+    if (!status) status = fp_tensor_shape(shape, values->type, (int)proto->n_dims, proto->dims, err);
+    if (!status) status = check_indices(proto, indices, shape, values->count, err);
+    return status;
+}
+
+static int check_parts(const Onnx__SparseTensorProto *proto, fineprune_error *err) {
+    if (proto->values && proto->indices && proto->n_dims <= FP_MAX_RANK) return FINEPRUNE_OK;
+    return fp_fail(err, FINEPRUNE_MODEL, "a sparse tensor without values or indices, or of too high a rank");
+}
+
+int fp_sparse_initializer_check(struct fineprune_model *model, const Onnx__SparseTensorProto *proto,
+                                fineprune_error *err) {
+    struct fp_tensor values = {0}, indices = {0}, shape;
+    int status = check_parts(proto, err);
+    if (status || is_external(proto->values) || is_external(proto->indices)) return status;
+    status = load_sparse(model, proto, &values, &indices, &shape, err);
+    fp_tensor_done(&values);
+    fp_tensor_done(&indices);
+    return status;
 }
 
 bool fp_sparse_initializer_size(const Onnx__SparseTensorProto *proto, size_t *count) {
     return proto->n_dims <= FP_MAX_RANK && fp_product((int)proto->n_dims, proto->dims, count);
 }
 
+static void scatter(const struct fp_tensor *values, const struct fp_tensor *indices, struct fp_tensor *out) {
+    const size_t size = fp_type_size(out->type);
+    memset(out->data, 0, fp_tensor_bytes(out));
+    for (size_t i = 0; i < values->count; i++) {
+        size_t at = 0;
+        sparse_index(indices, out, i, &at);
+        memcpy((char *)out->data + at * size, (const char *)values->data + i * size, size);
+    }
+}
+
 int fp_sparse_initializer_load(struct fineprune_model *model, const Onnx__SparseTensorProto *proto,
                                struct fp_tensor *out, fineprune_error *err) {
-    if (!proto->values || !proto->indices || proto->n_dims > FP_MAX_RANK)
-        return fp_fail(err, FINEPRUNE_MODEL, "a sparse tensor without values or indices, or of too high a rank");
-    struct fp_tensor values = {0}, indices = {0};
-    int status = fp_initializer_load(model, proto->values, &values, err);
-    if (!status) status = fp_initializer_load(model, proto->indices, &indices, err);
-    if (!status && (values.rank != 1 || !fp_type_size(values.type)))
-        status = fp_fail(err, FINEPRUNE_MODEL, "sparse tensor '%s': values are not a list of numbers",
-                         fp_initializer_name(proto->values));
-    if (!status) status = fp_tensor_new(out, &model->memory, values.type, (int)proto->n_dims, proto->dims, err);
+    struct fp_tensor values = {0}, indices = {0}, shape;
+    int status = check_parts(proto, err);
+    if (!status) status = load_sparse(model, proto, &values, &indices, &shape, err);
+    if (!status) status = fp_tensor_allocate(&shape, &model->memory, err);
     if (!status) {
-        status = scatter(&values, &indices, out, fp_initializer_name(proto->values), err);
-        if (status) fp_tensor_done(out);
+        scatter(&values, &indices, &shape);
+        *out = shape;
     }
     fp_tensor_done(&values);
     fp_tensor_done(&indices);

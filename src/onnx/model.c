@@ -12,11 +12,10 @@
 
 #include "onnx/graph.h"
 #include "base/mapping.h"
+#include "onnx/header.h"
 #include "onnx/masks.h"
 #include "onnx.pb-c.h"
 #include "onnx/wire.h"
-
-#define OLDEST_IR 3
 
 // ---- what people pass by mistake
 
@@ -100,6 +99,7 @@ static int point_into_file(ProtobufCMessage *message, void *user) {
     budget_free(&model->memory, raw->data);
     size_t start, file_size = model->mappings->size;
     raw->len = fp_wire_length(model->mappings->data, file_size, (size_t)offset, &start);
+    if (start > file_size || raw->len > file_size - start) raw->len = 0, start = 0; // it was written to meanwhile
     raw->data = model->mappings->data + start;
     return 0;
 }
@@ -129,19 +129,6 @@ static int parse(struct fineprune_model *model, fineprune_error *err) {
     return FINEPRUNE_OK;
 }
 
-static int check_header(struct fineprune_model *model, fineprune_error *err) {
-    const Onnx__ModelProto *proto = model->proto;
-    if (!proto->graph || (!proto->graph->n_node && !proto->graph->n_output))
-        return fp_fail(err, FINEPRUNE_MODEL, "'%s' holds no graph: not an ONNX model, or only a part of one",
-                       model->path);
-    if (!proto->has_ir_version || proto->ir_version < OLDEST_IR)
-        return fp_fail(err, FINEPRUNE_MODEL, "'%s' has IR version %lld; %d and newer can be read", model->path,
-                       (long long)proto->ir_version, OLDEST_IR);
-    if (!proto->n_opset_import)
-        return fp_fail(err, FINEPRUNE_MODEL, "'%s' names no operator set (opset_import is empty)", model->path);
-    return FINEPRUNE_OK;
-}
-
 static int fill_model(struct fineprune_model *model, const char *path, const fineprune_run_options *options,
                       fineprune_error *err) {
     if (options) model->memory.limit = options->max_memory;
@@ -160,13 +147,13 @@ static int fill_model(struct fineprune_model *model, const char *path, const fin
     model->file_size = model->mappings->size;
     status = refuse_other_kinds(path, model->mappings->data, model->mappings->size, err);
     if (!status) status = parse(model, err);
-    if (!status) status = check_header(model, err);
+    if (!status) status = fp_header_check(model, err);
     if (!status) status = fp_graph_new(&model->graph, model, err);
     return status;
 }
 
-int fineprune_model_open(fineprune_model **out, const char *path, const fineprune_run_options *options,
-                         fineprune_error *err) {
+int fp_model_open(struct fineprune_model **out, const char *path, const fineprune_run_options *options,
+                  fineprune_error *err) {
     if (!out || !path) return fp_fail(err, FINEPRUNE_USAGE, "no model was named");
     struct fineprune_model *model = calloc(1, sizeof(*model));
     if (!model) return fp_fail_memory(err, "the model", sizeof(*model));
@@ -190,6 +177,7 @@ void fineprune_model_free(fineprune_model *model) {
     fp_masks_free(model->masks);
     fp_graph_free(model->graph);
     fp_name_map_done(&model->value_names);
+    fp_name_map_done(&model->was_sparse);
     if (model->proto) {
         fp_wire_visit(&model->proto->base, &onnx__tensor_proto__descriptor, forget_file, model->mappings);
         onnx__model_proto__free_unpacked(model->proto, model->allocator);
@@ -214,8 +202,7 @@ int fp_model_opset(const struct fineprune_model *model, const char *domain) {
         const char *name = fp_or_empty(import->domain);
         if (!strcmp(name, "ai.onnx")) name = "";
         if (strcmp(name, domain)) continue;
-        if (import->version > 0 && import->version < 1 << 20) return (int)import->version;
-        return 1;
+        return (int)import->version; // within its bounds: header.c
     }
     return 0;
 }
@@ -405,6 +392,51 @@ int fp_model_add_tensor(struct fineprune_model *model, const char *base_name, co
     done = done && (fp_model_ir_version(model) >= 4 || declare_input(model, name, t));
     if (!done) return fp_fail_memory(err, "a bias", fp_tensor_bytes(t)); // what is linked in is freed with the model
     *name_out = name;
+    return FINEPRUNE_OK;
+}
+
+// The place that number `at` of those that are left had among all.
+static size_t place_before(const struct fp_name_map *gone, size_t at) {
+    for (size_t place = at, n;; place = at + n) {
+        n = 0;
+        for (size_t i = 0; i < gone->capacity; i++)
+            n += gone->entries[i].name && (size_t)gone->entries[i].value <= place;
+        if (at + n == place) return place;
+    }
+}
+
+// False when out of memory; nothing is changed then.
+static bool drop_sparse(struct fineprune_model *model, Onnx__SparseTensorProto *sparse, const void *dense) {
+    Onnx__GraphProto *graph = model->proto->graph;
+    size_t at = 0;
+    while (graph->sparse_initializer[at] != sparse) at++;
+    model->was_sparse.addresses = true;
+    if (!fp_name_add(&model->was_sparse, dense, (int)place_before(&model->was_sparse, at))) return false;
+    graph->n_sparse_initializer--;
+    memmove(graph->sparse_initializer + at, graph->sparse_initializer + at + 1,
+            sizeof(sparse) * (graph->n_sparse_initializer - at));
+    fp_wire_visit(&sparse->base, &onnx__tensor_proto__descriptor, forget_file, model->mappings);
+    onnx__sparse_tensor_proto__free_unpacked(sparse, model->allocator);
+    return true;
+}
+
+int fp_model_make_dense(struct fineprune_model *model, int value, fineprune_error *err) {
+    Onnx__GraphProto *graph = model->proto->graph;
+    struct fp_value *v = &model->graph->values[value];
+    struct fp_tensor t = {0};
+    int status = fp_sparse_initializer_load(model, v->sparse_initializer, &t, err);
+    if (status) return status;
+    char *name = copy_text(model, v->name);
+    Onnx__TensorProto *tensor = NULL;
+    if (name) tensor = new_tensor(model, name, &t);
+    if (!tensor || !append(model, (void ***)&graph->initializer, &graph->n_initializer, tensor))
+        status = fp_fail_memory(err, v->name, fp_tensor_bytes(&t)); // what is linked in is freed with the model
+    fp_tensor_done(&t);
+    if (status) return status;
+    if (!drop_sparse(model, v->sparse_initializer, tensor)) return fp_fail_memory(err, v->name, sizeof(int));
+    v->name = name;
+    v->initializer = tensor;
+    v->sparse_initializer = NULL;
     return FINEPRUNE_OK;
 }
 

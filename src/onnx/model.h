@@ -28,6 +28,8 @@ struct fineprune_model {
     struct fp_masks *masks;      // of the last pruning (masks.h), or NULL
     struct fp_tensor *sample;    // inputs of a run that multiply-adds were counted in (weights/multiply_adds.h); NULL
     int n_sample;
+    struct fp_name_map was_sparse;  // by address, dense initializers that came as sparse ones, with their places among
+                                    // these; where that is smaller they are written so again
     struct fp_name_map value_names; // of all graphs; filled when a new name is first asked for
     void *allocator;                // budgeted ProtobufCAllocator
 };
@@ -46,6 +48,10 @@ int fp_initializer_shape(struct fineprune_model *model, const Onnx__TensorProto 
 bool fp_initializer_zeros(struct fineprune_model *model, const Onnx__TensorProto *proto, size_t *zeros);
 int fp_sparse_initializer_load(struct fineprune_model *model, const Onnx__SparseTensorProto *proto,
                                struct fp_tensor *out, fineprune_error *err);
+// That its indices are within its shape, in ascending order and each there once. External ones are looked at when they
+// are loaded. Errors: MODEL, naming the tensor.
+int fp_sparse_initializer_check(struct fineprune_model *model, const Onnx__SparseTensorProto *proto,
+                                fineprune_error *err);
 // How many elements the whole tensor has, zeros included; false when its dims are not those of a tensor.
 bool fp_sparse_initializer_size(const Onnx__SparseTensorProto *proto, size_t *count);
 // Puts the elements of `t` (same type and count as the message) into the same field they came from; everything else in
@@ -56,6 +62,9 @@ int fp_initializer_store(struct fineprune_model *model, Onnx__TensorProto *proto
 void fp_initializer_drop(struct fineprune_model *model, const Onnx__TensorProto *proto);
 const char *fp_initializer_name(const Onnx__TensorProto *proto);
 
+// fineprune_model_open, but for what operators ask of their nodes (exec/signature.h).
+int fp_model_open(struct fineprune_model **out, const char *path, const fineprune_run_options *options,
+                  fineprune_error *err);
 void fp_model_drop_sample(struct fineprune_model *model);
 // Sets (or replaces) a metadata_props entry.
 int fp_model_set_metadata(struct fineprune_model *model, const char *key, const char *value, fineprune_error *err);
@@ -64,6 +73,9 @@ const char *fp_model_metadata(const struct fineprune_model *model, const char *k
 // *name_out is lent by the message.
 int fp_model_add_tensor(struct fineprune_model *model, const char *base_name, const struct fp_tensor *t,
                         const char **name_out, fineprune_error *err);
+// A sparse initializer of the main graph, by its value, becomes a dense one of the same elements, in memory of ours,
+// until it is written. What was loaded of it before stays as it is. Errors: as fp_sparse_initializer_load.
+int fp_model_make_dense(struct fineprune_model *model, int value, fineprune_error *err);
 // Makes `name` input `index` of the node (inputs between are left out with "").
 int fp_node_set_input(struct fineprune_model *model, Onnx__NodeProto *node, size_t index, const char *name,
                       fineprune_error *err);

@@ -168,21 +168,42 @@ static int consider(struct fp_sparse_set *set, Onnx__TensorProto *dense, struct 
 
 // Initializers that only bodies read are visible there by the same name, and functions cannot read any: who reads does
 // not matter. External tensors come into the model's own file.
-static int choose(struct fp_sparse_set *set, fineprune_error *err) {
+static int choose(struct fp_sparse_set *set, bool all, fineprune_error *err) {
     const Onnx__GraphProto *graph = set->model->proto->graph;
+    const struct fp_name_map *was = &set->model->was_sparse;
     size_t inside = 0, n_dense = 0;
-    for (size_t i = 0; i < graph->n_sparse_initializer; i++) set->sparse[i] = graph->sparse_initializer[i];
     for (size_t i = 0; i < graph->n_initializer; i++) {
         Onnx__TensorProto *dense = graph->initializer[i];
         struct item *item = &set->items[set->n];
         bool taken = false;
         int status = FINEPRUNE_OK;
-        if (!is_input(graph, dense)) status = consider(set, dense, item, &inside, &taken, err);
+        if ((all || fp_name_find(was, dense) >= 0) && !is_input(graph, dense))
+            status = consider(set, dense, item, &inside, &taken, err);
         if (status) return status;
-        if (taken) set->sparse[graph->n_sparse_initializer + set->n++] = &item->sparse;
+        if (taken) set->n++;
         else set->dense[n_dense++] = dense;
     }
     return FINEPRUNE_OK;
+}
+
+// What was sparse goes back to its place, what is so now comes after it.
+static bool arrange(struct fp_sparse_set *set, size_t n_left) {
+    const struct fp_name_map *was = &set->model->was_sparse;
+    const size_t n_before = n_left + was->n;
+    Onnx__SparseTensorProto **places = fp_arena_take(&set->room, n_before + set->n + 1, sizeof(*places));
+    bool *gone = fp_arena_take(&set->room, n_before + 1, sizeof(*gone));
+    if (!places || !gone) return false;
+    for (size_t i = 0; i < was->capacity; i++)
+        if (was->entries[i].name) gone[was->entries[i].value] = true;
+    for (size_t i = 0, left = 0; i < n_before; i++)
+        if (!gone[i]) places[i] = set->sparse_before[left++];
+    for (size_t i = 0, more = n_before; i < set->n; i++) {
+        const int place = fp_name_find(was, set->items[i].dense);
+        places[place >= 0 ? (size_t)place : more++] = &set->items[i].sparse;
+    }
+    for (size_t i = 0, n = 0; i < n_before + set->n; i++)
+        if (places[i]) set->sparse[n++] = places[i];
+    return true;
 }
 
 // ---- the message
@@ -195,7 +216,7 @@ static void put_in_place(struct fp_sparse_set *set) {
     if (set->n && proto->ir_version < SPARSE_IR) proto->ir_version = SPARSE_IR;
 }
 
-int fp_sparse_begin(struct fp_sparse_set **out, struct fineprune_model *model, fineprune_error *err) {
+int fp_sparse_begin(struct fp_sparse_set **out, struct fineprune_model *model, bool all, fineprune_error *err) {
     Onnx__GraphProto *graph = model->proto->graph;
     size_t n = graph->n_initializer, n_sparse;
     struct fp_sparse_set *set = calloc(1, sizeof(*set));
@@ -212,9 +233,10 @@ int fp_sparse_begin(struct fp_sparse_set **out, struct fineprune_model *model, f
         set->sparse = fp_arena_take(&set->room, n_sparse + 1, sizeof(*set->sparse));
         made = !set->room.failed;
     }
-    int status;
-    if (made) status = choose(set, err);
-    else status = fp_fail_memory(err, "sparse initializers", n * sizeof(struct item));
+    int status = FINEPRUNE_OK;
+    if (made) status = choose(set, all, err);
+    if (made && !status) made = arrange(set, graph->n_sparse_initializer);
+    if (!made) status = fp_fail_memory(err, "sparse initializers", n * sizeof(struct item));
     if (status) {
         fp_sparse_end(set);
         return status;

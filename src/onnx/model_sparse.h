@@ -10,10 +10,10 @@
 // fp_sparse_write makes the bytes when a mark is packed.
 struct fp_sparse_set;
 
-// Changes the model's message: each initializer that takes fewer bytes so moves to sparse_initializer, in IR 6 or
-// newer. Until fp_sparse_end nothing may read these tensors but fp_sparse_write. On success *out is the caller's.
-// Errors: what loading a tensor gives, LIMIT.
-int fp_sparse_begin(struct fp_sparse_set **out, struct fineprune_model *model, fineprune_error *err);
+// Changes the model's message: each initializer that takes fewer bytes so (all: any, else those that came as sparse
+// ones) moves to sparse_initializer, in IR 6 or newer. Until fp_sparse_end nothing may read these tensors but
+// fp_sparse_write. On success *out is the caller's. Errors: what loading a tensor gives, LIMIT.
+int fp_sparse_begin(struct fp_sparse_set **out, struct fineprune_model *model, bool all, fineprune_error *err);
 // The message as it was; frees the set. Accepts NULL.
 void fp_sparse_end(struct fp_sparse_set *set);
 void fp_sparse_count(const struct fp_sparse_set *set, fineprune_sparse_count *out);

@@ -149,6 +149,35 @@ static int find_external(ProtobufCMessage *message, void *user) {
     return is_external((Onnx__TensorProto *)message);
 }
 
+struct asked {
+    const struct fineprune_model *model;
+    const char *path;
+};
+
+static int is_location(ProtobufCMessage *message, void *user) {
+    const Onnx__TensorProto *t = (Onnx__TensorProto *)message;
+    const struct asked *a = user;
+    bool same = false;
+    for (size_t i = 0; i < t->n_external_data && !same; i++) {
+        const Onnx__StringStringEntryProto *entry = t->external_data[i];
+        if (strcmp(fp_or_empty(entry->key), "location")) continue;
+        char *at = fp_format("%s/%s", a->model->folder, fp_or_empty(entry->value));
+        same = at && fp_same_file(at, a->path);
+        free(at);
+    }
+    return same;
+}
+
+// Files that are open are asked by what they are: tensors that have changed no longer name theirs.
+bool fineprune_model_reads(const fineprune_model *model, const char *path) {
+    if (!strcmp(path, "-")) return false;
+    if (fp_same_file(path, model->path)) return true;
+    for (const struct fp_mapping *m = model->mappings; m; m = m->next)
+        if (fp_same_file(path, m->path)) return true;
+    struct asked asked = {model, path};
+    return fp_wire_visit(&model->proto->base, &onnx__tensor_proto__descriptor, is_location, &asked) != 0;
+}
+
 // Writes the model with its large tensors in PATH.data.
 static int save_with_external(struct fineprune_model *model, const struct fp_sparse_set *sparse, const char *path,
                               const fineprune_save_options *options, fineprune_error *err) {
@@ -163,6 +192,8 @@ static int save_with_external(struct fineprune_model *model, const struct fp_spa
                       .err = err};
     int status = FINEPRUNE_OK;
     if (!copy) status = fp_fail_memory(err, "a path", strlen(path));
+    if (!status && fineprune_model_reads(model, beside))
+        status = fp_fail(err, FINEPRUNE_USAGE, "output '%s' is a file that the model is read from", beside);
     if (!status) status = fp_output_open(&external, beside, options->force, err);
     if (!status) status = fp_output_open(&output, path, options->force, err);
     m.output = external;
@@ -212,10 +243,13 @@ int fineprune_model_save(const fineprune_model *model, const char *path, const f
     int status = fp_options_read(&options, sizeof(options), given, "fineprune_save_options", err);
     if (status) return status;
     if (!path || !path[0]) return fp_fail(err, FINEPRUNE_USAGE, "no output was named");
-    if (strcmp(path, "-") && fp_same_file(path, model->path))
-        return fp_fail(err, FINEPRUNE_USAGE, "output '%s' is the model that is read", path);
+    if (fineprune_model_reads(model, path))
+        return fp_fail(err, FINEPRUNE_USAGE, "output '%s' is a file that the model is read from", path);
+    status = fp_mapping_unchanged(model->mappings, err);
+    if (status) return status;
     struct fp_sparse_set *sparse = NULL;
-    if (options.sparse_initializers) status = fp_sparse_begin(&sparse, (struct fineprune_model *)model, err);
+    if (options.sparse_initializers || model->was_sparse.n)
+        status = fp_sparse_begin(&sparse, (struct fineprune_model *)model, options.sparse_initializers, err);
     if (!status) status = save(model, sparse, path, &options, err);
     if (!status && options.sparse_count) fp_sparse_count(sparse, options.sparse_count);
     fp_sparse_end(sparse);

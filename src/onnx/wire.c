@@ -89,11 +89,26 @@ static int scan_submessage(struct scan *s, const ProtobufCFieldDescriptor *field
     return FINEPRUNE_OK;
 }
 
+// Texts for people, and values of keys, may be anything.
+static bool is_name(const ProtobufCFieldDescriptor *field) {
+    return field->type == PROTOBUF_C_TYPE_STRING && strcmp(field->name, "doc_string") && strcmp(field->name, "value");
+}
+
+// Whether a field of which there can be one comes again. seen: a bit for each field of the message.
+static bool comes_again(const ProtobufCMessageDescriptor *type, const ProtobufCFieldDescriptor *field, uint64_t *seen) {
+    const size_t index = (size_t)(field - type->fields);
+    if (field->label == PROTOBUF_C_LABEL_REPEATED || index >= 64) return false;
+    const bool again = *seen >> index & 1;
+    *seen |= (uint64_t)1 << index;
+    return again;
+}
+
 static int scan_bytes(struct scan *s, const ProtobufCMessageDescriptor *type, const ProtobufCFieldDescriptor *field,
                       size_t tag_at, size_t length_at, size_t at, size_t length, int depth) {
     if (field && field->type == PROTOBUF_C_TYPE_MESSAGE) return scan_submessage(s, field, tag_at, at, length, depth);
     if (field && field->type == PROTOBUF_C_TYPE_STRING && memchr(s->src + at, 0, length))
         return damaged(s, at, "a name with a NUL byte");
+    if (field && is_name(field) && !fp_is_utf8(s->src + at, length)) return damaged(s, at, "a name that is not UTF-8");
     if (field && is_raw_data(type, field)) {
         uint8_t token[9] = {8};
         for (int i = 0; i < 8; i++) token[1 + i] = (uint8_t)((uint64_t)length_at >> (8 * i));
@@ -109,6 +124,7 @@ static int scan_bytes(struct scan *s, const ProtobufCMessageDescriptor *type, co
 static int scan_message(struct scan *s, const ProtobufCMessageDescriptor *type, size_t at, size_t end, int depth) {
     if (depth > FP_WIRE_DEPTH)
         return fp_fail(s->err, FINEPRUNE_LIMIT, "the model nests messages deeper than %d levels", FP_WIRE_DEPTH);
+    uint64_t seen = 0;
     while (at < end) {
         size_t tag_at = at;
         uint64_t tag, value;
@@ -119,6 +135,9 @@ static int scan_message(struct scan *s, const ProtobufCMessageDescriptor *type, 
         int status = FINEPRUNE_OK;
         if (!field) status = count_parsed(s, UNKNOWN_FIELD);
         if (status) return status;
+        if (field && comes_again(type, field, &seen))
+            return fp_fail(s->err, FINEPRUNE_MODEL, "the field '%s' comes twice in one message, again at byte %zu",
+                           field->name, tag_at);
         switch (tag & 7) {
         case 0:
             if (!read_varint(s->src, end, &at, &value)) return damaged(s, tag_at, "a broken number");
@@ -164,7 +183,7 @@ int fp_wire_compact(uint8_t **out, size_t *out_size, const ProtobufCMessageDescr
 size_t fp_wire_length(const uint8_t *src, size_t size, size_t offset, size_t *start) {
     uint64_t length = 0;
     *start = offset;
-    if (!read_varint(src, size, start, &length)) return 0;
+    if (offset >= size || !read_varint(src, size, start, &length)) return 0;
     return (size_t)length;
 }
 

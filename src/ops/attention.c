@@ -339,8 +339,13 @@ static int run_rotary(struct fp_call *call) {
 }
 
 const struct fp_op fp_ops_attention[] = {
-    {"", "Attention", 23, prepare, run, done, FP_OP_FLOAT32 | FP_OP_ROUNDS, 0, NULL, products},
-    {"", "RotaryEmbedding", 23, prepare_rotary, run_rotary, NULL, FP_OP_FLOAT32 | FP_OP_ROUNDS, 0, NULL},
-    {"com.microsoft", "RotaryEmbedding", 1, prepare_rotary, run_rotary, NULL, FP_OP_FLOAT32 | FP_OP_ROUNDS, 0, NULL},
+    {"", "Attention", 23, prepare, run, done, FP_OP_FLOAT32 | FP_OP_ROUNDS, 0, NULL, products,
+     .arity = "rrrooo>rooo 24:rrroooo>rooo",
+     .attributes = "is_causal=i kv_num_heads=i q_num_heads=i qk_matmul_output_mode=i scale=f softcap=f "
+                   "softmax_precision=i"},
+    {"", "RotaryEmbedding", 23, prepare_rotary, run_rotary, NULL, FP_OP_FLOAT32 | FP_OP_ROUNDS, 0, NULL,
+     .arity = "rrro>r", .attributes = "interleaved=i num_heads=i rotary_embedding_dim=i"},
+    {"com.microsoft", "RotaryEmbedding", 1, prepare_rotary, run_rotary, NULL, FP_OP_FLOAT32 | FP_OP_ROUNDS, 0, NULL,
+     .arity = "rrrr>r", .attributes = "interleaved=i is_packed_batching=i num_heads=i rotary_embedding_dim=i scale=f"},
     {0},
 };

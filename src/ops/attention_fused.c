@@ -404,7 +404,10 @@ static int run_mha(struct fp_call *call) {
 
 const struct fp_op fp_ops_attention_fused[] = {
     {"com.microsoft", "Attention", 1, prepare_attention, run_attention, done, FP_OP_FLOAT32 | FP_OP_ROUNDS, 0,
-     .products = products, .weight = {FP_IN_1, 2, FP_VIEW_INNER}},
-    {"com.microsoft", "MultiHeadAttention", 1, prepare_mha, run_mha, done, FP_OP_FLOAT32, 0, NULL, products},
+     .products = products, .weight = {FP_IN_1, 2, FP_VIEW_INNER}, .arity = "rrooooo>ro",
+     .attributes = "do_rotary=i mask_filter_value=f num_heads=i! past_present_share_buffer=i qkv_hidden_sizes=I "
+                   "rotary_embedding_dim=i scale=f unidirectional=i"},
+    {"com.microsoft", "MultiHeadAttention", 1, prepare_mha, run_mha, done, FP_OP_FLOAT32, 0, NULL, products,
+     .arity = "rooooooooo>rooo", .attributes = "mask_filter_value=f num_heads=i! scale=f unidirectional=i"},
     {0},
 };

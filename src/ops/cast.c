@@ -162,8 +162,10 @@ static int run_bit_cast(struct fp_call *call) {
 }
 
 const struct fp_op fp_ops_cast[] = {
-    {"", "Cast", 6, prepare_cast, run_cast, NULL, FP_OP_ANY_KIND | FP_OP_ROUNDS, .role = FP_ROLE_CASTS},
-    {"", "CastLike", 15, prepare_cast_like, run_cast, NULL, FP_OP_ANY_KIND | FP_OP_ROUNDS, .role = FP_ROLE_CASTS_LIKE},
-    {"", "BitCast", 26, prepare_bit_cast, run_bit_cast, NULL, FP_OP_ROUNDS},
+    {"", "Cast", 6, prepare_cast, run_cast, NULL, FP_OP_ANY_KIND | FP_OP_ROUNDS, .role = FP_ROLE_CASTS, .arity = "r>r",
+     .attributes = "round_mode=s saturate=i to=i!"},
+    {"", "CastLike", 15, prepare_cast_like, run_cast, NULL, FP_OP_ANY_KIND | FP_OP_ROUNDS, .role = FP_ROLE_CASTS_LIKE,
+     .arity = "rr>r", .attributes = "round_mode=s saturate=i"},
+    {"", "BitCast", 26, prepare_bit_cast, run_bit_cast, NULL, FP_OP_ROUNDS, .arity = "r>r", .attributes = "to=i!"},
     {0},
 };

@@ -83,6 +83,7 @@ static int steps_init(struct steps *s) {
     s->in = new_tensors(s->call, s->body->n_inputs);
     s->out = new_tensors(s->call, s->body->n_outputs);
     s->collected = fp_calloc((size_t)s->n_collected, sizeof(*s->collected));
+    for (int i = 0; s->collected && i < s->n_collected; i++) s->collected[i].memory = s->call->memory;
     if (s->in && s->out && s->collected) return FINEPRUNE_OK;
     return fp_fail_memory(s->call->err, "values of a body", 0);
 }
@@ -350,11 +351,15 @@ static int run_scan_8(struct fp_call *call) {
     return status;
 }
 
-#define ROW(name, since, prepare, run) {"", name, since, prepare, run, NULL, FP_OP_ANY_KIND | FP_OP_ROUNDS, 0, NULL}
+#define ROW(name, since, prepare, run, ...)                                                                            \
+    {"", name, since, prepare, run, NULL, FP_OP_ANY_KIND | FP_OP_ROUNDS, 0, NULL, __VA_ARGS__}
 const struct fp_op fp_ops_control[] = {
-    ROW("If", 1, prepare_if, run_if),
-    ROW("Loop", 1, prepare_loop, run_loop),
-    ROW("Scan", 8, prepare_scan_8, run_scan_8),
-    ROW("Scan", 9, prepare_scan, run_scan),
+    ROW("If", 1, prepare_if, run_if, .arity = "r>+", .attributes = "else_branch=g! then_branch=g!"),
+    ROW("Loop", 1, prepare_loop, run_loop, .arity = "oo+>+ 11:oo*>+", .attributes = "body=g!"),
+    ROW("Scan", 8, prepare_scan_8, run_scan_8, .arity = "o+>+",
+        .attributes = "body=g! directions=I num_scan_inputs=i!"),
+    ROW("Scan", 9, prepare_scan, run_scan, .arity = "+>+",
+        .attributes = "body=g! num_scan_inputs=i! scan_input_axes=I scan_input_directions=I scan_output_axes=I "
+                      "scan_output_directions=I"),
     {0},
 };

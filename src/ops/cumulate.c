@@ -84,7 +84,7 @@ static int run(struct fp_call *call) {
 }
 
 const struct fp_op fp_ops_cumulate[] = {
-    {"", "CumSum", 11, prepare, run, NULL, FP_OP_IN_PLACE, 0},
-    {"", "CumProd", 26, prepare, run, NULL, FP_OP_IN_PLACE, 1},
+    {"", "CumSum", 11, prepare, run, NULL, FP_OP_IN_PLACE, 0, .arity = "rr>r", .attributes = "exclusive=i reverse=i"},
+    {"", "CumProd", 26, prepare, run, NULL, FP_OP_IN_PLACE, 1, .arity = "rr>r", .attributes = "exclusive=i reverse=i"},
     {0},
 };

@@ -132,6 +132,7 @@ static int run(struct fp_call *call) {
 }
 
 const struct fp_op fp_ops_deform[] = {
-    {"", "DeformConv", 19, prepare, run, done, FP_OP_FLOAT32, 0, NULL},
+    {"", "DeformConv", 19, prepare, run, done, FP_OP_FLOAT32, 0, NULL, .arity = "rrroo>r",
+     .attributes = "dilations=I group=i kernel_shape=I offset_group=i pads=I strides=I"},
     {0},
 };

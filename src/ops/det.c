@@ -46,6 +46,6 @@ static int run(struct fp_call *call) {
 }
 
 const struct fp_op fp_ops_det[] = {
-    {"", "Det", 11, prepare, run},
+    {"", "Det", 11, prepare, run, .arity = "r>r"},
     {0},
 };

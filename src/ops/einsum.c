@@ -496,6 +496,6 @@ static int weight_input(struct fp_call *call, int slot, struct fp_tensor *out) {
 
 const struct fp_op fp_ops_einsum[] = {
     {"", "Einsum", 12, prepare, run, done, FP_OP_FLOAT32, 0, weight_input, products,
-     .weight = {FP_IN_1 | FP_IN_0, 0, FP_VIEW_EINSUM}},
+     .weight = {FP_IN_1 | FP_IN_0, 0, FP_VIEW_EINSUM}, .arity = "+>r", .attributes = "equation=s!"},
     {0},
 };

@@ -405,13 +405,16 @@ static int run_one_hot(struct fp_call *call) {
 #define ROW(name, since, prepare, run, ...) {"", name, since, prepare, run, NULL, __VA_ARGS__}
 const struct fp_op fp_ops_gather[] = {
     ROW("Slice", 1, prepare_slice, run_slice, FP_OP_ANY_KIND | FP_OP_BLOCKED | FP_OP_ROUNDS, .role = FP_ROLE_ARRANGES,
-        .passage = FP_PASSAGE_CUTS),
+        .passage = FP_PASSAGE_CUTS, .arity = "r>r 10:rrroo>r", .attributes = "axes=I ends=I starts=I"),
     ROW("Gather", 1, prepare_gather, run_gather, FP_OP_ANY_KIND | FP_OP_ROUNDS, .role = FP_ROLE_LOOKS_UP,
-        .left = "embedding (read by Gather)", .passage = FP_PASSAGE_TAKES),
-    ROW("GatherElements", 11, prepare_gather_elements, run_gather_elements, FP_OP_ANY_KIND | FP_OP_ROUNDS),
-    ROW("GatherND", 11, prepare_gather_nd, run_gather_nd, FP_OP_ANY_KIND | FP_OP_ROUNDS),
-    ROW("Compress", 9, prepare_compress, run_compress, FP_OP_ANY_KIND | FP_OP_DYNAMIC | FP_OP_ROUNDS),
-    ROW("NonZero", 9, prepare_non_zero, run_non_zero, FP_OP_DYNAMIC),
-    ROW("OneHot", 9, prepare_one_hot, run_one_hot, FP_OP_ANY_KIND),
+        .left = "embedding (read by Gather)", .passage = FP_PASSAGE_TAKES, .arity = "rr>r", .attributes = "axis=i"),
+    ROW("GatherElements", 11, prepare_gather_elements, run_gather_elements, FP_OP_ANY_KIND | FP_OP_ROUNDS,
+        .arity = "rr>r", .attributes = "axis=i"),
+    ROW("GatherND", 11, prepare_gather_nd, run_gather_nd, FP_OP_ANY_KIND | FP_OP_ROUNDS, .arity = "rr>r",
+        .attributes = "batch_dims=i"),
+    ROW("Compress", 9, prepare_compress, run_compress, FP_OP_ANY_KIND | FP_OP_DYNAMIC | FP_OP_ROUNDS, .arity = "rr>r",
+        .attributes = "axis=i"),
+    ROW("NonZero", 9, prepare_non_zero, run_non_zero, FP_OP_DYNAMIC, .arity = "r>r"),
+    ROW("OneHot", 9, prepare_one_hot, run_one_hot, FP_OP_ANY_KIND, .arity = "rrr>r", .attributes = "axis=i"),
     {0},
 };

@@ -253,7 +253,9 @@ static int run_affine_grid(struct fp_call *call) {
 }
 
 const struct fp_op fp_ops_grid[] = {
-    {"", "GridSample", 16, prepare_grid_sample, run_grid_sample, NULL, FP_OP_FLOAT32, 0, NULL},
-    {"", "AffineGrid", 20, prepare_affine_grid, run_affine_grid, NULL, FP_OP_FLOAT32, 0, NULL},
+    {"", "GridSample", 16, prepare_grid_sample, run_grid_sample, NULL, FP_OP_FLOAT32, 0, NULL, .arity = "rr>r",
+     .attributes = "align_corners=i mode=s padding_mode=s"},
+    {"", "AffineGrid", 20, prepare_affine_grid, run_affine_grid, NULL, FP_OP_FLOAT32, 0, NULL, .arity = "rr>r",
+     .attributes = "align_corners=i"},
     {0},
 };

@@ -287,7 +287,9 @@ static int run(struct fp_call *call) {
 }
 
 const struct fp_op fp_ops_integer_conv[] = {
-    {"", "ConvInteger", 10, prepare, run, NULL, 0, CONV_INTEGER, .left = "integer weight of ConvInteger"},
-    {"", "QLinearConv", 10, prepare, run, NULL, 0, QLINEAR_CONV, .left = "integer weight of QLinearConv"},
+    {"", "ConvInteger", 10, prepare, run, NULL, 0, CONV_INTEGER, .left = "integer weight of ConvInteger",
+     .arity = "rroo>r", .attributes = "auto_pad=s dilations=I group=i kernel_shape=I pads=I strides=I"},
+    {"", "QLinearConv", 10, prepare, run, NULL, 0, QLINEAR_CONV, .left = "integer weight of QLinearConv",
+     .arity = "rrrrrrrro>r", .attributes = "auto_pad=s dilations=I group=i kernel_shape=I pads=I strides=I"},
     {0},
 };

@@ -246,12 +246,15 @@ static int run(struct fp_call *call) {
 }
 
 const struct fp_op fp_ops_integer_matmul[] = {
-    {"", "MatMulInteger", 10, prepare, run, NULL, 0, MATMUL_INTEGER, .left = "integer weight of MatMulInteger"},
-    {"", "QLinearMatMul", 10, prepare, run, NULL, 0, QLINEAR_MATMUL, .left = "integer weight of QLinearMatMul"},
-    {"com.microsoft", "QGemm", 1, prepare, run, NULL, 0, QGEMM, .left = "integer weight of QGemm"},
+    {"", "MatMulInteger", 10, prepare, run, NULL, 0, MATMUL_INTEGER, .left = "integer weight of MatMulInteger",
+     .arity = "rroo>r"},
+    {"", "QLinearMatMul", 10, prepare, run, NULL, 0, QLINEAR_MATMUL, .left = "integer weight of QLinearMatMul",
+     .arity = "rrrrrrrr>r"},
+    {"com.microsoft", "QGemm", 1, prepare, run, NULL, 0, QGEMM, .left = "integer weight of QGemm",
+     .arity = "rrrrrrooo>r", .attributes = "alpha=f transA=i transB=i"},
     {"com.microsoft", "MatMulIntegerToFloat", 1, prepare, run, NULL, 0, TO_FLOAT,
-     .left = "integer weight of MatMulIntegerToFloat"},
+     .left = "integer weight of MatMulIntegerToFloat", .arity = "rrrrooo>r"},
     {"com.microsoft", "DynamicQuantizeMatMul", 1, prepare, run, NULL, FP_OP_MIXES, DYNAMIC,
-     .left = "integer weight of DynamicQuantizeMatMul"},
+     .left = "integer weight of DynamicQuantizeMatMul", .arity = "rrroo>r"},
     {0},
 };

@@ -103,7 +103,9 @@ static int run(struct fp_call *call) {
 }
 
 const struct fp_op fp_ops_loss[] = {
-    {"", "NegativeLogLikelihoodLoss", 12, prepare, run, NULL, FP_OP_FLOAT32, LIKELIHOOD, NULL},
-    {"", "SoftmaxCrossEntropyLoss", 12, prepare, run, NULL, FP_OP_FLOAT32, SOFTMAX, NULL},
+    {"", "NegativeLogLikelihoodLoss", 12, prepare, run, NULL, FP_OP_FLOAT32, LIKELIHOOD, NULL, .arity = "rro>r",
+     .attributes = "ignore_index=i reduction=s"},
+    {"", "SoftmaxCrossEntropyLoss", 12, prepare, run, NULL, FP_OP_FLOAT32, SOFTMAX, NULL, .arity = "rro>ro",
+     .attributes = "ignore_index=i reduction=s"},
     {0},
 };

@@ -283,12 +283,16 @@ static int run(struct fp_call *call) {
 
 const struct fp_op fp_ops_matmul[] = {
     {"", "MatMul", 1, prepare_matmul, run, done, FP_OP_FLOAT32 | FP_OP_FUSES, MATMUL,
-     .weight = {FP_IN_1 | FP_IN_0, 0, FP_VIEW_MATRIX}},
+     .weight = {FP_IN_1 | FP_IN_0, 0, FP_VIEW_MATRIX}, .arity = "rr>r"},
     {"", "Gemm", 1, prepare_gemm, run, done, FP_OP_FLOAT32 | FP_OP_FUSES, GEMM,
-     .weight = {FP_IN_1 | FP_IN_0, 2, FP_VIEW_GEMM}},
+     .weight = {FP_IN_1 | FP_IN_0, 2, FP_VIEW_GEMM}, .arity = "rrr>r 11:rro>r",
+     .attributes = "alpha=f beta=f broadcast=i transA=i transB=i"},
     {"com.microsoft", "FusedMatMul", 1, prepare_matmul, run, done, FP_OP_FLOAT32 | FP_OP_FUSES, MATMUL,
-     .weight = {FP_IN_1 | FP_IN_0, 0, FP_VIEW_SCALED}},
+     .weight = {FP_IN_1 | FP_IN_0, 0, FP_VIEW_SCALED}, .arity = "rr>r",
+     .attributes = "alpha=f transA=i transB=i transBatchA=i transBatchB=i"},
     {"com.microsoft", "FusedGemm", 1, prepare_fused, run, done, FP_OP_FLOAT32, FUSED_GEMM,
-     .weight = {FP_IN_1 | FP_IN_0, 2, FP_VIEW_GEMM}},
+     .weight = {FP_IN_1 | FP_IN_0, 2, FP_VIEW_GEMM}, .arity = "rro>r",
+     .attributes = "activation=s activation_alpha=f activation_beta=f activation_gamma=f alpha=f beta=f "
+                   "transA=i transB=i"},
     {0},
 };

@@ -302,10 +302,15 @@ static int run_mvn(struct fp_call *call) {
 
 const struct fp_op fp_ops_norm[] = {
     {"", "BatchNormalization", 1, prepare_batch, run_batch, NULL, FP_OP_FLOAT32 | FP_OP_BLOCKED, 0,
-     .role = FP_ROLE_NORMALIZES, .passage = FP_PASSAGE_KEEPS},
-    {"", "InstanceNormalization", 1, prepare_groups, run_groups, NULL, FP_OP_FLOAT32, 0, .passage = FP_PASSAGE_POOLS},
-    {"", "GroupNormalization", 18, prepare_groups, run_groups, NULL, FP_OP_FLOAT32, 0, NULL},
-    {"", "LRN", 1, prepare_lrn, run_lrn, NULL, FP_OP_FLOAT32, 0, NULL},
-    {"", "MeanVarianceNormalization", 1, prepare_mvn, run_mvn, NULL, FP_OP_FLOAT32, 0, NULL},
+     .role = FP_ROLE_NORMALIZES, .passage = FP_PASSAGE_KEEPS, .arity = "rrrrr>roooo 14:rrrrr>roo",
+     .attributes = "consumed_inputs=I epsilon=f is_test=i momentum=f spatial=i training_mode=i"},
+    {"", "InstanceNormalization", 1, prepare_groups, run_groups, NULL, FP_OP_FLOAT32, 0, .passage = FP_PASSAGE_POOLS,
+     .arity = "rrr>r", .attributes = "consumed_inputs=I epsilon=f"},
+    {"", "GroupNormalization", 18, prepare_groups, run_groups, NULL, FP_OP_FLOAT32, 0, NULL, .arity = "rrr>r",
+     .attributes = "epsilon=f num_groups=i! stash_type=i"},
+    {"", "LRN", 1, prepare_lrn, run_lrn, NULL, FP_OP_FLOAT32, 0, NULL, .arity = "r>r",
+     .attributes = "alpha=f beta=f bias=f size=i!"},
+    {"", "MeanVarianceNormalization", 1, prepare_mvn, run_mvn, NULL, FP_OP_FLOAT32, 0, NULL, .arity = "r>r",
+     .attributes = "axes=I"},
     {0},
 };

@@ -303,15 +303,19 @@ static int run_embedding(struct fp_call *call) {
 }
 
 const struct fp_op fp_ops_norm_layer[] = {
-    {"", "LayerNormalization", 1, prepare_layer, run_layer, NULL, FP_OP_FLOAT32 | FP_OP_ROUNDS, LAYER, NULL},
-    {"", "RMSNormalization", 23, prepare_layer, run_layer, NULL, FP_OP_FLOAT32 | FP_OP_ROUNDS, RMS, NULL},
-    {"", "SimplifiedLayerNormalization", 1, prepare_layer, run_layer, NULL, FP_OP_FLOAT32 | FP_OP_ROUNDS, RMS, NULL},
+    {"", "LayerNormalization", 1, prepare_layer, run_layer, NULL, FP_OP_FLOAT32 | FP_OP_ROUNDS, LAYER, NULL,
+     .arity = "rro>roo", .attributes = "axis=i epsilon=f stash_type=i"},
+    {"", "RMSNormalization", 23, prepare_layer, run_layer, NULL, FP_OP_FLOAT32 | FP_OP_ROUNDS, RMS, NULL,
+     .arity = "rr>r", .attributes = "axis=i epsilon=f stash_type=i"},
+    {"", "SimplifiedLayerNormalization", 1, prepare_layer, run_layer, NULL, FP_OP_FLOAT32 | FP_OP_ROUNDS, RMS, NULL,
+     .arity = "rr>ro", .attributes = "axis=i epsilon=f stash_type=i"},
     {"com.microsoft", "SimplifiedLayerNormalization", 1, prepare_layer, run_layer, NULL, FP_OP_FLOAT32 | FP_OP_ROUNDS,
-     RMS, NULL},
+     RMS, NULL, .arity = "rr>ro", .attributes = "axis=i epsilon=f stash_type=i"},
     {"com.microsoft", "SkipLayerNormalization", 1, prepare_skip, run_skip, NULL, FP_OP_FLOAT32 | FP_OP_ROUNDS, LAYER,
-     NULL},
+     NULL, .arity = "rrroo>rooo", .attributes = "epsilon=f"},
     {"com.microsoft", "SkipSimplifiedLayerNormalization", 1, prepare_skip, run_skip, NULL, FP_OP_FLOAT32 | FP_OP_ROUNDS,
-     RMS, NULL},
-    {"com.microsoft", "EmbedLayerNormalization", 1, prepare_embedding, run_embedding, NULL, FP_OP_FLOAT32, 0, NULL},
+     RMS, NULL, .arity = "rrro>rooo", .attributes = "epsilon=f"},
+    {"com.microsoft", "EmbedLayerNormalization", 1, prepare_embedding, run_embedding, NULL, FP_OP_FLOAT32, 0, NULL,
+     .arity = "rorrorroo>roo", .attributes = "epsilon=f mask_index_type=i"},
     {0},
 };

@@ -134,6 +134,7 @@ static int run_pad(struct fp_call *call) {
 }
 
 const struct fp_op fp_ops_pad[] = {
-    {"", "Pad", 2, prepare_pad, run_pad, NULL, FP_OP_ANY_KIND | FP_OP_BLOCKED, 0, .passage = FP_PASSAGE_PADS},
+    {"", "Pad", 2, prepare_pad, run_pad, NULL, FP_OP_ANY_KIND | FP_OP_BLOCKED, 0, .passage = FP_PASSAGE_PADS,
+     .arity = "r>r 11:rro>r 18:rroo>r", .attributes = "mode=s pads=I value=f"},
     {0},
 };

@@ -280,9 +280,12 @@ static int run_top(struct fp_call *call) {
 }
 
 const struct fp_op fp_ops_pick[] = {
-    {"", "ArgMax", 1, prepare_arg, run_arg, NULL, 0, ARG_MAX, .role = FP_ROLE_PICKS},
-    {"", "ArgMin", 1, prepare_arg, run_arg, NULL, 0, ARG_MIN},
-    {"", "Hardmax", 1, prepare_hardmax, run_hardmax, .role = FP_ROLE_HARDMAX},
-    {"", "TopK", 1, prepare_top, run_top, .role = FP_ROLE_PICKS},
+    {"", "ArgMax", 1, prepare_arg, run_arg, NULL, 0, ARG_MAX, .role = FP_ROLE_PICKS, .arity = "r>r",
+     .attributes = "axis=i keepdims=i select_last_index=i"},
+    {"", "ArgMin", 1, prepare_arg, run_arg, NULL, 0, ARG_MIN, .arity = "r>r",
+     .attributes = "axis=i keepdims=i select_last_index=i"},
+    {"", "Hardmax", 1, prepare_hardmax, run_hardmax, .role = FP_ROLE_HARDMAX, .arity = "r>r", .attributes = "axis=i"},
+    {"", "TopK", 1, prepare_top, run_top, .role = FP_ROLE_PICKS, .arity = "r>rr 10:rr>rr",
+     .attributes = "axis=i k=i largest=i sorted=i"},
     {0},
 };

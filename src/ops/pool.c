@@ -428,15 +428,21 @@ static int run_unpool(struct fp_call *call) {
 }
 
 const struct fp_op fp_ops_pool[] = {
-    {"", "MaxPool", 1, prepare, run, done, FP_OP_FLOAT32 | FP_OP_BLOCKED, MAX, .passage = FP_PASSAGE_POOLS},
+    {"", "MaxPool", 1, prepare, run, done, FP_OP_FLOAT32 | FP_OP_BLOCKED, MAX, .passage = FP_PASSAGE_POOLS,
+     .arity = "r>r 8:r>ro",
+     .attributes = "auto_pad=s ceil_mode=i dilations=I kernel_shape=I! pads=I storage_order=i strides=I"},
     {"", "AveragePool", 1, prepare, run, done, FP_OP_FLOAT32 | FP_OP_BLOCKED, AVERAGE, .role = FP_ROLE_AVERAGES_WINDOWS,
-     .passage = FP_PASSAGE_POOLS},
-    {"", "LpPool", 1, prepare, run, done, FP_OP_FLOAT32 | FP_OP_BLOCKED, LP, .passage = FP_PASSAGE_POOLS},
+     .passage = FP_PASSAGE_POOLS, .arity = "r>r",
+     .attributes = "auto_pad=s ceil_mode=i count_include_pad=i dilations=I kernel_shape=I! pads=I strides=I"},
+    {"", "LpPool", 1, prepare, run, done, FP_OP_FLOAT32 | FP_OP_BLOCKED, LP, .passage = FP_PASSAGE_POOLS,
+     .arity = "r>r", .attributes = "auto_pad=s ceil_mode=i dilations=I kernel_shape=I p=fi pads=I strides=I"},
     {"", "GlobalMaxPool", 1, prepare_global, run_global, NULL, FP_OP_FLOAT32 | FP_OP_BLOCKED, MAX,
-     .passage = FP_PASSAGE_REMOVES},
+     .passage = FP_PASSAGE_REMOVES, .arity = "r>r"},
     {"", "GlobalAveragePool", 1, prepare_global, run_global, NULL, FP_OP_FLOAT32 | FP_OP_BLOCKED, AVERAGE,
-     .role = FP_ROLE_AVERAGES_ALL, .passage = FP_PASSAGE_REMOVES},
-    {"", "GlobalLpPool", 1, prepare_global, run_global, NULL, FP_OP_FLOAT32 | FP_OP_BLOCKED, LP, NULL},
-    {"", "MaxUnpool", 1, prepare_unpool, run_unpool, NULL, FP_OP_FLOAT32, 0, NULL},
+     .role = FP_ROLE_AVERAGES_ALL, .passage = FP_PASSAGE_REMOVES, .arity = "r>r"},
+    {"", "GlobalLpPool", 1, prepare_global, run_global, NULL, FP_OP_FLOAT32 | FP_OP_BLOCKED, LP, NULL, .arity = "r>r",
+     .attributes = "p=fi"},
+    {"", "MaxUnpool", 1, prepare_unpool, run_unpool, NULL, FP_OP_FLOAT32, 0, NULL, .arity = "rro>r",
+     .attributes = "kernel_shape=I! pads=I strides=I"},
     {0},
 };

@@ -225,11 +225,12 @@ static int run_where(struct fp_call *call) {
 }
 
 const struct fp_op fp_ops_qlinear[] = {
-    {"com.microsoft", "QLinearAdd", 1, prepare_pair, run_pair, NULL, 0, ADD},
-    {"com.microsoft", "QLinearMul", 1, prepare_pair, run_pair, NULL, 0, MUL},
-    {"com.microsoft", "QLinearSigmoid", 1, prepare_map, run_map, NULL, 0, SIGMOID},
-    {"com.microsoft", "QLinearLeakyRelu", 1, prepare_map, run_map, NULL, 0, LEAKY_RELU},
-    {"com.microsoft", "QLinearConcat", 1, prepare_concat, run_concat},
-    {"com.microsoft", "QLinearWhere", 1, prepare_where, run_where},
+    {"com.microsoft", "QLinearAdd", 1, prepare_pair, run_pair, NULL, 0, ADD, .arity = "rrorroro>r"},
+    {"com.microsoft", "QLinearMul", 1, prepare_pair, run_pair, NULL, 0, MUL, .arity = "rrorroro>r"},
+    {"com.microsoft", "QLinearSigmoid", 1, prepare_map, run_map, NULL, 0, SIGMOID, .arity = "rroro>r"},
+    {"com.microsoft", "QLinearLeakyRelu", 1, prepare_map, run_map, NULL, 0, LEAKY_RELU, .arity = "rroro>r",
+     .attributes = "alpha=f"},
+    {"com.microsoft", "QLinearConcat", 1, prepare_concat, run_concat, .arity = "rr+>r", .attributes = "axis=i!"},
+    {"com.microsoft", "QLinearWhere", 1, prepare_where, run_where, .arity = "rrrrrrrrr>r"},
     {0},
 };

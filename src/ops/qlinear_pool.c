@@ -182,8 +182,11 @@ static int run_softmax(struct fp_call *call) {
 }
 
 const struct fp_op fp_ops_qlinear_pool[] = {
-    {"com.microsoft", "QLinearGlobalAveragePool", 1, prepare_global, run_global},
-    {"com.microsoft", "QLinearAveragePool", 1, prepare_average, run_average},
-    {"com.microsoft", "QLinearSoftmax", 1, prepare_softmax, run_softmax},
+    {"com.microsoft", "QLinearGlobalAveragePool", 1, prepare_global, run_global, .arity = "rrrrr>r",
+     .attributes = "channels_last=i"},
+    {"com.microsoft", "QLinearAveragePool", 1, prepare_average, run_average, .arity = "rroro>r",
+     .attributes = "auto_pad=s ceil_mode=i channels_last=i count_include_pad=i kernel_shape=I! pads=I strides=I"},
+    {"com.microsoft", "QLinearSoftmax", 1, prepare_softmax, run_softmax, .arity = "rrorr>r",
+     .attributes = "axis=i opset=i!"},
     {0},
 };

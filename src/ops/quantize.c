@@ -339,13 +339,14 @@ static int run_dynamic(struct fp_call *call) {
 
 const struct fp_op fp_ops_quantize[] = {
     {"", "QuantizeLinear", 10, prepare_quantize, run, NULL, FP_OP_ROUNDS, QUANTIZE, .role = FP_ROLE_QUANTIZES,
-     .passage = FP_PASSAGE_KEEPS},
+     .passage = FP_PASSAGE_KEEPS, .arity = "rro>r",
+     .attributes = "axis=i block_size=i output_dtype=i precision=i saturate=i"},
     {"", "DequantizeLinear", 10, prepare_dequantize, run, NULL, FP_OP_ROUNDS, DEQUANTIZE, .role = FP_ROLE_DEQUANTIZES,
-     .passage = FP_PASSAGE_KEEPS},
-    {"", "DynamicQuantizeLinear", 11, prepare_dynamic, run_dynamic, NULL, FP_OP_MIXES},
+     .passage = FP_PASSAGE_KEEPS, .arity = "rro>r", .attributes = "axis=i block_size=i output_dtype=i"},
+    {"", "DynamicQuantizeLinear", 11, prepare_dynamic, run_dynamic, NULL, FP_OP_MIXES, .arity = "r>rrr"},
     {"com.microsoft", "QuantizeLinear", 1, prepare_quantize, run, NULL, FP_OP_ROUNDS, QUANTIZE,
-     .role = FP_ROLE_QUANTIZES},
+     .role = FP_ROLE_QUANTIZES, .arity = "rro>r", .attributes = "axis=i"},
     {"com.microsoft", "DequantizeLinear", 1, prepare_dequantize, run, NULL, FP_OP_ROUNDS, DEQUANTIZE,
-     .role = FP_ROLE_DEQUANTIZES},
+     .role = FP_ROLE_DEQUANTIZES, .arity = "rro>r", .attributes = "axis=i"},
     {0},
 };

@@ -129,9 +129,13 @@ static int run_multinomial(struct fp_call *call) {
 }
 
 const struct fp_op fp_ops_random[] = {
-    {"", "RandomNormal", 1, prepare_shape, run_numbers, NULL, FP_OP_IMPURE, NORMAL, NULL},
-    {"", "RandomUniform", 1, prepare_shape, run_numbers, NULL, FP_OP_IMPURE, UNIFORM, NULL},
-    {"", "RandomNormalLike", 1, prepare_like, run_numbers, NULL, FP_OP_IMPURE | FP_OP_ROUNDS, NORMAL, NULL},
-    {"", "Multinomial", 7, prepare_multinomial, run_multinomial, NULL, FP_OP_IMPURE, 0, NULL},
+    {"", "RandomNormal", 1, prepare_shape, run_numbers, NULL, FP_OP_IMPURE, NORMAL, NULL, .arity = ">r",
+     .attributes = "dtype=i mean=f scale=f seed=f shape=I!"},
+    {"", "RandomUniform", 1, prepare_shape, run_numbers, NULL, FP_OP_IMPURE, UNIFORM, NULL, .arity = ">r",
+     .attributes = "dtype=i high=f low=f seed=f shape=I!"},
+    {"", "RandomNormalLike", 1, prepare_like, run_numbers, NULL, FP_OP_IMPURE | FP_OP_ROUNDS, NORMAL, NULL,
+     .arity = "r>r", .attributes = "dtype=i mean=f scale=f seed=f"},
+    {"", "Multinomial", 7, prepare_multinomial, run_multinomial, NULL, FP_OP_IMPURE, 0, NULL, .arity = "r>r",
+     .attributes = "dtype=i sample_size=i seed=f"},
     {0},
 };

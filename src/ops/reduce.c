@@ -338,16 +338,21 @@ static int prepare(struct fp_call *call) {
 
 #define ROW(type, ...) {"", type, 1, prepare, run, NULL, 0, __VA_ARGS__}
 const struct fp_op fp_ops_reduce[] = {
-    ROW("ReduceSum", SUM, .role = FP_ROLE_SUMS_UP),
-    ROW("ReduceMean", MEAN, .role = FP_ROLE_AVERAGES, .passage = FP_PASSAGE_REDUCES),
-    ROW("ReduceMax", MAX, .role = FP_ROLE_FINDS_MAXIMUM, .passage = FP_PASSAGE_REDUCES),
-    ROW("ReduceMin", MIN),
-    ROW("ReduceProd", PROD),
-    ROW("ReduceL1", L1),
-    ROW("ReduceL2", L2),
-    ROW("ReduceLogSum", LOG_SUM),
-    ROW("ReduceLogSumExp", LOG_SUM_EXP),
-    ROW("ReduceSumSquare", SUM_SQUARE),
+    ROW("ReduceSum", SUM, .role = FP_ROLE_SUMS_UP, .arity = "r>r 13:ro>r",
+        .attributes = "axes=I keepdims=i noop_with_empty_axes=i"),
+    ROW("ReduceMean", MEAN, .role = FP_ROLE_AVERAGES, .passage = FP_PASSAGE_REDUCES, .arity = "r>r 18:ro>r",
+        .attributes = "axes=I keepdims=i noop_with_empty_axes=i"),
+    ROW("ReduceMax", MAX, .role = FP_ROLE_FINDS_MAXIMUM, .passage = FP_PASSAGE_REDUCES, .arity = "r>r 18:ro>r",
+        .attributes = "axes=I keepdims=i noop_with_empty_axes=i"),
+    ROW("ReduceMin", MIN, .arity = "r>r 18:ro>r", .attributes = "axes=I keepdims=i noop_with_empty_axes=i"),
+    ROW("ReduceProd", PROD, .arity = "r>r 18:ro>r", .attributes = "axes=I keepdims=i noop_with_empty_axes=i"),
+    ROW("ReduceL1", L1, .arity = "r>r 18:ro>r", .attributes = "axes=I keepdims=i noop_with_empty_axes=i"),
+    ROW("ReduceL2", L2, .arity = "r>r 18:ro>r", .attributes = "axes=I keepdims=i noop_with_empty_axes=i"),
+    ROW("ReduceLogSum", LOG_SUM, .arity = "r>r 18:ro>r", .attributes = "axes=I keepdims=i noop_with_empty_axes=i"),
+    ROW("ReduceLogSumExp", LOG_SUM_EXP, .arity = "r>r 18:ro>r",
+        .attributes = "axes=I keepdims=i noop_with_empty_axes=i"),
+    ROW("ReduceSumSquare", SUM_SQUARE, .arity = "r>r 18:ro>r",
+        .attributes = "axes=I keepdims=i noop_with_empty_axes=i"),
     {0},
 };
 #undef ROW

@@ -527,11 +527,14 @@ static int run_resize(struct fp_call *call) {
     return fp_map_run(call, maps, room);
 }
 
-#define ROW(name, since, prepare)                                                                                      \
-    {"", name, since, prepare, run_resize, resize_done, FP_OP_BLOCKED, 0, NULL, .passage = FP_PASSAGE_RESIZES}
+#define ROW(name, since, prepare, ...)                                                                                 \
+    {"",         name, since, prepare, run_resize, resize_done, FP_OP_BLOCKED, 0, NULL, .passage = FP_PASSAGE_RESIZES, \
+     __VA_ARGS__}
 const struct fp_op fp_ops_resize[] = {
-    ROW("Upsample", 7, prepare_legacy),
-    ROW("Resize", 10, prepare_legacy),
-    ROW("Resize", 11, prepare_resize),
+    ROW("Upsample", 7, prepare_legacy, .arity = "r>r 9:rr>r", .attributes = "mode=s scales=F"),
+    ROW("Resize", 10, prepare_legacy, .arity = "rr>r", .attributes = "mode=s"),
+    ROW("Resize", 11, prepare_resize, .arity = "rrro>r 13:rooo>r",
+        .attributes = "antialias=i axes=I coordinate_transformation_mode=s cubic_coeff_a=f exclude_outside=i "
+                      "extrapolation_value=f keep_aspect_ratio_policy=s mode=s nearest_mode=s"),
     {0},
 };

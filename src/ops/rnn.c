@@ -496,12 +496,21 @@ static int weight_input(struct fp_call *call, int slot, struct fp_tensor *out) {
 
 const struct fp_op fp_ops_rnn[] = {
     {"", "LSTM", 1, prepare, run, done, FP_OP_FLOAT32 | FP_OP_STEPS_FIRST, LSTM, weight_input,
-     .weight = {FP_IN_1 | FP_IN_2, 3, FP_VIEW_RECURRENT}},
+     .weight = {FP_IN_1 | FP_IN_2, 3, FP_VIEW_RECURRENT}, .arity = "rrrooooo>ooo",
+     .attributes = "activation_alpha=F activation_beta=F activations=S clip=f direction=s hidden_size=i "
+                   "input_forget=i layout=i output_sequence=i"},
     {"", "GRU", 1, prepare, run, done, FP_OP_FLOAT32 | FP_OP_STEPS_FIRST, GRU, weight_input,
-     .weight = {FP_IN_1 | FP_IN_2, 3, FP_VIEW_RECURRENT_GATED}},
+     .weight = {FP_IN_1 | FP_IN_2, 3, FP_VIEW_RECURRENT_GATED}, .arity = "rrrooo>or 3:rrrooo>oo",
+     .attributes = "activation_alpha=F activation_beta=F activations=S clip=f direction=s hidden_size=i "
+                   "layout=i linear_before_reset=i output_sequence=i"},
     {"", "RNN", 1, prepare, run, done, FP_OP_FLOAT32 | FP_OP_STEPS_FIRST, PLAIN, weight_input,
-     .weight = {FP_IN_1 | FP_IN_2, 3, FP_VIEW_RECURRENT}},
+     .weight = {FP_IN_1 | FP_IN_2, 3, FP_VIEW_RECURRENT}, .arity = "rrrooo>oo",
+     .attributes = "activation_alpha=F activation_beta=F activations=S clip=f direction=s hidden_size=i "
+                   "layout=i output_sequence=i"},
     {"com.microsoft", "DynamicQuantizeLSTM", 1, prepare, run, done, FP_OP_FLOAT32 | FP_OP_MIXES, QUANTIZED,
-     .weight = {FP_IN_1 | FP_IN_2, 3, FP_VIEW_NONE}, .left = "integer weight of DynamicQuantizeLSTM"},
+     .weight = {FP_IN_1 | FP_IN_2, 3, FP_VIEW_NONE}, .left = "integer weight of DynamicQuantizeLSTM",
+     .arity = "rrrooooorrrr>ooo",
+     .attributes =
+         "activation_alpha=F activation_beta=F activations=S clip=f direction=s hidden_size=i input_forget=i"},
     {0},
 };

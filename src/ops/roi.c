@@ -335,9 +335,12 @@ static int run_suppression(struct fp_call *call) {
 }
 
 const struct fp_op fp_ops_roi[] = {
-    {"", "RoiAlign", 10, prepare_roi_align, run_roi_align, NULL, FP_OP_FLOAT32, 0, NULL},
-    {"", "MaxRoiPool", 1, prepare_max_roi_pool, run_max_roi_pool, NULL, FP_OP_FLOAT32, 0, NULL},
+    {"", "RoiAlign", 10, prepare_roi_align, run_roi_align, NULL, FP_OP_FLOAT32, 0, NULL, .arity = "rrr>r",
+     .attributes = "coordinate_transformation_mode=s mode=s output_height=i output_width=i sampling_ratio=i "
+                   "spatial_scale=f"},
+    {"", "MaxRoiPool", 1, prepare_max_roi_pool, run_max_roi_pool, NULL, FP_OP_FLOAT32, 0, NULL, .arity = "rr>r",
+     .attributes = "pooled_shape=I! spatial_scale=f"},
     {"", "NonMaxSuppression", 10, prepare_suppression, run_suppression, selection_done, FP_OP_DYNAMIC | FP_OP_FLOAT32,
-     0, NULL},
+     0, NULL, .arity = "rrooo>r", .attributes = "center_point_box=i"},
     {0},
 };

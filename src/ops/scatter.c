@@ -224,11 +224,11 @@ static int run_nd(struct fp_call *call) {
     return status;
 }
 
-#define ROW(name, since, prepare, run)                                                                                 \
-    {"", name, since, prepare, run, NULL, FP_OP_ANY_KIND | FP_OP_ROUNDS | FP_OP_IN_PLACE, 0, NULL}
+#define ROW(name, since, prepare, run, ...)                                                                            \
+    {"", name, since, prepare, run, NULL, FP_OP_ANY_KIND | FP_OP_ROUNDS | FP_OP_IN_PLACE, 0, NULL, __VA_ARGS__}
 const struct fp_op fp_ops_scatter[] = {
-    ROW("Scatter", 9, prepare_elements, run_elements),
-    ROW("ScatterElements", 11, prepare_elements, run_elements),
-    ROW("ScatterND", 11, prepare_nd, run_nd),
+    ROW("Scatter", 9, prepare_elements, run_elements, .arity = "rrr>r", .attributes = "axis=i"),
+    ROW("ScatterElements", 11, prepare_elements, run_elements, .arity = "rrr>r", .attributes = "axis=i reduction=s"),
+    ROW("ScatterND", 11, prepare_nd, run_nd, .arity = "rrr>r", .attributes = "reduction=s"),
     {0},
 };

@@ -302,19 +302,20 @@ static int run_get_element(struct fp_call *call) {
     return run_optional(call);
 }
 
-#define ROW(name, since, prepare, run) {"", name, since, prepare, run, NULL, FP_OP_ANY_KIND | FP_OP_ROUNDS, 0, NULL}
+#define ROW(name, since, prepare, run, ...)                                                                            \
+    {"", name, since, prepare, run, NULL, FP_OP_ANY_KIND | FP_OP_ROUNDS, 0, NULL, __VA_ARGS__}
 const struct fp_op fp_ops_sequences[] = {
-    ROW("SequenceEmpty", 11, prepare_nothing, run_empty),
-    ROW("SequenceConstruct", 11, prepare_construct, run_construct),
-    ROW("SequenceAt", 11, prepare_nothing, run_at),
-    ROW("SequenceInsert", 11, prepare_nothing, run_insert),
-    ROW("SequenceErase", 11, prepare_nothing, run_erase),
-    ROW("SequenceLength", 11, prepare_length, run_length),
-    ROW("SplitToSequence", 11, prepare_split, run_split),
-    ROW("ConcatFromSequence", 11, prepare_nothing, run_concat),
-    ROW("SequenceMap", 17, prepare_map, run_map),
-    ROW("Optional", 15, prepare_nothing, run_optional),
-    ROW("OptionalHasElement", 15, prepare_has_element, run_has_element),
-    ROW("OptionalGetElement", 15, prepare_nothing, run_get_element),
+    ROW("SequenceEmpty", 11, prepare_nothing, run_empty, .arity = ">r", .attributes = "dtype=i"),
+    ROW("SequenceConstruct", 11, prepare_construct, run_construct, .arity = "+>r"),
+    ROW("SequenceAt", 11, prepare_nothing, run_at, .arity = "rr>r"),
+    ROW("SequenceInsert", 11, prepare_nothing, run_insert, .arity = "rro>r"),
+    ROW("SequenceErase", 11, prepare_nothing, run_erase, .arity = "ro>r"),
+    ROW("SequenceLength", 11, prepare_length, run_length, .arity = "r>r"),
+    ROW("SplitToSequence", 11, prepare_split, run_split, .arity = "ro>r", .attributes = "axis=i keepdims=i"),
+    ROW("ConcatFromSequence", 11, prepare_nothing, run_concat, .arity = "r>r", .attributes = "axis=i! new_axis=i"),
+    ROW("SequenceMap", 17, prepare_map, run_map, .arity = "r*>+", .attributes = "body=g!"),
+    ROW("Optional", 15, prepare_nothing, run_optional, .arity = "o>r", .attributes = "type=y"),
+    ROW("OptionalHasElement", 15, prepare_has_element, run_has_element, .arity = "r>r 18:o>r"),
+    ROW("OptionalGetElement", 15, prepare_nothing, run_get_element, .arity = "r>r"),
     {0},
 };

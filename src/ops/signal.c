@@ -356,13 +356,15 @@ static int run_mel(struct fp_call *call) {
     return FINEPRUNE_OK;
 }
 
-#define ROW(name, prepare, run, flags) {"", name, 17, prepare, run, NULL, flags, 0, NULL}
+#define ROW(name, prepare, run, flags, ...) {"", name, 17, prepare, run, NULL, flags, 0, NULL, __VA_ARGS__}
 const struct fp_op fp_ops_signal[] = {
-    ROW("DFT", prepare_dft, run_dft, FP_OP_FLOAT32),
-    ROW("STFT", prepare_stft, run_stft, FP_OP_FLOAT32),
-    ROW("HannWindow", prepare_window, run_hann, 0),
-    ROW("HammingWindow", prepare_window, run_hamming, 0),
-    ROW("BlackmanWindow", prepare_window, run_blackman, 0),
-    ROW("MelWeightMatrix", prepare_mel, run_mel, 0),
+    ROW("DFT", prepare_dft, run_dft, FP_OP_FLOAT32, .arity = "ro>r 20:roo>r",
+        .attributes = "axis=i inverse=i onesided=i"),
+    ROW("STFT", prepare_stft, run_stft, FP_OP_FLOAT32, .arity = "rroo>r", .attributes = "onesided=i"),
+    ROW("HannWindow", prepare_window, run_hann, 0, .arity = "r>r", .attributes = "output_datatype=i periodic=i"),
+    ROW("HammingWindow", prepare_window, run_hamming, 0, .arity = "r>r", .attributes = "output_datatype=i periodic=i"),
+    ROW("BlackmanWindow", prepare_window, run_blackman, 0, .arity = "r>r",
+        .attributes = "output_datatype=i periodic=i"),
+    ROW("MelWeightMatrix", prepare_mel, run_mel, 0, .arity = "rrrrr>r", .attributes = "output_datatype=i"),
     {0},
 };

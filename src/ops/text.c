@@ -178,10 +178,12 @@ static int run_normalizer(struct fp_call *call) {
     return status;
 }
 
-#define ROW(name, since, prepare, run) {"", name, since, prepare, run, NULL, FP_OP_ANY_KIND | FP_OP_DYNAMIC, 0, NULL}
+#define ROW(name, since, prepare, run, ...)                                                                            \
+    {"", name, since, prepare, run, NULL, FP_OP_ANY_KIND | FP_OP_DYNAMIC, 0, NULL, __VA_ARGS__}
 const struct fp_op fp_ops_text[] = {
-    ROW("StringConcat", 20, prepare_concat, run_concat),
-    ROW("StringSplit", 20, prepare_split, run_split),
-    ROW("StringNormalizer", 10, prepare_normalizer, run_normalizer),
+    ROW("StringConcat", 20, prepare_concat, run_concat, .arity = "rr>r"),
+    ROW("StringSplit", 20, prepare_split, run_split, .arity = "r>rr", .attributes = "delimiter=s maxsplit=i"),
+    ROW("StringNormalizer", 10, prepare_normalizer, run_normalizer, .arity = "r>r",
+        .attributes = "case_change_action=s is_case_sensitive=i locale=s stopwords=S"),
     {0},
 };

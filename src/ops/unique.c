@@ -164,6 +164,7 @@ static int run_unique(struct fp_call *call) {
 }
 
 const struct fp_op fp_ops_unique[] = {
-    {"", "Unique", 11, prepare_unique, run_unique, unique_done, FP_OP_ANY_KIND | FP_OP_DYNAMIC, 0, NULL},
+    {"", "Unique", 11, prepare_unique, run_unique, unique_done, FP_OP_ANY_KIND | FP_OP_DYNAMIC, 0, NULL,
+     .arity = "r>rooo", .attributes = "axis=i sorted=i"},
     {0},
 };

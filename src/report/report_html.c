@@ -3,6 +3,7 @@
 // escaped.
 #include "report/report_fields.h"
 #include "report/report_values.h"
+#include "base/numbers.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -644,6 +645,7 @@ static void put_page(FILE *file, const struct fineprune_report *report) {
 }
 
 char *fineprune_report_html(const struct fineprune_report *report) {
+    FP_PLAIN_NUMBERS;
     char *text = NULL;
     size_t size;
     if (report->arena.failed) return NULL;

@@ -7,6 +7,7 @@
 
 #include "report/report.h"
 #include "report/report_fields.h"
+#include "base/numbers.h"
 
 static json_t *object_of(const struct fp_fields *fields, const void *section);
 
@@ -124,6 +125,7 @@ static bool put_all(json_t *root, const struct fineprune_report *report) {
 }
 
 char *fineprune_report_json(const struct fineprune_report *report) {
+    FP_PLAIN_NUMBERS;
     json_t *root = report->arena.failed ? NULL : json_object();
     char *text = NULL, *line = NULL;
     if (put_all(root, report)) text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(9));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The report for people at a terminal: the few lines after a run, the listing of a model, the table of weights.
 #include "report/report_values.h"
+#include "base/numbers.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -500,9 +501,13 @@ static char *collect(const struct fineprune_report *report, void (*print)(FILE *
     return NULL;
 }
 
-char *fineprune_report_table(const struct fineprune_report *report) { return collect(report, print_weights); }
+char *fineprune_report_table(const struct fineprune_report *report) {
+    FP_PLAIN_NUMBERS;
+    return collect(report, print_weights);
+}
 
 char *fineprune_report_summary(const struct fineprune_report *report) {
+    FP_PLAIN_NUMBERS;
     static const struct {
         const char *command;
         void (*print)(FILE *, const struct fineprune_report *);

@@ -301,10 +301,12 @@ static int64_t read_file(void *user, void *dst, size_t n, const char **reason) {
 }
 
 int fp_npy_read(struct fp_tensor *out, const char *path, struct fp_memory *memory, fineprune_error *err) {
+    struct stat st; // a pipe without a writer would be waited for
+    if (!stat(path, &st) && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
+        return fp_fail(err, FINEPRUNE_IO, "cannot read '%s': not a regular file", path);
     FILE *f = fopen(path, "rbe");
     if (!f) return fp_fail(err, FINEPRUNE_IO, "cannot read '%s': %s", path, strerror(errno));
     char name[300];
-    struct stat st;
     snprintf(name, sizeof(name), "'%s'", path);
     bool regular = fstat(fileno(f), &st) == 0 && S_ISREG(st.st_mode);
     struct fp_npy_source source = {read_file, f, name, SIZE_MAX};

@@ -309,7 +309,7 @@ int fp_npz_add(struct fp_npz_writer *writer, const char *name, const struct fp_t
 int fp_npz_create(struct fp_npz_writer **out, const char *path, bool force, fineprune_error *err) {
     struct fp_npz_writer *w = fp_calloc(1, sizeof(*w));
     if (!w) return fp_fail_memory(err, path, sizeof(*w));
-    int status = fp_output_open(&w->output, path, force, err);
+    int status = fp_output_open_private(&w->output, path, force, err);
     if (status) free(w);
     else *out = w;
     return status;

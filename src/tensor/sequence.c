@@ -42,7 +42,22 @@ int fp_sequence_new(struct fp_tensor *out, struct fp_memory *memory, size_t n, c
     return status;
 }
 
+// What an item costs beside its elements: small ones cost more than these.
+#define ITEM (sizeof(struct fp_tensor) + sizeof(struct fp_buffer) + 64)
+
+static int count_item(struct fp_list *list, fineprune_error *err) {
+    if (!list->memory) return FINEPRUNE_OK;
+    if (!fp_memory_count(list->memory, ITEM)) return fp_fail_memory(err, "a list of tensors", ITEM);
+    list->counted += ITEM;
+    return FINEPRUNE_OK;
+}
+
 int fp_list_add(struct fp_list *list, struct fp_tensor *t, fineprune_error *err) {
+    const int status = count_item(list, err);
+    if (status) {
+        fp_tensor_done(t);
+        return status;
+    }
     struct fp_tensor *items = fp_grow(list->items, &list->capacity, list->n + 1, sizeof(*items));
     if (!items) {
         fp_tensor_done(t);
@@ -57,5 +72,6 @@ int fp_list_add(struct fp_list *list, struct fp_tensor *t, fineprune_error *err)
 void fp_list_done(struct fp_list *list) {
     for (size_t i = 0; i < list->n; i++) fp_tensor_done(&list->items[i]);
     free(list->items);
+    if (list->memory) fp_memory_uncount(list->memory, list->counted);
     memset(list, 0, sizeof(*list));
 }

@@ -18,6 +18,8 @@ static inline const struct fp_tensor *fp_sequence_items(const struct fp_tensor *
 struct fp_list {
     struct fp_tensor *items;
     size_t n, capacity;
+    struct fp_memory *memory; // where the list itself is counted, or NULL
+    size_t counted;
 };
 // Moves *t into the list; when that fails *t is dropped.
 int fp_list_add(struct fp_list *list, struct fp_tensor *t, fineprune_error *err);

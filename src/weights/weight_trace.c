@@ -182,11 +182,20 @@ static int trace_move(struct tracer *t, const struct fp_node *node, int output, 
     return status;
 }
 
+// What is changed here and there is stored as a dense tensor again.
+static int trace_sparse(struct tracer *t, const struct fp_graph *graph, int value, struct fp_tensor *numbers) {
+    if (graph != t->model->graph) return refuse(t, "it is stored as a sparse tensor of a body");
+    const int status = fp_model_make_dense(t->model, value, t->err);
+    if (status) return status;
+    t->whole = graph->values[value].initializer;
+    return add_source(t, graph, value, graph->values[value].initializer, numbers);
+}
+
 static int trace(struct tracer *t, const struct fp_graph *graph, int value, struct fp_tensor *numbers) {
     if (*t->reason) return FINEPRUNE_OK;
     const struct fp_value *v = &graph->values[value];
     if (v->initializer) return add_source(t, graph, value, v->initializer, numbers);
-    if (v->sparse_initializer) return refuse(t, "it is stored as a sparse tensor");
+    if (v->sparse_initializer) return trace_sparse(t, graph, value, numbers);
     if (v->outer >= 0) return trace(t, graph->parent, v->outer, numbers);
     const struct fp_node *node = v->producer;
     if (!node) { // an input of a function body

@@ -25,14 +25,22 @@ static int write_pruned(fineprune_model *model, struct prune *p) {
     fineprune_data *data = NULL;
     fineprune_prune_options options = FINEPRUNE_PRUNE_OPTIONS_INIT;
     options.sparsity = 0.7;
-    options.no_metadata = true;
+    const char *page = getenv("CALLER_PAGE"); // where the report goes; the model then says how it was pruned, too
+    fineprune_report *report = NULL;
+    options.no_metadata = !page;
     options.run.threads = p->threads;
     int status = fineprune_data_open(&data, model, NULL, &p->err);
     if (!status) status = fineprune_data_add(data, p->paths[1], &p->err);
-    if (!status) status = fineprune_prune(model, data, &options, NULL, &p->err);
+    if (!status) status = fineprune_prune(model, data, &options, &report, &p->err);
     fineprune_save_options save = FINEPRUNE_SAVE_OPTIONS_INIT;
     save.force = true;
     if (!status) status = fineprune_model_save(model, p->paths[2], &save, &p->err);
+    if (!status && page) {
+        char *text = fineprune_report_html(report);
+        status = fineprune_text_save(page, text, true, NULL, &p->err);
+        free(text);
+    }
+    fineprune_report_free(report);
     fineprune_data_free(data);
     return status;
 }

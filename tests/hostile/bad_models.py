@@ -648,3 +648,126 @@ def _(folder):
              helper.make_node("MatMul", ["z", "w"], ["y"])]
     return save(folder, tiny(nodes, [numpy_helper.from_array(weights(), "w"), numpy_helper.from_array(np.array(True), "c")],
                              outputs=[helper.make_tensor_value_info("y", TensorProto.FLOAT, None)]))
+
+
+# ---- what is said twice, or with numbers that nothing has ------------------------------------------------------------------------
+
+
+def changed(change, **kwargs):
+    model = tiny(**kwargs)
+    change(model)
+    return model
+
+
+for label, version in {"0": 0, "-1": -1, "2^62": 1 << 62}.items():
+    @bad_model(f"opset {label}", rf"model\.onnx.*version {version} .*ai\.onnx")
+    def _(folder, version=version):
+        return save(folder, changed(lambda m: setattr(m.opset_import[0], "version", version)))
+
+
+for label, domain in {"": "", "by its other name": "ai.onnx"}.items():
+    @bad_model(f"two opsets of one domain {label}", r"model\.onnx.*ai\.onnx.*twice.*17.*13")
+    def _(folder, domain=domain):
+        return save(folder, changed(lambda m: m.opset_import.append(helper.make_opsetid(domain, 13))))
+
+
+@bad_model("an opset of a function is 0", r"model\.onnx.*version 0 ")
+def _(folder):
+    def change(model):
+        body = [helper.make_node("Relu", ["a"], ["b"])]
+        model.functions.append(helper.make_function("f", "Rect", ["a"], ["b"], body, [helper.make_opsetid("", 0)]))
+    return save(folder, changed(change))
+
+
+for version in (99, -3, 1 << 40):
+    @bad_model(f"IR version {version}", rf"model\.onnx.*{version}")
+    def _(folder, version=version):
+        return save(folder, changed(lambda m: setattr(m, "ir_version", version)))
+
+
+@bad_model("two graphs in one file", r"model\.onnx.*'graph'.*twice")
+def _(folder):
+    return save(folder, tiny().SerializeToString() + field(7, tiny().graph.SerializeToString()))
+
+
+@bad_model("two models in one file", r"model\.onnx.*twice")
+def _(folder):
+    return save(folder, tiny().SerializeToString() * 2)
+
+
+@bad_model("two names of one node", r"model\.onnx.*'name'.*twice")
+def _(folder):
+    first, second = (node.SerializeToString() for node in tiny().graph.node)
+    graph = field(1, first + field(3, b"again")) + field(1, second)
+    return save(folder, varint(1 << 3) + varint(8) + OPSET_17 + field(7, graph))
+
+
+@bad_model("no outputs", r"model\.onnx.*(?i:no outputs)")
+def _(folder):
+    return save(folder, changed(lambda m: m.graph.ClearField("output")))
+
+
+for label, extend in {
+    "raw_data and float_data": lambda t: t.float_data.extend([1.0] * 12), "raw_data and int64_data": lambda t: t.int64_data.extend([1] * 12),
+    "raw_data and external data": lambda t: (setattr(t, "data_location", TensorProto.EXTERNAL), t.external_data.add(key="location", value="w.bin")),
+}.items():
+    @bad_model(f"elements in two places: {label}", rf"model\.onnx.*'w'.*{'.*'.join(label.split(' and '))}")
+    def _(folder, extend=extend):
+        return save(folder, changed(lambda m: extend(m.graph.initializer[0])))
+
+
+@bad_model("elements in two places in an attribute", r"model\.onnx.*'c'.*raw_data.*float_data")
+def _(folder):
+    value = numpy_helper.from_array(np.ones(3, np.float32), "c")
+    value.float_data.extend([1.0] * 3)
+    return save(folder, changed(lambda m: m.graph.node.append(helper.make_node("Constant", [], ["k"], value=value))))
+
+
+@bad_model("a segment of a tensor", r"model\.onnx.*'w'.*segment")
+def _(folder):
+    return save(folder, changed(lambda m: (setattr(m.graph.initializer[0].segment, "begin", 0), setattr(m.graph.initializer[0].segment, "end", 6))))
+
+
+for label, key in {"locations": "location", "offsets": "offset", "lengths": "length"}.items():
+    @bad_model(f"two external {label}", rf"model\.onnx.*'w'.*two external {key}s")
+    def _(folder, key=key):
+        def change(model):
+            tensor = model.graph.initializer[0]
+            (folder / "w.bin").write_bytes(tensor.raw_data)
+            tensor.ClearField("raw_data")
+            tensor.data_location = TensorProto.EXTERNAL
+            for name, value in (("location", "w.bin"), ("offset", "0"), ("length", "48"), (key, "1")):
+                tensor.external_data.add(key=name, value=value)
+        return save(folder, changed(change))
+
+
+for label, text in {"a lone byte": b"\xff", "cut": b"\xe2\x82", "overlong": b"\xc0\xaf", "a surrogate": b"\xed\xa0\x80", "beyond": b"\xf4\x90\x80\x80"}.items():
+    @bad_model(f"a name that is not UTF-8: {label}", r"model\.onnx.*UTF-8")
+    def _(folder, text=text):
+        data = tiny().SerializeToString()
+        name = b"rectify"
+        return save(folder, data.replace(name, (text + b"aaaaaaa")[:len(name)]))
+
+
+@bad_model("an initializer without a name", r"name of an initializer is empty")
+def _(folder):
+    return save(folder, changed(lambda m: m.graph.initializer.append(numpy_helper.from_array(np.ones(2, np.float32)))))
+
+
+@bad_model("an input without a name", r"name of an input is empty")
+def _(folder):
+    return save(folder, changed(lambda m: m.graph.input.append(helper.make_tensor_value_info("", TensorProto.FLOAT, [1]))))
+
+
+def sparse(indices, shape=(4, 3)):
+    indices = np.asarray(indices, np.int64)
+    tensor = helper.make_sparse_tensor(numpy_helper.from_array(np.ones(len(indices), np.float32), "w"),
+                                       numpy_helper.from_array(indices, "w_indices"), shape)
+    return changed(lambda m: m.graph.sparse_initializer.append(tensor), initializers=[])
+
+
+for label, indices in {"unsorted": [0, 7, 5], "repeated": [0, 5, 5], "outside": [0, 5, 12], "negative": [-1, 5], "rows unsorted": [[1, 0], [0, 1]],
+                       "rows repeated": [[1, 0], [1, 0]], "rows outside": [[1, 0], [1, 3]]}.items():
+    @bad_model(f"sparse indices: {label}", r"model\.onnx.*'w'.*index [0-2] ")
+    def _(folder, indices=indices):
+        return save(folder, sparse(indices))

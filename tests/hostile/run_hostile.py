@@ -23,13 +23,14 @@ from pathlib import Path
 interrupts.signal(interrupts.SIGINT, interrupts.default_int_handler)
 
 import numpy as np
-from onnx import helper
+from onnx import TensorProto, helper
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import harness  # noqa: E402
 from bad_data import DATA  # noqa: E402
 from bad_models import MODELS, save, tiny  # noqa: E402
+import bad_nodes  # noqa: E402
 from bad_stats import STATS  # noqa: E402
 
 SECONDS, BYTES = 2.0, 256 << 20
@@ -116,6 +117,37 @@ def try_models(scratch):
         attempt(f"{name} (prune)", folder, ["prune", path, "--data", folder / "good.npz", "-o", folder / "out.onnx"], codes, pattern)
         attempt(f"{name} (run)", folder, ["run", path, "--data", folder / "good.npz", "-o", folder / "out.npz"], codes, pattern)
         shutil.rmtree(folder)
+
+
+def try_nodes(scratch):
+    """Every operator's node that does not fit it is refused when the model is opened; a few of each kind through the program."""
+    tools = Path(harness.FINEPRUNE).resolve().parent / "tests"
+    if not tools.exists():
+        TALLY.skip("nodes", "the build has no tests")
+        return
+    listed = subprocess.run([tools / "list_rows"], check=True, capture_output=True, text=True).stdout.splitlines()
+    rows = [(domain, name, int(since), *texts) for domain, name, since, *texts in (line.split("\t") for line in listed)]
+    folder = scratch / "nodes"
+    folder.mkdir()
+    cases = [case for case in bad_nodes.nodes(rows) if wanted(case[0])]
+    paths = [folder / f"{i}.onnx" for i in range(len(cases))]
+    for path, (_, node, opset, _) in zip(paths, cases):
+        path.write_bytes(bad_nodes.model(node, opset).SerializeToString())
+    opened = subprocess.run([tools / "open_models", *paths], capture_output=True, text=True) if cases else None
+    lines = opened.stdout.splitlines() if cases else []
+    if cases and (opened.returncode or len(lines) != len(cases)):
+        TALLY.bad(cases[min(len(lines), len(cases) - 1)][0], f"open_models ended with {opened.returncode}: {opened.stderr[:300]}")
+    for line, path, (name, _, _, pattern) in zip(lines, paths, cases):
+        status, _, message = line.partition("\t")
+        good = status == "3" and re.search(rf"{path.name}.*suspect.*({pattern})", message)
+        TALLY.check(name, good, f"status {status}: {message[:300]}")
+    for what in sorted({name.rpartition(": ")[2] for name, *_ in cases}):
+        name, node, opset, pattern = next(case for case in cases if case[0].endswith(f": {what}"))
+        path = save(folder, bad_nodes.model(node, opset))
+        for command in (["inspect", path], ["check", path, "--data", "random:1"], ["prune", path, "--data", "random:1", "-o", "o.onnx"],
+                        ["run", path, "--data", "random:1", "-o", "o.npz"]):
+            attempt(f"{name} ({command[0]})", folder, command, (3,), rf"model\.onnx.*suspect.*({pattern})")
+    shutil.rmtree(folder)
 
 
 # ---- data ---------------------------------------------------------------------------------------------------------------------------
@@ -220,6 +252,84 @@ def try_outputs(scratch):
         attempt("no data", folder, ["prune", model, "-o", folder / "out.onnx"], (2, 4), r"(?s)\bx\b")
 
 
+def with_external(folder, data="out.onnx.data"):
+    """A model whose weight lies in a file that is called as that of the output would be."""
+    model = tiny()
+    tensor = model.graph.initializer[0]
+    (folder / data).write_bytes(tensor.raw_data)
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=data)
+    return save(folder, model)
+
+
+def spellings(folder, name):
+    """Other paths to the same file, most of them links that are made here."""
+    (folder / "sub").mkdir(exist_ok=True)
+    if not (folder / "also").exists():
+        (folder / "also").symlink_to(".")
+    yield from (name, f"./{name}", f"sub/../{name}", str(folder / name), f"{folder}/../{folder.name}//{name}", f"also/{name}")
+    if (folder / name).exists():
+        os.link(folder / name, folder / f"hard-{name}")
+        (folder / f"soft-{name}").symlink_to(name)
+        yield from (f"hard-{name}", f"soft-{name}", f"sub/../soft-{name}")
+
+
+def try_names(scratch):
+    """Outputs that are named as an input, or as each other, in every spelling: nothing is written."""
+    if not wanted("names of outputs"):
+        return
+    for kept in ("model.onnx", "weights.bin", "out.onnx.data", "good.npz"):
+        folder = scratch / f"names-{kept}"
+        folder.mkdir()
+        model = with_external(folder, kept if kept not in ("model.onnx", "good.npz") else "weights.bin")
+        np.savez(folder / "good.npz", x=np.random.default_rng(5).standard_normal((20, 4)).astype(np.float32))
+        prune = ["prune", model, "--data", folder / "good.npz", "-f"]
+        for path in spellings(folder, kept):
+            attempt(f"names of outputs: -o {path}", folder, [*prune, "-o", path], (2,), re.escape(path))
+            for option in ("--json=", "--report=", "--masks="):
+                attempt(f"names of outputs: {option}{path}", folder, [*prune, "-o", "new.onnx", option + path], (2,), re.escape(path))
+            attempt(f"names of outputs: run -o {path}", folder, ["run", model, "--data", folder / "good.npz", "-f", "-o", path], (2,), re.escape(path))
+            attempt(f"names of outputs: score -o {path}", folder, ["score", model, "--data", folder / "good.npz", "-f", "-o", path], (2,),
+                    re.escape(path))
+        attempt(f"names of outputs: PATH.data is {kept}", folder, [*prune, "-o", kept.removesuffix(".data")], (2,) if kept.endswith(".data") else (2,),
+                re.escape(kept))
+        for path in spellings(folder, "new.onnx"):
+            for option in ("--json=", "--report=", "--masks="):
+                attempt(f"names of outputs: -o new.onnx {option}{path}", folder, [*prune, "-o", "new.onnx", option + path], (2,), "new.onnx")
+        shutil.rmtree(folder)
+
+
+def try_leftovers(scratch):
+    """What a killed run has left is removed by the next; what another one still writes is not. A group whose last rename fails leaves all as it was."""
+    import fcntl
+    if wanted("leftovers"):
+        folder = scratch / "leftovers"
+        _, command = good(folder)
+        for name in (".o.onnx.1234567-0.part", ".o.onnx.1234567-1.part", ".other.onnx.1234567-0.part", ".o.onnx.part", ".o.onnx.12x-0.part"):
+            (folder / name).write_text("left")
+        with open(folder / ".o.onnx.1234567-1.part", "w") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            ran = harness.run(*command, "-o", folder / "o.onnx")
+        left = sorted(p.name for p in folder.iterdir() if p.name.endswith(".part"))
+        wants = [".o.onnx.1234567-1.part", ".o.onnx.12x-0.part", ".o.onnx.part", ".other.onnx.1234567-0.part"]
+        TALLY.check("leftovers", ran.code == 0 and left == wants, f"exit {ran.code}, left {left}")
+    if wanted("standard output"):
+        folder = scratch / "stdout"
+        _, command = good(folder)
+        plain = harness.run(*command, "-o", "-").out
+        for name in ("DNNL_VERBOSE", "ONEDNN_VERBOSE"):
+            ran = harness.run(*command, "-o", "-", env={name: "2"})
+            TALLY.check(f"standard output is the model alone ({name})", ran.code == 0 and ran.out == plain, f"exit {ran.code}, {len(ran.out)} bytes")
+    if wanted("modes"):
+        folder = scratch / "modes"
+        _, command = good(folder)
+        ran = harness.run(*command, "-o", folder / "o.onnx", f"--json={folder}/o.json", "--report", folder / "o.html", "--masks", folder / "m.npz")
+        harness.run("score", *command[1:], "-o", folder / "s.npz")
+        modes = {name: oct((folder / name).stat().st_mode & 0o77) for name in ("o.json", "o.html", "m.npz", "s.npz")} if not ran.code else {}
+        TALLY.check("modes of reports, masks and statistics", modes and set(modes.values()) == {"0o0"}, f"{modes} {ran.err[:200]}")
+
+
 # ---- signals ------------------------------------------------------------------------------------------------------------------------
 
 
@@ -252,9 +362,12 @@ def main():
     with tempfile.TemporaryDirectory(prefix="fineprune-hostile-") as scratch:
         scratch = Path(scratch)
         try_models(scratch)
+        try_nodes(scratch)
         try_data(scratch)
         try_stats(scratch)
         try_outputs(scratch)
+        try_names(scratch)
+        try_leftovers(scratch)
         try_signals(scratch)
     TALLY.finish()
 

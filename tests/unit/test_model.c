@@ -30,7 +30,11 @@ static void names_are_new(void **state) {
     made_input(proto->graph, "x", SHAPE(1));
     made_random(proto->graph, "w.bias", SHAPE(2), 1);
     for (int i = 0; i < 3; i++) made_node(proto->graph, "Gemm", "x,w.bias", i ? i > 1 ? "w.bias_2" : "w.bias_4" : "y");
-    made_body(made_node(proto->graph, "If", "x", "z"), "then_branch", body);
+    Onnx__GraphProto *other = made_graph("other");
+    made_node(other, "Identity", "x", "v");
+    Onnx__NodeProto *choice = made_node(proto->graph, "If", "x", "z");
+    made_body(choice, "then_branch", body);
+    made_body(choice, "else_branch", other);
     made_output(proto->graph, "y");
     struct fineprune_model *model = written(state, proto);
     assert_string_equal(add(model, 0, "w.bias"), "w.bias_3");

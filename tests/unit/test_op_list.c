@@ -22,6 +22,7 @@ static void rows_are_whole(void **state) {
     for (const struct fp_op *op; (op = fp_op_at(n)); n++) {
         CHECK(op, op->since >= 1);
         CHECK(op, op->prepare);
+        CHECK(op, op->arity && strchr(op->arity, '>'));
         CHECK(op, fp_op_find(op->domain, op->type, op->since) == op); // no other of the same name and opset
         CHECK(op, !(op->flags & FP_OP_FIRST_DECIDES) || op->flags & FP_OP_ROUNDS);
         CHECK(op, !(op->flags & FP_OP_IMPURE) || !(op->role || op->passage || op->weight.slots));

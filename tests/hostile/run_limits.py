@@ -1,0 +1,266 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Input that would take for ever, or all memory: --timeout T ends within T + 1 s, --max-memory M keeps to M + 64 MiB, the first signal ends the
+process within 2.5 s and the second at once, what is no regular file is not waited for, and what a header claims is not believed."""
+import io
+import os
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import zlib
+from pathlib import Path
+
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import harness  # noqa: E402
+from bad_data import png_chunk  # noqa: E402
+from bad_models import save, tiny  # noqa: E402
+
+TALLY = harness.Tally("limits")
+ONLY = sys.argv[1] if len(sys.argv) > 1 else ""
+LATE = 1.0 if not harness.SANITIZED else 20.0
+MIB = 1 << 20
+
+
+def wanted(name):
+    return ONLY in name
+
+
+# ---- models ---------------------------------------------------------------------------------------------------------------------------
+
+
+def loop_model(trips, scan=False, nodes=1):
+    """x -> Loop of so many trips -> y; scan: each trip gives a row too."""
+    body = [helper.make_node("Identity", ["more"], ["go"])]
+    body += [helper.make_node("Relu", ["state" if i == 0 else f"s{i}"], [f"s{i + 1}"]) for i in range(nodes)]
+    outputs = [helper.make_tensor_value_info("go", TensorProto.BOOL, []), helper.make_tensor_value_info(f"s{nodes}", TensorProto.FLOAT, ["N", 3])]
+    if scan:
+        body.append(helper.make_node("Neg", ["state"], ["row"]))
+        outputs.append(helper.make_tensor_value_info("row", TensorProto.FLOAT, ["N", 3]))
+    inputs = [helper.make_tensor_value_info("i", TensorProto.INT64, []), helper.make_tensor_value_info("more", TensorProto.BOOL, []),
+              helper.make_tensor_value_info("state", TensorProto.FLOAT, ["N", 3])]
+    graph = helper.make_graph(body, "body", inputs, outputs)
+    loop = helper.make_node("Loop", ["trips", "", "h"], ["y", "rows"][:1 + scan], name="endless", body=graph)
+    weights = [numpy_helper.from_array(np.ones((4, 3), np.float32), "w"), numpy_helper.from_array(np.array(trips), "trips")]
+    ends = [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 3])]
+    if scan:
+        ends.append(helper.make_tensor_value_info("rows", TensorProto.FLOAT, None))
+    return tiny([helper.make_node("MatMul", ["x", "w"], ["h"]), loop], weights, outputs=ends)
+
+
+def many_calls(levels):
+    """2^levels calls from a file of `levels` functions."""
+    model = tiny([helper.make_node("MatMul", ["x", "w"], ["h"]), helper.make_node("f0", ["h"], ["y"], domain="own", name="calls")])
+    model.opset_import.append(helper.make_opsetid("own", 1))
+    imports = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
+    for i in range(levels):
+        inner, domain = ("Relu", "") if i == levels - 1 else (f"f{i + 1}", "own")
+        body = [helper.make_node(inner, ["a"], ["b"], domain=domain), helper.make_node(inner, ["b"], ["c"], domain=domain)]
+        model.functions.append(helper.make_function("own", f"f{i}", ["a"], ["c"], body, imports))
+    return model
+
+
+def timed(name, arguments, seconds, codes=(7,), memory=None, pattern=None, **kwargs):
+    if not wanted(name):
+        return
+    ran = harness.run(*arguments, timeout=seconds + 60, **kwargs)
+    why = None
+    if ran.code not in codes:
+        why = f"exit {ran.code}, expected {codes}: {ran.err[:300]}"
+    elif (ran.seconds if "--timeout" in arguments else ran.cpu) > seconds + LATE:
+        why = f"took {ran.seconds:.1f} s, {ran.cpu:.1f} of the processor"
+    elif memory and not harness.SANITIZED and ran.rss > memory + 64 * MIB:
+        why = f"took {ran.rss / MIB:.0f} MiB of {memory / MIB:.0f}"
+    elif pattern and pattern not in ran.err:
+        why = f"the message does not name {pattern}: {ran.err[:300]}"
+    TALLY.check(name, not why, why)
+
+
+def signalled(name, arguments, numbers, code, seconds, folder):
+    if not wanted(name):
+        return
+    process = subprocess.Popen(list(map(str, [harness.FINEPRUNE, *arguments])), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.PIPE)
+    time.sleep(1.5)
+    start = time.monotonic()
+    for number in numbers:
+        process.send_signal(number)
+        time.sleep(0.2)
+    try:
+        process.wait(30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+    took = time.monotonic() - start
+    left = [p.name for p in folder.iterdir() if p.name.endswith(".part")]
+    TALLY.check(name, process.returncode == code and took < seconds + LATE and not left, f"exit {process.returncode} after {took:.1f} s, left {left}")
+
+
+def models(folder):
+    endless = folder / "endless.onnx"
+    endless.write_bytes(loop_model(1 << 62).SerializeToString())
+    rows = folder / "rows.onnx"
+    rows.write_bytes(loop_model(1 << 62, scan=True).SerializeToString())
+    data = ["--data", "random:1"]
+    timed("endless loop, --timeout", ["run", endless, *data, "-o", folder / "o.npz", "--timeout", "2"], 2, pattern="not done")
+    timed("endless loop in a prune, --timeout", ["prune", endless, *data, "-o", folder / "o.onnx", "--timeout", "2"], 2)
+    timed("rows without end, --max-memory", ["run", rows, *data, "-o", folder / "o.npz", "--max-memory", "100M"], 30, memory=100 * MIB)
+    calls = folder / "calls.onnx"
+    for levels in (18, 30):
+        calls.write_bytes(many_calls(levels).SerializeToString())
+        timed(f"2^{levels} calls", ["inspect", calls], 2, (3, 7), memory=192 * MIB, pattern="expanded")
+    run = ["run", endless, *data, "-o", folder / "o.npz"]
+    signalled("SIGTERM in a loop", run, [signal.SIGTERM], 143, 2.5, folder)
+    signalled("SIGTERM twice", run, [signal.SIGTERM, signal.SIGTERM], 143, 0.5, folder)
+    plain = save(folder, tiny())
+    timed("--threads 100000", ["run", plain, *data, "-o", folder / "threads.npz", "--threads", "100000"], 5, (0,))
+
+
+# ---- pictures and sound -----------------------------------------------------------------------------------------------------------------
+
+
+def segment(marker, body):
+    return b"\xff" + bytes([marker]) + struct.pack(">H", len(body) + 2) + body
+
+
+def scans(side, n):
+    """A progressive grey JPEG of zeros: a first scan of the means, and n that refine them, with a bit for each block."""
+    bits = bytes(side * side // 64 // 8)
+    first = segment(0xda, bytes([1, 1, 0, 0, 0, 0x01])) + bits
+    refine = segment(0xda, bytes([1, 1, 0, 0, 0, 0x10])) + bits
+    return b"\xff\xd8" + segment(0xdb, bytes([0]) + bytes([1] * 64)) + segment(0xc2, struct.pack(">BHHB", 8, side, side, 1) + bytes([1, 0x11, 0])) + \
+        segment(0xc4, bytes([0, 1] + [0] * 15 + [0])) + first + refine * n + b"\xff\xd9"
+
+
+def texts(n):
+    """A PNG with n compressed texts of 8 MB."""
+    text = png_chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(8 << 20)))
+    picture = zlib.compress(b"".join(b"\0" + bytes(3 * 32) for _ in range(32)))
+    return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", struct.pack(">IIBBBBB", 32, 32, 8, 2, 0, 0, 0)) + text * n + png_chunk(b"IDAT", picture) + \
+        png_chunk(b"IEND", b"")
+
+
+def flac(frames):
+    info = struct.pack(">HH", 4096, 4096) + bytes(6) + struct.pack(">Q", 16000 << 44 | 15 << 36 | frames) + bytes(16)
+    return b"fLaC\x80" + struct.pack(">I", len(info))[1:] + info
+
+
+def sounds(frames, there):
+    """Headers that claim so many frames of 16 bits, of which some are there."""
+    size, body = 2 * frames, np.arange(there, dtype=np.int16)
+    little, big = body.astype("<i2").tobytes(), body.astype(">i2").tobytes()
+    form = struct.pack("<HHIIHH", 1, 1, 16000, 32000, 2, 16)
+    rate = struct.pack(">hQ", 16383 + 13, 16000 << 50)
+    guid = bytes.fromhex("f3acd3118cd100c04f8edb8a")
+    comm = struct.pack(">hIh", 1, frames, 16) + rate
+    return {
+        "wav": b"RIFF" + struct.pack("<I", 36 + size) + b"WAVEfmt " + struct.pack("<I", 16) + form + b"data" + struct.pack("<I", size) + little,
+        "au": b".snd" + struct.pack(">IIIII", 24, size, 3, 16000, 1) + big,
+        "aiff": b"FORM" + struct.pack(">I", 46 + size) + b"AIFFCOMM" + struct.pack(">I", len(comm)) + comm + b"SSND" +
+                struct.pack(">III", 8 + size, 0, 0) + big,
+        "w64": b"riff" + bytes.fromhex("2e91cf11a5d628db04c10000") + struct.pack("<Q", 104 + size) + b"wave" + guid + b"fmt " + guid +
+               struct.pack("<Q", 40) + form + b"data" + guid + struct.pack("<Q", 24 + size) + little,
+    }
+
+
+def picture_model(folder):
+    path = folder / "picture.onnx"
+    path.write_bytes(tiny([helper.make_node("GlobalAveragePool", ["x"], ["p"]), helper.make_node("Flatten", ["p"], ["f"]),
+                           helper.make_node("MatMul", ["f", "w"], ["y"])], [numpy_helper.from_array(np.ones((3, 3), np.float32), "w")],
+                          [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, 32, 32])]).SerializeToString())
+    return path
+
+
+def media(folder):
+    picture = picture_model(folder)
+    shots = folder / "shots"
+    shots.mkdir()
+    for name, content, codes in (("scans.jpg", scans(2048, 400), (4,)), ("few scans.jpg", scans(2048, 20), (0,)), ("texts.png", texts(200), (0, 4, 7))):
+        for old in shots.iterdir():
+            old.unlink()
+        (shots / name).write_bytes(content)
+        timed(name, ["run", picture, "--data", shots, "--resize", "32", "--mean", "0.5", "--std", "0.5", "-o", folder / f"{name}.npz", "--timeout", "5", "--max-memory", "150M"], 5, codes,
+              memory=150 * MIB)
+    wave = folder / "wave.onnx"
+    wave.write_bytes(tiny([helper.make_node("MatMul", ["x", "w"], ["y"])], [numpy_helper.from_array(np.ones((16, 3), np.float32), "w")],
+                          [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 16])]).SerializeToString())
+    run = ["run", wave, "--rate", "16000", "-o"]
+    for frames in ((1 << 28) - 1, 1 << 28):
+        (folder / "claims.flac").write_bytes(flac(frames))
+        timed(f"a FLAC that claims {frames} frames", [*run, folder / "f.npz", "--data", folder / "claims.flac"], 2, (4,), memory=150 * MIB)
+    for kind, content in sounds(8000, 8000).items():
+        (folder / f"whole.{kind}").write_bytes(content)
+        timed(f"a whole {kind}", [*run, folder / f"{kind}.npz", "--data", folder / f"whole.{kind}"], 2, (0,))
+    for kind, content in sounds(8000, 4000).items():
+        (folder / f"cut.{kind}").write_bytes(content)
+        timed(f"a cut {kind}", [*run, folder / f"c-{kind}.npz", "--data", folder / f"cut.{kind}"], 2, (4,), pattern=f"cut.{kind}")
+
+
+# ---- files that are none ----------------------------------------------------------------------------------------------------------------
+
+
+def files(folder):
+    model, pipe = save(folder, tiny()), folder / "pipe"
+    np.savez(folder / "good.npz", x=np.ones((6, 4), np.float32))
+    np.save(folder / "labels.npy", np.zeros(6, np.int64))
+    for made in (pipe, folder / "pipe.npy", folder / "pipes" / "pipe.npy"):
+        made.parent.mkdir(exist_ok=True)
+        os.mkfifo(made)
+    (folder / "p").mkdir()
+    (folder / "p" / "a.png").write_bytes(texts(0))
+    picture = picture_model(folder)
+    big = folder / "big.json"
+    big.write_text("[" + "[]," * (13 << 20) + "[]]")
+    data = ["--data", folder / "good.npz"]
+    for name, pattern, arguments in (
+            ("a pipe as config", "pipe", ["run", model, *data, "--config", pipe, "-o", folder / "a.npz"]),
+            ("a pipe as labels", "pipe.npy", ["compare", model, model, *data, "--labels", folder / "pipe.npy"]),
+            ("a pipe as a list", "pipe", ["run", model, "--data", f"@{pipe}", "-o", folder / "a.npz"]),
+            ("a pipe as preparation", "pipe", ["run", picture, "--data", folder / "p", "--preprocess", pipe, "-o", folder / "a.npz"]),
+            ("a pipe as statistics", "pipe", ["apply", model, "--stats", pipe, "-o", folder / "a.onnx"]),
+            ("a pipe in a folder", "pipe.npy", ["run", model, "--data", folder / "pipes", "-o", folder / "a.npz"]),
+            ("40 MB of JSON as config", "big.json", ["run", model, *data, "--config", big, "-o", folder / "a.npz"])):
+        timed(name, arguments, 2, (2, 3, 4, 6), memory=128 * MIB, pattern=pattern)
+
+
+# ---- the file under our feet ------------------------------------------------------------------------------------------------------------
+
+
+def meanwhile(folder):
+    """The model is changed while the program waits for its samples on standard input."""
+    weights = np.random.default_rng(3).standard_normal((4, 1 << 16)).astype(np.float32)
+    data = io.BytesIO()
+    np.savez(data, x=np.ones((20, 4), np.float32))
+    model = tiny([helper.make_node("MatMul", ["x", "w"], ["y"])], [numpy_helper.from_array(weights, "w")],
+                 outputs=[helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 1 << 16])]).SerializeToString()
+    for name, change in (("cut", lambda p: os.truncate(p, 4096)), ("touched", lambda p: p.open("r+b").write(model[:100])),
+                         ("longer", lambda p: p.open("ab").write(b"more"))):
+        for command in (["prune", "-s", "50%", "--task", "other", "-o", folder / "o.onnx"], ["run", "-o", folder / "o.npz"]):
+            if not wanted(f"meanwhile {name}"):
+                continue
+            path = folder / "m.onnx"
+            path.write_bytes(model)
+            process = subprocess.Popen(list(map(str, [harness.FINEPRUNE, command[0], path, "--data", "-", *command[1:]])), stdin=subprocess.PIPE,
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            time.sleep(1.5 if not harness.SANITIZED else 5)
+            change(path)
+            err = process.communicate(data.getvalue(), timeout=120)[1].decode()
+            left = [p.name for p in folder.iterdir() if p.name != "m.onnx"]
+            TALLY.check(f"meanwhile {name} ({command[0]})", process.returncode == 6 and err.count("fineprune: error: ") == 1 and not left,
+                        f"exit {process.returncode}, left {left}: {err[:300]}")
+
+
+def main():
+    for part in (models, media, files, meanwhile):
+        with tempfile.TemporaryDirectory(prefix="fineprune-limits-") as folder:
+            part(Path(folder))
+    TALLY.finish()
+
+
+if __name__ == "__main__":
+    main()
