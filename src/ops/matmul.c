@@ -282,7 +282,7 @@ static int run(struct fp_call *call) {
 }
 
 const struct fp_op fp_ops_matmul[] = {
-    {"", "MatMul", 1, prepare_matmul, run, done, FP_OP_FLOAT32 | FP_OP_FUSES, MATMUL,
+    {"", "MatMul", 1, prepare_matmul, run, done, FP_OP_FLOAT32 | FP_OP_FUSES, MATMUL, .passage = FP_PASSAGE_MULTIPLIES,
      .weight = {FP_IN_1 | FP_IN_0, 0, FP_VIEW_MATRIX}},
     {"", "Gemm", 1, prepare_gemm, run, done, FP_OP_FLOAT32 | FP_OP_FUSES, GEMM,
      .weight = {FP_IN_1 | FP_IN_0, 2, FP_VIEW_GEMM}},

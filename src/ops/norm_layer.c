@@ -303,9 +303,12 @@ static int run_embedding(struct fp_call *call) {
 }
 
 const struct fp_op fp_ops_norm_layer[] = {
-    {"", "LayerNormalization", 1, prepare_layer, run_layer, NULL, FP_OP_FLOAT32 | FP_OP_ROUNDS, LAYER, NULL},
-    {"", "RMSNormalization", 23, prepare_layer, run_layer, NULL, FP_OP_FLOAT32 | FP_OP_ROUNDS, RMS, NULL},
-    {"", "SimplifiedLayerNormalization", 1, prepare_layer, run_layer, NULL, FP_OP_FLOAT32 | FP_OP_ROUNDS, RMS, NULL},
+    {"", "LayerNormalization", 1, prepare_layer, run_layer, NULL, FP_OP_FLOAT32 | FP_OP_ROUNDS, LAYER, NULL,
+     .passage = FP_PASSAGE_MIXES},
+    {"", "RMSNormalization", 23, prepare_layer, run_layer, NULL, FP_OP_FLOAT32 | FP_OP_ROUNDS, RMS, NULL,
+     .passage = FP_PASSAGE_MIXES},
+    {"", "SimplifiedLayerNormalization", 1, prepare_layer, run_layer, NULL, FP_OP_FLOAT32 | FP_OP_ROUNDS, RMS, NULL,
+     .passage = FP_PASSAGE_MIXES},
     {"com.microsoft", "SimplifiedLayerNormalization", 1, prepare_layer, run_layer, NULL, FP_OP_FLOAT32 | FP_OP_ROUNDS,
      RMS, NULL},
     {"com.microsoft", "SkipLayerNormalization", 1, prepare_skip, run_skip, NULL, FP_OP_FLOAT32 | FP_OP_ROUNDS, LAYER,
