@@ -207,10 +207,16 @@ static int by_price(const void *a, const void *b) {
     return (x->channel > y->channel) - (x->channel < y->channel);
 }
 
+// Where what goes is counted in multiples, one of them stays at least.
+static size_t least_kept(const struct fp_curve_rule *rule, const struct fp_channel_group *group) {
+    if (!rule->all) return rule->least_kept;
+    return fp_least(rule->least_kept, fp_channel_multiple(group, rule->multiple));
+}
+
 // How many go in the next step: an even share, but no farther than the next multiple that is kept, or the least.
-static size_t step_of(const struct fp_curve_rule *rule, size_t channels, size_t left) {
-    const size_t even = fp_most(channels / STEPS, 1), multiple = rule->multiple,
-                 over = left % multiple ? left % multiple : multiple, spare = left - rule->least_kept;
+static size_t step_of(size_t multiple, size_t least, size_t channels, size_t left) {
+    const size_t even = fp_most(channels / STEPS, 1), over = left % multiple ? left % multiple : multiple,
+                 spare = left - least;
     return fp_least(fp_least(even, over), spare);
 }
 
@@ -218,7 +224,8 @@ static size_t step_of(const struct fp_curve_rule *rule, size_t channels, size_t 
 static int greedy(struct fp_job *job, const struct fp_curve_rule *rule, struct fp_curve *c, struct reader *readers,
                   struct priced *priced, double *room, fineprune_error *err) {
     const size_t m = c->group->channels;
-    size_t left = m, least = rule->least_kept;
+    const size_t multiple = fp_channel_multiple(c->group, rule->multiple), least = least_kept(rule, c->group);
+    size_t left = m;
     const fineprune_run_options *run = &job->options->run;
     for (size_t i = 0; i < m; i++) priced[i].channel = (uint32_t)i;
     while (left > least) {
@@ -228,7 +235,7 @@ static int greedy(struct fp_job *job, const struct fp_curve_rule *rule, struct f
                 priced[i].price += cost_of(&readers[r], priced[i].channel, room);
         }
         qsort(priced, left, sizeof(*priced), by_price);
-        const size_t count = step_of(rule, m, left);
+        const size_t count = step_of(multiple, least, m, left);
         double cost = 0;
         for (size_t i = 0; i < count; i++) c->order[c->gone + i] = priced[i].channel;
         for (int r = 0; r < c->group->n_readers; r++) {
@@ -323,7 +330,7 @@ const char *fp_curve_obstacle(const struct fp_job *job, const struct fp_channel_
     if (g->trunk && !rule->all) return "it is a residual stream";
     if (g->spread && !rule->all) return "it is resized";
     if (g->parted && !rule->all) return "it is joined with others, or parted";
-    if (g->channels <= rule->least_kept) return "it has no channels to spare";
+    if (g->channels <= least_kept(rule, g)) return "it has no channels to spare";
     if (g->channels > UINT32_MAX) return "it has too many channels";
     for (int i = 0; i < g->n_readers; i++) {
         const struct fp_layer *l = &job->layers.items[g->readers[i].weight];
@@ -469,16 +476,19 @@ static int measure_sensitivities(struct fp_job *job, struct fp_curve *curves, in
 
 // ---- the choice
 
-size_t fp_curve_most(const struct fp_curve *c, size_t multiple) { return c->group->channels / multiple + 1; }
+size_t fp_curve_most(const struct fp_curve *c, size_t multiple) {
+    return c->group->channels / fp_channel_multiple(c->group, multiple) + 1;
+}
 
 int fp_curve_pieces(const struct fp_curves *curves, int which, struct fp_piece *pieces, int n) {
     const struct fp_curve *c = &curves->items[which];
+    const size_t multiple = fp_channel_multiple(c->group, curves->rule.multiple);
     size_t at = 0;
     while (at < c->gone) {
         size_t best = 0;
         double price = INFINITY;
         for (size_t to = at + 1; to <= c->gone; to++) {
-            if ((c->group->channels - to) % curves->rule.multiple) continue;
+            if ((c->group->channels - to) % multiple) continue;
             double p = (c->error[to] - c->error[at]) / (double)(to - at);
             if (p <= price) price = p, best = to;
         }

@@ -96,17 +96,18 @@ static int cheapest(struct search *s, double now) {
 
 // The fewest channels of the piece that are enough.
 static size_t enough(struct search *s, const struct fp_curve *c, const struct fp_piece *p) {
+    const size_t multiple = fp_channel_multiple(c->group, s->all->rule.multiple);
     size_t to = p->from + 1;
-    while (to < p->to &&
-           ((c->group->channels - to) % s->all->rule.multiple || total_with(s, c->number, to) > s->limit * ROUNDING))
+    while (to < p->to && ((c->group->channels - to) % multiple || total_with(s, c->number, to) > s->limit * ROUNDING))
         to++;
     return to;
 }
 
 // One multiple fewer that go; all stay where no whole multiple went.
 static size_t step_back(const struct search *s, const struct fp_curve *c) {
-    const size_t kept = (c->group->channels - s->gone[c->number]) / s->all->rule.multiple + 1;
-    return c->group->channels - fp_least(kept * s->all->rule.multiple, c->group->channels);
+    const size_t multiple = fp_channel_multiple(c->group, s->all->rule.multiple),
+                 kept = (c->group->channels - s->gone[c->number]) / multiple + 1;
+    return c->group->channels - fp_least(kept * multiple, c->group->channels);
 }
 
 // Steps are coarse: what the last ones were too much comes back, the dearest first.

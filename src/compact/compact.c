@@ -71,7 +71,9 @@ static int choose_group(struct pass *p, int g, struct fp_compacted *told, size_t
     if (status) return status;
     size_t unread = 0;
     for (size_t c = 0; c < group->channels; c++) unread += !keep[c];
-    const size_t leave = p->slices.reasons[g] ? 0 : group->channels - round_up(keep, group->channels, p->multiple);
+    const size_t leave = p->slices.reasons[g] ? 0
+                                              : group->channels - round_up(keep, group->channels,
+                                                                           fp_channel_multiple(group, p->multiple));
     if (p->slices.reasons[g]) {
         memset(keep, 1, group->channels);
         if (unread > told->kept_for) told->kept_for = unread, told->reason = p->slices.reasons[g];
@@ -117,7 +119,8 @@ static int cut_slice(struct pass *p, const struct fp_slice *slice) {
 }
 
 static void declare_value(struct pass *p, int value) {
-    const struct fp_channel_place *place = &p->groups.places[value];
+    const struct fp_channel_place shrinks = fp_place_that_shrinks(&p->room, &p->groups.places[value]),
+                                  *place = &shrinks;
     const struct fp_value *v = &p->model->graph->values[value];
     if (!place->lanes.n || v->rank <= 0) return;
     const int axis = place->axis < 0 ? v->rank - 1 : place->axis;
@@ -141,11 +144,23 @@ static int store_numbers(struct pass *p, const struct fp_cut_number *number, con
     return fp_node_add_input(p->model, number->node->proto, (size_t)number->input, v->name, list, &name, p->err);
 }
 
+// A number that was computed is stored from now on.
+static int set_computed(struct pass *p, const struct fp_cut_number *number) {
+    const size_t kept = kept_of(p, &number->lanes);
+    const struct fp_value *v = &p->model->graph->values[number->node->in[number->input]];
+    int64_t length = (int64_t)(kept * number->per);
+    const struct fp_tensor t = {.type = FP_INT64, .rank = 1, .dims = {1}, .count = 1, .data = &length};
+    const char *name;
+    if (kept == number->lanes.n) return FINEPRUNE_OK;
+    return fp_node_add_input(p->model, number->node->proto, (size_t)number->input, v->name, &t, &name, p->err);
+}
+
 static int set_inputs(struct pass *p, const struct fp_cut_number *numbers, size_t n) {
     struct fp_tensor t = {0}, changed;
     const int value = numbers->node->in[numbers->input];
     bool differs = false;
     FP_STAGE(room, "channels");
+    if (numbers->computed) return set_computed(p, numbers);
     int status = fp_exec_constant(p->exec, p->model->graph, value, &t, p->err);
     if (status) return status;
     changed = t;
@@ -194,7 +209,8 @@ static int set_numbers(struct pass *p) {
 
 static int cut_all(struct pass *p) {
     for (int i = 0; i < p->model->graph->n_values; i++) declare_value(p, i);
-    int status = set_numbers(p);
+    int status = fp_arena_check(&p->room, p->err);
+    if (!status) status = set_numbers(p);
     for (size_t i = 0; i < p->slices.n && !status; i++) status = cut_slice(p, &p->slices.items[i]);
     return status;
 }

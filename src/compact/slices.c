@@ -178,9 +178,63 @@ static int visit_filter(struct search *s, const struct fp_node *node, const stru
     return status ? status : add_number(s, &groups);
 }
 
+struct fp_channel_place fp_place_that_shrinks(struct fp_arena *arena, const struct fp_channel_place *place) {
+    struct fp_channel_place p = *place;
+    if (!fp_channel_is_grid(place)) return p;
+    p.lanes = fp_channel_along(arena, place, place->shrinks);
+    if (!p.lanes.of) p.lanes.n = 0;
+    p.axis = place->axes[place->shrinks].axis;
+    return p;
+}
+
+// Whether a number is the length of an axis along which channels leave. *lanes: them.
+static bool moves(struct search *s, const struct fp_outline_number *said, struct fp_lanes *lanes) {
+    if (said->measured < 0 || !s->groups->places[said->measured].lanes.n) return false;
+    const struct fp_channel_place *from = &s->groups->places[said->measured];
+    const struct fp_channel_place p = fp_place_that_shrinks(&s->out->arena, from);
+    *lanes = p.lanes;
+    return p.axis == said->along || (p.axis < 0 && (!p.rank || said->along == p.rank - 1));
+}
+
+// The number of a shape that says how many lanes lie along an axis. It follows by itself where it is a copy, what is
+// left over, or measured of the same channels; a stored one, and one that can be stored, changes.
+static int visit_length(struct search *s, const struct fp_channel_place *place, const struct fp_channel_axis *axis) {
+    const struct fp_outline_number *said = &axis->said;
+    struct fp_lanes from = {0};
+    const bool whole = said->value == 0 || said->value == -1, measured = moves(s, said, &from);
+    if (whole && said->stored == said->value) return FINEPRUNE_OK;
+    const int64_t each = said->value > 0 ? said->value : (int64_t)axis->n;
+    if (said->node && said->times == 1 && said->over == 1 && each % (int64_t)axis->n == 0) {
+        const struct fp_cut_number number = {
+            said->node, said->input, NULL, said->index, place->lanes, (size_t)each / axis->n, !said->stored};
+        return add_number(s, &number);
+    }
+    if (said->node && said->stored == (int64_t)axis->n && said->over == 1 && !measured) { // times something else
+        const struct fp_cut_number number = {said->node, said->input, NULL, said->index, place->lanes, 1, false};
+        return add_number(s, &number);
+    }
+    if (measured && said->times == 1 && said->over == 1 && are_alike(s, &from, &place->lanes)) return FINEPRUNE_OK;
+    return leave(s, &place->lanes, "a Reshape of it has a shape that is computed"), FINEPRUNE_OK;
+}
+
+// A Reshape that spreads channels over axes, or lays them side by side again.
+static int visit_regrid(struct search *s, const struct fp_channel_place *place) {
+    const struct fp_channel_place p = fp_place_that_shrinks(&s->out->arena, place);
+    struct fp_lanes from;
+    int status = fp_arena_check(&s->out->arena, s->err);
+    for (int i = 0; i < place->n_axes && !status; i++) {
+        if (i == place->shrinks) status = visit_length(s, &p, &place->axes[i]);
+        else if (moves(s, &place->axes[i].said, &from))
+            leave(s, &p.lanes, "a Reshape of it has a shape that is computed");
+    }
+    return status;
+}
+
 // A shape that names the length of the axis becomes another.
-static int visit_reshape(struct search *s, const struct fp_node *node, const struct fp_lanes *lanes) {
+static int visit_reshape(struct search *s, const struct fp_node *node, const struct fp_channel_place *place) {
+    const struct fp_lanes *lanes = &place->lanes;
     struct fp_tensor shape = {0};
+    if (place->n_axes) return visit_regrid(s, place);
     if (!is_given(node, 1)) return leave(s, lanes, "a Reshape of it has its shape as an attribute"), FINEPRUNE_OK;
     int status = fp_exec_constant(s->exec, s->graph, node->in[1], &shape, s->err);
     if (status) return status;
@@ -189,7 +243,7 @@ static int visit_reshape(struct search *s, const struct fp_node *node, const str
     if (length <= 0) return FINEPRUNE_OK;
     if (length % (int64_t)lanes->n)
         return leave(s, lanes, "a Reshape of it has a shape that is computed"), FINEPRUNE_OK;
-    const struct fp_cut_number number = {node, 1, NULL, 1, *lanes, (size_t)length / lanes->n};
+    const struct fp_cut_number number = {node, 1, NULL, 1, *lanes, (size_t)length / lanes->n, false};
     return add_number(s, &number);
 }
 
@@ -211,8 +265,8 @@ static int visit_parts(struct search *s, const struct fp_node *node) {
 static int visit_part(struct search *s, const struct fp_node *node, const struct fp_channel_place *place) {
     const struct fp_lanes *whole = &s->groups->places[node->in[0]].lanes;
     const bool attribute = fp_attr_has(node, "starts");
-    const size_t before = (size_t)(place->lanes.of - whole->of), entry = (size_t)place->cut - 1;
     if (!place->cut) return FINEPRUNE_OK;
+    const size_t before = (size_t)(place->lanes.of - whole->of), entry = (size_t)place->cut - 1;
     struct fp_cut_number number = {node,  attribute ? -1 : 1,  attribute ? "starts" : NULL,
                                    entry, {before, whole->of}, 1};
     int status = add_number(s, &number);
@@ -231,18 +285,24 @@ static int cut_each(struct search *s, const struct fp_node *node, const struct f
 
 static int visit_elementwise(struct search *s, const struct fp_node *node, const struct fp_channel_place *place) {
     int status = FINEPRUNE_OK;
-    for (int i = 0; i < node->n_in && !status; i++)
-        if (node->in[i] >= 0 && !s->groups->places[node->in[i]].lanes.n) status = cut_beside(s, place, node->in[i]);
+    for (int i = 0; i < node->n_in && !status; i++) {
+        const int in = node->in[i];
+        if (in < 0 || s->groups->places[in].lanes.n || !fp_exec_is_constant(s->exec, s->graph, in)) continue;
+        status = cut_beside(s, place, in); // what is computed has one element there
+    }
     return status;
 }
 
-static int visit_passage(struct search *s, const struct fp_node *node, const struct fp_channel_place *place) {
+static int visit_passage(struct search *s, const struct fp_node *node, const struct fp_channel_place *whole) {
     const struct fp_op *op = fp_node_op(node);
+    const struct fp_channel_place shrinks = fp_place_that_shrinks(&s->out->arena, whole), *place = &shrinks;
     const struct fp_lanes *lanes = &place->lanes;
+    int status = fp_arena_check(&s->out->arena, s->err);
+    if (status) return status;
     if (!op) return leave(s, lanes, "an operator of it is not known"), FINEPRUNE_OK;
     switch ((enum fp_passage)op->passage) {
     case FP_PASSAGE_FILTERS: return visit_filter(s, node, lanes);
-    case FP_PASSAGE_RESHAPES: return visit_reshape(s, node, lanes);
+    case FP_PASSAGE_RESHAPES: return visit_reshape(s, node, whole);
     case FP_PASSAGE_KEEPS:
         if (fp_node_role(node) == FP_ROLE_NORMALIZES) return cut_each(s, node, lanes);
         return visit_elementwise(s, node, place);
@@ -253,6 +313,9 @@ static int visit_passage(struct search *s, const struct fp_node *node, const str
     case FP_PASSAGE_CUTS: return visit_part(s, node, place);
     case FP_PASSAGE_APPENDS:
     case FP_PASSAGE_TAKES:
+    case FP_PASSAGE_UNSQUEEZES:
+    case FP_PASSAGE_MIXES:
+    case FP_PASSAGE_MULTIPLIES:
     case FP_PASSAGE_SQUEEZES:
     case FP_PASSAGE_FLATTENS:
     case FP_PASSAGE_TURNS:

@@ -26,6 +26,7 @@ struct fp_cut_number {
     size_t index;          // in the list
     struct fp_lanes lanes; // that are counted
     size_t per;            // what each counts; 0: the input is left out once some are gone
+    bool computed;         // the input is one number that is computed: a stored one takes its place
 };
 
 struct fp_slices {
@@ -36,6 +37,9 @@ struct fp_slices {
     struct fp_arena arena; // of lanes that no value has
 };
 
+// Where the value's channels leave: along one axis of a grid, at `axis` of the result, of which the lanes are in memory
+// of `arena`. lanes.n 0: out of memory.
+struct fp_channel_place fp_place_that_shrinks(struct fp_arena *arena, const struct fp_channel_place *place);
 // Looks at all groups of the main graph. Errors: LIMIT. Freed with fp_slices_free, also after failure.
 int fp_slices_find(struct fp_slices *out, const struct fp_weights *weights, const struct fp_channel_groups *groups,
                    struct fp_exec *exec, fineprune_error *err);

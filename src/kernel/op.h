@@ -159,6 +159,11 @@ enum fp_passage {
     FP_PASSAGE_CUTS,     // hands on a part that stored starts and ends name
     FP_PASSAGE_TAKES,    // places along another axis, by stored numbers
     FP_PASSAGE_SQUEEZES, // other axes of one element go
+    FP_PASSAGE_UNSQUEEZES,
+    FP_PASSAGE_MIXES,      // elements along the axes from attribute `axis` on, others are kept apart
+    FP_PASSAGE_MULTIPLIES, // a product of two computed values
+    FP_PASSAGE_MEASURES,   // gives the lengths of the axes
+    FP_PASSAGE_COUNTS,     // numbers one after the other
 };
 
 // How a weight is a matrix [groups, rows, columns] (weights/weights.c).

@@ -283,7 +283,7 @@ static int run(struct fp_call *call) {
 
 const struct fp_op fp_ops_matmul[] = {
     {"", "MatMul", 1, prepare_matmul, run, done, FP_OP_FLOAT32 | FP_OP_FUSES, MATMUL,
-     .weight = {FP_IN_1 | FP_IN_0, 0, FP_VIEW_MATRIX}, .arity = "rr>r"},
+     .weight = {FP_IN_1 | FP_IN_0, 0, FP_VIEW_MATRIX}, .passage = FP_PASSAGE_MULTIPLIES, .arity = "rr>r"},
     {"", "Gemm", 1, prepare_gemm, run, done, FP_OP_FLOAT32 | FP_OP_FUSES, GEMM,
      .weight = {FP_IN_1 | FP_IN_0, 2, FP_VIEW_GEMM}, .arity = "rrr>r 11:rro>r",
      .attributes = "alpha=f beta=f broadcast=i transA=i transB=i"},

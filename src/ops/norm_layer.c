@@ -304,11 +304,11 @@ static int run_embedding(struct fp_call *call) {
 
 const struct fp_op fp_ops_norm_layer[] = {
     {"", "LayerNormalization", 1, prepare_layer, run_layer, NULL, FP_OP_FLOAT32 | FP_OP_ROUNDS, LAYER, NULL,
-     .arity = "rro>roo", .attributes = "axis=i epsilon=f stash_type=i"},
+     .passage = FP_PASSAGE_MIXES, .arity = "rro>roo", .attributes = "axis=i epsilon=f stash_type=i"},
     {"", "RMSNormalization", 23, prepare_layer, run_layer, NULL, FP_OP_FLOAT32 | FP_OP_ROUNDS, RMS, NULL,
-     .arity = "rr>r", .attributes = "axis=i epsilon=f stash_type=i"},
+     .passage = FP_PASSAGE_MIXES, .arity = "rr>r", .attributes = "axis=i epsilon=f stash_type=i"},
     {"", "SimplifiedLayerNormalization", 1, prepare_layer, run_layer, NULL, FP_OP_FLOAT32 | FP_OP_ROUNDS, RMS, NULL,
-     .arity = "rr>ro", .attributes = "axis=i epsilon=f stash_type=i"},
+     .passage = FP_PASSAGE_MIXES, .arity = "rr>ro", .attributes = "axis=i epsilon=f stash_type=i"},
     {"com.microsoft", "SimplifiedLayerNormalization", 1, prepare_layer, run_layer, NULL, FP_OP_FLOAT32 | FP_OP_ROUNDS,
      RMS, NULL, .arity = "rr>ro", .attributes = "axis=i epsilon=f stash_type=i"},
     {"com.microsoft", "SkipLayerNormalization", 1, prepare_skip, run_skip, NULL, FP_OP_FLOAT32 | FP_OP_ROUNDS, LAYER,

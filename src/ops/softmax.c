@@ -205,10 +205,10 @@ static int prepare_norm(struct fp_call *call) {
 }
 
 const struct fp_op fp_ops_softmax[] = {
-    {"", "Softmax", 1, prepare_softmax, run, NULL, FP_OP_IN_PLACE, SOFTMAX, .role = FP_ROLE_SOFTMAX, .arity = "r>r",
-     .attributes = "axis=i"},
+    {"", "Softmax", 1, prepare_softmax, run, NULL, FP_OP_IN_PLACE, SOFTMAX, .role = FP_ROLE_SOFTMAX,
+     .passage = FP_PASSAGE_MIXES, .arity = "r>r", .attributes = "axis=i"},
     {"", "LogSoftmax", 1, prepare_softmax, run, NULL, FP_OP_IN_PLACE, LOG_SOFTMAX, .role = FP_ROLE_SOFTMAX,
-     .arity = "r>r", .attributes = "axis=i"},
+     .passage = FP_PASSAGE_MIXES, .arity = "r>r", .attributes = "axis=i"},
     {"", "LpNormalization", 1, prepare_norm, run, NULL, FP_OP_IN_PLACE, .arity = "r>r", .attributes = "axis=i p=i"},
     {0},
 };

@@ -81,6 +81,23 @@ static void find_parts(struct grouping *g) {
 
 // ---- groups
 
+static size_t common(size_t a, size_t b) {
+    while (b) {
+        const size_t rest = a % b;
+        a = b, b = rest;
+    }
+    return a;
+}
+
+size_t fp_channel_multiple(const struct fp_channel_group *group, size_t wanted) {
+    return wanted / common(wanted, group->fold);
+}
+
+// Units of recurrent layers are rows of every gate.
+static size_t fold_of(const struct fp_weight *w, const struct fp_channel_side *side) {
+    return fp_view_is_recurrent(w->view) ? 1 : side->lanes;
+}
+
 static bool can_go(const struct grouping *g, int channel) {
     return g->channels[channel].parent == channel && !g->channels[channel].blocked && g->is_read[channel];
 }
@@ -123,6 +140,7 @@ static bool add_sides(struct grouping *g, int weight, const struct fp_lanes *lan
         if (number < 0 || !g->count[number]) continue;
         struct fp_channel_group *group = &g->out->items[number];
         const struct fp_channel_side side = {weight, length / lanes->n, (size_t)g->count[number] / group->channels};
+        group->fold = common(group->fold, fold_of(&g->weights->items[weight], &side));
         if (reads) ok = add_side(&group->readers, &group->n_readers, &side);
         else ok = add_side(&group->makers, &group->n_makers, &side);
         g->count[number] = 0;

@@ -5,109 +5,11 @@
 #include <stdlib.h>
 
 #include "exec/op_list.h"
-#include "weights/channel_groups.h"
-
-enum {
-    LAST = -1,
-    NOWHERE = -2
-}; // axes: of products, the last one, whatever the rank; that of channels that do not pass
-
-struct finder {
-    const struct fp_weights *weights;
-    const struct fp_graph *graph;
-    struct fp_exec *exec;
-    struct fp_channel_groups *out;
-    struct fp_channel_place *places; // of it
-    struct fp_channel *channels;
-    size_t capacity;
-    int n;
-    bool *single;         // by value: the axes behind the channels are 1 long, or there are none
-    bool *wide;           // by value: a lane may be several elements
-    const int *weight_of; // by node: the first weight in it, -1: none
-    fineprune_error *err;
-};
-
-// ---- channels
-
-static bool carries(const struct finder *f, int value) { return value >= 0 && f->places[value].lanes.n; }
-
-static void block_channel(struct finder *f, int channel, const struct fp_node *by) {
-    if (channel < 0) return;
-    struct fp_channel *c = &f->channels[fp_channel_first(f->channels, channel)];
-    if (!c->blocked) c->by = by;
-    c->blocked = true;
-}
-
-static void block(struct finder *f, int value, const struct fp_node *by) {
-    for (size_t i = 0; value >= 0 && i < f->places[value].lanes.n; i++)
-        block_channel(f, f->places[value].lanes.of[i], by);
-}
-
-static void block_inputs(struct finder *f, const struct fp_node *node) {
-    for (int i = 0; i < node->n_in; i++) block(f, node->in[i], node);
-}
-
-// From now on they go together. What no weight makes cannot go.
-static void unite(struct finder *f, int a, int b, const struct fp_node *by) {
-    if (a < 0 || b < 0) {
-        block_channel(f, a < 0 ? b : a, by);
-        return;
-    }
-    a = fp_channel_first(f->channels, a);
-    b = fp_channel_first(f->channels, b);
-    if (a == b) return;
-    struct fp_channel *x = &f->channels[fp_least((size_t)a, (size_t)b)],
-                      *y = &f->channels[fp_most((size_t)a, (size_t)b)];
-    if (y->blocked && !x->blocked) x->by = y->by;
-    x->blocked |= y->blocked;
-    x->trunk |= y->trunk;
-    x->spread |= y->spread;
-    x->parted |= y->parted;
-    y->parent = (int)(x - f->channels);
-}
-
-static void unite_lanes(struct finder *f, const struct fp_lanes *a, const struct fp_lanes *b,
-                        const struct fp_node *by) {
-    for (size_t i = 0; i < a->n; i++) unite(f, a->of[i], b->of[i], by);
-}
-
-enum mark { TRUNK, SPREAD, PARTED };
-static void mark(struct finder *f, const struct fp_lanes *lanes, enum mark what) {
-    for (size_t i = 0; i < lanes->n; i++) {
-        if (lanes->of[i] < 0) continue;
-        struct fp_channel *c = &f->channels[fp_channel_first(f->channels, lanes->of[i])];
-        c->trunk |= what == TRUNK;
-        c->spread |= what == SPREAD;
-        c->parted |= what == PARTED;
-    }
-}
-
-static bool take_lanes(struct finder *f, struct fp_lanes *lanes, size_t n) {
-    *lanes = (struct fp_lanes){n, fp_arena_take(&f->out->arena, n, sizeof(int))};
-    return lanes->of != NULL;
-}
-
-static bool new_channels(struct finder *f, struct fp_lanes *lanes, size_t n) {
-    if (n > (size_t)(INT32_MAX - f->n)) return false;
-    struct fp_channel *channels = fp_grow(f->channels, &f->capacity, (size_t)f->n + n, sizeof(*channels));
-    if (!channels) return false;
-    f->channels = channels;
-    if (!take_lanes(f, lanes, n)) return false;
-    for (size_t i = 0; i < n; i++) {
-        lanes->of[i] = f->n;
-        channels[f->n] = (struct fp_channel){.parent = f->n};
-        f->n++;
-    }
-    return true;
-}
-
-static bool is_stored(const struct finder *f, int value) {
-    return value < 0 || fp_exec_is_constant(f->exec, f->graph, value);
-}
+#include "weights/channel_grids.h"
 
 // ---- weights
 
-static const struct fp_weight *weight_at(const struct finder *f, const struct fp_node *node, int *number) {
+static const struct fp_weight *weight_at(const struct fp_channel_finder *f, const struct fp_node *node, int *number) {
     *number = f->weight_of[node->id];
     if (*number < 0) return NULL;
     return &f->weights->items[*number];
@@ -124,7 +26,7 @@ static bool is_plain(const struct fp_weight *w) {
            !fp_attr_int(w->node, "transA", 0);
 }
 
-static int declared_rank(const struct finder *f, int value) {
+static int declared_rank(const struct fp_channel_finder *f, int value) {
     const int rank = f->graph->values[value].rank;
     if (rank < 0) return 0;
     return rank;
@@ -133,24 +35,24 @@ static int declared_rank(const struct finder *f, int value) {
 // Where a product's channels lie.
 static int axis_of(const struct fp_weight *w) {
     if (is_convolution(w)) return 1;
-    return LAST;
+    return FP_CHANNEL_LAST;
 }
 
-static void read_by(struct finder *f, const struct fp_node *node, const struct fp_weight *w, int number) {
+static void read_by(struct fp_channel_finder *f, const struct fp_node *node, const struct fp_weight *w, int number) {
     const int in = node->in[0];
-    if (!carries(f, in)) return;
+    if (!fp_channel_carries(f, in)) return;
     const struct fp_channel_place *place = &f->places[in];
-    if (w->view == FP_VIEW_CONV_TRANSPOSE) mark(f, &place->lanes, SPREAD);
-    if (place->axis != axis_of(w) || w->cols % place->lanes.n ||
+    if (w->view == FP_VIEW_CONV_TRANSPOSE) fp_channel_mark(f, &place->lanes, FP_CHANNEL_SPREAD);
+    if (fp_channel_is_grid(place) || place->axis != axis_of(w) || w->cols % place->lanes.n ||
         (is_convolution(w) && w->cols != place->lanes.n * w->inner))
-        block(f, in, node);
+        fp_channel_block(f, in, node);
     else f->out->columns[number] = place->lanes;
 }
 
 // ---- hidden units
 
 // The layer's other weight: the one at input `slot`; -1: it is none that can lose rows.
-static int recurrent_at(const struct finder *f, const struct fp_node *node, int slot) {
+static int recurrent_at(const struct fp_channel_finder *f, const struct fp_node *node, int slot) {
     for (int i = 0; i < f->weights->n; i++) {
         const struct fp_weight *w = &f->weights->items[i];
         if (w->node == node && w->n_uses == 1 && w->uses[0].slot == slot && w->groups == 1) return i;
@@ -158,16 +60,16 @@ static int recurrent_at(const struct finder *f, const struct fp_node *node, int 
     return -1;
 }
 
-static bool is_zero_stored(const struct finder *f, int value) {
+static bool is_zero_stored(const struct fp_channel_finder *f, int value) {
     struct fp_tensor t = {0};
-    if (!is_stored(f, value) || fp_exec_constant(f->exec, f->graph, value, &t, NULL)) return false;
+    if (!fp_channel_is_stored(f, value) || fp_exec_constant(f->exec, f->graph, value, &t, NULL)) return false;
     const bool zero = t.type == FP_FLOAT && t.count == 1 && *(const float *)t.data == 0;
     fp_tensor_done(&t);
     return zero;
 }
 
 // Whether a value that is left out, or computed, is zeros, whatever its shape.
-static bool is_zeros(const struct finder *f, int value) {
+static bool is_zeros(const struct fp_channel_finder *f, int value) {
     struct fp_tensor t = {0};
     if (value < 0 || is_zero_stored(f, value)) return true;
     const struct fp_node *node = f->graph->values[value].producer;
@@ -184,7 +86,7 @@ static bool is_zeros(const struct finder *f, int value) {
 }
 
 // One direction, from zeros on, without peepholes.
-static bool is_plain_recurrent(const struct finder *f, const struct fp_node *node, int inner, int outer) {
+static bool is_plain_recurrent(const struct fp_channel_finder *f, const struct fp_node *node, int inner, int outer) {
     if (inner < 0 || outer < 0 || fp_attr_int(node, "layout", 0) || !fp_attr_has(node, "hidden_size")) return false;
     const size_t units = f->weights->items[inner].cols, rows = f->weights->items[inner].rows;
     if (!units || rows % units || rows != f->weights->items[outer].rows) return false;
@@ -193,46 +95,50 @@ static bool is_plain_recurrent(const struct finder *f, const struct fp_node *nod
     return true;
 }
 
-static bool repeat(struct finder *f, struct fp_lanes *out, const struct fp_lanes *lanes, size_t times) {
-    if (!take_lanes(f, out, lanes->n * times)) return false;
+static bool repeat(struct fp_channel_finder *f, struct fp_lanes *out, const struct fp_lanes *lanes, size_t times) {
+    if (!fp_channel_take_lanes(f, out, lanes->n * times)) return false;
     for (size_t i = 0; i < out->n; i++) out->of[i] = lanes->of[i % lanes->n];
     return true;
 }
 
 // A unit is a row of each gate of both weights; all units read it.
-static bool visit_recurrent(struct finder *f, const struct fp_node *node) {
+static bool visit_recurrent(struct fp_channel_finder *f, const struct fp_node *node) {
     const int outer = recurrent_at(f, node, 1), inner = recurrent_at(f, node, 2), in = node->in[0];
     struct fp_lanes units;
-    for (int i = 1; i < node->n_in; i++) block(f, node->in[i], node);
-    if (!is_plain_recurrent(f, node, inner, outer)) return block(f, in, node), true;
+    for (int i = 1; i < node->n_in; i++) fp_channel_block(f, node->in[i], node);
+    if (!is_plain_recurrent(f, node, inner, outer)) return fp_channel_block(f, in, node), true;
     const struct fp_weight *x = &f->weights->items[outer], *h = &f->weights->items[inner];
-    if (carries(f, in) && f->places[in].axis == LAST && !(x->cols % f->places[in].lanes.n))
+    if (fp_channel_carries(f, in) && !fp_channel_is_grid(&f->places[in]) && f->places[in].axis == FP_CHANNEL_LAST &&
+        !(x->cols % f->places[in].lanes.n))
         f->out->columns[outer] = f->places[in].lanes;
-    else block(f, in, node);
-    if (!new_channels(f, &units, h->cols) || !repeat(f, &f->out->rows[outer], &units, x->rows / h->cols)) return false;
-    mark(f, &units, PARTED);
+    else fp_channel_block(f, in, node);
+    if (!fp_channel_new(f, &units, h->cols) || !repeat(f, &f->out->rows[outer], &units, x->rows / h->cols))
+        return false;
+    fp_channel_mark(f, &units, FP_CHANNEL_PARTED);
     f->out->rows[inner] = f->out->rows[outer];
     f->out->columns[inner] = units;
     for (int i = 0; i < node->n_out; i++)
-        if (node->out[i] >= 0) f->places[node->out[i]] = (struct fp_channel_place){units, LAST, i ? 3 : 4, 0};
+        if (node->out[i] >= 0)
+            f->places[node->out[i]] = (struct fp_channel_place){units, FP_CHANNEL_LAST, i ? 3 : 4, 0};
     return true;
 }
 
-static bool visit_weight(struct finder *f, const struct fp_node *node, const struct fp_weight *w, int number) {
+static bool visit_weight(struct fp_channel_finder *f, const struct fp_node *node, const struct fp_weight *w,
+                         int number) {
     size_t spatial;
     if (fp_view_is_recurrent(w->view)) return visit_recurrent(f, node);
     for (int i = 0; i < node->n_in; i++)
-        if (i || !is_plain(w)) block(f, node->in[i], node);
+        if (i || !is_plain(w)) fp_channel_block(f, node->in[i], node);
     if (!is_plain(w)) return true;
     read_by(f, node, w, number);
     const int out = node->out[0];
     struct fp_channel_place *place = &f->places[out];
-    if (!new_channels(f, &place->lanes, w->rows)) return false;
+    if (!fp_channel_new(f, &place->lanes, w->rows)) return false;
     f->out->rows[number] = place->lanes;
     place->axis = axis_of(w);
     place->rank = declared_rank(f, out);
     if (is_convolution(w) && fp_attr_ints(node, "kernel_shape", &spatial)) place->rank = (int)spatial + 2;
-    if (w->view == FP_VIEW_CONV_TRANSPOSE) mark(f, &place->lanes, SPREAD);
+    if (w->view == FP_VIEW_CONV_TRANSPOSE) fp_channel_mark(f, &place->lanes, FP_CHANNEL_SPREAD);
     return true;
 }
 
@@ -243,8 +149,10 @@ Onnx__TensorProto *fp_stored_tensor(const struct fp_value *value) {
 }
 
 // A depthwise convolution keeps its channels apart.
-static bool is_depthwise(const struct finder *f, const struct fp_node *node) {
-    if (f->places[node->in[0]].axis != 1 || node->n_in < 2 || node->in[1] < 0) return false;
+static bool is_depthwise(const struct fp_channel_finder *f, const struct fp_node *node) {
+    if (fp_channel_is_grid(&f->places[node->in[0]]) || f->places[node->in[0]].axis != 1 || node->n_in < 2 ||
+        node->in[1] < 0)
+        return false;
     const Onnx__TensorProto *proto = fp_stored_tensor(&f->graph->values[node->in[1]]);
     struct fp_tensor t;
     if (!proto || fp_initializer_shape(f->weights->model, proto, &t, NULL, NULL)) return false;
@@ -254,47 +162,21 @@ static bool is_depthwise(const struct finder *f, const struct fp_node *node) {
 
 // ---- other operators
 
-static void pass_on(struct finder *f, int in, int out, int axis) {
-    f->places[out] = f->places[in];
-    f->places[out].axis = axis;
-    f->places[out].cut = 0;
-    f->single[out] = f->single[in];
-    f->wide[out] = f->wide[in];
-}
-
 // Indices, masks and statistics of channels that are not there mean nothing.
-static bool others_are_read(const struct finder *f, const struct fp_node *node) {
+static bool others_are_read(const struct fp_channel_finder *f, const struct fp_node *node) {
     for (int i = 1; i < node->n_out; i++)
         if (node->out[i] >= 0 && f->graph->values[node->out[i]].n_readers) return true;
     return false;
 }
 
-static bool others_are_stored(const struct finder *f, const struct fp_node *node) {
+static bool others_are_stored(const struct fp_channel_finder *f, const struct fp_node *node) {
     for (int i = 1; i < node->n_in; i++)
-        if (!is_stored(f, node->in[i])) return false;
+        if (!fp_channel_is_stored(f, node->in[i])) return false;
     return true;
 }
 
-// The integers of an attribute, or of a stored input.
-static bool read_ints(const struct finder *f, const struct fp_node *node, const char *attribute, int input,
-                      int64_t *dst, size_t max, size_t *n) {
-    const int64_t *given = fp_attr_ints(node, attribute, n);
-    struct fp_tensor t = {0};
-    if (given) {
-        if (*n > max) return false;
-        memcpy(dst, given, *n * sizeof(*dst));
-        return true;
-    }
-    if (input >= node->n_in || node->in[input] < 0 || !is_stored(f, node->in[input])) return false;
-    bool ok = !fp_exec_constant(f->exec, f->graph, node->in[input], &t, NULL) && t.type == FP_INT64 && t.count <= max;
-    *n = ok ? t.count : 0;
-    if (ok) memcpy(dst, t.data, t.count * sizeof(*dst));
-    fp_tensor_done(&t);
-    return ok;
-}
-
 // Positions of each channel behind axis 1; 0: not known.
-static int64_t positions_of(const struct finder *f, int value) {
+static int64_t positions_of(const struct fp_channel_finder *f, int value) {
     const struct fp_value *v = &f->graph->values[value];
     int64_t n = 1;
     if (f->single[value]) return 1;
@@ -307,41 +189,41 @@ static int64_t positions_of(const struct finder *f, int value) {
 }
 
 // Each sample becomes one row, channel after channel.
-static bool reshapes_flat(const struct finder *f, const struct fp_node *node) {
+static bool reshapes_flat(const struct fp_channel_finder *f, const struct fp_node *node) {
     int64_t dims[2];
     size_t n;
     const int in = node->in[0];
     const int64_t channels = (int64_t)f->places[in].lanes.n, positions = positions_of(f, in);
-    if (!read_ints(f, node, "shape", 1, dims, 2, &n) || n != 2 || f->places[in].axis != 1) return false;
+    if (!fp_channel_read_ints(f, node, "shape", 1, dims, 2, &n) || n != 2 || f->places[in].axis != 1) return false;
     if (dims[0] == 0 && !fp_attr_int(node, "allowzero", 0)) return true;
     if (dims[1] == -1) return dims[0] == 1 && f->graph->values[in].rank > 0 && f->graph->values[in].dims[0] == 1;
     return positions && channels < INT32_MAX && dims[1] == channels * positions;
 }
 
-// Where a Transpose brings the axis; NOWHERE when it cannot be told.
-static int turned(const struct finder *f, const struct fp_node *node) {
+// Where a Transpose brings the axis; FP_CHANNEL_NOWHERE when it cannot be told.
+static int turned(const struct fp_channel_finder *f, const struct fp_node *node) {
     size_t n;
     const int64_t *perm = fp_attr_ints(node, "perm", &n);
-    const int64_t from = f->places[node->in[0]].axis == LAST ? (int64_t)n - 1 : f->places[node->in[0]].axis;
+    const int64_t from = f->places[node->in[0]].axis == FP_CHANNEL_LAST ? (int64_t)n - 1 : f->places[node->in[0]].axis;
     size_t to = 0;
     while (perm && to < n && perm[to] != from) to++;
-    if (!perm || to == n) return NOWHERE;
-    if (to == n - 1) return LAST;
+    if (!perm || to == n) return FP_CHANNEL_NOWHERE;
+    if (to == n - 1) return FP_CHANNEL_LAST;
     return (int)to;
 }
 
-static bool pads_others(const struct finder *f, const struct fp_node *node) {
+static bool pads_others(const struct fp_channel_finder *f, const struct fp_node *node) {
     int64_t pads[2 * FP_MAX_RANK];
     size_t n;
     if (node->n_in > 3 && node->in[3] >= 0) return false; // only some axes
-    if (!read_ints(f, node, "pads", 1, pads, FP_COUNT(pads), &n) || n < 2 || n % 2) return false;
+    if (!fp_channel_read_ints(f, node, "pads", 1, pads, FP_COUNT(pads), &n) || n < 2 || n % 2) return false;
     const size_t rank = n / 2,
-                 axis = f->places[node->in[0]].axis == LAST ? rank - 1 : (size_t)f->places[node->in[0]].axis;
+                 axis = f->places[node->in[0]].axis == FP_CHANNEL_LAST ? rank - 1 : (size_t)f->places[node->in[0]].axis;
     return axis < rank && !pads[axis] && !pads[axis + rank];
 }
 
 // By scales that are stored, last or (before opset 11) second, one for each axis, and 1 for the channels'.
-static bool resizes_others(const struct finder *f, const struct fp_node *node) {
+static bool resizes_others(const struct fp_channel_finder *f, const struct fp_node *node) {
     const int at = node->n_in > 2 ? 2 : 1, axis = f->places[node->in[0]].axis;
     const char *mode = fp_attr_text(node, "coordinate_transformation_mode", "");
     struct fp_tensor t = {0};
@@ -356,11 +238,12 @@ static bool resizes_others(const struct finder *f, const struct fp_node *node) {
 }
 
 // Channels at axis 1 stay there when only later axes go.
-static bool reduces_others(const struct finder *f, const struct fp_node *node, int *gone) {
+static bool reduces_others(const struct fp_channel_finder *f, const struct fp_node *node, int *gone) {
     int64_t axes[FP_MAX_RANK];
     size_t n;
     const int rank = f->places[node->in[0]].rank;
-    if (f->places[node->in[0]].axis != 1 || !read_ints(f, node, "axes", 1, axes, FP_MAX_RANK, &n) || !n) return false;
+    if (f->places[node->in[0]].axis != 1 || !fp_channel_read_ints(f, node, "axes", 1, axes, FP_MAX_RANK, &n) || !n)
+        return false;
     for (size_t i = 0; i < n; i++) {
         if (axes[i] < 0 && rank) axes[i] += rank;
         if (axes[i] < 2) return false; // also from the end of a rank that is not known
@@ -369,34 +252,44 @@ static bool reduces_others(const struct finder *f, const struct fp_node *node, i
     return true;
 }
 
-static void visit_pair(struct finder *f, const struct fp_node *node, bool sums) {
-    int a = node->in[0], b = node->n_in == 2 ? node->in[1] : -1;
+// A constant takes the axes as they are, unless it has more of them than a grid.
+static void pass_constant(struct fp_channel_finder *f, const struct fp_node *node, int moving, int constant) {
+    const struct fp_channel_place *place = &f->places[moving];
+    if (!fp_channel_carries(f, moving)) return;
+    const int rank = fp_outline_rank(&f->outlines, constant);
+    if (fp_channel_is_grid(place) && (rank < 0 || rank > place->rank)) fp_channel_block(f, moving, node);
+    else fp_channel_pass_on(f, moving, node->out[0], place->axis);
+}
+
+static void visit_pair(struct fp_channel_finder *f, const struct fp_node *node, bool sums) {
+    const int a = node->in[0], b = node->n_in == 2 ? node->in[1] : -1;
     if (b < 0 || a < 0) {
-        block_inputs(f, node);
+        fp_channel_block_inputs(f, node);
         return;
     }
-    if (is_stored(f, a) || is_stored(f, b)) { // a constant takes the axis as it is
-        int moving = is_stored(f, a) ? b : a;
-        if (carries(f, moving)) pass_on(f, moving, node->out[0], f->places[moving].axis);
+    if (fp_channel_is_stored(f, a) || fp_channel_is_stored(f, b)) {
+        const bool first = fp_channel_is_stored(f, a);
+        pass_constant(f, node, first ? b : a, first ? a : b);
         return;
     }
     const struct fp_channel_place *x = &f->places[a], *y = &f->places[b];
-    if (!x->lanes.n || x->lanes.n != y->lanes.n || x->axis != y->axis) {
-        block_inputs(f, node);
+    if (!x->lanes.n != !y->lanes.n && fp_channel_pass_beside(f, node, x->lanes.n ? a : b, x->lanes.n ? b : a)) return;
+    if (!x->lanes.n || x->lanes.n != y->lanes.n || x->axis != y->axis || !fp_channel_alike(x, y)) {
+        fp_channel_block_inputs(f, node);
         return;
     }
     const bool same = x->lanes.of == y->lanes.of;
-    pass_on(f, f->single[a] ? b : a, node->out[0], x->axis);
+    fp_channel_pass_on(f, f->single[a] ? b : a, node->out[0], x->axis);
     f->wide[node->out[0]] = f->wide[a] || f->wide[b];
-    unite_lanes(f, &x->lanes, &y->lanes, node);
-    if (sums && !same) mark(f, &x->lanes, TRUNK);
+    fp_channel_unite_lanes(f, &x->lanes, &y->lanes, node);
+    if (sums && !same) fp_channel_mark(f, &x->lanes, FP_CHANNEL_TRUNK);
 }
 
 // ---- joined and parted
 
 // Whether channels lie along the axis that a node names.
 enum along { THIS, ANOTHER, UNKNOWN };
-static enum along along(const struct finder *f, int value, int64_t axis) {
+static enum along along(const struct fp_channel_finder *f, int value, int64_t axis) {
     const struct fp_channel_place *place = &f->places[value];
     const int rank = place->rank ? place->rank : declared_rank(f, value);
     if (!rank && (place->axis < 0) != (axis < 0)) return UNKNOWN;
@@ -408,10 +301,11 @@ static enum along along(const struct finder *f, int value, int64_t axis) {
 }
 
 // Elements of an input along the axis; 0: not known.
-static size_t length_along(const struct finder *f, int value, int64_t axis) {
+static size_t length_along(const struct fp_channel_finder *f, int value, int64_t axis) {
     const struct fp_value *v = &f->graph->values[value];
     struct fp_tensor stored;
-    if (carries(f, value)) return f->wide[value] || along(f, value, axis) != THIS ? 0 : f->places[value].lanes.n;
+    if (fp_channel_carries(f, value))
+        return f->wide[value] || along(f, value, axis) != THIS ? 0 : f->places[value].lanes.n;
     int rank = v->rank;
     const int64_t *dims = v->dims;
     const Onnx__TensorProto *proto = fp_stored_tensor(v);
@@ -423,20 +317,20 @@ static size_t length_along(const struct finder *f, int value, int64_t axis) {
 }
 
 // The first input that carries channels; -1: none does.
-static int first_carrier(const struct finder *f, const struct fp_node *node) {
+static int first_carrier(const struct fp_channel_finder *f, const struct fp_node *node) {
     for (int i = 0; i < node->n_in; i++)
-        if (carries(f, node->in[i])) return node->in[i];
+        if (fp_channel_carries(f, node->in[i])) return node->in[i];
     return -1;
 }
 
-static bool append(struct finder *f, const struct fp_node *node, int64_t axis, size_t length) {
+static bool append(struct fp_channel_finder *f, const struct fp_node *node, int64_t axis, size_t length) {
     struct fp_lanes lanes;
     size_t at = 0;
-    if (!take_lanes(f, &lanes, length)) return false;
+    if (!fp_channel_take_lanes(f, &lanes, length)) return false;
     for (int i = 0; i < node->n_in; i++) {
         const size_t n = length_along(f, node->in[i], axis);
         for (size_t k = 0; k < n; k++) {
-            lanes.of[at + k] = carries(f, node->in[i]) ? f->places[node->in[i]].lanes.of[k] : -1;
+            lanes.of[at + k] = fp_channel_carries(f, node->in[i]) ? f->places[node->in[i]].lanes.of[k] : -1;
         }
         at += n;
     }
@@ -445,43 +339,49 @@ static bool append(struct finder *f, const struct fp_node *node, int64_t axis, s
 }
 
 // Along another axis: all inputs have the same channels.
-static bool all_alike(const struct finder *f, const struct fp_node *node, int64_t axis, int like) {
+static bool all_alike(const struct fp_channel_finder *f, const struct fp_node *node, int64_t axis, int like) {
     for (int i = 0; i < node->n_in; i++) {
         const int in = node->in[i];
-        if (!carries(f, in) || along(f, in, axis) != ANOTHER || f->places[in].axis != f->places[like].axis ||
-            f->places[in].lanes.n != f->places[like].lanes.n || f->wide[in] != f->wide[like])
+        if (!fp_channel_carries(f, in) || fp_channel_is_grid(&f->places[in]) || along(f, in, axis) != ANOTHER ||
+            f->places[in].axis != f->places[like].axis || f->places[in].lanes.n != f->places[like].lanes.n ||
+            f->wide[in] != f->wide[like])
             return false;
     }
     return true;
 }
 
-static bool join(struct finder *f, const struct fp_node *node) {
+static bool join(struct fp_channel_finder *f, const struct fp_node *node) {
     const int64_t axis = fp_attr_int(node, "axis", INT32_MAX);
     const int like = first_carrier(f, node), out = node->out[0];
     size_t length = 0;
     bool known = true, single = true;
     if (like < 0) return true;
+    if (fp_channel_is_grid(&f->places[like])) {
+        if (!fp_channel_append_grids(f, node)) fp_channel_block_inputs(f, node);
+        return true;
+    }
     for (int i = 0; i < node->n_in && known; i++) {
         const size_t n = node->in[i] < 0 ? 0 : length_along(f, node->in[i], axis);
         known = n && fp_add(length, n, &length);
-        single &= carries(f, node->in[i]) && f->single[node->in[i]];
+        single &= fp_channel_carries(f, node->in[i]) && f->single[node->in[i]];
     }
-    if (!known && !all_alike(f, node, axis, like)) return block_inputs(f, node), true;
-    pass_on(f, like, out, f->places[like].axis);
+    if (!known && !all_alike(f, node, axis, like)) return fp_channel_block_inputs(f, node), true;
+    fp_channel_pass_on(f, like, out, f->places[like].axis);
     if (known && !append(f, node, axis, length)) return false;
     for (int i = 0; i < node->n_in && !known; i++)
-        unite_lanes(f, &f->places[like].lanes, &f->places[node->in[i]].lanes, node);
-    mark(f, &f->places[out].lanes, PARTED);
+        fp_channel_unite_lanes(f, &f->places[like].lanes, &f->places[node->in[i]].lanes, node);
+    fp_channel_mark(f, &f->places[out].lanes, FP_CHANNEL_PARTED);
     f->single[out] = known && single;
     return true;
 }
 
 // How many lanes each output takes; false: it cannot be told.
-static bool read_pieces(const struct finder *f, const struct fp_node *node, int64_t *pieces, size_t most) {
+static bool read_pieces(const struct fp_channel_finder *f, const struct fp_node *node, int64_t *pieces, size_t most) {
     size_t n;
     int64_t sum = 0;
     const int64_t lanes = (int64_t)f->places[node->in[0]].lanes.n;
-    if ((size_t)node->n_out > most || !read_ints(f, node, "split", 1, pieces, most, &n) || n != (size_t)node->n_out)
+    if ((size_t)node->n_out > most || !fp_channel_read_ints(f, node, "split", 1, pieces, most, &n) ||
+        n != (size_t)node->n_out)
         return false;
     for (size_t i = 0; i < n; i++) {
         if (pieces[i] < 1 || pieces[i] > lanes || node->out[i] < 0) return false;
@@ -490,13 +390,13 @@ static bool read_pieces(const struct finder *f, const struct fp_node *node, int6
     return sum == lanes;
 }
 
-static void pass_piece(struct finder *f, int in, int out, size_t from, size_t n) {
-    pass_on(f, in, out, f->places[in].axis);
+static void pass_piece(struct fp_channel_finder *f, int in, int out, size_t from, size_t n) {
+    fp_channel_pass_on(f, in, out, f->places[in].axis);
     f->places[out].lanes = (struct fp_lanes){n, f->places[in].lanes.of + from};
 }
 
 enum { MOST_PIECES = 256 };
-static bool part(struct finder *f, const struct fp_node *node) {
+static bool part(struct fp_channel_finder *f, const struct fp_node *node) {
     const int in = node->in[0];
     int64_t pieces[MOST_PIECES];
     size_t from = 0;
@@ -514,12 +414,12 @@ static bool part(struct finder *f, const struct fp_node *node) {
 }
 
 // The entry that cuts along the channels; -1: none does; false: it cannot be told.
-static bool find_entry(const struct finder *f, const struct fp_node *node, size_t n, int *entry) {
+static bool find_entry(const struct fp_channel_finder *f, const struct fp_node *node, size_t n, int *entry) {
     int64_t axes[FP_MAX_RANK];
     size_t n_axes;
     const bool given = fp_attr_has(node, "axes") || (node->n_in > 3 && node->in[3] >= 0);
     *entry = -1;
-    if (given && (!read_ints(f, node, "axes", 3, axes, FP_MAX_RANK, &n_axes) || n_axes != n)) return false;
+    if (given && (!fp_channel_read_ints(f, node, "axes", 3, axes, FP_MAX_RANK, &n_axes) || n_axes != n)) return false;
     for (size_t i = 0; i < n; i++) {
         const enum along where = along(f, node->in[0], given ? axes[i] : (int64_t)i);
         if (where == UNKNOWN) return false;
@@ -534,17 +434,18 @@ static size_t clamped(int64_t at, size_t n) {
     return fp_least((size_t)at, n);
 }
 
-static bool cut_out(struct finder *f, const struct fp_node *node) {
+static bool cut_out(struct fp_channel_finder *f, const struct fp_node *node) {
     const int in = node->in[0];
     int64_t starts[FP_MAX_RANK], ends[FP_MAX_RANK], steps[FP_MAX_RANK];
     size_t n, n_ends, n_steps, lanes = f->places[in].lanes.n;
     int entry;
-    if (!read_ints(f, node, "starts", 1, starts, FP_MAX_RANK, &n) ||
-        !read_ints(f, node, "ends", 2, ends, FP_MAX_RANK, &n_ends) || n_ends != n || !find_entry(f, node, n, &entry))
+    if (!fp_channel_read_ints(f, node, "starts", 1, starts, FP_MAX_RANK, &n) ||
+        !fp_channel_read_ints(f, node, "ends", 2, ends, FP_MAX_RANK, &n_ends) || n_ends != n ||
+        !find_entry(f, node, n, &entry))
         return false;
     if (entry < 0) return pass_piece(f, in, node->out[0], 0, lanes), true;
     if (node->n_in > 4 && node->in[4] >= 0 &&
-        (!read_ints(f, node, "steps", 4, steps, FP_MAX_RANK, &n_steps) || n_steps != n || steps[entry] != 1))
+        (!fp_channel_read_ints(f, node, "steps", 4, steps, FP_MAX_RANK, &n_steps) || n_steps != n || steps[entry] != 1))
         return false;
     const size_t from = clamped(starts[entry], lanes), to = clamped(ends[entry], lanes);
     if (f->wide[in] || from >= to) return false;
@@ -554,24 +455,26 @@ static bool cut_out(struct finder *f, const struct fp_node *node) {
 }
 
 // One value becomes several, or a piece of it.
-static void visit_parting(struct finder *f, const struct fp_node *node, bool cuts) {
-    const bool moves = carries(f, node->in[0]) && others_are_stored(f, node);
-    if (carries(f, node->in[0])) mark(f, &f->places[node->in[0]].lanes, PARTED);
-    if (!moves || !(cuts ? cut_out(f, node) : part(f, node))) block_inputs(f, node);
+static void visit_parting(struct fp_channel_finder *f, const struct fp_node *node, bool cuts) {
+    const bool moves = fp_channel_carries(f, node->in[0]) && others_are_stored(f, node);
+    if (fp_channel_carries(f, node->in[0])) fp_channel_mark(f, &f->places[node->in[0]].lanes, FP_CHANNEL_PARTED);
+    if (!moves || !(cuts ? cut_out(f, node) : part(f, node))) fp_channel_block_inputs(f, node);
 }
 
 // Channels at the last axis stay there.
-static bool squeezes_others(const struct finder *f, const struct fp_node *node, int *gone) {
+static bool squeezes_others(const struct fp_channel_finder *f, const struct fp_node *node, int *gone) {
     int64_t axes[FP_MAX_RANK];
     size_t n;
-    if (f->places[node->in[0]].axis != LAST || !read_ints(f, node, "axes", 1, axes, FP_MAX_RANK, &n)) return false;
+    if (f->places[node->in[0]].axis != FP_CHANNEL_LAST ||
+        !fp_channel_read_ints(f, node, "axes", 1, axes, FP_MAX_RANK, &n))
+        return false;
     for (size_t i = 0; i < n; i++)
         if (along(f, node->in[0], axes[i]) != ANOTHER) return false;
     *gone = (int)n;
     return true;
 }
 
-static int rank_after_taking(const struct finder *f, const struct fp_node *node) {
+static int rank_after_taking(const struct fp_channel_finder *f, const struct fp_node *node) {
     struct fp_tensor t = {0};
     const int rank = f->places[node->in[0]].rank;
     if (!rank || fp_exec_constant(f->exec, f->graph, node->in[1], &t, NULL)) return 0;
@@ -587,7 +490,7 @@ static enum fp_passage passage_of(const struct fp_node *node) {
 }
 
 // Whether a node lets channels pass that lie at `axis`. *gone: how many axes behind them go.
-static bool lets_pass(const struct finder *f, const struct fp_node *node, enum fp_passage passage, int axis,
+static bool lets_pass(const struct fp_channel_finder *f, const struct fp_node *node, enum fp_passage passage, int axis,
                       int *gone) {
     switch (passage) {
     case FP_PASSAGE_KEEPS:
@@ -600,32 +503,34 @@ static bool lets_pass(const struct finder *f, const struct fp_node *node, enum f
     case FP_PASSAGE_PADS: return pads_others(f, node);
     case FP_PASSAGE_RESIZES: return resizes_others(f, node);
     case FP_PASSAGE_REDUCES: return reduces_others(f, node, gone);
-    case FP_PASSAGE_TAKES: return axis == LAST && along(f, node->in[0], fp_attr_int(node, "axis", 0)) == ANOTHER;
+    case FP_PASSAGE_TAKES:
+        return axis == FP_CHANNEL_LAST && along(f, node->in[0], fp_attr_int(node, "axis", 0)) == ANOTHER;
     case FP_PASSAGE_SQUEEZES: return squeezes_others(f, node, gone);
     default: return false;
     }
 }
 
-// Where the channels are after the node: an axis, or NOWHERE.
-static int axis_after(const struct finder *f, const struct fp_node *node, enum fp_passage passage, int *gone) {
+// Where the channels are after the node: an axis, or FP_CHANNEL_NOWHERE.
+static int axis_after(const struct fp_channel_finder *f, const struct fp_node *node, enum fp_passage passage,
+                      int *gone) {
     const int axis = f->places[node->in[0]].axis;
-    if (!lets_pass(f, node, passage, axis, gone)) return NOWHERE;
-    if (passage == FP_PASSAGE_FLATTENS || passage == FP_PASSAGE_RESHAPES) return LAST;
+    if (!lets_pass(f, node, passage, axis, gone)) return FP_CHANNEL_NOWHERE;
+    if (passage == FP_PASSAGE_FLATTENS || passage == FP_PASSAGE_RESHAPES) return FP_CHANNEL_LAST;
     if (passage == FP_PASSAGE_TURNS) return turned(f, node);
     return axis;
 }
 
 // Whether channels pass; where they are then, and how.
-static bool passes(struct finder *f, const struct fp_node *node, enum fp_passage passage) {
+static bool passes(struct fp_channel_finder *f, const struct fp_node *node, enum fp_passage passage) {
     const int in = node->in[0], out = node->out[0];
     const bool flattens = passage == FP_PASSAGE_FLATTENS || passage == FP_PASSAGE_RESHAPES;
     int gone = 0;
     const int to = axis_after(f, node, passage, &gone);
-    if (to == NOWHERE) return false;
-    pass_on(f, in, out, to);
+    if (to == FP_CHANNEL_NOWHERE) return false;
+    fp_channel_pass_on(f, in, out, to);
     struct fp_channel_place *place = &f->places[out];
     if (flattens) place->rank = 2, f->wide[out] |= !f->single[in];
-    if (passage == FP_PASSAGE_RESIZES) mark(f, &place->lanes, SPREAD);
+    if (passage == FP_PASSAGE_RESIZES) fp_channel_mark(f, &place->lanes, FP_CHANNEL_SPREAD);
     if (passage == FP_PASSAGE_RESIZES || passage == FP_PASSAGE_FILTERS || passage == FP_PASSAGE_PADS ||
         passage == FP_PASSAGE_TURNS)
         f->single[out] = false;
@@ -633,40 +538,89 @@ static bool passes(struct finder *f, const struct fp_node *node, enum fp_passage
     if (gone && f->places[in].rank && !fp_attr_int(node, "keepdims", 1)) place->rank -= gone;
     if (passage == FP_PASSAGE_SQUEEZES) place->rank = f->places[in].rank ? f->places[in].rank - gone : 0;
     if (passage == FP_PASSAGE_TAKES) place->rank = rank_after_taking(f, node);
-    if (passage == FP_PASSAGE_SQUEEZES || passage == FP_PASSAGE_TAKES) mark(f, &place->lanes, PARTED);
-    if (place->rank && place->axis == place->rank - 1) place->axis = LAST;
+    if (passage == FP_PASSAGE_SQUEEZES || passage == FP_PASSAGE_TAKES)
+        fp_channel_mark(f, &place->lanes, FP_CHANNEL_PARTED);
+    if (place->rank && place->axis == place->rank - 1) place->axis = FP_CHANNEL_LAST;
     return true;
 }
 
-static bool visit_other(struct finder *f, const struct fp_node *node) {
+// Grids, and what moves axes or mixes others, once that passes nothing.
+static bool moves(struct fp_channel_finder *f, const struct fp_node *node, enum fp_passage passage) {
+    const int in = node->in[0];
+    const bool grid = fp_channel_is_grid(&f->places[in]);
+    if (passage == FP_PASSAGE_RESHAPES) return (!grid && passes(f, node, passage)) || fp_channel_regrid(f, node);
+    if (!grid && passes(f, node, passage)) return true;
+    if (grid || passage == FP_PASSAGE_MIXES || passage == FP_PASSAGE_UNSQUEEZES || passage == FP_PASSAGE_SQUEEZES)
+        return fp_channel_move_grid(f, node, passage);
+    return false;
+}
+
+static bool visit_carrier(struct fp_channel_finder *f, const struct fp_node *node, enum fp_passage passage) {
+    const int in = node->in[0];
+    if (node->n_out < 1 || node->out[0] < 0 || others_are_read(f, node)) return false;
+    if (passage == FP_PASSAGE_RESHAPES) return moves(f, node, passage);
+    if (fp_node_role(node) == FP_ROLE_DIVIDES && node->n_in == 2 && !fp_channel_is_stored(f, node->in[1]))
+        return !fp_channel_carries(f, node->in[1]) && fp_channel_pass_beside(f, node, in, node->in[1]);
+    return others_are_stored(f, node) && moves(f, node, passage);
+}
+
+static bool visit_other(struct fp_channel_finder *f, const struct fp_node *node) {
     const enum fp_passage passage = passage_of(node);
     const int in = node->n_in ? node->in[0] : -1;
+    const bool carried = fp_channel_carries(f, in), grid = carried && fp_channel_is_grid(&f->places[in]);
     switch (passage) {
     case FP_PASSAGE_JOINS:
     case FP_PASSAGE_SUMS: return visit_pair(f, node, passage == FP_PASSAGE_SUMS), true;
     case FP_PASSAGE_APPENDS: return join(f, node);
     case FP_PASSAGE_PARTS:
-    case FP_PASSAGE_CUTS: return visit_parting(f, node, passage == FP_PASSAGE_CUTS), true;
+    case FP_PASSAGE_CUTS:
+        if (grid) break;
+        return visit_parting(f, node, passage == FP_PASSAGE_CUTS), true;
+    case FP_PASSAGE_MULTIPLIES:
+        if (node->n_in != 2 || !fp_channel_multiply(f, node)) fp_channel_block_inputs(f, node);
+        return true;
+    case FP_PASSAGE_MEASURES:
+        if (carried && f->outlines.of[node->out[0]].n < 0) fp_channel_block(f, in, node);
+        else if (carried) fp_channel_mark(f, &f->places[in].lanes, FP_CHANNEL_PARTED);
+        return true;
     default: break;
     }
-    const bool carried = carries(f, in) && node->n_out && node->out[0] >= 0;
-    if (carried && others_are_stored(f, node) && !others_are_read(f, node) && passes(f, node, passage)) return true;
-    block_inputs(f, node);
+    if (carried && grid && passage == FP_PASSAGE_PARTS && fp_channel_move_grid(f, node, passage)) return true;
+    if (carried && visit_carrier(f, node, passage)) return true;
+    fp_channel_block_inputs(f, node);
     return true;
+}
+
+// Numbers that are made from how many channels there are, for something that does not follow them: these stay.
+static void freeze_numbers(struct fp_channel_finder *f, const struct fp_node *node, int value) {
+    const struct fp_outline *list = &f->outlines.of[value];
+    for (int i = 0; i < list->n; i++)
+        if (list->numbers[i].measured >= 0)
+            fp_channel_freeze(f, list->numbers[i].measured, list->numbers[i].along, node);
+}
+
+static void freeze_inputs(struct fp_channel_finder *f, const struct fp_node *node) {
+    const bool follows = node->n_out && node->out[0] >= 0 && f->outlines.of[node->out[0]].n >= 0;
+    for (int i = 0; i < node->n_in && !follows; i++) {
+        const bool shape = i == 1 && passage_of(node) == FP_PASSAGE_RESHAPES && fp_channel_carries(f, node->out[0]);
+        if (node->in[i] >= 0 && !shape) freeze_numbers(f, node, node->in[i]);
+    }
 }
 
 // ---- all
 
-static void block_outside(struct finder *f) {
+static void block_outside(struct fp_channel_finder *f) {
     for (int i = 0; i < f->graph->n_values; i++) {
         const struct fp_value *v = &f->graph->values[i];
         for (int k = 0; k < v->n_readers; k++)
-            if (!v->readers[k].node || v->readers[k].index < 0)
-                block(f, i, v->readers[k].node); // an output of the graph, or read in a body
+            if (!v->readers[k].node || v->readers[k].index < 0) { // an output of the graph, or read in a body
+                fp_channel_block(f, i, v->readers[k].node);
+                freeze_numbers(f, v->readers[k].node, i);
+            }
     }
 }
 
-static int find(struct finder *f, int *weight_of) {
+static int find(struct fp_channel_finder *f, int *weight_of) {
     bool ok = true;
     for (int i = 0; i < f->graph->n_nodes; i++) weight_of[i] = -1;
     for (int i = f->weights->n; i-- > 0;)
@@ -675,11 +629,13 @@ static int find(struct finder *f, int *weight_of) {
         int number;
         const struct fp_node *node = &f->graph->nodes[i];
         const struct fp_weight *w = weight_at(f, node, &number);
-        if (w) ok = visit_weight(f, node, w, number);
-        else ok = visit_other(f, node);
+        ok = fp_outline_visit(&f->outlines, node);
+        if (ok) ok = w ? visit_weight(f, node, w, number) : visit_other(f, node);
+        if (ok) freeze_inputs(f, node);
     }
     if (!ok) return fp_fail_memory(f->err, "channels", sizeof(struct fp_channel));
     block_outside(f);
+    fp_channel_settle_grids(f);
     return fp_channel_groups_collect(f->out, f->channels, f->n, f->weights, f->err);
 }
 
@@ -689,7 +645,7 @@ int fp_channels_find(struct fp_channel_groups *out, const struct fp_weights *wei
     *out = (struct fp_channel_groups){.arena = {.what = "channels"}};
     FP_STAGE(room, "channels");
     int *weight_of = fp_arena_take(&room, (size_t)graph->n_nodes, sizeof(int));
-    struct finder f = {
+    struct fp_channel_finder f = {
         .weights = weights, .graph = graph, .exec = exec, .out = out, .weight_of = weight_of, .err = err};
     f.single = fp_arena_take(&room, (size_t)graph->n_values, sizeof(bool));
     f.wide = fp_arena_take(&room, (size_t)graph->n_values, sizeof(bool));
@@ -698,7 +654,9 @@ int fp_channels_find(struct fp_channel_groups *out, const struct fp_weights *wei
     out->columns = fp_arena_take(&out->arena, (size_t)weights->n, sizeof(*out->columns));
     int status = fp_arena_check(&room, err);
     if (!status) status = fp_arena_check(&out->arena, err);
+    if (!status) status = fp_outlines_init(&f.outlines, weights, exec, err);
     if (!status) status = find(&f, weight_of);
+    fp_outlines_free(&f.outlines);
     free(f.channels);
     return status;
 }

@@ -6,6 +6,7 @@ channels are zero, before and after 'compact' in ONNX Runtime. What should go is
     run_compact.py [NUMBER OF NETWORKS]
 """
 import json
+import math
 import sys
 import tempfile
 from pathlib import Path
@@ -33,6 +34,8 @@ class Made:
     def __init__(self, seed):
         self.rng = np.random.default_rng(seed)
         self.nodes, self.constants, self.info, self.groups, self.made, self.shapes = [], [], [], [], 0, False
+        self.computed = False  # a shape is put together as the network runs: nothing declares what is behind it
+        self.folds = {}  # by number of a group: rows of each channel, when several
 
     def name(self, word):
         self.made += 1
@@ -164,6 +167,70 @@ class Made:
         self.groups.append(np.zeros(8, bool))
         return self.conv(y, len(dead), 8, dead), 8, self.groups[-1]
 
+    def shape(self, x, dims):
+        """A shape in one of the ways in which exporters write it: numbers, zeros and -1, or put together from the shape of x. dims: numbers, or
+        (axis of x, length) of those that x has; length None: it depends on the samples."""
+        form = self.rng.integers(0, 3)
+        if form < 2:
+            self.shapes |= any(isinstance(d, tuple) and d[1] for d in dims)  # else nothing says how long these are
+            given = [(d[1] or 0) if isinstance(d, tuple) else d for d in dims]
+            return self.const([-1, *given[1:]] if form and 0 not in given[1:] else given, np.int64)
+        self.computed = True
+        whole, parts = self.node("Shape", [x]), []
+        for d in dims:
+            if isinstance(d, tuple):
+                parts.append(self.node("Unsqueeze", [self.node("Gather", [whole, self.const(d[0], np.int64)], axis=0), self.const([0], np.int64)]))
+            else:
+                parts.append(self.const([d], np.int64))
+        return self.node("Concat", parts, axis=0)
+
+    def shuffled(self, x, n_in, dead_in):
+        """Channels that change places between two layers: those of one place in each part go together."""
+        parts, each = int(self.rng.choice([2, 3, 4])), int(self.rng.choice([8, 12, 16]))
+        y = self.between(self.conv(x, n_in, parts * each, dead_in), parts * each)
+        self.folds[len(self.groups)] = parts
+        dead = self.group(each)
+        y = self.node("Reshape", [y, self.shape(y, [(0, None), parts, each, (2, SIZE), (3, SIZE)])])
+        y = self.node("Transpose", [y], perm=[0, 2, 1, 3, 4])
+        y = self.node("Reshape", [y, self.shape(y, [(0, None), parts * each, (3, SIZE), (4, SIZE)])])
+        y, dead = self.between(y, parts * each), np.repeat(dead, parts)
+        self.groups.append(np.zeros(8, bool))
+        return self.conv(y, parts * each, 8, dead), 8, self.groups[-1]
+
+    def attention(self, x, n_in):
+        """Heads that nothing reads behind them, over three places; queries, keys and values in three products or in one."""
+        heads, each = int(self.rng.choice([2, 3, 6])), int(self.rng.choice([4, 8]))
+        whole, packed = heads * each, self.rng.random() < 0.4
+        self.groups.append(np.zeros(n_in, bool))
+        x = self.node("Mul", [self.node("Unsqueeze", [x, self.const([1], np.int64)]), self.const(self.values(1, 3, 1))])
+        self.folds[len(self.groups)] = each
+        dead = self.group(heads)
+        if packed:
+            y = self.node("Add", [self.node("MatMul", [x, self.const(self.values(n_in, 3 * whole))]), self.const(self.values(3 * whole))])
+            y = self.node("Reshape", [y, self.shape(y, [(0, None), (1, 3), 3, heads, each])])
+            y = self.node("Transpose", [y], perm=[2, 0, 3, 1, 4])
+            q, k, v = (self.node("Gather", [y, self.const(i, np.int64)], axis=0) for i in range(3))
+            k = self.node("Transpose", [k], perm=[0, 1, 3, 2])
+        else:
+            q, k, v = (self.node("MatMul", [x, self.const(self.values(n_in, whole))]) for _ in range(3))
+            q = self.node("Add", [q, self.const(self.values(whole))])
+            q, k, v = (self.node("Reshape", [y, self.shape(y, [(0, None), (1, 3), heads, each])]) for y in (q, k, v))
+            q, v = (self.node("Transpose", [y], perm=[0, 2, 1, 3]) for y in (q, v))
+            k = self.node("Transpose", [k], perm=[0, 2, 3, 1])
+        scale = self.const(0.5)
+        if self.rng.random() < 0.5:  # of the length of a head, as it is found
+            end = self.node("Slice", [self.node("Shape", [q]), self.const([-1], np.int64), self.const([2**63 - 1], np.int64)])
+            scale = self.node("Div", [self.const([1.0]), self.node("Sqrt", [self.node("Cast", [end], to=F32)])])
+        scores = self.node("MatMul", [self.node("Mul", [q, scale]), k])
+        if self.rng.random() < 0.5:
+            scores = self.node("Add", [scores, self.const(self.values(*self.rng.choice([1, heads], 1), 3, 3))])
+        y = self.node("MatMul", [self.node("Softmax", [scores], axis=-1), v])
+        y = self.node("Transpose", [y], perm=[0, 2, 1, 3])
+        y = self.node("Reshape", [y, self.shape(y, [(0, None), (1, 3), whole])])
+        out = self.values(whole, 10)
+        out[np.repeat(dead, each)] = 0
+        return self.node("ReduceMean", [self.node("MatMul", [y, self.const(out)])], axes=[1], keepdims=0)
+
     def head(self, x, channels, dead):
         """To ten numbers, in one of the ways in which exporters write it."""
         form = self.rng.integers(0, 5)
@@ -175,7 +242,7 @@ class Made:
         else:
             positions = SIZE * SIZE if form > 2 else 1
             if form in (1, 4):
-                shape = [0, -1] if self.rng.random() < 0.5 else [-1, channels * positions]
+                shape = [0, -1] if self.rng.random() < 0.5 or self.computed else [-1, channels * positions]
                 self.shapes |= shape[1] > 0  # else nothing says how many positions there are
                 x = self.node("Reshape", [x, self.const(shape, np.int64)])
             else:
@@ -210,6 +277,7 @@ class Made:
         y = self.node("Concat", [step, step, step], axis=0)
         layers = int(self.rng.integers(1, 3))
         dead_in = np.zeros(n_in, bool)
+        self.groups.append(dead_in)
         for layer in range(layers):
             kind, units = self.rng.choice(["LSTM", "GRU", "RNN"]), int(self.rng.choice([12, 32, 33]))
             gates, dead = {"LSTM": 4, "GRU": 3, "RNN": 1}[kind], self.group(units)
@@ -243,11 +311,13 @@ class Made:
             x, channels, dead = self.spread(x, channels, dead)
         if self.JOINED and self.rng.random() < 0.6:
             x, channels, dead = self.many(x, channels, dead)
+        if self.JOINED and self.rng.random() < 0.3:
+            x, channels, dead = self.shuffled(x, channels, dead)
         y = self.head(x, channels, dead)
-        if self.rng.random() < 0.5:
+        if self.JOINED:
+            y = [self.mlp, self.recurrent, self.attention][self.rng.integers(0, 3)](y, 10)
+        elif self.rng.random() < 0.5:
             y = self.mlp(y, 10)
-        elif self.JOINED:
-            y = self.recurrent(y, 10)
         graph = helper.make_graph(self.nodes, "g", [helper.make_tensor_value_info("x", F32, ["N", 3, SIZE, SIZE])],
                                   [helper.make_tensor_value_info(y, F32, ["N", 10])], self.constants)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
@@ -293,10 +363,11 @@ def parameters(model):
         numpy_helper.to_array(n.attribute[0].t).size for n in model.graph.node if n.op_type == "Constant")
 
 
-def expected(groups, multiple):
+def expected(made, multiple_of_rows):
     """Channels that leave when no layer becomes free by another's: the least that must."""
     gone = 0
-    for dead in groups:
+    for number, dead in enumerate(made.groups):
+        multiple = multiple_of_rows // math.gcd(multiple_of_rows, made.folds.get(number, 1))
         alive = int((~dead).sum())
         stay = -(-alive // multiple) * multiple if alive else multiple
         gone += len(dead) - min(stay, len(dead))
@@ -319,8 +390,8 @@ def check(seed, folder):
     faults = []
     if np.abs(a - b).max() > 1e-5 * max(scale, 1) and differ_in_double(model, small, x):
         faults.append(f"outputs differ by {np.abs(a - b).max():g} of {scale:g}")
-    if told["removed"] < expected(made.groups, multiple):
-        faults.append(f"{told['removed']} channels left, {expected(made.groups, multiple)} could: {told.get('reason')}")
+    if told["removed"] < expected(made, multiple):
+        faults.append(f"{told['removed']} channels left, {expected(made, multiple)} could: {told.get('reason')}")
     if told["groups"] != len(made.groups):
         faults.append(f"{told['groups']} groups of {len(made.groups)}")
     if not any(dead.any() for dead in made.groups) and (told["removed"] or told["parameters"] != told["parameters_before"]):

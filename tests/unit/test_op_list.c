@@ -71,7 +71,7 @@ static void passages_fit_roles(void **state) {
     (void)state;
     for (size_t i = 0; fp_op_at(i); i++) {
         const struct fp_op *op = fp_op_at(i);
-        CHECK(op, op->passage <= FP_PASSAGE_SQUEEZES);
+        CHECK(op, op->passage <= FP_PASSAGE_COUNTS);
         CHECK(op, (op->passage == FP_PASSAGE_APPENDS) == (op->role == FP_ROLE_JOINS));
         CHECK(op, (op->passage == FP_PASSAGE_TAKES) == (op->role == FP_ROLE_LOOKS_UP));
         CHECK(op, (op->passage != FP_PASSAGE_PARTS && op->passage != FP_PASSAGE_CUTS) || op->role == FP_ROLE_ARRANGES);
@@ -79,7 +79,9 @@ static void passages_fit_roles(void **state) {
         CHECK(op, op->passage != FP_PASSAGE_FLATTENS || op->role == FP_ROLE_SETS_AXES);
         CHECK(op, op->passage != FP_PASSAGE_TURNS || op->role == FP_ROLE_ARRANGES);
         CHECK(op, op->passage != FP_PASSAGE_FILTERS || op->weight.view == FP_VIEW_CONV);
-        CHECK(op, op->passage == FP_PASSAGE_NONE || op->passage == FP_PASSAGE_FILTERS || !op->weight.slots);
+        CHECK(op, op->passage != FP_PASSAGE_MULTIPLIES || op->weight.view == FP_VIEW_MATRIX);
+        CHECK(op, op->passage == FP_PASSAGE_NONE || op->passage == FP_PASSAGE_FILTERS ||
+                      op->passage == FP_PASSAGE_MULTIPLIES || !op->weight.slots);
         CHECK(op, op->role != FP_ROLE_IDENTITY || op->passage == FP_PASSAGE_KEEPS);
         CHECK(op, op->role != FP_ROLE_BENDS || op->passage == FP_PASSAGE_KEEPS);
         CHECK(op, (op->role != FP_ROLE_ADDS && op->role != FP_ROLE_SUBTRACTS) || op->passage == FP_PASSAGE_SUMS);
