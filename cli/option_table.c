@@ -26,7 +26,8 @@ const struct cli_command cli_commands[] = {
      .summary = "gather the statistics only; statistics of several runs can be merged",
      .description =
          "Runs MODEL over the samples of SRC and writes what pruning needs to know about them to the file STATS, for "
-         "'merge' and 'apply'.",
+         "'merge' and 'apply'. STATS holds features and answers of single samples, and of a network of one layer the "
+         "samples themselves: it is as private as they are, and readable by you alone.",
      .example = "fineprune score model.onnx --data monday.npz -o monday.stats"},
     {.name = "merge",
      .operands = "STATS...",

@@ -446,8 +446,10 @@ int fp_graph_find(const struct fp_graph *graph, const char *name) {
 }
 
 char *fp_node_text(char *dst, size_t size, const struct fp_node *node) {
-    const char *name = node->name[0] ? node->name : node->n_out && node->proto->output ? node->proto->output[0] : "";
-    snprintf(dst, size, "node '%.200s' (%s%s%.60s, opset %d)", name, node->domain, node->domain[0] ? "." : "",
-             node->type, node->opset);
+    const char *name = node->name, *how = "", *dot = "";
+    if (!name[0] && node->n_out && node->proto->output) name = node->proto->output[0];
+    if (!name[0] && node->n_in && node->proto->input) name = node->proto->input[0], how = "that reads ";
+    if (node->domain[0]) dot = ".";
+    snprintf(dst, size, "node %s'%.200s' (%s%s%.60s, opset %d)", how, name, node->domain, dot, node->type, node->opset);
     return dst;
 }
