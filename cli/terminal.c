@@ -195,7 +195,9 @@ void terminal_watch(struct terminal *terminal, size_t memory) {
     if (terminal->timeout > 0) watched.until = terminal->started + terminal->timeout + AFTER_TIMEOUT;
     watched.asked = memory > 0;
     if (!memory) memory = number_in("/proc/meminfo", "MemAvailable:") / 2;
+#ifndef __SANITIZE_ADDRESS__ // whose own memory is most of it
     if (memory) watched.memory = memory + SLACK;
+#endif
     sigset_t all, before;
     pthread_t thread;
     sigfillset(&all);

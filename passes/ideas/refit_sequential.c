@@ -200,12 +200,17 @@ static int run_dense(struct refit *s) {
     struct fp_job *job = s->job;
     struct fp_exec *exec = NULL;
     struct fp_stats *stats = NULL;
-    const struct fp_stats_request request = request_of(s, true);
-    int status = fp_exec_new(&exec, job->model, &job->options->run, job->err);
+    struct fp_stats_request request = request_of(s, true);
+    size_t *sizes = NULL;
+    int status = fp_stream_sizes(&sizes, job->data, job->samples.local, job->samples.n_local, &job->options->run,
+                                 job->err);
+    request.batch_sizes = sizes;
+    if (!status) status = fp_exec_new(&exec, job->model, &job->options->run, job->err);
     if (!status)
         status = fp_stats_gather(&stats, exec, job->layers.weights, job->data, job->samples.local, job->samples.n_local,
                                  &request, &job->state.forward, job->err);
     fp_exec_free(exec);
+    free(sizes);
     for (int i = s->first; i < s->end && !status; i++) {
         struct pair *p = &s->pairs[i];
         if (!p->layer) continue;

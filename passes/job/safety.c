@@ -20,6 +20,7 @@
 #define SURE 0.8      // probability from which an answer of the dense model is sure
 #define SURE_STAY 0.8 // share of the sure answers that must stay; ordinary results keep 0.95 and more
 #define RUINED 0.5    // share of all answers that must stay, and of an output's variance that may be lost
+#define ROUNDING 1e-9 // of the scores' mean square: a variance that is none
 #define TRIES 3       // further ones
 #define HALF 0.5      // zeros that are tried last
 #define OUTPUTS                                                                                                        \
@@ -35,13 +36,15 @@ struct measures {
         sure_same; // answers; as the model that came in; as the dense model of the same lesson, also where that is sure
     size_t taught; // answers that the lesson alone changes
     double allowed; // error up to which the lesson, as far as it can be believed, is worth the zeros
-    size_t kinds_dense, kinds,
-        lost; // different answers; samples whose class, often answered by the dense model, is not answered any more
-    double expected;                 // mistakes that the model that came in expects: sum of 1 - max p
+    size_t often_came, kinds_dense, kinds,
+        lost;        // classes that the model that came in answers often; different answers; samples whose class, often
+                     // answered by the dense model, is not answered any more
+    double expected; // mistakes that the model that came in expects: sum of 1 - max p
     double sureness_dense, sureness; // mean of max p
     double error, other;       // of the scores or the outputs, relative to their variance, and of outputs beside a
                                // classifier's; negative: not measured
     const char *output;        // which is the worst
+    bool alike;                // the dense model gives all samples the same scores: there is nothing to compare
     bool known, ruined, worse; // worse: than the dense model that came in, probably
 };
 
@@ -81,7 +84,7 @@ static double sureness_of(const double *scores, size_t classes, const uint8_t *u
 
 struct answers_room {
     double *came, *dense, *now, *mean, *weights; // classes each
-    size_t *of_dense, *of_now;                   // how often each class is answered
+    size_t *of_came, *of_dense, *of_now;         // how often each class is answered
     double taught;                               // the share of the dense model's answers that the lesson changes
 };
 
@@ -106,17 +109,19 @@ static void compare_sample(const struct fp_job *job, const struct fp_answers *de
     for (size_t k = 0; k < classes; k++)
         r->came[k] = (double)dense->logits[i * classes + k], r->now[k] = (double)now->logits[i * classes + k];
     reference_of(job, dense, i, r->dense);
-    const size_t answer = best_of(r->now, classes, NULL), wanted = best_of(r->dense, classes, job->classes.kept);
+    const size_t answer = best_of(r->now, classes, NULL), wanted = best_of(r->dense, classes, job->classes.kept),
+                 came = best_of(r->came, classes, NULL);
     const double sure = sureness_of(r->dense, classes, job->classes.kept);
     m->n++;
-    m->as_came += answer == best_of(r->came, classes, NULL);
+    m->as_came += answer == came;
     m->same += answer == wanted;
-    m->taught += wanted != best_of(r->came, classes, NULL);
+    m->taught += wanted != came;
     m->sure += sure >= SURE;
     m->sure_same += sure >= SURE && answer == wanted;
     m->expected += 1 - sureness_of(r->came, classes, NULL);
     m->sureness_dense += sure;
     m->sureness += sureness_of(r->now, classes, job->classes.kept);
+    r->of_came[came]++;
     r->of_dense[wanted]++;
     r->of_now[answer]++;
 }
@@ -132,10 +137,11 @@ static void taught_scores(const struct fp_job *job, const struct fp_answers *den
     for (size_t k = 0; k < classes; k++) scores[k] = (double)dense->logits[i * classes + k] + (b ? b[k] : 0);
 }
 
-// The variance of the dense model's taught scores over all its samples, summed over the classes as they count.
+// The variance of the dense model's taught scores over all its samples, summed over the classes as they count; 0 where
+// it is nothing but their rounding.
 static double spread_of(const struct fp_job *job, const struct fp_answers *dense, struct answers_room *r) {
     const size_t classes = dense->classes, n = dense->samples;
-    double spread = 0;
+    double spread = 0, square = 0;
     for (int pass = 0; pass < 2; pass++)
         for (size_t i = 0; i < n; i++) {
             taught_scores(job, dense, i, r->dense);
@@ -145,10 +151,12 @@ static double spread_of(const struct fp_job *job, const struct fp_answers *dense
                              (double)n;
             centre(r->dense, r->weights, classes);
             for (size_t k = 0; k < classes && !pass; k++) r->mean[k] += r->dense[k] / (double)n;
+            for (size_t k = 0; k < classes && !pass; k++)
+                square += r->weights[k] * r->dense[k] * r->dense[k] / (double)n;
             for (size_t k = 0; k < classes && pass; k++)
                 spread += r->weights[k] * (r->dense[k] - r->mean[k]) * (r->dense[k] - r->mean[k]) / (double)n;
         }
-    return spread;
+    return spread <= ROUNDING * square ? 0 : spread;
 }
 
 // The mean square by which the scores are off, against that.
@@ -168,16 +176,18 @@ static double score_error(const struct fp_job *job, const struct fp_answers *den
     if (!isfinite(spread)) return -1; // the dense model's own scores are no numbers to compare with
     if (!isfinite(off)) return INFINITY;
     if (spread > 0) return off / spread;
-    if (off > 0) return INFINITY;
-    return 0;
+    return -1; // all samples are alike
 }
 
 // A class is often answered by an eighth of the samples, three at least.
+static bool is_often(size_t times, size_t n) { return times >= 3 && 8 * times >= n; }
+
 static void count_kinds(const struct answers_room *r, size_t classes, struct measures *m) {
     for (size_t k = 0; k < classes; k++) {
+        m->often_came += is_often(r->of_came[k], m->n);
         m->kinds_dense += r->of_dense[k] > 0;
         m->kinds += r->of_now[k] > 0;
-        if (r->of_dense[k] >= 3 && 8 * r->of_dense[k] >= m->n && !r->of_now[k]) m->lost += r->of_dense[k];
+        if (is_often(r->of_dense[k], m->n) && !r->of_now[k]) m->lost += r->of_dense[k];
     }
 }
 
@@ -196,6 +206,7 @@ static int compare_classes(struct fp_job *job, const struct fp_answers *dense, c
                              .now = fp_arena_take(&room, classes, sizeof(double)),
                              .mean = fp_arena_take(&room, classes, sizeof(double)),
                              .weights = fp_arena_take(&room, classes, sizeof(double)),
+                             .of_came = fp_arena_take(&room, classes, sizeof(size_t)),
                              .of_dense = fp_arena_take(&room, classes, sizeof(size_t)),
                              .of_now = fp_arena_take(&room, classes, sizeof(size_t))};
     int status = fp_arena_check(&room, job->err);
@@ -204,6 +215,7 @@ static int compare_classes(struct fp_job *job, const struct fp_answers *dense, c
     for (size_t i = 0; i < n; i++) compare_sample(job, dense, now, i, &r, m);
     if (n) m->sureness /= (double)n, m->sureness_dense /= (double)n;
     if (n) m->error = score_error(job, dense, now, n, &r);
+    m->alike = n && m->error < 0;
     const double samples = (double)samples_of(job),
                  deviations = (SLACK + WORTH * r.taught) * samples / (samples + PROOF);
     m->allowed = deviations * deviations;
@@ -364,12 +376,22 @@ int fp_safety_refuse(struct fp_job *job) {
     return FINEPRUNE_GATE;
 }
 
+// No fewer zeros came with the model: to ask for less gives none back.
+static bool adds_none(const struct fp_job *job, double sparsity) {
+    double came = 0, all = 0;
+    for (int i = 0; i < job->layers.n; i++) {
+        came += (double)job->layers.items[i].n_came;
+        all += (double)job->layers.items[i].w->count;
+    }
+    return came > 0 && came >= sparsity * all;
+}
+
 int fp_prune_safely(struct fp_job *job, int (*prune_first)(struct fp_job *, double),
                     int (*prune_to)(struct fp_job *, double), double sparsity) {
     struct measures m;
     int status = try_zeros(job, prune_first, sparsity, &m);
     if (status || !m.worse || !may_give_back(job)) return status;
-    if (!job->choices.pattern->decides) {
+    if (!job->choices.pattern->decides && !adds_none(job, sparsity)) {
         status = give_back(job, prune_to, sparsity, &m);
         job->state.gave_back = true;
     }
@@ -393,7 +415,7 @@ static enum kind judge(const struct fp_job *job, const struct measures *m) {
     const double n = (double)m->n, changed = n - (double)m->as_came, by_zeros = n - (double)m->same,
                  taught = (double)m->taught;
     if (m->ruined) return WORSE;
-    if (!m->known || (m->classes && m->n < FEW)) return UNKNOWN;
+    if (!m->known || m->alike || (m->classes && m->n < FEW)) return UNKNOWN;
     if (!m->classes) return m->worse ? WORSE : SAME;
     if (changed <= 0.05 * n && !m->worse) return SAME;
     if (job->classes.classifier.weight < 0 && changed <= 0.15 * n && !m->worse) return SAME;
@@ -402,6 +424,7 @@ static enum kind judge(const struct fp_job *job, const struct measures *m) {
     // zeros change is for the worse.
     if (m->worse || zeros_outweigh(m)) return WORSE;
     if (taught > m->expected + 2 * sqrt(m->expected) + 1) return UNKNOWN;
+    if (m->kinds == 1 && m->often_came > 1) return UNKNOWN; // a user of one class, or a model that has collapsed
     if (taught > 0 && 2 * by_zeros <= taught) return BETTER;
     return UNKNOWN;
 }
@@ -414,7 +437,10 @@ static void say_classes(const struct fp_job *job, const struct measures *m, enum
     const size_t changed = m->n - m->as_came;
     const char *const words[] = {
         [BETTER] = "better for you, probably", [WORSE] = "worse, probably", [UNKNOWN] = "cannot tell"};
-    if (m->n < FEW && !m->ruined)
+    if (m->alike && !m->ruined)
+        fprintf(file, "cannot tell: your samples are all the same to the model; %zu of %zu answers are as they were",
+                m->as_came, m->n);
+    else if (m->n < FEW && !m->ruined)
         fprintf(file, "cannot tell: only %zu answers to measure with, %zu of them as they were", m->n, m->as_came);
     else if (m->ruined)
         fprintf(file, "ruined: only %zu of %zu %s are those of the model without zeros", m->same, m->n,
@@ -434,6 +460,7 @@ static void say_classes(const struct fp_job *job, const struct measures *m, enum
     if (m->worse && !m->ruined && isfinite(m->error))
         fprintf(file, "; held-back scores are off by %.0f %% of their spread", 100 * sqrt(m->error));
     if (m->ruined && m->kinds == 1 && m->kinds_dense > 1) fputs(", and all are the same", file);
+    else if (m->kinds == 1 && m->often_came > 1) fputs("; all answers are of one class now", file);
 }
 
 static void say_outputs(const struct measures *m, enum kind kind, FILE *file) {

@@ -18,6 +18,26 @@ struct fp_stream {
     int at;
 };
 
+static struct fp_batch next_batch(const struct fineprune_data *data, const size_t *samples, size_t left,
+                                  const fineprune_run_options *options) {
+    const size_t most = fp_data_max_batch(data);
+    size_t asked = FP_TUNED_STREAM_BATCH;
+    if (options && options->batch) asked = fp_least(asked, options->batch);
+    struct fp_batch b = {.samples = samples, .n = fp_data_next(data, samples, left, most == SIZE_MAX ? asked : 0)};
+    b.size = most > 1 && most < SIZE_MAX ? most : b.n;
+    return b;
+}
+
+int fp_stream_sizes(size_t **out, const struct fineprune_data *data, const size_t *samples, size_t n,
+                    const fineprune_run_options *options, fineprune_error *err) {
+    size_t *sizes = fp_calloc(n, sizeof(*sizes));
+    if (!sizes) return fp_fail_memory(err, "a run", n * sizeof(*sizes));
+    for (size_t done = 0, k = 0; done < n; done += sizes[k++])
+        sizes[k] = next_batch(data, samples + done, n - done, options).n;
+    *out = sizes;
+    return FINEPRUNE_OK;
+}
+
 int fp_stream_new(struct fp_stream **out, struct fp_exec *exec, const struct fineprune_model *model,
                   struct fineprune_data *data, const size_t *samples, size_t n, size_t budget,
                   const fineprune_run_options *options, fineprune_error *err) {
@@ -30,16 +50,8 @@ int fp_stream_new(struct fp_stream **out, struct fp_exec *exec, const struct fin
         fp_stream_free(s);
         return fp_fail_memory(err, "a run", n * sizeof(*s->states));
     }
-    const size_t most = fp_data_max_batch(data);
-    size_t asked = FP_TUNED_STREAM_BATCH;
-    if (options && options->batch) asked = fp_least(asked, options->batch);
-    for (size_t done = 0; done < n;) {
-        struct fp_batch *b = &s->batches[s->n++];
-        b->samples = samples + done;
-        b->n = fp_data_next(data, b->samples, n - done, most == SIZE_MAX ? asked : 0);
-        b->size = most > 1 && most < SIZE_MAX ? most : b->n;
-        done += b->n;
-    }
+    for (size_t done = 0; done < n; done += s->batches[s->n++].n)
+        s->batches[s->n] = next_batch(data, samples + done, n - done, options);
     *out = s;
     return FINEPRUNE_OK;
 }

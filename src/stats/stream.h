@@ -9,6 +9,11 @@
 
 struct fp_stream;
 
+// How many samples each of a stream's batches has: for fp_batch_visitor's sizes, so that a run beside it sees the same
+// rows in the same order even where a network's inside is not batch-major. n numbers at most in *out, which is the
+// caller's. Errors: LIMIT.
+int fp_stream_sizes(size_t **out, const struct fineprune_data *data, const size_t *samples, size_t n,
+                    const fineprune_run_options *options, fineprune_error *err);
 // Over the given samples, which must live as long. budget: bytes of values that may be kept. Errors: LIMIT.
 int fp_stream_new(struct fp_stream **out, struct fp_exec *exec, const struct fineprune_model *model,
                   struct fineprune_data *data, const size_t *samples, size_t n, size_t budget,

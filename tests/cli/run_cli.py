@@ -319,6 +319,38 @@ def a_tenth_is_kept_in_reserve(place):
 
 
 @case
+def what_is_not_batch_major_is_refitted_as_well(place):
+    """Rows of [time, samples, features] lie in another order in batches of another size."""
+    rng = np.random.default_rng(5)
+    weight = lambda name, *shape: onnx.numpy_helper.from_array(rng.standard_normal(shape).astype(np.float32) / shape[0] ** .5, name)
+    nodes = [onnx.helper.make_node("Transpose", ["x"], ["t"], perm=[1, 0, 2]), onnx.helper.make_node("MatMul", ["t", "w"], ["a"]),
+             onnx.helper.make_node("Relu", ["a"], ["b"]), onnx.helper.make_node("MatMul", ["b", "v"], ["c"]),
+             onnx.helper.make_node("Relu", ["c"], ["d"]), onnx.helper.make_node("MatMul", ["d", "u"], ["e"]),
+             onnx.helper.make_node("ReduceMean", ["e"], ["y"], axes=[0], keepdims=0)]
+    value = lambda name, shape: onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+    graph = onnx.helper.make_graph(nodes, "g", [value("x", ["n", 10, 8])], [value("y", ["n", 3])],
+                                   [weight("w", 8, 64), weight("v", 64, 64), weight("u", 64, 3)])
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8), place.path("time.onnx"))
+    np.savez(place.path("time.npz"), x=rng.standard_normal((100, 1, 8)).astype(np.float32) + rng.standard_normal((100, 10, 8)).astype(np.float32))
+    error = {}
+    for batch in ("1", "7", "64"):
+        line = f"prune time.onnx --data time.npz -s 50% --task other --strict-sparsity -f -o o.onnx --json --batch {batch}"
+        error[batch] = json.loads(works(place, line).out)["verdict"]["measures"]["relative_error"]
+    assert max(error.values()) < 1.5 * error["1"] < 0.1, error
+
+
+@case
+def samples_that_are_all_the_same_tell_nothing(place):
+    session = ort.InferenceSession(place.path("gesture.onnx"))
+    entry = session.get_inputs()[0]
+    one = np.random.default_rng(1).standard_normal([1] + [d if isinstance(d, int) else 1 for d in entry.shape[1:]]).astype(np.float32)
+    for count in (1, 60):
+        np.savez(place.path("same.npz"), **{entry.name: np.repeat(one, count, 0)})
+        ran = place.run("prune gesture.onnx --data same.npz -s 70% -f -o o.onnx")
+        assert ran.code == 0 and ran.err.startswith("verdict  cannot tell: your samples are all the same to the model"), ran.err
+
+
+@case
 def a_ruined_result_gives_zeros_back(place):
     text = verdict_of(works(place, f"{PRUNE} -o o.onnx -s 90% --pattern channel --json=j.json"))
     told = json.loads(place.path("j.json").read_text())
