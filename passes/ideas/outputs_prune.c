@@ -47,10 +47,17 @@ static void report(struct fp_job *job) {
                                         .zeros = gone * lesson->features,
                                         .classes = lesson->classes,
                                         .seen = lesson->seen,
-                                        .unseen_bias = lesson->unseen_bias,
+                                        .sharpness = lesson->sharpness,
+                                        .unseen_bias = lesson->sharpness * lesson->unseen_bias,
                                         .unseen_share = lesson->unseen_share};
-    for (size_t k = 0; k < lesson->classes; k++) outputs.held_back += lesson->rows[k] && lesson->b[k] < log(0.5);
+    for (size_t k = 0; k < lesson->classes; k++)
+        outputs.held_back += lesson->rows[k] && lesson->sharpness * lesson->b[k] < log(0.5);
     fp_report_put_outputs(job->report, &outputs, gone ? lesson->rows : NULL);
+    if (lesson->sharpness > 1)
+        fp_report_say(job->report,
+                      "the scores are flatter than the answers of neighbouring samples, which are nearly all alike: "
+                      "probabilities are those of scores %.3g times as large",
+                      lesson->sharpness);
 }
 
 static int hold(struct fp_job *job) {
@@ -67,7 +74,7 @@ static void weigh(const struct fp_job *job, struct fp_layer *layer) {
     const size_t cols = layer->w->cols;
     const double least = fp_job_lesson_rule(job).least_weight;
     for (size_t i = 0; i < layer->w->count; i++)
-        layer->score[i] *= (float)fmax(least, exp(job->classes.lesson.b[i / cols]));
+        layer->score[i] *= (float)fmax(least, exp(job->classes.lesson.sharpness * job->classes.lesson.b[i / cols]));
 }
 
 const struct fp_outputs fp_outputs_prune = {

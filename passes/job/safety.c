@@ -72,12 +72,13 @@ static size_t best_of(const double *scores, size_t classes, const uint8_t *use) 
     return best;
 }
 
-// Softmax's greatest share.
-static double sureness_of(const double *scores, size_t classes, const uint8_t *use) {
+// Softmax's greatest share, of scores as sharp as the lesson takes them to be.
+static double sureness_of(const struct fp_job *job, const double *scores, size_t classes, const uint8_t *use) {
+    const double sharpness = job->classes.lesson.b ? job->classes.lesson.sharpness : 1;
     const double most = scores[best_of(scores, classes, use)];
     double sum = 0;
     for (size_t k = 0; k < classes; k++)
-        if (!use || use[k]) sum += exp(scores[k] - most);
+        if (!use || use[k]) sum += exp(sharpness * (scores[k] - most));
     if (!isfinite(sum) || !(sum > 0)) return 0;
     return 1 / sum;
 }
@@ -92,7 +93,7 @@ struct answers_room {
 static double weight_of(const struct fp_job *job, size_t k) {
     if (job->classes.kept && !job->classes.kept[k]) return 0;
     if (!job->classes.lesson.b) return 1;
-    return exp(job->classes.lesson.b[k]);
+    return exp(job->classes.lesson.sharpness * job->classes.lesson.b[k]);
 }
 
 // Scores without their mean over the classes: what is added to all of them changes nothing.
@@ -111,16 +112,16 @@ static void compare_sample(const struct fp_job *job, const struct fp_answers *de
     reference_of(job, dense, i, r->dense);
     const size_t answer = best_of(r->now, classes, NULL), wanted = best_of(r->dense, classes, job->classes.kept),
                  came = best_of(r->came, classes, NULL);
-    const double sure = sureness_of(r->dense, classes, job->classes.kept);
+    const double sure = sureness_of(job, r->dense, classes, job->classes.kept);
     m->n++;
     m->as_came += answer == came;
     m->same += answer == wanted;
     m->taught += wanted != came;
     m->sure += sure >= SURE;
     m->sure_same += sure >= SURE && answer == wanted;
-    m->expected += 1 - sureness_of(r->came, classes, NULL);
+    m->expected += 1 - sureness_of(job, r->came, classes, NULL);
     m->sureness_dense += sure;
-    m->sureness += sureness_of(r->now, classes, job->classes.kept);
+    m->sureness += sureness_of(job, r->now, classes, job->classes.kept);
     r->of_came[came]++;
     r->of_dense[wanted]++;
     r->of_now[answer]++;

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // f (n x d) are the last layer's inputs, L (n x K) the logits of samples of which no two are the same, p = softmax(L).
+//  0. Scores need not be those of a softmax: beta L says as much as the `near` nearest samples (cosines of F) where the
+//  mean of max softmax(beta L) is the share of them with the same answer. Where beta > flat, L is beta / flat times
+//  what the model gives (a temperature: Guo et al. 2017), so that the model's scale does not matter.
 //  1. Classes are counted by expectation maximization, c0 = n pi (Saerens et al. 2002). S = those with c0 >= 1.5, U = K
 //  - S, found = those with c0 >= .5,
 //     u = found / K, v = 1 - (1 - u^use)^all: 1 for a user who has most of the classes. new = the share of the future
@@ -46,7 +49,8 @@
 #define MOST_NEW 0.95
 #define ALL_ACTIVE 0.1    // w0 above which every class takes part
 #define LEAST_LENGTH 0.05 // of a prototype without one of its samples, squared
-#define HALVINGS 30
+#define HALVINGS 40
+#define MOST_SHARP 1e30
 #define BLOCK 64      // samples whose neighbours are looked for at once
 #define MOST_OF_ALL 4 // kept classes are at most one in so many, for rows to leave
 
@@ -125,6 +129,9 @@ static bool take(struct work *w) {
     w->again = fp_arena_take(w->arena, k, sizeof(double));
     w->ids = fp_arena_take(w->arena, k, sizeof(*w->ids));
     w->lesson = fp_arena_take(w->arena, nk, sizeof(double));
+    w->unit = fp_arena_take(w->arena, share_of(n, w->d), sizeof(double));
+    w->length = fp_arena_take(w->arena, n, sizeof(double));
+    w->mean = fp_arena_take(w->arena, w->d, sizeof(double));
     w->need = fp_arena_take(w->arena, n, sizeof(double));
     w->sure = fp_arena_take(w->arena, n, sizeof(double));
     w->before = fp_arena_take(w->arena, n, sizeof(*w->before));
@@ -136,9 +143,6 @@ static bool take(struct work *w) {
 // What the prototypes need besides.
 static bool take_prototypes(struct work *w) {
     const size_t n = w->n, d = w->d, a = w->active, na = share_of(n, a);
-    w->unit = fp_arena_take(w->arena, share_of(n, d), sizeof(double));
-    w->length = fp_arena_take(w->arena, n, sizeof(double));
-    w->mean = fp_arena_take(w->arena, d, sizeof(double));
     w->l = fp_arena_take(w->arena, na, sizeof(double));
     w->q = fp_arena_take(w->arena, na, sizeof(double));
     w->r = fp_arena_take(w->arena, na, sizeof(double));
@@ -148,6 +152,113 @@ static bool take_prototypes(struct work *w) {
     w->square = fp_arena_take(w->arena, a, sizeof(double));
     w->g = fp_arena_take(w->arena, small(w) ? share_of(n, n) : share_of(a, d), sizeof(double));
     return !w->arena->failed;
+}
+
+// ---- 0: how sharp the scores are
+
+static void centre(struct work *w, const struct fp_answers *a) {
+    const size_t n = w->n, d = w->d;
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < d; j++) w->mean[j] += (double)a->features[w->first[i] * d + j];
+    for (size_t j = 0; j < d; j++) w->mean[j] /= (double)n;
+    for (size_t i = 0; i < n; i++) {
+        double square = 0;
+        for (size_t j = 0; j < d; j++) {
+            const double v = w->unit[i * d + j] = (double)a->features[w->first[i] * d + j] - w->mean[j];
+            square += v * v;
+        }
+        w->length[i] = sqrt(square);
+        w->mean_length += w->length[i] / (double)n;
+        for (size_t j = 0; j < d && square > 0; j++) w->unit[i * d + j] /= w->length[i];
+    }
+}
+
+// Below the rounding of float32 features there is nothing to learn from.
+static bool moves(const struct work *w) {
+    double square = 0;
+    for (size_t j = 0; j < w->d; j++) square += w->mean[j] * w->mean[j];
+    return w->mean_length > 1e-6 * sqrt(square);
+}
+
+static size_t best_of(const struct work *w, size_t i, const double *b, double strength) {
+    size_t best = 0;
+    double most = -INFINITY;
+    for (size_t k = 0; k < w->k; k++) {
+        const double v = w->logits[i * w->k + k] + (b ? b[k] : 0) + strength * w->lesson[i * w->k + k];
+        if (v > most) most = v, best = k;
+    }
+    return best;
+}
+
+// The share of the nearest samples of i with another answer; near: their cosines, of which those that are taken become
+// the least.
+static double unlike_neighbours(const struct work *w, size_t i, size_t count, double *near) {
+    size_t unlike = 0;
+    near[i] = -INFINITY;
+    for (size_t taken = 0; taken < count; taken++) {
+        size_t best = w->n;
+        for (size_t j = 0; j < w->n; j++)
+            if (near[j] > -INFINITY && (best == w->n || near[j] > near[best])) best = j;
+        unlike += w->after[best] != w->after[i];
+        near[best] = -INFINITY;
+    }
+    return (double)unlike / (double)count;
+}
+
+// room: BLOCK * n.
+static double count_unlike(const struct work *w, double *room) {
+    const size_t n = w->n, near = fp_least((size_t)w->rule->near, n - 1);
+    double sum = 0;
+    for (size_t first = 0; first < n; first += BLOCK) {
+        const size_t rows = fp_least(n - first, BLOCK);
+        cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)rows, (int)n, (int)w->d, 1, w->unit + first * w->d,
+                    (int)w->d, w->unit, (int)w->d, 0, room, (int)n);
+        for (size_t i = 0; i < rows; i++) sum += unlike_neighbours(w, first + i, near, room + i * n);
+    }
+    return sum;
+}
+
+// The mean of max softmax(beta L).
+static double sureness(const struct work *w, double beta) {
+    double sum = 0;
+    for (size_t i = 0; i < w->n; i++) {
+        const double *l = w->logits + i * w->k;
+        double most = l[0], all = 0;
+        for (size_t k = 1; k < w->k; k++) most = fmax(most, l[k]);
+        for (size_t k = 0; k < w->k; k++) all += exp(beta * (l[k] - most));
+        sum += 1 / all;
+    }
+    return sum / (double)w->n;
+}
+
+// beta at which the mean is the share of the nearest samples with the same answer; counted as from one neighbour more
+// than there are, which is half of it another.
+static double beta_of_neighbours(const struct work *w, double same, double low) {
+    double high = low;
+    while (high < MOST_SHARP && sureness(w, high) < same) high *= 2;
+    for (int step = 0; step < HALVINGS && high > low; step++) {
+        const double beta = sqrt(low * high);
+        if (sureness(w, beta) < same) low = beta;
+        else high = beta;
+    }
+    return high;
+}
+
+// L becomes sharper where it says much less than the neighbours do.
+static bool sharpen(struct work *w, struct fp_lesson *out) {
+    out->sharpness = 1;
+    if (w->n < 2 || !moves(w)) return true;
+    FP_STAGE(room, PURPOSE);
+    double *cosines = fp_arena_take(&room, share_of(BLOCK, w->n), sizeof(*cosines));
+    if (!cosines) return false;
+    for (size_t i = 0; i < w->n; i++) w->after[i] = best_of(w, i, NULL, 0);
+    const double same = ((double)w->n - count_unlike(w, cosines) + 0.5) / ((double)w->n + 1);
+    if (sureness(w, w->rule->flat) >= same) return true;
+    const double beta = beta_of_neighbours(w, same, w->rule->flat);
+    if (beta >= MOST_SHARP) return true; // ties: nothing makes them surer
+    out->sharpness = beta / w->rule->flat;
+    for (size_t i = 0; i < w->n * w->k; i++) w->logits[i] *= out->sharpness;
+    return true;
 }
 
 // ---- 1: the weight of a class that was never seen
@@ -191,30 +302,6 @@ static void weigh_unseen(struct work *w, struct fp_lesson *out) {
 }
 
 // ---- 2: prototypes
-
-static void centre(struct work *w, const struct fp_answers *a) {
-    const size_t n = w->n, d = w->d;
-    for (size_t i = 0; i < n; i++)
-        for (size_t j = 0; j < d; j++) w->mean[j] += (double)a->features[w->first[i] * d + j];
-    for (size_t j = 0; j < d; j++) w->mean[j] /= (double)n;
-    for (size_t i = 0; i < n; i++) {
-        double square = 0;
-        for (size_t j = 0; j < d; j++) {
-            const double v = w->unit[i * d + j] = (double)a->features[w->first[i] * d + j] - w->mean[j];
-            square += v * v;
-        }
-        w->length[i] = sqrt(square);
-        w->mean_length += w->length[i] / (double)n;
-        for (size_t j = 0; j < d && square > 0; j++) w->unit[i * d + j] /= w->length[i];
-    }
-}
-
-// Below the rounding of float32 features there is nothing to learn from.
-static bool moves(const struct work *w) {
-    double square = 0;
-    for (size_t j = 0; j < w->d; j++) square += w->mean[j] * w->mean[j];
-    return w->mean_length > 1e-6 * sqrt(square);
-}
 
 // l, and t / E|F| from the logits without their mean over the samples. scale is its room.
 static void weigh_prototypes(struct work *w, double weight) {
@@ -337,11 +424,10 @@ static int count_again(struct work *w) {
 }
 
 // Whether there is something to learn from.
-static int prepare(struct work *w, const struct fp_answers *a, bool *learns) {
+static int prepare(struct work *w, bool *learns) {
     *learns = false;
     if (w->active < 2 || w->n < 2) return FINEPRUNE_OK;
     if (!take_prototypes(w)) return FINEPRUNE_LIMIT;
-    centre(w, a);
     *learns = moves(w);
     if (*learns && small(w))
         cblas_dsyrk(CblasRowMajor, CblasLower, CblasNoTrans, (int)w->n, (int)w->d, 1, w->unit, (int)w->d, 0, w->g,
@@ -372,16 +458,6 @@ static int study(struct work *w, double weight, struct fp_lesson *out) {
 static void hold_back(const struct work *w, const double *count, struct fp_lesson *out) {
     for (size_t k = 0; k < w->k; k++)
         out->b[k] = w->believed * log(w->w0 + (1 - w->w0) * fmin(1, count[k] / w->rule->seen));
-}
-
-static size_t best_of(const struct work *w, size_t i, const double *b, double strength) {
-    size_t best = 0;
-    double most = -INFINITY;
-    for (size_t k = 0; k < w->k; k++) {
-        const double v = w->logits[i * w->k + k] + b[k] + strength * w->lesson[i * w->k + k];
-        if (v > most) most = v, best = k;
-    }
-    return best;
 }
 
 static int by_value(const void *x, const void *y) {
@@ -431,34 +507,6 @@ static void check_trust(struct work *w, struct fp_lesson *out) {
     out->trusted = (double)out->changes_sure <= out->expected_sure + 1 && (double)out->changes <= out->expected + 1;
 }
 
-// The share of the nearest samples of i with another answer; near: their cosines, of which those that are taken become
-// the least.
-static double unlike_neighbours(const struct work *w, size_t i, size_t count, double *near) {
-    size_t unlike = 0;
-    near[i] = -INFINITY;
-    for (size_t taken = 0; taken < count; taken++) {
-        size_t best = w->n;
-        for (size_t j = 0; j < w->n; j++)
-            if (near[j] > -INFINITY && (best == w->n || near[j] > near[best])) best = j;
-        unlike += w->after[best] != w->after[i];
-        near[best] = -INFINITY;
-    }
-    return (double)unlike / (double)count;
-}
-
-// room: BLOCK * n.
-static double count_unlike(const struct work *w, double *room) {
-    const size_t n = w->n, near = fp_least((size_t)w->rule->near, n - 1);
-    double sum = 0;
-    for (size_t first = 0; first < n; first += BLOCK) {
-        const size_t rows = fp_least(n - first, BLOCK);
-        cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)rows, (int)n, (int)w->d, 1, w->unit + first * w->d,
-                    (int)w->d, w->unit, (int)w->d, 0, room, (int)n);
-        for (size_t i = 0; i < rows; i++) sum += unlike_neighbours(w, first + i, near, room + i * n);
-    }
-    return sum;
-}
-
 static bool choose_strength(struct work *w, struct fp_lesson *out) {
     const struct fp_lesson_rule *rule = w->rule;
     const double half = (2 * w->use - 1) * (2 * w->use - 1);
@@ -488,6 +536,13 @@ static void find_rows(const struct work *w, bool removes, struct fp_lesson *out)
 
 // ---- all of it
 
+// What was found for sharper scores as it is added to the scores themselves.
+static void soften(const struct work *w, struct fp_lesson *out) {
+    for (size_t i = 0; i < w->k * w->d; i++) out->a[i] /= out->sharpness;
+    for (size_t k = 0; k < w->k; k++) out->c[k] /= out->sharpness, out->b[k] /= out->sharpness;
+    out->unseen_bias /= out->sharpness;
+}
+
 static int judge(struct work *w, bool learned, double weight, bool holds, struct fp_lesson *out) {
     if (learned && study(w, weight, out)) return FINEPRUNE_LIMIT;
     if (holds) hold_back(w, w->again, out);
@@ -512,14 +567,17 @@ static int make(struct work *w, const struct fp_answers *a, bool learns, bool ho
     for (size_t i = 0; i < w->n; i++)
         for (size_t k = 0; k < w->k; k++) w->logits[i * w->k + k] = (double)a->logits[w->first[i] * w->k + k];
     double *row = fp_arena_take(w->arena, w->k, sizeof(*row));
-    if (!row || fp_frequencies(w->logits, w->n, w->k, w->count)) return FINEPRUNE_LIMIT;
+    if (!row) return FINEPRUNE_LIMIT;
+    centre(w, a);
+    if (!sharpen(w, out) || fp_frequencies(w->logits, w->n, w->k, w->count)) return FINEPRUNE_LIMIT;
     measure_doubt(w, row);
     for (size_t k = 0; k < w->k; k++) w->again[k] = w->count[k] *= (double)w->n;
     weigh_unseen(w, out);
-    if (learns && prepare(w, a, &out->learned)) return FINEPRUNE_LIMIT;
+    if (learns && prepare(w, &out->learned)) return FINEPRUNE_LIMIT;
     if (find_trusted(w, out->learned, holds, out) || !choose_strength(w, out)) return FINEPRUNE_LIMIT;
     if (!out->trusted && holds) hold_back(w, w->count, out);
     find_rows(w, holds, out);
+    soften(w, out);
     return FINEPRUNE_OK;
 }
 

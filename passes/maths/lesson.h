@@ -11,7 +11,7 @@
 
 // The constants (lesson_rule.c): the parameters of the outputs, then those of the read-out.
 struct fp_lesson_rule {
-    double miss, wait, seen, unseen, use, all, evidence, unlike, least_weight;
+    double miss, wait, seen, unseen, use, all, evidence, unlike, flat, least_weight;
     double weight, kappa, start, spare, error, steep, weak, room, settle, ease, ridge;
     int steps, near, tries;
 };
@@ -28,6 +28,7 @@ struct fp_lesson {
     double *a, *c, *b; // classes x features, classes, classes
     uint8_t *rows;     // classes: 1 stays, 0 is removed
     double strength;   // g
+    double sharpness;  // what the logits were multiplied with before classes were counted and held back; 1: nothing
     bool learned;      // there is something to learn from: a and c are not all zeros
     bool trusted;
     size_t samples, seen, kept, corrects, changes, changes_sure;

@@ -3,7 +3,7 @@
 // belongs to the outputs, what is learned to the read-out. In brackets, between which values little changes.
 #include "maths/lesson.h"
 
-enum { MISS, WAIT, SEEN, UNSEEN, USE, ALL, EVIDENCE, UNLIKE, LEAST_WEIGHT };
+enum { MISS, WAIT, SEEN, UNSEEN, USE, ALL, EVIDENCE, UNLIKE, FLAT, LEAST_WEIGHT };
 const struct fp_parameter fp_lesson_counting[] = {
     [MISS] = {"miss", 0.1, 0.001, 1, "classes of a user who has most of them that many samples miss (0.05 to 0.2)"},
     [WAIT] = {"wait", 2, 0.1, 100, "samples a class until they do (1 to 4)"},
@@ -16,6 +16,9 @@ const struct fp_parameter fp_lesson_counting[] = {
                   "sure answers a class, squared, below which nobody is held back (0.1 to 0.4)"},
     // Quantized logits have some.
     [UNLIKE] = {"unlike", 0.05, 0, 1, "share of the logits' variance that the last layer may leave unexplained"},
+    // Networks that were trained with cross-entropy have 0.5 to 2.7 on people whom they do not know.
+    [FLAT] = {"flat", 2.5, 1, 1e6,
+              "times as sure as the model its neighbouring answers are, from which it is made surer (2 to 3)"},
     [LEAST_WEIGHT] = {"least-weight", 1e-3, 0, 1, "what the scores of a row that is held back count at least"},
     {0},
 };
@@ -62,6 +65,7 @@ struct fp_lesson_rule fp_lesson_rule_of(const double *counting, const double *le
         .all = COUNTING(ALL),
         .evidence = COUNTING(EVIDENCE),
         .unlike = COUNTING(UNLIKE),
+        .flat = COUNTING(FLAT),
         .least_weight = COUNTING(LEAST_WEIGHT),
         .weight = LEARNING(WEIGHT),
         .kappa = LEARNING(KAPPA),

@@ -106,8 +106,8 @@ static bool taken_back(const void *outputs) { return ((const T *)outputs)->lesso
 static bool held(const void *outputs) { return ((const T *)outputs)->lesson >= FP_LESSON_TAUGHT; }
 static bool shrank_too(const void *outputs) { return ((const T *)outputs)->shrunk; }
 TABLE(static, outputs, NULL, ROW(kept), WHEN(taken_back, reason), ROW(pruned), WHEN(none_held, reason),
-      WHEN(held, zeros), WHEN(held, classes), WHEN(held, seen), WHEN(held, held_back), WHEN(held, unseen_bias),
-      WHEN(held, unseen_share), WHEN(shrank_too, shrunk));
+      WHEN(held, zeros), WHEN(held, classes), WHEN(held, seen), WHEN(held, held_back), WHEN(held, sharpness),
+      WHEN(held, unseen_bias), WHEN(held, unseen_share), WHEN(shrank_too, shrunk));
 #undef T
 
 #define T struct fp_report_readout

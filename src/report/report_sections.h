@@ -139,6 +139,7 @@ struct fp_report_outputs {
     const char *reason;    // of none, or why it was taken back; the rest is of one that was taught
     struct fp_counts kept; // indices, where some are pruned
     size_t pruned, zeros, classes, seen, held_back;
+    double sharpness; // what scores are multiplied with for probabilities
     double unseen_bias, unseen_share;
     bool shrunk; // the output has the kept classes only
 };

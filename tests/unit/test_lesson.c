@@ -38,7 +38,7 @@ struct slow {
     double f[MOST_N][MOST_D], l[MOST_N][MOST_K], lesson[MOST_N][MOST_K];
     size_t ids[MOST_K];
     double a[MOST_K][MOST_D], c[MOST_K], b[MOST_K], c0[MOST_K], c1[MOST_K], alone[MOST_N][MOST_K], unit[MOST_N][MOST_D];
-    double weight, w0, v, use, found, believed, least, weak, g, expected, expected_sure;
+    double weight, w0, v, use, found, believed, least, weak, g, expected, expected_sure, sharp;
     size_t changed, changed_sure;
     bool trusted, rows[MOST_K];
 };
@@ -86,6 +86,54 @@ static double slow_sureness(const struct slow *s, size_t i) {
     slow_softmax(s->l[i], s->k, p);
     for (size_t c = 0; c < s->k; c++) most = fmax(most, p[c]);
     return most;
+}
+
+static size_t slow_best(const struct slow *s, size_t i, double g) {
+    size_t best = 0;
+    for (size_t c = 1; c < s->k; c++)
+        if (s->l[i][c] + s->b[c] + g * s->lesson[i][c] > s->l[i][best] + s->b[best] + g * s->lesson[i][best]) best = c;
+    return best;
+}
+
+// Steps of beta that get smaller, until the sureness is what the five nearest say.
+static void slow_sharpen(struct slow *s) {
+    static double unit[MOST_N][MOST_D];
+    double mu[MOST_D] = {0}, same = 0.5, beta = 2.5;
+    const double near = fmin(5, (double)s->n - 1);
+    for (size_t i = 0; i < s->n; i++)
+        for (size_t j = 0; j < s->d; j++) mu[j] += s->f[i][j] / (double)s->n;
+    for (size_t i = 0; i < s->n; i++) {
+        double length = 0;
+        for (size_t j = 0; j < s->d; j++) length += pow(s->f[i][j] - mu[j], 2);
+        for (size_t j = 0; j < s->d; j++) unit[i][j] = (s->f[i][j] - mu[j]) / sqrt(length);
+    }
+    for (size_t i = 0; i < s->n; i++) {
+        double cosine[MOST_N];
+        for (size_t e = 0; e < s->n; e++) {
+            cosine[e] = 0;
+            for (size_t c = 0; c < s->d; c++) cosine[e] += unit[i][c] * unit[e][c];
+        }
+        for (size_t j = 0; j < s->n; j++) {
+            size_t nearer = 0;
+            for (size_t e = 0; e < s->n; e++)
+                nearer += e != i && e != j && (cosine[e] > cosine[j] || (!(cosine[e] < cosine[j]) && e < j));
+            if (j != i && nearer < 5) same += (slow_best(s, i, 0) == slow_best(s, j, 0)) / near;
+        }
+    }
+    for (double factor = 1e9; factor > 1 + 1e-13; factor = sqrt(factor)) {
+        double sum = 0;
+        for (size_t i = 0; i < s->n; i++) {
+            double l[MOST_K], p[MOST_K], most = 0;
+            for (size_t c = 0; c < s->k; c++) l[c] = beta * factor * s->l[i][c];
+            slow_softmax(l, s->k, p);
+            for (size_t c = 0; c < s->k; c++) most = fmax(most, p[c]);
+            sum += most;
+        }
+        if (sum / (double)s->n < same / ((double)s->n + 1)) beta *= factor;
+    }
+    s->sharp = beta / 2.5;
+    for (size_t i = 0; i < s->n; i++)
+        for (size_t c = 0; c < s->k; c++) s->l[i][c] *= s->sharp;
 }
 
 static void slow_unseen(struct slow *s) {
@@ -183,13 +231,6 @@ static void slow_study(struct slow *s, double weight) {
     for (size_t a = 0; a < s->active; a++) s->c1[s->ids[a]] = mean[a];
 }
 
-static size_t slow_best(const struct slow *s, size_t i, double g) {
-    size_t best = 0;
-    for (size_t c = 1; c < s->k; c++)
-        if (s->l[i][c] + s->b[c] + g * s->lesson[i][c] > s->l[i][best] + s->b[best] + g * s->lesson[i][best]) best = c;
-    return best;
-}
-
 static void slow_hold(struct slow *s, const double *count) {
     for (size_t c = 0; c < s->k; c++) s->b[c] = s->believed * log(s->w0 + (1 - s->w0) * fmin(1, count[c] / 2));
 }
@@ -257,6 +298,7 @@ static void slow_rows(struct slow *s) {
 
 static void slow_all(struct slow *s, const struct made *m, bool holds) {
     slow_take(s, m);
+    slow_sharpen(s);
     slow_unseen(s);
     s->trusted = false;
     for (int i = 0; i <= 4 && !s->trusted; i++) {
@@ -278,7 +320,7 @@ static void near(const char *what, size_t at, double got, double wanted) {
     if (!(fabs(got - wanted) <= 1e-8 * (1 + fabs(wanted)))) fail_msg("%s %zu: %.12g, not %.12g", what, at, got, wanted);
 }
 
-static double weight_of_last; // comparison
+static double weight_of_last, sharpness_of_last; // comparison
 
 static void compare(const struct made *m, bool holds, bool *trusted, double *strength, size_t *kept) {
     static struct slow s;
@@ -291,6 +333,8 @@ static void compare(const struct made *m, bool holds, bool *trusted, double *str
                                  .logits = (float *)(uintptr_t)m->logits};
     assert_int_equal(fp_lesson_make(&lesson, &a, true, holds, NULL, NULL, &err), 0);
     slow_all(&s, m, holds);
+    near("sharpness", 0, lesson.sharpness, s.sharp);
+    sharpness_of_last = lesson.sharpness;
     assert_int_equal(lesson.samples, s.n);
     assert_int_equal(lesson.changes, s.changed);
     assert_int_equal(lesson.changes_sure, s.changed_sure);
@@ -298,11 +342,11 @@ static void compare(const struct made *m, bool holds, bool *trusted, double *str
     near("expected", 0, lesson.expected, s.expected), near("expected", 1, lesson.expected_sure, s.expected_sure);
     near("least", 0, lesson.least, s.least), near("weak", 0, lesson.weak, s.weak),
         near("strength", 0, lesson.strength, s.g);
-    near("unseen", 0, lesson.unseen_bias, s.believed * log(s.w0));
+    near("unseen", 0, lesson.sharpness * lesson.unseen_bias, s.believed * log(s.w0));
     for (size_t c = 0; c < m->k; c++) {
-        near("c", c, lesson.c[c], s.c[c]), near("b", c, lesson.b[c], s.b[c]);
+        near("c", c, lesson.sharpness * lesson.c[c], s.c[c]), near("b", c, lesson.sharpness * lesson.b[c], s.b[c]);
         assert_int_equal(lesson.rows[c], !holds || s.rows[c]);
-        for (size_t j = 0; j < m->d; j++) near("a", c * m->d + j, lesson.a[c * m->d + j], s.a[c][j]);
+        for (size_t j = 0; j < m->d; j++) near("a", c * m->d + j, lesson.sharpness * lesson.a[c * m->d + j], s.a[c][j]);
     }
     weight_of_last = s.weight;
     *trusted = lesson.trusted, *strength = lesson.strength, *kept = lesson.kept;
@@ -334,6 +378,28 @@ static void test_rule(void **state) {
         compare(&m, cases[i].holds, &trusted, &strength, &kept);
         if (trusted != cases[i].trusted || (strength > 0) != cases[i].learns || kept != cases[i].kept)
             fail_msg("case %zu: trusted %d, strength %g, %zu rows", i, trusted, strength, kept);
+    }
+}
+
+// Scores of another scale, as squared errors or margins train them, learn the same.
+static void test_scale(void **state) {
+    (void)state;
+    static struct made m;
+    const double scales[] = {1, 0.1, 0.01, 1e-6};
+    double strengths[FP_COUNT(scales)], sharp[FP_COUNT(scales)];
+    for (size_t i = 0; i < FP_COUNT(scales); i++) {
+        bool trusted;
+        size_t kept;
+        make(&m, 90, 12, 30, 3, 0.5, 0.8);
+        for (size_t j = 0; j < m.n * m.k; j++) m.logits[j] *= (float)scales[i];
+        compare(&m, true, &trusted, &strengths[i], &kept);
+        sharp[i] = sharpness_of_last;
+        assert_true(trusted && kept == 3);
+    }
+    assert_true(sharp[0] < 2.5 && sharp[1] > 2);
+    for (size_t i = 2; i < FP_COUNT(scales); i++) {
+        assert_true(fabs(sharp[i] * scales[i] / (sharp[1] * scales[1]) - 1) < 1e-4);
+        assert_true(fabs(strengths[i] - strengths[1]) < 1e-4);
     }
 }
 
@@ -410,8 +476,8 @@ static void test_memory(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rule), cmocka_unit_test(test_distrust),
-                                       cmocka_unit_test(test_lighter), cmocka_unit_test(test_nothing),
-                                       cmocka_unit_test(test_memory)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rule),     cmocka_unit_test(test_scale),
+                                       cmocka_unit_test(test_distrust), cmocka_unit_test(test_lighter),
+                                       cmocka_unit_test(test_nothing),  cmocka_unit_test(test_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
