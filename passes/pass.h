@@ -28,6 +28,7 @@ struct fp_layer {
     double *bias_change;    // groups * rows: now against dense
     float *score;           // higher stays longer; never NaN
     uint8_t *keep;          // 1: kept
+    float *row_weight;      // groups * rows: what an error of the row counts by; NULL: all rows alike
     const uint8_t *removed; // groups * rows: output rows that are pruned whole, or NULL
     uint8_t *came; // 1: zero in the model that came, which it stays; NULL: no element is. keep is 0 there after every
                    // allocation

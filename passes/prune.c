@@ -18,11 +18,18 @@ static bool is_last(const struct fp_job *job, const struct fp_layer *layer) {
     return layer == &job->layers.items[job->classes.classifier.weight];
 }
 
+// Rows whose errors count by different measures.
+static void weigh_rows(struct fp_layer *layer) {
+    for (size_t i = 0; layer->row_weight && i < layer->w->count; i++)
+        layer->score[i] *= layer->row_weight[i / layer->w->cols];
+}
+
 static int score(struct fp_job *job) {
     for (int i = 0; i < job->layers.n; i++) {
         struct fp_layer *layer = &job->layers.items[i];
         int status = fp_job_have_stats(job, needs_of(&job->choices), i);
         if (!status) status = job->choices.score->run(job, layer);
+        if (!status) weigh_rows(layer);
         if (!status) fp_allocate_free_first(job, layer);
         if (!status && job->classes.lesson.b && is_last(job, layer) && job->choices.outputs->weigh)
             job->choices.outputs->weigh(job, layer);

@@ -96,6 +96,7 @@ static int reader_init(struct reader *r, const struct fp_layer *l, const struct 
     double *a = fp_arena_take(&room, square, sizeof(*a));
     float *product = fp_arena_take(&room, all, sizeof(*product));
     r->v = fp_arena_copy(&r->arena, l->dense, all, sizeof(float));
+    for (size_t i = 0; r->v && l->row_weight && i < all; i++) r->v[i] *= l->row_weight[i / n];
     r->h = fp_arena_take(&r->arena, square, sizeof(float));
     r->there = fp_arena_take(&r->arena, r->blocks, sizeof(*r->there));
     r->block = fp_arena_take(&r->arena, c->group->channels * side->lanes, sizeof(*r->block));

@@ -95,9 +95,15 @@ int fp_verify_values(const struct fp_job *job, int output, float **values, size_
 void fp_verify_old(struct fp_job *job);
 // What the last measuring found: the classifier's answers on the reserve (NULL: nothing was measured, without samples:
 // it is none), and the greatest relative error of an output of numbers that are not the classifier's, sum (y -
-// y_dense)^2 / sum (y_dense - mean)^2 (negative: there is none), with the output's name.
+// y_dense)^2 / sum (y_dense - mean)^2 (negative: there is none), with the output's name. Columns of a narrow output are
+// quantities of their own: a fifth of the worst column's error counts, when that is more; then it is named.
+struct fp_output_error {
+    double error, of_column;
+    const char *output;
+    int column; // -1: the output as a whole
+};
 const struct fp_answers *fp_verify_answers(const struct fp_job *job);
-int fp_verify_error(struct fp_job *job, double *error, const char **name);
+int fp_verify_error(struct fp_job *job, struct fp_output_error *worst);
 void fp_verify_free(struct fp_verify *verify);
 
 // safety.c: prunes to `sparsity`, and where that ruins the model and the method is careful, to less, or without the

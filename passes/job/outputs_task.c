@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a job takes the model's outputs for. Where they are not classes, or nobody can tell, the classifier is none: no
 // output is left out and nothing is learned, and no number of the report speaks of answers.
+#include <math.h>
 #include <stdlib.h>
 
 #include "job/job.h"
+
+#define ROUNDING 1e-10   // of float32 values around their mean, squared
+#define MOST_WEIGHT 1e12 // a row's, against the one that moves most
 
 // The classifier's scores where they were gathered: of all samples, of the reserve alone, or none.
 static const struct fp_answers *answers_of(const struct fp_job *job) {
@@ -58,6 +62,35 @@ static int judge_others(struct fp_job *job) {
     return status;
 }
 
+#define MOST_QUANTITIES 64 // columns of an output; more are one thing together, as an embedding is
+
+// The standard deviation of a column; 0 where it is nothing but the rounding of its mean.
+static double deviation_of(const struct fp_answers *a, size_t column) {
+    double mean = 0, square = 0;
+    for (size_t i = 0; i < a->samples; i++) mean += (double)a->logits[i * a->classes + column] / (double)a->samples;
+    for (size_t i = 0; i < a->samples; i++)
+        square += pow((double)a->logits[i * a->classes + column] - mean, 2) / (double)a->samples;
+    return square > ROUNDING * mean * mean ? sqrt(square) : 0;
+}
+
+// The columns of an output that is not one of classes are quantities with units of their own: an error of one counts by
+// how far that one moves. Those that do not move count least.
+static int weigh_rows(struct fp_job *job) {
+    const struct fp_answers *a = answers_of(job);
+    struct fp_layer *layer = &job->layers.items[job->classes.classifier.weight];
+    const size_t rows = fp_layer_rows(layer);
+    double most = 0;
+    if (a->samples < 2 || a->classes != rows || rows < 2 || rows > MOST_QUANTITIES) return FINEPRUNE_OK;
+    layer->row_weight = fp_arena_take(&layer->arena, rows, sizeof(*layer->row_weight));
+    if (!layer->row_weight) return fp_arena_check(&layer->arena, job->err);
+    for (size_t r = 0; r < rows; r++) most = fmax(most, deviation_of(a, r));
+    for (size_t r = 0; r < rows; r++) {
+        const double deviation = deviation_of(a, r);
+        layer->row_weight[r] = deviation > 0 ? (float)fmin(most / deviation, MOST_WEIGHT) : 1;
+    }
+    return FINEPRUNE_OK;
+}
+
 // A lesson can be forgotten only while it is known what was there before.
 static int keep_untaught(struct fp_job *job) {
     const bool changes = job->choices.outputs->hold || job->choices.readout->teach;
@@ -87,6 +120,8 @@ int fp_task_decide(struct fp_job *job) {
     if (!status) status = judge_others(job);
     if (status) return status;
     if (job->classes.classifier.weight >= 0 && job->classes.task.kind != FP_TASK_CLASSES) {
+        status = weigh_rows(job);
+        if (status) return status;
         job->classes.classifier.weight = -1;
         job->classes.classifier.reason = job->classes.task.reason;
     }

@@ -25,10 +25,11 @@
 #define HALF 0.5      // zeros that are tried last
 #define OUTPUTS                                                                                                        \
     0.1 // of an output's variance that may be lost without a word, and of the answers that the zeros may change
-#define SLACK 0.33 // 0.25..0.4: what the zeros may cost, in deviations of the scores, where nothing is learned
-#define WORTH 1.5  // 1..2: and by how much more for each answer that the lesson changes
-#define PROOF 20.0 // 10..40: samples at which half of that is believed
-#define POWER 2.5  // 1.5..3: the error of the scores grows with the share of zeros to this power
+#define UNSAID 0.01 // of an output's variance that is as good as nothing
+#define SLACK 0.33  // 0.25..0.4: what the zeros may cost, in deviations of the scores, where nothing is learned
+#define WORTH 1.5   // 1..2: and by how much more for each answer that the lesson changes
+#define PROOF 20.0  // 10..40: samples at which half of that is believed
+#define POWER 2.5   // 1.5..3: the error of the scores grows with the share of zeros to this power
 
 struct measures {
     bool classes, local; // the outputs are classes; measured on the samples that decide, as there is no reserve
@@ -41,11 +42,11 @@ struct measures {
                      // answered by the dense model, is not answered any more
     double expected; // mistakes that the model that came in expects: sum of 1 - max p
     double sureness_dense, sureness; // mean of max p
-    double error, other;       // of the scores or the outputs, relative to their variance, and of outputs beside a
-                               // classifier's; negative: not measured
-    const char *output;        // which is the worst
-    bool alike;                // the dense model gives all samples the same scores: there is nothing to compare
-    bool known, ruined, worse; // worse: than the dense model that came in, probably
+    double error, other;          // of the scores or the outputs, relative to their variance, and of outputs beside a
+                                  // classifier's; negative: not measured
+    struct fp_output_error worst; // of the outputs that are measured
+    bool alike;                   // the dense model gives all samples the same scores: there is nothing to compare
+    bool known, ruined, worse;    // worse: than the dense model that came in, probably
 };
 
 // ---- classes
@@ -281,14 +282,16 @@ static int measure(struct fp_job *job, struct measures *m) {
     if (job->classes.classifier.weight >= 0 && now && now->samples &&
         (now->samples >= FEW || !job->classes.dense.samples)) {
         status = compare_classes(job, &job->classes.dense_reserve, now, m);
-        if (!status) status = fp_verify_error(job, &m->other, &m->output);
+        if (!status) status = fp_verify_error(job, &m->worst);
+        m->other = m->worst.error;
     } else if (job->classes.classifier.weight >= 0 && job->samples.n_reserve < FEW && job->classes.dense.samples) {
         struct measures few = *m;
         if (now && now->samples) status = compare_classes(job, &job->classes.dense_reserve, now, &few);
         m->error = few.error;
         if (!status) status = measure_local(job, m);
     } else if (job->samples.n_reserve) {
-        status = fp_verify_error(job, &m->error, &m->output);
+        status = fp_verify_error(job, &m->worst);
+        m->error = m->worst.error;
         m->n = job->samples.n_reserve;
         if (agreement >= 0) m->as_came = m->same = (size_t)(agreement * (double)m->n + 0.5);
         m->classes = agreement >= 0;
@@ -417,7 +420,7 @@ static enum kind judge(const struct fp_job *job, const struct measures *m) {
                  taught = (double)m->taught;
     if (m->ruined) return WORSE;
     if (!m->known || m->alike || (m->classes && m->n < FEW)) return UNKNOWN;
-    if (!m->classes) return m->worse ? WORSE : SAME;
+    if (!m->classes) return m->error > UNSAID ? WORSE : SAME;
     if (changed <= 0.05 * n && !m->worse) return SAME;
     if (job->classes.classifier.weight < 0 && changed <= 0.15 * n && !m->worse) return SAME;
     if (job->classes.classifier.weight < 0) return WORSE;
@@ -472,11 +475,15 @@ static void say_outputs(const struct measures *m, enum kind kind, FILE *file) {
     }
     if (m->ruined) fputs("ruined: ", file);
     else if (kind == SAME) fputs("as good as before: ", file);
-    else fputs("worse, perhaps: ", file);
+    else if (m->worse) fputs("worse, perhaps: ", file);
+    else fputs("a little worse, perhaps: ", file);
     if (isinf(m->error)) fputs("the outputs have nothing in common with what they were", file);
     else if (m->error < 1e-6) fputs("the outputs differ by less than 0.1 % of their spread", file);
+    else if (m->worst.column >= 0)
+        fprintf(file, "column %d of output '%s' differs by %.0f %% of its spread", m->worst.column, m->worst.output,
+                100 * sqrt(m->worst.of_column));
     else fprintf(file, "the outputs differ by %.*f %% of their spread", m->error < 0.01 ? 1 : 0, 100 * sqrt(m->error));
-    if (m->output && kind != SAME) fprintf(file, ", most in '%s'", m->output);
+    if (m->worst.output && m->worst.column < 0 && kind != SAME) fprintf(file, ", most in '%s'", m->worst.output);
 }
 
 static size_t left_dense(const struct fp_job *job) {
@@ -531,7 +538,8 @@ static void say_changes(const struct fp_job *job, const struct measures *m, doub
     const size_t dense = left_dense(job);
     say_zeros(job, m, asked, file);
     if (m->other > RUINED)
-        fprintf(file, "; but output '%s' differs by %.0f %% of its spread", m->output, 100 * sqrt(fmin(m->other, 1e4)));
+        fprintf(file, "; but output '%s' differs by %.0f %% of its spread", m->worst.output,
+                100 * sqrt(fmin(m->other, 1e4)));
     if (job->classes.forgotten) fprintf(file, "; the lesson was left out: %s", job->classes.forgotten);
     if (dense == 1) fputs("; 1 weight was left dense, as no sample reaches it", file);
     if (dense > 1) fprintf(file, "; %zu weights were left dense, as no sample reaches them", dense);
@@ -542,7 +550,7 @@ static struct fp_report_measures told_of(const struct measures *m) {
                                        .measured_on = m->local ? "samples" : "reserve",
                                        .relative_error = m->error,
                                        .relative_error_of_other_outputs = m->other,
-                                       .worst_output = m->output,
+                                       .worst_output = m->worst.output,
                                        .classes = m->classes,
                                        .as_came = m->as_came,
                                        .as_without_zeros = m->same,

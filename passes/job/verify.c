@@ -81,8 +81,16 @@ static void compare_answers(const struct fp_job *job, const struct fp_answers *n
 
 #define KEEP_AT_MOST ((size_t)512 << 20) // bytes of the dense model's outputs that are kept for comparison
 
+#define ONE_COLUMN 0.2  // an output is as bad as so much of its worst column
+#define MOST_COLUMNS 64 // of an output whose columns are quantities of their own
+
 struct kept_output {
     struct fp_tensor *tensors; // n_outputs
+};
+
+struct columns {
+    size_t n; // 0: none
+    double spreads[MOST_COLUMNS];
 };
 
 struct fp_verify {
@@ -96,8 +104,9 @@ struct fp_verify {
     struct fp_drift *drifts;
     size_t *unlike; // per output: batches in which it had another shape than before, as detections and generated speech
                     // have
-    double *spreads;       // per output of the dense model, of its kept values; NULL: not measured yet
-    struct fp_answers now; // the pruned model's
+    double *spreads;         // per output of the dense model, of its kept values; NULL: not measured yet
+    struct columns *columns; // per output: of quantities of their own
+    struct fp_answers now;   // the pruned model's
     double agreement, with_dense;
     bool fresh; // the last four are of the model as it is now
     const struct fp_job *job;
@@ -190,6 +199,17 @@ void fp_verify_old(struct fp_job *job) {
     if (job->state.verify) job->state.verify->fresh = false;
 }
 
+// Of the reserve's outputs the drift of each column is added up too, where there are few.
+static int take_columns(struct fp_verify *v, fineprune_error *err) {
+    for (int i = 0; i < v->graph->n_outputs; i++) {
+        const struct fp_tensor *t = kept_of(v, 0, i);
+        if (!t || t->rank != 2 || t->dims[1] < 2 || t->dims[1] > MOST_COLUMNS) continue;
+        v->drifts[i].width = (size_t)t->dims[1];
+        v->drifts[i].columns = fp_arena_take(&v->per_output, v->drifts[i].width, sizeof(double));
+    }
+    return fp_arena_check(&v->per_output, err);
+}
+
 // The pruned model on the reserve, unless it is known already.
 static int measure(struct fp_job *job) {
     struct fp_verify *v = job->state.verify;
@@ -203,6 +223,7 @@ static int measure(struct fp_job *job) {
     v->drifts = fp_arena_take(&v->per_output, (size_t)graph->n_outputs, sizeof(*v->drifts));
     v->unlike = fp_arena_take(&v->per_output, (size_t)graph->n_outputs, sizeof(*v->unlike));
     int status = fp_arena_check(&v->per_output, job->err);
+    if (!status) status = take_columns(v, job->err);
     if (status) return status;
     for (int i = 0; i < graph->n_outputs; i++) {
         v->drifts[i].output = graph->values[graph->outputs[i]].name;
@@ -257,12 +278,21 @@ static size_t places_of(const struct fp_verify *v, int output) {
     return places;
 }
 
+#define ROUNDING 1e-10 // of float32 values around their mean, squared
+
+// A row of numbers for each sample, of few columns: each of them has a spread of its own, where it moves.
+static bool has_columns(const struct fp_verify *v, int output, size_t places) {
+    return kept_of(v, 0, output)->rank == 2 && places > 1 && places <= MOST_COLUMNS;
+}
+
 // sum (y - mean)^2 over the kept values of an output, the mean of each place, times n / (n - 1) for n values a place.
-static int find_spread(const struct fp_verify *v, int output, double *spread, fineprune_error *err) {
+static int find_spread(const struct fp_verify *v, int output, double *spread, struct columns *columns,
+                       fineprune_error *err) {
     const size_t places = places_of(v, output);
     size_t rows = 0;
     *spread = 0;
     if (!places) return FINEPRUNE_OK;
+    if (has_columns(v, output, places)) columns->n = places;
     FP_STAGE(stage, "a comparison");
     double *room = fp_arena_take(&stage, places, sizeof(*room)), *mean = fp_arena_take(&stage, places, sizeof(*mean));
     int status = fp_arena_check(&stage, err);
@@ -276,12 +306,29 @@ static int find_spread(const struct fp_verify *v, int output, double *spread, fi
                 fp_convert(room, FP_DOUBLE, (const char *)t->data + r * bytes, t->type, places);
                 for (size_t k = 0; k < places && !pass; k++) mean[k] += room[k];
                 for (size_t k = 0; k < places && pass; k++) *spread += (room[k] - mean[k]) * (room[k] - mean[k]);
+                for (size_t k = 0; k < columns->n && pass; k++)
+                    columns->spreads[k] += (room[k] - mean[k]) * (room[k] - mean[k]);
             }
         }
         for (size_t k = 0; k < places && !pass && rows; k++) mean[k] /= (double)rows;
     }
     if (rows > 1) *spread *= (double)rows / (double)(rows - 1);
+    for (size_t k = 0; k < columns->n && rows > 1; k++)
+        if (columns->spreads[k] > ROUNDING * (double)rows * mean[k] * mean[k])
+            columns->spreads[k] *= (double)rows / (double)(rows - 1);
+        else columns->spreads[k] = 0;
     return FINEPRUNE_OK;
+}
+
+// The column that is off most for its own spread; -1: there is none.
+static int worst_column(const struct fp_drift *d, const struct columns *columns, double *error) {
+    int worst = -1;
+    for (size_t k = 0; k < columns->n && d->columns; k++) {
+        if (!(columns->spreads[k] > 0)) continue;
+        const double e = d->columns[k] / columns->spreads[k];
+        if (worst < 0 || !(e <= *error)) *error = isnan(e) ? INFINITY : e, worst = (int)k;
+    }
+    return worst;
 }
 
 // An output that is the same for all samples has no spread: its change is measured against itself.
@@ -301,15 +348,16 @@ static bool is_measured(const struct fp_verify *v, int output) {
 static int find_spreads(struct fp_verify *v, fineprune_error *err) {
     if (v->spreads) return FINEPRUNE_OK;
     v->spreads = fp_arena_take(&v->arena, (size_t)v->graph->n_outputs, sizeof(*v->spreads));
+    v->columns = fp_arena_take(&v->arena, (size_t)v->graph->n_outputs, sizeof(*v->columns));
     int status = fp_arena_check(&v->arena, err);
     for (int i = 0; i < v->graph->n_outputs && !status; i++)
-        if (is_measured(v, i)) status = find_spread(v, i, &v->spreads[i], err);
+        if (is_measured(v, i)) status = find_spread(v, i, &v->spreads[i], &v->columns[i], err);
     return status;
 }
 
-int fp_verify_error(struct fp_job *job, double *error, const char **name) {
+int fp_verify_error(struct fp_job *job, struct fp_output_error *worst) {
     struct fp_verify *v = job->state.verify;
-    *error = -1;
+    *worst = (struct fp_output_error){.error = -1, .column = -1};
     if (!v || !v->fresh) return FINEPRUNE_OK;
     int status = find_spreads(v, job->err);
     if (status) return status;
@@ -317,8 +365,14 @@ int fp_verify_error(struct fp_job *job, double *error, const char **name) {
         if (!is_measured(v, i) || !v->drifts[i].count || v->unlike[i] || !isfinite(v->drifts[i].aa)) continue;
         if (job->classes.classifier.weight >= 0 && job->classes.answers_of && job->classes.answers_of[i])
             continue; // measured by its answers
-        const double e = error_of(&v->drifts[i], v->spreads[i]);
-        if (isnan(e) || e > *error) *error = isnan(e) ? INFINITY : e, *name = v->drifts[i].output;
+        double of_column = 0, e = error_of(&v->drifts[i], v->spreads[i]);
+        const int column = worst_column(&v->drifts[i], &v->columns[i], &of_column);
+        if (isnan(e)) e = INFINITY;
+        const bool one = column >= 0 && of_column * ONE_COLUMN > e;
+        if (one) e = of_column * ONE_COLUMN;
+        if (e > worst->error)
+            *worst = (struct fp_output_error){
+                .error = e, .output = v->drifts[i].output, .column = one ? column : -1, .of_column = of_column};
     }
     return FINEPRUNE_OK;
 }

@@ -23,6 +23,8 @@ static void add_rows(struct fp_drift *d, const double *a, const double *b, size_
         double apart = fabs(a[i] - b[i]);
         if (apart > d->max_abs || isnan(apart)) d->max_abs = apart;
     }
+    for (size_t i = 0; d->columns && d->width == width && i < n; i++)
+        d->columns[i % width] += (a[i] - b[i]) * (a[i] - b[i]);
     d->count += n;
     for (size_t r = 0; d->classes && r < n / width; r++, d->answers++)
         d->same += greatest(a + r * width, width, use) == greatest(b + r * width, width, use);

@@ -10,6 +10,8 @@
 struct fp_drift {
     const char *output;
     double aa, bb, ab, dd, max_abs; // sums of a^2, b^2, ab, (a - b)^2 in double
+    double *columns;                // set by the caller, width of them: sums of (a - b)^2 of each column; NULL: none
+    size_t width;                   // an output with other columns, or another rank than 2, adds nothing to them
     size_t count, answers, same;    // rows of class scores, and those with the same greatest
     bool classes;                   // rank 2 with more than one column in every batch so far
     bool no_answers;                // set by the caller: such rows are not answers
