@@ -14,6 +14,8 @@
 #define SURE 12        // outweighs everything but a veto
 #define HALF_SURE 0.45 // a mean winner's probability below this is not an answer, below 0.2 not even a guess
 #define UNSURE 0.2
+#define EVEN 0.15        // of the way from even shares to a sure answer
+#define ALWAYS 0.995     // share of the answers
 #define AHEAD 2.3        // the winner's lead over the second, in leads of the second
 #define APART 0.41       // the winner's lead in spreads of the answers
 #define MANY 200         // outputs: so many leave each little room
@@ -26,6 +28,7 @@ struct looked {
     const struct fp_graph *graph;
     const struct fp_value *output;
     struct fp_task_answers answers;
+    bool shares; // a softmax is behind the output
     double rows; // fp_task_rows, negative: unknown
     char *found;
 };
@@ -80,6 +83,7 @@ static int see_readers(struct looked *l) {
         for (int k = 0; ids[i] >= 0 && k < l->graph->values[ids[i]].n_readers; k++) {
             const struct fp_node *node = l->graph->values[ids[i]].readers[k].node;
             const enum fp_role role = fp_node_role(node);
+            if (role == FP_ROLE_SOFTMAX && l->shares) continue; // counted already
             if (role == FP_ROLE_PICKS || role == FP_ROLE_SOFTMAX) return FOUND(l, "%s of them", node->type), 6;
             if (role == FP_ROLE_SIGMOID) return FOUND(l, "Sigmoid of them: each is one of its own"), -6;
         }
@@ -190,8 +194,22 @@ static int see_decided(struct looked *l) {
     return FOUND(l, "no winner: as probabilities the greatest has %.2f of 1 on average", p), p < UNSURE ? -4 : -2;
 }
 
+// Shares that are all about equal are amounts, not answers: a classifier that knows no more would be of no use.
+static int see_shares(struct looked *l) {
+    const double p = l->answers.winner, even = 1 / (double)l->c->width;
+    if (!l->shares || !l->answers.n || p >= even + EVEN * (1 - even)) return 0;
+    return FOUND(l, "shares that are nearly even: the greatest is %.2f on average", p), 2 - SURE;
+}
+
+// A user of one class, or one quantity that is greater than all others.
+static int see_same_winner(struct looked *l) {
+    const struct fp_task_answers *a = &l->answers;
+    if (a->n < FEW || l->c->width < 2 || a->dominant < ALWAYS) return 0;
+    return FOUND(l, "the same output is the greatest in all of %zu answers", a->n), -4;
+}
+
 static bool has_winner(const struct looked *l) {
-    return l->answers.n && l->answers.dominant < 0.995 && l->c->width > 2 && l->answers.winner >= HALF_SURE;
+    return l->answers.n && l->answers.dominant < ALWAYS && l->c->width > 2 && l->answers.winner >= HALF_SURE;
 }
 
 static int see_winner(struct looked *l) {
@@ -253,6 +271,8 @@ static const struct {
     {"last layer", see_rows, FP_TASK_OTHER},
     {"common part", see_common, FP_TASK_OTHER},
     {"undecided", see_decided, FP_TASK_OTHER},
+    {"even shares", see_shares, FP_TASK_OTHER},
+    {"same winner", see_same_winner, FP_TASK_OTHER},
     {"winner", see_winner, FP_TASK_OTHER},
     {"outlier", see_outlier, FP_TASK_OTHER},
     {"none above zero", see_none, FP_TASK_LABELS},
@@ -269,7 +289,8 @@ int fp_task_gather(struct fp_task *task, const struct fp_task_case *c, fineprune
     char softmax[FP_TASK_FOUND];
     l.found = softmax;
     // probabilities are not what the rows on scores were made for
-    const bool scores = c->logits_value != l.graph->outputs[c->output] || !see_softmax(&l);
+    l.shares = see_softmax(&l) > 0;
+    const bool scores = c->logits_value != l.graph->outputs[c->output] || !l.shares;
     if (!fp_task_answers(&l.answers, c->values, scores ? c->n : 0, c->width))
         return fp_fail_memory(err, "the answers", c->n * sizeof(double));
     int status = FINEPRUNE_OK;
