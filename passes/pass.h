@@ -288,6 +288,10 @@ static inline float fp_layer_base(const struct fp_layer *l, size_t at) {
     return l->keep[at] ? l->values[at] : fp_layer_target(l)[at];
 }
 static inline size_t fp_layer_rows(const struct fp_layer *l) { return l->w->groups * l->w->rows; }
+// What an error of the row counts by; its square counts by the square.
+static inline float fp_row_weight(const struct fp_layer *l, size_t row) {
+    return l->row_weight ? l->row_weight[row] : 1;
+}
 static inline bool fp_row_removed(const struct fp_layer *l, size_t row) { return l->removed && l->removed[row]; }
 // Whether the element was zero in the model that came: whatever learns or repairs must not give it a value.
 static inline bool fp_came_zero(const struct fp_layer *l, size_t at) { return l->came && l->came[at]; }

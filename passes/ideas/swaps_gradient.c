@@ -97,6 +97,12 @@ static int search_init(struct search *s, struct fp_job *job, struct fp_layer *l,
     return fp_system_init(&s->system, job, l, g, fp_repair_ridge(job, l->stat));
 }
 
+// A row's error as it counts among the others.
+static double counted(const struct search *s, size_t row) {
+    const double weight = (double)fp_row_weight(s->layer, s->g * s->rows + row);
+    return weight * weight * s->left[row];
+}
+
 // gradient = (W - w) A and each row's error for these values. Their sum, negative without memory; rows that are gone do
 // not count.
 static double measure(struct search *s, const float *w) {
@@ -117,7 +123,7 @@ static double measure(struct search *s, const float *w) {
         for (size_t c = 0; c < n; c++) s->gradient[r * n + c] += s->system.ridge * x[r * n + c];
         s->left[r] = fp_dot(x + r * n, s->gradient + r * n, n);
     }
-    for (size_t r = 0; r < s->rows; r++) sum += s->left[r];
+    for (size_t r = 0; r < s->rows; r++) sum += counted(s, r);
     return fmax(sum, 0); // of nothing, rounding can be less
 }
 
@@ -130,8 +136,10 @@ static bool may_return(const struct search *s, size_t i) {
 
 // What the error falls by when the element comes back, or rises by when it leaves.
 static float score_of(const struct search *s, size_t i, bool kept) {
-    if (kept) return s->values[i] * s->values[i] / s->inverse[i % s->n];
-    return s->gradient[i] * s->gradient[i] / s->diagonal[i % s->n];
+    const float weight = fp_row_weight(s->layer, s->g * s->rows + i / s->n), v = weight * s->values[i],
+                gradient = weight * s->gradient[i];
+    if (kept) return v * v / s->inverse[i % s->n];
+    return gradient * gradient / s->diagonal[i % s->n];
 }
 
 // Element numbers of one kind by falling gain, or by rising cost; how many, SIZE_MAX without memory.

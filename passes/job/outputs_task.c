@@ -7,6 +7,7 @@
 #include "job/job.h"
 
 #define ROUNDING 1e-10   // of float32 values around their mean, squared
+#define FEW 8            // samples
 #define MOST_WEIGHT 1e12 // a row's, against the one that moves most
 
 // The classifier's scores where they were gathered: of all samples, of the reserve alone, or none.
@@ -76,7 +77,9 @@ static double deviation_of(const struct fp_answers *a, size_t column) {
 // The columns of an output that is not one of classes are quantities with units of their own: an error of one counts by
 // how far that one moves. Those that do not move count least.
 static int weigh_rows(struct fp_job *job) {
-    const struct fp_answers *a = answers_of(job);
+    // the reserve is there whatever was asked of outputs and read-out
+    const bool few = job->classes.dense_reserve.samples < FEW;
+    const struct fp_answers *a = few ? answers_of(job) : &job->classes.dense_reserve;
     struct fp_layer *layer = &job->layers.items[job->classes.classifier.weight];
     const size_t rows = fp_layer_rows(layer);
     double most = 0;

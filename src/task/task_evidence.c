@@ -15,6 +15,7 @@
 #define HALF_SURE 0.45 // a mean winner's probability below this is not an answer, below 0.2 not even a guess
 #define UNSURE 0.2
 #define EVEN 0.15        // of the way from even shares to a sure answer
+#define SUM_OFF 0.01     // from 1: float16 and int8 are not exact
 #define ALWAYS 0.995     // share of the answers
 #define AHEAD 2.3        // the winner's lead over the second, in leads of the second
 #define APART 0.41       // the winner's lead in spreads of the answers
@@ -28,8 +29,9 @@ struct looked {
     const struct fp_graph *graph;
     const struct fp_value *output;
     struct fp_task_answers answers;
-    bool shares; // a softmax is behind the output
-    double rows; // fp_task_rows, negative: unknown
+    bool shares;     // a softmax is behind the output
+    double greatest; // the mean of the greatest of them
+    double rows;     // fp_task_rows, negative: unknown
     char *found;
 };
 
@@ -196,9 +198,9 @@ static int see_decided(struct looked *l) {
 
 // Shares that are all about equal are amounts, not answers: a classifier that knows no more would be of no use.
 static int see_shares(struct looked *l) {
-    const double p = l->answers.winner, even = 1 / (double)l->c->width;
-    if (!l->shares || !l->answers.n || p >= even + EVEN * (1 - even)) return 0;
-    return FOUND(l, "shares that are nearly even: the greatest is %.2f on average", p), 2 - SURE;
+    const double p = l->answers.n ? l->answers.winner : l->greatest, even = 1 / (double)l->c->width;
+    if (!l->shares || !(p > 0) || p >= even + EVEN * (1 - even)) return 0;
+    return FOUND(l, "shares that are nearly even: the greatest is %.2f on average", p), -SURE - 6;
 }
 
 // A user of one class, or one quantity that is greater than all others.
@@ -283,6 +285,24 @@ static const struct {
 
 _Static_assert(FP_COUNT(EVIDENCE) <= FP_TASK_EVIDENCE, "room for all evidence");
 
+// Whether the values are what the softmax gives, not what it reads: rows of sum 1. *greatest: the mean of their
+// greatest.
+static bool are_shares(const struct fp_task_case *c, double *greatest) {
+    *greatest = 0;
+    for (size_t i = 0; i < c->n; i++) {
+        const float *v = c->values + i * c->width;
+        double most = 0, sum = 0;
+        for (size_t k = 0; k < c->width; k++) {
+            if (!(v[k] >= 0)) return false;
+            most = fmax(most, (double)v[k]);
+            sum += (double)v[k];
+        }
+        if (!(fabs(sum - 1) < SUM_OFF)) return false;
+        *greatest += most / (double)c->n;
+    }
+    return true;
+}
+
 int fp_task_gather(struct fp_task *task, const struct fp_task_case *c, fineprune_error *err) {
     struct looked l = {.c = c, .graph = c->model->graph, .rows = -1};
     l.output = &l.graph->values[l.graph->outputs[c->output]];
@@ -290,7 +310,7 @@ int fp_task_gather(struct fp_task *task, const struct fp_task_case *c, fineprune
     l.found = softmax;
     // probabilities are not what the rows on scores were made for
     l.shares = see_softmax(&l) > 0;
-    const bool scores = c->logits_value != l.graph->outputs[c->output] || !l.shares;
+    const bool scores = !l.shares || !are_shares(c, &l.greatest);
     if (!fp_task_answers(&l.answers, c->values, scores ? c->n : 0, c->width))
         return fp_fail_memory(err, "the answers", c->n * sizeof(double));
     int status = FINEPRUNE_OK;

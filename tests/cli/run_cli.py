@@ -1700,9 +1700,15 @@ def task_models(place):
     head(place, "labels.onnx", "logits", *fitted(x, np.where(x @ latent > 0.9, 6.0, -6.0)))
     head(place, "places.onnx", "output", *fitted(x, 0.5 + 0.05 * x @ latent))
     head(place, "again.onnx", "output", *fitted(x, x))
+    amounts = np.tanh(x @ latent)
+    head(place, "shares.onnx", "output", *fitted(x, 0.3 * amounts), then=["Softmax"])
+    amounts -= amounts.mean(1, keepdims=True)
+    amounts[:, 0] += 6
+    head(place, "greatest.onnx", "output", *fitted(x, amounts))
 
 
-TASKS = {"classes": "classes", "softmax": "classes", "sigmoid": "labels", "tokens": "other", "labels": "labels", "places": "other", "again": "other"}
+TASKS = {"classes": "classes", "softmax": "classes", "sigmoid": "labels", "tokens": "other", "labels": "labels", "places": "other", "again": "other",
+         "shares": "unclear", "greatest": "unclear"}
 
 
 @case
@@ -1720,9 +1726,44 @@ def outputs_are_judged_by_evidence(place):
                 equal((report["outputs"]["pruned"], report["readout"]["applied"]), (0, False), name)
                 works(place, f"prune {name}.onnx --data {data} -s {share} -o k.onnx -f --outputs keep --readout keep --no-metadata -j 1")
                 works(place, f"prune {name}.onnx --data {data} -s {share} -o o.onnx -f --no-metadata -j 1")
-                equal(place.path("o.onnx").read_bytes(), place.path("k.onnx").read_bytes(), f"{name} as with all kept")
+                assert place.path("o.onnx").read_bytes() == place.path("k.onnx").read_bytes(), f"{name} is not as with all kept"
         text = works(place, f"compare {name}.onnx o.onnx --data {data} -j 1").out.decode()
         equal("same answer" in text, wanted == "classes", f"compare of {name}")
+
+
+@case
+def the_scale_of_scores_does_not_matter(place):
+    """Networks that were trained with squared errors or margins give scores whose softmax says next to nothing."""
+    task_models(place)
+    rng = np.random.default_rng(2)
+    centres, y = np.random.default_rng(1).normal(size=(9, 24)), rng.integers(0, 9, 600)
+    x = (centres[y] + 0.7 * rng.normal(size=(600, 24))).astype(np.float32)
+    np.savez(place.path("mine.npz"), x=x[:200])
+    weight, bias = fitted(x, 8 * np.eye(9)[y] - 2)
+    for scale in (1, 0.1, 0.001):
+        head(place, "scaled.onnx", "logits", scale * weight, scale * bias)
+        before = (ort.InferenceSession(place.path("scaled.onnx")).run(None, {"x": x[200:]})[0].argmax(1) == y[200:]).mean()
+        report = json.loads(works(place, "prune scaled.onnx --data mine.npz -s 50% -o o.onnx -f --task classes --json").out)
+        after = (ort.InferenceSession(place.path("o.onnx")).run(None, {"x": x[200:]})[0].argmax(1) == y[200:]).mean()
+        assert after >= before - 0.02, f"scores times {scale}: {before:.3f} before, {after:.3f} after"
+        equal((report["outputs"]["sharpness"] > 1, any("flatter" in note for note in report.get("notes", []))), (scale < 1, scale < 1), scale)
+        equal(report["outputs"]["seen"], 9, "classes that the samples show")
+
+
+@case
+def small_columns_count_by_their_own_spread(place):
+    """Kilometres beside millimetres: neither is lost, and where one is, it is named."""
+    task_models(place)
+    x = np.load(place.path("x.npz"))["x"]
+    latent = np.random.default_rng(8).normal(size=(24, 4)) / 5
+    head(place, "units.onnx", "boxes", *fitted(x, np.tanh(x @ latent) * [1, 1e-3, 1, 1e3]))
+    before = ort.InferenceSession(place.path("units.onnx")).run(None, {"x": x})[0]
+    for share in ("30%", "60%"):
+        works(place, f"prune units.onnx --data x.npz -s {share} -o o.onnx -f --task other")
+        lost = ((ort.InferenceSession(place.path("o.onnx")).run(None, {"x": x})[0] - before) ** 2).mean(0) / before.var(0)
+        assert lost.max() < 0.05, f"at {share} zeros {lost} of the variance is lost"
+    text = verdict_of(works(place, "prune units.onnx --data x.npz -s 20% --method magnitude --allocation global -o o.onnx -f --task other"))
+    assert re.match("worse, perhaps: column 1 of output 'boxes' differs by [0-9]+ % of its spread", text), text
 
 
 @case
