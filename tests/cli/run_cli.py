@@ -1708,7 +1708,7 @@ def task_models(place):
 
 
 TASKS = {"classes": "classes", "softmax": "classes", "sigmoid": "labels", "tokens": "other", "labels": "labels", "places": "other", "again": "other",
-         "shares": "unclear", "greatest": "unclear"}
+         "shares": "other", "greatest": "unclear"}
 
 
 @case
