@@ -442,7 +442,7 @@ static int run_is(struct fp_call *call) {
             bool wanted = positive;
             if (values[i] < 0) wanted = negative;
             if (call->op->variant == IS_NAN) y[at + i] = isnan(values[i]) != 0;
-            else y[at + i] = isinf(values[i]) && wanted;
+            else y[at + i] = isinf(values[i]) && wanted ? 1 : 0;
         }
     }
     return FINEPRUNE_OK;

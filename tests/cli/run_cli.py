@@ -1910,6 +1910,30 @@ def sparse_initializers_beside_external_data(place):
 # ---- every option
 
 
+@case
+def instructions_are_pinned(place):
+    """With --isa the bytes are the same whatever the environment says; without it they are not. Levels that are not there are refused."""
+    flags = set(Path("/proc/cpuinfo").read_text().split())
+    line = "prune m.onnx --data local.npz -f -q -o o.onnx --no-metadata"
+    older = {"ONEDNN_MAX_CPU_ISA": "SSE41", "OPENBLAS_CORETYPE": "Nehalem"}
+    newer = {"ONEDNN_MAX_CPU_ISA": "AVX2", "OPENBLAS_CORETYPE": "Haswell", "GLIBC_TUNABLES": "glibc.malloc.perturb=1"}
+    made = {}
+    for level, needs, core in (("sse4", "sse4_2", "Nehalem"), ("avx", "avx", "Sandybridge"), ("avx2", "fma", "Haswell"), ("avx512", "avx512vl", "Skylakex")):
+        if needs not in flags:
+            fails(place, f"{line} --isa {level}", 2, f"this processor has no {level}, as --isa says",
+                  "equal bytes need a level that all the machines have")
+            continue
+        ran = place.run(f"{line} --isa {level}", env={"OPENBLAS_VERBOSE": "2"})
+        equal((ran.code, ran.err.splitlines()[-1].lower()), (0, f"core: {core}".lower()), f"{level}: exit code and the kernels that OpenBLAS takes")
+        made[level] = place.path("o.onnx").read_bytes()
+        for environment in (older, newer):
+            works(place, f"{line} --isa {level}", env=environment)
+            assert place.path("o.onnx").read_bytes() == made[level], f"{level}: other bytes with {environment}"
+    if "fma" in flags:
+        assert made["avx2"] != made["sse4"], "the levels make no difference"
+    fails(place, f"{line} --isa sse3", 2, "--isa cannot be 'sse3'", "one of: sse4, avx, avx2, avx512")
+
+
 def effect_files(place):
     """What the lines of EFFECTS read: images of 6 x 8, a second of sound at two rates, statistics, a configuration."""
     import wave
@@ -2006,6 +2030,7 @@ EFFECTS = {
     "table": (f"{QUICK}", "--table plain", "~weight +operator"),
     "max-memory": (LOOK, "--max-memory 64K", "code"),
     "timeout": ("score m.onnx --data long.npz -f -o s.stats --limit 40000", "--timeout 1s", "code"),
+    "isa": (f"{LOOK} -q", "--isa sse4", "y.npz"),
     "config": (f"{LOOK} -q --json=j.json", "--config c.json", "/data/samples"),
     "print-config": (LOOK, "--print-config", '~"progress": '),
     "verbose": (LOOK, "--verbose", r"~\d+/\d+ +\d+%"),
