@@ -3,8 +3,9 @@
 """Mutation testing: a source file is changed in one place (a comparison turned, a check dropped, a number off by one), what depends on it is
 built, and the quick tests must notice. Says how many are killed, and prints the survivors, each of which is a missing test or no change at all.
 
-    mutants.py BUILD FILE... [--sample N] [--seed S] [--keep]     BUILD: a folder of its own, which is built again and again; -Doptimization=0
+    mutants.py BUILD FILE... [--sample N] [--seed S] [--unit]     BUILD: a folder of its own, which is built again and again; -Doptimization=0
                                                                  is fast. The sources are restored after each mutant, also after Ctrl-C.
+                                                                 --unit: unit tests only, without bad input and ONNX's suite.
 """
 import argparse
 import os
@@ -50,7 +51,7 @@ def quiet(command, **kwargs):
         return None
 
 
-def killed_by(build, folder):
+def killed_by(build, folder, unit):
     """None, or what noticed the mutant; "build" where the compiler does."""
     tests = [name for name in UNIT[folder] if (build / "tests" / f"test_{name}").exists()]
     if quiet(["ninja", "-C", build, *(f"tests/test_{name}" for name in tests)]):
@@ -59,6 +60,8 @@ def killed_by(build, folder):
     for name in tests:
         if quiet([build / "tests" / f"test_{name}"], env=env):
             return name
+    if unit:
+        return None
     if quiet(["ninja", "-C", build, "fineprune", "tests/open_models"]):
         return "build"
     env["FINEPRUNE"] = str(build / "fineprune")
@@ -74,6 +77,7 @@ def main():
     p.add_argument("file", nargs="+", type=Path)
     p.add_argument("--sample", type=int, default=0)
     p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--unit", action="store_true")
     options = p.parse_args()
     build = options.build.resolve()
     every = [(path, *m) for path in options.file for m in mutants(path.read_text())]
@@ -86,7 +90,7 @@ def main():
         lines[number - 1] = changed
         try:
             path.write_text("\n".join(lines))
-            by = killed_by(build, str(path.resolve().relative_to(ROOT).parent))
+            by = killed_by(build, str(path.resolve().relative_to(ROOT).parent), options.unit)
         finally:
             path.write_text(text)
         if by == "build":
