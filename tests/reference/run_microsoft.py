@@ -21,7 +21,7 @@ import harness  # noqa: E402
 ort.set_default_logger_severity(4)
 TALLY = harness.Tally("com.microsoft")
 RNG = np.random.default_rng(11)
-RTOL, ATOL = 1e-4, 2e-5
+RTOL, ATOL = 1e-4, 2e-5   # codes are equal: scales are such that no mean lies between two of them
 N = 3           # samples
 CASES = []      # (name, operator, [(array, whether it is data)], attributes, number of outputs)
 
@@ -43,6 +43,12 @@ def floats(*shape, scale=1.):
 def codes(kind, *shape):
     info = np.iinfo(kind)
     return RNG.integers(info.min, info.max + 1, shape).astype(kind)
+
+
+def small_codes(*shape):
+    """Weights as a quantizer with a reduced range writes them: on some processors ONNX Runtime's sums of two products saturate at 16 bits, and
+    the exact sums are ours."""
+    return RNG.integers(-64, 64, shape).astype(np.int8)
 
 
 def scale(value):
@@ -70,7 +76,7 @@ def quantized(kind):
     case("QLinearWhere", [where, x, scale(.031), zero, y, scale(.017), other, scale(.033), third], note=name)
     image = Data(codes(kind, N, 3, 7, 6))
     for last in (0, 1):
-        case("QLinearGlobalAveragePool", [image, scale(.03), zero, scale(.012), other], {"channels_last": last}, note=f"{name} last={last}")
+        case("QLinearGlobalAveragePool", [image, scale(.03), zero, scale(.0117), other], {"channels_last": last}, note=f"{name} last={last}")
     for more in ({"kernel_shape": [3, 2]}, {"kernel_shape": [2, 2], "strides": [2, 1], "pads": [1, 0, 1, 1]},
                  {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "count_include_pad": 1},
                  {"kernel_shape": [3, 3], "strides": [2, 2], "auto_pad": "SAME_UPPER"},
@@ -83,7 +89,7 @@ def quantized(kind):
 
 
 def products():
-    a, w = Data(codes(np.uint8, N, 5)), codes(np.int8, 5, 7)
+    a, w = Data(codes(np.uint8, N, 5)), small_codes(5, 7)
     bias = RNG.integers(-3000, 3000, 7).astype(np.int32)
     case("QGemm", [a, scale(.02), point(np.uint8, 128), w, scale(.01), point(np.int8, 0), bias, scale(.03), point(np.uint8, 120)], note="bytes")
     case("QGemm", [a, scale(.02), point(np.uint8, 128), w, scale(.01), point(np.int8, 0), bias], note="floats")
@@ -172,8 +178,7 @@ def normalizations():
 
 def recurrent():
     hidden, wide = 4, 6
-    small = lambda *shape: RNG.integers(-64, 64, shape).astype(np.int8)  # ONNX Runtime's sums of two products saturate at 16 bits
-    w, r = small(1, wide, 4 * hidden), small(1, hidden, 4 * hidden)
+    w, r = small_codes(1, wide, 4 * hidden), small_codes(1, hidden, 4 * hidden)
     case("DynamicQuantizeLSTM", [Data(floats(1, 1, wide)), w, r, floats(1, 8 * hidden), None, None, None, None,
                                  np.array([.01], np.float32), np.array([0], np.int8), np.array([.01], np.float32), np.array([0], np.int8)],
          {"hidden_size": hidden}, outputs=1)
