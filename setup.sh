@@ -101,6 +101,14 @@ if [ -n "$packages" ]; then
     [ -z "$packages" ] || fail "still missing after the installation: $packages"
 fi
 
+# A second compiler and checkers of source: the tests use them where they are.
+if [ "$tests" = yes ] && command -v apt-get >/dev/null 2>&1; then
+    for package in clang libomp-dev clang-tidy cppcheck; do
+        dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || (apt_install "$package") ||
+            say "$package is not there; what needs it is left out"
+    done
+fi
+
 # ---- oneDNN >= 3.1: the distribution's, else a wheel that holds the library, unpacked in .prefix ------------------------------
 
 onednn_wheel=onednn-devel-cpu-gomp==2023.2.0

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The program: from a command line to calls of the library and back to files, standard output and an exit code.
+#include "isa.h"
 #include "options.h"
 #include "terminal.h"
 
@@ -476,6 +477,7 @@ int main(int argc, char **argv) {
     struct terminal terminal;
     fineprune_error err = {0};
     int status = cli_options_parse(&options, argc, argv, &err);
+    if (!status) status = isa_pin(options.isa, argv, &err);
     terminal_init(&terminal, &options);
     bool text = options.help || options.version || options.help_man || options.completion || options.list ||
                 options.print_config;

@@ -269,6 +269,10 @@ const struct cli_row cli_rows[] = {
      .help = "hold at most so much, as in 4G; without it a run ends that takes over half of what is free"},
     {"timeout", 0, CLI_DURATION, ALL, FIELD(timeout), RUNNING, .argument = "TIME",
      .help = "give up after so long, as in 90s, 10m or 2h; at the latest a second later"},
+    {"isa", 0, CLI_CHOICE, ALL, FIELD(isa), RUNNING, .argument = "sse4|avx|avx2|avx512",
+     .choices = "sse4|avx|avx2|avx512", .first = 1,
+     .help = "use no newer instructions of x86-64 processors than these, so that machines whose newest differ write "
+             "the same bytes; avx2 is what most have"},
     {"config", 0, CLI_PATH, ALL, FIELD(config), RUNNING, .argument = "FILE",
      .help =
          "a JSON object of option names and values; the command line wins. Options of other commands are passed over"},

@@ -60,6 +60,7 @@ struct cli_options {
     int table;                         // cli_table
     size_t threads, max_memory;
     double timeout; // seconds; 0: none
+    int isa;        // as in isa.h
     const char *config;
     bool print_config, verbose, quiet;
     int progress, color; // cli_when

@@ -174,9 +174,10 @@ static void *keep_watch(void *user) {
     for (double signalled = 0;;) {
         usleep(1000 * (w->memory && own + NEAR > w->memory ? LOOK_CLOSE : LOOK_EVERY));
         const double now = terminal_clock();
-        if (caught && !signalled) signalled = now;
-        if (signalled && now - signalled > AFTER_SIGNAL) stop_now(128 + caught, "stopped by signal %d\n", (int)caught);
-        if (w->until && now > w->until)
+        if (caught && signalled == 0) signalled = now;
+        if (signalled > 0 && now - signalled > AFTER_SIGNAL)
+            stop_now(128 + caught, "stopped by signal %d\n", (int)caught);
+        if (w->until > 0 && now > w->until)
             stop_now(FINEPRUNE_LIMIT,
                      "not done after %g seconds\n  hint: raise --timeout, or use fewer samples with --limit\n",
                      w->timeout);

@@ -11,7 +11,7 @@
 // Whether a model with so many zeros keeps what was promised.
 static int try_zeros(struct fp_job *job, int (*prune_to)(struct fp_job *, double), double sparsity, bool *kept) {
     const fineprune_prune_options *o = job->options;
-    double taught, with_dense;
+    double taught = 0, with_dense = 0;
     int status = prune_to(job, sparsity);
     if (!status) status = fp_verify_after(job, false, &taught, &with_dense);
     *kept = !status && with_dense >= (o->min_agreement > 0 ? o->min_agreement : DEFAULT_AGREEMENT) &&

@@ -38,7 +38,7 @@ part() {
     printf -- '-- %s: %d s\n' "$name" $((SECONDS - start))
 }
 
-# build FOLDER OPTION...: sets it up when needed, builds it, and shows the log only when that fails.
+# build FOLDER OPTION...: sets it up when needed, builds it, and shows the log only when that fails. TARGETS: only these.
 build() {
     local folder=$1
     shift
@@ -48,7 +48,8 @@ build() {
             { cat "$folder.log"; return 1; }
         rm -f "$folder.log"
     fi
-    ninja -C "$folder" >"$folder/ninja.log" 2>&1 || { grep -v '^\[' "$folder/ninja.log" | head -60; return 1; }
+    # shellcheck disable=SC2086
+    ninja -C "$folder" ${TARGETS:-} >"$folder/ninja.log" 2>&1 || { grep -v '^\[' "$folder/ninja.log" | head -60; return 1; }
 }
 
 unit() {
@@ -79,6 +80,8 @@ part "rows of operators" "$python" tests/signatures.py build-test/tests/list_row
 parts "release" build-test
 part "release: biases and heads" "$python" tests/reference/run_biases.py
 part "release: faults" env FINEPRUNE="$root/build-test/fineprune" "$python" tests/faults/run_faults.py
+part "release: com.microsoft" env FINEPRUNE="$root/build-test/fineprune" "$python" tests/reference/run_microsoft.py
+part "release: prunes at once" "$python" tests/threads/run_at_once.py "$root/build-test/tests/at_once"
 part "what runtimes make of zeros" "$python" tests/reference/run_runtimes.py
 
 if [ "$quick" = no ]; then
@@ -86,6 +89,10 @@ if [ "$quick" = no ]; then
     if command -v clang >/dev/null 2>&1 && echo '#include <omp.h>' | clang -fopenmp -fsyntax-only -x c - 2>/dev/null; then
         part "build with clang, without tests" env CC=clang bash -c "$(declare -f build); root=$root; build build-clang -Dtests=disabled"
     fi
+    part "source: clang-tidy and cppcheck" tests/lint.sh build-test
+    part "build with the thread sanitizer" env TARGETS=tests/at_once bash -c "$(declare -f build); root=$root; build build-tsan -Doptimization=1 -Ddebug=true -Db_sanitize=thread -Db_lundef=false"
+    [ ! -x build-tsan/tests/at_once ] ||
+        part "thread sanitizer: prunes at once" "$python" tests/threads/run_at_once.py "$root/build-tsan/tests/at_once"
     part "build with sanitizers" build build-asan -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false
     if [ -x build-asan/fineprune ]; then
         export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1:detect_stack_use_after_return=1

@@ -243,7 +243,7 @@ static int by_cost(const void *a, const void *b) {
 // The costliest of all that stays.
 static int find_obstacles(struct fp_job *job, struct search *s, struct fp_report_target *told) {
     const struct fp_channel_groups *groups = &s->all->groups;
-    const size_t most = (size_t)(groups->n + groups->n_held + job->layers.n);
+    const size_t most = (size_t)groups->n + (size_t)groups->n_held + (size_t)job->layers.n;
     struct obstacle *all = fp_arena_take(&s->arena, most, sizeof(*all));
     if (!all) return fp_arena_check(&s->arena, job->err);
     int n = 0;

@@ -11,8 +11,8 @@ struct block {
 
 static int read_spec(struct fp_job *job, const char *spec, size_t *rows, size_t *cols) {
     unsigned r = 0, c = 0;
-    char rest;
-    if (sscanf(spec, "block:%ux%u%c", &r, &c, &rest) != 2 || !r || !c || r > 4096 || c > 4096)
+    char rest; // the widths: a longer number would be taken modulo 2^32
+    if (sscanf(spec, "block:%4ux%4u%c", &r, &c, &rest) != 2 || !r || !c || r > 4096 || c > 4096)
         return fp_fail(job->err, FINEPRUNE_USAGE, "pattern '%s' is not block:RxC, as in block:1x4", spec);
     *rows = r;
     *cols = c;

@@ -30,8 +30,8 @@ struct form {
 };
 
 static int read_form(struct fp_job *job, const char *spec, struct form *f) {
-    char rest;
-    if (sscanf(spec, "%u:%u%c", &f->n, &f->m, &rest) == 2 && f->n >= 1 && f->m >= 2 && f->n <= f->m && f->m <= 4096)
+    char rest; // the widths: a longer number would be taken modulo 2^32
+    if (sscanf(spec, "%4u:%4u%c", &f->n, &f->m, &rest) == 2 && f->n >= 1 && f->m >= 2 && f->n <= f->m && f->m <= 4096)
         return FINEPRUNE_OK;
     return fp_fail(job->err, FINEPRUNE_USAGE, "pattern '%s' is not N:M with 1 <= N <= M", spec);
 }

@@ -17,8 +17,7 @@ static int map_descriptor(struct fp_mapping *mapping, int fd, const char *path, 
     if (fstat(fd, &info)) return fp_fail(err, FINEPRUNE_IO, "cannot read '%s': %s", path, strerror(errno));
     if (!S_ISREG(info.st_mode)) return fp_fail(err, FINEPRUNE_IO, "cannot read '%s': not a regular file", path);
     mapping->size = (size_t)info.st_size;
-    mapping->written = info.st_mtim;
-    mapping->device = (uint64_t)info.st_dev, mapping->inode = (uint64_t)info.st_ino;
+    mapping->stamp = fp_stamp_of(&info);
     if (!mapping->size) return FINEPRUNE_OK;
     // NORESERVE: only pages that get pruned become memory of ours.
     void *data = mmap(NULL, mapping->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd, 0);
@@ -42,12 +41,11 @@ int fp_mapping_open(struct fp_mapping **out, const char *path, fineprune_error *
 
 int fp_mapping_unchanged(const struct fp_mapping *list, fineprune_error *err) {
     for (; list; list = list->next) {
-        struct stat now;
-        if (stat(list->path, &now) || (uint64_t)now.st_dev != list->device || (uint64_t)now.st_ino != list->inode)
+        struct fp_stamp now;
+        if (!fp_stamp_take(&now, -1, list->path) || now.device != list->stamp.device || now.inode != list->stamp.inode)
             continue; // what is mapped is still the old file
-        if ((size_t)now.st_size != list->size || now.st_mtim.tv_sec != list->written.tv_sec ||
-            now.st_mtim.tv_nsec != list->written.tv_nsec)
-            return fp_fail(err, FINEPRUNE_IO, "'%s' was written to while it was read", list->path);
+        int status = fp_stamp_check(&list->stamp, -1, list->path, err);
+        if (status) return status;
     }
     return FINEPRUNE_OK;
 }

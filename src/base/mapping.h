@@ -5,9 +5,7 @@
 #ifndef FP_MAPPING_H
 #define FP_MAPPING_H
 
-#include "base/base.h"
-
-#include <time.h>
+#include "base/stamp.h"
 
 #define FP_LARGE_FILES ((size_t)1 << 30) // mapped together, from where on memory is saved
 
@@ -16,11 +14,10 @@ struct fp_mapping {
     char *location; // as the model names it; NULL for the model file itself
     uint8_t *data;
     size_t size;
-    char *path;              // as it was opened
-    struct timespec written; // when it was last written to, as it was opened
-    uint64_t device, inode;
-    uint8_t *changed; // a bit a page: it is ours, and lost when it is dropped; NULL: none is
-    int scratch;      // the temporary file with changed ranges at their places, mapped over the file's; 0: none
+    char *path;            // as it was opened
+    struct fp_stamp stamp; // as it was opened
+    uint8_t *changed;      // a bit a page: it is ours, and lost when it is dropped; NULL: none is
+    int scratch;           // the temporary file with changed ranges at their places, mapped over the file's; 0: none
 };
 
 // Maps a whole regular file. The caller links and unmaps it. Errors: IO.

@@ -216,6 +216,7 @@ static int decode(struct fp_image *image, const struct fp_piece *piece, const st
     int status = fp_image_read(image, piece->path, piece->data->memory, err);
     if (!status && (image->width != piece->extent[0] || image->height != piece->extent[1]))
         status = fp_fail(err, FINEPRUNE_IO, "'%s' has changed while it was in use", piece->path);
+    if (!status) status = fp_stamp_check(&piece->stamp, -1, piece->path, err);
     if (!status && plan->channels == 1) fp_image_to_grey(image);
     if (status) return status;
     return fp_image_resize(image, s->width, s->height, piece->data->preprocess->filter, err);
@@ -264,6 +265,7 @@ int fp_data_add_image(struct fineprune_data *data, size_t input, const char *pat
     status = make_plan(&plan, in, data->preprocess->layout, path, err);
     if (!status) status = check_values(data->preprocess, in, plan.channels, path, err);
     struct fp_piece piece = {.kind = &IMAGE, .n = 1};
+    (void)fp_stamp_take(&piece.stamp, -1, path); // what is not there is told by who reads it
     if (!status) status = fp_image_probe(path, &piece.extent[0], &piece.extent[1], err);
     if (status) return status;
     if (!data->decoded) data->decoded = fp_calloc(1, sizeof(*data->decoded));

@@ -6,6 +6,7 @@
 #define FP_DATA_PARTS_H
 
 #include "base/arena.h"
+#include "base/stamp.h"
 #include "data/data.h"
 #include "onnx/graph.h"
 
@@ -44,6 +45,7 @@ struct fp_piece {
     const struct fp_input *input;
     size_t first, n;        // numbers of its samples; n is FP_ENDLESS for a generator and a constant
     char *path;             // of a file that is read late
+    struct fp_stamp stamp;  // of that file when it was added
     char *name;             // for messages
     bool huge;              // it may have values beyond FP_HUGE
     struct fp_tensor array; // of one that is in memory; or type and dims of

@@ -2,6 +2,7 @@
 // Made-up samples, for trying a model without data: floats of mean 0 and variance 1, bytes over their range, and 0 or 1
 // for other integers (an index or a mask that every model can take). The same seed gives the same samples everywhere;
 // each is made when it is asked for.
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -72,8 +73,9 @@ static int add(struct fineprune_data *data, size_t input, uint64_t seed, finepru
 int fp_data_add_random(struct fineprune_data *data, size_t input, const char *seed, fineprune_error *err) {
     char *end = NULL;
     unsigned long long value = 0;
+    errno = 0;
     if (seed) value = strtoull(seed, &end, 10);
-    if (seed && (!*seed || *end || *seed == '-'))
+    if (seed && (!*seed || *end || *seed == '-' || errno))
         return fp_fail(err, FINEPRUNE_USAGE, "'random:%s': the seed is not a number", seed);
     if (input < data->n_inputs) return add(data, input, value, err);
     int status = FINEPRUNE_OK;

@@ -162,6 +162,9 @@ static int read_wave(struct wave *w, const struct fp_piece *piece, fineprune_err
         wave_done(w);
     }
     sf_close(file);
+    if (status) return status;
+    status = fp_stamp_check(&piece->stamp, -1, piece->path, err);
+    if (status) wave_done(w);
     return status;
 }
 
@@ -287,6 +290,7 @@ int fp_data_add_sound(struct fineprune_data *data, size_t input, const char *pat
     if (status) return status;
     struct plan plan;
     struct fp_piece piece = {.kind = &SOUND, .n = 1};
+    (void)fp_stamp_take(&piece.stamp, -1, path); // what is not there is told by who reads it
     status = make_plan(&plan, &data->inputs[input], path, err);
     if (!status) status = probe(&piece, &plan, data->preprocess, path, err);
     if (status) return status;

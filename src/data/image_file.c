@@ -57,7 +57,7 @@ struct task {
     struct jpeg_progress_mgr progress;
     char reason[JMSG_LENGTH_MAX];
     jmp_buf jump;
-    fineprune_error *err;
+    fineprune_error *err, said; // err: said, while a picture is read
 };
 
 static int make_image(struct task *t, int64_t width, int64_t height) {
@@ -213,8 +213,8 @@ static int read_jpeg(struct task *t) {
 // ---- either
 
 static int read_picture(struct task *t, const char *path, fineprune_error *err) {
-    fineprune_error inner = {0};
-    t->err = &inner;
+    t->said = (fineprune_error){0};
+    t->err = &t->said;
     t->file = fopen(path, "rbe");
     if (!t->file) return fp_fail(err, FINEPRUNE_IO, "cannot read '%s': %s", path, strerror(errno));
     uint8_t start[8] = {0};
@@ -223,13 +223,13 @@ static int read_picture(struct task *t, const char *path, fineprune_error *err) 
     int status;
     if (n == 8 && png_sig_cmp(start, 0, 8) == 0) status = read_png(t);
     else if (n > 2 && start[0] == 0xff && start[1] == 0xd8) status = read_jpeg(t);
-    else if (n) status = fp_fail(&inner, FINEPRUNE_DATA, "neither PNG nor JPEG");
-    else status = fp_fail(&inner, FINEPRUNE_DATA, "the file is empty");
+    else if (n) status = fp_fail(t->err, FINEPRUNE_DATA, "neither PNG nor JPEG");
+    else status = fp_fail(t->err, FINEPRUNE_DATA, "the file is empty");
     fclose(t->file);
     if (!status) return FINEPRUNE_OK;
     fp_image_done(&t->image);
-    fp_fail(err, status, "'%s': %s", path, inner.message);
-    if (inner.hint[0]) fp_hint(err, "%s", inner.hint);
+    fp_fail(err, status, "'%s': %s", path, t->said.message);
+    if (t->said.hint[0]) fp_hint(err, "%s", t->said.hint);
     return status;
 }
 

@@ -33,7 +33,7 @@ int fp_context_stopped(struct fp_context *context, const struct fp_node *node, f
     const fineprune_run_options *options = context->options;
     if (!options || !options->progress) return FINEPRUNE_OK;
     const double now = fp_seconds();
-    if (!context->asked) context->asked = now;
+    if (context->asked == 0) context->asked = now;
     if (now - context->asked < ASK_AFTER) return FINEPRUNE_OK;
     context->asked = now;
     if (!options->progress(options->progress_user, "run", 0, 0)) return FINEPRUNE_OK;

@@ -186,7 +186,7 @@ struct fp_op_weight {
     unsigned char bias;  // its optional bias input; 0: none
     unsigned char view;  // enum fp_weight_view
 };
-static inline bool fp_view_is_recurrent(int view) {
+static inline bool fp_view_is_recurrent(enum fp_weight_view view) {
     return view == FP_VIEW_RECURRENT || view == FP_VIEW_RECURRENT_GATED;
 }
 

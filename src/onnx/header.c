@@ -92,7 +92,7 @@ static int check_tensor(ProtobufCMessage *message, void *user) {
         const char *name;
         size_t n;
     } places[] = {
-        {"raw_data", t->has_raw_data},
+        {"raw_data", t->has_raw_data ? 1 : 0},
         {"float_data", t->n_float_data},
         {"int32_data", t->n_int32_data},
         {"int64_data", t->n_int64_data},

@@ -439,10 +439,11 @@ static int run_is(struct fp_call *call) {
         fp_convert_all(values, FP_DOUBLE, (const char *)x->data + at * fp_type_size(x->type), x->type, n, true,
                        FP_ROUND_NEAREST);
         for (size_t i = 0; i < n; i++) {
-            bool wanted = positive;
-            if (values[i] < 0) wanted = negative;
-            if (call->op->variant == IS_NAN) y[at + i] = isnan(values[i]) != 0;
-            else y[at + i] = isinf(values[i]) && wanted;
+            bool is = positive;
+            if (values[i] < 0) is = negative;
+            if (call->op->variant == IS_NAN) is = isnan(values[i]);
+            else is = is && isinf(values[i]);
+            y[at + i] = is;
         }
     }
     return FINEPRUNE_OK;

@@ -23,7 +23,7 @@ static size_t strip_width(size_t columns, size_t blocks) {
     size_t width = columns / 4;
     if (width > BLOCKS_MOST / blocks) width = BLOCKS_MOST / blocks;
     if (width > STRIP_MOST) width = STRIP_MOST;
-    return width / STRIP_STEP * STRIP_STEP + STRIP_STEP * (width < STRIP_STEP);
+    return width < STRIP_STEP ? STRIP_STEP : width / STRIP_STEP * STRIP_STEP;
 }
 
 // ---- rows

@@ -226,7 +226,7 @@ static void swap_words(unsigned char *data, size_t bytes, size_t word) {
 // Column-major to row-major.
 static void reorder(struct fp_tensor *dst, const struct fp_tensor *src) {
     const size_t size = fp_type_size(dst->type);
-    size_t stride[FP_MAX_RANK], next = 1;
+    size_t stride[FP_MAX_RANK] = {0}, next = 1;
     int64_t index[FP_MAX_RANK] = {0};
     for (int i = 0; i < dst->rank; i++) {
         stride[i] = next;

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <zip.h>
 
+#include "base/stamp.h"
 #include "tensor/npy.h"
 
 #define MAX_ENTRIES 1000000
@@ -16,7 +17,8 @@
 #define DEFLATE_RATIO 1032 // deflate cannot do better, so an entry that claims more is not what it says
 
 struct fp_npz {
-    zip_t *zip;
+    zip_t *zip; // owns the file
+    int fd;     // of that file; -1: standard input
     char *path;
     size_t count;
     char **names;
@@ -91,6 +93,7 @@ static int open_zip(struct fp_npz *npz, fineprune_error *err) {
         FILE *f = NULL;
         if (found) f = fopen(npz->path, "rbe");
         if (!f) return fp_fail(err, FINEPRUNE_IO, "cannot read '%s': %s", npz->path, strerror(errno));
+        npz->fd = fileno(f);
         source = zip_source_filep_create(f, 0, -1, &error);
         if (!source) fclose(f);
     }
@@ -122,7 +125,7 @@ static int read_directory(struct fp_npz *npz, fineprune_error *err) {
 
 int fp_npz_open(struct fp_npz **out, const char *path, fineprune_error *err) {
     struct fp_npz *npz = fp_calloc(1, sizeof(*npz));
-    if (npz) npz->path = strdup(path);
+    if (npz) npz->path = strdup(path), npz->fd = -1;
     int status = npz && npz->path ? FINEPRUNE_OK : fp_fail_memory(err, path, sizeof(*npz));
     if (!status) status = open_zip(npz, err);
     if (!status) status = read_directory(npz, err);
@@ -204,7 +207,9 @@ int fp_npz_read(struct fp_npz *npz, const char *name, struct fp_tensor *out, str
 struct fp_npz_far {
     struct fp_npz *npz;
     zip_file_t *file;
-    FILE *plain;         // a .npy instead
+    FILE *plain; // a .npy instead
+    char *path;  // of that one
+    struct fp_stamp stamp;
     char name[400];      // for messages
     size_t header, size; // size: of the elements
     size_t at;           // the element byte that comes next
@@ -215,9 +220,12 @@ void fp_npz_far_free(struct fp_npz_far *far) {
     if (!far) return;
     if (far->file) zip_fclose(far->file);
     if (far->plain) fclose(far->plain);
+    free(far->path);
     fp_npz_free(far->npz);
     free(far);
 }
+
+static int far_fd(const struct fp_npz_far *far) { return far->plain ? fileno(far->plain) : far->npz->fd; }
 
 static int far_begin(struct fp_npz_far *far, zip_uint64_t entry, zip_uint64_t size, struct fp_tensor *shape,
                      bool *plain, fineprune_error *err) {
@@ -225,6 +233,8 @@ static int far_begin(struct fp_npz_far *far, zip_uint64_t entry, zip_uint64_t si
     if (!far->file)
         return fp_fail(err, FINEPRUNE_DATA, "%s cannot be read: %s", far->name,
                        zip_error_strerror(zip_get_error(far->npz->zip)));
+    if (!fp_stamp_take(&far->stamp, far_fd(far), far->npz->path))
+        return fp_fail(err, FINEPRUNE_IO, "%s cannot be read: %s", far->name, strerror(errno));
     const struct fp_npy_source source = {read_entry, far->file, far->name, size};
     int status = fp_npy_begin(shape, &source, &far->header, plain, err);
     if (status) far->size = 0;
@@ -273,8 +283,11 @@ int fp_npy_far_open(struct fp_npz_far **out, const char *path, size_t least, str
     snprintf(far->name, sizeof(far->name), "'%.380s'", path);
     bool plain = false;
     far->plain = fopen(path, "rbe");
+    far->path = strdup(path);
     int status = FINEPRUNE_OK;
-    if (!far->plain) status = fp_fail(err, FINEPRUNE_IO, "cannot read '%s': %s", path, strerror(errno));
+    if (!far->path) status = fp_fail_memory(err, path, strlen(path));
+    if (!far->plain || !fp_stamp_take(&far->stamp, fileno(far->plain), path))
+        status = fp_fail(err, FINEPRUNE_IO, "cannot read '%s': %s", path, strerror(errno));
     const struct fp_npy_source source = {read_plain, far->plain, far->name, (size_t)st.st_size};
     if (!status) status = fp_npy_begin(shape, &source, &far->header, &plain, err);
     if (status) far->size = 0;
@@ -313,6 +326,8 @@ int fp_npz_far_read(struct fp_npz_far *far, size_t offset, void *dst, size_t n, 
         n -= (size_t)got;
         far->at += (size_t)got;
     }
+    int status = fp_stamp_check(&far->stamp, far_fd(far), far->npz ? far->npz->path : far->path, err);
+    if (status) return status;
     char rest;
     if (!far->sought && far->at == far->size &&
         zip_fread(far->file, &rest, 1) != 0) // the end is where the check sum is compared

@@ -479,7 +479,7 @@ bool fp_channel_pass_beside(struct fp_channel_finder *f, const struct fp_node *n
         if (beside > rank) axes[i].axis += beside - rank;
         axes[i].said = (struct fp_outline_number){0};
     }
-    place(f, moving, node->out[0], &f->places[moving].lanes, axes, n, fp_most((size_t)rank, (size_t)beside));
+    place(f, moving, node->out[0], &f->places[moving].lanes, axes, n, rank > beside ? rank : beside);
     return true;
 }
 

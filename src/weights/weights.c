@@ -357,7 +357,7 @@ static int gather_uses(struct finder *f, const struct fp_weight *w, struct fp_we
     for (int k = 0; k < w->n_sources; k++)
         for (int l = fp_owners_first(&f->owners, w->sources[k].identity); l >= 0; l = f->owners.links[l].next) {
             const struct fp_weight *other = &f->weights->items[f->owners.links[l].weight];
-            struct fp_weight_use *uses = fp_grow(*out, &capacity, (size_t)(*n + other->n_uses), sizeof(*uses));
+            struct fp_weight_use *uses = fp_grow(*out, &capacity, (size_t)*n + (size_t)other->n_uses, sizeof(*uses));
             if (!uses) return fp_fail_memory(f->err, "the list of weights", sizeof(*uses));
             *out = uses;
             for (int i = 0; i < other->n_uses; i++) {

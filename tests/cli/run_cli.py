@@ -113,6 +113,10 @@ WRONG = [
     ("prune m.onnx -o o.onnx --score obs:rigde=1", 2, "score 'obs' has no parameter 'rigde'", "its parameters: prior (0 to 10000), ridge (0.0001 to 10)"),
     ("prune m.onnx -o o.onnx --swaps gradient:tries=2.5", 2, "parameter 'tries' of swaps 'gradient' cannot be '2.5'", "a whole number from 1 to 100"),
     ("prune m.onnx -o o.onnx --repair bias:ridge=1", 2, "repair 'bias' has no parameters", None),
+    ("prune m.onnx --data local.npz -o o.onnx --pattern 4294967298:4", 2, "pattern '4294967298:4' is not N:M with 1 <= N <= M", None),
+    ("prune m.onnx --data local.npz -o o.onnx --pattern 2:4294967300", 2, "pattern '2:4294967300' is not N:M with 1 <= N <= M", None),
+    ("prune m.onnx --data local.npz -o o.onnx --pattern block:4294967297x4", 2, "pattern 'block:4294967297x4' is not block:RxC, as in block:1x4", None),
+    ("prune m.onnx --data random:99999999999999999999999 -o o.onnx", 2, "'random:99999999999999999999999': the seed is not a number", None),
     ("prune m.onnx -o o.onnx --pattern 2:x", 2, "--pattern cannot be '2:x'", "one of: unstructured, N:M, block:RxC, channel"),
     ("merge -o s", 2, "'merge' needs STATS...", "usage: fineprune merge STATS... -o STATS"),
     ("apply m.onnx -o o.onnx", 2, "'apply' needs --stats STATS", "'fineprune score MODEL --data SRC -o STATS' makes it"),
@@ -1951,6 +1955,30 @@ def sparse_initializers_beside_external_data(place):
 # ---- every option
 
 
+@case
+def instructions_are_pinned(place):
+    """With --isa the bytes are the same whatever the environment says; without it they are not. Levels that are not there are refused."""
+    flags = set(Path("/proc/cpuinfo").read_text().split())
+    line = "prune m.onnx --data local.npz -f -q -o o.onnx --no-metadata"
+    older = {"ONEDNN_MAX_CPU_ISA": "SSE41", "OPENBLAS_CORETYPE": "Nehalem"}
+    newer = {"ONEDNN_MAX_CPU_ISA": "AVX2", "OPENBLAS_CORETYPE": "Haswell", "GLIBC_TUNABLES": "glibc.malloc.perturb=1"}
+    made = {}
+    for level, needs, core in (("sse4", "sse4_2", "Nehalem"), ("avx", "avx", "Sandybridge"), ("avx2", "fma", "Haswell"), ("avx512", "avx512vl", "Skylakex")):
+        if needs not in flags:
+            fails(place, f"{line} --isa {level}", 2, f"this processor has no {level}, as --isa says",
+                  "equal bytes need a level that all the machines have")
+            continue
+        ran = place.run(f"{line} --isa {level}", env={"OPENBLAS_VERBOSE": "2"})
+        equal((ran.code, ran.err.splitlines()[-1].lower()), (0, f"core: {core}".lower()), f"{level}: exit code and the kernels that OpenBLAS takes")
+        made[level] = place.path("o.onnx").read_bytes()
+        for environment in (older, newer):
+            works(place, f"{line} --isa {level}", env=environment)
+            assert place.path("o.onnx").read_bytes() == made[level], f"{level}: other bytes with {environment}"
+    if "fma" in flags:
+        assert made["avx2"] != made["sse4"], "the levels make no difference"
+    fails(place, f"{line} --isa sse3", 2, "--isa cannot be 'sse3'", "one of: sse4, avx, avx2, avx512")
+
+
 def effect_files(place):
     """What the lines of EFFECTS read: images of 6 x 8, a second of sound at two rates, statistics, a configuration."""
     import wave
@@ -2047,6 +2075,7 @@ EFFECTS = {
     "table": (f"{QUICK}", "--table plain", "~weight +operator"),
     "max-memory": (LOOK, "--max-memory 64K", "code"),
     "timeout": ("score m.onnx --data long.npz -f -o s.stats --limit 40000", "--timeout 1s", "code"),
+    "isa": (f"{LOOK} -q", "--isa sse4", "y.npz"),
     "config": (f"{LOOK} -q --json=j.json", "--config c.json", "/data/samples"),
     "print-config": (LOOK, "--print-config", '~"progress": '),
     "verbose": (LOOK, "--verbose", r"~\d+/\d+ +\d+%"),

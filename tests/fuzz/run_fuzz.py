@@ -185,7 +185,7 @@ def main():
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--jobs", type=int, default=2)
     p.add_argument("target", nargs="*", default=TARGETS)
-    options = p.parse_args()
+    options = p.parse_intermixed_args()
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         for target, wrong, said in pool.map(lambda t: fuzz(options, t), options.target):
             if wrong:

@@ -201,6 +201,27 @@ def media(folder):
         timed(f"a cut {kind}", [*run, folder / f"c-{kind}.npz", "--data", folder / f"cut.{kind}"], 2, (4,), pattern=f"cut.{kind}")
 
 
+# ---- archives ---------------------------------------------------------------------------------------------------------------------------
+
+
+def archives(folder):
+    """More than there is room or time for in few bytes, or without an end; --limit does not make it less."""
+    model, bomb = save(folder, tiny()), folder / "bomb.npz"
+    if not wanted("archive"):
+        return
+    np.savez_compressed(bomb, x=np.zeros((150 << 20 >> 2, 4), np.float32))
+    run = ["run", model, "-o", folder / "o.npz", "--limit", "2"]
+    silent = folder / "silent"
+    os.mkfifo(silent)
+    endless = {"preexec_fn": lambda: os.dup2(os.open("/dev/zero", os.O_RDONLY), 0)}
+    timed("an archive of 600 MB, --max-memory", [*run, "--data", bomb, "--max-memory", "96M"], 10, memory=96 * MIB, pattern="--max-memory")
+    timed("an archive of 600 MB, --timeout", [*run, "--data", bomb, "--timeout", "0.2s"], 1, (0, 7))
+    timed("an archive on standard input, --max-memory", [*run, "--data", "-", "--max-memory", "96M"], 10, memory=96 * MIB, stdin=bomb.read_bytes())
+    timed("an endless archive, --max-memory", [*run, "--data", "-", "--max-memory", "96M"], 10, memory=96 * MIB, **endless)
+    timed("a silent archive, --timeout", [*run, "--data", "-", "--timeout", "1s"], 1,
+          preexec_fn=lambda: os.dup2(os.open(silent, os.O_RDWR), 0))
+
+
 # ---- files that are none ----------------------------------------------------------------------------------------------------------------
 
 
@@ -256,7 +277,7 @@ def meanwhile(folder):
 
 
 def main():
-    for part in (models, media, files, meanwhile):
+    for part in (models, media, archives, files, meanwhile):
         with tempfile.TemporaryDirectory(prefix="fineprune-limits-") as folder:
             part(Path(folder))
     TALLY.finish()

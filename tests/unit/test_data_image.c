@@ -3,6 +3,8 @@
 // name.
 #include "data/image_file.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <math.h>
 
 #include "fake_model.h"
@@ -260,6 +262,13 @@ static void test_decoded_once(void **state) {
         add(data, path);
         batch(data, &first, 1, 0);
         assert_int_equal(*data->decoded, limited ? 0 : 3 * 48);
+        if (limited) { // read again, and no longer what it was
+            write_png(path, 12, 9, 3);
+            assert_int_equal(utimensat(AT_FDCWD, path, (struct timespec[2]){{.tv_sec = 1}, {.tv_sec = 1}}, 0), 0);
+            assert_int_equal(fp_data_batch(data, &(size_t){0}, 1, &again, &err), FINEPRUNE_IO);
+            assert_non_null(strstr(err.message, "has changed while it was in use"));
+            fp_error_clear(&err);
+        }
         remove(path);
         if (limited) {
             assert_int_equal(fp_data_batch(data, &(size_t){0}, 1, &again, &err), FINEPRUNE_IO);

@@ -148,9 +148,39 @@ static void test_sparse(void **state) {
     onnx__tensor_proto__free_unpacked(b, NULL), onnx__tensor_proto__free_unpacked(c, NULL);
 }
 
+static int load_from(const char *key, const char *location, fineprune_error *err) {
+    struct fineprune_model model = empty();
+    Onnx__StringStringEntryProto entry = ONNX__STRING_STRING_ENTRY_PROTO__INIT, *entries[] = {&entry};
+    Onnx__TensorProto proto = ONNX__TENSOR_PROTO__INIT;
+    struct fp_tensor t = {0};
+    entry.key = (char *)(uintptr_t)key, entry.value = (char *)(uintptr_t)location;
+    proto.name = (char *)(uintptr_t)"t", proto.dims = (int64_t[]){4}, proto.n_dims = 1;
+    proto.has_data_type = 1, proto.data_type = ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT;
+    proto.has_data_location = 1, proto.data_location = ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL;
+    proto.external_data = entries, proto.n_external_data = 1;
+    fp_error_clear(err);
+    int status = fp_initializer_load(&model, &proto, &t, err);
+    assert_null(t.data);
+    return status;
+}
+
+// Outside of the folder is outside, whether or not anything is there; inside and not there is another thing.
+static void test_places(void **state) {
+    (void)state;
+    fineprune_error err = {0};
+    for (const char *const *at = (const char *const[]){"/etc/passwd", "/", "/none", "../none", "a/../../b", NULL}; *at;
+         at++) {
+        assert_int_equal(load_from("location", *at, &err), FINEPRUNE_MODEL);
+        if (!strstr(err.message, "outside the model's folder")) fail_msg("'%s': %s", *at, err.message);
+    }
+    assert_int_equal(load_from("location", "none", &err), FINEPRUNE_IO);
+    assert_non_null(strstr(err.message, "'none'"));
+    assert_int_equal(load_from("length", "4", &err), FINEPRUNE_MODEL); // nobody says where
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_fields), cmocka_unit_test(test_raw),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_fields),     cmocka_unit_test(test_raw),
                                        cmocka_unit_test(test_not_loaded), cmocka_unit_test(test_refused),
-                                       cmocka_unit_test(test_sparse)};
+                                       cmocka_unit_test(test_sparse),     cmocka_unit_test(test_places)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,6 +5,8 @@
 
 #include "scratch_folder.h"
 
+#include <fcntl.h>
+
 // A .npy of version 1 with the given dict text and elements.
 static size_t make_npy(uint8_t *dst, const char *dict, const void *elements, size_t bytes) {
     const size_t length = strlen(dict);
@@ -326,14 +328,67 @@ static void test_abandon(void **state) {
     assert_int_equal(access(path, F_OK), -1);
 }
 
+// Writes one byte at the end of the file, in place, and sees to it that the file's time tells.
+static void overwrite(const char *path) {
+    const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = 1}};
+    FILE *f = fopen(path, "r+b");
+    assert_non_null(f);
+    assert_int_equal(fseek(f, -1, SEEK_END), 0);
+    putc(1, f);
+    fclose(f);
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+// An array that stays in its file is all of the old one or an error, never half of each; one that was replaced by
+// another file is the old one.
+static void test_overwritten(void **state) {
+    enum { N = 1000 };
+    static float x[N], part[N / 2];
+    uint8_t file[4096 + sizeof(x)];
+    const char *npy = scratch_path(state, "a.npy"), *npz = scratch_path(state, "a.npz"),
+               *other = scratch_path(state, "b");
+    const size_t size = make_npy(file, "{'descr': '<f4', 'fortran_order': False, 'shape': (10, 100), }\n", x,
+                                 sizeof(x));
+    for (int way = 0; way < 4; way++) {
+        const bool archive = way & 1, replaced = way & 2;
+        const char *path = archive ? npz : npy;
+        struct fp_npz_far *far = NULL;
+        struct fp_npz *zip = NULL;
+        struct fp_tensor shape = {0}, t = {.type = FP_FLOAT, .rank = 2, .dims = {10, 100}, .count = N, .data = x};
+        struct fp_npz_writer *writer;
+        fineprune_error err = {0};
+        if (archive) {
+            assert_int_equal(fp_npz_create(&writer, npz, true, &err), 0);
+            assert_int_equal(fp_npz_add(writer, "x", &t, &err), 0);
+            assert_int_equal(fp_npz_finish(writer, &err), 0);
+            assert_int_equal(fp_npz_open(&zip, npz, &err), 0);
+            assert_int_equal(fp_npz_far_open(&far, zip, "x", 1, &shape, &err), 0);
+        } else {
+            scratch_write(npy, file, size);
+            assert_int_equal(fp_npy_far_open(&far, npy, 1, &shape, &err), 0);
+        }
+        assert_non_null(far);
+        assert_int_equal(fp_npz_far_read(far, 0, part, sizeof(part), &err), 0);
+        scratch_write(other, file, size);
+        if (replaced) assert_int_equal(rename(other, path), 0);
+        else overwrite(path);
+        const int status = fp_npz_far_read(far, sizeof(part), part, sizeof(part), &err);
+        assert_int_equal(status, replaced ? FINEPRUNE_OK : FINEPRUNE_IO);
+        if (!replaced) assert_non_null(strstr(err.message, "has changed while it was in use"));
+        fp_npz_far_free(far);
+        fp_npz_free(zip);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        scratch_test(test_plain),      scratch_test(test_orders),
-        scratch_test(test_broken),     scratch_test(test_not_npy),
-        scratch_test(test_round_trip), scratch_test(test_same_bytes),
-        scratch_test(test_rows),       scratch_test(test_damaged_archive),
-        scratch_test(test_check_sum),  scratch_test(test_bomb_meets_budget),
-        scratch_test(test_not_npz),    scratch_test(test_abandon),
+        scratch_test(test_plain),       scratch_test(test_orders),
+        scratch_test(test_broken),      scratch_test(test_not_npy),
+        scratch_test(test_round_trip),  scratch_test(test_same_bytes),
+        scratch_test(test_rows),        scratch_test(test_damaged_archive),
+        scratch_test(test_check_sum),   scratch_test(test_bomb_meets_budget),
+        scratch_test(test_not_npz),     scratch_test(test_abandon),
+        scratch_test(test_overwritten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
