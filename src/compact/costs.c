@@ -48,23 +48,40 @@ static int add_axis(struct counting *c, struct fp_cost *cost, int which, const s
     return status;
 }
 
-// Of a tensor and the axes along which it is cut, two at most.
-static int add(struct counting *c, const Onnx__TensorProto *proto, double amount) {
+static int add_cost(struct counting *c, const struct fp_cost *cost) {
     struct fp_costs *costs = c->costs;
-    struct fp_cost cost = {.amount = amount};
-    int axes = 0, status = FINEPRUNE_OK;
-    for (size_t i = 0; proto && i < c->slices->n && axes < 2 && !status; i++)
-        if (c->slices->items[i].proto == proto) status = add_axis(c, &cost, axes++, &c->slices->items[i].lanes);
-    if (status) return status;
-    if (!cost.n[0] && !cost.n[1]) {
-        costs->fixed += amount;
+    if (!cost->n[0] && !cost->n[1]) {
+        costs->fixed += cost->amount;
         return FINEPRUNE_OK;
     }
     struct fp_cost *items = fp_grow(costs->items, &costs->capacity, costs->n + 1, sizeof(*items));
     if (!items) return fp_fail_memory(c->err, "costs", (costs->n + 1) * sizeof(*items));
     costs->items = items;
-    items[costs->n++] = cost;
+    items[costs->n++] = *cost;
     return FINEPRUNE_OK;
+}
+
+// Of a tensor and the axes along which it is cut, two at most.
+static int add(struct counting *c, const Onnx__TensorProto *proto, double amount) {
+    struct fp_cost cost = {.amount = amount};
+    int axes = 0, status = FINEPRUNE_OK;
+    for (size_t i = 0; proto && i < c->slices->n && axes < 2 && !status; i++)
+        if (c->slices->items[i].proto == proto) status = add_axis(c, &cost, axes++, &c->slices->items[i].lanes);
+    return status ? status : add_cost(c, &cost);
+}
+
+// Of two computed values: heads that leave are multiplied no more.
+static int add_product(struct counting *c, const struct fp_node *node, double amount) {
+    struct fp_cost cost = {.amount = amount};
+    int status = FINEPRUNE_OK;
+    for (int i = 0; i < node->n_in && i < 2; i++) {
+        if (node->in[i] < 0 || !c->groups->places[node->in[i]].lanes.n) continue;
+        const struct fp_channel_place p = fp_place_that_shrinks(&c->room, &c->groups->places[node->in[i]]);
+        status = fp_arena_check(&c->room, c->err);
+        if (!status) status = add_axis(c, &cost, 0, &p.lanes);
+        break;
+    }
+    return status ? status : add_cost(c, &cost);
 }
 
 // The weight that a node multiplies with.
@@ -85,8 +102,11 @@ int fp_costs_of_macs(struct fp_costs *out, const struct fp_slices *slices, const
         counted += (double)fp_macs_of_node(macs, node);
         for (int slot = 1; slot < 3 && recurrent && !status; slot++)
             status = add(&c, node->graph == graph ? weight_of(node, slot) : NULL, (double)macs->items[i].of[slot]);
-        if (!recurrent)
-            status = add(&c, node->graph == graph ? weight_of(node, 1) : NULL, (double)fp_macs_of_node(macs, node));
+        if (recurrent) continue;
+        const Onnx__TensorProto *weight = node->graph == graph ? weight_of(node, 1) : NULL;
+        const bool product = node->graph == graph && op && op->passage == FP_PASSAGE_MULTIPLIES && !weight;
+        if (product) status = add_product(&c, node, (double)fp_macs_of_node(macs, node));
+        else status = add(&c, weight, (double)fp_macs_of_node(macs, node));
     }
     out->fixed += (double)macs->total - counted; // what is counted with a node but by none of its weights
     fp_arena_free(&c.room);

@@ -161,21 +161,29 @@ static int visit_recurrent_weights(struct search *s, const struct fp_node *node)
     return status;
 }
 
+// A convolution of several groups, which leave as wholes.
+static int visit_filter(struct search *s, const struct fp_node *node) {
+    const bool transposed = fp_node_op(node)->weight.view == FP_VIEW_CONV_TRANSPOSE;
+    const struct fp_lanes *in = &s->groups->places[node->in[0]].lanes, *out = &s->groups->places[node->out[0]].lanes;
+    const size_t n = (size_t)fp_attr_int(node, "group", 1), each = out->n / n;
+    struct fp_lanes groups = {n, fp_arena_take(&s->out->arena, n, sizeof(int))};
+    if (!groups.of) return fp_arena_check(&s->out->arena, s->err);
+    for (size_t i = 0; i < n; i++) groups.of[i] = out->of[i * each];
+    const struct fp_cut_number group = {node, -1, "group", 0, groups, 1};
+    int status = cut(s, transposed ? in : out, node->in[1], 0);
+    if (!status && is_given(node, 2)) status = cut(s, out, node->in[2], 0);
+    return status ? status : add_number(s, &group);
+}
+
 static int visit_weight(struct search *s, const struct fp_node *node, int number) {
     const struct fp_lanes *rows = &s->groups->rows[number], *columns = &s->groups->columns[number];
     int row_axis, column_axis, status = FINEPRUNE_OK;
     if (fp_view_is_recurrent(s->weights->items[number].view)) return visit_recurrent_weights(s, node);
+    if (!rows->n && has_groups(s, &s->groups->places[node->out[0]].lanes)) return visit_filter(s, node);
     axes_of(&s->weights->items[number], &row_axis, &column_axis);
     if (rows->n) status = visit_maker(s, node, rows, row_axis);
     if (columns->n && !status) status = cut(s, columns, node->in[1], column_axis);
     return status;
-}
-
-static int visit_filter(struct search *s, const struct fp_node *node, const struct fp_lanes *lanes) {
-    const struct fp_cut_number groups = {node, -1, "group", 0, *lanes, 1};
-    int status = cut(s, lanes, node->in[1], 0);
-    if (!status && is_given(node, 2)) status = cut(s, lanes, node->in[2], 0);
-    return status ? status : add_number(s, &groups);
 }
 
 struct fp_channel_place fp_place_that_shrinks(struct fp_arena *arena, const struct fp_channel_place *place) {
@@ -301,7 +309,7 @@ static int visit_passage(struct search *s, const struct fp_node *node, const str
     if (status) return status;
     if (!op) return leave(s, lanes, "an operator of it is not known"), FINEPRUNE_OK;
     switch ((enum fp_passage)op->passage) {
-    case FP_PASSAGE_FILTERS: return visit_filter(s, node, lanes);
+    case FP_PASSAGE_FILTERS: return visit_filter(s, node);
     case FP_PASSAGE_RESHAPES: return visit_reshape(s, node, whole);
     case FP_PASSAGE_KEEPS:
         if (fp_node_role(node) == FP_ROLE_NORMALIZES) return cut_each(s, node, lanes);
