@@ -45,7 +45,7 @@ static int find_costs(struct fp_job *job, struct search *s) {
     if (!job->options->no_metadata) s->limit -= METADATA_BYTES;
     status = fp_model_sizes(job->model, job->threads, &bytes, job->err);
     if (status) return status;
-    return fp_costs_of_bytes(&s->costs, &s->slices, &s->all->groups, job->model, bytes.raw, job->err);
+    return fp_costs_of_bytes(&s->costs, &s->slices, &s->all->groups, bytes.raw, job->err);
 }
 
 static int find_pieces(struct fp_job *job, struct search *s) {

@@ -42,10 +42,14 @@ static bool are_alike(const struct search *s, const struct fp_lanes *a, const st
     return true;
 }
 
+static bool is_same_tensor(const struct fp_slice *a, const struct fp_slice *b) {
+    return a->value == b->value || (a->proto && a->proto == b->proto);
+}
+
 static int add_slice(struct search *s, const struct fp_slice *wanted) {
     for (size_t i = 0; i < s->out->n; i++) {
         struct fp_slice *known = &s->out->items[i];
-        if (known->proto != wanted->proto || known->axis != wanted->axis ||
+        if (!is_same_tensor(known, wanted) || known->axis != wanted->axis ||
             !are_alike(s, &known->lanes, &wanted->lanes))
             continue;
         known->readings++;
@@ -68,20 +72,35 @@ static int add_number(struct search *s, const struct fp_cut_number *wanted) {
     return FINEPRUNE_OK;
 }
 
-// Whether the value is constant, and of which shape.
+// Whether the value is stored, and of which shape.
 static bool shape_of(const struct search *s, int value, struct fp_tensor *shape) {
     Onnx__TensorProto *proto = fp_stored_tensor(&s->graph->values[value]);
     return proto && !fp_initializer_shape(s->weights->model, proto, shape, NULL, NULL);
+}
+
+// Or computed from constants, for one node of the main graph.
+static bool shape_of_computed(const struct search *s, int value, struct fp_tensor *shape) {
+    const struct fp_value *v = &s->graph->values[value];
+    struct fp_tensor t = {0};
+    if (v->n_readers != 1 || !v->readers[0].node || v->readers[0].index < 0) return false;
+    if (!fp_exec_is_constant(s->exec, s->graph, value) || fp_exec_constant(s->exec, s->graph, value, &t, NULL))
+        return false;
+    *shape = t;
+    shape->data = NULL;
+    fp_tensor_done(&t);
+    return true;
 }
 
 // The tensor behind the value loses channels along an axis.
 static int cut(struct search *s, const struct fp_lanes *lanes, int value, int axis) {
     struct fp_tensor shape;
     if (!has_groups(s, lanes)) return FINEPRUNE_OK;
-    if (!shape_of(s, value, &shape)) return leave(s, lanes, "a tensor of it is computed, not stored"), FINEPRUNE_OK;
+    if (!shape_of(s, value, &shape) && !shape_of_computed(s, value, &shape))
+        return leave(s, lanes, "a tensor of it is computed, not stored"), FINEPRUNE_OK;
     if (axis < 0 || axis >= shape.rank || shape.dims[axis] % (int64_t)lanes->n)
         return leave(s, lanes, "a tensor of it has another shape than its channels"), FINEPRUNE_OK;
     const struct fp_slice slice = {.proto = fp_stored_tensor(&s->graph->values[value]),
+                                   .bytes = shape.count * fp_type_size(shape.type),
                                    .graph = s->graph,
                                    .value = value,
                                    .axis = axis,
@@ -212,7 +231,7 @@ static int visit_length(struct search *s, const struct fp_channel_place *place, 
     const bool whole = said->value == 0 || said->value == -1, measured = moves(s, said, &from);
     if (whole && said->stored == said->value) return FINEPRUNE_OK;
     const int64_t each = said->value > 0 ? said->value : (int64_t)axis->n;
-    if (said->node && said->times == 1 && said->over == 1 && each % (int64_t)axis->n == 0) {
+    if (said->node && (!said->stored || (said->times == 1 && said->over == 1)) && each % (int64_t)axis->n == 0) {
         const struct fp_cut_number number = {
             said->node, said->input, NULL, said->index, place->lanes, (size_t)each / axis->n, !said->stored};
         return add_number(s, &number);
@@ -355,7 +374,7 @@ static void check_readers(struct search *s) {
         if (a->readings != readers_of(a)) leave(s, &a->lanes, "a tensor of it is read elsewhere too");
         for (size_t k = 0; k < s->out->n; k++) {
             const struct fp_slice *b = &s->out->items[k];
-            if (a->proto == b->proto && a->axis == b->axis && i != k)
+            if (is_same_tensor(a, b) && a->axis == b->axis && i != k)
                 leave(s, &a->lanes, "a tensor of it is another group's too");
         }
     }

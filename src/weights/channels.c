@@ -601,8 +601,20 @@ static void freeze_numbers(struct fp_channel_finder *f, const struct fp_node *no
             fp_channel_freeze(f, list->numbers[i].measured, list->numbers[i].along, node);
 }
 
+// Of two lengths that are multiplied, the one that the product is not known by.
+static void freeze_factor(struct fp_channel_finder *f, const struct fp_node *node) {
+    const struct fp_outline_number *product = f->outlines.of[node->out[0]].numbers;
+    for (int i = 0; i < node->n_in; i++) {
+        const struct fp_outline *list = node->in[i] >= 0 ? &f->outlines.of[node->in[i]] : NULL;
+        if (!list || list->n != 1 || list->numbers->measured < 0) continue;
+        if (list->numbers->measured != product->measured || list->numbers->along != product->along)
+            fp_channel_freeze(f, list->numbers->measured, list->numbers->along, node);
+    }
+}
+
 static void freeze_inputs(struct fp_channel_finder *f, const struct fp_node *node) {
     const bool follows = node->n_out && node->out[0] >= 0 && f->outlines.of[node->out[0]].n >= 0;
+    if (follows && fp_node_role(node) == FP_ROLE_MULTIPLIES) freeze_factor(f, node);
     for (int i = 0; i < node->n_in && !follows; i++) {
         const bool shape = i == 1 && passage_of(node) == FP_PASSAGE_RESHAPES && fp_channel_carries(f, node->out[0]);
         if (node->in[i] >= 0 && !shape) freeze_numbers(f, node, node->in[i]);
