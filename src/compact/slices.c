@@ -18,6 +18,8 @@ struct search {
     fineprune_error *err;
 };
 
+enum { MOST_MOVES = 16 }; // one behind the other
+
 static void leave(struct search *s, const struct fp_lanes *lanes, const char *reason) {
     for (size_t i = 0; i < lanes->n; i++) {
         const int group = fp_channel_at(s->groups, lanes, i).group;
@@ -78,11 +80,25 @@ static bool shape_of(const struct search *s, int value, struct fp_tensor *shape)
     return proto && !fp_initializer_shape(s->weights->model, proto, shape, NULL, NULL);
 }
 
+// Whether the value has stored elements in another order: quantized and narrow ones would become longer by themselves.
+static bool is_moved(const struct search *s, int value, int depth) {
+    const struct fp_node *node = value < 0 ? NULL : s->graph->values[value].producer;
+    if (value >= 0 && fp_stored_tensor(&s->graph->values[value])) return true;
+    if (!node || !fp_node_op(node) || depth > MOST_MOVES) return false;
+    const enum fp_role role = fp_node_role(node);
+    bool moved = role == FP_ROLE_IDENTITY || role == FP_ROLE_RESHAPES || role == FP_ROLE_SETS_AXES ||
+                 role == FP_ROLE_ARRANGES || role == FP_ROLE_JOINS;
+    for (int i = 0; i < (role == FP_ROLE_JOINS ? node->n_in : 1) && moved; i++)
+        moved = is_moved(s, node->in[i], depth + 1);
+    return moved;
+}
+
 // Or computed from constants, for one node of the main graph.
 static bool shape_of_computed(const struct search *s, int value, struct fp_tensor *shape) {
     const struct fp_value *v = &s->graph->values[value];
     struct fp_tensor t = {0};
     if (v->n_readers != 1 || !v->readers[0].node || v->readers[0].index < 0) return false;
+    if (!is_moved(s, value, 0)) return false;
     if (!fp_exec_is_constant(s->exec, s->graph, value) || fp_exec_constant(s->exec, s->graph, value, &t, NULL))
         return false;
     *shape = t;
