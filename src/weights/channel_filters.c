@@ -27,6 +27,7 @@ bool fp_channel_filter(struct fp_channel_finder *f, const struct fp_node *node) 
     if (!read_groups(f, node, &groups, each) || lanes.n / groups != each[0] || lanes.n % groups) return false;
     fp_channel_pass_on(f, in, out, 1);
     f->single[out] = false;
+    if (fp_node_op(node)->weight.view == FP_VIEW_CONV_TRANSPOSE) fp_channel_mark(f, &lanes, FP_CHANNEL_SPREAD);
     if (each[0] == 1 && each[1] == 1) return true;
     struct fp_lanes *made = &f->places[out].lanes;
     if (!fp_channel_take_lanes(f, made, groups * each[1])) return false;
