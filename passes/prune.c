@@ -21,7 +21,7 @@ static bool is_last(const struct fp_job *job, const struct fp_layer *layer) {
 // Rows whose errors count by different measures.
 static void weigh_rows(struct fp_layer *layer) {
     for (size_t i = 0; layer->row_weight && i < layer->w->count; i++)
-        layer->score[i] *= layer->row_weight[i / layer->w->cols];
+        layer->score[i] *= fp_row_weight(layer, i / layer->w->cols);
 }
 
 static int score(struct fp_job *job) {

@@ -17,10 +17,11 @@
 #define TRIED 10          // samples that measure the sensitivities
 #define LIFTS 4           // of the ridge, until a covariance is positive
 
-// One reader's own matrices while a curve is made.
+// One reader's own matrices while a curve is made: of one group of the weight.
 struct reader {
     struct fp_arena arena; // of its arrays
     const struct fp_layer *layer;
+    size_t group;
     size_t per, n, blocks; // columns of a block; of all that are there: blocks * per
     size_t lanes;          // blocks of each channel
     float *v, *h;          // rows x n, n x n
@@ -86,22 +87,28 @@ static size_t column_of(const struct reader *r, size_t channel, size_t j) {
 
 // *numbers: whether the layer has any to go by.
 static int reader_init(struct reader *r, const struct fp_layer *l, const struct fp_curve *c,
-                       const struct fp_channel_side *side, double ridge, bool *numbers, fineprune_error *err) {
+                       const struct fp_channel_side *side, size_t group, double ridge, bool *numbers,
+                       fineprune_error *err) {
     const size_t n = l->w->cols, rows = l->w->rows, per = side->per;
-    *r = (struct reader){
-        .arena = {.what = l->w->name}, .layer = l, .per = per, .n = n, .blocks = n / per, .lanes = side->lanes};
+    *r = (struct reader){.arena = {.what = l->w->name},
+                         .layer = l,
+                         .group = group,
+                         .per = per,
+                         .n = n,
+                         .blocks = n / per,
+                         .lanes = side->lanes};
     size_t square, all;
     if (!fp_mul(n, n, &square) || !fp_mul(rows, n, &all)) return fp_fail_memory(err, l->w->name, SIZE_MAX);
     FP_STAGE(room, l->w->name);
     double *a = fp_arena_take(&room, square, sizeof(*a));
     float *product = fp_arena_take(&room, all, sizeof(*product));
-    r->v = fp_arena_copy(&r->arena, l->dense, all, sizeof(float));
-    for (size_t i = 0; r->v && l->row_weight && i < all; i++) r->v[i] *= l->row_weight[i / n];
+    r->v = fp_arena_copy(&r->arena, l->dense + group * all, all, sizeof(float));
+    for (size_t i = 0; r->v && i < all; i++) r->v[i] *= fp_row_weight(l, group * rows + i / n);
     r->h = fp_arena_take(&r->arena, square, sizeof(float));
     r->there = fp_arena_take(&r->arena, r->blocks, sizeof(*r->there));
     r->block = fp_arena_take(&r->arena, c->group->channels * side->lanes, sizeof(*r->block));
     r->at = fp_arena_take(&r->arena, r->blocks, sizeof(*r->at));
-    if (room.failed || r->arena.failed || !fp_stat_covariance(l->stat, 0, 0, n, a, 1))
+    if (room.failed || r->arena.failed || !fp_stat_covariance(l->stat, group, 0, n, a, 1))
         return fp_fail_memory(err, l->w->name, 2 * square * sizeof(*a));
     for (size_t i = 0; i < r->blocks; i++) r->there[i] = (uint32_t)i, r->at[i] = i * per;
     find_blocks(r, c, &c->groups->columns[side->weight]);
@@ -223,7 +230,7 @@ static size_t step_of(size_t multiple, size_t least, size_t channels, size_t lef
 
 // As far as numbers go.
 static int greedy(struct fp_job *job, const struct fp_curve_rule *rule, struct fp_curve *c, struct reader *readers,
-                  struct priced *priced, double *room, fineprune_error *err) {
+                  size_t n_readers, struct priced *priced, double *room, fineprune_error *err) {
     const size_t m = c->group->channels;
     const size_t multiple = fp_channel_multiple(c->group, rule->multiple), least = least_kept(rule, c->group);
     size_t left = m;
@@ -232,14 +239,13 @@ static int greedy(struct fp_job *job, const struct fp_curve_rule *rule, struct f
     while (left > least) {
         for (size_t i = 0; i < left; i++) {
             priced[i].price = 0;
-            for (int r = 0; r < c->group->n_readers; r++)
-                priced[i].price += cost_of(&readers[r], priced[i].channel, room);
+            for (size_t r = 0; r < n_readers; r++) priced[i].price += cost_of(&readers[r], priced[i].channel, room);
         }
         qsort(priced, left, sizeof(*priced), by_price);
         const size_t count = step_of(multiple, least, m, left);
         double cost = 0;
         for (size_t i = 0; i < count; i++) c->order[c->gone + i] = priced[i].channel;
-        for (int r = 0; r < c->group->n_readers; r++) {
+        for (size_t r = 0; r < n_readers; r++) {
             bool numbers = false;
             int status = take_out(&readers[r], c->order + c->gone, count, &cost, &numbers, err);
             if (status || !numbers) return status;
@@ -263,6 +269,7 @@ static int greedy(struct fp_job *job, const struct fp_curve_rule *rule, struct f
 static int open_readers(struct fp_job *job, const struct fp_curve *c, struct reader *readers, double ridge, bool whole,
                         bool *numbers, fineprune_error *err) {
     const struct fp_channel_group *group = c->group;
+    size_t n = 0;
     *numbers = true;
     for (int i = 0; *numbers && i < group->n_readers; i++) {
         struct fp_layer *l = &job->layers.items[group->readers[i].weight];
@@ -271,7 +278,8 @@ static int open_readers(struct fp_job *job, const struct fp_curve *c, struct rea
         if (status) return status;
         *numbers = l->stat->sampled;
         if (!*numbers) return FINEPRUNE_OK;
-        status = reader_init(&readers[i], l, c, &group->readers[i], ridge, numbers, err);
+        for (size_t g = 0; *numbers && g < l->w->groups && !status; g++)
+            status = reader_init(&readers[n++], l, c, &group->readers[i], g, ridge, numbers, err);
         if (status) return status;
     }
     return FINEPRUNE_OK;
@@ -281,13 +289,14 @@ static int open_readers(struct fp_job *job, const struct fp_curve *c, struct rea
 static int make_curve(struct fp_job *job, const struct fp_curve_rule *rule, struct fp_curve *c, bool whole,
                       fineprune_error *err) {
     const struct fp_channel_group *group = c->group;
-    size_t widest = 0, tallest = 0;
+    size_t widest = 0, tallest = 0, n_readers = 0;
     for (int i = 0; i < group->n_readers; i++) {
         widest = fp_most(widest, group->readers[i].per * group->readers[i].lanes);
         tallest = fp_most(tallest, job->layers.items[group->readers[i].weight].w->rows);
+        n_readers += job->layers.items[group->readers[i].weight].w->groups;
     }
     FP_STAGE(stage, "channels");
-    struct reader *readers = fp_arena_take(&stage, (size_t)group->n_readers, sizeof(*readers));
+    struct reader *readers = fp_arena_take(&stage, n_readers, sizeof(*readers));
     struct priced *priced = fp_arena_take(&stage, group->channels, sizeof(*priced));
     double *room = fp_arena_take(&stage, widest * (widest + tallest), sizeof(*room));
     c->arena.what = stage.what;
@@ -298,8 +307,8 @@ static int make_curve(struct fp_job *job, const struct fp_curve_rule *rule, stru
     if (status) return status;
     bool numbers = false;
     status = open_readers(job, c, readers, rule->ridge, whole, &numbers, err);
-    if (!status && numbers) status = greedy(job, rule, c, readers, priced, room, err);
-    for (int i = 0; i < group->n_readers; i++) fp_arena_free(&readers[i].arena);
+    if (!status && numbers) status = greedy(job, rule, c, readers, n_readers, priced, room, err);
+    for (size_t i = 0; i < n_readers; i++) fp_arena_free(&readers[i].arena);
     return status;
 }
 
@@ -345,10 +354,14 @@ const char *fp_curve_obstacle(const struct fp_job *job, const struct fp_channel_
 
 static size_t cost_of_channel(const struct fp_job *job, const struct fp_channel_group *g) {
     size_t cost = 0;
-    for (int i = 0; i < g->n_makers; i++)
-        cost += job->layers.items[g->makers[i].weight].w->cols * g->makers[i].per * g->makers[i].lanes;
-    for (int i = 0; i < g->n_readers; i++)
-        cost += job->layers.items[g->readers[i].weight].w->rows * g->readers[i].per * g->readers[i].lanes;
+    for (int i = 0; i < g->n_makers; i++) {
+        const struct fp_weight *w = job->layers.items[g->makers[i].weight].w;
+        cost += w->groups * w->cols * g->makers[i].per * g->makers[i].lanes;
+    }
+    for (int i = 0; i < g->n_readers; i++) {
+        const struct fp_weight *w = job->layers.items[g->readers[i].weight].w;
+        cost += w->groups * w->rows * g->readers[i].per * g->readers[i].lanes;
+    }
     return cost;
 }
 
@@ -412,24 +425,25 @@ static void list_columns(const struct fp_curve *c, const struct fp_channel_side 
 static int halve_reader(struct fp_job *job, const struct fp_curve *c, const struct fp_channel_side *reader,
                         double *error) {
     const struct fp_layer *l = &job->layers.items[reader->weight];
-    const size_t n = l->w->cols;
+    const size_t n = l->w->cols, rows = l->w->rows;
     double lost = 0, whole = 0;
     FP_STAGE(room, l->w->name);
     size_t *columns = fp_arena_take(&room, n, sizeof(*columns)), n_columns = 0;
     float *values = fp_arena_copy(&room, l->dense, l->w->count, sizeof(*values));
-    double *change = fp_arena_take(&room, l->w->rows, sizeof(*change));
+    double *change = fp_arena_take(&room, l->w->groups * rows, sizeof(*change));
     int status = fp_arena_check(&room, job->err);
     if (status) return status;
     list_columns(c, reader, fp_least(c->group->channels / 2, c->gone), columns, &n_columns);
-    for (size_t r = 0; r < l->w->rows; r++) {
+    for (size_t r = 0; r < l->w->groups * rows; r++) {
         for (size_t k = 0; k < n_columns; k++) {
             const size_t j = columns[k];
-            const double w = (double)values[r * n + j], d = fp_stat_deviation(l->stat, 0, j);
-            change[r] += w * fp_stat_mean(l->stat, 0, j);
+            const double w = (double)values[r * n + j], d = fp_stat_deviation(l->stat, r / rows, j);
+            change[r] += w * fp_stat_mean(l->stat, r / rows, j);
             lost += w * w * d * d; // as if columns were independent: good enough for a scale
             values[r * n + j] = 0;
         }
-        for (size_t j = 0; j < n; j++) whole += pow((double)l->dense[r * n + j] * fp_stat_deviation(l->stat, 0, j), 2);
+        for (size_t j = 0; j < n; j++)
+            whole += pow((double)l->dense[r * n + j] * fp_stat_deviation(l->stat, r / rows, j), 2);
     }
     if (whole > 0) *error += lost / whole;
     status = fp_weight_write(job->model, l->w, values, NULL, job->err);
@@ -500,13 +514,14 @@ int fp_curve_pieces(const struct fp_curves *curves, int which, struct fp_piece *
     return n;
 }
 
-// A layer's mask of rows or columns, of which each lane has `per`.
+// A layer's mask of rows or columns, of which each lane has `per` in each group.
 static int cut_layer(struct fp_job *job, struct fp_layer *l, uint8_t **mask, const struct fp_lanes *lanes, size_t per,
                      const struct fp_curve *c, const uint8_t *goes) {
-    if (!*mask) *mask = fp_arena_take(&l->cut, lanes->n * per, 1);
+    const size_t groups = l->w->groups;
+    if (!*mask) *mask = fp_arena_take(&l->cut, groups * lanes->n * per, 1);
     if (!*mask) return fp_arena_check(&l->cut, job->err);
-    for (size_t i = 0; i < lanes->n; i++) {
-        const struct fp_channel_member m = fp_channel_at(c->groups, lanes, i);
+    for (size_t i = 0; i < groups * lanes->n; i++) {
+        const struct fp_channel_member m = fp_channel_at(c->groups, lanes, i % lanes->n);
         if (m.group == c->number && goes[m.number]) memset(*mask + i * per, 1, per);
     }
     return FINEPRUNE_OK;

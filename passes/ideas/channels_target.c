@@ -45,7 +45,7 @@ static int find_costs(struct fp_job *job, struct search *s) {
     if (!job->options->no_metadata) s->limit -= METADATA_BYTES;
     status = fp_model_sizes(job->model, job->threads, &bytes, job->err);
     if (status) return status;
-    return fp_costs_of_bytes(&s->costs, &s->slices, &s->all->groups, job->model, bytes.raw, job->err);
+    return fp_costs_of_bytes(&s->costs, &s->slices, &s->all->groups, bytes.raw, job->err);
 }
 
 static int find_pieces(struct fp_job *job, struct search *s) {
@@ -225,7 +225,10 @@ static struct obstacle other_of(const struct fp_job *job, int weight) {
                              .cost = cost_of_weight(job, weight)};
 }
 
-static bool makes_channels(const struct fp_channel_groups *groups, int weight) {
+// Or lets them pass, as wholes of its groups.
+static bool makes_channels(const struct fp_job *job, const struct fp_channel_groups *groups, int weight) {
+    const struct fp_node *node = job->layers.weights->items[weight].node;
+    if (node->graph == job->model->graph && node->out[0] >= 0 && groups->places[node->out[0]].lanes.n) return true;
     for (int i = 0; i < groups->n_held; i++)
         if (groups->held[i].maker == weight) return true;
     for (int i = 0; i < groups->n; i++)
@@ -250,7 +253,7 @@ static int find_obstacles(struct fp_job *job, struct search *s, struct fp_report
     for (int i = 0; i < groups->n; i++) all[n++] = obstacle_of(job, s, i);
     for (int i = 0; i < groups->n_held; i++) all[n++] = held_of(job, &groups->held[i]);
     for (int i = 0; i < job->layers.n; i++)
-        if (!makes_channels(groups, i)) all[n++] = other_of(job, i);
+        if (!makes_channels(job, groups, i)) all[n++] = other_of(job, i);
     qsort(all, (size_t)n, sizeof(*all), by_cost);
     for (int i = 0; i < n && i < NOTED; i++) fp_report_add_obstacle(job->report, told, &all[i].told);
     return FINEPRUNE_OK;

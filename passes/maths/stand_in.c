@@ -25,40 +25,41 @@ static int allocate(struct fp_job *job, struct fp_layer *l) {
     return fp_arena_check(&l->cut, job->err);
 }
 
-// The rows by least squares; what is lost for good is part of the layer's error. One group: others keep their columns.
-static int solve(struct fp_job *job, struct fp_layer *l, const uint8_t *keep) {
-    const size_t rows = l->w->rows;
+// The rows by least squares; what is lost for good is part of the layer's error.
+static int solve(struct fp_job *job, struct fp_layer *l, size_t group, const uint8_t *keep) {
+    const size_t rows = l->w->rows, at = group * rows * l->w->cols;
     struct fp_system system = {0};
     FP_STAGE(room, l->w->name);
     double *errors = fp_arena_take(&room, 2 * rows, sizeof(*errors));
     if (!errors) return fp_arena_check(&room, job->err);
-    int status = fp_system_init(&system, job, l, 0, fp_repair_ridge(job, l->stat));
+    int status = fp_system_init(&system, job, l, group, fp_repair_ridge(job, l->stat));
     if (!status)
-        status = fp_system_solve(&system, l->dense, keep, rows, l->target, TOLERANCE, errors, errors + rows,
-                                 job->threads, job->err);
-    l->lost = 0;
+        status = fp_system_solve(&system, l->dense + at, keep + at, rows, l->target + at, TOLERANCE, errors,
+                                 errors + rows, job->threads, job->err);
     for (size_t r = 0; r < rows && !status; r++)
-        if (!fp_row_gone(l, r)) l->lost += errors[rows + r];
+        if (!fp_row_gone(l, group * rows + r)) l->lost += errors[rows + r];
     fp_system_done(&system);
     return status;
 }
 
 int fp_layer_stand_in(struct fp_job *job, struct fp_layer *l) {
-    const size_t n = l->w->cols;
+    const size_t n = l->w->cols, each = l->w->rows * n; // of a group
     FP_STAGE(room, l->w->name);
     uint8_t *keep = fp_arena_take(&room, l->w->count, 1);
     int status = fp_arena_check(&room, job->err);
     if (!status) status = allocate(job, l);
     if (status) return status;
     for (size_t i = 0; i < l->w->count; i++) {
-        keep[i] = !l->cut_cols[i % n] && !fp_came_zero(l, i);
+        keep[i] = !l->cut_cols[i / each * n + i % n] && !fp_came_zero(l, i);
         if (keep[i]) l->target[i] = l->dense[i];
     }
-    if (job->choices.repair->needs & FP_NEED_GRAM && l->stat->sampled) status = solve(job, l, keep);
+    l->lost = 0;
+    for (size_t g = 0; g < l->w->groups && !status; g++)
+        if (job->choices.repair->needs & FP_NEED_GRAM && l->stat->sampled) status = solve(job, l, g, keep);
     if (status) return status;
     for (size_t i = 0; i < l->w->count; i++) {
         l->values[i] = l->target[i];
-        l->target_bias[i / n] += ((double)l->dense[i] - (double)l->target[i]) * fp_stat_mean(l->stat, 0, i % n);
+        l->target_bias[i / n] += ((double)l->dense[i] - (double)l->target[i]) * fp_stat_mean(l->stat, i / each, i % n);
     }
     return FINEPRUNE_OK;
 }

@@ -207,6 +207,64 @@ static int set_numbers(struct pass *p) {
     return status;
 }
 
+// ---- what is computed from constants
+
+static bool is_cut(const struct pass *p, const struct fp_slice *slice) {
+    return !slice->proto && kept_of(p, &slice->lanes) < slice->lanes.n;
+}
+
+// Constants that only what is not needed any more reads. left: by value, its readers that stay.
+static int list_unread(struct pass *p, int *left, struct fp_unread *out, struct fp_arena *room) {
+    const struct fp_graph *graph = p->model->graph;
+    out->nodes = fp_arena_take(room, (size_t)graph->n_nodes, sizeof(*out->nodes));
+    out->tensors = fp_arena_take(room, (size_t)graph->n_values, sizeof(*out->tensors));
+    int status = fp_arena_check(room, p->err);
+    for (int i = graph->n_nodes; i-- > 0 && !status;) {
+        const struct fp_node *node = &graph->nodes[i];
+        bool unread = !node->n_bodies;
+        for (int k = 0; k < node->n_out && unread; k++)
+            unread = node->out[k] < 0 || (!left[node->out[k]] && fp_exec_is_constant(p->exec, graph, node->out[k]));
+        if (!unread) continue;
+        out->nodes[out->n_nodes++] = node->proto;
+        for (int k = 0; k < node->n_in; k++)
+            if (node->in[k] >= 0) left[node->in[k]]--;
+    }
+    for (int i = 0; i < graph->n_values && !status; i++) {
+        const struct fp_value *v = &graph->values[i];
+        if (v->initializer && v->n_readers && !left[i]) out->tensors[out->n_tensors++] = v->initializer;
+    }
+    return status;
+}
+
+// Constants that would be cut and are computed are stored as what they are; what they came from goes where nothing
+// else reads it. *some: there were any, and the pass is to be done again.
+static int store_computed(struct pass *p, bool *some) {
+    const struct fp_graph *graph = p->model->graph;
+    struct fp_unread unread = {0};
+    FP_STAGE(room, "channels");
+    int *left = fp_arena_take(&room, (size_t)graph->n_values, sizeof(*left));
+    int status = fp_arena_check(&room, p->err);
+    *some = false;
+    for (int i = 0; i < graph->n_values && left; i++) left[i] = graph->values[i].n_readers;
+    for (size_t i = 0; i < p->slices.n && !status; i++) {
+        const int value = p->slices.items[i].value;
+        const struct fp_use *reader = graph->values[value].readers;
+        struct fp_tensor t = {0};
+        const char *name;
+        if (!is_cut(p, &p->slices.items[i]) || !left[value]) continue;
+        *some = true;
+        left[value] = 0;
+        status = fp_exec_constant(p->exec, graph, value, &t, p->err);
+        if (!status)
+            status = fp_node_add_input(p->model, reader->node->proto, (size_t)reader->index, graph->values[value].name,
+                                       &t, &name, p->err);
+        fp_tensor_done(&t);
+    }
+    if (!status && *some) status = list_unread(p, left, &unread, &room);
+    if (!status && *some) fp_model_drop_unread(p->model, &unread);
+    return status;
+}
+
 static int cut_all(struct pass *p) {
     for (int i = 0; i < p->model->graph->n_values; i++) declare_value(p, i);
     int status = fp_arena_check(&p->room, p->err);
@@ -237,6 +295,9 @@ static int run_pass(struct pass *p, struct fp_compacted *out, bool first, size_t
     if (first) out->groups = (size_t)p->groups.n;
     if (!status) status = choose(p, out, removed);
     if (status || !*removed) return status;
+    bool again = false;
+    status = store_computed(p, &again);
+    if (status || again) return status;
     out->removed += *removed;
     return cut_all(p);
 }

@@ -48,29 +48,49 @@ static int add_axis(struct counting *c, struct fp_cost *cost, int which, const s
     return status;
 }
 
-// Of a tensor and the axes along which it is cut, two at most.
-static int add(struct counting *c, const Onnx__TensorProto *proto, double amount) {
+static int add_cost(struct counting *c, const struct fp_cost *cost) {
     struct fp_costs *costs = c->costs;
-    struct fp_cost cost = {.amount = amount};
-    int axes = 0, status = FINEPRUNE_OK;
-    for (size_t i = 0; proto && i < c->slices->n && axes < 2 && !status; i++)
-        if (c->slices->items[i].proto == proto) status = add_axis(c, &cost, axes++, &c->slices->items[i].lanes);
-    if (status) return status;
-    if (!cost.n[0] && !cost.n[1]) {
-        costs->fixed += amount;
+    if (!cost->n[0] && !cost->n[1]) {
+        costs->fixed += cost->amount;
         return FINEPRUNE_OK;
     }
     struct fp_cost *items = fp_grow(costs->items, &costs->capacity, costs->n + 1, sizeof(*items));
     if (!items) return fp_fail_memory(c->err, "costs", (costs->n + 1) * sizeof(*items));
     costs->items = items;
-    items[costs->n++] = cost;
+    items[costs->n++] = *cost;
     return FINEPRUNE_OK;
 }
 
-// The weight that a node multiplies with.
-static const Onnx__TensorProto *weight_of(const struct fp_node *node, int slot) {
-    if (node->n_in <= slot || node->in[slot] < 0) return NULL;
-    return fp_stored_tensor(&node->graph->values[node->in[slot]]);
+// Of a tensor and the axes along which it is cut, two at most.
+static int add(struct counting *c, int value, double amount) {
+    struct fp_cost cost = {.amount = amount};
+    int axes = 0, status = FINEPRUNE_OK;
+    for (size_t i = 0; value >= 0 && i < c->slices->n && axes < 2 && !status; i++)
+        if (c->slices->items[i].value == value) status = add_axis(c, &cost, axes++, &c->slices->items[i].lanes);
+    return status ? status : add_cost(c, &cost);
+}
+
+// Of two computed values: heads that leave are multiplied no more.
+static int add_product(struct counting *c, const struct fp_node *node, double amount) {
+    struct fp_cost cost = {.amount = amount};
+    int status = FINEPRUNE_OK;
+    for (int i = 0; i < node->n_in && i < 2; i++) {
+        if (node->in[i] < 0 || !c->groups->places[node->in[i]].lanes.n) continue;
+        const struct fp_channel_place p = fp_place_that_shrinks(&c->room, &c->groups->places[node->in[i]]);
+        status = fp_arena_check(&c->room, c->err);
+        if (!status) status = add_axis(c, &cost, 0, &p.lanes);
+        break;
+    }
+    return status ? status : add_cost(c, &cost);
+}
+
+// The weight that a node of the main graph multiplies with; -1: it is none that can be cut.
+static int weight_of(const struct fp_slices *slices, const struct fp_graph *graph, const struct fp_node *node,
+                     int slot) {
+    if (node->graph != graph || node->n_in <= slot) return -1;
+    for (size_t i = 0; i < slices->n; i++)
+        if (slices->items[i].value == node->in[slot]) return node->in[slot];
+    return -1;
 }
 
 int fp_costs_of_macs(struct fp_costs *out, const struct fp_slices *slices, const struct fp_channel_groups *groups,
@@ -84,9 +104,12 @@ int fp_costs_of_macs(struct fp_costs *out, const struct fp_slices *slices, const
         const bool recurrent = op && fp_view_is_recurrent(op->weight.view);
         counted += (double)fp_macs_of_node(macs, node);
         for (int slot = 1; slot < 3 && recurrent && !status; slot++)
-            status = add(&c, node->graph == graph ? weight_of(node, slot) : NULL, (double)macs->items[i].of[slot]);
-        if (!recurrent)
-            status = add(&c, node->graph == graph ? weight_of(node, 1) : NULL, (double)fp_macs_of_node(macs, node));
+            status = add(&c, weight_of(slices, graph, node, slot), (double)macs->items[i].of[slot]);
+        if (recurrent) continue;
+        const int weight = weight_of(slices, graph, node, 1);
+        const bool product = node->graph == graph && op && op->passage == FP_PASSAGE_MULTIPLIES && weight < 0;
+        if (product) status = add_product(&c, node, (double)fp_macs_of_node(macs, node));
+        else status = add(&c, weight, (double)fp_macs_of_node(macs, node));
     }
     out->fixed += (double)macs->total - counted; // what is counted with a node but by none of its weights
     fp_arena_free(&c.room);
@@ -95,23 +118,19 @@ int fp_costs_of_macs(struct fp_costs *out, const struct fp_slices *slices, const
 
 static bool is_first(const struct fp_slices *slices, size_t at) {
     for (size_t i = 0; i < at; i++)
-        if (slices->items[i].proto == slices->items[at].proto) return false;
+        if (slices->items[i].value == slices->items[at].value) return false;
     return true;
 }
 
 int fp_costs_of_bytes(struct fp_costs *out, const struct fp_slices *slices, const struct fp_channel_groups *groups,
-                      struct fineprune_model *model, size_t bytes, fineprune_error *err) {
+                      size_t bytes, fineprune_error *err) {
     struct counting c;
     int status = begin(&c, out, slices, groups, err);
     out->fixed = (double)bytes;
     for (size_t i = 0; i < slices->n && !status; i++) {
-        struct fp_tensor shape;
         if (!is_first(slices, i)) continue;
-        status = fp_initializer_shape(model, slices->items[i].proto, &shape, NULL, err);
-        if (status) break;
-        const double amount = (double)(shape.count * fp_type_size(shape.type));
-        out->fixed -= amount;
-        status = add(&c, slices->items[i].proto, amount);
+        out->fixed -= (double)slices->items[i].bytes;
+        status = add(&c, slices->items[i].value, (double)slices->items[i].bytes);
     }
     fp_arena_free(&c.room);
     return status;

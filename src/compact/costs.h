@@ -32,7 +32,7 @@ int fp_costs_of_macs(struct fp_costs *out, const struct fp_slices *slices, const
                      const struct fp_macs *macs, const struct fp_graph *graph, fineprune_error *err);
 // bytes: of the file as it is.
 int fp_costs_of_bytes(struct fp_costs *out, const struct fp_slices *slices, const struct fp_channel_groups *groups,
-                      struct fineprune_model *model, size_t bytes, fineprune_error *err);
+                      size_t bytes, fineprune_error *err);
 // gone: channels that leave, by group.
 double fp_costs_total(struct fp_costs *costs, const struct fp_channel_groups *groups, const size_t *gone);
 void fp_costs_free(struct fp_costs *costs);

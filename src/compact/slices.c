@@ -18,6 +18,8 @@ struct search {
     fineprune_error *err;
 };
 
+enum { MOST_MOVES = 16 }; // one behind the other
+
 static void leave(struct search *s, const struct fp_lanes *lanes, const char *reason) {
     for (size_t i = 0; i < lanes->n; i++) {
         const int group = fp_channel_at(s->groups, lanes, i).group;
@@ -42,10 +44,14 @@ static bool are_alike(const struct search *s, const struct fp_lanes *a, const st
     return true;
 }
 
+static bool is_same_tensor(const struct fp_slice *a, const struct fp_slice *b) {
+    return a->value == b->value || (a->proto && a->proto == b->proto);
+}
+
 static int add_slice(struct search *s, const struct fp_slice *wanted) {
     for (size_t i = 0; i < s->out->n; i++) {
         struct fp_slice *known = &s->out->items[i];
-        if (known->proto != wanted->proto || known->axis != wanted->axis ||
+        if (!is_same_tensor(known, wanted) || known->axis != wanted->axis ||
             !are_alike(s, &known->lanes, &wanted->lanes))
             continue;
         known->readings++;
@@ -68,20 +74,49 @@ static int add_number(struct search *s, const struct fp_cut_number *wanted) {
     return FINEPRUNE_OK;
 }
 
-// Whether the value is constant, and of which shape.
+// Whether the value is stored, and of which shape.
 static bool shape_of(const struct search *s, int value, struct fp_tensor *shape) {
     Onnx__TensorProto *proto = fp_stored_tensor(&s->graph->values[value]);
     return proto && !fp_initializer_shape(s->weights->model, proto, shape, NULL, NULL);
+}
+
+// Whether the value has stored elements in another order: quantized and narrow ones would become longer by themselves.
+static bool is_moved(const struct search *s, int value, int depth) {
+    const struct fp_node *node = value < 0 ? NULL : s->graph->values[value].producer;
+    if (value >= 0 && fp_stored_tensor(&s->graph->values[value])) return true;
+    if (!node || !fp_node_op(node) || depth > MOST_MOVES) return false;
+    const enum fp_role role = fp_node_role(node);
+    bool moved = role == FP_ROLE_IDENTITY || role == FP_ROLE_RESHAPES || role == FP_ROLE_SETS_AXES ||
+                 role == FP_ROLE_ARRANGES || role == FP_ROLE_JOINS;
+    for (int i = 0; i < (role == FP_ROLE_JOINS ? node->n_in : 1) && moved; i++)
+        moved = is_moved(s, node->in[i], depth + 1);
+    return moved;
+}
+
+// Or computed from constants, for one node of the main graph.
+static bool shape_of_computed(const struct search *s, int value, struct fp_tensor *shape) {
+    const struct fp_value *v = &s->graph->values[value];
+    struct fp_tensor t = {0};
+    if (v->n_readers != 1 || !v->readers[0].node || v->readers[0].index < 0) return false;
+    if (!is_moved(s, value, 0)) return false;
+    if (!fp_exec_is_constant(s->exec, s->graph, value) || fp_exec_constant(s->exec, s->graph, value, &t, NULL))
+        return false;
+    *shape = t;
+    shape->data = NULL;
+    fp_tensor_done(&t);
+    return true;
 }
 
 // The tensor behind the value loses channels along an axis.
 static int cut(struct search *s, const struct fp_lanes *lanes, int value, int axis) {
     struct fp_tensor shape;
     if (!has_groups(s, lanes)) return FINEPRUNE_OK;
-    if (!shape_of(s, value, &shape)) return leave(s, lanes, "a tensor of it is computed, not stored"), FINEPRUNE_OK;
+    if (!shape_of(s, value, &shape) && !shape_of_computed(s, value, &shape))
+        return leave(s, lanes, "a tensor of it is computed, not stored"), FINEPRUNE_OK;
     if (axis < 0 || axis >= shape.rank || shape.dims[axis] % (int64_t)lanes->n)
         return leave(s, lanes, "a tensor of it has another shape than its channels"), FINEPRUNE_OK;
     const struct fp_slice slice = {.proto = fp_stored_tensor(&s->graph->values[value]),
+                                   .bytes = shape.count * fp_type_size(shape.type),
                                    .graph = s->graph,
                                    .value = value,
                                    .axis = axis,
@@ -161,21 +196,29 @@ static int visit_recurrent_weights(struct search *s, const struct fp_node *node)
     return status;
 }
 
+// A convolution of several groups, which leave as wholes.
+static int visit_filter(struct search *s, const struct fp_node *node) {
+    const bool transposed = fp_node_op(node)->weight.view == FP_VIEW_CONV_TRANSPOSE;
+    const struct fp_lanes *in = &s->groups->places[node->in[0]].lanes, *out = &s->groups->places[node->out[0]].lanes;
+    const size_t n = (size_t)fp_attr_int(node, "group", 1), each = out->n / n;
+    struct fp_lanes groups = {n, fp_arena_take(&s->out->arena, n, sizeof(int))};
+    if (!groups.of) return fp_arena_check(&s->out->arena, s->err);
+    for (size_t i = 0; i < n; i++) groups.of[i] = out->of[i * each];
+    const struct fp_cut_number group = {node, -1, "group", 0, groups, 1};
+    int status = cut(s, transposed ? in : out, node->in[1], 0);
+    if (!status && is_given(node, 2)) status = cut(s, out, node->in[2], 0);
+    return status ? status : add_number(s, &group);
+}
+
 static int visit_weight(struct search *s, const struct fp_node *node, int number) {
     const struct fp_lanes *rows = &s->groups->rows[number], *columns = &s->groups->columns[number];
     int row_axis, column_axis, status = FINEPRUNE_OK;
     if (fp_view_is_recurrent(s->weights->items[number].view)) return visit_recurrent_weights(s, node);
+    if (!rows->n && has_groups(s, &s->groups->places[node->out[0]].lanes)) return visit_filter(s, node);
     axes_of(&s->weights->items[number], &row_axis, &column_axis);
     if (rows->n) status = visit_maker(s, node, rows, row_axis);
     if (columns->n && !status) status = cut(s, columns, node->in[1], column_axis);
     return status;
-}
-
-static int visit_filter(struct search *s, const struct fp_node *node, const struct fp_lanes *lanes) {
-    const struct fp_cut_number groups = {node, -1, "group", 0, *lanes, 1};
-    int status = cut(s, lanes, node->in[1], 0);
-    if (!status && is_given(node, 2)) status = cut(s, lanes, node->in[2], 0);
-    return status ? status : add_number(s, &groups);
 }
 
 struct fp_channel_place fp_place_that_shrinks(struct fp_arena *arena, const struct fp_channel_place *place) {
@@ -204,7 +247,7 @@ static int visit_length(struct search *s, const struct fp_channel_place *place, 
     const bool whole = said->value == 0 || said->value == -1, measured = moves(s, said, &from);
     if (whole && said->stored == said->value) return FINEPRUNE_OK;
     const int64_t each = said->value > 0 ? said->value : (int64_t)axis->n;
-    if (said->node && said->times == 1 && said->over == 1 && each % (int64_t)axis->n == 0) {
+    if (said->node && (!said->stored || (said->times == 1 && said->over == 1)) && each % (int64_t)axis->n == 0) {
         const struct fp_cut_number number = {
             said->node, said->input, NULL, said->index, place->lanes, (size_t)each / axis->n, !said->stored};
         return add_number(s, &number);
@@ -301,7 +344,7 @@ static int visit_passage(struct search *s, const struct fp_node *node, const str
     if (status) return status;
     if (!op) return leave(s, lanes, "an operator of it is not known"), FINEPRUNE_OK;
     switch ((enum fp_passage)op->passage) {
-    case FP_PASSAGE_FILTERS: return visit_filter(s, node, lanes);
+    case FP_PASSAGE_FILTERS: return visit_filter(s, node);
     case FP_PASSAGE_RESHAPES: return visit_reshape(s, node, whole);
     case FP_PASSAGE_KEEPS:
         if (fp_node_role(node) == FP_ROLE_NORMALIZES) return cut_each(s, node, lanes);
@@ -347,7 +390,7 @@ static void check_readers(struct search *s) {
         if (a->readings != readers_of(a)) leave(s, &a->lanes, "a tensor of it is read elsewhere too");
         for (size_t k = 0; k < s->out->n; k++) {
             const struct fp_slice *b = &s->out->items[k];
-            if (a->proto == b->proto && a->axis == b->axis && i != k)
+            if (is_same_tensor(a, b) && a->axis == b->axis && i != k)
                 leave(s, &a->lanes, "a tensor of it is another group's too");
         }
     }

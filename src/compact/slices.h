@@ -8,9 +8,10 @@
 #include "base/arena.h"
 #include "weights/channels.h"
 
-// Of a stored tensor, along an axis.
+// Of a constant tensor, along an axis.
 struct fp_slice {
-    Onnx__TensorProto *proto;
+    Onnx__TensorProto *proto; // NULL: it is computed, from constants
+    size_t bytes;             // of the whole tensor
     const struct fp_graph *graph;
     int value, axis;
     int readings;          // by nodes that the channels pass

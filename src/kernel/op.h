@@ -145,7 +145,7 @@ enum fp_passage {
     FP_PASSAGE_KEEPS,    // elementwise: any axis
     FP_PASSAGE_POOLS,    // along axes 2 and on: channels at axis 1
     FP_PASSAGE_REMOVES,  // the same, which leaves one position
-    FP_PASSAGE_FILTERS,  // a convolution: passes where each channel has a kernel of its own
+    FP_PASSAGE_FILTERS,  // a convolution: passes where it has several groups
     FP_PASSAGE_JOINS,    // elementwise over two inputs, whose channels become one space
     FP_PASSAGE_SUMS,     // the same, as a residual stream does
     FP_PASSAGE_FLATTENS, // axes from 1 on become one

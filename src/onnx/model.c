@@ -440,6 +440,44 @@ int fp_model_make_dense(struct fineprune_model *model, int value, fineprune_erro
     return FINEPRUNE_OK;
 }
 
+static bool is_listed(void *const *list, size_t n, const void *item) {
+    for (size_t i = 0; i < n; i++)
+        if (list[i] == item) return true;
+    return false;
+}
+
+static bool is_input(const Onnx__GraphProto *graph, const char *name) {
+    for (size_t i = 0; i < graph->n_input; i++)
+        if (graph->input[i]->name && !strcmp(graph->input[i]->name, name)) return true;
+    return false;
+}
+
+void fp_model_drop_unread(struct fineprune_model *model, const struct fp_unread *unread) {
+    Onnx__GraphProto *graph = model->proto->graph;
+    size_t n = 0;
+    for (size_t i = 0; i < graph->n_node; i++) {
+        Onnx__NodeProto *node = graph->node[i];
+        if (!is_listed((void *const *)unread->nodes, unread->n_nodes, node)) {
+            graph->node[n++] = node;
+            continue;
+        }
+        fp_wire_visit(&node->base, &onnx__tensor_proto__descriptor, forget_file, model->mappings);
+        onnx__node_proto__free_unpacked(node, model->allocator);
+    }
+    graph->n_node = n;
+    n = 0;
+    for (size_t i = 0; i < graph->n_initializer; i++) {
+        Onnx__TensorProto *t = graph->initializer[i];
+        if (!is_listed((void *const *)unread->tensors, unread->n_tensors, t) || is_input(graph, t->name)) {
+            graph->initializer[n++] = t;
+            continue;
+        }
+        fp_wire_visit(&t->base, &onnx__tensor_proto__descriptor, forget_file, model->mappings);
+        onnx__tensor_proto__free_unpacked(t, model->allocator);
+    }
+    graph->n_initializer = n;
+}
+
 int fp_node_set_input(struct fineprune_model *model, Onnx__NodeProto *node, size_t index, const char *name,
                       fineprune_error *err) {
     bool done = true;

@@ -76,6 +76,13 @@ int fp_model_add_tensor(struct fineprune_model *model, const char *base_name, co
 // A sparse initializer of the main graph, by its value, becomes a dense one of the same elements, in memory of ours,
 // until it is written. What was loaded of it before stays as it is. Errors: as fp_sparse_initializer_load.
 int fp_model_make_dense(struct fineprune_model *model, int value, fineprune_error *err);
+// Nodes and initializers of the main graph that nothing reads leave it. Initializers that are inputs too stay.
+struct fp_unread {
+    Onnx__NodeProto **nodes;
+    Onnx__TensorProto **tensors;
+    size_t n_nodes, n_tensors;
+};
+void fp_model_drop_unread(struct fineprune_model *model, const struct fp_unread *unread);
 // Makes `name` input `index` of the node (inputs between are left out with "").
 int fp_node_set_input(struct fineprune_model *model, Onnx__NodeProto *node, size_t index, const char *name,
                       fineprune_error *err);

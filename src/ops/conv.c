@@ -528,7 +528,7 @@ const struct fp_op fp_ops_conv[] = {
      .passage = FP_PASSAGE_FILTERS, .weight = {FP_IN_1, 2, FP_VIEW_CONV}, .arity = "rro>r",
      .attributes = "auto_pad=s dilations=I group=i kernel_shape=I pads=I strides=I"},
     {"", "ConvTranspose", 1, prepare_transpose, run, done, FP_OP_FLOAT32 | FP_OP_BLOCKED, UP,
-     .weight = {FP_IN_1, 2, FP_VIEW_CONV_TRANSPOSE}, .arity = "rro>r",
+     .passage = FP_PASSAGE_FILTERS, .weight = {FP_IN_1, 2, FP_VIEW_CONV_TRANSPOSE}, .arity = "rro>r",
      .attributes = "auto_pad=s dilations=I group=i kernel_shape=I output_padding=I output_shape=I pads=I strides=I"},
     {"com.microsoft", "FusedConv", 1, prepare_fused, run, done, FP_OP_FLOAT32 | FP_OP_BLOCKED, DOWN,
      .weight = {FP_IN_1, 2, FP_VIEW_CONV}, .arity = "rroo>r",

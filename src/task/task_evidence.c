@@ -21,6 +21,7 @@
 #define APART 0.41       // the winner's lead in spreads of the answers
 #define MANY 200         // outputs: so many leave each little room
 #define FEW 30           // samples
+#define SOME 8           // of which all are not alike by chance
 #define ONE_CLASS 0.5    // share of the most frequent winner: one class may be close to another all the time
 #define NONE_AT_ALL 0.03 // share of answers without one above zero
 
@@ -206,7 +207,7 @@ static int see_shares(struct looked *l) {
 // A user of one class, or one quantity that is greater than all others.
 static int see_same_winner(struct looked *l) {
     const struct fp_task_answers *a = &l->answers;
-    if (a->n < FEW || l->c->width < 2 || a->dominant < ALWAYS) return 0;
+    if (a->n < SOME || l->c->width < 2 || a->dominant < ALWAYS) return 0;
     return FOUND(l, "the same output is the greatest in all of %zu answers", a->n), -4;
 }
 

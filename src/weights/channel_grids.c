@@ -41,6 +41,11 @@ static void place(struct fp_channel_finder *f, int in, int out, const struct fp_
     fp_channel_mark(f, lanes, FP_CHANNEL_PARTED);
 }
 
+void fp_channel_spread(struct fp_channel_finder *f, int value, const struct fp_lanes *lanes,
+                       const struct fp_channel_axis *axes, int n, int rank) {
+    place(f, -1, value, lanes, axes, n, rank);
+}
+
 static size_t step_of(const struct fp_channel_place *p, int which) {
     size_t step = 1;
     for (int i = which + 1; i < p->n_axes; i++) step *= p->axes[i].n;

@@ -17,6 +17,9 @@ bool fp_channel_regrid(struct fp_channel_finder *f, const struct fp_node *node);
 bool fp_channel_move_grid(struct fp_channel_finder *f, const struct fp_node *node, enum fp_passage passage);
 // Grids one after the other along an axis. False: they differ, or what is joined are no grids.
 bool fp_channel_append_grids(struct fp_channel_finder *f, const struct fp_node *node);
+// The value has these lanes, row-major over these axes.
+void fp_channel_spread(struct fp_channel_finder *f, int value, const struct fp_lanes *lanes,
+                       const struct fp_channel_axis *axes, int n, int rank);
 // An elementwise operator with a value that has no channels and is computed: it has one element, or none, along the
 // channels' axes. False: it cannot be told.
 bool fp_channel_pass_beside(struct fp_channel_finder *f, const struct fp_node *node, int moving, int other);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "exec/op_list.h"
+#include "weights/channel_filters.h"
 #include "weights/channel_grids.h"
 
 // ---- weights
@@ -55,7 +56,7 @@ static void read_by(struct fp_channel_finder *f, const struct fp_node *node, con
 static int recurrent_at(const struct fp_channel_finder *f, const struct fp_node *node, int slot) {
     for (int i = 0; i < f->weights->n; i++) {
         const struct fp_weight *w = &f->weights->items[i];
-        if (w->node == node && w->n_uses == 1 && w->uses[0].slot == slot && w->groups == 1) return i;
+        if (w->node == node && w->n_uses == 1 && w->uses[0].slot == slot) return i;
     }
     return -1;
 }
@@ -85,11 +86,12 @@ static bool is_zeros(const struct fp_channel_finder *f, int value) {
     return zero;
 }
 
-// One direction, from zeros on, without peepholes.
+// From zeros on, without peepholes.
 static bool is_plain_recurrent(const struct fp_channel_finder *f, const struct fp_node *node, int inner, int outer) {
     if (inner < 0 || outer < 0 || fp_attr_int(node, "layout", 0) || !fp_attr_has(node, "hidden_size")) return false;
     const size_t units = f->weights->items[inner].cols, rows = f->weights->items[inner].rows;
     if (!units || rows % units || rows != f->weights->items[outer].rows) return false;
+    if (f->weights->items[inner].groups != f->weights->items[outer].groups) return false;
     for (int i = 5; i < node->n_in; i++)
         if (i == 7 ? node->in[i] >= 0 : !is_zeros(f, node->in[i])) return false;
     return true;
@@ -101,7 +103,22 @@ static bool repeat(struct fp_channel_finder *f, struct fp_lanes *out, const stru
     return true;
 }
 
-// A unit is a row of each gate of both weights; all units read it.
+// Outputs are [.., directions, samples, units], and both directions have the same units.
+static bool place_units(struct fp_channel_finder *f, const struct fp_node *node, const struct fp_lanes *units,
+                        size_t directions) {
+    struct fp_lanes both;
+    if (directions > 1 && !repeat(f, &both, units, directions)) return false;
+    for (int i = 0; i < node->n_out; i++) {
+        const int rank = i ? 3 : 4;
+        const struct fp_channel_axis axes[] = {{.axis = rank - 3, .n = directions}, {.axis = rank - 1, .n = units->n}};
+        if (node->out[i] < 0) continue;
+        if (directions > 1) fp_channel_spread(f, node->out[i], &both, axes, 2, rank);
+        else f->places[node->out[i]] = (struct fp_channel_place){*units, FP_CHANNEL_LAST, rank, 0};
+    }
+    return true;
+}
+
+// A unit is a row of each gate of both weights, in each direction; all units of its direction read it.
 static bool visit_recurrent(struct fp_channel_finder *f, const struct fp_node *node) {
     const int outer = recurrent_at(f, node, 1), inner = recurrent_at(f, node, 2), in = node->in[0];
     struct fp_lanes units;
@@ -117,16 +134,14 @@ static bool visit_recurrent(struct fp_channel_finder *f, const struct fp_node *n
     fp_channel_mark(f, &units, FP_CHANNEL_PARTED);
     f->out->rows[inner] = f->out->rows[outer];
     f->out->columns[inner] = units;
-    for (int i = 0; i < node->n_out; i++)
-        if (node->out[i] >= 0)
-            f->places[node->out[i]] = (struct fp_channel_place){units, FP_CHANNEL_LAST, i ? 3 : 4, 0};
-    return true;
+    return place_units(f, node, &units, h->groups);
 }
 
 static bool visit_weight(struct fp_channel_finder *f, const struct fp_node *node, const struct fp_weight *w,
                          int number) {
     size_t spatial;
     if (fp_view_is_recurrent(w->view)) return visit_recurrent(f, node);
+    if (is_convolution(w) && fp_channel_filter(f, node)) return true;
     for (int i = 0; i < node->n_in; i++)
         if (i || !is_plain(w)) fp_channel_block(f, node->in[i], node);
     if (!is_plain(w)) return true;
@@ -146,18 +161,6 @@ Onnx__TensorProto *fp_stored_tensor(const struct fp_value *value) {
     if (value->initializer) return value->initializer;
     const bool constant = value->producer && fp_node_role(value->producer) == FP_ROLE_STORES;
     return constant ? fp_attr_tensor_proto(value->producer, "value") : NULL;
-}
-
-// A depthwise convolution keeps its channels apart.
-static bool is_depthwise(const struct fp_channel_finder *f, const struct fp_node *node) {
-    if (fp_channel_is_grid(&f->places[node->in[0]]) || f->places[node->in[0]].axis != 1 || node->n_in < 2 ||
-        node->in[1] < 0)
-        return false;
-    const Onnx__TensorProto *proto = fp_stored_tensor(&f->graph->values[node->in[1]]);
-    struct fp_tensor t;
-    if (!proto || fp_initializer_shape(f->weights->model, proto, &t, NULL, NULL)) return false;
-    const int64_t channels = (int64_t)f->places[node->in[0]].lanes.n;
-    return fp_attr_int(node, "group", 1) == channels && t.rank >= 3 && t.dims[0] == channels && t.dims[1] == 1;
 }
 
 // ---- other operators
@@ -497,7 +500,6 @@ static bool lets_pass(const struct fp_channel_finder *f, const struct fp_node *n
     case FP_PASSAGE_TURNS: return true;
     case FP_PASSAGE_POOLS:
     case FP_PASSAGE_REMOVES: return axis == 1;
-    case FP_PASSAGE_FILTERS: return is_depthwise(f, node);
     case FP_PASSAGE_FLATTENS: return axis == 1 && fp_attr_int(node, "axis", 1) == 1;
     case FP_PASSAGE_RESHAPES: return reshapes_flat(f, node);
     case FP_PASSAGE_PADS: return pads_others(f, node);
@@ -531,8 +533,7 @@ static bool passes(struct fp_channel_finder *f, const struct fp_node *node, enum
     struct fp_channel_place *place = &f->places[out];
     if (flattens) place->rank = 2, f->wide[out] |= !f->single[in];
     if (passage == FP_PASSAGE_RESIZES) fp_channel_mark(f, &place->lanes, FP_CHANNEL_SPREAD);
-    if (passage == FP_PASSAGE_RESIZES || passage == FP_PASSAGE_FILTERS || passage == FP_PASSAGE_PADS ||
-        passage == FP_PASSAGE_TURNS)
+    if (passage == FP_PASSAGE_RESIZES || passage == FP_PASSAGE_PADS || passage == FP_PASSAGE_TURNS)
         f->single[out] = false;
     if (passage == FP_PASSAGE_REMOVES || (gone && gone == f->places[in].rank - 2)) f->single[out] = true;
     if (gone && f->places[in].rank && !fp_attr_int(node, "keepdims", 1)) place->rank -= gone;
@@ -548,6 +549,7 @@ static bool passes(struct fp_channel_finder *f, const struct fp_node *node, enum
 static bool moves(struct fp_channel_finder *f, const struct fp_node *node, enum fp_passage passage) {
     const int in = node->in[0];
     const bool grid = fp_channel_is_grid(&f->places[in]);
+    if (passage == FP_PASSAGE_FILTERS) return fp_channel_filter(f, node);
     if (passage == FP_PASSAGE_RESHAPES) return (!grid && passes(f, node, passage)) || fp_channel_regrid(f, node);
     if (!grid && passes(f, node, passage)) return true;
     if (grid || passage == FP_PASSAGE_MIXES || passage == FP_PASSAGE_UNSQUEEZES || passage == FP_PASSAGE_SQUEEZES)
@@ -599,8 +601,20 @@ static void freeze_numbers(struct fp_channel_finder *f, const struct fp_node *no
             fp_channel_freeze(f, list->numbers[i].measured, list->numbers[i].along, node);
 }
 
+// Of two lengths that are multiplied, the one that the product is not known by.
+static void freeze_factor(struct fp_channel_finder *f, const struct fp_node *node) {
+    const struct fp_outline_number *product = f->outlines.of[node->out[0]].numbers;
+    for (int i = 0; i < node->n_in; i++) {
+        const struct fp_outline *list = node->in[i] >= 0 ? &f->outlines.of[node->in[i]] : NULL;
+        if (!list || list->n != 1 || list->numbers->measured < 0) continue;
+        if (list->numbers->measured != product->measured || list->numbers->along != product->along)
+            fp_channel_freeze(f, list->numbers->measured, list->numbers->along, node);
+    }
+}
+
 static void freeze_inputs(struct fp_channel_finder *f, const struct fp_node *node) {
     const bool follows = node->n_out && node->out[0] >= 0 && f->outlines.of[node->out[0]].n >= 0;
+    if (follows && fp_node_role(node) == FP_ROLE_MULTIPLIES) freeze_factor(f, node);
     for (int i = 0; i < node->n_in && !follows; i++) {
         const bool shape = i == 1 && passage_of(node) == FP_PASSAGE_RESHAPES && fp_channel_carries(f, node->out[0]);
         if (node->in[i] >= 0 && !shape) freeze_numbers(f, node, node->in[i]);

@@ -148,10 +148,25 @@ static bool append(struct fp_outlines *o, const struct fp_node *node) {
     return keep_numbers(o, node->out[0], all, n);
 }
 
+// Two lengths that are known: the longer one times what the other is.
+static bool scale_lengths(struct fp_outlines *o, const struct fp_node *node, const struct fp_outline_number *a,
+                          const struct fp_outline_number *b) {
+    struct fp_outline_number r = a->value > b->value ? *a : *b;
+    const int64_t by = a->value > b->value ? b->value : a->value;
+    if (by < 1 || r.value >= INT32_MAX) return true;
+    r.value *= by;
+    r.times *= by;
+    r.node = NULL;
+    r.stored = 0;
+    r.axis = (struct fp_outline_axis){0, -1, 0};
+    return keep_numbers(o, node->out[0], &r, 1);
+}
+
 // One number times or over a stored one.
 static bool scale(struct fp_outlines *o, const struct fp_node *node, bool over) {
     struct fp_outline_number a[FP_OUTLINE_NUMBERS], b[FP_OUTLINE_NUMBERS];
     if (fp_outline_numbers(o, node, 0, a) != 1 || fp_outline_numbers(o, node, 1, b) != 1) return true;
+    if (!over && !is_stored(o, node->in[0]) && !is_stored(o, node->in[1])) return scale_lengths(o, node, a, b);
     const bool swapped = !over && is_stored(o, node->in[0]);
     struct fp_outline_number r = swapped ? b[0] : a[0];
     const struct fp_outline_number *by = swapped ? &a[0] : &b[0];
@@ -169,6 +184,13 @@ static bool hand_on_numbers(struct fp_outlines *o, const struct fp_node *node) {
     return keep_numbers(o, node->out[0], numbers, fp_outline_numbers(o, node, 0, numbers));
 }
 
+// A number by itself becomes a list of one.
+static bool as_list(struct fp_outlines *o, const struct fp_node *node) {
+    struct fp_outline_number number[FP_OUTLINE_NUMBERS], shape[FP_OUTLINE_NUMBERS];
+    if (fp_outline_numbers(o, node, 0, number) != 1 || fp_outline_numbers(o, node, 1, shape) != 1) return true;
+    return keep_numbers(o, node->out[0], number, 1);
+}
+
 // False: out of memory.
 static bool visit_numbers(struct fp_outlines *o, const struct fp_node *node, const struct fp_op *op) {
     bool some = false;
@@ -176,6 +198,7 @@ static bool visit_numbers(struct fp_outlines *o, const struct fp_node *node, con
     if (op->passage == FP_PASSAGE_MEASURES) return measure(o, node);
     if (!some) return true;
     if (op->passage == FP_PASSAGE_APPENDS) return append(o, node);
+    if (op->passage == FP_PASSAGE_RESHAPES) return as_list(o, node);
     if (op->passage == FP_PASSAGE_CUTS || op->passage == FP_PASSAGE_TAKES)
         return pick(o, node, op->passage == FP_PASSAGE_CUTS);
     switch ((enum fp_role)op->role) {
@@ -350,6 +373,9 @@ static void of_recurrent(const struct fp_outlines *o, const struct fp_node *node
     for (int i = 0; i < node->n_out; i++) {
         if (node->out[i] < 0 || fp_attr_int(node, "layout", 0)) continue;
         set_rank(o, node->out[i], i ? 3 : 4);
+        const char *way = fp_attr_text(node, "direction", "forward");
+        o->of[node->out[i]].axes[i ? 0 : 1].length = strcmp(way, "bidirectional") ? 1 : 2;
+        o->of[node->out[i]].axes[i ? 2 : 3].length = fp_attr_int(node, "hidden_size", 0);
         if (!i) equate(o, node->out[i], 0, &steps);
         equate(o, node->out[i], i ? 1 : 2, &samples);
     }

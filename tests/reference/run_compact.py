@@ -197,6 +197,22 @@ class Made:
         self.groups.append(np.zeros(8, bool))
         return self.conv(y, parts * each, 8, dead), 8, self.groups[-1]
 
+    def grouped(self, x, n_in, dead_in):
+        """A convolution of several groups, or a transposed one, between two others: a group goes with all that it reads and makes."""
+        groups, reads, makes = (int(self.rng.choice(sizes)) for sizes in ([4, 6, 16], [1, 2, 4], [1, 2, 3, 4]))
+        y = self.between(self.conv(x, n_in, groups * reads, dead_in), groups * reads)
+        self.folds[len(self.groups)] = math.gcd(reads, makes)
+        dead = self.group(groups)
+        bias = [self.const(self.values(groups * makes))] if self.rng.random() < 0.5 else []
+        if self.rng.random() < 0.3:
+            w = self.const(self.values(groups * reads, makes, 3, 3))
+            y = self.node("ConvTranspose", [y, w, *bias], pads=[1] * 4, group=groups)
+        else:
+            y = self.node("Conv", [y, self.const(self.values(groups * makes, reads, 3, 3)), *bias], pads=[1] * 4, group=groups)
+        y, dead = self.between(y, groups * makes), np.repeat(dead, makes)
+        self.groups.append(np.zeros(8, bool))
+        return self.conv(y, groups * makes, 8, dead), 8, self.groups[-1]
+
     def attention(self, x, n_in):
         """Heads that nothing reads behind them, over three places; queries, keys and values in three products or in one."""
         heads, each = int(self.rng.choice([2, 3, 6])), int(self.rng.choice([4, 8]))
@@ -271,8 +287,30 @@ class Made:
         down[dead] = 0
         return self.node("MatMul", [up, self.const(down)])
 
+    def gates(self, values, units):
+        """A recurrent layer's weight, stored, or put together from the gates of each direction."""
+        if self.rng.random() < 0.6:
+            return self.const(values)
+        ways = []
+        for way in values:
+            stored = self.const(np.concatenate([way[-units:], way[:-units]]))  # the last gate first
+            at = [self.const([v], np.int64) for v in (0, units, len(way))]
+            parts = [self.node("Slice", [stored, at[1], at[2], at[0]])] if len(way) > units else []
+            parts.append(self.node("Slice", [stored, at[0], at[1], at[0]]))
+            ways.append(self.node("Unsqueeze", [self.node("Concat", parts, axis=0), self.const([0], np.int64)]))
+        return self.node("Concat", ways, axis=0) if len(ways) > 1 else ways[0]
+
+    def side_by_side(self, y, units):
+        """[steps, samples, directions, units] with the last two as one: numbers, or a product of what is measured."""
+        if self.rng.random() < 0.5:
+            return self.node("Reshape", [y, self.const([0, 0, int(self.rng.choice([-1, 2 * units]))], np.int64)])
+        whole, at = self.node("Shape", [y]), [self.const([v], np.int64) for v in range(5)]
+        lengths = [self.node("Slice", [whole, at[i], at[i + 1]]) for i in range(4)]
+        both = self.node("Reshape", [self.node("Mul", lengths[2:]), self.const([-1], np.int64)])
+        return self.node("Reshape", [y, self.node("Concat", [*lengths[:2], both], axis=0)])
+
     def recurrent(self, x, n_in):
-        """Hidden units of a recurrent layer that sees the same three times, and of a second one that reads the first."""
+        """Hidden units of a recurrent layer that sees the same three times, and of a second one that reads the first; in one direction, or two."""
         step = self.node("Unsqueeze", [x, self.const([0], np.int64)])
         y = self.node("Concat", [step, step, step], axis=0)
         layers = int(self.rng.integers(1, 3))
@@ -280,25 +318,35 @@ class Made:
         self.groups.append(dead_in)
         for layer in range(layers):
             kind, units = self.rng.choice(["LSTM", "GRU", "RNN"]), int(self.rng.choice([12, 32, 33]))
+            ways = int(self.rng.integers(1, 3))
             gates, dead = {"LSTM": 4, "GRU": 3, "RNN": 1}[kind], self.group(units)
-            w, r = self.values(1, gates * units, n_in), self.values(1, gates * units, units)
+            w, r = self.values(ways, gates * units, n_in), self.values(ways, gates * units, units)
             w[:, :, dead_in] = 0
             r[:, :, dead] = 0
             more = {"linear_before_reset": int(self.rng.integers(0, 2))} if kind == "GRU" else {}
-            inputs = [y, self.const(w), self.const(r)]
-            inputs += [self.const(self.values(1, 2 * gates * units))] if self.rng.random() < 0.7 else [""]
+            inputs = [y, self.gates(w, units), self.gates(r, units)]
+            inputs += [self.const(self.values(ways, 2 * gates * units))] if self.rng.random() < 0.7 else [""]
             if self.rng.random() < 0.5:  # zeros of a shape that is computed
                 samples = self.node("Slice", [self.node("Shape", [x]), *(self.const([v], np.int64) for v in (0, 1, 0))])
-                shape = self.node("Concat", [self.const([1], np.int64), samples, self.const([units], np.int64)], axis=0)
+                shape = self.node("Concat", [self.const([ways], np.int64), samples, self.const([units], np.int64)], axis=0)
                 inputs += ["", self.node("ConstantOfShape", [shape])]
             names = [self.name("v"), self.name("v")]
-            self.nodes.append(helper.make_node(kind, inputs, names, hidden_size=units, **more))
-            n_in, dead_in = units, dead
-            y = self.node("Squeeze", [names[0], self.const([1], np.int64)])
+            way = "bidirectional" if ways > 1 else str(self.rng.choice(["forward", "reverse"]))
+            self.nodes.append(helper.make_node(kind, inputs, names, hidden_size=units, direction=way, **more))
+            n_in, dead_in = ways * units, np.tile(dead, ways)
+            if ways == 1:
+                y = self.node("Squeeze", [names[0], self.const([1], np.int64)])
+            else:  # side by side
+                y = self.node("Transpose", [names[0]], perm=[0, 2, 1, 3])
+                y = self.side_by_side(y, units)
         if self.rng.random() < 0.5:
             y = self.node("Gather", [y, self.const(-1, np.int64)], axis=0)
-        else:
+        elif ways == 1:
             y = self.node("Squeeze", [names[1], self.const([0], np.int64)])
+        elif self.rng.random() < 0.5:
+            y = self.node("Concat", [self.node("Gather", [names[1], self.const(at, np.int64)], axis=0) for at in (-2, -1)], axis=-1)
+        else:
+            y = self.node("Reshape", [self.node("Transpose", [names[1]], perm=[1, 0, 2]), self.const([0, -1], np.int64)])
         out = self.values(n_in, 10)
         out[dead_in] = 0
         return self.node("MatMul", [y, self.const(out)])
@@ -313,6 +361,8 @@ class Made:
             x, channels, dead = self.many(x, channels, dead)
         if self.JOINED and self.rng.random() < 0.3:
             x, channels, dead = self.shuffled(x, channels, dead)
+        if self.JOINED and self.rng.random() < 0.3:
+            x, channels, dead = self.grouped(x, channels, dead)
         y = self.head(x, channels, dead)
         if self.JOINED:
             y = [self.mlp, self.recurrent, self.attention][self.rng.integers(0, 3)](y, 10)
@@ -397,7 +447,7 @@ def check(seed, folder):
     if not any(dead.any() for dead in made.groups) and (told["removed"] or told["parameters"] != told["parameters_before"]):
         faults.append("something that is read left")
     names = {t.name: numpy_helper.to_array(t).size for t in model.graph.initializer}
-    if told["parameters"] - told["parameters_before"] != sum(numpy_helper.to_array(t).size - names[t.name] for t in small.graph.initializer):
+    if told["parameters"] - told["parameters_before"] != sum(numpy_helper.to_array(t).size for t in small.graph.initializer) - sum(names.values()):
         faults.append("the parameters are counted wrong")
     return faults
 

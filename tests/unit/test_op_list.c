@@ -78,7 +78,8 @@ static void passages_fit_roles(void **state) {
         CHECK(op, (op->passage == FP_PASSAGE_RESHAPES) == (op->role == FP_ROLE_RESHAPES));
         CHECK(op, op->passage != FP_PASSAGE_FLATTENS || op->role == FP_ROLE_SETS_AXES);
         CHECK(op, op->passage != FP_PASSAGE_TURNS || op->role == FP_ROLE_ARRANGES);
-        CHECK(op, op->passage != FP_PASSAGE_FILTERS || op->weight.view == FP_VIEW_CONV);
+        CHECK(op, op->passage != FP_PASSAGE_FILTERS || op->weight.view == FP_VIEW_CONV ||
+                      op->weight.view == FP_VIEW_CONV_TRANSPOSE);
         CHECK(op, op->passage != FP_PASSAGE_MULTIPLIES || op->weight.view == FP_VIEW_MATRIX);
         CHECK(op, op->passage == FP_PASSAGE_NONE || op->passage == FP_PASSAGE_FILTERS ||
                       op->passage == FP_PASSAGE_MULTIPLIES || !op->weight.slots);
