@@ -40,6 +40,9 @@ zlib1g-dev module zlib
 libzip-dev module libzip
 libpng-dev module libpng
 libjpeg-dev module libjpeg
+libwebp-dev module libwebp
+libtiff-dev module libtiff-4
+libgif-dev file /usr/include/gif_lib.h
 libsndfile1-dev module sndfile
 libsamplerate0-dev module samplerate
 libkissfft-dev module kissfft-float

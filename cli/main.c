@@ -59,6 +59,13 @@ static int open_model(struct job *job, fineprune_model **out, const char *path) 
     return terminal_stopped(job->terminal, job->err);
 }
 
+// check tells all of them as obstacles.
+static const char *bad_file_word(const struct cli_options *o) {
+    if (o->on_bad_file) return "skip";
+    if (strcmp(o->command->name, "check") == 0) return "list";
+    return "stop";
+}
+
 static int open_data(struct job *job) {
     const struct cli_options *o = job->options;
     fineprune_data_options options = FINEPRUNE_DATA_OPTIONS_INIT;
@@ -70,8 +77,12 @@ static int open_data(struct job *job) {
     options.std = o->std;
     options.layout = o->layout;
     options.rate = o->rate;
+    options.resample = o->resample;
+    if (o->bgr) options.color = "bgr";
+    options.no_exif = o->no_exif;
     options.shapes = o->shape.items;
     options.n_shapes = o->shape.count;
+    options.on_bad_file = bad_file_word(o);
     int status = fineprune_data_open(&job->data, job->model, &options, job->err);
     for (size_t i = 0; i < o->data.count && !status; i++) {
         status = fineprune_data_add(job->data, o->data.items[i], job->err);

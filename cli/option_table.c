@@ -135,8 +135,8 @@ const struct cli_row cli_rows[] = {
      .help =
          "your samples; repeatable. A .npz (keys are input names, axis 0 the samples, or the axis that the model calls "
          "its batch), a .npy (models of one input), a "
-         "folder of either, of ONNX test_data_set_* folders, of images or of WAV files, @list.txt, or - for a .npz on "
-         "standard input. random[:SEED] makes noise, for trying things out. NAME= says which input a source is for"},
+         "folder of either, of images or of sound files, with all folders below it (class folders, years), of ONNX "
+         "test_data_set_* folders, @list.txt, or - for a .npz on standard input. random[:SEED] makes noise, for trying things out. NAME= says which input a source is for"},
     {"labels", 0, CLI_PATH, COMPARE, FIELD(labels), DATA, .argument = "FILE.npy",
      .help = "class indices of the samples: adds the accuracy of both models. Labels are only measured against"},
     {"batch", 0, CLI_COUNT, PRUNE | SCORE | RUN | COMPARE, FIELD(batch), DATA, .argument = "N",
@@ -148,12 +148,16 @@ const struct cli_row cli_rows[] = {
          "share of the samples that is kept back to measure the result; auto: a tenth, but 20 samples at least and a "
          "fifth "
          "at most"},
+    {"on-bad-file", 0, CLI_CHOICE, SAMPLES, FIELD(on_bad_file), DATA, .argument = "stop|skip", .initial = "stop",
+     .choices = "stop|skip",
+     .help = "what becomes of a file in a folder or list that cannot be used, such as a photo that is cut short: stop "
+             "names all of them; skip leaves them out, which the summary and the report count with their reasons"},
     {"shape", 0, CLI_TEXTS, SAMPLES, FIELD(shape), DATA, .argument = "NAME:DIMS",
      .help = "fixes the symbolic dims of an input, as in image:1,3,224,224; repeatable"},
     {"preprocess", 0, CLI_PATH, SAMPLES, FIELD(preprocess), DATA, .argument = "FILE",
      .help = "how images and sound are prepared: a preprocessor_config.json, a timm config.json, or one of ours; one "
              "beside the "
-             "model is found by itself. The six options below win over it"},
+             "model is found by itself. The options below win over it"},
     {"resize", 0, CLI_TEXT, SAMPLES, FIELD(resize), DATA, .argument = "N|WxH",
      .help = "resize images: shorter side N, or to WxH"},
     {"crop", 0, CLI_TEXT, SAMPLES, FIELD(crop), DATA, .argument = "N|none", .help = "then cut out the centre"},
@@ -161,6 +165,12 @@ const struct cli_row cli_rows[] = {
      .help = "subtracted from pixels scaled to 0..1"},
     {"std", 0, CLI_TEXT, SAMPLES, FIELD(std), DATA, .argument = "R,G,B", .help = "then divided by"},
     {"layout", 0, CLI_TEXT, SAMPLES, FIELD(layout), DATA, .argument = "nchw|nhwc", .help = "order of the image axes"},
+    {"resample", 0, CLI_TEXT, SAMPLES, FIELD(resample), DATA, .argument = "FILTER",
+     .help = "how images are resized: nearest, bilinear, bicubic or lanczos"},
+    {"bgr", 0, CLI_FLAG, SAMPLES, FIELD(bgr), DATA,
+     .help = "the model takes blue first, as those of OpenCV and Caffe do"},
+    {"no-exif", 0, CLI_FLAG, SAMPLES, FIELD(no_exif), DATA,
+     .help = "leave photos as they are stored; otherwise they are turned upright as their EXIF orientation says"},
     {"rate", 0, CLI_TEXT, SAMPLES, FIELD(rate), DATA, .argument = "HZ",
      .help = "resample sound to this rate, as in 16000"},
 

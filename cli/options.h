@@ -37,7 +37,7 @@ struct cli_options {
     const struct cli_command *command; // NULL with --help, --version, --list and the like alone
     struct cli_list operands;
     struct cli_list data, shape;
-    const char *labels, *preprocess, *resize, *crop, *mean, *std, *layout, *rate;
+    const char *labels, *preprocess, *resize, *crop, *mean, *std, *layout, *rate, *resample;
     size_t batch, limit;
     double reserve;
     const char *stats;
@@ -49,7 +49,9 @@ struct cli_options {
     bool strict_sparsity, shrink_outputs;
     const char *target, *runtime_profile;
     double min_agreement, min_taught_agreement;
-    int task;    // index in the words of --task
+    int task; // index in the words of --task
+    int on_bad_file;
+    bool bgr, no_exif;
     int on_fail; // cli_on_fail
     const char *output;
     bool force;

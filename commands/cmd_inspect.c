@@ -131,6 +131,14 @@ static int check_tensors(struct fineprune_model *model, struct fineprune_report 
     return bad;
 }
 
+static int add_bad_files(struct fineprune_report *report, const struct fineprune_data *data) {
+    const char *why;
+    const size_t n = fp_data_bad(data, 0, &why);
+    if (!fp_data_bad_is_obstacle(data) || !n) return FINEPRUNE_OK;
+    for (size_t i = 0; (fp_data_bad(data, i, &why), why); i++) add_obstacle(report, why);
+    return FINEPRUNE_DATA;
+}
+
 static int try_one_sample(struct fineprune_model *model, struct fineprune_data *data, fineprune_error *err) {
     FP_STAGE(room, "a sample");
     struct fp_tensor *inputs = fp_arena_take(&room, (size_t)model->graph->n_inputs, sizeof(*inputs));
@@ -177,6 +185,10 @@ int fineprune_check(fineprune_model *model, fineprune_data *data, fineprune_repo
     if (described) {
         add_obstacle(report, inner.message);
         status = described;
+    }
+    if (data) {
+        const int bad = add_bad_files(report, data);
+        if (!status) status = bad;
     }
     const size_t n = report->obstacles.n;
     if (status) fp_fail(err, status, "'%s' cannot be pruned as it is: %zu obstacle%s", model->path, n, fp_plural(n));

@@ -162,6 +162,12 @@ typedef struct fineprune_data_options {
     const char *rate;          // "16000"
     const char *const *shapes; // "NAME:1,3,224,224", n_shapes of them: fixes symbolic dims of inputs
     size_t n_shapes;
+    const char *on_bad_file; // what becomes of a file in a folder or list that cannot be used: NULL or "stop": the
+                             // source is refused, naming all of them; "skip": it is left out, which the report counts;
+                             // "list": likewise, and fineprune_check tells each as an obstacle
+    const char *resample;    // "nearest", "bilinear", "bicubic" or "lanczos"; overrides the file; NULL: not given
+    const char *color;       // "rgb" or "bgr"; the same
+    bool no_exif;            // pictures stay as their rows are stored, whatever their EXIF orientation says
 } fineprune_data_options;
 
 #ifdef __cplusplus
@@ -182,8 +188,10 @@ FINEPRUNE_API int fineprune_data_open(fineprune_data **out, const fineprune_mode
 FINEPRUNE_API void fineprune_data_free(fineprune_data *data);
 
 // Adds a source, "[NAME=]SRC": a .npz (keys are input names, axis 0 the samples), a .npy (models of one input), a
-// folder of either, of test_data_set_* , of images or of WAV files, @list.txt, "-" for a .npz on standard input, or
-// random[:SEED]. Shapes and types are checked against the model's inputs. Errors: DATA, IO.
+// folder of either, of test_data_set_* , of images or of sound files, with all folders below it, @list.txt, "-" for a
+// .npz on standard input, or random[:SEED]. Shapes and types are checked against the model's inputs. Images and sound
+// are decoded once here, unless there is a limit and no file may be skipped: then when they are used. After an error
+// nothing of the source is there. Errors: DATA, IO, LIMIT.
 FINEPRUNE_API int fineprune_data_add(fineprune_data *data, const char *source, fineprune_error *err);
 
 // How many samples there are.

@@ -48,16 +48,29 @@ static int copy_inputs(struct fineprune_data *data, fineprune_error *err) {
     return status;
 }
 
+static int read_on_bad_file(struct fineprune_data *data, const char *text, fineprune_error *err) {
+    static const char *const words[] = {[FP_BAD_STOP] = "stop", [FP_BAD_SKIP] = "skip", [FP_BAD_LIST] = "list"};
+    for (size_t i = 0; i < FP_COUNT(words) && text; i++)
+        if (strcmp(words[i], text) == 0) {
+            data->on_bad_file = (enum fp_on_bad_file)i;
+            return FINEPRUNE_OK;
+        }
+    if (!text) return FINEPRUNE_OK;
+    return fp_fail(err, FINEPRUNE_USAGE, "on_bad_file is 'stop', 'skip' or 'list', not '%s'", text);
+}
+
 static int copy_options(struct fineprune_data *data, const fineprune_data_options *options, fineprune_error *err) {
-    const char *texts[FP_COUNT(data->options)] = {options->preprocess, options->resize, options->crop, options->mean,
-                                                  options->std,        options->layout, options->rate};
+    const char *texts[FP_COUNT(data->options)] = {options->preprocess, options->resize,   options->crop,
+                                                  options->mean,       options->std,      options->layout,
+                                                  options->rate,       options->resample, options->color};
     for (size_t i = 0; i < FP_COUNT(texts); i++) {
         if (!texts[i]) continue;
         data->options[i] = strdup(texts[i]);
         if (!data->options[i]) return fp_fail_memory(err, "the options", strlen(texts[i]));
     }
     data->limit = options->limit;
-    int status = FINEPRUNE_OK;
+    data->no_exif = options->no_exif;
+    int status = read_on_bad_file(data, options->on_bad_file, err);
     for (size_t i = 0; i < options->n_shapes && !status; i++)
         status = fp_fit_shape(data->inputs, data->n_inputs, options->shapes[i], err);
     return status;
@@ -104,6 +117,8 @@ void fineprune_data_free(fineprune_data *data) {
     }
     for (size_t i = 0; i < data->n_sources; i++) free(data->sources[i]);
     for (size_t i = 0; i < FP_COUNT(data->options); i++) free(data->options[i]);
+    fp_data_tally_done(&data->bad);
+    fp_data_tally_done(&data->passed);
     free(data->sources);
     free(data->columns);
     free(data->inputs);
@@ -353,6 +368,20 @@ size_t fp_data_split(const struct fineprune_data *data, const char **source) {
 const char *fp_data_source(const struct fineprune_data *data, size_t index) {
     if (index < data->n_sources) return data->sources[index];
     return NULL;
+}
+
+size_t fp_data_bad(const struct fineprune_data *data, size_t index, const char **text) {
+    *text = NULL;
+    if (index < data->bad.n) *text = data->bad.items[index].text;
+    return data->bad.total;
+}
+
+bool fp_data_bad_is_obstacle(const struct fineprune_data *data) { return data->on_bad_file == FP_BAD_LIST; }
+
+size_t fp_data_passed(const struct fineprune_data *data, size_t index, const char **kind) {
+    if (index >= data->passed.n) return 0;
+    *kind = data->passed.items[index].text;
+    return data->passed.items[index].n;
 }
 
 // ---- what there is

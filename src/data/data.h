@@ -47,6 +47,13 @@ const char *fp_data_moved(const struct fineprune_data *data, size_t index, int *
 int fp_data_hash(struct fineprune_data *data, size_t sample, uint64_t *hash, fineprune_error *err);
 // The sources as given, for the report; NULL past the end.
 const char *fp_data_source(const struct fineprune_data *data, size_t index);
+// How many files were left out because they cannot be used; *text is why the one of that number was, NULL past those
+// that are kept.
+size_t fp_data_bad(const struct fineprune_data *data, size_t index, const char **text);
+// Whether they stand in the way of pruning.
+bool fp_data_bad_is_obstacle(const struct fineprune_data *data);
+// What lies in the folders that is no data: how many of the kind of that number (".txt"), 0 past the last.
+size_t fp_data_passed(const struct fineprune_data *data, size_t index, const char **kind);
 // No source was added: the error that lists the model's inputs and the accepted forms.
 int fp_data_missing(const struct fineprune_model *model, fineprune_error *err);
 

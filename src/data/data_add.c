@@ -1,31 +1,118 @@
 // SPDX-License-Identifier: Apache-2.0
-// Adding a source: all of it, or nothing when it fails.
+// Adding a source: all of it, or nothing when it fails. Files of it that cannot be used are gathered, so that they are
+// told all at once, or left out and counted.
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "data/data_parts.h"
 #include "base/numbers.h"
 
+#define KEPT_TEXTS ((size_t)1000)
+#define ROOM_FOR_HINT 120 // bytes of an error
+
+// ---- what is noted
+
+static int tally(struct fp_tally *t, const char *text, bool kinds, fineprune_error *err) {
+    t->total++;
+    for (size_t i = 0; i < t->n && kinds; i++)
+        if (strcmp(t->items[i].text, text) == 0) {
+            t->items[i].n++;
+            return FINEPRUNE_OK;
+        }
+    if (t->n == KEPT_TEXTS) return FINEPRUNE_OK;
+    struct fp_tally_item *grown = fp_grow(t->items, &t->capacity, t->n + 1, sizeof(*grown));
+    if (grown) t->items = grown;
+    char *copy = NULL;
+    if (grown) copy = strdup(text);
+    if (!copy) return fp_fail_memory(err, text, strlen(text));
+    t->items[t->n++] = (struct fp_tally_item){copy, 1};
+    return FINEPRUNE_OK;
+}
+
+int fp_data_bad_file(struct fineprune_data *data, const fineprune_error *why, fineprune_error *err) {
+    data->adding->tried++;
+    if (!data->adding->bad++) data->adding->first = *why;
+    return tally(&data->bad, why->message, false, err);
+}
+
+int fp_data_pass_over(struct fineprune_data *data, const char *kind, fineprune_error *err) {
+    return tally(&data->passed, kind, true, err);
+}
+
+static void tally_shrink(struct fp_tally *t, size_t n, size_t total) {
+    while (t->n > n) free(t->items[--t->n].text);
+    t->total = total;
+}
+
+void fp_data_tally_done(struct fp_tally *t) {
+    tally_shrink(t, 0, 0);
+    free(t->items);
+}
+
+// ---- what becomes of the source
+
+static int fail_first(const struct fp_adding *a, fineprune_error *err) {
+    int status;
+    if (a->tried > 1)
+        status = fp_fail(err, a->first.status, "none of the %zu files can be used; the first: %s", a->tried,
+                         a->first.message);
+    else status = fp_fail(err, a->first.status, "%s", a->first.message);
+    if (a->first.hint[0]) fp_hint(err, "%s", a->first.hint);
+    return status;
+}
+
+static int fail_all(const struct fineprune_data *data, const struct fp_adding *a, size_t first, fineprune_error *err) {
+    char text[sizeof(err->message)];
+    size_t n = 0, told = 0;
+    for (; first + told < data->bad.n; told++) {
+        const char *one = data->bad.items[first + told].text;
+        if (n + strlen(one) + 2 > sizeof(text) - ROOM_FOR_HINT) break;
+        n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s", fp_between(told, "; "), one);
+    }
+    if (!told) snprintf(text, sizeof(text), "%.*s", (int)sizeof(text) - ROOM_FOR_HINT, a->first.message);
+    if (a->bad > fp_most(told, 1)) snprintf(text + strlen(text), 60, "; and %zu more", a->bad - fp_most(told, 1));
+    if (a->bad == 1) return fp_fail(err, a->first.status, "%s", a->first.message);
+    return fp_fail(err, a->first.status, "%zu of %zu files cannot be used: %s", a->bad, a->tried, text);
+}
+
+static int settle(const struct fineprune_data *data, const struct fp_adding *a, size_t first, fineprune_error *err) {
+    if (!a->bad) return FINEPRUNE_OK;
+    if (a->bad >= a->tried) return fail_first(a, err);
+    if (data->on_bad_file != FP_BAD_STOP && !a->out_of_step) return FINEPRUNE_OK;
+    int status = fail_all(data, a, first, err);
+    if (a->out_of_step)
+        fp_hint(err, "the model has several inputs: take away what belongs to these files for the others too");
+    else if (a->first.hint[0] && a->bad == 1) fp_hint(err, "%s; or --on-bad-file skip", a->first.hint);
+    else fp_hint(err, "--on-bad-file skip leaves them out and counts them");
+    return status;
+}
+
 int fineprune_data_add(fineprune_data *data, const char *source, fineprune_error *err) {
     FP_PLAIN_NUMBERS;
     FP_STAGE(room, source);
     size_t *n_before = fp_arena_take(&room, data->n_inputs, sizeof(*n_before));
+    struct fp_adding adding = {.before_file = fp_arena_take(&room, data->n_inputs, sizeof(*n_before))};
     char **grown = fp_grow(data->sources, &data->capacity, data->n_sources + 1, sizeof(*grown));
     if (grown) data->sources = grown;
     char *copy = strdup(source);
-    if (!n_before || !grown || !copy) {
+    if (!n_before || !adding.before_file || !grown || !copy) {
         free(copy);
         return fp_fail_memory(err, source, strlen(source));
     }
     for (size_t i = 0; i < data->n_inputs; i++) n_before[i] = data->columns[i].n;
-    const size_t bare = data->bare;
+    const size_t bare = data->bare, bad = data->bad.n, bad_in_all = data->bad.total;
     const char *rest = source;
     const size_t input = fp_data_split(data, &rest);
+    data->adding = &adding;
     int status = fp_data_add_source(data, input, rest, 0, err);
+    data->adding = NULL;
+    if (!status) status = settle(data, &adding, bad, err);
     free(data->hashes);
     data->hashes = NULL;
     if (status) {
         fp_memory_hint(data->memory, err);
         fp_data_take_back(data, n_before, bare);
+        tally_shrink(&data->bad, bad, bad_in_all);
         free(copy);
     } else {
         data->sources[data->n_sources++] = copy;

@@ -192,10 +192,18 @@ static int check_values(const struct fp_preprocess *p, const struct fp_input *in
     return status;
 }
 
+// Where what is cut out begins.
+static int64_t margin(int64_t side, int64_t crop, bool rounds) {
+    if (rounds) return (int64_t)nearbyint((double)(side - crop) / 2); // of halves to the even
+    return (side - crop) / 2;
+}
+
 static void put_pixels(struct fp_tensor *dst, const struct fp_image *image, const struct sizes *s,
-                       const struct levels *levels, bool last, bool bgr) {
+                       const struct levels *levels, const struct fp_preprocess *p, bool last) {
     const int c = image->channels;
-    const int64_t top = (s->height - s->crop_height) / 2, left = (s->width - s->crop_width) / 2;
+    const bool bgr = p->color == FP_BGR;
+    const int64_t top = margin(s->height, s->crop_height, p->crop_rounds),
+                  left = margin(s->width, s->crop_width, p->crop_rounds);
     const size_t plane = (size_t)(s->crop_height * s->crop_width);
     for (int64_t y = 0; y < s->crop_height; y++)
         for (int64_t x = 0; x < s->crop_width; x++) {
@@ -213,7 +221,7 @@ static void put_pixels(struct fp_tensor *dst, const struct fp_image *image, cons
 
 static int decode(struct fp_image *image, const struct fp_piece *piece, const struct plan *plan, const struct sizes *s,
                   fineprune_error *err) {
-    int status = fp_image_read(image, piece->path, piece->data->memory, err);
+    int status = fp_image_read(image, piece->path, piece->data->no_exif, piece->data->memory, err);
     if (!status && (image->width != piece->extent[0] || image->height != piece->extent[1]))
         status = fp_fail(err, FINEPRUNE_IO, "'%s' has changed while it was in use", piece->path);
     if (!status) status = fp_stamp_check(&piece->stamp, -1, piece->path, err);
@@ -226,6 +234,15 @@ static int decode(struct fp_image *image, const struct fp_piece *piece, const st
 static bool may_keep(const struct fp_piece *piece, const struct fp_image *image) {
     const size_t left = fp_memory_left(piece->data->memory) / DECODED_SHARE, used = *piece->data->decoded;
     return used <= DECODED_BYTES && image->size <= DECODED_BYTES - used && image->size <= left;
+}
+
+static void keep_or_drop(const struct fp_piece *piece, struct fp_image *image) {
+    if (may_keep(piece, image)) {
+        *piece->decoded = *image;
+        *piece->data->decoded += image->size;
+    } else {
+        fp_image_done(image);
+    }
 }
 
 static int image_load(const struct fp_piece *piece, size_t index, struct fp_tensor *dst, fineprune_error *err) {
@@ -243,18 +260,26 @@ static int image_load(const struct fp_piece *piece, size_t index, struct fp_tens
     if (!status && !kept) status = decode(&image, piece, &plan, &s, err);
     if (!status) {
         fill_levels(levels, p, plan.channels, dst->type);
-        put_pixels(dst, &image, &s, levels, plan.last, p->color == FP_BGR);
+        put_pixels(dst, &image, &s, levels, p, plan.last);
     }
-    if (!status && !kept && may_keep(piece, &image)) {
-        *piece->decoded = image;
-        *piece->data->decoded += image.size;
-    } else if (!kept) {
-        fp_image_done(&image);
-    }
+    if (kept) return status;
+    if (status) fp_image_done(&image);
+    else keep_or_drop(piece, &image);
     return status;
 }
 
 static const struct fp_piece_kind IMAGE = {image_shape, image_load};
+
+// Whether all of it can be decoded, and to what the model takes.
+static int try_image(const struct fp_piece *piece, const struct plan *plan, fineprune_error *err) {
+    struct fp_image image = {0};
+    const struct sizes s = plan_sizes(piece->data->preprocess, plan, piece->extent[0], piece->extent[1]);
+    int status = check_sizes(&s, plan, piece, err);
+    if (!status && fp_data_decodes(piece->data)) status = decode(&image, piece, plan, &s, err);
+    if (status || !image.pixels) fp_image_done(&image);
+    else keep_or_drop(piece, &image);
+    return status;
+}
 
 int fp_data_add_image(struct fineprune_data *data, size_t input, const char *path, fineprune_error *err) {
     int status = fp_data_only_input(data, &input, path, err);
@@ -264,19 +289,19 @@ int fp_data_add_image(struct fineprune_data *data, size_t input, const char *pat
     const struct fp_input *in = &data->inputs[input];
     status = make_plan(&plan, in, data->preprocess->layout, path, err);
     if (!status) status = check_values(data->preprocess, in, plan.channels, path, err);
-    struct fp_piece piece = {.kind = &IMAGE, .n = 1};
+    struct fp_piece piece = {.kind = &IMAGE, .n = 1, .data = data, .input = in};
     (void)fp_stamp_take(&piece.stamp, -1, path); // what is not there is told by who reads it
-    if (!status) status = fp_image_probe(path, &piece.extent[0], &piece.extent[1], err);
+    if (!status) status = fp_image_probe(path, data->no_exif, &piece.extent[0], &piece.extent[1], err);
     if (status) return status;
     if (!data->decoded) data->decoded = fp_calloc(1, sizeof(*data->decoded));
     if (!data->decoded) return fp_fail_memory(err, path, sizeof(*data->decoded));
     piece.mode = plan.mode;
     piece.path = strdup(path);
     piece.decoded = fp_calloc(1, sizeof(*piece.decoded));
-    if (!piece.path || !piece.decoded) {
-        free(piece.path);
-        free(piece.decoded);
-        return fp_fail_memory(err, path, strlen(path));
-    }
-    return fp_data_put(data, input, &piece, path, err);
+    if (!piece.path || !piece.decoded) status = fp_fail_memory(err, path, strlen(path));
+    if (!status) status = try_image(&piece, &plan, err);
+    if (!status) return fp_data_put(data, input, &piece, path, err);
+    free(piece.path);
+    free(piece.decoded);
+    return status;
 }

@@ -62,6 +62,43 @@ struct fp_column {
     bool endless; // its one piece serves any number of samples
 };
 
+enum {
+    FP_OPTION_PREPROCESS,
+    FP_OPTION_RESIZE,
+    FP_OPTION_CROP,
+    FP_OPTION_MEAN,
+    FP_OPTION_STD,
+    FP_OPTION_LAYOUT,
+    FP_OPTION_RATE,
+    FP_OPTION_RESAMPLE,
+    FP_OPTION_COLOR,
+    FP_OPTIONS
+};
+
+// What becomes of a file that cannot be used.
+enum fp_on_bad_file {
+    FP_BAD_STOP, // the source is refused, with all such files
+    FP_BAD_SKIP, // it is left out and counted
+    FP_BAD_LIST, // likewise, for who asks for obstacles
+};
+
+// How a source is coming along.
+struct fp_adding {
+    size_t *before_file; // pieces of each input
+    size_t tried, bad;   // files
+    bool out_of_step;    // one of them was for one of several inputs
+    fineprune_error first;
+};
+
+// Texts, of which the first are kept; with how often each came in tallies of kinds.
+struct fp_tally {
+    struct fp_tally_item {
+        char *text;
+        size_t n;
+    } *items;
+    size_t n, capacity, total;
+};
+
 struct fineprune_data {
     const struct fineprune_model *model;
     struct fp_memory *memory; // the model's: there is one budget
@@ -77,17 +114,12 @@ struct fineprune_data {
     uint64_t *hashes;                 // of samples, 0 where not computed yet; NULL before the first
     struct fp_preprocess *preprocess; // made at the first image or sound
     size_t *decoded;                  // bytes of pictures that are kept decoded; made at the first one
-    char *options[7];                 // copies of fineprune_data_options, see fp_data_option
-};
-
-enum {
-    FP_OPTION_PREPROCESS,
-    FP_OPTION_RESIZE,
-    FP_OPTION_CROP,
-    FP_OPTION_MEAN,
-    FP_OPTION_STD,
-    FP_OPTION_LAYOUT,
-    FP_OPTION_RATE
+    char *options[FP_OPTIONS];        // copies of fineprune_data_options
+    enum fp_on_bad_file on_bad_file;
+    bool no_exif;
+    struct fp_adding *adding; // while a source is added
+    struct fp_tally bad;      // why files could not be used
+    struct fp_tally passed;   // what in folders is no data, by kind
 };
 
 // ---- data_fit.c: does it fit?
@@ -150,12 +182,47 @@ int fp_data_preprocess(struct fineprune_data *data, fineprune_error *err);
 int fp_data_only_input(const struct fineprune_data *data, size_t *input, const char *path, fineprune_error *err);
 int fp_data_add_source(struct fineprune_data *data, size_t input, const char *source, int depth, fineprune_error *err);
 
+#define FP_DATA_ACCEPTED                                                                                               \
+    ".npz, .npy, images (.png, .jpg, .webp, .gif, .tif), sound (.wav, .flac, .ogg, .mp3, .aiff, .au) or "              \
+    "test_data_set_* with input_*.pb"
+
+struct fp_file_kind {
+    const char *what;
+    const char *endings; // each with a blank after it
+    int (*add)(struct fineprune_data *, size_t, const char *, fineprune_error *);
+};
+// By the ending; NULL: no data.
+const struct fp_file_kind *fp_data_file_kind(const char *name);
+// Adds a file of a source. One that cannot be used is noted, and no error yet.
+int fp_data_add_file(struct fineprune_data *data, size_t input, const char *path, const struct fp_file_kind *kind,
+                     fineprune_error *err);
+// input_N.pb goes to the input that the tensor is named after, else to input number N. seen [n_inputs].
+int fp_data_add_set_file(struct fineprune_data *data, const char *path, unsigned long number, bool *seen,
+                         fineprune_error *err);
+
+// ---- data_folder.c. path ends in no slash, but for "/".
+
+int fp_data_add_folder(struct fineprune_data *data, size_t input, const char *path, fineprune_error *err);
+
+// ---- data_add.c
+
+// Notes a file that cannot be used, and why. err: of the noting.
+int fp_data_bad_file(struct fineprune_data *data, const fineprune_error *why, fineprune_error *err);
+// Whether pictures and sound are decoded when they are added. A limit may take a few of very many, which then would
+// all be decoded in vain; where some may be left out it must be known which.
+static inline bool fp_data_decodes(const struct fineprune_data *data) {
+    return !data->limit || data->on_bad_file != FP_BAD_STOP;
+}
+// Notes a file that is no data, by its kind.
+int fp_data_pass_over(struct fineprune_data *data, const char *kind, fineprune_error *err);
+
 // ---- data_random.c, data_image.c, data_sound.c
 
 int fp_data_add_random(struct fineprune_data *data, size_t input, const char *seed, fineprune_error *err);
 int fp_data_add_image(struct fineprune_data *data, size_t input, const char *path, fineprune_error *err);
 int fp_data_add_sound(struct fineprune_data *data, size_t input, const char *path, fineprune_error *err);
 
+void fp_data_tally_done(struct fp_tally *tally);
 // Takes back what a source has added before it failed: pieces beyond n_before [n_inputs].
 void fp_data_take_back(struct fineprune_data *data, const size_t *n_before, size_t bare);
 

@@ -199,8 +199,18 @@ static int resample(struct wave *w, int from, int64_t to, const char *path, fine
     return FINEPRUNE_OK;
 }
 
-// Zero mean and unit variance over the whole wave, as Hugging Face's feature extractors do.
-static void normalize(struct wave *w) {
+// Zero mean and unit variance, as Hugging Face's feature extractors do: of what is left once the wave is cut to the
+// input's length, and of the silence behind it where it counts.
+static int normalize(struct wave *w, int64_t time, bool padding, fineprune_error *err) {
+    w->frames = fp_least_int(w->frames, time);
+    if (padding && w->frames < time) {
+        struct wave longer;
+        int status = wave_new(&longer, time, w->channels, w->memory, err);
+        if (status) return status;
+        memcpy(longer.data, w->data, (size_t)(w->frames * w->channels) * sizeof(float));
+        wave_done(w);
+        *w = longer;
+    }
     const int64_t n = w->frames * w->channels;
     double sum = 0, squares = 0;
     for (int64_t i = 0; i < n; i++) sum += (double)w->data[i];
@@ -208,6 +218,7 @@ static void normalize(struct wave *w) {
     for (int64_t i = 0; i < n; i++) squares += ((double)w->data[i] - mean) * ((double)w->data[i] - mean);
     const double scale = 1 / sqrt(squares / (double)n + 1e-7);
     for (int64_t i = 0; i < n; i++) w->data[i] = (float)(((double)w->data[i] - mean) * scale);
+    return FINEPRUNE_OK;
 }
 
 static int check_wave(const struct wave *w, const char *path, fineprune_error *err) {
@@ -246,8 +257,10 @@ static int sound_load(const struct fp_piece *piece, size_t index, struct fp_tens
     if (plan.channels == 1) mix(&wave);
     status = check_wave(&wave, piece->path, err);
     if (!status) status = resample(&wave, piece->rate, piece->data->preprocess->rate, piece->path, err);
-    if (!status && piece->data->preprocess->normalize_sound) normalize(&wave);
-    if (!status) put_wave(dst, &wave, &plan, plan_time(&plan, piece));
+    const int64_t time = plan_time(&plan, piece);
+    const struct fp_preprocess *p = piece->data->preprocess;
+    if (!status && p->normalize_sound) status = normalize(&wave, time, p->normalize_padding, err);
+    if (!status) put_wave(dst, &wave, &plan, time);
     wave_done(&wave);
     return status;
 }
@@ -284,12 +297,22 @@ static int probe(struct fp_piece *piece, const struct plan *plan, const struct f
     return check_rate(p, path, info.samplerate, err);
 }
 
+// Whether all of it can be decoded.
+static int try_sound(const struct fp_piece *piece, fineprune_error *err) {
+    struct wave wave;
+    int status = read_wave(&wave, piece, err);
+    if (status) return status;
+    status = check_wave(&wave, piece->path, err);
+    wave_done(&wave);
+    return status;
+}
+
 int fp_data_add_sound(struct fineprune_data *data, size_t input, const char *path, fineprune_error *err) {
     int status = fp_data_only_input(data, &input, path, err);
     if (!status) status = fp_data_preprocess(data, err);
     if (status) return status;
     struct plan plan;
-    struct fp_piece piece = {.kind = &SOUND, .n = 1};
+    struct fp_piece piece = {.kind = &SOUND, .n = 1, .data = data, .input = &data->inputs[input]};
     (void)fp_stamp_take(&piece.stamp, -1, path); // what is not there is told by who reads it
     status = make_plan(&plan, &data->inputs[input], path, err);
     if (!status) status = probe(&piece, &plan, data->preprocess, path, err);
@@ -297,5 +320,8 @@ int fp_data_add_sound(struct fineprune_data *data, size_t input, const char *pat
     piece.mode = plan.mode;
     piece.path = strdup(path);
     if (!piece.path) return fp_fail_memory(err, path, strlen(path));
-    return fp_data_put(data, input, &piece, path, err);
+    if (fp_data_decodes(data)) status = try_sound(&piece, err);
+    if (!status) return fp_data_put(data, input, &piece, path, err);
+    free(piece.path);
+    return status;
 }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the text after --data stands for: random data, a list, standard input, a file by its ending, or a folder of
-// files of one kind.
+// What the text after --data stands for: random data, a list, standard input, a file by its ending, or a folder
+// (data_folder.c).
 #include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,8 +15,6 @@
 #define MAX_LIST (64 << 20)
 #define FAR_BYTES (4 << 20) // arrays of so many bytes stay in their files
 #define FAR_MOST 64         // at most so many, as their files are kept open
-#define ACCEPTED                                                                                                       \
-    ".npz, .npy, images (.png, .jpg), sound (.wav, .flac, .ogg, .aiff, .au) or test_data_set_* with input_*.pb"
 
 // ---- .npy and .npz
 
@@ -105,9 +102,8 @@ static int add_tensor_file(struct fineprune_data *data, size_t input, const char
     return fp_data_put_whole(data, input, &tensor, name, err);
 }
 
-// input_N.pb goes to the input that the tensor is named after, else to input number N.
-static int add_set_file(struct fineprune_data *data, const char *path, unsigned long number, bool *seen,
-                        fineprune_error *err) {
+int fp_data_add_set_file(struct fineprune_data *data, const char *path, unsigned long number, bool *seen,
+                         fineprune_error *err) {
     struct fp_tensor tensor = {0};
     char *tensor_name, name[300];
     snprintf(name, sizeof(name), "'%s'", path);
@@ -132,150 +128,17 @@ static int add_set_file(struct fineprune_data *data, const char *path, unsigned 
     return fp_data_put_whole(data, input, &tensor, name, err);
 }
 
-// ---- folders
+// ---- a file by its ending
 
-struct listing {
-    char **names; // sorted by bytes
-    size_t n, capacity;
-};
-
-static void listing_done(struct listing *l) {
-    for (size_t i = 0; i < l->n; i++) free(l->names[i]);
-    free(l->names);
-}
-
-static int compare_names(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
-
-static int read_names(struct listing *l, const char *path, DIR *dir, fineprune_error *err) {
-    for (;;) {
-        errno = 0;
-        const struct dirent *entry = readdir(dir);
-        if (!entry && errno)
-            return fp_fail(err, FINEPRUNE_IO, "cannot read the folder '%s': %s", path, strerror(errno));
-        if (!entry) return FINEPRUNE_OK;
-        if (entry->d_name[0] == '.') continue;
-        char **grown = fp_grow(l->names, &l->capacity, l->n + 1, sizeof(*grown));
-        if (grown) l->names = grown;
-        char *name = NULL;
-        if (grown) name = strdup(entry->d_name);
-        if (!name) return fp_fail_memory(err, path, l->n * sizeof(*grown));
-        l->names[l->n++] = name;
-    }
-}
-
-static int list_folder(struct listing *l, const char *path, fineprune_error *err) {
-    *l = (struct listing){0};
-    DIR *dir = opendir(path);
-    if (!dir) return fp_fail(err, FINEPRUNE_IO, "cannot read the folder '%s': %s", path, strerror(errno));
-    int status = read_names(l, path, dir, err);
-    closedir(dir);
-    if (!status && l->n) qsort(l->names, l->n, sizeof(*l->names), compare_names);
-    if (status) listing_done(l);
-    return status;
-}
-
-// The number in PREFIX number SUFFIX.
-static bool numbered(const char *name, const char *prefix, const char *suffix, unsigned long *number) {
-    const size_t n = strlen(prefix);
-    if (strncmp(name, prefix, n) != 0 || !isdigit((unsigned char)name[n])) return false;
-    char *end;
-    errno = 0;
-    *number = strtoul(name + n, &end, 10);
-    return !errno && strcmp(end, suffix) == 0;
-}
-
-// A pipe without a writer would be waited for; what is not there says so itself.
-static int add_file(struct fineprune_data *data, size_t input, const char *path,
-                    int (*add)(struct fineprune_data *, size_t, const char *, fineprune_error *),
-                    fineprune_error *err) {
-    struct stat st;
-    if (stat(path, &st) || S_ISREG(st.st_mode)) return add(data, input, path, err);
-    const int status = fp_fail(err, FINEPRUNE_IO, "cannot read '%s': not a regular file", path);
-    fp_hint(err, "a stream goes in by standard input: --data -");
-    return status;
-}
-
-static int add_in(struct fineprune_data *data, size_t input, const char *folder, const char *name,
-                  int (*add)(struct fineprune_data *, size_t, const char *, fineprune_error *), fineprune_error *err) {
-    char *path = fp_format("%s/%s", folder, name);
-    if (!path) return fp_fail_memory(err, "a path", strlen(folder) + strlen(name));
-    int status = add(data, input, path, err);
-    free(path);
-    return status;
-}
-
-static int add_file_in(struct fineprune_data *data, size_t input, const char *folder, const char *name,
-                       int (*add)(struct fineprune_data *, size_t, const char *, fineprune_error *),
-                       fineprune_error *err) {
-    char *path = fp_format("%s/%s", folder, name);
-    if (!path) return fp_fail_memory(err, "a path", strlen(folder) + strlen(name));
-    int status = add_file(data, input, path, add, err);
-    free(path);
-    return status;
-}
-
-// A folder with input_0.pb, input_1.pb, ...: one sample.
-static int add_set(struct fineprune_data *data, size_t input, const char *path, fineprune_error *err) {
-    if (input < data->n_inputs)
-        return fp_fail(err, FINEPRUNE_USAGE, "'%s' has all inputs; give it without a name", path);
-    struct listing l;
-    int status = list_folder(&l, path, err);
-    if (status) return status;
-    FP_STAGE(room, path);
-    bool *seen = fp_arena_take(&room, data->n_inputs, sizeof(*seen));
-    status = fp_arena_check(&room, err);
-    for (size_t i = 0; i < l.n && !status; i++) {
-        unsigned long number;
-        if (!numbered(l.names[i], "input_", ".pb", &number)) continue;
-        char *file = fp_format("%s/%s", path, l.names[i]);
-        if (file) status = add_set_file(data, file, number, seen, err);
-        else status = fp_fail_memory(err, "a path", strlen(path));
-        free(file);
-    }
-    for (size_t i = 0; i < data->n_inputs && !status; i++) {
-        char text[400];
-        if (!seen[i])
-            status = fp_fail(err, FINEPRUNE_DATA, "'%s' has no tensor for the model's input %s", path,
-                             fp_input_text(text, sizeof(text), &data->inputs[i]));
-    }
-    if (!status && !data->n_inputs) data->bare++;
-    listing_done(&l);
-    return status;
-}
-
-// test_data_set_0, test_data_set_1, ... in the order of their numbers.
-static int add_sets(struct fineprune_data *data, size_t input, const char *path, const struct listing *l, size_t *found,
-                    fineprune_error *err) {
-    *found = 0;
-    unsigned long number, last = 0;
-    for (;;) {
-        const char *next = NULL;
-        unsigned long lowest = 0;
-        for (size_t i = 0; i < l->n; i++)
-            if (numbered(l->names[i], "test_data_set_", "", &number) && (!*found || number > last) &&
-                (!next || number < lowest))
-                next = l->names[i], lowest = number;
-        if (!next) return FINEPRUNE_OK;
-        int status = add_in(data, input, path, next, add_set, err);
-        if (status) return status;
-        last = lowest;
-        ++*found;
-    }
-}
-
-static const struct file_kind {
-    const char *what;
-    const char *endings; // each with a blank after it
-    int (*add)(struct fineprune_data *, size_t, const char *, fineprune_error *);
-} KINDS[] = {
+static const struct fp_file_kind KINDS[] = {
     {".npz", ".npz ", add_npz},
     {".npy", ".npy ", add_npy},
-    {"image", ".png .jpg .jpeg .jpe ", fp_data_add_image},
+    {"image", ".png .jpg .jpeg .jpe .jfif .webp .gif .tif .tiff .heic .heif .avif ", fp_data_add_image},
     {"sound", ".wav .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .caf .w64 .rf64 ", fp_data_add_sound},
     {"tensor", ".pb ", add_tensor_file},
 };
 
-static const struct file_kind *kind_of(const char *name) {
+const struct fp_file_kind *fp_data_file_kind(const char *name) {
     const char *dot = strrchr(name, '.');
     if (!dot || strchr(dot, '/')) return NULL;
     const size_t n = strlen(dot);
@@ -285,64 +148,36 @@ static const struct file_kind *kind_of(const char *name) {
     return NULL;
 }
 
-// The one kind of file in the folder; others (notes, labels) do not count.
-static int folder_kind(const struct listing *l, const char *path, const struct file_kind **kind, fineprune_error *err) {
-    *kind = NULL;
-    const char *first = NULL;
-    for (size_t i = 0; i < l->n; i++) {
-        const struct file_kind *k = kind_of(l->names[i]);
-        if (!k || k == *kind) continue;
-        if (*kind) {
-            int status = fp_fail(err, FINEPRUNE_DATA, "'%s' holds files of two kinds: %s ('%s') and %s ('%s')", path,
-                                 (*kind)->what, first, k->what, l->names[i]);
-            fp_hint(err, "put one kind into a folder of its own, or name the files in a list: --data @list.txt");
-            return status;
-        }
-        *kind = k;
-        first = l->names[i];
-    }
-    if (*kind) return FINEPRUNE_OK;
-    int status = fp_fail(err, FINEPRUNE_DATA, "'%s' holds no data: %zu files, none of a known kind", path, l->n);
-    fp_hint(err, "known are " ACCEPTED "; a folder's sub-folders are not entered, name each with its own --data");
-    return status;
-}
-
 // x.npy and y.npy for the inputs x and y. Returns n_inputs when the name is not an input's.
-static size_t input_of_file(const struct fineprune_data *data, const char *name) {
-    const char *dot = strrchr(name, '.');
-    if (dot) return fp_data_input(data, name, (size_t)(dot - name));
-    return data->n_inputs;
+static size_t input_of_file(const struct fineprune_data *data, const char *path) {
+    const char *slash = strrchr(path, '/'), *name = path;
+    if (slash) name = slash + 1;
+    return fp_data_input(data, name, (size_t)(strrchr(name, '.') - name));
 }
 
-static int add_files(struct fineprune_data *data, size_t input, const char *path, const struct listing *l,
-                     fineprune_error *err) {
-    const struct file_kind *kind;
-    int status = folder_kind(l, path, &kind, err);
-    for (size_t i = 0; i < l->n && !status; i++) {
-        if (kind_of(l->names[i]) != kind) continue;
-        size_t target = input;
-        if (kind->add == add_npy && input == data->n_inputs && data->n_inputs > 1)
-            target = input_of_file(data, l->names[i]);
-        status = add_file_in(data, target, path, l->names[i], kind->add, err);
-    }
+// A pipe without a writer would be waited for; what is not there says so itself.
+static int add_regular(struct fineprune_data *data, size_t input, const char *path, const struct fp_file_kind *kind,
+                       fineprune_error *err) {
+    struct stat st;
+    if (stat(path, &st) || S_ISREG(st.st_mode)) return kind->add(data, input, path, err);
+    const int status = fp_fail(err, FINEPRUNE_IO, "cannot read '%s': not a regular file", path);
+    fp_hint(err, "a stream goes in by standard input: --data -");
     return status;
 }
 
-static int add_folder(struct fineprune_data *data, size_t input, const char *path, fineprune_error *err) {
-    struct listing l;
-    int status = list_folder(&l, path, err);
-    if (status) return status;
-    size_t sets = 0;
-    unsigned long number;
-    bool is_set = false;
-    for (size_t i = 0; i < l.n; i++) is_set |= numbered(l.names[i], "input_", ".pb", &number);
-    const char *slash = strrchr(path, '/'), *last = path;
-    if (slash) last = slash + 1;
-    if (numbered(last, "test_data_set_", "", &number)) is_set = true;
-    if (is_set) status = add_set(data, input, path, err);
-    else status = add_sets(data, input, path, &l, &sets, err);
-    if (!status && !is_set && !sets) status = add_files(data, input, path, &l, err);
-    listing_done(&l);
+int fp_data_add_file(struct fineprune_data *data, size_t input, const char *path, const struct fp_file_kind *kind,
+                     fineprune_error *err) {
+    if (kind->add == add_npy && input == data->n_inputs && data->n_inputs > 1) input = input_of_file(data, path);
+    struct fp_adding *adding = data->adding;
+    for (size_t i = 0; i < data->n_inputs; i++) adding->before_file[i] = data->columns[i].n;
+    fineprune_error inner = {0};
+    int status = add_regular(data, input, path, kind, &inner);
+    adding->tried += !status;
+    if (!status) return FINEPRUNE_OK;
+    adding->out_of_step |= input < data->n_inputs && data->n_inputs > 1;
+    fp_data_take_back(data, adding->before_file, data->bare);
+    if (status == FINEPRUNE_DATA || status == FINEPRUNE_IO) return fp_data_bad_file(data, &inner, err);
+    if (err && !err->status) *err = inner;
     return status;
 }
 
@@ -437,18 +272,24 @@ int fp_data_add_source(struct fineprune_data *data, size_t input, const char *so
     if (source[0] == '@') return add_list(data, input, source + 1, depth, err);
     if (strcmp(source, "-") == 0) return add_npz(data, input, source, err);
     struct stat st;
-    if (stat(source, &st)) return fail_source(data, source, err);
+    if (stat(source, &st)) {
+        fineprune_error inner = {0};
+        if (!depth) return fail_source(data, source, err);
+        fail_source(data, source, &inner);
+        data->adding->out_of_step |= input < data->n_inputs && data->n_inputs > 1;
+        return fp_data_bad_file(data, &inner, err);
+    }
     if (S_ISDIR(st.st_mode)) {
         char *path = strdup(source);
         if (!path) return fp_fail_memory(err, "a path", strlen(source));
         for (size_t n = strlen(path); n > 1 && path[n - 1] == '/'; n--) path[n - 1] = '\0';
-        int status = add_folder(data, input, path, err);
+        int status = fp_data_add_folder(data, input, path, err);
         free(path);
         return status;
     }
-    const struct file_kind *kind = kind_of(source);
-    if (kind) return add_file(data, input, source, kind->add, err);
+    const struct fp_file_kind *kind = fp_data_file_kind(source);
+    if (kind) return fp_data_add_file(data, input, source, kind, err);
     int status = fp_fail(err, FINEPRUNE_DATA, "'%s' is not a kind of file that is known as data", source);
-    fp_hint(err, "known are " ACCEPTED);
+    fp_hint(err, "known are " FP_DATA_ACCEPTED);
     return status;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // PNG by libpng, JPEG by libjpeg; both report errors by a long jump, so all that must survive one lies in a struct
-// behind a pointer.
+// behind a pointer. The other kinds are in image_codecs.h.
 #include "data/image_file.h"
 
 #include <errno.h>
@@ -13,18 +13,26 @@
 #include <png.h>
 
 #include "base/arena.h"
+#include "data/image_codecs.h"
+
 #define MAX_SIDE 65535
 #define MAX_PIXELS (INT64_C(1) << 28)
 #define MAX_SCANS 64 // of a JPEG, each of which costs as much as decoding all of it; writers make some ten
 #define MAX_CHUNK ((size_t)8 << 20) // bytes of a PNG's chunk that libpng keeps
 #define MAX_CHUNKS 100
 
+int fp_image_size_check(int64_t width, int64_t height, fineprune_error *err) {
+    if (width >= 1 && height >= 1 && width <= MAX_SIDE && height <= MAX_SIDE && width * height <= MAX_PIXELS)
+        return FINEPRUNE_OK;
+    return fp_fail(err, FINEPRUNE_DATA, "a picture of %lld x %lld pixels is not supported", (long long)width,
+                   (long long)height);
+}
+
 int fp_image_new(struct fp_image *out, int64_t width, int64_t height, int channels, struct fp_memory *memory,
                  fineprune_error *err) {
     *out = (struct fp_image){.width = width, .height = height, .channels = channels, .memory = memory};
-    if (width < 1 || height < 1 || width > MAX_SIDE || height > MAX_SIDE || width * height > MAX_PIXELS)
-        return fp_fail(err, FINEPRUNE_DATA, "a picture of %lld x %lld pixels is not supported", (long long)width,
-                       (long long)height);
+    int status = fp_image_size_check(width, height, err);
+    if (status) return status;
     out->size = (size_t)width * (size_t)height * (size_t)channels;
     out->pixels = fp_take(memory, out->size);
     if (out->pixels) return FINEPRUNE_OK;
@@ -47,7 +55,9 @@ void fp_image_to_grey(struct fp_image *image) {
 struct task {
     FILE *file;
     const char *path;
-    bool probe; // header only
+    bool probe;  // header only
+    bool stored; // as the rows are, whatever EXIF says
+    int orientation;
     struct fp_image image;
     struct fp_memory *memory;
     size_t counted;        // what the decoder takes for itself
@@ -64,10 +74,7 @@ static int make_image(struct task *t, int64_t width, int64_t height) {
     if (!t->probe) return fp_image_new(&t->image, width, height, 3, t->memory, t->err);
     t->image.width = width;
     t->image.height = height;
-    if (width > MAX_SIDE || height > MAX_SIDE || width * height > MAX_PIXELS)
-        return fp_fail(t->err, FINEPRUNE_DATA, "a picture of %lld x %lld pixels is not supported", (long long)width,
-                       (long long)height);
-    return FINEPRUNE_OK;
+    return fp_image_size_check(width, height, t->err);
 }
 
 static int fail_reason(struct task *t) {
@@ -102,6 +109,9 @@ static int png_decode(struct task *t, png_structp png, png_infop info) {
     png_set_chunk_malloc_max(png, MAX_CHUNK);
     png_set_chunk_cache_max(png, MAX_CHUNKS);
     png_read_info(png, info);
+    png_bytep exif;
+    png_uint_32 length;
+    if (png_get_eXIf_1(png, info, &length, &exif)) t->orientation = fp_exif_orientation(exif, length);
     int status = make_image(t, png_get_image_width(png, info), png_get_image_height(png, info));
     if (status || t->probe) return status;
     png_set_expand(png);
@@ -200,6 +210,8 @@ static int jpeg_decode(struct task *t, struct jpeg_decompress_struct *jpeg) {
 }
 
 static int read_jpeg(struct task *t) {
+    t->orientation = fp_exif_of_jpeg(t->file);
+    rewind(t->file);
     struct jpeg_errors errors = {.task = t};
     struct jpeg_decompress_struct jpeg = {.err = jpeg_std_error(&errors.base)};
     errors.base.error_exit = jpeg_failed;
@@ -210,22 +222,57 @@ static int read_jpeg(struct task *t) {
     return status;
 }
 
-// ---- either
+// ---- any
+
+static int read_other(struct task *t, int (*read)(struct fp_picture *, fineprune_error *)) {
+    t->image.memory = t->memory;
+    struct fp_picture p = {.file = t->file, .probe = t->probe, .image = &t->image, .orientation = 1, .room = t->room};
+    int status = read(&p, t->err);
+    t->orientation = p.orientation;
+    return status;
+}
+
+// Those of newer phones, whose decoders are large and patented.
+static bool is_heif(const uint8_t *start) {
+    static const char *const brands[] = {"heic", "heix", "hevc", "heim", "mif1", "msf1", "avif", "avis"};
+    bool is = false;
+    for (size_t i = 0; i < FP_COUNT(brands); i++) is |= !memcmp(start + 8, brands[i], 4);
+    return is && !memcmp(start + 4, "ftyp", 4);
+}
+
+static int read_kind(struct task *t) {
+    uint8_t start[12] = {0};
+    const size_t n = fread(start, 1, sizeof(start), t->file);
+    rewind(t->file);
+    if (!n) return fp_fail(t->err, FINEPRUNE_DATA, "the file is empty");
+    if (png_sig_cmp(start, 0, 8) == 0) return read_png(t);
+    if (start[0] == 0xff && start[1] == 0xd8) return read_jpeg(t);
+    if (!memcmp(start, "RIFF", 4) && !memcmp(start + 8, "WEBP", 4)) return read_other(t, fp_webp_read);
+    if (!memcmp(start, "GIF8", 4)) return read_other(t, fp_gif_read);
+    if (!memcmp(start, "II*", 4) || !memcmp(start, "MM\0*", 4)) return read_other(t, fp_tiff_read);
+    int status = fp_fail(t->err, FINEPRUNE_DATA, "%s",
+                         is_heif(start) ? "HEIC and AVIF are not read" : "neither PNG, JPEG, WebP, GIF nor TIFF");
+    fp_hint(t->err, "convert such pictures to JPEG or PNG first");
+    return status;
+}
+
+static void turn_probed(struct task *t) {
+    const int64_t width = t->image.width;
+    if (t->stored || !fp_exif_lies(t->orientation)) return;
+    t->image.width = t->image.height;
+    t->image.height = width;
+}
 
 static int read_picture(struct task *t, const char *path, fineprune_error *err) {
     t->said = (fineprune_error){0};
     t->err = &t->said;
+    t->orientation = 1;
     t->file = fopen(path, "rbe");
     if (!t->file) return fp_fail(err, FINEPRUNE_IO, "cannot read '%s': %s", path, strerror(errno));
-    uint8_t start[8] = {0};
-    const size_t n = fread(start, 1, sizeof(start), t->file);
-    rewind(t->file);
-    int status;
-    if (n == 8 && png_sig_cmp(start, 0, 8) == 0) status = read_png(t);
-    else if (n > 2 && start[0] == 0xff && start[1] == 0xd8) status = read_jpeg(t);
-    else if (n) status = fp_fail(t->err, FINEPRUNE_DATA, "neither PNG nor JPEG");
-    else status = fp_fail(t->err, FINEPRUNE_DATA, "the file is empty");
+    int status = read_kind(t);
     fclose(t->file);
+    if (!status && t->probe) turn_probed(t);
+    else if (!status && !t->stored) status = fp_exif_turn(&t->image, t->orientation, t->err);
     if (!status) return FINEPRUNE_OK;
     fp_image_done(&t->image);
     fp_fail(err, status, "'%s': %s", path, t->said.message);
@@ -233,23 +280,25 @@ static int read_picture(struct task *t, const char *path, fineprune_error *err) 
     return status;
 }
 
-int fp_image_probe(const char *path, int64_t *width, int64_t *height, fineprune_error *err) {
+int fp_image_probe(const char *path, bool stored, int64_t *width, int64_t *height, fineprune_error *err) {
     FP_STAGE(room, path);
     struct task *t = fp_arena_take(&room, 1, sizeof(*t));
     if (!t) return fp_arena_check(&room, err);
     t->room = &room;
     t->probe = true;
+    t->stored = stored;
     int status = read_picture(t, path, err);
     if (!status) *width = t->image.width, *height = t->image.height;
     return status;
 }
 
-int fp_image_read(struct fp_image *out, const char *path, struct fp_memory *memory, fineprune_error *err) {
+int fp_image_read(struct fp_image *out, const char *path, bool stored, struct fp_memory *memory, fineprune_error *err) {
     FP_STAGE(room, path);
     struct task *t = fp_arena_take(&room, 1, sizeof(*t));
     if (!t) return fp_arena_check(&room, err);
     t->room = &room;
     t->memory = memory;
+    t->stored = stored;
     int status = read_picture(t, path, err);
     if (!status) *out = t->image;
     return status;

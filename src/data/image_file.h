@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pictures: decoding PNG and JPEG to 8-bit pixels, and resizing them as Pillow does.
+// Pictures: decoding PNG, JPEG, WebP, GIF and TIFF to 8-bit pixels, and resizing them as Pillow does.
 #ifndef FP_IMAGE_FILE_H
 #define FP_IMAGE_FILE_H
 
@@ -13,10 +13,11 @@ struct fp_image {
     struct fp_memory *memory;
 };
 
-// Size of the picture, from its header. Errors: DATA (not a picture, damaged, too large), IO.
-int fp_image_probe(const char *path, int64_t *width, int64_t *height, fineprune_error *err);
+// Size of the picture, from its header. Upright as its EXIF orientation says, unless stored. Errors: DATA (not a
+// picture, damaged, too large), IO.
+int fp_image_probe(const char *path, bool stored, int64_t *width, int64_t *height, fineprune_error *err);
 // Decodes the picture to 3 channels. Transparency is dropped, 16 bits become 8.
-int fp_image_read(struct fp_image *out, const char *path, struct fp_memory *memory, fineprune_error *err);
+int fp_image_read(struct fp_image *out, const char *path, bool stored, struct fp_memory *memory, fineprune_error *err);
 int fp_image_new(struct fp_image *out, int64_t width, int64_t height, int channels, struct fp_memory *memory,
                  fineprune_error *err);
 void fp_image_done(struct fp_image *image);

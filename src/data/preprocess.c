@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Finding and reading a preparation file. Known members:
 //   Hugging Face preprocessor_config.json: do_resize, size, resample, do_center_crop, crop_size, do_rescale,
-//   rescale_factor, do_normalize,
-//     image_mean, image_std, crop_pct; for sound: sampling_rate, do_normalize
-//   timm config.json: pretrained_cfg {input_size, interpolation, crop_pct, mean, std}, or those members at the top
+//   rescale_factor, rescale_offset, do_normalize, image_mean, image_std, include_top, crop_pct, do_flip_channel_order;
+//   for sound: sampling_rate, do_normalize, return_attention_mask. Another do_... that is true is refused
+//   timm config.json: pretrained_cfg {input_size, interpolation, crop_pct, crop_mode, mean, std}, or those at the top
 //   ours: resize, crop, mean, std, scale, layout, color, interpolation, rate, feature
 #include "data/preprocess.h"
 
@@ -208,7 +208,65 @@ static int read_sound(struct reader *r, const json_t *root) {
     int status = refuse_spectrogram(r, root);
     if (!status) status = set_rate(r, "sampling_rate", json_object_get(root, "sampling_rate"));
     r->p->normalize_sound = json_is_true(json_object_get(root, "do_normalize"));
+    r->p->normalize_padding = !json_is_true(json_object_get(root, "return_attention_mask"));
     return status;
+}
+
+static bool said_yes(const json_t *root, const char *key) { return json_is_true(json_object_get(root, key)); }
+
+// What is not done here and would make other pixels.
+static int refuse_unknown_steps(struct reader *r, const json_t *root) {
+    static const char *const known[] = {"do_resize",        "do_center_crop",        "do_rescale",
+                                        "do_normalize",     "do_convert_rgb",        "do_flip_channel_order",
+                                        "do_reduce_labels", "do_convert_annotations"};
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)root, key, value) {
+        bool is_known = strncmp(key, "do_", 3) != 0 || !json_is_true(value);
+        for (size_t i = 0; i < FP_COUNT(known); i++) is_known |= strcmp(key, known[i]) == 0;
+        if (is_known) continue;
+        int status = fp_fail(r->err, FINEPRUNE_DATA, "'%s' asks for '%s', which is not done here", r->path, key);
+        fp_hint(r->err, "prepare the pictures so and give them as .npy or .npz");
+        return status;
+    }
+    const json_t *size = json_object_get(root, "size");
+    if (!json_object_get(size, "longest_edge") || said_no(root, "do_resize")) return FINEPRUNE_OK;
+    int status = fp_fail(r->err, FINEPRUNE_DATA, "'%s' asks for a longest edge, which is not done here", r->path);
+    fp_hint(r->err, "prepare the pictures so and give them as .npy or .npz");
+    return status;
+}
+
+// ConvNeXt: from 384 on both edges; below, the shorter edge becomes size / crop_pct, then the middle is cut out.
+static void crop_by_part(struct fp_preprocess *p, double part) {
+    if (!(part > 0 && part <= 1) || p->resize_width || !p->resize_height) return;
+    if (p->resize_height >= 384) {
+        p->resize_width = p->resize_height;
+        return;
+    }
+    p->crop_height = p->crop_width = p->resize_height;
+    p->no_crop = false;
+    p->resize_height = (int64_t)((double)p->resize_height / part);
+}
+
+static void no_normalization(struct fp_preprocess *p) {
+    p->have_mean = p->have_std = true;
+    p->n_mean = p->n_std = 1;
+    p->mean[0] = 0;
+    p->std[0] = 1;
+}
+
+// What single families of models have.
+static void read_habits(struct fp_preprocess *p, const json_t *root) {
+    const char *type = json_string_value(json_object_get(root, "image_processor_type"));
+    if (!type) type = json_string_value(json_object_get(root, "feature_extractor_type"));
+    if (said_yes(root, "do_flip_channel_order")) p->color = FP_BGR;
+    if (json_object_get(root, "do_flip_channel_order") && !p->have_mean) no_normalization(p); // MobileViT has none
+    if (said_yes(root, "rescale_offset")) // 0..2 by rescale_factor, then 1 less
+        for (int i = 0; i < p->n_mean; i++) p->mean[i] += 1;
+    if (said_yes(root, "include_top")) // EfficientNet: divided twice
+        for (int i = 0; i < p->n_std; i++) p->std[i] *= p->std[i];
+    if (type && !strncmp(type, "Levit", 5) && p->resize_height && !p->resize_width)
+        p->resize_height = (int64_t)(256.0 / 224 * (double)p->resize_height);
 }
 
 static int read_hugging_face(struct reader *r, const json_t *root) {
@@ -220,28 +278,19 @@ static int read_hugging_face(struct reader *r, const json_t *root) {
                                             {"rescale_factor", set_scale},
                                             {NULL, NULL}};
     if (json_object_get(root, "sampling_rate")) return read_sound(r, root);
-    int status = read_members(r, root, members);
-    if (said_no(root, "do_resize")) r->p->no_resize = true;
-    if (said_no(root, "do_center_crop") || !json_object_get(root, "do_center_crop")) r->p->no_crop = true;
-    if (r->p->no_crop) r->p->crop_height = r->p->crop_width = 0;
-    if (said_no(root, "do_normalize")) {
-        r->p->have_mean = r->p->have_std = true;
-        r->p->n_mean = r->p->n_std = 1;
-        r->p->mean[0] = 0;
-        r->p->std[0] = 1;
-    }
-    if (said_no(root, "do_rescale")) r->p->have_scale = true, r->p->scale = 1;
+    struct fp_preprocess *p = r->p;
+    int status = refuse_unknown_steps(r, root);
+    if (!status) status = read_members(r, root, members);
+    if (said_no(root, "do_resize")) p->no_resize = true;
+    if (said_no(root, "do_center_crop") || !json_object_get(root, "do_center_crop")) p->no_crop = true;
+    if (p->no_crop) p->crop_height = p->crop_width = 0;
+    if (said_no(root, "do_normalize")) no_normalization(p);
+    if (said_no(root, "do_rescale")) p->have_scale = true, p->scale = 1;
     // a bare number is the shorter edge where the middle is cut out afterwards, else both edges
-    if (r->p->no_crop && !json_object_get(root, "crop_pct") && json_is_number(json_object_get(root, "size")))
-        r->p->resize_width = r->p->resize_height;
-    // ConvNeXt: below 384 the shorter edge is resized to size / crop_pct, then the middle is cut out
     const json_t *part = json_object_get(root, "crop_pct");
-    const double pct = json_number_value(part);
-    if (pct > 0 && pct <= 1 && !r->p->resize_width && r->p->resize_height && r->p->resize_height < 384) {
-        r->p->crop_height = r->p->crop_width = r->p->resize_height;
-        r->p->no_crop = false;
-        r->p->resize_height = (int64_t)((double)r->p->resize_height / pct);
-    }
+    if (p->no_crop && !part && json_is_number(json_object_get(root, "size"))) p->resize_width = p->resize_height;
+    if (!said_no(root, "do_resize")) crop_by_part(p, json_number_value(part));
+    read_habits(p, root);
     return status;
 }
 
@@ -255,8 +304,30 @@ static int read_timm(struct reader *r, const json_t *cfg) {
         return fail_value(r, "input_size", "[channels, height, width]");
     double pct = json_number_value(json_object_get(cfg, "crop_pct"));
     if (!(pct > 0 && pct <= 1)) pct = 0.875;
+    const char *mode = json_string_value(json_object_get(cfg, "crop_mode"));
     const int64_t shorter = fp_least_int(r->p->crop_height, r->p->crop_width);
+    r->p->crop_rounds = true;
     r->p->resize_height = (int64_t)floor((double)shorter / pct);
+    if (!mode || strcmp(mode, "center") == 0) return FINEPRUNE_OK;
+    if (strcmp(mode, "squash") != 0) return fail_value(r, "crop_mode", "center or squash");
+    r->p->resize_height = (int64_t)floor((double)r->p->crop_height / pct);
+    r->p->resize_width = (int64_t)floor((double)r->p->crop_width / pct);
+    return FINEPRUNE_OK;
+}
+
+// A member of ours that is written otherwise would be left out without a word. "_..." is a remark.
+static int refuse_unknown_members(struct reader *r, const json_t *root) {
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)root, key, value) {
+        bool known = key[0] == '_';
+        for (const struct member *m = OURS; m->name; m++) known |= strcmp(m->name, key) == 0;
+        if (known) continue;
+        int status = fp_fail(r->err, FINEPRUNE_DATA, "'%s': '%s' is no member of a preparation", r->path, key);
+        fp_hint(r->err, "known are resize, crop, mean, std, scale, layout, color, interpolation, rate and feature, and "
+                        "the files of Hugging Face (preprocessor_config.json) and timm (config.json)");
+        return status;
+    }
     return FINEPRUNE_OK;
 }
 
@@ -268,6 +339,8 @@ static int read_root(struct reader *r, const json_t *root) {
         json_object_get(root, "image_processor_type") || json_object_get(root, "feature_extractor_type") ||
         json_object_get(root, "sampling_rate"))
         return read_hugging_face(r, root);
+    int status = refuse_unknown_members(r, root);
+    if (status) return status;
     return read_members(r, root, OURS);
 }
 
@@ -329,9 +402,10 @@ static int read_options(struct fp_preprocess *p, char *const *options, fineprune
         int option;
         struct member member;
     } table[] = {
-        {FP_OPTION_RESIZE, {"resize", set_resize}}, {FP_OPTION_CROP, {"crop", set_crop}},
-        {FP_OPTION_MEAN, {"mean", set_mean}},       {FP_OPTION_STD, {"std", set_std}},
-        {FP_OPTION_LAYOUT, {"layout", set_layout}}, {FP_OPTION_RATE, {"rate", set_rate}},
+        {FP_OPTION_RESIZE, {"resize", set_resize}},     {FP_OPTION_CROP, {"crop", set_crop}},
+        {FP_OPTION_MEAN, {"mean", set_mean}},           {FP_OPTION_STD, {"std", set_std}},
+        {FP_OPTION_LAYOUT, {"layout", set_layout}},     {FP_OPTION_RATE, {"rate", set_rate}},
+        {FP_OPTION_RESAMPLE, {"resample", set_filter}}, {FP_OPTION_COLOR, {"color", set_color}},
     };
     struct reader r = {p, NULL, err};
     int status = FINEPRUNE_OK;
@@ -373,6 +447,15 @@ static int find_file(struct fp_preprocess *p, const char *folder, fineprune_erro
     return status;
 }
 
+// Mean and std of pixels that nobody brings to 0..1 first, as Caffe's and OpenVINO's models have them (123.7, 58.4):
+// no mean of 0..1 is beyond 1, and no spread beyond 8 would leave anything of a picture.
+static void find_range(struct fp_preprocess *p) {
+    bool wide = false;
+    for (int i = 0; i < p->n_mean; i++) wide |= p->mean[i] > 1;
+    for (int i = 0; i < p->n_std; i++) wide |= p->std[i] > 8;
+    if (wide && !p->have_scale) p->scale = 1;
+}
+
 int fp_preprocess_new(struct fp_preprocess **out, const char *folder, char *const *options, fineprune_error *err) {
     struct fp_preprocess *p = fp_calloc(1, sizeof(*p));
     if (!p) return fp_fail_memory(err, "the preparation", sizeof(*p));
@@ -383,6 +466,7 @@ int fp_preprocess_new(struct fp_preprocess **out, const char *folder, char *cons
     if (file) status = read_file(p, file, err);
     else status = find_file(p, folder, err);
     if (!status) status = read_options(p, options, err);
+    if (!status) find_range(p);
     if (status) fp_preprocess_free(p);
     else *out = p;
     return status;

@@ -17,6 +17,7 @@ struct fp_preprocess {
     int64_t resize_height, resize_width;
     int64_t crop_height, crop_width; // the middle; 0 x 0: none
     bool no_crop, no_resize;         // said so
+    bool crop_rounds;                // where the rest is odd, to the even pixel, as torchvision does; else down
     enum fp_filter filter;
     double scale; // multiplied with 0..255 before mean and std
     bool have_scale, have_mean, have_std;
@@ -24,8 +25,9 @@ struct fp_preprocess {
     double mean[4], std[4];
     enum fp_color color;
     enum fp_layout layout;
-    int64_t rate;         // of sound, 0: unknown
-    bool normalize_sound; // to zero mean and unit variance
+    int64_t rate;           // of sound, 0: unknown
+    bool normalize_sound;   // to zero mean and unit variance, once it is cut to the input's length
+    bool normalize_padding; // or filled up with silence, which then counts
 };
 
 // options: the texts of fineprune_data_options in the order of data_parts.h, NULL where not given. folder: where the

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The members of every section, in the order in which JSON has them, and what puts a section into a report.
 #include <math.h>
+#include <stdio.h>
 
 #include "data/data.h"
 #include "onnx/model.h"
@@ -65,7 +66,9 @@ TABLE(static, operator, NULL, ROW(type), ROW(domain), ROW(count), ROW(supported)
 
 #define T struct fp_report_data
 static bool splits(const void *data) { return ((const T *)data)->splits; }
-TABLE(static, data, NULL, ROW(sources), ROW(samples), WHEN(splits, reserve));
+static bool left_out(const void *data) { return ((const T *)data)->unusable_files > 0; }
+TABLE(static, data, NULL, ROW(sources), ROW(samples), WHEN(splits, reserve), WHEN(left_out, unusable_files),
+      ROW(unusable), ROW(passed_over));
 #undef T
 
 #define T struct fp_report_config
@@ -233,6 +236,17 @@ void fp_report_put_data(struct fineprune_report *report, const struct fineprune_
         const char *source = fp_data_source(sources, i);
         fp_report_add_text(report, &whole.sources, whole.splits ? fp_report_plain(source) : source);
     }
+    const char *why, *kind;
+    size_t n;
+    whole.unusable_files = fp_data_bad(sources, 0, &why);
+    for (size_t i = 0; (fp_data_bad(sources, i, &why), why); i++) fp_report_add_text(report, &whole.unusable, why);
+    for (size_t i = 0; (n = fp_data_passed(sources, i, &kind)); i++) {
+        char text[100];
+        snprintf(text, sizeof(text), "%zu %s", n, kind);
+        fp_report_add_text(report, &whole.passed_over, text);
+    }
+    whole.unusable.there = whole.unusable.n > 0;
+    whole.passed_over.there = whole.passed_over.n > 0;
     FP_PUT(report, data, &whole);
 }
 

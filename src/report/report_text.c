@@ -184,6 +184,22 @@ static void print_model(FILE *file, const struct fineprune_report *report, const
     fputc('\n', file);
 }
 
+static void print_left_out(FILE *file, const struct fp_report_data *data) {
+    const struct fp_texts *passed = &data->passed_over;
+    if (data->unusable_files) {
+        fprintf(file, "         %zu file%s left out, which cannot be used: ", data->unusable_files,
+                fp_plural(data->unusable_files));
+        put(file, data->unusable.items[0]);
+        if (data->unusable_files > 1) fprintf(file, " and %zu more", data->unusable_files - 1);
+        fputc('\n', file);
+    }
+    for (size_t i = 0; i < passed->n; i++) {
+        fputs(i ? ", " : "         passed over as no data: ", file);
+        put(file, passed->items[i]);
+    }
+    if (passed->n) fputc('\n', file);
+}
+
 static void print_data(FILE *file, const struct fineprune_report *report) {
     const size_t reserve = fp_reserve_of(report), samples = fp_samples_of(report),
                  n = report->data ? report->data->sources.n : 0;
@@ -195,6 +211,7 @@ static void print_data(FILE *file, const struct fineprune_report *report) {
     }
     if (n > 4) fprintf(file, " and %zu more", n - 4);
     fputs(n ? ")\n" : "\n", file);
+    if (report->data) print_left_out(file, report->data);
 }
 
 static void print_choices(FILE *file, const struct fp_report_config *config) {

@@ -135,19 +135,19 @@ static void test_decode(void **state) {
     write_png(png, 33, 20, 3);
     write_png(grey, 9, 8, 1);
     write_jpeg(jpg, 40, 24);
-    assert_int_equal(fp_image_probe(png, &w, &h, NULL), 0);
+    assert_int_equal(fp_image_probe(png, false, &w, &h, NULL), 0);
     assert_true(w == 33 && h == 20);
-    assert_int_equal(fp_image_probe(jpg, &w, &h, NULL), 0);
+    assert_int_equal(fp_image_probe(jpg, false, &w, &h, NULL), 0);
     assert_true(w == 40 && h == 24);
-    assert_int_equal(fp_image_read(&image, png, NULL, NULL), 0);
+    assert_int_equal(fp_image_read(&image, png, false, NULL, NULL), 0);
     for (int64_t i = 0; i < 33 * 20 * 3; i++)
         assert_int_equal(image.pixels[i], level(i / 3 % 33, i / 99, (int)(i % 3)));
     fp_image_done(&image);
-    assert_int_equal(fp_image_read(&image, grey, NULL, NULL), 0);
+    assert_int_equal(fp_image_read(&image, grey, false, NULL, NULL), 0);
     fp_image_to_grey(&image);
     for (int64_t i = 0; i < 72; i++) assert_int_equal(image.pixels[i], level(i % 9, i / 9, 0));
     fp_image_done(&image);
-    assert_int_equal(fp_image_read(&image, jpg, NULL, NULL), 0);
+    assert_int_equal(fp_image_read(&image, jpg, false, NULL, NULL), 0);
     double apart = 0;
     for (int64_t i = 0; i < 40 * 24 * 3; i++)
         apart += fabs((double)image.pixels[i] - level(i / 3 % 40, i / 120, (int)(i % 3)));
@@ -160,7 +160,7 @@ static void expect_broken(const char *path, const uint8_t *data, size_t n) {
     fineprune_error err = {0};
     struct fp_memory memory = {.limit = 1 << 24};
     scratch_write(path, data, n);
-    const int status = fp_image_read(&image, path, &memory, &err);
+    const int status = fp_image_read(&image, path, false, &memory, &err);
     if (!status) fp_image_done(&image);
     else assert_true(strstr(err.message, path) != NULL);
     assert_int_equal(memory.used, 0);
@@ -178,7 +178,7 @@ static void test_damaged(void **state) {
         fineprune_error err = {0};
         struct fp_image image;
         scratch_write(broken, file, n / 2);
-        assert_int_equal(fp_image_read(&image, broken, NULL, &err), FINEPRUNE_DATA);
+        assert_int_equal(fp_image_read(&image, broken, false, NULL, &err), FINEPRUNE_DATA);
         assert_non_null(strstr(err.message, "broken'"));
         for (int i = 0; i < 200; i++) {
             const size_t at = fp_random(&seed) % n;
