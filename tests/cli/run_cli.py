@@ -1979,6 +1979,36 @@ def instructions_are_pinned(place):
     fails(place, f"{line} --isa sse3", 2, "--isa cannot be 'sse3'", "one of: sse4, avx, avx2, avx512")
 
 
+@case
+def what_lies_in_folders(place):
+    """Folders below a folder, what is no data, files that cannot be used."""
+    effect_files(place)
+    os.makedirs(place.path("tree/2024/cats"))
+    os.makedirs(place.path("tree/2025"))
+    for i, where in enumerate(("tree/2024/cats/a.png", "tree/2025/a.png", "tree/z.png")):
+        place.path(where).write_bytes(place.path(f"pictures/{i}.png").read_bytes())
+    place.path("tree/2024/notes.txt").write_text("no")
+    place.path("tree/2025/Thumbs.DB").write_text("no")
+    os.symlink("..", place.path("tree/2024/circle"))
+    options = "--mean 0 --std 1 -f -o y.npz"
+    ran = works(place, f"run picture.onnx --data tree {options} --json=j.json")
+    equal(json.loads(place.path("j.json").read_text())["data"]["passed_over"], ["1 link to a folder", "1 .txt", "1 .db"], "passed over")
+    assert "3 samples" in ran.err and "passed over as no data: 1 link to a folder, 1 .txt, 1 .db" in ran.err, ran.err
+    tree = np.load(place.path("y.npz"))["y"]
+    works(place, f"run picture.onnx --data pictures {options}")
+    assert np.array_equal(tree, np.load(place.path("y.npz"))["y"])
+    for name, start in (("c.heic", b"\0\0\0\x18ftypheic"), ("d.webp", b"RIFF\0\0\0\0WEBPVP8 ")):
+        place.path(f"cut/{name}").write_bytes(start)
+    fails(place, f"run picture.onnx --data cut {options}", 4, "3 of 4 files cannot be used: 'cut/b.png': not a picture that can be decoded: Read Error; "
+          "'cut/c.heic': HEIC and AVIF are not read; 'cut/d.webp': not a picture that can be decoded: WebP's header",
+          "--on-bad-file skip leaves them out and counts them")
+    ran = works(place, f"run picture.onnx --data cut {options} --on-bad-file skip --json=j.json")
+    told = json.loads(place.path("j.json").read_text())["data"]
+    equal((told["samples"], told["unusable_files"], len(told["unusable"])), (1, 3, 3), "what is left out")
+    assert "3 files left out, which cannot be used" in ran.err, ran.err
+    assert works(place, "check picture.onnx --data cut --mean 0 --std 1", code=3).out.count(b"obstacle") == 4
+
+
 def effect_files(place):
     """What the lines of EFFECTS read: images of 6 x 8, a second of sound at two rates, statistics, a configuration."""
     import wave
@@ -1990,6 +2020,12 @@ def effect_files(place):
         rows = b"".join(b"\0" + random.integers(0, 256, 24, np.uint8).tobytes() for _ in range(6))
         place.path(f"pictures/{i}.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 6, 8, 2, 0, 0, 0)) +
                                                     chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+    whole = place.path("pictures/0.png").read_bytes()
+    turned = struct.pack("<2sHIHHHIIIH", b"II", 42, 8, 1, 0x112, 3, 1, 6, 0, 0)  # EXIF: it lies on its side
+    place.path("turned.png").write_bytes(whole[:33] + chunk(b"eXIf", turned) + whole[33:])
+    place.path("cut").mkdir()
+    place.path("cut/a.png").write_bytes(whole)
+    place.path("cut/b.png").write_bytes(whole[:-40])
     store_network(place, "picture.onnx", [node("Relu", ["x"], ["y"])], {"y": (1, None)}, {}, [3, "H", "W"])
     store_network(place, "square.onnx", [node("Relu", ["x"], ["y"])], {"y": (1, None)}, {}, [3, 3, 3])
     store_network(place, "sound.onnx", [node("Relu", ["x"], ["y"])], {"y": (1, None)}, {}, ["T"])
@@ -2035,6 +2071,10 @@ EFFECTS = {
     "mean": (PICTURES, "--mean 0.5,0.4,0.3", "y.npz"),
     "std": (PICTURES, "--std 0.5,0.4,0.3", "y.npz"),
     "layout": ("run square.onnx --data pictures -f -q -o y.npz --mean 0 --std 1 --resize 3x3", "--layout nhwc", "y.npz"),
+    "on-bad-file": (f"{PICTURES} --data cut", "--on-bad-file skip", "code"),
+    "resample": (f"{PICTURES} --resize 4", "--resample nearest", "y.npz"),
+    "bgr": (PICTURES, "--bgr", "y.npz"),
+    "no-exif": ("run picture.onnx --data turned.png -f -q -o y.npz --mean 0 --std 1", "--no-exif", "y.npz"),
     "rate": ("run sound.onnx --data a.wav -f -q -o y.npz", "--rate 4000", "y.npz"),
     "stats": ("apply m.onnx -f -q -o o.onnx", "--stats one.stats", "o.onnx"),
     "sparsity": (QUICK, "-s 50%", "o.onnx"),

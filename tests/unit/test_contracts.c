@@ -8,6 +8,8 @@
 #include <jansson.h>
 #include <png.h>
 #include <sndfile.h>
+#include <sys/stat.h>
+#include <zlib.h>
 
 enum { N = 120 };
 
@@ -67,6 +69,26 @@ static void write_wide(const char *path) {
     onnx__model_proto__free_unpacked(m, NULL);
 }
 
+// a.png again: with an EXIF chunk behind its header that says it lies on its side; and beside a file that is cut short.
+static void write_photos(void) {
+    uint8_t bytes[2000], exif[] = {0, 0, 0, 26, 'e', 'X', 'I', 'f', 'I', 'I', '*', 0, 8, 0, 0, 0, 1, 0, 0x12,
+                                   1, 3, 0, 1,  0,   0,   0,   6,   0,   0,   0,   0, 0, 0, 0, 0, 0, 0, 0};
+    enum { HEAD = 33 };
+    FILE *f = fopen(in_folder("a.png"), "rb");
+    assert_non_null(f);
+    const size_t n = fread(bytes, 1, sizeof(bytes), f);
+    fclose(f);
+    const uint32_t check = (uint32_t)crc32(0, exif + 4, sizeof(exif) - 8);
+    for (int i = 0; i < 4; i++) exif[sizeof(exif) - 4 + (size_t)i] = (uint8_t)(check >> (24 - 8 * i));
+    f = fopen(in_folder("turned.png"), "wb");
+    assert_non_null(f);
+    fwrite(bytes, 1, HEAD, f), fwrite(exif, 1, sizeof(exif), f), fwrite(bytes + HEAD, 1, n - HEAD, f);
+    fclose(f);
+    assert_int_equal(mkdir(in_folder("photos"), 0700), 0);
+    scratch_write(in_folder("photos/a.png"), bytes, n);
+    scratch_write(in_folder("photos/cut.png"), bytes, n / 2);
+}
+
 static void write_files(void) {
     enum { WIDE = 8, HIGH = 6, FRAMES = 800 };
     sample_write(in_folder("m.onnx"));
@@ -79,6 +101,7 @@ static void write_files(void) {
     for (size_t i = 0; i < sizeof(pixels); i++) pixels[i] = (uint8_t)(i * i * 7 + 13 * i);
     png_image png = {.version = PNG_IMAGE_VERSION, .width = WIDE, .height = HIGH, .format = PNG_FORMAT_RGB};
     assert_true(png_image_write_to_file(&png, in_folder("a.png"), 0, pixels, 0, NULL));
+    write_photos();
     SF_INFO info = {.channels = 1, .samplerate = 8000, .format = SF_FORMAT_WAV | SF_FORMAT_PCM_16};
     SNDFILE *sound = sf_open(in_folder("a.wav"), SFM_WRITE, &info);
     assert_non_null(sound);
@@ -261,6 +284,13 @@ static void grouped(struct call *c) { assert_int_equal(fineprune_group_new(&c->s
       other_sample(a, b)) \
     X(data_options, rate, c->model = "sound.onnx"; c->source = "a.wav"; c->looks = true, c->data.rate = "4000", \
       b->first && b->first != a->first) \
+    X(data_options, on_bad_file, of_image(c, "image.onnx"); c->source = "photos", c->data.on_bad_file = "skip", \
+      a->status == FINEPRUNE_DATA && !b->status && b->samples == 1) \
+    X(data_options, resample, of_image(c, "image.onnx"); c->data.resize = "4", c->data.resample = "nearest", \
+      other_sample(a, b)) \
+    X(data_options, color, of_image(c, "image.onnx"), c->data.color = "bgr", other_sample(a, b)) \
+    X(data_options, no_exif, of_image(c, "image.onnx"); c->source = "turned.png", c->data.no_exif = true, \
+      other_sample(a, b)) \
     X(data_options, shapes, c->model = "image.onnx"; c->source = "random:1"; c->looks = true; c->data.n_shapes = 1; \
       c->data.shapes = wide, c->data.shapes = high, other_sample(a, b)) \
     X(data_options, n_shapes, c->model = "image.onnx"; c->source = "random:1"; c->looks = true; \

@@ -3,6 +3,8 @@
 #include "data/data.h"
 
 #include <math.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "fake_model.h"
 #include "tensor/npz.h"
@@ -256,7 +258,7 @@ static void test_folders(void **state) {
     add(b, *state); // x.npy and y.npy are the inputs x and y
     assert_int_equal(fineprune_data_samples(b), 2);
     save(scratch_path(state, "z.npz"), "x", FP_FLOAT, DIMS(2, 3));
-    refuse(a, *state, FINEPRUNE_DATA, "holds files of two kinds: .npy ('x.npy') and .npz ('z.npz')");
+    refuse(a, *state, FINEPRUNE_DATA, "holds files of two kinds: 2 .npy ('x.npy') and 1 .npz ('z.npz')");
     char list[300], text[300];
     snprintf(list, sizeof(list), "@%s", scratch_path(state, "list.txt"));
     snprintf(text, sizeof(text), "# two\r\n x.npy \n\n%s/z.npz\n", (const char *)*state);
@@ -275,6 +277,76 @@ static void test_folders(void **state) {
     refuse(a, scratch_path(state, "README"), FINEPRUNE_DATA, "not a kind of file");
     fineprune_data_free(a);
     fineprune_data_free(b);
+}
+
+// ---- folders below a folder, and files that cannot be used
+
+static void write_array(const char *path, int rank, const int64_t *dims) {
+    struct fp_tensor t;
+    make(&t, FP_FLOAT, rank, dims);
+    save_npy(path, &t);
+    fp_tensor_done(&t);
+}
+
+static fineprune_data *open_with(const struct fake *f, const char *on_bad_file) {
+    return open_data(f, &(fineprune_data_options){.on_bad_file = on_bad_file});
+}
+
+static void test_tree(void **state) {
+    struct fake f = {0};
+    fake_input(&f, "x", FP_FLOAT, DIMS(-1, 3));
+    assert_int_equal(mkdir(scratch_path(state, "b"), 0700), 0);
+    assert_int_equal(mkdir(scratch_path(state, "b/below"), 0700), 0);
+    write_array(scratch_path(state, "c.npy"), DIMS(1, 3));
+    write_array(scratch_path(state, "a.npy"), DIMS(2, 3));
+    write_array(scratch_path(state, "b/below/x.npy"), DIMS(3, 3));
+    scratch_write(scratch_path(state, "b/notes.TXT"), "no", 2);
+    scratch_write(scratch_path(state, "b/.hidden.npy"), "no", 2);
+    char link[300];
+    snprintf(link, sizeof(link), "%s", scratch_path(state, "b/circle"));
+    assert_int_equal(symlink(*state, link), 0);
+    fineprune_data *data = open_with(&f, NULL);
+    add(data, *state);
+    assert_int_equal(fineprune_data_samples(data), 6);
+    char text[300];
+    assert_non_null(strstr(fp_data_where(data, 2, text, sizeof(text)), "sample 2"));
+    const char *kind;
+    assert_int_equal(fp_data_passed(data, 0, &kind), 1);
+    assert_string_equal(kind, "link to a folder");
+    assert_int_equal(fp_data_passed(data, 1, &kind), 1);
+    assert_string_equal(kind, ".txt");
+    assert_int_equal(fp_data_passed(data, 2, &kind), 0);
+    fineprune_data_free(data);
+}
+
+static void test_bad_files(void **state) {
+    struct fake f = {0};
+    fake_input(&f, "x", FP_FLOAT, DIMS(-1, 3));
+    write_array(scratch_path(state, "a.npy"), DIMS(2, 3));
+    scratch_write(scratch_path(state, "b.npy"), "no", 2);
+    write_array(scratch_path(state, "c.npy"), DIMS(2, 4));
+    fineprune_data *stop = open_with(&f, "stop"), *skip = open_with(&f, "skip");
+    refuse(stop, *state, FINEPRUNE_DATA, "2 of 3 files cannot be used");
+    refuse(stop, *state, FINEPRUNE_DATA, "b.npy");
+    refuse(stop, *state, FINEPRUNE_DATA, "c.npy");
+    assert_int_equal(fineprune_data_samples(stop), 0);
+    add(skip, *state);
+    assert_int_equal(fineprune_data_samples(skip), 2);
+    const char *why;
+    assert_int_equal(fp_data_bad(skip, 1, &why), 2);
+    assert_non_null(strstr(why, "c.npy"));
+    assert_int_equal(fp_data_bad(skip, 2, &why), 2);
+    assert_null(why);
+    refuse(skip, scratch_path(state, "b.npy"), FINEPRUNE_DATA, "b.npy"); // nothing would be left of this source
+    assert_int_equal(unlink(scratch_path(state, "a.npy")), 0);
+    refuse(skip, *state, FINEPRUNE_DATA, "none of the 2 files can be used; the first: ");
+    fineprune_error err = {0};
+    fineprune_data_options options = FINEPRUNE_DATA_OPTIONS_INIT;
+    options.on_bad_file = "skp";
+    fineprune_data *data;
+    assert_int_equal(fineprune_data_open(&data, &f.model, &options, &err), FINEPRUNE_USAGE);
+    fineprune_data_free(stop);
+    fineprune_data_free(skip);
 }
 
 // TensorProto: dims (1), data_type (2), float_data (4) or raw_data (9), name (8).
@@ -541,6 +613,7 @@ int main(void) {
         cmocka_unit_test(test_random),     cmocka_unit_test(test_shape_option),
         cmocka_unit_test(test_missing),    scratch_test(test_memory_limit),
         scratch_test(test_limit),          scratch_test(test_far),
+        scratch_test(test_tree),           scratch_test(test_bad_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

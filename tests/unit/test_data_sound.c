@@ -103,11 +103,14 @@ static void test_refused(void **state) {
     data = open_data(&f, &(fineprune_data_options){.rate = "8000"});
     scratch_write(path, "RIFFxxxx", 8);
     refuse(data, path, FINEPRUNE_DATA, "a.wav' is not sound that can be decoded");
-    // NaN in a file of floats is found when the sample is read
+    // NaN in a file of floats is found when the file is added, or with a limit when the sample is read
     SF_INFO info = {.channels = 1, .samplerate = 8000, .format = SF_FORMAT_WAV | SF_FORMAT_FLOAT};
     SNDFILE *file = sf_open(path, SFM_WRITE, &info);
     sf_writef_float(file, (float[]){0, NAN, 0}, 3);
     sf_close(file);
+    refuse(data, path, FINEPRUNE_DATA, "a.wav' has NaN at frame 1");
+    fineprune_data_free(data);
+    data = open_data(&f, &(fineprune_data_options){.rate = "8000", .limit = 1});
     add(data, path);
     struct fp_tensor t;
     fineprune_error err = {0};

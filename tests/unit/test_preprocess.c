@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Preparation files of all three kinds, what options do to them, and files that make no sense.
+#include "data/data_parts.h"
 #include "data/preprocess.h"
 
 #include "scratch_folder.h"
 
 static struct fp_preprocess *read_it(void **state, const char *name, const char *text, char *const *options) {
-    static char *const none[7];
+    static char *const none[FP_OPTIONS];
     struct fp_preprocess *p = NULL;
     fineprune_error err = {0};
     scratch_write(scratch_path(state, name), text, strlen(text));
@@ -48,6 +49,52 @@ static void test_hugging_face(void **state) {
     fp_preprocess_free(p);
 }
 
+// What single families have, and steps that are not done.
+static void test_families(void **state) {
+    const char *const name = "preprocessor_config.json";
+    struct fp_preprocess *p = read_it(state, name,
+                                      "{\"size\": {\"shortest_edge\": 384}, \"crop_pct\": 0.875, "
+                                      "\"image_mean\": [0], \"image_std\": [1]}",
+                                      NULL);
+    assert_true(p->resize_height == 384 && p->resize_width == 384 && p->no_crop); // ConvNeXt from 384 on
+    fp_preprocess_free(p);
+    p = read_it(state, name,
+                "{\"do_resize\": true, \"size\": {\"shortest_edge\": 288}, \"do_center_crop\": true, "
+                "\"crop_size\": 256, \"do_flip_channel_order\": true}",
+                NULL);
+    assert_true(p->color == FP_BGR && p->have_mean && p->mean[0] == 0 && p->std[0] == 1); // MobileViT
+    fp_preprocess_free(p);
+    p = read_it(state, name,
+                "{\"do_resize\": true, \"size\": 224, \"rescale_factor\": 0.0078125, \"rescale_offset\": "
+                "true, \"image_mean\": [0.5], \"image_std\": [0.5], \"include_top\": true}",
+                NULL);
+    assert_true(p->scale == 0.0078125 && p->mean[0] == 1.5 && p->std[0] == 0.25); // EfficientNet
+    fp_preprocess_free(p);
+    p = read_it(state, name,
+                "{\"image_processor_type\": \"LevitImageProcessor\", \"size\": {\"shortest_edge\": 224}, "
+                "\"do_center_crop\": true, \"crop_size\": 224}",
+                NULL);
+    assert_int_equal(p->resize_height, 256);
+    fp_preprocess_free(p);
+    p = read_it(state, name, "{\"image_mean\": [123.675, 116.28, 103.53], \"image_std\": [58.4, 57.1, 57.4]}", NULL);
+    assert_true(p->scale == 1); // of 0..255
+    fp_preprocess_free(p);
+    p = read_it(state, name, "{\"image_mean\": [0], \"image_std\": [255]}", NULL);
+    assert_true(p->scale == 1);
+    fp_preprocess_free(p);
+    p = read_it(state, name, "{\"sampling_rate\": 16000, \"do_normalize\": true, \"return_attention_mask\": true}",
+                NULL);
+    assert_true(p->normalize_sound && !p->normalize_padding);
+    fp_preprocess_free(p);
+    p = read_it(state, "config.json",
+                "{\"pretrained_cfg\": {\"input_size\": [3, 224, 288], \"crop_pct\": 0.5, \"crop_mode\": \"squash\", "
+                "\"mean\": [0], \"std\": [1]}}",
+                NULL);
+    assert_true(p->resize_height == 448 && p->resize_width == 576 && p->crop_height == 224 && p->crop_width == 288 &&
+                p->crop_rounds);
+    fp_preprocess_free(p);
+}
+
 static void test_timm(void **state) {
     struct fp_preprocess *p = read_it(
         state, "config.json",
@@ -73,8 +120,8 @@ static void test_ours_and_options(void **state) {
     assert_true(p->layout == FP_NHWC && p->color == FP_BGR && p->filter == FP_NEAREST && p->rate == 8000 &&
                 p->scale == 1 && p->n_mean == 1);
     fp_preprocess_free(p);
-    char *options[7] = {NULL, (char[]){"64x48"}, (char[]){"none"}, (char[]){"0.1,0.2,0.3"},
-                        NULL, (char[]){"nchw"},  (char[]){"44100"}};
+    char *options[FP_OPTIONS] = {NULL, (char[]){"64x48"}, (char[]){"none"}, (char[]){"0.1,0.2,0.3"},
+                                 NULL, (char[]){"nchw"},  (char[]){"44100"}};
     p = read_it(state, "preprocess.json", text, options);
     assert_true(p->resize_height == 64 && p->resize_width == 48 && p->no_crop && !p->crop_height && p->n_mean == 3 &&
                 p->mean[2] == 0.3);
@@ -101,8 +148,13 @@ static void test_broken(void **state) {
         {"{\"sampling_rate\": 16000, \"num_mel_bins\": 80}", "asks for spectrograms"},
         {"{\"pretrained_cfg\": {\"input_size\": [3]}}", "'input_size'"},
         {"{\"sampling_rate\": {}}", "'sampling_rate'"},
+        {"{\"meen\": 0}", "'meen' is no member of a preparation"},
+        {"{\"do_resize\": true, \"do_pad\": true}", "asks for 'do_pad', which is not done here"},
+        {"{\"do_resize\": true, \"size\": {\"shortest_edge\": 800, \"longest_edge\": 1333}}", "a longest edge"},
+        {"{\"pretrained_cfg\": {\"input_size\": [3, 8, 8], \"crop_mode\": \"border\"}}",
+         "'crop_mode': center or squash"},
     };
-    char *options[7] = {strdup(scratch_path(state, "p.json"))};
+    char *options[FP_OPTIONS] = {strdup(scratch_path(state, "p.json"))};
     for (size_t i = 0; i < FP_COUNT(cases); i++) {
         struct fp_preprocess *p = NULL;
         fineprune_error err = {0};
@@ -121,7 +173,8 @@ static void test_broken(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {scratch_test(test_hugging_face), scratch_test(test_timm),
-                                       scratch_test(test_ours_and_options), scratch_test(test_broken)};
+    const struct CMUnitTest tests[] = {scratch_test(test_hugging_face), scratch_test(test_families),
+                                       scratch_test(test_timm), scratch_test(test_ours_and_options),
+                                       scratch_test(test_broken)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
