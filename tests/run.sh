@@ -65,6 +65,7 @@ parts() {
     part "$label: bad input" "$python" tests/hostile/run_hostile.py
     part "$label: limits" "$python" tests/hostile/run_limits.py
     part "$label: references" "$python" tests/reference/run_reference.py
+    part "$label: pictures and sound" "$python" tests/reference/run_preparation.py
     part "$label: multiply-adds" "$python" tests/reference/run_macs.py
     part "$label: channels that leave" "$python" tests/reference/run_compact.py 300
     part "$label: targets" "$python" tests/reference/run_target.py
