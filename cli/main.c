@@ -79,7 +79,7 @@ static int open_data(struct job *job) {
     options.rate = o->rate;
     options.resample = o->resample;
     if (o->bgr) options.color = "bgr";
-    options.no_exif = o->no_exif;
+    options.no_exif = !o->exif;
     options.shapes = o->shape.items;
     options.n_shapes = o->shape.count;
     options.on_bad_file = bad_file_word(o);

@@ -169,8 +169,8 @@ const struct cli_row cli_rows[] = {
      .help = "how images are resized: nearest, bilinear, bicubic or lanczos"},
     {"bgr", 0, CLI_FLAG, SAMPLES, FIELD(bgr), DATA,
      .help = "the model takes blue first, as those of OpenCV and Caffe do"},
-    {"no-exif", 0, CLI_FLAG, SAMPLES, FIELD(no_exif), DATA,
-     .help = "leave photos as they are stored; otherwise they are turned upright as their EXIF orientation says"},
+    {"exif", 0, CLI_FLAG, SAMPLES, FIELD(exif), DATA, .initial = "true",
+     .help = "turn photos upright as their EXIF orientation says, but leave them as they are stored"},
     {"rate", 0, CLI_TEXT, SAMPLES, FIELD(rate), DATA, .argument = "HZ",
      .help = "resample sound to this rate, as in 16000"},
 

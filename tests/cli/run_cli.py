@@ -2074,7 +2074,7 @@ EFFECTS = {
     "on-bad-file": (f"{PICTURES} --data cut", "--on-bad-file skip", "code"),
     "resample": (f"{PICTURES} --resize 4", "--resample nearest", "y.npz"),
     "bgr": (PICTURES, "--bgr", "y.npz"),
-    "no-exif": ("run picture.onnx --data turned.png -f -q -o y.npz --mean 0 --std 1", "--no-exif", "y.npz"),
+    "exif": ("run picture.onnx --data turned.png -f -q -o y.npz --mean 0 --std 1", "--no-exif", "y.npz"),
     "rate": ("run sound.onnx --data a.wav -f -q -o y.npz", "--rate 4000", "y.npz"),
     "stats": ("apply m.onnx -f -q -o o.onnx", "--stats one.stats", "o.onnx"),
     "sparsity": (QUICK, "-s 50%", "o.onnx"),

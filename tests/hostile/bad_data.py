@@ -354,6 +354,39 @@ def _(folder):
     return ["--data", folder / "pictures"]
 
 
+@bad_data("folders in folders in folders", r"more than 32 folders deep", (7,))
+def _(folder):
+    deep = folder / "deep"
+    for _ in range(40):
+        deep = deep / "d"
+    deep.mkdir(parents=True)
+    (deep / "x.npy").write_bytes(b"")
+    return ["--data", folder / "deep"]
+
+
+@bad_data("a circle of folders", r"circle.*holds no data")
+def _(folder):
+    (folder / "circle" / "a").mkdir(parents=True)
+    os.symlink("../..", folder / "circle" / "a" / "up")
+    os.symlink("/", folder / "circle" / "all")
+    return ["--data", folder / "circle"]
+
+
+@bad_data("a pipe among the files", r"not a regular file", (6,))
+def _(folder):
+    (folder / "files").mkdir()
+    os.mkfifo(folder / "files" / "x.npy")
+    return ["--data", folder / "files"]
+
+
+@bad_data("a name that is no text", r"\\x1b\[31m")
+def _(folder):
+    (folder / "files").mkdir()
+    (folder / "files" / "\x1b[31mred.npy").write_bytes(b"no")
+    (folder / "files" / "x.npy").write_bytes(b"no")
+    return ["--data", folder / "files"]
+
+
 @bad_data("a truncated WAV", r"a\.wav|sounds|\bx\b", (2, 4, 6))
 def _(folder):
     (folder / "sounds").mkdir()
