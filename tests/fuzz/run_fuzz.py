@@ -142,6 +142,8 @@ def corpus(target, folder):
         (folder / "c.png").write_bytes(png(RNG.integers(0, 256, (8, 8, 8), np.uint8), colour=6, bits=16))
         shutil.copy(Path(__file__).with_name("small.jpg"), folder / "d.jpg")
         shutil.copy(Path(__file__).with_name("progressive.jpg"), folder / "e.jpg")
+        for i, name in enumerate(("turned.jpg", "small.webp", "small.gif", "small.tif")):
+            shutil.copy(Path(__file__).with_name(name), folder / f"f{i}{Path(name).suffix}")
     elif target == "sound":
         for k, (channels, width) in enumerate(((1, 2), (2, 1), (1, 3))):
             (folder / f"{k}.wav").write_bytes(recording(channels, width))
