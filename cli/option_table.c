@@ -136,7 +136,8 @@ const struct cli_row cli_rows[] = {
          "your samples; repeatable. A .npz (keys are input names, axis 0 the samples, or the axis that the model calls "
          "its batch), a .npy (models of one input), a "
          "folder of either, of images or of sound files, with all folders below it (class folders, years), of ONNX "
-         "test_data_set_* folders, @list.txt, or - for a .npz on standard input. random[:SEED] makes noise, for trying things out. NAME= says which input a source is for"},
+         "test_data_set_* folders, @list.txt, or - for a .npz on standard input. "
+         "random[:SEED] makes noise, for trying things out. NAME= says which input a source is for"},
     {"labels", 0, CLI_PATH, COMPARE, FIELD(labels), DATA, .argument = "FILE.npy",
      .help = "class indices of the samples: adds the accuracy of both models. Labels are only measured against"},
     {"batch", 0, CLI_COUNT, PRUNE | SCORE | RUN | COMPARE, FIELD(batch), DATA, .argument = "N",

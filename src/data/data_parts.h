@@ -223,6 +223,8 @@ int fp_data_add_image(struct fineprune_data *data, size_t input, const char *pat
 int fp_data_add_sound(struct fineprune_data *data, size_t input, const char *path, fineprune_error *err);
 
 void fp_data_tally_done(struct fp_tally *tally);
+void fp_data_tally_shrink(struct fp_tally *tally, size_t n, size_t total);
+int fp_data_add_npz(struct fineprune_data *data, size_t input, const char *path, fineprune_error *err);
 // Takes back what a source has added before it failed: pieces beyond n_before [n_inputs].
 void fp_data_take_back(struct fineprune_data *data, const size_t *n_before, size_t bare);
 
