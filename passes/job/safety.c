@@ -23,6 +23,7 @@
 #define ROUNDING 1e-9 // of the scores' mean square: a variance that is none
 #define TRIES 3       // further ones
 #define HALF 0.5      // zeros that are tried last
+#define AS_ASKED 0.01 // of all weights: fewer zeros are not told
 #define OUTPUTS                                                                                                        \
     0.1 // of an output's variance that may be lost without a word, and of the answers that the zeros may change
 #define UNSAID 0.01 // of an output's variance that is as good as nothing
@@ -506,7 +507,7 @@ static bool say_pattern(const struct fp_job *job, const struct measures *m, doub
         fprintf(file, "; pattern %s ruins it in %d of %d weights, which stay dense (", pattern, n, job->layers.n);
         fp_weaken_say(job, file);
         fprintf(file, "): %.0f %% zeros", 100 * fp_weaken_share(job));
-        if (asked >= 0) fprintf(file, ", not the %.0f %% that were asked", 100 * asked);
+        if (asked >= 0) fprintf(file, ", not the %.3g %% that were asked", 100 * asked);
     } else if (m->ruined && job->options->strict_sparsity) {
         fprintf(file, "; all zeros of pattern %s were kept, as --strict-sparsity asks", pattern);
     } else if (m->ruined) {
@@ -517,17 +518,28 @@ static bool say_pattern(const struct fp_job *job, const struct measures *m, doub
     return true;
 }
 
+// Why there are fewer zeros than were asked; NULL: there are not.
+static const char *why_fewer(const struct fp_job *job, double asked) {
+    const bool fewer = asked >= 0 && fp_weaken_share(job) < asked - AS_ASKED && !job->choices.pattern->decides;
+    if (asked >= 0 && job->state.got >= 0 && job->state.got < asked - 1e-9)
+        return job->state.gave_back ? "more would cost too much" : "more are not justified by so few samples";
+    if (!fewer) return NULL;
+    if (job->state.few) return "more are not justified by so few samples";
+    if (left_dense(job)) return "weights that no sample reaches stay dense";
+    return "every output of a layer keeps an input, and what few samples reach keeps more";
+}
+
 static void say_zeros(const struct fp_job *job, const struct measures *m, double asked, FILE *file) {
-    const bool back = job->state.got >= 0 && asked >= 0 && job->state.got < asked - 1e-9;
+    const char *fewer = why_fewer(job, asked);
     if (say_pattern(job, m, asked, file)) return;
     if (job->state.refused && job->choices.target.kind)
         fprintf(file, "; the target '%s' is too much", job->choices.target.text);
     else if (job->state.refused)
         fprintf(file, "; no share of zeros that was tried is safe, from %.0f %% down to %.0f %%", 100 * asked,
                 100 * job->state.got);
-    else if (back)
-        fprintf(file, "; %.0f %% zeros, not the %.0f %% that were asked: more %s", 100 * job->state.got, 100 * asked,
-                job->state.gave_back ? "would cost too much" : "are not justified by so few samples");
+    else if (fewer)
+        fprintf(file, "; %.0f %% zeros, not the %.3g %% that were asked: %s", floor(100 * fp_weaken_share(job) + 1e-9),
+                100 * asked, fewer);
     else if (m->ruined && job->options->strict_sparsity)
         fputs("; all zeros were kept, as --strict-sparsity asks", file);
     else if (m->ruined) fputs("; ask for less sparsity, or for the default method and pattern", file);

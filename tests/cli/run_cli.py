@@ -1060,6 +1060,9 @@ def score_merge_apply(place):
     ran = works(place, "merge one.stats two.stats -o both.stats")
     assert "wrote    both.stats" in ran.err, ran.err
     equal(place.run("merge one.stats two.stats -o both.stats").code, 2, "an output that exists")
+    fails(place, "merge one.stats two.stats ./one.stats -o more.stats", 2, "'./one.stats' is given twice: its samples would count twice")
+    first = works(place, "apply m.onnx --stats both.stats -s 99.9% -o few.onnx").err.splitlines()[0]
+    assert re.search(r"; \d+ % zeros, not the 99.9 % that were asked: more are not justified by so few samples", first), first
     ran = works(place, "apply m.onnx --stats both.stats -s 60% -o o.onnx --json")
     report = json.loads(ran.out)
     equal(report["command"], "apply", "command")
