@@ -259,7 +259,7 @@ static bool zeros_outweigh(const struct measures *m) {
 static bool is_worse(const struct measures *m) {
     const bool tells = m->classes && !m->local && m->n >= FEW,
                stays = tells && at_most(m->n - m->same, m->n) <= OUTPUTS;
-    return m->ruined || (tells && zeros_outweigh(m)) || (m->error > m->allowed && !stays);
+    return m->ruined || (tells && zeros_outweigh(m)) || (m->error > m->allowed && !stays) || m->other > OUTPUTS;
 }
 
 static int measure_local(struct fp_job *job, struct measures *m) {
@@ -421,7 +421,8 @@ static enum kind judge(const struct fp_job *job, const struct measures *m) {
                  taught = (double)m->taught;
     if (m->ruined) return WORSE;
     if (!m->known || m->alike || (m->classes && m->n < FEW)) return UNKNOWN;
-    if (!m->classes) return m->error > UNSAID ? WORSE : SAME;
+    if (!m->classes)
+        return m->error > UNSAID || (m->worst.column >= 0 && m->worst.of_column > 2 * UNSAID) ? WORSE : SAME;
     if (changed <= 0.05 * n && !m->worse) return SAME;
     if (job->classes.classifier.weight < 0 && changed <= 0.15 * n && !m->worse) return SAME;
     if (job->classes.classifier.weight < 0) return WORSE;
@@ -452,6 +453,8 @@ static void say_classes(const struct fp_job *job, const struct measures *m, enum
                 samples_word(m));
     else if (kind == SAME)
         fprintf(file, "as good as before: %zu of %zu %s are as they were", m->as_came, m->n, samples_word(m));
+    else if (kind == WORSE && !changed)
+        fprintf(file, "worse, perhaps: though %zu of %zu %s are as they were", m->as_came, m->n, samples_word(m));
     else if (job->classes.classifier.weight < 0)
         fprintf(file, "worse: %zu of %zu %s are others", changed, m->n, samples_word(m));
     else if (!m->taught)
@@ -480,7 +483,7 @@ static void say_outputs(const struct measures *m, enum kind kind, FILE *file) {
     else fputs("a little worse, perhaps: ", file);
     if (isinf(m->error)) fputs("the outputs have nothing in common with what they were", file);
     else if (m->error < 1e-6) fputs("the outputs differ by less than 0.1 % of their spread", file);
-    else if (m->worst.column >= 0)
+    else if (m->worst.column >= 0 && kind != SAME)
         fprintf(file, "column %d of output '%s' differs by %.0f %% of its spread", m->worst.column, m->worst.output,
                 100 * sqrt(m->worst.of_column));
     else fprintf(file, "the outputs differ by %.*f %% of their spread", m->error < 0.01 ? 1 : 0, 100 * sqrt(m->error));
@@ -549,7 +552,10 @@ static void say_zeros(const struct fp_job *job, const struct measures *m, double
 static void say_changes(const struct fp_job *job, const struct measures *m, double asked, FILE *file) {
     const size_t dense = left_dense(job);
     say_zeros(job, m, asked, file);
-    if (m->other > RUINED)
+    if (m->other > UNSAID && m->worst.column >= 0)
+        fprintf(file, "; but column %d of output '%s' differs by %.0f %% of its spread", m->worst.column,
+                m->worst.output, 100 * sqrt(fmin(m->worst.of_column, 1e4)));
+    else if (m->other > UNSAID)
         fprintf(file, "; but output '%s' differs by %.0f %% of its spread", m->worst.output,
                 100 * sqrt(fmin(m->other, 1e4)));
     if (job->classes.forgotten) fprintf(file, "; the lesson was left out: %s", job->classes.forgotten);
