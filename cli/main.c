@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 // What one command holds while it runs; everything is freed in one place.
@@ -354,10 +355,24 @@ static int command_score(struct job *job) {
     return FINEPRUNE_OK;
 }
 
+// The samples of a file that is given twice would count twice.
+static int refuse_twice(const struct cli_list *files, fineprune_error *err) {
+    struct stat a, b;
+    for (size_t i = 0; i < files->count; i++)
+        for (size_t k = 0; k < i; k++) {
+            if (stat(files->items[i], &a) || stat(files->items[k], &b)) continue;
+            if (a.st_dev != b.st_dev || a.st_ino != b.st_ino || !S_ISREG(a.st_mode)) continue;
+            return cli_fail(err, FINEPRUNE_USAGE, NULL, "'%s' is given twice: its samples would count twice",
+                            files->items[i]);
+        }
+    return FINEPRUNE_OK;
+}
+
 static int command_merge(struct job *job) {
     char text[300];
     const struct cli_list *files = &job->options->operands;
-    int status = fineprune_stats_open(&job->stats, files->items[0], job->err);
+    int status = refuse_twice(files, job->err);
+    if (!status) status = fineprune_stats_open(&job->stats, files->items[0], job->err);
     for (size_t i = 1; i < files->count && !status; i++) {
         fineprune_stats *other = NULL;
         status = fineprune_stats_open(&other, files->items[i], job->err);

@@ -221,6 +221,7 @@ struct fp_state {
     struct fp_verify *verify; // verify.c
     double asked;             // the sparsity that is wanted; what was found, where it was to be found
     double got;               // the sparsity that was pruned to, where it is less than was asked; negative: it is not
+    bool few;                 // samples: they do not justify as many zeros as are asked
     bool gave_back, refused;  // zeros were given back as more ruin the model; nothing that was tried is safe (safety.c)
     char *missed_target;      // what stays and what stands in the way of a target; NULL: it is met
     double forward, statistics, solve; // seconds

@@ -126,7 +126,8 @@ static double justified(struct fp_job *job, double asked) {
     size_t n = job->samples.distinct ? job->samples.distinct : job->samples.n_local + job->samples.n_reserve;
     double most = fp_justified_share((double)n);
     if (!job->choices.method->cautious || job->options->strict_sparsity || asked <= most) return asked;
-    fp_report_say(job->report, "%zu samples are few: they justify %.0f %% zeros, not the %.0f %% that were asked", n,
+    job->state.few = true;
+    fp_report_say(job->report, "%zu samples are few: they justify %.0f %% zeros, not the %.3g %% that were asked", n,
                   100 * most, 100 * asked);
     return most;
 }

@@ -90,7 +90,6 @@ if [ "$quick" = no ]; then
     if command -v clang >/dev/null 2>&1 && echo '#include <omp.h>' | clang -fopenmp -fsyntax-only -x c - 2>/dev/null; then
         part "build with clang, without tests" env CC=clang bash -c "$(declare -f build); root=$root; build build-clang -Dtests=disabled"
     fi
-    part "source: clang-tidy and cppcheck" tests/lint.sh build-test
     part "build with the thread sanitizer" env TARGETS=tests/at_once bash -c "$(declare -f build); root=$root; build build-tsan -Doptimization=1 -Ddebug=true -Db_sanitize=thread -Db_lundef=false"
     [ ! -x build-tsan/tests/at_once ] ||
         part "thread sanitizer: prunes at once" "$python" tests/threads/run_at_once.py "$root/build-tsan/tests/at_once"

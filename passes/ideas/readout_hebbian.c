@@ -22,7 +22,9 @@ static void add_lesson(const struct fp_lesson *t, struct fp_layer *l) {
 }
 
 static const char *why_not(const struct fp_lesson *t) {
-    if (!t->learned) return t->samples < 2 ? "too few samples" : "the last layer's input is the same for all samples";
+    if (!t->learned && t->samples < 2) return "too few samples";
+    if (!t->learned && t->active < 2) return "your samples show one class alone";
+    if (!t->learned) return "the last layer's input is the same for all samples, but for rounding";
     if (!t->trusted) return "your data do not group as this model's classes do";
     return "it changes none of your answers";
 }

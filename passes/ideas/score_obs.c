@@ -88,7 +88,9 @@ static int factors_of_layer(struct fp_job *job, struct fp_layer *layer, float *f
     }
     if (no_memory) return fp_fail_memory(job->err, "scores", width * width * sizeof(double));
     if (no_inverse)
-        return fp_fail(job->err, FINEPRUNE_DATA, "the inputs of weight '%s' are not finite", layer->w->name);
+        return fp_fail(job->err, FINEPRUNE_DATA,
+                       "the inputs of weight '%s' are not finite, or so small that their squares are nothing",
+                       layer->w->name);
     return FINEPRUNE_OK;
 }
 

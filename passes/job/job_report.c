@@ -199,7 +199,7 @@ int fp_job_report_before(struct fp_job *job) {
 static void note_pattern(struct fp_job *job, const struct fp_report_pruned *pruned) {
     const double got = pruned->sparsity, asked = pruned->asked;
     if (!job->choices.pattern->decides || !(asked >= 0) || (got > asked - 0.02 && got < asked + 0.02)) return;
-    fp_report_say(job->report, "pattern %s makes %.0f %% zeros, not the %.0f %% that were asked",
+    fp_report_say(job->report, "pattern %s makes %.0f %% zeros, not the %.3g %% that were asked",
                   job->choices.pattern_text, 100 * got, 100 * asked);
 }
 

@@ -23,6 +23,7 @@
 #define ROUNDING 1e-9 // of the scores' mean square: a variance that is none
 #define TRIES 3       // further ones
 #define HALF 0.5      // zeros that are tried last
+#define AS_ASKED 0.01 // of all weights: fewer zeros are not told
 #define OUTPUTS                                                                                                        \
     0.1 // of an output's variance that may be lost without a word, and of the answers that the zeros may change
 #define UNSAID 0.01 // of an output's variance that is as good as nothing
@@ -258,7 +259,7 @@ static bool zeros_outweigh(const struct measures *m) {
 static bool is_worse(const struct measures *m) {
     const bool tells = m->classes && !m->local && m->n >= FEW,
                stays = tells && at_most(m->n - m->same, m->n) <= OUTPUTS;
-    return m->ruined || (tells && zeros_outweigh(m)) || (m->error > m->allowed && !stays);
+    return m->ruined || (tells && zeros_outweigh(m)) || (m->error > m->allowed && !stays) || m->other > OUTPUTS;
 }
 
 static int measure_local(struct fp_job *job, struct measures *m) {
@@ -420,7 +421,8 @@ static enum kind judge(const struct fp_job *job, const struct measures *m) {
                  taught = (double)m->taught;
     if (m->ruined) return WORSE;
     if (!m->known || m->alike || (m->classes && m->n < FEW)) return UNKNOWN;
-    if (!m->classes) return m->error > UNSAID ? WORSE : SAME;
+    if (!m->classes)
+        return m->error > UNSAID || (m->worst.column >= 0 && m->worst.of_column > 2 * UNSAID) ? WORSE : SAME;
     if (changed <= 0.05 * n && !m->worse) return SAME;
     if (job->classes.classifier.weight < 0 && changed <= 0.15 * n && !m->worse) return SAME;
     if (job->classes.classifier.weight < 0) return WORSE;
@@ -451,6 +453,8 @@ static void say_classes(const struct fp_job *job, const struct measures *m, enum
                 samples_word(m));
     else if (kind == SAME)
         fprintf(file, "as good as before: %zu of %zu %s are as they were", m->as_came, m->n, samples_word(m));
+    else if (kind == WORSE && !changed)
+        fprintf(file, "worse, perhaps: though %zu of %zu %s are as they were", m->as_came, m->n, samples_word(m));
     else if (job->classes.classifier.weight < 0)
         fprintf(file, "worse: %zu of %zu %s are others", changed, m->n, samples_word(m));
     else if (!m->taught)
@@ -479,7 +483,7 @@ static void say_outputs(const struct measures *m, enum kind kind, FILE *file) {
     else fputs("a little worse, perhaps: ", file);
     if (isinf(m->error)) fputs("the outputs have nothing in common with what they were", file);
     else if (m->error < 1e-6) fputs("the outputs differ by less than 0.1 % of their spread", file);
-    else if (m->worst.column >= 0)
+    else if (m->worst.column >= 0 && kind != SAME)
         fprintf(file, "column %d of output '%s' differs by %.0f %% of its spread", m->worst.column, m->worst.output,
                 100 * sqrt(m->worst.of_column));
     else fprintf(file, "the outputs differ by %.*f %% of their spread", m->error < 0.01 ? 1 : 0, 100 * sqrt(m->error));
@@ -506,7 +510,7 @@ static bool say_pattern(const struct fp_job *job, const struct measures *m, doub
         fprintf(file, "; pattern %s ruins it in %d of %d weights, which stay dense (", pattern, n, job->layers.n);
         fp_weaken_say(job, file);
         fprintf(file, "): %.0f %% zeros", 100 * fp_weaken_share(job));
-        if (asked >= 0) fprintf(file, ", not the %.0f %% that were asked", 100 * asked);
+        if (asked >= 0) fprintf(file, ", not the %.3g %% that were asked", 100 * asked);
     } else if (m->ruined && job->options->strict_sparsity) {
         fprintf(file, "; all zeros of pattern %s were kept, as --strict-sparsity asks", pattern);
     } else if (m->ruined) {
@@ -517,17 +521,28 @@ static bool say_pattern(const struct fp_job *job, const struct measures *m, doub
     return true;
 }
 
+// Why there are fewer zeros than were asked; NULL: there are not.
+static const char *why_fewer(const struct fp_job *job, double asked) {
+    const bool fewer = asked >= 0 && fp_weaken_share(job) < asked - AS_ASKED && !job->choices.pattern->decides;
+    if (asked >= 0 && job->state.got >= 0 && job->state.got < asked - 1e-9)
+        return job->state.gave_back ? "more would cost too much" : "more are not justified by so few samples";
+    if (!fewer) return NULL;
+    if (job->state.few) return "more are not justified by so few samples";
+    if (left_dense(job)) return "weights that no sample reaches stay dense";
+    return "every output of a layer keeps an input, and what few samples reach keeps more";
+}
+
 static void say_zeros(const struct fp_job *job, const struct measures *m, double asked, FILE *file) {
-    const bool back = job->state.got >= 0 && asked >= 0 && job->state.got < asked - 1e-9;
+    const char *fewer = why_fewer(job, asked);
     if (say_pattern(job, m, asked, file)) return;
     if (job->state.refused && job->choices.target.kind)
         fprintf(file, "; the target '%s' is too much", job->choices.target.text);
     else if (job->state.refused)
         fprintf(file, "; no share of zeros that was tried is safe, from %.0f %% down to %.0f %%", 100 * asked,
                 100 * job->state.got);
-    else if (back)
-        fprintf(file, "; %.0f %% zeros, not the %.0f %% that were asked: more %s", 100 * job->state.got, 100 * asked,
-                job->state.gave_back ? "would cost too much" : "are not justified by so few samples");
+    else if (fewer)
+        fprintf(file, "; %.0f %% zeros, not the %.3g %% that were asked: %s", floor(100 * fp_weaken_share(job) + 1e-9),
+                100 * asked, fewer);
     else if (m->ruined && job->options->strict_sparsity)
         fputs("; all zeros were kept, as --strict-sparsity asks", file);
     else if (m->ruined) fputs("; ask for less sparsity, or for the default method and pattern", file);
@@ -537,7 +552,10 @@ static void say_zeros(const struct fp_job *job, const struct measures *m, double
 static void say_changes(const struct fp_job *job, const struct measures *m, double asked, FILE *file) {
     const size_t dense = left_dense(job);
     say_zeros(job, m, asked, file);
-    if (m->other > RUINED)
+    if (m->other > UNSAID && m->worst.column >= 0)
+        fprintf(file, "; but column %d of output '%s' differs by %.0f %% of its spread", m->worst.column,
+                m->worst.output, 100 * sqrt(fmin(m->worst.of_column, 1e4)));
+    else if (m->other > UNSAID)
         fprintf(file, "; but output '%s' differs by %.0f %% of its spread", m->worst.output,
                 100 * sqrt(fmin(m->other, 1e4)));
     if (job->classes.forgotten) fprintf(file, "; the lesson was left out: %s", job->classes.forgotten);

@@ -298,6 +298,7 @@ static void weigh_unseen(struct work *w, struct fp_lesson *out) {
     for (size_t i = 0; i < w->k; i++)
         if (w->count[i] >= rule->start || w->w0 > ALL_ACTIVE) w->ids[w->active++] = i;
     out->seen = (size_t)seen;
+    out->active = w->active;
     out->unseen_bias = w->believed * log(w->w0);
 }
 

@@ -31,7 +31,7 @@ struct fp_lesson {
     double sharpness;  // what the logits were multiplied with before classes were counted and held back; 1: nothing
     bool learned;      // there is something to learn from: a and c are not all zeros
     bool trusted;
-    size_t samples, seen, kept, corrects, changes, changes_sure;
+    size_t samples, seen, active, kept, corrects, changes, changes_sure;
     double expected, expected_sure, unseen_bias,
         unseen_share;               // log w0; the share of future samples whose class has not been seen
     double least, weak, neighbours; // strengths: the least that gives the full lesson's answers, and what the samples

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "compact/slices.h"
+#include "exec/op_list.h"
 
 enum { MOST_PASSES = 64 }; // each frees channels of the layers before
 

@@ -165,33 +165,76 @@ static int cut_all(struct search *s, const uint8_t *keep, size_t n) {
     return status;
 }
 
-// "a,b,c" or "[a, b, c]", or one a line, of as many names as there are classes: those of the kept ones; malloc'ed, NULL
-// where it is no such list.
-static char *keep_names(const char *list, const uint8_t *keep, size_t classes) {
-    const bool bracket = *list == '[', lines = strchr(list, '\n');
-    const char separator = lines ? '\n' : ',', *at = list + bracket, *end = at + strlen(at);
-    char *out = malloc(strlen(list) + 1), *to = out;
-    if (!out || *list == '{') return free(out), NULL;
-    while (end > at && (end[-1] == '\n' || (bracket && end[-1] == ']'))) end--;
-    if (bracket) *to++ = '[';
-    size_t number = 0;
-    for (const char *next; at <= end; at = next + 1, number++) {
-        next = memchr(at, separator, (size_t)(end - at));
-        if (!next) next = end;
-        if (number >= classes || !keep[number]) continue;
-        if (to > out + bracket) *to++ = separator;
-        memcpy(to, at, (size_t)(next - at));
-        to += next - at;
+// The end of the entry that starts at `at`: the next separator that is not within quotes.
+static const char *entry_end(const char *at, const char *end, char separator) {
+    char quote = 0;
+    for (; at < end; at++) {
+        if (quote && *at == '\\' && at + 1 < end) at++;
+        else if (quote) quote = *at == quote ? 0 : quote;
+        else if (*at == separator) return at;
+        else if ((*at == '"' || *at == '\'') && separator == ',') quote = *at;
     }
-    if (bracket) *to++ = ']';
+    return end;
+}
+
+// An entry "3: 'name'" or "\"3\": ..." of a dictionary: its number, and where what is not number begins. -1: it is
+// none.
+static long number_of(const char *at, const char *end, const char **number, const char **after) {
+    char *stop;
+    while (at < end && (*at == ' ' || *at == '\n')) at++;
+    const char quote = at < end && (*at == '"' || *at == '\'') ? *at++ : 0;
+    if (at >= end || *at < '0' || *at > '9') return -1;
+    *number = at;
+    const long value = strtol(at, &stop, 10);
+    *after = stop;
+    if (stop >= end || (quote && *stop++ != quote)) return -1;
+    while (stop < end && *stop == ' ') stop++;
+    return stop < end && *stop == ':' ? value : -1;
+}
+
+// How many kept classes there are before class n.
+static size_t rank_of(const uint8_t *keep, size_t n) {
+    size_t rank = 0;
+    for (size_t i = 0; i < n; i++) rank += keep[i];
+    return rank;
+}
+
+// "a,b,c" or "[a, b, c]", or one a line, or "{0: 'a', 1: 'b'}", of as many names as there are classes: those of the
+// kept ones, numbered anew; malloc'ed, NULL where it is no such list. No number gets longer.
+static char *keep_names(const char *list, const uint8_t *keep, size_t classes) {
+    const char open = *list == '[' || *list == '{' ? *list : 0, close = open == '[' ? ']' : '}';
+    const char separator = !open && strchr(list, '\n') ? '\n' : ',', *at = list + (open != 0), *end = at + strlen(at);
+    char *out = malloc(strlen(list) + 1), *to = out, *last = out ? out + strlen(list) + 1 : NULL;
+    if (!out) return NULL;
+    while (end > at && (end[-1] == '\n' || end[-1] == ' ' || (open && end[-1] == close))) end--;
+    if (open) *to++ = open;
+    size_t number = 0;
+    bool known = true;
+    for (const char *next; at <= end && known; at = next + 1, number++) {
+        const char *digits = at, *after = at;
+        next = entry_end(at, end, separator);
+        const long n = open == '{' ? number_of(at, next, &digits, &after) : (long)number;
+        known = n >= 0 && (open != '{' || (size_t)n < classes);
+        if (!known || (size_t)n >= classes || !keep[n]) continue;
+        if (to > out + (open != 0)) *to++ = separator;
+        else
+            while (at < digits && *at == ' ') at++;
+        memcpy(to, at, (size_t)(digits - at));
+        to += digits - at;
+        if (open == '{') to += snprintf(to, (size_t)(last - to), "%zu", rank_of(keep, (size_t)n));
+        memcpy(to, after, (size_t)(next - after));
+        to += next - after;
+    }
+    if (open) *to++ = close;
     *to = '\0';
-    if (number == classes) return out;
+    if (known && number == classes) return out;
     free(out);
     return NULL;
 }
 
 static int note_classes(struct search *s, const uint8_t *keep, const size_t *kept, size_t n) {
-    static const char *const keys[] = {"labels", "classes", "class_names", "names", "categories"};
+    static const char *const keys[] = {"names",       "labels",      "id2label",  "classes",
+                                       "class_names", "label_names", "categories"};
     int status = FINEPRUNE_OK;
     for (size_t i = 0; i < FP_COUNT(keys) && !status; i++) {
         const char *list = fp_model_metadata(s->model, keys[i]);

@@ -52,6 +52,8 @@ static int decode(const struct fp_picture *p, const uint8_t *bytes, size_t n, fi
 
 // All of the file, as libwebp wants it.
 static int read_all(struct fp_picture *p, uint8_t **bytes, size_t *n, fineprune_error *err) {
+    *bytes = NULL;
+    *n = 0;
     if (fseek(p->file, 0, SEEK_END)) return fp_fail(err, FINEPRUNE_DATA, "not a file that can be read twice");
     const long size = ftell(p->file);
     if (size < 1 || (size_t)size > MAX_FILE)

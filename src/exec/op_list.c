@@ -35,6 +35,12 @@ enum fp_role fp_node_role(const struct fp_node *node) {
     return FP_ROLE_OTHER;
 }
 
+Onnx__TensorProto *fp_stored_tensor(const struct fp_value *value) {
+    if (value->initializer) return value->initializer;
+    const bool constant = value->producer && fp_node_role(value->producer) == FP_ROLE_STORES;
+    return constant ? fp_attr_tensor_proto(value->producer, "value") : NULL;
+}
+
 const struct fp_op *fp_op_of_role(enum fp_role role) {
     for (size_t f = 0; FAMILIES[f]; f++)
         for (const struct fp_op *op = FAMILIES[f]; op->type; op++)

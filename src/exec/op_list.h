@@ -11,6 +11,8 @@ const struct fp_op *fp_op_find(const char *domain, const char *type, int opset);
 const struct fp_op *fp_node_op(const struct fp_node *node);
 // The role that its row gives the node (or NULL); FP_ROLE_OTHER without a row.
 enum fp_role fp_node_role(const struct fp_node *node);
+// The message that a value's elements are stored in, as an initializer or in a node; NULL: they are computed.
+Onnx__TensorProto *fp_stored_tensor(const struct fp_value *value);
 // The first row of that role; NULL when there is none.
 const struct fp_op *fp_op_of_role(enum fp_role role);
 // Row number `index` over all families, NULL past the end.

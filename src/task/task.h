@@ -9,7 +9,7 @@
 struct fineprune_report;
 
 enum fp_task_kind { FP_TASK_UNCLEAR, FP_TASK_CLASSES, FP_TASK_LABELS, FP_TASK_OTHER };
-enum { FP_TASK_EVIDENCE = 24, FP_TASK_FOUND = 160 };
+enum { FP_TASK_EVIDENCE = 28, FP_TASK_FOUND = 160 };
 
 struct fp_task_evidence {
     const char *name;

@@ -79,6 +79,14 @@ static int see_sigmoid(struct looked *l) {
     return FOUND(l, "%s behind them: each is one of its own", node->type), -SURE;
 }
 
+// Amounts that cannot be negative, or are drawn together, are not scores.
+static int see_bend(struct looked *l) {
+    const struct fp_node *node = made_by(l);
+    const enum fp_role role = fp_node_role(node);
+    if (role != FP_ROLE_BENDS && role != FP_ROLE_RAISES) return 0;
+    return FOUND(l, "%s behind them, as scores do not have it", node->type), -6;
+}
+
 // What else reads the scores.
 static int see_readers(struct looked *l) {
     const int ids[] = {l->c->logits_value, l->graph->outputs[l->c->output]};
@@ -262,6 +270,7 @@ static const struct {
 } EVIDENCE[] = {
     {"softmax", see_softmax, FP_TASK_OTHER},
     {"sigmoid", see_sigmoid, FP_TASK_LABELS},
+    {"activation", see_bend, FP_TASK_OTHER},
     {"readers", see_readers, FP_TASK_LABELS},
     {"batch axis", see_batch, FP_TASK_OTHER},
     {"width", see_width, FP_TASK_OTHER},

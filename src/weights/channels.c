@@ -157,12 +157,6 @@ static bool visit_weight(struct fp_channel_finder *f, const struct fp_node *node
     return true;
 }
 
-Onnx__TensorProto *fp_stored_tensor(const struct fp_value *value) {
-    if (value->initializer) return value->initializer;
-    const bool constant = value->producer && fp_node_role(value->producer) == FP_ROLE_STORES;
-    return constant ? fp_attr_tensor_proto(value->producer, "value") : NULL;
-}
-
 // ---- other operators
 
 // Indices, masks and statistics of channels that are not there mean nothing.

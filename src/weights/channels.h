@@ -93,8 +93,6 @@ size_t fp_channel_multiple(const struct fp_channel_group *group, size_t wanted);
 // The lanes along one of a grid's axes, the first of the others; of memory of `arena`. NULL of: out of memory.
 struct fp_lanes fp_channel_along(struct fp_arena *arena, const struct fp_channel_place *place, int which);
 
-// The message that a value's elements are stored in, as an initializer or in a node; NULL: they are computed.
-Onnx__TensorProto *fp_stored_tensor(const struct fp_value *value);
 // In the order of their first maker. exec: of the weights' model, for its constants. Errors: LIMIT. Freed with
 // fp_channels_free, also after failure.
 int fp_channels_find(struct fp_channel_groups *out, const struct fp_weights *weights, struct fp_exec *exec,

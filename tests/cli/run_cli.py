@@ -4,7 +4,7 @@
 
     run_cli.py [WORD]      only the cases whose name holds WORD; -v prints every case
 """
-import signal as interrupts
+import ast, signal as interrupts
 import fcntl
 import json
 import os
@@ -511,7 +511,8 @@ def removed_classes_leave_the_output(place):
         store_network(place, "head.onnx", [node("Gemm", ["x", "first"], ["h"], transB=1), node("Relu", ["h"], ["r"]), *nodes], {"y": (onnx.TensorProto.FLOAT, ["N", 400])},
                       {"first": first, **tensors}, [32])
         model = onnx.load(place.path("head.onnx"))
-        onnx.helper.set_model_props(model, {"labels": ",".join(f"c{k}" for k in range(400)), "names": json.dumps([f"n{k}" for k in range(400)]), "classes": "some"})
+        onnx.helper.set_model_props(model, {"labels": ",".join(f"c{k}" for k in range(400)), "names": json.dumps([f"n{k}" for k in range(400)]), "classes": "some",
+                                               "class_names": str({k: f"it's, {k}" for k in range(400)}), "id2label": json.dumps({str(k): f"l{k}" for k in range(400)})})
         onnx.save(model, place.path("head.onnx"))
         line = "prune head.onnx --data three.npz -s 60% --task classes -f"
         if can is not True:
@@ -534,6 +535,8 @@ def removed_classes_leave_the_output(place):
         told = {p.key: p.value for p in small.metadata_props}
         equal([json.loads(told["fineprune.outputs_kept"]), told["labels"], json.loads(told["names"]), told["classes"]],
               [kept, ",".join(f"c{k}" for k in kept), [f"n{k}" for k in kept], "some"], f"{name}: metadata")
+        equal([ast.literal_eval(told["class_names"]), json.loads(told["id2label"])],
+              [{i: f"it's, {k}" for i, k in enumerate(kept)}, {str(i): f"l{k}" for i, k in enumerate(kept)}], f"{name}: dictionaries")
         assert place.path("small.onnx").stat().st_size < place.path("whole.onnx").stat().st_size, name
         assert report["size"]["after"]["raw"] <= place.path("small.onnx").stat().st_size, report["size"]
         place.path("small.onnx").unlink()
@@ -1057,6 +1060,9 @@ def score_merge_apply(place):
     ran = works(place, "merge one.stats two.stats -o both.stats")
     assert "wrote    both.stats" in ran.err, ran.err
     equal(place.run("merge one.stats two.stats -o both.stats").code, 2, "an output that exists")
+    fails(place, "merge one.stats two.stats ./one.stats -o more.stats", 2, "'./one.stats' is given twice: its samples would count twice")
+    first = works(place, "apply m.onnx --stats both.stats -s 99.9% -o few.onnx").err.splitlines()[0]
+    assert re.search(r"; \d+ % zeros, not the 99.9 % that were asked: more are not justified by so few samples", first), first
     ran = works(place, "apply m.onnx --stats both.stats -s 60% -o o.onnx --json")
     report = json.loads(ran.out)
     equal(report["command"], "apply", "command")
