@@ -61,8 +61,11 @@ def check(seed, folder):
     before.write_bytes(model.SerializeToString())
     x = np.random.default_rng(seed).standard_normal((SAMPLES, 3, SIZE, SIZE)).astype(np.float32)
     np.savez(folder / "x.npz", x=x)
-    ran = harness.run("prune", before, "--data", folder / "x.npz", "--target", "macs=50%", "--task", "other", "--strict-sparsity", "-o", after,
-                      "--round", multiple, f"--json={report}", "-q")
+    for multiple in (multiple, 1):  # groups of eight that go by eights cannot halve
+        ran = harness.run("prune", before, "--data", folder / "x.npz", "--target", "macs=50%", "--task", "other", "--strict-sparsity", "-o", after,
+                          "--round", multiple, f"--json={report}", "-q", "-f")
+        if ran.code != 5 or "out of reach" not in ran.err or "in the way" not in ran.err:
+            break
     if ran.code:
         return [f"exit {ran.code}: {ran.first_line()}"]
     told, small, faults = json.loads(report.read_text()), onnx.load(after), []
