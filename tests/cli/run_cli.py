@@ -228,7 +228,7 @@ def answers_at_once(place):
 def configuration(place):
     ran = works(place, "prune --data a --data b -s 0.6 -j 3 --no-metadata --print-config")
     config = json.loads(ran.out)
-    equal(list(config)[:3], ["data", "reserve", "sparsity"], "first names")
+    equal(list(config)[:3], ["data", "reserve", "on-bad-file"], "first names")
     equal((config["data"], config["sparsity"], config["threads"], config["metadata"]), (["a", "b"], "0.6", 3, False), "values")
     place.path("c.json").write_bytes(ran.out)
     again = works(place, "prune --config c.json --print-config")
