@@ -29,7 +29,7 @@ static int score(struct fp_job *job) {
         struct fp_layer *layer = &job->layers.items[i];
         int status = fp_job_have_stats(job, needs_of(&job->choices), i);
         if (!status) status = job->choices.score->run(job, layer);
-        if (!status && job->choices.method->cautious) weigh_rows(layer);
+        if (!status) weigh_rows(layer);
         if (!status) fp_allocate_free_first(job, layer);
         if (!status && job->classes.lesson.b && is_last(job, layer) && job->choices.outputs->weigh)
             job->choices.outputs->weigh(job, layer);

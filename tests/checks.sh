@@ -6,19 +6,7 @@
 set -u
 cd "$(dirname "$0")/.."
 build=$1
-passed=0 failed=0
-
-# check TEXT: fails when standard input has a line, and shows the lines.
-check() {
-    local lines
-    lines=$(cat)
-    if [ -z "$lines" ]; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        printf 'checks: FAIL %s:\n%s\n' "$1" "$lines"
-    fi
-}
+. tests/check.sh
 
 sources=$(git ls-files '*.c' '*.h' 2>/dev/null | grep . || find src passes commands cli include samples tests -name '*.[ch]')
 

@@ -6,7 +6,8 @@
 set -u
 cd "$(dirname "$0")/.."
 build=$1
-passed=0 failed=0 skipped=0
+. tests/check.sh
+skipped=0
 
 # What a check must be worth: it has found, or could find, a fault here, and what it says of sound code is seldom. Left out:
 #   easily-swappable-parameters, branch-clone, implicit-widening, macro-parentheses   say something of most files, never yet a fault
@@ -20,18 +21,6 @@ tidy='-*,bugprone-*,misc-redundant-expression,misc-misplaced-const,cert-env33-c,
 -bugprone-macro-parentheses,-bugprone-suspicious-string-compare,-bugprone-sizeof-expression,-bugprone-not-null-terminated-result
 -bugprone-reserved-identifier,-bugprone-narrowing-conversions,-bugprone-integer-division'
 deep='-*,clang-analyzer-*,-clang-analyzer-security.insecureAPI.*'
-
-# check TEXT: fails when standard input has a line, and shows the lines.
-check() {
-    local lines
-    lines=$(cat)
-    if [ -z "$lines" ]; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        printf 'lint: FAIL %s:\n%s\n' "$1" "$lines"
-    fi
-}
 
 run_tidy() { # CHECKS FILE...
     local checks

@@ -97,6 +97,8 @@ void fp_verify_old(struct fp_job *job);
 // it is none), and the greatest relative error of an output of numbers that are not the classifier's, sum (y -
 // y_dense)^2 / sum (y_dense - mean)^2 (negative: there is none), with the output's name. Columns of a narrow output are
 // quantities of their own: a fifth of the worst column's error counts, when that is more; then it is named.
+#define FP_MOST_COLUMNS 64      // more are one thing together, as an embedding is
+#define FP_VALUE_ROUNDING 1e-10 // of float32 values around their mean, squared
 struct fp_output_error {
     double error, of_column;
     const char *output;

@@ -6,7 +6,6 @@
 
 #include "job/job.h"
 
-#define ROUNDING 1e-10   // of float32 values around their mean, squared
 #define FEW 8            // samples
 #define MOST_WEIGHT 1e12 // a row's, against the one that moves most
 
@@ -63,15 +62,13 @@ static int judge_others(struct fp_job *job) {
     return status;
 }
 
-#define MOST_QUANTITIES 64 // columns of an output; more are one thing together, as an embedding is
-
 // The standard deviation of a column; 0 where it is nothing but the rounding of its mean.
 static double deviation_of(const struct fp_answers *a, size_t column) {
     double mean = 0, square = 0;
     for (size_t i = 0; i < a->samples; i++) mean += (double)a->logits[i * a->classes + column] / (double)a->samples;
     for (size_t i = 0; i < a->samples; i++)
         square += pow((double)a->logits[i * a->classes + column] - mean, 2) / (double)a->samples;
-    return square > ROUNDING * mean * mean ? sqrt(square) : 0;
+    return square > FP_VALUE_ROUNDING * mean * mean ? sqrt(square) : 0;
 }
 
 // The columns of an output that is not one of classes are quantities with units of their own: an error of one counts by
@@ -83,7 +80,8 @@ static int weigh_rows(struct fp_job *job) {
     struct fp_layer *layer = &job->layers.items[job->classes.classifier.weight];
     const size_t rows = fp_layer_rows(layer);
     double most = 0;
-    if (a->samples < 2 || a->classes != rows || rows < 2 || rows > MOST_QUANTITIES) return FINEPRUNE_OK;
+    if (!job->choices.method->cautious) return FINEPRUNE_OK; // methods of other names are as they are known
+    if (a->samples < 2 || a->classes != rows || rows < 2 || rows > FP_MOST_COLUMNS) return FINEPRUNE_OK;
     layer->row_weight = fp_arena_take(&layer->arena, rows, sizeof(*layer->row_weight));
     if (!layer->row_weight) return fp_arena_check(&layer->arena, job->err);
     for (size_t r = 0; r < rows; r++) most = fmax(most, deviation_of(a, r));

@@ -81,8 +81,7 @@ static void compare_answers(const struct fp_job *job, const struct fp_answers *n
 
 #define KEEP_AT_MOST ((size_t)512 << 20) // bytes of the dense model's outputs that are kept for comparison
 
-#define ONE_COLUMN 0.2  // an output is as bad as so much of its worst column
-#define MOST_COLUMNS 64 // of an output whose columns are quantities of their own
+#define ONE_COLUMN 0.2 // an output is as bad as so much of its worst column
 
 struct kept_output {
     struct fp_tensor *tensors; // n_outputs
@@ -90,7 +89,7 @@ struct kept_output {
 
 struct columns {
     size_t n; // 0: none
-    double spreads[MOST_COLUMNS];
+    double spreads[FP_MOST_COLUMNS];
 };
 
 struct fp_verify {
@@ -203,7 +202,7 @@ void fp_verify_old(struct fp_job *job) {
 static int take_columns(struct fp_verify *v, fineprune_error *err) {
     for (int i = 0; i < v->graph->n_outputs; i++) {
         const struct fp_tensor *t = kept_of(v, 0, i);
-        if (!t || t->rank != 2 || t->dims[1] < 2 || t->dims[1] > MOST_COLUMNS) continue;
+        if (!t || t->rank != 2 || t->dims[1] < 2 || t->dims[1] > FP_MOST_COLUMNS) continue;
         v->drifts[i].width = (size_t)t->dims[1];
         v->drifts[i].columns = fp_arena_take(&v->per_output, v->drifts[i].width, sizeof(double));
     }
@@ -278,11 +277,9 @@ static size_t places_of(const struct fp_verify *v, int output) {
     return places;
 }
 
-#define ROUNDING 1e-10 // of float32 values around their mean, squared
-
 // A row of numbers for each sample, of few columns: each of them has a spread of its own, where it moves.
 static bool has_columns(const struct fp_verify *v, int output, size_t places) {
-    return kept_of(v, 0, output)->rank == 2 && places > 1 && places <= MOST_COLUMNS;
+    return kept_of(v, 0, output)->rank == 2 && places > 1 && places <= FP_MOST_COLUMNS;
 }
 
 // sum (y - mean)^2 over the kept values of an output, the mean of each place, times n / (n - 1) for n values a place.
@@ -314,7 +311,7 @@ static int find_spread(const struct fp_verify *v, int output, double *spread, st
     }
     if (rows > 1) *spread *= (double)rows / (double)(rows - 1);
     for (size_t k = 0; k < columns->n && rows > 1; k++)
-        if (columns->spreads[k] > ROUNDING * (double)rows * mean[k] * mean[k])
+        if (columns->spreads[k] > FP_VALUE_ROUNDING * (double)rows * mean[k] * mean[k])
             columns->spreads[k] *= (double)rows / (double)(rows - 1);
         else columns->spreads[k] = 0;
     return FINEPRUNE_OK;
