@@ -38,6 +38,29 @@ static int report_runtime(struct fineprune_model *model, struct fineprune_report
     return status;
 }
 
+// Before anything leaves: all, and those by what is not zero. Nothing where they cannot be counted.
+static int report_macs(struct fineprune_model *model, struct fineprune_report *report, const fineprune_run_options *run,
+                       fineprune_error *err) {
+    struct fp_exec *exec = NULL;
+    struct fp_weights *weights = NULL;
+    struct fp_macs macs;
+    if (fp_macs_count(&macs, model, NULL, 0, run, NULL)) macs.total = 0;
+    int status = macs.total ? fp_exec_plan(&exec, model, run, err) : FINEPRUNE_OK;
+    if (!status && exec) status = fp_weights_find(&weights, exec, model, false, err);
+    double nonzero = (double)macs.total;
+    for (int i = 0; weights && i < weights->n && !status; i++) {
+        size_t zeros = 0;
+        status = fp_weight_zeros(model, &weights->items[i], &zeros, err);
+        nonzero -= (double)fp_macs_of_weight(&macs, &weights->items[i]) *
+                   fp_report_sparsity(zeros, weights->items[i].count);
+    }
+    if (!status && weights) fp_describe_macs(report, &macs, nonzero);
+    fp_macs_free(&macs);
+    fp_weights_free(weights);
+    fp_exec_free(exec);
+    return status;
+}
+
 static int compact(struct fineprune_model *model, struct fineprune_report *report, bool fresh, size_t multiple,
                    const fineprune_run_options *run, fineprune_error *err) {
     struct fp_compacted found;
@@ -45,8 +68,7 @@ static int compact(struct fineprune_model *model, struct fineprune_report *repor
     if (fresh) {
         fp_describe_model(report, false, model, true);
         status = report_sizes(model, report, false, run, err);
-        const size_t dense = count_macs(model, run);
-        if (dense) FP_PUT(report, macs, &(struct fp_report_macs){.dense = dense, .nonzero = dense});
+        if (!status) status = report_macs(model, report, run, err);
     }
     if (!status) status = fp_compact(model, multiple, run, &found, err);
     if (status) return status;

@@ -70,7 +70,7 @@ static int describe_layers(struct fineprune_model *model, const struct fp_weight
         pruned.params += w->count;
         pruned.zeros += layer.zeros;
         nonzero -= (double)layer.macs * fp_report_sparsity(layer.zeros, w->count);
-        whole |= layer.zero_columns > 0;
+        whole |= layer.zero_columns > 0 || layer.zero_rows > 0;
     }
     pruned.sparsity = fp_report_sparsity(pruned.zeros, pruned.params);
     fp_describe_skipped(report, weights);

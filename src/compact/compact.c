@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "compact/constant_channels.h"
 #include "compact/slices.h"
 #include "exec/op_list.h"
 
@@ -292,9 +293,12 @@ static int count_parameters(struct fineprune_model *model, size_t *count, finepr
 
 static int run_pass(struct pass *p, struct fp_compacted *out, bool first, size_t *removed) {
     int status = pass_open(p);
-    for (int g = 0; g < p->groups.n && first; g++) out->channels += p->groups.items[g].channels;
     if (first) out->groups = (size_t)p->groups.n;
-    if (!status) status = choose(p, out, removed);
+    for (int g = 0; g < p->groups.n && first; g++) out->channels += p->groups.items[g].channels;
+    if (!status)
+        status = fp_fold_constant_channels(p->model, p->weights, &p->groups, &p->slices, p->exec, removed, p->err);
+    if (status || *removed) return status;
+    status = choose(p, out, removed);
     if (status || !*removed) return status;
     bool again = false;
     status = store_computed(p, &again);

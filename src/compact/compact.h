@@ -15,10 +15,11 @@ struct fp_compacted {
     const char *reason; // of the group with the most channels that stay, static text; NULL: none does
 };
 
-// A channel of a group (weights/channels.h) leaves when all its readers' columns are zero, whoever pruned them; where
-// some leave, kept ones are a multiple of `multiple`, at least 1. What made it and all that goes with it on the way
-// leaves too, which can free others: until there are none. Weights, masks and statistics of before belong to the model
-// no more, and model->graph is another. Errors: MODEL, LIMIT; the model is then not to be used.
+// A channel of a group (weights/channels.h) leaves when all its readers' columns are zero, whoever pruned them, or can
+// be made so because it is constant (constant_channels.h); where some leave, kept ones are a multiple of `multiple`, at
+// least 1. What made it and all that goes with it on the way leaves too, which can free others: until there are none.
+// Weights, masks and statistics of before belong to the model no more, and model->graph is another. Errors: MODEL,
+// LIMIT; the model is then not to be used.
 int fp_compact(struct fineprune_model *model, size_t multiple, const fineprune_run_options *run,
                struct fp_compacted *out, fineprune_error *err);
 

@@ -171,6 +171,11 @@ void fp_model_drop_sample(struct fineprune_model *model) {
     model->n_sample = 0;
 }
 
+static void free_tensor(struct fineprune_model *model, Onnx__TensorProto *t) {
+    fp_wire_visit(&t->base, &onnx__tensor_proto__descriptor, forget_file, model->mappings);
+    onnx__tensor_proto__free_unpacked(t, model->allocator);
+}
+
 void fineprune_model_free(fineprune_model *model) {
     if (!model) return;
     fp_model_drop_sample(model);
@@ -182,6 +187,8 @@ void fineprune_model_free(fineprune_model *model) {
         fp_wire_visit(&model->proto->base, &onnx__tensor_proto__descriptor, forget_file, model->mappings);
         onnx__model_proto__free_unpacked(model->proto, model->allocator);
     }
+    for (size_t i = 0; i < model->n_dropped; i++) free_tensor(model, model->dropped[i]);
+    budget_free(&model->memory, model->dropped);
     fp_mapping_free(model->mappings);
     fp_memory_trim(&model->memory);
     free(model->allocator);
@@ -382,6 +389,13 @@ static bool declare_input(struct fineprune_model *model, const char *name, const
     return tensor->shape && declare_dims(model, tensor->shape, t);
 }
 
+// What could not be linked into the model: a tensor, or a name alone.
+static void free_named(struct fineprune_model *model, char *name, Onnx__TensorProto *tensor) {
+    fp_name_map_done(&model->value_names);
+    if (tensor) onnx__tensor_proto__free_unpacked(tensor, model->allocator);
+    else budget_free(&model->memory, name);
+}
+
 int fp_model_add_tensor(struct fineprune_model *model, const char *base_name, const struct fp_tensor *t,
                         const char **name_out, fineprune_error *err) {
     Onnx__GraphProto *graph = model->proto->graph;
@@ -389,6 +403,7 @@ int fp_model_add_tensor(struct fineprune_model *model, const char *base_name, co
     Onnx__TensorProto *tensor = NULL;
     if (name) tensor = new_tensor(model, name, t);
     bool done = tensor && append(model, (void ***)&graph->initializer, &graph->n_initializer, tensor);
+    if (!done) free_named(model, name, tensor);
     done = done && (fp_model_ir_version(model) >= 4 || declare_input(model, name, t));
     if (!done) return fp_fail_memory(err, "a bias", fp_tensor_bytes(t)); // what is linked in is freed with the model
     *name_out = name;
@@ -429,8 +444,10 @@ int fp_model_make_dense(struct fineprune_model *model, int value, fineprune_erro
     char *name = copy_text(model, v->name);
     Onnx__TensorProto *tensor = NULL;
     if (name) tensor = new_tensor(model, name, &t);
-    if (!tensor || !append(model, (void ***)&graph->initializer, &graph->n_initializer, tensor))
-        status = fp_fail_memory(err, v->name, fp_tensor_bytes(&t)); // what is linked in is freed with the model
+    if (!tensor || !append(model, (void ***)&graph->initializer, &graph->n_initializer, tensor)) {
+        free_named(model, name, tensor);
+        status = fp_fail_memory(err, v->name, fp_tensor_bytes(&t));
+    }
     fp_tensor_done(&t);
     if (status) return status;
     if (!drop_sparse(model, v->sparse_initializer, tensor)) return fp_fail_memory(err, v->name, sizeof(int));
@@ -472,10 +489,11 @@ void fp_model_drop_unread(struct fineprune_model *model, const struct fp_unread 
             graph->initializer[n++] = t;
             continue;
         }
-        fp_wire_visit(&t->base, &onnx__tensor_proto__descriptor, forget_file, model->mappings);
-        onnx__tensor_proto__free_unpacked(t, model->allocator);
+        if (fp_name_find(&model->was_sparse, t) < 0) free_tensor(model, t);
+        else if (!append(model, (void ***)&model->dropped, &model->n_dropped, t)) graph->initializer[n++] = t;
     }
     graph->n_initializer = n;
+    fp_name_map_done(&model->value_names);
 }
 
 int fp_node_set_input(struct fineprune_model *model, Onnx__NodeProto *node, size_t index, const char *name,
@@ -504,6 +522,13 @@ int fp_node_add_input(struct fineprune_model *model, Onnx__NodeProto *node, size
     return fp_node_set_input(model, node, index, *name_out, err);
 }
 
+static bool append_text(struct fineprune_model *model, char ***array, size_t *n, const char *text) {
+    char *copy = copy_text(model, text);
+    if (copy && append(model, (void ***)array, n, copy)) return true;
+    budget_free(&model->memory, copy);
+    return false;
+}
+
 // The sum takes over the name of the node's result, so that its readers need no change.
 int fp_node_add_sum(struct fineprune_model *model, Onnx__NodeProto *node, const char *type, const char *tensor,
                     fineprune_error *err) {
@@ -516,20 +541,26 @@ int fp_node_add_sum(struct fineprune_model *model, Onnx__NodeProto *node, const 
     free(base);
     Onnx__NodeProto *sum = NULL;
     if (product) sum = new_message(model, &onnx__node_proto__descriptor);
-    if (!sum || !append(model, (void ***)&graph->node, &graph->n_node, sum))
+    if (!sum || !append(model, (void ***)&graph->node, &graph->n_node, sum)) {
+        fp_name_map_done(&model->value_names);
+        budget_free(&model->memory, product);
+        budget_free(&model->memory, sum);
         return fp_fail_memory(err, "a bias", sizeof(*sum));
+    }
     memmove(graph->node + at + 2, graph->node + at + 1, sizeof(sum) * (graph->n_node - at - 2));
     graph->node[at + 1] = sum;
     sum->op_type = copy_text(model, type);
     sum->name = copy_text(model, product); // of one tensor there may be several sums
-    char *left = copy_text(model, product), *right = copy_text(model, tensor);
-    bool done = sum->op_type && sum->name && left && right &&
-                append(model, (void ***)&sum->input, &sum->n_input, left) &&
-                append(model, (void ***)&sum->input, &sum->n_input, right) &&
+    bool done = sum->op_type && sum->name && append_text(model, &sum->input, &sum->n_input, product) &&
+                append_text(model, &sum->input, &sum->n_input, tensor) &&
                 append(model, (void ***)&sum->output, &sum->n_output, node->output[0]);
-    if (!done) return fp_fail_memory(err, "a bias", strlen(product));
-    node->output[0] = product;
-    return FINEPRUNE_OK;
+    if (done) {
+        node->output[0] = product;
+        return FINEPRUNE_OK;
+    }
+    fp_name_map_done(&model->value_names);
+    budget_free(&model->memory, product);
+    return fp_fail_memory(err, "a bias", sizeof(*sum));
 }
 
 // ---- other shapes

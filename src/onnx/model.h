@@ -30,7 +30,10 @@ struct fineprune_model {
     int n_sample;
     struct fp_name_map was_sparse;  // by address, dense initializers that came as sparse ones, with their places among
                                     // these; where that is smaller they are written so again
-    struct fp_name_map value_names; // of all graphs; filled when a new name is first asked for
+    Onnx__TensorProto **dropped;    // of `was_sparse`, out of the graph; here so that nothing new gets their address
+    size_t n_dropped;
+    struct fp_name_map value_names; // of all graphs, in their memory; filled when a new name is asked for, empty again
+                                    // once messages are freed
     void *allocator;                // budgeted ProtobufCAllocator
 };
 

@@ -28,8 +28,8 @@ struct moments {
 #define WIDE_VECTOR
 #endif
 
-INLINE void add_eight(struct moments *m, floats x, bool absolute) {
-    const doubles v = __builtin_convertvector(x, doubles);
+INLINE void add_eight(struct moments *m, const floats *x, bool absolute) {
+    const doubles v = __builtin_convertvector(*x, doubles);
     m->sum += v;
     m->square += v * v;
     if (absolute) m->absolute += (doubles)((bits)v & INT64_MAX);
@@ -92,8 +92,8 @@ INLINE void add_line(const float *x, const struct fp_grid *g, size_t step, bool 
         size_t p = 0;
         for (const float *at = x; p + LANES <= g->n; p += LANES, at += LANES * step)
             add_eight(&m,
-                      (floats){at[0], at[step], at[2 * step], at[3 * step], at[4 * step], at[5 * step], at[6 * step],
-                               at[7 * step]},
+                      &(floats){at[0], at[step], at[2 * step], at[3 * step], at[4 * step], at[5 * step], at[6 * step],
+                                at[7 * step]},
                       absolute);
         for (; p < g->n; p++) add_one(dst, 1, (double)x[p * step], absolute);
     }

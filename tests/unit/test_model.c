@@ -49,6 +49,26 @@ static void names_are_new(void **state) {
     fineprune_model_free(model);
 }
 
+// What has left is no name any more, and its memory is not looked at.
+static void names_of_what_left_are_free(void **state) {
+    Onnx__ModelProto *proto = made_new();
+    made_input(proto->graph, "x", SHAPE(1));
+    made_random(proto->graph, "w", SHAPE(2), 1);
+    made_random(proto->graph, "unread", SHAPE(2), 2);
+    made_node(proto->graph, "Gemm", "x,w", "y");
+    made_node(proto->graph, "Gemm", "x,w", "unread_too");
+    made_output(proto->graph, "y");
+    struct fineprune_model *model = written(state, proto);
+    Onnx__GraphProto *graph = model->proto->graph;
+    assert_string_equal(add(model, 0, "unread"), "unread_1");
+    fp_model_drop_unread(model, &(struct fp_unread){&graph->node[1], &graph->initializer[1], 1, 1});
+    assert_int_equal(graph->n_node, 1);
+    assert_int_equal(graph->n_initializer, 2);
+    assert_string_equal(add(model, 0, "unread"), "unread");
+    assert_string_equal(add(model, 0, "unread_too"), "unread_too");
+    fineprune_model_free(model);
+}
+
 static void many_are_added(void **state) {
     Onnx__ModelProto *proto = made_new();
     made_input(proto->graph, "x", SHAPE(1));
@@ -74,6 +94,7 @@ static void many_are_added(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(names_are_new, scratch_set_up, scratch_tear_down),
+        cmocka_unit_test_setup_teardown(names_of_what_left_are_free, scratch_set_up, scratch_tear_down),
         cmocka_unit_test_setup_teardown(many_are_added, scratch_set_up, scratch_tear_down)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
