@@ -19,6 +19,7 @@ struct pass {
     struct fp_slices slices;
     struct fp_arena room; // of the masks
     uint8_t **keep;       // by group: its channels
+    uint8_t **used;       // by weight: its columns; NULL: not looked at yet
     fineprune_error *err;
 };
 
@@ -40,17 +41,28 @@ static void pass_done(struct pass *p) {
 
 // ---- which channels
 
+// Columns of the weight that have an element that is not zero; looked at once.
+static int find_used(struct pass *p, int weight) {
+    const struct fp_weight *w = &p->weights->items[weight];
+    FP_STAGE(room, w->name);
+    if (p->used[weight]) return FINEPRUNE_OK;
+    float *values = fp_arena_take(&room, w->count, sizeof(*values));
+    uint8_t *used = p->used[weight] = fp_arena_take(&p->room, w->cols, 1);
+    int status = fp_arena_check(&room, p->err);
+    if (!status) status = fp_arena_check(&p->room, p->err);
+    if (!status) status = fp_weight_read(p->model, w, values, p->err);
+    for (size_t r = 0; r < w->groups * w->rows && !status; r++)
+        for (size_t i = 0; i < w->cols; i++) used[i] |= values[r * w->cols + i] != 0; // NaN is not zero
+    return status;
+}
+
 // Marks the channels of which the reader has an element that is not zero.
 static int mark_read(struct pass *p, int group, const struct fp_channel_side *reader, uint8_t *keep) {
-    const struct fp_weight *w = &p->weights->items[reader->weight];
-    FP_STAGE(room, w->name);
-    float *values = fp_arena_take(&room, w->count, sizeof(*values));
-    if (!values) return fp_arena_check(&room, p->err);
-    int status = fp_weight_read(p->model, w, values, p->err);
-    for (size_t i = 0; i < w->count && !status; i++) {
+    int status = find_used(p, reader->weight);
+    for (size_t i = 0; i < p->weights->items[reader->weight].cols && !status; i++) {
         const struct fp_channel_member m = fp_channel_at(&p->groups, &p->groups.columns[reader->weight],
-                                                         i % w->cols / reader->per);
-        if (m.group == group && values[i] != 0) keep[m.number] = 1; // NaN is not zero
+                                                         i / reader->per);
+        if (m.group == group && p->used[reader->weight][i]) keep[m.number] = 1;
     }
     return status;
 }
@@ -90,7 +102,8 @@ static int choose(struct pass *p, struct fp_compacted *told, size_t *removed) {
     *removed = told->stay = told->kept_for = 0;
     told->reason = NULL;
     p->keep = fp_arena_take(&p->room, (size_t)p->groups.n, sizeof(*p->keep));
-    if (!p->keep) return fp_arena_check(&p->room, p->err);
+    p->used = fp_arena_take(&p->room, (size_t)p->weights->n, sizeof(*p->used));
+    if (!p->keep || !p->used) return fp_arena_check(&p->room, p->err);
     for (int g = 0; g < p->groups.n && !status; g++) status = choose_group(p, g, told, removed);
     return status;
 }
