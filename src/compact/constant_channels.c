@@ -49,19 +49,22 @@ static bool any_known(const struct folding *f, int value) {
 
 // ---- what layers make
 
-static bool is_layer(const struct fp_node *node) {
-    static const char *const types[] = {"Conv", "ConvTranspose", "Gemm", "MatMul"};
-    bool found = false;
-    for (size_t i = 0; i < FP_COUNT(types) && !*node->domain; i++) found |= !strcmp(node->type, types[i]);
-    return found;
+// What it gives are its products and, where it has one, the bias that is its input; 0: it has none.
+static bool is_layer(const struct fp_node *node, int *bias) {
+    const struct fp_op *op = fp_node_op(node);
+    *bias = op ? op->weight.bias : 0;
+    if (!op || *node->domain) return false;
+    return op->weight.view == FP_VIEW_MATRIX || op->weight.view == FP_VIEW_GEMM || op->weight.view == FP_VIEW_CONV ||
+           op->weight.view == FP_VIEW_CONV_TRANSPOSE;
 }
 
 // The operator's own bias, row by row.
-static int read_own_bias(struct folding *f, const struct fp_node *node, size_t rows, float *bias, bool *usable) {
+static int read_own_bias(struct folding *f, const struct fp_node *node, int at, size_t rows, float *bias,
+                         bool *usable) {
     struct fp_tensor t = {0}, as_float = {0};
-    *usable = node->n_in < 3 || node->in[2] < 0;
-    if (*usable || !fp_exec_is_constant(f->exec, f->graph, node->in[2])) return FINEPRUNE_OK;
-    int status = fp_exec_constant(f->exec, f->graph, node->in[2], &t, f->err);
+    *usable = !at || at >= node->n_in || node->in[at] < 0;
+    if (*usable || !fp_exec_is_constant(f->exec, f->graph, node->in[at])) return FINEPRUNE_OK;
+    int status = fp_exec_constant(f->exec, f->graph, node->in[at], &t, f->err);
     if (!status && fp_type_is_float(t.type)) status = fp_tensor_convert(&as_float, NULL, &t, FP_FLOAT, f->err);
     const float *from = as_float.data, beta = (float)fp_attr_float(node, "beta", 1);
     *usable = from && (as_float.count == rows || as_float.count == 1);
@@ -85,10 +88,11 @@ static int make(struct folding *f, int number) {
     for (int u = 0; u < w->n_uses && !status; u++) {
         const struct fp_node *node = w->uses[u].node;
         bool usable = false;
-        if (node->graph != f->graph || !is_layer(node) || !is_followed(f, node->out[0]) ||
+        int at;
+        if (node->graph != f->graph || !is_layer(node, &at) || !is_followed(f, node->out[0]) ||
             f->groups->places[node->out[0]].lanes.n != rows)
             continue;
-        status = read_own_bias(f, node, rows, bias, &usable);
+        status = read_own_bias(f, node, at, rows, bias, &usable);
         struct constants *c = !status && usable ? start(f, node->out[0]) : NULL;
         for (size_t r = 0; c && r < rows; r++) {
             size_t i = 0;
@@ -116,9 +120,10 @@ static bool keeps_value(const struct fp_node *node, enum fp_passage passage) {
     const enum fp_role role = fp_node_role(node);
     if (passage == FP_PASSAGE_PADS || passage == FP_PASSAGE_RESIZES) return false;
     if (passage != FP_PASSAGE_POOLS && passage != FP_PASSAGE_REMOVES && passage != FP_PASSAGE_REDUCES) return true;
-    if (role == FP_ROLE_AVERAGES || role == FP_ROLE_AVERAGES_ALL || role == FP_ROLE_FINDS_MAXIMUM) return true;
-    if (role == FP_ROLE_AVERAGES_WINDOWS) return !fp_attr_int(node, "count_include_pad", 0) || !has_pads(node);
-    return !strcmp(node->type, "MaxPool");
+    if (role == FP_ROLE_AVERAGES || role == FP_ROLE_AVERAGES_ALL || role == FP_ROLE_FINDS_MAXIMUM ||
+        role == FP_ROLE_FINDS_MAXIMA)
+        return true;
+    return role == FP_ROLE_AVERAGES_WINDOWS && (!fp_attr_int(node, "count_include_pad", 0) || !has_pads(node));
 }
 
 static bool keeps_zero(const struct fp_node *node, enum fp_passage passage) {
@@ -238,13 +243,14 @@ static int filter(struct folding *f, const struct fp_node *node) {
     const size_t n = f->groups->places[out].lanes.n;
     struct fp_tensor t = {0}, kernel = {0};
     bool usable = false;
-    if (*node->domain || strcmp(node->type, "Conv") || !is_followed(f, in) || f->groups->places[in].lanes.n != n ||
-        node->n_in < 2 || !fp_exec_is_constant(f->exec, f->graph, node->in[1]))
+    int at;
+    if (!is_layer(node, &at) || fp_node_op(node)->weight.view != FP_VIEW_CONV || !is_followed(f, in) ||
+        f->groups->places[in].lanes.n != n || node->n_in < 2 || !fp_exec_is_constant(f->exec, f->graph, node->in[1]))
         return FINEPRUNE_OK;
     FP_STAGE(room, "constants");
     float *bias = fp_arena_take(&room, n, sizeof(*bias));
     int status = fp_arena_check(&room, f->err);
-    if (!status) status = read_own_bias(f, node, n, bias, &usable);
+    if (!status) status = read_own_bias(f, node, at, n, bias, &usable);
     if (!status) status = fp_exec_constant(f->exec, f->graph, node->in[1], &t, f->err);
     if (!status && fp_type_is_float(t.type)) status = fp_tensor_convert(&kernel, NULL, &t, FP_FLOAT, f->err);
     const bool fits = !status && usable && kernel.rank > 2 && kernel.dims[0] == (int64_t)n && kernel.dims[1] == 1 &&

@@ -129,9 +129,10 @@ enum fp_role {
     FP_ROLE_AVERAGES_ALL, // positions of each channel
     FP_ROLE_SUMS_UP,      // over axes
     FP_ROLE_FINDS_MAXIMUM,
-    FP_ROLE_BENDS,   // an activation that hidden layers have
-    FP_ROLE_RAISES,  // e to the power of each element
-    FP_ROLE_SOFTMAX, // of probabilities that sum to one, or their logarithms
+    FP_ROLE_FINDS_MAXIMA, // of windows, or of all positions of each channel
+    FP_ROLE_BENDS,        // an activation that hidden layers have
+    FP_ROLE_RAISES,       // e to the power of each element
+    FP_ROLE_SOFTMAX,      // of probabilities that sum to one, or their logarithms
     FP_ROLE_HARDMAX,
     FP_ROLE_SIGMOID,
     FP_ROLE_HARD_SIGMOID,

@@ -28,9 +28,9 @@ struct fineprune_model {
     struct fp_masks *masks;      // of the last pruning (masks.h), or NULL
     struct fp_tensor *sample;    // inputs of a run that multiply-adds were counted in (weights/multiply_adds.h); NULL
     int n_sample;
-    struct fp_name_map was_sparse;  // by address, dense initializers that came as sparse ones, with their places among
-                                    // these; where that is smaller they are written so again
-    Onnx__TensorProto **dropped;    // of `was_sparse`, out of the graph; here so that nothing new gets their address
+    struct fp_name_map was_sparse; // by address, dense initializers that came as sparse ones, with their places among
+                                   // these; where that is smaller they are written so again
+    Onnx__TensorProto **dropped;   // of `was_sparse`, out of the graph; here so that nothing new gets their address
     size_t n_dropped;
     struct fp_name_map value_names; // of all graphs, in their memory; filled when a new name is asked for, empty again
                                     // once messages are freed

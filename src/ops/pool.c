@@ -428,8 +428,8 @@ static int run_unpool(struct fp_call *call) {
 }
 
 const struct fp_op fp_ops_pool[] = {
-    {"", "MaxPool", 1, prepare, run, done, FP_OP_FLOAT32 | FP_OP_BLOCKED, MAX, .passage = FP_PASSAGE_POOLS,
-     .arity = "r>r 8:r>ro",
+    {"", "MaxPool", 1, prepare, run, done, FP_OP_FLOAT32 | FP_OP_BLOCKED, MAX, .role = FP_ROLE_FINDS_MAXIMA,
+     .passage = FP_PASSAGE_POOLS, .arity = "r>r 8:r>ro",
      .attributes = "auto_pad=s ceil_mode=i dilations=I kernel_shape=I! pads=I storage_order=i strides=I"},
     {"", "AveragePool", 1, prepare, run, done, FP_OP_FLOAT32 | FP_OP_BLOCKED, AVERAGE, .role = FP_ROLE_AVERAGES_WINDOWS,
      .passage = FP_PASSAGE_POOLS, .arity = "r>r",
@@ -437,7 +437,7 @@ const struct fp_op fp_ops_pool[] = {
     {"", "LpPool", 1, prepare, run, done, FP_OP_FLOAT32 | FP_OP_BLOCKED, LP, .passage = FP_PASSAGE_POOLS,
      .arity = "r>r", .attributes = "auto_pad=s ceil_mode=i dilations=I kernel_shape=I p=fi pads=I strides=I"},
     {"", "GlobalMaxPool", 1, prepare_global, run_global, NULL, FP_OP_FLOAT32 | FP_OP_BLOCKED, MAX,
-     .passage = FP_PASSAGE_REMOVES, .arity = "r>r"},
+     .role = FP_ROLE_FINDS_MAXIMA, .passage = FP_PASSAGE_REMOVES, .arity = "r>r"},
     {"", "GlobalAveragePool", 1, prepare_global, run_global, NULL, FP_OP_FLOAT32 | FP_OP_BLOCKED, AVERAGE,
      .role = FP_ROLE_AVERAGES_ALL, .passage = FP_PASSAGE_REMOVES, .arity = "r>r"},
     {"", "GlobalLpPool", 1, prepare_global, run_global, NULL, FP_OP_FLOAT32 | FP_OP_BLOCKED, LP, NULL, .arity = "r>r",
