@@ -280,6 +280,35 @@ static int store_computed(struct pass *p, bool *some) {
     return status;
 }
 
+// Parts that are equally long without a word, and will not be any more, get their lengths as they are; the pass is to
+// be done again then.
+static int store_lengths(struct pass *p, bool *some) {
+    const struct fp_graph *graph = p->model->graph;
+    int status = FINEPRUNE_OK;
+    for (int i = 0; i < graph->n_nodes && !status; i++) {
+        const struct fp_node *node = &graph->nodes[i];
+        const struct fp_op *op = fp_node_op(node);
+        if (!op || op->passage != FP_PASSAGE_PARTS || fp_attr_has(node, "split") || node->n_in > 1) continue;
+        int64_t lengths[256];
+        bool differ = false, cut = node->n_out <= (int)FP_COUNT(lengths);
+        for (int k = 0; k < node->n_out && cut; k++) {
+            cut = node->out[k] >= 0 && p->groups.places[node->out[k]].cut;
+            if (!cut) break;
+            const struct fp_lanes *lanes = &p->groups.places[node->out[k]].lanes;
+            lengths[k] = (int64_t)lanes->n;
+            differ |= kept_of(p, lanes) != kept_of(p, &p->groups.places[node->out[0]].lanes);
+        }
+        if (!cut || !differ) continue;
+        const struct fp_tensor t = {
+            .type = FP_INT64, .rank = 1, .dims = {node->n_out}, .count = (size_t)node->n_out, .data = lengths};
+        const char *name;
+        fp_node_drop_attribute(p->model, node->proto, "num_outputs");
+        status = fp_node_add_input(p->model, node->proto, 1, "lengths", &t, &name, p->err);
+        *some = true;
+    }
+    return status;
+}
+
 static int cut_all(struct pass *p) {
     for (int i = 0; i < p->model->graph->n_values; i++) declare_value(p, i);
     int status = fp_arena_check(&p->room, p->err);
@@ -315,6 +344,7 @@ static int run_pass(struct pass *p, struct fp_compacted *out, bool first, size_t
     if (status || !*removed) return status;
     bool again = false;
     status = store_computed(p, &again);
+    if (!status) status = store_lengths(p, &again);
     if (status || again) return status;
     out->removed += *removed;
     return cut_all(p);

@@ -290,10 +290,18 @@ static int visit_reshape(struct search *s, const struct fp_node *node, const str
     return add_number(s, &number);
 }
 
-// One length for each output.
+// One length for each output. Where none are given the parts are equally long, and stay so while they lose the same
+// channels; else lengths are stored first, which old operator sets have no input for.
 static int visit_parts(struct search *s, const struct fp_node *node) {
-    const bool attribute = fp_attr_has(node, "split");
+    const bool attribute = fp_attr_has(node, "split"), input = is_given(node, 1);
     int status = FINEPRUNE_OK;
+    for (int i = 1; i < node->n_out && !attribute && !input && node->opset < FP_SPLIT_LENGTHS_SINCE; i++) {
+        const struct fp_lanes *one = &s->groups->places[node->out[0]].lanes,
+                              *other = &s->groups->places[node->out[i]].lanes;
+        if (!are_alike(s, one, other))
+            leave(s, one, "a Split of it says no lengths"), leave(s, other, "a Split of it says no lengths");
+    }
+    if (!attribute && !input) return FINEPRUNE_OK;
     for (int i = 0; i < node->n_out && !status; i++) {
         if (node->out[i] < 0 || !s->groups->places[node->out[i]].cut) continue; // along another axis
         const struct fp_lanes *piece = &s->groups->places[node->out[i]].lanes;

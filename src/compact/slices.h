@@ -30,6 +30,8 @@ struct fp_cut_number {
     bool computed;         // the input is one number that is computed: a stored one takes its place
 };
 
+enum { FP_SPLIT_LENGTHS_SINCE = 13 }; // opset from which the lengths of parts are an input
+
 struct fp_slices {
     struct fp_slice *items;
     struct fp_cut_number *numbers; // those of one list follow each other

@@ -632,6 +632,20 @@ int fp_initializer_keep_slices(struct fineprune_model *model, Onnx__TensorProto 
     return status;
 }
 
+void fp_node_drop_attribute(struct fineprune_model *model, Onnx__NodeProto *node, const char *name) {
+    size_t n = 0;
+    for (size_t i = 0; i < node->n_attribute; i++) {
+        Onnx__AttributeProto *a = node->attribute[i];
+        if (strcmp(a->name ? a->name : "", name)) {
+            node->attribute[n++] = a;
+            continue;
+        }
+        fp_wire_visit(&a->base, &onnx__tensor_proto__descriptor, forget_file, model->mappings);
+        onnx__attribute_proto__free_unpacked(a, model->allocator);
+    }
+    node->n_attribute = n;
+}
+
 int fp_node_set_int(Onnx__NodeProto *node, const char *name, size_t index, int64_t value, fineprune_error *err) {
     for (size_t i = 0; i < node->n_attribute; i++) {
         Onnx__AttributeProto *a = node->attribute[i];

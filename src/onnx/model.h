@@ -100,6 +100,8 @@ int fp_node_add_sum(struct fineprune_model *model, Onnx__NodeProto *node, const 
 // elements, in whatever field or file they lie. External data become memory of ours.
 int fp_initializer_keep_slices(struct fineprune_model *model, Onnx__TensorProto *proto, int axis, const uint8_t *keep,
                                fineprune_error *err);
+// Takes out an attribute, where the node has it.
+void fp_node_drop_attribute(struct fineprune_model *model, Onnx__NodeProto *node, const char *name);
 // An integer attribute that the node has becomes another, or element `index` of one of integers. Errors: INTERNAL when
 // it has none.
 int fp_node_set_int(Onnx__NodeProto *node, const char *name, size_t index, int64_t value, fineprune_error *err);

@@ -372,13 +372,15 @@ static bool join(struct fp_channel_finder *f, const struct fp_node *node) {
     return true;
 }
 
-// How many lanes each output takes; false: it cannot be told.
+// How many lanes each output takes, equally many where no lengths are given; false: it cannot be told.
 static bool read_pieces(const struct fp_channel_finder *f, const struct fp_node *node, int64_t *pieces, size_t most) {
-    size_t n;
+    size_t n = (size_t)node->n_out;
     int64_t sum = 0;
     const int64_t lanes = (int64_t)f->places[node->in[0]].lanes.n;
-    if ((size_t)node->n_out > most || !fp_channel_read_ints(f, node, "split", 1, pieces, most, &n) ||
-        n != (size_t)node->n_out)
+    if (n > most) return false;
+    const bool given = fp_attr_has(node, "split") || (node->n_in > 1 && node->in[1] >= 0);
+    for (size_t i = 0; i < n && !given; i++) pieces[i] = lanes % (int64_t)n ? 0 : lanes / (int64_t)n;
+    if (given && (!fp_channel_read_ints(f, node, "split", 1, pieces, most, &n) || n != (size_t)node->n_out))
         return false;
     for (size_t i = 0; i < n; i++) {
         if (pieces[i] < 1 || pieces[i] > lanes || node->out[i] < 0) return false;

@@ -136,9 +136,13 @@ class Made:
     def parts(self, x, channels, dead):
         """The value in two pieces, by a Split of it or two Slices, with their shares of `dead`."""
         at = int(self.rng.integers(2, channels - 1))
-        if self.rng.random() < 0.5:
+        form = self.rng.random()
+        if form < 0.5:
             names = [self.name("v"), self.name("v")]
-            self.nodes.append(helper.make_node("Split", [x, self.const([at, channels - at], np.int64)], names, axis=int(self.rng.choice([1, -3]))))
+            even = channels % 2 == 0 and form < 0.25  # then nothing says how long the parts are
+            at = channels // 2 if even else at
+            lengths = [] if even else [self.const([at, channels - at], np.int64)]
+            self.nodes.append(helper.make_node("Split", [x, *lengths], names, axis=int(self.rng.choice([1, -3]))))
         else:
             ends = [at, int(self.rng.choice([channels, 2**31 - 1]))]
             starts = [self.rng.choice([0, -channels]), self.rng.choice([at, at - channels])]
@@ -279,7 +283,13 @@ class Made:
         units = int(self.rng.choice([12, 32, 48]))
         dead = self.group(units)
         up = self.node("Add", [self.node("MatMul", [x, self.const(self.values(n_in, units))]), self.const(self.values(units))])
-        if self.rng.random() < 0.5:
+        form = self.rng.random()
+        if form < 0.25:  # both in one product
+            both = self.node("MatMul", [x, self.const(self.values(n_in, 2 * units))])
+            names = [self.name("v"), self.name("v")]
+            self.nodes.append(helper.make_node("Split", [both], names, axis=-1))
+            up = self.node("Mul", [self.node("Sigmoid", [names[0]]), names[1]])
+        elif form < 0.5:
             gate = self.node("Gemm", [x, self.const(self.values(units, n_in)), self.const(self.values(units))], transB=1)
             up = self.node("Mul", [self.node("Sigmoid", [gate]), up])
         else:
