@@ -8,6 +8,8 @@
 
 #include "exec/op_list.h"
 
+#define FAR 1e30F // no channel's value: what it does not change is a constant
+
 struct constants { // of a value's lanes; of NULL: nothing is known
     float *of;
     bool *known;
@@ -175,7 +177,7 @@ static int axis_from_end(const struct folding *f, int value) {
 }
 
 // One element a lane, along the same axis from the end.
-static int lane_tensor(const struct folding *f, int value, struct fp_tensor *out, fineprune_error *err) {
+static int lane_tensor(const struct folding *f, int value, float filler, struct fp_tensor *out, fineprune_error *err) {
     const struct fp_channel_place *p = &f->groups->places[value];
     const int behind = axis_from_end(f, value), rank = p->axis < 0 ? 1 : p->axis + behind;
     int64_t dims[FP_MAX_RANK];
@@ -183,12 +185,13 @@ static int lane_tensor(const struct folding *f, int value, struct fp_tensor *out
     for (int i = 0; i < rank; i++) dims[i] = i == rank - behind ? (int64_t)p->lanes.n : 1;
     int status = fp_tensor_new(out, NULL, FP_FLOAT, rank, dims, err);
     for (size_t l = 0; !status && l < p->lanes.n; l++)
-        ((float *)out->data)[l] = f->values[value].of ? f->values[value].of[l] : 0;
+        ((float *)out->data)[l] = f->values[value].of && f->values[value].known[l] ? f->values[value].of[l] : filler;
     return status;
 }
 
 // The lanes of the result, where all positions of a lane have one value.
-static void read_lanes(struct folding *f, const struct fp_node *node, const struct fp_tensor *y, struct constants *c) {
+static void read_lanes(const struct folding *f, const struct fp_node *node, const struct fp_tensor *y,
+                       struct constants *c) {
     const int behind = axis_from_end(f, node->out[0]);
     const size_t n = f->groups->places[node->out[0]].lanes.n;
     const bool fits = y->type == FP_FLOAT && behind && y->rank >= behind && (size_t)y->dims[y->rank - behind] == n;
@@ -203,19 +206,15 @@ static void read_lanes(struct folding *f, const struct fp_node *node, const stru
     }
 }
 
-// Each lane of the result comes from the same lane of the inputs and from constants.
-static int compute(struct folding *f, const struct fp_node *node) {
-    FP_STAGE(room, "constants");
-    struct fp_tensor *in = fp_arena_take(&room, (size_t)node->n_in, sizeof(*in)),
-                     **inputs = fp_arena_take(&room, (size_t)node->n_in, sizeof(*inputs)),
-                     *out = fp_arena_take(&room, (size_t)node->n_out, sizeof(*out));
-    struct constants *c = start(f, node->out[0]);
+// The node's first result with `filler` in the lanes of which nothing is known. False: it cannot be run like that.
+static bool run_on_lanes(const struct folding *f, const struct fp_node *node, float filler, struct fp_arena *room,
+                         struct constants *c) {
+    struct fp_tensor *in = fp_arena_take(room, (size_t)node->n_in, sizeof(*in)),
+                     **inputs = fp_arena_take(room, (size_t)node->n_in, sizeof(*inputs)),
+                     *out = fp_arena_take(room, (size_t)node->n_out, sizeof(*out));
     const size_t n = f->groups->places[node->out[0]].lanes.n;
-    int status = fp_arena_check(&room, f->err);
-    if (!status) status = fp_arena_check(&f->room, f->err);
-    for (size_t l = 0; !status && l < n; l++) c->known[l] = true;
     fineprune_error unheard = {0};
-    bool ran = !status;
+    bool ran = !room->failed;
     for (int i = 0; i < node->n_in && ran; i++) {
         const int value = node->in[i];
         if (value < 0) continue;
@@ -224,17 +223,42 @@ static int compute(struct folding *f, const struct fp_node *node) {
             ran = !fp_exec_constant(f->exec, f->graph, value, &in[i], &unheard);
         else
             ran = is_followed(f, value) && f->groups->places[value].lanes.n == n &&
-                  !lane_tensor(f, value, &in[i], &unheard);
-        for (size_t l = 0; l < n && ran && is_followed(f, value); l++)
-            c->known[l] &= f->values[value].of && f->values[value].known[l];
+                  !lane_tensor(f, value, filler, &in[i], &unheard);
     }
     ran = ran && !fp_exec_single(f->exec, node, inputs, out, &unheard);
+    for (size_t l = 0; l < n && ran; l++) c->known[l] = true;
     if (ran) read_lanes(f, node, &out[0], c);
-    for (size_t l = 0; !status && !ran && l < n; l++) c->known[l] = false;
     for (int i = 0; i < node->n_out && ran; i++) fp_tensor_done(&out[i]);
     for (int i = 0; in && i < node->n_in; i++) fp_tensor_done(&in[i]);
     fp_error_clear(&unheard);
-    return status;
+    return ran;
+}
+
+static bool is_given(const struct folding *f, const struct fp_node *node, size_t lane) {
+    bool given = true;
+    for (int i = 0; i < node->n_in; i++)
+        if (node->in[i] >= 0 && is_followed(f, node->in[i]))
+            given &= f->values[node->in[i]].of && f->values[node->in[i]].known[lane];
+    return given;
+}
+
+// Each lane of the result comes from the same lane of the inputs and from constants: it is known where these are, and
+// where a product is the same whatever the other factor is.
+static int compute(struct folding *f, const struct fp_node *node) {
+    FP_STAGE(room, "constants");
+    const size_t n = f->groups->places[node->out[0]].lanes.n;
+    const enum fp_role role = fp_node_role(node);
+    const bool scales = role == FP_ROLE_MULTIPLIES || role == FP_ROLE_NORMALIZES;
+    struct constants *c = start(f, node->out[0]);
+    struct constants again = {fp_arena_take(&room, n, sizeof(float)), fp_arena_take(&room, n, sizeof(bool))};
+    bool ran = c && !room.failed && run_on_lanes(f, node, scales ? -FAR : 0, &room, c);
+    if (ran && scales) ran = run_on_lanes(f, node, 2 * FAR, &room, &again);
+    for (size_t l = 0; c && l < n; l++)
+        c->known[l] = ran && c->known[l] &&
+                      (is_given(f, node, l) || (scales && again.known[l] && again.of[l] == c->of[l]));
+    for (size_t l = 0; c && l < n; l++) c->of[l] = c->known[l] ? c->of[l] : 0;
+    int status = fp_arena_check(&f->room, f->err);
+    return status ? status : fp_arena_check(&room, f->err);
 }
 
 // A depthwise convolution: each lane has a kernel of its own.
@@ -278,7 +302,8 @@ static int follow(struct folding *f, const struct fp_node *node) {
     for (int i = 0; i < node->n_in; i++) any |= any_known(f, node->in[i]);
     if (node->n_out < 1 || !is_followed(f, node->out[0])) return FINEPRUNE_OK;
     if (passage == FP_PASSAGE_FILTERS) return filter(f, node);
-    if (!any) return FINEPRUNE_OK;
+    const enum fp_role role = fp_node_role(node);
+    if (!any && role != FP_ROLE_MULTIPLIES && role != FP_ROLE_NORMALIZES) return FINEPRUNE_OK;
     switch (passage) {
     case FP_PASSAGE_KEEPS:
     case FP_PASSAGE_JOINS:
