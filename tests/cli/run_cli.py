@@ -5,6 +5,7 @@
     run_cli.py [WORD]      only the cases whose name holds WORD; -v prints every case
 """
 import ast, signal as interrupts
+import concurrent.futures
 import fcntl
 import json
 import os
@@ -2179,20 +2180,27 @@ def every_option_has_an_effect(place):
     equal(same, [], "options without effect")
 
 
+def outcome(name):
+    """What is wrong; None: nothing."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            next(function for function in CASES if function.__name__ == name)(Place(folder))
+        except (AssertionError, subprocess.TimeoutExpired, KeyError, ValueError, OSError) as why:
+            return f"{type(why).__name__}: {why}"
+    return None
+
+
 def main():
     tally = harness.Tally("cli")
-    for function in CASES:
-        name = function.__name__
-        if WORDS and not any(word in name for word in WORDS):
-            continue
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                function(Place(folder))
+    names = [function.__name__ for function in CASES if not WORDS or any(word in function.__name__ for word in WORDS)]
+    with concurrent.futures.ProcessPoolExecutor(min(2, os.cpu_count() or 1)) as workers:
+        for name, why in zip(names, workers.map(outcome, names)):
+            if why:
+                tally.bad(name, why)
+            else:
                 tally.ok(name)
                 if SHOW:
                     print(f"cli: good {name}", flush=True)
-            except (AssertionError, subprocess.TimeoutExpired, KeyError, ValueError, OSError) as why:
-                tally.bad(name, f"{type(why).__name__}: {why}")
     tally.finish()
 
 
