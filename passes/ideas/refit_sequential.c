@@ -17,7 +17,8 @@
 #include "maths/repair_solve.h"
 #include "stats/stream.h"
 
-#define BUDGET ((size_t)48 << 20) // bytes of the samples' values that are kept between layers
+#define BUDGET ((size_t)48 << 20)   // bytes of the samples' values that are kept between layers
+#define STRETCH ((size_t)128 << 20) // bytes of the layers whose pairs are held at once: more would save runs alone
 
 enum { STEPS, ROWS, GAIN, RIDGE, FEW };
 static const struct fp_parameter PARAMETERS[] = {
@@ -347,12 +348,12 @@ static int node_end(const struct refit *s, int i, size_t *bytes) {
     return i;
 }
 
-// The layers from `first` on whose pairs half of what the memory limit leaves has room for, those of one node at least:
-// the limit must not change the result, and the weights of one node learn from the same inputs.
+// The layers from `first` on whose pairs fit into STRETCH, and half of what the memory limit leaves, those of one node
+// at least: the limit must not change the result, and the weights of one node learn from the same inputs.
 static int open_stretch(struct refit *s) {
     struct fp_job *job = s->job;
     struct fp_memory *memory = &job->model->memory;
-    const size_t most = fp_memory_left(memory) / 2;
+    const size_t most = fp_least(fp_memory_left(memory) / 2, STRETCH);
     size_t bytes;
     for (int end = s->end = s->first; s->end < job->layers.n; s->end = end) {
         end = node_end(s, s->end, &bytes);
