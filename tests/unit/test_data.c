@@ -393,6 +393,9 @@ static void test_test_data_sets(void **state) {
     snprintf(single, sizeof(single), "%s/", scratch_path(state, "test_data_set_10"));
     add(data, single);
     assert_int_equal(fineprune_data_samples(data), 4);
+    char named[220];
+    snprintf(named, sizeof(named), "x=%s", single);
+    refuse(data, named, FINEPRUNE_USAGE, "test_data_set_10' has all inputs; give it without a name");
     const char *broken = scratch_path(state, "test_data_set_1/input_0.pb");
     scratch_write(broken, file, 20);
     refuse(data, *state, FINEPRUNE_DATA, "test_data_set_1/input_0.pb'");

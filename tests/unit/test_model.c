@@ -274,6 +274,14 @@ static void masks_are_saved(void **state) {
     assert_memory_equal(t.data, want, sizeof(want));
     fp_tensor_done(&t);
     fp_npz_free(npz);
+    char name[60002];
+    memset(name, 'n', sizeof(name) - 1), name[sizeof(name) - 1] = 0;
+    assert_non_null(fp_masks_add(model.masks, name, &weight, NULL));
+    fp_error_clear(&err);
+    assert_int_equal(remove(path), 0);
+    assert_int_equal(fineprune_masks_save(&model, path, false, NULL, &err), FINEPRUNE_DATA);
+    assert_non_null(strstr(err.message, "is too long for a .npz"));
+    assert_int_equal(access(path, F_OK), -1); // none is there without the others
     fp_masks_free(model.masks);
 }
 
