@@ -246,25 +246,28 @@ char *fp_format(const char *format, ...) {
     return text;
 }
 
-// How many bytes the character at `s` takes; 0 where there is none.
-static size_t utf8_length(const unsigned char *s, size_t left) {
+size_t fp_utf8_character(const void *text, size_t left, uint32_t *code) {
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    const unsigned char *s = text;
+    *code = s[0];
     if (s[0] < 0x80) return 1;
     const size_t n = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
     if (s[0] < 0xc2 || s[0] > 0xf4 || n > left) return 0;
-    uint32_t code = s[0] & (0xffu >> (n + 1));
+    uint32_t c = s[0] & (0xffu >> (n + 1));
     for (size_t i = 1; i < n; i++) {
         if ((s[i] & 0xc0) != 0x80) return 0;
-        code = code << 6 | (s[i] & 0x3f);
+        c = c << 6 | (s[i] & 0x3f);
     }
-    if (code < least[n] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000)) return 0;
+    if (c < least[n] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000)) return 0;
+    *code = c;
     return n;
 }
 
 bool fp_is_utf8(const void *data, size_t size) {
     const unsigned char *s = data;
+    uint32_t code;
     for (size_t at = 0, n; at < size; at += n)
-        if (!(n = utf8_length(s + at, size - at))) return false;
+        if (!(n = fp_utf8_character(s + at, size - at, &code))) return false;
     return true;
 }
 

@@ -103,6 +103,9 @@ char *fp_format(const char *format, ...) FP_PRINTF(1, 2);
 char *fp_escape(char *dst, size_t size, const char *src);
 // Whether the bytes are well-formed UTF-8 (RFC 3629: no surrogates, nothing longer than it must be).
 bool fp_is_utf8(const void *data, size_t size);
+// How many of the `left` bytes (SIZE_MAX: up to a zero) the UTF-8 character at `text` takes, and its code; 0, and the
+// code is the first byte, where there is none.
+size_t fp_utf8_character(const void *text, size_t left, uint32_t *code);
 // Shell pattern (* ? [a-z]) against a whole name.
 bool fp_glob(const char *pattern, const char *name);
 

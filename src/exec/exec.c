@@ -51,9 +51,7 @@ void fp_exec_free(struct fp_exec *exec) {
 
 int fp_exec_run(struct fp_exec *exec, const struct fp_tensor *inputs, struct fp_tensor *outputs,
                 const struct fp_observer *observer, fineprune_error *err) {
-    fineprune_error local = {0};
-    if (err) exec->err = err;
-    else exec->err = &local;
+    fp_exec_tell(exec, err);
     exec->observer = observer;
     int n = exec->plan->graph->n_outputs;
     memset(outputs, 0, (size_t)n * sizeof(*outputs));
@@ -77,9 +75,7 @@ int fp_exec_constant(struct fp_exec *exec, const struct fp_graph *graph, int val
     struct fp_plan *plan = fp_plan_find(exec->plan, graph);
     if (!plan || !plan->is_constant[value])
         return fp_fail(err, FINEPRUNE_MODEL, "value '%s' is not constant", graph->values[value].name);
-    fineprune_error local = {0};
-    if (err) exec->err = err;
-    else exec->err = &local;
+    fp_exec_tell(exec, err);
     struct fp_tensor *t;
     int status = fp_value_constant(exec, plan, value, &t);
     if (!status) fp_tensor_share(out, t);
@@ -97,9 +93,7 @@ static bool single_cell(struct fp_cell *cell, const struct fp_node *node) {
 
 int fp_exec_single(struct fp_exec *exec, const struct fp_node *node, struct fp_tensor *const *inputs,
                    struct fp_tensor *outputs, fineprune_error *err) {
-    fineprune_error local = {0};
-    if (err) exec->err = err;
-    else exec->err = &local;
+    fp_exec_tell(exec, err);
     exec->observer = NULL;
     struct fp_frame frame = {.exec = exec, .plan = fp_plan_find(exec->plan, node->graph)};
     struct fp_cell cell;

@@ -77,8 +77,13 @@ struct fp_exec {
     int threads;
     struct fp_plan *plan;
     const struct fp_observer *observer;
-    fineprune_error *err;
+    fineprune_error *err, unasked; // where errors of this call go: to who asked, or to the latter
 };
+
+static inline void fp_exec_tell(struct fp_exec *exec, fineprune_error *err) {
+    if (!err) exec->unasked = (fineprune_error){0};
+    exec->err = err ? err : &exec->unasked;
+}
 
 // The inputs as the operator wants them: row-major, and float32 where its row says so. own[i] is what must be dropped
 // afterwards.

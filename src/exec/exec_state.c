@@ -44,11 +44,9 @@ static int start_part(struct fp_exec *exec, struct fp_frame *frame, const struct
 
 int fp_exec_part(struct fp_exec *exec, const struct fp_exec_state *from, const struct fp_tensor *inputs, int first,
                  int last, const struct fp_observer *observer, struct fp_exec_state *keep, fineprune_error *err) {
-    fineprune_error local = {0};
     struct fp_plan *plan = exec->plan;
     struct fp_frame frame = {.exec = exec, .plan = plan};
-    if (err) exec->err = err;
-    else exec->err = &local;
+    fp_exec_tell(exec, err);
     exec->observer = observer;
     int status = start_part(exec, &frame, from, inputs);
     for (int i = first; i <= last && !status; i++) {

@@ -266,6 +266,13 @@ static bool append(struct fineprune_model *model, void ***array, size_t *n, void
     return true;
 }
 
+static bool append_text(struct fineprune_model *model, char ***array, size_t *n, const char *text) {
+    char *copy = copy_text(model, text);
+    if (copy && append(model, (void ***)array, n, copy)) return true;
+    budget_free(&model->memory, copy);
+    return false;
+}
+
 int fp_model_set_metadata(struct fineprune_model *model, const char *key, const char *value, fineprune_error *err) {
     char *copy = copy_text(model, value);
     if (!copy) return fp_fail_memory(err, "metadata", strlen(value));
@@ -359,11 +366,21 @@ static void *new_message(struct fineprune_model *model, const ProtobufCMessageDe
     return message;
 }
 
+// A new message at the end of a repeated field; NULL, and nothing has changed, when out of memory.
+static void *append_message(struct fineprune_model *model, void ***array, size_t *n,
+                            const ProtobufCMessageDescriptor *kind) {
+    void *message = new_message(model, kind);
+    if (message && append(model, array, n, message)) return message;
+    budget_free(&model->memory, message);
+    return NULL;
+}
+
 static bool declare_dims(struct fineprune_model *model, Onnx__TensorShapeProto *shape, const struct fp_tensor *t) {
     bool done = true;
     for (int i = 0; i < t->rank && done; i++) {
-        Onnx__TensorShapeProto__Dimension *dim = new_message(model, &onnx__tensor_shape_proto__dimension__descriptor);
-        done = dim && append(model, (void ***)&shape->dim, &shape->n_dim, dim);
+        Onnx__TensorShapeProto__Dimension *dim = append_message(model, (void ***)&shape->dim, &shape->n_dim,
+                                                                &onnx__tensor_shape_proto__dimension__descriptor);
+        done = dim != NULL;
         if (!done) continue;
         dim->value_case = ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
         dim->dim_value = t->dims[i];
@@ -374,8 +391,9 @@ static bool declare_dims(struct fineprune_model *model, Onnx__TensorShapeProto *
 // Before IR 4 every initializer must be an input of the graph too. What is linked in is freed with the model.
 static bool declare_input(struct fineprune_model *model, const char *name, const struct fp_tensor *t) {
     Onnx__GraphProto *graph = model->proto->graph;
-    Onnx__ValueInfoProto *info = new_message(model, &onnx__value_info_proto__descriptor);
-    if (!info || !append(model, (void ***)&graph->input, &graph->n_input, info)) return false;
+    Onnx__ValueInfoProto *info = append_message(model, (void ***)&graph->input, &graph->n_input,
+                                                &onnx__value_info_proto__descriptor);
+    if (!info) return false;
     info->name = copy_text(model, name);
     Onnx__TypeProto *type = info->type = new_message(model, &onnx__type_proto__descriptor);
     if (!info->name || !type) return false;
@@ -499,17 +517,14 @@ void fp_model_drop_unread(struct fineprune_model *model, const struct fp_unread 
 int fp_node_set_input(struct fineprune_model *model, Onnx__NodeProto *node, size_t index, const char *name,
                       fineprune_error *err) {
     bool done = true;
-    while (done && node->n_input < index) {
-        char *gap = copy_text(model, "");
-        done = gap && append(model, (void ***)&node->input, &node->n_input, gap);
-    }
-    char *input = NULL;
-    if (done) input = copy_text(model, name);
-    if (input && index < node->n_input) {
-        budget_free(&model->memory, node->input[index]);
-        node->input[index] = input;
-    } else {
-        done = input && append(model, (void ***)&node->input, &node->n_input, input);
+    while (done && node->n_input < index) done = append_text(model, &node->input, &node->n_input, "");
+    if (done && index == node->n_input) {
+        done = append_text(model, &node->input, &node->n_input, name);
+    } else if (done) {
+        char *input = copy_text(model, name);
+        done = input != NULL;
+        if (done) budget_free(&model->memory, node->input[index]);
+        if (done) node->input[index] = input;
     }
     if (done) return FINEPRUNE_OK;
     return fp_fail_memory(err, "a bias", strlen(name));
@@ -520,13 +535,6 @@ int fp_node_add_input(struct fineprune_model *model, Onnx__NodeProto *node, size
     int status = fp_model_add_tensor(model, base_name, t, name_out, err);
     if (status) return status;
     return fp_node_set_input(model, node, index, *name_out, err);
-}
-
-static bool append_text(struct fineprune_model *model, char ***array, size_t *n, const char *text) {
-    char *copy = copy_text(model, text);
-    if (copy && append(model, (void ***)array, n, copy)) return true;
-    budget_free(&model->memory, copy);
-    return false;
 }
 
 // The sum takes over the name of the node's result, so that its readers need no change.
@@ -540,11 +548,10 @@ int fp_node_add_sum(struct fineprune_model *model, Onnx__NodeProto *node, const 
     char *base = fp_format("%s.product", node->output[0]), *product = base ? fresh_name(model, base) : NULL;
     free(base);
     Onnx__NodeProto *sum = NULL;
-    if (product) sum = new_message(model, &onnx__node_proto__descriptor);
-    if (!sum || !append(model, (void ***)&graph->node, &graph->n_node, sum)) {
+    if (product) sum = append_message(model, (void ***)&graph->node, &graph->n_node, &onnx__node_proto__descriptor);
+    if (!sum) {
         fp_name_map_done(&model->value_names);
         budget_free(&model->memory, product);
-        budget_free(&model->memory, sum);
         return fp_fail_memory(err, "a bias", sizeof(*sum));
     }
     memmove(graph->node + at + 2, graph->node + at + 1, sizeof(sum) * (graph->n_node - at - 2));

@@ -31,25 +31,12 @@ void fineprune_report_free(struct fineprune_report *report) {
 
 // ---- texts
 
-// The length of the valid UTF-8 character at s, 0 when there is none.
-static size_t utf8_length(const unsigned char *s) {
-    if (*s < 0x80) return 1;
-    size_t n = 0;
-    if (*s >= 0xc2 && *s < 0xe0) n = 2;
-    else if (*s >= 0xe0 && *s < 0xf0) n = 3;
-    else if (*s >= 0xf0 && *s < 0xf5) n = 4;
-    for (size_t i = 1; i < n; i++)
-        if ((s[i] & 0xc0) != 0x80) return 0;
-    if ((*s == 0xe0 && s[1] < 0xa0) || (*s == 0xed && s[1] > 0x9f)) return 0;
-    if ((*s == 0xf0 && s[1] < 0x90) || (*s == 0xf4 && s[1] > 0x8f)) return 0;
-    return n;
-}
-
 // Bytes that are no UTF-8 character.
 static size_t bad_bytes(const char *text) {
     size_t bad = 0, step;
-    for (const unsigned char *s = (const unsigned char *)text; *s; s += fp_most(step, 1)) {
-        step = utf8_length(s);
+    uint32_t code;
+    for (; *text; text += fp_most(step, 1)) {
+        step = fp_utf8_character(text, SIZE_MAX, &code);
         bad += !step;
     }
     return bad;
@@ -66,11 +53,11 @@ static const char *keep_text(struct fineprune_report *report, const char *text) 
     const size_t bad = bad_bytes(text);
     char *clean = fp_arena_take(&report->arena, strlen(text) + 1 + 2 * bad, 1), *to = clean;
     if (!clean || !bad) return clean ? memcpy(clean, text, strlen(text)) : NULL;
-    for (const unsigned char *s = (const unsigned char *)text; *s;) {
-        const size_t step = utf8_length(s);
-        memcpy(to, step ? (const void *)s : "\xef\xbf\xbd", step ? step : 3);
+    uint32_t code;
+    for (size_t step; *text; text += fp_most(step, 1)) {
+        step = fp_utf8_character(text, SIZE_MAX, &code);
+        memcpy(to, step ? text : "\xef\xbf\xbd", step ? step : 3);
         to += step ? step : 3;
-        s += fp_most(step, 1);
     }
     return clean;
 }

@@ -224,20 +224,9 @@ static int add_entry(struct fp_npz_writer *w, const char *name, const struct par
 
 // The next character of UTF-8 text; a byte that starts none stands for itself.
 static uint32_t next_character(const char **text) {
-    const uint8_t *at = (const uint8_t *)*text;
-    int more = (at[0] >= 0xc0) + (at[0] >= 0xe0) + (at[0] >= 0xf0);
-    uint32_t c = at[0];
-    if (more) c &= 0x3fu >> more;
-    for (int i = 1; i <= more; i++) {
-        if ((at[i] & 0xc0) != 0x80) { // cut off
-            more = 0;
-            c = at[0];
-            break;
-        }
-        c = c << 6 | (at[i] & 0x3f);
-    }
-    *text += more + 1;
-    return c;
+    uint32_t code;
+    *text += fp_most(fp_utf8_character(*text, SIZE_MAX, &code), 1);
+    return code;
 }
 
 static size_t longest(const struct fp_tensor *rows, size_t n) {

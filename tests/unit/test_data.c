@@ -393,6 +393,9 @@ static void test_test_data_sets(void **state) {
     snprintf(single, sizeof(single), "%s/", scratch_path(state, "test_data_set_10"));
     add(data, single);
     assert_int_equal(fineprune_data_samples(data), 4);
+    char named[220];
+    snprintf(named, sizeof(named), "x=%s", single);
+    refuse(data, named, FINEPRUNE_USAGE, "test_data_set_10' has all inputs; give it without a name");
     const char *broken = scratch_path(state, "test_data_set_1/input_0.pb");
     scratch_write(broken, file, 20);
     refuse(data, *state, FINEPRUNE_DATA, "test_data_set_1/input_0.pb'");
@@ -604,16 +607,190 @@ static void test_far(void **state) {
     assert_int_equal(f.model.memory.used, 0);
 }
 
+static void test_lists_refused(void **state) {
+    struct fake f = {0};
+    fake_input(&f, "x", FP_FLOAT, DIMS(-1, 3));
+    char list[320];
+    snprintf(list, sizeof(list), "@%s", scratch_path(state, "list"));
+    fineprune_data *data = open_data(&f, NULL);
+    refuse(data, list, FINEPRUNE_IO, "cannot read the list '");
+    scratch_write(list + 1, "a\0b", 3);
+    refuse(data, list, FINEPRUNE_DATA, "list' is not a text file");
+    assert_int_equal(remove(list + 1), 0);
+    assert_int_equal(mkdir(list + 1, 0700), 0);
+    refuse(data, list, FINEPRUNE_IO, "list': not a regular file");
+    fineprune_data_free(data);
+}
+
+// Where an axis that is named as the batch is not the first, an array of the input's own shape is taken apart along it.
+static void test_batch_axis(void **state) {
+    struct fake f = {0};
+    static const char *symbols[] = {"time", "batch", NULL};
+    const char *path = scratch_path(state, "a.npz"), *const name = "x";
+    fake_input(&f, "x", FP_FLOAT, DIMS(-1, -1, 2));
+    f.values[0].symbols = symbols;
+    struct fp_tensor t;
+    int axis = 0;
+    make(&t, FP_FLOAT, DIMS(3, 4, 2)); // three steps, four samples
+    write_npz(path, &name, &t, 1);
+    fp_tensor_done(&t);
+    fineprune_data *data = open_data(&f, NULL);
+    assert_null(fp_data_moved(data, 0, &axis));
+    add(data, path);
+    assert_int_equal(fineprune_data_samples(data), 4);
+    assert_string_equal(fp_data_moved(data, 0, &axis), "x");
+    assert_int_equal(axis, 1);
+    batch(data, &t, 1, 2);
+    assert_true(t.rank == 3 && t.dims[0] == 3 && t.dims[1] == 1 && t.dims[2] == 2);
+    assert_memory_equal(t.data, ((float[]){4, 5, 12, 13, 20, 21}), 6 * sizeof(float));
+    fp_tensor_done(&t);
+    fineprune_error err = {0};
+    save(path, "x", FP_FLOAT, DIMS(3, 4, 5));
+    assert_int_equal(fineprune_data_add(data, path, &err), FINEPRUNE_DATA);
+    assert_non_null(strstr(err.message, "float32 [3,4,5]"));
+    assert_string_equal(err.hint, "the input's samples lie along axis 1; the other axes must be the model's");
+    fineprune_data_free(data);
+    f.dims[0][1] = 4, symbols[1] = "batch"; // a fixed number of them
+    data = open_data(&f, NULL);
+    save(path, "x", FP_FLOAT, DIMS(3, 4, 2));
+    fp_error_clear(&err);
+    assert_int_equal(fineprune_data_add(data, path, &err), FINEPRUNE_DATA);
+    assert_non_null(strstr(err.message, "lie along its axis 1"));
+    assert_string_equal(err.hint, "give an array with one axis more: [samples, ...the input's axes]");
+    fineprune_data_free(data);
+}
+
+// Inputs that take a fixed number of samples at once take the same.
+static void test_fixed_rows_differ(void **state) {
+    struct fake f = {0};
+    fake_input(&f, "x", FP_FLOAT, DIMS(4, 3));
+    fake_input(&f, "y", FP_FLOAT, DIMS(6, 3));
+    const char *const paths[] = {scratch_path(state, "x.npy"), scratch_path(state, "y.npy")};
+    struct fp_tensor t;
+    make(&t, FP_FLOAT, DIMS(12, 3));
+    for (int i = 0; i < 2; i++) save_npy(paths[i], &t);
+    fp_tensor_done(&t);
+    fineprune_data *data = open_data(&f, NULL);
+    for (int i = 0; i < 2; i++) add(data, paths[i]);
+    fineprune_error err = {0};
+    assert_int_equal(fp_data_ready(data, &err), FINEPRUNE_DATA);
+    assert_string_equal(err.message, "input 'x' takes 4 samples at once, but input 'y' takes 6");
+    assert_non_null(strstr(err.hint, "one axis more"));
+    fineprune_data_free(data);
+}
+
+// A tensor in a file of its own is one sample, and may hold anything.
+static void test_tensor_files(void **state) {
+    struct fake f = {0}, two = {0};
+    fake_input(&f, "x", FP_FLOAT, DIMS(-1, 3));
+    fake_input(&two, "x", FP_FLOAT, DIMS(-1, 3)), fake_input(&two, "y", FP_FLOAT, DIMS(-1, 3));
+    const char *path = scratch_path(state, "a.pb");
+    uint8_t file[300];
+    size_t size = tensor_proto(file, "any", 2, 3, true), *huge, n;
+    scratch_write(path, file, size);
+    fineprune_data *data = open_data(&f, NULL), *other = open_data(&two, NULL);
+    struct fp_tensor t;
+    add(data, path);
+    batch(data, &t, 1, 0);
+    assert_true(t.rank == 2 && t.dims[0] == 2 && t.dims[1] == 3 && ((float *)t.data)[5] == 5);
+    fp_tensor_done(&t);
+    assert_int_equal(fp_data_huge(data, &huge, &n, NULL), 0);
+    assert_true(!huge && !n);
+    memcpy(file + 8 + 5 * sizeof(float), &(float){INFINITY}, sizeof(float));
+    scratch_write(path, file, size);
+    add(data, path);
+    assert_int_equal(fp_data_huge(data, &huge, &n, NULL), 0);
+    assert_true(n == 1 && huge[0] == 1);
+    free(huge);
+    char where[300], want[300];
+    snprintf(want, sizeof(want), "sample 1 ('%s')", path);
+    assert_string_equal(fp_data_where(data, 1, where, sizeof(where)), want);
+    uint64_t hashes[2], again;
+    for (size_t i = 0; i < 2; i++) assert_int_equal(fp_data_hash(data, i, &hashes[i], NULL), 0);
+    assert_int_equal(fp_data_hash(data, 1, &again, NULL), 0);
+    assert_true(hashes[0] != hashes[1] && again == hashes[1]);
+    fineprune_error err = {0};
+    assert_int_equal(fp_data_hash(data, 2, &again, &err), FINEPRUNE_INTERNAL);
+    assert_string_equal(err.message, "sample 2 of 2");
+    fp_error_clear(&err);
+    assert_int_equal(fp_data_batch(data, (size_t[]){0, 1}, 2, &t, &err), FINEPRUNE_INTERNAL);
+    assert_string_equal(err.message, "2 samples in a batch of at most 1");
+    refuse(other, path, FINEPRUNE_DATA, "is data for one input, but the model's inputs are 'x' float32 [?,3], 'y'");
+    fp_error_clear(&err);
+    assert_int_equal(fineprune_data_add(other, path, &err), FINEPRUNE_DATA);
+    assert_non_null(strstr(err.hint, "says which; give the others likewise"));
+    scratch_write(path, "", 0);
+    refuse(data, path, FINEPRUNE_DATA, "a.pb': the file is empty");
+    refuse(data, "x=/tmp/test_data_set_none.pb", FINEPRUNE_DATA, "No such file or directory");
+    fineprune_data_free(data);
+    fineprune_data_free(other);
+    assert_int_equal(f.model.memory.used, 0);
+}
+
+// Rows of an array that are too large are known by their number; a run sees what they mean.
+static void test_huge_rows(void **state) {
+    struct fake f = {0};
+    fake_input(&f, "x", FP_FLOAT, DIMS(-1, 3));
+    const char *path = scratch_path(state, "a.npz"), *const name = "x";
+    struct fp_tensor t;
+    make(&t, FP_FLOAT, DIMS(4, 3));
+    ((float *)t.data)[7] = -1e30f;
+    write_npz(path, &name, &t, 1);
+    fp_tensor_done(&t);
+    fineprune_data *data = open_data(&f, NULL);
+    size_t *huge, n;
+    add(data, path);
+    assert_int_equal(fp_data_huge(data, &huge, &n, NULL), 0);
+    assert_true(n == 1 && huge[0] == 2);
+    free(huge);
+    char where[300], want[300];
+    snprintf(want, sizeof(want), "sample 2 ('%s': array 'x', number 2)", path);
+    assert_string_equal(fp_data_where(data, 2, where, sizeof(where)), want);
+    fineprune_data_free(data);
+}
+
+// A value for any number of samples may be given again by the next file, but no other one.
+static void test_same_again(void **state) {
+    struct fake f = {0};
+    fake_input(&f, "x", FP_FLOAT, DIMS(-1, 3)), fake_input(&f, "rate", FP_FLOAT, 0, NULL);
+    const char *path = scratch_path(state, "a.npz"), *const names[] = {"x", "rate"};
+    struct fp_tensor arrays[2];
+    make(&arrays[0], FP_FLOAT, DIMS(2, 3)), make(&arrays[1], FP_FLOAT, 0, NULL);
+    write_npz(path, names, arrays, 2);
+    fineprune_data *data = open_data(&f, NULL);
+    add(data, path), add(data, path);
+    assert_int_equal(fineprune_data_samples(data), 4);
+    *(float *)arrays[1].data = 5;
+    write_npz(path, names, arrays, 2);
+    refuse(data, path, FINEPRUNE_DATA, "has data already, and one of the two serves any number of samples");
+    for (int i = 0; i < 2; i++) fp_tensor_done(&arrays[i]);
+    fineprune_data_free(data);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        scratch_test(test_rows),           scratch_test(test_fixed_batch),
-        scratch_test(test_whole),          scratch_test(test_several_inputs),
-        scratch_test(test_shapes_refused), scratch_test(test_elements),
-        scratch_test(test_folders),        scratch_test(test_test_data_sets),
-        cmocka_unit_test(test_random),     cmocka_unit_test(test_shape_option),
-        cmocka_unit_test(test_missing),    scratch_test(test_memory_limit),
-        scratch_test(test_limit),          scratch_test(test_far),
-        scratch_test(test_tree),           scratch_test(test_bad_files),
+        scratch_test(test_rows),
+        scratch_test(test_fixed_batch),
+        scratch_test(test_whole),
+        scratch_test(test_several_inputs),
+        scratch_test(test_shapes_refused),
+        scratch_test(test_elements),
+        scratch_test(test_folders),
+        scratch_test(test_test_data_sets),
+        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_shape_option),
+        cmocka_unit_test(test_missing),
+        scratch_test(test_memory_limit),
+        scratch_test(test_limit),
+        scratch_test(test_far),
+        scratch_test(test_lists_refused),
+        scratch_test(test_batch_axis),
+        scratch_test(test_fixed_rows_differ),
+        scratch_test(test_tensor_files),
+        scratch_test(test_huge_rows),
+        scratch_test(test_same_again),
+        scratch_test(test_tree),
+        scratch_test(test_bad_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

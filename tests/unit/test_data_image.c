@@ -197,6 +197,74 @@ static void test_damaged(void **state) {
     expect_broken(broken, (const uint8_t *)"GIF89a........", 14);
 }
 
+// GIF, TIFF and WebP that begin as they must. `shown`: the header is as far as a look at the size goes.
+static void test_damaged_others(void **state) {
+#define GIF "GIF89a\2\0\2\0\0\0\0"
+#define TIFF(tags) "II*\0\10\0\0\0" tags "\0"   // the first page's
+#define TAG(side) side "\1\3\0\1\0\0\0\4\0\0\0" // 4 pixels wide, or high
+    static const struct {
+        const char *data;
+        size_t n;
+        bool shown;
+        const char *message;
+    } cases[] = {
+        {"GIF8", 4, false, "': not a picture that can be decoded: "},
+        {"GIF89a\xff\xff\xff\xff\0\0\0", 13, false, "': a picture of 65535 x 65535 pixels is not supported"},
+        {GIF ";", 14, true, "': not a picture that can be decoded: not a GIF"},
+        {GIF ",\0\0\0\0\2\0\2\0\0\2", 24, true, "': its first frame has no colours, or does not fit its screen"},
+        {GIF ",\0\0\0\0\3\0\2\0\x80\0\0\0\0\0\0\2", 30, true,
+         "': its first frame has no colours, or does not fit its screen"},
+        {GIF ",\0\0\0", 17, true, "': not a picture that can be decoded: "},
+        {GIF "!\xfe\5ab", 18, true, "': not a picture that can be decoded: "},
+        {GIF "?", 14, true, "': not a picture that can be decoded: "},
+        {GIF ",\0\0\0\0\2\0\2\0\x80\0\0\0\0\0\0\2", 30, true, "': not a picture that can be decoded: "},
+        {"II*\0\xff\xff\0\0", 8, false, "': not a picture that can be decoded: "},
+        {"II*\0\10\0\0\0\1\0\0\1\3\0\1\0\0\0\4\0\0\0\0\0\0\0", 26, false, "': not a picture that can be decoded: TIFF"},
+        {TIFF("\2") TAG("\0") TAG("\1") "\0\0\0", 38, false, "': not a picture that can be decoded: "},
+        {TIFF("\6") TAG("\0") TAG("\1") "\2\1\3\0\1\0\0\0\10\0\0\0"
+                                        "\6\1\3\0\1\0\0\0\1\0\0\0"
+                                        "\x11\1\4\0\1\0\0\0\0\1\0\0"
+                                        "\x17\1\4\0\1\0\0\0\x10\0\0\0"
+                                        "\0\0\0",
+         86, true, "': not a picture that can be decoded: "},
+        {"RIFF\0\0\0\0WEBPVP8 ", 16, false, "': not a picture that can be decoded: WebP's header"},
+        {"RIFF\22\0\0\0WEBPVP8L\6\0\0\0\x2f\3\xc0\0\0\0", 26, true,
+         "': not a picture that can be decoded: damaged, or cut short"},
+        {"RIFF\x16\0\0\0WEBPVP8X\12\0\0\0\2\0\0\0\3\0\0\3\0\0", 30, false, "': an animated WebP, which is not read"},
+        {"\0\0\0\x18"
+         "ftypavif",
+         12, false, "': HEIC and AVIF are not read"},
+        {"\0\0\0\x18"
+         "ftypqt  ",
+         12, false, "': neither PNG, JPEG, WebP, GIF nor TIFF"},
+    };
+#undef GIF
+#undef TIFF
+#undef TAG
+    const char *path = scratch_path(state, "a");
+    for (size_t i = 0; i < FP_COUNT(cases); i++) {
+        struct fp_image image = {0};
+        struct fp_memory memory = {.limit = 1 << 24};
+        fineprune_error err = {0};
+        int64_t width = 0, height = 0;
+        scratch_write(path, cases[i].data, cases[i].n);
+        if (fp_image_read(&image, path, false, &memory, &err) != FINEPRUNE_DATA) fail_msg("case %zu was read", i);
+        if (!strstr(err.message, cases[i].message)) fail_msg("case %zu: %s", i, err.message);
+        assert_int_equal(memory.used, 0);
+        if (fp_image_probe(path, false, &width, &height, NULL) != (cases[i].shown ? FINEPRUNE_OK : FINEPRUNE_DATA))
+            fail_msg("case %zu: its size was %lld x %lld", i, (long long)width, (long long)height);
+        if (cases[i].shown) assert_true(width == height && (width == 2 || width == 4));
+    }
+    enum { BLOCKS = 10001 };
+    static uint8_t many[13 + 3 * BLOCKS] = "GIF89a\2\0\2";
+    for (size_t i = 0; i < BLOCKS; i++) many[13 + 3 * i] = '!', many[14 + 3 * i] = 0xfe;
+    struct fp_image image = {0};
+    fineprune_error err = {0};
+    scratch_write(path, many, sizeof(many));
+    assert_int_equal(fp_image_read(&image, path, false, NULL, &err), FINEPRUNE_DATA);
+    assert_non_null(strstr(err.message, "it has over 10000 blocks before its first frame"));
+}
+
 // ---- as samples
 
 static void test_layouts(void **state) {
@@ -353,7 +421,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_resize), cmocka_unit_test(test_nearest),  scratch_test(test_decode),
         scratch_test(test_damaged),    scratch_test(test_layouts),      scratch_test(test_sizes),
-        scratch_test(test_refused),    scratch_test(test_decoded_once),
+        scratch_test(test_refused),    scratch_test(test_decoded_once), scratch_test(test_damaged_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The view of a graph: order, names, readers, bodies that capture, functions.
+// The view of a graph: order, names, readers, declared types, bodies that capture, functions and their attributes.
 #include "made_model.h"
 
 static struct fp_graph *build(struct fineprune_model *model, Onnx__ModelProto *proto) {
@@ -251,11 +251,148 @@ static void test_functions(void **state) {
     refuse(m, "reads 'x', which nothing in the model makes");
 }
 
+static void test_declared(void **state) {
+    (void)state;
+    Onnx__ModelProto *m = with_input();
+    MADE_NEW(Onnx__TypeProto, wrapped);
+    Onnx__TypeProto__Optional *optional = made_message(sizeof(*optional));
+    Onnx__TypeProto__Sequence *sequence = made_message(sizeof(*sequence));
+    onnx__type_proto__optional__init(optional), onnx__type_proto__sequence__init(sequence);
+    made_input(m->graph, "maybe", SHAPE(-1, 7));
+    optional->elem_type = m->graph->input[1]->type;
+    wrapped->value_case = ONNX__TYPE_PROTO__VALUE_OPTIONAL_TYPE, wrapped->optional_type = optional;
+    m->graph->input[1]->type = wrapped;
+    made_input(m->graph, "several", -1, NULL);
+    sequence->elem_type = m->graph->input[2]->type;
+    MADE_NEW(Onnx__TypeProto, list);
+    list->value_case = ONNX__TYPE_PROTO__VALUE_SEQUENCE_TYPE, list->sequence_type = sequence;
+    m->graph->input[2]->type = list;
+    made_node(m->graph, "Split", "x", ",second"); // the first is not asked for
+    made_output(m->graph, "second");
+    struct fineprune_model model;
+    struct fp_graph *graph = build(&model, m);
+    const struct fp_value *maybe = &graph->values[fp_graph_find(graph, "maybe")];
+    assert_true(maybe->is_optional && maybe->type == FP_FLOAT && maybe->rank == 2);
+    assert_true(maybe->dims[0] == -1 && maybe->dims[1] == 7);
+    const struct fp_value *several = &graph->values[fp_graph_find(graph, "several")];
+    assert_true(!several->is_optional && several->type == FP_SEQUENCE && several->rank == -1);
+    assert_int_equal(graph->nodes[0].out[0], -1);
+    assert_int_equal(graph->nodes[0].out[1], fp_graph_find(graph, "second"));
+    drop(graph, m);
+    m = made_new();
+    made_input(m->graph, "x", SHAPE(1, -2)), m->graph->input[0]->type->tensor_type->shape->dim[1]->dim_value = -2;
+    m->graph->input[0]->type->tensor_type->shape->dim[1]->value_case =
+        ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
+    refuse(m, "value 'x' has dimension -2");
+    m = made_new();
+    made_input(m->graph, "x", SHAPE(1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1));
+    refuse(m, "value 'x' has rank 13; up to 12 is supported");
+    m = with_input();
+    made_node(m->graph, "", "x", "y")->name = strdup("n");
+    refuse(m, "node 'n' has no operator (op_type is empty)");
+}
+
+static Onnx__AttributeProto *reference(Onnx__NodeProto *node, const char *name, int type, const char *to) {
+    Onnx__AttributeProto *a = made_attribute(node, name, type);
+    a->ref_attr_name = strdup(to);
+    return a;
+}
+
+// References are followed through calls: to what the call gives, else to the function's default, else to nothing.
+static void test_references(void **state) {
+    (void)state;
+    const int integer = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT;
+    Onnx__ModelProto *m = with_input();
+    MADE_ADD(m, opset_import, made_opset("own", 1));
+    Onnx__FunctionProto *inner = function("inner", "Neg", ""), *outer = function("outer", "inner", "own");
+    MADE_ADD(inner, opset_import, made_opset("own", 1)), MADE_ADD(outer, opset_import, made_opset("own", 1));
+    Onnx__NodeProto holder = ONNX__NODE_PROTO__INIT;
+    made_int(&holder, "k", 5);
+    MADE_ADD(inner, attribute_proto, holder.attribute[0]);
+    free(holder.attribute);
+    reference(inner->node[0], "axis", integer, "k");
+    reference(inner->node[0], "none", integer, "absent");
+    reference(outer->node[0], "k", integer, "j");
+    MADE_ADD(m, functions, inner), MADE_ADD(m, functions, outer);
+    made_node(m->graph, "outer", "x", "y")->domain = strdup("own");
+    made_int(m->graph->node[0], "j", 3);
+    made_node(m->graph, "outer", "y", "z")->domain = strdup("own");
+    made_node(m->graph, "inner", "z", "w")->domain = strdup("own");
+    made_int(m->graph->node[2], "k", 9);
+    made_node(m->graph, "inner", "w", "v")->domain = strdup("own");
+    reference(made_node(m->graph, "Neg", "v", "u"), "axis", integer, "nobody"); // nothing calls this one
+    made_output(m->graph, "u");
+    struct fineprune_model model;
+    struct fp_graph *graph = build(&model, m);
+    const struct fp_node *given = &graph->nodes[0].function->nodes[0].function->nodes[0];
+    const struct fp_node *through = &graph->nodes[1].function->nodes[0].function->nodes[0];
+    const struct fp_node *direct = &graph->nodes[2].function->nodes[0], *usual = &graph->nodes[3].function->nodes[0];
+    struct fp_attribute at;
+    assert_int_equal(fp_attr_int(given, "axis", -1), 3);
+    assert_int_equal(fp_attr_int(through, "axis", -1), 5); // what is referred to is absent, so the default holds
+    assert_int_equal(fp_attr_int(direct, "axis", -1), 9);
+    assert_int_equal(fp_attr_int(usual, "axis", -1), 5); // the default
+    assert_int_equal(fp_attr_int(usual, "none", -1), -1);
+    assert_int_equal(fp_attr_int(&graph->nodes[4], "axis", -1), -1);
+    assert_true(fp_attr_at(direct, 0, &at) && at.kind == 'i' && !at.other);
+    assert_string_equal(at.name, "axis");
+    assert_string_equal(at.from, "k");
+    assert_false(fp_attr_at(direct, 2, &at));
+    drop(graph, m);
+}
+
+// What is absent, empty, of another kind or past the end is the default; a number that is 0 may not be in the file.
+static void test_attributes(void **state) {
+    (void)state;
+    Onnx__ModelProto *m = with_input();
+    Onnx__NodeProto *node = made_node(m->graph, "Neg", "x", "y");
+    made_output(m->graph, "y");
+    made_attribute(node, "i", ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT);
+    made_attribute(node, "f", ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT);
+    made_attribute(node, "s", ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRING)->has_s = 1;
+    Onnx__AttributeProto *texts = made_attribute(node, "texts", ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRINGS);
+    texts->n_strings = 2, texts->strings = made_message(2 * sizeof(*texts->strings));
+    texts->strings[0] = (ProtobufCBinaryData){3, (uint8_t *)strdup("two")},
+    texts->strings[1] = (ProtobufCBinaryData){0};
+    made_ints(node, "ints", 1, (int64_t[]){4});
+    made_attribute(node, "t", ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TENSOR)->t = made_tensor("", FP_FLOAT, SHAPE(2),
+                                                                                              (float[]){6, 7});
+    Onnx__AttributeProto *unsaid = made_attribute(node, "unsaid", 0);
+    unsaid->has_type = 0, unsaid->has_f = 1, unsaid->has_i = 1;
+    struct fineprune_model model;
+    struct fp_graph *graph = build(&model, m);
+    const struct fp_node *n = &graph->nodes[0];
+    size_t count = 9;
+    assert_true(fp_attr_int(n, "i", 8) == 0 && fp_attr_int(n, "f", 8) == 8 && fp_attr_int(n, "none", 8) == 8);
+    assert_true(fp_attr_float(n, "f", 8) == 0 && fp_attr_float(n, "i", 8) == 8);
+    assert_string_equal(fp_attr_text(n, "s", "absent"), "");
+    assert_string_equal(fp_attr_text(n, "i", "absent"), "absent");
+    assert_string_equal(fp_attr_strings(n, "texts", 0), "two");
+    assert_string_equal(fp_attr_strings(n, "texts", 1), "");
+    assert_true(!fp_attr_strings(n, "texts", 2) && !fp_attr_strings(n, "none", 0));
+    assert_true(fp_attr_ints(n, "ints", &count)[0] == 4 && count == 1);
+    assert_true(!fp_attr_floats(n, "ints", &count) && count == 0);
+    assert_true(!fp_attr_sparse_proto(n, "t") && !fp_attr_sparse_proto(n, "none") && !fp_attr_graph(n, "t"));
+    struct fp_tensor t = {0};
+    fineprune_error err = {0};
+    assert_int_equal(fp_attr_tensor(n, "t", &t, NULL), 0);
+    assert_true(t.count == 2 && ((float *)t.data)[1] == 7);
+    fp_tensor_done(&t);
+    assert_int_equal(fp_attr_tensor(n, "i", &t, &err), FINEPRUNE_MODEL);
+    assert_non_null(strstr(err.message, "(Neg, opset 17) has no tensor attribute 'i'"));
+    struct fp_attribute at;
+    assert_true(fp_attr_at(n, 6, &at) && at.kind == 'f' && at.other == 'i' && !at.from);
+    assert_string_equal(fp_attr_kind_name(at.other), "an integer");
+    assert_string_equal(fp_attr_kind_name(0), "of no known type");
+    drop(graph, m);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_order),     cmocka_unit_test(test_order_kept), cmocka_unit_test(test_cycle),
-        cmocka_unit_test(test_readers),   cmocka_unit_test(test_names),      cmocka_unit_test(test_captures),
-        cmocka_unit_test(test_functions),
+        cmocka_unit_test(test_order),      cmocka_unit_test(test_order_kept), cmocka_unit_test(test_cycle),
+        cmocka_unit_test(test_readers),    cmocka_unit_test(test_names),      cmocka_unit_test(test_captures),
+        cmocka_unit_test(test_functions),  cmocka_unit_test(test_declared),   cmocka_unit_test(test_references),
+        cmocka_unit_test(test_attributes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -77,6 +77,67 @@ static void test_raw(void **state) {
     round_trip(p, &p->raw_data.len, (int8_t[]){1, 2, -8, -1, 7});
 }
 
+// Complex elements are two numbers of the field each; int4 and its like share an int32, low bits first.
+static void test_shared_fields(void **state) {
+    (void)state;
+    const float floats[4] = {1, -2, 3, 4};
+    Onnx__TensorProto *p = without_data(FP_COMPLEX64, SHAPE(2));
+    p->n_float_data = 4, p->float_data = made_message(sizeof(floats)), memcpy(p->float_data, floats, sizeof(floats));
+    round_trip(p, &p->n_float_data, floats);
+    const double doubles[4] = {1, -2, 3, 4};
+    p = without_data(FP_COMPLEX128, SHAPE(2));
+    p->n_double_data = 4, p->double_data = made_message(sizeof(doubles));
+    memcpy(p->double_data, doubles, sizeof(doubles));
+    round_trip(p, &p->n_double_data, doubles);
+    p = without_data(FP_INT4, SHAPE(5));
+    p->n_int32_data = 3, p->int32_data = made_message(3 * sizeof(int32_t));
+    memcpy(p->int32_data, (int32_t[]){0x21, 0xf8, 0x07}, 3 * sizeof(int32_t));
+    round_trip(p, &p->n_int32_data, (int8_t[]){1, 2, -8, -1, 7});
+    p = without_data(FP_UINT2, SHAPE(5));
+    p->n_int32_data = 2, p->int32_data = made_message(2 * sizeof(int32_t));
+    memcpy(p->int32_data, (int32_t[]){0xe4, 0x02}, 2 * sizeof(int32_t));
+    round_trip(p, &p->n_int32_data, (uint8_t[]){0, 1, 2, 3, 2});
+}
+
+static void test_texts(void **state) {
+    (void)state;
+    struct fineprune_model model = empty();
+    struct fp_tensor t = {0};
+    fineprune_error err = {0};
+    Onnx__TensorProto *p = without_data(FP_STRING, SHAPE(2));
+    p->n_string_data = 2, p->string_data = made_message(2 * sizeof(*p->string_data));
+    p->string_data[0] = (ProtobufCBinaryData){3, (uint8_t *)strdup("cat")};
+    p->string_data[1] = (ProtobufCBinaryData){0};
+    assert_int_equal(fp_initializer_load(&model, p, &t, &err), 0);
+    assert_string_equal(((char **)t.data)[0], "cat");
+    assert_string_equal(((char **)t.data)[1], "");
+    assert_int_equal(fp_initializer_store(&model, p, &t, &err), FINEPRUNE_MODEL);
+    assert_string_equal(err.message, "tensor 't': elements of type string cannot be changed");
+    fp_tensor_done(&t);
+    p->has_data_location = 1, p->data_location = ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL;
+    refuse(p, "tensor 't': strings cannot be external");
+    onnx__tensor_proto__free_unpacked(p, NULL);
+}
+
+static void test_other_elements(void **state) {
+    (void)state;
+    struct fineprune_model model = empty();
+    const float floats[6] = {1, 2, 3, 4, 5, 6};
+    Onnx__TensorProto *p = made_tensor("t", FP_FLOAT, SHAPE(2, 3), floats);
+    struct fp_tensor t = {.type = FP_FLOAT, .rank = 1, .dims = {5}, .count = 5, .data = (void *)(uintptr_t)floats};
+    fineprune_error err = {0};
+    assert_int_equal(fp_initializer_store(&model, p, &t, &err), FINEPRUNE_INTERNAL);
+    assert_string_equal(err.message, "tensor 't' cannot take other elements");
+    t.count = 6, t.type = FP_INT32;
+    assert_int_equal(fp_initializer_store(&model, p, &t, NULL), FINEPRUNE_INTERNAL);
+    assert_memory_equal(p->raw_data.data, floats, sizeof(floats));
+    const uint8_t keep[3] = {1, 0, 1};
+    fp_error_clear(&err);
+    assert_int_equal(fp_initializer_keep_slices(&model, p, 2, keep, &err), FINEPRUNE_INTERNAL);
+    assert_string_equal(err.message, "tensor 't' cannot be cut");
+    onnx__tensor_proto__free_unpacked(p, NULL);
+}
+
 // Shape, identity and zeros without loading: the same refusals, and bytes that are looked at where they lie.
 static void test_not_loaded(void **state) {
     (void)state;
@@ -144,6 +205,31 @@ static void test_sparse(void **state) {
     sparse.indices = c;
     assert_int_equal(fp_sparse_initializer_load(&model, &sparse, &t, NULL), FINEPRUNE_MODEL);
     assert_null(t.data);
+    static const struct {
+        enum fp_type values, indices;
+        int rank, dims;
+        const char *message;
+    } cases[] = {{FP_FLOAT, FP_INT32, 1, 2, "sparse tensor 'v': indices do not fit its values"},
+                 {FP_FLOAT, FP_INT64, 2, 2, "sparse tensor 'v': values are not a list of numbers"},
+                 {FP_FLOAT, FP_INT64, 1, 13, "a sparse tensor without values or indices, or of too high a rank"}};
+    sparse.indices = a;
+    for (size_t i = 0; i < FP_COUNT(cases); i++) {
+        fineprune_error err = {0};
+        int64_t flat[2] = {1, 3}, *own = v->dims;
+        v->dims = flat + (cases[i].rank == 1), v->n_dims = (size_t)cases[i].rank;
+        a->data_type = cases[i].indices, a->raw_data.len = 3 * fp_type_size(cases[i].indices);
+        sparse.n_dims = (size_t)cases[i].dims;
+        assert_int_equal(fp_sparse_initializer_check(&model, &sparse, &err), FINEPRUNE_MODEL);
+        assert_string_equal(err.message, cases[i].message);
+        assert_int_equal(fp_sparse_initializer_load(&model, &sparse, &t, NULL), FINEPRUNE_MODEL);
+        v->dims = own, v->n_dims = 1;
+    }
+    size_t count = 0;
+    assert_false(fp_sparse_initializer_size(&sparse, &count));
+    sparse.n_dims = 2;
+    assert_true(fp_sparse_initializer_size(&sparse, &count) && count == 6);
+    dims[0] = -1;
+    assert_false(fp_sparse_initializer_size(&sparse, &count));
     onnx__tensor_proto__free_unpacked(v, NULL), onnx__tensor_proto__free_unpacked(a, NULL);
     onnx__tensor_proto__free_unpacked(b, NULL), onnx__tensor_proto__free_unpacked(c, NULL);
 }
@@ -179,8 +265,9 @@ static void test_places(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_fields),     cmocka_unit_test(test_raw),
-                                       cmocka_unit_test(test_not_loaded), cmocka_unit_test(test_refused),
-                                       cmocka_unit_test(test_sparse),     cmocka_unit_test(test_places)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_fields),        cmocka_unit_test(test_raw),    cmocka_unit_test(test_not_loaded),
+        cmocka_unit_test(test_refused),       cmocka_unit_test(test_sparse), cmocka_unit_test(test_places),
+        cmocka_unit_test(test_shared_fields), cmocka_unit_test(test_texts),  cmocka_unit_test(test_other_elements)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

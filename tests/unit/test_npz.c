@@ -6,6 +6,7 @@
 #include "scratch_folder.h"
 
 #include <fcntl.h>
+#include <zip.h>
 
 // A .npy of version 1 with the given dict text and elements.
 static size_t make_npy(uint8_t *dst, const char *dict, const void *elements, size_t bytes) {
@@ -297,6 +298,189 @@ static void test_bomb_meets_budget(void **state) {
     fp_npz_free(npz);
 }
 
+// The bytes of the archive's only entry.
+static size_t unpack(const char *path, uint8_t *dst, size_t size) {
+    zip_t *zip = zip_open(path, ZIP_RDONLY, NULL);
+    assert_non_null(zip);
+    assert_int_equal(zip_get_num_entries(zip, 0), 1);
+    zip_file_t *file = zip_fopen_index(zip, 0, 0);
+    const zip_int64_t n = zip_fread(file, dst, size);
+    assert_in_range(n, 1, size - 1);
+    zip_fclose(file);
+    zip_discard(zip);
+    return (size_t)n;
+}
+
+// Text becomes NumPy's characters of four bytes; bytes that are no UTF-8, or no character, stand for themselves.
+static void test_strings(void **state) {
+    const char *path = scratch_path(state, "a.npz");
+    char *text[4] = {"cat", "", "\xc3\xa9\xe2\x82\xac\xf0\x9f\x90\x88", "\xff\xe2\x82\xf7\xbf\xbf\xbf"};
+    const uint32_t want[4][7] = {
+        {'c', 'a', 't'}, {0}, {0xe9, 0x20ac, 0x1f408}, {0xff, 0xe2, 0x82, 0xf7, 0xbf, 0xbf, 0xbf}};
+    const struct fp_tensor t = {.type = FP_STRING, .rank = 2, .dims = {2, 2}, .count = 4, .data = text};
+    fineprune_error err = {0};
+    struct fp_npz_writer *writer;
+    assert_int_equal(fp_npz_create(&writer, path, false, &err), 0);
+    assert_int_equal(fp_npz_add(writer, "names", &t, &err), 0);
+    assert_int_equal(fp_npz_finish(writer, &err), 0);
+    uint8_t bytes[1024];
+    const size_t n = unpack(path, bytes, sizeof(bytes));
+    bytes[n] = 0;
+    assert_non_null(strstr((char *)bytes + 10, "'descr': '<U7', 'fortran_order': False, 'shape': (2, 2)"));
+    assert_int_equal(n, 10 + (bytes[8] | bytes[9] << 8) + sizeof(want));
+    assert_memory_equal(bytes + n - sizeof(want), want, sizeof(want));
+}
+
+static void test_not_written(void **state) {
+    fineprune_error err = {0};
+    struct fp_npz_writer *writer;
+    uint16_t half = 0x3f80;
+    struct fp_tensor t = {.type = FP_BFLOAT16, .count = 1, .data = &half};
+    char name[60002];
+    memset(name, 'n', sizeof(name) - 1), name[sizeof(name) - 1] = 0;
+    assert_int_equal(fp_npz_create(&writer, scratch_path(state, "a.npz"), false, &err), 0);
+    assert_int_equal(fp_npz_add(writer, "x", &t, &err), FINEPRUNE_DATA);
+    assert_string_equal(err.message, "'x' is bfloat16, which NumPy's format cannot hold");
+    fp_error_clear(&err);
+    t.type = FP_FLOAT16;
+    assert_int_equal(fp_npz_add(writer, name, &t, &err), FINEPRUNE_DATA);
+    assert_non_null(strstr(err.message, "nnn...' is too long for a .npz"));
+    fp_npz_abandon(writer);
+}
+
+// More entries than the end record has numbers for; their directories are too long for arrays to stay in the file.
+static void test_many(void **state) {
+    enum { N = 66000 };
+    const char *path = scratch_path(state, "a.npz");
+    fineprune_error err = {0};
+    struct fp_npz_writer *writer;
+    uint8_t number;
+    struct fp_tensor t = {.type = FP_UINT8, .count = 1, .data = &number}, shape = {0};
+    char name[16];
+    assert_int_equal(fp_npz_create(&writer, path, false, &err), 0);
+    for (int i = 0; i < N; i++) {
+        snprintf(name, sizeof(name), "%d", i);
+        number = (uint8_t)i;
+        assert_int_equal(fp_npz_add(writer, name, &t, &err), 0);
+    }
+    assert_int_equal(fp_npz_finish(writer, &err), 0);
+    struct fp_npz *npz;
+    struct fp_npz_far *far;
+    assert_int_equal(fp_npz_open(&npz, path, &err), 0);
+    assert_int_equal(fp_npz_count(npz), N);
+    assert_string_equal(fp_npz_name(npz, N - 1), name);
+    t = (struct fp_tensor){0};
+    assert_int_equal(fp_npz_read(npz, name, &t, NULL, &err), 0);
+    assert_int_equal(*(uint8_t *)t.data, (uint8_t)(N - 1));
+    fp_tensor_done(&t);
+    assert_int_equal(fp_npz_far_open(&far, npz, name, 1, &shape, &err), 0);
+    assert_null(far);
+    fp_npz_free(npz);
+}
+
+static int open_stdin(const char *path, struct fp_npz **npz, fineprune_error *err) {
+    fp_error_clear(err);
+    assert_non_null(freopen(path, "rb", stdin));
+    return fp_npz_open(npz, "-", err);
+}
+
+static void test_standard_input(void **state) {
+    const char *path = scratch_path(state, "a.npz"), *empty = scratch_path(state, "empty");
+    fineprune_error err = {0};
+    struct fp_npz *npz = NULL;
+    struct fp_npz_far *far;
+    struct fp_tensor t = {0}, want, shape = {0};
+    write_all(path);
+    assert_int_equal(open_stdin(path, &npz, &err), 0);
+    assert_int_equal(fp_npz_count(npz), FP_COUNT(TYPES));
+    fill(&want, FP_DOUBLE, 7, 1300);
+    assert_int_equal(fp_npz_far_open(&far, npz, "float64", 1, &shape, &err), 0);
+    assert_null(far); // nothing to stay in
+    assert_int_equal(fp_npz_read(npz, "float64", &t, NULL, &err), 0);
+    assert_memory_equal(t.data, want.data, fp_tensor_bytes(&want));
+    fp_tensor_done(&t), fp_tensor_done(&want);
+    assert_int_equal(fp_npz_read(npz, "absent", &t, NULL, &err), FINEPRUNE_DATA);
+    assert_string_equal(err.message, "'standard input': array 'absent' is not there");
+    fp_npz_free(npz);
+    scratch_write(empty, "", 0);
+    assert_int_equal(open_stdin(empty, &npz, &err), FINEPRUNE_DATA);
+    assert_string_equal(err.message, "standard input is empty; a .npz is expected");
+    assert_int_equal(open_stdin(*state, &npz, &err), FINEPRUNE_IO);
+    assert_string_equal(err.message, "cannot read 'standard input': Is a directory");
+}
+
+// Puts `value` at `offset` of the central header of the first entry.
+static void patch(const char *path, size_t offset, uint32_t value, size_t bytes) {
+    size_t n;
+    uint8_t *file = scratch_read(path, &n), *at = memmem(file, n, "PK\1\2", 4);
+    assert_non_null(at);
+    memcpy(at + offset, &value, bytes);
+    scratch_write(path, file, n);
+    free(file);
+}
+
+static void test_entries(void **state) {
+    static const struct {
+        size_t offset, bytes;
+        uint32_t value;
+        const char *message;
+    } cases[] = {{10, 2, 12, "array 'float32' is compressed by a method (12) that NumPy does not use"},
+                 {24, 4, 2000000000, "array 'float32' claims 2000000000 bytes in "}};
+    const char *path = scratch_path(state, "a.npz");
+    for (size_t i = 0; i < FP_COUNT(cases); i++) {
+        fineprune_error err = {0};
+        struct fp_npz *npz;
+        struct fp_tensor t = {0};
+        write_all(path);
+        patch(path, cases[i].offset, cases[i].value, cases[i].bytes);
+        assert_int_equal(fp_npz_open(&npz, path, &err), 0);
+        assert_int_equal(fp_npz_read(npz, "float32", &t, NULL, &err), FINEPRUNE_DATA);
+        if (!strstr(err.message, cases[i].message)) fail_msg("case %zu: %s", i, err.message);
+        assert_null(t.data);
+        fp_npz_free(npz);
+    }
+}
+
+static void test_far(void **state) {
+    const char *path = scratch_path(state, "a.npz"), *npy = scratch_path(state, "a.npy");
+    fineprune_error err = {0};
+    struct fp_npz *npz;
+    struct fp_npz_far *far = NULL;
+    struct fp_tensor shape = {0}, want;
+    uint8_t bytes[64], file[4096];
+    write_all(path);
+    assert_int_equal(fp_npz_open(&npz, path, &err), 0);
+    fill(&want, FP_FLOAT, 7, 1300);
+    const size_t size = fp_tensor_bytes(&want);
+    assert_int_equal(fp_npz_far_open(&far, npz, "bool", 1, &shape, &err), 0);
+    assert_null(far); // deflated
+    assert_int_equal(fp_npz_far_open(&far, npz, "float32", size * 2, &shape, &err), 0);
+    assert_null(far); // small
+    assert_int_equal(fp_npz_far_open(&far, npz, "float32", size, &shape, &err), 0);
+    assert_non_null(far);
+    assert_true(fp_same_shape(&shape, &want));
+    const size_t places[] = {0, size - 64, 128, 64};
+    for (size_t i = 0; i < FP_COUNT(places); i++) {
+        assert_int_equal(fp_npz_far_read(far, places[i], bytes, 64, &err), 0);
+        assert_memory_equal(bytes, (char *)want.data + places[i], 64);
+    }
+    assert_int_equal(fp_npz_far_read(far, size - 63, bytes, 64, &err), FINEPRUNE_INTERNAL);
+    assert_non_null(strstr(err.message, "array 'float32' is read behind its end"));
+    fp_npz_far_free(far);
+    fp_tensor_done(&want);
+    fp_npz_free(npz);
+    const float x[4] = {1, 2, 3, 4}; // columns first: it must be turned, so it is loaded
+    scratch_write(npy, file, make_npy(file, "{'descr': '<f4', 'fortran_order': True, 'shape': (2, 2), }", x, 16));
+    assert_int_equal(fp_npy_far_open(&far, npy, 1, &shape, &err), 0);
+    assert_null(far);
+    assert_int_equal(fp_npy_far_open(&far, *state, 1, &shape, &err), 0);
+    assert_null(far); // a folder
+    fp_error_clear(&err);
+    struct fp_tensor t = {0};
+    assert_int_equal(fp_npy_read(&t, "/dev/null", NULL, &err), FINEPRUNE_IO);
+    assert_string_equal(err.message, "cannot read '/dev/null': not a regular file");
+}
+
 static void test_not_npz(void **state) {
     const char *path = scratch_path(state, "a.npz");
     fineprune_error err = {0};
@@ -309,6 +493,10 @@ static void test_not_npz(void **state) {
     scratch_write(path, "some text", 9);
     assert_int_equal(fp_npz_open(&npz, path, &err), FINEPRUNE_DATA);
     assert_null(npz);
+    fp_error_clear(&err);
+    assert_int_equal(fp_npz_open(&npz, *state, &err), FINEPRUNE_IO);
+    assert_non_null(strstr(err.message, "not a regular file"));
+    assert_string_equal(err.hint, "a stream goes in by standard input: --data -");
     fp_error_clear(&err);
     struct fp_npz_writer *writer;
     assert_int_equal(fp_npz_create(&writer, path, false, &err), FINEPRUNE_USAGE);
@@ -382,13 +570,25 @@ static void test_overwritten(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        scratch_test(test_plain),       scratch_test(test_orders),
-        scratch_test(test_broken),      scratch_test(test_not_npy),
-        scratch_test(test_round_trip),  scratch_test(test_same_bytes),
-        scratch_test(test_rows),        scratch_test(test_damaged_archive),
-        scratch_test(test_check_sum),   scratch_test(test_bomb_meets_budget),
-        scratch_test(test_not_npz),     scratch_test(test_abandon),
+        scratch_test(test_plain),
+        scratch_test(test_orders),
+        scratch_test(test_broken),
+        scratch_test(test_not_npy),
+        scratch_test(test_round_trip),
+        scratch_test(test_same_bytes),
+        scratch_test(test_rows),
+        scratch_test(test_damaged_archive),
+        scratch_test(test_check_sum),
+        scratch_test(test_bomb_meets_budget),
+        scratch_test(test_not_npz),
+        scratch_test(test_abandon),
         scratch_test(test_overwritten),
+        scratch_test(test_strings),
+        scratch_test(test_not_written),
+        scratch_test(test_many),
+        scratch_test(test_standard_input),
+        scratch_test(test_entries),
+        scratch_test(test_far),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -190,6 +190,13 @@ static void test_full_disk(void **state) {
     assert_int_equal(fp_output_commit(output, &err), FINEPRUNE_IO);
     assert_non_null(strstr(err.message, "No space left"));
     assert_int_equal(access("/dev/full", F_OK), 0);
+    char *text = malloc(3 << 20); // more than the stream's buffer holds
+    assert_non_null(text);
+    memset(text, 'x', 3 << 20), text[(3 << 20) - 1] = 0;
+    fp_error_clear(&err);
+    assert_int_equal(fineprune_text_save("/dev/full", text, false, NULL, &err), FINEPRUNE_IO);
+    assert_string_equal(err.message, "cannot write '/dev/full': No space left on device");
+    free(text);
 }
 
 static void test_links(void **state) {
@@ -212,6 +219,92 @@ static void test_links(void **state) {
     assert_true(S_ISLNK(st.st_mode));
 }
 
+// What a run that was killed has left goes with the next of the same output; what is still written stays.
+static void test_left_behind(void **state) {
+    struct place *place = *state;
+    char left[128], others[128];
+    struct fp_output *output;
+    snprintf(left, sizeof(left), "%s/.out.bin.123-4.part", place->folder);
+    snprintf(others, sizeof(others), "%s/.out.bin.x-4.part", place->folder);
+    assert_int_equal(write_text(left, false, "half", NULL), 0);
+    assert_int_equal(write_text(others, false, "whole", NULL), 0);
+    assert_int_equal(fp_output_open(&output, place->path, false, NULL), 0);
+    assert_int_equal(access(left, F_OK), -1);
+    assert_int_equal(count_files(place->folder), 2);
+    assert_int_equal(write_text(place->path, false, "text", NULL), 0);
+    expect_content(place->path, "text");
+    assert_int_equal(count_files(place->folder), 3); // the one that is open is there still
+    fp_output_abandon(output);
+    expect_content(others, "whole");
+}
+
+// No folder in the path is the one where the process is.
+static void test_here(void **state) {
+    struct place *place = *state;
+    char before[4096];
+    assert_non_null(getcwd(before, sizeof(before)));
+    assert_int_equal(chdir(place->folder), 0);
+    assert_int_equal(fineprune_text_save("out.bin", "here", false, NULL, NULL), 0);
+    assert_int_equal(chdir(before), 0);
+    expect_content(place->path, "here");
+    struct stat st;
+    assert_int_equal(stat(place->path, &st), 0);
+    assert_int_equal(st.st_mode & 077, 0); // its owner's alone
+}
+
+static void test_too_many(void **state) {
+    struct place *place = *state;
+    fineprune_error err = {0};
+    fineprune_group *group;
+    char path[128];
+    assert_int_equal(fineprune_group_new(&group, NULL), 0);
+    for (int i = 0; i < 9; i++) {
+        snprintf(path, sizeof(path), "%s/%d", place->folder, i);
+        assert_int_equal(fineprune_text_save(path, "text", false, group, &err), i < 8 ? FINEPRUNE_OK : FINEPRUNE_LIMIT);
+    }
+    assert_string_equal(err.message, "over 8 outputs at once");
+    assert_int_equal(count_files(place->folder), 8);
+    fineprune_group_free(group);
+    assert_int_equal(count_files(place->folder), 0);
+    struct fp_output *outputs[17];
+    fp_error_clear(&err);
+    for (int i = 0; i < 17; i++)
+        assert_int_equal(fp_output_open(&outputs[i], place->path, false, &err),
+                         i < 16 ? FINEPRUNE_OK : FINEPRUNE_LIMIT);
+    assert_non_null(strstr(err.message, "out.bin': 16 outputs are open"));
+    assert_int_equal(count_files(place->folder), 16);
+    for (int i = 0; i < 16; i++) fp_output_abandon(outputs[i]);
+    assert_int_equal(count_files(place->folder), 0);
+}
+
+static void test_checked(void **state) {
+    struct place *place = *state;
+    static const struct {
+        const char *path;
+        int status;
+        const char *message;
+    } cases[] = {{"-", FINEPRUNE_OK, ""},
+                 {"/dev/null", FINEPRUNE_OK, ""},
+                 {"", FINEPRUNE_USAGE, "output '' is a folder"},
+                 {"/tmp/", FINEPRUNE_USAGE, "output '/tmp/' is a folder"},
+                 {"/tmp/fineprune-none/", FINEPRUNE_USAGE, "output '/tmp/fineprune-none/' is a folder"},
+                 {"/dev/null/x", FINEPRUNE_USAGE, "cannot write '/dev/null/x': '/dev/null' is not a folder"},
+                 {"/tmp/fineprune-none/x", FINEPRUNE_IO,
+                  "cannot write '/tmp/fineprune-none/x': the folder '/tmp/fineprune-none': No such file or directory"}};
+    fineprune_error err;
+    for (size_t i = 0; i < FP_COUNT(cases); i++) {
+        memset(&err, 0, sizeof(err));
+        assert_int_equal(fineprune_output_check(cases[i].path, place->path, false, &err), cases[i].status);
+        assert_string_equal(err.message, cases[i].message);
+    }
+    assert_int_equal(fineprune_output_check(place->path, NULL, false, NULL), 0);
+    assert_int_equal(write_text(place->path, false, "old", NULL), 0);
+    assert_int_equal(fineprune_output_check(place->path, NULL, false, &err), FINEPRUNE_USAGE);
+    assert_string_equal(err.hint, "-f overwrites it");
+    assert_int_equal(fineprune_output_check(place->path, NULL, true, NULL), 0);
+    assert_int_equal(fineprune_output_check(place->path, place->path, true, NULL), FINEPRUNE_USAGE);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_writes, set_up, tear_down),
@@ -223,6 +316,10 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_impossible, set_up, tear_down),
         cmocka_unit_test(test_full_disk),
         cmocka_unit_test_setup_teardown(test_links, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_left_behind, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_here, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_too_many, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_checked, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

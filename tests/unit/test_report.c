@@ -389,6 +389,95 @@ static void section_of_a_pattern(void **state) {
     fineprune_report_free(report);
 }
 
+static void expect_in(const char *text, const char *const *parts, size_t n) {
+    assert_non_null(text);
+    for (size_t i = 0; i < n; i++)
+        if (!strstr(text, parts[i])) fail_msg("'%s' is not in: %s", parts[i], text);
+}
+
+// What a model is made of, what runs it faster, and what stands in the way, on a page and as text.
+static void page_of_a_model(void **state) {
+    (void)state;
+    struct fineprune_report *report = fp_report_new("check");
+    assert_non_null(report);
+    FP_PUT(report, model, &(struct fp_report_model){.path = "a/\"m\".onnx", .opset = 17, .producer = "p&q"});
+    FP_ADD(report, inputs, &(struct fp_report_value){"x<y", "float32", {2, (const int64_t[]){-1, 3}, NULL}});
+    FP_ADD(report, operators, &(struct fp_report_operator){"Conv", "", 3, true});
+    FP_ADD(report, operators, &(struct fp_report_operator){"Own", "my.domain", 1, false});
+    FP_ADD(report, skipped, &(struct fp_report_skipped){"embedding", "[:, 0:4]", "nothing reads it", 4096});
+    fp_report_add_text(report, &report->obstacles, "operator 'Own' is not known");
+    struct fp_report_data data = {.samples = 7, .unusable_files = 3};
+    fp_report_add_text(report, &data.sources, "photos");
+    fp_report_add_text(report, &data.unusable, "'a.png': the file is empty");
+    fp_report_add_text(report, &data.passed_over, "3 .txt");
+    report->data = fp_arena_copy(&report->arena, &data, 1, sizeof(data));
+    struct fp_report_runtime runtime = {.profile = "tensorrt", .faster = 1, .condition = "sparse kernels are on"};
+    fp_report_add_gain(report, &runtime, &(struct fp_report_gain){"conv", NULL, "faster", "2:4 in its rows"});
+    FP_PUT(report, runtime, &runtime);
+    assert_int_equal(fineprune_report_note(report, "config", "own_choice", "yes & no"), FINEPRUNE_OK);
+    FP_PUT(report, config, &(struct fp_report_config){.method = "none", .sparsity = -1});
+    char *html = fineprune_report_html(report), *text = fineprune_report_summary(report);
+    static const char *const of_page[] = {
+        "<h1>&quot;m&quot;.onnx</h1>",
+        "p&amp;q",
+        "<h2>Inputs</h2>",
+        "x&lt;y</td><td class=\"op\">float32</td>",
+        "Conv</td><td class=\"n\">3</td><td></td>",
+        "my.domain.Own</td><td class=\"n\">1</td>",
+        "not supported</span>",
+        "<summary>1 left dense</summary>",
+        "embedding[:, 0:4]</td>",
+        "nothing reads it",
+        "<span class=\"badge bad\">operator &#39;Own&#39; is not known</span>",
+        "<dt>left out</dt>",
+        "<dt>passed over</dt><dd>3 .txt</dd>",
+        "<h2>In the runtime</h2>",
+        "<td class=\"name\">conv</td><td class=\"op\">faster</td><td class=\"op\">2:4 in its rows</td>",
+        "1 of 1 weight become faster",
+        "sparse kernels are on",
+        "<dt>own choice</dt><dd>yes &amp; no</dd>",
+        "<dt>sparsity</dt><dd>auto</dd>"};
+    static const char *const of_text[] = {
+        "3 files left out, which cannot be used: 'a.png': the file is empty and 2 more",
+        "passed over as no data: 3 .txt"};
+    expect_in(html, of_page, FP_COUNT(of_page));
+    expect_in(text, of_text, FP_COUNT(of_text));
+    free(html), free(text);
+    fineprune_report_free(report);
+}
+
+static void comparison(void **state) {
+    (void)state;
+    struct fineprune_report *report = fp_report_new("compare");
+    assert_non_null(report);
+    FP_PUT(report, model, &(struct fp_report_model){.path = "a.onnx", .producer = ""});
+    FP_PUT(report, second_model, &(struct fp_report_model){.path = "b/b.onnx", .producer = ""});
+    FP_PUT(report, data, &(struct fp_report_data){.samples = 50});
+    FP_PUT(report, accuracy, &(struct fp_report_accuracy){0.9, 0.86, 50});
+    FP_ADD(report, drift, &(struct fp_report_drift){"first", 0.99, 20, 0.5, NAN});
+    FP_ADD(report, drift, &(struct fp_report_drift){"second", 0.75, 5, 2, NAN});
+    char *html = fineprune_report_html(report), *text = fineprune_report_summary(report);
+    static const char *const of_page[] = {">against</span> b.onnx</h1>", "of the second model, from 90.0% of the first",
+                                          "0.7500", "of the outputs, over 50 samples"};
+    static const char *const of_text[] = {"accuracy A 90.0%, B 86.0% of 50 samples", "second: cosine 0.7500"};
+    expect_in(html, of_page, FP_COUNT(of_page));
+    expect_in(text, of_text, FP_COUNT(of_text));
+    free(html), free(text);
+    fineprune_report_free(report);
+}
+
+static void sparse_initializers_said(void **state) {
+    (void)state;
+    struct fineprune_report *report = fp_report_new("prune");
+    assert_non_null(report);
+    FP_PUT(report, sparse_initializers, &(struct fp_report_sparse){.tensors = 0});
+    expect_text(fp_say_sparse(report), "no tensor is smaller as sparse_initializer: all stay dense");
+    FP_PUT(report, sparse_initializers, &(struct fp_report_sparse){2, 1000, 4000, "few runtimes read them"});
+    expect_text(fp_say_sparse(report),
+                "2 tensors as sparse_initializer: 1.0 kB instead of 4.0 kB; few runtimes read them");
+    fineprune_report_free(report);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(summary_of_pruning),
@@ -405,6 +494,9 @@ int main(void) {
         cmocka_unit_test(section_of_a_target),
         cmocka_unit_test(section_of_multiply_adds),
         cmocka_unit_test(section_of_a_pattern),
+        cmocka_unit_test(page_of_a_model),
+        cmocka_unit_test(comparison),
+        cmocka_unit_test(sparse_initializers_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -94,6 +94,20 @@ static void test_halves(void **state) {
     fp_stats_free(whole), fp_stats_free(first), fp_stats_free(second);
 }
 
+// Where there are fewer rows than columns these are kept as they are, and one half's follow the other's.
+static void test_kept_halves(void **state) {
+    struct fp_stats *whole = gather(state, 0, 7, 0, 2, 4), *first = gather(state, 0, 3, 0, 2, 3),
+                    *second = gather(state, 3, 4, 0, 1, 5);
+    int kept = 0;
+    for (int i = 0; i < whole->n; i++) kept += whole->items[i].kept != NULL;
+    assert_true(kept > 0);
+    first->items[0].reached = 0; // one that does not know
+    assert_int_equal(fp_stats_add(first, second, NULL), 0);
+    compare(whole, first, 1e-5); // products of rows are summed in float32
+    assert_true(first->items[0].reached == 0 && first->items[1].reached == whole->items[1].reached);
+    fp_stats_free(whole), fp_stats_free(first), fp_stats_free(second);
+}
+
 // The first weight's input is the data themselves: 8 x 8 positions of 3 x 3 kernels.
 static void test_sums(void **state) {
     size_t size;
@@ -163,7 +177,7 @@ static void test_frames(void **state) {
 #define on_samples(f) cmocka_unit_test_setup_teardown(f, set_up, scratch_tear_down)
 
 int main(void) {
-    const struct CMUnitTest tests[] = {on_samples(test_same), on_samples(test_halves), on_samples(test_sums),
-                                       on_samples(test_frames)};
+    const struct CMUnitTest tests[] = {on_samples(test_same), on_samples(test_halves), on_samples(test_kept_halves),
+                                       on_samples(test_sums), on_samples(test_frames)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tensors: shapes that are impossible, shared memory, the budget; integer conversions against plain casts.
+// Tensors: shapes that are impossible, shared memory, the budget; sequences and lists of them; integer conversions
+// against plain casts.
 #include "scratch_folder.h"
-#include "tensor/tensor.h"
+#include "tensor/sequence.h"
 
 #include <math.h>
 
@@ -56,6 +57,63 @@ static void test_strings(void **state) {
     fp_tensor_done(&b);
 }
 
+static struct fp_tensor counted(struct fp_memory *memory, int32_t value) {
+    struct fp_tensor t;
+    assert_int_equal(fp_tensor_new(&t, memory, FP_INT32, 1, (int64_t[]){1}, NULL), 0);
+    *(int32_t *)t.data = value;
+    return t;
+}
+
+static void test_sequences(void **state) {
+    (void)state;
+    struct fp_memory memory = {.limit = 4096};
+    struct fp_tensor items[2] = {counted(&memory, 5), counted(&memory, 6)}, shared, taken, none;
+    assert_int_equal(fp_sequence_new(&shared, &memory, 2, items, NULL), 0);
+    assert_true(shared.type == FP_SEQUENCE && shared.rank == 1 && shared.dims[0] == 2 && shared.count == 2);
+    assert_int_equal(items[1].buffer->refs, 2);
+    assert_int_equal(fp_sequence_take(&taken, &memory, 2, items, NULL), 0);
+    assert_true(!items[0].data && !items[1].buffer); // they went over
+    fp_tensor_done(&shared);
+    assert_int_equal(((int32_t *)fp_sequence_items(&taken)[1].data)[0], 6);
+    assert_int_equal(fp_sequence_items(&taken)[1].buffer->refs, 1);
+    fp_tensor_done(&taken);
+    assert_int_equal(fp_sequence_new(&none, &memory, 0, NULL, NULL), 0);
+    assert_true(none.type == FP_SEQUENCE && none.count == 0);
+    fp_tensor_done(&none);
+    assert_int_equal(memory.used, 0);
+    fp_memory_trim(&memory);
+}
+
+// What does not fit the budget is an error, and all that was to be in it is freed.
+static void test_no_room(void **state) {
+    (void)state;
+    struct fp_memory memory = {.limit = 4096};
+    struct fp_tensor items[40] = {{0}}, sequence = {0};
+    fineprune_error err = {0};
+    for (size_t i = 0; i < FP_COUNT(items); i++) items[i] = counted(NULL, 1);
+    assert_int_equal(fp_sequence_take(&sequence, &memory, FP_COUNT(items), items, &err), FINEPRUNE_LIMIT);
+    assert_non_null(strstr(err.message, "a sequence"));
+    for (size_t i = 0; i < FP_COUNT(items); i++) assert_null(items[i].data);
+    assert_null(sequence.data);
+    struct fp_list list = {.memory = &memory};
+    int status = FINEPRUNE_OK;
+    fp_error_clear(&err);
+    for (int i = 0; !status && i < 4096; i++) {
+        struct fp_tensor t = counted(NULL, i);
+        status = fp_list_add(&list, &t, &err);
+        assert_null(t.data); // the list's, or dropped
+    }
+    assert_int_equal(status, FINEPRUNE_LIMIT);
+    assert_non_null(strstr(err.message, "a list of tensors"));
+    assert_true(list.n > 1 && list.n < 4096);
+    for (size_t i = 0; i < list.n; i++) assert_int_equal(*(int32_t *)list.items[i].data, i);
+    assert_true(memory.used > 0);
+    fp_list_done(&list);
+    assert_int_equal(memory.used, 0);
+    assert_int_equal(list.n, 0);
+    fp_memory_trim(&memory);
+}
+
 static void test_integers(void **state) {
     (void)state;
     const enum fp_type types[] = {FP_INT8, FP_UINT8, FP_INT16, FP_UINT16, FP_INT32, FP_UINT32, FP_INT64, FP_UINT64};
@@ -97,8 +155,9 @@ static void test_floats(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_shapes), cmocka_unit_test(test_memory),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_shapes),  cmocka_unit_test(test_memory),
                                        cmocka_unit_test(test_strings), cmocka_unit_test(test_integers),
-                                       cmocka_unit_test(test_floats)};
+                                       cmocka_unit_test(test_floats),  cmocka_unit_test(test_sequences),
+                                       cmocka_unit_test(test_no_room)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
