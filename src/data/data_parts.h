@@ -183,7 +183,7 @@ int fp_data_only_input(const struct fineprune_data *data, size_t *input, const c
 int fp_data_add_source(struct fineprune_data *data, size_t input, const char *source, int depth, fineprune_error *err);
 
 #define FP_DATA_ACCEPTED                                                                                               \
-    ".npz, .npy, images (.png, .jpg, .webp, .gif, .tif), sound (.wav, .flac, .ogg, .mp3, .aiff, .au) or "              \
+    ".npz, .npy, images (.png, .jpg, .webp, .gif, .tif, .bmp), sound (.wav, .flac, .ogg, .mp3, .aiff, .au) or "              \
     "test_data_set_* with input_*.pb"
 
 struct fp_file_kind {

@@ -2,6 +2,7 @@
 """What a model gets from pictures and sound, against Pillow and NumPy: every kind of file, and the configurations that people have beside
 their models, each restated here as the published processors do it."""
 import json
+import struct
 import sys
 import tempfile
 import wave
@@ -78,6 +79,77 @@ def write_files(folder):
     image.convert("LA").save(folder / "grey_clear.png")
     for ending in ("jpg", "tif"):
         image.convert("CMYK").save(folder / f"inks.{ending}")
+    write_bmps(folder, image)
+
+
+def bmp(path, array, bits, *, down=False, palette=None, head=40, packing=0, masks=b"", used=None):
+    """What Pillow does not write: rows from the top, short palettes, OS/2's header, masks. array: indices, or blue, green, red (and a byte)."""
+    height, width = array.shape[:2]
+    rows = b""
+    for line in array if down else array[::-1]:
+        packed = line.astype(np.uint8)
+        if bits < 8:
+            packed = np.packbits(np.unpackbits(packed[:, np.newaxis], axis=1)[:, 8 - bits:].ravel())
+        row = packed.tobytes()
+        rows += row + bytes(-len(row) % 4)
+    entry = 3 if head == 12 else 4
+    colours = b"".join(bytes(c) + bytes(entry - 3) for c in (palette if palette is not None else []))
+    if head == 12:
+        start = struct.pack("<IHHHH", 12, width, height, 1, bits)
+    else:
+        start = struct.pack("<IiiHHIIiiII", head, width, -height if down else height, 1, bits, packing, len(rows), 2835, 2835,
+                            len(colours) // 4 if used is None else used, 0)
+        start += masks + bytes(head - 40 - len(masks) if head > 40 else 0)
+    at = 14 + len(start) + len(colours)
+    path.write_bytes(b"BM" + struct.pack("<IHHI", at + len(rows), 0, 0, at) + start + colours + rows)
+
+
+def write_bmps(folder, image):
+    random = np.random.default_rng(4)
+    bgr = np.asarray(image)[:, :, ::-1]
+    clear = np.concatenate([bgr, random.integers(0, 256, (HEIGHT, WIDTH, 1))], 2)
+    usual = struct.pack("<III", 0xff0000, 0xff00, 0xff)
+    for name, kind in (("one", image.convert("1")), ("grey", image.convert("L")), ("palette", image.quantize(200)), ("colour", image),
+                       ("clear", Image.fromarray(clear.astype(np.uint8)))):
+        kind.save(folder / f"{name}.bmp")
+    for bits in (1, 4, 8):
+        for down in (False, True):
+            for colours in {2 ** bits, max(2, 2 ** bits - 3)}:
+                indices, palette = random.integers(0, colours, (HEIGHT, WIDTH)), random.integers(0, 256, (colours, 3)).tolist()
+                bmp(folder / f"bits{bits}_{colours}_{down}.bmp", indices, bits, down=down, palette=palette)
+    indices, palette = random.integers(0, 16, (HEIGHT, WIDTH)), random.integers(0, 256, (16, 3)).tolist()
+    bmp(folder / "all_colours.bmp", indices, 4, palette=palette, used=0)
+    bmp(folder / "os2_4.bmp", indices, 4, palette=palette, head=12)
+    bmp(folder / "os2_24.bmp", bgr, 24, head=12)
+    for head in (40, 52, 56, 108, 124):
+        bmp(folder / f"bits24_{head}.bmp", bgr, 24, head=head, down=True)
+        bmp(folder / f"bits32_{head}.bmp", clear, 32, head=head)
+        bmp(folder / f"masks_{head}.bmp", clear, 32, head=head, packing=3, masks=usual)
+
+
+def check_refused(folder):
+    """BMPs that are packed, each by its name."""
+    bgr = np.asarray(picture())[:, :, ::-1]
+    clear = np.concatenate([bgr, bgr[:, :, :1]], 2)
+    other = struct.pack("<III", 0xff, 0xff00, 0xff0000)
+    path = folder / "refused.bmp"
+    palette = [[1, 2, 3], [4, 5, 6]]
+    cases = (("(RLE8)", dict(array=bgr[:, :, 0], bits=8, packing=1, palette=palette)), ("(RLE4)", dict(array=bgr[:, :, 0], bits=4, packing=2)),
+             ("with a JPEG in it", dict(array=bgr, bits=24, packing=4)), ("with a PNG in it", dict(array=bgr, bits=24, packing=5)),
+             ("of 16 bits a pixel", dict(array=bgr, bits=16)), ("with masks of other bits", dict(array=clear, bits=32, packing=3, masks=other)),
+             ("with masks of other bits", dict(array=bgr, bits=16, packing=3, masks=other)),
+             ("than 1, 4, 8, 24 and 32", dict(array=bgr, bits=2)), ("a packing of OS/2", dict(array=bgr, bits=24, packing=4, head=64)),
+             ("a packing that is not known", dict(array=bgr, bits=24, packing=6)), ("a header of an unknown size", dict(array=bgr, bits=24, head=44)),
+             ("a colour it has not", dict(array=bgr[:, :, 0] * 0 + 2, bits=8, palette=palette)),
+             ("more colours than its bits tell apart", dict(array=bgr[:, :, 0] * 0, bits=1, palette=palette * 2)))
+    for words, arguments in cases:
+        bmp(path, **arguments)
+        got, why = given(folder, "bytes.onnx", path)
+        TALLY.check(f"BMP {words}", got is None and words in why, why)
+    bmp(path, bgr, 24)
+    path.write_bytes(path.read_bytes()[:-1])
+    got, why = given(folder, "bytes.onnx", path)
+    TALLY.check("BMP that is cut short", got is None and "cut short" in why, why)
 
 
 def check_files(folder):
@@ -91,7 +163,8 @@ def check_files(folder):
         if got is not None:
             got = got[0].transpose(1, 2, 0).astype(int)
             why = f"shape {got.shape}, not {want.shape}" if got.shape != want.shape else f"{np.abs(got - want).max()} levels off"
-        TALLY.check(path.name, got is not None and got.shape == want.shape and np.abs(got - want).max() <= 1, why)
+        off = 0 if path.suffix == ".bmp" else 1
+        TALLY.check(path.name, got is not None and got.shape == want.shape and np.abs(got - want).max() <= off, why)
 
 
 # ---- configurations: (name, file, size of the model's input, what it does to a picture)
@@ -209,6 +282,7 @@ def main():
         folder = Path(name)
         if Image:
             check_files(folder)
+            check_refused(folder)
             check_configurations(folder)
         else:
             TALLY.skip("pictures", "Pillow is not installed")
