@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/guess.h"
 #include "data/data_parts.h"
 
 #define MAX_SIDE 65535
@@ -78,13 +79,21 @@ static int set_size(struct reader *r, const char *key, const json_t *value, int6
     return fail_value(r, key, "a size (224, or a height and a width)");
 }
 
+static void note_asked(struct reader *r, const char *key) {
+    r->p->asks = key;
+    r->p->by_option = !r->path;
+    r->p->plain = false;
+}
+
 static int set_mean(struct reader *r, const char *key, const json_t *value) {
+    note_asked(r, key);
     r->p->have_mean = numbers(value, r->p->mean, &r->p->n_mean);
     if (r->p->have_mean) return FINEPRUNE_OK;
     return fail_value(r, key, "one number per channel");
 }
 
 static int set_std(struct reader *r, const char *key, const json_t *value) {
+    note_asked(r, key);
     r->p->have_std = numbers(value, r->p->std, &r->p->n_std);
     for (int i = 0; i < r->p->n_std; i++) r->p->have_std = r->p->have_std && r->p->std[i] > 0;
     if (r->p->have_std) return FINEPRUNE_OK;
@@ -92,6 +101,7 @@ static int set_std(struct reader *r, const char *key, const json_t *value) {
 }
 
 static int set_scale(struct reader *r, const char *key, const json_t *value) {
+    note_asked(r, key);
     r->p->scale = json_number_value(value);
     r->p->have_scale = json_is_number(value) && r->p->scale > 0;
     if (r->p->have_scale) return FINEPRUNE_OK;
@@ -249,6 +259,7 @@ static void crop_by_part(struct fp_preprocess *p, double part) {
 }
 
 static void no_normalization(struct fp_preprocess *p) {
+    p->plain = true;
     p->have_mean = p->have_std = true;
     p->n_mean = p->n_std = 1;
     p->mean[0] = 0;
@@ -323,9 +334,14 @@ static int refuse_unknown_members(struct reader *r, const json_t *root) {
         bool known = key[0] == '_';
         for (const struct member *m = OURS; m->name; m++) known |= strcmp(m->name, key) == 0;
         if (known) continue;
+        struct fp_guess guess = {.word = key};
+        for (const struct member *m = OURS; m->name; m++) fp_guess_offer(&guess, m->name);
         int status = fp_fail(r->err, FINEPRUNE_DATA, "'%s': '%s' is no member of a preparation", r->path, key);
-        fp_hint(r->err, "known are resize, crop, mean, std, scale, layout, color, interpolation, rate and feature, and "
-                        "the files of Hugging Face (preprocessor_config.json) and timm (config.json)");
+        if (guess.best) fp_hint(r->err, "did you mean '%s'?", guess.best);
+        else
+            fp_hint(r->err,
+                    "known are resize, crop, mean, std, scale, layout, color, interpolation, rate and feature, and "
+                    "the files of Hugging Face (preprocessor_config.json) and timm (config.json)");
         return status;
     }
     return FINEPRUNE_OK;

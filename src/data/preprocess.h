@@ -21,6 +21,9 @@ struct fp_preprocess {
     enum fp_filter filter;
     double scale; // multiplied with 0..255 before mean and std
     bool have_scale, have_mean, have_std;
+    bool plain;       // a configuration said that nothing is to be normalized: mean 0 and std 1 are not the user's
+    const char *asks; // the last of mean, std and scale that was said, by the name that it has there, or NULL
+    bool by_option;   // that was an option
     int n_mean, n_std;
     double mean[4], std[4];
     enum fp_color color;

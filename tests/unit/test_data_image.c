@@ -346,6 +346,49 @@ static void test_sizes(void **state) {
     fineprune_data_free(data);
 }
 
+// Pixels go into bytes as they are, and a preparation that would make other numbers of them is refused.
+static void test_bytes(void **state) {
+    struct fake f = {0};
+    fake_input(&f, "x", FP_UINT8, DIMS(-1, 3, 8, 6));
+    const char *path = scratch_path(state, "a.png"), *file = scratch_path(state, "p.json");
+    write_png(path, 6, 8, 3);
+    static const char *const good[] = {
+        "{}",
+        "{\"scale\": 1}",
+        "{\"mean\": 0, \"std\": 1, \"scale\": 1}",
+        "{\"mean\": 0, \"std\": [0.00392156862745098, 0.00392156862745098, 0.00392156862745098]}",
+        "{\"do_resize\": true, \"size\": {\"height\": 8, \"width\": 6}, \"do_normalize\": false}",
+        "{\"do_resize\": true, \"size\": {\"height\": 8, \"width\": 6}, \"do_normalize\": false, \"do_rescale\": false}"};
+    for (size_t i = 0; i < FP_COUNT(good); i++) {
+        scratch_write(file, good[i], strlen(good[i]));
+        fineprune_data *data = open_data(&f, &(fineprune_data_options){.preprocess = file});
+        struct fp_tensor t;
+        add(data, path);
+        batch(data, &t, 1, 0);
+        for (int k = 0; k < 144; k++) assert_int_equal(((uint8_t *)t.data)[k], level(k % 6, k / 6 % 8, k / 48));
+        fp_tensor_done(&t);
+        fineprune_data_free(data);
+    }
+    static const char *const bad[][2] = {
+        {"{\"scale\": 2}", "[?,3,8,6] takes pixels as they are, but 'scale' of"},
+        {"{\"mean\": 0, \"std\": 1}", "but 'std' of"},
+        {"{\"std\": 0.5}", "but 'std' of"},
+        {"{\"mean\": 0.5}", "but 'mean' of"},
+        {"{\"image_mean\": [0.5, 0.5, 0.5], \"image_std\": [0.5, 0.5, 0.5]}", "but 'image_std' of"},
+        {"{\"image_mean\": [104, 117, 123], \"do_rescale\": false, \"image_std\": [1, 1, 1]}", "but 'image_std' of"},
+        {"{\"do_resize\": true, \"do_normalize\": false, \"rescale_factor\": 0.00392}", "but 'rescale_factor' of"},
+        {"{\"pretrained_cfg\": {\"mean\": [0.485, 0.456, 0.406], \"std\": [0.2, 0.2, 0.2]}}", "but 'std' of"}};
+    for (size_t i = 0; i < FP_COUNT(bad); i++) {
+        scratch_write(file, bad[i][0], strlen(bad[i][0]));
+        fineprune_data *data = open_data(&f, &(fineprune_data_options){.preprocess = file});
+        refuse(data, path, FINEPRUNE_DATA, bad[i][1]);
+        fineprune_data_free(data);
+    }
+    fineprune_data *data = open_data(&f, &(fineprune_data_options){.mean = "0.5", .std = "0.5"});
+    refuse(data, path, FINEPRUNE_DATA, "but --std asks for a normalization");
+    fineprune_data_free(data);
+}
+
 static void test_refused(void **state) {
     struct fake floats = {0}, vector = {0}, many = {0};
     fake_input(&floats, "x", FP_FLOAT, DIMS(-1, 3, 8, 8));
@@ -379,7 +422,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_resize), cmocka_unit_test(test_nearest),  scratch_test(test_decode),
         scratch_test(test_damaged),    scratch_test(test_layouts),      scratch_test(test_sizes),
-        scratch_test(test_refused),    scratch_test(test_decoded_once),
+        scratch_test(test_refused),    scratch_test(test_decoded_once), scratch_test(test_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

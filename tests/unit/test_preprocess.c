@@ -164,6 +164,17 @@ static void test_broken(void **state) {
             fail_msg("case %zu: %s", i, err.message);
         assert_null(p);
     }
+    static const char *const words[][2] = {{"{\"meen\": 0}", "did you mean 'mean'?"},
+                                           {"{\"interpolaton\": 2}", "did you mean 'interpolation'?"},
+                                           {"{\"colour\": \"bgr\"}", "did you mean 'color'?"},
+                                           {"{\"speed\": 2}", "known are resize, crop"}};
+    for (size_t i = 0; i < FP_COUNT(words); i++) {
+        struct fp_preprocess *p = NULL;
+        fineprune_error err = {0};
+        scratch_write(options[0], words[i][0], strlen(words[i][0]));
+        assert_int_equal(fp_preprocess_new(&p, *state, options, &err), FINEPRUNE_DATA);
+        if (!strstr(err.hint, words[i][1])) fail_msg("%s: %s", words[i][0], err.hint);
+    }
     unlink(options[0]);
     fineprune_error err = {0};
     struct fp_preprocess *p = NULL;
