@@ -4,7 +4,7 @@
 #ifndef FP_PREPROCESS_H
 #define FP_PREPROCESS_H
 
-#include "base/base.h"
+#include "data/sound_mel.h"
 
 enum fp_filter { FP_NEAREST = 0, FP_LANCZOS = 1, FP_BILINEAR = 2, FP_BICUBIC = 3 }; // Pillow's numbers
 enum fp_color { FP_RGB, FP_BGR };
@@ -31,6 +31,7 @@ struct fp_preprocess {
     int64_t rate;           // of sound, 0: unknown
     bool normalize_sound;   // to zero mean and unit variance, once it is cut to the input's length
     bool normalize_padding; // or filled up with silence, which then counts
+    struct fp_mel mel;      // of sound: what is made of the wave
 };
 
 // options: the texts of fineprune_data_options in the order of data_parts.h, NULL where not given. folder: where the

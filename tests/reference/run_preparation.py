@@ -277,6 +277,105 @@ def check_sound(folder):
                 TALLY.check(f"wav2vec, {length} of {fixed}, mask {mask}", worst <= 1e-3, why or f"{worst} off")
 
 
+# ---- mel spectrograms, by the published formulas in double
+
+
+def record(path, length, rate=16000, pauses=True):
+    random = np.random.default_rng(length)
+    t = np.arange(length) / rate
+    wave_form = .3 * np.sin(2 * np.pi * (300 * t + 700 * t * t)) + .05 * random.standard_normal(length) * (np.sin(3 * t) > 0 if pauses else 1)
+    pcm = np.clip(20000 * wave_form, -32768, 32767).astype(np.int16)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1), file.setsampwidth(2), file.setframerate(rate)
+        file.writeframes(pcm.tobytes())
+    return pcm.astype(np.float64) / 32768
+
+
+def filters(fft, bands, rate, low, high, norm):
+    if norm == "slaney":
+        mel = lambda f: np.where(f < 1000, 3 * f / 200, 15 + np.log(np.maximum(f, 1000) / 1000) * 27 / np.log(6.4))
+        hertz = lambda m: np.where(m < 15, 200 * m / 3, 1000 * np.exp((m - 15) * np.log(6.4) / 27))
+    else:
+        mel = lambda f: 2595 * np.log10(1 + f / 700)
+        hertz = lambda m: 700 * (10 ** (m / 2595) - 1)
+    corners = hertz(np.linspace(mel(np.array(low)), mel(np.array(high)), bands + 2))
+    slopes = corners[np.newaxis] - np.linspace(0, rate // 2, 1 + fft // 2)[:, np.newaxis]
+    steps = np.diff(corners)
+    weights = np.maximum(0, np.minimum(-slopes[:, :-2] / steps[:-1], slopes[:, 2:] / steps[1:]))
+    return weights * (2 / (corners[2:] - corners[:-2]) if norm == "slaney" else 1)
+
+
+def powers(sound, fft, hop, weights):
+    padded = np.pad(sound, fft // 2, mode="reflect")
+    window = np.hanning(fft + 1)[:-1]
+    frames = np.stack([padded[i:i + fft] * window for i in range(0, len(padded) - fft + 1, hop)])
+    return np.maximum((np.abs(np.fft.rfft(frames)) ** 2 @ weights).T, 1e-10)
+
+
+def whisper(sound, bands, samples=480000):
+    whole = np.zeros(samples)
+    whole[:min(len(sound), samples)] = sound[:samples]
+    values = np.log10(powers(whole, 400, 160, filters(400, bands, 16000, 0, 8000, "slaney")))[:, :-1]
+    return (np.maximum(values, values.max() - 8) + 4) / 4
+
+
+def check_one_mel(folder, name, dims, config, want, file="a.wav", most=1e-3):
+    identity(folder / "mel.onnx", TensorProto.FLOAT, dims)
+    (folder / "m.json").write_text(json.dumps(config))
+    got, why = given(folder, "mel.onnx", folder / file, "--preprocess", folder / "m.json")
+    if got is not None:
+        same = got.shape == want.shape
+        worst = np.abs(got - want).max() if same else np.inf
+        why = f"{worst} off" if same else f"{got.shape}, not {want.shape}"
+    TALLY.check(name, got is not None and same and worst <= most, why)
+
+
+def check_mel(folder):
+    config = {"feature_extractor_type": "WhisperFeatureExtractor", "chunk_length": 30, "feature_size": 80, "hop_length": 160, "n_fft": 400,
+              "n_samples": 480000, "nb_max_frames": 3000, "padding_side": "right", "padding_value": 0.0, "processor_class": "WhisperProcessor",
+              "return_attention_mask": False, "sampling_rate": 16000}
+    for length in (1, 37, 5000, 32000, 480000, 500123):
+        sound = record(folder / "a.wav", length)
+        for bands in (80, 128) if length in (32000, 500123) else (80,):
+            fixed = 3000 if length != 32000 else "frames"
+            check_one_mel(folder, f"Whisper, {length} samples, {bands} bands", ["n", bands, fixed], {**config, "feature_size": bands},
+                          whisper(sound, bands)[np.newaxis])
+    check_one_mel(folder, "Whisper, five seconds", ["n", 80, 500], {**config, "chunk_length": 5}, whisper(sound, 80, 80000)[np.newaxis])
+    check_one_mel(folder, "Whisper, bare", ["n", "bands", "frames"], {"feature_extractor_type": "WhisperFeatureExtractor"},
+                  whisper(sound, 80)[np.newaxis])
+    identity(folder / "mel.onnx", TensorProto.FLOAT, ["n", 80, 1000])
+    for more, words in (({}, "becomes 3000 frames"), ({"feature_size": 64}, "of 64 bands"), ({"dither": 0.1}, "'dither'"),
+                        ({"padding_value": 1.0}, "'padding_value'"), ({"padding_side": "left"}, "'padding_side'"),
+                        ({"sampling_rate": 8000, "chunk_length": 20}, "bands up to 8000 Hz are not in sound of 8000 Hz")):
+        (folder / "m.json").write_text(json.dumps({**config, **more}))
+        got, why = given(folder, "mel.onnx", folder / "a.wav", "--preprocess", folder / "m.json")
+        TALLY.check(f"Whisper, {words}", got is None and words in why, why)
+    check_ours(folder)
+
+
+def check_ours(folder):
+    logs = {"none": lambda p: p, "ln": np.log, "log10": np.log10, "db": lambda p: 10 * np.log10(p)}
+    rate = 22050
+    sound = record(folder / "a.wav", 30001, rate, pauses=False)  # what lies 120 dB below a tone, float32 does not hold
+    for fft, hop, bands, span, norm in ((1024, 256, 40, [0, 11025], "slaney"), (512, 200, 26, [100, 6000], "htk"), (2048, 512, 64, [20, 9000], "htk")):
+        power = powers(sound, fft, hop, filters(fft, bands, rate, *span, norm))
+        for log, function in logs.items():
+            config = {"feature": "mel", "rate": rate, "fft": fft, "hop": hop, "mels": bands, "range": span, "norm": norm, "log": log}
+            most = 1e-3 * (10 if log == "db" else max(1, power.max()) if log == "none" else 1)
+            want = function(power)
+            check_one_mel(folder, f"ours, {fft} {norm} {log}", ["n", bands, "t"], config, want[np.newaxis], most=most)
+            if log != "ln":
+                continue
+            check_one_mel(folder, f"ours, {fft}, bands last", ["n", "t", bands], config, want.T[np.newaxis])
+            check_one_mel(folder, f"ours, {fft}, a channel", ["n", 1, bands, "t"], config, want[np.newaxis, np.newaxis])
+            check_one_mel(folder, f"ours, {fft}, no batch", [bands, "t"], config, want[np.newaxis])
+            for frames in (20, 200):
+                whole = np.zeros(frames * hop)
+                whole[:min(len(sound), len(whole))] = sound[:len(whole)]
+                part = np.log(powers(whole, fft, hop, filters(fft, bands, rate, *span, norm)))[:, :frames]
+                check_one_mel(folder, f"ours, {fft}, {frames} frames", ["n", bands, frames], config, part[np.newaxis])
+
+
 def main():
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -287,6 +386,7 @@ def main():
         else:
             TALLY.skip("pictures", "Pillow is not installed")
         check_sound(folder)
+        check_mel(folder)
     TALLY.finish()
 
 
