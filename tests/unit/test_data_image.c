@@ -358,7 +358,8 @@ static void test_bytes(void **state) {
         "{\"mean\": 0, \"std\": 1, \"scale\": 1}",
         "{\"mean\": 0, \"std\": [0.00392156862745098, 0.00392156862745098, 0.00392156862745098]}",
         "{\"do_resize\": true, \"size\": {\"height\": 8, \"width\": 6}, \"do_normalize\": false}",
-        "{\"do_resize\": true, \"size\": {\"height\": 8, \"width\": 6}, \"do_normalize\": false, \"do_rescale\": false}"};
+        "{\"do_resize\": true, \"size\": {\"height\": 8, \"width\": 6}, \"do_normalize\": false, "
+        "\"do_rescale\": false}"};
     for (size_t i = 0; i < FP_COUNT(good); i++) {
         scratch_write(file, good[i], strlen(good[i]));
         fineprune_data *data = open_data(&f, &(fineprune_data_options){.preprocess = file});
