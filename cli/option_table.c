@@ -138,8 +138,11 @@ const struct cli_row cli_rows[] = {
          "folder of either, of images or of sound files, with all folders below it (class folders, years), of ONNX "
          "test_data_set_* folders, @list.txt, or - for a .npz on standard input. "
          "random[:SEED] makes noise, for trying things out. NAME= says which input a source is for"},
-    {"labels", 0, CLI_PATH, COMPARE, FIELD(labels), DATA, .argument = "FILE.npy",
-     .help = "class indices of the samples: adds the accuracy of both models. Labels are only measured against"},
+    {"labels", 0, CLI_PATH, COMPARE, FIELD(labels), DATA, .argument = "FILE.npy|folders",
+     .help =
+         "class indices of the samples: adds the accuracy of both models. Labels are only measured against. "
+         "folders: the names of the folders right below --data, matched to the names of the classes beside the "
+         "model (labels.txt, config.json, ...) or in its metadata; without such names as many as classes, in order"},
     {"batch", 0, CLI_COUNT, PRUNE | SCORE | RUN | COMPARE, FIELD(batch), DATA, .argument = "N",
      .help = "the most samples run at once (fewer where that is faster)"},
     {"limit", 0, CLI_COUNT, SAMPLES, FIELD(limit), DATA, .argument = "N",

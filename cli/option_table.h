@@ -4,6 +4,7 @@
 #ifndef FP_OPTION_TABLE_H
 #define FP_OPTION_TABLE_H
 
+#include "../src/base/guess.h"
 #include "options.h"
 
 enum cli_kind {
@@ -54,13 +55,6 @@ bool cli_row_repeats(const struct cli_row *row);
 bool cli_row_belongs(const struct cli_row *row, const struct cli_command *command);
 const struct cli_row *cli_row_find(const char *name, size_t length);
 
-// "did you mean" material: offers candidates to a search for the one most like `word`.
-struct cli_guess {
-    const char *word;
-    const char *best; // NULL: nothing is near
-    size_t distance;
-};
-void cli_guess_offer(struct cli_guess *guess, const char *candidate);
 bool cli_list_append(struct cli_list *list, const char *item);
 
 #endif

@@ -449,12 +449,12 @@ int cli_print_list(FILE *file, const char *kind, fineprune_error *err) {
         found = true;
     }
     if (found || !*kind) return FINEPRUNE_OK;
-    struct cli_guess guess = {.word = kind};
+    struct fp_guess guess = {.word = kind};
     char hint[120] = "one of:";
     for (size_t k = 0; kinds[k]; k++) {
         size_t used = strlen(hint);
         snprintf(hint + used, sizeof(hint) - used, " %s", kinds[k]);
-        cli_guess_offer(&guess, kinds[k]);
+        fp_guess_offer(&guess, kinds[k]);
     }
     if (guess.best) snprintf(hint, sizeof(hint), "did you mean '%s'?", guess.best);
     return cli_fail(err, FINEPRUNE_USAGE, hint, "--list cannot be '%s'", kind);

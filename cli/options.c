@@ -120,11 +120,11 @@ static int fail_unknown_option(const char *word, fineprune_error *err) {
     size_t length = strcspn(word, "=");
     char name[60] = "", hint[120] = "'fineprune COMMAND --help' lists the options";
     if (length < sizeof(name)) memcpy(name, word, length);
-    struct cli_guess guess = {.word = name};
+    struct fp_guess guess = {.word = name};
     const char *prefix = strncmp(name, "no-", 3) == 0 ? "no-" : "";
     guess.word += strlen(prefix);
     for (const struct cli_row *row = cli_rows; row->name; row++)
-        if (row->group && (!*prefix || row->kind == CLI_FLAG)) cli_guess_offer(&guess, row->name);
+        if (row->group && (!*prefix || row->kind == CLI_FLAG)) fp_guess_offer(&guess, row->name);
     if (guess.best) snprintf(hint, sizeof(hint), "did you mean --%s%s?", prefix, guess.best);
     return cli_fail(err, FINEPRUNE_USAGE, hint, "unknown option '--%.*s'", (int)length, word);
 }
@@ -184,8 +184,8 @@ static int read_words(struct cli_options *options, const struct long_options *kn
 
 static int fail_unknown_command(const char *word, fineprune_error *err) {
     char hint[200] = "'fineprune --help' lists the commands";
-    struct cli_guess guess = {.word = word};
-    for (const struct cli_command *c = cli_commands; c->name; c++) cli_guess_offer(&guess, c->name);
+    struct fp_guess guess = {.word = word};
+    for (const struct cli_command *c = cli_commands; c->name; c++) fp_guess_offer(&guess, c->name);
     if (guess.best) snprintf(hint, sizeof(hint), "did you mean '%s'?", guess.best);
     else if (access(word, F_OK) == 0)
         snprintf(hint, sizeof(hint), "the command comes first, as in 'fineprune prune MODEL --data SRC -o OUT'");
@@ -243,9 +243,9 @@ static int add_member(struct cli_options *options, const struct cli_row *row, co
 
 static int fail_member(const char *key, const char *path, fineprune_error *err) {
     char hint[120] = "the names are those of the options, without the dashes";
-    struct cli_guess guess = {.word = key};
+    struct fp_guess guess = {.word = key};
     for (const struct cli_row *row = cli_rows; row->name; row++)
-        if (row->commands) cli_guess_offer(&guess, row->name);
+        if (row->commands) fp_guess_offer(&guess, row->name);
     if (guess.best) snprintf(hint, sizeof(hint), "did you mean '%s'?", guess.best);
     return cli_fail(err, FINEPRUNE_USAGE, hint, "unknown option '%s' in '%s'", key, path);
 }

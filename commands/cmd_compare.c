@@ -15,6 +15,7 @@
 #include "exec/exec.h"
 #include "tensor/npz.h"
 #include "task/task.h"
+#include "task/task_names.h"
 
 struct side {
     struct fp_arena arena; // of its arrays
@@ -45,6 +46,8 @@ struct comparison {
     size_t *unlike;              // per output of a: batches in which b's has another shape, as detections do
     fineprune_error other_shape; // what is said when no batch has the same
     struct fp_tensor labels;     // int64, or empty
+    size_t folders;              // of classes that are counted by their order; 0: labels are not
+    char labels_from[160];       // what the report says of them, or ""
     size_t judged;               // samples with a label and an answer
     const char *answer;          // the output that answers
     double forward;
@@ -137,6 +140,75 @@ static int load_labels(struct comparison *c, const char *path, fineprune_error *
     return status;
 }
 
+// How many classes the first output says it has that may answer; 0: it does not say.
+static size_t declared_width(const struct fp_graph *graph) {
+    for (int i = 0; i < graph->n_outputs; i++) {
+        const struct fp_value *v = &graph->values[graph->outputs[i]];
+        if (v->rank == 2 && fp_type_is_float(v->type) && v->dims[1] > 1) return (size_t)v->dims[1];
+    }
+    return 0;
+}
+
+static int fail_folders(size_t folders, size_t width, fineprune_error *err) {
+    fp_fail(err, FINEPRUNE_DATA, "%zu class folders do not tell which of %zu classes they are by their order", folders,
+            width);
+    fp_hint(err,
+            "a labels.txt beside the model, one name a line, says which class has which name; or --labels FILE.npy");
+    return FINEPRUNE_DATA;
+}
+
+// The class of each of the sorted names: by the names that the model's classes have, else by their order.
+static int number_folders(struct comparison *c, const char *const *names, size_t n, size_t *classes,
+                          struct fp_arena *room, fineprune_error *err) {
+    struct fp_task_names known;
+    const size_t width = declared_width(c->a.model->graph);
+    int status = fp_task_names_find(&known, c->a.model, width, room, err);
+    for (size_t i = 0; i < n && !status; i++) {
+        classes[i] = i;
+        if (known.names) status = fp_task_names_index(&known, names[i], &classes[i], err);
+    }
+    if (status) return status;
+    if (known.names) {
+        snprintf(c->labels_from, sizeof(c->labels_from), "labels are the class folders, by the names of %s",
+                 known.where);
+        return FINEPRUNE_OK;
+    }
+    c->folders = n;
+    snprintf(c->labels_from, sizeof(c->labels_from), "labels are the %zu class folders, in the order of their names",
+             n);
+    if (width && width != n) return fail_folders(n, width, err);
+    return FINEPRUNE_OK;
+}
+
+static int find_text(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+static int label_folders(struct comparison *c, fineprune_error *err) {
+    const size_t samples = fineprune_data_samples(c->data);
+    const int64_t dims[1] = {(int64_t)samples};
+    const char **names;
+    size_t n;
+    FP_STAGE(room, "the class folders");
+    int status = fp_data_classes(c->data, &room, &names, &n, err);
+    size_t *classes = fp_arena_take(&room, n, sizeof(*classes));
+    if (!status) status = fp_arena_check(&room, err);
+    if (!status && n) status = number_folders(c, names, n, classes, &room, err);
+    if (!status) status = fp_tensor_new(&c->labels, NULL, FP_INT64, 1, dims, err);
+    int64_t *labels = c->labels.data;
+    for (size_t i = 0; i < samples && !status; i++) {
+        char where[300];
+        const char *name = fp_data_class(c->data, i);
+        if (!name) {
+            status = fp_fail(err, FINEPRUNE_DATA, "%s lies in no class folder",
+                             fp_data_where(c->data, i, where, sizeof(where)));
+            fp_hint(err, "--labels folders wants --data FOLDER with a folder for each class in it");
+        } else {
+            const char **found = bsearch(&name, names, n, sizeof(*names), find_text);
+            labels[i] = (int64_t)classes[found - names];
+        }
+    }
+    return status;
+}
+
 // Whether the output answers with a class for each of n samples: a row of scores, or the number of the class.
 static bool answers(const struct fp_tensor *t, size_t n) {
     if (!t->rank || t->dims[0] != (int64_t)n) return false;
@@ -170,6 +242,8 @@ static int judge_both(struct comparison *c, const char *name, const struct fp_te
     if (!c->labels.count || (c->answer && strcmp(c->answer, name) != 0) || !answers(x, n) || !answers(y, n))
         return FINEPRUNE_OK;
     c->answer = name;
+    if (c->folders && fp_type_is_float(x->type) && (size_t)x->dims[1] != c->folders)
+        return fail_folders(c->folders, (size_t)x->dims[1], err);
     const int64_t *labels = (const int64_t *)c->labels.data + first;
     int status = judge(&c->a, x, labels, n, err);
     if (!status) status = judge(&c->b, y, labels, n, err);
@@ -371,7 +445,9 @@ static int compare(struct comparison *c, const char *labels, const fineprune_run
     if (!status && !report) status = fp_fail_memory(err, c->arena.what, 1000);
     if (status) return status;
     for (int i = 0; i < first->n_outputs; i++) c->drifts[i].output = value_name(first, first->outputs[i]);
-    if (labels) status = load_labels(c, labels, err);
+    if (labels && !strcmp(labels, "folders")) status = label_folders(c, err);
+    else if (labels) status = load_labels(c, labels, err);
+    if (!status && c->labels_from[0]) fp_report_say(report, "%s", c->labels_from);
     if (!status) status = open_side(&c->a, first, options, err);
     if (!status) status = open_side(&c->b, first, options, err);
     if (!status) status = compare_all(c, options, err);

@@ -336,8 +336,9 @@ FINEPRUNE_API int fineprune_check(fineprune_model *model, fineprune_data *data, 
 // Runs the model over the samples and writes a .npz keyed by output name, axis 0 the samples.
 FINEPRUNE_API int fineprune_run(fineprune_model *model, fineprune_data *data, const char *path, bool force,
                                 const fineprune_run_options *options, fineprune_report **report, fineprune_error *err);
-// Drift of b's outputs against a's over the same samples. labels (a .npy of class indices, or NULL) adds the accuracy
-// of both. Outputs are compared by answers only where they are judged to be classes, or labels are given.
+// Drift of b's outputs against a's over the same samples. labels (a .npy of class indices, "folders" for the names of
+// the folders right below the sources, or NULL) adds the accuracy of both. Outputs are compared by answers only where
+// they are judged to be classes, or labels are given.
 FINEPRUNE_API int fineprune_compare(fineprune_model *a, fineprune_model *b, fineprune_data *data, const char *labels,
                                     const fineprune_run_options *options, fineprune_report **report,
                                     fineprune_error *err);

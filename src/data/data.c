@@ -103,6 +103,7 @@ int fineprune_data_open(fineprune_data **out, const fineprune_model *model, cons
 static void piece_done(struct fp_piece *piece) {
     free(piece->path);
     free(piece->name);
+    free(piece->class_folder);
     fp_npz_far_free(piece->far);
     fp_tensor_done(&piece->array);
     if (piece->decoded) fp_image_done(piece->decoded);
@@ -180,6 +181,10 @@ int fp_data_put(struct fineprune_data *data, size_t input, struct fp_piece *piec
         status = fp_fail(err, FINEPRUNE_LIMIT, "%s: too many samples", name);
     if (!status) status = piece->kind->shape(piece, 0, &rank, dims, err);
     if (!status && !(piece->name = strdup(name))) status = fp_fail_memory(err, name, strlen(name));
+    const char *folder = NULL;
+    if (data->adding) folder = data->adding->class_folder;
+    if (!status && folder && !(piece->class_folder = strndup(folder, strcspn(folder, "/"))))
+        status = fp_fail_memory(err, name, strlen(folder));
     struct fp_piece *grown = NULL;
     if (!status) grown = fp_grow(column->pieces, &column->capacity, column->n + 1, sizeof(*grown));
     if (grown) column->pieces = grown;
@@ -690,6 +695,44 @@ const char *fp_data_where(const struct fineprune_data *data, size_t sample, char
     else if (piece && !data->columns[input].endless) snprintf(dst, size, "sample %zu (%.200s)", sample, piece->name);
     else snprintf(dst, size, "sample %zu", sample);
     return dst;
+}
+
+// Whether files of that input lie in class folders.
+static bool has_classes(const struct fp_column *column) {
+    for (size_t k = 0; k < column->n; k++)
+        if (column->pieces[k].class_folder) return true;
+    return false;
+}
+
+static int compare_texts(const void *a, const void *b) {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+int fp_data_classes(const struct fineprune_data *data, struct fp_arena *room, const char ***names, size_t *n,
+                    fineprune_error *err) {
+    size_t input = 0, used = 0;
+    *names = NULL;
+    *n = 0;
+    while (input < data->n_inputs && !has_classes(&data->columns[input])) input++;
+    if (input == data->n_inputs) return FINEPRUNE_OK;
+    const struct fp_column *column = &data->columns[input];
+    const char **found = fp_arena_take(room, column->n, sizeof(*found));
+    if (!found) return fp_arena_check(room, err);
+    for (size_t k = 0; k < column->n; k++)
+        if (column->pieces[k].class_folder) found[used++] = column->pieces[k].class_folder;
+    qsort(found, used, sizeof(*found), compare_texts);
+    for (size_t k = 0; k < used; k++)
+        if (!*n || strcmp(found[*n - 1], found[k]) != 0) found[(*n)++] = found[k];
+    *names = found;
+    return FINEPRUNE_OK;
+}
+
+const char *fp_data_class(const struct fineprune_data *data, size_t sample) {
+    size_t index;
+    for (size_t i = 0; i < data->n_inputs; i++)
+        if (!data->columns[i].endless && has_classes(&data->columns[i]))
+            return find_piece(data, i, sample, &index)->class_folder;
+    return NULL;
 }
 
 const char *fp_data_moved(const struct fineprune_data *data, size_t index, int *axis) {

@@ -3,6 +3,7 @@
 #ifndef FP_DATA_H
 #define FP_DATA_H
 
+#include "base/arena.h"
 #include "onnx/model.h"
 
 // How many samples may share one run: 1 when an input's first dim is fixed to 1, when samples are whole inputs
@@ -40,6 +41,12 @@ size_t fp_data_same_shape(const struct fineprune_data *data, const size_t *sampl
 int fp_data_huge(struct fineprune_data *data, size_t **out, size_t *n, fineprune_error *err);
 // "sample 17 ('user.npz': array 'x', number 3)", for messages, into dst; returns dst.
 const char *fp_data_where(const struct fineprune_data *data, size_t sample, char *dst, size_t size);
+// Names of the folders right below the sources that files lie in, sorted by bytes, each once. They are lent by the
+// data.
+int fp_data_classes(const struct fineprune_data *data, struct fp_arena *room, const char ***names, size_t *n,
+                    fineprune_error *err);
+// The one of a sample; NULL where there is none.
+const char *fp_data_class(const struct fineprune_data *data, size_t sample);
 // The name of input number `index` whose samples are not along axis 0 (see fp_input), with the axis; NULL past the end
 // or when they are.
 const char *fp_data_moved(const struct fineprune_data *data, size_t index, int *axis);

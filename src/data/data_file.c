@@ -129,7 +129,7 @@ int fp_data_add_set_file(struct fineprune_data *data, const char *path, unsigned
 static const struct fp_file_kind KINDS[] = {
     {".npz", ".npz ", fp_data_add_npz},
     {".npy", ".npy ", add_npy},
-    {"image", ".png .jpg .jpeg .jpe .jfif .webp .gif .tif .tiff .heic .heif .avif ", fp_data_add_image},
+    {"image", ".png .jpg .jpeg .jpe .jfif .webp .gif .tif .tiff .bmp .heic .heif .avif ", fp_data_add_image},
     {"sound", ".wav .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .caf .w64 .rf64 ", fp_data_add_sound},
     {"tensor", ".pb ", add_tensor_file},
 };

@@ -239,7 +239,12 @@ static int add_files(struct fineprune_data *data, size_t input, const char *path
     const struct fp_file_kind *kind;
     int status = enter(&w, path, 0, err);
     if (!status) status = only_kind(&w, path, &kind, err);
-    for (size_t i = 0; i < w.n && !status; i++) status = fp_data_add_file(data, input, w.files[i].path, kind, err);
+    for (size_t i = 0; i < w.n && !status; i++) {
+        const char *below = w.files[i].path + w.root;
+        data->adding->class_folder = strchr(below, '/') ? below : NULL;
+        status = fp_data_add_file(data, input, w.files[i].path, kind, err);
+    }
+    data->adding->class_folder = NULL;
     walk_done(&w);
     return status;
 }

@@ -3,8 +3,8 @@
 // says; where that says nothing, the size and layout of the model's input do:
 //     size     resize, then crop; neither given: resize to the input's size; only the shorter edge given: crop to the
 //     input's size values   (pixel * scale - mean) / std per channel, in the model's channel order; scale is 1/255
-//     unless given. A uint8 input without
-//              mean and std takes the pixels as they are
+//     unless given. A uint8 input
+//              takes the pixels as they are, and nothing that would change them
 //     layout   the axis of 3 (colour) or 1 (grey) channels
 // Only the header is read when the picture is added.
 #include <math.h>
@@ -148,13 +148,13 @@ struct levels {
 
 static void fill_levels(struct levels *l, const struct fp_preprocess *p, int channels, enum fp_type type) {
     l->size = fp_type_size(type);
-    const bool raw = !p->have_mean && !p->have_std && !p->have_scale;
+    const bool raw = type == FP_UINT8 || (!p->have_mean && !p->have_std && !p->have_scale);
     for (int c = 0; c < channels; c++)
         for (int i = 0; i < 256; i++) {
             double value = i;
             if (!raw) value = i * p->scale;
-            if (p->have_mean) value -= p->mean[p->n_mean > 1 ? c : 0];
-            if (p->have_std) value /= p->std[p->n_std > 1 ? c : 0];
+            if (!raw && p->have_mean) value -= p->mean[p->n_mean > 1 ? c : 0];
+            if (!raw && p->have_std) value /= p->std[p->n_std > 1 ? c : 0];
             if (!fp_type_is_float(type)) {
                 double low = 0, high = 255;
                 if (type == FP_INT8) low = -128, high = 127;
@@ -166,6 +166,29 @@ static void fill_levels(struct levels *l, const struct fp_preprocess *p, int cha
         }
 }
 
+// Whether the preparation makes other numbers of pixels than 0..255.
+static bool changes_pixels(const struct fp_preprocess *p) {
+    const bool normal = p->plain || (!p->have_mean && !p->have_std);
+    if (normal) return p->have_scale && p->scale != 1;
+    bool changes = false;
+    for (int i = 0; i < p->n_mean; i++) changes |= p->mean[i] != 0;
+    for (int i = 0; i < p->n_std; i++) changes |= fabs(p->scale / p->std[i] - 1) > 1e-6;
+    return changes || (!p->n_std && p->scale != 1);
+}
+
+static int check_bytes(const struct fp_preprocess *p, const struct fp_input *in, const char *path,
+                       fineprune_error *err) {
+    if (!changes_pixels(p)) return FINEPRUNE_OK;
+    char text[400];
+    int status = fp_fail(err, FINEPRUNE_DATA,
+                         "'%s': the model's input %s takes pixels as they are, but %s%s%s%s asks for a normalization",
+                         path, fp_input_text(text, sizeof(text), in), p->by_option ? "--" : "'",
+                         p->asks ? p->asks : "scale", p->by_option ? "" : "' of ",
+                         p->by_option ? "" : fp_or_empty(p->path));
+    fp_hint(err, "where the model normalizes by itself, a file {\"scale\": 1} for --preprocess says so");
+    return status;
+}
+
 static int check_values(const struct fp_preprocess *p, const struct fp_input *in, int channels, const char *path,
                         fineprune_error *err) {
     const bool byte = in->type == FP_UINT8 || in->type == FP_INT8;
@@ -174,12 +197,13 @@ static int check_values(const struct fp_preprocess *p, const struct fp_input *in
         return fp_fail(err, FINEPRUNE_DATA, "'%s' is a picture, but the model's input is %s", path,
                        fp_input_text(text, sizeof(text), in));
     }
+    if (in->type == FP_UINT8) return check_bytes(p, in, path, err);
     if ((p->have_mean && p->n_mean > 1 && p->n_mean != channels) ||
         (p->have_std && p->n_std > 1 && p->n_std != channels))
         return fp_fail(err, FINEPRUNE_DATA,
                        "mean and std are given for %d and %d channels, but the model's input '%s' has %d", p->n_mean,
                        p->n_std, in->name, channels);
-    if ((p->have_mean && p->have_std) || p->have_scale || in->type == FP_UINT8) return FINEPRUNE_OK;
+    if ((p->have_mean && p->have_std) || p->have_scale) return FINEPRUNE_OK;
     const char *missing = "mean and std";
     if (p->have_mean) missing = "std";
     else if (p->have_std) missing = "mean";

@@ -47,6 +47,7 @@ struct fp_piece {
     char *path;             // of a file that is read late
     struct fp_stamp stamp;  // of that file when it was added
     char *name;             // for messages
+    char *class_folder;     // of a file below a folder that is a source: the first folder on the way, or NULL
     bool huge;              // it may have values beyond FP_HUGE
     struct fp_tensor array; // of one that is in memory; or type and dims of
     struct fp_npz_far *far; // one that stays in its file
@@ -84,9 +85,10 @@ enum fp_on_bad_file {
 
 // How a source is coming along.
 struct fp_adding {
-    size_t *before_file; // pieces of each input
-    size_t tried, bad;   // files
-    bool out_of_step;    // one of them was for one of several inputs
+    size_t *before_file;      // pieces of each input
+    size_t tried, bad;        // files
+    bool out_of_step;         // one of them was for one of several inputs
+    const char *class_folder; // of the file that is being added, up to a slash, or NULL
     fineprune_error first;
 };
 
@@ -183,7 +185,7 @@ int fp_data_only_input(const struct fineprune_data *data, size_t *input, const c
 int fp_data_add_source(struct fineprune_data *data, size_t input, const char *source, int depth, fineprune_error *err);
 
 #define FP_DATA_ACCEPTED                                                                                               \
-    ".npz, .npy, images (.png, .jpg, .webp, .gif, .tif), sound (.wav, .flac, .ogg, .mp3, .aiff, .au) or "              \
+    ".npz, .npy, images (.png, .jpg, .webp, .gif, .tif, .bmp), sound (.wav, .flac, .ogg, .mp3, .aiff, .au) or "        \
     "test_data_set_* with input_*.pb"
 
 struct fp_file_kind {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sound files as samples: decoded (libsndfile), mixed to one channel unless the input has more, brought to the model's
 // rate (libsamplerate) and, when the input has a fixed length, cut or filled with silence at the end. Inputs are
-// [samples, time], [samples, channels, time], [samples, time, channels] or [time]. Only the header is read when the
-// file is added.
+// [samples, time], [samples, channels, time], [samples, time, channels] or [time]; of mel spectrograms (sound_mel.h)
+// [samples, bands, frames], [samples, 1, bands, frames], [bands, frames], or bands last. Only the header is read when
+// the file is added.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,13 +21,39 @@
 struct plan {
     enum fp_piece_mode mode;
     int channels;
-    bool axis, last; // there is an axis of channels, and it is the last
-    int64_t time;    // fixed length, -1 when symbolic
+    bool axis, last;          // there is an axis of channels, and it is the last; or of bands
+    int64_t time;             // fixed length or number of frames, -1 when symbolic
+    const struct fp_mel *mel; // NULL: a wave
 };
 
 static bool few(int64_t n) { return n >= 1 && n <= 8; }
 
-static int make_plan(struct plan *plan, const struct fp_input *in, const char *path, fineprune_error *err) {
+static int make_mel_plan(struct plan *plan, const struct fp_mel *mel, const struct fp_input *in, const char *path,
+                         fineprune_error *err) {
+    *plan = (struct plan){.mode = FP_ROWS, .channels = 1, .mel = mel, .axis = in->rank == 4};
+    if (in->rank == 2) plan->mode = FP_WHOLE;
+    bool fits = fp_type_is_float(in->type) && in->rank >= 2 && in->rank <= 4;
+    if (fits && plan->axis) fits = in->dims[1] == 1 || in->dims[1] < 0;
+    if (fits) {
+        const int64_t *two = in->dims + in->rank - 2;
+        plan->last = two[0] != mel->bands && two[1] == mel->bands;
+        fits = plan->last || two[0] == mel->bands || two[0] < 0;
+        plan->time = two[!plan->last];
+    }
+    char text[400];
+    if (!fits)
+        return fp_fail(err, FINEPRUNE_DATA,
+                       "'%s' is sound that becomes a spectrogram of %lld bands, but the model's input %s takes none",
+                       path, (long long)mel->bands, fp_input_text(text, sizeof(text), in));
+    const int64_t frames = mel->samples ? fp_mel_frames(mel, mel->samples) : plan->time;
+    if (plan->time < 0 || plan->time == frames) return FINEPRUNE_OK;
+    return fp_fail(err, FINEPRUNE_DATA, "'%s' becomes %lld frames, but the model's input is %s", path,
+                   (long long)frames, fp_input_text(text, sizeof(text), in));
+}
+
+static int make_plan(struct plan *plan, const struct fp_preprocess *p, const struct fp_input *in, const char *path,
+                     fineprune_error *err) {
+    if (p->mel.fft) return make_mel_plan(plan, &p->mel, in, path, err);
     *plan = (struct plan){.mode = FP_ROWS, .channels = 1};
     if (in->rank == 1) plan->mode = FP_WHOLE;
     const bool type_ok = fp_type_is_float(in->type) || in->type == FP_INT16;
@@ -61,11 +88,33 @@ static int64_t plan_time(const struct plan *plan, const struct fp_piece *piece) 
     return resampled(piece->extent[0], piece->rate, piece->data->preprocess->rate);
 }
 
+// Samples of the wave, once it is cut or filled up.
+static int64_t mel_samples(const struct plan *plan, const struct fp_piece *piece) {
+    if (plan->mel->samples) return plan->mel->samples;
+    if (plan->time >= 0) return plan->time * plan->mel->hop;
+    return plan_time(plan, piece);
+}
+
+static int64_t mel_frames(const struct plan *plan, const struct fp_piece *piece) {
+    if (plan->time >= 0) return plan->time;
+    return fp_mel_frames(plan->mel, mel_samples(plan, piece));
+}
+
+static int mel_shape(const struct plan *plan, const struct fp_piece *piece, int *rank, int64_t *dims) {
+    int n = 0;
+    if (plan->axis) dims[n++] = 1;
+    dims[n + plan->last] = plan->mel->bands;
+    dims[n + !plan->last] = mel_frames(plan, piece);
+    *rank = n + 2;
+    return FINEPRUNE_OK;
+}
+
 static int sound_shape(const struct fp_piece *piece, size_t index, int *rank, int64_t *dims, fineprune_error *err) {
     (void)index;
     struct plan plan;
-    int status = make_plan(&plan, piece->input, piece->path, err);
+    int status = make_plan(&plan, piece->data->preprocess, piece->input, piece->path, err);
     if (status) return status;
+    if (plan.mel) return mel_shape(&plan, piece, rank, dims);
     int n = 0;
     if (plan.axis && !plan.last) dims[n++] = plan.channels;
     dims[n++] = plan_time(&plan, piece);
@@ -247,11 +296,28 @@ static void put_wave(struct fp_tensor *dst, const struct wave *w, const struct p
         }
 }
 
+static int put_mel(struct fp_tensor *dst, const struct wave *w, const struct plan *plan, const struct fp_piece *piece,
+                   fineprune_error *err) {
+    const size_t frames = (size_t)mel_frames(plan, piece), bands = (size_t)plan->mel->bands;
+    const size_t size = fp_type_size(dst->type);
+    const struct fp_mel_wave wave = {w->data, w->frames, mel_samples(plan, piece), piece->data->preprocess->rate};
+    float *values = fp_take(piece->data->memory, dst->count * sizeof(float));
+    if (!values) return fp_fail_memory(err, "a spectrogram", dst->count * sizeof(float));
+    int status = fp_mel_make(values, (int64_t)frames, plan->mel, &wave, piece->path, err);
+    for (size_t i = 0; i < dst->count && !status; i++) {
+        size_t from = i;
+        if (plan->last) from = i % bands * frames + i / bands;
+        fp_convert((char *)dst->data + i * size, dst->type, &values[from], FP_FLOAT, 1);
+    }
+    fp_release(piece->data->memory, values, dst->count * sizeof(float));
+    return status;
+}
+
 static int sound_load(const struct fp_piece *piece, size_t index, struct fp_tensor *dst, fineprune_error *err) {
     (void)index;
     struct plan plan;
     struct wave wave;
-    int status = make_plan(&plan, piece->input, piece->path, err);
+    int status = make_plan(&plan, piece->data->preprocess, piece->input, piece->path, err);
     if (!status) status = read_wave(&wave, piece, err);
     if (status) return status;
     if (plan.channels == 1) mix(&wave);
@@ -260,7 +326,8 @@ static int sound_load(const struct fp_piece *piece, size_t index, struct fp_tens
     const int64_t time = plan_time(&plan, piece);
     const struct fp_preprocess *p = piece->data->preprocess;
     if (!status && p->normalize_sound) status = normalize(&wave, time, p->normalize_padding, err);
-    if (!status) put_wave(dst, &wave, &plan, time);
+    if (!status && plan.mel) status = put_mel(dst, &wave, &plan, piece, err);
+    else if (!status) put_wave(dst, &wave, &plan, time);
     wave_done(&wave);
     return status;
 }
@@ -274,6 +341,12 @@ static int check_rate(const struct fp_preprocess *p, const char *path, int rate,
     int status = fp_fail(err, FINEPRUNE_DATA, "which rate the model wants '%s' (%d Hz) at is not known", path, rate);
     fp_hint(err, "the model's preprocessor_config.json beside it, or --rate 16000 (%d keeps the file's)", rate);
     return status;
+}
+
+static int check_range(const struct fp_preprocess *p, const char *path, fineprune_error *err) {
+    if (!p->mel.fft || p->mel.high <= (double)p->rate / 2) return FINEPRUNE_OK;
+    return fp_fail(err, FINEPRUNE_DATA, "'%s': bands up to %g Hz are not in sound of %lld Hz", path, p->mel.high,
+                   (long long)p->rate);
 }
 
 static int probe(struct fp_piece *piece, const struct plan *plan, const struct fp_preprocess *p, const char *path,
@@ -294,7 +367,9 @@ static int probe(struct fp_piece *piece, const struct plan *plan, const struct f
     if (ratio < 1.0 / 256 || ratio > 256)
         return fp_fail(err, FINEPRUNE_DATA, "'%s' at %d Hz is too far from %lld Hz", path, info.samplerate,
                        (long long)p->rate);
-    return check_rate(p, path, info.samplerate, err);
+    status = check_rate(p, path, info.samplerate, err);
+    if (!status) status = check_range(p, path, err);
+    return status;
 }
 
 // Whether all of it can be decoded.
@@ -314,7 +389,7 @@ int fp_data_add_sound(struct fineprune_data *data, size_t input, const char *pat
     struct plan plan;
     struct fp_piece piece = {.kind = &SOUND, .n = 1, .data = data, .input = &data->inputs[input]};
     (void)fp_stamp_take(&piece.stamp, -1, path); // what is not there is told by who reads it
-    status = make_plan(&plan, &data->inputs[input], path, err);
+    status = make_plan(&plan, data->preprocess, &data->inputs[input], path, err);
     if (!status) status = probe(&piece, &plan, data->preprocess, path, err);
     if (status) return status;
     piece.mode = plan.mode;

@@ -18,10 +18,18 @@ struct fp_picture {
     struct fp_arena *room;
 };
 
-// image_webp.c, image_gif.c, image_tiff.c
+// image_webp.c, image_gif.c, image_tiff.c, image_bmp.c
 int fp_webp_read(struct fp_picture *picture, fineprune_error *err); // no animations
 int fp_gif_read(struct fp_picture *picture, fineprune_error *err);  // the first frame
 int fp_tiff_read(struct fp_picture *picture, fineprune_error *err); // the first page
+int fp_bmp_read(struct fp_picture *picture, fineprune_error *err);  // nothing packed
+
+// A number of 1 to 4 bytes, the lowest first.
+static inline size_t fp_little(const uint8_t *at, int bytes) {
+    size_t number = 0;
+    for (int i = bytes; i-- > 0;) number = number << 8 | at[i];
+    return number;
+}
 
 // image_exif.c: the orientation of an EXIF block, which is a TIFF header and directories; 1 where it says none.
 int fp_exif_orientation(const uint8_t *bytes, size_t n);

@@ -218,8 +218,9 @@ static int read_kind(struct task *t) {
     if (!memcmp(start, "RIFF", 4) && !memcmp(start + 8, "WEBP", 4)) return read_other(t, fp_webp_read);
     if (!memcmp(start, "GIF8", 4)) return read_other(t, fp_gif_read);
     if (!memcmp(start, "II*", 4) || !memcmp(start, "MM\0*", 4)) return read_other(t, fp_tiff_read);
+    if (!memcmp(start, "BM", 2)) return read_other(t, fp_bmp_read);
     int status = fp_fail(t->err, FINEPRUNE_DATA, "%s",
-                         is_heif(start) ? "HEIC and AVIF are not read" : "neither PNG, JPEG, WebP, GIF nor TIFF");
+                         is_heif(start) ? "HEIC and AVIF are not read" : "neither PNG, JPEG, WebP, GIF, TIFF nor BMP");
     fp_hint(t->err, "convert such pictures to JPEG or PNG first");
     return status;
 }

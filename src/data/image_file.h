@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pictures: decoding PNG, JPEG, WebP, GIF and TIFF to 8-bit pixels, and resizing them as Pillow does.
+// Pictures: decoding PNG, JPEG, WebP, GIF, TIFF and BMP to 8-bit pixels, and resizing them as Pillow does.
 #ifndef FP_IMAGE_FILE_H
 #define FP_IMAGE_FILE_H
 

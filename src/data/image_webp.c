@@ -11,15 +11,11 @@
 #define MAX_CHUNKS 1000
 #define HEAD 64 // bytes that tell all of a picture but its pixels
 
-static size_t little(const uint8_t *at) {
-    return (size_t)at[0] | (size_t)at[1] << 8 | (size_t)at[2] << 16 | (size_t)at[3] << 24;
-}
-
 static int exif_of(FILE *file) {
     uint8_t head[8], exif[MAX_EXIF];
     if (fseek(file, 12, SEEK_SET)) return 1;
     for (int i = 0; i < MAX_CHUNKS && fread(head, 1, 8, file) == 8; i++) {
-        const size_t length = little(head + 4);
+        const size_t length = fp_little(head + 4, 4);
         if (!memcmp(head, "EXIF", 4))
             return fp_exif_orientation(exif, fread(exif, 1, fp_least(length, MAX_EXIF), file));
         if (length > MAX_FILE || fseek(file, (long)(length + length % 2), SEEK_CUR)) return 1;

@@ -2,9 +2,11 @@
 // Finding and reading a preparation file. Known members:
 //   Hugging Face preprocessor_config.json: do_resize, size, resample, do_center_crop, crop_size, do_rescale,
 //   rescale_factor, rescale_offset, do_normalize, image_mean, image_std, include_top, crop_pct, do_flip_channel_order;
-//   for sound: sampling_rate, do_normalize, return_attention_mask. Another do_... that is true is refused
+//   for sound: sampling_rate, do_normalize, return_attention_mask; of Whisper's: feature_size, n_fft, hop_length,
+//   chunk_length. Another do_... that is true is refused
 //   timm config.json: pretrained_cfg {input_size, interpolation, crop_pct, crop_mode, mean, std}, or those at the top
-//   ours: resize, crop, mean, std, scale, layout, color, interpolation, rate, feature
+//   ours: resize, crop, mean, std, scale, layout, color, interpolation, rate, feature; of the feature "mel": fft, hop,
+//   mels, range, log, norm
 #include "data/preprocess.h"
 
 #include <errno.h>
@@ -16,6 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/guess.h"
 #include "data/data_parts.h"
 
 #define MAX_SIDE 65535
@@ -78,13 +81,21 @@ static int set_size(struct reader *r, const char *key, const json_t *value, int6
     return fail_value(r, key, "a size (224, or a height and a width)");
 }
 
+static void note_asked(struct reader *r, const char *key) {
+    r->p->asks = key;
+    r->p->by_option = !r->path;
+    r->p->plain = false;
+}
+
 static int set_mean(struct reader *r, const char *key, const json_t *value) {
+    note_asked(r, key);
     r->p->have_mean = numbers(value, r->p->mean, &r->p->n_mean);
     if (r->p->have_mean) return FINEPRUNE_OK;
     return fail_value(r, key, "one number per channel");
 }
 
 static int set_std(struct reader *r, const char *key, const json_t *value) {
+    note_asked(r, key);
     r->p->have_std = numbers(value, r->p->std, &r->p->n_std);
     for (int i = 0; i < r->p->n_std; i++) r->p->have_std = r->p->have_std && r->p->std[i] > 0;
     if (r->p->have_std) return FINEPRUNE_OK;
@@ -92,6 +103,7 @@ static int set_std(struct reader *r, const char *key, const json_t *value) {
 }
 
 static int set_scale(struct reader *r, const char *key, const json_t *value) {
+    note_asked(r, key);
     r->p->scale = json_number_value(value);
     r->p->have_scale = json_is_number(value) && r->p->scale > 0;
     if (r->p->have_scale) return FINEPRUNE_OK;
@@ -162,9 +174,63 @@ static int set_crop(struct reader *r, const char *key, const json_t *value) {
 }
 
 static int set_feature(struct reader *r, const char *key, const json_t *value) {
-    const char *text = json_string_value(value);
-    if (text && strcmp(text, "wave") == 0) return FINEPRUNE_OK;
-    return fail_value(r, key, "'wave' (spectrograms are not made; give them as .npy)");
+    static const char *const names[] = {"wave", "mel", NULL};
+    int feature = 0;
+    return choose(r, key, value, names, "wave or mel", &feature);
+}
+
+// ---- mel spectrograms
+
+#define MOST_FFT 65536
+#define MOST_BANDS 1024
+
+static bool whole(const json_t *value, int64_t most, int64_t *out) {
+    const int64_t number = json_integer_value(value);
+    if (!json_is_integer(value) || number < 1 || number > most) return false;
+    *out = number;
+    return true;
+}
+
+static int set_fft(struct reader *r, const char *key, const json_t *value) {
+    if (whole(value, MOST_FFT, &r->p->mel.fft) && r->p->mel.fft % 2 == 0) return FINEPRUNE_OK;
+    return fail_value(r, key, "an even number of samples in a frame, up to 65536 (400)");
+}
+
+static int set_hop(struct reader *r, const char *key, const json_t *value) {
+    if (whole(value, MOST_FFT, &r->p->mel.hop)) return FINEPRUNE_OK;
+    return fail_value(r, key, "how many samples lie between frames, up to 65536 (160)");
+}
+
+static int set_mels(struct reader *r, const char *key, const json_t *value) {
+    if (whole(value, MOST_BANDS, &r->p->mel.bands)) return FINEPRUNE_OK;
+    return fail_value(r, key, "a number of bands up to 1024 (80)");
+}
+
+static int set_range(struct reader *r, const char *key, const json_t *value) {
+    double range[4];
+    int n = 0;
+    if (numbers(value, range, &n) && n == 2 && range[0] >= 0 && range[1] > range[0] && range[1] <= 1e6) {
+        r->p->mel.low = range[0];
+        r->p->mel.high = range[1];
+        return FINEPRUNE_OK;
+    }
+    return fail_value(r, key, "the lowest and the highest frequency in Hz ([0, 8000])");
+}
+
+static int set_log(struct reader *r, const char *key, const json_t *value) {
+    static const char *const names[] = {"whisper", "log10", "ln", "db", "none", NULL};
+    int log = 0;
+    int status = choose(r, key, value, names, "whisper, log10, ln, db or none", &log);
+    r->p->mel.log = (enum fp_mel_log)log;
+    return status;
+}
+
+static int set_norm(struct reader *r, const char *key, const json_t *value) {
+    static const char *const names[] = {"slaney", "htk", NULL};
+    int norm = 0;
+    int status = choose(r, key, value, names, "slaney or htk", &norm);
+    r->p->mel.norm = (enum fp_mel_norm)norm;
+    return status;
 }
 
 struct member {
@@ -188,6 +254,29 @@ static const struct member OURS[] = {
     {"scale", set_scale},   {"layout", set_layout},   {"color", set_color}, {"interpolation", set_filter},
     {"rate", set_rate},     {"feature", set_feature}, {NULL, NULL},
 };
+static const struct member MEL[] = {
+    {"fft", set_fft}, {"hop", set_hop},   {"mels", set_mels}, {"range", set_range},
+    {"log", set_log}, {"norm", set_norm}, {NULL, NULL},
+};
+
+static bool is_mel(const json_t *root) {
+    const char *feature = json_string_value(json_object_get(root, "feature"));
+    return feature && !strcmp(feature, "mel");
+}
+
+static int read_mel(struct reader *r, const json_t *root) {
+    r->p->mel.log = FP_MEL_LOG10;
+    for (const struct member *m = MEL; m->set != set_range; m++)
+        if (!json_object_get(root, m->name))
+            return fp_fail(r->err, FINEPRUNE_DATA, "'%s': the feature 'mel' needs '%s'", r->path, m->name);
+    return read_members(r, root, MEL);
+}
+
+static int read_ours(struct reader *r, const json_t *root) {
+    int status = read_members(r, root, OURS);
+    if (!status && is_mel(root)) status = read_mel(r, root);
+    return status;
+}
 
 static bool said_no(const json_t *root, const char *key) { return json_is_false(json_object_get(root, key)); }
 
@@ -204,7 +293,38 @@ static int refuse_spectrogram(struct reader *r, const json_t *root) {
     return status;
 }
 
+static bool is_whisper(const json_t *root) {
+    const char *type = json_string_value(json_object_get(root, "feature_extractor_type"));
+    return type && !strcmp(type, "WhisperFeatureExtractor");
+}
+
+// Its frequencies and the way of its values stand in no file.
+static int read_whisper(struct reader *r, const json_t *root) {
+    static const struct member members[] = {{"feature_size", set_mels},
+                                            {"n_fft", set_fft},
+                                            {"hop_length", set_hop},
+                                            {"sampling_rate", set_rate},
+                                            {NULL, NULL}};
+    struct fp_mel *mel = &r->p->mel;
+    const json_t *seconds = json_object_get(root, "chunk_length");
+    const char *padding_side = json_string_value(json_object_get(root, "padding_side")), *odd = NULL;
+    int64_t length = 30;
+    *mel = (struct fp_mel){.fft = 400, .hop = 160, .bands = 80, .high = 8000};
+    r->p->rate = 16000;
+    int status = read_members(r, root, members);
+    if (status) return status;
+    if (seconds && !whole(seconds, 3600, &length)) return fail_value(r, "chunk_length", "a number of seconds (30)");
+    mel->samples = length * r->p->rate;
+    if (json_number_value(json_object_get(root, "dither")) > 0) odd = "dither";
+    if (json_number_value(json_object_get(root, "padding_value")) != 0) odd = "padding_value";
+    if (padding_side && strcmp(padding_side, "right") != 0) odd = "padding_side";
+    if (!odd) return FINEPRUNE_OK;
+    return fp_fail(r->err, FINEPRUNE_DATA, "'%s' asks for another '%s' than Whisper's, which is not done here", r->path,
+                   odd);
+}
+
 static int read_sound(struct reader *r, const json_t *root) {
+    if (is_whisper(root)) return read_whisper(r, root);
     int status = refuse_spectrogram(r, root);
     if (!status) status = set_rate(r, "sampling_rate", json_object_get(root, "sampling_rate"));
     r->p->normalize_sound = json_is_true(json_object_get(root, "do_normalize"));
@@ -249,6 +369,7 @@ static void crop_by_part(struct fp_preprocess *p, double part) {
 }
 
 static void no_normalization(struct fp_preprocess *p) {
+    p->plain = true;
     p->have_mean = p->have_std = true;
     p->n_mean = p->n_std = 1;
     p->mean[0] = 0;
@@ -277,7 +398,7 @@ static int read_hugging_face(struct reader *r, const json_t *root) {
                                             {"image_std", set_std},
                                             {"rescale_factor", set_scale},
                                             {NULL, NULL}};
-    if (json_object_get(root, "sampling_rate")) return read_sound(r, root);
+    if (json_object_get(root, "sampling_rate") || is_whisper(root)) return read_sound(r, root);
     struct fp_preprocess *p = r->p;
     int status = refuse_unknown_steps(r, root);
     if (!status) status = read_members(r, root, members);
@@ -322,10 +443,17 @@ static int refuse_unknown_members(struct reader *r, const json_t *root) {
     json_object_foreach((json_t *)(uintptr_t)root, key, value) {
         bool known = key[0] == '_';
         for (const struct member *m = OURS; m->name; m++) known |= strcmp(m->name, key) == 0;
+        for (const struct member *m = MEL; m->name && is_mel(root); m++) known |= strcmp(m->name, key) == 0;
         if (known) continue;
+        struct fp_guess guess = {.word = key};
+        for (const struct member *m = OURS; m->name; m++) fp_guess_offer(&guess, m->name);
+        for (const struct member *m = MEL; m->name && is_mel(root); m++) fp_guess_offer(&guess, m->name);
         int status = fp_fail(r->err, FINEPRUNE_DATA, "'%s': '%s' is no member of a preparation", r->path, key);
-        fp_hint(r->err, "known are resize, crop, mean, std, scale, layout, color, interpolation, rate and feature, and "
-                        "the files of Hugging Face (preprocessor_config.json) and timm (config.json)");
+        if (guess.best) fp_hint(r->err, "did you mean '%s'?", guess.best);
+        else
+            fp_hint(r->err,
+                    "known are resize, crop, mean, std, scale, layout, color, interpolation, rate and feature, and "
+                    "the files of Hugging Face (preprocessor_config.json) and timm (config.json)");
         return status;
     }
     return FINEPRUNE_OK;
@@ -341,7 +469,7 @@ static int read_root(struct reader *r, const json_t *root) {
         return read_hugging_face(r, root);
     int status = refuse_unknown_members(r, root);
     if (status) return status;
-    return read_members(r, root, OURS);
+    return read_ours(r, root);
 }
 
 // Parsed, a file takes some thirty times its size; a pipe without a writer would be waited for.

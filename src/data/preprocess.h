@@ -4,7 +4,7 @@
 #ifndef FP_PREPROCESS_H
 #define FP_PREPROCESS_H
 
-#include "base/base.h"
+#include "data/sound_mel.h"
 
 enum fp_filter { FP_NEAREST = 0, FP_LANCZOS = 1, FP_BILINEAR = 2, FP_BICUBIC = 3 }; // Pillow's numbers
 enum fp_color { FP_RGB, FP_BGR };
@@ -21,6 +21,9 @@ struct fp_preprocess {
     enum fp_filter filter;
     double scale; // multiplied with 0..255 before mean and std
     bool have_scale, have_mean, have_std;
+    bool plain;       // a configuration said that nothing is to be normalized: mean 0 and std 1 are not the user's
+    const char *asks; // the last of mean, std and scale that was said, by the name that it has there, or NULL
+    bool by_option;   // that was an option
     int n_mean, n_std;
     double mean[4], std[4];
     enum fp_color color;
@@ -28,6 +31,7 @@ struct fp_preprocess {
     int64_t rate;           // of sound, 0: unknown
     bool normalize_sound;   // to zero mean and unit variance, once it is cut to the input's length
     bool normalize_padding; // or filled up with silence, which then counts
+    struct fp_mel mel;      // of sound: what is made of the wave
 };
 
 // options: the texts of fineprune_data_options in the order of data_parts.h, NULL where not given. folder: where the

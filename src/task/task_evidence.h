@@ -34,6 +34,8 @@ int fp_task_rows(double *ratio, struct fineprune_model *model, const struct fp_w
 // How many names there are in the files beside the model, in its metadata; 0: none. *problem: what they call the task,
 // as they spell it, or "".
 size_t fp_task_labels_beside(const struct fineprune_model *model, size_t width, char *file, size_t size);
+// The text of the i-th file that may hold names, to be freed, or NULL; *name is NULL past the last.
+char *fp_task_names_file(const struct fineprune_model *model, size_t i, const char **name, bool *json);
 size_t fp_task_labels_within(const struct fineprune_model *model, size_t width);
 // > 0 when a file beside the model or its metadata say that it classifies, < 0 that it does something else.
 int fp_task_said(const struct fineprune_model *model, char *found, size_t size);

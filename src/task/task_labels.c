@@ -66,24 +66,35 @@ static size_t names_of(const char *text, bool json, size_t width) {
     return n;
 }
 
+static const struct {
+    const char *name;
+    bool json;
+} FILES[] = {{"labels.txt", false},      {"LABELS.txt", false},      {"Labels.txt", false}, {"classes.txt", false},
+             {"class_names.txt", false}, {"label_map.txt", false},   {"labels.json", true}, {"classes.json", true},
+             {"id2label.json", true},    {"class_names.json", true}, {"config.json", true}};
+
+char *fp_task_names_file(const struct fineprune_model *model, size_t i, const char **name, bool *json) {
+    const bool up = i == FP_COUNT(FILES); // Hugging Face keeps models in a folder onnx/ below config.json
+    *name = NULL;
+    if (i > FP_COUNT(FILES)) return NULL;
+    if (up) i--;
+    *name = FILES[i].name;
+    *json = FILES[i].json;
+    return read_text(model->folder, up, *name);
+}
+
 size_t fp_task_labels_beside(const struct fineprune_model *model, size_t width, char *found, size_t size) {
-    static const struct {
-        const char *name;
-        bool json;
-    } files[] = {{"labels.txt", false},      {"LABELS.txt", false},      {"Labels.txt", false}, {"classes.txt", false},
-                 {"class_names.txt", false}, {"label_map.txt", false},   {"labels.json", true}, {"classes.json", true},
-                 {"id2label.json", true},    {"class_names.json", true}, {"config.json", true}};
-    for (int up = 0; up < 2; up++) // Hugging Face keeps models in a folder onnx/ below them
-        for (size_t i = 0; i < FP_COUNT(files); i++) {
-            if (up && strcmp(files[i].name, "config.json")) continue;
-            char *text = read_text(model->folder, up, files[i].name);
-            const size_t n = text ? names_of(text, files[i].json, width) : 0;
-            free(text);
-            if (n != width) continue;
-            snprintf(found, size, "%zu names in %s beside the model", n, files[i].name);
-            return n;
-        }
-    return 0;
+    const char *name;
+    bool json;
+    for (size_t i = 0;; i++) {
+        char *text = fp_task_names_file(model, i, &name, &json);
+        if (!name) return 0;
+        const size_t n = text ? names_of(text, json, width) : 0;
+        free(text);
+        if (n != width) continue;
+        snprintf(found, size, "%zu names in %s beside the model", n, name);
+        return n;
+    }
 }
 
 // JSON, one a line or with commas; Python's way of writing {0: 'a', 1: 'b'} has one comma less than names.

@@ -1206,6 +1206,66 @@ def limit_takes_from_everywhere(place):
 
 
 @case
+def labels_of_folders(place):
+    """Class folders as labels: by the names of the classes, wherever these stand, or in order where there are as many."""
+    make, value = onnx.helper.make_node, onnx.helper.make_tensor_value_info
+    def colours(path, width=3, **names):
+        nodes = [make("ReduceMean", ["x"], ["m"], axes=[2, 3], keepdims=0), make("Pad", ["m", "p"], ["y"])]
+        pads = onnx.numpy_helper.from_array(np.array([0, 0, 0, width - 3]), "p")
+        model = onnx.helper.make_model(onnx.helper.make_graph(nodes, "g", [value("x", 1, ["n", 3, 2, 2])], [value("y", 1, ["n", width])], [pads]),
+                                       opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8)
+        onnx.helper.set_model_props(model, names)
+        place.path(path).parent.mkdir(exist_ok=True)
+        onnx.save(model, place.path(path))
+    for i, folder in enumerate(("Red", "green/2024", "light_blue")):
+        place.path(f"tree/{folder}").mkdir(parents=True)
+        for k in range(2):
+            colour = np.zeros((k + 1, 3, 2, 2), np.float32)
+            colour[:, i] = 1
+            np.save(place.path(f"tree/{folder}/{k}.npy"), colour)
+    def right(model, samples=9, *more):
+        ran = works(place, f"compare {model} {model} --data tree --labels folders --json=j.json -f {' '.join(more)}")
+        told = json.loads(place.path("j.json").read_text())["accuracy"]
+        equal((told["samples"], told["a"], told["b"]), (samples, 1.0, 1.0), f"accuracy of {model}")
+        return ran.err + ran.out.decode()
+    colours("plain/m.onnx")
+    assert "the 3 class folders, in the order of their names" in right("plain/m.onnx"), "what labels are"
+    right("plain/m.onnx", 4, "--limit 4")
+    lists = {"a/labels.txt": "red\n\ngreen\r\nlight blue\n", "b/config.json": json.dumps({"id2label": {"2": "Light-Blue", "0": "red", "1": "Green"}}),
+             "c/labels.json": json.dumps(["red", "green", "light_blue"]), "d/classes.json": json.dumps({"light_blue": 2, "red": 0, "green": 1})}
+    for path, text in lists.items():
+        colours(f"{path[0]}/m.onnx")
+        place.path(path).write_text(text)
+        assert f"by the names of {path[2:]} beside the model" in right(f"{path[0]}/m.onnx"), path
+    colours("e/m.onnx", 5, names="{0: 'red', 1: 'green', 2: \"light blue\", 3: 'x', 4: 'y'}")
+    colours("f/m.onnx", 4, labels="red, green,light_blue,grey")
+    for model, key in (("e", "names"), ("f", "labels")):
+        assert f"by the names of {key} in the model's metadata" in right(f"{model}/m.onnx"), model
+    # another order than that of the folders
+    place.path("a/labels.txt").write_text("green\nred\nlight blue\n")
+    works(place, "compare a/m.onnx a/m.onnx --data tree --labels folders --json=j.json -f")
+    equal(round(json.loads(place.path("j.json").read_text())["accuracy"]["a"], 3), 0.333, "accuracy in another order")
+    compare = lambda model, data="tree": f"compare {model} {model} --data {data} --labels folders"
+    place.path("a/labels.txt").write_text("rde\ngreen\nlight blue\n")
+    fails(place, compare("a/m.onnx"), 4, "the folder 'Red' is none of the 3 classes of labels.txt beside the model",
+          "class folders are named as the classes; --labels FILE.npy gives their numbers")
+    place.path("a/labels.txt").write_text("red\ngren\nlight blue\n")
+    fails(place, compare("a/m.onnx"), 4, "the folder 'green' is none of the 3 classes of labels.txt beside the model", "did you mean 'gren'?")
+    place.path("a/labels.txt").write_text("red\nred\nlight blue\n")
+    fails(place, compare("a/m.onnx"), 4, "the folder 'Red' may be 2 of the classes of labels.txt beside the model")
+    place.path("b/config.json").write_text(json.dumps({"id2label": {str(i): f"LABEL_{i}" for i in range(3)}}))
+    assert "in the order of their names" in right("b/m.onnx"), "names that tell nothing"
+    colours("g/m.onnx", 4)
+    fails(place, compare("g/m.onnx"), 4, "3 class folders do not tell which of 4 classes they are by their order",
+          "a labels.txt beside the model, one name a line, says which class has which name; or --labels FILE.npy")
+    np.save(place.path("tree/stray.npy"), np.zeros((1, 3, 2, 2), np.float32))
+    ran = place.run(compare("plain/m.onnx"))
+    equal((ran.code, "('tree/stray.npy') lies in no class folder" in ran.err), (4, True), f"a file beside the folders: {ran.err}")
+    fails(place, compare("plain/m.onnx", "tree/Red"), 4, "sample 0 ('tree/Red/0.npy') lies in no class folder",
+          "--labels folders wants --data FOLDER with a folder for each class in it")
+
+
+@case
 def zeros_that_came_stay(place):
     """A model pruned before keeps its zeros, whatever is asked: no repair, pattern, learning or round gives them a value."""
     random, node = np.random.default_rng(5), onnx.helper.make_node

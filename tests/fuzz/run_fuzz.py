@@ -80,6 +80,13 @@ def png(pixels, colour=2, bits=8):
     return b"\x89PNG\r\n\x1a\n" + part(b"IHDR", head) + part(b"IDAT", zlib.compress(rows)) + part(b"IEND", b"")
 
 
+def bitmap(bits):
+    """Eight by eight pixels, of a palette below 24 bits."""
+    colours = RNG.integers(0, 256, (2 ** bits if bits < 24 else 0, 4), np.uint8).tobytes()
+    rows, at = RNG.integers(0, 256, 8 * bits, np.uint8).tobytes(), 54 + len(colours)
+    return b"BM" + struct.pack("<IIIIiiHHIIiiII", at + len(rows), 0, at, 40, 8, -8, 1, bits, 0, len(rows), 0, 0, 0, 0) + colours + rows
+
+
 def recording(channels, width):
     out = io.BytesIO()
     with wave.open(out, "wb") as file:
@@ -144,6 +151,8 @@ def corpus(target, folder):
         shutil.copy(Path(__file__).with_name("progressive.jpg"), folder / "e.jpg")
         for i, name in enumerate(("turned.jpg", "small.webp", "small.gif", "small.tif")):
             shutil.copy(Path(__file__).with_name(name), folder / f"f{i}{Path(name).suffix}")
+        for bits in (4, 8, 32):
+            (folder / f"g{bits}.bmp").write_bytes(bitmap(bits))
     elif target == "sound":
         for k, (channels, width) in enumerate(((1, 2), (2, 1), (1, 3))):
             (folder / f"{k}.wav").write_bytes(recording(channels, width))

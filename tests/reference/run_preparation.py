@@ -2,6 +2,7 @@
 """What a model gets from pictures and sound, against Pillow and NumPy: every kind of file, and the configurations that people have beside
 their models, each restated here as the published processors do it."""
 import json
+import struct
 import sys
 import tempfile
 import wave
@@ -78,6 +79,77 @@ def write_files(folder):
     image.convert("LA").save(folder / "grey_clear.png")
     for ending in ("jpg", "tif"):
         image.convert("CMYK").save(folder / f"inks.{ending}")
+    write_bmps(folder, image)
+
+
+def bmp(path, array, bits, *, down=False, palette=None, head=40, packing=0, masks=b"", used=None):
+    """What Pillow does not write: rows from the top, short palettes, OS/2's header, masks. array: indices, or blue, green, red (and a byte)."""
+    height, width = array.shape[:2]
+    rows = b""
+    for line in array if down else array[::-1]:
+        packed = line.astype(np.uint8)
+        if bits < 8:
+            packed = np.packbits(np.unpackbits(packed[:, np.newaxis], axis=1)[:, 8 - bits:].ravel())
+        row = packed.tobytes()
+        rows += row + bytes(-len(row) % 4)
+    entry = 3 if head == 12 else 4
+    colours = b"".join(bytes(c) + bytes(entry - 3) for c in (palette if palette is not None else []))
+    if head == 12:
+        start = struct.pack("<IHHHH", 12, width, height, 1, bits)
+    else:
+        start = struct.pack("<IiiHHIIiiII", head, width, -height if down else height, 1, bits, packing, len(rows), 2835, 2835,
+                            len(colours) // 4 if used is None else used, 0)
+        start += masks + bytes(head - 40 - len(masks) if head > 40 else 0)
+    at = 14 + len(start) + len(colours)
+    path.write_bytes(b"BM" + struct.pack("<IHHI", at + len(rows), 0, 0, at) + start + colours + rows)
+
+
+def write_bmps(folder, image):
+    random = np.random.default_rng(4)
+    bgr = np.asarray(image)[:, :, ::-1]
+    clear = np.concatenate([bgr, random.integers(0, 256, (HEIGHT, WIDTH, 1))], 2)
+    usual = struct.pack("<III", 0xff0000, 0xff00, 0xff)
+    for name, kind in (("one", image.convert("1")), ("grey", image.convert("L")), ("palette", image.quantize(200)), ("colour", image),
+                       ("clear", Image.fromarray(clear.astype(np.uint8)))):
+        kind.save(folder / f"{name}.bmp")
+    for bits in (1, 4, 8):
+        for down in (False, True):
+            for colours in {2 ** bits, max(2, 2 ** bits - 3)}:
+                indices, palette = random.integers(0, colours, (HEIGHT, WIDTH)), random.integers(0, 256, (colours, 3)).tolist()
+                bmp(folder / f"bits{bits}_{colours}_{down}.bmp", indices, bits, down=down, palette=palette)
+    indices, palette = random.integers(0, 16, (HEIGHT, WIDTH)), random.integers(0, 256, (16, 3)).tolist()
+    bmp(folder / "all_colours.bmp", indices, 4, palette=palette, used=0)
+    bmp(folder / "os2_4.bmp", indices, 4, palette=palette, head=12)
+    bmp(folder / "os2_24.bmp", bgr, 24, head=12)
+    for head in (40, 52, 56, 108, 124):
+        bmp(folder / f"bits24_{head}.bmp", bgr, 24, head=head, down=True)
+        bmp(folder / f"bits32_{head}.bmp", clear, 32, head=head)
+        bmp(folder / f"masks_{head}.bmp", clear, 32, head=head, packing=3, masks=usual)
+
+
+def check_refused(folder):
+    """BMPs that are packed, each by its name."""
+    bgr = np.asarray(picture())[:, :, ::-1]
+    clear = np.concatenate([bgr, bgr[:, :, :1]], 2)
+    other = struct.pack("<III", 0xff, 0xff00, 0xff0000)
+    path = folder / "refused.bmp"
+    palette = [[1, 2, 3], [4, 5, 6]]
+    cases = (("(RLE8)", dict(array=bgr[:, :, 0], bits=8, packing=1, palette=palette)), ("(RLE4)", dict(array=bgr[:, :, 0], bits=4, packing=2)),
+             ("with a JPEG in it", dict(array=bgr, bits=24, packing=4)), ("with a PNG in it", dict(array=bgr, bits=24, packing=5)),
+             ("of 16 bits a pixel", dict(array=bgr, bits=16)), ("with masks of other bits", dict(array=clear, bits=32, packing=3, masks=other)),
+             ("with masks of other bits", dict(array=bgr, bits=16, packing=3, masks=other)),
+             ("than 1, 4, 8, 24 and 32", dict(array=bgr, bits=2)), ("a packing of OS/2", dict(array=bgr, bits=24, packing=4, head=64)),
+             ("a packing that is not known", dict(array=bgr, bits=24, packing=6)), ("a header of an unknown size", dict(array=bgr, bits=24, head=44)),
+             ("a colour it has not", dict(array=bgr[:, :, 0] * 0 + 2, bits=8, palette=palette)),
+             ("more colours than its bits tell apart", dict(array=bgr[:, :, 0] * 0, bits=1, palette=palette * 2)))
+    for words, arguments in cases:
+        bmp(path, **arguments)
+        got, why = given(folder, "bytes.onnx", path)
+        TALLY.check(f"BMP {words}", got is None and words in why, why)
+    bmp(path, bgr, 24)
+    path.write_bytes(path.read_bytes()[:-1])
+    got, why = given(folder, "bytes.onnx", path)
+    TALLY.check("BMP that is cut short", got is None and "cut short" in why, why)
 
 
 def check_files(folder):
@@ -91,7 +163,8 @@ def check_files(folder):
         if got is not None:
             got = got[0].transpose(1, 2, 0).astype(int)
             why = f"shape {got.shape}, not {want.shape}" if got.shape != want.shape else f"{np.abs(got - want).max()} levels off"
-        TALLY.check(path.name, got is not None and got.shape == want.shape and np.abs(got - want).max() <= 1, why)
+        off = 0 if path.suffix == ".bmp" else 1
+        TALLY.check(path.name, got is not None and got.shape == want.shape and np.abs(got - want).max() <= off, why)
 
 
 # ---- configurations: (name, file, size of the model's input, what it does to a picture)
@@ -204,15 +277,116 @@ def check_sound(folder):
                 TALLY.check(f"wav2vec, {length} of {fixed}, mask {mask}", worst <= 1e-3, why or f"{worst} off")
 
 
+# ---- mel spectrograms, by the published formulas in double
+
+
+def record(path, length, rate=16000, pauses=True):
+    random = np.random.default_rng(length)
+    t = np.arange(length) / rate
+    wave_form = .3 * np.sin(2 * np.pi * (300 * t + 700 * t * t)) + .05 * random.standard_normal(length) * (np.sin(3 * t) > 0 if pauses else 1)
+    pcm = np.clip(20000 * wave_form, -32768, 32767).astype(np.int16)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1), file.setsampwidth(2), file.setframerate(rate)
+        file.writeframes(pcm.tobytes())
+    return pcm.astype(np.float64) / 32768
+
+
+def filters(fft, bands, rate, low, high, norm):
+    if norm == "slaney":
+        mel = lambda f: np.where(f < 1000, 3 * f / 200, 15 + np.log(np.maximum(f, 1000) / 1000) * 27 / np.log(6.4))
+        hertz = lambda m: np.where(m < 15, 200 * m / 3, 1000 * np.exp((m - 15) * np.log(6.4) / 27))
+    else:
+        mel = lambda f: 2595 * np.log10(1 + f / 700)
+        hertz = lambda m: 700 * (10 ** (m / 2595) - 1)
+    corners = hertz(np.linspace(mel(np.array(low)), mel(np.array(high)), bands + 2))
+    slopes = corners[np.newaxis] - np.linspace(0, rate // 2, 1 + fft // 2)[:, np.newaxis]
+    steps = np.diff(corners)
+    weights = np.maximum(0, np.minimum(-slopes[:, :-2] / steps[:-1], slopes[:, 2:] / steps[1:]))
+    return weights * (2 / (corners[2:] - corners[:-2]) if norm == "slaney" else 1)
+
+
+def powers(sound, fft, hop, weights):
+    padded = np.pad(sound, fft // 2, mode="reflect")
+    window = np.hanning(fft + 1)[:-1]
+    frames = np.stack([padded[i:i + fft] * window for i in range(0, len(padded) - fft + 1, hop)])
+    return np.maximum((np.abs(np.fft.rfft(frames)) ** 2 @ weights).T, 1e-10)
+
+
+def whisper(sound, bands, samples=480000):
+    whole = np.zeros(samples)
+    whole[:min(len(sound), samples)] = sound[:samples]
+    values = np.log10(powers(whole, 400, 160, filters(400, bands, 16000, 0, 8000, "slaney")))[:, :-1]
+    return (np.maximum(values, values.max() - 8) + 4) / 4
+
+
+def check_one_mel(folder, name, dims, config, want, file="a.wav", most=1e-3):
+    identity(folder / "mel.onnx", TensorProto.FLOAT, dims)
+    (folder / "m.json").write_text(json.dumps(config))
+    got, why = given(folder, "mel.onnx", folder / file, "--preprocess", folder / "m.json")
+    if got is not None:
+        same = got.shape == want.shape
+        worst = np.abs(got - want).max() if same else np.inf
+        why = f"{worst} off" if same else f"{got.shape}, not {want.shape}"
+    TALLY.check(name, got is not None and same and worst <= most, why)
+
+
+def check_mel(folder):
+    config = {"feature_extractor_type": "WhisperFeatureExtractor", "chunk_length": 30, "feature_size": 80, "hop_length": 160, "n_fft": 400,
+              "n_samples": 480000, "nb_max_frames": 3000, "padding_side": "right", "padding_value": 0.0, "processor_class": "WhisperProcessor",
+              "return_attention_mask": False, "sampling_rate": 16000}
+    for length in (1, 37, 5000, 32000, 480000, 500123):
+        sound = record(folder / "a.wav", length)
+        for bands in (80, 128) if length in (32000, 500123) else (80,):
+            fixed = 3000 if length != 32000 else "frames"
+            check_one_mel(folder, f"Whisper, {length} samples, {bands} bands", ["n", bands, fixed], {**config, "feature_size": bands},
+                          whisper(sound, bands)[np.newaxis])
+    check_one_mel(folder, "Whisper, five seconds", ["n", 80, 500], {**config, "chunk_length": 5}, whisper(sound, 80, 80000)[np.newaxis])
+    check_one_mel(folder, "Whisper, bare", ["n", "bands", "frames"], {"feature_extractor_type": "WhisperFeatureExtractor"},
+                  whisper(sound, 80)[np.newaxis])
+    identity(folder / "mel.onnx", TensorProto.FLOAT, ["n", 80, 1000])
+    for more, words in (({}, "becomes 3000 frames"), ({"feature_size": 64}, "of 64 bands"), ({"dither": 0.1}, "'dither'"),
+                        ({"padding_value": 1.0}, "'padding_value'"), ({"padding_side": "left"}, "'padding_side'"),
+                        ({"sampling_rate": 8000, "chunk_length": 20}, "bands up to 8000 Hz are not in sound of 8000 Hz")):
+        (folder / "m.json").write_text(json.dumps({**config, **more}))
+        got, why = given(folder, "mel.onnx", folder / "a.wav", "--preprocess", folder / "m.json")
+        TALLY.check(f"Whisper, {words}", got is None and words in why, why)
+    check_ours(folder)
+
+
+def check_ours(folder):
+    logs = {"none": lambda p: p, "ln": np.log, "log10": np.log10, "db": lambda p: 10 * np.log10(p)}
+    rate = 22050
+    sound = record(folder / "a.wav", 30001, rate, pauses=False)  # what lies 120 dB below a tone, float32 does not hold
+    for fft, hop, bands, span, norm in ((1024, 256, 40, [0, 11025], "slaney"), (512, 200, 26, [100, 6000], "htk"), (2048, 512, 64, [20, 9000], "htk")):
+        power = powers(sound, fft, hop, filters(fft, bands, rate, *span, norm))
+        for log, function in logs.items():
+            config = {"feature": "mel", "rate": rate, "fft": fft, "hop": hop, "mels": bands, "range": span, "norm": norm, "log": log}
+            most = 1e-3 * (10 if log == "db" else max(1, power.max()) if log == "none" else 1)
+            want = function(power)
+            check_one_mel(folder, f"ours, {fft} {norm} {log}", ["n", bands, "t"], config, want[np.newaxis], most=most)
+            if log != "ln":
+                continue
+            check_one_mel(folder, f"ours, {fft}, bands last", ["n", "t", bands], config, want.T[np.newaxis])
+            check_one_mel(folder, f"ours, {fft}, a channel", ["n", 1, bands, "t"], config, want[np.newaxis, np.newaxis])
+            check_one_mel(folder, f"ours, {fft}, no batch", [bands, "t"], config, want[np.newaxis])
+            for frames in (20, 200):
+                whole = np.zeros(frames * hop)
+                whole[:min(len(sound), len(whole))] = sound[:len(whole)]
+                part = np.log(powers(whole, fft, hop, filters(fft, bands, rate, *span, norm)))[:, :frames]
+                check_one_mel(folder, f"ours, {fft}, {frames} frames", ["n", bands, frames], config, part[np.newaxis])
+
+
 def main():
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if Image:
             check_files(folder)
+            check_refused(folder)
             check_configurations(folder)
         else:
             TALLY.skip("pictures", "Pillow is not installed")
         check_sound(folder)
+        check_mel(folder)
     TALLY.finish()
 
 

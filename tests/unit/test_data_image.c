@@ -62,6 +62,28 @@ static void write_jpeg(const char *path, int64_t width, int64_t height) {
     fp_image_done(&image);
 }
 
+static void put_little(uint8_t *at, int64_t number, int bytes) {
+    for (int i = 0; i < bytes; i++) at[i] = (uint8_t)((uint64_t)number >> 8 * i);
+}
+
+// 24 bits, rows from the bottom.
+static void write_bmp(const char *path, int64_t width, int64_t height) {
+    static uint8_t file[1 << 14];
+    const int64_t stride = (width * 3 + 3) / 4 * 4;
+    memset(file, 0, sizeof(file));
+    memcpy(file, "BM", 2);
+    put_little(file + 10, 54, 4);
+    put_little(file + 14, 40, 4);
+    put_little(file + 18, width, 4);
+    put_little(file + 22, height, 4);
+    put_little(file + 26, 1, 2);
+    put_little(file + 28, 24, 2);
+    for (int64_t y = 0; y < height; y++)
+        for (int64_t x = 0; x < width; x++)
+            for (int c = 0; c < 3; c++) file[54 + (height - 1 - y) * stride + x * 3 + 2 - c] = level(x, y, c);
+    scratch_write(path, file, (size_t)(54 + height * stride));
+}
+
 // ---- resizing against a plain reference in double
 
 static double kernel(enum fp_filter filter, double x) {
@@ -131,18 +153,21 @@ static void test_decode(void **state) {
     struct fp_image image;
     int64_t w, h;
     const char *png = scratch_path(state, "a.png"), *grey = scratch_path(state, "g.png"),
-               *jpg = scratch_path(state, "a.jpg");
+               *jpg = scratch_path(state, "a.jpg"), *bmp = scratch_path(state, "a.bmp");
     write_png(png, 33, 20, 3);
+    write_bmp(bmp, 33, 20);
     write_png(grey, 9, 8, 1);
     write_jpeg(jpg, 40, 24);
     assert_int_equal(fp_image_probe(png, false, &w, &h, NULL), 0);
     assert_true(w == 33 && h == 20);
     assert_int_equal(fp_image_probe(jpg, false, &w, &h, NULL), 0);
     assert_true(w == 40 && h == 24);
-    assert_int_equal(fp_image_read(&image, png, false, NULL, NULL), 0);
-    for (int64_t i = 0; i < 33 * 20 * 3; i++)
-        assert_int_equal(image.pixels[i], level(i / 3 % 33, i / 99, (int)(i % 3)));
-    fp_image_done(&image);
+    for (int k = 0; k < 2; k++) {
+        assert_int_equal(fp_image_read(&image, k ? bmp : png, false, NULL, NULL), 0);
+        for (int64_t i = 0; i < 33 * 20 * 3; i++)
+            assert_int_equal(image.pixels[i], level(i / 3 % 33, i / 99, (int)(i % 3)));
+        fp_image_done(&image);
+    }
     assert_int_equal(fp_image_read(&image, grey, false, NULL, NULL), 0);
     fp_image_to_grey(&image);
     for (int64_t i = 0; i < 72; i++) assert_int_equal(image.pixels[i], level(i % 9, i / 9, 0));
@@ -167,12 +192,13 @@ static void expect_broken(const char *path, const uint8_t *data, size_t n) {
 }
 
 static void test_damaged(void **state) {
-    const char *names[] = {scratch_path(state, "a.png"), scratch_path(state, "a.jpg")},
+    const char *names[] = {scratch_path(state, "a.png"), scratch_path(state, "a.jpg"), scratch_path(state, "a.bmp")},
                *broken = scratch_path(state, "broken");
     write_png(names[0], 33, 20, 3);
     write_jpeg(names[1], 40, 24);
+    write_bmp(names[2], 33, 20);
     uint64_t seed = 5;
-    for (int k = 0; k < 2; k++) {
+    for (int k = 0; k < 3; k++) {
         size_t n;
         uint8_t *file = scratch_read(names[k], &n);
         fineprune_error err = {0};
@@ -181,7 +207,7 @@ static void test_damaged(void **state) {
         assert_int_equal(fp_image_read(&image, broken, false, NULL, &err), FINEPRUNE_DATA);
         assert_non_null(strstr(err.message, "broken'"));
         for (int i = 0; i < 200; i++) {
-            const size_t at = fp_random(&seed) % n;
+            const size_t at = fp_random(&seed) % (k < 2 ? n : 60); // a BMP's pixels may be anything
             const uint8_t old = file[at];
             file[at] = (uint8_t)fp_random(&seed);
             expect_broken(broken, file, i % 4 ? n : at);
@@ -388,6 +414,50 @@ static void test_sizes(void **state) {
     fineprune_data_free(data);
 }
 
+// Pixels go into bytes as they are, and a preparation that would make other numbers of them is refused.
+static void test_bytes(void **state) {
+    struct fake f = {0};
+    fake_input(&f, "x", FP_UINT8, DIMS(-1, 3, 8, 6));
+    const char *path = scratch_path(state, "a.png"), *file = scratch_path(state, "p.json");
+    write_png(path, 6, 8, 3);
+    static const char *const good[] = {
+        "{}",
+        "{\"scale\": 1}",
+        "{\"mean\": 0, \"std\": 1, \"scale\": 1}",
+        "{\"mean\": 0, \"std\": [0.00392156862745098, 0.00392156862745098, 0.00392156862745098]}",
+        "{\"do_resize\": true, \"size\": {\"height\": 8, \"width\": 6}, \"do_normalize\": false}",
+        "{\"do_resize\": true, \"size\": {\"height\": 8, \"width\": 6}, \"do_normalize\": false, "
+        "\"do_rescale\": false}"};
+    for (size_t i = 0; i < FP_COUNT(good); i++) {
+        scratch_write(file, good[i], strlen(good[i]));
+        fineprune_data *data = open_data(&f, &(fineprune_data_options){.preprocess = file});
+        struct fp_tensor t;
+        add(data, path);
+        batch(data, &t, 1, 0);
+        for (int k = 0; k < 144; k++) assert_int_equal(((uint8_t *)t.data)[k], level(k % 6, k / 6 % 8, k / 48));
+        fp_tensor_done(&t);
+        fineprune_data_free(data);
+    }
+    static const char *const bad[][2] = {
+        {"{\"scale\": 2}", "[?,3,8,6] takes pixels as they are, but 'scale' of"},
+        {"{\"mean\": 0, \"std\": 1}", "but 'std' of"},
+        {"{\"std\": 0.5}", "but 'std' of"},
+        {"{\"mean\": 0.5}", "but 'mean' of"},
+        {"{\"image_mean\": [0.5, 0.5, 0.5], \"image_std\": [0.5, 0.5, 0.5]}", "but 'image_std' of"},
+        {"{\"image_mean\": [104, 117, 123], \"do_rescale\": false, \"image_std\": [1, 1, 1]}", "but 'image_std' of"},
+        {"{\"do_resize\": true, \"do_normalize\": false, \"rescale_factor\": 0.00392}", "but 'rescale_factor' of"},
+        {"{\"pretrained_cfg\": {\"mean\": [0.485, 0.456, 0.406], \"std\": [0.2, 0.2, 0.2]}}", "but 'std' of"}};
+    for (size_t i = 0; i < FP_COUNT(bad); i++) {
+        scratch_write(file, bad[i][0], strlen(bad[i][0]));
+        fineprune_data *data = open_data(&f, &(fineprune_data_options){.preprocess = file});
+        refuse(data, path, FINEPRUNE_DATA, bad[i][1]);
+        fineprune_data_free(data);
+    }
+    fineprune_data *data = open_data(&f, &(fineprune_data_options){.mean = "0.5", .std = "0.5"});
+    refuse(data, path, FINEPRUNE_DATA, "but --std asks for a normalization");
+    fineprune_data_free(data);
+}
+
 static void test_refused(void **state) {
     struct fake floats = {0}, vector = {0}, many = {0};
     fake_input(&floats, "x", FP_FLOAT, DIMS(-1, 3, 8, 8));
@@ -422,6 +492,7 @@ int main(void) {
         cmocka_unit_test(test_resize), cmocka_unit_test(test_nearest),  scratch_test(test_decode),
         scratch_test(test_damaged),    scratch_test(test_layouts),      scratch_test(test_sizes),
         scratch_test(test_refused),    scratch_test(test_decoded_once), scratch_test(test_damaged_others),
+        scratch_test(test_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -143,7 +143,16 @@ static void test_broken(void **state) {
         {"{\"crop\": 1e9}", "'crop': a size"},
         {"{\"layout\": \"chw\"}", "'layout': nchw or nhwc is expected"},
         {"{\"interpolation\": 17}", "'interpolation'"},
-        {"{\"feature\": \"mel\"}", "'feature'"},
+        {"{\"feature\": \"mfcc\"}", "'feature': wave or mel is expected"},
+        {"{\"feature\": \"mel\", \"fft\": 400, \"hop\": 160}", "the feature 'mel' needs 'mels'"},
+        {"{\"feature\": \"mel\", \"fft\": 401, \"hop\": 160, \"mels\": 8}", "'fft': an even number"},
+        {"{\"feature\": \"mel\", \"fft\": 400, \"hop\": 0, \"mels\": 8}", "'hop'"},
+        {"{\"feature\": \"mel\", \"fft\": 400, \"hop\": 160, \"mels\": 1e9}", "'mels'"},
+        {"{\"feature\": \"mel\", \"fft\": 400, \"hop\": 1, \"mels\": 8, \"range\": [9, 5]}", "'range'"},
+        {"{\"feature\": \"mel\", \"fft\": 400, \"hop\": 1, \"mels\": 8, \"log\": \"log2\"}", "'log': whisper, log10"},
+        {"{\"feature\": \"mel\", \"fft\": 400, \"hop\": 1, \"mels\": 8, \"norm\": 1}", "'norm': slaney or htk"},
+        {"{\"fft\": 400}", "'fft' is no member of a preparation"},
+        {"{\"feature_extractor_type\": \"WhisperFeatureExtractor\", \"chunk_length\": 0}", "'chunk_length'"},
         {"{\"rate\": \"x\"}", "'rate'"},
         {"{\"sampling_rate\": 16000, \"num_mel_bins\": 80}", "asks for spectrograms"},
         {"{\"pretrained_cfg\": {\"input_size\": [3]}}", "'input_size'"},
@@ -163,6 +172,18 @@ static void test_broken(void **state) {
         if (!strstr(err.message, cases[i].message) || !strstr(err.message, "p.json"))
             fail_msg("case %zu: %s", i, err.message);
         assert_null(p);
+    }
+    static const char *const words[][2] = {{"{\"meen\": 0}", "did you mean 'mean'?"},
+                                           {"{\"interpolaton\": 2}", "did you mean 'interpolation'?"},
+                                           {"{\"colour\": \"bgr\"}", "did you mean 'color'?"},
+                                           {"{\"speed\": 2}", "known are resize, crop"},
+                                           {"{\"feature\": \"mel\", \"rnage\": 2}", "did you mean 'range'?"}};
+    for (size_t i = 0; i < FP_COUNT(words); i++) {
+        struct fp_preprocess *p = NULL;
+        fineprune_error err = {0};
+        scratch_write(options[0], words[i][0], strlen(words[i][0]));
+        assert_int_equal(fp_preprocess_new(&p, *state, options, &err), FINEPRUNE_DATA);
+        if (!strstr(err.hint, words[i][1])) fail_msg("%s: %s", words[i][0], err.hint);
     }
     unlink(options[0]);
     fineprune_error err = {0};
