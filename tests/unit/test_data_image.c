@@ -262,7 +262,7 @@ static void test_damaged_others(void **state) {
          12, false, "': HEIC and AVIF are not read"},
         {"\0\0\0\x18"
          "ftypqt  ",
-         12, false, "': neither PNG, JPEG, WebP, GIF nor TIFF"},
+         12, false, "': neither PNG, JPEG, WebP, GIF, TIFF nor BMP"},
     };
 #undef GIF
 #undef TIFF
