@@ -175,8 +175,9 @@ static int run(struct fp_call *call) {
     const struct fp_tensor *x = call->in[0], *scale = call->in[1];
     size_t bytes = (2 * scale->count + 256) * sizeof(float);
     if (x->count == 0) return FINEPRUNE_OK;
-    float *scales = fp_take(call->memory, bytes), *zeros = scales + scale->count, *values = zeros + scale->count;
+    float *scales = fp_take(call->memory, bytes);
     if (!scales) return fp_fail_memory(call->err, "scales", bytes);
+    float *zeros = scales + scale->count, *values = zeros + scale->count;
     fp_convert_all(scales, FP_FLOAT, scale->data, scale->type, scale->count, true, FP_ROUND_NEAREST);
     if (q->precision != FP_NONE)
         for (size_t i = 0; i < scale->count; i += FP_CHUNK)
