@@ -9,6 +9,7 @@
 #include "base/arena.h"
 #include "exec/op_list.h"
 #include "weights/channels.h"
+#include "weights/class_names.h"
 #include "weights/classifier.h"
 
 enum { REASON = 200, MOST_STEPS = 32 };
@@ -172,23 +173,30 @@ static const char *entry_end(const char *at, const char *end, char separator) {
         if (quote && *at == '\\' && at + 1 < end) at++;
         else if (quote) quote = *at == quote ? 0 : quote;
         else if (*at == separator) return at;
-        else if ((*at == '"' || *at == '\'') && separator == ',') quote = *at;
+        else if ((*at == '"' || *at == '\'') && separator != '\n') quote = *at;
     }
     return end;
 }
 
-// An entry "3: 'name'" or "\"3\": ..." of a dictionary: its number, and where what is not number begins. -1: it is
-// none.
+// An entry "3: 'name'" or "'name': 3" of a dictionary, with or without quotes: its number, where that stands and where
+// what is behind it begins. -1: it is none.
 static long number_of(const char *at, const char *end, const char **number, const char **after) {
     char *stop;
     while (at < end && (*at == ' ' || *at == '\n')) at++;
-    const char quote = at < end && (*at == '"' || *at == '\'') ? *at++ : 0;
+    const char quote = at < end && (*at == '"' || *at == '\'') ? *at++ : 0, *colon = at;
+    const bool first = at < end && *at >= '0' && *at <= '9';
+    if (!first) {
+        colon = quote ? entry_end(at - 1, end, ':') : memchr(at, ':', (size_t)(end - at));
+        if (!colon || colon >= end) return -1;
+        for (at = colon + 1; at < end && *at == ' ';) at++;
+    }
     if (at >= end || *at < '0' || *at > '9') return -1;
     *number = at;
     const long value = strtol(at, &stop, 10);
     *after = stop;
-    if (stop >= end || (quote && *stop++ != quote)) return -1;
-    while (stop < end && *stop == ' ') stop++;
+    if (first && (stop >= end || (quote && *stop++ != quote))) return -1;
+    while (stop < end && (*stop == ' ' || *stop == '\n')) stop++;
+    if (!first) return stop >= end ? value : -1;
     return stop < end && *stop == ':' ? value : -1;
 }
 
@@ -199,8 +207,8 @@ static size_t rank_of(const uint8_t *keep, size_t n) {
     return rank;
 }
 
-// "a,b,c" or "[a, b, c]", or one a line, or "{0: 'a', 1: 'b'}", of as many names as there are classes: those of the
-// kept ones, numbered anew; malloc'ed, NULL where it is no such list. No number gets longer.
+// "a,b,c" or "[a, b, c]", or one a line, or "{0: 'a', 1: 'b'}", "{'a': 0, 'b': 1}", of as many names as there are
+// classes: those of the kept ones, numbered anew; malloc'ed, NULL where it is no such list. No number gets longer.
 static char *keep_names(const char *list, const uint8_t *keep, size_t classes) {
     const char open = *list == '[' || *list == '{' ? *list : 0, close = open == '[' ? ']' : '}';
     const char separator = !open && strchr(list, '\n') ? '\n' : ',', *at = list + (open != 0), *end = at + strlen(at);
@@ -233,13 +241,11 @@ static char *keep_names(const char *list, const uint8_t *keep, size_t classes) {
 }
 
 static int note_classes(struct search *s, const uint8_t *keep, const size_t *kept, size_t n) {
-    static const char *const keys[] = {"names",       "labels",      "id2label",  "classes",
-                                       "class_names", "label_names", "categories"};
     int status = FINEPRUNE_OK;
-    for (size_t i = 0; i < FP_COUNT(keys) && !status; i++) {
-        const char *list = fp_model_metadata(s->model, keys[i]);
+    for (const char *const *key = fp_class_lists; *key && !status; key++) {
+        const char *list = fp_model_metadata(s->model, *key);
         char *fewer = list ? keep_names(list, keep, s->classes) : NULL;
-        if (fewer) status = fp_model_set_metadata(s->model, keys[i], fewer, s->err);
+        if (fewer) status = fp_model_set_metadata(s->model, *key, fewer, s->err);
         free(fewer);
     }
     FP_STAGE(room, "the classes");

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "task/task_evidence.h"
+#include "weights/class_names.h"
 
 #define LARGEST ((off_t)4 << 20) // bytes of a file of names
 
@@ -49,10 +50,8 @@ static size_t members_of(const json_t *value) {
 
 // Names in JSON: a list, an object of numbers and names, or a member that is one of them.
 static size_t names_in(const json_t *root, size_t width) {
-    static const char *const members[] = {"id2label", "label2id",    "labels",     "names",
-                                          "classes",  "label_names", "class_names"};
-    for (size_t i = 0; i < FP_COUNT(members); i++) {
-        const size_t n = members_of(json_object_get(root, members[i]));
+    for (const char *const *member = fp_class_lists; *member; member++) {
+        const size_t n = members_of(json_object_get(root, *member));
         if (n == width) return n;
     }
     return members_of(root);
@@ -108,9 +107,8 @@ static size_t names_in_text(const char *text, size_t width) {
 }
 
 size_t fp_task_labels_within(const struct fineprune_model *model, size_t width) {
-    static const char *const keys[] = {"names", "labels", "id2label", "classes", "class_names", "label_names"};
-    for (size_t i = 0; i < FP_COUNT(keys); i++) {
-        const char *text = fp_model_metadata(model, keys[i]);
+    for (const char *const *key = fp_class_lists; *key; key++) {
+        const char *text = fp_model_metadata(model, *key);
         if (text && names_in_text(text, width)) return width;
     }
     return 0;

@@ -10,6 +10,7 @@
 
 #include "base/guess.h"
 #include "task/task_evidence.h"
+#include "weights/class_names.h"
 
 struct list {
     struct fp_arena *room;
@@ -66,12 +67,10 @@ static bool take_value(struct list *l, const json_t *value, size_t width) {
 }
 
 static bool take_json(struct list *l, const char *text, size_t width) {
-    static const char *const members[] = {"id2label", "label2id",    "labels",     "names",
-                                          "classes",  "label_names", "class_names"};
     json_t *root = json_loads(text, JSON_DECODE_ANY, NULL);
     bool good = false;
-    for (size_t i = 0; i < FP_COUNT(members) && !good; i++)
-        good = take_value(l, json_object_get(root, members[i]), width);
+    for (const char *const *member = fp_class_lists; *member && !good; member++)
+        good = take_value(l, json_object_get(root, *member), width);
     if (!good) good = take_value(l, root, width);
     json_decref(root);
     return good;
@@ -124,12 +123,11 @@ static void keep(struct fp_task_names *out, const struct list *l, const char *wh
 }
 
 static void find_within(struct fp_task_names *out, struct list *l, const struct fineprune_model *model, size_t width) {
-    static const char *const keys[] = {"names", "labels", "id2label", "classes", "class_names", "label_names"};
-    for (size_t i = 0; i < FP_COUNT(keys) && !out->names; i++) {
-        const char *text = fp_model_metadata(model, keys[i]);
+    for (const char *const *key = fp_class_lists; *key && !out->names; key++) {
+        const char *text = fp_model_metadata(model, *key);
         if (text && (take_json(l, text, width) || take_dict(l, text, width) || take_parts(l, text, '\n', width) ||
                      take_parts(l, text, ',', width)))
-            keep(out, l, keys[i], " in the model's metadata");
+            keep(out, l, *key, " in the model's metadata");
     }
 }
 

@@ -7,6 +7,9 @@
 
 #include "base/base.h"
 
+const char *const fp_class_lists[] = {"id2label",    "label2id",    "labels",     "names", "classes",
+                                      "class_names", "label_names", "categories", NULL};
+
 struct telling {
     const char *start; // of a word
     int points;

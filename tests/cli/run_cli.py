@@ -513,7 +513,8 @@ def removed_classes_leave_the_output(place):
                       {"first": first, **tensors}, [32])
         model = onnx.load(place.path("head.onnx"))
         onnx.helper.set_model_props(model, {"labels": ",".join(f"c{k}" for k in range(400)), "names": json.dumps([f"n{k}" for k in range(400)]), "classes": "some",
-                                               "class_names": str({k: f"it's, {k}" for k in range(400)}), "id2label": json.dumps({str(k): f"l{k}" for k in range(400)})})
+                                               "class_names": str({k: f"it's, {k}" for k in range(400)}), "id2label": json.dumps({str(k): f"l{k}" for k in range(400)}),
+                                               "label2id": json.dumps({f"a: {k}": k for k in range(400)})})
         onnx.save(model, place.path("head.onnx"))
         line = "prune head.onnx --data three.npz -s 60% --task classes -f"
         if can is not True:
@@ -536,8 +537,9 @@ def removed_classes_leave_the_output(place):
         told = {p.key: p.value for p in small.metadata_props}
         equal([json.loads(told["fineprune.outputs_kept"]), told["labels"], json.loads(told["names"]), told["classes"]],
               [kept, ",".join(f"c{k}" for k in kept), [f"n{k}" for k in kept], "some"], f"{name}: metadata")
-        equal([ast.literal_eval(told["class_names"]), json.loads(told["id2label"])],
-              [{i: f"it's, {k}" for i, k in enumerate(kept)}, {str(i): f"l{k}" for i, k in enumerate(kept)}], f"{name}: dictionaries")
+        equal([ast.literal_eval(told["class_names"]), json.loads(told["id2label"]), json.loads(told["label2id"])],
+              [{i: f"it's, {k}" for i, k in enumerate(kept)}, {str(i): f"l{k}" for i, k in enumerate(kept)}, {f"a: {k}": i for i, k in enumerate(kept)}],
+              f"{name}: dictionaries")
         assert place.path("small.onnx").stat().st_size < place.path("whole.onnx").stat().st_size, name
         assert report["size"]["after"]["raw"] <= place.path("small.onnx").stat().st_size, report["size"]
         place.path("small.onnx").unlink()
