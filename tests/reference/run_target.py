@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import harness  # noqa: E402
 from count_macs import count  # noqa: E402
-from run_compact import SIZE, Made, answers  # noqa: E402
+from run_compact import SIZE, Made, answers, plainly  # noqa: E402
 
 TALLY = harness.Tally("target")
 SAMPLES = 40
@@ -79,7 +79,9 @@ def check(seed, folder):
         faults.append(f"{now / dense} stay, {told['target']['reached']} were promised")
     ran = harness.run("run", after, "--data", folder / "x.npz", "-o", folder / "y.npz", "-f", "-q")
     ours, theirs = next(iter(np.load(folder / "y.npz").values())), answers(small, x)
-    if ran.code or np.abs(ours - theirs).max() > 5e-4 * max(np.abs(theirs).max(), 1):
+    # Values that grow from layer to layer round differently in another order: by as much as ONNX Runtime's own optimizations change them.
+    allowed = max(5e-4 * max(np.abs(theirs).max(), 1), 3 * np.abs(theirs - plainly(small, x)).max())
+    if ran.code or np.abs(ours - theirs).max() > allowed:
         faults.append(f"ONNX Runtime differs by {np.abs(ours - theirs).max():g} of {np.abs(theirs).max():g}")
     return faults
 
