@@ -102,7 +102,7 @@ static int read_palette(struct bmp *b, FILE *file, fineprune_error *err) {
 static bool put_indices(const struct bmp *b, const uint8_t *row, uint8_t *dst) {
     const uint32_t each = 8 / b->bits, mask = (1u << b->bits) - 1;
     for (size_t x = 0; x < (size_t)b->width; x++, dst += 3) {
-        const size_t index = row[x / each] >> ((each - 1 - x % each) * b->bits) & mask;
+        const size_t index = (uint32_t)row[x / each] >> ((each - 1 - x % each) * b->bits) & mask;
         if (index >= b->colours) return false;
         memcpy(dst, b->palette[index], 3);
     }
