@@ -39,7 +39,9 @@ static struct constants *start(struct folding *f, int value) {
     const size_t n = f->groups->places[value].lanes.n;
     c->of = fp_arena_take(&f->room, n, sizeof(*c->of));
     c->known = fp_arena_take(&f->room, n, sizeof(*c->known));
-    return c->of && c->known ? c : NULL;
+    if (c->of && c->known) return c;
+    c->of = NULL; // out of memory: find_constants says so
+    return NULL;
 }
 
 static bool any_known(const struct folding *f, int value) {
@@ -206,32 +208,36 @@ static void read_lanes(const struct folding *f, const struct fp_node *node, cons
     }
 }
 
-// The node's first result with `filler` in the lanes of which nothing is known. False: it cannot be run like that.
-static bool run_on_lanes(const struct folding *f, const struct fp_node *node, float filler, struct fp_arena *room,
-                         struct constants *c) {
+// The node's first result with `filler` in the lanes of which nothing is known. *ran: it can be run like that.
+static int run_on_lanes(const struct folding *f, const struct fp_node *node, float filler, struct fp_arena *room,
+                        struct constants *c, bool *ran) {
     struct fp_tensor *in = fp_arena_take(room, (size_t)node->n_in, sizeof(*in)),
                      **inputs = fp_arena_take(room, (size_t)node->n_in, sizeof(*inputs)),
                      *out = fp_arena_take(room, (size_t)node->n_out, sizeof(*out));
     const size_t n = f->groups->places[node->out[0]].lanes.n;
     fineprune_error unheard = {0};
-    bool ran = !room->failed;
-    for (int i = 0; i < node->n_in && ran; i++) {
+    int status = fp_arena_check(room, &unheard);
+    for (int i = 0; i < node->n_in && !status; i++) {
         const int value = node->in[i];
         if (value < 0) continue;
         inputs[i] = &in[i];
         if (fp_exec_is_constant(f->exec, f->graph, value))
-            ran = !fp_exec_constant(f->exec, f->graph, value, &in[i], &unheard);
-        else
-            ran = is_followed(f, value) && f->groups->places[value].lanes.n == n &&
-                  !lane_tensor(f, value, filler, &in[i], &unheard);
+            status = fp_exec_constant(f->exec, f->graph, value, &in[i], &unheard);
+        else if (is_followed(f, value) && f->groups->places[value].lanes.n == n)
+            status = lane_tensor(f, value, filler, &in[i], &unheard);
+        else status = FINEPRUNE_MODEL;
     }
-    ran = ran && !fp_exec_single(f->exec, node, inputs, out, &unheard);
-    for (size_t l = 0; l < n && ran; l++) c->known[l] = true;
-    if (ran) read_lanes(f, node, &out[0], c);
-    for (int i = 0; i < node->n_out && ran; i++) fp_tensor_done(&out[i]);
+    if (!status) status = fp_exec_single(f->exec, node, inputs, out, &unheard);
+    *ran = !status;
+    for (size_t l = 0; l < n && *ran; l++) c->known[l] = true;
+    if (*ran) read_lanes(f, node, &out[0], c);
+    for (int i = 0; i < node->n_out && *ran; i++) fp_tensor_done(&out[i]);
     for (int i = 0; in && i < node->n_in; i++) fp_tensor_done(&in[i]);
+    // Shapes that do not fit one element a lane tell nothing; anything else is an error.
+    if (status == FINEPRUNE_MODEL) status = FINEPRUNE_OK;
+    if (status) fp_fail(f->err, status, "%s", unheard.message);
     fp_error_clear(&unheard);
-    return ran;
+    return status;
 }
 
 static bool is_given(const struct folding *f, const struct fp_node *node, size_t lane) {
@@ -251,14 +257,17 @@ static int compute(struct folding *f, const struct fp_node *node) {
     const bool scales = role == FP_ROLE_MULTIPLIES || role == FP_ROLE_NORMALIZES;
     struct constants *c = start(f, node->out[0]);
     struct constants again = {fp_arena_take(&room, n, sizeof(float)), fp_arena_take(&room, n, sizeof(bool))};
-    bool ran = c && !room.failed && run_on_lanes(f, node, scales ? -FAR : 0, &room, c);
-    if (ran && scales) ran = run_on_lanes(f, node, 2 * FAR, &room, &again);
-    for (size_t l = 0; c && l < n; l++)
-        c->known[l] = ran && c->known[l] &&
-                      (is_given(f, node, l) || (scales && again.known[l] && again.of[l] == c->of[l]));
-    for (size_t l = 0; c && l < n; l++) c->of[l] = c->known[l] ? c->of[l] : 0;
+    bool ran = false, other = !scales;
     int status = fp_arena_check(&f->room, f->err);
-    return status ? status : fp_arena_check(&room, f->err);
+    if (!status) status = fp_arena_check(&room, f->err);
+    if (!status) status = run_on_lanes(f, node, scales ? -FAR : 0, &room, c, &ran);
+    if (!status && ran && scales) status = run_on_lanes(f, node, 2 * FAR, &room, &again, &other);
+    for (size_t l = 0; l < n && !status; l++) {
+        c->known[l] = ran && other && c->known[l] &&
+                      (is_given(f, node, l) || (scales && again.known[l] && again.of[l] == c->of[l]));
+        c->of[l] = c->known[l] ? c->of[l] : 0;
+    }
+    return status;
 }
 
 // A depthwise convolution: each lane has a kernel of its own.
@@ -434,6 +443,7 @@ static int find_constants(struct folding *f) {
         const struct fp_node *node = &f->graph->nodes[i];
         if (node->n_out && node->out[0] >= 0 && !f->values[node->out[0]].of) status = follow(f, node);
     }
+    if (!status) status = fp_arena_check(&f->room, f->err);
     return status;
 }
 
