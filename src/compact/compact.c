@@ -344,7 +344,7 @@ static int run_pass(struct pass *p, struct fp_compacted *out, bool first, size_t
     if (status || !*removed) return status;
     bool again = false;
     status = store_computed(p, &again);
-    if (!status) status = store_lengths(p, &again);
+    if (!status && !again) status = store_lengths(p, &again);
     if (status || again) return status;
     out->removed += *removed;
     return cut_all(p);
