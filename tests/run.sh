@@ -18,21 +18,22 @@ python=$root/.venv/bin/python
 
 finish() {
     printf '\n'
-    awk '{p += $2; f += $3; s += $4} END {printf "%d passed, %d failed, %d skipped\n", p, f, s; exit f > 0 || p == 0}' "$tally"
+    awk '{p += $(NF - 2); f += $(NF - 1); s += $NF} END {printf "%d passed, %d failed, %d skipped\n", p, f, s; exit f > 0 || p == 0}' "$tally"
     exit
 }
 
-# part NAME COMMAND...: a part appends "name passed failed skipped" to the tally; one that ends badly without a word counts as failed.
+# part NAME COMMAND...: a part appends "name passed failed skipped" to the tally (the counts are the last three words: a name may have
+# several); one that ends badly without a word counts as failed.
 part() {
     local name=$1 before after start=$SECONDS
     shift
     printf '\n== %s\n' "$name"
-    before=$(awk '{f += $3} END {print f + 0, NR}' "$tally")
+    before=$(awk '{f += $(NF - 1)} END {print f + 0, NR}' "$tally")
     if "$@"; then
-        after=$(awk '{f += $3} END {print f + 0, NR}' "$tally")
+        after=$(awk '{f += $(NF - 1)} END {print f + 0, NR}' "$tally")
         [ "${before#* }" != "${after#* }" ] || printf '%s 1 0 0\n' "$name" >>"$tally"
     else
-        after=$(awk '{f += $3} END {print f + 0, NR}' "$tally")
+        after=$(awk '{f += $(NF - 1)} END {print f + 0, NR}' "$tally")
         [ "${before% *}" != "${after% *}" ] || { printf '%s: FAIL\n' "$name"; printf '%s 0 1 0\n' "$name" >>"$tally"; }
     fi
     printf -- '-- %s: %d s\n' "$name" $((SECONDS - start))
