@@ -312,6 +312,31 @@ static int make_curve(struct fp_job *job, const struct fp_curve_rule *rule, stru
     return status;
 }
 
+struct work {
+    double much; // multiply-adds, about
+    int curve;
+};
+
+static int by_work(const void *a, const void *b) {
+    const struct work *x = a, *y = b;
+    if (x->much != y->much) return x->much > y->much ? -1 : 1;
+    return (x->curve > y->curve) - (x->curve < y->curve);
+}
+
+// The most work first: what is begun last is then short, and no thread waits long for another.
+static void sort_work(const struct fp_job *job, const struct fp_curve *curves, int n, struct work *work) {
+    for (int i = 0; i < n; i++) {
+        const struct fp_channel_group *group = curves[i].group;
+        work[i] = (struct work){.curve = i};
+        for (int k = 0; k < group->n_readers; k++) {
+            const struct fp_weight *w = job->layers.items[group->readers[k].weight].w;
+            const double cols = (double)w->cols;
+            work[i].much += (double)w->groups * cols * cols * (cols + (double)w->rows);
+        }
+    }
+    qsort(work, (size_t)n, sizeof(*work), by_work);
+}
+
 // One after the other where the memory limit holds the statistics of some layers only. Of several failures the first
 // curve's is told.
 static int make_curves(struct fp_job *job, const struct fp_curve_rule *rule, struct fp_curve *curves, int n) {
@@ -320,10 +345,12 @@ static int make_curves(struct fp_job *job, const struct fp_curve_rule *rule, str
     double start = fp_seconds();
     FP_STAGE(room, "channels");
     fineprune_error *errors = fp_arena_take(&room, (size_t)n, sizeof(*errors));
-    if (!errors) return fp_arena_check(&room, job->err);
+    struct work *work = fp_arena_take(&room, (size_t)n, sizeof(*work));
+    if (room.failed) return fp_arena_check(&room, job->err);
+    sort_work(job, curves, n, work);
 #pragma omp parallel for num_threads(job->threads) schedule(dynamic) if (whole)
     for (int i = 0; i < n; i++)
-        if (whole) make_curve(job, rule, &curves[i], true, &errors[i]);
+        if (whole) make_curve(job, rule, &curves[work[i].curve], true, &errors[work[i].curve]);
     for (int i = 0; i < n && !whole && !status; i++) status = make_curve(job, rule, &curves[i], false, job->err);
     for (int i = 0; i < n && whole && !status; i++) {
         status = errors[i].status;
