@@ -74,7 +74,7 @@ static int add_key(struct fineprune_data *data, struct fp_npz *npz, size_t input
 
 int fp_data_add_npz(struct fineprune_data *data, size_t input, const char *path, fineprune_error *err) {
     struct fp_npz *npz;
-    int status = fp_npz_open(&npz, path, err);
+    int status = fp_npz_open(&npz, path, data->memory, err);
     if (status) return status;
     if (input < data->n_inputs) status = add_key(data, npz, input, true, path, err);
     else

@@ -206,7 +206,7 @@ static int read_all(struct reader *r, struct fp_stats *stats) {
 int fineprune_stats_open(fineprune_stats **out, const char *path, fineprune_error *err) {
     fineprune_error local = {0};
     struct reader r = {.arena = {.what = "statistics"}, .path = path, .err = err ? err : &local};
-    int status = fp_npz_open(&r.npz, path, r.err);
+    int status = fp_npz_open(&r.npz, path, NULL, r.err);
     if (status) return status;
     fineprune_stats *stats = calloc(1, sizeof(*stats));
     if (stats) stats->stats = fp_stats_new(r.err);

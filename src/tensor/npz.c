@@ -17,12 +17,14 @@
 #define DEFLATE_RATIO 1032 // deflate cannot do better, so an entry that claims more is not what it says
 
 struct fp_npz {
-    zip_t *zip; // owns the file
+    zip_t *zip; // owns the file, or what was read of standard input
     int fd;     // of that file; -1: standard input
     char *path;
     size_t count;
     char **names;
     zip_uint64_t *entries; // of names[]
+    struct fp_memory *memory;
+    size_t counted; // bytes of standard input, in memory's budget
 };
 
 void fp_npz_free(struct fp_npz *npz) {
@@ -32,20 +34,40 @@ void fp_npz_free(struct fp_npz *npz) {
     free(npz->names);
     free(npz->entries);
     free(npz->path);
+    if (npz->memory) fp_memory_uncount(npz->memory, npz->counted);
     free(npz);
 }
 
+// Twice the room, or as much of that as the budget has, for `more` bytes behind the n of data[]. False where that is
+// not enough, or the system has no more; data[] is as it was then.
+static bool make_room(struct fp_npz *npz, uint8_t **data, size_t *capacity, size_t n, size_t more) {
+    const size_t left = npz->memory ? fp_memory_left(npz->memory) : SIZE_MAX;
+    size_t needed, wanted;
+    if (!fp_add(n, more, &needed)) return false;
+    if (needed <= *capacity) return true;
+    if (!fp_mul(*capacity, 2, &wanted)) return false;
+    wanted = fp_most(wanted, needed);
+    if (wanted - *capacity > left) wanted = fp_most(*capacity + left, needed);
+    if (npz->memory && !fp_memory_count(npz->memory, wanted - *capacity)) return false;
+    npz->counted += wanted - *capacity;
+    uint8_t *grown = realloc(*data, wanted);
+    if (!grown) return false;
+    *data = grown;
+    *capacity = wanted;
+    return true;
+}
+
 // All bytes of a stream that cannot seek.
-static int read_all(uint8_t **out, size_t *size, FILE *f, const char *path, fineprune_error *err) {
+static int read_all(struct fp_npz *npz, uint8_t **out, size_t *size, FILE *f, const char *path, fineprune_error *err) {
     uint8_t *data = NULL;
     size_t capacity = 0, n = 0, got;
     do {
-        uint8_t *grown = fp_grow(data, &capacity, n + 65536, 1);
-        if (!grown) {
+        if (!make_room(npz, &data, &capacity, n, 65536)) {
             free(data);
-            return fp_fail_memory(err, path, n);
+            int status = fp_fail_memory(err, path, n);
+            if (npz->memory) fp_memory_hint(npz->memory, err);
+            return status;
         }
-        data = grown;
         got = fread(data + n, 1, capacity - n, f);
         n += got;
     } while (got);
@@ -53,7 +75,10 @@ static int read_all(uint8_t **out, size_t *size, FILE *f, const char *path, fine
         free(data);
         return fp_fail(err, FINEPRUNE_IO, "cannot read '%s': %s", path, strerror(errno));
     }
-    *out = data;
+    uint8_t *fitting = n ? realloc(data, n) : NULL;
+    if (fitting && npz->memory) fp_memory_uncount(npz->memory, capacity - n);
+    if (fitting) npz->counted = n;
+    *out = fitting ? fitting : data;
     *size = n;
     return FINEPRUNE_OK;
 }
@@ -74,7 +99,7 @@ static int open_zip(struct fp_npz *npz, fineprune_error *err) {
     if (strcmp(npz->path, "-") == 0) {
         uint8_t *data = NULL;
         size_t size = 0;
-        int status = read_all(&data, &size, stdin, "standard input", err);
+        int status = read_all(npz, &data, &size, stdin, "standard input", err);
         if (status) return status;
         if (!size) {
             free(data);
@@ -123,9 +148,9 @@ static int read_directory(struct fp_npz *npz, fineprune_error *err) {
     return FINEPRUNE_OK;
 }
 
-int fp_npz_open(struct fp_npz **out, const char *path, fineprune_error *err) {
+int fp_npz_open(struct fp_npz **out, const char *path, struct fp_memory *memory, fineprune_error *err) {
     struct fp_npz *npz = fp_calloc(1, sizeof(*npz));
-    if (npz) npz->path = strdup(path), npz->fd = -1;
+    if (npz) *npz = (struct fp_npz){.path = strdup(path), .fd = -1, .memory = memory};
     int status = npz && npz->path ? FINEPRUNE_OK : fp_fail_memory(err, path, sizeof(*npz));
     if (!status) status = open_zip(npz, err);
     if (!status) status = read_directory(npz, err);
@@ -256,7 +281,7 @@ int fp_npz_far_open(struct fp_npz_far **out, const struct fp_npz *npz, const cha
     snprintf(far->name, sizeof(far->name), "'%.200s': array '%.150s'", npz->path, name);
     zip_uint64_t size = 0;
     bool plain = false;
-    int status = fp_npz_open(&far->npz, npz->path, err);
+    int status = fp_npz_open(&far->npz, npz->path, NULL, err);
     const size_t again = status ? 0 : find(far->npz, name);
     if (!status && again == far->npz->count) status = fp_fail(err, FINEPRUNE_DATA, "%s is not there", far->name);
     if (!status) status = check_entry(far->npz, far->npz->entries[again], far->name, &size, err);

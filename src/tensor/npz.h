@@ -10,8 +10,9 @@
 int fp_npy_read(struct fp_tensor *out, const char *path, struct fp_memory *memory, fineprune_error *err);
 
 struct fp_npz;
-// path "-" reads standard input. Only the directory is read; arrays are read by fp_npz_read.
-int fp_npz_open(struct fp_npz **out, const char *path, fineprune_error *err);
+// path "-" reads standard input, whose bytes count in memory's budget (NULL: there is none) until fp_npz_free. Of a
+// file only the directory is read; arrays are read by fp_npz_read.
+int fp_npz_open(struct fp_npz **out, const char *path, struct fp_memory *memory, fineprune_error *err);
 size_t fp_npz_count(const struct fp_npz *npz);
 const char *fp_npz_name(const struct fp_npz *npz, size_t index); // without ".npy"
 int fp_npz_read(struct fp_npz *npz, const char *name, struct fp_tensor *out, struct fp_memory *memory,

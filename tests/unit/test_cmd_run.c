@@ -51,7 +51,7 @@ static struct fp_npz *run_it(void **state, const char *model_path, const char *s
     fineprune_data_free(data);
     fineprune_model_free(model);
     struct fp_npz *npz = NULL;
-    assert_int_equal(fp_npz_open(&npz, out, NULL), 0);
+    assert_int_equal(fp_npz_open(&npz, out, NULL, NULL), 0);
     return npz;
 }
 

@@ -268,7 +268,7 @@ static void masks_are_saved(void **state) {
     const uint8_t want[9] = {1, 0, 0, 0, 0, 1, 0, 1, 1};
     struct fp_npz *npz;
     struct fp_tensor t = {0};
-    assert_int_equal(fp_npz_open(&npz, path, NULL), 0);
+    assert_int_equal(fp_npz_open(&npz, path, NULL, NULL), 0);
     assert_int_equal(fp_npz_read(npz, "w", &t, NULL, NULL), 0);
     assert_true(t.type == FP_BOOL && fp_same_shape(&t, &weight));
     assert_memory_equal(t.data, want, sizeof(want));

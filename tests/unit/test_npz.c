@@ -6,6 +6,7 @@
 #include "scratch_folder.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <zip.h>
 
 // A .npy of version 1 with the given dict text and elements.
@@ -162,7 +163,7 @@ static void test_round_trip(void **state) {
     const char *path = scratch_path(state, "a.npz");
     write_all(path);
     struct fp_npz *npz;
-    assert_int_equal(fp_npz_open(&npz, path, &err), 0);
+    assert_int_equal(fp_npz_open(&npz, path, NULL, &err), 0);
     assert_int_equal(fp_npz_count(npz), FP_COUNT(TYPES));
     for (size_t i = 0; i < FP_COUNT(TYPES); i++) {
         struct fp_tensor t = {0}, want;
@@ -211,7 +212,7 @@ static void test_rows(void **state) {
     assert_int_equal(fp_npz_finish(writer, NULL), 0);
     struct fp_npz *npz;
     fp_error_clear(&err);
-    assert_int_equal(fp_npz_open(&npz, path, &err), 0);
+    assert_int_equal(fp_npz_open(&npz, path, NULL, &err), 0);
     assert_int_equal(fp_npz_read(npz, "a/b: c", &t, NULL, &err), 0);
     assert_int_equal(t.dims[0], 3);
     assert_memory_equal(t.data, rows[0].data, 40);
@@ -238,7 +239,7 @@ static void test_damaged_archive(void **state) {
         fineprune_error err = {0};
         struct fp_npz *npz;
         struct fp_memory memory = {.limit = 1 << 22};
-        if (fp_npz_open(&npz, path, &err)) {
+        if (fp_npz_open(&npz, path, NULL, &err)) {
             assert_true(err.status == FINEPRUNE_DATA || err.status == FINEPRUNE_IO);
             assert_non_null(strstr(err.message, "a.npz"));
             continue;
@@ -266,7 +267,7 @@ static void test_check_sum(void **state) {
     fineprune_error err = {0};
     struct fp_npz *npz;
     struct fp_tensor t = {0};
-    assert_int_equal(fp_npz_open(&npz, path, &err), 0);
+    assert_int_equal(fp_npz_open(&npz, path, NULL, &err), 0);
     assert_int_equal(fp_npz_read(npz, "float32", &t, NULL, &err), FINEPRUNE_DATA);
     assert_null(t.data);
     assert_non_null(strstr(err.message, "CRC"));
@@ -288,7 +289,7 @@ static void test_bomb_meets_budget(void **state) {
     fp_tensor_done(&t);
     struct fp_npz *npz;
     struct fp_memory memory = {.limit = 1 << 20};
-    assert_int_equal(fp_npz_open(&npz, path, &err), 0);
+    assert_int_equal(fp_npz_open(&npz, path, NULL, &err), 0);
     assert_int_equal(fp_npz_read(npz, "zeros", &t, &memory, &err), FINEPRUNE_LIMIT);
     assert_int_equal(memory.peak, 0);
     memory.limit = 0;
@@ -366,7 +367,7 @@ static void test_many(void **state) {
     assert_int_equal(fp_npz_finish(writer, &err), 0);
     struct fp_npz *npz;
     struct fp_npz_far *far;
-    assert_int_equal(fp_npz_open(&npz, path, &err), 0);
+    assert_int_equal(fp_npz_open(&npz, path, NULL, &err), 0);
     assert_int_equal(fp_npz_count(npz), N);
     assert_string_equal(fp_npz_name(npz, N - 1), name);
     t = (struct fp_tensor){0};
@@ -381,7 +382,28 @@ static void test_many(void **state) {
 static int open_stdin(const char *path, struct fp_npz **npz, fineprune_error *err) {
     fp_error_clear(err);
     assert_non_null(freopen(path, "rb", stdin));
-    return fp_npz_open(npz, "-", err);
+    return fp_npz_open(npz, "-", NULL, err);
+}
+
+// What is read of it counts until the archive is closed, and no more is read than the budget has.
+static void test_standard_input_in_a_budget(void **state) {
+    const char *path = scratch_path(state, "a.npz");
+    fineprune_error err = {0};
+    struct fp_memory memory = {.limit = (size_t)1 << 20};
+    struct fp_npz *npz = NULL;
+    write_all(path);
+    assert_non_null(freopen(path, "rb", stdin));
+    assert_int_equal(fp_npz_open(&npz, "-", &memory, &err), 0);
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(memory.used, st.st_size);
+    fp_npz_free(npz);
+    assert_int_equal(memory.used, 0);
+    assert_non_null(freopen("/dev/zero", "rb", stdin));
+    assert_int_equal(fp_npz_open(&npz, "-", &memory, &err), FINEPRUNE_LIMIT);
+    assert_non_null(strstr(err.hint, "--max-memory"));
+    assert_int_equal(memory.used, 0);
+    assert_true(memory.peak <= memory.limit);
 }
 
 static void test_standard_input(void **state) {
@@ -433,7 +455,7 @@ static void test_entries(void **state) {
         struct fp_tensor t = {0};
         write_all(path);
         patch(path, cases[i].offset, cases[i].value, cases[i].bytes);
-        assert_int_equal(fp_npz_open(&npz, path, &err), 0);
+        assert_int_equal(fp_npz_open(&npz, path, NULL, &err), 0);
         assert_int_equal(fp_npz_read(npz, "float32", &t, NULL, &err), FINEPRUNE_DATA);
         if (!strstr(err.message, cases[i].message)) fail_msg("case %zu: %s", i, err.message);
         assert_null(t.data);
@@ -449,7 +471,7 @@ static void test_far(void **state) {
     struct fp_tensor shape = {0}, want;
     uint8_t bytes[64], file[4096];
     write_all(path);
-    assert_int_equal(fp_npz_open(&npz, path, &err), 0);
+    assert_int_equal(fp_npz_open(&npz, path, NULL, &err), 0);
     fill(&want, FP_FLOAT, 7, 1300);
     const size_t size = fp_tensor_bytes(&want);
     assert_int_equal(fp_npz_far_open(&far, npz, "bool", 1, &shape, &err), 0);
@@ -485,16 +507,16 @@ static void test_not_npz(void **state) {
     const char *path = scratch_path(state, "a.npz");
     fineprune_error err = {0};
     struct fp_npz *npz = NULL;
-    assert_int_equal(fp_npz_open(&npz, path, &err), FINEPRUNE_IO);
+    assert_int_equal(fp_npz_open(&npz, path, NULL, &err), FINEPRUNE_IO);
     fp_error_clear(&err);
     scratch_write(path, "", 0);
-    assert_int_equal(fp_npz_open(&npz, path, &err), FINEPRUNE_DATA);
+    assert_int_equal(fp_npz_open(&npz, path, NULL, &err), FINEPRUNE_DATA);
     fp_error_clear(&err);
     scratch_write(path, "some text", 9);
-    assert_int_equal(fp_npz_open(&npz, path, &err), FINEPRUNE_DATA);
+    assert_int_equal(fp_npz_open(&npz, path, NULL, &err), FINEPRUNE_DATA);
     assert_null(npz);
     fp_error_clear(&err);
-    assert_int_equal(fp_npz_open(&npz, *state, &err), FINEPRUNE_IO);
+    assert_int_equal(fp_npz_open(&npz, *state, NULL, &err), FINEPRUNE_IO);
     assert_non_null(strstr(err.message, "not a regular file"));
     assert_string_equal(err.hint, "a stream goes in by standard input: --data -");
     fp_error_clear(&err);
@@ -549,7 +571,7 @@ static void test_overwritten(void **state) {
             assert_int_equal(fp_npz_create(&writer, npz, true, &err), 0);
             assert_int_equal(fp_npz_add(writer, "x", &t, &err), 0);
             assert_int_equal(fp_npz_finish(writer, &err), 0);
-            assert_int_equal(fp_npz_open(&zip, npz, &err), 0);
+            assert_int_equal(fp_npz_open(&zip, npz, NULL, &err), 0);
             assert_int_equal(fp_npz_far_open(&far, zip, "x", 1, &shape, &err), 0);
         } else {
             scratch_write(npy, file, size);
@@ -570,25 +592,16 @@ static void test_overwritten(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        scratch_test(test_plain),
-        scratch_test(test_orders),
-        scratch_test(test_broken),
-        scratch_test(test_not_npy),
-        scratch_test(test_round_trip),
-        scratch_test(test_same_bytes),
-        scratch_test(test_rows),
-        scratch_test(test_damaged_archive),
-        scratch_test(test_check_sum),
-        scratch_test(test_bomb_meets_budget),
-        scratch_test(test_not_npz),
-        scratch_test(test_abandon),
-        scratch_test(test_overwritten),
-        scratch_test(test_strings),
-        scratch_test(test_not_written),
-        scratch_test(test_many),
-        scratch_test(test_standard_input),
-        scratch_test(test_entries),
-        scratch_test(test_far),
+        scratch_test(test_plain),          scratch_test(test_orders),
+        scratch_test(test_broken),         scratch_test(test_not_npy),
+        scratch_test(test_round_trip),     scratch_test(test_same_bytes),
+        scratch_test(test_rows),           scratch_test(test_damaged_archive),
+        scratch_test(test_check_sum),      scratch_test(test_bomb_meets_budget),
+        scratch_test(test_not_npz),        scratch_test(test_abandon),
+        scratch_test(test_overwritten),    scratch_test(test_strings),
+        scratch_test(test_not_written),    scratch_test(test_many),
+        scratch_test(test_standard_input), scratch_test(test_standard_input_in_a_budget),
+        scratch_test(test_entries),        scratch_test(test_far),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
