@@ -429,7 +429,7 @@ static enum kind judge(const struct fp_job *job, const struct measures *m) {
     // Without labels: what the lesson changes is for the better, as far as the model expects to be wrong; what the
     // zeros change is for the worse.
     if (m->worse || zeros_outweigh(m)) return WORSE;
-    if (taught > m->expected + 2 * sqrt(m->expected) + 1) return UNKNOWN;
+    if (taught > 0 && !fp_changes_may_help(taught, m->expected)) return UNKNOWN;
     if (m->kinds == 1 && m->often_came > 1) return UNKNOWN; // a user of one class, or a model that has collapsed
     if (taught > 0 && 2 * by_zeros <= taught) return BETTER;
     return UNKNOWN;
@@ -443,6 +443,8 @@ static void say_classes(const struct fp_job *job, const struct measures *m, enum
     const size_t changed = m->n - m->as_came;
     const char *const words[] = {
         [BETTER] = "better for you, probably", [WORSE] = "worse, probably", [UNKNOWN] = "cannot tell"};
+    char mistakes[64];
+    snprintf(mistakes, sizeof(mistakes), "%.0f mistake%s", m->expected, fabs(m->expected - 1) < 0.5 ? "" : "s");
     if (m->alike && !m->ruined)
         fprintf(file, "cannot tell: your samples are all the same to the model; %zu of %zu answers are as they were",
                 m->as_came, m->n);
@@ -458,13 +460,13 @@ static void say_classes(const struct fp_job *job, const struct measures *m, enum
     else if (job->classes.classifier.weight < 0)
         fprintf(file, "worse: %zu of %zu %s are others", changed, m->n, samples_word(m));
     else if (!m->taught)
-        fprintf(file, "%s: %zu of %zu %s are others, where the model itself expected %.0f mistakes", words[kind],
-                changed, m->n, samples_word(m), m->expected);
+        fprintf(file, "%s: %zu of %zu %s are others, where the model itself expected %s", words[kind], changed, m->n,
+                samples_word(m), mistakes);
     else
         fprintf(file,
-                "%s: what it learned changes %zu of %zu %s, where the model itself expected %.0f mistakes; the zeros "
-                "change %zu more",
-                words[kind], m->taught, m->n, samples_word(m), m->expected, m->n - m->same);
+                "%s: what it learned changes %zu of %zu %s, where the model itself expected %s; the zeros change %zu "
+                "more",
+                words[kind], m->taught, m->n, samples_word(m), mistakes, m->n - m->same);
     if (m->worse && !m->ruined && isfinite(m->error))
         fprintf(file, "; held-back scores are off by %.0f %% of their spread", 100 * sqrt(m->error));
     if (m->ruined && m->kinds == 1 && m->kinds_dense > 1) fputs(", and all are the same", file);

@@ -22,6 +22,10 @@ size_t fp_best(const float *logits, size_t classes, const uint8_t *use) {
     return best;
 }
 
+bool fp_changes_may_help(double changes, double expected) {
+    return changes < 2 * expected && changes <= expected + 2 * sqrt(expected) + 1;
+}
+
 int fp_frequencies(const double *logits, size_t n, size_t k, double *pi) {
     size_t size;
     if (!fp_mul(n, k, &size)) return FINEPRUNE_LIMIT;

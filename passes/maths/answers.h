@@ -14,6 +14,10 @@ int fp_frequencies(const double *logits, size_t n, size_t k, double *pi);
 void fp_softmax(const double *logits, double *q, size_t classes, const uint8_t *use);
 // The greatest of the used columns, the lower index on ties.
 size_t fp_best(const float *logits, size_t classes, const uint8_t *use);
+// Whether so many changed answers may be for the better on the whole, where so many mistakes are expected: each of them
+// mended once at best, all further changes break what was right; and no more are believed than chance explains (two
+// deviations of a Poisson number).
+bool fp_changes_may_help(double changes, double expected);
 // A deep copy; *dst is freed by its owner also on failure.
 int fp_answers_copy(struct fp_answers *dst, const struct fp_answers *src, fineprune_error *err);
 

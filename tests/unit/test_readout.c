@@ -89,6 +89,17 @@ static void test_softmax(void **state) {
     assert_int_equal(fp_best(values, 4, NULL), 3);
 }
 
+// Of 4 changes where 2 mistakes are expected, 2 mend and 2 break at best; of 17 where 10 are, chance explains the rest.
+static void test_changes(void **state) {
+    (void)state;
+    assert_true(fp_changes_may_help(3, 2));
+    assert_false(fp_changes_may_help(4, 2));
+    assert_false(fp_changes_may_help(2, 0.84));
+    assert_true(fp_changes_may_help(17, 10));
+    assert_false(fp_changes_may_help(18, 10));
+    assert_false(fp_changes_may_help(1, 0));
+}
+
 // Of sure answers the frequencies are the shares of the answers; of answers that overlap they are the fixed point of
 // Bayes' rule.
 static void test_frequencies(void **state) {
@@ -306,10 +317,10 @@ static void test_learn(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_softmax), cmocka_unit_test(test_frequencies),
-                                       cmocka_unit_test(test_outputs), cmocka_unit_test(test_hold_back),
-                                       cmocka_unit_test(test_choices), cmocka_unit_test(test_teacher),
-                                       cmocka_unit_test(test_zeros),   cmocka_unit_test(test_obstacles),
-                                       cmocka_unit_test(test_nothing), cmocka_unit_test(test_learn)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_softmax), cmocka_unit_test(test_frequencies), cmocka_unit_test(test_changes),
+        cmocka_unit_test(test_outputs), cmocka_unit_test(test_hold_back),   cmocka_unit_test(test_choices),
+        cmocka_unit_test(test_teacher), cmocka_unit_test(test_zeros),       cmocka_unit_test(test_obstacles),
+        cmocka_unit_test(test_nothing), cmocka_unit_test(test_learn)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
