@@ -419,6 +419,35 @@ static size_t choose_samples(const struct fp_job *job, size_t *samples) {
     return n;
 }
 
+// Where the output only tells which class it is: the scores.
+static int collect_scores(struct fp_job *job, struct fp_exec *exec, const size_t *samples, size_t n,
+                          struct outputs *o) {
+    const struct fp_stats_request request = {.needs = FP_NEED_ANSWERS,
+                                             .classifier = &job->classes.classifier,
+                                             .options = &job->options->run,
+                                             .stage = "channels"};
+    struct fp_stats *stats = NULL;
+    int status = fp_stats_gather(&stats, exec, job->layers.weights, job->data, samples, n, &request,
+                                 &job->state.forward, job->err);
+    const struct fp_answers *a = status ? NULL : &stats->answers;
+    const size_t count = a ? a->samples * a->classes : 0;
+    float *values = count ? fp_grow(o->values, &o->capacity, count, sizeof(*values)) : NULL;
+    if (count && !values) status = fp_fail_memory(job->err, "outputs", count * sizeof(*values));
+    if (values) {
+        memcpy(values, a->logits, count * sizeof(*values));
+        o->values = values;
+        o->n = count;
+    }
+    fp_stats_free(stats);
+    return status;
+}
+
+static bool tells_class_only(const struct fp_job *job) {
+    const struct fp_graph *graph = job->model->graph;
+    const struct fp_classifier *c = &job->classes.classifier;
+    return c->weight >= 0 && fp_type_is_integer(graph->values[graph->outputs[c->output]].type);
+}
+
 static int run_samples(struct fp_job *job, struct outputs *o) {
     struct fp_exec *exec = NULL;
     size_t samples[TRIED], n = choose_samples(job, samples);
@@ -426,6 +455,11 @@ static int run_samples(struct fp_job *job, struct outputs *o) {
     double start = fp_seconds();
     o->n = 0;
     int status = fp_exec_new(&exec, job->model, &job->options->run, job->err);
+    if (!status && tells_class_only(job)) {
+        status = collect_scores(job, exec, samples, n, o);
+        fp_exec_free(exec);
+        return status;
+    }
     if (!status)
         status = fp_batches_run(exec, job->model, job->data, samples, n, &job->options->run, "channels", &visitor,
                                 job->err);

@@ -467,7 +467,7 @@ static void say_classes(const struct fp_job *job, const struct measures *m, enum
                 "%s: what it learned changes %zu of %zu %s, where the model itself expected %s; the zeros change %zu "
                 "more",
                 words[kind], m->taught, m->n, samples_word(m), mistakes, m->n - m->same);
-    if (m->worse && !m->ruined && isfinite(m->error))
+    if (m->worse && !m->ruined && isfinite(m->error) && m->error >= 0)
         fprintf(file, "; held-back scores are off by %.0f %% of their spread", 100 * sqrt(m->error));
     if (m->ruined && m->kinds == 1 && m->kinds_dense > 1) fputs(", and all are the same", file);
     else if (m->kinds == 1 && m->often_came > 1) fputs("; all answers are of one class now", file);

@@ -152,7 +152,7 @@ static int compare_outputs(void *user, const struct fp_batch *batch, const struc
 
 // Nothing was learned and no class left out: both are the same.
 static void compare_drift(const struct fp_drift *d, double *agreement, double *with_dense) {
-    if (d->classes && d->answers) *agreement = *with_dense = (double)d->same / (double)d->answers;
+    if ((d->classes || d->labels) && d->answers) *agreement = *with_dense = (double)d->same / (double)d->answers;
 }
 
 // Batch b of an output; NULL when it was not kept.
@@ -209,6 +209,25 @@ static int take_columns(struct fp_verify *v, fineprune_error *err) {
     return fp_arena_check(&v->per_output, err);
 }
 
+// Whether an output of numbers was kept.
+static bool is_measured(const struct fp_verify *v, int output) {
+    const struct fp_tensor *first = kept_of(v, 0, output);
+    return first && fp_type_is_float(first->type);
+}
+
+// Classes that no layer of ours makes are known by their output alone: one of scores, or, where no output has numbers
+// to measure, one of a whole number for each sample. -1: there is none.
+static int telling_output(const struct fp_job *job, const struct fp_verify *v) {
+    int labels = -1;
+    if (job->classes.classifier.weight >= 0) return -1;
+    if (job->classes.task.kind == FP_TASK_CLASSES && job->classes.output >= 0) return job->classes.output;
+    for (int i = v->graph->n_outputs - 1; i >= 0; i--) {
+        if (is_measured(v, i)) return -1;
+        if (v->drifts[i].labels) labels = i;
+    }
+    return labels;
+}
+
 // The pruned model on the reserve, unless it is known already.
 static int measure(struct fp_job *job) {
     struct fp_verify *v = job->state.verify;
@@ -228,11 +247,9 @@ static int measure(struct fp_job *job) {
         v->drifts[i].output = graph->values[graph->outputs[i]].name;
         v->drifts[i].no_answers = !job->classes.answers_of || !job->classes.answers_of[i];
     }
-    // Classes that no layer of ours makes are known by their output alone.
-    const bool by_output = job->classes.classifier.weight < 0 && job->classes.task.kind == FP_TASK_CLASSES &&
-                           job->classes.output >= 0;
     status = gather_answers(job, true, &v->now, compare_outputs, v, v->sizes);
-    if (!status && by_output) compare_drift(&v->drifts[job->classes.output], &v->agreement, &v->with_dense);
+    const int output = status ? -1 : telling_output(job, v);
+    if (output >= 0) compare_drift(&v->drifts[output], &v->agreement, &v->with_dense);
     else if (!status) compare_answers(job, &v->now, &v->agreement, &v->with_dense);
     v->fresh = !status;
     return status;
@@ -334,12 +351,6 @@ static double error_of(const struct fp_drift *d, double spread) {
     if (scale > 0) return d->dd / scale;
     if (d->dd > 0) return INFINITY;
     return 0;
-}
-
-// Whether an output of numbers was kept.
-static bool is_measured(const struct fp_verify *v, int output) {
-    const struct fp_tensor *first = kept_of(v, 0, output);
-    return first && fp_type_is_float(first->type);
 }
 
 static int find_spreads(struct fp_verify *v, fineprune_error *err) {

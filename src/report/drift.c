@@ -41,7 +41,8 @@ int fp_drift_add(struct fp_drift *drift, const struct fp_tensor *a, const struct
                        fp_shape_text(x, sizeof(x), a->rank, a->dims), fp_shape_text(y, sizeof(y), b->rank, b->dims));
     }
     bool classes = a->rank == 2 && a->dims[1] > 1 && fp_type_is_float(a->type);
-    bool labels = a->rank == 1 && fp_type_is_integer(a->type);
+    const bool one = a->rank == 1 || (a->rank == 2 && a->dims[1] == 1);
+    const bool labels = one && fp_type_is_integer(a->type);
     drift->classes = classes && (!drift->count || drift->classes);
     drift->labels = labels && (!drift->count || drift->labels);
     const size_t width = classes ? (size_t)a->dims[1] : 1, rows = a->count / width, step = fp_most(4096 / width, 1);

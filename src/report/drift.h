@@ -15,7 +15,7 @@ struct fp_drift {
     size_t count, answers, same;    // rows of class scores, and those with the same greatest
     bool classes;                   // rank 2 with more than one column in every batch so far
     bool no_answers;                // set by the caller: such rows are not answers
-    bool labels; // integers of rank 1: the answers themselves, as a classifier with ArgMax gives them
+    bool labels; // integers, one a sample: the answers themselves, as a classifier with ArgMax gives them
 };
 
 // Adds one batch of an output: row-major tensors of the same shape (else FINEPRUNE_MODEL), converted to double as they

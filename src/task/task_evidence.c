@@ -87,8 +87,10 @@ static int see_bend(struct looked *l) {
     return FOUND(l, "%s behind them, as scores do not have it", node->type), -6;
 }
 
-// What else reads the scores.
+// What else reads the scores. An output that tells the place of the greatest alone leaves nothing but classes.
 static int see_readers(struct looked *l) {
+    if (l->c->logits_value >= 0 && fp_type_is_integer(l->output->type))
+        return FOUND(l, "the output is the number of the greatest score"), 20;
     const int ids[] = {l->c->logits_value, l->graph->outputs[l->c->output]};
     for (size_t i = 0; i < FP_COUNT(ids); i++)
         for (int k = 0; ids[i] >= 0 && k < l->graph->values[ids[i]].n_readers; k++) {

@@ -111,7 +111,8 @@ static const char *check_layer(const struct fp_classifier *c, const struct fp_we
     if (fp_view_is_recurrent(w->view)) return "the last layer is recurrent";
     if (w->kind == FP_WEIGHT_CONV && w->inner != 1) return "the last layer is a convolution wider than 1x1";
     if (w->rows < 2) return "the output has one number a sample";
-    if (output->dims[1] >= 0 && (size_t)output->dims[1] != w->rows) return "the output is not the last layer's classes";
+    if (output->rank > 1 && output->dims[1] >= 0 && (size_t)output->dims[1] != w->rows)
+        return "the output is not the last layer's classes";
     if (c->features == 0) return "the last layer has no input";
     return NULL;
 }
@@ -181,9 +182,33 @@ static int before(const struct fp_graph *graph, int value, enum fp_role role) {
     return -1;
 }
 
+// The operator whose places of the greatest are all that the output says; NULL: it is no such output.
+static const struct fp_node *picker(const struct fp_graph *graph, int output) {
+    int value = output;
+    if (before(graph, value, FP_ROLE_PICKS) < 0) return NULL;
+    while (!is(producer(graph, value), FP_ROLE_PICKS)) value = producer(graph, value)->in[0];
+    return producer(graph, value);
+}
+
+// Whether it picks along the classes of [samples, classes] or [samples, classes, 1, 1]. The shape of a value within the
+// graph is often not declared: two axes are known by those of the output, if nothing in between changes them.
+static bool picks_classes(const struct fp_graph *graph, const struct fp_node *node, int output) {
+    const bool one = node->n_in == 1; // ArgMax; else TopK
+    const struct fp_value *scores = &graph->values[node->in[0]], *y = &graph->values[output];
+    const int64_t axis = fp_attr_int(node, "axis", one ? 0 : -1);
+    const bool leaves = one && !fp_attr_int(node, "keepdims", 1); // the axis goes
+    if (scores->rank >= 0) return has_classes(graph, node->in[0]) && (axis == 1 || axis + scores->rank == 1);
+    while (output != node->out[0] && output != node->out[node->n_out - 1]) {
+        if (fp_node_role(producer(graph, output)) > FP_ROLE_CASTS) return false;
+        output = producer(graph, output)->in[0];
+    }
+    return y->rank == (leaves ? 1 : 2) && (axis == 1 || axis == -1);
+}
+
+// value: the scores, or probabilities, of output number `output`.
 static void try_output(struct fp_classifier *c, const struct fp_weights *weights, const struct fp_graph *graph,
-                       int output) {
-    int value = graph->outputs[output];
+                       int output, int value) {
+    const struct fp_value *shape = &graph->values[value];
     // Class scores may also be an output of their own.
     for (int inner; (inner = before(graph, value, FP_ROLE_SOFTMAX)) >= 0;) value = inner;
     while (is(producer(graph, value), FP_ROLE_IDENTITY)) value = producer(graph, value)->in[0];
@@ -197,7 +222,7 @@ static void try_output(struct fp_classifier *c, const struct fp_weights *weights
     if (weight < 0) return;
     const struct fp_weight *w = &weights->items[weight];
     c->features = w->cols;
-    c->reason = check_layer(c, w, &graph->values[graph->outputs[output]]);
+    c->reason = check_layer(c, w, shape);
     if (c->reason) return;
     c->weight = weight;
     c->classes = w->rows;
@@ -206,16 +231,29 @@ static void try_output(struct fp_classifier *c, const struct fp_weights *weights
     c->features_value = w->node->in[w->uses[0].slot == 0 ? 1 : 0];
 }
 
+// Where no output has class scores, the first that tells their greatest's place.
+static void find_picked(struct fp_classifier *out, const struct fp_weights *weights, const struct fp_graph *graph) {
+    for (int i = 0; i < graph->n_outputs && out->weight < 0; i++) {
+        const struct fp_node *node = picker(graph, graph->outputs[i]);
+        struct fp_classifier c = {.weight = -1};
+        if (!node || !picks_classes(graph, node, graph->outputs[i])) continue;
+        try_output(&c, weights, graph, i, node->in[0]);
+        if (c.weight >= 0) *out = c;
+        else out->reason = c.reason;
+    }
+}
+
 void fp_classifier_find(struct fp_classifier *out, const struct fp_weights *weights) {
     const struct fp_graph *graph = weights->model->graph;
     *out = (struct fp_classifier){.weight = -1, .reason = "no output has the shape [samples, classes]"};
-    int found = 0, likely = 0;
+    int found = 0, likely = 0, shaped = 0;
     struct fp_classifier c = *out, first = *out, only = *out;
     for (int i = 0; i < graph->n_outputs; i++) {
         if (!has_classes(graph, graph->outputs[i])) continue;
         c = *out;
         c.weight = -1;
-        try_output(&c, weights, graph, i);
+        shaped++;
+        try_output(&c, weights, graph, i, graph->outputs[i]);
         if (c.weight >= 0 && found++ == 0) first = c;
         else if (c.weight < 0 && !found) out->reason = c.reason;
         // boxes and embeddings beside classes have the same shape, but other names
@@ -227,6 +265,7 @@ void fp_classifier_find(struct fp_classifier *out, const struct fp_weights *weig
     else if (found > 1)
         out->reason = likely ? "several outputs have classes"
                              : "several outputs are as wide as classes, and none is named so";
+    else if (!shaped) find_picked(out, weights, graph);
 }
 
 // ---- the scores' units

@@ -306,6 +306,51 @@ def prune_tells_the_verdict_first(place):
     assert verdict_of(works(place, "apply m.onnx --stats s.fpstats -o q.onnx")).startswith("cannot tell: ")
 
 
+def answering(place, name, tail, out, *stored):
+    """m.onnx with nodes behind its scores, of which only 'answer' is an output; batches of any size."""
+    m = onnx.load(place.path("m.onnx"))
+    m.graph.node.extend(onnx.helper.make_node(op, [i or m.graph.output[0].name for i in ins], outs, **more) for op, ins, outs, more in tail)
+    m.graph.initializer.extend(stored)
+    del m.graph.output[:]
+    m.graph.output.append(onnx.helper.make_tensor_value_info("answer", *out))
+    onnx.checker.check_model(m, full_check=True)
+    onnx.save(m, place.path(name))
+
+
+@case
+def a_model_that_only_says_the_class_is_pruned_as_the_one_with_scores(place):
+    works(place, f"{PRUNE} -o scores.onnx -s 70%")
+    wanted = {t.name: onnx.numpy_helper.to_array(t) for t in onnx.load(place.path("scores.onnx")).graph.initializer}
+    three = onnx.numpy_helper.from_array(np.array([3]), "three")
+    tails = [([("ArgMax", [""], ["answer"], {"axis": 1, "keepdims": 0})], (7, ["n"])),
+             ([("ArgMax", [""], ["k"], {"axis": -1}), ("Cast", ["k"], ["answer"], {"to": 6})], (6, ["n", 1])),
+             ([("Softmax", [""], ["p"], {"axis": -1}), ("ArgMax", ["p"], ["answer"], {"axis": 1, "keepdims": 0})], (7, ["n"])),
+             ([("TopK", ["", "three"], ["v", "answer"], {"axis": -1})], (7, ["n", 3]))]
+    for i, (tail, out) in enumerate(tails):
+        answering(place, "class.onnx", tail, out, *[three] * (tail[0][0] == "TopK"))
+        works(place, "prune class.onnx --data local.npz -s 70% -o o.onnx -f --json=j.json")
+        told = json.loads(place.path("j.json").read_text())
+        equal(told["task"]["decided"], "classes", f"task with tail {i}")
+        assert told["verdict"]["measures"]["samples"] == 24, told["verdict"]
+        got = {t.name: onnx.numpy_helper.to_array(t) for t in onnx.load(place.path("o.onnx")).graph.initializer}
+        for name, values in wanted.items():
+            assert np.array_equal(values, got[name]), f"tail {i}: '{name}' differs"
+
+
+@case
+def answers_that_no_layer_is_known_to_make_are_counted_all_the_same(place):
+    answering(place, "bent.onnx", [("Tanh", [""], ["t"], {}), ("ArgMax", ["t"], ["answer"], {"axis": 1, "keepdims": 0})], (7, ["n"]))
+    ran = works(place, "prune bent.onnx --data local.npz -s 90% -o o.onnx --json=j.json")
+    told = json.loads(place.path("j.json").read_text())["verdict"]
+    assert "held-back answers" in verdict_of(ran) and "nan" not in verdict_of(ran), verdict_of(ran)
+    dense, pruned = (works(place, f"run {m} --data local.npz -o {m}.npz") and np.load(place.path(f"{m}.npz"))["answer"] for m in ("bent.onnx", "o.onnx"))
+    same = np.mean(dense == pruned)
+    assert same >= 0.75 or told["kind"] != "same", (same, told)
+    assert abs(told["measures"]["as_came"] / told["measures"]["samples"] - same) < 0.25, (same, told["measures"])
+    ruined = place.run("prune bent.onnx --data local.npz -s 98% --method magnitude -o p.onnx")
+    assert "cannot tell" not in verdict_of(ruined), verdict_of(ruined)
+
+
 @case
 def nothing_is_given_back_without_need(place):
     """Whatever is learned: scores that are off by little are worth all zeros."""
