@@ -194,6 +194,23 @@ FINEPRUNE_API void fineprune_data_free(fineprune_data *data);
 // nothing of the source is there. Errors: DATA, IO, LIMIT.
 FINEPRUNE_API int fineprune_data_add(fineprune_data *data, const char *source, fineprune_error *err);
 
+// Samples of one input that lie in memory. The struct does not grow.
+typedef struct fineprune_array {
+    const char *input; // its name; NULL: the model's only one
+    int type;          // as TensorProto.DataType of onnx.proto counts: 1 float, 2 uint8, 3 int8, 6 int32, 7 int64, 9
+                       // bool, 10 float16, 11 double, 16 bfloat16, ...; no strings, nothing narrower than a byte
+    int rank;
+    const int64_t *dims;    // rank of them; axis 0 the samples, as in a .npz
+    const int64_t *strides; // rank of them, in bytes, 0 and negative ones too; NULL: row-major without gaps
+    const void *data;       // of element (0, 0, ...)
+} fineprune_array;
+
+// Adds n arrays as fineprune_data_add adds a .npz: all of them, or none after an error. The elements are copied, once;
+// nothing of *arrays is used after the call. Errors: USAGE (no such type, rank or shape), DATA (no such input, or it
+// does not fit), LIMIT.
+FINEPRUNE_API int fineprune_data_add_arrays(fineprune_data *data, const fineprune_array *arrays, size_t n,
+                                            fineprune_error *err);
+
 // How many samples there are.
 FINEPRUNE_API size_t fineprune_data_samples(const fineprune_data *data);
 

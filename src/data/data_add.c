@@ -47,7 +47,8 @@ static int settle(const struct fineprune_data *data, const struct fp_adding *a, 
     return status;
 }
 
-int fineprune_data_add(fineprune_data *data, const char *source, fineprune_error *err) {
+int fp_data_add_as(struct fineprune_data *data, const char *source, fp_data_adder *add, const void *user,
+                   fineprune_error *err) {
     FP_PLAIN_NUMBERS;
     FP_STAGE(room, source);
     size_t *n_before = fp_arena_take(&room, data->n_inputs, sizeof(*n_before));
@@ -61,10 +62,8 @@ int fineprune_data_add(fineprune_data *data, const char *source, fineprune_error
     }
     for (size_t i = 0; i < data->n_inputs; i++) n_before[i] = data->columns[i].n;
     const size_t bare = data->bare, bad = data->bad.n, bad_in_all = data->bad.total;
-    const char *rest = source;
-    const size_t input = fp_data_split(data, &rest);
     data->adding = &adding;
-    int status = fp_data_add_source(data, input, rest, 0, err);
+    int status = add(data, user, err);
     data->adding = NULL;
     if (!status) status = settle(data, &adding, bad, err);
     free(data->hashes);
@@ -78,4 +77,14 @@ int fineprune_data_add(fineprune_data *data, const char *source, fineprune_error
         data->sources[data->n_sources++] = copy;
     }
     return status;
+}
+
+static int add_path(struct fineprune_data *data, const void *user, fineprune_error *err) {
+    const char *rest = user;
+    const size_t input = fp_data_split(data, &rest);
+    return fp_data_add_source(data, input, rest, 0, err);
+}
+
+int fineprune_data_add(fineprune_data *data, const char *source, fineprune_error *err) {
+    return fp_data_add_as(data, source, add_path, source, err);
 }

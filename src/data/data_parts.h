@@ -124,6 +124,13 @@ struct fineprune_data {
     struct fp_tally passed;   // what in folders is no data, by kind
 };
 
+// ---- data_add.c
+
+// Adds a source by that name: what `add` puts into the columns, or nothing of it when that fails.
+typedef int fp_data_adder(struct fineprune_data *data, const void *user, fineprune_error *err);
+int fp_data_add_as(struct fineprune_data *data, const char *source, fp_data_adder *add, const void *user,
+                   fineprune_error *err);
+
 // ---- data_fit.c: does it fit?
 
 // "'x' float32 [batch,3,224,224]" into dst; returns dst.

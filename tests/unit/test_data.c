@@ -85,6 +85,73 @@ static void test_rows(void **state) {
     assert_int_equal(f.model.memory.used, 0);
 }
 
+// Of a matrix [3, 10] in memory: its rows; its transpose's first three columns, backwards; one row four times.
+static void test_arrays(void **state) {
+    (void)state;
+    struct fake f = {0};
+    fake_input(&f, "x", FP_FLOAT, DIMS(-1, 3));
+    double m[3][10];
+    for (int i = 0; i < 30; i++) m[i / 10][i % 10] = i;
+    const int64_t rows[] = {3, 3}, turned[] = {10, 3}, again[] = {4, 3}, whole[] = {80, 8}, columns[] = {-8, 80},
+                  same[] = {0, 8};
+    const fineprune_array arrays[] = {{"x", FP_DOUBLE, 2, rows, whole, m},
+                                      {NULL, FP_DOUBLE, 2, turned, columns, &m[0][9]}};
+    const fineprune_array last = {"x", FP_DOUBLE, 2, again, same, m[1]};
+    fineprune_error err = {0};
+    fineprune_data *data = open_data(&f, NULL);
+    assert_int_equal(fineprune_data_add_arrays(data, arrays, 2, &err), 0);
+    assert_int_equal(fineprune_data_add_arrays(data, &last, 1, &err), 0);
+    memset(m, 0xff, sizeof(m)); // nothing of it is used after the call
+    assert_int_equal(fineprune_data_samples(data), 17);
+    for (size_t s = 0; s < 17; s++) {
+        struct fp_tensor t;
+        batch(data, &t, 1, s);
+        for (size_t j = 0; j < 3; j++) {
+            const size_t want = s < 3 ? s * 10 + j : s < 13 ? j * 10 + (12 - s) : 10 + j;
+            assert_true(((float *)t.data)[j] == (float)want);
+        }
+        fp_tensor_done(&t);
+    }
+    assert_string_equal(fp_data_source(data, 1), "arrays in memory");
+    fineprune_data_free(data);
+    assert_int_equal(f.model.memory.used, 0);
+}
+
+static void refuse_arrays(fineprune_data *data, const fineprune_array *arrays, size_t n, int status, const char *say) {
+    fineprune_error err = {0};
+    assert_int_equal(fineprune_data_add_arrays(data, arrays, n, &err), status);
+    if (!strstr(err.message, say)) fail_msg("'%s' has no '%s'", err.message, say);
+    assert_int_equal(fineprune_data_samples(data), 0);
+    assert_null(fp_data_source(data, 0));
+}
+
+static void test_arrays_refused(void **state) {
+    (void)state;
+    struct fake f = {0};
+    fake_input(&f, "x", FP_FLOAT, DIMS(-1, 3));
+    fake_input(&f, "ids", FP_INT64, DIMS(-1));
+    const float x[6] = {0};
+    const int64_t two[] = {2, 3}, four[] = {2, 4}, less[] = {-1, 3}, most[] = {INT64_MAX, 3}, one[] = {2};
+    const fineprune_array good = {"x", FP_FLOAT, 2, two, NULL, x};
+    fineprune_data *data = open_data(&f, NULL);
+    refuse_arrays(data, (fineprune_array[]){good, {"y", FP_FLOAT, 2, two, NULL, x}}, 2, FINEPRUNE_DATA,
+                  "the model has no input 'y'; it has 'x'");
+    refuse_arrays(data, &(fineprune_array){NULL, FP_FLOAT, 2, two, NULL, x}, 1, FINEPRUNE_USAGE, "names no input");
+    refuse_arrays(data, (fineprune_array[]){good, {"ids", FP_FLOAT, 1, one, NULL, (float[]){1.5F, 2}}}, 2,
+                  FINEPRUNE_DATA, "the array for 'ids'");
+    refuse_arrays(data, &(fineprune_array){"x", FP_FLOAT, 2, four, NULL, x}, 1, FINEPRUNE_DATA, "the array for 'x'");
+    refuse_arrays(data, &(fineprune_array){"x", FP_STRING, 2, two, NULL, x}, 1, FINEPRUNE_USAGE, "type 8 is none");
+    refuse_arrays(data, &(fineprune_array){"x", FP_INT4, 2, two, NULL, x}, 1, FINEPRUNE_USAGE, "type 22 is none");
+    refuse_arrays(data, &(fineprune_array){"x", -1, 2, two, NULL, x}, 1, FINEPRUNE_USAGE, "type -1 is none");
+    refuse_arrays(data, &(fineprune_array){"x", FP_FLOAT, 99, two, NULL, x}, 1, FINEPRUNE_USAGE, "99 axes");
+    refuse_arrays(data, &(fineprune_array){"x", FP_FLOAT, 2, less, NULL, x}, 1, FINEPRUNE_USAGE, "negative");
+    refuse_arrays(data, &(fineprune_array){"x", FP_FLOAT, 2, most, NULL, x}, 1, FINEPRUNE_USAGE, "too much");
+    refuse_arrays(data, &(fineprune_array){"x", FP_FLOAT, 2, two, NULL, NULL}, 1, FINEPRUNE_USAGE, "has no elements");
+    f.model.memory.limit = f.model.memory.used + 16;
+    refuse_arrays(data, &good, 1, FINEPRUNE_LIMIT, "not enough memory");
+    fineprune_data_free(data);
+}
+
 static void test_fixed_batch(void **state) {
     struct fake one = {0}, four = {0};
     fake_input(&one, "x", FP_FLOAT, DIMS(1, 3));
@@ -770,6 +837,8 @@ static void test_same_again(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         scratch_test(test_rows),
+        cmocka_unit_test(test_arrays),
+        cmocka_unit_test(test_arrays_refused),
         scratch_test(test_fixed_batch),
         scratch_test(test_whole),
         scratch_test(test_several_inputs),
