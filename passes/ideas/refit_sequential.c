@@ -20,6 +20,8 @@
 #define BUDGET ((size_t)48 << 20)   // bytes of the samples' values that are kept between layers
 #define STRETCH ((size_t)128 << 20) // bytes of the layers whose pairs are held at once: more would save runs alone
 
+#define WIDEST 12288 // columns of a layer: three matrices that are so wide and high take 2.4 GB
+
 enum { STEPS, ROWS, GAIN, RIDGE, FEW };
 static const struct fp_parameter PARAMETERS[] = {
     [STEPS] = {"steps", 40, 1, 500, "of conjugate gradients, at most", .whole = true},
@@ -450,8 +452,14 @@ static int run_both(struct refit *s) {
 static int run(struct fp_job *job) {
     struct refit s = {.job = job, .pairs = fp_calloc((size_t)job->layers.n, sizeof(*s.pairs))};
     if (!s.pairs) return fp_fail_memory(job->err, "a refit", sizeof(*s.pairs));
-    for (int i = 0; i < job->layers.n; i++)
-        if (takes_part(job, i)) s.pairs[i].layer = &job->layers.items[i];
+    for (int i = 0; i < job->layers.n; i++) {
+        const struct fp_weight *w = job->layers.items[i].w;
+        if (!takes_part(job, i)) continue;
+        if (w->cols <= WIDEST) s.pairs[i].layer = &job->layers.items[i];
+        else
+            fp_report_say(job->report, "weight '%s' was not refitted: of its %zu inputs a matrix would take %.1f GB",
+                          w->name, w->cols, 2e-9 * 8 * (double)w->cols * (double)w->cols);
+    }
     int status = FINEPRUNE_OK;
     while (s.first < job->layers.n && !status) {
         status = open_stretch(&s);

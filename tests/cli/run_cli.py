@@ -352,6 +352,18 @@ def answers_that_no_layer_is_known_to_make_are_counted_all_the_same(place):
 
 
 @case
+def a_layer_that_is_too_wide_is_not_refitted_and_that_is_said(place):
+    rng, n = np.random.default_rng(1), 12300
+    weights = [onnx.numpy_helper.from_array(rng.standard_normal(shape).astype(np.float32) / shape[0] ** .5, name) for name, shape in (("wide", (n, 6)), ("last", (6, 4)))]
+    nodes = [onnx.helper.make_node("MatMul", ["x", "wide"], ["h"]), onnx.helper.make_node("Relu", ["h"], ["r"]), onnx.helper.make_node("MatMul", ["r", "last"], ["y"])]
+    graph = onnx.helper.make_graph(nodes, "g", [onnx.helper.make_tensor_value_info("x", 1, ["n", n])], [onnx.helper.make_tensor_value_info("y", 1, ["n", 4])], weights)
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8), place.path("wide.onnx"))
+    np.savez(place.path("wide.npz"), x=rng.standard_normal((40, n)).astype(np.float32))
+    ran = works(place, "prune wide.onnx --data wide.npz -s 50% --task other --max-memory 600M -o o.onnx")
+    assert "weight 'wide' was not refitted: of its 12300 inputs a matrix would take 2.4 GB" in ran.err, ran.err
+
+
+@case
 def nothing_is_given_back_without_need(place):
     """Whatever is learned: scores that are off by little are worth all zeros."""
     for keep in ("", "--readout keep", "--outputs keep", "--readout keep --outputs keep"):
