@@ -130,7 +130,7 @@ static void test_arrays_refused(void **state) {
     struct fake f = {0};
     fake_input(&f, "x", FP_FLOAT, DIMS(-1, 3));
     fake_input(&f, "ids", FP_INT64, DIMS(-1));
-    const float x[6] = {0};
+    const float x[8] = {0};
     const int64_t two[] = {2, 3}, four[] = {2, 4}, less[] = {-1, 3}, most[] = {INT64_MAX, 3}, one[] = {2};
     const fineprune_array good = {"x", FP_FLOAT, 2, two, NULL, x};
     fineprune_data *data = open_data(&f, NULL);
