@@ -226,12 +226,10 @@ static void put_pixels(struct fp_tensor *dst, const struct fp_image *image, cons
                        const struct levels *levels, const struct fp_preprocess *p, bool last) {
     const int c = image->channels;
     const bool bgr = p->color == FP_BGR;
-    const int64_t top = margin(s->height, s->crop_height, p->crop_rounds),
-                  left = margin(s->width, s->crop_width, p->crop_rounds);
     const size_t plane = (size_t)(s->crop_height * s->crop_width);
     for (int64_t y = 0; y < s->crop_height; y++)
         for (int64_t x = 0; x < s->crop_width; x++) {
-            const uint8_t *pixel = image->pixels + (size_t)((y + top) * s->width + x + left) * (size_t)c;
+            const uint8_t *pixel = image->pixels + (size_t)(y * s->crop_width + x) * (size_t)c;
             const size_t at = (size_t)(y * s->crop_width + x);
             for (int k = 0; k < c; k++) {
                 size_t to = (size_t)k * plane + at;
@@ -251,7 +249,10 @@ static int decode(struct fp_image *image, const struct fp_piece *piece, const st
     if (!status) status = fp_stamp_check(&piece->stamp, -1, piece->path, err);
     if (!status && plan->channels == 1) fp_image_to_grey(image);
     if (status) return status;
-    return fp_image_resize(image, s->width, s->height, piece->data->preprocess->filter, err);
+    const struct fp_preprocess *p = piece->data->preprocess;
+    const struct fp_window window = {margin(s->width, s->crop_width, p->crop_rounds),
+                                     margin(s->height, s->crop_height, p->crop_rounds), s->crop_width, s->crop_height};
+    return fp_image_resize(image, s->width, s->height, p->filter, &window, err);
 }
 
 // Decoding a large photo costs more than running many a network, and every run over the samples asks for it again.

@@ -24,8 +24,14 @@ void fp_image_done(struct fp_image *image);
 // Three channels to one, in place: 0.299 red + 0.587 green + 0.114 blue.
 void fp_image_to_grey(struct fp_image *image);
 
-// Replaces the image by one of another size. Each axis by itself (width first), antialiased, with 8 bits in between.
-// (image_resize.c)
-int fp_image_resize(struct fp_image *image, int64_t width, int64_t height, enum fp_filter filter, fineprune_error *err);
+// What is taken of a picture.
+struct fp_window {
+    int64_t left, top, width, height;
+};
+
+// Replaces the image by the window of one of another size; nothing else of that is computed. Each axis by itself
+// (width first), antialiased, with 8 bits in between. The window lies within the size. (image_resize.c)
+int fp_image_resize(struct fp_image *image, int64_t width, int64_t height, enum fp_filter filter,
+                    const struct fp_window *window, fineprune_error *err);
 
 #endif

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/wide_vector.h"
 #include "stats/moments.h"
 
 #include <math.h>
@@ -21,12 +22,6 @@ struct moments {
 };
 
 #define INLINE static inline __attribute__((always_inline))
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) &&               \
-    !defined(__SANITIZE_THREAD__)
-#define WIDE_VECTOR __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define WIDE_VECTOR
-#endif
 
 INLINE void add_eight(struct moments *m, const floats *x, bool absolute) {
     const doubles v = __builtin_convertvector(*x, doubles);

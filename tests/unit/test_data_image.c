@@ -122,7 +122,8 @@ static void test_resize(void **state) {
             for (int64_t y = 0; y < h; y++)
                 for (int64_t x = 0; x < to_w; x++)
                     middle[y * to_w + x] = w == to_w ? src[y * w + x] : sample(src + y * w, w, 1, x, to_w, filters[f]);
-            assert_int_equal(fp_image_resize(&image, to_w, to_h, filters[f], NULL), 0);
+            assert_int_equal(
+                fp_image_resize(&image, to_w, to_h, filters[f], &(struct fp_window){0, 0, to_w, to_h}, NULL), 0);
             assert_int_equal(image.width, to_w);
             assert_int_equal(image.height, to_h);
             for (int64_t y = 0; y < to_h; y++)
@@ -137,11 +138,35 @@ static void test_resize(void **state) {
         }
 }
 
+// A window has the pixels that the whole has there, whatever the filter, size and number of rows.
+static void test_window(void **state) {
+    (void)state;
+    static const int64_t sizes[][2] = {{29, 23}, {80, 50}, {40, 30}, {17, 30}, {40, 9}};
+    const enum fp_filter filters[] = {FP_NEAREST, FP_BILINEAR, FP_BICUBIC, FP_LANCZOS};
+    for (size_t f = 0; f < FP_COUNT(filters); f++)
+        for (size_t i = 0; i < FP_COUNT(sizes); i++) {
+            struct fp_image whole, part;
+            const int64_t w = sizes[i][0], h = sizes[i][1];
+            const struct fp_window all = {0, 0, w, h}, window = {5, 2, w - 8, h - 4};
+            fill(&whole, 40, 30, 3);
+            fill(&part, 40, 30, 3);
+            assert_int_equal(fp_image_resize(&whole, w, h, filters[f], &all, NULL), 0);
+            assert_int_equal(fp_image_resize(&part, w, h, filters[f], &window, NULL), 0);
+            assert_int_equal(part.width, w - 8);
+            assert_int_equal(part.height, h - 4);
+            for (int64_t y = 0; y < h - 4; y++)
+                assert_memory_equal(part.pixels + y * (w - 8) * 3, whole.pixels + ((y + 2) * w + 5) * 3,
+                                    (size_t)(w - 8) * 3);
+            fp_image_done(&whole);
+            fp_image_done(&part);
+        }
+}
+
 static void test_nearest(void **state) {
     (void)state;
     struct fp_image image;
     fill(&image, 4, 2, 1);
-    assert_int_equal(fp_image_resize(&image, 2, 4, FP_NEAREST, NULL), 0);
+    assert_int_equal(fp_image_resize(&image, 2, 4, FP_NEAREST, &(struct fp_window){0, 0, 2, 4}, NULL), 0);
     for (int y = 0; y < 4; y++)
         for (int x = 0; x < 2; x++) assert_int_equal(image.pixels[y * 2 + x], level(2 * x + 1, y / 2, 0));
     fp_image_done(&image);
@@ -489,10 +514,10 @@ static void test_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_resize), cmocka_unit_test(test_nearest),  scratch_test(test_decode),
-        scratch_test(test_damaged),    scratch_test(test_layouts),      scratch_test(test_sizes),
-        scratch_test(test_refused),    scratch_test(test_decoded_once), scratch_test(test_damaged_others),
-        scratch_test(test_bytes),
+        cmocka_unit_test(test_resize),     cmocka_unit_test(test_window), cmocka_unit_test(test_nearest),
+        scratch_test(test_decode),         scratch_test(test_damaged),    scratch_test(test_layouts),
+        scratch_test(test_sizes),          scratch_test(test_refused),    scratch_test(test_decoded_once),
+        scratch_test(test_damaged_others), scratch_test(test_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
