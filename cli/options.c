@@ -192,14 +192,25 @@ static int fail_unknown_command(const char *word, fineprune_error *err) {
     return cli_fail(err, FINEPRUNE_USAGE, hint, "unknown command '%s'", word);
 }
 
+static void drop_first_operand(struct cli_options *options) {
+    options->operands.count--;
+    memmove(options->operands.items, options->operands.items + 1, (options->operands.count + 1) * sizeof(char *));
+}
+
+// 'help' and 'help COMMAND' are as --help and COMMAND --help.
+static void take_help(struct cli_options *options) {
+    if (!options->operands.count || strcmp(options->operands.items[0], "help") != 0) return;
+    options->help = true;
+    drop_first_operand(options);
+}
+
 static int find_command(struct cli_options *options, fineprune_error *err) {
     if (!options->operands.count) return FINEPRUNE_OK;
     const char *word = options->operands.items[0];
     for (const struct cli_command *c = cli_commands; c->name; c++)
         if (strcmp(c->name, word) == 0) options->command = c;
     if (!options->command) return fail_unknown_command(word, err);
-    options->operands.count--;
-    memmove(options->operands.items, options->operands.items + 1, (options->operands.count + 1) * sizeof(char *));
+    drop_first_operand(options);
     return FINEPRUNE_OK;
 }
 
@@ -413,6 +424,7 @@ int cli_options_parse(struct cli_options *options, int argc, char **argv, finepr
     if (!status) status = set_initial_values(options, err);
     if (!status) status = set_values(options, 0, options->n_given, NULL, err);
     if (status) return status;
+    take_help(options);
     if (!wants_only_text(options)) return finish(options, err);
     if (!options->help) return FINEPRUNE_OK;
     return find_command(options, err);

@@ -174,10 +174,12 @@ def no_data_lists_the_inputs(place):
 def help_texts(place):
     ran = works(place, "--help")
     equal(ran.err, "", "standard error")
+    equal(works(place, "help").out, ran.out, "help")
     commands = re.findall(r"^  (\w+) +\S", ran.out.decode().split("Commands\n")[1].split("\n\n")[0], re.M)
     equal(commands, ["prune", "score", "merge", "apply", "compact", "run", "compare", "inspect", "check"], "commands")
     for command in commands:
         ran = works(place, f"{command} --help")
+        equal(works(place, f"help {command}").out, ran.out, f"help {command}")
         text = ran.out.decode()
         assert text.startswith(f"usage: fineprune {command} "), text[:80]
         assert "--color auto|always|never" in text, command
