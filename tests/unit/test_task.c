@@ -158,7 +158,7 @@ static void test_large_json(void **state) {
                  {"", "", 0, "", 0}};
     for (size_t i = 0; i < FP_COUNT(cases); i++) {
         char *text = repeated(cases[i].first, cases[i].item, cases[i].n, cases[i].last);
-        json_t *root = fp_task_json(text);
+        json_t *root = fp_task_is_modest(text) ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
         if (json_array_size(root) != cases[i].members || !root != !cases[i].members)
             fail_msg("%zu: %zu members, not %zu", i, json_array_size(root), cases[i].members);
         json_decref(root);
