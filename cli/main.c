@@ -152,8 +152,11 @@ static int check_output(const struct cli_options *o, const char *path, fineprune
 static int check_pair(const char *one, const char *other, fineprune_error *err) {
     const size_t length = strlen(one);
     if (strcmp(one, other) == 0) return cli_fail(err, FINEPRUNE_USAGE, NULL, "two outputs are called '%s'", one);
-    if (fineprune_output_check(one, other, true, NULL))
-        return cli_fail(err, FINEPRUNE_USAGE, NULL, "two outputs, '%s' and '%s', are one file", one, other);
+    fineprune_error why = {0};
+    const int status = fineprune_output_check(one, other, true, &why);
+    if (status && status != FINEPRUNE_USAGE) *err = why; // says nothing about the two
+    if (status && status != FINEPRUNE_USAGE) return status;
+    if (status) return cli_fail(err, FINEPRUNE_USAGE, NULL, "two outputs, '%s' and '%s', are one file", one, other);
     if (!strncmp(one, other, length) && !strcmp(other + length, ".data"))
         return cli_fail(err, FINEPRUNE_USAGE, NULL, "output '%s' is where external data of '%s' go", other, one);
     return FINEPRUNE_OK;

@@ -179,19 +179,25 @@ static int report_sizes(struct fp_job *job, bool after) {
     return FINEPRUNE_OK;
 }
 
-// What cannot be counted is no reason to stop.
-static void count_macs(struct fp_job *job) {
+// What cannot be counted is no reason to stop, but no memory, or no time left, says nothing about the model.
+static int count_macs(struct fp_job *job) {
     fineprune_error why = {0};
     size_t first = 0;
     if (job->data && job->samples.n_local) first = job->samples.local[0];
-    if (fp_macs_count(&job->state.macs, job->model, job->data, first, &job->options->run, &why))
-        fp_macs_free(&job->state.macs);
+    const int status = fp_macs_count(&job->state.macs, job->model, job->data, first, &job->options->run, &why);
+    if (status) fp_macs_free(&job->state.macs);
+    if (status == FINEPRUNE_LIMIT || status == FINEPRUNE_CANCELLED) {
+        *job->err = why;
+        return status;
+    }
     snprintf(job->state.macs_reason, sizeof(job->state.macs_reason), "%.199s", why.message);
+    return FINEPRUNE_OK;
 }
 
 int fp_job_report_before(struct fp_job *job) {
     fp_describe_model(job->report, false, job->model, true);
-    count_macs(job);
+    int status = count_macs(job);
+    if (status) return status;
     return report_sizes(job, false);
 }
 

@@ -162,7 +162,7 @@ static int is_location(ProtobufCMessage *message, void *user) {
         const Onnx__StringStringEntryProto *entry = t->external_data[i];
         if (strcmp(fp_or_empty(entry->key), "location")) continue;
         char *at = fp_format("%s/%s", a->model->folder, fp_or_empty(entry->value));
-        same = at && fp_same_file(at, a->path);
+        same = !at || fp_same_file(at, a->path); // without memory rather refused than overwritten
         free(at);
     }
     return same;

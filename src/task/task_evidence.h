@@ -37,6 +37,9 @@ size_t fp_task_labels_beside(const struct fineprune_model *model, size_t width, 
 // The text of the i-th file that may hold names, to be freed, or NULL; *name is NULL past the last.
 char *fp_task_names_file(const struct fineprune_model *model, size_t i, const char **name, bool *json);
 size_t fp_task_labels_within(const struct fineprune_model *model, size_t width);
+// Whether a JSON text beside the model or in its metadata has no more bytes and lists than names have: else it is
+// passed over, as it would take memory as it likes.
+bool fp_task_is_modest(const char *text);
 // > 0 when a file beside the model or its metadata say that it classifies, < 0 that it does something else.
 int fp_task_said(const struct fineprune_model *model, char *found, size_t size);
 // Fills task->evidence.

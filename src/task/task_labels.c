@@ -10,6 +10,7 @@
 #include "weights/class_names.h"
 
 #define LARGEST ((off_t)4 << 20) // bytes of a file of names
+#define MOST_LISTS 65536         // lists and objects in it: an empty one takes a hundred times the bytes of its text
 
 static char *read_file(const char *path) {
     struct stat info;
@@ -30,6 +31,17 @@ static char *read_text(const char *folder, bool up, const char *name) {
     if (path) text = read_file(path);
     free(path);
     return text;
+}
+
+bool fp_task_is_modest(const char *text) {
+    size_t n = 0;
+    if (strnlen(text, (size_t)LARGEST + 1) > (size_t)LARGEST) return false;
+    for (const char *c = text; *c; c++) n += *c == '[' || *c == '{';
+    return n <= MOST_LISTS;
+}
+
+static json_t *read_json(const char *text) {
+    return fp_task_is_modest(text) ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
 }
 
 static size_t lines_of(const char *text) {
@@ -59,7 +71,7 @@ static size_t names_in(const json_t *root, size_t width) {
 
 static size_t names_of(const char *text, bool json, size_t width) {
     if (!json) return lines_of(text);
-    json_t *root = json_loads(text, 0, NULL);
+    json_t *root = read_json(text);
     const size_t n = names_in(root, width);
     json_decref(root);
     return n;
@@ -98,7 +110,7 @@ size_t fp_task_labels_beside(const struct fineprune_model *model, size_t width, 
 
 // JSON, one a line or with commas; Python's way of writing {0: 'a', 1: 'b'} has one comma less than names.
 static size_t names_in_text(const char *text, size_t width) {
-    json_t *root = json_loads(text, JSON_DECODE_ANY, NULL);
+    json_t *root = read_json(text);
     size_t n = members_of(root), commas = 0;
     json_decref(root);
     for (const char *c = text; *c; c++) commas += *c == ',';
@@ -164,7 +176,7 @@ int fp_task_said(const struct fineprune_model *model, char *found, size_t size) 
         points = note(fp_model_metadata(model, keys[i]), "the model's metadata", found, size);
     for (int up = 0; up < 2 && !points; up++) {
         char *text = read_text(model->folder, up, "config.json");
-        json_t *config = text ? json_loads(text, 0, NULL) : NULL;
+        json_t *config = text ? read_json(text) : NULL;
         if (config) points = config_points(config, found, size);
         json_decref(config);
         free(text);

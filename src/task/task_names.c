@@ -67,7 +67,7 @@ static bool take_value(struct list *l, const json_t *value, size_t width) {
 }
 
 static bool take_json(struct list *l, const char *text, size_t width) {
-    json_t *root = json_loads(text, JSON_DECODE_ANY, NULL);
+    json_t *root = fp_task_is_modest(text) ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
     bool good = false;
     for (const char *const *member = fp_class_lists; *member && !good; member++)
         good = take_value(l, json_object_get(root, *member), width);

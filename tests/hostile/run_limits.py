@@ -247,6 +247,24 @@ def files(folder):
             ("a pipe in a folder", "pipe.npy", ["run", model, "--data", folder / "pipes", "-o", folder / "a.npz"]),
             ("40 MB of JSON as config", "big.json", ["run", model, *data, "--config", big, "-o", folder / "a.npz"])):
         timed(name, arguments, 2, (2, 3, 4, 6), memory=128 * MIB, pattern=pattern)
+    names(folder / "names", data)
+
+
+def names(folder, data):
+    """What would be names of classes, in the model's metadata and beside it, is passed over."""
+    folder.mkdir()
+    weights = np.random.default_rng(3).standard_normal((4, 8)).astype(np.float32)
+    model = tiny([helper.make_node("MatMul", ["x", "w"], ["y"])], [numpy_helper.from_array(weights, "w")],
+                 outputs=[helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 8])])
+    plain = save(folder, model)
+    told = model.metadata_props.add()
+    told.key, told.value = "names", "[" + "0," * 20_000_000 + "0]"
+    large = folder / "large.onnx"
+    large.write_bytes(model.SerializeToString())
+    for name, path, beside in (("40 MB of names in the metadata", large, ""),
+                               ("4 MB of objects beside the model", plain, "[" + "{}," * ((4 << 20) // 3 - 3) + "{}]")):
+        (folder / "config.json").write_text(beside)
+        timed(name, ["prune", path, *data, "-s", "50%", "-f", "-o", folder / "o.onnx"], 2, (0,), memory=128 * MIB)
 
 
 # ---- the file under our feet ------------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@
 #include "task/task.h"
 #include "task/task_evidence.h"
 
+#include <jansson.h>
 #include <math.h>
 
 enum { SAMPLES = 60, WIDTH = 6 };
@@ -126,6 +127,45 @@ static void test_judgement(void **state) {
     assert_int_equal(judge("logits", v, false, NULL), FP_TASK_OTHER);
 }
 
+// `first`, then n times `item`, then `last`.
+static char *repeated(const char *first, const char *item, size_t n, const char *last) {
+    const size_t length = strlen(item);
+    char *text = fp_calloc(strlen(first) + n * length + strlen(last) + 1, 1);
+    assert_non_null(text);
+    char *at = stpcpy(text, first);
+    for (size_t i = 0; i < n; i++, at += length) memcpy(at, item, length);
+    strcpy(at, last);
+    return text;
+}
+
+// What takes much memory for few bytes, or is longer than a list of names, is not read.
+static void test_large_json(void **state) {
+    (void)state;
+    static const struct {
+        const char *first, *item;
+        size_t n;
+        const char *last;
+        size_t members; // 0: it is not read
+    } cases[] = {{"", "[\"a\", \"b\"]", 1, "", 2},
+                 {"[", "\"name\",", 22000, "\"last\"]", 22001},
+                 {"[", "{\"id\": 1},", 22000, "{}]", 22001},
+                 {"[", "[],", 100000, "[]]", 0},
+                 {"[", "{},", 1400000, "{}]", 0},
+                 {"[", "0,", 2200000, "0]", 0},
+                 {"", "[", 5000, "", 0},
+                 {"[1", " ", 5000000, "]", 0},
+                 {"", "cat,", 4, "dog", 0},
+                 {"", "", 0, "", 0}};
+    for (size_t i = 0; i < FP_COUNT(cases); i++) {
+        char *text = repeated(cases[i].first, cases[i].item, cases[i].n, cases[i].last);
+        json_t *root = fp_task_is_modest(text) ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
+        if (json_array_size(root) != cases[i].members || !root != !cases[i].members)
+            fail_msg("%zu: %zu members, not %zu", i, json_array_size(root), cases[i].members);
+        json_decref(root);
+        free(text);
+    }
+}
+
 static void test_words(void **state) {
     (void)state;
     assert_int_equal(fp_task_word(NULL), 0);
@@ -135,6 +175,7 @@ static void test_words(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_names), cmocka_unit_test(test_answers),
-                                       cmocka_unit_test(test_judgement), cmocka_unit_test(test_words)};
+                                       cmocka_unit_test(test_judgement), cmocka_unit_test(test_words),
+                                       cmocka_unit_test(test_large_json)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
