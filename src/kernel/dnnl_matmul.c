@@ -102,10 +102,10 @@ static int make_described(struct fp_call *call, struct fp_matmul *p, struct fp_m
                                .describe = describe_matmul,
                                .user = d};
     status = scale_product(call, p, s, d->md[DESC_BIAS], &recipe.before);
-    bool varies = false;
-    if (!status) status = fp_tail_make(call, &p->prim, &recipe, p->tiled ? NULL : &varies);
-    p->tiled |= varies;
-    if (status || varies || !p->bias_after) return status;
+    int team = 0;
+    if (!status) status = fp_tail_make(call, &p->prim, &recipe, p->tiled ? NULL : &team);
+    p->tiled |= team > 0;
+    if (status || team || !p->bias_after) return status;
     return fp_prim_set(call, &p->prim, BIAS_AFTER, d->md[DESC_BIAS], NULL);
 }
 

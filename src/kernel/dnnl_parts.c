@@ -5,14 +5,14 @@
 #include <omp.h>
 
 // The names are "gemm:jit:f32", "x64:gemm:jit" and the like (those of "brgemm:avx2" and its kin are not meant), and
-// "brgconv:avx2", whose last bits were seen to change with the number of threads (oneDNN 3.2, a dilated 1-D
-// convolution); those of "brgconv_1x1:avx2" were not.
-bool fp_desc_varies(const_dnnl_primitive_desc_t desc) {
+// "brgconv:avx2", whose last bits were seen to change with the number of threads that it was made for (oneDNN 3.2, a
+// dilated 1-D convolution); those of "brgconv_1x1:avx2" were not.
+int fp_desc_team(const_dnnl_primitive_desc_t desc) {
     const char *name = NULL;
-    if (dnnl_primitive_desc_query(desc, dnnl_query_impl_info_str, 0, (void *)&name) != dnnl_success || !name)
-        return false;
+    if (dnnl_primitive_desc_query(desc, dnnl_query_impl_info_str, 0, (void *)&name) != dnnl_success || !name) return 0;
     const char *at = strstr(name, "gemm:");
-    return (at && (at == name || at[-1] != 'r')) || strstr(name, "brgconv:");
+    if (at && (at == name || at[-1] != 'r')) return 1;
+    return strstr(name, "brgconv:") ? FP_TEAM : 0;
 }
 
 bool fp_part_set(struct fp_part_runner *r, int arg, const void *data) {
@@ -59,9 +59,13 @@ int fp_prim_run_parts(struct fp_call *call, struct fp_prim *p, const struct fp_p
     if (!failed) memory = fp_scratch(call, FP_SCRATCH_DNNL, all + 64);
     if (!memory) return FINEPRUNE_LIMIT;
     memory += (64 - (uintptr_t)memory % 64) % 64;
+    // oneDNN's own regions take the threads that the primitive was made for, unless they are within one of several, or
+    // no region may have several.
+    const int levels = omp_get_max_active_levels();
+    if (call->threads < 2) omp_set_max_active_levels(0);
 #pragma omp parallel num_threads((int)threads)
     {
-        omp_set_num_threads(1); // of oneDNN's own regions
+        omp_set_num_threads(1); // of those that do not say how many
         struct fp_part_runner r;
         bool ready = runner_init(&r, p, d->engine, memory + (size_t)omp_get_thread_num() * each, room);
 #pragma omp for schedule(dynamic)
@@ -72,6 +76,7 @@ int fp_prim_run_parts(struct fp_call *call, struct fp_prim *p, const struct fp_p
             }
         runner_done(&r);
     }
+    omp_set_max_active_levels(levels);
     if (failed) return fp_call_fail(call, "oneDNN cannot run a part");
     return 0;
 }

@@ -5,10 +5,13 @@
 
 #include "kernel/dnnl_prim.h"
 
-// Whether oneDNN would do this in a way that sums in another order when there are other rows or threads, so that a
-// sample's result would depend on what is computed beside it: the general matrix product, and some convolutions. Such
-// work is done in parts of one shape.
-bool fp_desc_varies(const_dnnl_primitive_desc_t desc);
+// Where oneDNN would sum in another order when there are other rows or threads, so that a sample's result would depend
+// on what is computed beside it: the number of threads that a primitive is to be made for, however many there are. Such
+// work is done in parts of one shape. 0: its order is always the same. 1: the general matrix product, whose sums go
+// from thread to thread. FP_TEAM: convolutions that choose an order when they are made, but keep to it with fewer
+// threads.
+int fp_desc_team(const_dnnl_primitive_desc_t desc);
+#define FP_TEAM 2
 
 // What runs parts: arguments of one thread's own, which start as those of the primitive, and `room` bytes of memory.
 struct fp_part_runner {
@@ -23,7 +26,8 @@ struct fp_parts {
     bool (*before)(const void *user, size_t part, struct fp_part_runner *r); // says where the arguments lie
     void (*after)(const void *user, size_t part, struct fp_part_runner *r);  // may be NULL
 };
-// Runs a primitive that was made for one thread once for each part, several at a time.
+// Runs a primitive that was made for fp_desc_team() threads once for each part: several at a time, each on one thread,
+// or a single one on as many as it was made for.
 int fp_prim_run_parts(struct fp_call *call, struct fp_prim *p, const struct fp_parts *parts);
 
 #endif

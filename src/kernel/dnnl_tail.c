@@ -115,7 +115,7 @@ static int tailed_attr(struct fp_call *call, const struct fp_recipe *r, dnnl_pri
     return fp_dnnl_failed(call);
 }
 
-int fp_tail_make(struct fp_call *call, struct fp_prim *p, const struct fp_recipe *r, bool *varies) {
+int fp_tail_make(struct fp_call *call, struct fp_prim *p, const struct fp_recipe *r, int *team) {
     dnnl_primitive_attr_t attr = NULL;
     dnnl_primitive_desc_t desc = NULL;
     int status = tailed_attr(call, r, &attr);
@@ -125,8 +125,8 @@ int fp_tail_make(struct fp_call *call, struct fp_prim *p, const struct fp_recipe
     else status = fp_dnnl_failed(call);
     dnnl_primitive_attr_destroy(attr);
     if (status) return status;
-    if (varies && fp_desc_varies(desc)) {
-        *varies = true;
+    if (team) *team = fp_desc_team(desc);
+    if (team && *team) {
         dnnl_primitive_desc_destroy(desc);
         return 0;
     }

@@ -26,9 +26,9 @@ struct fp_recipe {
                               dnnl_primitive_desc_t *desc);
     const void *user;
 };
-// Makes the primitive, prepares its weights and binds the operands of its tail. varies (may be NULL) becomes true when
-// its result would depend on what is computed beside it (fp_desc_varies); then there is no new primitive.
-int fp_tail_make(struct fp_call *call, struct fp_prim *p, const struct fp_recipe *r, bool *varies);
+// Makes the primitive, prepares its weights and binds the operands of its tail. team (may be NULL) becomes what
+// fp_desc_team says of it; where that is not 0 there is no new primitive.
+int fp_tail_make(struct fp_call *call, struct fp_prim *p, const struct fp_recipe *r, int *team);
 // Binds the operands of the tail; in each run.
 int fp_tail_bind(struct fp_call *call, struct fp_prim *p, const struct fp_tail_place *place);
 

@@ -188,7 +188,7 @@ static int weight_desc(struct fp_call *call, int variant, const struct geometry 
 
 // What describes the primitive. md: source, weights as they lie, weights as oneDNN likes, bias or NULL, result.
 struct described {
-    int variant;
+    int variant, team; // of the primitive (fp_desc_team)
     const struct fp_window *w;
     dnnl_memory_desc_t md[5];
 };
@@ -245,9 +245,10 @@ static int make_primitive(struct fp_call *call, struct conv *c, const struct geo
     d->w = &g->w;
     const struct fp_recipe recipe = {
         .place = &c->place, .weights = d->md[1], .what = "convolve", .describe = describe_primitive, .user = d};
-    bool varies = false, whole = !c->samples && !reads_planes(call, c, d->variant, g);
-    status = fp_tail_make(call, &c->prim, &recipe, whole ? &varies : NULL);
-    if (varies) c->samples = g->x.dims[0];
+    const bool whole = !c->samples && !reads_planes(call, c, d->variant, g);
+    int *team = whole ? &d->team : NULL;
+    status = fp_tail_make(call, &c->prim, &recipe, team);
+    if (team && *team) c->samples = g->x.dims[0];
     return status;
 }
 
@@ -255,8 +256,7 @@ static void drop_descs(struct described *d) {
     for (size_t i = 0; i < FP_COUNT(d->md); i++) fp_desc_done(&d->md[i]);
 }
 
-// A primitive of all samples or, where the sums of that one would depend on how many there are, of one sample on one
-// thread.
+// A primitive of all samples or, where the sums of that one would depend on how many there are, of one sample.
 static int make_whole_or_one(struct fp_call *call, struct conv *c, const struct geometry *g, struct described *d) {
     c->samples = 0;
     int status = make_primitive(call, c, g, d);
@@ -266,7 +266,7 @@ static int make_whole_or_one(struct fp_call *call, struct conv *c, const struct 
     one.y.count /= (size_t)c->samples;
     c->place.out = one.y;
     drop_descs(d);
-    int before = fp_threads_set(1); // the primitive is made for as many
+    int before = fp_threads_set(d->team); // the primitive is made for as many
     status = make_primitive(call, c, &one, d);
     fp_threads_set(before);
     return status;
