@@ -242,9 +242,9 @@ class Bench:
         return timing["forward"] - timing["prepare"]
 
     def statistics(self, model, data, batch, *how):
-        """Nothing is kept in reserve and there is one round, so every sample is run once."""
+        """Nothing is kept in reserve and there is one round, so every sample is run once; what is not measured is left out."""
         timing = self.report("prune", model, "--data", data, *how, "--rounds", 1, "--reserve", "0%", "--outputs", "keep", "--readout", "keep",
-                             "--repair", "none", "--dry-run", "-o", self.folder / "none.onnx", "--batch", batch)["timing"]
+                             "--channels", "none", "--swaps", "none", "--refit", "none", "--repair", "none", "--dry-run", "-o", self.folder / "none.onnx", "--batch", batch)["timing"]
         return timing["forward"] + timing["statistics"]
 
     def sums(self, model, data, batch):
