@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -18,8 +19,9 @@
 #define MOST_OF_A_CORE 16 // threads
 #define WINDOW 0.25       // seconds between two looks
 #define PREEMPTED                                                                                                      \
-    50         // times in a second and core that somebody else took the core: few alone, 100 beside one busy process
-#define CALM 8 // windows without it
+    50          // times in a second and core that somebody else took the core: few alone, 100 beside one busy process
+#define ROUGH 2 // windows of it in a row: the first of a call has 30 to 40, of its own files and threads
+#define CALM 8  // windows without it
 
 // What all calls that run now have in common; `lock` guards it.
 static struct {
@@ -29,6 +31,7 @@ static struct {
     uintptr_t made, gone; // how many watches there have been, and how many of them were told to go
     pthread_cond_t told;
     pthread_t watch;
+    bool crowded; // when it was made
 } shared = {.lock = PTHREAD_MUTEX_INITIALIZER, .told = PTHREAD_COND_INITIALIZER};
 
 // What oneDNN makes for several threads sums differently when a team turns out smaller, so no more are wanted than a
@@ -76,18 +79,36 @@ static void wait_for_window(uintptr_t number) {
     while (shared.gone < number && !pthread_cond_timedwait(&shared.told, &shared.lock, &end)) continue;
 }
 
-// Whether others have wanted the cores in the last minute: what is short must not wait for a window.
+// Threads of the machine that run or want to, the caller's among them; 0: not known.
+static int running(void) {
+    int n = 0;
+    FILE *file = fopen("/proc/loadavg", "re");
+    if (!file) return 0;
+    if (fscanf(file, "%*f %*f %*f %d/", &n) != 1) n = 0;
+    fclose(file);
+    return n;
+}
+
+// Whether others want the cores, so that what is short need not wait for a window: they did in the last minute, and at
+// three moments now. The former alone is also what a run leaves behind that has just ended.
 static bool is_crowded(void) {
     double load;
-    return getloadavg(&load, 1) == 1 && load > omp_get_num_procs();
+    if (getloadavg(&load, 1) != 1 || load <= omp_get_num_procs()) return false;
+    for (int i = 0; i < 3; i++) {
+        if (running() == 1) return false;
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    return true;
 }
 
 // Looks whether others want the cores. Their number of threads is all that the crowd is for: they sleep.
 static void *watch(void *start) {
     const uintptr_t number = (uintptr_t)start;
     const double most = PREEMPTED * WINDOW * omp_get_num_procs();
-    bool crowded = is_crowded();
-    int calm = 0;
+    int calm = 0, rough = 0;
+    pthread_mutex_lock(&shared.lock);
+    bool crowded = shared.crowded;
+    pthread_mutex_unlock(&shared.lock);
     omp_set_dynamic(0);
     if (crowded) stand_by();
     pthread_mutex_lock(&shared.lock);
@@ -96,12 +117,12 @@ static void *watch(void *start) {
         if (shared.gone >= number) break;
         pthread_mutex_unlock(&shared.lock);
         const long now = preemptions();
-        calm++;
-        if ((double)(now - before) > most) calm = 0;
+        const bool taken = (double)(now - before) > most;
+        rough = taken ? rough + 1 : 0;
+        calm = taken ? 0 : calm + 1;
         before = now;
-        if (!calm && !crowded) stand_by();
-        else if (calm == CALM && crowded) omp_pause_resource(omp_pause_soft, omp_get_initial_device());
-        crowded = !calm || (crowded && calm < CALM);
+        if (rough == ROUGH && !crowded) stand_by(), crowded = true;
+        if (calm == CALM && crowded) omp_pause_resource(omp_pause_soft, omp_get_initial_device()), crowded = false;
         pthread_mutex_lock(&shared.lock);
     }
     pthread_mutex_unlock(&shared.lock);
@@ -113,6 +134,7 @@ static void make_watch(void) {
     sigset_t all, before;
     sigfillset(&all);
     if (pthread_sigmask(SIG_SETMASK, &all, &before)) return;
+    shared.crowded = is_crowded();
     shared.watched = !pthread_create(&shared.watch, NULL, watch, (void *)(shared.made + 1));
     shared.made += shared.watched;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
