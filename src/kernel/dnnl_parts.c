@@ -49,23 +49,26 @@ static bool run_part(struct fp_part_runner *r, const struct fp_prim *p, dnnl_str
     return ok;
 }
 
-int fp_prim_run_parts(struct fp_call *call, struct fp_prim *p, const struct fp_parts *parts) {
+// A region of one thread costs more than it says: those of oneDNN would be within it, and get new threads each time.
+static bool run_only_part(struct fp_call *call, const struct fp_prim *p, const struct fp_parts *parts, char *memory,
+                          size_t room) {
     struct fp_dnnl *d = fp_dnnl_of(call);
-    if (!d) return fp_dnnl_failed(call);
-    size_t threads = (size_t)call->threads < parts->count ? (size_t)call->threads : parts->count, each, all;
-    size_t room = (parts->room + 63) / 64 * 64;
-    bool failed = !fp_add(room, (p->scratch + 63) / 64 * 64, &each) || !fp_mul(each, threads, &all);
-    char *memory = NULL;
-    if (!failed) memory = fp_scratch(call, FP_SCRATCH_DNNL, all + 64);
-    if (!memory) return FINEPRUNE_LIMIT;
-    memory += (64 - (uintptr_t)memory % 64) % 64;
-    // oneDNN's own regions take the threads that the primitive was made for, unless they are within one of several, or
-    // no region may have several.
-    const int levels = omp_get_max_active_levels();
-    if (call->threads < 2) omp_set_max_active_levels(0);
+    struct fp_part_runner r;
+    const int before = omp_get_max_threads();
+    omp_set_num_threads(1); // of those that do not say how many
+    const bool ok = runner_init(&r, p, d->engine, memory, room) && run_part(&r, p, d->stream, parts, 0);
+    omp_set_num_threads(before);
+    runner_done(&r);
+    return ok;
+}
+
+static bool run_side_by_side(struct fp_call *call, const struct fp_prim *p, const struct fp_parts *parts, char *memory,
+                             size_t room, size_t each, size_t threads) {
+    struct fp_dnnl *d = fp_dnnl_of(call);
+    bool failed = false;
 #pragma omp parallel num_threads((int)threads)
     {
-        omp_set_num_threads(1); // of those that do not say how many
+        omp_set_num_threads(1);
         struct fp_part_runner r;
         bool ready = runner_init(&r, p, d->engine, memory + (size_t)omp_get_thread_num() * each, room);
 #pragma omp for schedule(dynamic)
@@ -76,7 +79,25 @@ int fp_prim_run_parts(struct fp_call *call, struct fp_prim *p, const struct fp_p
             }
         runner_done(&r);
     }
+    return !failed;
+}
+
+int fp_prim_run_parts(struct fp_call *call, struct fp_prim *p, const struct fp_parts *parts) {
+    if (!fp_dnnl_of(call)) return fp_dnnl_failed(call);
+    size_t threads = (size_t)call->threads < parts->count ? (size_t)call->threads : parts->count, each, all;
+    size_t room = (parts->room + 63) / 64 * 64;
+    bool ok = fp_add(room, (p->scratch + 63) / 64 * 64, &each) && fp_mul(each, threads, &all);
+    char *memory = NULL;
+    if (ok) memory = fp_scratch(call, FP_SCRATCH_DNNL, all + 64);
+    if (!memory) return FINEPRUNE_LIMIT;
+    memory += (64 - (uintptr_t)memory % 64) % 64;
+    // oneDNN's own regions take the threads that the primitive was made for, unless they are within one of several, or
+    // no region may have several.
+    const int levels = omp_get_max_active_levels();
+    if (call->threads < 2) omp_set_max_active_levels(0);
+    if (parts->count == 1) ok = run_only_part(call, p, parts, memory, room);
+    else ok = run_side_by_side(call, p, parts, memory, room, each, threads);
     omp_set_max_active_levels(levels);
-    if (failed) return fp_call_fail(call, "oneDNN cannot run a part");
+    if (!ok) return fp_call_fail(call, "oneDNN cannot run a part");
     return 0;
 }
