@@ -4,17 +4,32 @@
 
 #include "kernel/dnnl_parts.h"
 
-// Rows of a tile. All tiles have as many, the last one's are filled up with zeros, and each is computed by one thread:
-// so what is beside a row can only show in its place within the tile. With 24 rows (as with 6, 12, 16, 48 and 64, but
-// not with 32) equal rows gave equal bits at every place: measured with oneDNN 3.2 and AVX2 over 157 shapes.
+// Rows of a tile. All tiles of a product have as many, the last one's are filled up with zeros, and each is computed by
+// one thread: so what is beside a row can only show in its place within the tile. With 24 rows (as with 6, 12, 16, 48
+// and 64, but not with 32) equal rows gave equal bits at every place: measured with oneDNN 3.2 and AVX2 over 157
+// shapes. Tiles of 4, 6, 12, 16 and 24 rows (not those of 1, 2, 3, 8 or 20) gave each other's bits, measured over 900
+// shapes with AVX2, AVX and SSE 4.1: few rows are computed in tiles of few. What comes after AVX2 was not measured.
 enum { TILE_ROWS = 24 };
+static const int64_t heights[] = {TILE_ROWS, 16, 12, 6, 4};
+
+// The height that fills up the least.
+static int64_t tile_rows(int64_t m) {
+    int64_t best = TILE_ROWS, least = INT64_MAX;
+    if (dnnl_get_effective_cpu_isa() > dnnl_cpu_isa_avx2) return TILE_ROWS;
+    for (size_t i = 0; i < FP_COUNT(heights); i++) {
+        const int64_t all = (m + heights[i] - 1) / heights[i] * heights[i];
+        if (m >= TILE_ROWS && heights[i] < 16) break; // each tile reads all of b
+        if (all < least) least = all, best = heights[i];
+    }
+    return best;
+}
 
 void fp_tile_shape(const struct fp_matmul_shape *s, struct fp_matmul_shape *tile) {
     const int r = s->batch;
     *tile = *s;
     for (int i = 0; i < r; i++) tile->pack_b = tile->pack_b && s->b_batch[i] == 1;
     tile->batch = 0;
-    tile->m = TILE_ROWS;
+    tile->m = tile_rows(s->m);
     tile->b_strides[0] = s->b_strides[r];
     tile->b_strides[1] = s->b_strides[r + 1];
     tile->a_strides[0] = s->k;
@@ -27,6 +42,7 @@ struct tiles {
     const float *a, *b;
     float *c;
     int64_t per_product; // tiles
+    int64_t height;      // of one, in rows
 };
 
 struct tile {
@@ -39,8 +55,8 @@ struct tile {
 static struct tile tile_at(const struct tiles *t, size_t part) {
     const struct fp_matmul_shape *s = t->s;
     const int r = s->batch;
-    int64_t row = (int64_t)part % t->per_product * TILE_ROWS, rest = (int64_t)part / t->per_product, left = s->m - row;
-    struct tile x = {.rows = left < TILE_ROWS ? left : TILE_ROWS,
+    int64_t row = (int64_t)part % t->per_product * t->height, rest = (int64_t)part / t->per_product, left = s->m - row;
+    struct tile x = {.rows = left < t->height ? left : t->height,
                      .row_step = s->a_strides[r],
                      .column_step = s->a_strides[r + 1],
                      .c_row = s->c_strides[r],
@@ -55,7 +71,7 @@ static struct tile tile_at(const struct tiles *t, size_t part) {
         x.b += s->b_batch[i] == 1 ? 0 : k * s->b_strides[i];
         x.c += k * s->c_strides[i];
     }
-    bool full = x.rows == TILE_ROWS;
+    bool full = x.rows == t->height;
     x.direct_a = full && x.row_step == s->k && (x.column_step == 1 || s->k == 1);
     x.direct_c = full && x.c_row == s->n && (x.c_column == 1 || s->n == 1);
     return x;
@@ -65,8 +81,8 @@ static bool before_tile(const void *user, size_t part, struct fp_part_runner *r)
     const struct tiles *t = user;
     const struct tile x = tile_at(t, part);
     const int64_t k = t->s->k;
-    float *a = (float *)(void *)r->room, *c = a + TILE_ROWS * k;
-    for (int64_t i = 0; i < TILE_ROWS && !x.direct_a; i++)
+    float *a = (float *)(void *)r->room, *c = a + t->height * k;
+    for (int64_t i = 0; i < t->height && !x.direct_a; i++)
         for (int64_t j = 0; j < k; j++) a[i * k + j] = i < x.rows ? x.a[i * x.row_step + j * x.column_step] : 0;
     return fp_part_set(r, DNNL_ARG_SRC, x.direct_a ? x.a : a) && fp_part_set(r, DNNL_ARG_WEIGHTS, x.b) &&
            fp_part_set(r, DNNL_ARG_DST, x.direct_c ? x.c : c);
@@ -75,7 +91,7 @@ static bool before_tile(const void *user, size_t part, struct fp_part_runner *r)
 static void after_tile(const void *user, size_t part, struct fp_part_runner *r) {
     const struct tiles *t = user;
     const struct tile x = tile_at(t, part);
-    const float *c = (const float *)(const void *)r->room + TILE_ROWS * t->s->k;
+    const float *c = (const float *)(const void *)r->room + t->height * t->s->k;
     for (int64_t i = 0; i < x.rows && !x.direct_c; i++)
         for (int64_t j = 0; j < t->s->n; j++) x.c[i * x.c_row + j * x.c_column] = c[i * t->s->n + j];
 }
@@ -84,11 +100,12 @@ int fp_tiles_run(struct fp_call *call, struct fp_matmul *p, const float *a, floa
     const struct fp_matmul_shape *s = &p->whole;
     void *b = NULL;
     dnnl_memory_get_data_handle(fp_prim_arg(&p->prim, DNNL_ARG_WEIGHTS), &b);
-    struct tiles t = {s, a, b, c, (s->m + TILE_ROWS - 1) / TILE_ROWS};
+    const int64_t height = tile_rows(s->m);
+    struct tiles t = {s, a, b, c, (s->m + height - 1) / height, height};
     size_t columns, floats;
     struct fp_parts parts = {.count = (size_t)t.per_product, .user = &t, .before = before_tile, .after = after_tile};
     for (int i = 0; i < s->batch; i++) parts.count *= (size_t)fp_matmul_batch(s, i);
-    if (!fp_add((size_t)s->k, (size_t)s->n, &columns) || !fp_mul(columns, TILE_ROWS, &floats) ||
+    if (!fp_add((size_t)s->k, (size_t)s->n, &columns) || !fp_mul(columns, (size_t)height, &floats) ||
         !fp_mul(floats, sizeof(float), &parts.room))
         return fp_fail_memory(call->err, "a tile", SIZE_MAX);
     return fp_prim_run_parts(call, &p->prim, &parts);
