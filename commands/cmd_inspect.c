@@ -80,19 +80,27 @@ static int describe_layers(struct fineprune_model *model, const struct fp_weight
     return fp_arena_check(&report->arena, err);
 }
 
+// Where they cannot be counted, why not.
+static int count_macs(struct fineprune_model *model, struct fineprune_report *report, struct fp_macs *macs,
+                      fineprune_error *err) {
+    fineprune_error why = {0};
+    const int status = fp_macs_count(macs, model, NULL, 0, NULL, &why);
+    if (!status) return FINEPRUNE_OK;
+    fp_macs_free(macs);
+    if (fp_is_limit(status)) return fp_fail(err, status, "%s", why.message);
+    FP_PUT(report, macs, &(struct fp_report_macs){.reason = why.message});
+    return FINEPRUNE_OK;
+}
+
 static int describe_all(struct fineprune_model *model, struct fineprune_report *report, fineprune_error *err) {
     struct fp_exec *exec = NULL;
     struct fp_weights *weights = NULL;
     struct fp_macs macs = {0};
-    fineprune_error why = {0};
     fp_describe_model(report, false, model, false); // reading every byte takes longer than all the rest
     fp_describe_graph(report, model);
     int status = fp_exec_plan(&exec, model, NULL, err);
     if (!status) status = fp_weights_find(&weights, exec, model, false, err);
-    if (!status && fp_macs_count(&macs, model, NULL, 0, NULL, &why)) {
-        fp_macs_free(&macs);
-        FP_PUT(report, macs, &(struct fp_report_macs){.reason = why.message});
-    }
+    if (!status) status = count_macs(model, report, &macs, err);
     if (!status) status = describe_layers(model, weights, &macs, report, err);
     fp_macs_free(&macs);
     fp_weights_free(weights);
@@ -118,17 +126,17 @@ static void add_obstacle(struct fineprune_report *report, const char *what) {
 
 // Every tensor must be readable, not only those that a run would meet first.
 static int check_tensors(struct fineprune_model *model, struct fineprune_report *report) {
-    int bad = 0;
-    for (int i = 0; i < model->graph->n_values; i++) {
+    int status = FINEPRUNE_OK;
+    for (int i = 0; i < model->graph->n_values && !fp_is_limit(status); i++) {
         struct fp_tensor t;
         fineprune_error inner = {0};
         const struct fp_value *v = &model->graph->values[i];
-        if (v->initializer && fp_initializer_shape(model, v->initializer, &t, NULL, &inner)) {
-            add_obstacle(report, inner.message);
-            bad++;
-        }
+        if (!v->initializer) continue;
+        const int one = fp_initializer_shape(model, v->initializer, &t, NULL, &inner);
+        if (one) add_obstacle(report, inner.message);
+        if (one) status = fp_is_limit(one) ? one : FINEPRUNE_MODEL;
     }
-    return bad;
+    return status;
 }
 
 static int add_bad_files(struct fineprune_report *report, const struct fineprune_data *data) {
@@ -170,7 +178,8 @@ int fineprune_check(fineprune_model *model, fineprune_data *data, fineprune_repo
         free(line);
         free(unsupported);
     }
-    if (check_tensors(model, report)) status = FINEPRUNE_MODEL;
+    const int tensors = check_tensors(model, report);
+    if (tensors) status = tensors;
     struct fp_threads host;
     fp_threads_enter(&host, fp_threads_wanted(NULL));
     int described = FINEPRUNE_OK;

@@ -186,7 +186,7 @@ static int count_macs(struct fp_job *job) {
     if (job->data && job->samples.n_local) first = job->samples.local[0];
     const int status = fp_macs_count(&job->state.macs, job->model, job->data, first, &job->options->run, &why);
     if (status) fp_macs_free(&job->state.macs);
-    if (status == FINEPRUNE_LIMIT || status == FINEPRUNE_CANCELLED) {
+    if (fp_is_limit(status)) {
         *job->err = why;
         return status;
     }

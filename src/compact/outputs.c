@@ -273,6 +273,7 @@ int fp_outputs_shrink(struct fineprune_model *model, const size_t *kept, size_t 
     struct search s = {.model = model, .graph = model->graph, .classes = classes, .reason = reason, .err = err};
     *reason = '\0';
     int status = find(&s);
+    if (!status && s.exec) status = fp_exec_unheard(s.exec, err);
     const bool changes = !status && !*reason;
     if (changes) status = change(&s, kept, n);
     fp_weights_free(s.weights);

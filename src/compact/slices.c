@@ -418,6 +418,7 @@ int fp_slices_find(struct fp_slices *out, const struct fp_weights *weights, cons
         if (weights->items[i].node->graph == graph) s.weight_of[weights->items[i].node->id] = i;
     int status = FINEPRUNE_OK;
     for (int i = 0; i < graph->n_nodes && !status; i++) status = visit(&s, &graph->nodes[i]);
+    if (!status) status = fp_exec_unheard(exec, err);
     check_readers(&s);
     return status;
 }

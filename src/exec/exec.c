@@ -79,7 +79,15 @@ int fp_exec_constant(struct fp_exec *exec, const struct fp_graph *graph, int val
     struct fp_tensor *t;
     int status = fp_value_constant(exec, plan, value, &t);
     if (!status) fp_tensor_share(out, t);
+    if (fp_is_limit(status) && !err && !exec->unheard.status) exec->unheard = exec->unasked;
     return status;
+}
+
+int fp_exec_unheard(struct fp_exec *exec, fineprune_error *err) {
+    if (!exec->unheard.status) return FINEPRUNE_OK;
+    const fineprune_error told = exec->unheard;
+    exec->unheard = (fineprune_error){0};
+    return fp_fail(err, told.status, "%s", told.message);
 }
 
 static bool single_cell(struct fp_cell *cell, const struct fp_node *node) {

@@ -50,9 +50,12 @@ int fp_exec_part(struct fp_exec *exec, const struct fp_exec_state *from, const s
                  int last, const struct fp_observer *observer, struct fp_exec_state *keep, fineprune_error *err);
 // The constants of this node of the main graph, or of nodes that have not run, have changed: it is prepared anew.
 void fp_exec_forget(struct fp_exec *exec, const struct fp_node *node);
-// The value of a constant (initializer or folded) of the main graph; shared. FINEPRUNE_MODEL when it is not constant.
+// The value of a constant (initializer or folded) of the main graph; shared. MODEL when it is not constant. To who
+// gives no err every failure says that the value is not known: who has asked so for all that it looks for asks
+// fp_exec_unheard at its end, which fails as the first did that was for another reason (LIMIT, CANCELLED).
 int fp_exec_constant(struct fp_exec *exec, const struct fp_graph *graph, int value, struct fp_tensor *out,
                      fineprune_error *err);
+int fp_exec_unheard(struct fp_exec *exec, fineprune_error *err);
 bool fp_exec_is_constant(const struct fp_exec *exec, const struct fp_graph *graph, int value);
 struct fp_memory *fp_exec_memory(struct fp_exec *exec);
 // Seconds that went into making primitives and packing weights so far, as another runtime does when it loads a model.

@@ -78,6 +78,7 @@ struct fp_exec {
     struct fp_plan *plan;
     const struct fp_observer *observer;
     fineprune_error *err, unasked; // where errors of this call go: to who asked, or to the latter
+    fineprune_error unheard; // the first of a constant that who asked did not want to hear of, though the value is one
 };
 
 static inline void fp_exec_tell(struct fp_exec *exec, fineprune_error *err) {

@@ -666,6 +666,7 @@ int fp_channels_find(struct fp_channel_groups *out, const struct fp_weights *wei
     if (!status) status = fp_arena_check(&out->arena, err);
     if (!status) status = fp_outlines_init(&f.outlines, weights, exec, err);
     if (!status) status = find(&f, weight_of);
+    if (!status) status = fp_exec_unheard(exec, err);
     fp_outlines_free(&f.outlines);
     free(f.channels);
     return status;
