@@ -46,7 +46,9 @@ static int fill_descs(struct fp_call *call, struct fp_matmul_shape *s, struct pr
         s->c_strides[rank - 1] = 1; // rows of one element, as a single row is: else many rows and one get other kernels
     int status = fp_desc_dims(call, &d->md[DESC_A], rank, a, s->a_strides);
     if (!status) status = fp_desc_dims(call, &d->md[DESC_B], rank, b, s->b_strides);
-    if (!status && s->pack_b) status = fp_desc_any(call, &d->md[DESC_PACKED], rank, b);
+    const int64_t spread[2] = {s->b_row, 1};
+    if (!status && s->pack_b && s->b_row) status = fp_desc_dims(call, &d->md[DESC_PACKED], 2, b, spread);
+    else if (!status && s->pack_b) status = fp_desc_any(call, &d->md[DESC_PACKED], rank, b);
     else if (!status) status = fp_desc_dims(call, &d->md[DESC_PACKED], rank, b, s->b_strides);
     if (!status) status = fp_desc_dims(call, &d->md[DESC_C], rank, c, s->c_strides);
     if (!status && s->bias) status = fp_desc_dims(call, &d->md[DESC_BIAS], rank, bias, NULL);
@@ -120,7 +122,8 @@ static int make_product(struct fp_call *call, struct fp_matmul *p, struct fp_mat
 static int make_tiled(struct fp_call *call, struct fp_matmul *p, const struct fp_matmul_shape *s) {
     struct fp_matmul_shape tile;
     p->whole = *s;
-    fp_tile_shape(s, &tile);
+    fp_tile_shape(s, call->threads, &tile);
+    p->height = tile.m;
     int before = fp_threads_set(1); // the primitive is made for as many
     int status = make_product(call, p, &tile);
     fp_threads_set(before);

@@ -11,7 +11,8 @@ struct fp_matmul {
     size_t count;    // elements of c; 0: nothing to do
     int64_t k, n;    // k 0: c is the bias or 0, as row-major memory
     bool bias_after; // the bias follows a scale
-    bool tiled;      // the primitive is of a few rows, and `whole` says what all of them are
+    bool tiled;      // the primitive is of `height` rows, and `whole` says what all of them are
+    int64_t height;
     struct fp_matmul_shape whole;
     struct fp_tail_place place;
     struct fp_tail tail[FP_TAIL_MAX];

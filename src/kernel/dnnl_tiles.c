@@ -2,34 +2,48 @@
 // Products in tiles: the primitive is of a few rows, and runs once for each tile of the whole product.
 #include "kernel/dnnl_tiles.h"
 
+#include <math.h>
+
 #include "kernel/dnnl_parts.h"
 
 // Rows of a tile. All tiles of a product have as many, the last one's are filled up with zeros, and each is computed by
 // one thread: so what is beside a row can only show in its place within the tile. With 24 rows (as with 6, 12, 16, 48
 // and 64, but not with 32) equal rows gave equal bits at every place: measured with oneDNN 3.2 and AVX2 over 157
-// shapes. Tiles of 4, 6, 12, 16 and 24 rows (not those of 1, 2, 3, 8 or 20) gave each other's bits, measured over 900
-// shapes with AVX2, AVX and SSE 4.1: few rows are computed in tiles of few. What comes after AVX2 was not measured.
+// shapes. Tiles of 4, 6, 12, 16, 24, 48 and 96 rows (not those of 1, 2, 3, 8, 20 or 384) gave each other's bits,
+// measured over 1,100 shapes with AVX2, AVX and SSE 4.1. What comes after AVX2 was not measured: 24 there.
 enum { TILE_ROWS = 24 };
-static const int64_t heights[] = {TILE_ROWS, 16, 12, 6, 4};
 
-// The height that fills up the least.
-static int64_t tile_rows(int64_t m) {
-    int64_t best = TILE_ROWS, least = INT64_MAX;
+// Rows of b that are whole pages apart share few sets of a cache: with a little between them 96 x 768 times 768 x 3072
+// takes half the time, and gives the same bits.
+enum { PAGE = 4096 / sizeof(float), APART = 16 };
+
+// Each tile reads all of b, so that a row of a low one takes longer: by so much, of 768 x 3072.
+static const struct {
+    int64_t rows;
+    double cost; // of a row
+} heights[] = {{96, 1}, {48, 1.05}, {TILE_ROWS, 1.25}, {16, 1.6}, {12, 1.9}, {6, 2.5}, {4, 3}};
+
+// The height with which the threads are done first.
+static int64_t tile_rows(const struct fp_matmul_shape *s, int threads) {
+    int64_t best = TILE_ROWS, products = 1;
+    double least = INFINITY;
     if (dnnl_get_effective_cpu_isa() > dnnl_cpu_isa_avx2) return TILE_ROWS;
+    for (int i = 0; i < s->batch; i++) products *= fp_matmul_batch(s, i);
     for (size_t i = 0; i < FP_COUNT(heights); i++) {
-        const int64_t all = (m + heights[i] - 1) / heights[i] * heights[i];
-        if (m >= TILE_ROWS && heights[i] < 16) break; // each tile reads all of b
-        if (all < least) least = all, best = heights[i];
+        const int64_t rows = heights[i].rows, tiles = products * ((s->m + rows - 1) / rows);
+        const double cost = (double)((tiles + threads - 1) / threads * rows) * heights[i].cost;
+        if (cost < least) least = cost, best = rows;
     }
     return best;
 }
 
-void fp_tile_shape(const struct fp_matmul_shape *s, struct fp_matmul_shape *tile) {
+void fp_tile_shape(const struct fp_matmul_shape *s, int threads, struct fp_matmul_shape *tile) {
     const int r = s->batch;
     *tile = *s;
     for (int i = 0; i < r; i++) tile->pack_b = tile->pack_b && s->b_batch[i] == 1;
     tile->batch = 0;
-    tile->m = tile_rows(s->m);
+    tile->b_row = s->n % PAGE ? 0 : s->n + APART;
+    tile->m = tile_rows(s, threads);
     tile->b_strides[0] = s->b_strides[r];
     tile->b_strides[1] = s->b_strides[r + 1];
     tile->a_strides[0] = s->k;
@@ -100,7 +114,7 @@ int fp_tiles_run(struct fp_call *call, struct fp_matmul *p, const float *a, floa
     const struct fp_matmul_shape *s = &p->whole;
     void *b = NULL;
     dnnl_memory_get_data_handle(fp_prim_arg(&p->prim, DNNL_ARG_WEIGHTS), &b);
-    const int64_t height = tile_rows(s->m);
+    const int64_t height = p->height;
     struct tiles t = {s, a, b, c, (s->m + height - 1) / height, height};
     size_t columns, floats;
     struct fp_parts parts = {.count = (size_t)t.per_product, .user = &t, .before = before_tile, .after = after_tile};

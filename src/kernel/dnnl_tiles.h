@@ -5,8 +5,8 @@
 
 #include "kernel/dnnl_matmul.h"
 
-// The product that one tile of *s is.
-void fp_tile_shape(const struct fp_matmul_shape *s, struct fp_matmul_shape *tile);
+// The product that one tile of *s is, where so many threads run them.
+void fp_tile_shape(const struct fp_matmul_shape *s, int threads, struct fp_matmul_shape *tile);
 // Runs p->whole; p's primitive is of one tile, and has its weights, bias and tail bound.
 int fp_tiles_run(struct fp_call *call, struct fp_matmul *p, const float *a, float *c);
 

@@ -14,7 +14,8 @@ struct fp_matmul_shape {
     int64_t a_strides[FP_MAX_RANK], b_strides[FP_MAX_RANK], c_strides[FP_MAX_RANK]; // batch dims first, then the two
     float alpha;
     bool bias;                  // n values added to each row
-    bool pack_b;                // b is constant: let oneDNN choose how it lies
+    bool pack_b;                // b is constant: let oneDNN choose how it lies,
+    int64_t b_row;              // or in rows that are so far apart; 0: let it
     const struct fp_tail *tail; // what follows, on c
     int n_tail;
 };
