@@ -388,7 +388,8 @@ static void settle_profile(struct cli_options *options) {
 
 static int check_rules(struct cli_options *options, fineprune_error *err) {
     if (options->verbose && options->quiet) return cli_fail(err, FINEPRUNE_USAGE, NULL, "-v and -q exclude each other");
-    if (options->sparsity < 0 && options->min_agreement <= 0) options->min_agreement = 0.95;
+    const bool automatic = options->sparsity < 0 || (options->target && !strcmp(options->target, "auto"));
+    if (automatic && options->min_agreement <= 0) options->min_agreement = 0.95;
     settle_profile(options);
     int status = settle_target(options, err);
     if (status) return status;

@@ -150,6 +150,8 @@ int fp_choose(struct fp_choices *c, const fineprune_prune_options *o, fineprune_
     if (!status) status = check_numbers(c, o, err);
     if (!status) status = check_shrinking(c, o, err);
     if (!status) status = fp_target_read(&c->target, o->target, err);
+    if (!status && c->target.automatic && o->sparsity < 0)
+        return fp_fail(err, FINEPRUNE_USAGE, "sparsity auto and target auto cannot both be looked for");
     if (status) return status;
     c->target.multiple = multiple_of(c, o);
     status = settle(c, o, err);

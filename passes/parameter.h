@@ -49,10 +49,12 @@ struct fp_target {
     enum fp_target_kind kind;
     double value;     // a share of the multiply-adds, or of the time, that the model came with; bytes of the file
     const char *text; // the caller's
+    bool automatic;   // the value is looked for: the least whose answers stay (automatic.c)
     size_t multiple;  // of the channels that a group keeps
 };
 
-// target.c: "macs=0.5", "macs=50%", "size=10M", "latency=0.6"; NULL: none. The multiple is not set. Errors: USAGE.
+// target.c: "macs=0.5", "macs=50%", "size=10M", "latency=0.6", "auto"; NULL: none. The multiple is not set. Errors:
+// USAGE.
 int fp_target_read(struct fp_target *target, const char *text, fineprune_error *err);
 
 // parameter.c: the word of a kind, as in fineprune_list.

@@ -186,9 +186,10 @@ static int prune_to(struct fp_job *job, double sparsity) {
         job->state.last_round = round == job->choices.rounds;
         if (!job->gathered.dense) fp_job_stats_are_old(job);
         job->gathered.dense = false;
-        if (job->layers.by_layer) status = fp_job_have_stats(job, needs_of(&job->choices), 0);
+        const bool channels = round == 1 && job->choices.channels->run;
+        if (job->layers.by_layer || channels) status = fp_job_have_stats(job, needs_of(&job->choices), 0);
         double now = sparsity_of_round(job, sparsity, round);
-        if (!status && round == 1 && job->choices.channels->run) status = job->choices.channels->run(job, sparsity);
+        if (!status && channels) status = job->choices.channels->run(job, sparsity);
         if (status) return status;
         if (job->layers.by_layer) status = prune_one_by_one(job, now);
         else status = prune_layers(job, &(struct round){now, round == 1, 0, job->layers.n});
@@ -286,7 +287,8 @@ static int teach(struct fp_job *job) {
 }
 
 static int prune_as_far_as_safe(struct fp_job *job) {
-    if (job->options->sparsity < 0) return fp_prune_auto(job, try_again, &job->state.asked);
+    if (job->options->sparsity < 0 || job->choices.target.automatic)
+        return fp_prune_auto(job, try_again, &job->state.asked);
     return fp_prune_safely(job, prune_and_read_out, try_again, justified(job, job->options->sparsity));
 }
 
@@ -383,6 +385,8 @@ int fp_prune_apply(struct fp_job *job, struct fp_stats *stats) {
                                                      NULL};
     if (job->options->sparsity < 0)
         return fp_fail(job->err, FINEPRUNE_USAGE, "sparsity auto needs data to measure on: use 'prune'");
+    if (job->choices.target.automatic)
+        return fp_fail(job->err, FINEPRUNE_USAGE, "target auto needs samples to measure on: use 'prune'");
     if (job->choices.target.kind == FP_TARGET_LATENCY)
         return fp_fail(job->err, FINEPRUNE_USAGE, "target '%s' needs samples to time: use 'prune'",
                        job->choices.target.text);

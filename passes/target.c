@@ -40,9 +40,10 @@ int fp_target_read(struct fp_target *target, const char *text, fineprune_error *
     if (!strncmp(text, "macs=", 5) && read_share(text + 5, &target->value)) target->kind = FP_TARGET_MACS;
     if (!strncmp(text, "size=", 5) && read_bytes(text + 5, &target->value)) target->kind = FP_TARGET_SIZE;
     if (!strncmp(text, "latency=", 8) && read_share(text + 8, &target->value)) target->kind = FP_TARGET_LATENCY;
+    if (!strcmp(text, "auto")) *target = (struct fp_target){FP_TARGET_MACS, 1, text, .automatic = true};
     if (target->kind) return FINEPRUNE_OK;
     fp_fail(err, FINEPRUNE_USAGE, "target cannot be '%s'", text);
     fp_hint(err, "macs=0.5 or macs=50%%: the share of the multiply-adds that may stay; size=10M: bytes of the file; "
-                 "latency=0.6: the share of the time");
+                 "latency=0.6: the share of the time; auto: the fewest multiply-adds that keep --min-agreement");
     return FINEPRUNE_USAGE;
 }

@@ -268,7 +268,8 @@ typedef struct fineprune_prune_options {
                           // more than the read-out's lesson gains
     const char *target;   // what the model may cost once fineprune_compact has taken whole channels out: "macs=0.5" or
                         // "macs=50%", a share of the multiply-adds that it came with, or "size=10M", bytes of the file,
-                        // or "latency=0.6", the share of the time in this library with one thread, measured meanwhile;
+                        // or "latency=0.6", the share of the time in this library with one thread, measured meanwhile,
+                        // or "auto", the fewest multiply-adds that keep min_agreement (0.95 where it is 0);
                         // `sparsity` is then on top, 0 for no other zeros. GATE where not enough channels can go. NULL:
                         // none
     size_t multiple; // of which the channels are that a target keeps, to be given to fineprune_compact too; 0: 16, or

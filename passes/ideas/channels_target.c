@@ -290,6 +290,7 @@ static int tell(struct fp_job *job, struct search *s) {
     if (kind == FP_TARGET_MACS) told.reached /= fmax((double)job->state.macs.total, 1);
     else if (kind == FP_TARGET_LATENCY) told.reached = s->latency, told.met = s->latency <= told.asked;
     else if (!job->options->no_metadata) told.reached += METADATA_BYTES;
+    if (job->choices.target.automatic) told.asked = told.reached, told.met = true;
     int status = FINEPRUNE_OK;
     if (!told.met) status = find_obstacles(job, s, &told);
     if (status) return status;

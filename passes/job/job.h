@@ -127,7 +127,8 @@ double fp_weaken_share(const struct fp_job *job);
 // What the pattern has done, into the report. Errors: those of reading the weights.
 int fp_weaken_report(struct fp_job *job);
 
-// auto_sparsity.c: the most zeros that keep options->min_agreement on the reserve; leaves the model pruned so.
+// automatic.c: the most zeros, or with a target the fewest multiply-adds, that keep options->min_agreement on the
+// reserve; leaves the model pruned so. *sparsity is set where that was looked for.
 int fp_prune_auto(struct fp_job *job, int (*prune_to)(struct fp_job *, double sparsity), double *sparsity);
 
 // job_report.c: the model as it was, then all that is known after the pruning, into job->report. Returns GATE when a

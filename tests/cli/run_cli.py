@@ -731,7 +731,7 @@ def targets_are_reached(place):
     place.path("t.onnx").unlink()
     ran = place.run(f"{line} --target macs=0.1% -o t.onnx")
     assert ran.code == 5 and not place.path("t.onnx").exists() and "is out of reach: " in ran.err and "in the way are the " in ran.err, ran.err
-    share = "macs=0.5 or macs=50%: the share of the multiply-adds that may stay; size=10M: bytes of the file; latency=0.6: the share of the time"
+    share = "macs=0.5 or macs=50%: the share of the multiply-adds that may stay; size=10M: bytes of the file; latency=0.6: the share of the time; auto: the fewest multiply-adds that keep --min-agreement"
     for text in ("macs", "macs=", "macs=0", "macs=2", "macs=-1", "macs=nan", "macs=50%%", "size=0", "size=1X", "mac=0.5"):
         fails(place, f"prune none.onnx --data none.npz -o o.onnx --target {text}", 2, f"target cannot be '{text}'", share)
     told = json.loads(works(place, f"{line} --target latency=99% -o t.onnx --json").out)["target"]
@@ -750,6 +750,7 @@ def targets_are_reached(place):
     ran = place.run(f"{line} --target macs=0.1% -o b.onnx")
     assert ran.code == 5 and not place.path("b.onnx").exists() and "is out of reach: " in ran.err, ran.err
     fails(place, f"{line} --target latency=0.5 -o b.onnx", 2, "target 'latency=0.5' needs samples to time: use 'prune'")
+    fails(place, f"{line} --target auto -o b.onnx", 2, "target auto needs samples to measure on: use 'prune'")
     for pattern in ("2:4", "1:2"):
         fails(place, f"prune cnn.onnx --data cnn.npz -o o.onnx -s auto --pattern {pattern}", 2,
               f"sparsity auto has nothing to choose: pattern '{pattern}' settles how many zeros there are",
@@ -1496,6 +1497,20 @@ def transposed_weights_are_named(place):
     reason = "it is used in another form too, as its transpose or in parts"
     equal([layer.get("not_repaired") for layer in report["layers"]], [reason, None], "the layers' entries")
     equal(f"note     weight 'w' was pruned but not repaired: {reason}" in ran.err, True, "the summary")
+
+
+@case
+def targets_that_are_looked_for(place):
+    """--target auto: as few multiply-adds as keep --min-agreement, also once the lesson is left out as it alone changes too much."""
+    line = f"prune {GESTURE}/gesture.onnx --data {GESTURE}/local.npz -f -o g.onnx --json --target auto"
+    shares = []
+    for more, least in (("", .95), ("--min-agreement 80%", .8), ("--min-agreement 99% --outputs keep --readout keep", .99)):
+        told = json.loads(works(place, f"{line} {more}").out)
+        equal(told["macs"]["compact"], round(told["target"]["reached"] * told["macs"]["dense"]), f"{more}: multiply-adds that were foretold")
+        assert told["target"]["met"] and told["gates"][0]["measured"] >= least, told["gates"]
+        shares.append(told["target"]["reached"])
+    assert shares[1] < shares[0] < .5 and shares[2] < .9, shares
+    fails(place, f"{line} -s auto", 2, "sparsity auto and target auto cannot both be looked for")
 
 
 @case
