@@ -477,12 +477,21 @@ static int do_command(const struct cli_options *options, struct terminal *termin
     return FINEPRUNE_CANCELLED;
 }
 
+static int print_schema(fineprune_error *err) {
+    char *text = fineprune_report_schema();
+    if (!text) return cli_fail(err, FINEPRUNE_LIMIT, NULL, "out of memory for the schema");
+    fputs(text, stdout);
+    free(text);
+    return FINEPRUNE_OK;
+}
+
 static int print_text(const struct cli_options *options, fineprune_error *err) {
     int status = FINEPRUNE_OK;
     if (options->help) cli_print_help(stdout, options->command);
     else if (options->version) printf("%s\n", fineprune_version_long());
     else if (options->help_man) cli_print_man(stdout);
     else if (options->completion) status = cli_print_completion(stdout, options->completion, err);
+    else if (options->schema) status = print_schema(err);
     else if (options->list) status = cli_print_list(stdout, options->list, err);
     else status = cli_print_config(stdout, options, err);
     if (!status && (fflush(stdout) || ferror(stdout)))
@@ -509,7 +518,7 @@ int main(int argc, char **argv) {
     if (!status) status = isa_pin(options.isa, argv, &err);
     terminal_init(&terminal, &options);
     bool text = options.help || options.version || options.help_man || options.completion || options.list ||
-                options.print_config;
+                options.schema || options.print_config;
     if (!status && text) {
         status = print_text(&options, &err);
     } else if (!status) {

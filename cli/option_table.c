@@ -301,6 +301,7 @@ const struct cli_row cli_rows[] = {
      .choices = "auto|always|never", .help = "colours; auto: on a terminal, unless NO_COLOR is set"},
     {"list", 0, CLI_MAYBE, 0, FIELD(list), RUNNING, .argument = "KIND", .choices = "",
      .help = "list the methods and everything else that can be named, and the operators"},
+    {"schema", 0, CLI_SWITCH, 0, FIELD(schema), RUNNING, .help = "what --json writes, as JSON Schema"},
     {"version", 0, CLI_SWITCH, 0, FIELD(version), RUNNING, .help = "versions of the program and its libraries"},
     {"help", 'h', CLI_SWITCH, 0, FIELD(help), RUNNING, .help = "this text"},
     {"help-man", 0, CLI_SWITCH, 0, FIELD(help_man), .help = "the manual page, as troff"},

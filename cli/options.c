@@ -400,7 +400,8 @@ static int check_rules(struct cli_options *options, fineprune_error *err) {
 }
 
 static bool wants_only_text(const struct cli_options *options) {
-    return options->help || options->version || options->help_man || options->completion || options->list;
+    return options->help || options->version || options->help_man || options->completion || options->list ||
+           options->schema;
 }
 
 static int finish(struct cli_options *options, fineprune_error *err) {

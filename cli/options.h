@@ -67,7 +67,7 @@ struct cli_options {
     bool print_config, verbose, quiet;
     int progress, color; // cli_when
     const char *list;    // "" for all lists
-    bool version, help, help_man;
+    bool version, help, help_man, schema;
     const char *completion;
     struct cli_given *given; // what was said, in order, for --print-config
     size_t n_given;

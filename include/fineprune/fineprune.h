@@ -224,6 +224,8 @@ FINEPRUNE_API void fineprune_report_free(fineprune_report *report);
 // the few lines for standard error. table: one row per weight. html: one page that stands alone. summary and table
 // are plain text.
 FINEPRUNE_API char *fineprune_report_json(const fineprune_report *report);
+// What such an object may have, as JSON Schema (draft 2020-12): the types of all members, and which are always there.
+FINEPRUNE_API char *fineprune_report_schema(void);
 FINEPRUNE_API char *fineprune_report_summary(const fineprune_report *report);
 FINEPRUNE_API char *fineprune_report_table(const fineprune_report *report);
 FINEPRUNE_API char *fineprune_report_html(const fineprune_report *report);

@@ -6,6 +6,7 @@
 """
 import ast, signal as interrupts
 import concurrent.futures
+import functools
 import fcntl
 import json
 import os
@@ -52,7 +53,11 @@ class Place:
         shutil.copy(GESTURE / "gesture.onnx", self.folder / "m.onnx")
 
     def run(self, line, **options):
-        return harness.run(*line.split(), cwd=self.folder, **options)
+        ran = harness.run(*line.split(), cwd=self.folder, **options)
+        if "--json" in line.split() and ran.out.startswith(b"{"):
+            faults = list(unlike(schema(), json.loads(ran.out)))
+            assert not faults, f"'{line}' against --schema: {faults}"
+        return ran
 
     def path(self, name):
         return self.folder / name
@@ -65,6 +70,39 @@ class Place:
         signals = np.load(self.path("local.npz"))["signal"]
         np.savez(self.path("long.npz"), signal=np.tile(signals, (200, 1, 1)))
         return "long.npz"
+
+
+@functools.cache
+def schema():
+    return json.loads(harness.run("--schema").out)
+
+
+TYPES = {"object": dict, "array": list, "string": str, "boolean": bool, "integer": int, "number": (int, float), "null": type(None)}
+
+
+def unlike(rule, value, where="report"):
+    """Where a value is not as the JSON Schema says, as far as --schema has words; members that it does not name are told, too."""
+    if "anyOf" in rule:
+        if all(any(unlike(one, value)) for one in rule["anyOf"]):
+            yield where
+        return
+    if "const" in rule:
+        if value != rule["const"]:
+            yield where
+        return
+    kinds = [rule["type"]] if isinstance(rule["type"], str) else rule["type"]
+    if not any(isinstance(value, TYPES[kind]) and (kind == "boolean" or not isinstance(value, bool)) for kind in kinds):
+        yield f"{where}: {value!r}"
+    elif isinstance(value, dict):
+        yield from (f"{where}.{name} is missing" for name in rule["required"] if name not in value)
+        for name, member in value.items():
+            if name in rule["properties"]:
+                yield from unlike(rule["properties"][name], member, f"{where}.{name}")
+            elif not name.startswith("fineprune.") and where != "report.config":
+                yield f"{where}.{name} is not named"
+    elif isinstance(value, list):
+        for item in value:
+            yield from unlike(rule["items"], item, where + "[]")
 
 
 def equal(got, expected, what):
@@ -2266,6 +2304,7 @@ EFFECTS = {
     "progress": (LOOK, "--progress always", "~\r"),
     "color": (LOOK, "--color always", "~\x1b\\[1m"),
     "list": ("", "--list=score", "~obs"),
+    "schema": ("", "--schema", "~peak_rss_bytes"),
     "version": ("", "--version", "~oneDNN"),
     "help": ("", "--help", "~first run"),
     "help-man": ("", "--help-man", r"~\.TH FINEPRUNE"),
