@@ -136,7 +136,8 @@ const struct cli_row cli_rows[] = {
          "your samples; repeatable. A .npz (keys are input names, axis 0 the samples, or the axis that the model calls "
          "its batch), a .npy (models of one input), a "
          "folder of either, of images or of sound files, with all folders below it (class folders, years), of ONNX "
-         "test_data_set_* folders, @list.txt, or - for a .npz on standard input. "
+         "test_data_set_* folders, @list.txt, or - for a .npz on standard input; of files of any kind, where the "
+         "model's preparation says that it reads bytes. "
          "random[:SEED] makes noise, for trying things out. NAME= says which input a source is for"},
     {"labels", 0, CLI_PATH, COMPARE, FIELD(labels), DATA, .argument = "FILE.npy|folders",
      .help =
@@ -159,7 +160,8 @@ const struct cli_row cli_rows[] = {
     {"shape", 0, CLI_TEXTS, SAMPLES, FIELD(shape), DATA, .argument = "NAME:DIMS",
      .help = "fixes the symbolic dims of an input, as in image:1,3,224,224; repeatable"},
     {"preprocess", 0, CLI_PATH, SAMPLES, FIELD(preprocess), DATA, .argument = "FILE",
-     .help = "how images and sound are prepared: a preprocessor_config.json, a timm config.json, or one of ours; one "
+     .help = "how images, sound and files are prepared: a preprocessor_config.json, a timm config.json, Magika's "
+             "config.min.json, or one of ours; one "
              "beside the "
              "model is found by itself. The options below win over it"},
     {"resize", 0, CLI_TEXT, SAMPLES, FIELD(resize), DATA, .argument = "N|WxH",

@@ -153,7 +153,7 @@ typedef struct fineprune_data fineprune_data;
 typedef struct fineprune_data_options {
     size_t size;               // sizeof(fineprune_data_options), set by the initialiser
     size_t limit;              // at most so many samples, spread evenly over all of them; 0: all
-    const char *preprocess;    // preparation file for images and sound; NULL: looked for beside the model
+    const char *preprocess;    // preparation file for images, sound and files; NULL: looked for beside the model
     const char *resize;        // "224" or "256x192"; these override the file; NULL: not given
     const char *crop;          // "224" or "none"
     const char *mean;          // "0.485,0.456,0.406"
@@ -189,7 +189,8 @@ FINEPRUNE_API void fineprune_data_free(fineprune_data *data);
 
 // Adds a source, "[NAME=]SRC": a .npz (keys are input names, axis 0 the samples), a .npy (models of one input), a
 // folder of either, of test_data_set_* , of images or of sound files, with all folders below it, @list.txt, "-" for a
-// .npz on standard input, or random[:SEED]. Shapes and types are checked against the model's inputs. Images and sound
+// .npz on standard input, or random[:SEED]; of files of any kind, where the preparation says that the model reads
+// bytes. Shapes and types are checked against the model's inputs. Images and sound
 // are decoded once here, unless there is a limit and no file may be skipped: then when they are used. After an error
 // nothing of the source is there. Errors: DATA, IO, LIMIT.
 FINEPRUNE_API int fineprune_data_add(fineprune_data *data, const char *source, fineprune_error *err);

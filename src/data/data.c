@@ -144,6 +144,11 @@ int fp_data_preprocess(struct fineprune_data *data, fineprune_error *err) {
     return fp_preprocess_new(&data->preprocess, data->model->folder, data->options, err);
 }
 
+int fp_data_check_preprocess(struct fineprune_data *data, fineprune_error *err) {
+    if (!data->options[FP_OPTION_PREPROCESS]) return FINEPRUNE_OK;
+    return fp_data_preprocess(data, err);
+}
+
 int fp_data_takes(const struct fineprune_data *data, size_t input, const char *name, fineprune_error *err) {
     const struct fp_input *in = &data->inputs[input];
     if (!in->foreign) return FINEPRUNE_OK;
