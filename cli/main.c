@@ -79,6 +79,8 @@ static int open_data(struct job *job) {
     options.layout = o->layout;
     options.rate = o->rate;
     options.resample = o->resample;
+    options.window = o->window;
+    options.hop = o->hop;
     if (o->bgr) options.color = "bgr";
     options.no_exif = !o->exif;
     options.shapes = o->shape.items;

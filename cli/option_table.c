@@ -179,6 +179,12 @@ const struct cli_row cli_rows[] = {
      .help = "turn photos upright as their EXIF orientation says, but leave them as they are stored"},
     {"rate", 0, CLI_TEXT, SAMPLES, FIELD(rate), DATA, .argument = "HZ",
      .help = "resample sound to this rate, as in 16000"},
+    {"window", 0, CLI_TEXT, SAMPLES, FIELD(window), DATA, .argument = "TIME",
+     .help = "cut recordings into samples of this length, as in 1s, 500ms or 16000 (samples at the model's rate): as "
+             "many as fit in whole, so that what is left at the end belongs to none; a shorter recording is one, "
+             "filled up with silence"},
+    {"hop", 0, CLI_TEXT, SAMPLES, FIELD(hop), DATA, .argument = "TIME",
+     .help = "from where one window begins to where the next does (as long as a window when not given)"},
 
     {"stats", 0, CLI_PATH, APPLY, FIELD(stats), PRUNING, .argument = "STATS", .help = "what 'score' or 'merge' wrote"},
     {"sparsity", 's', CLI_SHARE_OR_AUTO, PRUNE | APPLY, FIELD(sparsity), PRUNING, .argument = "SHARE|auto",

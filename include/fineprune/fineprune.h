@@ -168,6 +168,9 @@ typedef struct fineprune_data_options {
     const char *resample;    // "nearest", "bilinear", "bicubic" or "lanczos"; overrides the file; NULL: not given
     const char *color;       // "rgb" or "bgr"; the same
     bool no_exif;            // pictures stay as their rows are stored, whatever their EXIF orientation says
+    const char *window;      // "1s", "500ms" or a number of samples at the model's rate: each sound file gives as many
+                             // samples of that length as fit into it whole, one at least; NULL: it is one sample
+    const char *hop;         // from where one window begins to where the next does; NULL: as long as a window
 } fineprune_data_options;
 
 #ifdef __cplusplus

@@ -54,6 +54,7 @@ struct fp_piece {
     uint64_t seed;          // of a generator
     int64_t extent[2];      // of a file that is read late: width and height, or frames and channels
     int rate;
+    bool windows;             // its samples are windows of a recording
     struct fp_image *decoded; // of a picture: its pixels once it has been read, as long as there is room for them
 };
 
@@ -73,6 +74,8 @@ enum {
     FP_OPTION_RATE,
     FP_OPTION_RESAMPLE,
     FP_OPTION_COLOR,
+    FP_OPTION_WINDOW,
+    FP_OPTION_HOP,
     FP_OPTIONS
 };
 

@@ -177,7 +177,36 @@ static int set_crop(struct reader *r, const char *key, const json_t *value) {
 static int set_feature(struct reader *r, const char *key, const json_t *value) {
     static const char *const names[] = {"wave", "mel", "bytes", NULL};
     int feature = 0;
-    return choose(r, key, value, names, "wave or mel", &feature);
+    return choose(r, key, value, names, "wave, mel or bytes", &feature);
+}
+
+// "1s", "500ms", or a number of samples
+static int set_span(struct reader *r, const char *key, const json_t *value, struct fp_span *out) {
+    static const struct {
+        const char *name;
+        double seconds;
+    } units[] = {{"s", 1}, {"ms", 0.001}};
+    const char *text = json_string_value(value);
+    char *end = NULL;
+    *out = (struct fp_span){.length = json_number_value(value)};
+    bool known = json_is_number(value) && out->length == floor(out->length);
+    if (text && ((*text >= '0' && *text <= '9') || *text == '.')) out->length = strtod(text, &end);
+    for (size_t i = 0; i < FP_COUNT(units) && end; i++) {
+        if (strcmp(end, units[i].name) != 0) continue;
+        known = out->seconds = true;
+        out->length *= units[i].seconds;
+        break;
+    }
+    if (known && out->length > 0 && out->length <= (out->seconds ? 86400 : 1e9)) return FINEPRUNE_OK;
+    return fail_value(r, key, "a length of sound (1s, 500ms, or a whole number of samples)");
+}
+
+static int set_window(struct reader *r, const char *key, const json_t *value) {
+    return set_span(r, key, value, &r->p->window);
+}
+
+static int set_window_hop(struct reader *r, const char *key, const json_t *value) {
+    return set_span(r, key, value, &r->p->hop);
 }
 
 // ---- mel spectrograms
@@ -635,6 +664,7 @@ static int read_options(struct fp_preprocess *p, char *const *options, fineprune
         {FP_OPTION_MEAN, {"mean", set_mean}},           {FP_OPTION_STD, {"std", set_std}},
         {FP_OPTION_LAYOUT, {"layout", set_layout}},     {FP_OPTION_RATE, {"rate", set_rate}},
         {FP_OPTION_RESAMPLE, {"resample", set_filter}}, {FP_OPTION_COLOR, {"color", set_color}},
+        {FP_OPTION_WINDOW, {"window", set_window}},     {FP_OPTION_HOP, {"hop", set_window_hop}},
     };
     struct reader r = {p, NULL, err};
     int status = FINEPRUNE_OK;
@@ -645,6 +675,8 @@ static int read_options(struct fp_preprocess *p, char *const *options, fineprune
         else status = fp_fail_memory(err, "an option", 100);
         json_decref(value);
     }
+    if (!status && p->hop.length > 0 && !(p->window.length > 0))
+        status = fp_fail(err, FINEPRUNE_USAGE, "--hop says how far windows of sound lie apart, and needs --window");
     return status;
 }
 

@@ -11,6 +11,12 @@ enum fp_filter { FP_NEAREST = 0, FP_LANCZOS = 1, FP_BILINEAR = 2, FP_BICUBIC = 3
 enum fp_color { FP_RGB, FP_BGR };
 enum fp_layout { FP_LAYOUT_AUTO, FP_NCHW, FP_NHWC };
 
+// A length of sound.
+struct fp_span {
+    double length; // 0: none was given
+    bool seconds;  // else samples at the model's rate
+};
+
 struct fp_preprocess {
     char *path; // the file it came from, or NULL
     // Resize to height x width, or, when width is 0, the shorter edge to height. 0 x 0: no resizing, or to the input's
@@ -32,6 +38,8 @@ struct fp_preprocess {
     int64_t rate;           // of sound, 0: unknown
     bool normalize_sound;   // to zero mean and unit variance, once it is cut to the input's length
     bool normalize_padding; // or filled up with silence, which then counts
+    struct fp_span window;  // each recording is cut into these
+    struct fp_span hop;     // from where one begins to where the next does
     struct fp_mel mel;      // of sound: what is made of the wave
     struct fp_bytes bytes;  // of files of any kind
 };

@@ -67,8 +67,9 @@ TABLE(static, operator, NULL, ROW(type), ROW(domain), ROW(count), ROW(supported)
 #define T struct fp_report_data
 static bool splits(const void *data) { return ((const T *)data)->splits; }
 static bool left_out(const void *data) { return ((const T *)data)->unusable_files > 0; }
-TABLE(static, data, NULL, ROW(sources), ROW(samples), WHEN(splits, reserve), WHEN(left_out, unusable_files),
-      ROW(unusable), ROW(passed_over));
+static bool has_windows(const void *data) { return ((const T *)data)->recordings > 0; }
+TABLE(static, data, NULL, ROW(sources), ROW(samples), WHEN(has_windows, recordings), WHEN(splits, reserve),
+      WHEN(left_out, unusable_files), ROW(unusable), ROW(passed_over));
 #undef T
 
 #define T struct fp_report_config
@@ -238,6 +239,7 @@ void fp_report_put_data(struct fineprune_report *report, const struct fineprune_
     }
     const char *why, *kind;
     size_t n;
+    whole.recordings = fp_data_recordings(sources);
     whole.unusable_files = fp_data_bad(sources, 0, &why);
     for (size_t i = 0; (fp_data_bad(sources, i, &why), why); i++) fp_report_add_text(report, &whole.unusable, why);
     for (size_t i = 0; (n = fp_data_passed(sources, i, &kind)); i++) {

@@ -204,6 +204,8 @@ static void print_data(FILE *file, const struct fineprune_report *report) {
     const size_t reserve = fp_reserve_of(report), samples = fp_samples_of(report),
                  n = report->data ? report->data->sources.n : 0;
     fprintf(file, "data     %zu sample%s", samples, fp_plural(samples));
+    if (report->data && report->data->recordings)
+        fprintf(file, ", windows of %zu recording%s", report->data->recordings, fp_plural(report->data->recordings));
     if (reserve) fprintf(file, ", %zu of them kept to measure with", reserve);
     for (size_t i = 0; i < n && i < 4; i++) {
         fputs(i ? ", " : " (", file);

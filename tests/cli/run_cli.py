@@ -1326,6 +1326,99 @@ def labels_of_folders(place):
           "--labels folders wants --data FOLDER with a folder for each class in it")
 
 
+def wav(path, pcm, rate=8000):
+    import wave
+    with wave.open(str(path), "wb") as sound:
+        sound.setnchannels(1), sound.setsampwidth(2), sound.setframerate(rate)
+        sound.writeframes(np.asarray(pcm, np.int16).tobytes())
+
+
+def store_linear(place, name, kind, dims, width=4, seed=1):
+    """Saves x [n, dims] -> y [n, width], one product of all its elements."""
+    random, make, value = np.random.default_rng(seed), onnx.helper.make_node, onnx.helper.make_tensor_value_info
+    nodes = [make("Cast", ["x"], ["c"], to=1), make("Flatten", ["c"], ["f"]), make("MatMul", ["f", "w"], ["y"])]
+    weight = onnx.numpy_helper.from_array(random.standard_normal((int(np.prod(dims)), width)).astype(np.float32), "w")
+    graph = onnx.helper.make_graph(nodes, "g", [value("x", kind, ["n", *dims])], [value("y", 1, ["n", width])], [weight])
+    place.path(name).parent.mkdir(exist_ok=True, parents=True)
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8), place.path(name))
+
+
+def summary_line(text, label):
+    return [line[9:] for line in text.splitlines() if line.startswith(f"{label:<9}")]
+
+
+@case
+def recordings_are_cut_into_windows(place):
+    """Each window is as a file of its own; the end that fills none is left out; labels of the recordings are those of their windows."""
+    random = np.random.default_rng(8)
+    place.path("rec").mkdir()
+    lengths = {"a": 250, "b": 100, "c": 40, "d": 199}
+    pcm = {name: random.integers(-9000, 9000, n).astype(np.int16) for name, n in lengths.items()}
+    for name, values in pcm.items():
+        wav(place.path(f"rec/{name}.wav"), values)
+    store_linear(place, "w.onnx", 1, [100])
+    def windows(size, hop):
+        rows, of = [], []
+        for number, values in enumerate(pcm.values()):
+            starts = range(0, max(len(values) - size, 0) + 1, hop)
+            for at in starts:
+                rows.append(np.pad(values[at:at + size], (0, max(0, 100 - len(values[at:at + size]))))[:100] / 32768)
+                of.append(number)
+        return np.array(rows, np.float32), np.array(of)
+    weight = onnx.numpy_helper.to_array(onnx.load(place.path("w.onnx")).graph.initializer[0])
+    for asked, size, hop in (("--window 100", 100, 100), ("--window 100 --hop 50", 100, 50), ("--window 10ms --hop 20", 80, 20),
+                             ("--window 0.0125s --hop 5ms", 100, 40)):
+        rows, of = windows(size, hop)
+        ran = works(place, f"run w.onnx --data rec --rate 8000 {asked} -o y.npz -f --json=j.json")
+        got = np.load(place.path("y.npz"))["y"]
+        equal(got.shape, (len(rows), 4), f"shape with {asked}")
+        assert np.abs(got - rows @ weight).max() < 1e-4, asked
+        told = json.loads(place.path("j.json").read_text())["data"]
+        equal((told["samples"], told["recordings"]), (len(rows), 4), f"told with {asked}")
+        assert f"{len(rows)} samples, windows of 4 recordings" in ran.err, ran.err
+    rows, of = windows(100, 50)
+    classes = (rows @ weight).argmax(1)
+    np.save(place.path("of_windows.npy"), classes)
+    np.save(place.path("of_files.npy"), np.array([1, 3, 0, 2]))
+    right = np.mean(np.array([1, 3, 0, 2])[of] == classes)
+    compare = "compare w.onnx w.onnx --data rec --rate 8000 --window 100 --hop 50 --json=j.json -f --labels"
+    for labels, share in (("of_windows.npy", 1), ("of_files.npy", right)):
+        works(place, f"{compare} {labels}")
+        told = json.loads(place.path("j.json").read_text())["accuracy"]
+        equal((told["samples"], round(told["a"], 6)), (len(rows), round(float(share), 6)), labels)
+    np.save(place.path("short.npy"), np.zeros(3, np.int64))
+    fails(place, f"{compare} short.npy", 4, f"labels 'short.npy' are [3], but there are {len(rows)} samples",
+          "one for each of the 4 recordings is wanted, or one for each window")
+    works(place, f"{compare} of_files.npy --limit 5")
+    fails(place, "run w.onnx --data rec --rate 8000 --window 101 -o n.npz", 2,
+          "'rec/a.wav': a window of 101 samples is longer than what the model's input 'x' float32 [n,100] takes", "--window 100 is as long as that")
+    fails(place, "run w.onnx --data rec --rate 8000 --hop 10 -o n.npz", 2, "--hop says how far windows of sound lie apart, and needs --window")
+    for bad in ("1m", "0", "-1", "1.5", "nans", "0s"):
+        fails(place, f"run w.onnx --data rec --rate 8000 --window {bad} -o n.npz", 2,
+              "--window: a length of sound (1s, 500ms, or a whole number of samples) is expected")
+    fails(place, "run m.onnx --data local.npz --window 1s -o n.npz", 2, "--window is for sound files, of which the data have none")
+
+
+@case
+def windows_at_another_rate_and_of_any_length(place):
+    """A window is resampled as if it had been cut out of the recording as a file; with a free length all are as long as a window."""
+    pcm = np.random.default_rng(3).integers(-9000, 9000, 4410).astype(np.int16)
+    place.path("rec").mkdir()
+    wav(place.path("rec/a.wav"), pcm, 22050)
+    store_network(place, "any.onnx", [onnx.helper.make_node("Identity", ["x"], ["y"])], {"y": (1, None)}, {}, ["t"])
+    works(place, "run any.onnx --data rec --rate 8000 --window 600 --hop 250 -o y.npz -f")
+    got = np.load(place.path("y.npz"))["y"]
+    frames = -(-600 * 22050 // 8000)
+    starts = [i * 250 * 22050 // 8000 for i in range(100) if i * 250 * 22050 // 8000 + frames <= len(pcm)]
+    place.path("cut").mkdir()
+    for i, at in enumerate(starts):
+        wav(place.path(f"cut/{i}.wav"), pcm[at:at + frames], 22050)
+    works(place, "run any.onnx --data cut --rate 8000 -o z.npz -f")
+    want = np.load(place.path("z.npz"))["y"][:, :600]
+    equal((got.shape, len(starts)), (want.shape, 5), "windows")
+    equal(np.array_equal(got, want), True, "as files of their own")
+
+
 @case
 def zeros_that_came_stay(place):
     """A model pruned before keeps its zeros, whatever is asked: no repair, pattern, learning or round gives them a value."""
@@ -2204,6 +2297,8 @@ EFFECTS = {
     "bgr": (PICTURES, "--bgr", "y.npz"),
     "exif": ("run picture.onnx --data turned.png -f -q -o y.npz --mean 0 --std 1", "--no-exif", "y.npz"),
     "rate": ("run sound.onnx --data a.wav -f -q -o y.npz", "--rate 4000", "y.npz"),
+    "window": ("run sound.onnx --data a.wav -f -q -o y.npz --rate 8000", "--window 10ms", "y.npz"),
+    "hop": ("run sound.onnx --data a.wav -f -q -o y.npz --rate 8000 --window 10ms", "--hop 40", "y.npz"),
     "stats": ("apply m.onnx -f -q -o o.onnx", "--stats one.stats", "o.onnx"),
     "sparsity": (QUICK, "-s 50%", "o.onnx"),
     "strict-sparsity": (f"{PRUNED} --limit 30 -s 95%", "--strict-sparsity", "/pruned/sparsity"),
