@@ -239,7 +239,8 @@ static int array_load(const struct fp_piece *piece, size_t index, struct fp_tens
     return FINEPRUNE_OK;
 }
 
-static const struct fp_piece_kind ROWS = {rows_shape, array_load}, SINGLE = {single_shape, array_load};
+static const struct fp_piece_kind ROWS = {.shape = rows_shape, .load = array_load},
+                                  SINGLE = {.shape = single_shape, .load = array_load};
 
 static int far_load(const struct fp_piece *piece, size_t index, struct fp_tensor *dst, fineprune_error *err) {
     const enum fp_type type = piece->array.type;
@@ -253,7 +254,7 @@ static int far_load(const struct fp_piece *piece, size_t index, struct fp_tensor
     return status;
 }
 
-static const struct fp_piece_kind FAR = {rows_shape, far_load};
+static const struct fp_piece_kind FAR = {.shape = rows_shape, .load = far_load};
 
 static int put_array(struct fineprune_data *data, size_t input, struct fp_tensor *array, enum fp_piece_mode mode,
                      bool single, const char *name, fineprune_error *err) {

@@ -29,7 +29,17 @@ static int bytes_load(const struct fp_piece *piece, size_t index, struct fp_tens
     return status;
 }
 
-static const struct fp_piece_kind BYTES = {bytes_shape, bytes_load};
+static void bytes_tell(const struct fp_piece *piece, FILE *out) {
+    const struct fp_bytes *b = &piece->data->preprocess->bytes;
+    if (b->head) fprintf(out, ", the first %lld bytes", (long long)b->head);
+    if (b->tail)
+        fprintf(out, "%s the last %lld%s", b->head ? " and" : ",", (long long)b->tail, b->head ? "" : " bytes");
+    if (b->strip) fputs(" without white space around", out);
+    fprintf(out, ", padding %lld", (long long)b->padding);
+}
+
+static const struct fp_piece_kind BYTES = {
+    .shape = bytes_shape, .load = bytes_load, .what = "bytes", .tell = bytes_tell};
 
 // Whether the input takes so many numbers, and every byte and the padding among them.
 static int check_input(const struct fp_bytes *b, const struct fp_input *in, const char *path, fineprune_error *err) {

@@ -6,6 +6,8 @@
 #define FP_DATA_PARTS_H
 
 #include "base/arena.h"
+#include <stdio.h>
+
 #include "base/stamp.h"
 #include "data/data.h"
 #include "onnx/graph.h"
@@ -34,6 +36,9 @@ struct fp_piece_kind {
     int (*shape)(const struct fp_piece *piece, size_t index, int *rank, int64_t *dims, fineprune_error *err);
     // Fills dst, which has the input's type, that shape, and memory.
     int (*load)(const struct fp_piece *piece, size_t index, struct fp_tensor *dst, fineprune_error *err);
+    // Of files that become numbers (else NULL): what they are, and how they do, after a comma each.
+    const char *what;
+    void (*tell)(const struct fp_piece *piece, FILE *out);
 };
 
 #define FP_ENDLESS SIZE_MAX

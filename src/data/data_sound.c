@@ -378,7 +378,38 @@ static int sound_load(const struct fp_piece *piece, size_t index, struct fp_tens
     return status;
 }
 
-static const struct fp_piece_kind SOUND = {sound_shape, sound_load};
+// ---- what is told of it
+
+static void tell_span(FILE *out, const char *words, struct fp_span span) {
+    if (span.seconds) fprintf(out, "%s %g s", words, span.length);
+    else fprintf(out, "%s %g samples", words, span.length);
+}
+
+static void tell_mel(const struct fp_mel *mel, FILE *out) {
+    static const char *const logs[] = {"Whisper's log", "log10", "ln", "dB", "power"};
+    fprintf(out, ", %lld mel bands (%s, %s; fft %lld, hop %lld)", (long long)mel->bands, logs[mel->log],
+            mel->norm == FP_MEL_SLANEY ? "Slaney's" : "HTK's", (long long)mel->fft, (long long)mel->hop);
+}
+
+static void sound_tell(const struct fp_piece *piece, FILE *out) {
+    struct plan plan;
+    const struct fp_preprocess *p = piece->data->preprocess;
+    if (make_plan(&plan, p, piece->input, piece->path, NULL)) return;
+    fprintf(out, ", %lld Hz", (long long)p->rate);
+    if (plan.channels == 1) fputs(", one channel", out);
+    else if (plan.channels > 1) fprintf(out, ", %d channels", plan.channels);
+    if (p->window.length > 0) tell_span(out, ", windows of", p->window);
+    if (p->hop.length > 0) tell_span(out, " each", p->hop);
+    if (plan.mel && plan.mel->samples)
+        fprintf(out, ", cut or filled up to %g s", (double)plan.mel->samples / (double)p->rate);
+    else if (plan.time >= 0)
+        fprintf(out, ", cut or filled up to %lld %s", (long long)plan.time, plan.mel ? "frames" : "samples");
+    if (p->normalize_sound) fputs(", mean 0 and variance 1", out);
+    if (plan.mel) tell_mel(plan.mel, out);
+}
+
+static const struct fp_piece_kind SOUND = {
+    .shape = sound_shape, .load = sound_load, .what = "sound", .tell = sound_tell};
 
 // ---- adding
 

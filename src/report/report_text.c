@@ -184,6 +184,12 @@ static void print_model(FILE *file, const struct fineprune_report *report, const
     fputc('\n', file);
 }
 
+static void print_line(FILE *file, const char *label, const char *text) {
+    fprintf(file, "%-9s", label);
+    put(file, text);
+    fputc('\n', file);
+}
+
 static void print_left_out(FILE *file, const struct fp_report_data *data) {
     const struct fp_texts *passed = &data->passed_over;
     if (data->unusable_files) {
@@ -213,6 +219,7 @@ static void print_data(FILE *file, const struct fineprune_report *report) {
     }
     if (n > 4) fprintf(file, " and %zu more", n - 4);
     fputs(n ? ")\n" : "\n", file);
+    if (report->data && report->data->preparation) print_line(file, "prepared", report->data->preparation);
     if (report->data) print_left_out(file, report->data);
 }
 
@@ -307,12 +314,6 @@ static void print_wrote(FILE *file, const struct fineprune_report *report) {
     if (isfinite(seconds) && isfinite(report->peak_rss_bytes))
         fprintf(file, ", %s of memory", fp_say_bytes(bytes, report->peak_rss_bytes));
     fputs(isfinite(seconds) ? ")\n" : "\n", file);
-}
-
-static void print_line(FILE *file, const char *label, const char *text) {
-    fprintf(file, "%-9s", label);
-    put(file, text);
-    fputc('\n', file);
 }
 
 static void print_task(FILE *file, const struct fineprune_report *report) {

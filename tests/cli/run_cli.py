@@ -1420,6 +1420,46 @@ def windows_at_another_rate_and_of_any_length(place):
 
 
 @case
+def the_preparation_is_told(place):
+    """What became of files stands in the summary, the report and the page, for photos and sound (bytes have a case of their own)."""
+    from PIL import Image
+    place.path("photos").mkdir()
+    for i in range(5):
+        Image.fromarray(np.full((40, 60, 3), 40 * i, np.uint8)).save(place.path(f"photos/{i}.png"))
+    place.path("photos/cut.png").write_bytes(place.path("photos/1.png").read_bytes()[:60])
+    place.path("sub").mkdir()
+    shutil.copy(place.path("m.onnx"), place.path("sub/x.onnx"))
+    relu = onnx.helper.make_node("Relu", ["x"], ["y"])
+    store_network(place, "sub/image.onnx", [relu], {"y": (1, None)}, {}, [3, 24, 24])
+    place.path("sub/preprocessor_config.json").write_text(json.dumps(
+        {"do_resize": True, "size": {"shortest_edge": 32}, "resample": 3, "do_center_crop": True, "crop_size": {"height": 24, "width": 24},
+         "do_normalize": True, "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}))
+    def told(line, page=True):
+        ran = works(place, f"{line} -f --json=j.json {'--report r.html' if page else ''}")
+        text = summary_line(ran.err, "prepared")
+        equal([json.loads(place.path("j.json").read_text())["data"].get("preparation")], text or [None], "in JSON")
+        if page and text:
+            assert text[0].replace("'", "&#39;") in place.path("r.html").read_text() or text[0] in place.path("r.html").read_text(), text
+        return text
+    run = "run sub/image.onnx --data photos --on-bad-file skip -o y.npz"
+    photos = "files, shorter side 32 bicubic, centre 24, x/255, ImageNet mean; by preprocessor_config.json"
+    equal(told(run), [f"photos: 5 of 6 {photos}"], "photos")
+    equal(told(f"{run} --limit 3"), [f"photos: 3 of 6 {photos}"], "with a limit")
+    equal(told(f"{run} --resize 24x24 --crop none --resample nearest"),
+          ["photos: 5 of 6 files, resized to 24 nearest, x/255, ImageNet mean; by preprocessor_config.json and options"], "options")
+    wav(place.path("a.wav"), np.arange(500))
+    store_network(place, "wave.onnx", [relu], {"y": (1, None)}, {}, [100])
+    equal(told("run wave.onnx --data a.wav -o y.npz --rate 4000"), ["sound: 1 file, 4000 Hz, one channel, cut or filled up to 100 samples; by options"], "sound")
+    equal(told("run wave.onnx --data a.wav -o y.npz --rate 4000 --window 20ms --hop 40"),
+          ["sound: 1 file, 4000 Hz, one channel, windows of 0.02 s each 40 samples, cut or filled up to 100 samples; by options"], "windows")
+    store_network(place, "mel.onnx", [relu], {"y": (1, None)}, {}, [8, "t"])
+    place.path("p.json").write_text(json.dumps({"feature": "mel", "rate": 8000, "fft": 64, "hop": 32, "mels": 8}))
+    equal(told("run mel.onnx --data a.wav -o y.npz --preprocess p.json"),
+          ["sound: 1 file, 8000 Hz, one channel, 8 mel bands (log10, Slaney's; fft 64, hop 32); by p.json"], "mel")
+    equal(told("run m.onnx --data local.npz -o y.npz"), [], "arrays")
+
+
+@case
 def zeros_that_came_stay(place):
     """A model pruned before keeps its zeros, whatever is asked: no repair, pattern, learning or round gives them a value."""
     random, node = np.random.default_rng(5), onnx.helper.make_node
