@@ -104,6 +104,18 @@ const struct cli_command cli_commands[] = {
          "Names every operator, type and shape of MODEL that cannot be run, and with --data also what does not fit "
          "between the data and the model, all at once.",
      .example = "fineprune check model.onnx --data recordings.npz"},
+    {.name = "show",
+     .operands = "MODEL",
+     .synopsis = "MODEL --data SRC -o FOLDER",
+     .min_operands = 1,
+     .max_operands = 1,
+     .needs_output = true,
+     .summary = "write what the model really sees of your data, to look at or listen to",
+     .description =
+         "Writes each sample of SRC as MODEL gets it into FOLDER, which is new or empty: PNG of what is laid out as a "
+         "picture, WAV of waves from sound files, text of all other numbers. Photos are brought back to 0..255 by the "
+         "inverse of their preparation; other values go from the least as black to the greatest as white.",
+     .example = "fineprune show model.onnx --data photos --limit 20 -o seen"},
     {.name = NULL}};
 
 // A bit per command, in the order above.
@@ -117,10 +129,11 @@ enum {
     COMPARE = 64,
     INSPECT = 128,
     CHECK = 256,
-    ALL = 511,
-    SAMPLES = PRUNE | SCORE | RUN | COMPARE | CHECK,
+    SHOW = 512,
+    ALL = 1023,
+    SAMPLES = PRUNE | SCORE | RUN | COMPARE | CHECK | SHOW,
     WRITES = PRUNE | APPLY | COMPACT,
-    REPORTS = PRUNE | APPLY | COMPACT | RUN | COMPARE | INSPECT | CHECK
+    REPORTS = PRUNE | APPLY | COMPACT | RUN | COMPARE | INSPECT | CHECK | SHOW
 };
 
 #define FIELD(member) .field = offsetof(struct cli_options, member)
@@ -256,8 +269,9 @@ const struct cli_row cli_rows[] = {
     {"on-fail", 0, CLI_CHOICE, PRUNE, FIELD(on_fail), PRUNING, .argument = "keep|discard", .initial = "discard",
      .choices = "keep|discard", .help = "what becomes of a result that misses a gate"},
 
-    {"output", 'o', CLI_PATH, PRUNE | SCORE | MERGE | APPLY | COMPACT | RUN, FIELD(output), OUTPUT,
-     .argument = "FILE|-", .help = "where the result goes; - is standard output. It appears whole or not at all"},
+    {"output", 'o', CLI_PATH, PRUNE | SCORE | MERGE | APPLY | COMPACT | RUN | SHOW, FIELD(output), OUTPUT,
+     .argument = "FILE|-",
+     .help = "where the result goes; - is standard output. It appears whole or not at all. Of 'show' a folder"},
     {"force", 'f', CLI_FLAG, ALL, FIELD(force), OUTPUT, .help = "overwrite files that exist (never the input)"},
     {"external-data", 0, CLI_CHOICE, WRITES, FIELD(external_data), OUTPUT, .argument = "auto|always|never",
      .initial = "auto", .choices = "auto|always|never", .help = "put large tensors in a file beside the model"},

@@ -357,6 +357,14 @@ FINEPRUNE_API int fineprune_check(fineprune_model *model, fineprune_data *data, 
 // Runs the model over the samples and writes a .npz keyed by output name, axis 0 the samples.
 FINEPRUNE_API int fineprune_run(fineprune_model *model, fineprune_data *data, const char *path, bool force,
                                 const fineprune_run_options *options, fineprune_report **report, fineprune_error *err);
+// Writes what the model gets of each sample into `folder`, one file for each input: STEM_000017.png of what is laid out
+// as a picture, .wav of waves from sound files, .txt of all else. STEM is that of the sample's file. Pictures from
+// files are brought back to 0..255 by the inverse of their preparation; other values go from the least as black to the
+// greatest as white, unless they are uint8. The folder is made for its owner alone where it is not there. Each file
+// appears whole; after an error those before it stay. Errors: USAGE (as fineprune_folder_check, or it lies in the
+// data), DATA, IO, LIMIT.
+FINEPRUNE_API int fineprune_show(fineprune_model *model, fineprune_data *data, const char *folder, bool force,
+                                 const fineprune_run_options *options, fineprune_report **report, fineprune_error *err);
 // Drift of b's outputs against a's over the same samples. labels (a .npy of class indices, "folders" for the names of
 // the folders right below the sources, or NULL) adds the accuracy of both. Outputs are compared by answers only where
 // they are judged to be classes, or labels are given.
@@ -375,6 +383,9 @@ FINEPRUNE_API int fineprune_compare_as(const char *task, fineprune_model *a, fin
 // lies in a folder that is not there, or is the same file as `input` (by path, link or inode; NULL: no input); IO when
 // the folder cannot be written to. "-" is always well. Writes nothing.
 FINEPRUNE_API int fineprune_output_check(const char *path, const char *input, bool force, fineprune_error *err);
+// The same for a folder that files are to be put into: it must be empty, or not be there while the one around it is;
+// with force it may hold files. Writes nothing. Errors: USAGE, IO.
+FINEPRUNE_API int fineprune_folder_check(const char *path, bool force, fineprune_error *err);
 // Writes text to a file as fineprune_model_save does: whole or not at all; "-" is standard output. group may be NULL.
 // Errors: USAGE (exists without force), IO.
 FINEPRUNE_API int fineprune_text_save(const char *path, const char *text, bool force, fineprune_group *group,

@@ -555,6 +555,11 @@ static const struct fp_piece *find_piece(const struct fineprune_data *data, size
     return &column->pieces[low];
 }
 
+const struct fp_piece *fp_data_piece(const struct fineprune_data *data, size_t input, size_t sample) {
+    size_t index;
+    return find_piece(data, input, sample, &index);
+}
+
 static int sample_shape(const struct fineprune_data *data, size_t input, size_t sample, int *rank, int64_t *dims,
                         fineprune_error *err) {
     size_t index;

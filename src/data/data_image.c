@@ -293,7 +293,7 @@ static int image_load(const struct fp_piece *piece, size_t index, struct fp_tens
     return status;
 }
 
-// ---- what is told of it
+// ---- what is told of it, and the way back
 
 static const char *say_side(char *dst, size_t size, int64_t height, int64_t width) {
     if (!width || width == height) snprintf(dst, size, "%lld", (long long)height);
@@ -357,8 +357,25 @@ static void image_tell(const struct fp_piece *piece, FILE *out) {
     else if (p->color == FP_BGR) fputs(", blue first", out);
 }
 
+// The inverse of fill_levels.
+static void image_view(const struct fp_piece *piece, struct fp_view *view) {
+    struct plan plan;
+    const struct fp_preprocess *p = piece->data->preprocess;
+    if (make_plan(&plan, piece->input, p->layout, piece->path, NULL)) return;
+    const bool raw = piece->input->type == FP_UINT8 || (!p->have_mean && !p->have_std && !p->have_scale);
+    *view = (struct fp_view){.kind = FP_VIEW_PICTURE, .inverse = true, .channels = plan.channels, .last = plan.last};
+    for (int c = 0; c < plan.channels; c++) {
+        view->factor[c] = 1;
+        if (raw) continue;
+        if (p->have_std) view->factor[c] = p->std[p->n_std > 1 ? c : 0] / p->scale;
+        else view->factor[c] = 1 / p->scale;
+        if (p->have_mean) view->offset[c] = p->mean[p->n_mean > 1 ? c : 0] / p->scale;
+    }
+    view->reversed = p->color == FP_BGR;
+}
+
 static const struct fp_piece_kind IMAGE = {
-    .shape = image_shape, .load = image_load, .what = "photos", .tell = image_tell};
+    .shape = image_shape, .load = image_load, .what = "photos", .tell = image_tell, .view = image_view};
 
 // Whether all of it can be decoded, and to what the model takes.
 static int try_image(const struct fp_piece *piece, const struct plan *plan, fineprune_error *err) {

@@ -10,6 +10,7 @@
 
 #include "base/stamp.h"
 #include "data/data.h"
+#include "data/data_view.h"
 #include "onnx/graph.h"
 
 // What the model wants at one input, with --shape applied.
@@ -36,9 +37,11 @@ struct fp_piece_kind {
     int (*shape)(const struct fp_piece *piece, size_t index, int *rank, int64_t *dims, fineprune_error *err);
     // Fills dst, which has the input's type, that shape, and memory.
     int (*load)(const struct fp_piece *piece, size_t index, struct fp_tensor *dst, fineprune_error *err);
-    // Of files that become numbers (else NULL): what they are, and how they do, after a comma each.
+    // Of files that become numbers (else NULL): what they are, how they do, after a comma each, and what can be seen or
+    // heard of one again.
     const char *what;
     void (*tell)(const struct fp_piece *piece, FILE *out);
+    void (*view)(const struct fp_piece *piece, struct fp_view *view);
 };
 
 #define FP_ENDLESS SIZE_MAX
@@ -191,6 +194,9 @@ size_t fp_data_input(const struct fineprune_data *data, const char *name, size_t
 // The input NAME of "NAME=SRC", and *source moved behind the '='; n_inputs when no input has that name. Names may hold
 // '=' themselves.
 size_t fp_data_split(const struct fineprune_data *data, const char **source);
+
+// The piece that gives a sample, of those within the limit.
+const struct fp_piece *fp_data_piece(const struct fineprune_data *data, size_t input, size_t sample);
 
 // Makes data->preprocess when it is not there yet.
 int fp_data_preprocess(struct fineprune_data *data, fineprune_error *err);

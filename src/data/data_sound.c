@@ -378,7 +378,7 @@ static int sound_load(const struct fp_piece *piece, size_t index, struct fp_tens
     return status;
 }
 
-// ---- what is told of it
+// ---- what is told of it, and the way back
 
 static void tell_span(FILE *out, const char *words, struct fp_span span) {
     if (span.seconds) fprintf(out, "%s %g s", words, span.length);
@@ -408,8 +408,16 @@ static void sound_tell(const struct fp_piece *piece, FILE *out) {
     if (plan.mel) tell_mel(plan.mel, out);
 }
 
+static void sound_view(const struct fp_piece *piece, struct fp_view *view) {
+    struct plan plan;
+    const struct fp_preprocess *p = piece->data->preprocess;
+    if (make_plan(&plan, p, piece->input, piece->path, NULL)) return;
+    *view = (struct fp_view){.kind = FP_VIEW_SOUND, .channels = plan.channels, .last = plan.last, .rate = p->rate};
+    if (plan.mel) *view = (struct fp_view){.kind = FP_VIEW_PICTURE, .channels = 1, .turned = plan.last};
+}
+
 static const struct fp_piece_kind SOUND = {
-    .shape = sound_shape, .load = sound_load, .what = "sound", .tell = sound_tell};
+    .shape = sound_shape, .load = sound_load, .what = "sound", .tell = sound_tell, .view = sound_view};
 
 // ---- adding
 

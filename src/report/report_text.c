@@ -386,6 +386,13 @@ static void print_run(FILE *file, const struct fineprune_report *report) {
     print_wrote(file, report);
 }
 
+static void print_show(FILE *file, const struct fineprune_report *report) {
+    print_model(file, report, "model", report->model);
+    print_data(file, report);
+    print_texts(file, &report->notes, "note");
+    print_wrote(file, report);
+}
+
 static void print_compare(FILE *file, const struct fineprune_report *report) {
     const struct fp_report_accuracy *accuracy = report->accuracy;
     fp_words a, b;
@@ -531,11 +538,8 @@ char *fineprune_report_summary(const struct fineprune_report *report) {
     static const struct {
         const char *command;
         void (*print)(FILE *, const struct fineprune_report *);
-    } printers[] = {{"run", print_run},
-                    {"compact", print_compact},
-                    {"compare", print_compare},
-                    {"inspect", print_inspect},
-                    {"check", print_check}};
+    } printers[] = {{"run", print_run},         {"show", print_show},       {"compact", print_compact},
+                    {"compare", print_compare}, {"inspect", print_inspect}, {"check", print_check}};
     for (size_t i = 0; i < FP_COUNT(printers); i++)
         if (!strcmp(report->command, printers[i].command)) return collect(report, printers[i].print);
     return collect(report, print_pruning);

@@ -106,7 +106,7 @@ WRONG = [
     ("prune m.onnx -o o.onnx -s 70", 2, "--sparsity cannot be '70'", "a share such as 70% or 0.7, or auto"),
     ("prune m.onnx -o o.onnx --timeout soon", 2, "--timeout cannot be 'soon'", "a time such as 90s, 10m or 2h"),
     ("prune m.onnx -o o.onnx --max-memory lots", 2, "--max-memory cannot be 'lots'", "a size such as 64K, 4M or 2G"),
-    ("inspect m.onnx --data local.npz", 2, "'inspect' has no option --data", "it belongs to prune score run compare check"),
+    ("inspect m.onnx --data local.npz", 2, "'inspect' has no option --data", "it belongs to prune score run compare check show"),
     ("prune m.onnx -o - --json", 2, "-o - and --json both want standard output", "give one of them a file"),
     ("prune m.onnx --config none.json", 6, "cannot read 'none.json': No such file or directory", None),
     ("prune m.onnx --list=metod", 2, "--list cannot be 'metod'", "did you mean 'method'?"),
@@ -176,7 +176,7 @@ def help_texts(place):
     equal(ran.err, "", "standard error")
     equal(works(place, "help").out, ran.out, "help")
     commands = re.findall(r"^  (\w+) +\S", ran.out.decode().split("Commands\n")[1].split("\n\n")[0], re.M)
-    equal(commands, ["prune", "score", "merge", "apply", "compact", "run", "compare", "inspect", "check"], "commands")
+    equal(commands, ["prune", "score", "merge", "apply", "compact", "run", "compare", "inspect", "check", "show"], "commands")
     for command in commands:
         ran = works(place, f"{command} --help")
         equal(works(place, f"help {command}").out, ran.out, f"help {command}")
@@ -1419,6 +1419,149 @@ def windows_at_another_rate_and_of_any_length(place):
     equal(np.array_equal(got, want), True, "as files of their own")
 
 
+def magika_tokens(content, head, tail, block, padding):
+    """One byte after the other, as the package's features are made."""
+    white = b" \t\n\r\x0b\x0c"
+    begin, end = list(content[:block]), list(content[max(0, len(content) - block):])
+    while begin and begin[0] in white:
+        begin.pop(0)
+    while end and end[-1] in white:
+        end.pop()
+    begin, end = begin[:head], end[len(end) - min(tail, len(end)):]
+    left = len(begin)
+    while len(begin) < head:
+        begin.append(padding)
+    while len(end) < tail:
+        end.insert(0, padding)
+    return begin + end, left
+
+
+@case
+def files_of_any_kind_are_bytes(place):
+    """A model that reads bytes takes a folder of files as it lies there."""
+    random = np.random.default_rng(5)
+    head, tail, block, padding, least = 48, 32, 200, 256, 8
+    files = {"a.txt": b"  \n\thello, world, this is text \r\n ", "b": bytes(random.integers(0, 256, 900, np.uint8)), "c.png": b"\x89PNG not a picture at all",
+             "d.npz": b"PK nothing of the kind", "deep/er/e.wav": b" " * 150 + b"0123456789" + b" " * 500 + b"end\x0b\x0c", "f.json": b"\n" * 190 + b"0123456789",
+             "g": b"12345678", "test_data_set_0/input_0.pb": b"a folder of that name is one like others"}
+    short = {"h": b"", "i.txt": b"   1234567", "j": b"\n" * 400, "k": b" " * 300 + b"behind the block there is something"}
+    for name, content in {**files, **short, ".hidden": b"never read, whatever it is", "deep/.git/config": b"never read, whatever it is"}.items():
+        place.path(f"box/{name}").parent.mkdir(parents=True, exist_ok=True)
+        place.path(f"box/{name}").write_bytes(content)
+    os.symlink("nothing", place.path("box/link"))
+    os.mkfifo(place.path("box/pipe"))
+    os.symlink(place.path("box/deep"), place.path("box/circle"))
+    store_linear(place, "m/model.onnx", 6, [head + tail])
+    magika = {"beg_size": head, "mid_size": 0, "end_size": tail, "use_inputs_at_offsets": False, "padding_token": padding, "block_size": block,
+              "min_file_size_for_dl": least, "target_labels_space": ["a", "b", "c", "d"], "thresholds": {}}
+    ours = {"feature": "bytes", "head": head, "tail": tail, "padding": padding, "strip": True, "block": block, "least": least}
+    def seen(model, *more):
+        shutil.rmtree(place.path("seen"), ignore_errors=True)
+        ran = works(place, f"show {model} --data box -o seen --json=j.json -f {' '.join(more)}")
+        return ran.err, {path.name: [int(word) for word in path.read_text().split("\n", 1)[1].split()] for path in sorted(place.path("seen").iterdir())}
+    want = {}
+    for name in sorted(files, key=lambda name: name.split("/")):
+        want[f"{Path(name).stem}_{len(want):06d}.txt"] = magika_tokens(files[name], head, tail, block, padding)[0]
+    for content in short.values():
+        assert magika_tokens(content, head, tail, block, padding)[1] < least, content
+    for name, config in (("config.min.json", magika), ("preprocess.json", ours)):
+        place.path(f"m/{name}").write_text(json.dumps(config))
+        said, got = seen("m/model.onnx")
+        equal(got, want, f"numbers by {name}")
+        place.path(f"m/{name}").unlink()
+        equal(summary_line(said, "prepared"), [f"bytes: {len(files)} files, the first {head} bytes and the last {tail} without white space around, padding {padding}; by {name}"], "prepared")
+        told = json.loads(place.path("j.json").read_text())["data"]
+        equal(sorted(told["passed_over"]), ["1 link to a folder", "2 no file", "4 of fewer than 8 bytes"], "passed over")
+        equal(told["preparation"], summary_line(said, "prepared")[0], "in JSON")
+    place.path("p.json").write_text(json.dumps({"feature": "bytes", "head": 5, "padding": 0}))
+    store_linear(place, "five.onnx", 2, [5])
+    _, got = seen("five.onnx", "--preprocess p.json")
+    files = {name: content for name, content in {**files, **short}.items() if content}
+    equal(got, {f"{Path(name).stem}_{i:06d}.txt": (list(files[name]) + [0] * 5)[:5] for i, name in enumerate(sorted(files, key=lambda name: name.split("/")))},
+          "the first five")
+    fails(place, "run m/model.onnx --data box --preprocess p.json -o n.npz", 4, "none of the 12 files can be used; the first: "
+          "'box/a.txt' becomes 5 numbers, but the model's input is 'x' int32 [n,80]")
+    place.path("p.json").write_text(json.dumps({"feature": "bytes", "head": 5, "padding": 256}))
+    ran = place.run("run five.onnx --data box/b --preprocess p.json -o n.npz")
+    equal((ran.code, "has 256 in sample 0, which the model's input 'x' of uint8 cannot hold" in ran.err), (4, True), ran.err)
+    place.path("p.json").write_text(json.dumps({"feature": "bytes", "heads": 5, "padding": 256}))
+    fails(place, "run five.onnx --data box --preprocess p.json -o n.npz", 4, "'p.json': 'heads' is no member of a preparation", "did you mean 'head'?")
+    place.path("m/config.min.json").write_text(json.dumps({**magika, "use_inputs_at_offsets": True}))
+    fails(place, "run m/model.onnx --data box -o n.npz", 4, "'m/config.min.json' asks for 'use_inputs_at_offsets', which is not done here")
+    place.path("m/config.min.json").write_text(json.dumps(magika))
+    fails(place, "run m/model.onnx --data box/h -o n.npz", 4, "'box/h' has fewer than 8 bytes, too few for the model")
+    # what holds arrays and is named itself gives these
+    np.savez(place.path("rows.npz"), x=np.arange(2 * (head + tail), dtype=np.int32).reshape(2, -1) % 256)
+    works(place, "run m/model.onnx --data rows.npz -o n.npz -f")
+    equal(np.load(place.path("n.npz"))["y"].shape, (2, 4), "arrays")
+    works(place, "prune m/model.onnx --data box --data rows.npz -s 50% --reserve 0 -o mine.onnx -f")
+
+
+@case
+def show_writes_what_the_model_sees(place):
+    from PIL import Image
+    random = np.random.default_rng(6)
+    rows = random.integers(0, 256, (12, 9, 3), np.uint8)
+    place.path("photos/deep").mkdir(parents=True)
+    Image.fromarray(rows).save(place.path("photos/deep/one photo.png"))
+    Image.fromarray(rows[::-1]).save(place.path("photos/two.png"))
+    relu = onnx.helper.make_node("Relu", ["x"], ["y"])
+    sizes = {"first.onnx": [3, 12, 9], "last.onnx": [12, 9, 3]}
+    for name, dims in sizes.items():
+        store_network(place, name, [relu], {"y": (1, None)}, {}, dims)
+    for name in sizes:
+        for more in ("--mean 0.485,0.456,0.406 --std 0.229,0.224,0.225", "--mean 0 --std 1", "--mean 0.5,0.4,0.3 --std 0.2,0.3,0.1 --bgr"):
+            shutil.rmtree(place.path("seen"), ignore_errors=True)
+            ran = works(place, f"show {name} --data photos -o seen {more} --json=j.json -f")
+            equal(sorted(p.name for p in place.path("seen").iterdir()), ["one photo_000000.png", "two_000001.png"], "files")
+            for path, want in (("one photo_000000", rows), ("two_000001", rows[::-1])):
+                equal(np.array_equal(np.asarray(Image.open(place.path(f"seen/{path}.png"))), want), True, f"{path} of {name} with {more}")
+            assert "'x': 2 PNG, brought back to 0..255 by the inverse of the preparation" in ran.err, ran.err
+    mean = re.sub(" +", " ", ran.err)
+    assert "prepared photos: 2 files, resized to 9 x 12 bilinear, x/255, mean 0.5,0.4,0.3, std 0.2,0.3,0.1, blue first; by options" in mean, mean
+    equal(os.stat(place.path("seen")).st_mode & 0o777, 0o700, "the folder is its owner's")
+    # arrays: from the least to the greatest
+    arrays = random.standard_normal((3, 3, 12, 9)).astype(np.float32)
+    np.save(place.path("noise.npy"), arrays)
+    ran = works(place, "show first.onnx --data noise.npy -o range --limit 2")
+    equal(len(list(place.path("range").iterdir())), 2, "--limit")
+    for path in place.path("range").iterdir():
+        got = np.asarray(Image.open(path)).transpose(2, 0, 1)
+        assert any(np.abs(got - (a - a.min()) / (a.max() - a.min()) * 255).max() <= 0.51 for a in arrays), path
+    assert "each from its least value as black to its greatest as white" in ran.err, ran.err
+    # waves, as they are
+    pcm = random.integers(-9000, 9000, 300).astype(np.int16)
+    wav(place.path("a.wav"), pcm)
+    store_network(place, "wave.onnx", [relu], {"y": (1, None)}, {}, [400])
+    works(place, "show wave.onnx --data a.wav --rate 8000 -o heard -q")
+    heard = place.path("heard/a_000000.wav").read_bytes()
+    kind, channels, rate = struct.unpack_from("<HHI", heard, 20)
+    at = heard.index(b"data")
+    equal((kind, channels, rate, struct.unpack_from("<I", heard, at + 4)[0], len(heard) - 8), (3, 1, 8000, 1600, struct.unpack_from("<I", heard, 4)[0]), "header")
+    equal(np.array_equal(np.frombuffer(heard[at + 8:], "<f4"), np.pad(pcm, (0, 100)) / np.float32(32768)), True, "wave")
+    # all else is text
+    np.savez(place.path("two.npz"), **{"a/b": np.arange(6).reshape(2, 3), "c": np.array([[0.1], [2.5]], np.float32)})
+    value = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Identity", ["c"], ["y"]), onnx.helper.make_node("Identity", ["a/b"], ["z"])], "g",
+                                   [value("a/b", 7, ["n", 3]), value("c", 1, ["n", 1])], [value("y", 1, None), value("z", 7, None)])
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8), place.path("two.onnx"))
+    works(place, "show two.onnx --data two.npz -o texts -q")
+    equal({p.name: p.read_text() for p in place.path("texts").iterdir()},
+          {"two_000000_a_b.txt": "# int64 [1,3]\n0 1 2\n", "two_000001_a_b.txt": "# int64 [1,3]\n3 4 5\n", "two_000000_c.txt": "# float32 [1,1]\n0.100000001\n",
+           "two_000001_c.txt": "# float32 [1,1]\n2.5\n"}, "texts")
+    # the folder
+    fails(place, "show two.onnx --data two.npz -o texts", 2, "the output folder 'texts' is not empty", "-f writes into it all the same, over files of the same names")
+    works(place, "show two.onnx --data two.npz -o texts -f -q")
+    fails(place, "show two.onnx --data two.npz -o a.wav", 2, "output 'a.wav' is not a folder")
+    fails(place, "show two.onnx --data two.npz -o -", 2, "output '-' is no folder")
+    fails(place, "show two.onnx --data two.npz -o none/there", 6, "cannot make the folder 'none/there': No such file or directory")
+    fails(place, "show first.onnx --data photos --mean 0 --std 1 -o photos/seen", 2, "the output folder 'photos/seen' lies in the data 'photos'")
+    fails(place, "show two.onnx --data two.npz", 2, "'show' needs -o FOLDER")
+    place.path("empty").mkdir()
+    works(place, "show two.onnx --data two.npz -o empty -q")
+    equal(len(list(place.path("empty").iterdir())), 4, "an empty folder")
+
+
 @case
 def the_preparation_is_told(place):
     """What became of files stands in the summary, the report and the page, for photos and sound (bytes have a case of their own)."""
@@ -2424,7 +2567,7 @@ def every_option_has_an_effect(place):
     equal((len(options) > 50, len(set(options))), (True, len(options)), "rows of the option table")
     equal(sorted(set(options) ^ (set(EFFECTS) | set(NO_EFFECT))), [], "options without an entry in EFFECTS, or entries without an option")
     shown = set().union(*(re.findall(r"^  (?:-.,|   ) --(?:no-)?([a-z-]+)", works(place, f"{command} --help").out.decode(), re.M)
-                          for command in ("", "prune", "score", "merge", "apply", "compact", "run", "compare", "inspect", "check")))
+                          for command in ("", "prune", "score", "merge", "apply", "compact", "run", "compare", "inspect", "check", "show")))
     equal(sorted(set(options) - shown - {"no-metadata"}), ["completion", "help-man"], "options that no help shows")
     effect_files(place)
     before, same = {}, []
