@@ -32,8 +32,10 @@ static int fail_memory(fineprune_error *err) {
 
 // ---- what is read
 
+static bool writes_folder(const struct cli_options *o) { return strcmp(o->command->name, "show") == 0; }
+
 static size_t output_paths(const struct cli_options *o, const char *paths[4]) {
-    const char *all[] = {o->output, o->json, o->report, o->masks};
+    const char *all[] = {writes_folder(o) ? NULL : o->output, o->json, o->report, o->masks};
     size_t n = 0;
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
         if (all[i] && strcmp(all[i], "-")) paths[n++] = all[i];
@@ -79,6 +81,8 @@ static int open_data(struct job *job) {
     options.layout = o->layout;
     options.rate = o->rate;
     options.resample = o->resample;
+    options.window = o->window;
+    options.hop = o->hop;
     if (o->bgr) options.color = "bgr";
     options.no_exif = !o->exif;
     options.shapes = o->shape.items;
@@ -165,6 +169,10 @@ static int check_pair(const char *one, const char *other, fineprune_error *err) 
 static int check_outputs(const struct cli_options *o, fineprune_error *err) {
     const char *paths[4];
     const size_t n = output_paths(o, paths);
+    if (writes_folder(o)) {
+        int status = fineprune_folder_check(o->output, o->force, err);
+        if (status) return status;
+    }
     for (size_t i = 0; i < n; i++) {
         int status = check_output(o, paths[i], err);
         for (size_t k = 0; k < i && !status; k++) status = check_pair(paths[k], paths[i], err);
@@ -436,10 +444,22 @@ static int command_check(struct job *job) {
     return status;
 }
 
+static int command_show(struct job *job) {
+    const struct cli_options *o = job->options;
+    int status = open_model(job, &job->model, o->operands.items[0]);
+    if (!status) status = open_data(job);
+    if (!status) status = fineprune_show(job->model, job->data, o->output, o->force, &job->run, &job->report, job->err);
+    if (!status && fineprune_report_note(job->report, NULL, "wrote", o->output)) status = fail_memory(job->err);
+    if (!status) status = report_times(job, -1);
+    if (!status) status = say_summary(job);
+    if (status) return status;
+    return write_reports(job);
+}
+
 // In the order of cli_commands.
-static int (*const commands[])(struct job *) = {command_prune,   command_score,   command_merge,
-                                                command_apply,   command_compact, command_run,
-                                                command_compare, command_inspect, command_check};
+static int (*const commands[])(struct job *) = {command_prune,   command_score, command_merge,   command_apply,
+                                                command_compact, command_run,   command_compare, command_inspect,
+                                                command_check,   command_show};
 
 // ---- the program
 

@@ -104,6 +104,18 @@ const struct cli_command cli_commands[] = {
          "Names every operator, type and shape of MODEL that cannot be run, and with --data also what does not fit "
          "between the data and the model, all at once.",
      .example = "fineprune check model.onnx --data recordings.npz"},
+    {.name = "show",
+     .operands = "MODEL",
+     .synopsis = "MODEL --data SRC -o FOLDER",
+     .min_operands = 1,
+     .max_operands = 1,
+     .needs_output = true,
+     .summary = "write what the model really sees of your data, to look at or listen to",
+     .description =
+         "Writes each sample of SRC as MODEL gets it into FOLDER, which is new or empty: PNG of what is laid out as a "
+         "picture, WAV of waves from sound files, text of all other numbers. Photos are brought back to 0..255 by the "
+         "inverse of their preparation; other values go from the least as black to the greatest as white.",
+     .example = "fineprune show model.onnx --data photos --limit 20 -o seen"},
     {.name = NULL}};
 
 // A bit per command, in the order above.
@@ -117,10 +129,11 @@ enum {
     COMPARE = 64,
     INSPECT = 128,
     CHECK = 256,
-    ALL = 511,
-    SAMPLES = PRUNE | SCORE | RUN | COMPARE | CHECK,
+    SHOW = 512,
+    ALL = 1023,
+    SAMPLES = PRUNE | SCORE | RUN | COMPARE | CHECK | SHOW,
     WRITES = PRUNE | APPLY | COMPACT,
-    REPORTS = PRUNE | APPLY | COMPACT | RUN | COMPARE | INSPECT | CHECK
+    REPORTS = PRUNE | APPLY | COMPACT | RUN | COMPARE | INSPECT | CHECK | SHOW
 };
 
 #define FIELD(member) .field = offsetof(struct cli_options, member)
@@ -136,7 +149,8 @@ const struct cli_row cli_rows[] = {
          "your samples; repeatable. A .npz (keys are input names, axis 0 the samples, or the axis that the model calls "
          "its batch), a .npy (models of one input), a "
          "folder of either, of images or of sound files, with all folders below it (class folders, years), of ONNX "
-         "test_data_set_* folders, @list.txt, or - for a .npz on standard input. "
+         "test_data_set_* folders, @list.txt, or - for a .npz on standard input; of files of any kind, where the "
+         "model's preparation says that it reads bytes. "
          "random[:SEED] makes noise, for trying things out. NAME= says which input a source is for"},
     {"labels", 0, CLI_PATH, COMPARE, FIELD(labels), DATA, .argument = "FILE.npy|folders",
      .help =
@@ -159,7 +173,8 @@ const struct cli_row cli_rows[] = {
     {"shape", 0, CLI_TEXTS, SAMPLES, FIELD(shape), DATA, .argument = "NAME:DIMS",
      .help = "fixes the symbolic dims of an input, as in image:1,3,224,224; repeatable"},
     {"preprocess", 0, CLI_PATH, SAMPLES, FIELD(preprocess), DATA, .argument = "FILE",
-     .help = "how images and sound are prepared: a preprocessor_config.json, a timm config.json, or one of ours; one "
+     .help = "how images, sound and files are prepared: a preprocessor_config.json, a timm config.json, Magika's "
+             "config.min.json, or one of ours; one "
              "beside the "
              "model is found by itself. The options below win over it"},
     {"resize", 0, CLI_TEXT, SAMPLES, FIELD(resize), DATA, .argument = "N|WxH",
@@ -177,6 +192,12 @@ const struct cli_row cli_rows[] = {
      .help = "turn photos upright as their EXIF orientation says, but leave them as they are stored"},
     {"rate", 0, CLI_TEXT, SAMPLES, FIELD(rate), DATA, .argument = "HZ",
      .help = "resample sound to this rate, as in 16000"},
+    {"window", 0, CLI_TEXT, SAMPLES, FIELD(window), DATA, .argument = "TIME",
+     .help = "cut recordings into samples of this length, as in 1s, 500ms or 16000 (samples at the model's rate): as "
+             "many as fit in whole, so that what is left at the end belongs to none; a shorter recording is one, "
+             "filled up with silence"},
+    {"hop", 0, CLI_TEXT, SAMPLES, FIELD(hop), DATA, .argument = "TIME",
+     .help = "from where one window begins to where the next does (as long as a window when not given)"},
 
     {"stats", 0, CLI_PATH, APPLY, FIELD(stats), PRUNING, .argument = "STATS", .help = "what 'score' or 'merge' wrote"},
     {"sparsity", 's', CLI_SHARE_OR_AUTO, PRUNE | APPLY, FIELD(sparsity), PRUNING, .argument = "SHARE|auto",
@@ -248,8 +269,9 @@ const struct cli_row cli_rows[] = {
     {"on-fail", 0, CLI_CHOICE, PRUNE, FIELD(on_fail), PRUNING, .argument = "keep|discard", .initial = "discard",
      .choices = "keep|discard", .help = "what becomes of a result that misses a gate"},
 
-    {"output", 'o', CLI_PATH, PRUNE | SCORE | MERGE | APPLY | COMPACT | RUN, FIELD(output), OUTPUT,
-     .argument = "FILE|-", .help = "where the result goes; - is standard output. It appears whole or not at all"},
+    {"output", 'o', CLI_PATH, PRUNE | SCORE | MERGE | APPLY | COMPACT | RUN | SHOW, FIELD(output), OUTPUT,
+     .argument = "FILE|-",
+     .help = "where the result goes; - is standard output. It appears whole or not at all. Of 'show' a folder"},
     {"force", 'f', CLI_FLAG, ALL, FIELD(force), OUTPUT, .help = "overwrite files that exist (never the input)"},
     {"external-data", 0, CLI_CHOICE, WRITES, FIELD(external_data), OUTPUT, .argument = "auto|always|never",
      .initial = "auto", .choices = "auto|always|never", .help = "put large tensors in a file beside the model"},

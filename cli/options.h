@@ -37,7 +37,7 @@ struct cli_options {
     const struct cli_command *command; // NULL with --help, --version, --list and the like alone
     struct cli_list operands;
     struct cli_list data, shape;
-    const char *labels, *preprocess, *resize, *crop, *mean, *std, *layout, *rate, *resample;
+    const char *labels, *preprocess, *resize, *crop, *mean, *std, *layout, *rate, *resample, *window, *hop;
     size_t batch, limit;
     double reserve;
     const char *stats;

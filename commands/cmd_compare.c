@@ -117,26 +117,43 @@ static void close_side(struct side *s) {
 
 // ---- labels
 
+// Of the samples that are used; of windows that of their recording where labels are `of_recordings`.
+static int take_labels(struct comparison *c, const struct fp_tensor *raw, bool of_recordings, fineprune_error *err) {
+    const size_t n = fineprune_data_samples(c->data);
+    const int64_t dims[1] = {(int64_t)n};
+    struct fp_tensor given = {0};
+    int status = fp_tensor_convert(&given, NULL, raw, FP_INT64, err);
+    if (!status) status = fp_tensor_new(&c->labels, NULL, FP_INT64, 1, dims, err);
+    const int64_t *from = given.data;
+    int64_t *labels = c->labels.data;
+    for (size_t i = 0; i < n && !status; i++)
+        labels[i] = from[of_recordings ? fp_data_recording(c->data, i) : fp_data_row(c->data, i)];
+    if (of_recordings && !status)
+        snprintf(c->labels_from, sizeof(c->labels_from),
+                 "labels are those of the %zu recordings, for all their windows", fp_data_recordings(c->data));
+    fp_tensor_done(&given);
+    return status;
+}
+
 static int load_labels(struct comparison *c, const char *path, fineprune_error *err) {
     struct fp_tensor raw = {0};
     int status = fp_npy_read(&raw, path, NULL, err);
     if (status) return status;
-    const size_t samples = fp_data_all(c->data);
+    const size_t samples = fp_data_all(c->data), recordings = fp_data_recordings(c->data);
     char shape[160];
     fp_shape_text(shape, sizeof(shape), raw.rank, raw.dims);
     if (!fp_type_is_integer(raw.type) && raw.type != FP_BOOL) {
         status = fp_fail(err, FINEPRUNE_DATA,
                          "labels '%s' are %s; whole numbers, one class for each sample, are wanted", path,
                          fp_type_name(raw.type));
-    } else if (raw.rank < 1 || raw.count != (size_t)raw.dims[0] || raw.count != samples) {
+    } else if (raw.rank < 1 || raw.count != (size_t)raw.dims[0] || (raw.count != samples && raw.count != recordings)) {
         status = fp_fail(err, FINEPRUNE_DATA, "labels '%s' are %s, but there are %zu samples", path, shape, samples);
-        fp_hint(err, "an array [samples] of class numbers is wanted: numpy.save('labels.npy', y)");
+        if (recordings)
+            fp_hint(err, "one for each of the %zu recordings is wanted, or one for each window", recordings);
+        else fp_hint(err, "an array [samples] of class numbers is wanted: numpy.save('labels.npy', y)");
     }
-    if (!status) status = fp_tensor_convert(&c->labels, NULL, &raw, FP_INT64, err);
+    if (!status) status = take_labels(c, &raw, raw.count != samples, err);
     fp_tensor_done(&raw);
-    int64_t *labels = c->labels.data;
-    for (size_t i = 0; !status && i < fineprune_data_samples(c->data); i++)
-        labels[i] = labels[fp_data_row(c->data, i)]; // which is never before it
     return status;
 }
 

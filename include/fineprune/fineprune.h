@@ -153,7 +153,7 @@ typedef struct fineprune_data fineprune_data;
 typedef struct fineprune_data_options {
     size_t size;               // sizeof(fineprune_data_options), set by the initialiser
     size_t limit;              // at most so many samples, spread evenly over all of them; 0: all
-    const char *preprocess;    // preparation file for images and sound; NULL: looked for beside the model
+    const char *preprocess;    // preparation file for images, sound and files; NULL: looked for beside the model
     const char *resize;        // "224" or "256x192"; these override the file; NULL: not given
     const char *crop;          // "224" or "none"
     const char *mean;          // "0.485,0.456,0.406"
@@ -168,6 +168,9 @@ typedef struct fineprune_data_options {
     const char *resample;    // "nearest", "bilinear", "bicubic" or "lanczos"; overrides the file; NULL: not given
     const char *color;       // "rgb" or "bgr"; the same
     bool no_exif;            // pictures stay as their rows are stored, whatever their EXIF orientation says
+    const char *window;      // "1s", "500ms" or a number of samples at the model's rate: each sound file gives as many
+                             // samples of that length as fit into it whole, one at least; NULL: it is one sample
+    const char *hop;         // from where one window begins to where the next does; NULL: as long as a window
 } fineprune_data_options;
 
 #ifdef __cplusplus
@@ -189,7 +192,8 @@ FINEPRUNE_API void fineprune_data_free(fineprune_data *data);
 
 // Adds a source, "[NAME=]SRC": a .npz (keys are input names, axis 0 the samples), a .npy (models of one input), a
 // folder of either, of test_data_set_* , of images or of sound files, with all folders below it, @list.txt, "-" for a
-// .npz on standard input, or random[:SEED]. Shapes and types are checked against the model's inputs. Images and sound
+// .npz on standard input, or random[:SEED]; of files of any kind, where the preparation says that the model reads
+// bytes. Shapes and types are checked against the model's inputs. Images and sound
 // are decoded once here, unless there is a limit and no file may be skipped: then when they are used. After an error
 // nothing of the source is there. Errors: DATA, IO, LIMIT.
 FINEPRUNE_API int fineprune_data_add(fineprune_data *data, const char *source, fineprune_error *err);
@@ -356,6 +360,14 @@ FINEPRUNE_API int fineprune_check(fineprune_model *model, fineprune_data *data, 
 // Runs the model over the samples and writes a .npz keyed by output name, axis 0 the samples.
 FINEPRUNE_API int fineprune_run(fineprune_model *model, fineprune_data *data, const char *path, bool force,
                                 const fineprune_run_options *options, fineprune_report **report, fineprune_error *err);
+// Writes what the model gets of each sample into `folder`, one file for each input: STEM_000017.png of what is laid out
+// as a picture, .wav of waves from sound files, .txt of all else. STEM is that of the sample's file. Pictures from
+// files are brought back to 0..255 by the inverse of their preparation; other values go from the least as black to the
+// greatest as white, unless they are uint8. The folder is made for its owner alone where it is not there. Each file
+// appears whole; after an error those before it stay. Errors: USAGE (as fineprune_folder_check, or it lies in the
+// data), DATA, IO, LIMIT.
+FINEPRUNE_API int fineprune_show(fineprune_model *model, fineprune_data *data, const char *folder, bool force,
+                                 const fineprune_run_options *options, fineprune_report **report, fineprune_error *err);
 // Drift of b's outputs against a's over the same samples. labels (a .npy of class indices, "folders" for the names of
 // the folders right below the sources, or NULL) adds the accuracy of both. Outputs are compared by answers only where
 // they are judged to be classes, or labels are given.
@@ -374,6 +386,9 @@ FINEPRUNE_API int fineprune_compare_as(const char *task, fineprune_model *a, fin
 // lies in a folder that is not there, or is the same file as `input` (by path, link or inode; NULL: no input); IO when
 // the folder cannot be written to. "-" is always well. Writes nothing.
 FINEPRUNE_API int fineprune_output_check(const char *path, const char *input, bool force, fineprune_error *err);
+// The same for a folder that files are to be put into: it must be empty, or not be there while the one around it is;
+// with force it may hold files. Writes nothing. Errors: USAGE, IO.
+FINEPRUNE_API int fineprune_folder_check(const char *path, bool force, fineprune_error *err);
 // Writes text to a file as fineprune_model_save does: whole or not at all; "-" is standard output. group may be NULL.
 // Errors: USAGE (exists without force), IO.
 FINEPRUNE_API int fineprune_text_save(const char *path, const char *text, bool force, fineprune_group *group,

@@ -60,9 +60,9 @@ static int read_on_bad_file(struct fineprune_data *data, const char *text, finep
 }
 
 static int copy_options(struct fineprune_data *data, const fineprune_data_options *options, fineprune_error *err) {
-    const char *texts[FP_COUNT(data->options)] = {options->preprocess, options->resize,   options->crop,
-                                                  options->mean,       options->std,      options->layout,
-                                                  options->rate,       options->resample, options->color};
+    const char *texts[FP_COUNT(data->options)] = {
+        options->preprocess, options->resize,   options->crop,  options->mean,   options->std, options->layout,
+        options->rate,       options->resample, options->color, options->window, options->hop};
     for (size_t i = 0; i < FP_COUNT(texts); i++) {
         if (!texts[i]) continue;
         data->options[i] = strdup(texts[i]);
@@ -142,6 +142,11 @@ size_t fp_data_input(const struct fineprune_data *data, const char *name, size_t
 int fp_data_preprocess(struct fineprune_data *data, fineprune_error *err) {
     if (data->preprocess) return FINEPRUNE_OK;
     return fp_preprocess_new(&data->preprocess, data->model->folder, data->options, err);
+}
+
+int fp_data_check_preprocess(struct fineprune_data *data, fineprune_error *err) {
+    if (!data->options[FP_OPTION_PREPROCESS]) return FINEPRUNE_OK;
+    return fp_data_preprocess(data, err);
 }
 
 int fp_data_takes(const struct fineprune_data *data, size_t input, const char *name, fineprune_error *err) {
@@ -234,7 +239,8 @@ static int array_load(const struct fp_piece *piece, size_t index, struct fp_tens
     return FINEPRUNE_OK;
 }
 
-static const struct fp_piece_kind ROWS = {rows_shape, array_load}, SINGLE = {single_shape, array_load};
+static const struct fp_piece_kind ROWS = {.shape = rows_shape, .load = array_load},
+                                  SINGLE = {.shape = single_shape, .load = array_load};
 
 static int far_load(const struct fp_piece *piece, size_t index, struct fp_tensor *dst, fineprune_error *err) {
     const enum fp_type type = piece->array.type;
@@ -248,7 +254,7 @@ static int far_load(const struct fp_piece *piece, size_t index, struct fp_tensor
     return status;
 }
 
-static const struct fp_piece_kind FAR = {rows_shape, far_load};
+static const struct fp_piece_kind FAR = {.shape = rows_shape, .load = far_load};
 
 static int put_array(struct fineprune_data *data, size_t input, struct fp_tensor *array, enum fp_piece_mode mode,
                      bool single, const char *name, fineprune_error *err) {
@@ -496,9 +502,18 @@ static int check_rows(const struct fineprune_data *data, fineprune_error *err) {
     return FINEPRUNE_OK;
 }
 
+static int check_windows(const struct fineprune_data *data, fineprune_error *err) {
+    if (!data->options[FP_OPTION_WINDOW]) return FINEPRUNE_OK;
+    for (size_t i = 0; i < data->n_inputs; i++)
+        for (size_t k = 0; k < data->columns[i].n; k++)
+            if (data->columns[i].pieces[k].windows) return FINEPRUNE_OK;
+    return fp_fail(err, FINEPRUNE_USAGE, "--window is for sound files, of which the data have none");
+}
+
 int fp_data_ready(const struct fineprune_data *data, fineprune_error *err) {
     if (!data->n_sources) return fp_data_missing(data->model, err);
     int status = check_counts(data, err);
+    if (!status) status = check_windows(data, err);
     if (status) return status;
     return check_rows(data, err);
 }
@@ -538,6 +553,11 @@ static const struct fp_piece *find_piece(const struct fineprune_data *data, size
     }
     *index -= column->pieces[low].first;
     return &column->pieces[low];
+}
+
+const struct fp_piece *fp_data_piece(const struct fineprune_data *data, size_t input, size_t sample) {
+    size_t index;
+    return find_piece(data, input, sample, &index);
 }
 
 static int sample_shape(const struct fineprune_data *data, size_t input, size_t sample, int *rank, int64_t *dims,
@@ -733,6 +753,29 @@ const char *fp_data_class(const struct fineprune_data *data, size_t sample) {
         if (!data->columns[i].endless && has_classes(&data->columns[i]))
             return find_piece(data, i, sample, &index)->class_folder;
     return NULL;
+}
+
+// The input that recordings are cut up for; n_inputs where there is none, or where not all its samples are windows.
+static size_t windowed_input(const struct fineprune_data *data) {
+    for (size_t i = 0; i < data->n_inputs; i++) {
+        const struct fp_column *column = &data->columns[i];
+        size_t k = 0;
+        while (k < column->n && column->pieces[k].windows) k++;
+        if (k && k == column->n) return i;
+    }
+    return data->n_inputs;
+}
+
+size_t fp_data_recordings(const struct fineprune_data *data) {
+    const size_t input = windowed_input(data);
+    if (input == data->n_inputs) return 0;
+    return data->columns[input].n;
+}
+
+size_t fp_data_recording(const struct fineprune_data *data, size_t sample) {
+    size_t index;
+    const size_t input = windowed_input(data);
+    return (size_t)(find_piece(data, input, sample, &index) - data->columns[input].pieces);
 }
 
 const char *fp_data_moved(const struct fineprune_data *data, size_t index, int *axis) {

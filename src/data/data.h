@@ -47,6 +47,11 @@ int fp_data_classes(const struct fineprune_data *data, struct fp_arena *room, co
                     fineprune_error *err);
 // The one of a sample; NULL where there is none.
 const char *fp_data_class(const struct fineprune_data *data, size_t sample);
+// Where samples are windows of recordings: how many recordings there are, else 0; and the number of a sample's.
+size_t fp_data_recordings(const struct fineprune_data *data);
+size_t fp_data_recording(const struct fineprune_data *data, size_t sample);
+// How files became samples, in a line to be freed; NULL where there are none, or no memory.
+char *fp_data_preparation(const struct fineprune_data *data);
 // The name of input number `index` whose samples are not along axis 0 (see fp_input), with the axis; NULL past the end
 // or when they are.
 const char *fp_data_moved(const struct fineprune_data *data, size_t index, int *axis);

@@ -144,6 +144,10 @@ const struct fp_file_kind *fp_data_file_kind(const char *name) {
     return NULL;
 }
 
+bool fp_data_holds_arrays(const struct fp_file_kind *kind) {
+    return kind && (kind->add == fp_data_add_npz || kind->add == add_npy || kind->add == add_tensor_file);
+}
+
 // x.npy and y.npy for the inputs x and y. Returns n_inputs when the name is not an input's.
 static size_t input_of_file(const struct fineprune_data *data, const char *path) {
     const char *slash = strrchr(path, '/'), *name = path;

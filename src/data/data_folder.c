@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A folder as data: ONNX's test_data_set_*, or all files of one kind in it and in the folders below, in the order of
-// their names by bytes. Hidden files do not count; a link to a folder is not entered, so that nothing is read twice and
-// no circle is walked. What is no data is counted by its ending.
+// their names by bytes; of any kind where the model reads bytes. Hidden files do not count; a link to a folder is not
+// entered, so that nothing is read twice and no circle is walked. What is no data is counted by its ending.
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
@@ -140,6 +140,7 @@ struct walk {
     struct found *files;
     size_t n, capacity;
     size_t entries, others; // all names, and those that are no data
+    bool bytes;             // files of any kind are data
 };
 
 static void walk_done(struct walk *w) {
@@ -169,6 +170,14 @@ static int pass_over(struct walk *w, const char *name, fineprune_error *err) {
 
 static int enter(struct walk *w, const char *path, int depth, fineprune_error *err);
 
+// Any file, but nothing that is none.
+static int take_any(struct walk *w, char **path, fineprune_error *err) {
+    struct stat st;
+    if (!stat(*path, &st) && S_ISREG(st.st_mode)) return keep_file(w, path, &fp_data_bytes, err);
+    w->others++;
+    return fp_data_pass_over(w->data, "no file", err);
+}
+
 // A folder below that cannot be read is as a file that cannot.
 static int enter_below(struct walk *w, const char *path, int depth, fineprune_error *err) {
     if (depth == MAX_DEPTH)
@@ -188,10 +197,11 @@ static int take_entry(struct walk *w, char **path, const char *name, int depth, 
     const bool there = !lstat(*path, &st);
     if (there && S_ISLNK(st.st_mode) && !stat(*path, &behind) && S_ISDIR(behind.st_mode))
         return fp_data_pass_over(w->data, "link to a folder", err);
-    if (there && S_ISDIR(st.st_mode) && numbered(name, "test_data_set_", "", &number))
+    if (there && !w->bytes && S_ISDIR(st.st_mode) && numbered(name, "test_data_set_", "", &number))
         return fp_data_pass_over(w->data, "test_data_set folder", err);
     if (there && S_ISDIR(st.st_mode)) return enter_below(w, *path, depth, err);
     const struct fp_file_kind *kind = fp_data_file_kind(name);
+    if (w->bytes) return take_any(w, path, err);
     if (kind) return keep_file(w, path, kind, err);
     return pass_over(w, name, err);
 }
@@ -229,22 +239,37 @@ static int only_kind(const struct walk *w, const char *path, const struct fp_fil
         return status;
     }
     if (*kind) return FINEPRUNE_OK;
+    status = fp_data_check_preprocess(w->data, err);
+    if (status) return status;
     status = fp_fail(err, FINEPRUNE_DATA, "'%s' holds no data: %zu files, none of a known kind", path, w->others);
     fp_hint(err, "known are " FP_DATA_ACCEPTED);
     return status;
 }
 
+static size_t count_pieces(const struct fineprune_data *data) {
+    size_t n = 0;
+    for (size_t i = 0; i < data->n_inputs; i++) n += data->columns[i].n;
+    return n;
+}
+
 static int add_files(struct fineprune_data *data, size_t input, const char *path, fineprune_error *err) {
-    struct walk w = {.data = data, .root = strlen(path) + 1};
+    struct walk w = {.data = data, .root = strlen(path) + 1, .bytes = fp_data_reads_bytes(data)};
+    const size_t before = count_pieces(data);
     const struct fp_file_kind *kind;
-    int status = enter(&w, path, 0, err);
+    int status = FINEPRUNE_OK;
+    if (w.bytes) status = fp_data_preprocess(data, err); // what is wrong with it is so for all files
+    if (!status) status = enter(&w, path, 0, err);
     if (!status) status = only_kind(&w, path, &kind, err);
     for (size_t i = 0; i < w.n && !status; i++) {
         const char *below = w.files[i].path + w.root;
         data->adding->class_folder = strchr(below, '/') ? below : NULL;
+        data->adding->in_folder = true;
         status = fp_data_add_file(data, input, w.files[i].path, kind, err);
     }
     data->adding->class_folder = NULL;
+    data->adding->in_folder = false;
+    if (!status && w.bytes && count_pieces(data) == before && !data->adding->bad)
+        status = fp_fail(err, FINEPRUNE_DATA, "'%s' holds no data: all its %zu files are too short", path, w.n);
     walk_done(&w);
     return status;
 }
@@ -259,9 +284,10 @@ int fp_data_add_folder(struct fineprune_data *data, size_t input, const char *pa
     for (size_t i = 0; i < l.n; i++) is_set |= numbered(l.names[i], "input_", ".pb", &number);
     const char *slash = strrchr(path, '/'), *last = path;
     if (slash) last = slash + 1;
+    if (fp_data_reads_bytes(data)) is_set = false;
     if (numbered(last, "test_data_set_", "", &number)) is_set = true;
     if (is_set) status = add_set(data, input, path, err);
-    else status = add_sets(data, input, path, &l, &sets, err);
+    else if (!fp_data_reads_bytes(data)) status = add_sets(data, input, path, &l, &sets, err);
     listing_done(&l);
     if (!status && !is_set && !sets) status = add_files(data, input, path, err);
     return status;

@@ -293,7 +293,89 @@ static int image_load(const struct fp_piece *piece, size_t index, struct fp_tens
     return status;
 }
 
-static const struct fp_piece_kind IMAGE = {image_shape, image_load};
+// ---- what is told of it, and the way back
+
+static const char *say_side(char *dst, size_t size, int64_t height, int64_t width) {
+    if (!width || width == height) snprintf(dst, size, "%lld", (long long)height);
+    else snprintf(dst, size, "%lld x %lld", (long long)width, (long long)height);
+    return dst;
+}
+
+static void tell_size(const struct fp_piece *piece, const struct plan *plan, FILE *out) {
+    static const char *const filters[] = {"nearest", "lanczos", "bilinear", "bicubic"};
+    const struct fp_preprocess *p = piece->data->preprocess;
+    char side[60];
+    struct sizes s = plan_sizes(p, plan, piece->extent[0], piece->extent[1]);
+    const bool shorter = p->resize_height && !p->resize_width && !p->no_resize;
+    const bool cut = s.crop_height != s.height || s.crop_width != s.width || p->crop_height;
+    const bool whole = p->resize_width || (!p->no_resize && !p->crop_height && plan->height > 0 && plan->width > 0);
+    if (shorter) fprintf(out, ", shorter side %lld %s", (long long)p->resize_height, filters[p->filter]);
+    else if (whole && !p->no_resize)
+        fprintf(out, ", resized to %s %s", say_side(side, sizeof(side), s.height, s.width), filters[p->filter]);
+    else fputs(", not resized", out);
+    if (cut) fprintf(out, ", centre %s", say_side(side, sizeof(side), s.crop_height, s.crop_width));
+}
+
+static bool are(const double *values, int n, const double *wanted) {
+    bool same = n == 3;
+    for (int i = 0; i < n && same; i++) same = fabs(values[i] - wanted[i]) < 1e-6;
+    return same;
+}
+
+static void tell_numbers(FILE *out, const char *name, const double *values, int n) {
+    bool one = true;
+    for (int i = 1; i < n; i++) one &= values[i] == values[0];
+    fprintf(out, ", %s %.6g", name, values[0]);
+    for (int i = 1; i < n && !one; i++) fprintf(out, ",%.6g", values[i]);
+}
+
+static void tell_values(const struct fp_preprocess *p, enum fp_type type, FILE *out) {
+    static const double mean[] = {0.485, 0.456, 0.406}, std[] = {0.229, 0.224, 0.225};
+    if (type == FP_UINT8) {
+        fputs(", pixels as they are", out);
+        return;
+    }
+    if (fabs(p->scale * 255 - 1) < 1e-9) fputs(", x/255", out);
+    else if (p->scale != 1) fprintf(out, ", x*%.6g", p->scale);
+    const bool moves = p->have_mean && (p->n_mean > 1 || p->mean[0] != 0);
+    const bool spreads = p->have_std && (p->n_std > 1 || p->std[0] != 1);
+    if (moves && spreads && are(p->mean, p->n_mean, mean) && are(p->std, p->n_std, std)) {
+        fputs(", ImageNet mean", out);
+        return;
+    }
+    if (moves) tell_numbers(out, "mean", p->mean, p->n_mean);
+    if (spreads) tell_numbers(out, "std", p->std, p->n_std);
+}
+
+static void image_tell(const struct fp_piece *piece, FILE *out) {
+    struct plan plan;
+    const struct fp_preprocess *p = piece->data->preprocess;
+    if (make_plan(&plan, piece->input, p->layout, piece->path, NULL)) return;
+    tell_size(piece, &plan, out);
+    tell_values(p, piece->input->type, out);
+    if (plan.channels == 1) fputs(", grey", out);
+    else if (p->color == FP_BGR) fputs(", blue first", out);
+}
+
+// The inverse of fill_levels.
+static void image_view(const struct fp_piece *piece, struct fp_view *view) {
+    struct plan plan;
+    const struct fp_preprocess *p = piece->data->preprocess;
+    if (make_plan(&plan, piece->input, p->layout, piece->path, NULL)) return;
+    const bool raw = piece->input->type == FP_UINT8 || (!p->have_mean && !p->have_std && !p->have_scale);
+    *view = (struct fp_view){.kind = FP_VIEW_PICTURE, .inverse = true, .channels = plan.channels, .last = plan.last};
+    for (int c = 0; c < plan.channels; c++) {
+        view->factor[c] = 1;
+        if (raw) continue;
+        if (p->have_std) view->factor[c] = p->std[p->n_std > 1 ? c : 0] / p->scale;
+        else view->factor[c] = 1 / p->scale;
+        if (p->have_mean) view->offset[c] = p->mean[p->n_mean > 1 ? c : 0] / p->scale;
+    }
+    view->reversed = p->color == FP_BGR;
+}
+
+static const struct fp_piece_kind IMAGE = {
+    .shape = image_shape, .load = image_load, .what = "photos", .tell = image_tell, .view = image_view};
 
 // Whether all of it can be decoded, and to what the model takes.
 static int try_image(const struct fp_piece *piece, const struct plan *plan, fineprune_error *err) {

@@ -6,8 +6,11 @@
 #define FP_DATA_PARTS_H
 
 #include "base/arena.h"
+#include <stdio.h>
+
 #include "base/stamp.h"
 #include "data/data.h"
+#include "data/data_view.h"
 #include "onnx/graph.h"
 
 // What the model wants at one input, with --shape applied.
@@ -34,6 +37,11 @@ struct fp_piece_kind {
     int (*shape)(const struct fp_piece *piece, size_t index, int *rank, int64_t *dims, fineprune_error *err);
     // Fills dst, which has the input's type, that shape, and memory.
     int (*load)(const struct fp_piece *piece, size_t index, struct fp_tensor *dst, fineprune_error *err);
+    // Of files that become numbers (else NULL): what they are, how they do, after a comma each, and what can be seen or
+    // heard of one again.
+    const char *what;
+    void (*tell)(const struct fp_piece *piece, FILE *out);
+    void (*view)(const struct fp_piece *piece, struct fp_view *view);
 };
 
 #define FP_ENDLESS SIZE_MAX
@@ -54,6 +62,7 @@ struct fp_piece {
     uint64_t seed;          // of a generator
     int64_t extent[2];      // of a file that is read late: width and height, or frames and channels
     int rate;
+    bool windows;             // its samples are windows of a recording
     struct fp_image *decoded; // of a picture: its pixels once it has been read, as long as there is room for them
 };
 
@@ -73,6 +82,8 @@ enum {
     FP_OPTION_RATE,
     FP_OPTION_RESAMPLE,
     FP_OPTION_COLOR,
+    FP_OPTION_WINDOW,
+    FP_OPTION_HOP,
     FP_OPTIONS
 };
 
@@ -89,6 +100,7 @@ struct fp_adding {
     size_t tried, bad;        // files
     bool out_of_step;         // one of them was for one of several inputs
     const char *class_folder; // of the file that is being added, up to a slash, or NULL
+    bool in_folder;           // that file was found in a folder
     fineprune_error first;
 };
 
@@ -119,9 +131,10 @@ struct fineprune_data {
     char *options[FP_OPTIONS];        // copies of fineprune_data_options
     enum fp_on_bad_file on_bad_file;
     bool no_exif;
-    struct fp_adding *adding; // while a source is added
-    struct fp_tally bad;      // why files could not be used
-    struct fp_tally passed;   // what in folders is no data, by kind
+    bool asked_for_bytes, reads_bytes; // the latter once the former
+    struct fp_adding *adding;          // while a source is added
+    struct fp_tally bad;               // why files could not be used
+    struct fp_tally passed;            // what in folders is no data, by kind
 };
 
 // ---- data_add.c
@@ -182,8 +195,13 @@ size_t fp_data_input(const struct fineprune_data *data, const char *name, size_t
 // '=' themselves.
 size_t fp_data_split(const struct fineprune_data *data, const char **source);
 
+// The piece that gives a sample, of those within the limit.
+const struct fp_piece *fp_data_piece(const struct fineprune_data *data, size_t input, size_t sample);
+
 // Makes data->preprocess when it is not there yet.
 int fp_data_preprocess(struct fineprune_data *data, fineprune_error *err);
+// What is wrong with the one that was given, where nothing else can be made of a source.
+int fp_data_check_preprocess(struct fineprune_data *data, fineprune_error *err);
 
 // ---- data_source.c: what a name stands for. input is n_inputs when the source was not given for one input.
 
@@ -202,6 +220,8 @@ struct fp_file_kind {
 };
 // By the ending; NULL: no data.
 const struct fp_file_kind *fp_data_file_kind(const char *name);
+// Of arrays and tensors.
+bool fp_data_holds_arrays(const struct fp_file_kind *kind);
 // Adds a file of a source. One that cannot be used is noted, and no error yet.
 int fp_data_add_file(struct fineprune_data *data, size_t input, const char *path, const struct fp_file_kind *kind,
                      fineprune_error *err);
@@ -224,6 +244,12 @@ static inline bool fp_data_decodes(const struct fineprune_data *data) {
 }
 // Notes a file that is no data, by its kind.
 int fp_data_pass_over(struct fineprune_data *data, const char *kind, fineprune_error *err);
+
+// ---- data_bytes.c
+
+// Whether files of any kind are samples. What is named itself and holds arrays gives these.
+bool fp_data_reads_bytes(struct fineprune_data *data);
+extern const struct fp_file_kind fp_data_bytes;
 
 // ---- data_random.c, data_image.c, data_sound.c
 

@@ -42,7 +42,7 @@ static int random_load(const struct fp_piece *piece, size_t index, struct fp_ten
     return FINEPRUNE_OK;
 }
 
-static const struct fp_piece_kind RANDOM = {random_shape, random_load};
+static const struct fp_piece_kind RANDOM = {.shape = random_shape, .load = random_load};
 
 static int check_input(const struct fp_input *input, fineprune_error *err) {
     char text[400];

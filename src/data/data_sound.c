@@ -2,8 +2,9 @@
 // Sound files as samples: decoded (libsndfile), mixed to one channel unless the input has more, brought to the model's
 // rate (libsamplerate) and, when the input has a fixed length, cut or filled with silence at the end. Inputs are
 // [samples, time], [samples, channels, time], [samples, time, channels] or [time]; of mel spectrograms (sound_mel.h)
-// [samples, bands, frames], [samples, 1, bands, frames], [bands, frames], or bands last. Only the header is read when
-// the file is added.
+// [samples, bands, frames], [samples, 1, bands, frames], [bands, frames], or bands last. A recording may be cut into
+// windows, each of which is then as a file of its own: those that fit into it whole, one each hop; what is left behind
+// the last of them belongs to none, and a recording shorter than a window is one, filled up with silence.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,8 +84,42 @@ static int64_t resampled(int64_t frames, int from, int64_t to) {
     return (frames * to + from - 1) / from;
 }
 
+// ---- windows
+
+struct windows {
+    int64_t length, hop; // at the model's rate; 0: the recording is one sample
+    int64_t frames;      // of the file in each
+};
+
+static int64_t span_samples(struct fp_span span, int64_t rate) {
+    double samples = span.length;
+    if (span.seconds) samples = fmax(nearbyint(span.length * (double)rate), 1);
+    return (int64_t)fmin(samples, (double)MAX_FRAMES);
+}
+
+static struct windows windows_of(const struct fp_preprocess *p, int rate) {
+    struct windows w = {0};
+    if (!(p->window.length > 0)) return w;
+    w.length = w.hop = span_samples(p->window, p->rate);
+    if (p->hop.length > 0) w.hop = span_samples(p->hop, p->rate);
+    w.frames = (w.length * rate + p->rate - 1) / p->rate;
+    return w;
+}
+
+// Where a window begins in the file.
+static int64_t window_begin(const struct windows *w, size_t index, int rate, int64_t to) {
+    return (int64_t)index * w->hop * rate / to;
+}
+
+// The greatest n for which the last one, number n - 1, ends within the file.
+static int64_t window_count(const struct windows *w, int64_t frames, int rate, int64_t to) {
+    if (frames <= w->frames) return 1;
+    return ((frames - w->frames + 1) * to - 1) / (w->hop * rate) + 1;
+}
+
 static int64_t plan_time(const struct plan *plan, const struct fp_piece *piece) {
     if (plan->time >= 0) return plan->time;
+    if (piece->windows) return windows_of(piece->data->preprocess, piece->rate).length;
     return resampled(piece->extent[0], piece->rate, piece->data->preprocess->rate);
 }
 
@@ -190,23 +225,26 @@ static int fail_end(const struct fp_piece *piece, int64_t frames, fineprune_erro
 
 // A header may claim what it likes: before much is taken for it, its last frame must be there.
 static int check_end(SNDFILE *file, const struct fp_piece *piece, int64_t frames, fineprune_error *err) {
-    if (frames < FRAMES_BELIEVED) return FINEPRUNE_OK;
     float last[MAX_CHANNELS];
     const bool there = sf_seek(file, frames - 1, SEEK_SET) == frames - 1 && sf_readf_float(file, last, 1) == 1;
     if (there && sf_seek(file, 0, SEEK_SET) == 0) return FINEPRUNE_OK;
     return fail_end(piece, frames, err);
 }
 
-static int read_wave(struct wave *w, const struct fp_piece *piece, fineprune_error *err) {
+// Frames of the file from `begin` on; fewer where it ends before.
+static int read_wave(struct wave *w, const struct fp_piece *piece, int64_t begin, int64_t frames,
+                     fineprune_error *err) {
     SNDFILE *file;
     SF_INFO info;
     int status = open_sound(&file, &info, piece->path, err);
     if (status) return status;
     if (info.frames != piece->extent[0] || info.channels != piece->extent[1] || info.samplerate != piece->rate)
         status = fp_fail(err, FINEPRUNE_IO, "'%s' has changed while it was in use", piece->path);
-    if (!status) status = check_end(file, piece, info.frames, err);
-    if (!status) status = wave_new(w, info.frames, info.channels, piece->data->memory, err);
-    if (!status && sf_readf_float(file, w->data, info.frames) != info.frames) {
+    frames = fp_least_int(frames, info.frames - begin);
+    if (!status && frames >= FRAMES_BELIEVED) status = check_end(file, piece, info.frames, err);
+    if (!status && begin && sf_seek(file, begin, SEEK_SET) != begin) status = fail_end(piece, info.frames, err);
+    if (!status) status = wave_new(w, frames, info.channels, piece->data->memory, err);
+    if (!status && sf_readf_float(file, w->data, frames) != frames) {
         status = fail_end(piece, info.frames, err);
         wave_done(w);
     }
@@ -313,16 +351,24 @@ static int put_mel(struct fp_tensor *dst, const struct wave *w, const struct pla
     return status;
 }
 
+// The sample's part of the file.
+static int read_sample(struct wave *wave, const struct fp_piece *piece, size_t index, const struct windows *w,
+                       fineprune_error *err) {
+    if (!piece->windows) return read_wave(wave, piece, 0, piece->extent[0], err);
+    return read_wave(wave, piece, window_begin(w, index, piece->rate, piece->data->preprocess->rate), w->frames, err);
+}
+
 static int sound_load(const struct fp_piece *piece, size_t index, struct fp_tensor *dst, fineprune_error *err) {
-    (void)index;
     struct plan plan;
     struct wave wave;
+    const struct windows windows = windows_of(piece->data->preprocess, piece->rate);
     int status = make_plan(&plan, piece->data->preprocess, piece->input, piece->path, err);
-    if (!status) status = read_wave(&wave, piece, err);
+    if (!status) status = read_sample(&wave, piece, index, &windows, err);
     if (status) return status;
     if (plan.channels == 1) mix(&wave);
     status = check_wave(&wave, piece->path, err);
     if (!status) status = resample(&wave, piece->rate, piece->data->preprocess->rate, piece->path, err);
+    if (!status && piece->windows) wave.frames = fp_least_int(wave.frames, windows.length); // one more, by rounding
     const int64_t time = plan_time(&plan, piece);
     const struct fp_preprocess *p = piece->data->preprocess;
     if (!status && p->normalize_sound) status = normalize(&wave, time, p->normalize_padding, err);
@@ -332,7 +378,46 @@ static int sound_load(const struct fp_piece *piece, size_t index, struct fp_tens
     return status;
 }
 
-static const struct fp_piece_kind SOUND = {sound_shape, sound_load};
+// ---- what is told of it, and the way back
+
+static void tell_span(FILE *out, const char *words, struct fp_span span) {
+    if (span.seconds) fprintf(out, "%s %g s", words, span.length);
+    else fprintf(out, "%s %g samples", words, span.length);
+}
+
+static void tell_mel(const struct fp_mel *mel, FILE *out) {
+    static const char *const logs[] = {"Whisper's log", "log10", "ln", "dB", "power"};
+    fprintf(out, ", %lld mel bands (%s, %s; fft %lld, hop %lld)", (long long)mel->bands, logs[mel->log],
+            mel->norm == FP_MEL_SLANEY ? "Slaney's" : "HTK's", (long long)mel->fft, (long long)mel->hop);
+}
+
+static void sound_tell(const struct fp_piece *piece, FILE *out) {
+    struct plan plan;
+    const struct fp_preprocess *p = piece->data->preprocess;
+    if (make_plan(&plan, p, piece->input, piece->path, NULL)) return;
+    fprintf(out, ", %lld Hz", (long long)p->rate);
+    if (plan.channels == 1) fputs(", one channel", out);
+    else if (plan.channels > 1) fprintf(out, ", %d channels", plan.channels);
+    if (p->window.length > 0) tell_span(out, ", windows of", p->window);
+    if (p->hop.length > 0) tell_span(out, " each", p->hop);
+    if (plan.mel && plan.mel->samples)
+        fprintf(out, ", cut or filled up to %g s", (double)plan.mel->samples / (double)p->rate);
+    else if (plan.time >= 0)
+        fprintf(out, ", cut or filled up to %lld %s", (long long)plan.time, plan.mel ? "frames" : "samples");
+    if (p->normalize_sound) fputs(", mean 0 and variance 1", out);
+    if (plan.mel) tell_mel(plan.mel, out);
+}
+
+static void sound_view(const struct fp_piece *piece, struct fp_view *view) {
+    struct plan plan;
+    const struct fp_preprocess *p = piece->data->preprocess;
+    if (make_plan(&plan, p, piece->input, piece->path, NULL)) return;
+    *view = (struct fp_view){.kind = FP_VIEW_SOUND, .channels = plan.channels, .last = plan.last, .rate = p->rate};
+    if (plan.mel) *view = (struct fp_view){.kind = FP_VIEW_PICTURE, .channels = 1, .turned = plan.last};
+}
+
+static const struct fp_piece_kind SOUND = {
+    .shape = sound_shape, .load = sound_load, .what = "sound", .tell = sound_tell, .view = sound_view};
 
 // ---- adding
 
@@ -347,6 +432,30 @@ static int check_range(const struct fp_preprocess *p, const char *path, fineprun
     if (!p->mel.fft || p->mel.high <= (double)p->rate / 2) return FINEPRUNE_OK;
     return fp_fail(err, FINEPRUNE_DATA, "'%s': bands up to %g Hz are not in sound of %lld Hz", path, p->mel.high,
                    (long long)p->rate);
+}
+
+// What a window has and the model does not take would be lost.
+static int check_window(const struct windows *w, const struct plan *plan, const struct fp_piece *piece,
+                        const char *path, fineprune_error *err) {
+    int64_t most = plan->time;
+    if (plan->mel && plan->mel->samples) most = plan->mel->samples;
+    else if (plan->mel && most >= 0) most *= plan->mel->hop;
+    if (most < 0 || w->length <= most) return FINEPRUNE_OK;
+    char text[400];
+    int status = fp_fail(err, FINEPRUNE_USAGE,
+                         "'%s': a window of %lld samples is longer than what the model's input %s takes", path,
+                         (long long)w->length, fp_input_text(text, sizeof(text), piece->input));
+    fp_hint(err, "--window %lld is as long as that", (long long)most);
+    return status;
+}
+
+static int cut(struct fp_piece *piece, const struct plan *plan, const struct fp_preprocess *p, const char *path,
+               fineprune_error *err) {
+    const struct windows w = windows_of(p, piece->rate);
+    if (!w.length) return FINEPRUNE_OK;
+    piece->windows = true;
+    piece->n = (size_t)window_count(&w, piece->extent[0], piece->rate, p->rate);
+    return check_window(&w, plan, piece, path, err);
 }
 
 static int probe(struct fp_piece *piece, const struct plan *plan, const struct fp_preprocess *p, const char *path,
@@ -369,13 +478,14 @@ static int probe(struct fp_piece *piece, const struct plan *plan, const struct f
                        (long long)p->rate);
     status = check_rate(p, path, info.samplerate, err);
     if (!status) status = check_range(p, path, err);
+    if (!status) status = cut(piece, plan, p, path, err);
     return status;
 }
 
 // Whether all of it can be decoded.
 static int try_sound(const struct fp_piece *piece, fineprune_error *err) {
     struct wave wave;
-    int status = read_wave(&wave, piece, err);
+    int status = read_wave(&wave, piece, 0, piece->extent[0], err);
     if (status) return status;
     status = check_wave(&wave, piece->path, err);
     wave_done(&wave);

@@ -119,8 +119,11 @@ int fp_data_add_source(struct fineprune_data *data, size_t input, const char *so
         return status;
     }
     const struct fp_file_kind *kind = fp_data_file_kind(source);
+    if (!fp_data_holds_arrays(kind) && fp_data_reads_bytes(data)) kind = &fp_data_bytes;
     if (kind) return fp_data_add_file(data, input, source, kind, err);
-    int status = fp_fail(err, FINEPRUNE_DATA, "'%s' is not a kind of file that is known as data", source);
+    int status = fp_data_check_preprocess(data, err);
+    if (status) return status;
+    status = fp_fail(err, FINEPRUNE_DATA, "'%s' is not a kind of file that is known as data", source);
     fp_hint(err, "known are " FP_DATA_ACCEPTED);
     return status;
 }

@@ -5,8 +5,9 @@
 //   for sound: sampling_rate, do_normalize, return_attention_mask; of Whisper's: feature_size, n_fft, hop_length,
 //   chunk_length. Another do_... that is true is refused
 //   timm config.json: pretrained_cfg {input_size, interpolation, crop_pct, crop_mode, mean, std}, or those at the top
+//   Magika config.min.json: beg_size, end_size, padding_token, block_size, min_file_size_for_dl
 //   ours: resize, crop, mean, std, scale, layout, color, interpolation, rate, feature; of the feature "mel": fft, hop,
-//   mels, range, log, norm
+//   mels, range, log, norm; of the feature "bytes": head, tail, padding, strip, block, least
 #include "data/preprocess.h"
 
 #include <errno.h>
@@ -174,9 +175,38 @@ static int set_crop(struct reader *r, const char *key, const json_t *value) {
 }
 
 static int set_feature(struct reader *r, const char *key, const json_t *value) {
-    static const char *const names[] = {"wave", "mel", NULL};
+    static const char *const names[] = {"wave", "mel", "bytes", NULL};
     int feature = 0;
-    return choose(r, key, value, names, "wave or mel", &feature);
+    return choose(r, key, value, names, "wave, mel or bytes", &feature);
+}
+
+// "1s", "500ms", or a number of samples
+static int set_span(struct reader *r, const char *key, const json_t *value, struct fp_span *out) {
+    static const struct {
+        const char *name;
+        double seconds;
+    } units[] = {{"s", 1}, {"ms", 0.001}};
+    const char *text = json_string_value(value);
+    char *end = NULL;
+    *out = (struct fp_span){.length = json_number_value(value)};
+    bool known = json_is_number(value) && out->length == floor(out->length);
+    if (text && ((*text >= '0' && *text <= '9') || *text == '.')) out->length = strtod(text, &end);
+    for (size_t i = 0; i < FP_COUNT(units) && end; i++) {
+        if (strcmp(end, units[i].name) != 0) continue;
+        known = out->seconds = true;
+        out->length *= units[i].seconds;
+        break;
+    }
+    if (known && out->length > 0 && out->length <= (out->seconds ? 86400 : 1e9)) return FINEPRUNE_OK;
+    return fail_value(r, key, "a length of sound (1s, 500ms, or a whole number of samples)");
+}
+
+static int set_window(struct reader *r, const char *key, const json_t *value) {
+    return set_span(r, key, value, &r->p->window);
+}
+
+static int set_window_hop(struct reader *r, const char *key, const json_t *value) {
+    return set_span(r, key, value, &r->p->hop);
 }
 
 // ---- mel spectrograms
@@ -233,6 +263,42 @@ static int set_norm(struct reader *r, const char *key, const json_t *value) {
     return status;
 }
 
+// ---- bytes
+
+static int set_count(struct reader *r, const char *key, const json_t *value, int64_t *out) {
+    *out = json_integer_value(value);
+    if (json_is_integer(value) && *out >= 0 && *out <= FP_MOST_BYTES) return FINEPRUNE_OK;
+    return fail_value(r, key, "a number of bytes, up to 16777216");
+}
+
+static int set_head(struct reader *r, const char *key, const json_t *value) {
+    return set_count(r, key, value, &r->p->bytes.head);
+}
+
+static int set_tail(struct reader *r, const char *key, const json_t *value) {
+    return set_count(r, key, value, &r->p->bytes.tail);
+}
+
+static int set_block(struct reader *r, const char *key, const json_t *value) {
+    return set_count(r, key, value, &r->p->bytes.block);
+}
+
+static int set_least(struct reader *r, const char *key, const json_t *value) {
+    return set_count(r, key, value, &r->p->bytes.least);
+}
+
+static int set_padding(struct reader *r, const char *key, const json_t *value) {
+    r->p->bytes.padding = json_integer_value(value);
+    if (json_is_integer(value) && r->p->bytes.padding >= -1 && r->p->bytes.padding <= UINT16_MAX) return FINEPRUNE_OK;
+    return fail_value(r, key, "a whole number from -1 to 65535 (256)");
+}
+
+static int set_strip(struct reader *r, const char *key, const json_t *value) {
+    r->p->bytes.strip = json_is_true(value);
+    if (json_is_boolean(value)) return FINEPRUNE_OK;
+    return fail_value(r, key, "true or false");
+}
+
 struct member {
     const char *name;
     int (*set)(struct reader *, const char *, const json_t *);
@@ -259,9 +325,22 @@ static const struct member MEL[] = {
     {"log", set_log}, {"norm", set_norm}, {NULL, NULL},
 };
 
-static bool is_mel(const json_t *root) {
+static const struct member BYTES[] = {
+    {"head", set_head},   {"tail", set_tail}, {"padding", set_padding}, {"strip", set_strip}, {"block", set_block},
+    {"least", set_least}, {NULL, NULL},
+};
+
+static bool is_feature(const json_t *root, const char *name) {
     const char *feature = json_string_value(json_object_get(root, "feature"));
-    return feature && !strcmp(feature, "mel");
+    return feature && !strcmp(feature, name);
+}
+
+// The members that a feature adds to ours.
+static const struct member *of_feature(const json_t *root) {
+    static const struct member none[] = {{NULL, NULL}};
+    if (is_feature(root, "mel")) return MEL;
+    if (is_feature(root, "bytes")) return BYTES;
+    return none;
 }
 
 static int read_mel(struct reader *r, const json_t *root) {
@@ -272,9 +351,59 @@ static int read_mel(struct reader *r, const json_t *root) {
     return read_members(r, root, MEL);
 }
 
+#define USUAL_BLOCK 4096
+
+static int settle_bytes(struct reader *r) {
+    struct fp_bytes *b = &r->p->bytes;
+    const int64_t longer = fp_most_int(b->head, b->tail);
+    if (!longer) return fp_fail(r->err, FINEPRUNE_DATA, "'%s' takes no bytes of a file", r->path);
+    if (!b->block) b->block = fp_most_int(longer, USUAL_BLOCK);
+    if (b->block < longer)
+        return fp_fail(r->err, FINEPRUNE_DATA, "'%s' takes %lld bytes out of a block of %lld", r->path,
+                       (long long)longer, (long long)b->block);
+    if (b->least <= (b->head ? b->head : b->tail)) return FINEPRUNE_OK;
+    return fp_fail(r->err, FINEPRUNE_DATA, "'%s' wants %lld bytes left of %lld", r->path, (long long)b->least,
+                   (long long)(b->head ? b->head : b->tail));
+}
+
+static int read_bytes(struct reader *r, const json_t *root) {
+    r->p->bytes.least = 1;
+    if (!json_object_get(root, "padding"))
+        return fp_fail(r->err, FINEPRUNE_DATA, "'%s': the feature 'bytes' needs 'padding'", r->path);
+    int status = read_members(r, root, BYTES);
+    if (!status) status = settle_bytes(r);
+    return status;
+}
+
 static int read_ours(struct reader *r, const json_t *root) {
     int status = read_members(r, root, OURS);
-    if (!status && is_mel(root)) status = read_mel(r, root);
+    if (!status && is_feature(root, "mel")) status = read_mel(r, root);
+    if (!status && is_feature(root, "bytes")) status = read_bytes(r, root);
+    return status;
+}
+
+// Its numbers are those of the package's features; white space is always taken away.
+static bool is_magika(const json_t *root) {
+    return json_is_integer(json_object_get(root, "beg_size")) && json_is_integer(json_object_get(root, "end_size")) &&
+           json_is_integer(json_object_get(root, "padding_token"));
+}
+
+static int read_magika(struct reader *r, const json_t *root) {
+    static const struct member members[] = {
+        {"beg_size", set_head},
+        {"end_size", set_tail},
+        {"padding_token", set_padding},
+        {"block_size", set_block},
+        {"min_file_size_for_dl", set_least},
+        {NULL, NULL},
+    };
+    const char *odd = NULL;
+    if (json_integer_value(json_object_get(root, "mid_size"))) odd = "mid_size";
+    if (json_is_true(json_object_get(root, "use_inputs_at_offsets"))) odd = "use_inputs_at_offsets";
+    if (odd) return fp_fail(r->err, FINEPRUNE_DATA, "'%s' asks for '%s', which is not done here", r->path, odd);
+    r->p->bytes.strip = true;
+    int status = read_members(r, root, members);
+    if (!status) status = settle_bytes(r);
     return status;
 }
 
@@ -443,11 +572,11 @@ static int refuse_unknown_members(struct reader *r, const json_t *root) {
     json_object_foreach((json_t *)(uintptr_t)root, key, value) {
         bool known = key[0] == '_';
         for (const struct member *m = OURS; m->name; m++) known |= strcmp(m->name, key) == 0;
-        for (const struct member *m = MEL; m->name && is_mel(root); m++) known |= strcmp(m->name, key) == 0;
+        for (const struct member *m = of_feature(root); m->name; m++) known |= strcmp(m->name, key) == 0;
         if (known) continue;
         struct fp_guess guess = {.word = key};
         for (const struct member *m = OURS; m->name; m++) fp_guess_offer(&guess, m->name);
-        for (const struct member *m = MEL; m->name && is_mel(root); m++) fp_guess_offer(&guess, m->name);
+        for (const struct member *m = of_feature(root); m->name; m++) fp_guess_offer(&guess, m->name);
         int status = fp_fail(r->err, FINEPRUNE_DATA, "'%s': '%s' is no member of a preparation", r->path, key);
         if (guess.best) fp_hint(r->err, "did you mean '%s'?", guess.best);
         else
@@ -467,6 +596,7 @@ static int read_root(struct reader *r, const json_t *root) {
         json_object_get(root, "image_processor_type") || json_object_get(root, "feature_extractor_type") ||
         json_object_get(root, "sampling_rate"))
         return read_hugging_face(r, root);
+    if (is_magika(root)) return read_magika(r, root);
     int status = refuse_unknown_members(r, root);
     if (status) return status;
     return read_ours(r, root);
@@ -534,6 +664,7 @@ static int read_options(struct fp_preprocess *p, char *const *options, fineprune
         {FP_OPTION_MEAN, {"mean", set_mean}},           {FP_OPTION_STD, {"std", set_std}},
         {FP_OPTION_LAYOUT, {"layout", set_layout}},     {FP_OPTION_RATE, {"rate", set_rate}},
         {FP_OPTION_RESAMPLE, {"resample", set_filter}}, {FP_OPTION_COLOR, {"color", set_color}},
+        {FP_OPTION_WINDOW, {"window", set_window}},     {FP_OPTION_HOP, {"hop", set_window_hop}},
     };
     struct reader r = {p, NULL, err};
     int status = FINEPRUNE_OK;
@@ -544,35 +675,65 @@ static int read_options(struct fp_preprocess *p, char *const *options, fineprune
         else status = fp_fail_memory(err, "an option", 100);
         json_decref(value);
     }
+    if (!status && p->hop.length > 0 && !(p->window.length > 0))
+        status = fp_fail(err, FINEPRUNE_USAGE, "--hop says how far windows of sound lie apart, and needs --window");
     return status;
 }
 
 // ---- all of it
 
-// config.json is the name of many things; only timm's counts.
-static bool is_timm(const char *path) {
-    json_t *root = NULL;
-    if (is_small(path)) root = json_load_file(path, 0, NULL);
-    const bool is = json_is_object(json_object_get(root, "pretrained_cfg"));
-    json_decref(root);
-    return is;
+static bool is_timm(const json_t *root) { return json_is_object(json_object_get(root, "pretrained_cfg")); }
+
+// What is in the file, NULL where that is nothing.
+static json_t *peek(const char *path) {
+    if (!is_small(path)) return NULL;
+    return json_load_file(path, 0, NULL);
 }
 
-static int find_file(struct fp_preprocess *p, const char *folder, fineprune_error *err) {
-    static const char *const names[] = {"preprocessor_config.json", "preprocess.json", "config.json"};
+// config.json is the name of many things; only timm's counts. config.min.json is Magika's.
+static bool is_preparation(const char *path, bool (*is)(const json_t *root)) {
+    if (access(path, R_OK)) return false;
+    if (!is) return true;
+    json_t *root = peek(path);
+    const bool found = is(root);
+    json_decref(root);
+    return found;
+}
+
+// The file that lies beside the model, to be freed; NULL where there is none.
+static int find_file(char **out, const char *folder, fineprune_error *err) {
+    static const struct {
+        const char *name;
+        bool (*is)(const json_t *root);
+    } places[] = {{"preprocessor_config.json", NULL},
+                  {"preprocess.json", NULL},
+                  {"config.json", is_timm},
+                  {"config.min.json", is_magika}};
     static const char *const ups[] = {"", "../"};
-    int status = FINEPRUNE_OK;
+    *out = NULL;
     if (!folder[0]) folder = ".";
     // Hugging Face keeps models in a folder onnx/ below that file
-    for (int up = 0; up < 2 && !status && !p->path; up++)
-        for (size_t i = 0; i < FP_COUNT(names) && !status && !p->path; i++) {
-            char *path = fp_format("%s/%s%s", folder, ups[up], names[i]);
+    for (int up = 0; up < 2; up++)
+        for (size_t i = 0; i < FP_COUNT(places); i++) {
+            char *path = fp_format("%s/%s%s", folder, ups[up], places[i].name);
             if (!path) return fp_fail_memory(err, "a path", strlen(folder));
-            if (access(path, R_OK) == 0 && (strcmp(names[i], "config.json") || is_timm(path)))
-                status = read_file(p, path, err);
+            *out = path;
+            if (is_preparation(path, places[i].is)) return FINEPRUNE_OK;
+            *out = NULL;
             free(path);
         }
-    return status;
+    return FINEPRUNE_OK;
+}
+
+bool fp_preprocess_asks_for_bytes(const char *folder, const char *file) {
+    char *found = NULL;
+    if (!file && find_file(&found, folder, NULL)) return false;
+    json_t *root = NULL;
+    if (file || found) root = peek(file ? file : found);
+    const bool asks = is_magika(root) || is_feature(root, "bytes");
+    json_decref(root);
+    free(found);
+    return asks;
 }
 
 // Mean and std of pixels that nobody brings to 0..1 first, as Caffe's and OpenVINO's models have them (123.7, 58.4):
@@ -589,10 +750,13 @@ int fp_preprocess_new(struct fp_preprocess **out, const char *folder, char *cons
     if (!p) return fp_fail_memory(err, "the preparation", sizeof(*p));
     p->filter = FP_BILINEAR;
     p->scale = 1.0 / 255;
+    char *found = NULL;
     const char *file = options[FP_OPTION_PREPROCESS];
-    int status;
-    if (file) status = read_file(p, file, err);
-    else status = find_file(p, folder, err);
+    int status = FINEPRUNE_OK;
+    if (!file) status = find_file(&found, folder, err);
+    if (found) file = found;
+    if (!status && file) status = read_file(p, file, err);
+    free(found);
     if (!status) status = read_options(p, options, err);
     if (!status) find_range(p);
     if (status) fp_preprocess_free(p);

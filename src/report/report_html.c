@@ -444,7 +444,9 @@ static void put_data(FILE *file, const struct fp_report_data *data) {
     for (size_t i = 0; i < data->sources.n; i++) put_fact(file, "data", data->sources.items[i]);
     for (size_t i = 0; i < data->unusable.n && i < 20; i++) put_fact(file, "left out", data->unusable.items[i]);
     for (size_t i = 0; i < data->passed_over.n; i++) put_fact(file, "passed over", data->passed_over.items[i]);
+    if (data->preparation) put_fact(file, "prepared", data->preparation);
     put_fact(file, "samples", fp_say_number(words, "%.0f", (double)data->samples));
+    if (data->recordings) put_fact(file, "recordings", fp_say_number(words, "%.0f", (double)data->recordings));
     if (data->reserve) put_fact(file, "kept to measure with", fp_say_number(words, "%.0f", (double)data->reserve));
 }
 

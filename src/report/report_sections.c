@@ -2,6 +2,7 @@
 // The members of every section, in the order in which JSON has them, and what puts a section into a report.
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "data/data.h"
 #include "onnx/model.h"
@@ -67,8 +68,9 @@ TABLE(static, operator, NULL, ROW(type), ROW(domain), ROW(count), ROW(supported)
 #define T struct fp_report_data
 static bool splits(const void *data) { return ((const T *)data)->splits; }
 static bool left_out(const void *data) { return ((const T *)data)->unusable_files > 0; }
-TABLE(static, data, NULL, ROW(sources), ROW(samples), WHEN(splits, reserve), WHEN(left_out, unusable_files),
-      ROW(unusable), ROW(passed_over));
+static bool has_windows(const void *data) { return ((const T *)data)->recordings > 0; }
+TABLE(static, data, NULL, ROW(sources), ROW(samples), WHEN(has_windows, recordings), WHEN(splits, reserve),
+      ROW(preparation), WHEN(left_out, unusable_files), ROW(unusable), ROW(passed_over));
 #undef T
 
 #define T struct fp_report_config
@@ -238,6 +240,9 @@ void fp_report_put_data(struct fineprune_report *report, const struct fineprune_
     }
     const char *why, *kind;
     size_t n;
+    char *prepared = fp_data_preparation(sources);
+    whole.recordings = fp_data_recordings(sources);
+    whole.preparation = prepared;
     whole.unusable_files = fp_data_bad(sources, 0, &why);
     for (size_t i = 0; (fp_data_bad(sources, i, &why), why); i++) fp_report_add_text(report, &whole.unusable, why);
     for (size_t i = 0; (n = fp_data_passed(sources, i, &kind)); i++) {
@@ -248,6 +253,7 @@ void fp_report_put_data(struct fineprune_report *report, const struct fineprune_
     whole.unusable.there = whole.unusable.n > 0;
     whole.passed_over.there = whole.passed_over.n > 0;
     FP_PUT(report, data, &whole);
+    free(prepared);
 }
 
 void fp_report_put_outputs(struct fineprune_report *report, const struct fp_report_outputs *given,

@@ -73,6 +73,8 @@ struct fp_report_data {
     struct fp_texts sources;
     size_t samples, reserve; // with the reserve, and it alone
     bool splits;             // there may be a reserve
+    size_t recordings;       // of which the samples are windows, or 0
+    const char *preparation; // how files became samples, or NULL
     // what lies there and is no sample: how many files cannot be used, with reasons, and what is no data ("3 .txt")
     size_t unusable_files;
     struct fp_texts unusable, passed_over;

@@ -184,6 +184,12 @@ static void print_model(FILE *file, const struct fineprune_report *report, const
     fputc('\n', file);
 }
 
+static void print_line(FILE *file, const char *label, const char *text) {
+    fprintf(file, "%-9s", label);
+    put(file, text);
+    fputc('\n', file);
+}
+
 static void print_left_out(FILE *file, const struct fp_report_data *data) {
     const struct fp_texts *passed = &data->passed_over;
     if (data->unusable_files) {
@@ -204,6 +210,8 @@ static void print_data(FILE *file, const struct fineprune_report *report) {
     const size_t reserve = fp_reserve_of(report), samples = fp_samples_of(report),
                  n = report->data ? report->data->sources.n : 0;
     fprintf(file, "data     %zu sample%s", samples, fp_plural(samples));
+    if (report->data && report->data->recordings)
+        fprintf(file, ", windows of %zu recording%s", report->data->recordings, fp_plural(report->data->recordings));
     if (reserve) fprintf(file, ", %zu of them kept to measure with", reserve);
     for (size_t i = 0; i < n && i < 4; i++) {
         fputs(i ? ", " : " (", file);
@@ -211,6 +219,7 @@ static void print_data(FILE *file, const struct fineprune_report *report) {
     }
     if (n > 4) fprintf(file, " and %zu more", n - 4);
     fputs(n ? ")\n" : "\n", file);
+    if (report->data && report->data->preparation) print_line(file, "prepared", report->data->preparation);
     if (report->data) print_left_out(file, report->data);
 }
 
@@ -307,12 +316,6 @@ static void print_wrote(FILE *file, const struct fineprune_report *report) {
     fputs(isfinite(seconds) ? ")\n" : "\n", file);
 }
 
-static void print_line(FILE *file, const char *label, const char *text) {
-    fprintf(file, "%-9s", label);
-    put(file, text);
-    fputc('\n', file);
-}
-
 static void print_task(FILE *file, const struct fineprune_report *report) {
     if (report->task && report->task->said) print_line(file, "task", report->task->said);
 }
@@ -379,6 +382,13 @@ static void print_run(FILE *file, const struct fineprune_report *report) {
     print_data(file, report);
     const double rate = report->timing ? report->timing->samples_per_second : NAN;
     if (isfinite(rate)) fprintf(file, "speed    %s samples/s\n", fp_say_number(words, "%.1f", rate));
+    print_texts(file, &report->notes, "note");
+    print_wrote(file, report);
+}
+
+static void print_show(FILE *file, const struct fineprune_report *report) {
+    print_model(file, report, "model", report->model);
+    print_data(file, report);
     print_texts(file, &report->notes, "note");
     print_wrote(file, report);
 }
@@ -528,11 +538,8 @@ char *fineprune_report_summary(const struct fineprune_report *report) {
     static const struct {
         const char *command;
         void (*print)(FILE *, const struct fineprune_report *);
-    } printers[] = {{"run", print_run},
-                    {"compact", print_compact},
-                    {"compare", print_compare},
-                    {"inspect", print_inspect},
-                    {"check", print_check}};
+    } printers[] = {{"run", print_run},         {"show", print_show},       {"compact", print_compact},
+                    {"compare", print_compare}, {"inspect", print_inspect}, {"check", print_check}};
     for (size_t i = 0; i < FP_COUNT(printers); i++)
         if (!strcmp(report->command, printers[i].command)) return collect(report, printers[i].print);
     return collect(report, print_pruning);

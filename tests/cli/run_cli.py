@@ -144,7 +144,7 @@ WRONG = [
     ("prune m.onnx -o o.onnx -s 70", 2, "--sparsity cannot be '70'", "a share such as 70% or 0.7, or auto"),
     ("prune m.onnx -o o.onnx --timeout soon", 2, "--timeout cannot be 'soon'", "a time such as 90s, 10m or 2h"),
     ("prune m.onnx -o o.onnx --max-memory lots", 2, "--max-memory cannot be 'lots'", "a size such as 64K, 4M or 2G"),
-    ("inspect m.onnx --data local.npz", 2, "'inspect' has no option --data", "it belongs to prune score run compare check"),
+    ("inspect m.onnx --data local.npz", 2, "'inspect' has no option --data", "it belongs to prune score run compare check show"),
     ("prune m.onnx -o - --json", 2, "-o - and --json both want standard output", "give one of them a file"),
     ("prune m.onnx --config none.json", 6, "cannot read 'none.json': No such file or directory", None),
     ("prune m.onnx --list=metod", 2, "--list cannot be 'metod'", "did you mean 'method'?"),
@@ -214,7 +214,7 @@ def help_texts(place):
     equal(ran.err, "", "standard error")
     equal(works(place, "help").out, ran.out, "help")
     commands = re.findall(r"^  (\w+) +\S", ran.out.decode().split("Commands\n")[1].split("\n\n")[0], re.M)
-    equal(commands, ["prune", "score", "merge", "apply", "compact", "run", "compare", "inspect", "check"], "commands")
+    equal(commands, ["prune", "score", "merge", "apply", "compact", "run", "compare", "inspect", "check", "show"], "commands")
     for command in commands:
         ran = works(place, f"{command} --help")
         equal(works(place, f"help {command}").out, ran.out, f"help {command}")
@@ -1365,6 +1365,282 @@ def labels_of_folders(place):
           "--labels folders wants --data FOLDER with a folder for each class in it")
 
 
+def wav(path, pcm, rate=8000):
+    import wave
+    with wave.open(str(path), "wb") as sound:
+        sound.setnchannels(1), sound.setsampwidth(2), sound.setframerate(rate)
+        sound.writeframes(np.asarray(pcm, np.int16).tobytes())
+
+
+def store_linear(place, name, kind, dims, width=4, seed=1):
+    """Saves x [n, dims] -> y [n, width], one product of all its elements."""
+    random, make, value = np.random.default_rng(seed), onnx.helper.make_node, onnx.helper.make_tensor_value_info
+    nodes = [make("Cast", ["x"], ["c"], to=1), make("Flatten", ["c"], ["f"]), make("MatMul", ["f", "w"], ["y"])]
+    weight = onnx.numpy_helper.from_array(random.standard_normal((int(np.prod(dims)), width)).astype(np.float32), "w")
+    graph = onnx.helper.make_graph(nodes, "g", [value("x", kind, ["n", *dims])], [value("y", 1, ["n", width])], [weight])
+    place.path(name).parent.mkdir(exist_ok=True, parents=True)
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8), place.path(name))
+
+
+def summary_line(text, label):
+    return [line[9:] for line in text.splitlines() if line.startswith(f"{label:<9}")]
+
+
+@case
+def recordings_are_cut_into_windows(place):
+    """Each window is as a file of its own; the end that fills none is left out; labels of the recordings are those of their windows."""
+    random = np.random.default_rng(8)
+    place.path("rec").mkdir()
+    lengths = {"a": 250, "b": 100, "c": 40, "d": 199}
+    pcm = {name: random.integers(-9000, 9000, n).astype(np.int16) for name, n in lengths.items()}
+    for name, values in pcm.items():
+        wav(place.path(f"rec/{name}.wav"), values)
+    store_linear(place, "w.onnx", 1, [100])
+    def windows(size, hop):
+        rows, of = [], []
+        for number, values in enumerate(pcm.values()):
+            starts = range(0, max(len(values) - size, 0) + 1, hop)
+            for at in starts:
+                rows.append(np.pad(values[at:at + size], (0, max(0, 100 - len(values[at:at + size]))))[:100] / 32768)
+                of.append(number)
+        return np.array(rows, np.float32), np.array(of)
+    weight = onnx.numpy_helper.to_array(onnx.load(place.path("w.onnx")).graph.initializer[0])
+    for asked, size, hop in (("--window 100", 100, 100), ("--window 100 --hop 50", 100, 50), ("--window 10ms --hop 20", 80, 20),
+                             ("--window 0.0125s --hop 5ms", 100, 40)):
+        rows, of = windows(size, hop)
+        ran = works(place, f"run w.onnx --data rec --rate 8000 {asked} -o y.npz -f --json=j.json")
+        got = np.load(place.path("y.npz"))["y"]
+        equal(got.shape, (len(rows), 4), f"shape with {asked}")
+        assert np.abs(got - rows @ weight).max() < 1e-4, asked
+        told = json.loads(place.path("j.json").read_text())["data"]
+        equal((told["samples"], told["recordings"]), (len(rows), 4), f"told with {asked}")
+        assert f"{len(rows)} samples, windows of 4 recordings" in ran.err, ran.err
+    rows, of = windows(100, 50)
+    classes = (rows @ weight).argmax(1)
+    np.save(place.path("of_windows.npy"), classes)
+    np.save(place.path("of_files.npy"), np.array([1, 3, 0, 2]))
+    right = np.mean(np.array([1, 3, 0, 2])[of] == classes)
+    compare = "compare w.onnx w.onnx --data rec --rate 8000 --window 100 --hop 50 --json=j.json -f --labels"
+    for labels, share in (("of_windows.npy", 1), ("of_files.npy", right)):
+        works(place, f"{compare} {labels}")
+        told = json.loads(place.path("j.json").read_text())["accuracy"]
+        equal((told["samples"], round(told["a"], 6)), (len(rows), round(float(share), 6)), labels)
+    np.save(place.path("short.npy"), np.zeros(3, np.int64))
+    fails(place, f"{compare} short.npy", 4, f"labels 'short.npy' are [3], but there are {len(rows)} samples",
+          "one for each of the 4 recordings is wanted, or one for each window")
+    works(place, f"{compare} of_files.npy --limit 5")
+    fails(place, "run w.onnx --data rec --rate 8000 --window 101 -o n.npz", 2,
+          "'rec/a.wav': a window of 101 samples is longer than what the model's input 'x' float32 [n,100] takes", "--window 100 is as long as that")
+    fails(place, "run w.onnx --data rec --rate 8000 --hop 10 -o n.npz", 2, "--hop says how far windows of sound lie apart, and needs --window")
+    for bad in ("1m", "0", "-1", "1.5", "nans", "0s"):
+        fails(place, f"run w.onnx --data rec --rate 8000 --window {bad} -o n.npz", 2,
+              "--window: a length of sound (1s, 500ms, or a whole number of samples) is expected")
+    fails(place, "run m.onnx --data local.npz --window 1s -o n.npz", 2, "--window is for sound files, of which the data have none")
+
+
+@case
+def windows_at_another_rate_and_of_any_length(place):
+    """A window is resampled as if it had been cut out of the recording as a file; with a free length all are as long as a window."""
+    pcm = np.random.default_rng(3).integers(-9000, 9000, 4410).astype(np.int16)
+    place.path("rec").mkdir()
+    wav(place.path("rec/a.wav"), pcm, 22050)
+    store_network(place, "any.onnx", [onnx.helper.make_node("Identity", ["x"], ["y"])], {"y": (1, None)}, {}, ["t"])
+    works(place, "run any.onnx --data rec --rate 8000 --window 600 --hop 250 -o y.npz -f")
+    got = np.load(place.path("y.npz"))["y"]
+    frames = -(-600 * 22050 // 8000)
+    starts = [i * 250 * 22050 // 8000 for i in range(100) if i * 250 * 22050 // 8000 + frames <= len(pcm)]
+    place.path("cut").mkdir()
+    for i, at in enumerate(starts):
+        wav(place.path(f"cut/{i}.wav"), pcm[at:at + frames], 22050)
+    works(place, "run any.onnx --data cut --rate 8000 -o z.npz -f")
+    want = np.load(place.path("z.npz"))["y"][:, :600]
+    equal((got.shape, len(starts)), (want.shape, 5), "windows")
+    equal(np.array_equal(got, want), True, "as files of their own")
+
+
+def magika_tokens(content, head, tail, block, padding):
+    """One byte after the other, as the package's features are made."""
+    white = b" \t\n\r\x0b\x0c"
+    begin, end = list(content[:block]), list(content[max(0, len(content) - block):])
+    while begin and begin[0] in white:
+        begin.pop(0)
+    while end and end[-1] in white:
+        end.pop()
+    begin, end = begin[:head], end[len(end) - min(tail, len(end)):]
+    left = len(begin)
+    while len(begin) < head:
+        begin.append(padding)
+    while len(end) < tail:
+        end.insert(0, padding)
+    return begin + end, left
+
+
+@case
+def files_of_any_kind_are_bytes(place):
+    """A model that reads bytes takes a folder of files as it lies there."""
+    random = np.random.default_rng(5)
+    head, tail, block, padding, least = 48, 32, 200, 256, 8
+    files = {"a.txt": b"  \n\thello, world, this is text \r\n ", "b": bytes(random.integers(0, 256, 900, np.uint8)), "c.png": b"\x89PNG not a picture at all",
+             "d.npz": b"PK nothing of the kind", "deep/er/e.wav": b" " * 150 + b"0123456789" + b" " * 500 + b"end\x0b\x0c", "f.json": b"\n" * 190 + b"0123456789",
+             "g": b"12345678", "test_data_set_0/input_0.pb": b"a folder of that name is one like others"}
+    short = {"h": b"", "i.txt": b"   1234567", "j": b"\n" * 400, "k": b" " * 300 + b"behind the block there is something"}
+    for name, content in {**files, **short, ".hidden": b"never read, whatever it is", "deep/.git/config": b"never read, whatever it is"}.items():
+        place.path(f"box/{name}").parent.mkdir(parents=True, exist_ok=True)
+        place.path(f"box/{name}").write_bytes(content)
+    os.symlink("nothing", place.path("box/link"))
+    os.mkfifo(place.path("box/pipe"))
+    os.symlink(place.path("box/deep"), place.path("box/circle"))
+    store_linear(place, "m/model.onnx", 6, [head + tail])
+    magika = {"beg_size": head, "mid_size": 0, "end_size": tail, "use_inputs_at_offsets": False, "padding_token": padding, "block_size": block,
+              "min_file_size_for_dl": least, "target_labels_space": ["a", "b", "c", "d"], "thresholds": {}}
+    ours = {"feature": "bytes", "head": head, "tail": tail, "padding": padding, "strip": True, "block": block, "least": least}
+    def seen(model, *more):
+        shutil.rmtree(place.path("seen"), ignore_errors=True)
+        ran = works(place, f"show {model} --data box -o seen --json=j.json -f {' '.join(more)}")
+        return ran.err, {path.name: [int(word) for word in path.read_text().split("\n", 1)[1].split()] for path in sorted(place.path("seen").iterdir())}
+    want = {}
+    for name in sorted(files, key=lambda name: name.split("/")):
+        want[f"{Path(name).stem}_{len(want):06d}.txt"] = magika_tokens(files[name], head, tail, block, padding)[0]
+    for content in short.values():
+        assert magika_tokens(content, head, tail, block, padding)[1] < least, content
+    for name, config in (("config.min.json", magika), ("preprocess.json", ours)):
+        place.path(f"m/{name}").write_text(json.dumps(config))
+        said, got = seen("m/model.onnx")
+        equal(got, want, f"numbers by {name}")
+        place.path(f"m/{name}").unlink()
+        equal(summary_line(said, "prepared"), [f"bytes: {len(files)} files, the first {head} bytes and the last {tail} without white space around, padding {padding}; by {name}"], "prepared")
+        told = json.loads(place.path("j.json").read_text())["data"]
+        equal(sorted(told["passed_over"]), ["1 link to a folder", "2 no file", "4 of fewer than 8 bytes"], "passed over")
+        equal(told["preparation"], summary_line(said, "prepared")[0], "in JSON")
+    place.path("p.json").write_text(json.dumps({"feature": "bytes", "head": 5, "padding": 0}))
+    store_linear(place, "five.onnx", 2, [5])
+    _, got = seen("five.onnx", "--preprocess p.json")
+    files = {name: content for name, content in {**files, **short}.items() if content}
+    equal(got, {f"{Path(name).stem}_{i:06d}.txt": (list(files[name]) + [0] * 5)[:5] for i, name in enumerate(sorted(files, key=lambda name: name.split("/")))},
+          "the first five")
+    fails(place, "run m/model.onnx --data box --preprocess p.json -o n.npz", 4, "none of the 12 files can be used; the first: "
+          "'box/a.txt' becomes 5 numbers, but the model's input is 'x' int32 [n,80]")
+    place.path("p.json").write_text(json.dumps({"feature": "bytes", "head": 5, "padding": 256}))
+    ran = place.run("run five.onnx --data box/b --preprocess p.json -o n.npz")
+    equal((ran.code, "has 256 in sample 0, which the model's input 'x' of uint8 cannot hold" in ran.err), (4, True), ran.err)
+    place.path("p.json").write_text(json.dumps({"feature": "bytes", "heads": 5, "padding": 256}))
+    fails(place, "run five.onnx --data box --preprocess p.json -o n.npz", 4, "'p.json': 'heads' is no member of a preparation", "did you mean 'head'?")
+    place.path("m/config.min.json").write_text(json.dumps({**magika, "use_inputs_at_offsets": True}))
+    fails(place, "run m/model.onnx --data box -o n.npz", 4, "'m/config.min.json' asks for 'use_inputs_at_offsets', which is not done here")
+    place.path("m/config.min.json").write_text(json.dumps(magika))
+    fails(place, "run m/model.onnx --data box/h -o n.npz", 4, "'box/h' has fewer than 8 bytes, too few for the model")
+    # what holds arrays and is named itself gives these
+    np.savez(place.path("rows.npz"), x=np.arange(2 * (head + tail), dtype=np.int32).reshape(2, -1) % 256)
+    works(place, "run m/model.onnx --data rows.npz -o n.npz -f")
+    equal(np.load(place.path("n.npz"))["y"].shape, (2, 4), "arrays")
+    works(place, "prune m/model.onnx --data box --data rows.npz -s 50% --reserve 0 -o mine.onnx -f")
+
+
+@case
+def show_writes_what_the_model_sees(place):
+    from PIL import Image
+    random = np.random.default_rng(6)
+    rows = random.integers(0, 256, (12, 9, 3), np.uint8)
+    place.path("photos/deep").mkdir(parents=True)
+    Image.fromarray(rows).save(place.path("photos/deep/one photo.png"))
+    Image.fromarray(rows[::-1]).save(place.path("photos/two.png"))
+    relu = onnx.helper.make_node("Relu", ["x"], ["y"])
+    sizes = {"first.onnx": [3, 12, 9], "last.onnx": [12, 9, 3]}
+    for name, dims in sizes.items():
+        store_network(place, name, [relu], {"y": (1, None)}, {}, dims)
+    for name in sizes:
+        for more in ("--mean 0.485,0.456,0.406 --std 0.229,0.224,0.225", "--mean 0 --std 1", "--mean 0.5,0.4,0.3 --std 0.2,0.3,0.1 --bgr"):
+            shutil.rmtree(place.path("seen"), ignore_errors=True)
+            ran = works(place, f"show {name} --data photos -o seen {more} --json=j.json -f")
+            equal(sorted(p.name for p in place.path("seen").iterdir()), ["one photo_000000.png", "two_000001.png"], "files")
+            for path, want in (("one photo_000000", rows), ("two_000001", rows[::-1])):
+                equal(np.array_equal(np.asarray(Image.open(place.path(f"seen/{path}.png"))), want), True, f"{path} of {name} with {more}")
+            assert "'x': 2 PNG, brought back to 0..255 by the inverse of the preparation" in ran.err, ran.err
+    mean = re.sub(" +", " ", ran.err)
+    assert "prepared photos: 2 files, resized to 9 x 12 bilinear, x/255, mean 0.5,0.4,0.3, std 0.2,0.3,0.1, blue first; by options" in mean, mean
+    equal(os.stat(place.path("seen")).st_mode & 0o777, 0o700, "the folder is its owner's")
+    # arrays: from the least to the greatest
+    arrays = random.standard_normal((3, 3, 12, 9)).astype(np.float32)
+    np.save(place.path("noise.npy"), arrays)
+    ran = works(place, "show first.onnx --data noise.npy -o range --limit 2")
+    equal(len(list(place.path("range").iterdir())), 2, "--limit")
+    for path in place.path("range").iterdir():
+        got = np.asarray(Image.open(path)).transpose(2, 0, 1)
+        assert any(np.abs(got - (a - a.min()) / (a.max() - a.min()) * 255).max() <= 0.51 for a in arrays), path
+    assert "each from its least value as black to its greatest as white" in ran.err, ran.err
+    # waves, as they are
+    pcm = random.integers(-9000, 9000, 300).astype(np.int16)
+    wav(place.path("a.wav"), pcm)
+    store_network(place, "wave.onnx", [relu], {"y": (1, None)}, {}, [400])
+    works(place, "show wave.onnx --data a.wav --rate 8000 -o heard -q")
+    heard = place.path("heard/a_000000.wav").read_bytes()
+    kind, channels, rate = struct.unpack_from("<HHI", heard, 20)
+    at = heard.index(b"data")
+    equal((kind, channels, rate, struct.unpack_from("<I", heard, at + 4)[0], len(heard) - 8), (3, 1, 8000, 1600, struct.unpack_from("<I", heard, 4)[0]), "header")
+    equal(np.array_equal(np.frombuffer(heard[at + 8:], "<f4"), np.pad(pcm, (0, 100)) / np.float32(32768)), True, "wave")
+    # all else is text
+    np.savez(place.path("two.npz"), **{"a/b": np.arange(6).reshape(2, 3), "c": np.array([[0.1], [2.5]], np.float32)})
+    value = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Identity", ["c"], ["y"]), onnx.helper.make_node("Identity", ["a/b"], ["z"])], "g",
+                                   [value("a/b", 7, ["n", 3]), value("c", 1, ["n", 1])], [value("y", 1, None), value("z", 7, None)])
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8), place.path("two.onnx"))
+    works(place, "show two.onnx --data two.npz -o texts -q")
+    equal({p.name: p.read_text() for p in place.path("texts").iterdir()},
+          {"two_000000_a_b.txt": "# int64 [1,3]\n0 1 2\n", "two_000001_a_b.txt": "# int64 [1,3]\n3 4 5\n", "two_000000_c.txt": "# float32 [1,1]\n0.100000001\n",
+           "two_000001_c.txt": "# float32 [1,1]\n2.5\n"}, "texts")
+    # the folder
+    fails(place, "show two.onnx --data two.npz -o texts", 2, "the output folder 'texts' is not empty", "-f writes into it all the same, over files of the same names")
+    works(place, "show two.onnx --data two.npz -o texts -f -q")
+    fails(place, "show two.onnx --data two.npz -o a.wav", 2, "output 'a.wav' is not a folder")
+    fails(place, "show two.onnx --data two.npz -o -", 2, "output '-' is no folder")
+    fails(place, "show two.onnx --data two.npz -o none/there", 6, "cannot make the folder 'none/there': No such file or directory")
+    fails(place, "show first.onnx --data photos --mean 0 --std 1 -o photos/seen", 2, "the output folder 'photos/seen' lies in the data 'photos'")
+    fails(place, "show two.onnx --data two.npz", 2, "'show' needs -o FOLDER")
+    place.path("empty").mkdir()
+    works(place, "show two.onnx --data two.npz -o empty -q")
+    equal(len(list(place.path("empty").iterdir())), 4, "an empty folder")
+
+
+@case
+def the_preparation_is_told(place):
+    """What became of files stands in the summary, the report and the page, for photos and sound (bytes have a case of their own)."""
+    from PIL import Image
+    place.path("photos").mkdir()
+    for i in range(5):
+        Image.fromarray(np.full((40, 60, 3), 40 * i, np.uint8)).save(place.path(f"photos/{i}.png"))
+    place.path("photos/cut.png").write_bytes(place.path("photos/1.png").read_bytes()[:60])
+    place.path("sub").mkdir()
+    shutil.copy(place.path("m.onnx"), place.path("sub/x.onnx"))
+    relu = onnx.helper.make_node("Relu", ["x"], ["y"])
+    store_network(place, "sub/image.onnx", [relu], {"y": (1, None)}, {}, [3, 24, 24])
+    place.path("sub/preprocessor_config.json").write_text(json.dumps(
+        {"do_resize": True, "size": {"shortest_edge": 32}, "resample": 3, "do_center_crop": True, "crop_size": {"height": 24, "width": 24},
+         "do_normalize": True, "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}))
+    def told(line, page=True):
+        ran = works(place, f"{line} -f --json=j.json {'--report r.html' if page else ''}")
+        text = summary_line(ran.err, "prepared")
+        equal([json.loads(place.path("j.json").read_text())["data"].get("preparation")], text or [None], "in JSON")
+        if page and text:
+            assert text[0].replace("'", "&#39;") in place.path("r.html").read_text() or text[0] in place.path("r.html").read_text(), text
+        return text
+    run = "run sub/image.onnx --data photos --on-bad-file skip -o y.npz"
+    photos = "files, shorter side 32 bicubic, centre 24, x/255, ImageNet mean; by preprocessor_config.json"
+    equal(told(run), [f"photos: 5 of 6 {photos}"], "photos")
+    equal(told(f"{run} --limit 3"), [f"photos: 3 of 6 {photos}"], "with a limit")
+    equal(told(f"{run} --resize 24x24 --crop none --resample nearest"),
+          ["photos: 5 of 6 files, resized to 24 nearest, x/255, ImageNet mean; by preprocessor_config.json and options"], "options")
+    wav(place.path("a.wav"), np.arange(500))
+    store_network(place, "wave.onnx", [relu], {"y": (1, None)}, {}, [100])
+    equal(told("run wave.onnx --data a.wav -o y.npz --rate 4000"), ["sound: 1 file, 4000 Hz, one channel, cut or filled up to 100 samples; by options"], "sound")
+    equal(told("run wave.onnx --data a.wav -o y.npz --rate 4000 --window 20ms --hop 40"),
+          ["sound: 1 file, 4000 Hz, one channel, windows of 0.02 s each 40 samples, cut or filled up to 100 samples; by options"], "windows")
+    store_network(place, "mel.onnx", [relu], {"y": (1, None)}, {}, [8, "t"])
+    place.path("p.json").write_text(json.dumps({"feature": "mel", "rate": 8000, "fft": 64, "hop": 32, "mels": 8}))
+    equal(told("run mel.onnx --data a.wav -o y.npz --preprocess p.json"),
+          ["sound: 1 file, 8000 Hz, one channel, 8 mel bands (log10, Slaney's; fft 64, hop 32); by p.json"], "mel")
+    equal(told("run m.onnx --data local.npz -o y.npz"), [], "arrays")
+
+
 @case
 def zeros_that_came_stay(place):
     """A model pruned before keeps its zeros, whatever is asked: no repair, pattern, learning or round gives them a value."""
@@ -2257,6 +2533,8 @@ EFFECTS = {
     "bgr": (PICTURES, "--bgr", "y.npz"),
     "exif": ("run picture.onnx --data turned.png -f -q -o y.npz --mean 0 --std 1", "--no-exif", "y.npz"),
     "rate": ("run sound.onnx --data a.wav -f -q -o y.npz", "--rate 4000", "y.npz"),
+    "window": ("run sound.onnx --data a.wav -f -q -o y.npz --rate 8000", "--window 10ms", "y.npz"),
+    "hop": ("run sound.onnx --data a.wav -f -q -o y.npz --rate 8000 --window 10ms", "--hop 40", "y.npz"),
     "stats": ("apply m.onnx -f -q -o o.onnx", "--stats one.stats", "o.onnx"),
     "sparsity": (QUICK, "-s 50%", "o.onnx"),
     "strict-sparsity": (f"{PRUNED} --limit 30 -s 95%", "--strict-sparsity", "/pruned/sparsity"),
@@ -2343,7 +2621,7 @@ def every_option_has_an_effect(place):
     equal((len(options) > 50, len(set(options))), (True, len(options)), "rows of the option table")
     equal(sorted(set(options) ^ (set(EFFECTS) | set(NO_EFFECT))), [], "options without an entry in EFFECTS, or entries without an option")
     shown = set().union(*(re.findall(r"^  (?:-.,|   ) --(?:no-)?([a-z-]+)", works(place, f"{command} --help").out.decode(), re.M)
-                          for command in ("", "prune", "score", "merge", "apply", "compact", "run", "compare", "inspect", "check")))
+                          for command in ("", "prune", "score", "merge", "apply", "compact", "run", "compare", "inspect", "check", "show")))
     equal(sorted(set(options) - shown - {"no-metadata"}), ["completion", "help-man"], "options that no help shows")
     effect_files(place)
     before, same = {}, []

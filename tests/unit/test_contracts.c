@@ -284,6 +284,10 @@ static void grouped(struct call *c) { assert_int_equal(fineprune_group_new(&c->s
       other_sample(a, b)) \
     X(data_options, rate, c->model = "sound.onnx"; c->source = "a.wav"; c->looks = true, c->data.rate = "4000", \
       b->first && b->first != a->first) \
+    X(data_options, window, c->model = "sound.onnx"; c->source = "a.wav"; c->looks = true; c->data.rate = "8000", \
+      c->data.window = "50ms", b->first && b->first != a->first && b->samples > a->samples) \
+    X(data_options, hop, c->model = "sound.onnx"; c->source = "a.wav"; c->looks = true; c->data.rate = "8000"; \
+      c->data.window = "50ms", c->data.hop = "10", a->first == b->first && b->samples > a->samples) \
     X(data_options, on_bad_file, of_image(c, "image.onnx"); c->source = "photos", c->data.on_bad_file = "skip", \
       a->status == FINEPRUNE_DATA && !b->status && b->samples == 1) \
     X(data_options, resample, of_image(c, "image.onnx"); c->data.resize = "4", c->data.resample = "nearest", \
