@@ -548,7 +548,8 @@ static bool moves(struct fp_channel_finder *f, const struct fp_node *node, enum 
     if (passage == FP_PASSAGE_FILTERS) return fp_channel_filter(f, node);
     if (passage == FP_PASSAGE_RESHAPES) return (!grid && passes(f, node, passage)) || fp_channel_regrid(f, node);
     if (!grid && passes(f, node, passage)) return true;
-    if (grid || passage == FP_PASSAGE_MIXES || passage == FP_PASSAGE_UNSQUEEZES || passage == FP_PASSAGE_SQUEEZES)
+    if (grid || passage == FP_PASSAGE_MIXES || passage == FP_PASSAGE_UNSQUEEZES || passage == FP_PASSAGE_SQUEEZES ||
+        passage == FP_PASSAGE_REDUCES)
         return fp_channel_move_grid(f, node, passage);
     return false;
 }
