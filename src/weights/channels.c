@@ -153,6 +153,7 @@ static bool visit_weight(struct fp_channel_finder *f, const struct fp_node *node
     place->axis = axis_of(w);
     place->rank = declared_rank(f, out);
     if (is_convolution(w) && fp_attr_ints(node, "kernel_shape", &spatial)) place->rank = (int)spatial + 2;
+    if (w->view == FP_VIEW_GEMM) place->rank = 2;
     if (w->view == FP_VIEW_CONV_TRANSPOSE) fp_channel_mark(f, &place->lanes, FP_CHANNEL_SPREAD);
     return true;
 }

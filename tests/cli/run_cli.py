@@ -742,6 +742,21 @@ def channels_leave_behind_powers_and_pools(place):
 
 
 @case
+def channels_of_two_branches_that_meet_leave(place):
+    """Gemm has two axes though nothing declares them: a Concat along axis 1 is along its channels."""
+    node, rng = onnx.helper.make_node, np.random.default_rng(6)
+    weights = {n: rng.standard_normal(shape).astype(np.float32) for n, shape in (("a", (7, 40)), ("b", (7, 24)), ("o", (64, 3)))}
+    weights["o"][8:48] = 0
+    nodes = [node("Gemm", ["x", n], [f"{n}m"]) for n in "ab"] + [node("Relu", [f"{n}m"], [f"{n}h"]) for n in "ab"]
+    nodes += [node("Concat", ["ah", "bh"], ["c"], axis=1), node("Gemm", ["c", "o"], ["y"])]
+    store_network(place, "two.onnx", nodes, {"y": (onnx.TensorProto.FLOAT, ["N", 3])}, weights, (7,), opset=13)
+    equal(json.loads(works(place, "compact two.onnx --round 1 -f -o c.onnx --json").out)["compact"]["removed"], 40, "channels that leave")
+    x = rng.standard_normal((6, 7)).astype(np.float32)
+    before, after = (ort.InferenceSession(str(place.path(f))).run(None, {"x": x})[0] for f in ("two.onnx", "c.onnx"))
+    assert np.allclose(before, after, rtol=1e-4, atol=1e-5)
+
+
+@case
 def targets_are_reached(place):
     """--target: instead of --sparsity, with it, in bytes; what cannot be is refused, what makes no sense before any work."""
     conv_network(place)
