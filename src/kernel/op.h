@@ -153,7 +153,7 @@ enum fp_passage {
     FP_PASSAGE_RESHAPES, // to two axes
     FP_PASSAGE_TURNS,    // Transpose
     FP_PASSAGE_PADS,     // only other axes
-    FP_PASSAGE_REDUCES,  // some later axes go or become 1
+    FP_PASSAGE_REDUCES,  // other axes go or become 1
     FP_PASSAGE_RESIZES,  // only other axes, by stored scales
     FP_PASSAGE_APPENDS,  // all inputs one after the other along an axis
     FP_PASSAGE_PARTS,    // along an axis, into pieces of stored lengths, one an output

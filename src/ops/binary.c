@@ -606,7 +606,7 @@ const struct fp_op fp_ops_binary[] = {
            .attributes = "axis=i broadcast=i consumed_inputs=I"),
     FUSING("Div", DIV, .role = FP_ROLE_DIVIDES, .passage = FP_PASSAGE_KEEPS, .arity = "rr>r",
            .attributes = "axis=i broadcast=i consumed_inputs=I"),
-    ROW("Pow", POWER, .arity = "rr>r", .attributes = "axis=i broadcast=i"),
+    ROW("Pow", POWER, .passage = FP_PASSAGE_KEEPS, .arity = "rr>r", .attributes = "axis=i broadcast=i"),
     ROW("PRelu", PRELU, .passage = FP_PASSAGE_KEEPS, .arity = "rr>r", .attributes = "consumed_inputs=I"),
     ROW("And", AND, .arity = "rr>r", .attributes = "axis=i broadcast=i"),
     ROW("Or", OR, .arity = "rr>r", .attributes = "axis=i broadcast=i"),

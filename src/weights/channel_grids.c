@@ -294,6 +294,28 @@ static bool shift(struct fp_channel_finder *f, const struct fp_node *node, int r
     return rearrange(f, node, to, come ? whole : at);
 }
 
+static bool pass_other(struct fp_channel_finder *f, int in, int out) {
+    fp_channel_pass_on(f, in, out, f->places[in].axis);
+    for (int i = 0; i < f->places[out].n_axes; i++) f->places[out].axes[i].said = (struct fp_outline_number){0};
+    fp_channel_mark(f, &f->places[out].lanes, FP_CHANNEL_PARTED);
+    return true;
+}
+
+// Axes without channels become one element, or go.
+static bool reduce(struct fp_channel_finder *f, const struct fp_node *node, int rank) {
+    int64_t named[FP_OUTLINE_AXES];
+    struct fp_channel_axis axes[FP_CHANNEL_AXES];
+    size_t n;
+    const int in = node->in[0], n_axes = axes_of(f, in, axes);
+    if (!fp_channel_read_ints(f, node, "axes", 1, named, FP_OUTLINE_AXES, &n) || !n) return false;
+    if (!fp_attr_int(node, "keepdims", 1)) return shift(f, node, rank, false);
+    for (size_t i = 0; i < n; i++) {
+        const int64_t axis = named[i] < 0 ? named[i] + rank : named[i];
+        if (axis < 0 || axis >= rank || find_axis(axes, n_axes, (int)axis) >= 0) return false;
+    }
+    return pass_other(f, in, node->out[0]);
+}
+
 // Places from..to along an axis of the grid, which then keeps its length. False: out of memory.
 static bool take_part(struct fp_channel_finder *f, const struct fp_node *node, int out, int which, size_t from,
                       size_t to, bool goes, int rank) {
@@ -323,13 +345,6 @@ static size_t clamped(int64_t at, size_t n) {
     if (at < 0) at += (int64_t)n;
     if (at < 0) return 0;
     return fp_least((size_t)at, n);
-}
-
-static bool pass_other(struct fp_channel_finder *f, int in, int out) {
-    fp_channel_pass_on(f, in, out, f->places[in].axis);
-    for (int i = 0; i < f->places[out].n_axes; i++) f->places[out].axes[i].said = (struct fp_outline_number){0};
-    fp_channel_mark(f, &f->places[out].lanes, FP_CHANNEL_PARTED);
-    return true;
 }
 
 // One place along an axis, which goes, or any along another.
@@ -458,6 +473,7 @@ bool fp_channel_move_grid(struct fp_channel_finder *f, const struct fp_node *nod
     case FP_PASSAGE_TURNS: return turn(f, node, rank);
     case FP_PASSAGE_SQUEEZES:
     case FP_PASSAGE_UNSQUEEZES: return shift(f, node, rank, passage == FP_PASSAGE_UNSQUEEZES);
+    case FP_PASSAGE_REDUCES: return reduce(f, node, rank);
     case FP_PASSAGE_TAKES: return take_place(f, node, rank);
     case FP_PASSAGE_CUTS: return cut_out(f, node, rank);
     case FP_PASSAGE_PARTS: return part(f, node, rank);

@@ -153,6 +153,7 @@ static bool visit_weight(struct fp_channel_finder *f, const struct fp_node *node
     place->axis = axis_of(w);
     place->rank = declared_rank(f, out);
     if (is_convolution(w) && fp_attr_ints(node, "kernel_shape", &spatial)) place->rank = (int)spatial + 2;
+    if (w->view == FP_VIEW_GEMM) place->rank = 2;
     if (w->view == FP_VIEW_CONV_TRANSPOSE) fp_channel_mark(f, &place->lanes, FP_CHANNEL_SPREAD);
     return true;
 }
@@ -548,7 +549,8 @@ static bool moves(struct fp_channel_finder *f, const struct fp_node *node, enum 
     if (passage == FP_PASSAGE_FILTERS) return fp_channel_filter(f, node);
     if (passage == FP_PASSAGE_RESHAPES) return (!grid && passes(f, node, passage)) || fp_channel_regrid(f, node);
     if (!grid && passes(f, node, passage)) return true;
-    if (grid || passage == FP_PASSAGE_MIXES || passage == FP_PASSAGE_UNSQUEEZES || passage == FP_PASSAGE_SQUEEZES)
+    if (grid || passage == FP_PASSAGE_MIXES || passage == FP_PASSAGE_UNSQUEEZES || passage == FP_PASSAGE_SQUEEZES ||
+        passage == FP_PASSAGE_REDUCES)
         return fp_channel_move_grid(f, node, passage);
     return false;
 }

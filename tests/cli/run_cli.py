@@ -749,6 +749,52 @@ def channels_leave_the_shapes(place):
 
 
 @case
+def channels_leave_behind_powers_and_pools(place):
+    """Powers by a constant keep channels apart, and so do reductions along other axes, wherever the channels lie; those along the channels do not."""
+    node, rng = onnx.helper.make_node, np.random.default_rng(5)
+    cube = np.array(3, np.float32)
+
+    def pooled(kind, axes, keep=0):
+        if kind == "ReduceSum":
+            return [node(kind, ["h", "axes"], ["p"], keepdims=keep)], {"axes": np.array(axes)}
+        return [node(kind, ["h"], ["p"], axes=axes, keepdims=keep)], {}
+
+    kinds = ("Max", "Mean", "Min", "Prod", "L1", "L2", "LogSumExp", "Sum", "SumSquare")
+    cases = {f"{kind} over samples' places": (24, ["N", 3], pooled(f"Reduce{kind}", [1])) for kind in kinds}
+    cases |= {f"{kind}, axes kept": (24, ["N", 1, 3], pooled(f"Reduce{kind}", [-2], 1)) for kind in kinds}
+    cases |= {f"{kind} over channels": (0, ["N", 5, 3], pooled(f"Reduce{kind}", [-1], 1)) for kind in kinds}
+    cases["cube"] = 24, ["N", 5, 3], ([node("Pow", ["h", "three"], ["p"])], {"three": cube})
+    cases["exponents"] = 24, ["N", 5, 3], ([node("Pow", ["h", "each"], ["p"])], {"each": np.arange(40, dtype=np.float32) % 3})
+    cases["base"] = 0, ["N", 5, 3], ([node("Pow", ["three", "h"], ["p"])], {"three": cube})
+    x = rng.standard_normal((6, 5, 7)).astype(np.float32)
+    for name, (gone, dims, (between, constants)) in cases.items():
+        w = (rng.standard_normal((7, 40)) / 4).astype(np.float32)
+        out = rng.standard_normal((1 if "over channels" in name else 40, 3)).astype(np.float32)
+        (out if gone else w.T)[:24] = 0
+        nodes = [node("MatMul", ["x", "w"], ["m"]), node("Relu", ["m"], ["h"]), *between, node("MatMul", ["p", "o"], ["y"])]
+        store_network(place, "p.onnx", nodes, {"y": (onnx.TensorProto.FLOAT, dims)}, {"w": w, "o": out} | constants, (5, 7), opset=13)
+        told = json.loads(works(place, "compact p.onnx --round 1 -f -o c.onnx --json").out)["compact"]
+        equal(told["removed"], gone, f"channels that leave: {name}")
+        before, after = (ort.InferenceSession(str(place.path(f))).run(None, {"x": x})[0] for f in ("p.onnx", "c.onnx"))
+        assert np.allclose(before, after, rtol=1e-4, atol=1e-5), name
+
+
+@case
+def channels_of_two_branches_that_meet_leave(place):
+    """Gemm has two axes though nothing declares them: a Concat along axis 1 is along its channels."""
+    node, rng = onnx.helper.make_node, np.random.default_rng(6)
+    weights = {n: rng.standard_normal(shape).astype(np.float32) for n, shape in (("a", (7, 40)), ("b", (7, 24)), ("o", (64, 3)))}
+    weights["o"][8:48] = 0
+    nodes = [node("Gemm", ["x", n], [f"{n}m"]) for n in "ab"] + [node("Relu", [f"{n}m"], [f"{n}h"]) for n in "ab"]
+    nodes += [node("Concat", ["ah", "bh"], ["c"], axis=1), node("Gemm", ["c", "o"], ["y"])]
+    store_network(place, "two.onnx", nodes, {"y": (onnx.TensorProto.FLOAT, ["N", 3])}, weights, (7,), opset=13)
+    equal(json.loads(works(place, "compact two.onnx --round 1 -f -o c.onnx --json").out)["compact"]["removed"], 40, "channels that leave")
+    x = rng.standard_normal((6, 7)).astype(np.float32)
+    before, after = (ort.InferenceSession(str(place.path(f))).run(None, {"x": x})[0] for f in ("two.onnx", "c.onnx"))
+    assert np.allclose(before, after, rtol=1e-4, atol=1e-5)
+
+
+@case
 def targets_are_reached(place):
     """--target: instead of --sparsity, with it, in bytes; what cannot be is refused, what makes no sense before any work."""
     conv_network(place)
