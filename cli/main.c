@@ -407,9 +407,12 @@ static int command_compare(struct job *job) {
     int status = open_model(job, &job->model, o->operands.items[0]);
     if (!status) status = open_model(job, &job->second, o->operands.items[1]);
     if (!status) status = open_data(job);
-    if (!status)
-        status = fineprune_compare_as(task_word(o), job->model, job->second, job->data, o->labels, &job->run,
-                                      &job->report, job->err);
+    fineprune_compare_options options = FINEPRUNE_COMPARE_OPTIONS_INIT;
+    options.task = task_word(o);
+    options.labels = o->labels;
+    options.run = job->run;
+    options.layers = o->layers;
+    if (!status) status = fineprune_compare_with(job->model, job->second, job->data, &options, &job->report, job->err);
     if (!status) status = report_times(job, -1);
     if (status) return status;
     return show_listing(job);

@@ -47,9 +47,8 @@ const struct cli_command cli_commands[] = {
      .max_operands = 1,
      .needs_output = true,
      .summary = "prune again, at another sparsity, without running the data again",
-     .description =
-         "Prunes MODEL from the statistics that 'score' or 'merge' wrote: in one round, without measuring on a "
-         "reserve.",
+     .description = "Prunes MODEL from the statistics that 'score' or 'merge' wrote: in one round, and without "
+                    "measuring what came of it.",
      .example = "fineprune apply model.onnx --stats week.stats -s 80% -o pruned80.onnx"},
     {.name = "compact",
      .operands = "MODEL",
@@ -138,9 +137,11 @@ const struct cli_row cli_rows[] = {
          "folder of either, of images or of sound files, with all folders below it (class folders, years), of ONNX "
          "test_data_set_* folders, @list.txt, or - for a .npz on standard input. "
          "random[:SEED] makes noise, for trying things out. NAME= says which input a source is for"},
-    {"labels", 0, CLI_PATH, COMPARE, FIELD(labels), DATA, .argument = "FILE.npy|folders",
+    {"labels", 0, CLI_PATH, COMPARE, FIELD(labels), DATA, .argument = "FILE|folders",
      .help =
-         "class indices of the samples: adds the accuracy of both models. Labels are only measured against. "
+         "what the samples really are: adds the accuracy of both models, and among the five best of more classes. "
+         "Labels are only measured against. A .npy has class indices; a .csv has lines file,label: the file by its "
+         "path below --data or its name, the label a class index or name, with or without a heading. "
          "folders: the names of the folders right below --data, matched to the names of the classes beside the "
          "model (labels.txt, config.json, ...) or in its metadata; without such names as many as classes, in order"},
     {"batch", 0, CLI_COUNT, PRUNE | SCORE | RUN | COMPARE, FIELD(batch), DATA, .argument = "N",
@@ -265,6 +266,9 @@ const struct cli_row cli_rows[] = {
      .help = "of compact: where channels leave, the number of those that stay is a multiple of N (16 when not given)"},
     {"dry-run", 0, CLI_FLAG, WRITES, FIELD(dry_run), OUTPUT, .help = "do everything but write the model"},
 
+    {"layers", 0, CLI_FLAG, COMPARE, FIELD(layers), REPORT,
+     .help = "how far what each layer of B gives is from A's, by the same name or at the same weight, in the order of "
+             "the graph: the layers where it goes off first are named"},
     {"json", 0, CLI_MAYBE, REPORTS, FIELD(json), REPORT, .argument = "FILE|-", .choices = "-",
      .help = "the report as JSON, to standard output or FILE"},
     {"report", 0, CLI_PATH, REPORTS, FIELD(report), REPORT, .argument = "FILE.html",

@@ -51,7 +51,7 @@ struct cli_options {
     double min_agreement, min_taught_agreement;
     int task; // index in the words of --task
     int on_bad_file;
-    bool bgr, exif;
+    bool bgr, exif, layers;
     int on_fail; // cli_on_fail
     const char *output;
     bool force;

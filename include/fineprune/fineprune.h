@@ -353,9 +353,33 @@ FINEPRUNE_API int fineprune_check(fineprune_model *model, fineprune_data *data, 
 // Runs the model over the samples and writes a .npz keyed by output name, axis 0 the samples.
 FINEPRUNE_API int fineprune_run(fineprune_model *model, fineprune_data *data, const char *path, bool force,
                                 const fineprune_run_options *options, fineprune_report **report, fineprune_error *err);
-// Drift of b's outputs against a's over the same samples. labels (a .npy of class indices, "folders" for the names of
-// the folders right below the sources, or NULL) adds the accuracy of both. Outputs are compared by answers only where
-// they are judged to be classes, or labels are given.
+typedef struct fineprune_compare_options {
+    size_t size;        // sizeof(fineprune_compare_options), set by the initialiser
+    const char *task;   // as in fineprune_prune_options: what the outputs of model a are
+    const char *labels; // a .npy of class indices; a .csv of lines "file,label", the label a class index or name;
+                        // "folders" for the names of the folders right below the sources: adds the accuracy of both,
+                        // and among the five best where there are more classes. NULL: none
+    fineprune_run_options run;
+    bool layers; // adds the error of what each layer of b gives, by the same name or at the same weight, against a's
+} fineprune_compare_options;
+
+#ifdef __cplusplus
+inline fineprune_compare_options fineprune_compare_options_init() {
+    fineprune_compare_options options = fineprune_compare_options();
+    options.size = sizeof(options);
+    return options;
+}
+#define FINEPRUNE_COMPARE_OPTIONS_INIT fineprune_compare_options_init()
+#else
+#define FINEPRUNE_COMPARE_OPTIONS_INIT {.size = sizeof(fineprune_compare_options)}
+#endif
+
+// Drift of b's outputs against a's over the same samples. Outputs are compared by answers only where they are judged to
+// be classes, or labels are given. options may be NULL.
+FINEPRUNE_API int fineprune_compare_with(fineprune_model *a, fineprune_model *b, fineprune_data *data,
+                                         const fineprune_compare_options *options, fineprune_report **report,
+                                         fineprune_error *err);
+// The same with labels as above (or NULL).
 FINEPRUNE_API int fineprune_compare(fineprune_model *a, fineprune_model *b, fineprune_data *data, const char *labels,
                                     const fineprune_run_options *options, fineprune_report **report,
                                     fineprune_error *err);

@@ -47,6 +47,13 @@ int fp_data_classes(const struct fineprune_data *data, struct fp_arena *room, co
                     fineprune_error *err);
 // The one of a sample; NULL where there is none.
 const char *fp_data_class(const struct fineprune_data *data, size_t sample);
+// The files that the samples come from, also those beyond the limit: how many; the path of one as it was opened, NULL
+// where it is none (what lies in memory or comes from standard input), and where in it the part below the source's
+// folder begins; the file of a sample; the path of one that was left out, NULL past those that are kept.
+size_t fp_data_files(const struct fineprune_data *data);
+const char *fp_data_file(const struct fineprune_data *data, size_t file, size_t *below);
+size_t fp_data_file_of(const struct fineprune_data *data, size_t sample);
+const char *fp_data_left_out(const struct fineprune_data *data, size_t index);
 // The name of input number `index` whose samples are not along axis 0 (see fp_input), with the axis; NULL past the end
 // or when they are.
 const char *fp_data_moved(const struct fineprune_data *data, size_t index, int *axis);

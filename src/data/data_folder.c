@@ -242,9 +242,11 @@ static int add_files(struct fineprune_data *data, size_t input, const char *path
     for (size_t i = 0; i < w.n && !status; i++) {
         const char *below = w.files[i].path + w.root;
         data->adding->class_folder = strchr(below, '/') ? below : NULL;
+        data->adding->below = w.root;
         status = fp_data_add_file(data, input, w.files[i].path, kind, err);
     }
     data->adding->class_folder = NULL;
+    data->adding->below = 0;
     walk_done(&w);
     return status;
 }

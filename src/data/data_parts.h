@@ -48,6 +48,8 @@ struct fp_piece {
     struct fp_stamp stamp;  // of that file when it was added
     char *name;             // for messages
     char *class_folder;     // of a file below a folder that is a source: the first folder on the way, or NULL
+    char *file;             // its path as it was opened, or NULL
+    size_t below;           // where in it the part below the folder begins that is the source
     bool huge;              // it may have values beyond FP_HUGE
     struct fp_tensor array; // of one that is in memory; or type and dims of
     struct fp_npz_far *far; // one that stays in its file
@@ -89,6 +91,8 @@ struct fp_adding {
     size_t tried, bad;        // files
     bool out_of_step;         // one of them was for one of several inputs
     const char *class_folder; // of the file that is being added, up to a slash, or NULL
+    const char *file;         // that one, or NULL
+    size_t below;             // bytes of it that are the source's own path and the slash
     fineprune_error first;
 };
 
@@ -121,6 +125,7 @@ struct fineprune_data {
     bool no_exif;
     struct fp_adding *adding; // while a source is added
     struct fp_tally bad;      // why files could not be used
+    struct fp_tally left_out; // paths of these files
     struct fp_tally passed;   // what in folders is no data, by kind
 };
 
@@ -215,7 +220,7 @@ int fp_data_add_folder(struct fineprune_data *data, size_t input, const char *pa
 
 // ---- data_add.c
 
-// Notes a file that cannot be used, and why. err: of the noting.
+// Notes a file that cannot be used, and why; its path, where it was opened. err: of the noting.
 int fp_data_bad_file(struct fineprune_data *data, const fineprune_error *why, fineprune_error *err);
 // Whether pictures and sound are decoded when they are added. A limit may take a few of very many, which then would
 // all be decoded in vain; where some may be left out it must be known which.

@@ -154,7 +154,17 @@ TABLE(static, agreement, NULL, ROW(pruning), ROW(with_dense));
 #undef T
 
 #define T struct fp_report_accuracy
-TABLE(static, accuracy, NULL, ROW(a), ROW(b), ROW(samples));
+TABLE(static, accuracy, NULL, ROW(a), ROW(b), ROW(samples), ROW(a_top5), ROW(b_top5));
+#undef T
+
+#define T struct fp_report_layer_error
+TABLE(static, layer_error, NULL, ROW(output), ROW(node), ROW(op), ROW(weight), AS(FP_REAL_OR_NULL, error),
+      AS(FP_REAL_OR_NULL, of_inputs), ROW(stands_out));
+#undef T
+
+#define T struct fp_report_layer_errors
+TABLE(static, layer_errors, NULL, ROW(said), ROW(measure), ROW(other_shape), ROW(without_partner),
+      IN(FP_ITEMS, layers, layer_error));
 #undef T
 
 #define T struct fp_report_bytes
@@ -289,6 +299,11 @@ void fp_report_add_obstacle(struct fineprune_report *report, struct fp_report_ta
 void fp_report_add_gain(struct fineprune_report *report, struct fp_report_runtime *to,
                         const struct fp_report_gain *given) {
     fp_report_append(report, &to->weights, &gain, given);
+}
+
+void fp_report_add_layer_error(struct fineprune_report *report, struct fp_report_layer_errors *to,
+                               const struct fp_report_layer_error *given) {
+    fp_report_append(report, &to->layers, &layer_error, given);
 }
 
 void fp_report_put_macs_compact(struct fineprune_report *report, size_t count, size_t parameters) {

@@ -383,9 +383,41 @@ static void print_run(FILE *file, const struct fineprune_report *report) {
     print_wrote(file, report);
 }
 
-static void print_compare(FILE *file, const struct fineprune_report *report) {
-    const struct fp_report_accuracy *accuracy = report->accuracy;
+static void print_accuracy(FILE *file, const struct fp_report_accuracy *accuracy) {
     fp_words a, b;
+    if (!accuracy) return;
+    fprintf(file, "accuracy A %s, B %s of %zu samples", fp_say_share(a, accuracy->a), fp_say_share(b, accuracy->b),
+            accuracy->samples);
+    if (isfinite(accuracy->a_top5))
+        fprintf(file, "; among the five best A %s, B %s", fp_say_share(a, accuracy->a_top5),
+                fp_say_share(b, accuracy->b_top5));
+    fputc('\n', file);
+}
+
+static void print_layer_errors(FILE *file, const struct fp_report_layer_errors *errors) {
+    static const char *const names[] = {"output", "operator", "weight", "error", "", NULL};
+    struct grid grid = {.right = 1 << 3};
+    if (!errors || !errors->layers.n) return;
+    grid_heading(&grid, names);
+    for (size_t i = 0; i < errors->layers.n && !grid.failed; i++) {
+        const struct fp_report_layer_error *layer = &errors->layers.items[i];
+        fp_words words;
+        grid_row(&grid);
+        grid_cell(&grid, 0, layer->output);
+        grid_cell(&grid, 1, layer->op);
+        grid_cell(&grid, 2, fp_or_empty(layer->weight));
+        grid_cell(&grid, 3, isfinite(layer->error) ? fp_say_number(words, "%.3g", layer->error) : "no number");
+        grid_cell(&grid, 4, layer->stands_out ? "stands out" : "");
+    }
+    fprintf(file, "\nlayers: %zu outputs in the order of the graph, errors are %s\n", errors->layers.n,
+            errors->measure);
+    if (!grid.failed) grid_print(file, &grid, "  ");
+    grid_done(&grid);
+    if (errors->other_shape) fprintf(file, "  not compared, as B's have another shape: %zu\n", errors->other_shape);
+    if (errors->without_partner) fprintf(file, "  not compared, as B has none such: %zu\n", errors->without_partner);
+}
+
+static void print_compare(FILE *file, const struct fineprune_report *report) {
     print_model(file, report, "A", report->model);
     print_model(file, report, "B", report->second_model);
     print_data(file, report);
@@ -396,10 +428,10 @@ static void print_compare(FILE *file, const struct fineprune_report *report) {
         fputs(": ", file);
         print_drift_values(file, &report->drift.items[i]);
     }
-    if (accuracy)
-        fprintf(file, "accuracy A %s, B %s of %zu samples\n", fp_say_share(a, accuracy->a),
-                fp_say_share(b, accuracy->b), accuracy->samples);
+    print_accuracy(file, report->accuracy);
+    if (report->layer_errors) print_line(file, "layers", report->layer_errors->said);
     print_texts(file, &report->notes, "note");
+    print_layer_errors(file, report->layer_errors);
 }
 
 // ---- inspect, check

@@ -1184,7 +1184,7 @@ def compare_measures(place):
     text = ran.out.decode()
     equal(labels_of(text)[:5], ["A", "B", "data", "task", "drift"], "labels")
     assert "cosine 1.0000" in text and "same answer 100.0%" in text, text
-    assert re.search(r"^accuracy A (\d+\.\d)%, B \1% of \d+ samples$", text, re.M), text
+    assert re.search(r"^accuracy A (\d+\.\d)%, B \1% of \d+ samples; among the five best A (\d+\.\d)%, B \2%$", text, re.M), text
     ran = works(place, "compare m.onnx gesture.onnx --data test.npz --json")
     equal(json.loads(ran.out)["drift"][0]["top1_agreement"], 1, "agreement")
 
@@ -1324,6 +1324,131 @@ def labels_of_folders(place):
     equal((ran.code, "('tree/stray.npy') lies in no class folder" in ran.err), (4, True), f"a file beside the folders: {ran.err}")
     fails(place, compare("plain/m.onnx", "tree/Red"), 4, "sample 0 ('tree/Red/0.npy') lies in no class folder",
           "--labels folders wants --data FOLDER with a folder for each class in it")
+
+
+@case
+def labels_of_a_table(place):
+    """A .csv of file and label: quotes, headings, names of classes, paths and names of files, and every mistake by its first line and count."""
+    make, value = onnx.helper.make_node, onnx.helper.make_tensor_value_info
+    model = onnx.helper.make_model(onnx.helper.make_graph([make("ReduceMean", ["x"], ["y"], axes=[2, 3], keepdims=0)], "g", [value("x", 1, ["n", 3, 2, 2])],
+                                                          [value("y", 1, ["n", 3])], []), opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8)
+    place.path("named").mkdir()
+    onnx.save(model, place.path("p.onnx"))
+    onnx.save(model, place.path("named/m.onnx"))
+    place.path("named/labels.txt").write_text("red\nlight green\nblue\n")
+    files = {"a/0.npy": 0, "b/0.npy": 1, 'b/x, "y".npy': 2, "c.npy": 2}
+    for name, label in files.items():
+        colour = np.zeros((2 if name == "c.npy" else 1, 3, 2, 2), np.float32)
+        colour[:, label] = 1
+        place.path(f"tree/{name}").parent.mkdir(parents=True, exist_ok=True)
+        np.save(place.path(f"tree/{name}"), colour)
+    compare = lambda model, more="": f"compare {model} {model} --data tree --labels l.csv {more}"
+    def right(text, model="p.onnx", more="", samples=5, share=1.0):
+        place.path("l.csv").write_bytes(text.encode())
+        works(place, compare(model, f"{more} --json=j.json -f"))
+        told = json.loads(place.path("j.json").read_text())["accuracy"]
+        equal((told["samples"], round(told["a"], 9), "a_top5" in told), (samples, round(share, 9), False), f"accuracy with {text!r}")
+    quoted = '"b/x, ""y"".npy"'
+    right(f"a/0.npy,0\nb/0.npy,1\n{quoted},2\nc.npy,2\n")
+    right(f"\ufefffile,label\r\n tree/a/0.npy , 0\r\n\r\n./b/0.npy,1\r\n{quoted.replace('b/', '')},2\r\n\"c.npy\",\"2\"")
+    right(f"a/0.npy,1\nb/0.npy,1\n{quoted},2\nc.npy,1\n", share=0.4)
+    right(f"name,what\n/home/me/tree/a/0.npy,RED\nb/0.npy,light_green\n{quoted},blue\nc.npy,2\n", model="named/m.onnx")
+    right(f"a/0.npy,0\nb/0.npy,1\n{quoted},2\nc.npy,2\n", more="--limit 2", samples=2)
+    def wrong(text, error, hint=None, model="p.onnx", more=""):
+        place.path("l.csv").write_bytes(text.encode())
+        fails(place, compare(model, more), 4, f"labels 'l.csv'{error}", hint)
+    wrong("file,label\na/0.npy,0\nb/0.npy,1\n", " have none for 3 of 5 samples; the first: sample 2 ('tree/b/x, \"y\".npy')")
+    wrong("a/0.npy,0\nd.npy,1\ne.npy,1\n", ", line 2: 'd.npy' is no file of the samples; 2 such lines in all",
+          "files are named by their paths below the folder of --data, or by their names")
+    wrong("0.npy,0\nc.npy,1\n", ", line 1: '0.npy' may be several files of the samples; 1 such line in all", "give the path below the folder of --data")
+    wrong("a/0.npy,gren\nc.npy,2\nc.npy,Bleu\n", ", line 1: 'gren' is none of the model's classes; 2 such lines in all", "did you mean 'red'?", "named/m.onnx")
+    wrong("a/0.npy,3\nc.npy,2\n", ", line 1: '3' is none of the model's classes; 1 such line in all",
+          "a labels.txt beside the model, one name a line, says which class has which name; or give class numbers, from 0")
+    wrong("c.npy,1\nc.npy,1\nc.npy,2\n", ", line 3: 'c.npy' has another label on a line before; 1 such line in all")
+    wrong("a/0.npy,0\na/0.npy\n", ", line 2: 1 field instead of two, file and label", "a name with a comma in it stands in quotes")
+    wrong('a/0.npy,0\n"b/0.npy,0\n', ", line 2: a quote is not closed")
+    wrong('a/0.npy,0\n"b"/0.npy,0\n', ", line 2: a comma or the end of the line is wanted behind a quote")
+    wrong("", " have none for 5 of 5 samples; the first: sample 0 ('tree/a/0.npy')")
+    fails(place, "compare p.onnx p.onnx --data tree --labels none.csv", 6, "cannot read the labels 'none.csv': No such file or directory")
+    place.path("tree/bad.npy").write_bytes(b"no array")
+    right(f"a/0.npy,0\nb/0.npy,1\n{quoted},2\nc.npy,2\nbad.npy,1\n", more="--on-bad-file skip")
+
+
+@case
+def among_the_five_best(place):
+    """Beside the first answer the five best, as NumPy sorts them, where there are more classes."""
+    random, node = np.random.default_rng(11), onnx.helper.make_node
+    x, labels = random.standard_normal((200, 12)).astype(np.float32), random.integers(0, 8, 200)
+    weights = {"w": random.standard_normal((12, 8)).astype(np.float32), "v": random.standard_normal((12, 5)).astype(np.float32)}
+    store_network(place, "eight.onnx", [node("MatMul", ["x", "w"], ["y"])], {"y": (1, ["N", 8])}, {"w": weights["w"]}, [12])
+    store_network(place, "five.onnx", [node("MatMul", ["x", "v"], ["y"])], {"y": (1, ["N", 5])}, {"v": weights["v"]}, [12])
+    np.savez(place.path("x.npz"), x=x)
+    np.save(place.path("y.npy"), labels)
+    line = "compare eight.onnx eight.onnx --data x.npz --labels y.npy --json=j.json --report r.html -f"
+    text = works(place, line).out.decode()
+    order = np.argsort(-(x @ weights["w"]), axis=1, kind="stable")
+    expected = [float(np.mean(order[:, 0] == labels)), float(np.mean((order[:, :5] == labels[:, None]).any(1)))]
+    told = json.loads(place.path("j.json").read_text())["accuracy"]
+    equal([told["a"], told["a_top5"], told["b_top5"]], [expected[0], expected[1], expected[1]], "shares")
+    share = f"{100 * expected[1]:.1f}%"
+    assert f"; among the five best A {share}, B {share}\n" in text, text
+    page = place.path("r.html").read_text()
+    assert "Among the five best" in page and share in page, "page"
+    np.save(place.path("y.npy"), labels % 5)
+    works(place, line.replace("eight", "five"))
+    assert "a_top5" not in json.loads(place.path("j.json").read_text())["accuracy"], "five classes"
+
+
+@case
+def layers_that_go_off(place):
+    """Each layer's error against what ONNX Runtime has there, by name or weight, and the one that was changed is named."""
+    random, node = np.random.default_rng(12), onnx.helper.make_node
+    weights = {f"w{i}": random.standard_normal((8, 3 if not i else 8, 3, 3)).astype(np.float32) / 5 for i in range(4)}
+    def network(name, weights, rename=lambda n: n):
+        nodes = []
+        for i in range(4):
+            nodes += [node("Conv", [rename(f"r{i - 1}") if i else "x", f"w{i}"], [rename(f"c{i}")], pads=[1, 1, 1, 1]), node("Relu", [rename(f"c{i}")], [rename(f"r{i}")])]
+        nodes += [node("GlobalAveragePool", [rename("r3")], [rename("g")]), node("Flatten", [rename("g")], ["y"])]
+        store_network(place, name, nodes, {"y": (1, ["N", 8])}, weights, [3, 8, 8])
+        return nodes
+    network("a.onnx", weights)
+    other = dict(weights, w2=weights["w2"] * (1 + 0.8 * random.standard_normal(weights["w2"].shape)).astype(np.float32))
+    network("b.onnx", other)
+    network("n.onnx", other, lambda n: "z" + n)
+    x = random.standard_normal((70, 3, 8, 8)).astype(np.float32)
+    np.savez(place.path("x.npz"), x=x)
+    def inside(name):
+        model = onnx.load(place.path(name))
+        values = [n.output[0] for n in model.graph.node]
+        model.graph.output.extend(onnx.helper.make_tensor_value_info(v, 1, None) for v in values if v != "y")
+        session = ort.InferenceSession(model.SerializeToString())
+        return dict(zip(values, session.run(values, {"x": x})))
+    def told(line):
+        ran = works(place, f"{line} --layers --json=j.json --report r.html -f")
+        return json.loads(place.path("j.json").read_text())["layer_errors"], ran.out.decode()
+    first, second = inside("a.onnx"), inside("b.onnx")
+    for more in ("", "--batch 7 -j 1"):
+        found, text = told(f"compare a.onnx b.onnx --data x.npz {more}")
+        equal([layer["output"] for layer in found["layers"]], ["c0", "r0", "c1", "r1", "c2", "r2", "c3", "r3", "g"], "layers in order")
+        for layer in found["layers"]:
+            a, b = (values[layer["output"]].astype(np.float64) for values in (first, second))
+            expected = np.linalg.norm(b - a) / np.linalg.norm(a - a.mean())
+            assert abs(layer["error"] - expected) < 1e-5 + 1e-4 * expected, (layer, expected)
+        equal([layer["output"] for layer in found["layers"] if layer["stands_out"]], ["c2"], "layers that stand out")
+        assert found["said"].startswith("B goes off first at 'c2' (Conv, weight 'w2'): 0."), found["said"]
+        assert re.search(r"^layers   B goes off first at 'c2'", text, re.M) and re.search(r"^  c2 +Conv +w2 +\S+ +stands out$", text, re.M), text
+        assert "B goes off first at &#39;c2&#39;" in place.path("r.html").read_text(), "page"
+    found, text = told("compare a.onnx n.onnx --data x.npz")
+    equal([layer["output"] for layer in found["layers"]], ["c0", "c1", "c2", "c3"], "by weights")
+    equal([layer["output"] for layer in found["layers"] if layer["stands_out"]], ["c2"], "layers that stand out, by weights")
+    found, text = told("compare a.onnx a.onnx --data x.npz")
+    assert found["said"] == "no layer of B is off by 0.01 or more; the most is 0, at 'c0'", found["said"]
+    plain = works(place, "compare a.onnx b.onnx --data x.npz").out.decode()
+    equal([line for line in plain.splitlines() if line.startswith("drift")],
+          [line for line in told("compare a.onnx b.onnx --data x.npz")[1].splitlines() if line.startswith("drift")], "drift with --layers")
+    works(place, "prune a.onnx --data x.npz --target macs=50% --task other --round 2 -o p.onnx -q")
+    found, text = told("compare a.onnx p.onnx --data x.npz")
+    assert found["other_shape"] > 0 and "not compared, as B's have another shape" in text, text
 
 
 @case
@@ -2189,6 +2314,7 @@ LOOK = "run m.onnx --data local.npz -f -o y.npz"
 EFFECTS = {
     "data": (f"{LOOK} -q", "--data local.npz --data test.npz", "y.npz"),
     "labels": ("compare m.onnx m.onnx --data test.npz --json=j.json -f", "--labels test_labels.npy", "/accuracy"),
+    "layers": ("compare m.onnx m.onnx --data test.npz --json=j.json -f", "--layers", "/layer_errors"),
     "batch": ("compare most.onnx more.onnx --data most.npz", "--batch 1", "code"),
     "limit": (f"{LOOK} -q --json=j.json", "--limit 10", "/data/samples"),
     "reserve": (QUICK, "--reserve 40%", "/data/reserve"),
