@@ -15,6 +15,7 @@
 #include "report/describe.h"
 #include "report/drift.h"
 #include "exec/exec.h"
+#include "task/preparation.h"
 #include "task/task.h"
 
 struct side {
@@ -340,6 +341,21 @@ static int compare_layers(struct comparison *c, const fineprune_run_options *opt
     return status;
 }
 
+// Whether the samples look prepared as the first model was trained, by its answers too.
+static int look_at_preparation(struct comparison *c, const fineprune_run_options *options,
+                               struct fineprune_report *report, fineprune_error *err) {
+    struct fp_preparation p = {.model = c->a.model, .data = c->data, .options = options};
+    for (int i = 0; i < c->a.model->graph->n_outputs && !p.scores; i++) {
+        if (!c->drifts[i].classes || c->drifts[i].no_answers || c->seen[i].unlike) continue;
+        p.scores = c->seen[i].values;
+        p.n = c->seen[i].n;
+        p.width = c->seen[i].width;
+        p.output = i;
+        p.classes = true;
+    }
+    return fp_preparation_look(&p, report, err);
+}
+
 // ---- reporting
 
 static int report_accuracy(struct comparison *c, struct fineprune_report *report, fineprune_error *err) {
@@ -402,6 +418,7 @@ static int compare(struct comparison *c, const fineprune_compare_options *o, str
     if (!status) status = open_side(&c->b, first, &o->run, err);
     if (!status) status = compare_all(c, "forward", &o->run, err);
     if (!status) status = report_comparison(c, report, began, err);
+    if (!status) status = look_at_preparation(c, &o->run, report, err);
     if (!status && o->layers) status = compare_layers(c, &o->run, report, err);
     if (status) return status;
     report->timing->seconds = fp_seconds() - began;

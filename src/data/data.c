@@ -127,6 +127,7 @@ void fineprune_data_free(fineprune_data *data) {
     free(data->inputs);
     fp_preprocess_free(data->preprocess);
     free(data->decoded);
+    free(data->sounds);
     free(data->hashes);
     free(data);
 }

@@ -68,6 +68,15 @@ size_t fp_data_bad(const struct fineprune_data *data, size_t index, const char *
 bool fp_data_bad_is_obstacle(const struct fineprune_data *data);
 // What lies in the folders that is no data: how many of the kind of that number (".txt"), 0 past the last.
 size_t fp_data_passed(const struct fineprune_data *data, size_t index, const char **kind);
+// Of sounds that were looked at: how many, silent ones, and clipped ones, which stay at their loudest.
+struct fp_sound_count {
+    size_t n, silent, clipped;
+};
+void fp_sound_look(struct fp_sound_count *count, const float *wave, size_t n);
+// Of those that were decoded so far, each as often as it was.
+struct fp_sound_count fp_data_sounds(const struct fineprune_data *data);
+// The preparation file that wants sound at another rate than an option has said, NULL: there is none.
+const char *fp_data_other_rate(const struct fineprune_data *data, int64_t *wanted, int64_t *said);
 // No source was added: the error that lists the model's inputs and the accepted forms.
 int fp_data_missing(const struct fineprune_model *model, fineprune_error *err);
 

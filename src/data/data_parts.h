@@ -120,6 +120,7 @@ struct fineprune_data {
     uint64_t *hashes;                 // of samples, 0 where not computed yet; NULL before the first
     struct fp_preprocess *preprocess; // made at the first image or sound
     size_t *decoded;                  // bytes of pictures that are kept decoded; made at the first one
+    struct fp_sound_count *sounds;    // made at the first one
     char *options[FP_OPTIONS];        // copies of fineprune_data_options
     enum fp_on_bad_file on_bad_file;
     bool no_exif;

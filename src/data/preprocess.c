@@ -593,6 +593,7 @@ int fp_preprocess_new(struct fp_preprocess **out, const char *folder, char *cons
     int status;
     if (file) status = read_file(p, file, err);
     else status = find_file(p, folder, err);
+    p->file_rate = p->rate;
     if (!status) status = read_options(p, options, err);
     if (!status) find_range(p);
     if (status) fp_preprocess_free(p);

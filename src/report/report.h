@@ -34,6 +34,7 @@ struct fineprune_report {
     struct fp_report_target *target;
     struct fp_report_runtime *runtime;
     struct fp_report_macs *macs;
+    struct fp_report_warnings warnings;
     struct fp_texts notes; // what a user should know (few samples, ...)
     struct fp_report_drifts drift;
     struct fp_report_agreement *agreement;

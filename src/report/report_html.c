@@ -88,6 +88,17 @@ static void put_badges(FILE *file, const struct fineprune_report *report) {
     }
 }
 
+static void put_warnings(FILE *file, const struct fp_report_warnings *warnings) {
+    for (size_t i = 0; i < warnings->n; i++) {
+        const struct fp_report_warning *one = &warnings->items[i];
+        fputs("<div class=\"note\" style=\"background:var(--badsoft)\">warning: ", file);
+        put(file, one->text);
+        fputs(" (", file);
+        put(file, one->evidence);
+        fputs(")</div>\n", file);
+    }
+}
+
 static void put_verdict(FILE *file, const struct fp_report_verdict *verdict) {
     if (!verdict || !verdict->kind || !verdict->text) return;
     const char *kind = verdict->kind, *background = "";
@@ -126,6 +137,7 @@ static void put_header(FILE *file, const struct fineprune_report *report) {
     put_model_line(file, report->model);
     put_verdict(file, report->verdict);
     put_badges(file, report);
+    put_warnings(file, &report->warnings);
     for (size_t i = 0; i < report->notes.n; i++) put_note(file, report->notes.items[i]);
     put_words(file, fp_say_macs(report));
     put_words(file, fp_say_compact(report));

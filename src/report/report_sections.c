@@ -64,6 +64,10 @@ TABLE(static, value, NULL, ROW(name), ROW(type), ROW(shape));
 TABLE(static, operator, NULL, ROW(type), ROW(domain), ROW(count), ROW(supported));
 #undef T
 
+#define T struct fp_report_warning
+TABLE(static, warning, NULL, ROW(cause), ROW(text), ROW(evidence));
+#undef T
+
 #define T struct fp_report_data
 static bool splits(const void *data) { return ((const T *)data)->splits; }
 static bool left_out(const void *data) { return ((const T *)data)->unusable_files > 0; }
@@ -225,8 +229,9 @@ TABLE(, fp_report_fields, NULL, ROW(schema), IN(FP_PART, tool, tool), ROW(comman
       IN(FP_ITEMS, skipped, skipped), IN(FP_SECTION, pruned, pruned), IN(FP_SECTION, task, task),
       IN(FP_SECTION, outputs, outputs), IN(FP_SECTION, readout, readout), IN(FP_SECTION, pattern, pattern),
       IN(FP_SECTION, channels, channels), IN(FP_SECTION, compact, compact), IN(FP_SECTION, target, target),
-      IN(FP_SECTION, runtime, runtime), IN(FP_SECTION, macs, macs), ROW(notes), IN(FP_ITEMS, drift, drift),
-      IN(FP_SECTION, agreement, agreement), IN(FP_SECTION, accuracy, accuracy), IN(FP_SECTION, size, size),
+      IN(FP_SECTION, runtime, runtime), IN(FP_SECTION, macs, macs), IN(FP_ITEMS, warnings, warning), ROW(notes),
+      IN(FP_ITEMS, drift, drift), IN(FP_SECTION, agreement, agreement), IN(FP_SECTION, accuracy, accuracy),
+      IN(FP_SECTION, layer_errors, layer_errors), IN(FP_SECTION, size, size),
       IN(FP_SECTION, sparse_initializers, sparse), IN(FP_ITEMS, gates, gate), ROW(wrote),
       IN(FP_SECTION, timing, timing), AS(FP_NUMBER, peak_rss_bytes));
 #undef T

@@ -68,6 +68,12 @@ struct fp_report_operator {
 };
 FP_LIST(fp_report_operators, struct fp_report_operator);
 
+// One of "warnings": what looks wrong with the preparation of the samples, by a word for programs, and what shows it.
+struct fp_report_warning {
+    const char *cause, *text, *evidence;
+};
+FP_LIST(fp_report_warnings, struct fp_report_warning);
+
 // "data"
 struct fp_report_data {
     struct fp_texts sources;

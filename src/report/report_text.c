@@ -339,6 +339,17 @@ static void print_texts(FILE *file, const struct fp_texts *texts, const char *la
     for (size_t i = 0; i < texts->n; i++) print_line(file, label, texts->items[i]);
 }
 
+static void print_warnings(FILE *file, const struct fineprune_report *report) {
+    for (size_t i = 0; i < report->warnings.n; i++) {
+        const struct fp_report_warning *one = &report->warnings.items[i];
+        fputs("warning  ", file);
+        put(file, one->text);
+        fputs(" (", file);
+        put(file, one->evidence);
+        fputs(")\n", file);
+    }
+}
+
 static void print_verdict(FILE *file, const struct fineprune_report *report) {
     if (report->verdict) print_line(file, "verdict", report->verdict->text);
 }
@@ -347,6 +358,7 @@ static void print_pruning(FILE *file, const struct fineprune_report *report) {
     print_verdict(file, report);
     print_model(file, report, "model", report->model);
     print_data(file, report);
+    print_warnings(file, report);
     print_task(file, report);
     print_pruned(file, report);
     print_decision(file, "outputs", fp_say_outputs(report));
@@ -377,6 +389,7 @@ static void print_run(FILE *file, const struct fineprune_report *report) {
     fp_words words;
     print_model(file, report, "model", report->model);
     print_data(file, report);
+    print_warnings(file, report);
     const double rate = report->timing ? report->timing->samples_per_second : NAN;
     if (isfinite(rate)) fprintf(file, "speed    %s samples/s\n", fp_say_number(words, "%.1f", rate));
     print_texts(file, &report->notes, "note");
@@ -421,6 +434,7 @@ static void print_compare(FILE *file, const struct fineprune_report *report) {
     print_model(file, report, "A", report->model);
     print_model(file, report, "B", report->second_model);
     print_data(file, report);
+    print_warnings(file, report);
     print_task(file, report);
     for (size_t i = 0; i < report->drift.n; i++) {
         fputs("drift    ", file);
@@ -531,6 +545,7 @@ static void print_inspect(FILE *file, const struct fineprune_report *report) {
 static void print_check(FILE *file, const struct fineprune_report *report) {
     print_model(file, report, "model", report->model);
     if (report->data) print_data(file, report);
+    print_warnings(file, report);
     print_texts(file, &report->obstacles, "obstacle");
     print_texts(file, &report->notes, "note");
     if (!report->obstacles.n) fputs("fine     the model can be run and pruned\n", file);

@@ -1451,6 +1451,120 @@ def layers_that_go_off(place):
     assert found["other_shape"] > 0 and "not compared, as B's have another shape" in text, text
 
 
+PHOTO_MEAN, PHOTO_DEVIATION = (np.float32(v).reshape(3, 1, 1) for v in ([.485, .456, .406], [.229, .224, .225]))
+
+
+def smooth_pictures(random, n, side=24):
+    """Colour pictures of four kinds, 0 to 255: smooth, warmer than cold, with one of four colours strongest somewhere."""
+    kinds = random.integers(0, 4, n)
+    coarse = random.standard_normal((n, 1, 4, 4)) * 0.8 + random.standard_normal((n, 3, 4, 4)) * 0.25
+    tints = np.array([[1.3, 0, -1], [0.2, 0.9, -0.6], [0.4, 0.1, 0.5], [0.9, 0.6, -1.4]])
+    coarse += tints[kinds][:, :, None, None]
+    at = np.linspace(0, 3, side)
+    low, part = np.minimum(at.astype(int), 2), at - np.minimum(at.astype(int), 2)
+    rows = coarse[:, :, low] * (1 - part)[:, None] + coarse[:, :, low + 1] * part[:, None]
+    fine = rows[:, :, :, low] * (1 - part) + rows[:, :, :, low + 1] * part
+    return np.round(np.clip(120 + 50 * fine + 4 * random.standard_normal(fine.shape), 0, 255)).astype(np.float32), kinds
+
+
+def convolved(x, w):
+    return np.einsum("nchwij,ocij->nohw", np.lib.stride_tricks.sliding_window_view(x, (3, 3), axis=(2, 3)), w, optimize=True)
+
+
+def picture_model(place, name, prepare, normalization=True):
+    """A convolution with a normalization (or with it multiplied in) and a last layer, fitted to pictures that were prepared in that way."""
+    random, node = np.random.default_rng(21), onnx.helper.make_node
+    pictures, kinds = smooth_pictures(random, 400)
+    x = prepare(pictures / 255).astype(np.float32)
+    w = random.standard_normal((16, 3, 3, 3)).astype(np.float32) / 5 / x.std()
+    y = convolved(x, w)
+    mean, variance = y.mean((0, 2, 3)), y.var((0, 2, 3))
+    z = (y - mean[:, None, None]) / np.sqrt(variance + 1e-5)[:, None, None]
+    features = np.concatenate([np.maximum(z, 0).mean((2, 3)), np.ones((len(z), 1))], 1)
+    last = np.linalg.lstsq(features, 12 * np.eye(4)[kinds], rcond=None)[0].astype(np.float32)
+    weights = {"w": w, "v": last[:-1], "c": last[-1]}
+    if normalization:
+        weights |= {"one": np.ones(16, np.float32), "zero": np.zeros(16, np.float32), "mean": mean.astype(np.float32), "variance": variance.astype(np.float32)}
+        head = [node("Conv", ["x", "w"], ["h"]), node("BatchNormalization", ["h", "one", "zero", "mean", "variance"], ["b"])]
+    else:
+        scale = 1 / np.sqrt(variance + 1e-5)
+        weights |= {"w": (w * scale[:, None, None, None]).astype(np.float32), "a": (-mean * scale).astype(np.float32)}
+        head = [node("Conv", ["x", "w", "a"], ["b"])]
+    store_network(place, name, head + [node("Relu", ["b"], ["r"]), node("GlobalAveragePool", ["r"], ["g"]), node("Flatten", ["g"], ["f"]),
+                                       node("Gemm", ["f", "v", "c"], ["l"]), node("Softmax", ["l"], ["probabilities"])],
+                  {"probabilities": (1, ["N", 4])}, weights, [3, "H", "W"])
+
+
+def warned(place, line):
+    """The causes of the warnings in the report; the summary and the page have each of them."""
+    ran = works(place, f"{line} --json=j.json --report r.html -f")
+    told = json.loads(place.path("j.json").read_text()).get("warnings", [])
+    lines = [text for text in (ran.err + ran.out.decode()).splitlines() if text.startswith("warning  ")]
+    equal(lines, [f"warning  {one['text']} ({one['evidence']})" for one in told], f"warnings of '{line}'")
+    equal(place.path("r.html").read_text().count(">warning: "), len(told), "warnings in the page")
+    return [one["cause"] for one in told]
+
+
+@case
+def wrong_preparation_is_noticed(place):
+    """Pictures prepared in other ways than the model was trained: named on prune, run, compare and check; nothing is said of the right way."""
+    random = np.random.default_rng(22)
+    pictures, _ = smooth_pictures(random, 60)
+    unit, photo = pictures / 255, (pictures / 255 - PHOTO_MEAN) / PHOTO_DEVIATION
+    turned = lambda x: np.ascontiguousarray(x.transpose(0, 2, 3, 1)).reshape(x.shape)
+    picture_model(place, "photo.onnx", lambda x: (x - PHOTO_MEAN) / PHOTO_DEVIATION)
+    picture_model(place, "unit.onnx", lambda x: x)
+    picture_model(place, "wide.onnx", lambda x: 255 * x)
+    picture_model(place, "folded.onnx", lambda x: (x - PHOTO_MEAN) / PHOTO_DEVIATION, normalization=False)
+    picture_model(place, "plain.onnx", lambda x: x, normalization=False)
+    cases = [("photo", photo, []), ("unit", unit, []), ("wide", pictures, []), ("folded", photo, []), ("plain", unit, []),
+             ("photo", pictures, ["not_scaled"]), ("unit", pictures, ["not_scaled"]), ("photo", unit, ["not_normalized"]),
+             ("photo", (photo - PHOTO_MEAN) / PHOTO_DEVIATION, ["normalized_twice"]), ("unit", photo, ["normalized_twice"]),
+             ("photo", unit / 255, ["scaled_twice"]), ("unit", unit / 255, ["scaled_twice"]), ("wide", unit, ["scaled"]),
+             ("photo", photo[:, ::-1], ["colors_swapped"]), ("unit", unit[:, ::-1], ["colors_swapped"]), ("wide", pictures[:, ::-1], ["colors_swapped"]),
+             ("photo", turned(photo), ["layout"]), ("folded", turned(photo), ["layout"]),
+             ("folded", pictures, ["not_scaled"]), ("plain", pictures, ["not_scaled"]), ("plain", unit / 255, ["scaled_twice"])]
+    for number, (model, x, expected) in enumerate(cases):
+        np.savez(place.path("x.npz"), x=x.astype(np.float32))
+        lines = {"run": f"run {model}.onnx --data x.npz -o y.npz", "check": f"check {model}.onnx --data x.npz",
+                 "compare": f"compare {model}.onnx {model}.onnx --data x.npz", "prune": f"prune {model}.onnx --data x.npz -o o.onnx --strict-sparsity"}
+        for command, line in lines.items():
+            equal(warned(place, line), expected, f"warnings of {command}, {model}, case {number}")
+
+
+@case
+def samples_that_say_nothing(place):
+    """Blank samples, silent and clipped sound, another rate than the preparation file's, and a model that answers all samples alike."""
+    import wave
+    random, node = np.random.default_rng(23), onnx.helper.make_node
+    def sounds(folder, waves):
+        place.path(folder).mkdir()
+        for i, samples in enumerate(waves):
+            with wave.open(str(place.path(f"{folder}/{i}.wav")), "wb") as file:
+                file.setnchannels(1), file.setsampwidth(2), file.setframerate(8000)
+                file.writeframes((32767 * np.clip(samples, -1, 1)).astype(np.int16).tobytes())
+    store_network(place, "sound.onnx", [node("Relu", ["x"], ["y"])], {"y": (1, None)}, {}, ["T"])
+    voices = [np.convolve(random.standard_normal(4000), np.ones(9) / 9)[:4000] * np.abs(np.sin(np.arange(4000) / 300)) for _ in range(10)]
+    sounds("voices", [0.4 * v / np.abs(v).max() for v in voices])
+    sounds("quiet", [0.4 * v / np.abs(v).max() if i % 3 else 0 * v for i, v in enumerate(voices)])
+    sounds("loud", [4 * v / np.abs(v).max() for v in voices])
+    line = lambda folder, more="--rate 8000": warned(place, f"run sound.onnx --data {folder} -o y.npz {more}")
+    equal([line("voices"), line("quiet"), line("loud")], [[], ["silent"], ["clipped"]], "of sound")
+    place.path("preprocess.json").write_text('{"rate": 8000}')
+    equal([line("voices", ""), line("voices", "--rate 4000")], [[], ["other_rate"]], "of the rate")
+    x = random.standard_normal((40, 20)).astype(np.float32)
+    weights = {"w": random.standard_normal((20, 5)).astype(np.float32), "b": np.float32([3, -1, 0, 2, -2])}
+    store_network(place, "few.onnx", [node("Gemm", ["x", "w", "b"], ["l"]), node("Softmax", ["l"], ["probabilities"])], {"probabilities": (1, ["N", 5])}, weights, [20])
+    for scale, expected in ((1, []), (1e-4, ["same_answers"])):
+        np.savez(place.path("x.npz"), x=x * np.float32(scale))
+        for command in ("run few.onnx --data x.npz -o y.npz", "check few.onnx --data x.npz", "compare few.onnx few.onnx --data x.npz",
+                        "prune few.onnx --data x.npz -o o.onnx --strict-sparsity"):
+            equal(warned(place, command), expected, f"of {command}, samples times {scale}")
+    x[::4] = 0
+    np.savez(place.path("x.npz"), x=x)
+    equal(warned(place, "check few.onnx --data x.npz"), ["blank"], "of empty samples")
+
+
 @case
 def zeros_that_came_stay(place):
     """A model pruned before keeps its zeros, whatever is asked: no repair, pattern, learning or round gives them a value."""
