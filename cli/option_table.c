@@ -13,7 +13,7 @@ const struct cli_command cli_commands[] = {
      .needs_output = true,
      .summary = "prune a model with your own data",
      .description =
-         "Runs MODEL over the samples of SRC, finds the synapses and outputs that these samples do not need, sets "
+         "Runs MODEL over the samples of SRC, finds the weights and outputs that these samples do not need, sets "
          "them to zero, repairs what is left and writes an ordinary ONNX file. No labels are needed and nothing "
          "leaves this computer.",
      .example = "fineprune prune model.onnx --data recordings.npz -s 70% -o pruned.onnx"},
@@ -203,7 +203,7 @@ const struct cli_row cli_rows[] = {
          "a named set of the choices below; --list describes all names, and the parameters that most have: they are "
          "set behind the name, as in --score obs:ridge=0.1,prior=20"},
     {"score", 0, CLI_NAME, PRUNE | APPLY, FIELD(score), PRUNING, .argument = "NAME", .choices = "score",
-     .help = "what a synapse is worth"},
+     .help = "what a weight is worth"},
     {"allocation", 0, CLI_NAME, PRUNE | APPLY, FIELD(allocation), PRUNING, .argument = "NAME", .choices = "allocation",
      .help = "how the zeros are shared out among the weights"},
     {"pattern", 0, CLI_NAME, PRUNE | APPLY, FIELD(pattern), PRUNING, .argument = "NAME", .choices = "pattern",
@@ -240,12 +240,12 @@ const struct cli_row cli_rows[] = {
     {"keep-last", 0, CLI_FLAG, PRUNE | APPLY, FIELD(keep_last), PRUNING, .help = "leave the last weight dense"},
     {"min-agreement", 0, CLI_SHARE, PRUNE, FIELD(min_agreement), PRUNING, .argument = "SHARE",
      .help =
-         "a gate: the share of the reserve's answers that must stay as the model that came in gives them; exit code "
-         "5 when it is missed"},
+         "a gate: the share of answers, on the samples kept to measure with, that must stay as the model that came in "
+         "gives them; exit code 5 when it is missed"},
     {"min-taught-agreement", 0, CLI_SHARE, PRUNE, FIELD(min_taught_agreement), PRUNING, .argument = "SHARE",
      .help =
-         "another: the share that must stay as the dense model gives them that has learned the same lesson: what the "
-         "zeros alone change"},
+         "another: the share that must stay as the dense model gives them once its last layer has learned the same: "
+         "what the zeros alone change"},
     {"on-fail", 0, CLI_CHOICE, PRUNE, FIELD(on_fail), PRUNING, .argument = "keep|discard", .initial = "discard",
      .choices = "keep|discard", .help = "what becomes of a result that misses a gate"},
 

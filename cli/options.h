@@ -67,7 +67,7 @@ struct cli_options {
     bool print_config, verbose, quiet;
     int progress, color; // cli_when
     const char *list;    // "" for all lists
-    bool version, help, help_man;
+    bool version, help, help_all, help_man;
     const char *completion;
     struct cli_given *given; // what was said, in order, for --print-config
     size_t n_given;
@@ -81,6 +81,7 @@ void cli_options_done(struct cli_options *options);
 
 // The texts. cli_print_help: of the program (command NULL) or of one command.
 void cli_print_help(FILE *file, const struct cli_command *command);
+void cli_print_help_all(FILE *file); // of the program and of each command
 void cli_print_man(FILE *file);
 int cli_print_completion(FILE *file, const char *shell, fineprune_error *err);
 int cli_print_list(FILE *file, const char *kind, fineprune_error *err);

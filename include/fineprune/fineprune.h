@@ -94,7 +94,8 @@ typedef struct fineprune_run_options {
 
 typedef struct fineprune_model fineprune_model;
 
-// Reads an ONNX file, checks it and keeps it in memory; external data are found beneath the file's own folder only. On
+// Reads an ONNX file ("-": standard input), checks it and keeps it in memory; external data are found beneath the
+// file's own folder only (of standard input, the working folder). On
 // success *out is the caller's, freed with fineprune_model_free. options may be NULL. Errors: IO (cannot be read),
 // MODEL (not ONNX, damaged, over a limit of nesting or size).
 FINEPRUNE_API int fineprune_model_open(fineprune_model **out, const char *path, const fineprune_run_options *options,

@@ -384,7 +384,9 @@ static void put_sizes(FILE *file, const struct fineprune_report *report) {
     double largest = fmax(fmax(values[0], values[1]), fmax(values[2], values[3]));
     const bool about = *fp_say_about(size);
     const char *truth = fp_speed_truth(report);
-    fprintf(file, "%c%s.</p>\n<table><tbody>\n", truth[0] - 'a' + 'A', truth + 1);
+    fputs(truth ? "<section><h2>Size and speed</h2>\n" : "<section><h2>Size</h2>\n", file);
+    if (truth) fprintf(file, "<p>%c%s.</p>\n", truth[0] - 'a' + 'A', truth + 1);
+    fputs("<table><tbody>\n", file);
     put_size_bar(file, "file before", values[0], largest, "kept");
     put_size_bar(file, "file after", values[1], largest, "zero");
     put_size_bar(file, about ? "compressed before, about" : "compressed before", values[2], largest, "kept");
@@ -539,7 +541,7 @@ static void put_how(FILE *file, const struct fineprune_report *report) {
     put_task(file, report->task);
     put_config(file, report);
     char *outputs = fp_say_outputs(report), *lesson = fp_say_lesson(report);
-    if (lesson) put_fact(file, "last layer learned", lesson);
+    if (lesson) put_fact(file, "learned", lesson);
     if (outputs) put_fact(file, "outputs", outputs);
     free(outputs);
     free(lesson);

@@ -176,7 +176,7 @@ static void print_model(FILE *file, const struct fineprune_report *report, const
     fp_words params, bytes;
     const size_t weights = report->layers.n;
     fprintf(file, "%-9s", label);
-    put(file, model ? model->path : "?");
+    put(file, model && !strcmp(fp_or_empty(model->path), "-") ? "standard input" : model ? model->path : "?");
     if (model)
         fprintf(file, ", opset %lld, %s, %s parameters", (long long)model->opset,
                 fp_say_bytes(bytes, (double)model->file_size), fp_say_count(params, (double)model->parameters));
@@ -289,10 +289,11 @@ static void print_size(FILE *file, const struct fineprune_report *report) {
     const struct fp_report_size *size = report->size;
     fp_words a, b, c, d;
     if (!size) return;
-    fprintf(file, "size     raw %s -> %s, compressed %s%s -> %s; %s\n", fp_say_bytes(a, fp_raw_bytes(size->before)),
+    const char *truth = fp_speed_truth(report);
+    fprintf(file, "size     raw %s -> %s, compressed %s%s -> %s%s%s\n", fp_say_bytes(a, fp_raw_bytes(size->before)),
             fp_say_bytes(b, fp_raw_bytes(size->after)), fp_say_about(size),
             fp_say_bytes(c, fp_deflated_bytes(size->before)), fp_say_bytes(d, fp_deflated_bytes(size->after)),
-            fp_speed_truth(report));
+            truth ? "; " : "", fp_or_empty(truth));
 }
 
 static void print_wrote(FILE *file, const struct fineprune_report *report) {
@@ -362,7 +363,7 @@ static void print_pruning(FILE *file, const struct fineprune_report *report) {
     print_task(file, report);
     print_pruned(file, report);
     print_decision(file, "outputs", fp_say_outputs(report));
-    print_decision(file, "readout", fp_say_lesson(report));
+    print_decision(file, "learned", fp_say_lesson(report));
     print_drift(file, report);
     print_size(file, report);
     if (report->compact) print_decision(file, "macs", fp_say_macs(report));

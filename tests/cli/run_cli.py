@@ -258,14 +258,14 @@ PRUNE = "prune m.onnx --data local.npz"
 def prune_says_nine_lines(place):
     ran = works(place, f"{PRUNE} -o o.onnx -s 70%")
     equal(ran.out, b"", "standard output")
-    wanted = ["verdict", "model", "data", "task", "pruned", "outputs", "readout", "drift", "size", "wrote"]
+    wanted = ["verdict", "model", "data", "task", "pruned", "outputs", "learned", "drift", "size", "wrote"]
     equal([label for label in labels_of(ran.err) if label not in ("gate", "note")], wanted, "labels")
     lines = {line.split(" ", 1)[0]: line for line in ran.err.splitlines()}
     assert lines["model"].startswith("model    m.onnx, opset "), lines["model"]
     assert "(local.npz)" in lines["data"], lines["data"]
     assert re.match(r"pruned   (69\.[5-9]|70\.[0-5])% zeros: ", lines["pruned"]), lines["pruned"]
     assert re.match(r"outputs  (your data show|all stay as they are: )", lines["outputs"]), lines["outputs"]
-    assert re.match(r"readout  lesson (used at strength|left out: )", lines["readout"]), lines["readout"]
+    assert re.match(r"learned  (by the last layer from your data, at strength |nothing from your data: )", lines["learned"]), lines["learned"]
     assert "do not make a dense runtime faster" in lines["size"] and "--compact" in lines["size"], lines["size"]
     assert lines["wrote"].startswith("wrote    o.onnx"), lines["wrote"]
     onnx.checker.check_model(onnx.load(place.path("o.onnx")), full_check=True)
@@ -1563,6 +1563,69 @@ def samples_that_say_nothing(place):
     x[::4] = 0
     np.savez(place.path("x.npz"), x=x)
     equal(warned(place, "check few.onnx --data x.npz"), ["blank"], "of empty samples")
+
+
+@case
+def lines_are_broken_on_a_terminal(place):
+    """On a terminal of 100 columns no line of the summary is longer, and what follows lies below; a pipe gets one line each, and the same words."""
+    plain = works(place, f"{PRUNE} -o o.onnx -f -s 70%").err
+    def on_terminal(words, stream, columns=100):
+        master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+        streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, stream: slave}
+        process = subprocess.Popen([harness.FINEPRUNE, *words.split()], cwd=place.folder, env={**os.environ, "TERM": "xterm"}, **streams)
+        os.close(slave)
+        text = b""
+        while True:
+            try:
+                piece = os.read(master, 65536)
+            except OSError:
+                break
+            if not piece:
+                break
+            text += piece
+        os.close(master)
+        equal(process.wait(), 0, "exit code")
+        return text.decode().replace("\r\n", "\n")
+    shown = on_terminal(f"{PRUNE} -o o.onnx -f -s 70% --progress never --color never", "stderr")
+    assert max(map(len, plain.splitlines())) > 100, "nothing to break"
+    equal([line for line in shown.splitlines() if len(line) > 100], [], "lines that are too long")
+    joined = re.sub(r"\n {9}(?! )", " ", shown)
+    without = lambda text: re.sub(r"^wrote.*$", "", text, flags=re.M)
+    equal(without(joined), without(plain), "the words")
+    shown = on_terminal(f"compare m.onnx o.onnx --data test.npz", "stdout", 60)
+    equal([line for line in shown.splitlines() if len(line) > 60], [], "lines of compare that are too long")
+
+
+@case
+def words_for_strangers(place):
+    """The first help is short and has three examples, that of everything has every option, and the summary has no words of the trade."""
+    text = works(place, "--help").out.decode()
+    assert len(text.splitlines()) < 60, len(text.splitlines())
+    equal([line.split()[1] for line in text.splitlines() if line.startswith("  fineprune ")], ["check", "prune", "compare"], "examples")
+    whole = works(place, "help all").out.decode()
+    equal(works(place, "--help all").out.decode(), whole, "--help all")
+    for command in ("prune", "inspect", "merge"):
+        assert works(place, f"{command} --help").out.decode() in whole, command
+    ran = works(place, f"{PRUNE} -o o.onnx -f -s 70%")
+    for word in ("read-out", "readout", "lesson", "synapse", "reserve"):
+        assert word not in ran.err and word not in text, (word, ran.err)
+    ran = works(place, f"{PRUNE} -o o.onnx -f --runtime-profile xnnpack")
+    assert "TensorRT" not in next(line for line in ran.err.splitlines() if line.startswith("size ")), ran.err
+
+
+@case
+def a_model_from_standard_input(place):
+    """inspect - is as inspect of the file; what cannot be a model, and standard input twice, are refused."""
+    model = place.path("m.onnx").read_bytes()
+    ran = works(place, "inspect - --json", stdin=model)
+    told, plain = json.loads(ran.out), json.loads(works(place, "inspect m.onnx --json").out)
+    equal((told["model"]["path"], told["layers"], told["model"]["file_size"]), ("-", plain["layers"], len(model)), "of standard input")
+    assert works(place, "inspect -", stdin=model).out.startswith(b"model    standard input, opset"), "its name"
+    equal(place.run("inspect -", stdin=b"no model").code, 3, "exit code")
+    equal(place.run("inspect - --max-memory 64K", stdin=model).code, 7, "exit code with too little memory")
+    fails(place, "run - --data - -o y.npz", 2, "2 of the inputs are -, standard input", "give the others files")
+    works(place, "run - --data local.npz -o y.npz", stdin=model)
 
 
 @case
