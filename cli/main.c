@@ -210,10 +210,11 @@ static int write_reports(struct job *job) {
     return status;
 }
 
-// A table or listing on standard output; fit: cut to the width of a terminal.
-static int print_listing(struct job *job, char *text, bool fit) {
+// A table on standard output, fit: cut to the width of a terminal; or lines, broken there.
+static int print_listing(struct job *job, char *text, bool lines, bool fit) {
     if (!text) return fail_memory(job->err);
-    terminal_print_table(job->terminal, text, fit);
+    if (lines) terminal_print_lines(job->terminal, text);
+    else terminal_print_table(job->terminal, text, fit);
     free(text);
     if (fflush(stdout) == 0) return FINEPRUNE_OK;
     return cli_fail(job->err, FINEPRUNE_IO, NULL, "cannot write standard output: %s", strerror(errno));
@@ -222,7 +223,7 @@ static int print_listing(struct job *job, char *text, bool fit) {
 static int print_table(struct job *job) {
     int table = job->options->table;
     if (table != CLI_TABLE_AUTO && table != CLI_TABLE_PLAIN) return FINEPRUNE_OK;
-    return print_listing(job, fineprune_report_table(job->report), table == CLI_TABLE_AUTO);
+    return print_listing(job, fineprune_report_table(job->report), false, table == CLI_TABLE_AUTO);
 }
 
 static int say_summary(struct job *job) {
@@ -238,10 +239,10 @@ static int show_listing(struct job *job) {
     bool taken = job->options->json && strcmp(job->options->json, "-") == 0;
     taken |= job->options->report && strcmp(job->options->report, "-") == 0;
     int status = FINEPRUNE_OK;
-    if (!taken) status = print_listing(job, fineprune_report_summary(job->report), false);
+    if (!taken) status = print_listing(job, fineprune_report_summary(job->report), true, false);
     bool inspect = strcmp(job->options->command->name, "inspect") == 0;
     if (!status && !taken && inspect && job->options->table != CLI_TABLE_NONE)
-        status = print_listing(job, fineprune_report_table(job->report), job->options->table != CLI_TABLE_PLAIN);
+        status = print_listing(job, fineprune_report_table(job->report), false, job->options->table != CLI_TABLE_PLAIN);
     if (status) return status;
     return write_reports(job);
 }
@@ -415,9 +416,12 @@ static int command_compare(struct job *job) {
     int status = open_model(job, &job->model, o->operands.items[0]);
     if (!status) status = open_model(job, &job->second, o->operands.items[1]);
     if (!status) status = open_data(job);
-    if (!status)
-        status = fineprune_compare_as(task_word(o), job->model, job->second, job->data, o->labels, &job->run,
-                                      &job->report, job->err);
+    fineprune_compare_options options = FINEPRUNE_COMPARE_OPTIONS_INIT;
+    options.task = task_word(o);
+    options.labels = o->labels;
+    options.run = job->run;
+    options.layers = o->layers;
+    if (!status) status = fineprune_compare_with(job->model, job->second, job->data, &options, &job->report, job->err);
     if (!status) status = report_times(job, -1);
     if (status) return status;
     return show_listing(job);
@@ -507,7 +511,8 @@ static int print_schema(fineprune_error *err) {
 
 static int print_text(const struct cli_options *options, fineprune_error *err) {
     int status = FINEPRUNE_OK;
-    if (options->help) cli_print_help(stdout, options->command);
+    if (options->help_all) cli_print_help_all(stdout);
+    else if (options->help) cli_print_help(stdout, options->command);
     else if (options->version) printf("%s\n", fineprune_version_long());
     else if (options->help_man) cli_print_man(stdout);
     else if (options->completion) status = cli_print_completion(stdout, options->completion, err);

@@ -13,7 +13,7 @@ const struct cli_command cli_commands[] = {
      .needs_output = true,
      .summary = "prune a model with your own data",
      .description =
-         "Runs MODEL over the samples of SRC, finds the synapses and outputs that these samples do not need, sets "
+         "Runs MODEL over the samples of SRC, finds the weights and outputs that these samples do not need, sets "
          "them to zero, repairs what is left and writes an ordinary ONNX file. No labels are needed and nothing "
          "leaves this computer.",
      .example = "fineprune prune model.onnx --data recordings.npz -s 70% -o pruned.onnx"},
@@ -47,9 +47,8 @@ const struct cli_command cli_commands[] = {
      .max_operands = 1,
      .needs_output = true,
      .summary = "prune again, at another sparsity, without running the data again",
-     .description =
-         "Prunes MODEL from the statistics that 'score' or 'merge' wrote: in one round, without measuring on a "
-         "reserve.",
+     .description = "Prunes MODEL from the statistics that 'score' or 'merge' wrote: in one round, and without "
+                    "measuring what came of it.",
      .example = "fineprune apply model.onnx --stats week.stats -s 80% -o pruned80.onnx"},
     {.name = "compact",
      .operands = "MODEL",
@@ -152,9 +151,11 @@ const struct cli_row cli_rows[] = {
          "test_data_set_* folders, @list.txt, or - for a .npz on standard input; of files of any kind, where the "
          "model's preparation says that it reads bytes. "
          "random[:SEED] makes noise, for trying things out. NAME= says which input a source is for"},
-    {"labels", 0, CLI_PATH, COMPARE, FIELD(labels), DATA, .argument = "FILE.npy|folders",
+    {"labels", 0, CLI_PATH, COMPARE, FIELD(labels), DATA, .argument = "FILE|folders",
      .help =
-         "class indices of the samples: adds the accuracy of both models. Labels are only measured against. "
+         "what the samples really are: adds the accuracy of both models, and among the five best of more classes. "
+         "Labels are only measured against. A .npy has class indices; a .csv has lines file,label: the file by its "
+         "path below --data or its name, the label a class index or name, with or without a heading. "
          "folders: the names of the folders right below --data, matched to the names of the classes beside the "
          "model (labels.txt, config.json, ...) or in its metadata; without such names as many as classes, in order"},
     {"batch", 0, CLI_COUNT, PRUNE | SCORE | RUN | COMPARE, FIELD(batch), DATA, .argument = "N",
@@ -223,7 +224,7 @@ const struct cli_row cli_rows[] = {
          "a named set of the choices below; --list describes all names, and the parameters that most have: they are "
          "set behind the name, as in --score obs:ridge=0.1,prior=20"},
     {"score", 0, CLI_NAME, PRUNE | APPLY, FIELD(score), PRUNING, .argument = "NAME", .choices = "score",
-     .help = "what a synapse is worth"},
+     .help = "what a weight is worth"},
     {"allocation", 0, CLI_NAME, PRUNE | APPLY, FIELD(allocation), PRUNING, .argument = "NAME", .choices = "allocation",
      .help = "how the zeros are shared out among the weights"},
     {"pattern", 0, CLI_NAME, PRUNE | APPLY, FIELD(pattern), PRUNING, .argument = "NAME", .choices = "pattern",
@@ -260,12 +261,12 @@ const struct cli_row cli_rows[] = {
     {"keep-last", 0, CLI_FLAG, PRUNE | APPLY, FIELD(keep_last), PRUNING, .help = "leave the last weight dense"},
     {"min-agreement", 0, CLI_SHARE, PRUNE, FIELD(min_agreement), PRUNING, .argument = "SHARE",
      .help =
-         "a gate: the share of the reserve's answers that must stay as the model that came in gives them; exit code "
-         "5 when it is missed"},
+         "a gate: the share of answers, on the samples kept to measure with, that must stay as the model that came in "
+         "gives them; exit code 5 when it is missed"},
     {"min-taught-agreement", 0, CLI_SHARE, PRUNE, FIELD(min_taught_agreement), PRUNING, .argument = "SHARE",
      .help =
-         "another: the share that must stay as the dense model gives them that has learned the same lesson: what the "
-         "zeros alone change"},
+         "another: the share that must stay as the dense model gives them once its last layer has learned the same: "
+         "what the zeros alone change"},
     {"on-fail", 0, CLI_CHOICE, PRUNE, FIELD(on_fail), PRUNING, .argument = "keep|discard", .initial = "discard",
      .choices = "keep|discard", .help = "what becomes of a result that misses a gate"},
 
@@ -287,6 +288,9 @@ const struct cli_row cli_rows[] = {
      .help = "of compact: where channels leave, the number of those that stay is a multiple of N (16 when not given)"},
     {"dry-run", 0, CLI_FLAG, WRITES, FIELD(dry_run), OUTPUT, .help = "do everything but write the model"},
 
+    {"layers", 0, CLI_FLAG, COMPARE, FIELD(layers), REPORT,
+     .help = "how far what each layer of B gives is from A's, by the same name or at the same weight, in the order of "
+             "the graph: the layers where it goes off first are named"},
     {"json", 0, CLI_MAYBE, REPORTS, FIELD(json), REPORT, .argument = "FILE|-", .choices = "-",
      .help = "the report as JSON, to standard output or FILE"},
     {"report", 0, CLI_PATH, REPORTS, FIELD(report), REPORT, .argument = "FILE.html",

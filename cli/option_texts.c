@@ -81,13 +81,17 @@ static void print_rows(FILE *file, const struct cli_command *command) {
 }
 
 static void print_program_help(FILE *file) {
+    static const char *const first[] = {"check", "prune", "compare"};
     fprintf(file, "fineprune: %s\n\nusage: fineprune COMMAND ... [OPTION...]\n\nCommands\n", tagline);
     for (const struct cli_command *c = cli_commands; c->name; c++) fprintf(file, "  %-9s %s\n", c->name, c->summary);
     fprintf(file, "\nOptions without a command\n");
     print_rows(file, NULL);
-    fprintf(file, "\n'fineprune COMMAND --help' lists the options of a command.\n\nA first run\n");
-    for (const struct cli_command *c = cli_commands; c->name; c++)
-        if (strcmp(c->name, "inspect") == 0 || strcmp(c->name, "prune") == 0) fprintf(file, "  %s\n", c->example);
+    fprintf(file,
+            "\n'fineprune COMMAND --help' lists the options of a command, 'fineprune help all' of all.\n\nA first "
+            "run\n");
+    for (size_t i = 0; i < sizeof(first) / sizeof(first[0]); i++)
+        for (const struct cli_command *c = cli_commands; c->name; c++)
+            if (strcmp(c->name, first[i]) == 0) fprintf(file, "  %s\n", c->example);
     fprintf(file, "\nExit codes\n");
     for (size_t i = 0; exit_codes[i].meaning; i++)
         fprintf(file, "  %-4d %s\n", exit_codes[i].code, exit_codes[i].meaning);
@@ -102,6 +106,14 @@ void cli_print_help(FILE *file, const struct cli_command *command) {
     print_wrapped(file, command->description, 0, 0);
     fprintf(file, "\nExample\n  %s\n", command->example);
     print_rows(file, command);
+}
+
+void cli_print_help_all(FILE *file) {
+    print_program_help(file);
+    for (const struct cli_command *c = cli_commands; c->name; c++) {
+        fprintf(file, "\n\n");
+        cli_print_help(file, c);
+    }
 }
 
 // ---- parameters

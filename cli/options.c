@@ -197,10 +197,14 @@ static void drop_first_operand(struct cli_options *options) {
     memmove(options->operands.items, options->operands.items + 1, (options->operands.count + 1) * sizeof(char *));
 }
 
-// 'help' and 'help COMMAND' are as --help and COMMAND --help.
+// 'help' and 'help COMMAND' are as --help and COMMAND --help, 'help all' and '--help all' are of all commands.
 static void take_help(struct cli_options *options) {
-    if (!options->operands.count || strcmp(options->operands.items[0], "help") != 0) return;
-    options->help = true;
+    if (options->operands.count && strcmp(options->operands.items[0], "help") == 0) {
+        options->help = true;
+        drop_first_operand(options);
+    }
+    if (!options->help || !options->operands.count || strcmp(options->operands.items[0], "all") != 0) return;
+    options->help_all = true;
     drop_first_operand(options);
 }
 
@@ -352,6 +356,17 @@ static int check_operands(const struct cli_options *options, fineprune_error *er
 
 static bool is_standard(const char *path) { return path && strcmp(path, "-") == 0; }
 
+static int check_standard_input(const struct cli_options *options, fineprune_error *err) {
+    size_t n = 0;
+    for (size_t i = 0; i < options->operands.count; i++) n += is_standard(options->operands.items[i]);
+    for (size_t i = 0; i < options->data.count; i++) {
+        const char *equals = strrchr(options->data.items[i], '=');
+        n += is_standard(options->data.items[i]) || (equals && is_standard(equals + 1));
+    }
+    if (n < 2) return FINEPRUNE_OK;
+    return cli_fail(err, FINEPRUNE_USAGE, "give the others files", "%zu of the inputs are -, standard input", n);
+}
+
 static int check_standard_output(const struct cli_options *options, fineprune_error *err) {
     const char *users[4];
     size_t n = 0;
@@ -395,6 +410,7 @@ static int check_rules(struct cli_options *options, fineprune_error *err) {
     if (status) return status;
     if (options->print_config) return FINEPRUNE_OK;
     status = check_operands(options, err);
+    if (!status) status = check_standard_input(options, err);
     if (status) return status;
     return check_standard_output(options, err);
 }

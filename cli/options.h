@@ -51,7 +51,7 @@ struct cli_options {
     double min_agreement, min_taught_agreement;
     int task; // index in the words of --task
     int on_bad_file;
-    bool bgr, exif;
+    bool bgr, exif, layers;
     int on_fail; // cli_on_fail
     const char *output;
     bool force;
@@ -67,7 +67,7 @@ struct cli_options {
     bool print_config, verbose, quiet;
     int progress, color; // cli_when
     const char *list;    // "" for all lists
-    bool version, help, help_man, schema;
+    bool version, help, help_all, help_man, schema;
     const char *completion;
     struct cli_given *given; // what was said, in order, for --print-config
     size_t n_given;
@@ -81,6 +81,7 @@ void cli_options_done(struct cli_options *options);
 
 // The texts. cli_print_help: of the program (command NULL) or of one command.
 void cli_print_help(FILE *file, const struct cli_command *command);
+void cli_print_help_all(FILE *file); // of the program and of each command
 void cli_print_man(FILE *file);
 int cli_print_completion(FILE *file, const char *shell, fineprune_error *err);
 int cli_print_list(FILE *file, const char *kind, fineprune_error *err);

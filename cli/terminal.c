@@ -273,6 +273,60 @@ int terminal_progress(void *user, const char *stage, size_t done, size_t total) 
 
 // ---- messages
 
+#define LABEL 9 // columns of the word that a line of a summary begins with, and of the blanks behind it
+
+// Bytes that go on a character take no column.
+static size_t columns_of(const char *text, size_t bytes) {
+    size_t n = 0;
+    for (size_t i = 0; i < bytes; i++) n += ((unsigned char)text[i] & 0xc0) != 0x80;
+    return n;
+}
+
+// Columns of the terminal behind fd; 0: there is none.
+static size_t width_of(int fd) {
+    struct winsize size;
+    if (!isatty(fd) || ioctl(fd, TIOCGWINSZ, &size) || size.ws_col <= 2 * LABEL) return 0;
+    return size.ws_col;
+}
+
+// Whether a line of so many bytes is one of a summary: a word, blanks, text. Others are of tables.
+static bool is_labelled(const char *line, size_t length) {
+    const size_t word = strcspn(line, " \n");
+    if (length <= LABEL || line[LABEL] == ' ' || line[LABEL - 1] != ' ') return false;
+    return word + strspn(line + word, " ") == LABEL;
+}
+
+// A line, the first `bold` bytes set off, in as many as a width of columns needs (0: one), which begin below its text;
+// a longer word stands alone.
+static void print_line(FILE *file, const char *line, size_t length, size_t width, size_t bold) {
+    size_t at = LABEL, i = width && is_labelled(line, length) ? LABEL : length;
+    if (bold) fprintf(file, "\033[1m%.*s\033[0m", (int)bold, line);
+    fprintf(file, "%.*s", (int)(i - bold), line + bold);
+    while (i < length) {
+        const size_t blanks = strspn(line + i, " ");
+        size_t bytes = blanks + strcspn(line + i + blanks, " \n");
+        if (i + bytes > length) bytes = length - i;
+        const size_t columns = columns_of(line + i, bytes);
+        const bool breaks = at > LABEL && at + columns > width;
+        const size_t left_out = breaks ? blanks : 0;
+        if (breaks) fprintf(file, "\n%*s", LABEL, "");
+        fprintf(file, "%.*s", (int)(bytes - left_out), line + i + left_out);
+        at = (breaks ? LABEL : at) + columns - left_out;
+        i += bytes;
+    }
+    fputc('\n', file);
+}
+
+void terminal_print_lines(struct terminal *terminal, const char *text) {
+    const size_t width = width_of(STDOUT_FILENO);
+    terminal_wipe(terminal);
+    while (*text) {
+        const size_t length = strcspn(text, "\n");
+        print_line(stdout, text, length, width, 0);
+        text += length + (text[length] == '\n');
+    }
+}
+
 void terminal_print_table(struct terminal *terminal, const char *text, bool fit) {
     struct winsize size;
     fit = fit && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 8;
@@ -292,12 +346,11 @@ void terminal_print_table(struct terminal *terminal, const char *text, bool fit)
 
 void terminal_say(struct terminal *terminal, const char *text) {
     if (terminal->quiet) return;
+    const size_t width = width_of(STDERR_FILENO);
     terminal_wipe(terminal);
     while (*text) {
-        size_t length = strcspn(text, "\n"), word = strcspn(text, " \n");
-        if (terminal->color && word && word < length)
-            fprintf(stderr, "\033[1m%.*s\033[0m%.*s\n", (int)word, text, (int)(length - word), text + word);
-        else fprintf(stderr, "%.*s\n", (int)length, text);
+        const size_t length = strcspn(text, "\n"), word = strcspn(text, " \n");
+        print_line(stderr, text, length, width, terminal->color && word < length ? word : 0);
         text += length + (text[length] == '\n');
     }
 }

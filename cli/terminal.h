@@ -33,8 +33,10 @@ int terminal_progress(void *user, const char *stage, size_t done, size_t total);
 // FINEPRUNE_CANCELLED with a message when it is time to stop, for use between two calls.
 int terminal_stopped(struct terminal *terminal, fineprune_error *err);
 // Text for people, to standard error, unless -q. The word before the first blanks of each line is set off where colours
-// are on.
+// are on; on a terminal lines are broken at its width.
 void terminal_say(struct terminal *terminal, const char *text);
+// The same lines to standard output, -q or not, among tables, which stay as they are.
+void terminal_print_lines(struct terminal *terminal, const char *text);
 // A table to standard output; fit: where that is a terminal, lines are cut to its width and the heading is bold.
 void terminal_print_table(struct terminal *terminal, const char *text, bool fit);
 // "fineprune: error: ..." and its hint.

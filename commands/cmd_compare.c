@@ -10,12 +10,13 @@
 #include "base/arena.h"
 #include "base/threads.h"
 #include "cmd.h"
+#include "compare_layers.h"
+#include "labels.h"
 #include "report/describe.h"
 #include "report/drift.h"
 #include "exec/exec.h"
-#include "tensor/npz.h"
+#include "task/preparation.h"
 #include "task/task.h"
-#include "task/task_names.h"
 
 struct side {
     struct fp_arena arena; // of its arrays
@@ -23,7 +24,7 @@ struct side {
     struct fp_exec *exec;
     struct fp_tensor *inputs, *outputs; // of one batch
     int *input_of, *output_of;          // number in the first model's order -> number in this model's
-    size_t right;                       // answers equal to the label
+    size_t right, among5;               // answers equal to the label; labels among the five greatest scores
 };
 
 #define SEEN ((size_t)1000)            // samples by which an output is judged, and
@@ -45,12 +46,11 @@ struct comparison {
     const char *task;            // the user's word, or NULL
     size_t *unlike;              // per output of a: batches in which b's has another shape, as detections do
     fineprune_error other_shape; // what is said when no batch has the same
-    struct fp_tensor labels;     // int64, or empty
-    size_t folders;              // of classes that are counted by their order; 0: labels are not
-    char labels_from[160];       // what the report says of them, or ""
-    size_t judged;               // samples with a label and an answer
-    const char *answer;          // the output that answers
+    struct fp_labels labels;
+    size_t judged, classes; // samples with a label and an answer; of the latter, 0: it is no row of scores
+    const char *answer;     // the output that answers
     double forward;
+    struct fp_layer_pairs *layers; // of --layers, or NULL
 };
 
 // ---- pairing
@@ -115,116 +115,7 @@ static void close_side(struct side *s) {
     fp_arena_free(&s->arena);
 }
 
-// ---- labels
-
-// Of the samples that are used; of windows that of their recording where labels are `of_recordings`.
-static int take_labels(struct comparison *c, const struct fp_tensor *raw, bool of_recordings, fineprune_error *err) {
-    const size_t n = fineprune_data_samples(c->data);
-    const int64_t dims[1] = {(int64_t)n};
-    struct fp_tensor given = {0};
-    int status = fp_tensor_convert(&given, NULL, raw, FP_INT64, err);
-    if (!status) status = fp_tensor_new(&c->labels, NULL, FP_INT64, 1, dims, err);
-    const int64_t *from = given.data;
-    int64_t *labels = c->labels.data;
-    for (size_t i = 0; i < n && !status; i++)
-        labels[i] = from[of_recordings ? fp_data_recording(c->data, i) : fp_data_row(c->data, i)];
-    if (of_recordings && !status)
-        snprintf(c->labels_from, sizeof(c->labels_from),
-                 "labels are those of the %zu recordings, for all their windows", fp_data_recordings(c->data));
-    fp_tensor_done(&given);
-    return status;
-}
-
-static int load_labels(struct comparison *c, const char *path, fineprune_error *err) {
-    struct fp_tensor raw = {0};
-    int status = fp_npy_read(&raw, path, NULL, err);
-    if (status) return status;
-    const size_t samples = fp_data_all(c->data), recordings = fp_data_recordings(c->data);
-    char shape[160];
-    fp_shape_text(shape, sizeof(shape), raw.rank, raw.dims);
-    if (!fp_type_is_integer(raw.type) && raw.type != FP_BOOL) {
-        status = fp_fail(err, FINEPRUNE_DATA,
-                         "labels '%s' are %s; whole numbers, one class for each sample, are wanted", path,
-                         fp_type_name(raw.type));
-    } else if (raw.rank < 1 || raw.count != (size_t)raw.dims[0] || (raw.count != samples && raw.count != recordings)) {
-        status = fp_fail(err, FINEPRUNE_DATA, "labels '%s' are %s, but there are %zu samples", path, shape, samples);
-        if (recordings)
-            fp_hint(err, "one for each of the %zu recordings is wanted, or one for each window", recordings);
-        else fp_hint(err, "an array [samples] of class numbers is wanted: numpy.save('labels.npy', y)");
-    }
-    if (!status) status = take_labels(c, &raw, raw.count != samples, err);
-    fp_tensor_done(&raw);
-    return status;
-}
-
-// How many classes the first output says it has that may answer; 0: it does not say.
-static size_t declared_width(const struct fp_graph *graph) {
-    for (int i = 0; i < graph->n_outputs; i++) {
-        const struct fp_value *v = &graph->values[graph->outputs[i]];
-        if (v->rank == 2 && fp_type_is_float(v->type) && v->dims[1] > 1) return (size_t)v->dims[1];
-    }
-    return 0;
-}
-
-static int fail_folders(size_t folders, size_t width, fineprune_error *err) {
-    fp_fail(err, FINEPRUNE_DATA, "%zu class folders do not tell which of %zu classes they are by their order", folders,
-            width);
-    fp_hint(err,
-            "a labels.txt beside the model, one name a line, says which class has which name; or --labels FILE.npy");
-    return FINEPRUNE_DATA;
-}
-
-// The class of each of the sorted names: by the names that the model's classes have, else by their order.
-static int number_folders(struct comparison *c, const char *const *names, size_t n, size_t *classes,
-                          struct fp_arena *room, fineprune_error *err) {
-    struct fp_task_names known;
-    const size_t width = declared_width(c->a.model->graph);
-    int status = fp_task_names_find(&known, c->a.model, width, room, err);
-    for (size_t i = 0; i < n && !status; i++) {
-        classes[i] = i;
-        if (known.names) status = fp_task_names_index(&known, names[i], &classes[i], err);
-    }
-    if (status) return status;
-    if (known.names) {
-        snprintf(c->labels_from, sizeof(c->labels_from), "labels are the class folders, by the names of %s",
-                 known.where);
-        return FINEPRUNE_OK;
-    }
-    c->folders = n;
-    snprintf(c->labels_from, sizeof(c->labels_from), "labels are the %zu class folders, in the order of their names",
-             n);
-    if (width && width != n) return fail_folders(n, width, err);
-    return FINEPRUNE_OK;
-}
-
-static int find_text(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
-
-static int label_folders(struct comparison *c, fineprune_error *err) {
-    const size_t samples = fineprune_data_samples(c->data);
-    const int64_t dims[1] = {(int64_t)samples};
-    const char **names;
-    size_t n;
-    FP_STAGE(room, "the class folders");
-    int status = fp_data_classes(c->data, &room, &names, &n, err);
-    size_t *classes = fp_arena_take(&room, n, sizeof(*classes));
-    if (!status) status = fp_arena_check(&room, err);
-    if (!status && n) status = number_folders(c, names, n, classes, &room, err);
-    if (!status) status = fp_tensor_new(&c->labels, NULL, FP_INT64, 1, dims, err);
-    int64_t *labels = c->labels.data;
-    for (size_t i = 0; i < samples && !status; i++) {
-        char where[300];
-        const char *name = fp_data_class(c->data, i);
-        if (!name) {
-            status = fp_fail(err, FINEPRUNE_DATA, "%s lies in no class folder",
-                             fp_data_where(c->data, i, where, sizeof(where)));
-            fp_hint(err, "--labels folders wants --data FOLDER with a folder for each class in it");
-        } else {
-            const char **found = bsearch(&name, names, n, sizeof(*names), find_text);
-            labels[i] = (int64_t)classes[found - names];
-        }
-    }
-    return status;
-}
+// ---- answers
 
 // Whether the output answers with a class for each of n samples: a row of scores, or the number of the class.
 static bool answers(const struct fp_tensor *t, size_t n) {
@@ -241,6 +132,14 @@ static int64_t answer_of(const double *row, size_t width, bool scores) {
     return (int64_t)best;
 }
 
+// Whether fewer than n scores are greater than the label's; of equal ones the first are.
+static bool is_among(const double *row, size_t width, int64_t label, size_t n) {
+    size_t before = 0;
+    if (label < 0 || (uint64_t)label >= width) return false;
+    for (size_t i = 0; i < width; i++) before += row[i] > row[label] || (row[i] == row[label] && i < (size_t)label);
+    return before < n;
+}
+
 static int judge(struct side *s, const struct fp_tensor *t, const int64_t *labels, size_t n, fineprune_error *err) {
     const size_t width = t->count / n;
     FP_STAGE(room, "a comparison");
@@ -249,6 +148,7 @@ static int judge(struct side *s, const struct fp_tensor *t, const int64_t *label
     for (size_t i = 0; i < n; i++) {
         fp_convert(row, FP_DOUBLE, (const char *)t->data + i * width * fp_type_size(t->type), t->type, width);
         s->right += answer_of(row, width, fp_type_is_float(t->type)) == labels[i];
+        s->among5 += is_among(row, width, labels[i], 5);
     }
     return FINEPRUNE_OK;
 }
@@ -256,15 +156,16 @@ static int judge(struct side *s, const struct fp_tensor *t, const int64_t *label
 // Labels are judged by the first output that answers; x and y are that output of both models.
 static int judge_both(struct comparison *c, const char *name, const struct fp_tensor *x, const struct fp_tensor *y,
                       size_t first, size_t n, fineprune_error *err) {
-    if (!c->labels.count || (c->answer && strcmp(c->answer, name) != 0) || !answers(x, n) || !answers(y, n))
+    if (!c->labels.classes.count || (c->answer && strcmp(c->answer, name) != 0) || !answers(x, n) || !answers(y, n))
         return FINEPRUNE_OK;
     c->answer = name;
-    if (c->folders && fp_type_is_float(x->type) && (size_t)x->dims[1] != c->folders)
-        return fail_folders(c->folders, (size_t)x->dims[1], err);
-    const int64_t *labels = (const int64_t *)c->labels.data + first;
+    if (c->labels.folders && fp_type_is_float(x->type) && (size_t)x->dims[1] != c->labels.folders)
+        return fp_labels_fail_folders(c->labels.folders, (size_t)x->dims[1], err);
+    const int64_t *labels = (const int64_t *)c->labels.classes.data + first;
     int status = judge(&c->a, x, labels, n, err);
     if (!status) status = judge(&c->b, y, labels, n, err);
     c->judged += n;
+    c->classes = fp_type_is_float(x->type) ? (size_t)x->dims[1] : 0;
     return status;
 }
 
@@ -295,7 +196,7 @@ static int judge_output(struct comparison *c, int output, const struct fp_weight
     const struct fp_graph *graph = c->a.model->graph;
     // Labels of its answers are as good as the word for it.
     const char *word = c->task;
-    if (c->labels.count && c->answer && !strcmp(c->answer, c->drifts[output].output)) word = "classes";
+    if (c->labels.classes.count && c->answer && !strcmp(c->answer, c->drifts[output].output)) word = "classes";
     const bool ours = k->weight >= 0 && k->output == output;
     const struct fp_task_case one = {.model = c->a.model,
                                      .output = output,
@@ -394,7 +295,18 @@ static int compare_batch(struct comparison *c, const size_t *samples, size_t n, 
     return status;
 }
 
-static int compare_all(struct comparison *c, const fineprune_run_options *options, fineprune_error *err) {
+static int layers_of_batch(struct comparison *c, const size_t *samples, size_t n, fineprune_error *err) {
+    const size_t most = fp_data_max_batch(c->data), size = most > 1 && most < SIZE_MAX ? most : n;
+    int status = fp_data_batch(c->data, samples, n, c->a.inputs, err);
+    if (!status) status = give_inputs(c, err);
+    if (!status) status = fp_layers_run(c->layers, n, size, err);
+    drop(c->a.inputs, c->a.model->graph->n_inputs);
+    drop(c->b.inputs, c->b.model->graph->n_inputs);
+    return status;
+}
+
+static int compare_all(struct comparison *c, const char *stage, const fineprune_run_options *options,
+                       fineprune_error *err) {
     const size_t n = fineprune_data_samples(c->data);
     FP_STAGE(room, "the samples");
     size_t *samples = fp_arena_take(&room, n, sizeof(*samples)), step;
@@ -403,18 +315,51 @@ static int compare_all(struct comparison *c, const fineprune_run_options *option
     int status = FINEPRUNE_OK;
     for (size_t at = 0; at < n && !status; at += step) {
         step = fp_data_next(c->data, samples + at, n - at, options ? options->batch : 0);
-        status = compare_batch(c, samples + at, step, err);
-        if (!status && options && options->progress &&
-            options->progress(options->progress_user, "forward", at + step, n))
+        if (c->layers) step = fp_least(step, fp_layers_batch(c->layers));
+        status = (c->layers ? layers_of_batch : compare_batch)(c, samples + at, step, err);
+        if (!status && options && options->progress && options->progress(options->progress_user, stage, at + step, n))
             status = fp_fail(err, FINEPRUNE_CANCELLED, "stopped after %zu of %zu samples", at + step, n);
     }
     return status;
 }
 
+// All samples again, by executors of their own: what is watched is computed in other ways, which round differently.
+static int compare_layers(struct comparison *c, const fineprune_run_options *options, struct fineprune_report *report,
+                          fineprune_error *err) {
+    struct side *const sides[] = {&c->a, &c->b};
+    int status = FINEPRUNE_OK;
+    for (size_t i = 0; i < FP_COUNT(sides) && !status; i++) {
+        fp_exec_free(sides[i]->exec);
+        sides[i]->exec = NULL;
+        status = fp_exec_new(&sides[i]->exec, sides[i]->model, options, err);
+    }
+    const struct fp_layer_side a = {c->a.model, c->a.exec, c->a.inputs, c->a.outputs},
+                               b = {c->b.model, c->b.exec, c->b.inputs, c->b.outputs};
+    if (!status) status = fp_layers_open(&c->layers, &a, &b, err);
+    if (!status) status = compare_all(c, "layers", options, err);
+    if (!status) fp_layers_report(c->layers, report);
+    return status;
+}
+
+// Whether the samples look prepared as the first model was trained, by its answers too.
+static int look_at_preparation(struct comparison *c, const fineprune_run_options *options,
+                               struct fineprune_report *report, fineprune_error *err) {
+    struct fp_preparation p = {.model = c->a.model, .data = c->data, .options = options};
+    for (int i = 0; i < c->a.model->graph->n_outputs && !p.scores; i++) {
+        if (!c->drifts[i].classes || c->drifts[i].no_answers || c->seen[i].unlike) continue;
+        p.scores = c->seen[i].values;
+        p.n = c->seen[i].n;
+        p.width = c->seen[i].width;
+        p.output = i;
+        p.classes = true;
+    }
+    return fp_preparation_look(&p, report, err);
+}
+
 // ---- reporting
 
 static int report_accuracy(struct comparison *c, struct fineprune_report *report, fineprune_error *err) {
-    if (!c->labels.count) return FINEPRUNE_OK;
+    if (!c->labels.classes.count) return FINEPRUNE_OK;
     if (!c->judged) {
         int status = fp_fail(
             err, FINEPRUNE_DATA,
@@ -423,7 +368,12 @@ static int report_accuracy(struct comparison *c, struct fineprune_report *report
         return status;
     }
     const double judged = (double)c->judged;
-    const struct fp_report_accuracy accuracy = {(double)c->a.right / judged, (double)c->b.right / judged, c->judged};
+    const bool five = c->classes > 5;
+    const struct fp_report_accuracy accuracy = {.a = (double)c->a.right / judged,
+                                                .b = (double)c->b.right / judged,
+                                                .samples = c->judged,
+                                                .a_top5 = five ? (double)c->a.among5 / judged : NAN,
+                                                .b_top5 = five ? (double)c->b.among5 / judged : NAN};
     FP_PUT(report, accuracy, &accuracy);
     return FINEPRUNE_OK;
 }
@@ -451,8 +401,8 @@ static int report_comparison(struct comparison *c, struct fineprune_report *repo
     return status;
 }
 
-static int compare(struct comparison *c, const char *labels, const fineprune_run_options *options,
-                   struct fineprune_report *report, fineprune_error *err) {
+static int compare(struct comparison *c, const fineprune_compare_options *o, struct fineprune_report *report,
+                   fineprune_error *err) {
     const double began = fp_seconds();
     const struct fp_graph *first = c->a.model->graph;
     c->drifts = fp_arena_take(&c->arena, (size_t)first->n_outputs, sizeof(*c->drifts));
@@ -462,41 +412,58 @@ static int compare(struct comparison *c, const char *labels, const fineprune_run
     if (!status && !report) status = fp_fail_memory(err, c->arena.what, 1000);
     if (status) return status;
     for (int i = 0; i < first->n_outputs; i++) c->drifts[i].output = value_name(first, first->outputs[i]);
-    if (labels && !strcmp(labels, "folders")) status = label_folders(c, err);
-    else if (labels) status = load_labels(c, labels, err);
-    if (!status && c->labels_from[0]) fp_report_say(report, "%s", c->labels_from);
-    if (!status) status = open_side(&c->a, first, options, err);
-    if (!status) status = open_side(&c->b, first, options, err);
-    if (!status) status = compare_all(c, options, err);
+    if (o->labels) status = fp_labels_load(&c->labels, c->a.model, c->data, o->labels, err);
+    if (!status && c->labels.from[0]) fp_report_say(report, "%s", c->labels.from);
+    if (!status) status = open_side(&c->a, first, &o->run, err);
+    if (!status) status = open_side(&c->b, first, &o->run, err);
+    if (!status) status = compare_all(c, "forward", &o->run, err);
+    if (!status) status = report_comparison(c, report, began, err);
+    if (!status) status = look_at_preparation(c, &o->run, report, err);
+    if (!status && o->layers) status = compare_layers(c, &o->run, report, err);
     if (status) return status;
-    return report_comparison(c, report, began, err);
+    report->timing->seconds = fp_seconds() - began;
+    return fp_arena_check(&report->arena, err);
 }
 
 static void comparison_done(struct comparison *c) {
+    fp_layers_free(c->layers);
     close_side(&c->a);
     close_side(&c->b);
-    fp_tensor_done(&c->labels);
+    fp_labels_done(&c->labels);
     for (int i = 0; c->seen && i < c->a.model->graph->n_outputs; i++) free(c->seen[i].values);
     fp_arena_free(&c->arena);
 }
 
-int fineprune_compare_as(const char *task, fineprune_model *a, fineprune_model *b, fineprune_data *data,
-                         const char *labels, const fineprune_run_options *options, fineprune_report **report,
-                         fineprune_error *err) {
-    int status = data ? fp_data_ready(data, err) : fp_data_missing(a, err);
-    if (!status && fp_task_word(task) < 0)
-        status = fp_fail(err, FINEPRUNE_USAGE, "there is no task '%s'; auto, classes, labels or other is meant", task);
+int fineprune_compare_with(fineprune_model *a, fineprune_model *b, fineprune_data *data,
+                           const fineprune_compare_options *options, fineprune_report **report, fineprune_error *err) {
+    fineprune_compare_options o = FINEPRUNE_COMPARE_OPTIONS_INIT;
+    int status = fp_options_read(&o, sizeof(o), options, "fineprune_compare_options", err);
+    if (!status) status = data ? fp_data_ready(data, err) : fp_data_missing(a, err);
+    if (!status && fp_task_word(o.task) < 0)
+        status = fp_fail(err, FINEPRUNE_USAGE, "there is no task '%s'; auto, classes, labels or other is meant",
+                         o.task);
     if (status) return status;
-    struct comparison c = {.arena = {.what = "the comparison"}, .a.model = a, .b.model = b, .data = data, .task = task};
+    struct comparison c = {
+        .arena = {.what = "the comparison"}, .a.model = a, .b.model = b, .data = data, .task = o.task};
     struct fineprune_report *made = fp_report_new("compare");
     struct fp_threads host;
-    fp_threads_enter(&host, fp_threads_wanted(options));
-    status = compare(&c, labels, options, made, err);
+    fp_threads_enter(&host, fp_threads_wanted(&o.run));
+    status = compare(&c, &o, made, err);
     fp_threads_leave(&host);
     comparison_done(&c);
     if (!status && report) *report = made;
     else fineprune_report_free(made);
     return status;
+}
+
+int fineprune_compare_as(const char *task, fineprune_model *a, fineprune_model *b, fineprune_data *data,
+                         const char *labels, const fineprune_run_options *options, fineprune_report **report,
+                         fineprune_error *err) {
+    fineprune_compare_options o = FINEPRUNE_COMPARE_OPTIONS_INIT;
+    o.task = task;
+    o.labels = labels;
+    if (options) o.run = *options;
+    return fineprune_compare_with(a, b, data, &o, report, err);
 }
 
 int fineprune_compare(fineprune_model *a, fineprune_model *b, fineprune_data *data, const char *labels,

@@ -12,6 +12,7 @@
 #include "exec/exec.h"
 #include "report/describe.h"
 #include "report/report_values.h"
+#include "task/preparation.h"
 #include "weights/multiply_adds.h"
 #include "weights/zeros.h"
 
@@ -164,6 +165,14 @@ static int try_one_sample(struct fineprune_model *model, struct fineprune_data *
     return status;
 }
 
+static int try_samples(struct fineprune_model *model, struct fineprune_data *data, struct fineprune_report *report,
+                       fineprune_error *err) {
+    const struct fp_preparation p = {.model = model, .data = data, .asks = true};
+    int status = try_one_sample(model, data, err);
+    if (!status) status = fp_preparation_look(&p, report, err);
+    return status;
+}
+
 int fineprune_check(fineprune_model *model, fineprune_data *data, fineprune_report **out, fineprune_error *err) {
     struct fineprune_report *report = fp_report_new("check");
     if (!report) return fp_fail_memory(err, "the report", 0);
@@ -189,7 +198,8 @@ int fineprune_check(fineprune_model *model, fineprune_data *data, fineprune_repo
         add_obstacle(report, "there is no weight that can be pruned");
         status = FINEPRUNE_MODEL;
     }
-    if (!described && !status && data && fineprune_data_samples(data)) described = try_one_sample(model, data, &inner);
+    if (!described && !status && data && fineprune_data_samples(data))
+        described = try_samples(model, data, report, &inner);
     fp_threads_leave(&host);
     if (described) {
         add_obstacle(report, inner.message);

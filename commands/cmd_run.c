@@ -21,6 +21,7 @@
 #include "tensor/npz.h"
 #include "base/mapping.h"
 #include "base/output.h"
+#include "task/preparation.h"
 #include "tensor/sequence.h"
 
 void fp_cmd_report(struct fineprune_report *report, const struct fineprune_data *data, double prepare, double forward,
@@ -156,6 +157,35 @@ static int run_samples(struct gatherer *g, struct fineprune_model *model, struct
     return status;
 }
 
+// ---- looking
+
+#define SCORES_MOST ((size_t)1000)
+
+// Whether the samples look prepared as the model was trained, by what it gives of the first ones too.
+static int look_at_preparation(const struct gatherer *g, struct fineprune_model *model, struct fineprune_data *data,
+                               const fineprune_run_options *options, struct fineprune_report *report,
+                               fineprune_error *err) {
+    struct fp_preparation p = {.model = model, .data = data, .options = options};
+    size_t number = 0;
+    while (number < g->n && (!g->outputs[number].rows || !g->outputs[number].n || g->outputs[number].parts->rank != 2 ||
+                             !fp_type_is_float(g->outputs[number].parts->type)))
+        number++;
+    if (number == g->n) return fp_preparation_look(&p, report, err);
+    const struct gathered *o = &g->outputs[number];
+    FP_STAGE(room, "the answers");
+    p.width = (size_t)o->parts->dims[1];
+    p.output = (int)number;
+    float *scores = fp_arena_take(&room, p.width, SCORES_MOST * sizeof(*scores));
+    if (!scores) return fp_arena_check(&room, err);
+    for (size_t i = 0; i < o->n && (size_t)o->parts[i].dims[1] == p.width; i++) {
+        const size_t rows = fp_least((size_t)o->parts[i].dims[0], SCORES_MOST - p.n);
+        fp_convert(scores + p.n * p.width, FP_FLOAT, o->parts[i].data, o->parts[i].type, rows * p.width);
+        p.n += rows;
+    }
+    p.scores = scores;
+    return fp_preparation_look(&p, report, err);
+}
+
 // ---- writing
 
 static bool same_dims(const struct gathered *o, int from) {
@@ -252,6 +282,7 @@ static int run(struct gatherer *g, struct fineprune_model *model, struct finepru
     const double began = fp_seconds();
     int status = make_gatherer(g, model, data, err);
     if (!status) status = run_samples(g, model, data, options, err);
+    if (!status) status = look_at_preparation(g, model, data, options, report, err);
     if (!status) status = write_outputs(*w, g, err);
     if (status) return status;
     status = fp_mapping_unchanged(model->mappings, err);

@@ -7,6 +7,7 @@
 #include "maths/live_columns.h"
 #include "job/job.h"
 #include "prune.h"
+#include "task/preparation.h"
 
 // ---- one round: score, allocate, repair, rewrite
 
@@ -296,6 +297,19 @@ static int record_masks(struct fp_job *job) { return fp_weights_record_masks(job
 
 static int report(struct fp_job *job) { return fp_job_report(job, job->state.asked); }
 
+static int look_at_preparation(struct fp_job *job) {
+    const struct fp_answers *a = &job->classes.dense;
+    struct fp_preparation p = {.model = job->model, .data = job->data, .options = &job->options->run};
+    if (!job->data) return FINEPRUNE_OK;
+    if (job->classes.classifier.weight >= 0 && a->samples && !a->unlike) {
+        p.scores = a->logits;
+        p.n = a->samples;
+        p.width = a->classes;
+        p.classes = true;
+    }
+    return fp_preparation_look(&p, job->report, job->err);
+}
+
 int fp_prune_run(struct fp_job *job) {
     static int (*const stages[])(struct fp_job *) = {
         fp_job_split,         // samples that decide, and the reserve that measures
@@ -308,6 +322,7 @@ int fp_prune_run(struct fp_job *job) {
         bound_layers,         // few samples justify few zeros
         keep_answers,         // for the lesson
         fp_task_decide,       // are the outputs classes?
+        look_at_preparation,  // do the samples look prepared as the model was trained?
         fp_lesson_take,       // what the answers tell of this user
         hold_back,            // classes that the samples do not show
         teach,                // the lesson, in the dense last layer

@@ -94,7 +94,8 @@ typedef struct fineprune_run_options {
 
 typedef struct fineprune_model fineprune_model;
 
-// Reads an ONNX file, checks it and keeps it in memory; external data are found beneath the file's own folder only. On
+// Reads an ONNX file ("-": standard input), checks it and keeps it in memory; external data are found beneath the
+// file's own folder only (of standard input, the working folder). On
 // success *out is the caller's, freed with fineprune_model_free. options may be NULL. Errors: IO (cannot be read),
 // MODEL (not ONNX, damaged, over a limit of nesting or size).
 FINEPRUNE_API int fineprune_model_open(fineprune_model **out, const char *path, const fineprune_run_options *options,
@@ -368,9 +369,33 @@ FINEPRUNE_API int fineprune_run(fineprune_model *model, fineprune_data *data, co
 // data), DATA, IO, LIMIT.
 FINEPRUNE_API int fineprune_show(fineprune_model *model, fineprune_data *data, const char *folder, bool force,
                                  const fineprune_run_options *options, fineprune_report **report, fineprune_error *err);
-// Drift of b's outputs against a's over the same samples. labels (a .npy of class indices, "folders" for the names of
-// the folders right below the sources, or NULL) adds the accuracy of both. Outputs are compared by answers only where
-// they are judged to be classes, or labels are given.
+typedef struct fineprune_compare_options {
+    size_t size;        // sizeof(fineprune_compare_options), set by the initialiser
+    const char *task;   // as in fineprune_prune_options: what the outputs of model a are
+    const char *labels; // a .npy of class indices; a .csv of lines "file,label", the label a class index or name;
+                        // "folders" for the names of the folders right below the sources: adds the accuracy of both,
+                        // and among the five best where there are more classes. NULL: none
+    fineprune_run_options run;
+    bool layers; // adds the error of what each layer of b gives, by the same name or at the same weight, against a's
+} fineprune_compare_options;
+
+#ifdef __cplusplus
+inline fineprune_compare_options fineprune_compare_options_init() {
+    fineprune_compare_options options = fineprune_compare_options();
+    options.size = sizeof(options);
+    return options;
+}
+#define FINEPRUNE_COMPARE_OPTIONS_INIT fineprune_compare_options_init()
+#else
+#define FINEPRUNE_COMPARE_OPTIONS_INIT {.size = sizeof(fineprune_compare_options)}
+#endif
+
+// Drift of b's outputs against a's over the same samples. Outputs are compared by answers only where they are judged to
+// be classes, or labels are given. options may be NULL.
+FINEPRUNE_API int fineprune_compare_with(fineprune_model *a, fineprune_model *b, fineprune_data *data,
+                                         const fineprune_compare_options *options, fineprune_report **report,
+                                         fineprune_error *err);
+// The same with labels as above (or NULL).
 FINEPRUNE_API int fineprune_compare(fineprune_model *a, fineprune_model *b, fineprune_data *data, const char *labels,
                                     const fineprune_run_options *options, fineprune_report **report,
                                     fineprune_error *err);

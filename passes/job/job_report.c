@@ -102,7 +102,7 @@ static int report_layers(struct fp_job *job, struct fp_report_pruned *pruned) {
 static int missed_gate(struct fp_job *job, const char *option, const char *with, double asked, double agreement) {
     if (agreement < 0) {
         const char *reason = "there are no answers";
-        if (!job->samples.n_reserve) reason = "there is no reserve";
+        if (!job->samples.n_reserve) reason = "no samples were kept to measure with";
         if (job->classes.task.kind != FP_TASK_CLASSES && job->classes.task.reason) reason = job->classes.task.reason;
         fp_fail(job->err, FINEPRUNE_GATE, "%s %g could not be measured: %s", option, asked, reason);
         fp_hint(job->err, job->classes.task.kind != FP_TASK_CLASSES
@@ -110,11 +110,13 @@ static int missed_gate(struct fp_job *job, const char *option, const char *with,
                               : "give more samples or a greater --reserve");
         return FINEPRUNE_GATE;
     }
-    fp_fail(job->err, FINEPRUNE_GATE, "the pruned model agrees with %s on %.1f %% of the reserve; %.1f %% were asked",
-            with, 100 * agreement, 100 * asked);
-    fp_hint(job->err, job->classes.teacher || job->classes.kept
-                          ? "ask for less sparsity, '--sparsity auto', or no lesson: --readout keep --outputs keep"
-                          : "ask for less sparsity, or '--sparsity auto'");
+    fp_fail(job->err, FINEPRUNE_GATE,
+            "the pruned model agrees with %s on %.1f %% of the samples kept to measure with; %.1f %% were asked", with,
+            100 * agreement, 100 * asked);
+    fp_hint(job->err,
+            job->classes.teacher || job->classes.kept
+                ? "ask for less sparsity, '--sparsity auto', or to learn nothing: --readout keep --outputs keep"
+                : "ask for less sparsity, or '--sparsity auto'");
     return FINEPRUNE_GATE;
 }
 
@@ -134,8 +136,8 @@ static int report_gates(struct fp_job *job, double taught, double with_dense) {
     int first = report_gate(job, "min_agreement", "min-agreement", "the model that came in", o->min_agreement,
                             with_dense);
     fineprune_error told = *job->err;
-    int second = report_gate(job, "min_taught_agreement", "min-taught-agreement", "the dense model of the same lesson",
-                             o->min_taught_agreement, taught);
+    int second = report_gate(job, "min_taught_agreement", "min-taught-agreement",
+                             "the dense model that has learned the same", o->min_taught_agreement, taught);
     if (first) *job->err = told;
     if (first) return first;
     return second;

@@ -560,7 +560,7 @@ static void say_changes(const struct fp_job *job, const struct measures *m, doub
     else if (m->other > UNSAID)
         fprintf(file, "; but output '%s' differs by %.0f %% of its spread", m->worst.output,
                 100 * sqrt(fmin(m->other, 1e4)));
-    if (job->classes.forgotten) fprintf(file, "; the lesson was left out: %s", job->classes.forgotten);
+    if (job->classes.forgotten) fprintf(file, "; nothing was learned from your samples: %s", job->classes.forgotten);
     if (dense == 1) fputs("; 1 weight was left dense, as no sample reaches it", file);
     if (dense > 1) fprintf(file, "; %zu weights were left dense, as no sample reaches them", dense);
 }

@@ -39,6 +39,41 @@ int fp_mapping_open(struct fp_mapping **out, const char *path, fineprune_error *
     return status;
 }
 
+// All of standard input into fd, which knows no length of what comes.
+static int take_standard_input(int fd, size_t most, fineprune_error *err) {
+    enum { PIECE = 1 << 16 };
+    char *piece = malloc(PIECE);
+    size_t size = 0;
+    ssize_t n = 1;
+    int status = piece ? FINEPRUNE_OK : fp_fail_memory(err, "standard input", PIECE);
+    if (!status && isatty(STDIN_FILENO)) status = fp_fail(err, FINEPRUNE_IO, "standard input is a terminal, no model");
+    while (!status && n) {
+        n = read(STDIN_FILENO, piece, PIECE);
+        if (n < 0 && errno == EINTR) n = 1;
+        else if (n < 0 || (n && write(fd, piece, (size_t)n) != n))
+            status = fp_fail(err, FINEPRUNE_IO, "cannot read standard input: %s", strerror(errno));
+        else if ((size += (size_t)n) > most)
+            status = fp_fail(err, FINEPRUNE_LIMIT, "standard input is over %zu bytes, which are too many", most);
+    }
+    free(piece);
+    return status;
+}
+
+int fp_mapping_standard_input(struct fp_mapping **out, size_t most, fineprune_error *err) {
+    struct fp_mapping *mapping = calloc(1, sizeof(*mapping));
+    if (!mapping) return fp_fail_memory(err, "a mapping", sizeof(*mapping));
+    int fd = memfd_create("standard input", MFD_CLOEXEC);
+    int status = FINEPRUNE_OK;
+    if (fd < 0) status = fp_fail(err, FINEPRUNE_IO, "cannot keep standard input: %s", strerror(errno));
+    if (!status) status = take_standard_input(fd, most, err);
+    if (!status) status = map_descriptor(mapping, fd, "-", err);
+    if (fd >= 0) close(fd);
+    if (!status && !(mapping->path = strdup("-"))) status = fp_fail_memory(err, "a path", 1);
+    if (status) fp_mapping_free(mapping);
+    else *out = mapping;
+    return status;
+}
+
 int fp_mapping_unchanged(const struct fp_mapping *list, fineprune_error *err) {
     for (; list; list = list->next) {
         struct fp_stamp now;

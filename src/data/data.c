@@ -104,6 +104,7 @@ static void piece_done(struct fp_piece *piece) {
     free(piece->path);
     free(piece->name);
     free(piece->class_folder);
+    free(piece->file);
     fp_npz_far_free(piece->far);
     fp_tensor_done(&piece->array);
     if (piece->decoded) fp_image_done(piece->decoded);
@@ -119,12 +120,14 @@ void fineprune_data_free(fineprune_data *data) {
     for (size_t i = 0; i < data->n_sources; i++) free(data->sources[i]);
     for (size_t i = 0; i < FP_COUNT(data->options); i++) free(data->options[i]);
     fp_data_tally_done(&data->bad);
+    fp_data_tally_done(&data->left_out);
     fp_data_tally_done(&data->passed);
     free(data->sources);
     free(data->columns);
     free(data->inputs);
     fp_preprocess_free(data->preprocess);
     free(data->decoded);
+    free(data->sounds);
     free(data->hashes);
     free(data);
 }
@@ -164,6 +167,17 @@ static bool gives_again(const struct fp_column *column, const struct fp_piece *p
            !memcmp(a->data, b->data, fp_tensor_bytes(a));
 }
 
+// Where it comes from.
+static int note_file(struct fp_piece *piece, const struct fp_adding *adding, fineprune_error *err) {
+    const char *folder = adding->class_folder;
+    if (folder && !(piece->class_folder = strndup(folder, strcspn(folder, "/"))))
+        return fp_fail_memory(err, piece->name, strlen(folder));
+    if (adding->file && !(piece->file = strdup(adding->file)))
+        return fp_fail_memory(err, piece->name, strlen(adding->file));
+    piece->below = adding->below;
+    return FINEPRUNE_OK;
+}
+
 int fp_data_put(struct fineprune_data *data, size_t input, struct fp_piece *piece, const char *name,
                 fineprune_error *err) {
     struct fp_column *column = &data->columns[input];
@@ -186,10 +200,7 @@ int fp_data_put(struct fineprune_data *data, size_t input, struct fp_piece *piec
         status = fp_fail(err, FINEPRUNE_LIMIT, "%s: too many samples", name);
     if (!status) status = piece->kind->shape(piece, 0, &rank, dims, err);
     if (!status && !(piece->name = strdup(name))) status = fp_fail_memory(err, name, strlen(name));
-    const char *folder = NULL;
-    if (data->adding) folder = data->adding->class_folder;
-    if (!status && folder && !(piece->class_folder = strndup(folder, strcspn(folder, "/"))))
-        status = fp_fail_memory(err, name, strlen(folder));
+    if (!status && data->adding) status = note_file(piece, data->adding, err);
     struct fp_piece *grown = NULL;
     if (!status) grown = fp_grow(column->pieces, &column->capacity, column->n + 1, sizeof(*grown));
     if (grown) column->pieces = grown;
@@ -776,6 +787,43 @@ size_t fp_data_recording(const struct fineprune_data *data, size_t sample) {
     size_t index;
     const size_t input = windowed_input(data);
     return (size_t)(find_piece(data, input, sample, &index) - data->columns[input].pieces);
+}
+
+// The input whose samples lie in files.
+static const struct fp_column *column_of_files(const struct fineprune_data *data, size_t *input) {
+    const struct fp_column *found = NULL;
+    *input = 0;
+    for (size_t i = 0; i < data->n_inputs; i++) {
+        const struct fp_column *column = &data->columns[i];
+        if (column->endless || !column->n || (found && !column->pieces[0].file)) continue;
+        if (found && found->pieces[0].file) break;
+        found = column;
+        *input = i;
+    }
+    return found;
+}
+
+size_t fp_data_files(const struct fineprune_data *data) {
+    size_t input;
+    const struct fp_column *column = column_of_files(data, &input);
+    return column ? column->n : 0;
+}
+
+const char *fp_data_file(const struct fineprune_data *data, size_t file, size_t *below) {
+    size_t input;
+    const struct fp_piece *piece = &column_of_files(data, &input)->pieces[file];
+    *below = piece->below;
+    return piece->file;
+}
+
+size_t fp_data_file_of(const struct fineprune_data *data, size_t sample) {
+    size_t input, index;
+    const struct fp_column *column = column_of_files(data, &input);
+    return column ? (size_t)(find_piece(data, input, sample, &index) - column->pieces) : 0;
+}
+
+const char *fp_data_left_out(const struct fineprune_data *data, size_t index) {
+    return index < data->left_out.n ? data->left_out.items[index].text : NULL;
 }
 
 const char *fp_data_moved(const struct fineprune_data *data, size_t index, int *axis) {

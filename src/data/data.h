@@ -52,6 +52,13 @@ size_t fp_data_recordings(const struct fineprune_data *data);
 size_t fp_data_recording(const struct fineprune_data *data, size_t sample);
 // How files became samples, in a line to be freed; NULL where there are none, or no memory.
 char *fp_data_preparation(const struct fineprune_data *data);
+// The files that the samples come from, also those beyond the limit: how many; the path of one as it was opened, NULL
+// where it is none (what lies in memory or comes from standard input), and where in it the part below the source's
+// folder begins; the file of a sample; the path of one that was left out, NULL past those that are kept.
+size_t fp_data_files(const struct fineprune_data *data);
+const char *fp_data_file(const struct fineprune_data *data, size_t file, size_t *below);
+size_t fp_data_file_of(const struct fineprune_data *data, size_t sample);
+const char *fp_data_left_out(const struct fineprune_data *data, size_t index);
 // The name of input number `index` whose samples are not along axis 0 (see fp_input), with the axis; NULL past the end
 // or when they are.
 const char *fp_data_moved(const struct fineprune_data *data, size_t index, int *axis);
@@ -66,6 +73,15 @@ size_t fp_data_bad(const struct fineprune_data *data, size_t index, const char *
 bool fp_data_bad_is_obstacle(const struct fineprune_data *data);
 // What lies in the folders that is no data: how many of the kind of that number (".txt"), 0 past the last.
 size_t fp_data_passed(const struct fineprune_data *data, size_t index, const char **kind);
+// Of sounds that were looked at: how many, silent ones, and clipped ones, which stay at their loudest.
+struct fp_sound_count {
+    size_t n, silent, clipped;
+};
+void fp_sound_look(struct fp_sound_count *count, const float *wave, size_t n);
+// Of those that were decoded so far, each as often as it was.
+struct fp_sound_count fp_data_sounds(const struct fineprune_data *data);
+// The preparation file that wants sound at another rate than an option has said, NULL: there is none.
+const char *fp_data_other_rate(const struct fineprune_data *data, int64_t *wanted, int64_t *said);
 // No source was added: the error that lists the model's inputs and the accepted forms.
 int fp_data_missing(const struct fineprune_model *model, fineprune_error *err);
 

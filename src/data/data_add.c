@@ -61,7 +61,7 @@ int fp_data_add_as(struct fineprune_data *data, const char *source, fp_data_adde
         return fp_fail_memory(err, source, strlen(source));
     }
     for (size_t i = 0; i < data->n_inputs; i++) n_before[i] = data->columns[i].n;
-    const size_t bare = data->bare, bad = data->bad.n, bad_in_all = data->bad.total;
+    const size_t bare = data->bare, bad = data->bad.n, bad_in_all = data->bad.total, left_out = data->left_out.n;
     data->adding = &adding;
     int status = add(data, user, err);
     data->adding = NULL;
@@ -72,6 +72,7 @@ int fp_data_add_as(struct fineprune_data *data, const char *source, fp_data_adde
         fp_memory_hint(data->memory, err);
         fp_data_take_back(data, n_before, bare);
         fp_data_tally_shrink(&data->bad, bad, bad_in_all);
+        fp_data_tally_shrink(&data->left_out, left_out, left_out);
         free(copy);
     } else {
         data->sources[data->n_sources++] = copy;

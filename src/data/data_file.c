@@ -171,12 +171,16 @@ int fp_data_add_file(struct fineprune_data *data, size_t input, const char *path
     struct fp_adding *adding = data->adding;
     for (size_t i = 0; i < data->n_inputs; i++) adding->before_file[i] = data->columns[i].n;
     fineprune_error inner = {0};
+    adding->file = path;
     int status = add_regular(data, input, path, kind, &inner);
     adding->tried += !status;
-    if (!status) return FINEPRUNE_OK;
-    adding->out_of_step |= input < data->n_inputs && data->n_inputs > 1;
-    fp_data_take_back(data, adding->before_file, data->bare);
-    if (status == FINEPRUNE_DATA || status == FINEPRUNE_IO) return fp_data_bad_file(data, &inner, err);
-    if (err && !err->status) *err = inner;
+    if (status) {
+        adding->out_of_step |= input < data->n_inputs && data->n_inputs > 1;
+        fp_data_take_back(data, adding->before_file, data->bare);
+    }
+    const bool bad = status == FINEPRUNE_DATA || status == FINEPRUNE_IO;
+    if (bad) status = fp_data_bad_file(data, &inner, err);
+    else if (status && err && !err->status) *err = inner;
+    adding->file = NULL;
     return status;
 }

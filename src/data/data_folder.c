@@ -264,10 +264,12 @@ static int add_files(struct fineprune_data *data, size_t input, const char *path
         const char *below = w.files[i].path + w.root;
         data->adding->class_folder = strchr(below, '/') ? below : NULL;
         data->adding->in_folder = true;
+        data->adding->below = w.root;
         status = fp_data_add_file(data, input, w.files[i].path, kind, err);
     }
     data->adding->class_folder = NULL;
     data->adding->in_folder = false;
+    data->adding->below = 0;
     if (!status && w.bytes && count_pieces(data) == before && !data->adding->bad)
         status = fp_fail(err, FINEPRUNE_DATA, "'%s' holds no data: all its %zu files are too short", path, w.n);
     walk_done(&w);

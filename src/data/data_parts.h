@@ -56,6 +56,8 @@ struct fp_piece {
     struct fp_stamp stamp;  // of that file when it was added
     char *name;             // for messages
     char *class_folder;     // of a file below a folder that is a source: the first folder on the way, or NULL
+    char *file;             // its path as it was opened, or NULL
+    size_t below;           // where in it the part below the folder begins that is the source
     bool huge;              // it may have values beyond FP_HUGE
     struct fp_tensor array; // of one that is in memory; or type and dims of
     struct fp_npz_far *far; // one that stays in its file
@@ -101,6 +103,8 @@ struct fp_adding {
     bool out_of_step;         // one of them was for one of several inputs
     const char *class_folder; // of the file that is being added, up to a slash, or NULL
     bool in_folder;           // that file was found in a folder
+    const char *file;         // that one, or NULL
+    size_t below;             // bytes of it that are the source's own path and the slash
     fineprune_error first;
 };
 
@@ -128,12 +132,14 @@ struct fineprune_data {
     uint64_t *hashes;                 // of samples, 0 where not computed yet; NULL before the first
     struct fp_preprocess *preprocess; // made at the first image or sound
     size_t *decoded;                  // bytes of pictures that are kept decoded; made at the first one
+    struct fp_sound_count *sounds;    // made at the first one
     char *options[FP_OPTIONS];        // copies of fineprune_data_options
     enum fp_on_bad_file on_bad_file;
     bool no_exif;
     bool asked_for_bytes, reads_bytes; // the latter once the former
     struct fp_adding *adding;          // while a source is added
     struct fp_tally bad;               // why files could not be used
+    struct fp_tally left_out;          // paths of these files
     struct fp_tally passed;            // what in folders is no data, by kind
 };
 
@@ -235,7 +241,7 @@ int fp_data_add_folder(struct fineprune_data *data, size_t input, const char *pa
 
 // ---- data_add.c
 
-// Notes a file that cannot be used, and why. err: of the noting.
+// Notes a file that cannot be used, and why; its path, where it was opened. err: of the noting.
 int fp_data_bad_file(struct fineprune_data *data, const fineprune_error *why, fineprune_error *err);
 // Whether pictures and sound are decoded when they are added. A limit may take a few of very many, which then would
 // all be decoded in vain; where some may be left out it must be known which.

@@ -316,6 +316,36 @@ static int check_wave(const struct wave *w, const char *path, fineprune_error *e
     return FINEPRUNE_OK;
 }
 
+#define SILENT 1e-4F        // of full scale: what dither leaves
+#define LOUD 0.5F           // a sound that is clipped is no softer
+#define EQUAL 3e-5F         // a step of 16 bits
+#define CLIPPED_FRAMES 5e-3 // at the loudest, in runs of three and more
+
+void fp_sound_look(struct fp_sound_count *count, const float *wave, size_t n) {
+    float peak = 0;
+    size_t run = 0, clipped = 0;
+    for (size_t i = 0; i < n; i++) peak = fmaxf(peak, fabsf(wave[i]));
+    for (size_t i = 0; i < n; i++) {
+        run = fabsf(wave[i]) >= peak - EQUAL ? run + 1 : 0;
+        if (run >= 3) clipped += run == 3 ? 3 : 1;
+    }
+    count->n++;
+    count->silent += peak < SILENT;
+    count->clipped += peak >= LOUD && (double)clipped >= CLIPPED_FRAMES * (double)n;
+}
+
+struct fp_sound_count fp_data_sounds(const struct fineprune_data *data) {
+    return data->sounds ? *data->sounds : (struct fp_sound_count){0};
+}
+
+const char *fp_data_other_rate(const struct fineprune_data *data, int64_t *wanted, int64_t *said) {
+    const struct fp_preprocess *p = data->preprocess;
+    if (!data->sounds || !p || !p->file_rate || p->file_rate == p->rate) return NULL;
+    *wanted = p->file_rate;
+    *said = p->rate;
+    return p->path;
+}
+
 static void put_wave(struct fp_tensor *dst, const struct wave *w, const struct plan *plan, int64_t time) {
     const size_t size = fp_type_size(dst->type);
     memset(dst->data, 0, fp_tensor_bytes(dst));
@@ -367,6 +397,8 @@ static int sound_load(const struct fp_piece *piece, size_t index, struct fp_tens
     if (status) return status;
     if (plan.channels == 1) mix(&wave);
     status = check_wave(&wave, piece->path, err);
+    if (!status && piece->data->sounds)
+        fp_sound_look(piece->data->sounds, wave.data, (size_t)(wave.frames * wave.channels));
     if (!status) status = resample(&wave, piece->rate, piece->data->preprocess->rate, piece->path, err);
     if (!status && piece->windows) wave.frames = fp_least_int(wave.frames, windows.length); // one more, by rounding
     const int64_t time = plan_time(&plan, piece);
@@ -495,6 +527,8 @@ static int try_sound(const struct fp_piece *piece, fineprune_error *err) {
 int fp_data_add_sound(struct fineprune_data *data, size_t input, const char *path, fineprune_error *err) {
     int status = fp_data_only_input(data, &input, path, err);
     if (!status) status = fp_data_preprocess(data, err);
+    if (!status && !data->sounds) data->sounds = fp_calloc(1, sizeof(*data->sounds));
+    if (!status && !data->sounds) status = fp_fail_memory(err, path, sizeof(*data->sounds));
     if (status) return status;
     struct plan plan;
     struct fp_piece piece = {.kind = &SOUND, .n = 1, .data = data, .input = &data->inputs[input]};

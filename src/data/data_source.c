@@ -8,45 +8,10 @@
 #include <strings.h>
 #include <sys/stat.h>
 
+#include "base/text_file.h"
 #include "data/data_parts.h"
 
-#define MAX_LIST (64 << 20)
-
 // ---- lists
-
-static int read_text(char **out, const char *path, fineprune_error *err) {
-    struct stat st;
-    if (!stat(path, &st) && !S_ISREG(st.st_mode))
-        return fp_fail(err, FINEPRUNE_IO, "cannot read the list '%s': not a regular file", path);
-    FILE *f = fopen(path, "rbe");
-    if (!f) return fp_fail(err, FINEPRUNE_IO, "cannot read the list '%s': %s", path, strerror(errno));
-    char *text = NULL;
-    size_t capacity = 0, n = 0, got = 1;
-    int status = FINEPRUNE_OK;
-    while (got && !status) {
-        char *grown = fp_grow(text, &capacity, n + 4096, 1);
-        if (grown) text = grown;
-        if (grown) got = fread(text + n, 1, capacity - n - 1, f);
-        else got = 0;
-        n += got;
-        if (!grown) status = fp_fail_memory(err, path, n);
-        else if (n > MAX_LIST) status = fp_fail(err, FINEPRUNE_LIMIT, "the list '%s' is over %d bytes", path, MAX_LIST);
-    }
-    if (!status && ferror(f))
-        status = fp_fail(err, FINEPRUNE_IO, "cannot read the list '%s': %s", path, strerror(errno));
-    fclose(f);
-    if (status) {
-        free(text);
-        return status;
-    }
-    text[n] = '\0';
-    if (memchr(text, 0, n)) {
-        free(text);
-        return fp_fail(err, FINEPRUNE_DATA, "the list '%s' is not a text file", path);
-    }
-    *out = text;
-    return FINEPRUNE_OK;
-}
 
 // A line is a source, [NAME=]SRC, its path relative to the list's folder.
 static int add_line(struct fineprune_data *data, size_t input, const char *list, const char *line, int depth,
@@ -66,7 +31,7 @@ static int add_line(struct fineprune_data *data, size_t input, const char *list,
 static int add_list(struct fineprune_data *data, size_t input, const char *path, int depth, fineprune_error *err) {
     if (depth) return fp_fail(err, FINEPRUNE_DATA, "the list '%s' is named in a list; only one level is read", path);
     char *text = NULL, *rest = NULL;
-    int status = read_text(&text, path, err);
+    int status = fp_text_read(&text, path, "the list", err);
     if (status) return status;
     size_t lines = 0;
     for (char *line = strtok_r(text, "\r\n", &rest); line && !status; line = strtok_r(NULL, "\r\n", &rest)) {

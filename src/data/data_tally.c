@@ -26,7 +26,9 @@ static int tally(struct fp_tally *t, const char *text, bool kinds, fineprune_err
 int fp_data_bad_file(struct fineprune_data *data, const fineprune_error *why, fineprune_error *err) {
     data->adding->tried++;
     if (!data->adding->bad++) data->adding->first = *why;
-    return tally(&data->bad, why->message, false, err);
+    int status = tally(&data->bad, why->message, false, err);
+    if (!status && data->adding->file) status = tally(&data->left_out, data->adding->file, false, err);
+    return status;
 }
 
 int fp_data_pass_over(struct fineprune_data *data, const char *kind, fineprune_error *err) {

@@ -757,6 +757,7 @@ int fp_preprocess_new(struct fp_preprocess **out, const char *folder, char *cons
     if (found) file = found;
     if (!status && file) status = read_file(p, file, err);
     free(found);
+    p->file_rate = p->rate;
     if (!status) status = read_options(p, options, err);
     if (!status) find_range(p);
     if (status) fp_preprocess_free(p);

@@ -36,6 +36,7 @@ struct fp_preprocess {
     enum fp_color color;
     enum fp_layout layout;
     int64_t rate;           // of sound, 0: unknown
+    int64_t file_rate;      // what the file said, whatever an option does
     bool normalize_sound;   // to zero mean and unit variance, once it is cut to the input's length
     bool normalize_padding; // or filled up with silence, which then counts
     struct fp_span window;  // each recording is cut into these

@@ -129,6 +129,8 @@ static int parse(struct fineprune_model *model, fineprune_error *err) {
     return FINEPRUNE_OK;
 }
 
+#define LARGEST_MESSAGE ((size_t)1 << 31) // bytes; no protobuf message is larger
+
 static int fill_model(struct fineprune_model *model, const char *path, const fineprune_run_options *options,
                       fineprune_error *err) {
     if (options) model->memory.limit = options->max_memory;
@@ -142,7 +144,9 @@ static int fill_model(struct fineprune_model *model, const char *path, const fin
     ProtobufCAllocator *allocator = model->allocator = malloc(sizeof(*allocator));
     if (!model->path || !model->folder || !allocator) return fp_fail_memory(err, "a path", strlen(path));
     *allocator = (ProtobufCAllocator){.alloc = budget_alloc, .free = budget_free, .allocator_data = &model->memory};
-    int status = fp_mapping_open(&model->mappings, path, err);
+    const size_t most = model->memory.limit ? fp_least(model->memory.limit, LARGEST_MESSAGE) : LARGEST_MESSAGE;
+    int status = strcmp(path, "-") ? fp_mapping_open(&model->mappings, path, err)
+                                   : fp_mapping_standard_input(&model->mappings, most, err);
     if (status) return status;
     model->file_size = model->mappings->size;
     status = refuse_other_kinds(path, model->mappings->data, model->mappings->size, err);

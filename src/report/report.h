@@ -34,10 +34,12 @@ struct fineprune_report {
     struct fp_report_target *target;
     struct fp_report_runtime *runtime;
     struct fp_report_macs *macs;
+    struct fp_report_warnings warnings;
     struct fp_texts notes; // what a user should know (few samples, ...)
     struct fp_report_drifts drift;
     struct fp_report_agreement *agreement;
     struct fp_report_accuracy *accuracy;
+    struct fp_report_layer_errors *layer_errors;
     struct fp_report_size *size;
     struct fp_report_sparse *sparse_initializers;
     struct fp_report_gates gates;
@@ -83,6 +85,8 @@ void fp_report_add_obstacle(struct fineprune_report *report, struct fp_report_ta
                             const struct fp_report_obstacle *obstacle);
 void fp_report_add_gain(struct fineprune_report *report, struct fp_report_runtime *runtime,
                         const struct fp_report_gain *gain);
+void fp_report_add_layer_error(struct fineprune_report *report, struct fp_report_layer_errors *errors,
+                               const struct fp_report_layer_error *layer);
 void fp_report_put_macs_compact(struct fineprune_report *report, size_t count, size_t parameters);
 void fp_report_add_text(struct fineprune_report *report, struct fp_texts *texts, const char *text);
 

@@ -88,6 +88,17 @@ static void put_badges(FILE *file, const struct fineprune_report *report) {
     }
 }
 
+static void put_warnings(FILE *file, const struct fp_report_warnings *warnings) {
+    for (size_t i = 0; i < warnings->n; i++) {
+        const struct fp_report_warning *one = &warnings->items[i];
+        fputs("<div class=\"note\" style=\"background:var(--badsoft)\">warning: ", file);
+        put(file, one->text);
+        fputs(" (", file);
+        put(file, one->evidence);
+        fputs(")</div>\n", file);
+    }
+}
+
 static void put_verdict(FILE *file, const struct fp_report_verdict *verdict) {
     if (!verdict || !verdict->kind || !verdict->text) return;
     const char *kind = verdict->kind, *background = "";
@@ -126,6 +137,7 @@ static void put_header(FILE *file, const struct fineprune_report *report) {
     put_model_line(file, report->model);
     put_verdict(file, report->verdict);
     put_badges(file, report);
+    put_warnings(file, &report->warnings);
     for (size_t i = 0; i < report->notes.n; i++) put_note(file, report->notes.items[i]);
     put_words(file, fp_say_macs(report));
     put_words(file, fp_say_compact(report));
@@ -191,11 +203,14 @@ static void put_outputs_card(FILE *file, const struct fp_report_outputs *outputs
 
 static void put_accuracy_card(FILE *file, const struct fp_report_accuracy *accuracy) {
     char below[200];
-    fp_words a, b;
+    fp_words a, b, c;
     if (!accuracy) return;
     snprintf(below, sizeof(below), "of the second model, from %s of the first; %zu samples",
              fp_say_share(a, accuracy->a), accuracy->samples);
     put_card(file, "Accuracy", fp_say_share(b, accuracy->b), below);
+    if (!isfinite(accuracy->a_top5)) return;
+    snprintf(below, sizeof(below), "of the second model, from %s of the first", fp_say_share(a, accuracy->a_top5));
+    put_card(file, "Among the five best", fp_say_share(c, accuracy->b_top5), below);
 }
 
 static void put_cards(FILE *file, const struct fineprune_report *report) {
@@ -368,9 +383,10 @@ static void put_sizes(FILE *file, const struct fineprune_report *report) {
                              fp_deflated_bytes(size->after)};
     double largest = fmax(fmax(values[0], values[1]), fmax(values[2], values[3]));
     const bool about = *fp_say_about(size);
-    fputs("<section><h2>Size and speed</h2>\n<p>", file);
     const char *truth = fp_speed_truth(report);
-    fprintf(file, "%c%s.</p>\n<table><tbody>\n", truth[0] - 'a' + 'A', truth + 1);
+    fputs(truth ? "<section><h2>Size and speed</h2>\n" : "<section><h2>Size</h2>\n", file);
+    if (truth) fprintf(file, "<p>%c%s.</p>\n", truth[0] - 'a' + 'A', truth + 1);
+    fputs("<table><tbody>\n", file);
     put_size_bar(file, "file before", values[0], largest, "kept");
     put_size_bar(file, "file after", values[1], largest, "zero");
     put_size_bar(file, about ? "compressed before, about" : "compressed before", values[2], largest, "kept");
@@ -402,6 +418,36 @@ static void put_drift(FILE *file, const struct fineprune_report *report) {
                 fp_say_number(c, "%.3g", one->max_abs));
         if (answers) fprintf(file, "<td class=\"n\">%s</td>", fp_say_share(d, one->top1_agreement));
         fputs("</tr>\n", file);
+    }
+    fputs("</tbody></table></div></section>\n", file);
+}
+
+static void put_layer_errors(FILE *file, const struct fineprune_report *report) {
+    const struct fp_report_layer_errors *errors = report->layer_errors;
+    double largest = 0;
+    if (!errors) return;
+    fputs("<section><h2>Layers</h2>\n<p>", file);
+    put(file, errors->said);
+    fputs("</p>\n<div class=\"wide\"><table><thead><tr><th>Output<th>Operator<th>Weight<th colspan=\"2\">Error, ",
+          file);
+    put(file, errors->measure);
+    fputs("</tr></thead><tbody>\n", file);
+    for (size_t i = 0; i < errors->layers.n; i++)
+        if (isfinite(errors->layers.items[i].error)) largest = fmax(largest, errors->layers.items[i].error);
+    for (size_t i = 0; i < errors->layers.n; i++) {
+        const struct fp_report_layer_error *one = &errors->layers.items[i];
+        fp_words words;
+        fputs(one->stands_out ? "<tr style=\"background:var(--badsoft)\"><td class=\"name\">"
+                              : "<tr><td class=\"name\">",
+              file);
+        put(file, one->output);
+        fputs("</td><td class=\"op\">", file);
+        put(file, one->op);
+        fputs("</td><td class=\"name\">", file);
+        put(file, fp_or_empty(one->weight));
+        fputs("</td><td>", file);
+        put_share_bar(file, largest > 0 && isfinite(one->error) ? one->error / largest : 0);
+        fprintf(file, "</td><td class=\"n\">%s</td></tr>\n", fp_say_number(words, "%.3g", one->error));
     }
     fputs("</tbody></table></div></section>\n", file);
 }
@@ -497,7 +543,7 @@ static void put_how(FILE *file, const struct fineprune_report *report) {
     put_task(file, report->task);
     put_config(file, report);
     char *outputs = fp_say_outputs(report), *lesson = fp_say_lesson(report);
-    if (lesson) put_fact(file, "last layer learned", lesson);
+    if (lesson) put_fact(file, "learned", lesson);
     if (outputs) put_fact(file, "outputs", outputs);
     free(outputs);
     free(lesson);
@@ -621,14 +667,15 @@ static void put_outputs_of_model(FILE *file, const struct fineprune_report *repo
 static const struct part {
     const char *name;
     void (*put)(FILE *, const struct fineprune_report *);
-} parts[] = {{"title", put_title},         {"style", put_style},
-             {"header", put_header},       {"cards", put_cards},
-             {"inputs", put_inputs},       {"outputs of the model", put_outputs_of_model},
-             {"weights", put_weights},     {"outputs", put_outputs},
-             {"drift", put_drift},         {"runtime", put_runtime},
-             {"operators", put_operators}, {"sizes", put_sizes},
-             {"timing", put_timing},       {"how", put_how},
-             {"skipped", put_skipped},     {"footer", put_footer}};
+} parts[] = {{"title", put_title},     {"style", put_style},
+             {"header", put_header},   {"cards", put_cards},
+             {"inputs", put_inputs},   {"outputs of the model", put_outputs_of_model},
+             {"weights", put_weights}, {"outputs", put_outputs},
+             {"drift", put_drift},     {"layer errors", put_layer_errors},
+             {"runtime", put_runtime}, {"operators", put_operators},
+             {"sizes", put_sizes},     {"timing", put_timing},
+             {"how", put_how},         {"skipped", put_skipped},
+             {"footer", put_footer}};
 
 static void put_part(FILE *file, const struct fineprune_report *report, const char *name, size_t length) {
     for (size_t i = 0; i < FP_COUNT(parts); i++)

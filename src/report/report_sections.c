@@ -65,6 +65,10 @@ TABLE(static, value, NULL, ROW(name), ROW(type), ROW(shape));
 TABLE(static, operator, NULL, ROW(type), ROW(domain), ROW(count), ROW(supported));
 #undef T
 
+#define T struct fp_report_warning
+TABLE(static, warning, NULL, ROW(cause), ROW(text), ROW(evidence));
+#undef T
+
 #define T struct fp_report_data
 static bool splits(const void *data) { return ((const T *)data)->splits; }
 static bool left_out(const void *data) { return ((const T *)data)->unusable_files > 0; }
@@ -156,7 +160,17 @@ TABLE(static, agreement, NULL, ROW(pruning), ROW(with_dense));
 #undef T
 
 #define T struct fp_report_accuracy
-TABLE(static, accuracy, NULL, ROW(a), ROW(b), ROW(samples));
+TABLE(static, accuracy, NULL, ROW(a), ROW(b), ROW(samples), ROW(a_top5), ROW(b_top5));
+#undef T
+
+#define T struct fp_report_layer_error
+TABLE(static, layer_error, NULL, ROW(output), ROW(node), ROW(op), ROW(weight), AS(FP_REAL_OR_NULL, error),
+      AS(FP_REAL_OR_NULL, of_inputs), ROW(stands_out));
+#undef T
+
+#define T struct fp_report_layer_errors
+TABLE(static, layer_errors, NULL, ROW(said), ROW(measure), ROW(other_shape), ROW(without_partner),
+      IN(FP_ITEMS, layers, layer_error));
 #undef T
 
 #define T struct fp_report_bytes
@@ -217,8 +231,9 @@ TABLE(, fp_report_fields, NULL, ROW(schema), IN(FP_PART, tool, tool), ROW(comman
       IN(FP_ITEMS, skipped, skipped), IN(FP_SECTION, pruned, pruned), IN(FP_SECTION, task, task),
       IN(FP_SECTION, outputs, outputs), IN(FP_SECTION, readout, readout), IN(FP_SECTION, pattern, pattern),
       IN(FP_SECTION, channels, channels), IN(FP_SECTION, compact, compact), IN(FP_SECTION, target, target),
-      IN(FP_SECTION, runtime, runtime), IN(FP_SECTION, macs, macs), ROW(notes), IN(FP_ITEMS, drift, drift),
-      IN(FP_SECTION, agreement, agreement), IN(FP_SECTION, accuracy, accuracy), IN(FP_SECTION, size, size),
+      IN(FP_SECTION, runtime, runtime), IN(FP_SECTION, macs, macs), IN(FP_ITEMS, warnings, warning), ROW(notes),
+      IN(FP_ITEMS, drift, drift), IN(FP_SECTION, agreement, agreement), IN(FP_SECTION, accuracy, accuracy),
+      IN(FP_SECTION, layer_errors, layer_errors), IN(FP_SECTION, size, size),
       IN(FP_SECTION, sparse_initializers, sparse), IN(FP_ITEMS, gates, gate), ROW(wrote),
       IN(FP_SECTION, timing, timing), AS(FP_NUMBER, peak_rss_bytes));
 #undef T
@@ -295,6 +310,11 @@ void fp_report_add_obstacle(struct fineprune_report *report, struct fp_report_ta
 void fp_report_add_gain(struct fineprune_report *report, struct fp_report_runtime *to,
                         const struct fp_report_gain *given) {
     fp_report_append(report, &to->weights, &gain, given);
+}
+
+void fp_report_add_layer_error(struct fineprune_report *report, struct fp_report_layer_errors *to,
+                               const struct fp_report_layer_error *given) {
+    fp_report_append(report, &to->layers, &layer_error, given);
 }
 
 void fp_report_put_macs_compact(struct fineprune_report *report, size_t count, size_t parameters) {

@@ -68,6 +68,12 @@ struct fp_report_operator {
 };
 FP_LIST(fp_report_operators, struct fp_report_operator);
 
+// One of "warnings": what looks wrong with the preparation of the samples, by a word for programs, and what shows it.
+struct fp_report_warning {
+    const char *cause, *text, *evidence;
+};
+FP_LIST(fp_report_warnings, struct fp_report_warning);
+
 // "data"
 struct fp_report_data {
     struct fp_texts sources;
@@ -207,10 +213,24 @@ struct fp_report_agreement {
     double pruning, with_dense;
 };
 
-// "accuracy" of compare with labels.
+// "accuracy" of compare with labels. top5: the right class is one of the five best; NAN with no more classes than that.
 struct fp_report_accuracy {
     double a, b;
     size_t samples;
+    double a_top5, b_top5;
+};
+
+// "layer_errors" of compare: what each layer of B gives, against A's, in the order of the graph.
+struct fp_report_layer_error {
+    const char *output, *node, *op, *weight; // node and weight may be NULL
+    double error, of_inputs;                 // the latter: the greatest error of what it reads
+    bool stands_out;
+};
+FP_LIST(fp_report_layer_error_list, struct fp_report_layer_error);
+struct fp_report_layer_errors {
+    const char *measure, *said; // what an error is; the line of a summary
+    size_t other_shape, without_partner;
+    struct fp_report_layer_error_list layers;
 };
 
 // "size", in bytes. estimated: deflated is.

@@ -176,7 +176,7 @@ static void print_model(FILE *file, const struct fineprune_report *report, const
     fp_words params, bytes;
     const size_t weights = report->layers.n;
     fprintf(file, "%-9s", label);
-    put(file, model ? model->path : "?");
+    put(file, model && !strcmp(fp_or_empty(model->path), "-") ? "standard input" : model ? model->path : "?");
     if (model)
         fprintf(file, ", opset %lld, %s, %s parameters", (long long)model->opset,
                 fp_say_bytes(bytes, (double)model->file_size), fp_say_count(params, (double)model->parameters));
@@ -298,10 +298,11 @@ static void print_size(FILE *file, const struct fineprune_report *report) {
     const struct fp_report_size *size = report->size;
     fp_words a, b, c, d;
     if (!size) return;
-    fprintf(file, "size     raw %s -> %s, compressed %s%s -> %s; %s\n", fp_say_bytes(a, fp_raw_bytes(size->before)),
+    const char *truth = fp_speed_truth(report);
+    fprintf(file, "size     raw %s -> %s, compressed %s%s -> %s%s%s\n", fp_say_bytes(a, fp_raw_bytes(size->before)),
             fp_say_bytes(b, fp_raw_bytes(size->after)), fp_say_about(size),
             fp_say_bytes(c, fp_deflated_bytes(size->before)), fp_say_bytes(d, fp_deflated_bytes(size->after)),
-            fp_speed_truth(report));
+            truth ? "; " : "", fp_or_empty(truth));
 }
 
 static void print_wrote(FILE *file, const struct fineprune_report *report) {
@@ -342,6 +343,17 @@ static void print_texts(FILE *file, const struct fp_texts *texts, const char *la
     for (size_t i = 0; i < texts->n; i++) print_line(file, label, texts->items[i]);
 }
 
+static void print_warnings(FILE *file, const struct fineprune_report *report) {
+    for (size_t i = 0; i < report->warnings.n; i++) {
+        const struct fp_report_warning *one = &report->warnings.items[i];
+        fputs("warning  ", file);
+        put(file, one->text);
+        fputs(" (", file);
+        put(file, one->evidence);
+        fputs(")\n", file);
+    }
+}
+
 static void print_verdict(FILE *file, const struct fineprune_report *report) {
     if (report->verdict) print_line(file, "verdict", report->verdict->text);
 }
@@ -350,10 +362,11 @@ static void print_pruning(FILE *file, const struct fineprune_report *report) {
     print_verdict(file, report);
     print_model(file, report, "model", report->model);
     print_data(file, report);
+    print_warnings(file, report);
     print_task(file, report);
     print_pruned(file, report);
     print_decision(file, "outputs", fp_say_outputs(report));
-    print_decision(file, "readout", fp_say_lesson(report));
+    print_decision(file, "learned", fp_say_lesson(report));
     print_drift(file, report);
     print_size(file, report);
     if (report->compact) print_decision(file, "macs", fp_say_macs(report));
@@ -380,6 +393,7 @@ static void print_run(FILE *file, const struct fineprune_report *report) {
     fp_words words;
     print_model(file, report, "model", report->model);
     print_data(file, report);
+    print_warnings(file, report);
     const double rate = report->timing ? report->timing->samples_per_second : NAN;
     if (isfinite(rate)) fprintf(file, "speed    %s samples/s\n", fp_say_number(words, "%.1f", rate));
     print_texts(file, &report->notes, "note");
@@ -393,12 +407,45 @@ static void print_show(FILE *file, const struct fineprune_report *report) {
     print_wrote(file, report);
 }
 
-static void print_compare(FILE *file, const struct fineprune_report *report) {
-    const struct fp_report_accuracy *accuracy = report->accuracy;
+static void print_accuracy(FILE *file, const struct fp_report_accuracy *accuracy) {
     fp_words a, b;
+    if (!accuracy) return;
+    fprintf(file, "accuracy A %s, B %s of %zu samples", fp_say_share(a, accuracy->a), fp_say_share(b, accuracy->b),
+            accuracy->samples);
+    if (isfinite(accuracy->a_top5))
+        fprintf(file, "; among the five best A %s, B %s", fp_say_share(a, accuracy->a_top5),
+                fp_say_share(b, accuracy->b_top5));
+    fputc('\n', file);
+}
+
+static void print_layer_errors(FILE *file, const struct fp_report_layer_errors *errors) {
+    static const char *const names[] = {"output", "operator", "weight", "error", "", NULL};
+    struct grid grid = {.right = 1 << 3};
+    if (!errors || !errors->layers.n) return;
+    grid_heading(&grid, names);
+    for (size_t i = 0; i < errors->layers.n && !grid.failed; i++) {
+        const struct fp_report_layer_error *layer = &errors->layers.items[i];
+        fp_words words;
+        grid_row(&grid);
+        grid_cell(&grid, 0, layer->output);
+        grid_cell(&grid, 1, layer->op);
+        grid_cell(&grid, 2, fp_or_empty(layer->weight));
+        grid_cell(&grid, 3, isfinite(layer->error) ? fp_say_number(words, "%.3g", layer->error) : "no number");
+        grid_cell(&grid, 4, layer->stands_out ? "stands out" : "");
+    }
+    fprintf(file, "\nlayers: %zu outputs in the order of the graph, errors are %s\n", errors->layers.n,
+            errors->measure);
+    if (!grid.failed) grid_print(file, &grid, "  ");
+    grid_done(&grid);
+    if (errors->other_shape) fprintf(file, "  not compared, as B's have another shape: %zu\n", errors->other_shape);
+    if (errors->without_partner) fprintf(file, "  not compared, as B has none such: %zu\n", errors->without_partner);
+}
+
+static void print_compare(FILE *file, const struct fineprune_report *report) {
     print_model(file, report, "A", report->model);
     print_model(file, report, "B", report->second_model);
     print_data(file, report);
+    print_warnings(file, report);
     print_task(file, report);
     for (size_t i = 0; i < report->drift.n; i++) {
         fputs("drift    ", file);
@@ -406,10 +453,10 @@ static void print_compare(FILE *file, const struct fineprune_report *report) {
         fputs(": ", file);
         print_drift_values(file, &report->drift.items[i]);
     }
-    if (accuracy)
-        fprintf(file, "accuracy A %s, B %s of %zu samples\n", fp_say_share(a, accuracy->a),
-                fp_say_share(b, accuracy->b), accuracy->samples);
+    print_accuracy(file, report->accuracy);
+    if (report->layer_errors) print_line(file, "layers", report->layer_errors->said);
     print_texts(file, &report->notes, "note");
+    print_layer_errors(file, report->layer_errors);
 }
 
 // ---- inspect, check
@@ -509,6 +556,7 @@ static void print_inspect(FILE *file, const struct fineprune_report *report) {
 static void print_check(FILE *file, const struct fineprune_report *report) {
     print_model(file, report, "model", report->model);
     if (report->data) print_data(file, report);
+    print_warnings(file, report);
     print_texts(file, &report->obstacles, "obstacle");
     print_texts(file, &report->notes, "note");
     if (!report->obstacles.n) fputs("fine     the model can be run and pruned\n", file);

@@ -175,7 +175,8 @@ static char *say_used(const struct fp_report_readout *readout, const struct fp_r
     char *distrust = say_distrust(readout, "; not more, for at full strength ", ""), *words = NULL;
     if (distrust)
         words = fp_format(
-            "lesson used at strength %s: corrects %zu of %zu answers; the model expects %s mistakes%s%s%s",
+            "by the last layer from your data, at strength %s: corrects %zu of %zu answers; the model expects %s "
+            "mistakes%s%s%s",
             fp_say_number(a, "%.2g", readout->strength), readout->corrects, readout->samples,
             fp_say_number(b, "%.1f", readout->expected), distrust, before, c);
     free(distrust);
@@ -187,7 +188,7 @@ char *fp_say_lesson(const struct fineprune_report *report) {
     if (!readout) return NULL;
     if (readout->lesson >= FP_LESSON_TAUGHT && readout->strength > 0) return say_used(readout, report->agreement);
     char *distrust = say_distrust(readout, "", ": "), *words = NULL;
-    if (distrust) words = fp_format("lesson left out: %s%s", distrust, fp_named(readout->reason));
+    if (distrust) words = fp_format("nothing from your data: %s%s", distrust, fp_named(readout->reason));
     free(distrust);
     return words;
 }
@@ -227,6 +228,8 @@ const char *fp_base_name(const char *path) {
 const char *fp_speed_truth(const struct fineprune_report *report) {
     const char *pattern = report->config ? fp_or_empty(report->config->pattern) : "";
     if (report->compact && report->compact->removed) return "what left the shapes makes every runtime faster";
+    // the runtime has a line of its own; without pruning nothing is known of zeros
+    if (report->runtime || !report->pruned || !report->pruned->zeros) return NULL;
     if (!strcmp(pattern, "channel") || (report->channels && report->channels->removed))
         return "scattered zeros do not make a dense runtime faster, whole channels do with --compact";
     if (!strcmp(pattern, "2:4")) return "a dense runtime gets no faster; TensorRT, which knows 2:4, does";

@@ -43,7 +43,7 @@ const char *fp_plural(size_t n);
 const char *fp_named(const char *text);
 // The last part of a path.
 const char *fp_base_name(const char *path);
-// What the zeros of this pattern mean for speed: the plain truth in one sentence.
+// What the zeros of this pattern mean for speed: the plain truth in one sentence. NULL: there is nothing to say.
 const char *fp_speed_truth(const struct fineprune_report *report);
 // The output that drifted most, NULL when nothing was measured.
 const struct fp_report_drift *fp_worst_drift(const struct fineprune_report *report);

@@ -157,19 +157,26 @@ static bool alike(const char *a, const char *b) {
     return !*a && !*b;
 }
 
-int fp_task_names_index(const struct fp_task_names *names, const char *name, size_t *index, fineprune_error *err) {
+size_t fp_task_names_match(const struct fp_task_names *names, const char *name, size_t *index, const char **best) {
     struct fp_guess guess = {.word = name};
     size_t n = 0;
     for (size_t i = 0; i < names->n; i++) {
         if (alike(names->names[i], name) && !n++) *index = i;
         fp_guess_offer(&guess, names->names[i]);
     }
+    *best = guess.best;
+    return n;
+}
+
+int fp_task_names_index(const struct fp_task_names *names, const char *name, size_t *index, fineprune_error *err) {
+    const char *best;
+    const size_t n = fp_task_names_match(names, name, index, &best);
     if (n == 1) return FINEPRUNE_OK;
     if (n)
         return fp_fail(err, FINEPRUNE_DATA, "the folder '%s' may be %zu of the classes of %s", name, n, names->where);
     int status = fp_fail(err, FINEPRUNE_DATA, "the folder '%s' is none of the %zu classes of %s", name, names->n,
                          names->where);
-    if (guess.best) fp_hint(err, "did you mean '%s'?", guess.best);
+    if (best) fp_hint(err, "did you mean '%s'?", best);
     else fp_hint(err, "class folders are named as the classes; --labels FILE.npy gives their numbers");
     return status;
 }

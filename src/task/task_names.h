@@ -15,7 +15,10 @@ struct fp_task_names {
 // width: how many classes there are, 0 where that is not known. Errors: LIMIT.
 int fp_task_names_find(struct fp_task_names *out, const struct fineprune_model *model, size_t width,
                        struct fp_arena *room, fineprune_error *err);
-// The class of that name, whose case does not count, and _ and - are blanks. Errors: DATA: none or several have it.
+// How many classes have that name, whose case does not count, and _ and - are blanks; *index is the first of them, and
+// *guess (NULL: none) what it may have been meant for.
+size_t fp_task_names_match(const struct fp_task_names *names, const char *name, size_t *index, const char **guess);
+// The class of that name, of a folder. Errors: DATA: none or several have it.
 int fp_task_names_index(const struct fp_task_names *names, const char *name, size_t *index, fineprune_error *err);
 
 #endif

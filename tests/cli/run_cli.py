@@ -296,14 +296,14 @@ PRUNE = "prune m.onnx --data local.npz"
 def prune_says_nine_lines(place):
     ran = works(place, f"{PRUNE} -o o.onnx -s 70%")
     equal(ran.out, b"", "standard output")
-    wanted = ["verdict", "model", "data", "task", "pruned", "outputs", "readout", "drift", "size", "wrote"]
+    wanted = ["verdict", "model", "data", "task", "pruned", "outputs", "learned", "drift", "size", "wrote"]
     equal([label for label in labels_of(ran.err) if label not in ("gate", "note")], wanted, "labels")
     lines = {line.split(" ", 1)[0]: line for line in ran.err.splitlines()}
     assert lines["model"].startswith("model    m.onnx, opset "), lines["model"]
     assert "(local.npz)" in lines["data"], lines["data"]
     assert re.match(r"pruned   (69\.[5-9]|70\.[0-5])% zeros: ", lines["pruned"]), lines["pruned"]
     assert re.match(r"outputs  (your data show|all stay as they are: )", lines["outputs"]), lines["outputs"]
-    assert re.match(r"readout  lesson (used at strength|left out: )", lines["readout"]), lines["readout"]
+    assert re.match(r"learned  (by the last layer from your data, at strength |nothing from your data: )", lines["learned"]), lines["learned"]
     assert "do not make a dense runtime faster" in lines["size"] and "--compact" in lines["size"], lines["size"]
     assert lines["wrote"].startswith("wrote    o.onnx"), lines["wrote"]
     onnx.checker.check_model(onnx.load(place.path("o.onnx")), full_check=True)
@@ -1269,7 +1269,7 @@ def compare_measures(place):
     text = ran.out.decode()
     equal(labels_of(text)[:5], ["A", "B", "data", "task", "drift"], "labels")
     assert "cosine 1.0000" in text and "same answer 100.0%" in text, text
-    assert re.search(r"^accuracy A (\d+\.\d)%, B \1% of \d+ samples$", text, re.M), text
+    assert re.search(r"^accuracy A (\d+\.\d)%, B \1% of \d+ samples; among the five best A (\d+\.\d)%, B \2%$", text, re.M), text
     ran = works(place, "compare m.onnx gesture.onnx --data test.npz --json")
     equal(json.loads(ran.out)["drift"][0]["top1_agreement"], 1, "agreement")
 
@@ -1685,6 +1685,308 @@ def the_preparation_is_told(place):
     equal(told("run mel.onnx --data a.wav -o y.npz --preprocess p.json"),
           ["sound: 1 file, 8000 Hz, one channel, 8 mel bands (log10, Slaney's; fft 64, hop 32); by p.json"], "mel")
     equal(told("run m.onnx --data local.npz -o y.npz"), [], "arrays")
+
+
+@case
+def labels_of_a_table(place):
+    """A .csv of file and label: quotes, headings, names of classes, paths and names of files, and every mistake by its first line and count."""
+    make, value = onnx.helper.make_node, onnx.helper.make_tensor_value_info
+    model = onnx.helper.make_model(onnx.helper.make_graph([make("ReduceMean", ["x"], ["y"], axes=[2, 3], keepdims=0)], "g", [value("x", 1, ["n", 3, 2, 2])],
+                                                          [value("y", 1, ["n", 3])], []), opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8)
+    place.path("named").mkdir()
+    onnx.save(model, place.path("p.onnx"))
+    onnx.save(model, place.path("named/m.onnx"))
+    place.path("named/labels.txt").write_text("red\nlight green\nblue\n")
+    files = {"a/0.npy": 0, "b/0.npy": 1, 'b/x, "y".npy': 2, "c.npy": 2}
+    for name, label in files.items():
+        colour = np.zeros((2 if name == "c.npy" else 1, 3, 2, 2), np.float32)
+        colour[:, label] = 1
+        place.path(f"tree/{name}").parent.mkdir(parents=True, exist_ok=True)
+        np.save(place.path(f"tree/{name}"), colour)
+    compare = lambda model, more="": f"compare {model} {model} --data tree --labels l.csv {more}"
+    def right(text, model="p.onnx", more="", samples=5, share=1.0):
+        place.path("l.csv").write_bytes(text.encode())
+        works(place, compare(model, f"{more} --json=j.json -f"))
+        told = json.loads(place.path("j.json").read_text())["accuracy"]
+        equal((told["samples"], round(told["a"], 9), "a_top5" in told), (samples, round(share, 9), False), f"accuracy with {text!r}")
+    quoted = '"b/x, ""y"".npy"'
+    right(f"a/0.npy,0\nb/0.npy,1\n{quoted},2\nc.npy,2\n")
+    right(f"\ufefffile,label\r\n tree/a/0.npy , 0\r\n\r\n./b/0.npy,1\r\n{quoted.replace('b/', '')},2\r\n\"c.npy\",\"2\"")
+    right(f"a/0.npy,1\nb/0.npy,1\n{quoted},2\nc.npy,1\n", share=0.4)
+    right(f"name,what\n/home/me/tree/a/0.npy,RED\nb/0.npy,light_green\n{quoted},blue\nc.npy,2\n", model="named/m.onnx")
+    right(f"a/0.npy,0\nb/0.npy,1\n{quoted},2\nc.npy,2\n", more="--limit 2", samples=2)
+    def wrong(text, error, hint=None, model="p.onnx", more=""):
+        place.path("l.csv").write_bytes(text.encode())
+        fails(place, compare(model, more), 4, f"labels 'l.csv'{error}", hint)
+    wrong("file,label\na/0.npy,0\nb/0.npy,1\n", " have none for 3 of 5 samples; the first: sample 2 ('tree/b/x, \"y\".npy')")
+    wrong("a/0.npy,0\nd.npy,1\ne.npy,1\n", ", line 2: 'd.npy' is no file of the samples; 2 such lines in all",
+          "files are named by their paths below the folder of --data, or by their names")
+    wrong("0.npy,0\nc.npy,1\n", ", line 1: '0.npy' may be several files of the samples; 1 such line in all", "give the path below the folder of --data")
+    wrong("a/0.npy,gren\nc.npy,2\nc.npy,Bleu\n", ", line 1: 'gren' is none of the model's classes; 2 such lines in all", "did you mean 'red'?", "named/m.onnx")
+    wrong("a/0.npy,3\nc.npy,2\n", ", line 1: '3' is none of the model's classes; 1 such line in all",
+          "a labels.txt beside the model, one name a line, says which class has which name; or give class numbers, from 0")
+    wrong("c.npy,1\nc.npy,1\nc.npy,2\n", ", line 3: 'c.npy' has another label on a line before; 1 such line in all")
+    wrong("a/0.npy,0\na/0.npy\n", ", line 2: 1 field instead of two, file and label", "a name with a comma in it stands in quotes")
+    wrong('a/0.npy,0\n"b/0.npy,0\n', ", line 2: a quote is not closed")
+    wrong('a/0.npy,0\n"b"/0.npy,0\n', ", line 2: a comma or the end of the line is wanted behind a quote")
+    wrong("", " have none for 5 of 5 samples; the first: sample 0 ('tree/a/0.npy')")
+    fails(place, "compare p.onnx p.onnx --data tree --labels none.csv", 6, "cannot read the labels 'none.csv': No such file or directory")
+    place.path("tree/bad.npy").write_bytes(b"no array")
+    right(f"a/0.npy,0\nb/0.npy,1\n{quoted},2\nc.npy,2\nbad.npy,1\n", more="--on-bad-file skip")
+
+
+@case
+def among_the_five_best(place):
+    """Beside the first answer the five best, as NumPy sorts them, where there are more classes."""
+    random, node = np.random.default_rng(11), onnx.helper.make_node
+    x, labels = random.standard_normal((200, 12)).astype(np.float32), random.integers(0, 8, 200)
+    weights = {"w": random.standard_normal((12, 8)).astype(np.float32), "v": random.standard_normal((12, 5)).astype(np.float32)}
+    store_network(place, "eight.onnx", [node("MatMul", ["x", "w"], ["y"])], {"y": (1, ["N", 8])}, {"w": weights["w"]}, [12])
+    store_network(place, "five.onnx", [node("MatMul", ["x", "v"], ["y"])], {"y": (1, ["N", 5])}, {"v": weights["v"]}, [12])
+    np.savez(place.path("x.npz"), x=x)
+    np.save(place.path("y.npy"), labels)
+    line = "compare eight.onnx eight.onnx --data x.npz --labels y.npy --json=j.json --report r.html -f"
+    text = works(place, line).out.decode()
+    order = np.argsort(-(x @ weights["w"]), axis=1, kind="stable")
+    expected = [float(np.mean(order[:, 0] == labels)), float(np.mean((order[:, :5] == labels[:, None]).any(1)))]
+    told = json.loads(place.path("j.json").read_text())["accuracy"]
+    equal([told["a"], told["a_top5"], told["b_top5"]], [expected[0], expected[1], expected[1]], "shares")
+    share = f"{100 * expected[1]:.1f}%"
+    assert f"; among the five best A {share}, B {share}\n" in text, text
+    page = place.path("r.html").read_text()
+    assert "Among the five best" in page and share in page, "page"
+    np.save(place.path("y.npy"), labels % 5)
+    works(place, line.replace("eight", "five"))
+    assert "a_top5" not in json.loads(place.path("j.json").read_text())["accuracy"], "five classes"
+
+
+@case
+def layers_that_go_off(place):
+    """Each layer's error against what ONNX Runtime has there, by name or weight, and the one that was changed is named."""
+    random, node = np.random.default_rng(12), onnx.helper.make_node
+    weights = {f"w{i}": random.standard_normal((8, 3 if not i else 8, 3, 3)).astype(np.float32) / 5 for i in range(4)}
+    def network(name, weights, rename=lambda n: n):
+        nodes = []
+        for i in range(4):
+            nodes += [node("Conv", [rename(f"r{i - 1}") if i else "x", f"w{i}"], [rename(f"c{i}")], pads=[1, 1, 1, 1]), node("Relu", [rename(f"c{i}")], [rename(f"r{i}")])]
+        nodes += [node("GlobalAveragePool", [rename("r3")], [rename("g")]), node("Flatten", [rename("g")], ["y"])]
+        store_network(place, name, nodes, {"y": (1, ["N", 8])}, weights, [3, 8, 8])
+        return nodes
+    network("a.onnx", weights)
+    other = dict(weights, w2=weights["w2"] * (1 + 0.8 * random.standard_normal(weights["w2"].shape)).astype(np.float32))
+    network("b.onnx", other)
+    network("n.onnx", other, lambda n: "z" + n)
+    x = random.standard_normal((70, 3, 8, 8)).astype(np.float32)
+    np.savez(place.path("x.npz"), x=x)
+    def inside(name):
+        model = onnx.load(place.path(name))
+        values = [n.output[0] for n in model.graph.node]
+        model.graph.output.extend(onnx.helper.make_tensor_value_info(v, 1, None) for v in values if v != "y")
+        session = ort.InferenceSession(model.SerializeToString())
+        return dict(zip(values, session.run(values, {"x": x})))
+    def told(line):
+        ran = works(place, f"{line} --layers --json=j.json --report r.html -f")
+        return json.loads(place.path("j.json").read_text())["layer_errors"], ran.out.decode()
+    first, second = inside("a.onnx"), inside("b.onnx")
+    for more in ("", "--batch 7 -j 1"):
+        found, text = told(f"compare a.onnx b.onnx --data x.npz {more}")
+        equal([layer["output"] for layer in found["layers"]], ["c0", "r0", "c1", "r1", "c2", "r2", "c3", "r3", "g"], "layers in order")
+        for layer in found["layers"]:
+            a, b = (values[layer["output"]].astype(np.float64) for values in (first, second))
+            expected = np.linalg.norm(b - a) / np.linalg.norm(a - a.mean())
+            assert abs(layer["error"] - expected) < 1e-5 + 1e-4 * expected, (layer, expected)
+        equal([layer["output"] for layer in found["layers"] if layer["stands_out"]], ["c2"], "layers that stand out")
+        assert found["said"].startswith("B goes off first at 'c2' (Conv, weight 'w2'): 0."), found["said"]
+        assert re.search(r"^layers   B goes off first at 'c2'", text, re.M) and re.search(r"^  c2 +Conv +w2 +\S+ +stands out$", text, re.M), text
+        assert "B goes off first at &#39;c2&#39;" in place.path("r.html").read_text(), "page"
+    found, text = told("compare a.onnx n.onnx --data x.npz")
+    equal([layer["output"] for layer in found["layers"]], ["c0", "c1", "c2", "c3"], "by weights")
+    equal([layer["output"] for layer in found["layers"] if layer["stands_out"]], ["c2"], "layers that stand out, by weights")
+    found, text = told("compare a.onnx a.onnx --data x.npz")
+    assert found["said"] == "no layer of B is off by 0.01 or more; the most is 0, at 'c0'", found["said"]
+    plain = works(place, "compare a.onnx b.onnx --data x.npz").out.decode()
+    equal([line for line in plain.splitlines() if line.startswith("drift")],
+          [line for line in told("compare a.onnx b.onnx --data x.npz")[1].splitlines() if line.startswith("drift")], "drift with --layers")
+    works(place, "prune a.onnx --data x.npz --target macs=50% --task other --round 2 -o p.onnx -q")
+    found, text = told("compare a.onnx p.onnx --data x.npz")
+    assert found["other_shape"] > 0 and "not compared, as B's have another shape" in text, text
+
+
+PHOTO_MEAN, PHOTO_DEVIATION = (np.float32(v).reshape(3, 1, 1) for v in ([.485, .456, .406], [.229, .224, .225]))
+
+
+def smooth_pictures(random, n, side=24):
+    """Colour pictures of four kinds, 0 to 255: smooth, warmer than cold, with one of four colours strongest somewhere."""
+    kinds = random.integers(0, 4, n)
+    coarse = random.standard_normal((n, 1, 4, 4)) * 0.8 + random.standard_normal((n, 3, 4, 4)) * 0.25
+    tints = np.array([[1.3, 0, -1], [0.2, 0.9, -0.6], [0.4, 0.1, 0.5], [0.9, 0.6, -1.4]])
+    coarse += tints[kinds][:, :, None, None]
+    at = np.linspace(0, 3, side)
+    low, part = np.minimum(at.astype(int), 2), at - np.minimum(at.astype(int), 2)
+    rows = coarse[:, :, low] * (1 - part)[:, None] + coarse[:, :, low + 1] * part[:, None]
+    fine = rows[:, :, :, low] * (1 - part) + rows[:, :, :, low + 1] * part
+    return np.round(np.clip(120 + 50 * fine + 4 * random.standard_normal(fine.shape), 0, 255)).astype(np.float32), kinds
+
+
+def convolved(x, w):
+    return np.einsum("nchwij,ocij->nohw", np.lib.stride_tricks.sliding_window_view(x, (3, 3), axis=(2, 3)), w, optimize=True)
+
+
+def picture_model(place, name, prepare, normalization=True):
+    """A convolution with a normalization (or with it multiplied in) and a last layer, fitted to pictures that were prepared in that way."""
+    random, node = np.random.default_rng(21), onnx.helper.make_node
+    pictures, kinds = smooth_pictures(random, 400)
+    x = prepare(pictures / 255).astype(np.float32)
+    w = random.standard_normal((16, 3, 3, 3)).astype(np.float32) / 5 / x.std()
+    y = convolved(x, w)
+    mean, variance = y.mean((0, 2, 3)), y.var((0, 2, 3))
+    z = (y - mean[:, None, None]) / np.sqrt(variance + 1e-5)[:, None, None]
+    features = np.concatenate([np.maximum(z, 0).mean((2, 3)), np.ones((len(z), 1))], 1)
+    last = np.linalg.lstsq(features, 12 * np.eye(4)[kinds], rcond=None)[0].astype(np.float32)
+    weights = {"w": w, "v": last[:-1], "c": last[-1]}
+    if normalization:
+        weights |= {"one": np.ones(16, np.float32), "zero": np.zeros(16, np.float32), "mean": mean.astype(np.float32), "variance": variance.astype(np.float32)}
+        head = [node("Conv", ["x", "w"], ["h"]), node("BatchNormalization", ["h", "one", "zero", "mean", "variance"], ["b"])]
+    else:
+        scale = 1 / np.sqrt(variance + 1e-5)
+        weights |= {"w": (w * scale[:, None, None, None]).astype(np.float32), "a": (-mean * scale).astype(np.float32)}
+        head = [node("Conv", ["x", "w", "a"], ["b"])]
+    store_network(place, name, head + [node("Relu", ["b"], ["r"]), node("GlobalAveragePool", ["r"], ["g"]), node("Flatten", ["g"], ["f"]),
+                                       node("Gemm", ["f", "v", "c"], ["l"]), node("Softmax", ["l"], ["probabilities"])],
+                  {"probabilities": (1, ["N", 4])}, weights, [3, "H", "W"])
+
+
+def warned(place, line):
+    """The causes of the warnings in the report; the summary and the page have each of them."""
+    ran = works(place, f"{line} --json=j.json --report r.html -f")
+    told = json.loads(place.path("j.json").read_text()).get("warnings", [])
+    lines = [text for text in (ran.err + ran.out.decode()).splitlines() if text.startswith("warning  ")]
+    equal(lines, [f"warning  {one['text']} ({one['evidence']})" for one in told], f"warnings of '{line}'")
+    equal(place.path("r.html").read_text().count(">warning: "), len(told), "warnings in the page")
+    return [one["cause"] for one in told]
+
+
+@case
+def wrong_preparation_is_noticed(place):
+    """Pictures prepared in other ways than the model was trained: named on prune, run, compare and check; nothing is said of the right way."""
+    random = np.random.default_rng(22)
+    pictures, _ = smooth_pictures(random, 60)
+    unit, photo = pictures / 255, (pictures / 255 - PHOTO_MEAN) / PHOTO_DEVIATION
+    turned = lambda x: np.ascontiguousarray(x.transpose(0, 2, 3, 1)).reshape(x.shape)
+    picture_model(place, "photo.onnx", lambda x: (x - PHOTO_MEAN) / PHOTO_DEVIATION)
+    picture_model(place, "unit.onnx", lambda x: x)
+    picture_model(place, "wide.onnx", lambda x: 255 * x)
+    picture_model(place, "folded.onnx", lambda x: (x - PHOTO_MEAN) / PHOTO_DEVIATION, normalization=False)
+    picture_model(place, "plain.onnx", lambda x: x, normalization=False)
+    cases = [("photo", photo, []), ("unit", unit, []), ("wide", pictures, []), ("folded", photo, []), ("plain", unit, []),
+             ("photo", pictures, ["not_scaled"]), ("unit", pictures, ["not_scaled"]), ("photo", unit, ["not_normalized"]),
+             ("photo", (photo - PHOTO_MEAN) / PHOTO_DEVIATION, ["normalized_twice"]), ("unit", photo, ["normalized_twice"]),
+             ("photo", unit / 255, ["scaled_twice"]), ("unit", unit / 255, ["scaled_twice"]), ("wide", unit, ["scaled"]),
+             ("photo", photo[:, ::-1], ["colors_swapped"]), ("unit", unit[:, ::-1], ["colors_swapped"]), ("wide", pictures[:, ::-1], ["colors_swapped"]),
+             ("photo", turned(photo), ["layout"]), ("folded", turned(photo), ["layout"]),
+             ("folded", pictures, ["not_scaled"]), ("plain", pictures, ["not_scaled"]), ("plain", unit / 255, ["scaled_twice"])]
+    for number, (model, x, expected) in enumerate(cases):
+        np.savez(place.path("x.npz"), x=x.astype(np.float32))
+        lines = {"run": f"run {model}.onnx --data x.npz -o y.npz", "check": f"check {model}.onnx --data x.npz",
+                 "compare": f"compare {model}.onnx {model}.onnx --data x.npz", "prune": f"prune {model}.onnx --data x.npz -o o.onnx --strict-sparsity"}
+        for command, line in lines.items():
+            equal(warned(place, line), expected, f"warnings of {command}, {model}, case {number}")
+
+
+@case
+def samples_that_say_nothing(place):
+    """Blank samples, silent and clipped sound, another rate than the preparation file's, and a model that answers all samples alike."""
+    import wave
+    random, node = np.random.default_rng(23), onnx.helper.make_node
+    def sounds(folder, waves):
+        place.path(folder).mkdir()
+        for i, samples in enumerate(waves):
+            with wave.open(str(place.path(f"{folder}/{i}.wav")), "wb") as file:
+                file.setnchannels(1), file.setsampwidth(2), file.setframerate(8000)
+                file.writeframes((32767 * np.clip(samples, -1, 1)).astype(np.int16).tobytes())
+    store_network(place, "sound.onnx", [node("Relu", ["x"], ["y"])], {"y": (1, None)}, {}, ["T"])
+    voices = [np.convolve(random.standard_normal(4000), np.ones(9) / 9)[:4000] * np.abs(np.sin(np.arange(4000) / 300)) for _ in range(10)]
+    sounds("voices", [0.4 * v / np.abs(v).max() for v in voices])
+    sounds("quiet", [0.4 * v / np.abs(v).max() if i % 3 else 0 * v for i, v in enumerate(voices)])
+    sounds("loud", [4 * v / np.abs(v).max() for v in voices])
+    line = lambda folder, more="--rate 8000": warned(place, f"run sound.onnx --data {folder} -o y.npz {more}")
+    equal([line("voices"), line("quiet"), line("loud")], [[], ["silent"], ["clipped"]], "of sound")
+    place.path("preprocess.json").write_text('{"rate": 8000}')
+    equal([line("voices", ""), line("voices", "--rate 4000")], [[], ["other_rate"]], "of the rate")
+    x = random.standard_normal((40, 20)).astype(np.float32)
+    weights = {"w": random.standard_normal((20, 5)).astype(np.float32), "b": np.float32([3, -1, 0, 2, -2])}
+    store_network(place, "few.onnx", [node("Gemm", ["x", "w", "b"], ["l"]), node("Softmax", ["l"], ["probabilities"])], {"probabilities": (1, ["N", 5])}, weights, [20])
+    for scale, expected in ((1, []), (1e-4, ["same_answers"])):
+        np.savez(place.path("x.npz"), x=x * np.float32(scale))
+        for command in ("run few.onnx --data x.npz -o y.npz", "check few.onnx --data x.npz", "compare few.onnx few.onnx --data x.npz",
+                        "prune few.onnx --data x.npz -o o.onnx --strict-sparsity"):
+            equal(warned(place, command), expected, f"of {command}, samples times {scale}")
+    x[::4] = 0
+    np.savez(place.path("x.npz"), x=x)
+    equal(warned(place, "check few.onnx --data x.npz"), ["blank"], "of empty samples")
+
+
+@case
+def lines_are_broken_on_a_terminal(place):
+    """On a terminal of 100 columns no line of the summary is longer, and what follows lies below; a pipe gets one line each, and the same words."""
+    plain = works(place, f"{PRUNE} -o o.onnx -f -s 70%").err
+    def on_terminal(words, stream, columns=100):
+        master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+        streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, stream: slave}
+        process = subprocess.Popen([harness.FINEPRUNE, *words.split()], cwd=place.folder, env={**os.environ, "TERM": "xterm"}, **streams)
+        os.close(slave)
+        text = b""
+        while True:
+            try:
+                piece = os.read(master, 65536)
+            except OSError:
+                break
+            if not piece:
+                break
+            text += piece
+        os.close(master)
+        equal(process.wait(), 0, "exit code")
+        return text.decode().replace("\r\n", "\n")
+    shown = on_terminal(f"{PRUNE} -o o.onnx -f -s 70% --progress never --color never", "stderr")
+    assert max(map(len, plain.splitlines())) > 100, "nothing to break"
+    equal([line for line in shown.splitlines() if len(line) > 100], [], "lines that are too long")
+    joined = re.sub(r"\n {9}(?! )", " ", shown)
+    without = lambda text: re.sub(r"^wrote.*$", "", text, flags=re.M)
+    equal(without(joined), without(plain), "the words")
+    shown = on_terminal(f"compare m.onnx o.onnx --data test.npz", "stdout", 60)
+    equal([line for line in shown.splitlines() if len(line) > 60], [], "lines of compare that are too long")
+
+
+@case
+def words_for_strangers(place):
+    """The first help is short and has three examples, that of everything has every option, and the summary has no words of the trade."""
+    text = works(place, "--help").out.decode()
+    assert len(text.splitlines()) < 60, len(text.splitlines())
+    equal([line.split()[1] for line in text.splitlines() if line.startswith("  fineprune ")], ["check", "prune", "compare"], "examples")
+    whole = works(place, "help all").out.decode()
+    equal(works(place, "--help all").out.decode(), whole, "--help all")
+    for command in ("prune", "inspect", "merge"):
+        assert works(place, f"{command} --help").out.decode() in whole, command
+    ran = works(place, f"{PRUNE} -o o.onnx -f -s 70%")
+    for word in ("read-out", "readout", "lesson", "synapse", "reserve"):
+        assert word not in ran.err and word not in text, (word, ran.err)
+    ran = works(place, f"{PRUNE} -o o.onnx -f --runtime-profile xnnpack")
+    assert "TensorRT" not in next(line for line in ran.err.splitlines() if line.startswith("size ")), ran.err
+
+
+@case
+def a_model_from_standard_input(place):
+    """inspect - is as inspect of the file; what cannot be a model, and standard input twice, are refused."""
+    model = place.path("m.onnx").read_bytes()
+    ran = works(place, "inspect - --json", stdin=model)
+    told, plain = json.loads(ran.out), json.loads(works(place, "inspect m.onnx --json").out)
+    equal((told["model"]["path"], told["layers"], told["model"]["file_size"]), ("-", plain["layers"], len(model)), "of standard input")
+    assert works(place, "inspect -", stdin=model).out.startswith(b"model    standard input, opset"), "its name"
+    equal(place.run("inspect -", stdin=b"no model").code, 3, "exit code")
+    equal(place.run("inspect - --max-memory 64K", stdin=model).code, 7, "exit code with too little memory")
+    fails(place, "run - --data - -o y.npz", 2, "2 of the inputs are -, standard input", "give the others files")
+    works(place, "run - --data local.npz -o y.npz", stdin=model)
 
 
 @case
@@ -2564,6 +2866,7 @@ LOOK = "run m.onnx --data local.npz -f -o y.npz"
 EFFECTS = {
     "data": (f"{LOOK} -q", "--data local.npz --data test.npz", "y.npz"),
     "labels": ("compare m.onnx m.onnx --data test.npz --json=j.json -f", "--labels test_labels.npy", "/accuracy"),
+    "layers": ("compare m.onnx m.onnx --data test.npz --json=j.json -f", "--layers", "/layer_errors"),
     "batch": ("compare most.onnx more.onnx --data most.npz", "--batch 1", "code"),
     "limit": (f"{LOOK} -q --json=j.json", "--limit 10", "/data/samples"),
     "reserve": (QUICK, "--reserve 40%", "/data/reserve"),

@@ -16,11 +16,13 @@ enum { N = 120 };
 // What a program asks for.
 struct call {
     const char *model, *source, *out;
-    bool looks; // only at the first sample
+    bool looks;    // only at the first sample
+    bool compares; // the model with itself
     fineprune_run_options run;
     fineprune_data_options data;
     fineprune_prune_options prune;
     fineprune_save_options save;
+    fineprune_compare_options compare;
     fineprune_sparse_count count;
 };
 
@@ -146,7 +148,8 @@ static void defaults(struct call *c) {
                        .out = "out.onnx",
                        .data = FINEPRUNE_DATA_OPTIONS_INIT,
                        .prune = FINEPRUNE_PRUNE_OPTIONS_INIT,
-                       .save = FINEPRUNE_SAVE_OPTIONS_INIT};
+                       .save = FINEPRUNE_SAVE_OPTIONS_INIT,
+                       .compare = FINEPRUNE_COMPARE_OPTIONS_INIT};
     c->prune.method = "magnitude";
     c->run.threads = 1; // so many small calls are slower with more beside other work
 }
@@ -175,14 +178,28 @@ static void read_saved(struct outcome *o, const struct call *c) {
     if (strcmp(c->out, "there.onnx")) remove(in_folder(c->out));
 }
 
-static int prune_and_save(struct outcome *o, struct call *c, fineprune_model *model, fineprune_data *data) {
-    fineprune_report *report = NULL;
-    if (!c->prune.run.progress && !c->prune.run.batch) c->prune.run = c->run;
-    int status = fineprune_prune(model, data, &c->prune, &report, NULL);
+static void keep_report(struct outcome *o, fineprune_report *report) {
     char *json = report ? fineprune_report_json(report) : NULL;
     o->report = json ? json_loads(json, 0, NULL) : NULL;
     free(json);
     fineprune_report_free(report);
+}
+
+static int compare_both(struct outcome *o, const struct call *c, fineprune_model *model, fineprune_data *data) {
+    fineprune_model *second = NULL;
+    fineprune_report *report = NULL;
+    int status = fineprune_model_open(&second, in_folder(c->model), NULL, NULL);
+    if (!status) status = fineprune_compare_with(model, second, data, &c->compare, &report, NULL);
+    keep_report(o, report);
+    fineprune_model_free(second);
+    return status;
+}
+
+static int prune_and_save(struct outcome *o, struct call *c, fineprune_model *model, fineprune_data *data) {
+    fineprune_report *report = NULL;
+    if (!c->prune.run.progress && !c->prune.run.batch) c->prune.run = c->run;
+    int status = fineprune_prune(model, data, &c->prune, &report, NULL);
+    keep_report(o, report);
     return status ? status : fineprune_model_save(model, in_folder(c->out), &c->save, NULL);
 }
 
@@ -197,7 +214,8 @@ static void make(struct outcome *o, struct call *c) {
     if (!o->status) o->status = fineprune_data_open(&data, model, &c->data, NULL);
     if (!o->status) o->status = fineprune_data_add(data, source, NULL);
     if (!o->status) o->samples = fineprune_data_samples(data);
-    if (!o->status) o->status = c->looks ? look(o, data) : prune_and_save(o, c, model, data);
+    if (!o->status && c->compares) o->status = compare_both(o, c, model, data);
+    else if (!o->status) o->status = c->looks ? look(o, data) : prune_and_save(o, c, model, data);
     read_saved(o, c);
     if (c->save.sparse_count) o->count = *c->save.sparse_count;
     fineprune_group_free(c->save.group);
@@ -341,7 +359,15 @@ static void grouped(struct call *c) { assert_int_equal(fineprune_group_new(&c->s
       other_model(a, b) && number(b, "runtime", "faster") > 0) \
     X(prune_options, multiple, c->model = "wide.onnx"; c->prune.method = NULL; c->prune.task = "other"; \
       c->prune.strict_sparsity = true; c->prune.sparsity = 0; c->prune.target = "macs=45%", c->prune.multiple = 1, \
-      number(a, "channels", "removed") != number(b, "channels", "removed"))
+      number(a, "channels", "removed") != number(b, "channels", "removed")) \
+    X(compare_options, size, c->compares = true, c->compare.size = 0, !a->status && b->status == FINEPRUNE_USAGE) \
+    X(compare_options, task, c->compares = true; c->compare.task = "other", c->compare.task = "classes", \
+      task_is(a, "\"other\"") && task_is(b, "\"classes\"")) \
+    X(compare_options, labels, c->compares = true, c->compare.labels = "folders", \
+      !a->status && b->status == FINEPRUNE_DATA) \
+    X(compare_options, run, c->compares = true, c->compare.run.progress = see_progress, !a->calls && b->calls) \
+    X(compare_options, layers, c->compares = true, c->compare.layers = true, \
+      !member(a, "layer_errors", "said") && member(b, "layer_errors", "said"))
 // clang-format on
 
 #define FUNCTIONS(type, name, base, change, effect)                                                                    \
@@ -439,7 +465,7 @@ static void test_header(void **state) {
         structs++;
     }
     free(text);
-    assert_int_equal(structs, 4);
+    assert_int_equal(structs, 5);
     assert_int_equal(n, FP_COUNT(members) + FP_COUNT(elsewhere));
 }
 

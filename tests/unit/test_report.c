@@ -108,7 +108,8 @@ static void decisions(void **state) {
           .trusted = true},
          {"\noutputs  your data show 8 of 10 classes; the 2 that you never showed answer only when they are 2 times "
           "as likely; rows removed: 0\n",
-          "\nreadout  lesson used at strength 0.33: corrects 29 of 120 answers; the model expects 35.9 mistakes\n"}},
+          "\nlearned  by the last layer from your data, at strength 0.33: corrects 29 of 120 answers; the model "
+          "expects 35.9 mistakes\n"}},
         {two,
          {.lesson = FP_LESSON_TAUGHT, .pruned = 8, .classes = 10, .seen = 2, .unseen_bias = -3},
          {.lesson = FP_LESSON_LEARNED,
@@ -119,12 +120,12 @@ static void decisions(void **state) {
           .expected_confident = 0.11,
           .reason = "so"},
          {"\noutputs  your data show 2 of 10 classes; rows removed: 8\n",
-          "\nreadout  lesson left out: it would change 32 answers (4 of the confident half), the model expects 3.2 "
-          "(0.1) mistakes: so\n"}},
+          "\nlearned  nothing from your data: it would change 32 answers (4 of the confident half), the model expects "
+          "3.2 (0.1) mistakes: so\n"}},
         {NULL,
          {.reason = "no <b>"},
          {.reason = "no bias"},
-         {"\noutputs  all stay as they are: no <b>\n", "\nreadout  lesson left out: no bias\n"}},
+         {"\noutputs  all stay as they are: no <b>\n", "\nlearned  nothing from your data: no bias\n"}},
     };
     for (size_t i = 0; i < FP_COUNT(cases); i++) {
         struct fineprune_report *report = pruned_report();
@@ -134,7 +135,7 @@ static void decisions(void **state) {
         for (size_t k = 0; k < 2; k++)
             if (!strstr(text, cases[i].lines[k])) fail_msg("no '%s' in %s", cases[i].lines[k], text);
         assert_null(strstr(html, "no <b>"));
-        assert_non_null(strstr(html, i == 0 ? "corrects 29 of 120 answers" : "lesson left out: "));
+        assert_non_null(strstr(html, i == 0 ? "corrects 29 of 120 answers" : "nothing from your data: "));
         free(text), free(html);
         fineprune_report_free(report);
     }
