@@ -120,6 +120,7 @@ void fineprune_data_free(fineprune_data *data) {
     for (size_t i = 0; i < FP_COUNT(data->options); i++) free(data->options[i]);
     fp_data_tally_done(&data->bad);
     fp_data_tally_done(&data->passed);
+    free(data->reads);
     free(data->sources);
     free(data->columns);
     free(data->inputs);

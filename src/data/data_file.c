@@ -101,8 +101,8 @@ int fp_data_add_set_file(struct fineprune_data *data, const char *path, unsigned
     char *tensor_name, name[300];
     snprintf(name, sizeof(name), "'%s'", path);
     (void)fp_stamp_take(&file.stamp, -1, path); // what is not there is told by who reads it
-    int status = FINEPRUNE_OK;
-    if (number < data->n_inputs) status = fp_data_takes(data, number, name, err);
+    int status = fp_data_note_file(data, path, err);
+    if (!status && number < data->n_inputs) status = fp_data_takes(data, number, name, err);
     if (!status) status = fp_tensor_file_read(&tensor, &tensor_name, path, data->memory, err);
     if (status) return status;
     size_t input = fp_data_input(data, tensor_name, strlen(tensor_name));
@@ -165,7 +165,8 @@ int fp_data_add_file(struct fineprune_data *data, size_t input, const char *path
     struct fp_adding *adding = data->adding;
     for (size_t i = 0; i < data->n_inputs; i++) adding->before_file[i] = data->columns[i].n;
     fineprune_error inner = {0};
-    int status = add_regular(data, input, path, kind, &inner);
+    int status = fp_data_note_file(data, path, &inner);
+    if (!status) status = add_regular(data, input, path, kind, &inner);
     adding->tried += !status;
     if (!status) return FINEPRUNE_OK;
     adding->out_of_step |= input < data->n_inputs && data->n_inputs > 1;

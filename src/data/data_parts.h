@@ -115,6 +115,8 @@ struct fineprune_data {
     size_t bare; // samples of a model without inputs
     char **sources;
     size_t n_sources, capacity;
+    struct fp_stamp *reads; // files that were looked at, also in vain
+    size_t n_reads, reads_capacity;
     uint64_t *hashes;                 // of samples, 0 where not computed yet; NULL before the first
     struct fp_preprocess *preprocess; // made at the first image or sound
     size_t *decoded;                  // bytes of pictures that are kept decoded; made at the first one
@@ -243,6 +245,8 @@ int fp_data_bad_file(struct fineprune_data *data, const fineprune_error *why, fi
 static inline bool fp_data_decodes(const struct fineprune_data *data) {
     return !data->limit || data->on_bad_file != FP_BAD_STOP;
 }
+// Notes that the file is read; "-" is standard input.
+int fp_data_note_file(struct fineprune_data *data, const char *path, fineprune_error *err);
 // Notes a file that is no data, by its kind.
 int fp_data_pass_over(struct fineprune_data *data, const char *kind, fineprune_error *err);
 
