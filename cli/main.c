@@ -42,14 +42,21 @@ static size_t output_paths(const struct cli_options *o, const char *paths[4]) {
     return n;
 }
 
-// External data are known once the model is read.
-static int check_against_model(const struct cli_options *o, const fineprune_model *model, fineprune_error *err) {
-    const char *paths[4];
-    const size_t n = output_paths(o, paths);
-    for (size_t i = 0; i < n; i++)
-        if (fineprune_model_reads(model, paths[i]))
-            return cli_fail(err, FINEPRUNE_USAGE, "give the output another name; an input is never overwritten",
-                            "output '%s' is a file that the model is read from", paths[i]);
+static int fail_read(const char *path, const char *what, fineprune_error *err) {
+    return cli_fail(err, FINEPRUNE_USAGE, "give the output another name; an input is never overwritten",
+                    "output '%s' is a file that the %s read from", strcmp(path, "-") ? path : "standard output", what);
+}
+
+// External data, and what lies in folders and lists, are known once model and data are read. Every command may write to
+// standard output.
+static int check_against_inputs(const struct cli_options *o, const fineprune_model *model, const fineprune_data *data,
+                                fineprune_error *err) {
+    const char *paths[5] = {"-"};
+    const size_t n = output_paths(o, paths + 1) + 1;
+    for (size_t i = 0; i < n; i++) {
+        if (model && fineprune_model_reads(model, paths[i])) return fail_read(paths[i], "model is", err);
+        if (data && fineprune_data_reads(data, paths[i])) return fail_read(paths[i], "samples are", err);
+    }
     return FINEPRUNE_OK;
 }
 
@@ -57,7 +64,7 @@ static int open_model(struct job *job, fineprune_model **out, const char *path) 
     double started = terminal_clock();
     int status = fineprune_model_open(out, path, &job->run, job->err);
     job->load += terminal_clock() - started;
-    if (!status) status = check_against_model(job->options, *out, job->err);
+    if (!status) status = check_against_inputs(job->options, *out, NULL, job->err);
     if (status) return status;
     return terminal_stopped(job->terminal, job->err);
 }
@@ -93,6 +100,7 @@ static int open_data(struct job *job) {
         status = fineprune_data_add(job->data, o->data.items[i], job->err);
         if (!status) status = terminal_stopped(job->terminal, job->err);
     }
+    if (!status) status = check_against_inputs(o, NULL, job->data, job->err);
     return status;
 }
 
@@ -137,9 +145,9 @@ static fineprune_prune_options prune_options(const struct job *job) {
 // ---- what is written
 
 // Refuses outputs that exist, are an input, or are named twice, before any work is done.
-static int check_output(const struct cli_options *o, const char *path, fineprune_error *err) {
+static int check_inputs(const struct cli_options *o, const char *path, fineprune_error *err) {
     const char *fixed[] = {o->labels, o->stats, o->preprocess, o->config};
-    int status = fineprune_output_check(path, NULL, true, err); // whether it can be written at all
+    int status = FINEPRUNE_OK;
     for (size_t i = 0; i < o->operands.count && !status; i++)
         status = fineprune_output_check(path, o->operands.items[i], true, err);
     for (size_t i = 0; i < o->data.count && !status; i++) {
@@ -149,36 +157,53 @@ static int check_output(const struct cli_options *o, const char *path, fineprune
     }
     for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]) && !status; i++)
         if (fixed[i]) status = fineprune_output_check(path, fixed[i], true, err);
+    return status;
+}
+
+static int check_output(const struct cli_options *o, const char *path, fineprune_error *err) {
+    int status = fineprune_output_check(path, NULL, true, err); // whether it can be written at all
+    if (!status) status = check_inputs(o, path, err);
     if (status) return status;
     return fineprune_output_check(path, NULL, o->force, err);
 }
 
+// What a large model's weights would go to: no input, and no other output.
+static int check_beside(const struct cli_options *o, const char *const *others, size_t n, fineprune_error *err) {
+    char beside[PATH_MAX];
+    if (snprintf(beside, sizeof(beside), "%s.data", o->output) >= (int)sizeof(beside) ||
+        fineprune_output_check(beside, NULL, true, NULL))
+        return FINEPRUNE_OK; // told where it is written
+    int status = check_inputs(o, beside, err);
+    for (size_t i = 0; i < n && !status; i++)
+        if (fineprune_output_check(others[i], beside, true, NULL))
+            status = cli_fail(err, FINEPRUNE_USAGE, NULL, "output '%s' is where external data of '%s' go", others[i],
+                              o->output);
+    return status;
+}
+
 static int check_pair(const char *one, const char *other, fineprune_error *err) {
-    const size_t length = strlen(one);
     if (strcmp(one, other) == 0) return cli_fail(err, FINEPRUNE_USAGE, NULL, "two outputs are called '%s'", one);
     fineprune_error why = {0};
     const int status = fineprune_output_check(one, other, true, &why);
     if (status && status != FINEPRUNE_USAGE) *err = why; // says nothing about the two
     if (status && status != FINEPRUNE_USAGE) return status;
     if (status) return cli_fail(err, FINEPRUNE_USAGE, NULL, "two outputs, '%s' and '%s', are one file", one, other);
-    if (!strncmp(one, other, length) && !strcmp(other + length, ".data"))
-        return cli_fail(err, FINEPRUNE_USAGE, NULL, "output '%s' is where external data of '%s' go", other, one);
     return FINEPRUNE_OK;
 }
 
 static int check_outputs(const struct cli_options *o, fineprune_error *err) {
     const char *paths[4];
     const size_t n = output_paths(o, paths);
-    if (writes_folder(o)) {
-        int status = fineprune_folder_check(o->output, o->force, err);
-        if (status) return status;
-    }
-    for (size_t i = 0; i < n; i++) {
-        int status = check_output(o, paths[i], err);
+    int status = FINEPRUNE_OK;
+    if (writes_folder(o)) status = fineprune_folder_check(o->output, o->force, err);
+    if (!status) status = check_output(o, "-", err);
+    for (size_t i = 0; i < n && !status; i++) {
+        status = check_output(o, paths[i], err);
         for (size_t k = 0; k < i && !status; k++) status = check_pair(paths[k], paths[i], err);
-        if (status) return status;
     }
-    return FINEPRUNE_OK;
+    const bool beside = !status && n && paths[0] == o->output;
+    if (beside) status = check_beside(o, paths + 1, n - 1, err);
+    return status;
 }
 
 static int write_text(struct job *job, char *text, const char *path) {

@@ -33,14 +33,14 @@ class Ran(NamedTuple):
         return next((line for line in self.err.splitlines() if line.strip()), "")
 
 
-def run(*arguments, timeout=60, stdin=None, env=None, cwd=None, preexec_fn=None):
+def run(*arguments, timeout=60, stdin=None, env=None, cwd=None, preexec_fn=None, pass_fds=()):
     """Runs the program under test and measures it."""
     command = [FINEPRUNE, *map(str, arguments)]
     environment = {**os.environ, "NO_COLOR": "1", **(env or {})}
     start = time.monotonic()
     process = subprocess.Popen(command, stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, cwd=cwd,
-                               preexec_fn=preexec_fn)
+                               preexec_fn=preexec_fn, pass_fds=pass_fds)
     watch = _Usage(process)
     try:
         out, err = process.communicate(stdin, timeout=timeout)

@@ -65,6 +65,7 @@ parts() {
     part "$label: command line" "$python" tests/cli/run_cli.py
     part "$label: bad input" "$python" tests/hostile/run_hostile.py
     part "$label: limits" "$python" tests/hostile/run_limits.py
+    part "$label: names of outputs" "$python" tests/hostile/run_names.py
     part "$label: references" "$python" tests/reference/run_reference.py
     part "$label: pictures and sound" "$python" tests/reference/run_preparation.py
     part "$label: multiply-adds" "$python" tests/reference/run_macs.py

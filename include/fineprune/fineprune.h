@@ -218,6 +218,9 @@ FINEPRUNE_API int fineprune_data_add_arrays(fineprune_data *data, const fineprun
 
 // How many samples there are.
 FINEPRUNE_API size_t fineprune_data_samples(const fineprune_data *data);
+// Whether a file of the sources (of folders and lists too), or what they are prepared by, is read from that path, so
+// that no output may be written there. "-" is standard output.
+FINEPRUNE_API bool fineprune_data_reads(const fineprune_data *data, const char *path);
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Reports: what a call found, as JSON, as text for people, as a page
@@ -408,8 +411,10 @@ FINEPRUNE_API int fineprune_compare_as(const char *task, fineprune_model *a, fin
 // Files, for programs that promise the same of theirs
 
 // Whether `path` may be written, asked before any work is done: refuses (USAGE) what exists without force, is a folder,
-// lies in a folder that is not there, or is the same file as `input` (by path, link or inode; NULL: no input); IO when
-// the folder cannot be written to. "-" is always well. Writes nothing.
+// lies in a folder that is not there, or is the same file as `input` (by path, link or inode; NULL: no input) or would
+// remove it, as it is named like what a killed run leaves of `path`; IO when the folder cannot be written to. "-" is
+// standard output, as an input standard input; it is well where it is no regular file that is the input. Writes
+// nothing.
 FINEPRUNE_API int fineprune_output_check(const char *path, const char *input, bool force, fineprune_error *err);
 // The same for a folder that files are to be put into: it must be empty, or not be there while the one around it is;
 // with force it may hold files. Writes nothing. Errors: USAGE, IO.

@@ -375,3 +375,27 @@ bool fp_same_file(const char *a, const char *b) {
     free(q);
     return same;
 }
+
+// In one folder, and named so.
+static bool is_swept(const char *output, const char *input) {
+    const char *base = strrchr(output, '/'), *name = strrchr(input, '/');
+    base = base ? base + 1 : output;
+    name = name ? name + 1 : input;
+    if (!is_temporary_of(name, base)) return false;
+    char *there = fp_format("%.*s%s", (int)(base - output), output, name);
+    const bool same = !there || fp_same_file(there, input); // without memory rather refused than removed
+    free(there);
+    return same;
+}
+
+static bool look(const char *path, int standard, struct stat *st) {
+    if (strcmp(path, "-") == 0) return !fstat(standard, st) && S_ISREG(st->st_mode);
+    return !stat(path, st);
+}
+
+bool fp_output_harms(const char *output, const char *input) {
+    struct stat x, y;
+    if (strcmp(output, "-") && strcmp(input, "-")) return fp_same_file(output, input) || is_swept(output, input);
+    return look(output, STDOUT_FILENO, &x) && look(input, STDIN_FILENO, &y) && x.st_dev == y.st_dev &&
+           x.st_ino == y.st_ino;
+}

@@ -25,5 +25,8 @@ void fp_output_abandon(struct fp_output *output); // removes the temporary file;
 void fp_output_emergency(void);
 // Whether two paths are the same file (by path, link or inode).
 bool fp_same_file(const char *a, const char *b);
+// Whether writing the output would cost the input: they are one file ("-" is standard output there, standard input
+// here), or the input is named as what a killed run leaves of that output, which is removed.
+bool fp_output_harms(const char *output, const char *input);
 
 #endif

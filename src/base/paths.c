@@ -29,12 +29,14 @@ static int check_folder(const char *path, fineprune_error *err) {
 }
 
 int fineprune_output_check(const char *path, const char *input, bool force, fineprune_error *err) {
-    if (strcmp(path, "-") == 0) return FINEPRUNE_OK;
-    if (input && fp_same_file(path, input)) {
-        int status = fp_fail(err, FINEPRUNE_USAGE, "output '%s' is the input '%s'", path, input);
+    const bool standard = strcmp(path, "-") == 0;
+    if (input && fp_output_harms(path, input)) {
+        int status = fp_fail(err, FINEPRUNE_USAGE, "output '%s' is the input '%s'", standard ? "standard output" : path,
+                             strcmp(input, "-") ? input : "standard input");
         fp_hint(err, "give the output another name; an input is never overwritten");
         return status;
     }
+    if (standard) return FINEPRUNE_OK;
     size_t length = strlen(path);
     struct stat st;
     bool exists = stat(path, &st) == 0;

@@ -9,7 +9,7 @@
 #include "data/data_parts.h"
 #include "data/image_file.h"
 #include "exec/op_list.h"
-#include "tensor/npz.h"
+#include "onnx/tensor_file.h"
 #include "data/preprocess.h"
 #include "base/numbers.h"
 
@@ -105,7 +105,7 @@ static void piece_done(struct fp_piece *piece) {
     free(piece->name);
     free(piece->class_folder);
     free(piece->file);
-    fp_npz_far_free(piece->far);
+    fp_far_free(piece->far);
     fp_tensor_done(&piece->array);
     if (piece->decoded) fp_image_done(piece->decoded);
     free(piece->decoded);
@@ -122,6 +122,7 @@ void fineprune_data_free(fineprune_data *data) {
     fp_data_tally_done(&data->bad);
     fp_data_tally_done(&data->left_out);
     fp_data_tally_done(&data->passed);
+    free(data->reads);
     free(data->sources);
     free(data->columns);
     free(data->inputs);
@@ -250,37 +251,56 @@ static int array_load(const struct fp_piece *piece, size_t index, struct fp_tens
     return FINEPRUNE_OK;
 }
 
-static const struct fp_piece_kind ROWS = {.shape = rows_shape, .load = array_load},
-                                  SINGLE = {.shape = single_shape, .load = array_load};
-
-static int far_load(const struct fp_piece *piece, size_t index, struct fp_tensor *dst, fineprune_error *err) {
-    const enum fp_type type = piece->array.type;
-    const size_t bytes = dst->count * fp_type_size(type);
-    if (type == dst->type) return fp_npz_far_read(piece->far, index * bytes, dst->data, bytes, err);
-    FP_STAGE(room, "a sample");
-    void *src = fp_arena_take(&room, dst->count, fp_type_size(type));
-    if (!src) return fp_arena_check(&room, err);
-    int status = fp_npz_far_read(piece->far, index * bytes, src, bytes, err);
-    if (!status) fp_convert(dst->data, dst->type, src, type, dst->count);
+// One of many of which a limit may take few: it was read when it was added, to be checked, and is read again.
+static int again_load(const struct fp_piece *piece, size_t index, struct fp_tensor *dst, fineprune_error *err) {
+    struct fp_piece loaded = *piece;
+    char *name;
+    int status = fp_stamp_check(&piece->stamp, -1, piece->path, err);
+    if (!status) status = fp_tensor_file_read(&loaded.array, &name, piece->path, piece->data->memory, err);
+    if (status) return status;
+    free(name);
+    if (loaded.array.type != piece->array.type || !fp_same_shape(&loaded.array, &piece->array))
+        status = fp_fail(err, FINEPRUNE_IO, "'%s' has changed while it was in use", piece->path);
+    if (!status) status = fp_stamp_check(&piece->stamp, -1, piece->path, err);
+    if (!status) status = array_load(&loaded, index, dst, err);
+    fp_tensor_done(&loaded.array);
     return status;
 }
 
-static const struct fp_piece_kind FAR = {.shape = rows_shape, .load = far_load};
+static const struct fp_piece_kind ROWS = {.shape = rows_shape, .load = array_load},
+                                  SINGLE = {.shape = single_shape, .load = array_load},
+                                  AGAIN = {.shape = single_shape, .load = again_load};
 
+// Leaves type and dims.
+static int let_go(struct fp_piece *piece, const struct fp_source_file *file, fineprune_error *err) {
+    piece->path = strdup(file->path);
+    if (!piece->path) return fp_fail_memory(err, file->path, strlen(file->path));
+    struct fp_tensor shape = piece->array;
+    shape.data = NULL, shape.buffer = NULL;
+    fp_tensor_done(&piece->array);
+    piece->array = shape;
+    piece->stamp = file->stamp;
+    piece->kind = &AGAIN;
+    return FINEPRUNE_OK;
+}
+
+// file: of an array that is one sample; else NULL.
 static int put_array(struct fineprune_data *data, size_t input, struct fp_tensor *array, enum fp_piece_mode mode,
-                     bool single, const char *name, fineprune_error *err) {
+                     const struct fp_source_file *file, const char *name, fineprune_error *err) {
     struct fp_input *in = &data->inputs[input];
+    const bool single = file != NULL;
     const bool rows = !single && mode != FP_CONSTANT;
-    size_t n = FP_ENDLESS, each = 0;
+    size_t n = FP_ENDLESS;
+    struct fp_turns turns = {0};
     if (single) n = 1;
     else if (rows) n = (size_t)array->dims[0];
-    if (n != FP_ENDLESS && n) each = array->count / n;
+    if (rows && n) turns = (struct fp_turns){n, array->count / n};
     if (in->type == FP_NONE) in->type = array->type;
     // Tensors in files of their own are test vectors, which may hold NaN and infinities.
     const bool as_it_is = single && in->type == array->type;
     int status = fp_data_takes(data, input, name, err);
     bool huge = as_it_is && fp_has_huge(array);
-    if (!status && !as_it_is) status = fp_fit_elements(in, array, 0, each, name, &huge, err);
+    if (!status && !as_it_is) status = fp_fit_elements(in, array, 0, turns, name, &huge, err);
     if (status) {
         fp_tensor_done(array);
         return status;
@@ -288,6 +308,11 @@ static int put_array(struct fineprune_data *data, size_t input, struct fp_tensor
     struct fp_piece piece = {.kind = &SINGLE, .mode = mode, .n = n, .array = *array, .huge = huge && n != FP_ENDLESS};
     if (rows) piece.kind = &ROWS;
     memset(array, 0, sizeof(*array));
+    if (single && data->limit) status = let_go(&piece, file, err);
+    if (status) {
+        piece_done(&piece);
+        return status;
+    }
     return fp_data_put(data, input, &piece, name, err);
 }
 
@@ -300,50 +325,15 @@ int fp_data_put_array(struct fineprune_data *data, size_t input, struct fp_tenso
     if (moves) status = fp_fit_move(in, array, name, data->memory, err);
     in->moved |= moves && !status;
     if (!status) status = fp_fit_array(in, array, name, &mode, err);
-    if (!status) return put_array(data, input, array, mode, false, name, err);
+    if (!status) return put_array(data, input, array, mode, NULL, name, err);
     fp_tensor_done(array);
     return status;
 }
 
-// All of it, once, from the first element to the last.
-static int check_far(const struct fp_input *in, struct fp_npz_far *far, const struct fp_tensor *shape, const char *name,
-                     bool *huge, fineprune_error *err) {
-    enum { AT_ONCE = 1 << 18 };
-    const size_t bytes = fp_type_size(shape->type), sample = shape->count / (size_t)shape->dims[0];
-    struct fp_tensor part = *shape;
-    FP_STAGE(room, name);
-    part.data = fp_arena_take(&room, AT_ONCE, bytes);
-    int status = fp_arena_check(&room, err);
-    for (size_t at = 0; at < shape->count && !status; at += AT_ONCE) {
-        part.count = fp_least(shape->count - at, AT_ONCE);
-        status = fp_npz_far_read(far, at * bytes, part.data, part.count * bytes, err);
-        if (!status) status = fp_fit_elements(in, &part, at, sample, name, huge, err);
-    }
-    return status;
-}
-
-int fp_data_put_far(struct fineprune_data *data, size_t input, struct fp_npz_far *far, const struct fp_tensor *shape,
-                    const char *name, fineprune_error *err) {
-    struct fp_input *in = &data->inputs[input];
-    struct fp_piece piece = {.kind = &FAR, .far = far, .array = *shape};
-    int status = fp_fit_array(in, shape, name, &piece.mode, err);
-    if (!status && in->type == FP_NONE) in->type = shape->type;
-    if (!status) status = fp_data_takes(data, input, name, err);
-    if (!status) status = check_far(in, far, shape, name, &piece.huge, err);
-    if (status) {
-        piece_done(&piece);
-        return status;
-    }
-    piece.n = (size_t)shape->dims[0];
-    status = fp_data_put(data, input, &piece, name, err);
-    data->far += !status;
-    return status;
-}
-
-int fp_data_put_whole(struct fineprune_data *data, size_t input, struct fp_tensor *array, const char *name,
-                      fineprune_error *err) {
+int fp_data_put_whole(struct fineprune_data *data, size_t input, struct fp_tensor *array,
+                      const struct fp_source_file *file, const char *name, fineprune_error *err) {
     const struct fp_input *in = &data->inputs[input];
-    if (fp_input_fits(in, 0, array->rank, array->dims)) return put_array(data, input, array, FP_WHOLE, true, name, err);
+    if (fp_input_fits(in, 0, array->rank, array->dims)) return put_array(data, input, array, FP_WHOLE, file, name, err);
     char shape[200], wanted[400];
     fp_shape_text(shape, sizeof(shape), array->rank, array->dims);
     int status = fp_fail(err, FINEPRUNE_DATA, "%s is %s %s, but the model's input %s is wanted", name,
@@ -359,7 +349,7 @@ void fp_data_take_back(struct fineprune_data *data, const size_t *n_before, size
             struct fp_piece *piece = &column->pieces[--column->n];
             column->samples = piece->first;
             column->endless = false;
-            data->far -= piece->far != NULL;
+            data->far -= piece->far && fp_far_is_open(piece->far);
             piece_done(piece);
         }
     }

@@ -68,6 +68,7 @@ int fp_data_add_as(struct fineprune_data *data, const char *source, fp_data_adde
     if (!status) status = settle(data, &adding, bad, err);
     free(data->hashes);
     data->hashes = NULL;
+    fp_data_far_again(data);
     if (status) {
         fp_memory_hint(data->memory, err);
         fp_data_take_back(data, n_before, bare);

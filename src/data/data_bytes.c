@@ -53,7 +53,7 @@ static int check_input(const struct fp_bytes *b, const struct fp_input *in, cons
     const struct fp_tensor both = {.type = FP_INT32, .rank = 1, .dims = {2}, .count = 2, .data = extremes};
     bool huge = false;
     snprintf(name, sizeof(name), "'%.200s' or its padding", path);
-    return fp_fit_elements(in, &both, 0, 2, name, &huge, err);
+    return fp_fit_elements(in, &both, 0, (struct fp_turns){0}, name, &huge, err);
 }
 
 bool fp_data_reads_bytes(struct fineprune_data *data) {

@@ -9,22 +9,18 @@
 #include "tensor/npz.h"
 #include "onnx/tensor_file.h"
 
-#define FAR_BYTES (4 << 20) // arrays of so many bytes stay in their files
-#define FAR_MOST 64         // at most so many, as their files are kept open
-
 // ---- .npy and .npz
 
 static int add_npy(struct fineprune_data *data, size_t input, const char *path, fineprune_error *err) {
     int status = fp_data_only_input(data, &input, path, err);
     if (status) return status;
     struct fp_tensor array = {0};
-    struct fp_npz_far *far = NULL;
     char name[300];
+    bool stays;
     snprintf(name, sizeof(name), "'%s'", path);
-    if (data->far < FAR_MOST && !data->inputs[input].batch_axis)
-        status = fp_npy_far_open(&far, path, FAR_BYTES, &array, err);
-    if (far) return fp_data_put_far(data, input, far, &array, name, err);
-    if (!status) status = fp_npy_read(&array, path, data->memory, err);
+    status = fp_data_put_far(data, input, NULL, NULL, path, name, &stays, err);
+    if (status || stays) return status;
+    status = fp_npy_read(&array, path, data->memory, err);
     if (status) return status;
     return fp_data_put_array(data, input, &array, name, err);
 }
@@ -62,12 +58,10 @@ static int add_key(struct fineprune_data *data, struct fp_npz *npz, size_t input
     char name[400];
     snprintf(name, sizeof(name), "'%.200s': array '%.150s'", strcmp(path, "-") ? path : "standard input", key);
     struct fp_tensor array = {0};
-    struct fp_npz_far *far = NULL;
-    int status = FINEPRUNE_OK;
-    if (data->far < FAR_MOST && !data->inputs[input].batch_axis)
-        status = fp_npz_far_open(&far, npz, key, FAR_BYTES, &array, err);
-    if (far) return fp_data_put_far(data, input, far, &array, name, err);
-    if (!status) status = fp_npz_read(npz, key, &array, data->memory, err);
+    bool stays;
+    int status = fp_data_put_far(data, input, npz, key, path, name, &stays, err);
+    if (status || stays) return status;
+    status = fp_npz_read(npz, key, &array, data->memory, err);
     if (status) return status;
     return fp_data_put_array(data, input, &array, name, err);
 }
@@ -89,22 +83,26 @@ static int add_tensor_file(struct fineprune_data *data, size_t input, const char
     int status = fp_data_only_input(data, &input, path, err);
     if (status) return status;
     struct fp_tensor tensor = {0};
+    struct fp_source_file file = {.path = path};
     char *tensor_name, name[300];
     snprintf(name, sizeof(name), "'%s'", path);
+    (void)fp_stamp_take(&file.stamp, -1, path); // what is not there is told by who reads it
     status = fp_data_takes(data, input, name, err);
     if (!status) status = fp_tensor_file_read(&tensor, &tensor_name, path, data->memory, err);
     if (status) return status;
     free(tensor_name);
-    return fp_data_put_whole(data, input, &tensor, name, err);
+    return fp_data_put_whole(data, input, &tensor, &file, name, err);
 }
 
 int fp_data_add_set_file(struct fineprune_data *data, const char *path, unsigned long number, bool *seen,
                          fineprune_error *err) {
     struct fp_tensor tensor = {0};
+    struct fp_source_file file = {.path = path};
     char *tensor_name, name[300];
     snprintf(name, sizeof(name), "'%s'", path);
-    int status = FINEPRUNE_OK;
-    if (number < data->n_inputs) status = fp_data_takes(data, number, name, err);
+    (void)fp_stamp_take(&file.stamp, -1, path); // what is not there is told by who reads it
+    int status = fp_data_note_file(data, path, err);
+    if (!status && number < data->n_inputs) status = fp_data_takes(data, number, name, err);
     if (!status) status = fp_tensor_file_read(&tensor, &tensor_name, path, data->memory, err);
     if (status) return status;
     size_t input = fp_data_input(data, tensor_name, strlen(tensor_name));
@@ -121,7 +119,7 @@ int fp_data_add_set_file(struct fineprune_data *data, const char *path, unsigned
         return status;
     }
     seen[input] = true;
-    return fp_data_put_whole(data, input, &tensor, name, err);
+    return fp_data_put_whole(data, input, &tensor, &file, name, err);
 }
 
 // ---- a file by its ending
@@ -172,7 +170,8 @@ int fp_data_add_file(struct fineprune_data *data, size_t input, const char *path
     for (size_t i = 0; i < data->n_inputs; i++) adding->before_file[i] = data->columns[i].n;
     fineprune_error inner = {0};
     adding->file = path;
-    int status = add_regular(data, input, path, kind, &inner);
+    int status = fp_data_note_file(data, path, &inner);
+    if (!status) status = add_regular(data, input, path, kind, &inner);
     adding->tried += !status;
     if (status) {
         adding->out_of_step |= input < data->n_inputs && data->n_inputs > 1;

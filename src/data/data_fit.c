@@ -131,8 +131,8 @@ static void move_axis(const struct fp_tensor *from, int axis, size_t size, char 
             memcpy(to + (s * outer + o) * inner, (const char *)from->data + (o * n + s) * inner, inner);
 }
 
-int fp_fit_move(const struct fp_input *input, struct fp_tensor *array, const char *name, struct fp_memory *memory,
-                fineprune_error *err) {
+int fp_fit_moved(const struct fp_input *input, const struct fp_tensor *array, const char *name, struct fp_tensor *moved,
+                 fineprune_error *err) {
     const int axis = input->batch_axis;
     int64_t dims[FP_MAX_RANK + 1];
     char wanted[400];
@@ -153,10 +153,16 @@ int fp_fit_move(const struct fp_input *input, struct fp_tensor *array, const cha
         fp_hint(err, "the input's samples lie along axis %d; the other axes must be the model's", axis);
         return status;
     }
-    struct fp_tensor moved = {0};
-    int status = fp_tensor_new(&moved, memory, array->type, array->rank + 1, dims, err);
+    return fp_tensor_shape(moved, array->type, array->rank + 1, dims, err);
+}
+
+int fp_fit_move(const struct fp_input *input, struct fp_tensor *array, const char *name, struct fp_memory *memory,
+                fineprune_error *err) {
+    struct fp_tensor moved;
+    int status = fp_fit_moved(input, array, name, &moved, err);
+    if (!status) status = fp_tensor_allocate(&moved, memory, err);
     if (status) return status;
-    move_axis(array, axis, fp_type_size(array->type), moved.data);
+    move_axis(array, input->batch_axis, fp_type_size(array->type), moved.data);
     fp_tensor_done(array);
     *array = moved;
     return FINEPRUNE_OK;
@@ -201,6 +207,11 @@ static int fail_element(const struct fp_input *input, size_t sample, double valu
     return status;
 }
 
+static size_t sample_at(struct fp_turns turns, size_t element) {
+    if (!turns.n || !turns.run) return 0;
+    return element / turns.run % turns.n;
+}
+
 bool fp_has_huge(const struct fp_tensor *array) {
     double chunk[1024];
     const size_t bytes = fp_type_size(array->type);
@@ -213,7 +224,14 @@ bool fp_has_huge(const struct fp_tensor *array) {
     return false;
 }
 
-int fp_fit_elements(const struct fp_input *input, const struct fp_tensor *array, size_t first, size_t size,
+// The most usual case, at the speed of memory: nothing to convert, and nothing to tell.
+static bool all_plain(const float *values, size_t n) {
+    bool plain = true;
+    for (size_t i = 0; i < n; i++) plain &= fabsf(values[i]) <= (float)FP_HUGE; // false for NaN
+    return plain;
+}
+
+int fp_fit_elements(const struct fp_input *input, const struct fp_tensor *array, size_t first, struct fp_turns turns,
                     const char *name, bool *huge, fineprune_error *err) {
     const enum fp_type to = input->type, from = array->type;
     if (to == from && !fp_type_is_float(from)) return FINEPRUNE_OK;
@@ -228,12 +246,14 @@ int fp_fit_elements(const struct fp_input *input, const struct fp_tensor *array,
     double chunk[1024];
     for (size_t at = 0; at < array->count; at += FP_COUNT(chunk)) {
         const size_t n = fp_least(array->count - at, FP_COUNT(chunk));
-        fp_convert(chunk, FP_DOUBLE, (const char *)array->data + at * bytes, from, n);
+        const void *values = (const char *)array->data + at * bytes;
+        if (to == FP_FLOAT && from == FP_FLOAT && all_plain(values, n)) continue;
+        fp_convert(chunk, FP_DOUBLE, values, from, n);
         for (size_t i = 0; i < n; i++) {
             *huge |= fabs(chunk[i]) > FP_HUGE;
             const bool in_range = chunk[i] >= low && chunk[i] <= high; // false for NaN
             if (!in_range || (RANGES[range].integer && chunk[i] != floor(chunk[i])))
-                return fail_element(input, fp_shares(first + at + i, size), chunk[i], name, err);
+                return fail_element(input, sample_at(turns, first + at + i), chunk[i], name, err);
         }
     }
     return FINEPRUNE_OK;

@@ -31,6 +31,8 @@ enum fp_piece_mode {
     FP_CONSTANT, // one value for all samples, of whatever number
 };
 
+struct fp_far;
+struct fp_npz;
 struct fp_piece;
 struct fp_piece_kind {
     // Shape of sample `index` (counted within the piece), without the batch axis of FP_ROWS.
@@ -60,7 +62,7 @@ struct fp_piece {
     size_t below;           // where in it the part below the folder begins that is the source
     bool huge;              // it may have values beyond FP_HUGE
     struct fp_tensor array; // of one that is in memory; or type and dims of
-    struct fp_npz_far *far; // one that stays in its file
+    struct fp_far *far;     // one that stays in its file
     uint64_t seed;          // of a generator
     int64_t extent[2];      // of a file that is read late: width and height, or frames and channels
     int rate;
@@ -121,7 +123,7 @@ struct fineprune_data {
     const struct fineprune_model *model;
     struct fp_memory *memory; // the model's: there is one budget
     size_t limit;
-    size_t far; // arrays that stay in their files, which are open
+    size_t far; // arrays that stay in files that are kept open
     bool alone; // samples never share a run
     size_t n_inputs;
     struct fp_input *inputs;
@@ -129,6 +131,8 @@ struct fineprune_data {
     size_t bare; // samples of a model without inputs
     char **sources;
     size_t n_sources, capacity;
+    struct fp_stamp *reads; // files that were looked at, also in vain
+    size_t n_reads, reads_capacity;
     uint64_t *hashes;                 // of samples, 0 where not computed yet; NULL before the first
     struct fp_preprocess *preprocess; // made at the first image or sound
     size_t *decoded;                  // bytes of pictures that are kept decoded; made at the first one
@@ -163,17 +167,23 @@ bool fp_input_fits(const struct fp_input *input, int skip, int rank, const int64
 int fp_fit_array(const struct fp_input *input, const struct fp_tensor *array, const char *name,
                  enum fp_piece_mode *mode, fineprune_error *err);
 // Checks the elements: none is NaN or infinite, all can be held by the input's type (a fraction or a number out of
-// range is not cut to an integer, bool takes 0 and 1). For the message: `first` elements come before these, and a
-// sample has `size`. *huge is set where a value is beyond FP_HUGE.
-int fp_fit_elements(const struct fp_input *input, const struct fp_tensor *array, size_t first, size_t size,
+// range is not cut to an integer, bool takes 0 and 1). For the message: `first` elements come before these, and the
+// samples take turns, `run` elements each. *huge is set where a value is beyond FP_HUGE.
+struct fp_turns {
+    size_t n, run; // n 0: there is one sample
+};
+int fp_fit_elements(const struct fp_input *input, const struct fp_tensor *array, size_t first, struct fp_turns turns,
                     const char *name, bool *huge, fineprune_error *err);
 // Whether a float has values beyond FP_HUGE, NaN or infinities.
 bool fp_has_huge(const struct fp_tensor *array);
 // The axis along which samples lie by the names of the input's axes: another than 0 when that one is named as the batch
 // and axis 0 is not. Without such names: axis 1 of what goes into a recurrent layer as it is.
 int fp_fit_batch_axis(const struct fp_graph *graph, int value);
-// Turns an array of the input's rank, samples along the input's batch axis, into one with an axis of samples in front.
-// Errors: DATA, LIMIT.
+// Type and dims of an array of the input's rank, samples along the input's batch axis, with an axis of samples in
+// front instead, where the other has length 1. Errors: DATA.
+int fp_fit_moved(const struct fp_input *input, const struct fp_tensor *array, const char *name, struct fp_tensor *moved,
+                 fineprune_error *err);
+// Makes the array that. Errors: DATA, LIMIT.
 int fp_fit_move(const struct fp_input *input, struct fp_tensor *array, const char *name, struct fp_memory *memory,
                 fineprune_error *err);
 // Applies "NAME:1,3,224,224" to the inputs, and to other inputs' symbols of the same names.
@@ -187,12 +197,13 @@ int fp_data_put(struct fineprune_data *data, size_t input, struct fp_piece *piec
 // The same for an array that is in memory; it is checked here.
 int fp_data_put_array(struct fineprune_data *data, size_t input, struct fp_tensor *array, const char *name,
                       fineprune_error *err);
-// The same for one that stays in its file, which is taken over in any case; shape has its type and dims.
-int fp_data_put_far(struct fineprune_data *data, size_t input, struct fp_npz_far *far, const struct fp_tensor *shape,
-                    const char *name, fineprune_error *err);
-// One sample that is a whole input.
-int fp_data_put_whole(struct fineprune_data *data, size_t input, struct fp_tensor *array, const char *name,
-                      fineprune_error *err);
+// One sample that is a whole input. With a limit it is let go, and read again when it is asked for.
+struct fp_source_file {
+    const char *path;
+    struct fp_stamp stamp; // of before it was read
+};
+int fp_data_put_whole(struct fineprune_data *data, size_t input, struct fp_tensor *array,
+                      const struct fp_source_file *file, const char *name, fineprune_error *err);
 // DATA when samples cannot give the input.
 int fp_data_takes(const struct fineprune_data *data, size_t input, const char *name, fineprune_error *err);
 // Index of the input of that name, n_inputs when there is none.
@@ -208,6 +219,18 @@ const struct fp_piece *fp_data_piece(const struct fineprune_data *data, size_t i
 int fp_data_preprocess(struct fineprune_data *data, fineprune_error *err);
 // What is wrong with the one that was given, where nothing else can be made of a source.
 int fp_data_check_preprocess(struct fineprune_data *data, fineprune_error *err);
+
+// ---- data_far.c: arrays that stay in their files
+
+// Adds the array at the path as a piece when it is to stay in its file: a large one, and with a limit any, as few of
+// its samples may be taken. *stays is false, without an error, when it is to be loaded. npz NULL: the path is a .npy.
+int fp_data_put_far(struct fineprune_data *data, size_t input, struct fp_npz *npz, const char *key, const char *path,
+                    const char *name, bool *stays, fineprune_error *err);
+void fp_far_free(struct fp_far *far); // accepts NULL
+// Whether its file is kept open.
+bool fp_far_is_open(const struct fp_far *far);
+// Forgets which samples a limit takes, as they become others.
+void fp_data_far_again(struct fineprune_data *data);
 
 // ---- data_source.c: what a name stands for. input is n_inputs when the source was not given for one input.
 
@@ -248,6 +271,8 @@ int fp_data_bad_file(struct fineprune_data *data, const fineprune_error *why, fi
 static inline bool fp_data_decodes(const struct fineprune_data *data) {
     return !data->limit || data->on_bad_file != FP_BAD_STOP;
 }
+// Notes that the file is read; "-" is standard input.
+int fp_data_note_file(struct fineprune_data *data, const char *path, fineprune_error *err);
 // Notes a file that is no data, by its kind.
 int fp_data_pass_over(struct fineprune_data *data, const char *kind, fineprune_error *err);
 

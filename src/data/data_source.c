@@ -31,7 +31,8 @@ static int add_line(struct fineprune_data *data, size_t input, const char *list,
 static int add_list(struct fineprune_data *data, size_t input, const char *path, int depth, fineprune_error *err) {
     if (depth) return fp_fail(err, FINEPRUNE_DATA, "the list '%s' is named in a list; only one level is read", path);
     char *text = NULL, *rest = NULL;
-    int status = fp_text_read(&text, path, "the list", err);
+    int status = fp_data_note_file(data, path, err);
+    if (!status) status = fp_text_read(&text, path, "the list", err);
     if (status) return status;
     size_t lines = 0;
     for (char *line = strtok_r(text, "\r\n", &rest); line && !status; line = strtok_r(NULL, "\r\n", &rest)) {
@@ -66,7 +67,10 @@ int fp_data_add_source(struct fineprune_data *data, size_t input, const char *so
     if (strcmp(source, "random") == 0) return fp_data_add_random(data, input, NULL, err);
     if (strncmp(source, "random:", 7) == 0) return fp_data_add_random(data, input, source + 7, err);
     if (source[0] == '@') return add_list(data, input, source + 1, depth, err);
-    if (strcmp(source, "-") == 0) return fp_data_add_npz(data, input, source, err);
+    if (strcmp(source, "-") == 0) {
+        int status = fp_data_note_file(data, source, err);
+        return status ? status : fp_data_add_npz(data, input, source, err);
+    }
     struct stat st;
     if (stat(source, &st)) {
         fineprune_error inner = {0};

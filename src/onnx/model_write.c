@@ -162,7 +162,7 @@ static int is_location(ProtobufCMessage *message, void *user) {
         const Onnx__StringStringEntryProto *entry = t->external_data[i];
         if (strcmp(fp_or_empty(entry->key), "location")) continue;
         char *at = fp_format("%s/%s", a->model->folder, fp_or_empty(entry->value));
-        same = !at || fp_same_file(at, a->path); // without memory rather refused than overwritten
+        same = !at || fp_output_harms(a->path, at); // without memory rather refused than overwritten
         free(at);
     }
     return same;
@@ -170,10 +170,9 @@ static int is_location(ProtobufCMessage *message, void *user) {
 
 // Files that are open are asked by what they are: tensors that have changed no longer name theirs.
 bool fineprune_model_reads(const fineprune_model *model, const char *path) {
-    if (!strcmp(path, "-")) return false;
-    if (fp_same_file(path, model->path)) return true;
+    if (fp_output_harms(path, model->path)) return true;
     for (const struct fp_mapping *m = model->mappings; m; m = m->next)
-        if (fp_same_file(path, m->path)) return true;
+        if (fp_output_harms(path, m->path)) return true;
     struct asked asked = {model, path};
     return fp_wire_visit(&model->proto->base, &onnx__tensor_proto__descriptor, is_location, &asked) != 0;
 }

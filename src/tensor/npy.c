@@ -28,8 +28,7 @@ static const struct {
 
 struct header {
     enum fp_type type;
-    size_t word;
-    bool swap, fortran;
+    struct fp_npy_layout layout;
     int rank;
     int64_t dims[FP_MAX_RANK];
     bool have_type, have_order, have_shape;
@@ -106,9 +105,10 @@ static bool decode_type(const char *descr, struct header *h) {
     for (size_t i = 0; i < FP_COUNT(KINDS); i++) {
         if (KINDS[i].kind != descr[1] || KINDS[i].size != size) continue;
         h->type = KINDS[i].type;
-        h->word = KINDS[i].word;
+        h->layout.word = KINDS[i].word;
         const bool little = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__;
-        h->swap = h->word > 1 && ((descr[0] == '<' && !little) || (descr[0] == '>' && little));
+        h->layout.swap = KINDS[i].word > 1 && ((descr[0] == '<' && !little) || (descr[0] == '>' && little));
+        h->layout.bools = h->type == FP_BOOL;
         return true;
     }
     return false;
@@ -136,8 +136,8 @@ static int parse_dict(struct header *h, const char *text, size_t size, const cha
             if (ok && !decode_type(descr, h)) return fail_type(descr, name, err);
             h->have_type = true;
         } else if (strcmp(key, "fortran_order") == 0) {
-            h->fortran = accept_word(&c, "True");
-            ok = h->fortran || accept_word(&c, "False");
+            h->layout.by_columns = accept_word(&c, "True");
+            ok = h->layout.by_columns || accept_word(&c, "False");
             h->have_order = true;
         } else if (strcmp(key, "shape") == 0) {
             h->rank = 0;
@@ -154,6 +154,7 @@ static int parse_dict(struct header *h, const char *text, size_t size, const cha
     skip_space(&c);
     if (!ok || c.at != c.end || !h->have_type || !h->have_order || !h->have_shape)
         return fp_fail(err, FINEPRUNE_DATA, "%s has a damaged header", name);
+    if (h->rank < 2) h->layout.by_columns = false;
     return FINEPRUNE_OK;
 }
 
@@ -223,8 +224,7 @@ static void swap_words(unsigned char *data, size_t bytes, size_t word) {
         }
 }
 
-// Column-major to row-major.
-static void reorder(struct fp_tensor *dst, const struct fp_tensor *src) {
+void fp_npy_turn(struct fp_tensor *dst, const void *by_columns) {
     const size_t size = fp_type_size(dst->type);
     size_t stride[FP_MAX_RANK] = {0}, next = 1;
     int64_t index[FP_MAX_RANK] = {0};
@@ -234,7 +234,7 @@ static void reorder(struct fp_tensor *dst, const struct fp_tensor *src) {
     }
     size_t from = 0;
     for (size_t to = 0; to < dst->count; to++) {
-        memcpy((char *)dst->data + to * size, (const char *)src->data + from * size, size);
+        memcpy((char *)dst->data + to * size, (const char *)by_columns + from * size, size);
         for (int axis = dst->rank - 1; axis >= 0; axis--) {
             from += stride[axis];
             if (++index[axis] < dst->dims[axis]) break;
@@ -248,15 +248,17 @@ static int to_row_major(struct fp_tensor *t, struct fp_memory *memory, fineprune
     struct fp_tensor rows = {0};
     int status = fp_tensor_new(&rows, memory, t->type, t->rank, t->dims, err);
     if (status) return status;
-    reorder(&rows, t);
+    fp_npy_turn(&rows, t->data);
     fp_tensor_done(t);
     *t = rows;
     return FINEPRUNE_OK;
 }
 
-// NumPy writes 0 and 1; a file by other hands may hold other bytes.
-static void normalize_bools(unsigned char *data, size_t n) {
-    for (size_t i = 0; i < n; i++) data[i] = data[i] != 0;
+// NumPy writes bools as 0 and 1; a file by other hands may hold other bytes.
+void fp_npy_settle(const struct fp_npy_layout *layout, void *data, size_t bytes) {
+    unsigned char *at = data;
+    if (layout->swap) swap_words(at, bytes, layout->word);
+    for (size_t i = 0; i < bytes && layout->bools; i++) at[i] = at[i] != 0;
 }
 
 int fp_npy_parse(struct fp_tensor *out, const struct fp_npy_source *source, struct fp_memory *memory,
@@ -272,20 +274,19 @@ int fp_npy_parse(struct fp_tensor *out, const struct fp_npy_source *source, stru
         fp_tensor_done(&t);
         return status;
     }
-    if (h.swap) swap_words(t.data, fp_tensor_bytes(&t), h.word);
-    if (h.type == FP_BOOL) normalize_bools(t.data, t.count);
-    if (h.fortran && h.rank > 1) status = to_row_major(&t, memory, err);
+    fp_npy_settle(&h.layout, t.data, fp_tensor_bytes(&t));
+    if (h.layout.by_columns) status = to_row_major(&t, memory, err);
     if (status) fp_tensor_done(&t);
     else *out = t;
     return status;
 }
 
-int fp_npy_begin(struct fp_tensor *shape, const struct fp_npy_source *source, size_t *header, bool *plain,
-                 fineprune_error *err) {
+int fp_npy_begin(struct fp_tensor *shape, const struct fp_npy_source *source, size_t *header,
+                 struct fp_npy_layout *layout, fineprune_error *err) {
     struct header h = {0};
     int status = read_header(&h, header, source, err);
     if (!status) status = check_size(&h, *header, source, err);
-    *plain = !h.swap && h.type != FP_BOOL && (!h.fortran || h.rank <= 1);
+    *layout = h.layout;
     if (status) return status;
     return fp_tensor_shape(shape, h.type, h.rank, h.dims, err);
 }

@@ -13,7 +13,7 @@
 #include "tensor/npy.h"
 
 #define MAX_ENTRIES 1000000
-#define FAR_ENTRIES 4096   // each array that stays in the file has a directory of its own
+#define FAR_ENTRIES 4096   // each array that stays in the file may read the directory again
 #define DEFLATE_RATIO 1032 // deflate cannot do better, so an entry that claims more is not what it says
 
 struct fp_npz {
@@ -25,10 +25,11 @@ struct fp_npz {
     zip_uint64_t *entries; // of names[]
     struct fp_memory *memory;
     size_t counted; // bytes of standard input, in memory's budget
+    size_t users;   // whoever opened it, and the arrays that stay in it
 };
 
 void fp_npz_free(struct fp_npz *npz) {
-    if (!npz) return;
+    if (!npz || (npz->users && --npz->users)) return;
     if (npz->zip) zip_discard(npz->zip);
     for (size_t i = 0; i < npz->count; i++) free(npz->names[i]);
     free(npz->names);
@@ -154,9 +155,13 @@ int fp_npz_open(struct fp_npz **out, const char *path, struct fp_memory *memory,
     int status = npz && npz->path ? FINEPRUNE_OK : fp_fail_memory(err, path, sizeof(*npz));
     if (!status) status = open_zip(npz, err);
     if (!status) status = read_directory(npz, err);
-    if (status) fp_npz_free(npz);
-    else *out = npz;
-    return status;
+    if (status) {
+        fp_npz_free(npz);
+        return status;
+    }
+    npz->users = 1;
+    *out = npz;
+    return FINEPRUNE_OK;
 }
 
 size_t fp_npz_count(const struct fp_npz *npz) { return npz->count; }
@@ -229,65 +234,71 @@ int fp_npz_read(struct fp_npz *npz, const char *name, struct fp_tensor *out, str
 
 // ---- arrays that stay in the file
 
+#define SKIP_BYTES 65536
+
+// Awake it has `plain`, or `npz` and `file`; at rest neither, so that any number of them can be had.
 struct fp_npz_far {
     struct fp_npz *npz;
     zip_file_t *file;
     FILE *plain; // a .npy instead
-    char *path;  // of that one
+    char *path;  // NULL: standard input, which is never at rest
+    char *key;   // in a .npz
     struct fp_stamp stamp;
-    char name[400];      // for messages
-    size_t header, size; // size: of the elements
-    size_t at;           // the element byte that comes next
-    bool sought;         // the check sum is of those who never do
+    struct fp_npy_layout layout;
+    char name[400];            // for messages
+    zip_uint64_t entry;        // of npz
+    size_t header, bytes, end; // of the header, the elements, both
+    size_t at;                 // the byte of both that comes next
+    bool packed;               // there is no way back but from the start
+    bool sought;               // the check sum is of those who never do
 };
+
+bool fp_npz_far_packed(const struct fp_npz_far *far) { return far->packed; }
+
+bool fp_npz_far_by_columns(const struct fp_npz_far *far) { return far->layout.by_columns; }
+
+void fp_npz_far_rest(struct fp_npz_far *far) {
+    if (!far->path) return;
+    if (far->file) zip_fclose(far->file);
+    if (far->plain) fclose(far->plain);
+    fp_npz_free(far->npz);
+    far->npz = NULL, far->file = NULL, far->plain = NULL;
+}
 
 void fp_npz_far_free(struct fp_npz_far *far) {
     if (!far) return;
     if (far->file) zip_fclose(far->file);
     if (far->plain) fclose(far->plain);
-    free(far->path);
     fp_npz_free(far->npz);
+    free(far->path);
+    free(far->key);
     free(far);
 }
 
 static int far_fd(const struct fp_npz_far *far) { return far->plain ? fileno(far->plain) : far->npz->fd; }
 
-static int far_begin(struct fp_npz_far *far, zip_uint64_t entry, zip_uint64_t size, struct fp_tensor *shape,
-                     bool *plain, fineprune_error *err) {
-    far->file = zip_fopen_index(far->npz->zip, entry, 0);
-    if (!far->file)
-        return fp_fail(err, FINEPRUNE_DATA, "%s cannot be read: %s", far->name,
-                       zip_error_strerror(zip_get_error(far->npz->zip)));
-    if (!fp_stamp_take(&far->stamp, far_fd(far), far->npz->path))
-        return fp_fail(err, FINEPRUNE_IO, "%s cannot be read: %s", far->name, strerror(errno));
-    const struct fp_npy_source source = {read_entry, far->file, far->name, size};
-    int status = fp_npy_begin(shape, &source, &far->header, plain, err);
-    if (status) far->size = 0;
-    else far->size = size - far->header;
-    return status;
+// From the first byte of the header on.
+static int begin_entry(struct fp_npz_far *far, fineprune_error *err) {
+    if (far->file) zip_fclose(far->file);
+    far->at = 0;
+    far->file = zip_fopen_index(far->npz->zip, far->entry, 0);
+    if (far->file) return FINEPRUNE_OK;
+    return fp_fail(err, FINEPRUNE_DATA, "%s cannot be read: %s", far->name,
+                   zip_error_strerror(zip_get_error(far->npz->zip)));
 }
 
-int fp_npz_far_open(struct fp_npz_far **out, const struct fp_npz *npz, const char *name, size_t least,
-                    struct fp_tensor *shape, fineprune_error *err) {
-    const size_t i = find(npz, name);
-    zip_stat_t st;
-    *out = NULL;
-    if (i == npz->count || npz->count > FAR_ENTRIES || !strcmp(npz->path, "-") ||
-        zip_stat_index(npz->zip, npz->entries[i], 0, &st) || !(st.valid & ZIP_STAT_COMP_METHOD) ||
-        st.comp_method != ZIP_CM_STORE || !(st.valid & ZIP_STAT_SIZE) || st.size < least)
-        return FINEPRUNE_OK;
-    struct fp_npz_far *far = fp_calloc(1, sizeof(*far));
-    if (!far) return fp_fail_memory(err, npz->path, sizeof(*far));
-    snprintf(far->name, sizeof(far->name), "'%.200s': array '%.150s'", npz->path, name);
-    zip_uint64_t size = 0;
-    bool plain = false;
-    int status = fp_npz_open(&far->npz, npz->path, NULL, err);
-    const size_t again = status ? 0 : find(far->npz, name);
-    if (!status && again == far->npz->count) status = fp_fail(err, FINEPRUNE_DATA, "%s is not there", far->name);
-    if (!status) status = check_entry(far->npz, far->npz->entries[again], far->name, &size, err);
-    if (!status) status = far_begin(far, far->npz->entries[again], size, shape, &plain, err);
-    if (!status && plain) *out = far;
-    else fp_npz_far_free(far);
+static int wake(struct fp_npz_far *far, fineprune_error *err) {
+    if (far->plain || far->file) return FINEPRUNE_OK;
+    far->at = 0;
+    int status = FINEPRUNE_OK;
+    if (far->end && far->path) status = fp_stamp_check(&far->stamp, -1, far->path, err); // it has been awake before
+    if (!status && !far->key) {
+        far->plain = fopen(far->path, "rbe");
+        if (!far->plain) status = fp_fail(err, FINEPRUNE_IO, "cannot read '%s': %s", far->path, strerror(errno));
+        return status;
+    }
+    if (!status && !far->npz) status = fp_npz_open(&far->npz, far->path, NULL, err);
+    if (!status) status = begin_entry(far, err);
     return status;
 }
 
@@ -298,64 +309,134 @@ static int64_t read_plain(void *user, void *dst, size_t n, const char **reason) 
     return -1;
 }
 
-int fp_npy_far_open(struct fp_npz_far **out, const char *path, size_t least, struct fp_tensor *shape,
-                    fineprune_error *err) {
-    struct stat st;
-    *out = NULL;
-    if (stat(path, &st) || !S_ISREG(st.st_mode) || st.st_size < 0 || (size_t)st.st_size < least) return FINEPRUNE_OK;
-    struct fp_npz_far *far = fp_calloc(1, sizeof(*far));
-    if (!far) return fp_fail_memory(err, path, sizeof(*far));
-    snprintf(far->name, sizeof(far->name), "'%.380s'", path);
-    bool plain = false;
-    far->plain = fopen(path, "rbe");
-    far->path = strdup(path);
-    int status = FINEPRUNE_OK;
-    if (!far->path) status = fp_fail_memory(err, path, strlen(path));
-    if (!far->plain || !fp_stamp_take(&far->stamp, fileno(far->plain), path))
-        status = fp_fail(err, FINEPRUNE_IO, "cannot read '%s': %s", path, strerror(errno));
-    const struct fp_npy_source source = {read_plain, far->plain, far->name, (size_t)st.st_size};
-    if (!status) status = fp_npy_begin(shape, &source, &far->header, &plain, err);
-    if (status) far->size = 0;
-    else far->size = (size_t)st.st_size - far->header;
-    far->sought = true; // there is no check sum
-    if (!status && plain) *out = far;
+// Takes the stamp and reads the header. *out is NULL, without an error, where the array has no axis or nothing in it.
+static int far_begin(struct fp_npz_far *far, size_t size, struct fp_tensor *shape, fineprune_error *err) {
+    if (far->path && !fp_stamp_take(&far->stamp, far_fd(far), far->path))
+        return fp_fail(err, FINEPRUNE_IO, "%s cannot be read: %s", far->name, strerror(errno));
+    struct fp_npy_source source = {read_entry, far->file, far->name, size};
+    if (far->plain) source = (struct fp_npy_source){read_plain, far->plain, far->name, size};
+    int status = fp_npy_begin(shape, &source, &far->header, &far->layout, err);
+    if (status) return status;
+    far->at = far->header;
+    far->end = size;
+    far->bytes = size - far->header;
+    return FINEPRUNE_OK;
+}
+
+// far is the caller's where it will do; else it is freed.
+static int far_done(struct fp_npz_far **out, struct fp_npz_far *far, const struct fp_tensor *shape, bool any,
+                    int status) {
+    const bool fits = !status && shape->rank && shape->count && (any || fp_npy_is_plain(&far->layout));
+    if (fits) *out = far;
     else fp_npz_far_free(far);
     return status;
 }
 
-static bool seek(struct fp_npz_far *far, size_t offset) {
-    if (far->plain) return !fseeko(far->plain, (off_t)(far->header + offset), SEEK_SET);
-    far->sought = true;
-    return !zip_fseek(far->file, (zip_int64_t)(far->header + offset), SEEK_SET);
+static struct fp_npz_far *far_new(const char *path, const char *key, fineprune_error *err) {
+    struct fp_npz_far *far = fp_calloc(1, sizeof(*far));
+    if (far && path) far->path = strdup(path);
+    if (far && key) far->key = strdup(key);
+    if (far && (far->path || !path) && (far->key || !key)) return far;
+    fp_fail_memory(err, fp_or_empty(path), sizeof(*far));
+    fp_npz_far_free(far);
+    return NULL;
 }
 
-static const char *reason_of(const struct fp_npz_far *far) {
-    if (far->plain) return strerror(errno);
-    return zip_error_strerror(zip_file_get_error(far->file));
+int fp_npz_far_open(struct fp_npz_far **out, struct fp_npz *npz, const char *name, size_t least, bool any,
+                    struct fp_tensor *shape, fineprune_error *err) {
+    const size_t i = find(npz, name);
+    const char *path = npz->path;
+    zip_stat_t st;
+    *out = NULL;
+    if (strcmp(path, "-") == 0) path = NULL;
+    if (i == npz->count || npz->count > FAR_ENTRIES || (!any && !path) ||
+        zip_stat_index(npz->zip, npz->entries[i], 0, &st) || !(st.valid & ZIP_STAT_COMP_METHOD) ||
+        !(st.valid & ZIP_STAT_SIZE) || st.size < least || (!any && st.comp_method != ZIP_CM_STORE))
+        return FINEPRUNE_OK;
+    struct fp_npz_far *far = far_new(path, name, err);
+    if (!far) return FINEPRUNE_LIMIT;
+    snprintf(far->name, sizeof(far->name), "'%.200s': array '%.150s'", shown_path(npz), name);
+    zip_uint64_t size = 0;
+    far->entry = npz->entries[i];
+    far->packed = st.comp_method != ZIP_CM_STORE;
+    int status = check_entry(npz, far->entry, far->name, &size, err);
+    if (!status) {
+        far->npz = npz;
+        npz->users++;
+        status = begin_entry(far, err);
+    }
+    if (!status) status = far_begin(far, size, shape, err);
+    return far_done(out, far, shape, any, status);
+}
+
+int fp_npy_far_open(struct fp_npz_far **out, const char *path, size_t least, bool any, struct fp_tensor *shape,
+                    fineprune_error *err) {
+    struct stat st;
+    *out = NULL;
+    if (stat(path, &st) || !S_ISREG(st.st_mode) || st.st_size < 0 || (size_t)st.st_size < least) return FINEPRUNE_OK;
+    struct fp_npz_far *far = far_new(path, NULL, err);
+    if (!far) return FINEPRUNE_LIMIT;
+    snprintf(far->name, sizeof(far->name), "'%.380s'", path);
+    far->sought = true; // there is no check sum
+    int status = wake(far, err);
+    if (!status) status = far_begin(far, (size_t)st.st_size, shape, err);
+    return far_done(out, far, shape, any, status);
+}
+
+// One read; the reason why there was nothing.
+static int64_t read_some(struct fp_npz_far *far, void *dst, size_t n, const char **reason) {
+    int64_t got;
+    if (far->plain) got = read_plain(far->plain, dst, n, reason);
+    else got = read_entry(far->file, dst, n, reason);
+    if (!got) *reason = far->packed ? "it ends within its elements" : "it has become shorter";
+    if (got > 0) far->at += (size_t)got;
+    return got;
+}
+
+static int fail_read(const struct fp_npz_far *far, const char *reason, fineprune_error *err) {
+    return fp_fail(err, far->packed ? FINEPRUNE_DATA : FINEPRUNE_IO, "%s cannot be read: %s", far->name, reason);
+}
+
+// What is compressed is read and thrown away, from the start where `to` lies behind.
+static int skip(struct fp_npz_far *far, size_t to, fineprune_error *err) {
+    char thrown[SKIP_BYTES];
+    const char *reason = "";
+    int status = FINEPRUNE_OK;
+    if (to < far->at) status = begin_entry(far, err);
+    while (!status && far->at < to)
+        if (read_some(far, thrown, fp_least(to - far->at, sizeof(thrown)), &reason) <= 0)
+            status = fail_read(far, reason, err);
+    return status;
+}
+
+static int go_to(struct fp_npz_far *far, size_t to, fineprune_error *err) {
+    if (to == far->at) return FINEPRUNE_OK;
+    if (far->packed) return skip(far, to, err);
+    far->sought = true;
+    if (far->plain && fseeko(far->plain, (off_t)to, SEEK_SET)) return fail_read(far, strerror(errno), err);
+    if (far->file && zip_fseek(far->file, (zip_int64_t)to, SEEK_SET))
+        return fail_read(far, zip_error_strerror(zip_file_get_error(far->file)), err);
+    far->at = to;
+    return FINEPRUNE_OK;
 }
 
 int fp_npz_far_read(struct fp_npz_far *far, size_t offset, void *dst, size_t n, fineprune_error *err) {
-    if (offset > far->size || n > far->size - offset)
+    if (offset > far->bytes || n > far->bytes - offset)
         return fp_fail(err, FINEPRUNE_INTERNAL, "%s is read behind its end", far->name);
-    if (offset != far->at && !seek(far, offset))
-        return fp_fail(err, FINEPRUNE_IO, "%s cannot be read: %s", far->name, reason_of(far));
-    far->at = offset;
-    while (n) {
+    int status = wake(far, err);
+    if (!status) status = go_to(far, far->header + offset, err);
+    for (size_t done = 0; done < n && !status;) {
         const char *reason = "";
-        int64_t got;
-        if (far->plain) got = read_plain(far->plain, dst, n, &reason);
-        else got = read_entry(far->file, dst, n, &reason);
-        if (!got) reason = "it has become shorter";
-        if (got <= 0) return fp_fail(err, FINEPRUNE_IO, "%s cannot be read: %s", far->name, reason);
-        dst = (char *)dst + got;
-        n -= (size_t)got;
-        far->at += (size_t)got;
+        const int64_t got = read_some(far, (char *)dst + done, n - done, &reason);
+        if (got <= 0) status = fail_read(far, reason, err);
+        else done += (size_t)got;
     }
-    int status = fp_stamp_check(&far->stamp, far_fd(far), far->npz ? far->npz->path : far->path, err);
+    if (!status && far->path) status = fp_stamp_check(&far->stamp, far_fd(far), far->path, err);
     if (status) return status;
     char rest;
-    if (!far->sought && far->at == far->size &&
-        zip_fread(far->file, &rest, 1) != 0) // the end is where the check sum is compared
-        return fp_fail(err, FINEPRUNE_DATA, "%s is damaged: %s", far->name, reason_of(far));
+    if (far->file && !far->sought && far->at == far->end && zip_fread(far->file, &rest, 1) != 0)
+        return fp_fail(err, FINEPRUNE_DATA, "%s is damaged: %s", far->name, // the end is where the sum is compared
+                       zip_error_strerror(zip_file_get_error(far->file)));
+    fp_npy_settle(&far->layout, dst, n);
     return FINEPRUNE_OK;
 }

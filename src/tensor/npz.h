@@ -19,18 +19,24 @@ int fp_npz_read(struct fp_npz *npz, const char *name, struct fp_tensor *out, str
                 fineprune_error *err);
 void fp_npz_free(struct fp_npz *npz);
 
-// An array of `least` bytes and more that stays in the file and is read in pieces. Opens array `name` of npz a second
-// time, on its own: npz is not needed longer. *shape gets type and dims, no elements. *out is NULL, without an error,
-// where only fp_npz_read will do: standard input, a compressed array, one in another order, a smaller one, or one of
-// thousands.
+// An array of `least` bytes and more that stays in the file and is read in pieces. npz may be freed before it. *shape
+// gets type and dims, no elements. *out is NULL, without an error, where only fp_npz_read will do: an array without an
+// axis or elements, a smaller one, one of thousands; and without `any` what cannot be read as a tensor has it, from
+// wherever one likes: a compressed array, one in another order, standard input.
 struct fp_npz_far;
-int fp_npz_far_open(struct fp_npz_far **out, const struct fp_npz *npz, const char *name, size_t least,
+int fp_npz_far_open(struct fp_npz_far **out, struct fp_npz *npz, const char *name, size_t least, bool any,
                     struct fp_tensor *shape, fineprune_error *err);
 // The same for a .npy file.
-int fp_npy_far_open(struct fp_npz_far **out, const char *path, size_t least, struct fp_tensor *shape,
+int fp_npy_far_open(struct fp_npz_far **out, const char *path, size_t least, bool any, struct fp_tensor *shape,
                     fineprune_error *err);
-// n bytes of the elements from byte `offset` on. Whoever reads all of them once from the first to the last has the
-// check sum compared. Not for several threads at once.
+// Whether it is compressed: what lies behind is reached from the start only, and in time with its distance from there.
+bool fp_npz_far_packed(const struct fp_npz_far *far);
+// Whether the first axis is the fastest one in the file.
+bool fp_npz_far_by_columns(const struct fp_npz_far *far);
+// Closes the file until it is read again, when it must be the same; standard input stays.
+void fp_npz_far_rest(struct fp_npz_far *far);
+// n bytes of the elements, whole ones, from byte `offset` on, in this machine's byte order. Whoever reads all of them
+// once from the first to the last has the check sum compared. Not for several threads at once.
 int fp_npz_far_read(struct fp_npz_far *far, size_t offset, void *dst, size_t n, fineprune_error *err);
 void fp_npz_far_free(struct fp_npz_far *far); // accepts NULL
 

@@ -293,6 +293,48 @@ PRUNE = "prune m.onnx --data local.npz"
 
 
 @case
+def a_limit_takes_the_same_from_every_kind_of_file(place):
+    """Stored, compressed, columns first, of another byte order and type, along another axis, on standard input, in one file or in many."""
+    node = onnx.helper.make_node("Identity", ["x"], ["y"])
+    plain = np.arange(500 * 6, dtype=np.float32).reshape(500, 3, 2)
+    for axis, name in ((0, "rows.onnx"), (1, "steps.onnx")):
+        dims = ["batch", 3, 2] if axis == 0 else ["time", "batch", 2]
+        graph = onnx.helper.make_graph([node], "g", [onnx.helper.make_tensor_value_info("x", 1, dims)], [onnx.helper.make_tensor_value_info("y", 1, dims)])
+        onnx.save(onnx.helper.make_model(graph, ir_version=8, opset_imports=[onnx.helper.make_opsetid("", 17)]), place.path(name))
+    steps = np.ascontiguousarray(plain.transpose(1, 0, 2))
+    columns, turned = np.asfortranarray(plain), np.asfortranarray(steps)
+    assert columns.flags.f_contiguous and not columns.flags.c_contiguous
+    for folder in ("npz", "npy", "packed"):
+        place.path(folder).mkdir()
+        for i in range(100):
+            part = plain[5 * i:5 * i + 5]
+            {"npz": lambda p: np.savez(p, x=part), "npy": lambda p: np.save(p, part), "packed": lambda p: np.savez_compressed(p, x=np.asfortranarray(part))}[
+                folder](place.path(f"{folder}/{i:03d}"))
+    for name, array in (("rows", plain), ("columns", columns), ("big", plain.astype(">f8")), ("half", columns.astype(np.int16)), ("steps", steps), ("turned", turned)):
+        np.savez(place.path(f"{name}.npz"), x=array)
+        np.savez_compressed(place.path(f"{name}_packed.npz"), x=array)
+        np.save(place.path(f"{name}.npy"), array)
+    for limit in (1, 17, 499, 500, 600):
+        found = None
+        for source in ("rows.npz", "rows_packed.npz", "rows.npy", "columns.npz", "columns_packed.npz", "columns.npy", "big.npz", "big_packed.npz", "big.npy",
+                       "half.npz", "half_packed.npz", "half.npy", "npz", "npy", "packed", "-rows_packed.npz", "-columns.npz", "steps.npz", "steps_packed.npz",
+                       "steps.npy", "turned.npz", "turned_packed.npz", "turned.npy", "-turned_packed.npz"):
+            model, stdin = "steps.onnx" if "steps" in source or "turned" in source else "rows.onnx", None
+            if source[0] == "-":
+                source, stdin = "-", place.path(source[1:]).read_bytes()
+            works(place, f"run {model} --data {source} --limit {limit} -o o.npz -f", stdin=stdin)
+            got = np.load(place.path("o.npz"))["y"]
+            if model == "steps.onnx":
+                got = got.squeeze(2) if got.ndim == 4 else got.transpose(1, 0, 2)
+            if found is None:
+                taken = got[:, 0, 0].astype(int) // 6
+                assert len(taken) == min(limit, 500) and (np.diff(taken) > 0).all(), taken
+                equal(got.tobytes(), plain[taken].tobytes(), "samples")
+                found = got
+            assert got.shape == found.shape and (got == found).all(), f"{source} with a limit of {limit}: other samples"
+
+
+@case
 def prune_says_nine_lines(place):
     ran = works(place, f"{PRUNE} -o o.onnx -s 70%")
     equal(ran.out, b"", "standard output")

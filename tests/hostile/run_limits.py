@@ -204,22 +204,91 @@ def media(folder):
 # ---- archives ---------------------------------------------------------------------------------------------------------------------------
 
 
+def npy_header(rows, columns, by_columns):
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": by_columns, "shape": (rows, columns)})
+    return header.getvalue()
+
+
+def bomb(path, mib, by_columns=False):
+    """x of [N, 4], so many MiB of 1.5 and zeros, deflated once and repeated. Above 4 GiB it needs what zip64 is for."""
+    part = np.zeros(MIB // 4, np.float32)
+    part[::1000] = 1.5
+    header, crc = npy_header(mib * MIB // 16, 4, by_columns), 0
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
+    first = deflate.compress(header) + deflate.flush(zlib.Z_FULL_FLUSH)
+    again = deflate.compress(part.tobytes()) + deflate.flush(zlib.Z_FULL_FLUSH)
+    packed, whole = len(first) + mib * len(again) + 2, len(header) + mib * MIB
+    for piece in (header, *[part] * mib):
+        crc = zlib.crc32(piece, crc)
+    sizes = struct.pack("<HHQQ", 1, 16, whole, packed)
+    fixed = struct.pack("<HHHHHIIIHH", 45, 0, 8, 0, 33, crc, 0xffffffff, 0xffffffff, 5, len(sizes))
+    with path.open("wb") as file:
+        file.write(b"PK\3\4" + fixed + b"x.npy" + sizes + first)
+        for _ in range(mib):
+            file.write(again)
+        file.write(b"\3\0")
+        at = file.tell()
+        file.write(b"PK\1\2" + struct.pack("<H", 45) + fixed + struct.pack("<HHHII", 0, 0, 0, 0, 0) + b"x.npy" + sizes)
+        file.write(b"PK\5\6" + struct.pack("<HHHHIIH", 0, 0, 1, 1, file.tell() - at, at, 0))
+
+
 def archives(folder):
-    """More than there is room or time for in few bytes, or without an end; --limit does not make it less."""
-    model, bomb = save(folder, tiny()), folder / "bomb.npz"
+    """More than there is room or time for in few bytes, or without an end. A limit makes it as little as it takes."""
+    model, small, columns, large = save(folder, tiny()), folder / "small.npz", folder / "columns.npz", folder / "large.npz"
     if not wanted("archive"):
         return
-    np.savez_compressed(bomb, x=np.zeros((150 << 20 >> 2, 4), np.float32))
-    run = ["run", model, "-o", folder / "o.npz", "--limit", "2"]
+    bomb(small, 600)
+    bomb(columns, 600, by_columns=True)
+    bomb(large, 600 if harness.SANITIZED else 4200)
+    run = ["run", model, "-o", folder / "o.npz", "-f"]
+    few, room = ["--limit", "10"], ["--max-memory", "96M"]
     silent = folder / "silent"
     os.mkfifo(silent)
     endless = {"preexec_fn": lambda: os.dup2(os.open("/dev/zero", os.O_RDONLY), 0)}
-    timed("an archive of 600 MB, --max-memory", [*run, "--data", bomb, "--max-memory", "96M"], 10, memory=96 * MIB, pattern="--max-memory")
-    timed("an archive of 600 MB, --timeout", [*run, "--data", bomb, "--timeout", "0.2s"], 1, (0, 7))
-    timed("an archive on standard input, --max-memory", [*run, "--data", "-", "--max-memory", "96M"], 10, memory=96 * MIB, stdin=bomb.read_bytes())
-    timed("an endless archive, --max-memory", [*run, "--data", "-", "--max-memory", "96M"], 10, memory=96 * MIB, pattern="--max-memory", **endless)
+    timed("an archive of 600 MB, --max-memory", [*run, "--data", small, *room], 10, memory=96 * MIB, pattern="--max-memory")
+    timed("an archive of 600 MB, --timeout", [*run, "--data", small, "--timeout", "0.2s"], 1, (0, 7))
+    timed("an archive of 4 GB, --limit and --timeout", [*run, "--data", large, *few, "--timeout", "0.5s"], 1, (0, 7))
+    timed("an archive of 4 GB, --limit", [*run, "--data", large, *few, *room], 60, (0,), memory=96 * MIB)
+    timed("an archive of columns, --limit", [*run, "--data", columns, *few, *room], 20, (0,), memory=96 * MIB)
+    timed("an archive of 600 MB, a limit above all there is", [*run, "--data", small, "--limit", "100000000", *room], 20, memory=96 * MIB,
+          pattern="--max-memory")
+    for limit, codes in (([], (7,)), (few, (0,))):
+        timed(f"an archive on standard input, --max-memory {' '.join(limit)}", [*run, "--data", "-", *room, *limit], 20, codes, memory=96 * MIB,
+              stdin=small.read_bytes())
+    timed("an endless archive, --max-memory", [*run, "--data", "-", *few, *room], 10, memory=96 * MIB, pattern="--max-memory", **endless)
     timed("a silent archive, --timeout", [*run, "--data", "-", "--timeout", "1s"], 1,
           preexec_fn=lambda: os.dup2(os.open(silent, os.O_RDWR), 0))
+
+
+def crowds(folder):
+    """Many files of which each is small: together they are more than a limit leaves room for, and more than may be open."""
+    if not wanted("crowd"):
+        return
+    model = save(folder, tiny())
+    x = np.zeros((3 * MIB // 16, 4), np.float32)
+    for kind in ("npy", "npz", "pb"):
+        (folder / kind).mkdir()
+        for i in range(100):
+            path = folder / kind / f"{i:03d}.{kind}"
+            if i:
+                os.link(folder / kind / f"000.{kind}", path)
+            elif kind == "npy":
+                np.save(path, x)
+            elif kind == "npz":
+                np.savez_compressed(path, x=x)
+            else:
+                path.write_bytes(numpy_helper.from_array(x, "x").SerializeToString())
+        run = ["run", model, "--data", folder / kind, "-o", folder / f"{kind}.npz", "--max-memory", "64M"]
+        timed(f"a crowd of .{kind}, --limit", [*run, "--limit", "5"], 20, (0,), memory=64 * MIB)
+    (folder / "large").mkdir()
+    for i in range(100):
+        path = folder / "large" / f"{i:03d}.npy"
+        if i:
+            os.link(folder / "large" / "000.npy", path)
+        else:
+            np.save(path, np.zeros((5 * MIB // 16, 4), np.float32)[:, :])
+    timed("a crowd of large .npy", ["check", model, "--data", folder / "large", "--max-memory", "64M"], 20, (0, 5), memory=64 * MIB)
 
 
 # ---- files that are none ----------------------------------------------------------------------------------------------------------------
@@ -295,7 +364,7 @@ def meanwhile(folder):
 
 
 def main():
-    for part in (models, media, archives, files, meanwhile):
+    for part in (models, media, archives, crowds, files, meanwhile):
         with tempfile.TemporaryDirectory(prefix="fineprune-limits-") as folder:
             part(Path(folder))
     TALLY.finish()

@@ -674,6 +674,52 @@ static void test_far(void **state) {
     assert_int_equal(f.model.memory.used, 0);
 }
 
+// Fifty files of 80 kB with a limit: none is kept, and the samples that are taken are, until others are.
+static void test_far_with_a_limit(void **state) {
+    enum { FILES = 50, ROWS = 10, WIDTH = 2000 };
+    struct fake f = {0};
+    fake_input(&f, "x", FP_FLOAT, DIMS(-1, WIDTH));
+    f.model.memory.limit = 20 * WIDTH * sizeof(float);
+    const fineprune_data_options options = {.limit = 12};
+    fineprune_data *data = open_data(&f, &options);
+    for (int i = 0; i < FILES; i++) {
+        char name[32];
+        struct fp_tensor t;
+        snprintf(name, sizeof(name), "%02d.npy", i);
+        make(&t, FP_FLOAT, DIMS(ROWS, WIDTH));
+        for (size_t k = 0; k < t.count; k++) ((float *)t.data)[k] = (float)((size_t)i * ROWS + k / WIDTH);
+        save_npy(scratch_path(state, name), &t);
+        fp_tensor_done(&t);
+    }
+    for (int half = 0; half < 2; half++) { // a second source changes which are taken
+        for (int i = half * FILES / 2; i < (half + 1) * FILES / 2; i++) {
+            char name[32];
+            snprintf(name, sizeof(name), "%02d.npy", i);
+            add(data, scratch_path(state, name));
+        }
+        assert_int_equal(f.model.memory.used, 0);
+        for (int turn = 0; turn < 2; turn++)
+            for (size_t s = 12; s--;) {
+                struct fp_tensor t;
+                batch(data, &t, 1, s);
+                for (size_t k = 0; k < WIDTH; k++) assert_true(((float *)t.data)[k] == (float)fp_data_row(data, s));
+                fp_tensor_done(&t);
+            }
+        assert_int_equal(f.model.memory.used, 12 * WIDTH * sizeof(float));
+    }
+    add(data, scratch_path(state, "00.npy"));
+    struct fp_tensor t;
+    const size_t first = 0;
+    fineprune_error err = {0};
+    char name[32];
+    snprintf(name, sizeof(name), "%02zu.npy", fp_data_row(data, first) / ROWS);
+    scratch_write(scratch_path(state, name), "gone", 4);
+    assert_int_equal(fp_data_batch(data, &first, 1, &t, &err), FINEPRUNE_IO);
+    assert_non_null(strstr(err.message, "has changed while it was in use"));
+    fineprune_data_free(data);
+    assert_int_equal(f.model.memory.used, 0);
+}
+
 static void test_lists_refused(void **state) {
     struct fake f = {0};
     fake_input(&f, "x", FP_FLOAT, DIMS(-1, 3));
@@ -852,6 +898,7 @@ int main(void) {
         scratch_test(test_memory_limit),
         scratch_test(test_limit),
         scratch_test(test_far),
+        scratch_test(test_far_with_a_limit),
         scratch_test(test_lists_refused),
         scratch_test(test_batch_axis),
         scratch_test(test_fixed_rows_differ),

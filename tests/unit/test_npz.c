@@ -374,7 +374,7 @@ static void test_many(void **state) {
     assert_int_equal(fp_npz_read(npz, name, &t, NULL, &err), 0);
     assert_int_equal(*(uint8_t *)t.data, (uint8_t)(N - 1));
     fp_tensor_done(&t);
-    assert_int_equal(fp_npz_far_open(&far, npz, name, 1, &shape, &err), 0);
+    assert_int_equal(fp_npz_far_open(&far, npz, name, 1, false, &shape, &err), 0);
     assert_null(far);
     fp_npz_free(npz);
 }
@@ -416,7 +416,7 @@ static void test_standard_input(void **state) {
     assert_int_equal(open_stdin(path, &npz, &err), 0);
     assert_int_equal(fp_npz_count(npz), FP_COUNT(TYPES));
     fill(&want, FP_DOUBLE, 7, 1300);
-    assert_int_equal(fp_npz_far_open(&far, npz, "float64", 1, &shape, &err), 0);
+    assert_int_equal(fp_npz_far_open(&far, npz, "float64", 1, false, &shape, &err), 0);
     assert_null(far); // nothing to stay in
     assert_int_equal(fp_npz_read(npz, "float64", &t, NULL, &err), 0);
     assert_memory_equal(t.data, want.data, fp_tensor_bytes(&want));
@@ -474,11 +474,11 @@ static void test_far(void **state) {
     assert_int_equal(fp_npz_open(&npz, path, NULL, &err), 0);
     fill(&want, FP_FLOAT, 7, 1300);
     const size_t size = fp_tensor_bytes(&want);
-    assert_int_equal(fp_npz_far_open(&far, npz, "bool", 1, &shape, &err), 0);
+    assert_int_equal(fp_npz_far_open(&far, npz, "bool", 1, false, &shape, &err), 0);
     assert_null(far); // deflated
-    assert_int_equal(fp_npz_far_open(&far, npz, "float32", size * 2, &shape, &err), 0);
+    assert_int_equal(fp_npz_far_open(&far, npz, "float32", size * 2, false, &shape, &err), 0);
     assert_null(far); // small
-    assert_int_equal(fp_npz_far_open(&far, npz, "float32", size, &shape, &err), 0);
+    assert_int_equal(fp_npz_far_open(&far, npz, "float32", size, false, &shape, &err), 0);
     assert_non_null(far);
     assert_true(fp_same_shape(&shape, &want));
     const size_t places[] = {0, size - 64, 128, 64};
@@ -493,14 +493,118 @@ static void test_far(void **state) {
     fp_npz_free(npz);
     const float x[4] = {1, 2, 3, 4}; // columns first: it must be turned, so it is loaded
     scratch_write(npy, file, make_npy(file, "{'descr': '<f4', 'fortran_order': True, 'shape': (2, 2), }", x, 16));
-    assert_int_equal(fp_npy_far_open(&far, npy, 1, &shape, &err), 0);
+    assert_int_equal(fp_npy_far_open(&far, npy, 1, false, &shape, &err), 0);
     assert_null(far);
-    assert_int_equal(fp_npy_far_open(&far, *state, 1, &shape, &err), 0);
+    assert_int_equal(fp_npy_far_open(&far, *state, 1, false, &shape, &err), 0);
     assert_null(far); // a folder
     fp_error_clear(&err);
     struct fp_tensor t = {0};
     assert_int_equal(fp_npy_read(&t, "/dev/null", NULL, &err), FINEPRUNE_IO);
     assert_string_equal(err.message, "cannot read '/dev/null': not a regular file");
+}
+
+// Writes one byte at the end of the file, in place, and sees to it that the file's time tells.
+static void overwrite(const char *path) {
+    const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = 1}};
+    FILE *f = fopen(path, "r+b");
+    assert_non_null(f);
+    assert_int_equal(fseek(f, -1, SEEK_END), 0);
+    putc(1, f);
+    fclose(f);
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+// Forth and back through every type, deflated or not, awake and from rest, from a file and from standard input.
+static void test_far_any(void **state) {
+    const char *path = scratch_path(state, "a.npz");
+    fineprune_error err = {0};
+    struct fp_npz *npz;
+    write_all(path);
+    for (int way = 0; way < 2; way++) {
+        if (way) assert_int_equal(open_stdin(path, &npz, &err), 0);
+        else assert_int_equal(fp_npz_open(&npz, path, NULL, &err), 0);
+        struct fp_npz_far *far[FP_COUNT(TYPES)];
+        struct fp_tensor shape, want;
+        for (size_t i = 0; i < FP_COUNT(TYPES); i++) {
+            assert_int_equal(fp_npz_far_open(&far[i], npz, fp_type_name(TYPES[i]), 0, true, &shape, &err), 0);
+            assert_non_null(far[i]);
+            assert_true(shape.type == TYPES[i] && shape.count == 7 * 1300 && !shape.data);
+            assert_int_equal(fp_npz_far_packed(far[i]), TYPES[i] == FP_BOOL);
+            assert_false(fp_npz_far_by_columns(far[i]));
+        }
+        fp_npz_free(npz); // they keep what they need
+        for (size_t i = 0; i < FP_COUNT(TYPES); i++) {
+            fill(&want, TYPES[i], 7, 1300);
+            const size_t row = 1300 * fp_type_size(TYPES[i]), rows[] = {0, 1, 5, 2, 6, 3, 0};
+            char got[1300 * 16];
+            for (size_t k = 0; k < FP_COUNT(rows); k++) {
+                assert_int_equal(fp_npz_far_read(far[i], rows[k] * row, got, row, &err), 0);
+                assert_memory_equal(got, (char *)want.data + rows[k] * row, row);
+                if (k % 2) fp_npz_far_rest(far[i]);
+            }
+            fp_tensor_done(&want);
+            fp_npz_far_rest(far[i]), fp_npz_far_rest(far[i]);
+        }
+        for (size_t i = 0; i < FP_COUNT(TYPES); i++) fp_npz_far_free(far[i]);
+    }
+}
+
+// What NumPy may write otherwise: big-endian, bools of other bytes, columns first. A file that has changed at rest is
+// told, also one that has become another.
+static void test_far_layouts(void **state) {
+    const char *path = scratch_path(state, "a.npy");
+    fineprune_error err = {0};
+    struct fp_npz_far *far;
+    struct fp_tensor shape;
+    uint8_t file[4096], got[8];
+    const uint8_t big[8] = {0x3f, 0x80, 0, 0, 0x40, 0, 0, 0}, bools[4] = {0, 2, 255, 1};
+    scratch_write(path, file, make_npy(file, "{'descr': '>f4', 'fortran_order': False, 'shape': (2,), }", big, 8));
+    assert_int_equal(fp_npy_far_open(&far, path, 0, false, &shape, &err), 0);
+    assert_null(far);
+    assert_int_equal(fp_npy_far_open(&far, path, 0, true, &shape, &err), 0);
+    assert_int_equal(fp_npz_far_read(far, 0, got, 8, &err), 0);
+    assert_memory_equal(got, ((float[]){1, 2}), 8);
+    assert_int_equal(fp_npz_far_read(far, 4, got, 4, &err), 0);
+    assert_memory_equal(got, ((float[]){2}), 4);
+    fp_npz_far_rest(far);
+    overwrite(path);
+    assert_int_equal(fp_npz_far_read(far, 0, got, 8, &err), FINEPRUNE_IO);
+    assert_non_null(strstr(err.message, "has changed while it was in use"));
+    fp_npz_far_free(far), fp_error_clear(&err);
+    scratch_write(path, file, make_npy(file, "{'descr': '|b1', 'fortran_order': True, 'shape': (2, 2), }", bools, 4));
+    assert_int_equal(fp_npy_far_open(&far, path, 0, true, &shape, &err), 0);
+    assert_true(fp_npz_far_by_columns(far) && !fp_npz_far_packed(far));
+    assert_int_equal(fp_npz_far_read(far, 0, got, 4, &err), 0);
+    assert_memory_equal(got, ((uint8_t[]){0, 1, 1, 1}), 4);
+    fp_npz_far_rest(far);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(fp_npz_far_read(far, 0, got, 4, &err), FINEPRUNE_IO);
+    fp_npz_far_free(far);
+}
+
+// The same shape of bytes for an archive: a deflated array that does not inflate.
+static void test_far_damaged(void **state) {
+    const char *path = scratch_path(state, "a.npz");
+    size_t n;
+    for (int way = 0; way < 2; way++) {
+        fineprune_error err = {0};
+        struct fp_npz *npz;
+        struct fp_npz_far *far;
+        struct fp_tensor shape;
+        uint8_t got[7 * 1300];
+        write_all(path);
+        uint8_t *file = scratch_read(path, &n), *name = memmem(file, n, "bool.npy", 8);
+        assert_non_null(name);
+        memset(name + 8 + 300, way ? 0xff : 0x55, 200);
+        scratch_write(path, file, n);
+        free(file);
+        assert_int_equal(fp_npz_open(&npz, path, NULL, &err), 0);
+        assert_int_equal(fp_npz_far_open(&far, npz, "bool", 0, true, &shape, &err), 0);
+        assert_int_equal(fp_npz_far_read(far, 0, got, sizeof(got), &err), FINEPRUNE_DATA);
+        assert_non_null(strstr(err.message, "array 'bool' "));
+        fp_npz_far_free(far);
+        fp_npz_free(npz);
+    }
 }
 
 static void test_not_npz(void **state) {
@@ -538,17 +642,6 @@ static void test_abandon(void **state) {
     assert_int_equal(access(path, F_OK), -1);
 }
 
-// Writes one byte at the end of the file, in place, and sees to it that the file's time tells.
-static void overwrite(const char *path) {
-    const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = 1}};
-    FILE *f = fopen(path, "r+b");
-    assert_non_null(f);
-    assert_int_equal(fseek(f, -1, SEEK_END), 0);
-    putc(1, f);
-    fclose(f);
-    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
-}
-
 // An array that stays in its file is all of the old one or an error, never half of each; one that was replaced by
 // another file is the old one.
 static void test_overwritten(void **state) {
@@ -572,10 +665,10 @@ static void test_overwritten(void **state) {
             assert_int_equal(fp_npz_add(writer, "x", &t, &err), 0);
             assert_int_equal(fp_npz_finish(writer, &err), 0);
             assert_int_equal(fp_npz_open(&zip, npz, NULL, &err), 0);
-            assert_int_equal(fp_npz_far_open(&far, zip, "x", 1, &shape, &err), 0);
+            assert_int_equal(fp_npz_far_open(&far, zip, "x", 1, false, &shape, &err), 0);
         } else {
             scratch_write(npy, file, size);
-            assert_int_equal(fp_npy_far_open(&far, npy, 1, &shape, &err), 0);
+            assert_int_equal(fp_npy_far_open(&far, npy, 1, false, &shape, &err), 0);
         }
         assert_non_null(far);
         assert_int_equal(fp_npz_far_read(far, 0, part, sizeof(part), &err), 0);
@@ -602,6 +695,8 @@ int main(void) {
         scratch_test(test_not_written),    scratch_test(test_many),
         scratch_test(test_standard_input), scratch_test(test_standard_input_in_a_budget),
         scratch_test(test_entries),        scratch_test(test_far),
+        scratch_test(test_far_any),        scratch_test(test_far_layouts),
+        scratch_test(test_far_damaged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
