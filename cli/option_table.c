@@ -211,7 +211,8 @@ const struct cli_row cli_rows[] = {
      .help =
          "take whole channels out until so much of the multiply-adds stays, as in macs=0.5 or macs=50%, the file has "
          "so many bytes, as in size=10M, or a sample takes so much of the time, as in latency=0.6, measured here in "
-         "one thread; auto: as few multiply-adds as keep --min-agreement (or 95%). Instead of --sparsity, or with it: then other zeros come on top. "
+         "one thread; auto: as few multiply-adds as keep --min-agreement (or 95%). Instead of --sparsity, or with it: "
+         "then other zeros come on top. "
          "Implies --compact, as only smaller shapes save any; kept channels are multiples of --round. Exit code 5 "
          "where not enough channels can go, with those that stand in the way"},
     {"runtime-profile", 0, CLI_NAME, PRUNE | APPLY, FIELD(runtime_profile), PRUNING, .argument = "NAME",

@@ -65,8 +65,9 @@ int fp_prune_auto(struct fp_job *job, int (*prune_to)(struct fp_job *, double), 
     if (job->classes.task.kind != FP_TASK_CLASSES) {
         fp_fail(job->err, FINEPRUNE_USAGE, "%s auto needs a model that answers with classes: %s", what,
                 job->classes.task.reason);
-        fp_hint(job->err, "say how much, as in %s, or what the outputs are: --task classes",
-                job->choices.target.automatic ? "--target macs=50%" : "-s 70%");
+        const bool said = job->options->task && !strcmp(job->options->task, "classes");
+        fp_hint(job->err, "say how much, as in %s%s", job->choices.target.automatic ? "--target macs=50%" : "-s 70%",
+                said ? "" : ", or what the outputs are: --task classes");
         return FINEPRUNE_USAGE;
     }
     if (!job->samples.n_reserve)

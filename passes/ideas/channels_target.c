@@ -218,11 +218,12 @@ static struct obstacle held_of(const struct fp_job *job, const struct fp_channel
 // A weight of an operator that makes no channels which could leave.
 static struct obstacle other_of(const struct fp_job *job, int weight) {
     const struct fp_weight *w = &job->layers.weights->items[weight];
-    return (struct obstacle){.told = {.weight = w->name,
-                                      .channels = w->groups * w->rows,
-                                      .reason = "rows of this operator cannot leave",
-                                      .reader = w->node->type},
-                             .cost = cost_of_weight(job, weight)};
+    return (struct obstacle){
+        .told = {.weight = w->name,
+                 .channels = w->groups * w->rows,
+                 .reason = w->n_uses > 1 ? "it is used in several places" : "rows of this operator cannot leave",
+                 .reader = w->node->type},
+        .cost = cost_of_weight(job, weight)};
 }
 
 // Or lets them pass, as wholes of its groups.
