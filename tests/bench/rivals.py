@@ -101,7 +101,10 @@ def exported(net, user):
 
 
 def taken(user, importance, everywhere, learns, share):
-    import onnx2torch, torch, torch_pruning
+    import onnx2torch, torch, torch.onnx.symbolic_helper, torch_pruning
+    helper = torch.onnx.symbolic_helper
+    if not hasattr(helper, "_export_onnx_opset_version"):     # onnx2torch asks for it, and newer torch has it no more
+        helper._export_onnx_opset_version = 17
     net = onnx2torch.convert(str(user.model)).eval()
     for p in net.parameters():
         p.requires_grad_(True)
