@@ -144,10 +144,14 @@ static struct fp_call call_of(struct fp_exec *exec, struct fp_frame *frame, stru
 }
 
 // Constants are computed in any case.
-static int run_or_count(const struct fp_exec *exec, const struct fp_frame *frame, struct fp_call *call) {
-    const bool counts = exec->observer && exec->observer->count && frame->left && fp_op_multiplies(call->op);
-    if (counts) exec->observer->count(exec->observer->user, call);
-    if (!counts || !exec->observer->count_only) return call->op->run ? call->op->run(call) : FINEPRUNE_OK;
+static bool counts(const struct fp_exec *exec, const struct fp_frame *frame, const struct fp_cell *cell) {
+    return exec->observer && exec->observer->count && frame->left && fp_op_multiplies(cell->op);
+}
+
+static int run_or_count(const struct fp_exec *exec, const struct fp_frame *frame, const struct fp_cell *cell,
+                        struct fp_call *call) {
+    if (counts(exec, frame, cell)) exec->observer->count(exec->observer->user, call);
+    if (!call->counted) return call->op->run ? call->op->run(call) : FINEPRUNE_OK;
     for (int i = 0; i < call->n_out; i++)
         if (call->out[i].data && call->out[i].type > 0) memset(call->out[i].data, 0, fp_tensor_bytes(&call->out[i]));
     return FINEPRUNE_OK;
@@ -157,10 +161,11 @@ int fp_cell_call(struct fp_exec *exec, struct fp_frame *frame, struct fp_cell *c
                  struct fp_tensor *out) {
     if (cell->tail && a->narrow) fp_cell_drop_tail(frame->plan, cell); // each of its nodes rounds
     struct fp_call call = call_of(exec, frame, cell, a, out);
+    call.counted = counts(exec, frame, cell) && exec->observer->count_only;
     const int before = fp_threads_set(exec->threads);
     int status = shape_outputs(exec, frame->plan, cell, &call, a);
     if (!status) status = allocate_outputs(exec, frame, cell, &call);
-    if (!status) status = run_or_count(exec, frame, &call);
+    if (!status) status = run_or_count(exec, frame, cell, &call);
     fp_threads_set(before);
     cell->state = call.state;
     if (!status && exec->observer && cell->watches) status = fp_watch_inputs(exec, cell, &call);

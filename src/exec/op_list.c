@@ -17,8 +17,8 @@ const struct fp_op *fp_op_find(const char *domain, const char *type, int opset) 
     const struct fp_op *best = NULL;
     for (size_t f = 0; FAMILIES[f]; f++)
         for (const struct fp_op *op = FAMILIES[f]; op->type; op++)
-            if (op->since <= opset && (!best || op->since > best->since) && !strcmp(op->type, type) &&
-                !strcmp(op->domain, domain))
+            if (*op->type == *type && op->since <= opset && (!best || op->since > best->since) &&
+                !strcmp(op->type, type) && !strcmp(op->domain, domain))
                 best = op;
     return best;
 }

@@ -3,6 +3,8 @@
 #include "exec/value.h"
 
 #include "exec/cell.h"
+#include "exec/op_list.h"
+#include "kernel/products.h"
 
 static struct fp_node *caller_of(const struct fp_plan *plan) {
     if (plan->graph->function_proto) return plan->graph->parent_node;
@@ -35,8 +37,21 @@ static int fold_node(struct fp_exec *exec, struct fp_plan *plan, int value, stru
     return status;
 }
 
+// Nobody reads its elements: whoever takes it is counted only.
+static bool is_outline(const struct fp_exec *exec, const struct fp_plan *plan, const struct fp_value *v) {
+    if (!exec->observer || !exec->observer->count_only) return false;
+    for (int i = 0; i < v->n_readers; i++) {
+        const struct fp_node *node = v->readers[i].node;
+        const struct fp_op *op = node && v->readers[i].index >= 0 ? fp_node_op(node) : NULL;
+        if (!op || !fp_op_multiplies(op) || plan->is_constant[node->out[0]]) return false;
+    }
+    return true;
+}
+
 static int load_constant(struct fp_exec *exec, struct fp_plan *plan, int value, struct fp_tensor *out) {
     const struct fp_value *v = &plan->graph->values[value];
+    if (v->initializer && is_outline(exec, plan, v))
+        return fp_initializer_outline(exec->model, v->initializer, out, exec->err);
     if (v->initializer) return fp_initializer_load(exec->model, v->initializer, out, exec->err);
     if (v->sparse_initializer) return fp_sparse_initializer_load(exec->model, v->sparse_initializer, out, exec->err);
     return fold_node(exec, plan, value, out);

@@ -136,7 +136,7 @@ int fp_matmul_make(struct fp_call *call, struct fp_matmul *p, struct fp_matmul_s
     p->n = s->n;
     for (int i = 0; i < s->batch; i++) count *= (size_t)fp_matmul_batch(s, i);
     p->count = count * (size_t)s->m * (size_t)s->n;
-    if (p->count == 0 || s->k == 0) return s->n_tail ? FP_NOT_FUSED : 0;
+    if (p->count == 0 || s->k == 0 || call->counted) return s->n_tail ? FP_NOT_FUSED : 0;
     p->tiled = false;
     int status = make_product(call, p, s);
     if (status || !p->tiled) return status;

@@ -66,6 +66,7 @@ struct fp_call {
     int threads;
     struct fp_memory *memory;
     struct fp_context *context;
+    bool counted;           // what multiplies is not run: its prepare says the shape and makes nothing to run
     struct fp_frame *frame; // of the executor
     fineprune_error *err;
 };

@@ -284,6 +284,18 @@ bool fp_initializer_zeros(struct fineprune_model *model, const Onnx__TensorProto
     return true;
 }
 
+int fp_initializer_outline(struct fineprune_model *model, const Onnx__TensorProto *proto, struct fp_tensor *out,
+                           fineprune_error *err) {
+    struct storage from;
+    struct fp_tensor t;
+    int status = find_elements(model, proto, &t, &from, err);
+    if (status) return status;
+    if (from.field != RAW || !t.count || is_packed(t.type)) return fp_initializer_load(model, proto, out, err);
+    t.data = from.bytes;
+    *out = t;
+    return FINEPRUNE_OK;
+}
+
 int fp_initializer_load(struct fineprune_model *model, const Onnx__TensorProto *proto, struct fp_tensor *out,
                         fineprune_error *err) {
     struct storage from;

@@ -43,6 +43,9 @@ struct fineprune_model {
 // file), IO, LIMIT.
 int fp_initializer_load(struct fineprune_model *model, const Onnx__TensorProto *proto, struct fp_tensor *out,
                         fineprune_error *err);
+// The same for who does not look at elements: raw and external data are lent wherever they lie, aligned or not.
+int fp_initializer_outline(struct fineprune_model *model, const Onnx__TensorProto *proto, struct fp_tensor *out,
+                           fineprune_error *err);
 // The same checks; type and shape alone, without elements (nothing to release). *identity (may be NULL) is equal for
 // tensors that share their stored bytes.
 int fp_initializer_shape(struct fineprune_model *model, const Onnx__TensorProto *proto, struct fp_tensor *out,

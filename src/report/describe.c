@@ -35,8 +35,7 @@ struct parameters {
 static void add_parameters(struct parameters *p, Onnx__TensorProto *proto) {
     struct fp_tensor t = {0};
     if (!proto || fp_owners_first(&p->seen, proto) >= 0 || !fp_owners_add(&p->seen, proto, 0)) return;
-    if (!fp_initializer_load(p->model, proto, &t, NULL)) p->n += t.count;
-    fp_tensor_done(&t);
+    if (!fp_initializer_shape(p->model, proto, &t, NULL, NULL)) p->n += t.count;
 }
 
 static void add_sparse_parameters(struct parameters *p, const Onnx__SparseTensorProto *proto) {

@@ -3,6 +3,7 @@
 // computed are right.
 #include "weights/multiply_adds.h"
 
+#include <limits.h>
 #include <stdlib.h>
 
 #include "exec/op_list.h"
@@ -21,15 +22,15 @@ static size_t plus(size_t a, size_t b) {
 }
 
 static struct fp_node_macs *item_of(const struct fp_macs *macs, const struct fp_node *node) {
-    for (size_t i = 0; i < macs->n; i++)
-        if (macs->items[i].node == node) return &macs->items[i];
-    return NULL;
+    const int item = fp_name_find(&macs->of_node, node);
+    return item < 0 ? NULL : &macs->items[item];
 }
 
 static struct fp_node_macs *new_item(struct fp_macs *macs, const struct fp_node *node) {
     struct fp_node_macs *items = fp_grow(macs->items, &macs->capacity, macs->n + 1, sizeof(*items));
     if (!items) return NULL;
     macs->items = items;
+    if (macs->n >= INT_MAX || !fp_name_add(&macs->of_node, node, (int)macs->n)) return NULL;
     items[macs->n] = (struct fp_node_macs){.node = node};
     return &items[macs->n++];
 }
@@ -101,7 +102,7 @@ int fp_macs_count(struct fp_macs *out, struct fineprune_model *model, struct fin
                   const fineprune_run_options *run, fineprune_error *err) {
     struct counting c = {.macs = out};
     const bool bodies = fp_graph_visit(model->graph, has_body, NULL);
-    *out = (struct fp_macs){0};
+    *out = (struct fp_macs){.of_node.addresses = true};
     int status = FINEPRUNE_OK;
     if (data) status = take_sample(model, data, sample, err);
     else if (!model->sample && bodies)
@@ -115,6 +116,7 @@ int fp_macs_count(struct fp_macs *out, struct fineprune_model *model, struct fin
 
 void fp_macs_free(struct fp_macs *macs) {
     free(macs->items);
+    fp_name_map_done(&macs->of_node);
     *macs = (struct fp_macs){0};
 }
 

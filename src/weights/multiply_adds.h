@@ -4,6 +4,7 @@
 #ifndef FP_MULTIPLY_ADDS_H
 #define FP_MULTIPLY_ADDS_H
 
+#include "base/name_map.h"
 #include "data/data.h"
 #include "weights/weights.h"
 
@@ -15,6 +16,7 @@ struct fp_node_macs {
 struct fp_macs {
     struct fp_node_macs *items;
     size_t n, capacity;
+    struct fp_name_map of_node; // the item of each node, by the node's address
     size_t total, computed; // computed: of products of which no operand is constant, as attention's
 };
 

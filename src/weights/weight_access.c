@@ -240,9 +240,8 @@ static void write_stretch(void *user, size_t row_major, size_t stored, size_t n,
 static int write_plain(struct fineprune_model *model, const struct fp_weight *w, const float *src, const uint8_t *keep,
                        fineprune_error *err) {
     struct fp_tensor t = {0}, stored = {0};
-    int status = fp_initializer_load(model, w->sources[0].proto, &t, err);
+    int status = fp_initializer_shape(model, w->sources[0].proto, &t, NULL, err);
     if (!status) status = fp_tensor_new(&stored, &model->memory, t.type, t.rank, t.dims, err);
-    fp_tensor_done(&t);
     if (!status) visit_plain(w, write_stretch, &(struct plain_write){stored.data, src, keep});
     if (!status) status = fp_initializer_store(model, w->sources[0].proto, &stored, err);
     fp_tensor_done(&stored);
