@@ -4,6 +4,7 @@
 #include "options.h"
 #include "terminal.h"
 
+#include <cblas.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -559,7 +560,16 @@ static void open_standard_streams(void) {
     if (fd >= 0) close(fd);
 }
 
+extern void blas_thread_shutdown_(void) __attribute__((weak)); // of OpenBLAS; not in every build of it
+
+// OpenBLAS starts threads when it is loaded, which wait busily for tens of milliseconds. Nothing here gives them work.
+static void stop_blas_threads(void) {
+    openblas_set_num_threads(1);
+    if (blas_thread_shutdown_) blas_thread_shutdown_();
+}
+
 int main(int argc, char **argv) {
+    stop_blas_threads();
     open_standard_streams();
     struct cli_options options;
     struct terminal terminal;

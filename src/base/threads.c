@@ -140,12 +140,17 @@ static void make_watch(void) {
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
+// OpenBLAS starts its threads anew when it is told the number it has.
+static void set_blas(int threads) {
+    if (openblas_get_num_threads() != threads) openblas_set_num_threads(threads);
+}
+
 void fp_threads_enter(struct fp_threads *host, int threads) {
     *host = (struct fp_threads){omp_get_max_threads(), omp_get_dynamic(), fp_numbers_plain()};
     pthread_mutex_lock(&shared.lock);
     if (!shared.calls++) {
         shared.blas = openblas_get_num_threads();
-        openblas_set_num_threads(1);
+        set_blas(1);
     }
     if (threads > 1 && !shared.watched) make_watch();
     pthread_mutex_unlock(&shared.lock);
@@ -157,7 +162,7 @@ void fp_threads_leave(const struct fp_threads *host) {
     pthread_mutex_lock(&shared.lock);
     bool last = !--shared.calls, watched = last && shared.watched;
     pthread_t watcher = shared.watch;
-    if (last) openblas_set_num_threads(shared.blas);
+    if (last) set_blas(shared.blas);
     if (watched) {
         shared.gone = shared.made;
         shared.watched = false;

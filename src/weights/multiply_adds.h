@@ -17,7 +17,7 @@ struct fp_macs {
     struct fp_node_macs *items;
     size_t n, capacity;
     struct fp_name_map of_node; // the item of each node, by the node's address
-    size_t total, computed; // computed: of products of which no operand is constant, as attention's
+    size_t total, computed;     // computed: of products of which no operand is constant, as attention's
 };
 
 // Runs the shapes of one sample of `data`, which stays with the model; NULL: of the one that was counted before, else
