@@ -22,6 +22,9 @@
     50          // times in a second and core that somebody else took the core: few alone, 100 beside one busy process
 #define ROUGH 2 // windows of it in a row: the first of a call has 30 to 40, of its own files and threads
 #define CALM 8  // windows without it
+#define MOMENT 0.008 // seconds between two looks at the start
+#define MOMENTS 8    // of them; what a script starts beside us runs for some 30 ms
+#define TAKEN 6      // moments at which others wanted the cores
 
 // What all calls that run now have in common; `lock` guards it.
 static struct {
@@ -31,7 +34,6 @@ static struct {
     uintptr_t made, gone; // how many watches there have been, and how many of them were told to go
     pthread_cond_t told;
     pthread_t watch;
-    bool crowded; // when it was made
 } shared = {.lock = PTHREAD_MUTEX_INITIALIZER, .told = PTHREAD_COND_INITIALIZER};
 
 // What oneDNN makes for several threads sums differently when a team turns out smaller, so no more are wanted than a
@@ -69,17 +71,17 @@ static long preemptions(void) {
     return usage.ru_nivcsw;
 }
 
-// Until WINDOW is over, or the watch is told to go. The lock is held.
-static void wait_for_window(uintptr_t number) {
+// Until the time is over, or the watch is told to go. The lock is held.
+static void wait_for(double seconds, uintptr_t number) {
     struct timespec end;
     clock_gettime(CLOCK_REALTIME, &end);
-    end.tv_nsec += (long)(WINDOW * 1e9);
+    end.tv_nsec += (long)(seconds * 1e9);
     end.tv_sec += end.tv_nsec / 1000000000;
     end.tv_nsec %= 1000000000;
     while (shared.gone < number && !pthread_cond_timedwait(&shared.told, &shared.lock, &end)) continue;
 }
 
-// Threads of the machine that run or want to, the caller's among them; 0: not known.
+// Threads of the machine that run or want to, ours among them; 0: not known.
 static int running(void) {
     int n = 0;
     FILE *file = fopen("/proc/loadavg", "re");
@@ -89,16 +91,20 @@ static int running(void) {
     return n;
 }
 
-// Whether others want the cores, so that what is short need not wait for a window: they did in the last minute, and at
-// three moments now. The former alone is also what a run leaves behind that has just ended.
-static bool is_crowded(void) {
+// Whether others want the cores, so that what is short need not wait for windows: they did in the last minute, which is
+// also what a run leaves behind that has just ended, and do at most moments now. The lock is held.
+static bool starts_crowded(uintptr_t number) {
+    const int ours = omp_get_num_procs() + 1; // a team, and the watch
     double load;
+    int taken = 0;
     if (getloadavg(&load, 1) != 1 || load <= omp_get_num_procs()) return false;
-    for (int i = 0; i < 3; i++) {
-        if (running() == 1) return false;
-        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    for (int i = 0; i < MOMENTS && shared.gone < number; i++) {
+        wait_for(MOMENT, number);
+        pthread_mutex_unlock(&shared.lock);
+        taken += running() > ours;
+        pthread_mutex_lock(&shared.lock);
     }
-    return true;
+    return taken >= TAKEN;
 }
 
 // Looks whether others want the cores. Their number of threads is all that the crowd is for: they sleep.
@@ -106,14 +112,14 @@ static void *watch(void *start) {
     const uintptr_t number = (uintptr_t)start;
     const double most = PREEMPTED * WINDOW * omp_get_num_procs();
     int calm = 0, rough = 0;
-    pthread_mutex_lock(&shared.lock);
-    bool crowded = shared.crowded;
-    pthread_mutex_unlock(&shared.lock);
     omp_set_dynamic(0);
+    pthread_mutex_lock(&shared.lock);
+    bool crowded = starts_crowded(number);
+    pthread_mutex_unlock(&shared.lock);
     if (crowded) stand_by();
     pthread_mutex_lock(&shared.lock);
     for (long before = preemptions(); shared.gone < number;) {
-        wait_for_window(number);
+        wait_for(WINDOW, number);
         if (shared.gone >= number) break;
         pthread_mutex_unlock(&shared.lock);
         const long now = preemptions();
@@ -134,7 +140,6 @@ static void make_watch(void) {
     sigset_t all, before;
     sigfillset(&all);
     if (pthread_sigmask(SIG_SETMASK, &all, &before)) return;
-    shared.crowded = is_crowded();
     shared.watched = !pthread_create(&shared.watch, NULL, watch, (void *)(shared.made + 1));
     shared.made += shared.watched;
     pthread_sigmask(SIG_SETMASK, &before, NULL);

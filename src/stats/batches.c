@@ -3,6 +3,7 @@
 #include "stats/batches.h"
 
 #include "base/arena.h"
+#include "base/threads.h"
 #include "stats/tuning.h"
 
 static int run_batch(struct fp_exec *exec, const struct fp_graph *graph, struct fineprune_data *data,
@@ -28,9 +29,9 @@ static int run_batch(struct fp_exec *exec, const struct fp_graph *graph, struct 
 // Two samples run alone; the second tells what a sample's values take (in the first run weights that are packed on the
 // way hide it). Small batches keep the values in the cache; large ones read the weights less often: a batch's values
 // may take as much as the model does. What is asked for is the most: more than fits costs time and memory and changes
-// no result.
+// no result. Samples that go to threads one by one keep all of them busy.
 static size_t fitting_batch(const struct fineprune_model *model, const struct fp_memory *memory, size_t sample_bytes,
-                            size_t asked) {
+                            size_t asked, size_t threads) {
     size_t room = fp_least(fp_most(model->file_size, FP_TUNED_BATCH_LEAST), FP_TUNED_BATCH_MOST), left = SIZE_MAX;
     if (memory->limit > memory->used) left = (memory->limit - memory->used) / 2;
     if (room < FP_TUNED_BATCH_PAIR && sample_bytes <= FP_TUNED_BATCH_PAIR / 2 && room < 2 * sample_bytes)
@@ -38,6 +39,7 @@ static size_t fitting_batch(const struct fineprune_model *model, const struct fp
     if (left < room) room = left;
     size_t n = sample_bytes ? room / sample_bytes : SIZE_MAX;
     if (asked && n > asked) n = asked;
+    if (n > threads) n -= n % threads;
     return fp_most(n, 1);
 }
 
@@ -46,6 +48,7 @@ int fp_batches_run(struct fp_exec *exec, const struct fineprune_model *model, st
                    const struct fp_batch_visitor *visitor, fineprune_error *err) {
     struct fp_memory *memory = fp_exec_memory(exec);
     size_t asked = options ? options->batch : 0;
+    const size_t threads = (size_t)fp_threads_wanted(options);
     int trials = visitor->sizes || asked == 1 ? 0 : 2;
     size_t most = trials ? 1 : asked;
     for (size_t done = 0, k = 0; done < n; k++) {
@@ -59,7 +62,8 @@ int fp_batches_run(struct fp_exec *exec, const struct fineprune_model *model, st
         if (trial) memory->peak = memory->used;
         int status = run_batch(exec, model->graph, data, &batch, visitor, err);
         if (trial) {
-            if (--trials == 0) most = fitting_batch(model, memory, (memory->peak - memory->used) / batch.n, asked);
+            if (--trials == 0)
+                most = fitting_batch(model, memory, (memory->peak - memory->used) / batch.n, asked, threads);
             if (peak > memory->peak) memory->peak = peak;
         }
         if (status) {
