@@ -121,9 +121,17 @@ static size_t kept_of(const struct pass *p, const struct fp_lanes *lanes) {
     return kept;
 }
 
+// Whether another slice of the same tensor comes before; its channels are the same then.
+static bool is_done(const struct pass *p, const struct fp_slice *slice) {
+    if (!slice->own) return false;
+    for (const struct fp_slice *a = p->slices.items; a < slice; a++)
+        if (a->own && a->proto == slice->proto) return true;
+    return false;
+}
+
 static int cut_slice(struct pass *p, const struct fp_slice *slice) {
     const size_t kept = kept_of(p, &slice->lanes);
-    if (kept == slice->lanes.n) return FINEPRUNE_OK;
+    if (kept == slice->lanes.n || is_done(p, slice)) return FINEPRUNE_OK;
     FP_STAGE(room, "channels");
     uint8_t *keep = fp_arena_take(&room, slice->lanes.n * slice->per, 1);
     if (!keep) return fp_arena_check(&room, p->err);
@@ -280,6 +288,60 @@ static int store_computed(struct pass *p, bool *some) {
     return status;
 }
 
+static bool keep_the_same(const struct pass *p, const struct fp_lanes *a, const struct fp_lanes *b) {
+    if (a->n != b->n) return false;
+    for (size_t i = 0; i < a->n; i++)
+        if (stays(p, a, i) != stays(p, b, i)) return false;
+    return true;
+}
+
+// Readers of the tensor, by whatever value. *first: the first value that it is.
+static int readers_of(const struct pass *p, const struct fp_slice *slice, int *first) {
+    const struct fp_graph *graph = p->model->graph;
+    int readers = 0;
+    for (int i = graph->n_values; i-- > 0;) {
+        if (fp_stored_tensor(&graph->values[i]) != slice->proto) continue;
+        readers += graph->values[i].n_readers;
+        *first = i;
+    }
+    return readers;
+}
+
+static int losing_the_same(const struct pass *p, const struct fp_slice *slice) {
+    int n = 0;
+    for (size_t i = 0; i < p->slices.n; i++) {
+        const struct fp_slice *a = &p->slices.items[i];
+        n += a->own && a->proto == slice->proto && keep_the_same(p, &a->lanes, &slice->lanes);
+    }
+    return n;
+}
+
+// Of a small tensor that other nodes read too, or read whole, a node whose channels leave gets a copy; the pass is to
+// be done again then.
+static int store_copies(struct pass *p, bool *some) {
+    const struct fp_graph *graph = p->model->graph;
+    FP_STAGE(room, "channels");
+    int *copies = fp_arena_take(&room, (size_t)graph->n_values, sizeof(*copies)); // by its first value
+    int status = fp_arena_check(&room, p->err);
+    for (size_t i = 0; i < p->slices.n && !status; i++) {
+        const struct fp_slice *slice = &p->slices.items[i];
+        struct fp_tensor t = {0};
+        const char *name;
+        int first = slice->value;
+        if (!slice->own || kept_of(p, &slice->lanes) == slice->lanes.n) continue;
+        const int readers = readers_of(p, slice, &first);
+        if (losing_the_same(p, slice) == readers || copies[first] + 1 == readers) continue; // or the last one
+        copies[first]++;
+        *some = true;
+        status = fp_initializer_load(p->model, slice->proto, &t, p->err);
+        if (!status)
+            status = fp_node_add_input(p->model, slice->reader.node->proto, (size_t)slice->reader.index,
+                                       graph->values[slice->value].name, &t, &name, p->err);
+        fp_tensor_done(&t);
+    }
+    return status;
+}
+
 // Parts that are equally long without a word, and will not be any more, get their lengths as they are; the pass is to
 // be done again then.
 static int store_lengths(struct pass *p, bool *some) {
@@ -344,6 +406,7 @@ static int run_pass(struct pass *p, struct fp_compacted *out, bool first, size_t
     if (status || !*removed) return status;
     bool again = false;
     status = store_computed(p, &again);
+    if (!status && !again) status = store_copies(p, &again);
     if (!status && !again) status = store_lengths(p, &again);
     if (status || again) return status;
     out->removed += *removed;

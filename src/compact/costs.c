@@ -65,8 +65,11 @@ static int add_cost(struct counting *c, const struct fp_cost *cost) {
 static int add(struct counting *c, int value, double amount) {
     struct fp_cost cost = {.amount = amount};
     int axes = 0, status = FINEPRUNE_OK;
-    for (size_t i = 0; value >= 0 && i < c->slices->n && axes < 2 && !status; i++)
-        if (c->slices->items[i].value == value) status = add_axis(c, &cost, axes++, &c->slices->items[i].lanes);
+    for (size_t i = 0; value >= 0 && i < c->slices->n && axes < 2 && !status; i++) {
+        const struct fp_slice *slice = &c->slices->items[i];
+        if (slice->value != value || (slice->own && axes)) continue;
+        status = add_axis(c, &cost, axes++, &slice->lanes);
+    }
     return status ? status : add_cost(c, &cost);
 }
 

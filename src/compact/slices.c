@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every stored tensor that a node of a group reads either has nothing to do with the channels (one element, an axis of
 // length 1), or is cut along one axis; what can be neither makes the group stay. A tensor that something else reads too
-// cannot be cut.
+// cannot be cut, unless it is as small as its channels are many: then a node can have a copy.
 #include "compact/slices.h"
 
 #include <stdlib.h>
@@ -51,7 +51,7 @@ static bool is_same_tensor(const struct fp_slice *a, const struct fp_slice *b) {
 static int add_slice(struct search *s, const struct fp_slice *wanted) {
     for (size_t i = 0; i < s->out->n; i++) {
         struct fp_slice *known = &s->out->items[i];
-        if (!is_same_tensor(known, wanted) || known->axis != wanted->axis ||
+        if (wanted->own || !is_same_tensor(known, wanted) || known->axis != wanted->axis ||
             !are_alike(s, &known->lanes, &wanted->lanes))
             continue;
         known->readings++;
@@ -107,8 +107,14 @@ static bool shape_of_computed(const struct search *s, int value, struct fp_tenso
     return true;
 }
 
-// The tensor behind the value loses channels along an axis.
-static int cut(struct search *s, const struct fp_lanes *lanes, int value, int axis) {
+// Whether the node's input is what its layer learned, which may be shared on purpose.
+static bool is_weight(const struct search *s, const struct fp_node *node, int input) {
+    return s->weight_of[node->id] >= 0 && input != fp_node_op(node)->weight.bias;
+}
+
+// The tensor behind the node's input loses channels along an axis.
+static int cut(struct search *s, const struct fp_lanes *lanes, struct fp_node *node, int input, int axis) {
+    const int value = node->in[input];
     struct fp_tensor shape;
     if (!has_groups(s, lanes)) return FINEPRUNE_OK;
     if (!shape_of(s, value, &shape) && !shape_of_computed(s, value, &shape))
@@ -120,21 +126,25 @@ static int cut(struct search *s, const struct fp_lanes *lanes, int value, int ax
                                    .graph = s->graph,
                                    .value = value,
                                    .axis = axis,
+                                   .reader = {node, input},
+                                   .own = fp_stored_tensor(&s->graph->values[value]) && !is_weight(s, node, input) &&
+                                          shape.count == (size_t)shape.dims[axis],
                                    .lanes = *lanes,
                                    .per = (size_t)shape.dims[axis] / lanes->n};
     return add_slice(s, &slice);
 }
 
 // A constant beside the channels of `place`, by the rules of broadcasting.
-static int cut_beside(struct search *s, const struct fp_channel_place *place, int value) {
+static int cut_beside(struct search *s, const struct fp_channel_place *place, struct fp_node *node, int input) {
     struct fp_tensor shape;
-    if (!shape_of(s, value, &shape)) return leave(s, &place->lanes, "a constant beside it is computed"), FINEPRUNE_OK;
+    if (!shape_of(s, node->in[input], &shape))
+        return leave(s, &place->lanes, "a constant beside it is computed"), FINEPRUNE_OK;
     if (shape.count == 1) return FINEPRUNE_OK;
     if (place->axis >= 0 && !place->rank)
         return leave(s, &place->lanes, "the rank of one of its values is not known"), FINEPRUNE_OK;
     const int behind = place->axis < 0 ? 1 : place->rank - place->axis, axis = shape.rank - behind;
     if (axis < 0 || shape.dims[axis] == 1) return FINEPRUNE_OK;
-    return cut(s, &place->lanes, value, axis);
+    return cut(s, &place->lanes, node, input, axis);
 }
 
 // ---- nodes
@@ -153,18 +163,18 @@ static void axes_of(const struct fp_weight *w, int *rows, int *columns) {
     *columns = w->view == FP_VIEW_CONV ? 1 : w->rank - 1;
 }
 
-static int visit_maker(struct search *s, const struct fp_node *node, const struct fp_lanes *lanes, int rows) {
+static int visit_maker(struct search *s, struct fp_node *node, const struct fp_lanes *lanes, int rows) {
     const int bias = fp_node_op(node)->weight.bias;
-    int status = cut(s, lanes, node->in[1], rows);
+    int status = cut(s, lanes, node, 1, rows);
     if (status || !bias || !is_given(node, bias)) return status;
     struct fp_tensor shape;
     if (!shape_of(s, node->in[bias], &shape)) return leave(s, lanes, "its bias is computed"), FINEPRUNE_OK;
     if (shape.count == 1 || shape.dims[shape.rank - 1] == 1) return FINEPRUNE_OK;
-    return cut(s, lanes, node->in[bias], shape.rank - 1);
+    return cut(s, lanes, node, bias, shape.rank - 1);
 }
 
 // Both weights, the bias of both, the number of units, and what the states start with, which are zeros.
-static int visit_recurrent(struct search *s, const struct fp_node *node, const struct fp_lanes *units) {
+static int visit_recurrent(struct search *s, struct fp_node *node, const struct fp_lanes *units) {
     const int bias = fp_node_op(node)->weight.bias;
     struct fp_lanes biases = {0};
     const struct fp_cut_number hidden = {node, -1, "hidden_size", 0, *units, 1};
@@ -181,23 +191,23 @@ static int visit_recurrent(struct search *s, const struct fp_node *node, const s
     biases.of = fp_arena_take(&s->out->arena, biases.n, sizeof(int));
     if (!biases.of) return fp_arena_check(&s->out->arena, s->err);
     for (size_t i = 0; i < biases.n; i++) biases.of[i] = units->of[i % units->n];
-    return cut(s, &biases, node->in[bias], 1);
+    return cut(s, &biases, node, bias, 1);
 }
 
-static int visit_recurrent_weights(struct search *s, const struct fp_node *node) {
+static int visit_recurrent_weights(struct search *s, struct fp_node *node) {
     int status = FINEPRUNE_OK;
     for (int i = 0; i < s->weights->n && !status; i++) {
         const struct fp_weight *w = &s->weights->items[i];
         if (w->node != node || !s->groups->rows[i].n) continue;
-        status = cut(s, &s->groups->rows[i], node->in[w->uses[0].slot], 1);
-        if (!status && s->groups->columns[i].n) status = cut(s, &s->groups->columns[i], node->in[w->uses[0].slot], 2);
+        status = cut(s, &s->groups->rows[i], node, w->uses[0].slot, 1);
+        if (!status && s->groups->columns[i].n) status = cut(s, &s->groups->columns[i], node, w->uses[0].slot, 2);
         if (!status && w->uses[0].slot == 2) status = visit_recurrent(s, node, &s->groups->columns[i]);
     }
     return status;
 }
 
 // A convolution of several groups, which leave as wholes.
-static int visit_filter(struct search *s, const struct fp_node *node) {
+static int visit_filter(struct search *s, struct fp_node *node) {
     const bool transposed = fp_node_op(node)->weight.view == FP_VIEW_CONV_TRANSPOSE;
     const struct fp_lanes *in = &s->groups->places[node->in[0]].lanes, *out = &s->groups->places[node->out[0]].lanes;
     const size_t n = (size_t)fp_attr_int(node, "group", 1), each = out->n / n;
@@ -205,19 +215,19 @@ static int visit_filter(struct search *s, const struct fp_node *node) {
     if (!groups.of) return fp_arena_check(&s->out->arena, s->err);
     for (size_t i = 0; i < n; i++) groups.of[i] = out->of[i * each];
     const struct fp_cut_number group = {node, -1, "group", 0, groups, 1};
-    int status = cut(s, transposed ? in : out, node->in[1], 0);
-    if (!status && is_given(node, 2)) status = cut(s, out, node->in[2], 0);
+    int status = cut(s, transposed ? in : out, node, 1, 0);
+    if (!status && is_given(node, 2)) status = cut(s, out, node, 2, 0);
     return status ? status : add_number(s, &group);
 }
 
-static int visit_weight(struct search *s, const struct fp_node *node, int number) {
+static int visit_weight(struct search *s, struct fp_node *node, int number) {
     const struct fp_lanes *rows = &s->groups->rows[number], *columns = &s->groups->columns[number];
     int row_axis, column_axis, status = FINEPRUNE_OK;
     if (fp_view_is_recurrent(s->weights->items[number].view)) return visit_recurrent_weights(s, node);
     if (!rows->n && has_groups(s, &s->groups->places[node->out[0]].lanes)) return visit_filter(s, node);
     axes_of(&s->weights->items[number], &row_axis, &column_axis);
     if (rows->n) status = visit_maker(s, node, rows, row_axis);
-    if (columns->n && !status) status = cut(s, columns, node->in[1], column_axis);
+    if (columns->n && !status) status = cut(s, columns, node, 1, column_axis);
     return status;
 }
 
@@ -327,24 +337,24 @@ static int visit_part(struct search *s, const struct fp_node *node, const struct
 }
 
 // Stored numbers of each channel, one after the other.
-static int cut_each(struct search *s, const struct fp_node *node, const struct fp_lanes *lanes) {
+static int cut_each(struct search *s, struct fp_node *node, const struct fp_lanes *lanes) {
     int status = FINEPRUNE_OK;
     for (int i = 1; i < node->n_in && !status; i++)
-        if (node->in[i] >= 0) status = cut(s, lanes, node->in[i], 0);
+        if (node->in[i] >= 0) status = cut(s, lanes, node, i, 0);
     return status;
 }
 
-static int visit_elementwise(struct search *s, const struct fp_node *node, const struct fp_channel_place *place) {
+static int visit_elementwise(struct search *s, struct fp_node *node, const struct fp_channel_place *place) {
     int status = FINEPRUNE_OK;
     for (int i = 0; i < node->n_in && !status; i++) {
         const int in = node->in[i];
         if (in < 0 || s->groups->places[in].lanes.n || !fp_exec_is_constant(s->exec, s->graph, in)) continue;
-        status = cut_beside(s, place, in); // what is computed has one element there
+        status = cut_beside(s, place, node, i); // what is computed has one element there
     }
     return status;
 }
 
-static int visit_passage(struct search *s, const struct fp_node *node, const struct fp_channel_place *whole) {
+static int visit_passage(struct search *s, struct fp_node *node, const struct fp_channel_place *whole) {
     const struct fp_op *op = fp_node_op(node);
     const struct fp_channel_place shrinks = fp_place_that_shrinks(&s->out->arena, whole), *place = &shrinks;
     const struct fp_lanes *lanes = &place->lanes;
@@ -378,7 +388,7 @@ static int visit_passage(struct search *s, const struct fp_node *node, const str
     }
 }
 
-static int visit(struct search *s, const struct fp_node *node) {
+static int visit(struct search *s, struct fp_node *node) {
     if (s->weight_of[node->id] >= 0) return visit_weight(s, node, s->weight_of[node->id]);
     const int in = node->n_in ? node->in[0] : -1, out = node->n_out ? node->out[0] : -1;
     const bool whole = in >= 0 && has_groups(s, &s->groups->places[in].lanes);
@@ -395,10 +405,10 @@ static int readers_of(const struct fp_slice *slice) { return slice->graph->value
 static void check_readers(struct search *s) {
     for (size_t i = 0; i < s->out->n; i++) {
         const struct fp_slice *a = &s->out->items[i];
-        if (a->readings != readers_of(a)) leave(s, &a->lanes, "a tensor of it is read elsewhere too");
+        if (!a->own && a->readings != readers_of(a)) leave(s, &a->lanes, "a tensor of it is read elsewhere too");
         for (size_t k = 0; k < s->out->n; k++) {
             const struct fp_slice *b = &s->out->items[k];
-            if (is_same_tensor(a, b) && a->axis == b->axis && i != k)
+            if (is_same_tensor(a, b) && a->axis == b->axis && i != k && !(a->own && b->own))
                 leave(s, &a->lanes, "a tensor of it is another group's too");
         }
     }

@@ -14,7 +14,9 @@ struct fp_slice {
     size_t bytes;             // of the whole tensor
     const struct fp_graph *graph;
     int value, axis;
-    int readings;          // by nodes that the channels pass
+    struct fp_use reader;  // the node that the channels pass, and its input; the first of them
+    int readings;          // by such nodes
+    bool own;              // each such node has a slice of its own, and can have a copy: the axis is all there is
     struct fp_lanes lanes; // along the axis
     size_t per;            // elements of each
 };

@@ -33,9 +33,10 @@ class Made:
     JOINED = True  # with values that are joined and parted, and recurrent layers
 
     def __init__(self, seed):
-        self.rng = np.random.default_rng(seed)
+        self.rng, self.sharing = np.random.default_rng(seed), np.random.default_rng([seed, 1])
         self.nodes, self.constants, self.info, self.groups, self.made, self.shapes = [], [], [], [], 0, False
         self.computed = False  # a shape is put together as the network runs: nothing declares what is behind it
+        self.shared = {}  # by shape: constants of channels
         self.folds = {}  # by number of a group: rows of each channel, when several
 
     def name(self, word):
@@ -49,6 +50,15 @@ class Made:
             self.nodes.append(helper.make_node("Constant", [], [name], value=numpy_helper.from_array(values, name)))
         else:
             self.constants.append(numpy_helper.from_array(values, name))
+        return name
+
+    def beside(self, *shape):
+        """Numbers of channels that operators of the same width may share, as exporters and optimizers leave them."""
+        name = self.const(self.values(*shape))
+        others = self.shared.setdefault(shape, [])
+        if others and self.sharing.random() < 0.4:
+            return others[self.sharing.integers(len(others))]
+        others.append(name)
         return name
 
     def node(self, op, inputs, **attributes):
@@ -71,7 +81,7 @@ class Made:
         w = self.values(n_out, n_in, kernel, kernel)
         if dead is not None:
             w[:, dead] = 0
-        bias = [self.const(self.values(n_out))] if self.rng.random() < 0.6 else []
+        bias = [self.beside(n_out)] if self.rng.random() < 0.6 else []
         return self.node("Conv", [x, self.const(w), *bias], pads=[kernel // 2] * 4, kernel_shape=[kernel] * 2)
 
     def between(self, x, channels):
@@ -84,22 +94,22 @@ class Made:
                 x = self.node("BatchNormalization", [x, *(self.const(abs(self.values(channels)) + 0.1) for _ in range(4))])
             elif kind == 2:
                 w = self.const(self.values(channels, 1, 3, 3))
-                bias = [self.const(self.values(channels))] if self.rng.random() < 0.5 else []
+                bias = [self.beside(channels)] if self.rng.random() < 0.5 else []
                 x = self.node("Conv", [x, w, *bias], pads=[1] * 4, group=channels)
             elif kind == 3:
-                x = self.node("PRelu", [x, self.const(self.values(channels, 1, 1))])
+                x = self.node("PRelu", [x, self.beside(channels, 1, 1)])
             elif kind == 4:
                 x = self.node("Clip", [x, self.const(-1.0), self.const(1.0)])
             elif kind == 5:
                 x = self.node("MaxPool", [x], kernel_shape=[3, 3], pads=[1] * 4)
             elif kind == 6:
-                x = self.node(self.rng.choice(["Mul", "Add"]), [x, self.const(self.values(*self.rng.choice([1, channels], 1), 1, 1))])
+                x = self.node(self.rng.choice(["Mul", "Add"]), [x, self.beside(*(int(n) for n in self.rng.choice([1, channels], 1)), 1, 1)])
             elif kind == 7:
                 x = self.node("Mul", [x, self.node("Sigmoid", [x])])
             elif kind == 8:
-                x = self.node("Add", [self.const(self.values(1, channels, 1, 1)), x])
+                x = self.node("Add", [self.beside(1, channels, 1, 1), x])
             elif kind == 9:
-                x = self.node("InstanceNormalization", [x, self.const(self.values(channels)), self.const(self.values(channels))])
+                x = self.node("InstanceNormalization", [x, self.beside(channels), self.beside(channels)])
             else:
                 x = self.node("Mul", [x, self.node("Sigmoid", [self.node("GlobalAveragePool", [x])])])
         return x
