@@ -425,16 +425,23 @@ static int command_merge(struct job *job) {
     return FINEPRUNE_OK;
 }
 
+// Of a command that wrote to -o and no model.
+static int tell_written(struct job *job) {
+    int status = FINEPRUNE_OK;
+    if (fineprune_report_note(job->report, NULL, "wrote", job->options->output)) status = fail_memory(job->err);
+    if (!status) status = report_times(job, -1);
+    if (!status) status = say_summary(job);
+    if (status) return status;
+    return write_reports(job);
+}
+
 static int command_run(struct job *job) {
     const struct cli_options *o = job->options;
     int status = open_model(job, &job->model, o->operands.items[0]);
     if (!status) status = open_data(job);
     if (!status) status = fineprune_run(job->model, job->data, o->output, o->force, &job->run, &job->report, job->err);
-    if (!status && fineprune_report_note(job->report, NULL, "wrote", o->output)) status = fail_memory(job->err);
-    if (!status) status = report_times(job, -1);
-    if (!status) status = say_summary(job);
     if (status) return status;
-    return write_reports(job);
+    return tell_written(job);
 }
 
 static int command_compare(struct job *job) {
@@ -479,11 +486,8 @@ static int command_show(struct job *job) {
     int status = open_model(job, &job->model, o->operands.items[0]);
     if (!status) status = open_data(job);
     if (!status) status = fineprune_show(job->model, job->data, o->output, o->force, &job->run, &job->report, job->err);
-    if (!status && fineprune_report_note(job->report, NULL, "wrote", o->output)) status = fail_memory(job->err);
-    if (!status) status = report_times(job, -1);
-    if (!status) status = say_summary(job);
     if (status) return status;
-    return write_reports(job);
+    return tell_written(job);
 }
 
 // In the order of cli_commands.
