@@ -100,6 +100,11 @@ typedef struct fineprune_model fineprune_model;
 // MODEL (not ONNX, damaged, over a limit of nesting or size).
 FINEPRUNE_API int fineprune_model_open(fineprune_model **out, const char *path, const fineprune_run_options *options,
                                        fineprune_error *err);
+// The same of a model of `size` bytes in memory, which are copied. path is where it would lie: what belongs to a model
+// is looked for beside it (external data, preparations, names of classes), and messages name it. NULL: nothing lies
+// beside it, and external data are IO when they are asked for. Errors: USAGE (no bytes), MODEL, LIMIT.
+FINEPRUNE_API int fineprune_model_read(fineprune_model **out, const void *bytes, size_t size, const char *path,
+                                       const fineprune_run_options *options, fineprune_error *err);
 FINEPRUNE_API void fineprune_model_free(fineprune_model *model);
 // Whether `path` is a file that the model is read from: its own, or one of external data. Links are followed.
 FINEPRUNE_API bool fineprune_model_reads(const fineprune_model *model, const char *path);
@@ -145,6 +150,10 @@ inline fineprune_save_options fineprune_save_options_init() {
 // from), IO, LIMIT.
 FINEPRUNE_API int fineprune_model_save(const fineprune_model *model, const char *path,
                                        const fineprune_save_options *options, fineprune_error *err);
+// The same bytes in memory: on success *bytes is malloc'ed and the caller's, freed with free(). Of the options only
+// sparse_initializers and sparse_count count. Errors: USAGE (the model has external data, which need a file), LIMIT.
+FINEPRUNE_API int fineprune_model_write(const fineprune_model *model, void **bytes, size_t *size,
+                                        const fineprune_save_options *options, fineprune_error *err);
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Data

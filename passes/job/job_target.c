@@ -4,7 +4,7 @@
 
 int fp_job_check_target(struct fp_job *job) {
     const enum fp_target_kind kind = job->choices.target.kind;
-    if (kind == FP_TARGET_LATENCY && (!job->model->path[0] || !strcmp(job->model->path, "-")))
+    if (kind == FP_TARGET_LATENCY && !fp_model_lies_in_file(job->model))
         return fp_fail(job->err, FINEPRUNE_USAGE, "target '%s' needs a model that lies in a file",
                        job->choices.target.text);
     if (kind == FP_TARGET_NONE || kind == FP_TARGET_SIZE || job->state.macs.total) return FINEPRUNE_OK;

@@ -74,6 +74,24 @@ int fp_mapping_standard_input(struct fp_mapping **out, size_t most, fineprune_er
     return status;
 }
 
+int fp_mapping_bytes(struct fp_mapping **out, const void *bytes, size_t size, fineprune_error *err) {
+    struct fp_mapping *mapping = calloc(1, sizeof(*mapping));
+    if (!mapping || !(mapping->path = strdup(""))) {
+        free(mapping);
+        return fp_fail_memory(err, "a mapping", sizeof(*mapping));
+    }
+    void *data = MAP_FAILED;
+    if (size) data = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (size && data == MAP_FAILED) {
+        fp_mapping_free(mapping);
+        return fp_fail_memory(err, "the model", size);
+    }
+    if (size) mapping->data = memcpy(data, bytes, size);
+    mapping->size = size;
+    *out = mapping;
+    return FINEPRUNE_OK;
+}
+
 int fp_mapping_unchanged(const struct fp_mapping *list, fineprune_error *err) {
     for (; list; list = list->next) {
         struct fp_stamp now;

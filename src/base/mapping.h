@@ -24,6 +24,8 @@ struct fp_mapping {
 int fp_mapping_open(struct fp_mapping **out, const char *path, fineprune_error *err);
 // The same of all that comes from standard input, at most so many bytes, kept in memory. Errors: IO, LIMIT.
 int fp_mapping_standard_input(struct fp_mapping **out, size_t most, fineprune_error *err);
+// A copy of bytes that are the caller's; path "". Errors: LIMIT.
+int fp_mapping_bytes(struct fp_mapping **out, const void *bytes, size_t size, fineprune_error *err);
 void fp_mapping_free(struct fp_mapping *list);
 // Whether the files are as they were when they were opened, as far as their times tell; one that was replaced by
 // another is, too. Errors: IO, naming the file that was written to meanwhile.

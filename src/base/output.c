@@ -29,6 +29,8 @@ struct fp_output {
     int error;      // errno of the first failed write
     int lock;       // holds the temporary file's lock when the stream is closed; 0: none
     char *room;     // the stream's buffer
+    char *bytes;    // what is written to memory
+    size_t size;
 };
 
 // What is written goes through the buffer, in pieces smaller than that: the system copies from an aligned place four
@@ -85,6 +87,7 @@ static void output_free(struct fp_output *output) {
     }
     if (output->lock > 0) close(output->lock);
     free(output->room);
+    free(output->bytes);
     free(output->path);
     free(output->folder);
     free(output);
@@ -233,6 +236,29 @@ int fp_output_open(struct fp_output **out, const char *path, bool force, finepru
 
 int fp_output_open_private(struct fp_output **out, const char *path, bool force, fineprune_error *err) {
     return open_output(out, path, force, true, err);
+}
+
+int fp_output_memory(struct fp_output **out, fineprune_error *err) {
+    struct fp_output *output = fp_calloc(1, sizeof(*output));
+    if (output) output->path = strdup("memory");
+    if (output && output->path) output->stream = open_memstream(&output->bytes, &output->size);
+    if (output && output->stream) {
+        *out = output;
+        return FINEPRUNE_OK;
+    }
+    output_free(output);
+    return fp_fail_memory(err, "an output", sizeof(*output));
+}
+
+int fp_output_take(struct fp_output *output, void **bytes, size_t *size, fineprune_error *err) {
+    const bool failed = ferror(output->stream) != 0;
+    const int closed = fclose(output->stream);
+    output->stream = NULL;
+    int status = FINEPRUNE_OK;
+    if (failed || closed) status = fp_fail_memory(err, "an output", output->size);
+    if (!status) *bytes = output->bytes, *size = output->size, output->bytes = NULL;
+    output_free(output);
+    return status;
 }
 
 int fp_output_write(struct fp_output *output, const void *data, size_t size, fineprune_error *err) {

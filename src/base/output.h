@@ -14,6 +14,10 @@ struct fp_output;
 int fp_output_open(struct fp_output **out, const char *path, bool force, fineprune_error *err);
 // The same for what tells about the user's data: nobody else may read a new file.
 int fp_output_open_private(struct fp_output **out, const char *path, bool force, fineprune_error *err);
+// Into memory, to be taken with fp_output_take.
+int fp_output_memory(struct fp_output **out, fineprune_error *err);
+// What was written to memory, malloc'ed; frees `output`, also on failure.
+int fp_output_take(struct fp_output *output, void **bytes, size_t *size, fineprune_error *err);
 int fp_output_write(struct fp_output *output, const void *data, size_t size, fineprune_error *err);
 FILE *fp_output_stream(struct fp_output *output); // the same file, buffered
 // Flush, fsync, rename; frees `output`, also on failure.

@@ -181,12 +181,23 @@ int fp_signature_check(struct fineprune_model *model, fineprune_error *err) {
     return fp_graph_visit(model->graph, check_node, &checking);
 }
 
-int fineprune_model_open(fineprune_model **out, const char *path, const fineprune_run_options *options,
-                         fineprune_error *err) {
+static int open_model(fineprune_model **out, const char *path, const void *bytes, size_t size,
+                      const fineprune_run_options *options, fineprune_error *err) {
     fineprune_model *model = NULL;
-    int status = fp_model_open(&model, path, options, err);
+    int status = fp_model_open(&model, path, bytes, size, options, err);
     if (!status) status = fp_signature_check(model, err);
     if (status) fineprune_model_free(model);
     else *out = model;
     return status;
+}
+
+int fineprune_model_open(fineprune_model **out, const char *path, const fineprune_run_options *options,
+                         fineprune_error *err) {
+    return open_model(out, path, NULL, 0, options, err);
+}
+
+int fineprune_model_read(fineprune_model **out, const void *bytes, size_t size, const char *path,
+                         const fineprune_run_options *options, fineprune_error *err) {
+    if (!bytes || !size) return fp_fail(err, FINEPRUNE_USAGE, "a model of no bytes");
+    return open_model(out, path, bytes, size, options, err);
 }

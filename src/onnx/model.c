@@ -131,41 +131,56 @@ static int parse(struct fineprune_model *model, fineprune_error *err) {
 
 #define LARGEST_MESSAGE ((size_t)1 << 31) // bytes; no protobuf message is larger
 
-static int fill_model(struct fineprune_model *model, const char *path, const fineprune_run_options *options,
-                      fineprune_error *err) {
+#define IN_MEMORY "a model in memory" // in messages
+#define NOWHERE "/dev/null"           // no folder, so that nothing is below it
+
+static int map_model(struct fineprune_model *model, const char *path, const void *bytes, size_t size,
+                     fineprune_error *err) {
+    const size_t most = model->memory.limit ? fp_least(model->memory.limit, LARGEST_MESSAGE) : LARGEST_MESSAGE;
+    if (!bytes && strcmp(path, "-")) return fp_mapping_open(&model->mappings, path, err);
+    if (!bytes) return fp_mapping_standard_input(&model->mappings, most, err);
+    if (size > most) return fp_fail(err, FINEPRUNE_LIMIT, "%zu bytes are too many; %zu are allowed", size, most);
+    return fp_mapping_bytes(&model->mappings, bytes, size, err);
+}
+
+static int fill_model(struct fineprune_model *model, const char *path, const void *bytes, size_t size,
+                      const fineprune_run_options *options, fineprune_error *err) {
     if (options) model->memory.limit = options->max_memory;
     else model->memory.limit = 0;
-    model->path = strdup(path);
-    char *copy = strdup(path);
+    model->path = strdup(path ? path : IN_MEMORY);
+    char *copy = path ? strdup(path) : NULL;
     if (copy) model->folder = strdup(dirname(copy));
-    else model->folder = NULL;
+    else model->folder = path ? NULL : strdup(NOWHERE);
     free(copy);
     if (options && options->scratch) model->scratch = strdup(options->scratch);
     ProtobufCAllocator *allocator = model->allocator = malloc(sizeof(*allocator));
-    if (!model->path || !model->folder || !allocator) return fp_fail_memory(err, "a path", strlen(path));
+    if (!model->path || !model->folder || !allocator) return fp_fail_memory(err, "a path", 0);
     *allocator = (ProtobufCAllocator){.alloc = budget_alloc, .free = budget_free, .allocator_data = &model->memory};
-    const size_t most = model->memory.limit ? fp_least(model->memory.limit, LARGEST_MESSAGE) : LARGEST_MESSAGE;
-    int status = strcmp(path, "-") ? fp_mapping_open(&model->mappings, path, err)
-                                   : fp_mapping_standard_input(&model->mappings, most, err);
+    int status = map_model(model, path, bytes, size, err);
     if (status) return status;
     model->file_size = model->mappings->size;
-    status = refuse_other_kinds(path, model->mappings->data, model->mappings->size, err);
+    status = refuse_other_kinds(model->path, model->mappings->data, model->mappings->size, err);
     if (!status) status = parse(model, err);
     if (!status) status = fp_header_check(model, err);
     if (!status) status = fp_graph_new(&model->graph, model, err);
     return status;
 }
 
-int fp_model_open(struct fineprune_model **out, const char *path, const fineprune_run_options *options,
-                  fineprune_error *err) {
-    if (!out || !path) return fp_fail(err, FINEPRUNE_USAGE, "no model was named");
+int fp_model_open(struct fineprune_model **out, const char *path, const void *bytes, size_t size,
+                  const fineprune_run_options *options, fineprune_error *err) {
+    if (!out || (!path && !bytes)) return fp_fail(err, FINEPRUNE_USAGE, "no model was named");
     struct fineprune_model *model = calloc(1, sizeof(*model));
     if (!model) return fp_fail_memory(err, "the model", sizeof(*model));
-    int status = fill_model(model, path, options, err);
+    int status = fill_model(model, path, bytes, size, options, err);
     if (status) fp_memory_hint(&model->memory, err);
     if (status) fineprune_model_free(model);
     else *out = model;
     return status;
+}
+
+bool fp_model_lies_in_file(const struct fineprune_model *model) {
+    const char *path = model->mappings ? model->mappings->path : "";
+    return *path && strcmp(path, "-");
 }
 
 void fp_model_drop_sample(struct fineprune_model *model) {

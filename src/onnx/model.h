@@ -68,9 +68,12 @@ int fp_initializer_store(struct fineprune_model *model, Onnx__TensorProto *proto
 void fp_initializer_drop(struct fineprune_model *model, const Onnx__TensorProto *proto);
 const char *fp_initializer_name(const Onnx__TensorProto *proto);
 
-// fineprune_model_open, but for what operators ask of their nodes (exec/signature.h).
-int fp_model_open(struct fineprune_model **out, const char *path, const fineprune_run_options *options,
-                  fineprune_error *err);
+// fineprune_model_open, but for what operators ask of their nodes (exec/signature.h). bytes not NULL: of these in
+// memory, and path may be NULL, as fineprune_model_read has it.
+int fp_model_open(struct fineprune_model **out, const char *path, const void *bytes, size_t size,
+                  const fineprune_run_options *options, fineprune_error *err);
+// Whether it can be opened again by its path.
+bool fp_model_lies_in_file(const struct fineprune_model *model);
 void fp_model_drop_sample(struct fineprune_model *model);
 // Sets (or replaces) a metadata_props entry.
 int fp_model_set_metadata(struct fineprune_model *model, const char *key, const char *value, fineprune_error *err);

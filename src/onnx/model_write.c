@@ -170,7 +170,6 @@ static int is_location(ProtobufCMessage *message, void *user) {
 
 // Files that are open are asked by what they are: tensors that have changed no longer name theirs.
 bool fineprune_model_reads(const fineprune_model *model, const char *path) {
-    if (fp_output_harms(path, model->path)) return true;
     for (const struct fp_mapping *m = model->mappings; m; m = m->next)
         if (fp_output_harms(path, m->path)) return true;
     struct asked asked = {model, path};
@@ -236,6 +235,20 @@ static int save(const struct fineprune_model *model, const struct fp_sparse_set 
     return status;
 }
 
+// What is changed for writing, and goes back in fp_sparse_end.
+static int begin(const struct fineprune_model *model, const fineprune_save_options *options, struct fp_sparse_set **out,
+                 fineprune_error *err) {
+    *out = NULL;
+    int status = fp_mapping_unchanged(model->mappings, err);
+    if (status || (!options->sparse_initializers && !model->was_sparse.n)) return status;
+    return fp_sparse_begin(out, (struct fineprune_model *)model, options->sparse_initializers, err);
+}
+
+static void end(struct fp_sparse_set *sparse, const fineprune_save_options *options, int status) {
+    if (!status && options->sparse_count) fp_sparse_count(sparse, options->sparse_count);
+    fp_sparse_end(sparse);
+}
+
 int fineprune_model_save(const fineprune_model *model, const char *path, const fineprune_save_options *given,
                          fineprune_error *err) {
     fineprune_save_options options = FINEPRUNE_SAVE_OPTIONS_INIT;
@@ -244,13 +257,35 @@ int fineprune_model_save(const fineprune_model *model, const char *path, const f
     if (!path || !path[0]) return fp_fail(err, FINEPRUNE_USAGE, "no output was named");
     if (fineprune_model_reads(model, path))
         return fp_fail(err, FINEPRUNE_USAGE, "output '%s' is a file that the model is read from", path);
-    status = fp_mapping_unchanged(model->mappings, err);
-    if (status) return status;
-    struct fp_sparse_set *sparse = NULL;
-    if (options.sparse_initializers || model->was_sparse.n)
-        status = fp_sparse_begin(&sparse, (struct fineprune_model *)model, options.sparse_initializers, err);
+    struct fp_sparse_set *sparse;
+    status = begin(model, &options, &sparse, err);
     if (!status) status = save(model, sparse, path, &options, err);
-    if (!status && options.sparse_count) fp_sparse_count(sparse, options.sparse_count);
-    fp_sparse_end(sparse);
+    end(sparse, &options, status);
+    return status;
+}
+
+static int write_to_memory(const struct fineprune_model *model, const struct fp_sparse_set *sparse, void **bytes,
+                           size_t *size, fineprune_error *err) {
+    struct fp_output *output;
+    if (fp_wire_visit(&model->proto->base, &onnx__tensor_proto__descriptor, find_external, NULL))
+        return fp_fail(err, FINEPRUNE_USAGE, "'%s' has external data; they need a file to lie beside", model->path);
+    int status = fp_output_memory(&output, err);
+    if (status) return status;
+    status = pack(model, sparse, output, err);
+    if (!status) return fp_output_take(output, bytes, size, err);
+    fp_output_abandon(output);
+    return status;
+}
+
+int fineprune_model_write(const fineprune_model *model, void **bytes, size_t *size, const fineprune_save_options *given,
+                          fineprune_error *err) {
+    fineprune_save_options options = FINEPRUNE_SAVE_OPTIONS_INIT;
+    int status = fp_options_read(&options, sizeof(options), given, "fineprune_save_options", err);
+    if (status) return status;
+    if (!bytes || !size) return fp_fail(err, FINEPRUNE_USAGE, "nowhere to write to");
+    struct fp_sparse_set *sparse;
+    status = begin(model, &options, &sparse, err);
+    if (!status) status = write_to_memory(model, sparse, bytes, size, err);
+    end(sparse, &options, status);
     return status;
 }
