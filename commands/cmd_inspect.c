@@ -34,14 +34,25 @@ static int find_zeros(struct fineprune_model *model, const struct fp_weight *w, 
     return FINEPRUNE_OK;
 }
 
-// What compact would give: of another copy of the file, as this one stays as it is. Not of large files, which are to be
-// listed without being held.
-static void count_compact(const struct fineprune_model *model, struct fineprune_report *report) {
+// Another one of the same, NULL where that cannot be had.
+static fineprune_model *copy_of(const struct fineprune_model *model) {
     fineprune_model *copy = NULL;
+    void *bytes = NULL;
+    size_t size;
+    if (fp_model_lies_in_file(model)) (void)fineprune_model_open(&copy, model->path, NULL, NULL);
+    else if (!fineprune_model_write(model, &bytes, &size, NULL, NULL))
+        (void)fineprune_model_read(&copy, bytes, size, NULL, NULL, NULL);
+    free(bytes);
+    return copy;
+}
+
+// What compact would give: of another copy of the model, as this one stays as it is. Not of large files, which are to
+// be listed without being held.
+static void count_compact(const struct fineprune_model *model, struct fineprune_report *report) {
     struct fp_compacted found;
     struct fp_macs macs = {0};
-    if (!model->path[0] || !strcmp(model->path, "-") || fp_mapping_is_large(model->mappings)) return;
-    if (fineprune_model_open(&copy, model->path, NULL, NULL)) return;
+    fineprune_model *copy = fp_mapping_is_large(model->mappings) ? NULL : copy_of(model);
+    if (!copy) return;
     struct fp_report_compact told = {.multiple = FP_COMPACT_MULTIPLE, .bytes_before = fp_model_bytes(copy)};
     if (!fp_compact(copy, FP_COMPACT_MULTIPLE, NULL, &found, NULL)) {
         told.bytes = fp_model_bytes(copy);

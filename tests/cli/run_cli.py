@@ -2024,6 +2024,7 @@ def a_model_from_standard_input(place):
     ran = works(place, "inspect - --json", stdin=model)
     told, plain = json.loads(ran.out), json.loads(works(place, "inspect m.onnx --json").out)
     equal((told["model"]["path"], told["layers"], told["model"]["file_size"]), ("-", plain["layers"], len(model)), "of standard input")
+    equal(told.get("compact"), plain.get("compact"), "what compact would leave")
     assert works(place, "inspect -", stdin=model).out.startswith(b"model    standard input, opset"), "its name"
     equal(place.run("inspect -", stdin=b"no model").code, 3, "exit code")
     equal(place.run("inspect - --max-memory 64K", stdin=model).code, 7, "exit code with too little memory")
