@@ -84,6 +84,7 @@ parts "release" build-test
 part "release: biases and heads" "$python" tests/reference/run_biases.py
 part "release: faults" env FINEPRUNE="$root/build-test/fineprune" "$python" tests/faults/run_faults.py
 part "release: Python package" env FINEPRUNE="$root/build-test/fineprune" "$python" tests/python/run_python.py build-test/libfineprune.so
+part "release: wheel" "$python" tests/python/run_wheel.py build-test
 part "release: com.microsoft" env FINEPRUNE="$root/build-test/fineprune" "$python" tests/reference/run_microsoft.py
 part "release: prunes at once" "$python" tests/threads/run_at_once.py "$root/build-test/tests/at_once"
 part "what runtimes make of zeros" "$python" tests/reference/run_runtimes.py
