@@ -47,6 +47,8 @@ static int settle(const struct fineprune_data *data, const struct fp_adding *a, 
     return status;
 }
 
+const char fp_data_in_memory[] = "arrays in memory";
+
 int fp_data_add_as(struct fineprune_data *data, const char *source, fp_data_adder *add, const void *user,
                    fineprune_error *err) {
     FP_PLAIN_NUMBERS;
@@ -75,6 +77,8 @@ int fp_data_add_as(struct fineprune_data *data, const char *source, fp_data_adde
         fp_data_tally_shrink(&data->bad, bad, bad_in_all);
         fp_data_tally_shrink(&data->left_out, left_out, left_out);
         free(copy);
+    } else if (source == fp_data_in_memory && data->n_sources && !strcmp(data->sources[data->n_sources - 1], source)) {
+        free(copy); // loaders give arrays by the batch
     } else {
         data->sources[data->n_sources++] = copy;
     }

@@ -76,5 +76,5 @@ static int add_arrays(struct fineprune_data *data, const void *user, fineprune_e
 }
 
 int fineprune_data_add_arrays(fineprune_data *data, const fineprune_array *arrays, size_t n, fineprune_error *err) {
-    return fp_data_add_as(data, "arrays in memory", add_arrays, &(struct arrays){arrays, n}, err);
+    return fp_data_add_as(data, fp_data_in_memory, add_arrays, &(struct arrays){arrays, n}, err);
 }

@@ -150,7 +150,9 @@ struct fineprune_data {
 // ---- data_add.c
 
 // Adds a source by that name: what `add` puts into the columns, or nothing of it when that fails.
+// fp_data_in_memory stands once for all arrays that follow each other.
 typedef int fp_data_adder(struct fineprune_data *data, const void *user, fineprune_error *err);
+extern const char fp_data_in_memory[];
 int fp_data_add_as(struct fineprune_data *data, const char *source, fp_data_adder *add, const void *user,
                    fineprune_error *err);
 

@@ -112,7 +112,8 @@ static void test_arrays(void **state) {
         }
         fp_tensor_done(&t);
     }
-    assert_string_equal(fp_data_source(data, 1), "arrays in memory");
+    assert_string_equal(fp_data_source(data, 0), "arrays in memory");
+    assert_null(fp_data_source(data, 1)); // once for both calls
     fineprune_data_free(data);
     assert_int_equal(f.model.memory.used, 0);
 }
