@@ -16,7 +16,7 @@ import os
 
 from . import _library as c
 from ._library import CancelledError, DataError, Error, FileError, GateError, InternalError, LimitError, ModelError, UsageError
-from ._values import open_data, open_model
+from ._values import Peeked, open_data, open_model
 
 __all__ = ["prune", "compact", "inspect", "compare", "score", "apply", "Stats", "Result", "Error", "InternalError", "UsageError", "ModelError",
            "DataError", "GateError", "FileError", "LimitError", "CancelledError", "__version__"]
@@ -169,7 +169,7 @@ def prune(model, data, sparsity=None, *, compact=None, limit=0, data_options=Non
     target="macs=0.5", method="wanda", min_agreement=0.98, strict_sparsity=True. Raises GateError where a promise is not kept, and other
     kinds of Error.
     """
-    run = _Run(threads, max_memory, batch, progress)
+    run, data = _Run(threads, max_memory, batch, progress), Peeked(data) if hasattr(data, "__next__") else data
     opened = open_model(model, data, run)
     options = _prune_options(run, sparsity, choices)
     samples = open_data(opened, data, limit, data_options)
@@ -178,7 +178,7 @@ def prune(model, data, sparsity=None, *, compact=None, limit=0, data_options=Non
 
 def score(model, data, *, limit=0, data_options=None, threads=0, max_memory=0, batch=0, progress=None):
     """Statistics of the model over the samples, for apply."""
-    run = _Run(threads, max_memory, batch, progress)
+    run, data = _Run(threads, max_memory, batch, progress), Peeked(data) if hasattr(data, "__next__") else data
     opened = open_model(model, data, run)
     samples = open_data(opened, data, limit, data_options)
     stats = Stats()
@@ -213,7 +213,7 @@ def inspect(model):
 
 def compare(a, b, data, *, labels=None, task=None, layers=False, limit=0, data_options=None, threads=0, max_memory=0, batch=0, progress=None):
     """Drift of model b's outputs against a's: a dict. labels: a path as compare's --labels, for accuracies."""
-    run = _Run(threads, max_memory, batch, progress)
+    run, data = _Run(threads, max_memory, batch, progress), Peeked(data) if hasattr(data, "__next__") else data
     one, other, report = open_model(a, data, run), open_model(b, data, run), c.Handle("report_free")
     samples = open_data(one, data, limit, data_options)
     options = c.CompareOptions(task=c.encoded(task), labels=c.encoded(labels), run=run.options, layers=layers)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Models and data of any kind as the library takes them."""
 import ctypes
+import itertools
 import os
 
 import numpy as np
@@ -35,19 +36,25 @@ def is_module(value):
 
 def exported(module, data):
     """The bytes of torch.onnx's export, with a batch of any size, from the shape of the first batch of the data."""
+    import inspect
     import io
 
     import torch
-    first = next(iter(batches(data)), None) if data is not None and not is_path(data) else None
+    first = None
+    if data is not None and not is_path(data):
+        first = data.peek() if isinstance(data, Peeked) else next(iter(batches(data)), None)
+    first = None if first is None else inputs(first)
     if first is None:
         raise c.UsageError("a torch module is exported from samples in memory", "give arrays, or export it with torch.onnx")
     values = list(first.values()) if isinstance(first, dict) else [first]
-    samples = tuple(torch.from_numpy(np.ascontiguousarray(v[:2])) for v in values)
+    device = next((p.device for p in module.parameters()), None)
+    samples = tuple(torch.from_numpy(np.ascontiguousarray(v[:2])).to(device) for v in values)
     names = [str(n) for n in first] if isinstance(first, dict) else ["input"]
+    how = {"dynamo": False} if "dynamo" in inspect.signature(torch.onnx.export).parameters else {}
     file, training = io.BytesIO(), module.training
     module.eval()
     try:
-        torch.onnx.export(module, samples, file, input_names=names, dynamic_axes={name: {0: "batch"} for name in names}, dynamo=False)
+        torch.onnx.export(module, samples, file, input_names=names, dynamic_axes={name: {0: "batch"} for name in names}, **how)
     finally:
         module.train(training)
     return file.getvalue()
@@ -92,6 +99,23 @@ def inputs(batch):
     if isinstance(batch, dict):
         return {str(k): array(v) for k, v in batch.items()}
     return array(batch)
+
+
+class Peeked:
+    """An iterator whose first batch can be looked at before they are taken, once."""
+
+    def __init__(self, iterator):
+        self.rest, self.first = iterator, []
+
+    def peek(self):
+        if not self.first:
+            self.first = list(itertools.islice(self.rest, 1))
+        return self.first[0] if self.first else None
+
+    def __iter__(self):
+        first, self.first = self.first, []
+        yield from first
+        yield from self.rest
 
 
 def batches(data):

@@ -222,11 +222,13 @@ def torch_modules(folder):
     inputs = torch.randn(200, 20)
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(inputs, torch.zeros(200)), batch_size=64)
     result = fineprune.prune(net, loader, 0.5)
+    assert fineprune.prune(net, (batch for batch in loader), 0.5).bytes == result.bytes  # none is lost to the export
     session = onnxruntime.InferenceSession(result.bytes)
     assert session.run(None, {session.get_inputs()[0].name: inputs[:3].numpy()})[0].shape == (3, 4)
     assert net.training and not result.apply_masks(net)
     assert sum(int((p == 0).sum()) for p in (net[0].weight, net[2].weight)) > 0
-    raises(fineprune.UsageError, lambda: fineprune.prune(net, LOCAL), "memory")
+    for nothing in (LOCAL, iter([]), []):
+        raises(fineprune.UsageError, lambda: fineprune.prune(net, nothing), "memory")
 
 
 def main():
