@@ -36,6 +36,7 @@ if [ -x .venv/bin/clang-format ]; then
 fi
 check "calls upward, or circles of files" < <(python3 tests/layers.py "$build")
 check "programs see more than the public header" < <(grep -n '#include "' samples/*.c)
+check "links of the pages that lead nowhere" < <(python3 tests/doc_links.py)
 check "file names that are not unique" < <(echo "$sources" | xargs -n 1 basename | sort | uniq -d)
 check "the public header does not compile alone in C" < <(
     for standard in c99 c11 c17; do
