@@ -88,6 +88,7 @@ part "release: wheel" "$python" tests/python/run_wheel.py build-test
 part "release: com.microsoft" env FINEPRUNE="$root/build-test/fineprune" "$python" tests/reference/run_microsoft.py
 part "release: prunes at once" "$python" tests/threads/run_at_once.py "$root/build-test/tests/at_once"
 part "what runtimes make of zeros" "$python" tests/reference/run_runtimes.py
+part "release: what the pages tell" env FINEPRUNE="$root/build-test/fineprune" "$python" tests/docs/run_docs.py
 
 if [ "$quick" = no ]; then
     # clang brings its own OpenMP (libomp-dev); without it there is nothing to build with.
