@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What README.md and docs/guide.md tell people to type: every fenced block of sh and python is run, in order, in a scratch folder with
+"""What README.md, docs/guide.md and docs/recipes.md tell people to type: every fenced block of sh and python is run, in order, in a scratch folder with
 a small model and data (made.py). Blocks that are only indented, or fenced as text, are not run. A block of python whose modules are not here is skipped.
 Beside that: options and labels that the pages name exist, all that exist are named, and the pages' links lead somewhere.
 
@@ -23,7 +23,7 @@ import harness  # noqa: E402
 import made  # noqa: E402
 
 TALLY = harness.Tally("docs")
-PAGES = ["README.md", "docs/guide.md"]
+PAGES = ["README.md", "docs/guide.md", "docs/recipes.md"]
 WORDS = sys.argv[1:]
 
 
