@@ -6,8 +6,8 @@
 #   ./setup.sh --tests    also what tests/run.sh needs (.venv with ONNX's own tests and oracles, valgrind)
 #   ./setup.sh --no-build only installs
 #
-# Debian 12 or newer (or another system with apt-get), as root or with sudo. Elsewhere it names what is missing. Nothing outside
-# this folder is changed but the packages.
+# Debian 12 or newer (or another system with apt-get). As root or with sudo it installs packages; otherwise it prints the one line
+# that somebody who may has to run, and works with what is there. Nothing outside this folder is changed but the packages.
 set -eu
 cd "$(dirname "$0")"
 
@@ -70,19 +70,41 @@ missing() {
     done
 }
 
-as_root() {
-    if [ "$(id -u)" = 0 ]; then
-        "$@"
-    elif command -v sudo >/dev/null 2>&1; then
-        sudo "$@"
-    else
-        fail "not root and no sudo; as root, run: $*"
+# ---- who may install: asked once ----------------------------------------------------------------------------------------------------
+
+root=no # or "yes", or "sudo"
+may_install() {
+    if ! command -v apt-get >/dev/null 2>&1; then
+        return
+    elif [ "$(id -u)" = 0 ]; then
+        root=yes
+    elif ! command -v sudo >/dev/null 2>&1; then
+        return
+    elif sudo -n true 2>/dev/null; then
+        root=sudo
+    elif [ -t 0 ] && [ -t 2 ]; then
+        say "packages are missing ($*); sudo may ask for your password, once"
+        ! sudo -v || root=sudo
     fi
+}
+
+as_root() {
+    if [ "$root" = sudo ]; then sudo "$@"; else "$@"; fi
+}
+
+# The one line for somebody who may.
+tell() {
+    if command -v apt-get >/dev/null 2>&1; then
+        say "packages are missing, and this user may not install them. As root, run:"
+        printf '    apt-get update && apt-get install -y --no-install-recommends %s\n' "$*"
+    else
+        say "packages are missing, and there is no apt-get here. Install these (Debian's names): $*"
+    fi
+    say "going on with what is there"
 }
 
 updated=no
 apt_install() {
-    command -v apt-get >/dev/null 2>&1 || fail "no apt-get here; install these (Debian's names) yourself: $*"
     say "installing packages: $*"
     if [ "$updated" = no ]; then
         as_root apt-get update -q >/dev/null || say "apt-get update failed; trying with the lists at hand"
@@ -96,42 +118,62 @@ apt_install() {
     rm -f .setup.log
 }
 
-packages=$(missing)
-if [ -n "$packages" ]; then
-    # shellcheck disable=SC2086
+# Packages that are welcome: a second compiler and checkers of source, which the tests use where they are.
+welcome() {
+    if [ "$tests" = yes ] && command -v apt-get >/dev/null 2>&1; then
+        for package in clang libomp-dev clang-tidy cppcheck; do
+            dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || printf '%s ' "$package"
+        done
+    fi
+}
+
+packages=$(missing) more=$(welcome)
+# shellcheck disable=SC2086
+[ -z "$packages$more" ] || may_install $packages$more
+# shellcheck disable=SC2086
+if [ -n "$packages" ] && [ "$root" != no ]; then
     apt_install $packages
     packages=$(missing)
-    [ -z "$packages" ] || fail "still missing after the installation: $packages"
+    [ -z "$packages" ] || fail "still missing after the installation: ${packages% }"
+elif [ -n "$packages$more" ] && [ "$root" = no ]; then
+    tell $packages$more
 fi
-
-# A second compiler and checkers of source: the tests use them where they are.
-if [ "$tests" = yes ] && command -v apt-get >/dev/null 2>&1; then
-    for package in clang libomp-dev clang-tidy cppcheck; do
-        dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || (apt_install "$package") ||
-            say "$package is not there; what needs it is left out"
-    done
-fi
+for package in $more; do
+    [ "$root" = no ] || (apt_install "$package") || say "$package is not there; what needs it is left out"
+done
 
 # ---- oneDNN >= 3.1: the distribution's, else a wheel that holds the library, unpacked in .prefix ------------------------------
 
 onednn_wheel=onednn-devel-cpu-gomp==2023.2.0
-installed=$(dpkg-query -W -f='${Version}' libdnnl-dev 2>/dev/null || true)
-if [ -f .prefix/lib/cmake/dnnl/dnnl-config.cmake ] && [ -f .prefix/lib/libdnnl.so.3 ]; then
-    :
-elif [ -n "$installed" ] && dpkg --compare-versions "$installed" ge 3.1; then
+
+# enough VERSION: is that of a package?
+enough() { [ -n "$1" ] && [ "$1" != "(none)" ] && dpkg --compare-versions "$1" ge 3.1; }
+packaged() { enough "$(dpkg-query -W -f='${Version}' libdnnl-dev 2>/dev/null || true)"; }
+offered() { enough "$(apt-cache policy libdnnl-dev 2>/dev/null | sed -n 's/^ *Candidate: //p')"; }
+
+unpack_wheel() {
+    say "installing oneDNN in .prefix: $onednn_wheel"
+    rm -rf .prefix .prefix.new
+    if ! python3 -m venv .prefix.new >/dev/null 2>&1; then
+        say "no virtual environment can be made here, so no oneDNN was installed"
+    elif ! .prefix.new/bin/pip install -q --disable-pip-version-check "$onednn_wheel"; then
+        say "pip could not install $onednn_wheel"
+    else
+        mv .prefix.new .prefix
+    fi
+    rm -rf .prefix.new
+}
+
+if [ -f .prefix/lib/cmake/dnnl/dnnl-config.cmake ] && [ -f .prefix/lib/libdnnl.so.3 ] || packaged; then
     :
 else
-    offered=$(apt-cache policy libdnnl-dev 2>/dev/null | sed -n 's/^ *Candidate: //p')
-    if [ -n "$offered" ] && [ "$offered" != "(none)" ] && dpkg --compare-versions "$offered" ge 3.1; then
+    if offered && [ "$root" = no ] && [ -z "$packages$more" ]; then may_install libdnnl-dev; fi
+    if offered && [ "$root" != no ]; then
         apt_install libdnnl-dev
+    elif [ "$(uname -m)" = x86_64 ]; then
+        unpack_wheel
     else
-        [ "$(uname -m)" = x86_64 ] || fail "oneDNN >= 3.1 is not packaged here and the wheel is for x86_64 only; install oneDNN yourself"
-        say "installing oneDNN in .prefix: $onednn_wheel"
-        rm -rf .prefix .prefix.new
-        python3 -m venv .prefix.new
-        .prefix.new/bin/pip install -q --disable-pip-version-check "$onednn_wheel" ||
-            { rm -rf .prefix.new; fail "pip could not install $onednn_wheel"; }
-        mv .prefix.new .prefix
+        say "oneDNN >= 3.1 is not there, and the wheel is for x86_64 only: install it yourself"
     fi
 fi
 
@@ -140,14 +182,20 @@ fi
 if [ "$tests" = yes ] && ! cmp -s tests/requirements.txt .venv/installed.txt; then
     say "installing the tests' Python packages in .venv: $(grep -v '^#' tests/requirements.txt | tr '\n' ' ')"
     rm -rf .venv
-    python3 -m venv .venv
+    python3 -m venv .venv || fail "no virtual environment for the tests"
     .venv/bin/pip install -q --disable-pip-version-check -r tests/requirements.txt || fail "pip could not install tests/requirements.txt"
     cp tests/requirements.txt .venv/installed.txt
 fi
 
 # ---- build ----------------------------------------------------------------------------------------------------------------------------
 
-[ "$build" = yes ] || exit 0
+if [ "$build" = no ]; then
+    [ -z "$packages" ] || fail "these are still missing: ${packages% }"
+    exit 0
+fi
+for tool in meson ninja; do
+    command -v $tool >/dev/null 2>&1 || fail "nothing can be built without $tool; these are missing: ${packages% }"
+done
 # A build folder that was set up for another place, or only half, is no use.
 if [ -d build ] && ! meson introspect --buildoptions build >/dev/null 2>&1; then
     rm -rf build
@@ -155,7 +203,11 @@ fi
 if [ ! -f build/build.ninja ]; then
     say "setting up ./build"
     rm -rf build
-    meson setup build --cmake-prefix-path="$PWD/.prefix" >build-setup.log 2>&1 || { cat build-setup.log >&2; fail "meson setup failed"; }
+    meson setup build --cmake-prefix-path="$PWD/.prefix" >build-setup.log 2>&1 || {
+        if [ -z "$packages" ]; then cat build-setup.log >&2; else grep -i 'error' build-setup.log >&2 || cat build-setup.log >&2; fi
+        rm -rf build build-setup.log
+        fail "meson setup failed${packages:+; these are missing: ${packages% }}"
+    }
     rm -f build-setup.log
 fi
 ninja -C build >build/ninja.log 2>&1 || { tail -n 40 build/ninja.log >&2; fail "the build failed"; }

@@ -135,9 +135,48 @@ def links_lead_somewhere():
             TALLY.check(case, len(found) == count, found)
 
 
+def set_up(folder, programs, *options):
+    """setup.sh in a folder that has oneDNN, with programs in front of those that are installed: what it says, its exit code, and how often sudo was asked."""
+    shutil.copy(harness.ROOT / "setup.sh", folder / "setup.sh")
+    for name in ("lib/cmake/dnnl/dnnl-config.cmake", "lib/libdnnl.so.3"):
+        (folder / ".prefix" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / ".prefix" / name).touch()
+    shutil.rmtree(folder / "programs", ignore_errors=True)
+    (folder / "programs").mkdir()
+    (folder / "asked").write_text("")
+    for name, script in programs.items():
+        (folder / "programs" / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / "programs" / name).chmod(0o755)
+    ran = subprocess.run(["sh", "setup.sh", *options], cwd=folder, env={**os.environ, "PATH": f"{folder / 'programs'}:{os.environ['PATH']}"}, stdin=subprocess.DEVNULL,
+                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, check=False)
+    return ran.stdout, ran.returncode, (folder / "asked").read_text().split("\n")[:-1]
+
+
+def set_up_without_root():
+    """A user who may not install gets the one line, once, and what can be done is done; one who may is not asked again."""
+    nobody = {"id": "echo 1000", "sudo": 'echo "$*" >>asked; exit 1', "apt-get": "exit 100"}
+    lacking = {"pkg-config": 'case "$*" in *libwebp*) exit 1;; esac', "protoc-c": "exit 1"}
+    building = {"meson": "mkdir -p build; touch build/build.ninja", "ninja": "exit 0"}
+    line = "    apt-get update && apt-get install -y --no-install-recommends "
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        said, code, asked = set_up(folder, {**nobody, **lacking}, "--no-build")
+        lines = [one for one in said.split("\n") if one.startswith(line)]
+        TALLY.check("the line for root", code == 1 and len(lines) == 1 and {"libwebp-dev", "protobuf-c-compiler"} <= set(lines[0].split()), said)
+        TALLY.check("sudo is not asked twice", asked == ["-n true"], asked)
+        said, code, asked = set_up(folder, {**nobody, **lacking, **building})
+        TALLY.check("what is there is enough to build", code == 0 and said.count(line) == 1 and "built " in said, said)
+        shutil.rmtree(folder / "build", ignore_errors=True)
+        said, code, asked = set_up(folder, {**nobody, **lacking, "meson": "echo 'meson.build:1: ERROR: no libwebp'; exit 1", "ninja": "exit 0"})
+        TALLY.check("what is not there", code == 1 and "ERROR: no libwebp" in said and "these are missing: " in said and said.count(line) == 1, said)
+        said, code, asked = set_up(folder, {**nobody, **lacking, "sudo": 'echo "$*" >>asked; [ "$1" != env ] || printf "#!/bin/sh\\n" | tee programs/pkg-config >programs/protoc-c'},
+                                   "--no-build")
+        TALLY.check("with sudo", code == 0 and line not in said and [one.split()[0] for one in asked] == ["-n", "apt-get", "env"], (said, asked))
+
+
 def main():
     cases = {**{f"blocks of {page}": lambda page=page: blocks_run(page) for page in PAGES if (harness.ROOT / page).exists()},
-             "options": options_exist, "labels": labels_are_explained, "exit codes": exit_codes_agree, "length": readme_is_short, "links": links_lead_somewhere}
+             "options": options_exist, "labels": labels_are_explained, "exit codes": exit_codes_agree, "length": readme_is_short, "links": links_lead_somewhere, "set-up": set_up_without_root}
     for name, case in cases.items():
         if not WORDS or any(word in name for word in WORDS):
             case()
