@@ -420,7 +420,7 @@ static int command_merge(struct job *job) {
     }
     if (!status) status = save_stats(job);
     if (status) return status;
-    snprintf(text, sizeof(text), "stats    %zu files", files->count);
+    snprintf(text, sizeof(text), "stats    %zu file%s", files->count, files->count == 1 ? "" : "s");
     say_wrote(job, text);
     return FINEPRUNE_OK;
 }

@@ -195,8 +195,8 @@ static int judge_output(struct comparison *c, int output, const struct fp_weight
     const struct seen *s = &c->seen[output];
     const struct fp_graph *graph = c->a.model->graph;
     // Labels of its answers are as good as the word for it.
-    const char *word = c->task;
-    if (c->labels.classes.count && c->answer && !strcmp(c->answer, c->drifts[output].output)) word = "classes";
+    const bool labelled = c->labels.classes.count && c->answer && !strcmp(c->answer, c->drifts[output].output);
+    const char *word = labelled ? "classes" : c->task;
     const bool ours = k->weight >= 0 && k->output == output;
     const struct fp_task_case one = {.model = c->a.model,
                                      .output = output,
@@ -207,7 +207,9 @@ static int judge_output(struct comparison *c, int output, const struct fp_weight
                                      .n = s->unlike ? 0 : s->n,
                                      .width = s->width,
                                      .unlike = s->unlike};
-    return fp_task_judge(task, &one, word, err);
+    const int status = fp_task_judge(task, &one, word, err);
+    task->by_labels = labelled && fp_task_word(c->task) <= 0;
+    return status;
 }
 
 // Tells of one output what it was taken for, of several only where rows are not counted as answers.

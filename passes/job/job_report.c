@@ -8,7 +8,10 @@
 #include "job/job.h"
 
 static void report_data(struct fp_job *job) {
-    if (!job->data) return;
+    if (!job->data) { // those of the statistics
+        FP_PUT(job->report, data, &(struct fp_report_data){.sources.there = true, .samples = job->samples.n_local});
+        return;
+    }
     const struct fp_report_data data = {
         .samples = job->samples.n_local + job->samples.n_reserve, .reserve = job->samples.n_reserve, .splits = true};
     fp_report_put_data(job->report, job->data, &data);

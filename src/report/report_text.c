@@ -218,7 +218,7 @@ static void print_data(FILE *file, const struct fineprune_report *report) {
         put(file, report->data->sources.items[i]);
     }
     if (n > 4) fprintf(file, " and %zu more", n - 4);
-    fputs(n ? ")\n" : "\n", file);
+    fputs(n ? ")\n" : ", in the statistics\n", file);
     if (report->data && report->data->preparation) print_line(file, "prepared", report->data->preparation);
     if (report->data) print_left_out(file, report->data);
 }

@@ -82,6 +82,9 @@ static void add_strongest(char *line, size_t size, const struct fp_task *task) {
     }
 }
 
+// What of the user's says so.
+static const char *word_of(const struct fp_task *task) { return task->by_labels ? "--labels" : "--task"; }
+
 static void say(char *line, size_t size, const struct fp_task *task) {
     static const char *const taken[] = {"nobody knows whether the outputs are classes, so they are not taken for any",
                                         "the outputs are taken for classes",
@@ -89,7 +92,7 @@ static void say(char *line, size_t size, const struct fp_task *task) {
                                         "the outputs are taken for something else than classes"};
     snprintf(line, size, "%s", taken[task->kind]);
     const size_t at = strlen(line);
-    if (task->by_word && !task->reason) snprintf(line + at, size - at, ", as --task says");
+    if (task->by_word && !task->reason) snprintf(line + at, size - at, ", as %s says", word_of(task));
     else if (task->by_word) snprintf(line + at, size - at, ": %s", task->reason);
     else add_strongest(line, size, task);
     if (!task->n && !task->by_word && task->reason) snprintf(line + at, size - at, ": %s", task->reason);
@@ -103,7 +106,7 @@ void fp_task_report(const struct fp_task *task, struct fineprune_report *report)
     char line[4 * FP_TASK_FOUND + 200];
     say(line, sizeof(line), task);
     struct fp_report_task told = {.decided = kinds[task->kind],
-                                  .by = task->by_word ? "--task" : "evidence",
+                                  .by = task->by_word ? word_of(task) : "evidence",
                                   .output = task->output,
                                   .reason = task->reason,
                                   .points = task->points,

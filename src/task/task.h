@@ -20,7 +20,8 @@ struct fp_task_evidence {
 
 struct fp_task {
     enum fp_task_kind kind;
-    bool by_word;       // the user has said so
+    bool by_word;       // the user has said so,
+    bool by_labels;     // by giving labels, which only classes have
     const char *output; // its name, lent by the graph; NULL: there is none to judge
     const char *reason; // why there are no classes to work with (static text); NULL for classes
     int points, n;

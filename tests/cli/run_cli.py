@@ -1247,7 +1247,8 @@ def score_merge_apply(place):
     works(place, "score m.onnx --data one.npz -o one.stats")
     works(place, "score m.onnx --data two.npz -o two.stats")
     ran = works(place, "merge one.stats two.stats -o both.stats")
-    assert "wrote    both.stats" in ran.err, ran.err
+    assert "wrote    both.stats" in ran.err and "stats    2 files" in ran.err, ran.err
+    assert re.search("^stats    1 file$", works(place, "merge one.stats -o alone.stats").err, re.M), "one file"
     equal(place.run("merge one.stats two.stats -o both.stats").code, 2, "an output that exists")
     fails(place, "merge one.stats two.stats ./one.stats -o more.stats", 2, "'./one.stats' is given twice: its samples would count twice")
     first = works(place, "apply m.onnx --stats both.stats -s 99.9% -o few.onnx").err.splitlines()[0]
@@ -1255,6 +1256,8 @@ def score_merge_apply(place):
     ran = works(place, "apply m.onnx --stats both.stats -s 60% -o o.onnx --json")
     report = json.loads(ran.out)
     equal(report["command"], "apply", "command")
+    equal(report["data"], {"sources": [], "samples": len(signals)}, "samples")
+    assert f"\ndata     {len(signals)} samples, in the statistics\n" in ran.err + works(place, "apply m.onnx --stats both.stats -o r.onnx").err, ran.err
     assert 0.55 < report["pruned"]["sparsity"] < 0.65, report["pruned"]
     onnx.checker.check_model(onnx.load(place.path("o.onnx")))
     equal(place.run("apply m.onnx --stats m.onnx -o p.onnx").code, 4, "a model for statistics")
@@ -1310,6 +1313,9 @@ def compare_measures(place):
     equal(ran.err, "", "standard error")
     text = ran.out.decode()
     equal(labels_of(text)[:5], ["A", "B", "data", "task", "drift"], "labels")
+    assert "taken for classes, as --labels says" in text, text
+    ran = works(place, "compare m.onnx gesture.onnx --data test.npz --labels test_labels.npy --task classes --json")
+    equal(json.loads(ran.out)["task"]["by"], "--task", "the user's own word")
     assert "cosine 1.0000" in text and "same answer 100.0%" in text, text
     assert re.search(r"^accuracy A (\d+\.\d)%, B \1% of \d+ samples; among the five best A (\d+\.\d)%, B \2%$", text, re.M), text
     ran = works(place, "compare m.onnx gesture.onnx --data test.npz --json")
