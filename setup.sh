@@ -201,7 +201,7 @@ if [ -d build ] && ! meson introspect --buildoptions build >/dev/null 2>&1; then
     rm -rf build
 fi
 if [ ! -f build/build.ninja ]; then
-    say "setting up ./build"
+    say "setting up ./build, and building, which takes a minute or more"
     rm -rf build
     meson setup build --cmake-prefix-path="$PWD/.prefix" >build-setup.log 2>&1 || {
         if [ -z "$packages" ]; then cat build-setup.log >&2; else grep -i 'error' build-setup.log >&2 || cat build-setup.log >&2; fi
