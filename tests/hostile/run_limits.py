@@ -360,6 +360,46 @@ def crowds(folder):
     timed("a crowd of large .npy", ["check", model, "--data", folder / "large", "--max-memory", "64M"], 20, (0, 5), memory=64 * MIB)
 
 
+# ---- constants that are large ------------------------------------------------------------------------------------------------------------
+
+
+def folded(nodes, dead=True, **constants):
+    """x[N,4] -> a[N,6], with a dead channel; `m`, the mean of 60 MB of ones, and what the nodes make of both -> y."""
+    first = np.random.default_rng(3).standard_normal((4, 6)).astype(np.float32)
+    first[:, 2] *= not dead
+    stored = {"w": first, "v": np.ones((6, 3), np.float32), "big": np.array([15_000_000]), "six": np.array([6]), **constants}
+    fill = helper.make_node("ConstantOfShape", ["big"], ["c"], value=numpy_helper.from_array(np.ones(1, np.float32)))
+    begin = [helper.make_node("MatMul", ["x", "w"], ["a"]), fill, helper.make_node("ReduceMean", ["c"], ["m"], keepdims=1)]
+    return tiny(begin + nodes + [helper.make_node("MatMul", ["b", "v"], ["y"])], [numpy_helper.from_array(value, name) for name, value in stored.items()])
+
+
+def constants(folder):
+    """What is made of constants has no room: that is told by every command, or changes nothing of what it gives."""
+    if not wanted("constant"):
+        return
+    node, index = helper.make_node, helper.make_node("Cast", ["m"], ["i"], to=TensorProto.INT64)
+    spread = node("Expand", ["m", "six"], ["e"])
+    cases = {"a factor": ([spread, node("Mul", ["a", "e"], ["b"])], {}), "a bias": ([spread, node("Add", ["a", "e"], ["b"])], {}),
+             "a slope": ([spread, node("PRelu", ["a", "e"], ["b"])], {}), "a normalization": ([spread, node("LayerNormalization", ["a", "e"], ["b"])], {}),
+             "an exponent": ([node("Pow", ["a", "m"], ["b"])], {}),
+             "places": ([index, node("Add", ["i", "by"], ["at"]), node("Gather", ["a", "at"], ["b"], axis=1)], {"by": np.arange(6) - 1}),
+             "parts": ([index, node("Add", ["i", "by"], ["at"]), node("Split", ["a", "at"], ["l", "r"], axis=1), node("Concat", ["r", "l"], ["b"], axis=1)],
+                       {"by": np.array([2, 2])}),
+             "a shape": ([index, node("Sub", ["i", "two"], ["n"]), node("Concat", ["n", "six"], ["s"], axis=0), node("Reshape", ["a", "s"], ["b"])],
+                         {"two": np.array([2])})}
+    data = folder / "few.npz"
+    np.savez(data, x=np.random.default_rng(2).standard_normal((20, 4)).astype(np.float32))
+    for case, (nodes, more) in cases.items():
+        model = folder / "folded.onnx"
+        model.write_bytes(folded(nodes, **more).SerializeToString())
+        for command in (["inspect"], ["check"], ["compact", "--round", "1"], ["prune", "--data", data, "-s", "50%"], ["compare", model, "--data", data], ["run", "--data", data]):
+            out = ["-f", "-o", folder / "folded.out"] if command[0] in ("compact", "prune", "run") else []
+            enough = harness.run(command[0], model, *command[1:], *out)
+            TALLY.check(f"constants: {case}, {command[0]}, enough", enough.code in (0, 5), f"exit {enough.code}: {enough.err[:300]}")
+            timed(f"constants: {case}, {command[0]}", [command[0], model, *command[1:], *out, "--max-memory", "40M"], 2, (7,), memory=40 * MIB,
+                  pattern="1 obstacle" if command[0] == "check" else "--max-memory")
+
+
 # ---- files that are none ----------------------------------------------------------------------------------------------------------------
 
 
@@ -433,7 +473,7 @@ def meanwhile(folder):
 
 
 def main():
-    for part in (models, media, archives, headers, crowds, files, meanwhile):
+    for part in (models, media, archives, headers, constants, crowds, files, meanwhile):
         with tempfile.TemporaryDirectory(prefix="fineprune-limits-") as folder:
             part(Path(folder))
     TALLY.finish()
