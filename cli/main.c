@@ -43,20 +43,26 @@ static size_t output_paths(const struct cli_options *o, const char *paths[4]) {
     return n;
 }
 
-static int fail_read(const char *path, const char *what, fineprune_error *err) {
-    return cli_fail(err, FINEPRUNE_USAGE, "give the output another name; an input is never overwritten",
-                    "output '%s' is a file that the %s read from", strcmp(path, "-") ? path : "standard output", what);
+static bool beside_path(char dst[PATH_MAX], const char *output) {
+    return snprintf(dst, PATH_MAX, "%s.data", output) < PATH_MAX;
 }
 
-// External data, and what lies in folders and lists, are known once model and data are read. Every command may write to
-// standard output.
+static int fail_read(const char *path, const char *what, fineprune_error *err) {
+    return cli_fail(err, FINEPRUNE_USAGE, "give the output another name; an input is never overwritten",
+                    "output '%s' is a file that %s", strcmp(path, "-") ? path : "standard output", what);
+}
+
+// External data, and what lies in folders, lists and beside the model, are known once model and data are read. Every
+// command may write to standard output, and a large model's weights to PATH.data.
 static int check_against_inputs(const struct cli_options *o, const fineprune_model *model, const fineprune_data *data,
                                 fineprune_error *err) {
-    const char *paths[5] = {"-"};
-    const size_t n = output_paths(o, paths + 1) + 1;
+    const char *paths[6] = {"-"};
+    char beside[PATH_MAX];
+    size_t n = output_paths(o, paths + 1) + 1;
+    if (n > 1 && paths[1] == o->output && beside_path(beside, o->output)) paths[n++] = beside;
     for (size_t i = 0; i < n; i++) {
-        if (model && fineprune_model_reads(model, paths[i])) return fail_read(paths[i], "model is", err);
-        if (data && fineprune_data_reads(data, paths[i])) return fail_read(paths[i], "samples are", err);
+        if (model && fineprune_model_reads(model, paths[i])) return fail_read(paths[i], "is read with the model", err);
+        if (data && fineprune_data_reads(data, paths[i])) return fail_read(paths[i], "the samples are read from", err);
     }
     return FINEPRUNE_OK;
 }
@@ -171,8 +177,7 @@ static int check_output(const struct cli_options *o, const char *path, fineprune
 // What a large model's weights would go to: no input, and no other output.
 static int check_beside(const struct cli_options *o, const char *const *others, size_t n, fineprune_error *err) {
     char beside[PATH_MAX];
-    if (snprintf(beside, sizeof(beside), "%s.data", o->output) >= (int)sizeof(beside) ||
-        fineprune_output_check(beside, NULL, true, NULL))
+    if (!beside_path(beside, o->output) || fineprune_output_check(beside, NULL, true, NULL))
         return FINEPRUNE_OK; // told where it is written
     int status = check_inputs(o, beside, err);
     for (size_t i = 0; i < n && !status; i++)
@@ -192,11 +197,25 @@ static int check_pair(const char *one, const char *other, fineprune_error *err) 
     return FINEPRUNE_OK;
 }
 
+// The library knows all else that is read; what is made for a sample has one of these endings.
+static int check_folder(const struct cli_options *o, fineprune_error *err) {
+    char config[PATH_MAX], folder[PATH_MAX];
+    int status = fineprune_folder_check(o->output, o->force, err);
+    if (status || !o->config || !realpath(o->config, config) || !realpath(o->output, folder)) return status;
+    char *slash = strrchr(config, '/');
+    const char *ending = strrchr(slash, '.');
+    if (!ending || (strcmp(ending, ".png") && strcmp(ending, ".wav") && strcmp(ending, ".txt"))) return FINEPRUNE_OK;
+    *slash = '\0';
+    if (strcmp(config, folder)) return FINEPRUNE_OK;
+    return cli_fail(err, FINEPRUNE_USAGE, "give the folder another name; an input is never overwritten",
+                    "'%s' lies in the output folder '%s'", o->config, o->output);
+}
+
 static int check_outputs(const struct cli_options *o, fineprune_error *err) {
     const char *paths[4];
     const size_t n = output_paths(o, paths);
     int status = FINEPRUNE_OK;
-    if (writes_folder(o)) status = fineprune_folder_check(o->output, o->force, err);
+    if (writes_folder(o)) status = check_folder(o, err);
     if (!status) status = check_output(o, "-", err);
     for (size_t i = 0; i < n && !status; i++) {
         status = check_output(o, paths[i], err);

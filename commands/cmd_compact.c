@@ -6,13 +6,17 @@
 #include "report/runtimes.h"
 #include "weights/multiply_adds.h"
 
-// What cannot be counted is left out.
-static size_t count_macs(struct fineprune_model *model, const fineprune_run_options *run) {
-    struct fp_macs macs;
-    if (fp_macs_count(&macs, model, NULL, 0, run, NULL)) macs.total = 0;
-    const size_t total = macs.total;
-    fp_macs_free(&macs);
-    return total;
+// What cannot be counted is left out, unless it is memory that is missing.
+static int count_macs(struct fineprune_model *model, struct fp_macs *macs, const fineprune_run_options *run,
+                      fineprune_error *err) {
+    fineprune_error why = {0};
+    const int status = fp_macs_count(macs, model, NULL, 0, run, &why);
+    if (status) macs->total = 0;
+    if (!fp_is_limit(status)) return FINEPRUNE_OK;
+    fp_fail(err, status, "%s", why.message);
+    if (why.hint[0]) fp_hint(err, "%s", why.hint);
+    fp_memory_hint(&model->memory, err);
+    return status;
 }
 
 static int report_sizes(struct fineprune_model *model, struct fineprune_report *report, bool after,
@@ -44,8 +48,8 @@ static int report_macs(struct fineprune_model *model, struct fineprune_report *r
     struct fp_exec *exec = NULL;
     struct fp_weights *weights = NULL;
     struct fp_macs macs;
-    if (fp_macs_count(&macs, model, NULL, 0, run, NULL)) macs.total = 0;
-    int status = macs.total ? fp_exec_plan(&exec, model, run, err) : FINEPRUNE_OK;
+    int status = count_macs(model, &macs, run, err);
+    if (!status && macs.total) status = fp_exec_plan(&exec, model, run, err);
     if (!status && exec) status = fp_weights_find(&weights, exec, model, false, err);
     double nonzero = (double)macs.total;
     for (int i = 0; weights && i < weights->n && !status; i++) {
@@ -74,9 +78,11 @@ static int compact(struct fineprune_model *model, struct fineprune_report *repor
     if (status) return status;
     struct fp_report_compact told = {.multiple = multiple};
     fp_describe_compact(report, &found, &told);
-    const size_t macs = count_macs(model, run);
-    if (macs) fp_report_put_macs_compact(report, macs, 0);
-    status = report_sizes(model, report, true, run, err);
+    struct fp_macs macs;
+    status = count_macs(model, &macs, run, err);
+    if (macs.total) fp_report_put_macs_compact(report, macs.total, 0);
+    fp_macs_free(&macs);
+    if (!status) status = report_sizes(model, report, true, run, err);
     if (!status) status = report_runtime(model, report, err);
     if (!status) status = fp_arena_check(&report->arena, err);
     return status;

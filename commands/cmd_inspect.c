@@ -34,34 +34,48 @@ static int find_zeros(struct fineprune_model *model, const struct fp_weight *w, 
     return FINEPRUNE_OK;
 }
 
-// Another one of the same, NULL where that cannot be had.
-static fineprune_model *copy_of(const struct fineprune_model *model) {
-    fineprune_model *copy = NULL;
+static int fail_limit(int status, const fineprune_error *why, const struct fineprune_model *model,
+                      fineprune_error *err) {
+    fp_fail(err, status, "%s", why->message);
+    if (why->hint[0]) fp_hint(err, "%s", why->hint);
+    fp_memory_hint(&model->memory, err);
+    return status;
+}
+
+// Another one of the same.
+static int copy_of(fineprune_model **out, const struct fineprune_model *model, fineprune_error *err) {
     void *bytes = NULL;
     size_t size;
-    if (fp_model_lies_in_file(model)) (void)fineprune_model_open(&copy, model->path, NULL, NULL);
-    else if (!fineprune_model_write(model, &bytes, &size, NULL, NULL))
-        (void)fineprune_model_read(&copy, bytes, size, NULL, NULL, NULL);
+    if (fp_model_lies_in_file(model)) return fineprune_model_open(out, model->path, NULL, err);
+    int status = fineprune_model_write(model, &bytes, &size, NULL, err);
+    if (!status) status = fineprune_model_read(out, bytes, size, NULL, NULL, err);
     free(bytes);
-    return copy;
+    return status;
 }
 
 // What compact would give: of another copy of the model, as this one stays as it is. Not of large files, which are to
 // be listed without being held.
-static void count_compact(const struct fineprune_model *model, struct fineprune_report *report) {
+static int count_compact(const struct fineprune_model *model, struct fineprune_report *report, fineprune_error *err) {
+    fineprune_model *copy = NULL;
     struct fp_compacted found;
     struct fp_macs macs = {0};
-    fineprune_model *copy = fp_mapping_is_large(model->mappings) ? NULL : copy_of(model);
-    if (!copy) return;
-    struct fp_report_compact told = {.multiple = FP_COMPACT_MULTIPLE, .bytes_before = fp_model_bytes(copy)};
-    if (!fp_compact(copy, FP_COMPACT_MULTIPLE, NULL, &found, NULL)) {
+    if (fp_mapping_is_large(model->mappings)) return FINEPRUNE_OK;
+    fineprune_error why = {0};
+    int status = copy_of(&copy, model, &why);
+    struct fp_report_compact told = {.multiple = FP_COMPACT_MULTIPLE};
+    if (!status) told.bytes_before = fp_model_bytes(copy);
+    if (!status) status = fp_compact(copy, FP_COMPACT_MULTIPLE, NULL, &found, &why);
+    if (!status) {
         told.bytes = fp_model_bytes(copy);
         fp_describe_compact(report, &found, &told);
-        if (report->macs && report->macs->dense && !fp_macs_count(&macs, copy, NULL, 0, NULL, NULL))
-            fp_report_put_macs_compact(report, macs.total, found.parameters_now);
+        const bool counts = report->macs && report->macs->dense;
+        if (counts) status = fp_macs_count(&macs, copy, NULL, 0, NULL, &why);
+        if (counts && !status) fp_report_put_macs_compact(report, macs.total, found.parameters_now);
     }
     fp_macs_free(&macs);
     fineprune_model_free(copy);
+    if (!fp_is_limit(status)) return FINEPRUNE_OK; // what cannot be said is left out, but not for want of memory
+    return fail_limit(status, &why, model, err);
 }
 
 // Each layer's sizes, and what they add up to.
@@ -88,8 +102,9 @@ static int describe_layers(struct fineprune_model *model, const struct fp_weight
     fp_describe_skipped(report, weights);
     FP_PUT(report, pruned, &pruned);
     if (macs->total) fp_describe_macs(report, macs, nonzero);
-    if (whole) count_compact(model, report);
-    return fp_arena_check(&report->arena, err);
+    int status = whole ? count_compact(model, report, err) : FINEPRUNE_OK;
+    if (!status) status = fp_arena_check(&report->arena, err);
+    return status;
 }
 
 // Where they cannot be counted, why not.
@@ -99,7 +114,7 @@ static int count_macs(struct fineprune_model *model, struct fineprune_report *re
     const int status = fp_macs_count(macs, model, NULL, 0, NULL, &why);
     if (!status) return FINEPRUNE_OK;
     fp_macs_free(macs);
-    if (fp_is_limit(status)) return fp_fail(err, status, "%s", why.message);
+    if (fp_is_limit(status)) return fail_limit(status, &why, model, err);
     FP_PUT(report, macs, &(struct fp_report_macs){.reason = why.message});
     return FINEPRUNE_OK;
 }

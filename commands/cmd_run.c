@@ -302,7 +302,7 @@ int fineprune_run(fineprune_model *model, fineprune_data *data, const char *path
     int status = data ? fp_data_ready(data, err) : fp_data_missing(model, err);
     if (status) return status;
     if (fineprune_model_reads(model, path) || fineprune_data_reads(data, path))
-        return fp_fail(err, FINEPRUNE_USAGE, "output '%s' is a file that the model or the samples are read from", path);
+        return fp_fail(err, FINEPRUNE_USAGE, "output '%s' is a file that the model or the samples are read with", path);
     struct fineprune_report *made = fp_report_new("run");
     status = made ? fp_npz_create(&w, path, force, err) : fp_fail_memory(err, "the report", sizeof(*made));
     struct fp_threads host;

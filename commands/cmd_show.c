@@ -59,6 +59,12 @@ static int write_view(FILE *file, const struct fp_view *view, const struct fp_te
     }
 }
 
+// What the samples lie in is refused as a whole; files of a list, and of the model, may lie in the folder all the same.
+static int check_path(const struct show *s, const char *path, fineprune_error *err) {
+    if (!fineprune_model_reads(s->model, path) && !fineprune_data_reads(s->data, path)) return FINEPRUNE_OK;
+    return fp_fail(err, FINEPRUNE_USAGE, "output '%s' is a file that the model or the samples are read with", path);
+}
+
 static int show_input(struct show *s, size_t input, size_t sample, fineprune_error *err) {
     static const char *const endings[] = {
         [FP_VIEW_NUMBERS] = ".txt", [FP_VIEW_PICTURE] = ".png", [FP_VIEW_SOUND] = ".wav"};
@@ -71,7 +77,8 @@ static int show_input(struct show *s, size_t input, size_t sample, fineprune_err
     const struct fp_view view = fp_data_view(s->data, input, sample, &one);
     char *path = file_name(s, input, sample, endings[view.kind]);
     struct fp_output *output = NULL;
-    int status = path ? fp_output_open_private(&output, path, s->force, err) : fp_fail_memory(err, "a path", 200);
+    int status = path ? check_path(s, path, err) : fp_fail_memory(err, "a path", 200);
+    if (!status) status = fp_output_open_private(&output, path, s->force, err);
     if (!status) status = write_view(fp_output_stream(output), &view, &one, &s->shown[input], err);
     if (!status) status = fp_output_commit(output, err);
     else fp_output_abandon(output);

@@ -106,7 +106,9 @@ FINEPRUNE_API int fineprune_model_open(fineprune_model **out, const char *path, 
 FINEPRUNE_API int fineprune_model_read(fineprune_model **out, const void *bytes, size_t size, const char *path,
                                        const fineprune_run_options *options, fineprune_error *err);
 FINEPRUNE_API void fineprune_model_free(fineprune_model *model);
-// Whether `path` is a file that the model is read from: its own, or one of external data. Links are followed.
+// Whether `path` is a file that is read with the model: its own, one of external data, or one beside it that tells of
+// its classes or of how inputs were prepared (labels.txt, config.json, preprocessor_config.json, ...). Links are
+// followed.
 FINEPRUNE_API bool fineprune_model_reads(const fineprune_model *model, const char *path);
 
 // Files that appear together or not at all. What is saved with a group is written and synced under temporary names,

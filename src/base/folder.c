@@ -34,7 +34,8 @@ static char *real_parent(const char *path) {
 static int check_new(const char *path, fineprune_error *err) {
     char *parent = real_parent(path);
     int status = FINEPRUNE_OK;
-    if (!parent || access(parent, W_OK | X_OK))
+    if (!parent && errno == ENOMEM) status = fp_fail_memory(err, path, strlen(path));
+    else if (!parent || access(parent, W_OK | X_OK))
         status = fp_fail(err, FINEPRUNE_IO, "cannot make the folder '%s': %s", path, strerror(errno));
     free(parent);
     return status;

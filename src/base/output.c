@@ -74,6 +74,7 @@ void fp_output_emergency(void) {
 }
 
 static int fail_errno(fineprune_error *err, const char *what, const char *path, int error) {
+    if (error == ENOMEM) return fp_fail_memory(err, path, strlen(path));
     return fp_fail(err, FINEPRUNE_IO, "cannot %s '%s': %s", what, strcmp(path, "-") ? path : "standard output",
                    strerror(error));
 }

@@ -3,6 +3,7 @@
 // told all at once, or left out and counted.
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "data/data_parts.h"
 #include "base/numbers.h"
@@ -49,6 +50,14 @@ static int settle(const struct fineprune_data *data, const struct fp_adding *a, 
 
 const char fp_data_in_memory[] = "arrays in memory";
 
+static void hint_room(const struct fineprune_data *data, const struct fp_adding *a, fineprune_error *err) {
+    fp_memory_hint(data->memory, err);
+    if (!err || err->status != FINEPRUNE_LIMIT || !a->whole) return;
+    const size_t n = strlen(err->hint);
+    snprintf(err->hint + n, sizeof(err->hint) - n, "%s--limit N holds N of the samples, however many there are",
+             n ? "; or " : "");
+}
+
 int fp_data_add_as(struct fineprune_data *data, const char *source, fp_data_adder *add, const void *user,
                    fineprune_error *err) {
     FP_PLAIN_NUMBERS;
@@ -72,7 +81,7 @@ int fp_data_add_as(struct fineprune_data *data, const char *source, fp_data_adde
     data->hashes = NULL;
     fp_data_far_again(data);
     if (status) {
-        fp_memory_hint(data->memory, err);
+        hint_room(data, &adding, err);
         fp_data_take_back(data, n_before, bare);
         fp_data_tally_shrink(&data->bad, bad, bad_in_all);
         fp_data_tally_shrink(&data->left_out, left_out, left_out);

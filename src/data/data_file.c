@@ -21,6 +21,7 @@ static int add_npy(struct fineprune_data *data, size_t input, const char *path, 
     status = fp_data_put_far(data, input, NULL, NULL, path, name, &stays, err);
     if (status || stays) return status;
     status = fp_npy_read(&array, path, data->memory, err);
+    data->adding->whole |= status == FINEPRUNE_LIMIT && !data->limit;
     if (status) return status;
     return fp_data_put_array(data, input, &array, name, err);
 }
@@ -62,6 +63,7 @@ static int add_key(struct fineprune_data *data, struct fp_npz *npz, size_t input
     int status = fp_data_put_far(data, input, npz, key, path, name, &stays, err);
     if (status || stays) return status;
     status = fp_npz_read(npz, key, &array, data->memory, err);
+    data->adding->whole |= status == FINEPRUNE_LIMIT && !data->limit;
     if (status) return status;
     return fp_data_put_array(data, input, &array, name, err);
 }

@@ -107,6 +107,7 @@ struct fp_adding {
     bool in_folder;           // that file was found in a folder
     const char *file;         // that one, or NULL
     size_t below;             // bytes of it that are the source's own path and the slash
+    bool whole;               // an array had no room that would with a limit, which takes less than all of it
     fineprune_error first;
 };
 

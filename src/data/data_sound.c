@@ -167,15 +167,17 @@ struct wave {
     int64_t frames;
     int channels;
     struct fp_memory *memory;
+    const char *path; // for messages
 };
 
-static int wave_new(struct wave *w, int64_t frames, int channels, struct fp_memory *memory, fineprune_error *err) {
+static int wave_new(struct wave *w, int64_t frames, int channels, struct fp_memory *memory, const char *path,
+                    fineprune_error *err) {
     size_t count;
     const int64_t dims[2] = {frames, channels};
-    *w = (struct wave){.frames = frames, .channels = channels, .memory = memory};
+    *w = (struct wave){.frames = frames, .channels = channels, .memory = memory, .path = path};
     const bool fits = fp_product(2, dims, &count) && fp_mul(count, sizeof(float), &w->size);
     if (fits) w->data = fp_take(memory, w->size);
-    if (!w->data) return fp_fail_memory(err, "sound", w->size);
+    if (!w->data) return fp_fail_memory(err, path, w->size);
     memset(w->data, 0, w->size);
     return FINEPRUNE_OK;
 }
@@ -243,7 +245,7 @@ static int read_wave(struct wave *w, const struct fp_piece *piece, int64_t begin
     frames = fp_least_int(frames, info.frames - begin);
     if (!status && frames >= FRAMES_BELIEVED) status = check_end(file, piece, info.frames, err);
     if (!status && begin && sf_seek(file, begin, SEEK_SET) != begin) status = fail_end(piece, info.frames, err);
-    if (!status) status = wave_new(w, frames, info.channels, piece->data->memory, err);
+    if (!status) status = wave_new(w, frames, info.channels, piece->data->memory, piece->path, err);
     if (!status && sf_readf_float(file, w->data, frames) != frames) {
         status = fail_end(piece, info.frames, err);
         wave_done(w);
@@ -270,7 +272,7 @@ static void mix(struct wave *w) {
 static int resample(struct wave *w, int from, int64_t to, const char *path, fineprune_error *err) {
     if (from == to) return FINEPRUNE_OK;
     struct wave out;
-    int status = wave_new(&out, resampled(w->frames, from, to), w->channels, w->memory, err);
+    int status = wave_new(&out, resampled(w->frames, from, to), w->channels, w->memory, w->path, err);
     if (status) return status;
     SRC_DATA job = {.data_in = w->data,
                     .input_frames = (long)w->frames,
@@ -292,7 +294,7 @@ static int normalize(struct wave *w, int64_t time, bool padding, fineprune_error
     w->frames = fp_least_int(w->frames, time);
     if (padding && w->frames < time) {
         struct wave longer;
-        int status = wave_new(&longer, time, w->channels, w->memory, err);
+        int status = wave_new(&longer, time, w->channels, w->memory, w->path, err);
         if (status) return status;
         memcpy(longer.data, w->data, (size_t)(w->frames * w->channels) * sizeof(float));
         wave_done(w);
@@ -370,7 +372,7 @@ static int put_mel(struct fp_tensor *dst, const struct wave *w, const struct pla
     const size_t size = fp_type_size(dst->type);
     const struct fp_mel_wave wave = {w->data, w->frames, mel_samples(plan, piece), piece->data->preprocess->rate};
     float *values = fp_take(piece->data->memory, dst->count * sizeof(float));
-    if (!values) return fp_fail_memory(err, "a spectrogram", dst->count * sizeof(float));
+    if (!values) return fp_fail_memory(err, piece->path, dst->count * sizeof(float));
     int status = fp_mel_make(values, (int64_t)frames, plan->mel, &wave, piece->path, err);
     for (size_t i = 0; i < dst->count && !status; i++) {
         size_t from = i;

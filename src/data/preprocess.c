@@ -21,6 +21,7 @@
 
 #include "base/guess.h"
 #include "data/data_parts.h"
+#include "onnx/beside.h"
 
 #define MAX_SIDE 65535
 #define MAX_FILE (1 << 20)
@@ -690,35 +691,25 @@ static json_t *peek(const char *path) {
     return json_load_file(path, 0, NULL);
 }
 
-// config.json is the name of many things; only timm's counts. config.min.json is Magika's.
-static bool is_preparation(const char *path, bool (*is)(const json_t *root)) {
+static bool is_preparation(const char *path, unsigned uses) {
     if (access(path, R_OK)) return false;
-    if (!is) return true;
+    if (uses & FP_BESIDE_PREPARATION) return true;
+    if (!(uses & (FP_BESIDE_TIMM | FP_BESIDE_MAGIKA))) return false;
     json_t *root = peek(path);
-    const bool found = is(root);
+    const bool found = uses & FP_BESIDE_TIMM ? is_timm(root) : is_magika(root);
     json_decref(root);
     return found;
 }
 
 // The file that lies beside the model, to be freed; NULL where there is none.
 static int find_file(char **out, const char *folder, fineprune_error *err) {
-    static const struct {
-        const char *name;
-        bool (*is)(const json_t *root);
-    } places[] = {{"preprocessor_config.json", NULL},
-                  {"preprocess.json", NULL},
-                  {"config.json", is_timm},
-                  {"config.min.json", is_magika}};
-    static const char *const ups[] = {"", "../"};
     *out = NULL;
-    if (!folder[0]) folder = ".";
-    // Hugging Face keeps models in a folder onnx/ below that file
     for (int up = 0; up < 2; up++)
-        for (size_t i = 0; i < FP_COUNT(places); i++) {
-            char *path = fp_format("%s/%s%s", folder, ups[up], places[i].name);
+        for (const struct fp_beside *b = fp_beside_files; b->name; b++) {
+            char *path = fp_beside_path(folder, up, b->name);
             if (!path) return fp_fail_memory(err, "a path", strlen(folder));
             *out = path;
-            if (is_preparation(path, places[i].is)) return FINEPRUNE_OK;
+            if (is_preparation(path, b->uses)) return FINEPRUNE_OK;
             *out = NULL;
             free(path);
         }

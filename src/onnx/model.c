@@ -88,6 +88,10 @@ static void budget_free(void *data, void *block) {
     free((char *)block - HEADER);
 }
 
+void fp_budget_allocator(ProtobufCAllocator *out, struct fp_memory *memory) {
+    *out = (ProtobufCAllocator){.alloc = budget_alloc, .free = budget_free, .allocator_data = memory};
+}
+
 // After the parse every raw_data holds the offset of its contents in the file: point it there.
 static int point_into_file(ProtobufCMessage *message, void *user) {
     struct fineprune_model *model = user;
@@ -115,13 +119,14 @@ static int parse(struct fineprune_model *model, fineprune_error *err) {
     uint8_t *compact;
     size_t size;
     fineprune_error inner = {0};
-    int status = fp_wire_compact(&compact, &size, &onnx__model_proto__descriptor, file->data, file->size, &inner);
+    int status = fp_wire_compact(&compact, &size, &onnx__model_proto__descriptor, file->data, file->size,
+                                 &model->memory, &inner);
     if (status) return fp_fail(err, status, "'%s': %s", model->path, inner.message);
     ProtobufCAllocator *allocator = model->allocator;
     model->proto = onnx__model_proto__unpack(allocator, size, compact);
     free(compact);
     if (!model->proto) {
-        if (model->memory.refused || model->memory.failed) return fp_fail_memory(err, "the parsed model", size);
+        if (model->memory.refused || model->memory.failed) return fp_fail_memory(err, model->path, size);
         return fp_fail(err, FINEPRUNE_MODEL, "'%s' is not a valid ONNX file: its messages cannot be parsed",
                        model->path);
     }
@@ -155,7 +160,7 @@ static int fill_model(struct fineprune_model *model, const char *path, const voi
     if (options && options->scratch) model->scratch = strdup(options->scratch);
     ProtobufCAllocator *allocator = model->allocator = malloc(sizeof(*allocator));
     if (!model->path || !model->folder || !allocator) return fp_fail_memory(err, "a path", 0);
-    *allocator = (ProtobufCAllocator){.alloc = budget_alloc, .free = budget_free, .allocator_data = &model->memory};
+    fp_budget_allocator(allocator, &model->memory);
     int status = map_model(model, path, bytes, size, err);
     if (status) return status;
     model->file_size = model->mappings->size;

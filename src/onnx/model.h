@@ -14,6 +14,7 @@ typedef struct Onnx__NodeProto Onnx__NodeProto;
 typedef struct Onnx__GraphProto Onnx__GraphProto;
 
 struct fp_graph;
+struct ProtobufCAllocator;
 
 struct fineprune_model {
     Onnx__ModelProto *proto;
@@ -67,6 +68,8 @@ int fp_initializer_store(struct fineprune_model *model, Onnx__TensorProto *proto
 // The stored elements are not needed soon: of a large model they need not stay in memory.
 void fp_initializer_drop(struct fineprune_model *model, const Onnx__TensorProto *proto);
 const char *fp_initializer_name(const Onnx__TensorProto *proto);
+// protobuf-c's allocator within a budget. protobuf-c does not tell why it failed: memory->failed and ->refused do.
+void fp_budget_allocator(struct ProtobufCAllocator *out, struct fp_memory *memory);
 
 // fineprune_model_open, but for what operators ask of their nodes (exec/signature.h). bytes not NULL: of these in
 // memory, and path may be NULL, as fineprune_model_read has it.

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/mapping.h"
+#include "onnx/beside.h"
 #include "onnx/model.h"
 #include "onnx.pb-c.h"
 #include "base/output.h"
@@ -170,6 +171,7 @@ static int is_location(ProtobufCMessage *message, void *user) {
 
 // Files that are open are asked by what they are: tensors that have changed no longer name theirs.
 bool fineprune_model_reads(const fineprune_model *model, const char *path) {
+    if (fp_beside_reads(model->folder, path)) return true;
     for (const struct fp_mapping *m = model->mappings; m; m = m->next)
         if (fp_output_harms(path, m->path)) return true;
     struct asked asked = {model, path};
@@ -191,7 +193,7 @@ static int save_with_external(struct fineprune_model *model, const struct fp_spa
     int status = FINEPRUNE_OK;
     if (!copy) status = fp_fail_memory(err, "a path", strlen(path));
     if (!status && fineprune_model_reads(model, beside))
-        status = fp_fail(err, FINEPRUNE_USAGE, "output '%s' is a file that the model is read from", beside);
+        status = fp_fail(err, FINEPRUNE_USAGE, "output '%s' is a file that is read with the model", beside);
     if (!status) status = fp_output_open(&external, beside, options->force, err);
     if (!status) status = fp_output_open(&output, path, options->force, err);
     m.output = external;
@@ -256,7 +258,7 @@ int fineprune_model_save(const fineprune_model *model, const char *path, const f
     if (status) return status;
     if (!path || !path[0]) return fp_fail(err, FINEPRUNE_USAGE, "no output was named");
     if (fineprune_model_reads(model, path))
-        return fp_fail(err, FINEPRUNE_USAGE, "output '%s' is a file that the model is read from", path);
+        return fp_fail(err, FINEPRUNE_USAGE, "output '%s' is a file that is read with the model", path);
     struct fp_sparse_set *sparse;
     status = begin(model, &options, &sparse, err);
     if (!status) status = save(model, sparse, path, &options, err);

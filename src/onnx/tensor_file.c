@@ -24,9 +24,12 @@ static int load(struct fp_tensor *out, char **name, Onnx__TensorProto *proto, st
         return fp_fail(err, FINEPRUNE_DATA, "its elements lie in another file");
     struct fineprune_model nowhere = {.path = (char[]){""}, .folder = (char[]){""}};
     struct fp_tensor lent = {0};
-    int status = fp_initializer_load(&nowhere, proto, &lent, err);
+    if (memory->limit) nowhere.memory.limit = fp_most(fp_memory_left(memory), 1);
+    int status = fp_initializer_outline(&nowhere, proto, &lent, err); // raw ones are copied from where they lie
     if (!status) status = fp_tensor_copy(out, memory, &lent, err);
     fp_tensor_done(&lent);
+    fp_memory_trim(&nowhere.memory);
+    if (nowhere.memory.refused) (void)fp_memory_allows(memory, nowhere.memory.refused); // for the hint
     if (status) *name = NULL;
     else *name = strdup(fp_initializer_name(proto));
     if (status || *name) return status;
@@ -34,25 +37,16 @@ static int load(struct fp_tensor *out, char **name, Onnx__TensorProto *proto, st
     return fp_fail_memory(err, "a name", strlen(fp_initializer_name(proto)));
 }
 
-static void *watched_alloc(void *failed, size_t size) {
-    void *block = malloc(size);
-    *(bool *)failed |= !block;
-    return block;
-}
-
-static void watched_free(void *failed, void *block) {
-    (void)failed;
-    free(block);
-}
-
 static int parse(struct fp_tensor *out, char **name, const struct fp_mapping *file, struct fp_memory *memory,
                  fineprune_error *err) {
     uint8_t *compact;
     size_t size;
-    int status = fp_wire_compact(&compact, &size, &onnx__tensor_proto__descriptor, file->data, file->size, err);
+    int status = fp_wire_compact(&compact, &size, &onnx__tensor_proto__descriptor, file->data, file->size, memory, err);
     if (status) return status;
-    bool failed = false; // protobuf-c does not tell why
-    ProtobufCAllocator allocator = {.alloc = watched_alloc, .free = watched_free, .allocator_data = &failed};
+    const size_t refused = memory->refused;
+    ProtobufCAllocator allocator;
+    fp_budget_allocator(&allocator, memory);
+    memory->failed = false;
     Onnx__TensorProto *proto = onnx__tensor_proto__unpack(&allocator, size, compact);
     if (proto) {
         uint8_t *own = proto->raw_data.data;
@@ -60,8 +54,8 @@ static int parse(struct fp_tensor *out, char **name, const struct fp_mapping *fi
         status = load(out, name, proto, memory, err);
         proto->raw_data.data = own;
         onnx__tensor_proto__free_unpacked(proto, &allocator);
-    } else if (failed) {
-        status = fp_fail_memory(err, "a tensor", size);
+    } else if (memory->failed || memory->refused > refused) {
+        status = fp_fail_memory(err, "its tensor", size);
     } else {
         status = fp_fail(err, FINEPRUNE_DATA, "not a TensorProto");
     }
@@ -75,6 +69,8 @@ int fp_tensor_file_read(struct fp_tensor *out, char **name, const char *path, st
     int status = fp_mapping_open(&file, path, err);
     if (status) return status;
     fineprune_error inner = {0};
+    struct fp_memory own = {0};
+    if (!memory) memory = &own;
     *out = (struct fp_tensor){0};
     if (file->size) status = parse(out, name, file, memory, &inner);
     else status = fp_fail(&inner, FINEPRUNE_DATA, "the file is empty");

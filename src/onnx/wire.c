@@ -17,6 +17,7 @@ struct scan {
     uint8_t *out;
     size_t n, capacity;
     size_t parsed, parsed_limit; // bytes that the messages will take in memory
+    struct fp_memory *memory;    // or NULL
     fineprune_error *err;
 };
 
@@ -36,9 +37,10 @@ static bool read_varint(const uint8_t *src, size_t end, size_t *at, uint64_t *va
 
 static int emit(struct scan *s, const void *data, size_t size) {
     size_t need;
-    if (!fp_add(s->n, size, &need)) return fp_fail_memory(s->err, "the parsed model", size);
-    uint8_t *grown = fp_grow(s->out, &s->capacity, need, 1);
-    if (!grown) return fp_fail_memory(s->err, "the parsed model", need);
+    if (!fp_add(s->n, size, &need)) return fp_fail_memory(s->err, "what is parsed", size);
+    const bool allowed = !s->memory || need <= s->capacity || fp_memory_allows(s->memory, need);
+    uint8_t *grown = allowed ? fp_grow(s->out, &s->capacity, need, 1) : NULL;
+    if (!grown) return fp_fail_memory(s->err, "what is parsed", need);
     s->out = grown;
     memcpy(s->out + s->n, data, size);
     s->n += size;
@@ -164,9 +166,9 @@ static int scan_message(struct scan *s, const ProtobufCMessageDescriptor *type, 
 }
 
 int fp_wire_compact(uint8_t **out, size_t *out_size, const ProtobufCMessageDescriptor *type, const uint8_t *src,
-                    size_t size, fineprune_error *err) {
+                    size_t size, struct fp_memory *memory, fineprune_error *err) {
     // Real models take about four times their graph's bytes when parsed; raw_data do not count.
-    struct scan s = {.src = src, .size = size, .parsed_limit = 96u << 20, .err = err};
+    struct scan s = {.src = src, .size = size, .parsed_limit = 96u << 20, .memory = memory, .err = err};
     size_t room;
     if (fp_mul(size, 8, &room) && fp_add(s.parsed_limit, room, &room)) s.parsed_limit = room;
     int status = scan_message(&s, type, 0, size, 0);

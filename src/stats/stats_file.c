@@ -108,11 +108,13 @@ static int take(struct reader *r, int i, const char *what, enum fp_type type, si
     *out = NULL;
     if (i >= 0) snprintf(name, sizeof(name), "%d/%s", i, what);
     else snprintf(name, sizeof(name), "%s", what);
-    int status = fp_npz_read(r->npz, name, &t, NULL, r->err);
+    int status = fp_npz_shape(r->npz, name, &t, r->err);
     if (status) return status;
     if (t.type != type || (count && t.count != count) || (shape && t.rank != 2))
-        status = is_none(r, name, "has another shape or type");
-    else if (!all_finite(&t)) status = is_none(r, name, "has values that are no numbers");
+        return is_none(r, name, "has another shape or type");
+    status = fp_npz_read(r->npz, name, &t, NULL, r->err);
+    if (status) return status;
+    if (!all_finite(&t)) status = is_none(r, name, "has values that are no numbers");
     if (!status && arena) *out = fp_arena_take(arena, t.count + 1, fp_type_size(type));
     else if (!status) *out = fp_calloc(t.count + 1, fp_type_size(type));
     if (*out && t.count) memcpy(*out, t.data, fp_tensor_bytes(&t));

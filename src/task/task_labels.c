@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "onnx/beside.h"
 #include "task/task_evidence.h"
 #include "weights/class_names.h"
 
@@ -24,10 +25,9 @@ static char *read_file(const char *path) {
     return text;
 }
 
-// The text of a file in the model's folder, or in the one above, or NULL.
+// The text of a file beside the model, or NULL.
 static char *read_text(const char *folder, bool up, const char *name) {
-    if (!folder || !folder[0]) folder = ".";
-    char *path = fp_format("%s/%s%s", folder, up ? "../" : "", name), *text = NULL;
+    char *path = fp_beside_path(folder, up, name), *text = NULL;
     if (path) text = read_file(path);
     free(path);
     return text;
@@ -77,21 +77,21 @@ static size_t names_of(const char *text, bool json, size_t width) {
     return n;
 }
 
-static const struct {
-    const char *name;
-    bool json;
-} FILES[] = {{"labels.txt", false},      {"LABELS.txt", false},      {"Labels.txt", false}, {"classes.txt", false},
-             {"class_names.txt", false}, {"label_map.txt", false},   {"labels.json", true}, {"classes.json", true},
-             {"id2label.json", true},    {"class_names.json", true}, {"config.json", true}};
+static const struct fp_beside *names_file(size_t i) {
+    const struct fp_beside *b = fp_beside_files;
+    for (; b->name; b++)
+        if (b->uses & (FP_BESIDE_NAMES | FP_BESIDE_NAMES_JSON) && !i--) return b;
+    return NULL;
+}
 
 char *fp_task_names_file(const struct fineprune_model *model, size_t i, const char **name, bool *json) {
-    const bool up = i == FP_COUNT(FILES); // Hugging Face keeps models in a folder onnx/ below config.json
-    *name = NULL;
-    if (i > FP_COUNT(FILES)) return NULL;
-    if (up) i--;
-    *name = FILES[i].name;
-    *json = FILES[i].json;
-    return read_text(model->folder, up, *name);
+    const struct fp_beside *b = names_file(i);
+    const bool up = !b && i; // the last one, config.json, is looked for in the folder above, too
+    if (up) b = names_file(i - 1);
+    *name = b ? b->name : NULL;
+    if (!b) return NULL;
+    *json = (b->uses & FP_BESIDE_NAMES_JSON) != 0;
+    return read_text(model->folder, up, b->name);
 }
 
 size_t fp_task_labels_beside(const struct fineprune_model *model, size_t width, char *found, size_t size) {

@@ -261,6 +261,27 @@ void fp_npy_settle(const struct fp_npy_layout *layout, void *data, size_t bytes)
     for (size_t i = 0; i < bytes && layout->bools; i++) at[i] = at[i] != 0;
 }
 
+// What the header says is asked for before the first element is read. Columns are held twice while they are turned.
+static int take_room(struct fp_tensor *t, const struct header *h, const struct fp_npy_source *s,
+                     struct fp_memory *memory, fineprune_error *err) {
+    int status = fp_tensor_shape(t, h->type, h->rank, h->dims, err);
+    if (status) return status;
+    const size_t bytes = fp_tensor_bytes(t), needed = h->layout.by_columns ? 2 * bytes : bytes; // fp_tensor_shape: * 16
+    char shape[160];
+    fp_shape_text(shape, sizeof(shape), h->rank, h->dims);
+    if (memory && !fp_memory_allows(memory, needed)) {
+        status = fp_fail(err, FINEPRUNE_LIMIT,
+                         "not enough memory for %s: %s of %s needs %.1f MB%s, and %.1f of %.1f MB are left", s->name,
+                         shape, fp_type_name(h->type), (double)needed / 1e6,
+                         h->layout.by_columns ? " (its first axis is the fastest, so twice)" : "",
+                         (double)fp_memory_left(memory) / 1e6, (double)memory->limit / 1e6);
+        fp_memory_hint(memory, err);
+    } else if (fp_tensor_allocate(t, memory, NULL)) {
+        status = fp_fail_memory(err, s->name, needed);
+    }
+    return status;
+}
+
 int fp_npy_parse(struct fp_tensor *out, const struct fp_npy_source *source, struct fp_memory *memory,
                  fineprune_error *err) {
     struct header h = {0};
@@ -268,7 +289,7 @@ int fp_npy_parse(struct fp_tensor *out, const struct fp_npy_source *source, stru
     size_t header_size = 0;
     int status = read_header(&h, &header_size, source, err);
     if (!status) status = check_size(&h, header_size, source, err);
-    if (!status) status = fp_tensor_new(&t, memory, h.type, h.rank, h.dims, err);
+    if (!status) status = take_room(&t, &h, source, memory, err);
     if (!status) status = read_exactly(source, t.data, fp_tensor_bytes(&t), "elements", err);
     if (status) {
         fp_tensor_done(&t);

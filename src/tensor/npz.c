@@ -193,7 +193,8 @@ static int check_entry(const struct fp_npz *npz, zip_uint64_t entry, const char 
     return FINEPRUNE_OK;
 }
 
-static int read_array(struct fp_npz *npz, zip_uint64_t entry, const char *name, struct fp_tensor *out,
+// The elements too, or type and shape alone.
+static int read_array(struct fp_npz *npz, zip_uint64_t entry, const char *name, bool whole, struct fp_tensor *out,
                       struct fp_memory *memory, fineprune_error *err) {
     zip_uint64_t size = 0;
     int status = check_entry(npz, entry, name, &size, err);
@@ -202,9 +203,12 @@ static int read_array(struct fp_npz *npz, zip_uint64_t entry, const char *name, 
     if (!file)
         return fp_fail(err, FINEPRUNE_DATA, "%s cannot be read: %s", name, zip_error_strerror(zip_get_error(npz->zip)));
     const struct fp_npy_source source = {read_entry, file, name, size};
-    status = fp_npy_parse(out, &source, memory, err);
+    struct fp_npy_layout layout;
+    size_t header;
+    if (whole) status = fp_npy_parse(out, &source, memory, err);
+    else status = fp_npy_begin(out, &source, &header, &layout, err);
     char rest;
-    if (!status && zip_fread(file, &rest, 1) != 0) { // the end is where the check sum is compared
+    if (!status && whole && zip_fread(file, &rest, 1) != 0) { // the end is where the check sum is compared
         status = fp_fail(err, FINEPRUNE_DATA, "%s is damaged: %s", name, zip_error_strerror(zip_file_get_error(file)));
         fp_tensor_done(out);
     }
@@ -223,13 +227,22 @@ static size_t find(const struct fp_npz *npz, const char *name) {
     return i;
 }
 
-int fp_npz_read(struct fp_npz *npz, const char *name, struct fp_tensor *out, struct fp_memory *memory,
-                fineprune_error *err) {
+static int read_named(struct fp_npz *npz, const char *name, bool whole, struct fp_tensor *out, struct fp_memory *memory,
+                      fineprune_error *err) {
     char text[400];
     snprintf(text, sizeof(text), "'%.200s': array '%.150s'", shown_path(npz), name);
     const size_t i = find(npz, name);
-    if (i < npz->count) return read_array(npz, npz->entries[i], text, out, memory, err);
+    if (i < npz->count) return read_array(npz, npz->entries[i], text, whole, out, memory, err);
     return fp_fail(err, FINEPRUNE_DATA, "%s is not there", text);
+}
+
+int fp_npz_read(struct fp_npz *npz, const char *name, struct fp_tensor *out, struct fp_memory *memory,
+                fineprune_error *err) {
+    return read_named(npz, name, true, out, memory, err);
+}
+
+int fp_npz_shape(struct fp_npz *npz, const char *name, struct fp_tensor *out, fineprune_error *err) {
+    return read_named(npz, name, false, out, NULL, err);
 }
 
 // ---- arrays that stay in the file

@@ -17,6 +17,8 @@ size_t fp_npz_count(const struct fp_npz *npz);
 const char *fp_npz_name(const struct fp_npz *npz, size_t index); // without ".npy"
 int fp_npz_read(struct fp_npz *npz, const char *name, struct fp_tensor *out, struct fp_memory *memory,
                 fineprune_error *err);
+// Type and shape alone, as the header says them: for who knows what they should be, before all of it is inflated.
+int fp_npz_shape(struct fp_npz *npz, const char *name, struct fp_tensor *out, fineprune_error *err);
 void fp_npz_free(struct fp_npz *npz);
 
 // An array of `least` bytes and more that stays in the file and is read in pieces. npz may be freed before it. *shape

@@ -85,7 +85,11 @@ SCENARIOS = {
     "merge": (["merge", "a.stats", "b.stats", "-o", "out.stats"], ["out.stats"]),
     "apply": (["apply", "model.onnx", "--stats", "a.stats", "-s", "60%", "-o", "out.onnx"], ["out.onnx"]),
     "compare": (["compare", "model.onnx", "dead.onnx", "--data", "small.npz", "--json=out.json"], ["out.json"]),
+    "compare layers": (["compare", "model.onnx", "dead.onnx", "--data", "small.npz", "--layers", "--json=out.json", "--report=out.html"], ["out.json", "out.html"]),
     "compact": (["compact", "dead.onnx", "-o", "out.onnx", "--round", "1"], ["out.onnx"]),
+    "show": (["show", "model.onnx", "--data", "photos", "--mean", "0", "--std", "1", "-o", "out"], [f"out/{i}_00000{i}.png" for i in range(3)]),
+    "schema": (["--schema"], []),
+    "inspect -": (["inspect", "-", "--json=out.json"], ["out.json"]),
 }
 
 
@@ -106,6 +110,7 @@ class Scenario:
         for path in self.inputs.iterdir():
             os.symlink(path, folder / path.name)
         for name in self.outputs if old else []:
+            (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_bytes(b"old")
         return folder
 
@@ -114,9 +119,11 @@ class Scenario:
         env = {"LD_PRELOAD": str(self.faults), "FAULT_KIND": kind, "FAULT_AT": str(at), "FAULT_COUNT": str(folder / "count")}
         if mode == "all":
             env["FAULT_ALL"] = "1"
-        threads = [] if self.arguments[0] in ("merge", "inspect", "compact") else ["-j", "1"]
-        ran = harness.run(*self.arguments, *threads, *(["-f"] if old and self.outputs else []), env=env, cwd=folder)
-        made = {p.name: p.read_bytes() for p in folder.iterdir() if not p.is_symlink() and p.name != "count"}
+        threads = [] if self.arguments[0] in ("merge", "inspect", "compact", "--schema") else ["-j", "1"]
+        stdin = (self.inputs / "dead.onnx").read_bytes() if "-" in self.arguments else None
+        ran = harness.run(*self.arguments, *threads, *(["-f"] if old and self.outputs else []), env=env, cwd=folder, stdin=stdin)
+        made = {str(p.relative_to(folder)): p.read_bytes() for top in folder.iterdir() if not top.is_symlink() and top.name != "count"
+                for p in ([top] if top.is_file() else top.iterdir())}
         count = (folder / "count").read_text() if (folder / "count").exists() else "0"
         shutil.rmtree(folder)
         return ran, made, int(count)

@@ -3,6 +3,7 @@
 """Input that would take for ever, or all memory: --timeout T ends within T + 1 s, --max-memory M keeps to M + 64 MiB, the first signal ends the
 process within 2.5 s and the second at once, what is no regular file is not waited for, and what a header claims is not believed."""
 import io
+import multiprocessing
 import os
 import signal
 import struct
@@ -10,6 +11,8 @@ import subprocess
 import sys
 import tempfile
 import time
+import wave
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -261,6 +264,72 @@ def archives(folder):
           preexec_fn=lambda: os.dup2(os.open(silent, os.O_RDWR), 0))
 
 
+def make_large(folder):
+    raw = TensorProto(name="x", data_type=TensorProto.FLOAT, dims=[8 * MIB, 4], raw_data=bytes(128 * MIB))
+    (folder / "raw.pb").write_bytes(raw.SerializeToString())
+    floats = TensorProto(name="x", data_type=TensorProto.FLOAT, dims=[8 * MIB, 4])
+    floats.float_data.extend([0] * (32 * MIB))
+    (folder / "floats.pb").write_bytes(floats.SerializeToString())
+    with wave.open(str(folder / "long.wav"), "wb") as sound:
+        sound.setparams((1, 2, 16000, 0, "NONE", "none"))
+        sound.writeframes(bytes(60 * MIB))
+    (folder / "floats.onnx").write_bytes(tiny(initializers=[numpy_helper.from_array(np.ones((4, 3), np.float32), "w"), floats]).SerializeToString())
+    np.save(folder / "columns.npy", np.zeros((4, 4 * MIB), np.float32).T)
+
+
+def headers(folder):
+    """What a header says of a file is told by its name, with what is needed and what is there, before the rest is read."""
+    if not wanted("header"):
+        return
+    model = save(folder, tiny())
+    run = ["run", model, "--rate", "16000", "-o", folder / "o.npz", "-f", "--max-memory", "96M", "--data"]
+    bomb(folder / "rows.npz", 600)
+    # by another process: what this one has taken counts for its children
+    maker = multiprocessing.get_context("fork").Process(target=make_large, args=(folder,))
+    maker.start()
+    maker.join()
+    bomb(folder / "columns.npz", 60, by_columns=True)  # twice while they are turned
+    for name, needed in (("rows.npz': array 'x'", "629.1 MB"), ("columns.npz': array 'x'", "125.8 MB"), ("columns.npy'", "134.2 MB")):
+        path = folder / name.split("'")[0]
+        shape = f"[{39321600 if 'rows' in name else 3932160 if 'npz' in name else 4194304},4]"
+        timed(f"header: {name}", [*run, path], 0.5, memory=1, pattern=f"{name}: {shape} of float32 needs {needed}")
+        timed(f"header: {name}, what is left", [*run, path], 0.5, memory=1, pattern="100.7 of 100.7 MB are left")
+        timed(f"header: {name}, what helps", [*run, path], 0.5, memory=1, pattern="--limit")
+        timed(f"header: {name}, --limit", [*run, path, "--limit", "7"], 10, (0,), memory=1)
+    for name in ("raw.pb", "floats.pb", "long.wav"):
+        for limit in ([], ["--limit", "10"]):
+            timed(f"header: {name} {' '.join(limit)}", [*run, folder / name, *limit], 1, memory=1, pattern=name)
+    timed("header: a model of floats", ["inspect", folder / "floats.onnx", "--max-memory", "96M"], 1, memory=1, pattern="floats.onnx")
+    statistics(folder, model)
+
+
+def statistics(folder, model):
+    """Statistics of which one array is inflated to more than memory, in a file of some KB."""
+    np.savez(folder / "six.npz", x=np.random.default_rng(1).standard_normal((6, 4)).astype(np.float32))
+    assert harness.run("score", model, "--data", folder / "six.npz", "-o", folder / "six.stats").code == 0
+    arrays = dict(np.load(folder / "six.stats"))
+    for key in ("model", "samples", "0/counts", "0/sum", "0/gram"):
+        made = folder / "bomb.stats"
+        np.savez(made.with_suffix(".npz"), **{name: array for name, array in arrays.items() if name != key})
+        grow(made.with_suffix(".npz"), key, made)
+        timed(f"header: statistics, {key}", ["apply", model, "--stats", made, "-o", folder / "a.onnx", "-f"], 0.5, (4,), memory=1, pattern=key)
+
+
+def grow(path, key, to):
+    """The archive with one array more, of 600 MB of float64."""
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(to, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+        member = zipfile.ZipInfo(key + ".npy")
+        member.compress_type = zipfile.ZIP_DEFLATED
+        with new.open(member, "w") as out:
+            header = io.BytesIO()
+            np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (75 * MIB,)})
+            out.write(header.getvalue())
+            for _ in range(600):
+                out.write(bytes(MIB))
+
+
 def crowds(folder):
     """Many files of which each is small: together they are more than a limit leaves room for, and more than may be open."""
     if not wanted("crowd"):
@@ -289,6 +358,46 @@ def crowds(folder):
         else:
             np.save(path, np.zeros((5 * MIB // 16, 4), np.float32)[:, :])
     timed("a crowd of large .npy", ["check", model, "--data", folder / "large", "--max-memory", "64M"], 20, (0, 5), memory=64 * MIB)
+
+
+# ---- constants that are large ------------------------------------------------------------------------------------------------------------
+
+
+def folded(nodes, dead=True, **constants):
+    """x[N,4] -> a[N,6], with a dead channel; `m`, the mean of 60 MB of ones, and what the nodes make of both -> y."""
+    first = np.random.default_rng(3).standard_normal((4, 6)).astype(np.float32)
+    first[:, 2] *= not dead
+    stored = {"w": first, "v": np.ones((6, 3), np.float32), "big": np.array([15_000_000]), "six": np.array([6]), **constants}
+    fill = helper.make_node("ConstantOfShape", ["big"], ["c"], value=numpy_helper.from_array(np.ones(1, np.float32)))
+    begin = [helper.make_node("MatMul", ["x", "w"], ["a"]), fill, helper.make_node("ReduceMean", ["c"], ["m"], keepdims=1)]
+    return tiny(begin + nodes + [helper.make_node("MatMul", ["b", "v"], ["y"])], [numpy_helper.from_array(value, name) for name, value in stored.items()])
+
+
+def constants(folder):
+    """What is made of constants has no room: that is told by every command, or changes nothing of what it gives."""
+    if not wanted("constant"):
+        return
+    node, index = helper.make_node, helper.make_node("Cast", ["m"], ["i"], to=TensorProto.INT64)
+    spread = node("Expand", ["m", "six"], ["e"])
+    cases = {"a factor": ([spread, node("Mul", ["a", "e"], ["b"])], {}), "a bias": ([spread, node("Add", ["a", "e"], ["b"])], {}),
+             "a slope": ([spread, node("PRelu", ["a", "e"], ["b"])], {}), "a normalization": ([spread, node("LayerNormalization", ["a", "e"], ["b"])], {}),
+             "an exponent": ([node("Pow", ["a", "m"], ["b"])], {}),
+             "places": ([index, node("Add", ["i", "by"], ["at"]), node("Gather", ["a", "at"], ["b"], axis=1)], {"by": np.arange(6) - 1}),
+             "parts": ([index, node("Add", ["i", "by"], ["at"]), node("Split", ["a", "at"], ["l", "r"], axis=1), node("Concat", ["r", "l"], ["b"], axis=1)],
+                       {"by": np.array([2, 2])}),
+             "a shape": ([index, node("Sub", ["i", "two"], ["n"]), node("Concat", ["n", "six"], ["s"], axis=0), node("Reshape", ["a", "s"], ["b"])],
+                         {"two": np.array([2])})}
+    data = folder / "few.npz"
+    np.savez(data, x=np.random.default_rng(2).standard_normal((20, 4)).astype(np.float32))
+    for case, (nodes, more) in cases.items():
+        model = folder / "folded.onnx"
+        model.write_bytes(folded(nodes, **more).SerializeToString())
+        for command in (["inspect"], ["check"], ["compact", "--round", "1"], ["prune", "--data", data, "-s", "50%"], ["compare", model, "--data", data], ["run", "--data", data]):
+            out = ["-f", "-o", folder / "folded.out"] if command[0] in ("compact", "prune", "run") else []
+            enough = harness.run(command[0], model, *command[1:], *out)
+            TALLY.check(f"constants: {case}, {command[0]}, enough", enough.code in (0, 5), f"exit {enough.code}: {enough.err[:300]}")
+            timed(f"constants: {case}, {command[0]}", [command[0], model, *command[1:], *out, "--max-memory", "40M"], 2, (7,), memory=40 * MIB,
+                  pattern="1 obstacle" if command[0] == "check" else "--max-memory")
 
 
 # ---- files that are none ----------------------------------------------------------------------------------------------------------------
@@ -364,7 +473,7 @@ def meanwhile(folder):
 
 
 def main():
-    for part in (models, media, archives, crowds, files, meanwhile):
+    for part in (models, media, archives, headers, constants, crowds, files, meanwhile):
         with tempfile.TemporaryDirectory(prefix="fineprune-limits-") as folder:
             part(Path(folder))
     TALLY.finish()

@@ -66,6 +66,11 @@ def fill(folder):
     (folder / "picture").mkdir()
     (folder / "picture" / "m.onnx").write_bytes(picture.SerializeToString())
     (folder / "picture" / "preprocess.json").write_text('{"resize": 8, "mean": [0.5], "std": [0.5]}')
+    (folder / "hub" / "onnx").mkdir(parents=True)
+    (folder / "hub" / "onnx" / "m.onnx").write_bytes(picture.SerializeToString())
+    (folder / "hub" / "onnx" / "labels.txt").write_text("a\nb\nc\n")
+    (folder / "hub" / "config.json").write_text('{"id2label": {"0": "a", "1": "b", "2": "c"}}')
+    (folder / "hub" / "preprocessor_config.json").write_text('{"size": 8, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}')
     (folder / "given.json").write_text('{"resize": 8, "mean": [0.4], "std": [0.5]}')
     (folder / "shots" / "a").mkdir(parents=True)
     header = b"BM" + np.array([54 + 192, 0, 54, 40, 8, 8, 1 | 24 << 16, 0, 192, 0, 0, 0, 0], "<i4").tobytes()
@@ -85,10 +90,13 @@ def fill(folder):
     for name in ("one.stats", "two.stats"):
         ran = harness.run("score", folder / "model.onnx", "--data", folder / "good.npz", "-o", folder / name)
         assert ran.code == 0, ran.err
+    ran = harness.run("score", folder / "hub" / "onnx" / "m.onnx", "--data", folder / "shots", "-o", folder / "hub.stats")
+    assert ran.code == 0, ran.err
 
 
 PRUNE = ("-o", "--json=", "--report=", "--masks=")
 TEXTS = ("--json=", "--report=")
+BESIDE = ["hub/onnx/labels.txt", "hub/config.json", "hub/preprocessor_config.json"]  # what is read without being named
 # a command without its outputs, what it reads, the options that name an output
 COMMANDS = (
     (["prune", "model.onnx", "--data", "good.npz"], ["model.onnx", "weights.bin", "good.npz"], PRUNE),
@@ -107,6 +115,14 @@ COMMANDS = (
      ["plain.onnx", "model.onnx", "weights.bin", "good.npz", "labels.npy"], TEXTS),
     (["inspect", "model.onnx"], ["model.onnx", "weights.bin"], TEXTS),
     (["check", "model.onnx", "--data", "good.npz"], ["model.onnx", "weights.bin", "good.npz"], TEXTS),
+    (["prune", "hub/onnx/m.onnx", "--data", "shots"], BESIDE, PRUNE),
+    (["run", "hub/onnx/m.onnx", "--data", "shots"], BESIDE, ("-o", *TEXTS)),
+    (["score", "hub/onnx/m.onnx", "--data", "shots"], BESIDE, ("-o",)),
+    (["apply", "hub/onnx/m.onnx", "--stats", "hub.stats"], BESIDE, PRUNE),
+    (["compact", "hub/onnx/m.onnx"], BESIDE, ("-o", *TEXTS)),
+    (["compare", "picture/m.onnx", "hub/onnx/m.onnx", "--data", "shots"], BESIDE, TEXTS),
+    (["inspect", "hub/onnx/m.onnx"], BESIDE, TEXTS),
+    (["check", "hub/onnx/m.onnx", "--data", "shots"], BESIDE, TEXTS),
 )
 
 
@@ -263,11 +279,59 @@ def taken_for_leftovers(folder):
             attempts.attempt(f"leftover: {' '.join(case)}", case)
     for out in ("beside.onnx", "./beside.onnx", "also/beside.onnx"):
         attempts.attempt(f"beside: {out}", ["prune", "model.onnx", "--data", "linked.npz", "-f", "-o", out], pattern="beside.onnx.data")
-    attempts.attempt("leftover: weights", ["prune", "swept.onnx", "--data", "good.npz", "-o", "o.onnx.data"], pattern="read from")
+    attempts.attempt("leftover: weights", ["prune", "swept.onnx", "--data", "good.npz", "-o", "o.onnx.data"], pattern="read with the model")
+
+
+def beside_the_model(folder):
+    """Each name that is looked for beside the model and above it: never written over, though free to be made."""
+    for name in ("labels.txt", "LABELS.txt", "Labels.txt", "classes.txt", "class_names.txt", "label_map.txt", "labels.json", "classes.json", "id2label.json",
+                 "class_names.json", "config.json", "preprocessor_config.json", "preprocess.json", "config.min.json"):
+        for place, model in ((f"hub/onnx/{name}", "hub/onnx/m.onnx"), (f"hub/{name}", "hub/onnx/m.onnx"), (name, "plain.onnx")):
+            new = not (folder / place).exists()
+            if new:
+                ran = harness.run("inspect", model, "-f", f"--json={place}", cwd=folder)
+                TALLY.check(f"beside: {place} is new", ran.code == 0 and (folder / place).exists(), ran.err[:300])
+                (folder / place).write_text("{}")
+            attempts = Attempts(folder)
+            for arguments in (["inspect", model, f"--json={place}"], ["compact", model, "-o", place], ["compact", model, "-o", "new.out", f"--report={place}"]):
+                attempts.attempt(f"beside: {' '.join(arguments)}", [*arguments, "-f"], pattern=f"{place}' is a file that is read with the model")
+            attempts.attempt(f"beside: >> {place}", ["inspect", model], pattern="standard output' is a file that is read with the model",
+                             preexec_fn=lambda: os.dup2(os.open(folder / place, os.O_WRONLY | os.O_APPEND), 1))
+            if new:
+                (folder / place).unlink()
+    files = folder / "files"  # bytes as samples: any file is one, so is what external data would be called
+    files.mkdir()
+    (files / "config.min.json").write_text('{"beg_size": 4, "end_size": 0, "padding_token": 256, "block_size": 64, "min_file_size_for_dl": 1}')
+    (files / "m.onnx").write_bytes(tiny([helper.make_node("Cast", ["x"], ["c"], to=1), helper.make_node("MatMul", ["c", "w"], ["y"])],
+                                        inputs=[helper.make_tensor_value_info("x", TensorProto.INT32, ["N", 4])]).SerializeToString())
+    (files / "rows").mkdir()
+    for i in range(4):
+        (files / "rows" / f"{i}.data").write_bytes(bytes(range(i, i + 64)))
+    attempts = Attempts(folder)
+    attempts.attempt("beside: PATH.data is a sample", ["prune", "files/m.onnx", "--data", "files/rows", "-f", "-o", "files/rows/0"],
+                     pattern="rows/0.data' is a file that the samples are read from")
+
+
+def shown(folder):
+    """show makes names of its own, in a folder where inputs may lie."""
+    (folder / "out").mkdir()
+    (folder / "out" / "one_000003.txt").write_text("../rows/one.npy\n")
+    (folder / "out" / "config.txt").write_text('{"limit": 2}')
+    model = onnx.load(folder / "model.onnx", load_external_data=False)
+    model.graph.initializer[0].external_data[0].value = "one_000002.txt"
+    (folder / "out" / "m.onnx").write_bytes(model.SerializeToString())
+    shutil.copy(folder / "weights.bin", folder / "out" / "one_000002.txt")
+    for name, arguments in (("one_000003.txt", ["plain.onnx", "--data", "@out/one_000003.txt"]), ("one_000002.txt", ["out/m.onnx", "--data", "rows/one.npy"]),
+                            ("config.txt", ["plain.onnx", "--data", "rows/one.npy", "--config", "out/config.txt"])):
+        content = (folder / "out" / name).read_bytes()
+        for to in ("out", "out/", "also/out", "./out"):
+            ran = harness.run("show", *arguments, "-f", "-o", to, cwd=folder)
+            lost = (folder / "out" / name).read_bytes() != content
+            TALLY.check(f"show: {name}, {to}", not lost and not judge(ran, (2,), "out"), f"lost: {lost}, {judge(ran, (2,), 'out')}")
 
 
 def main():
-    for part in (named_as_an_input, standard_streams, no_file, one_file, taken_for_leftovers):
+    for part in (named_as_an_input, standard_streams, no_file, one_file, taken_for_leftovers, beside_the_model, shown):
         with tempfile.TemporaryDirectory(prefix="fineprune-names-") as folder:
             folder = Path(folder).resolve() / "place"
             folder.mkdir()

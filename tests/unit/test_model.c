@@ -318,7 +318,7 @@ static void external_data(void **state) {
     for (int i = 0; i < 2; i++) {
         assert_true(fineprune_model_reads(external, paths[i * 2]));
         assert_int_equal(save(external, paths[i * 2], 0, &err), FINEPRUNE_USAGE);
-        assert_non_null(strstr(err.message, "is a file that the model is read from"));
+        assert_non_null(strstr(err.message, "is a file that is read with the model"));
     }
     assert_false(fineprune_model_reads(external, paths[1]));
     assert_int_equal(save(external, paths[1], 0, &err), 0);
@@ -328,7 +328,7 @@ static void external_data(void **state) {
     assert_int_equal(symlink("e.onnx.data", scratch_path(state, "g.onnx.data")), 0);
     assert_int_equal(fineprune_model_open(&external, paths[0], NULL, &err), 0);
     assert_int_equal(save(external, paths[3], 0, &err), FINEPRUNE_USAGE); // what would lie beside it is another's
-    assert_non_null(strstr(err.message, "g.onnx.data' is a file that the model is read from"));
+    assert_non_null(strstr(err.message, "g.onnx.data' is a file that is read with the model"));
     assert_int_equal(access(paths[3], F_OK), -1);
     fineprune_model_free(external);
     fineprune_model_free(model);

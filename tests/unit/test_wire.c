@@ -33,7 +33,7 @@ static int scan(const ProtobufCMessageDescriptor *type, const uint8_t *data, siz
     assert_non_null(exact);
     if (n) memcpy(exact, data, n);
     *out = NULL;
-    const int status = fp_wire_compact(out, out_size, type, exact, n, err);
+    const int status = fp_wire_compact(out, out_size, type, exact, n, NULL, err);
     if (status) assert_null(*out);
     free(exact);
     return status;
@@ -70,11 +70,11 @@ static void test_counts(void **state) {
     size_t size;
     assert_non_null(data);
     for (size_t i = 0; i < many; i++) data[2 * i] = 0x0a, data[2 * i + 1] = 0; // empty nodes
-    assert_int_equal(fp_wire_compact(&out, &size, &onnx__graph_proto__descriptor, data, 2 * many, &err),
+    assert_int_equal(fp_wire_compact(&out, &size, &onnx__graph_proto__descriptor, data, 2 * many, NULL, &err),
                      FINEPRUNE_LIMIT);
     assert_null(out);
     assert_non_null(strstr(err.message, "small messages"));
-    assert_int_equal(fp_wire_compact(&out, &size, &onnx__graph_proto__descriptor, data, 20000, NULL), 0);
+    assert_int_equal(fp_wire_compact(&out, &size, &onnx__graph_proto__descriptor, data, 20000, NULL, NULL), 0);
     Onnx__GraphProto *graph = onnx__graph_proto__unpack(NULL, size, out);
     assert_non_null(graph);
     assert_int_equal(graph->n_node, 10000);
