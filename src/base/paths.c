@@ -40,6 +40,9 @@ int fineprune_output_check(const char *path, const char *input, bool force, fine
     size_t length = strlen(path);
     struct stat st;
     bool exists = stat(path, &st) == 0;
+    if (!exists && errno == ELOOP) return fp_fail(err, FINEPRUNE_IO, "cannot write '%s': %s", path, strerror(errno));
+    if (!exists && errno == ENOENT && lstat(path, &st) == 0)
+        return fp_fail(err, FINEPRUNE_USAGE, "output '%s' is a link to nothing", path);
     if ((exists && S_ISDIR(st.st_mode)) || !length || path[length - 1] == '/')
         return fp_fail(err, FINEPRUNE_USAGE, "output '%s' is a folder", path);
     if (exists && !S_ISREG(st.st_mode)) return FINEPRUNE_OK;

@@ -2395,7 +2395,7 @@ def memory_limit(place):
     equal(ran.code, 7, f"exit code ({ran.err})")
     assert "memory" in ran.err, ran.err
     assert "o.onnx" not in place.names()
-    needed = re.search(r"\n  hint: at least --max-memory (\d+)K is needed\n$", ran.err)
+    needed = re.search(r"\n  hint: at least --max-memory (\d+)K is needed(; or --limit N [^\n]*)?\n$", ran.err)
     assert needed and int(needed[1]) > 64, ran.err
 
 
