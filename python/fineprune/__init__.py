@@ -16,7 +16,7 @@ import os
 
 from . import _library as c
 from ._library import CancelledError, DataError, Error, FileError, GateError, InternalError, LimitError, ModelError, UsageError
-from ._values import Peeked, open_data, open_model
+from ._values import Peeked, labels_file, open_data, open_model
 
 __all__ = ["prune", "compact", "inspect", "compare", "score", "apply", "Stats", "Result", "Error", "InternalError", "UsageError", "ModelError",
            "DataError", "GateError", "FileError", "LimitError", "CancelledError", "__version__"]
@@ -87,13 +87,12 @@ class Result:
 class Stats:
     """Statistics of one model over data, from which it can be pruned elsewhere. They hold what the samples were like."""
 
-    def __init__(self, path=None):
+    def __init__(self, path):
         self._handle = c.Handle("stats_free")
-        if path is not None:
-            c.call("stats_open", self._handle.out, c.encoded(path))
+        c.call("stats_open", self._handle.out, c.encoded(c.path(path, "statistics")))
 
     def merge(self, other):
-        """Adds those of other samples, of the same model."""
+        """Adds those of other samples, of the same model, to these."""
         c.call("stats_merge", self._handle.pointer, other._handle.pointer)
         return self
 
@@ -134,9 +133,14 @@ def _prune_options(run, sparsity, choices):
     known = {name for name, *_ in c.PruneOptions._fields_} - {"size", "sparsity", "run"}
     for name in choices:
         if name not in known:
-            raise TypeError(f"no option {name!r}; there are {', '.join(sorted(known))}")
+            raise TypeError(f"no option {name!r}; beside the arguments of the function there are {', '.join(sorted(known))}")
     given = {name: c.encoded(value) if name in TEXTS else c.strings(value) if name in ("include", "exclude") else value
              for name, value in choices.items() if value is not None}
+    if isinstance(sparsity, str) and sparsity != "auto":
+        try:
+            sparsity = float(sparsity.rstrip("%")) / (100 if sparsity.endswith("%") else 1)
+        except ValueError:
+            raise c.UsageError(f"sparsity {sparsity!r} is no number", 'as in 0.7, "70%" or "auto"') from None
     if sparsity is None:
         sparsity = 0. if given.get("target") else 0.7
     given.setdefault("reserve", -1.)
@@ -181,7 +185,8 @@ def score(model, data, *, limit=0, data_options=None, threads=0, max_memory=0, b
     run, data = _Run(threads, max_memory, batch, progress), Peeked(data) if hasattr(data, "__next__") else data
     opened = open_model(model, data, run)
     samples = open_data(opened, data, limit, data_options)
-    stats = Stats()
+    stats = Stats.__new__(Stats)
+    stats._handle = c.Handle("stats_free")
     run.call("score", stats._handle.out, opened.pointer, samples.pointer, ctypes.byref(run.options))
     return stats
 
@@ -212,10 +217,11 @@ def inspect(model):
 
 
 def compare(a, b, data, *, labels=None, task=None, layers=False, limit=0, data_options=None, threads=0, max_memory=0, batch=0, progress=None):
-    """Drift of model b's outputs against a's: a dict. labels: a path as compare's --labels, for accuracies."""
+    """Drift of model b's outputs against a's: a dict. labels: class numbers, one a sample, or a path as compare's --labels, for accuracies."""
     run, data = _Run(threads, max_memory, batch, progress), Peeked(data) if hasattr(data, "__next__") else data
     one, other, report = open_model(a, data, run), open_model(b, data, run), c.Handle("report_free")
     samples = open_data(one, data, limit, data_options)
-    options = c.CompareOptions(task=c.encoded(task), labels=c.encoded(labels), run=run.options, layers=layers)
-    run.call("compare_with", one.pointer, other.pointer, samples.pointer, ctypes.byref(options), report.out)
+    with labels_file(labels) as path:
+        options = c.CompareOptions(task=c.encoded(task), labels=c.encoded(path), run=run.options, layers=layers)
+        run.call("compare_with", one.pointer, other.pointer, samples.pointer, ctypes.byref(options), report.out)
     return json.loads(c.text("report_json", report.pointer))

@@ -182,6 +182,12 @@ def encoded(value):
     return None if value is None else os.fsencode(value) if isinstance(value, os.PathLike) else str(value).encode()
 
 
+def path(value, what):
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"{what} are a path, not {type(value).__name__}")
+    return value
+
+
 def strings(values):
     """A NULL-terminated list; None stays None."""
     if values is None:

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Models and data of any kind as the library takes them."""
+import contextlib
 import ctypes
 import itertools
 import os
+import tempfile
 
 import numpy as np
 
@@ -141,7 +143,24 @@ def add_batch(pointer, batch):
     c.call("data_add_arrays", pointer, arrays, len(named))
 
 
+@contextlib.contextmanager
+def labels_file(labels):
+    """The path of class numbers that are in memory, or the one that was given."""
+    if labels is None or is_path(labels):
+        yield labels
+        return
+    numbers = array(labels)
+    if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
+        raise c.UsageError(f"labels are {numbers.ndim}-dimensional {numbers.dtype}", "one whole number a sample: y.argmax(1) of one-hot rows")
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "labels.npy")
+        np.save(path, numbers.astype(np.int64))
+        yield path
+
+
 def add_data(pointer, data):
+    if data is None:
+        raise c.UsageError("there are no data", "a path, an array, a dict of arrays, or what is iterated over batches")
     if is_path(data):
         c.call("data_add", pointer, c.encoded(data))
     elif isinstance(data, (tuple, list)) and data and all(map(is_path, data)):

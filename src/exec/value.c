@@ -37,13 +37,16 @@ static int fold_node(struct fp_exec *exec, struct fp_plan *plan, int value, stru
     return status;
 }
 
-// Nobody reads its elements: whoever takes it is counted only.
+// Nobody reads its elements: whoever takes it as a weight is counted only. Narrow floats become wider before that.
 static bool is_outline(const struct fp_exec *exec, const struct fp_plan *plan, const struct fp_value *v) {
+    struct fp_tensor shape;
     if (!exec->observer || !exec->observer->count_only) return false;
+    if (fp_initializer_shape(exec->model, v->initializer, &shape, NULL, NULL) || shape.type != FP_FLOAT) return false;
     for (int i = 0; i < v->n_readers; i++) {
         const struct fp_node *node = v->readers[i].node;
         const struct fp_op *op = node && v->readers[i].index >= 0 ? fp_node_op(node) : NULL;
-        if (!op || !fp_op_multiplies(op) || plan->is_constant[node->out[0]]) return false;
+        if (!op || !fp_op_multiplies(op) || v->readers[i].index == op->weight.bias) return false;
+        if (plan->is_constant[node->out[0]]) return false;
     }
     return true;
 }

@@ -382,9 +382,10 @@ static int finish(struct fp_call *call, struct conv *c, int variant, struct geom
     int64_t dims[FP_MAX_RANK] = {call->in[0]->dims[0], g->out_channels};
     memcpy(dims + 2, g->w.out, (size_t)g->w.n * sizeof(dims[0]));
     int status = fp_out(call, 0, FP_FLOAT, call->in[0]->rank, dims);
-    if (!status) status = take_tail(call, c, g->out_channels);
     if (status) return status;
     if (call->out[0].count == 0 || call->counted) return call->n_tail ? FP_NOT_FUSED : 0;
+    status = take_tail(call, c, g->out_channels);
+    if (status) return status;
     if (fp_last_matters(&call->out[0])) call->out[0].layout = fp_channels_last;
     look_along(call, g);
     c->place.tail = c->tail;

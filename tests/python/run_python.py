@@ -143,6 +143,9 @@ def choices(folder):
     raises(TypeError, lambda: fineprune.prune(MODEL, LOCAL, 0.5, data_options={"croop": 1}), "croop")
     raises(fineprune.UsageError, lambda: fineprune.prune(MODEL, LOCAL, 0.5, method="best"), "best")
     raises(fineprune.UsageError, lambda: fineprune.prune(MODEL, LOCAL, 1.5))
+    assert fineprune.prune(MODEL, LOCAL, "50%").bytes == fineprune.prune(MODEL, LOCAL, 0.5).bytes
+    raises(fineprune.UsageError, lambda: fineprune.prune(MODEL, LOCAL, "much"), "70%")
+    raises(fineprune.UsageError, lambda: fineprune.prune(MODEL, None), "no data")
 
 
 @case
@@ -168,6 +171,8 @@ def statistics(folder):
     assert fineprune.apply(MODEL, stats[0].merge(stats[1]), 0.5).bytes == wanted
     assert fineprune.apply(MODEL, merged, 0.5).bytes == wanted
     raises(fineprune.UsageError, lambda: stats[0].save(files[0]), "exists")
+    for nothing in (None, 3):
+        raises(TypeError, lambda: fineprune.apply(MODEL, nothing), "a path")
 
 
 @case
@@ -175,6 +180,9 @@ def comparing(folder):
     made = fineprune.prune(MODEL, x(), 0.6)
     test = ROOT / "samples/gesture/test.npz"
     told = fineprune.compare(MODEL, made, test, labels=LABELS)
+    for labels in (np.load(LABELS), np.load(LABELS).tolist()):
+        assert fineprune.compare(MODEL, made, test, labels=labels)["accuracy"] == told["accuracy"]
+    raises(fineprune.UsageError, lambda: fineprune.compare(MODEL, made, test, labels=np.eye(7)), "argmax")
     assert told["command"] == "compare" and told["accuracy"]["b"] >= told["accuracy"]["a"], told["accuracy"]
 
 
