@@ -12,8 +12,33 @@
 #include "tensor/npz.h"
 
 // Of the samples that are used; of windows that of their recording where labels are `of_recordings`.
+// How many classes the first output says it has that may answer; 0: it does not say.
+static size_t declared_width(const struct fp_graph *graph) {
+    for (int i = 0; i < graph->n_outputs; i++) {
+        const struct fp_value *v = &graph->values[graph->outputs[i]];
+        if (v->rank == 2 && fp_type_is_float(v->type) && v->dims[1] > 1) return (size_t)v->dims[1];
+    }
+    return 0;
+}
+
+static int check_classes(const int64_t *labels, size_t n, size_t width, const char *path, fineprune_error *err) {
+    int64_t least = n ? labels[0] : 0, most = least;
+    for (size_t i = 0; i < n; i++) {
+        if (labels[i] < least) least = labels[i];
+        if (labels[i] > most) most = labels[i];
+    }
+    if (least >= 0 && (!width || most < (int64_t)width)) return FINEPRUNE_OK;
+    int status = FINEPRUNE_DATA;
+    if (width)
+        fp_fail(err, status, "labels '%s' go from %lld to %lld, but the model's classes are 0 to %zu", path,
+                (long long)least, (long long)most, width - 1);
+    else fp_fail(err, status, "labels '%s' go down to %lld, but classes are counted from 0", path, (long long)least);
+    if (least == 1) fp_hint(err, "where they are counted from 1: numpy.save('labels.npy', y - 1)");
+    return status;
+}
+
 static int take_labels(struct fp_labels *l, const struct fineprune_data *data, const struct fp_tensor *raw,
-                       bool of_recordings, fineprune_error *err) {
+                       bool of_recordings, size_t width, const char *path, fineprune_error *err) {
     const size_t n = fineprune_data_samples(data);
     struct fp_tensor given = {0};
     int status = fp_tensor_convert(&given, NULL, raw, FP_INT64, err);
@@ -22,6 +47,7 @@ static int take_labels(struct fp_labels *l, const struct fineprune_data *data, c
     int64_t *labels = l->classes.data;
     for (size_t i = 0; i < n && !status; i++)
         labels[i] = from[of_recordings ? fp_data_recording(data, i) : fp_data_row(data, i)];
+    if (!status) status = check_classes(from, given.count, width, path, err);
     if (of_recordings && !status)
         snprintf(l->from, sizeof(l->from), "labels are those of the %zu recordings, for all their windows",
                  fp_data_recordings(data));
@@ -29,7 +55,8 @@ static int take_labels(struct fp_labels *l, const struct fineprune_data *data, c
     return status;
 }
 
-static int read_array(struct fp_labels *l, struct fineprune_data *data, const char *path, fineprune_error *err) {
+static int read_array(struct fp_labels *l, size_t width, struct fineprune_data *data, const char *path,
+                      fineprune_error *err) {
     struct fp_tensor raw = {0};
     int status = fp_npy_read(&raw, path, NULL, err);
     if (status) return status;
@@ -46,18 +73,9 @@ static int read_array(struct fp_labels *l, struct fineprune_data *data, const ch
             fp_hint(err, "one for each of the %zu recordings is wanted, or one for each window", recordings);
         else fp_hint(err, "an array [samples] of class numbers is wanted: numpy.save('labels.npy', y)");
     }
-    if (!status) status = take_labels(l, data, &raw, raw.count != samples, err);
+    if (!status) status = take_labels(l, data, &raw, raw.count != samples, width, path, err);
     fp_tensor_done(&raw);
     return status;
-}
-
-// How many classes the first output says it has that may answer; 0: it does not say.
-static size_t declared_width(const struct fp_graph *graph) {
-    for (int i = 0; i < graph->n_outputs; i++) {
-        const struct fp_value *v = &graph->values[graph->outputs[i]];
-        if (v->rank == 2 && fp_type_is_float(v->type) && v->dims[1] > 1) return (size_t)v->dims[1];
-    }
-    return 0;
 }
 
 int fp_labels_fail_folders(size_t folders, size_t width, fineprune_error *err) {
@@ -136,7 +154,7 @@ int fp_labels_load(struct fp_labels *labels, const struct fineprune_model *model
                    const char *where, fineprune_error *err) {
     if (strcmp(where, "folders") == 0) return read_folders(labels, model, data, err);
     if (ends_in(where, ".csv")) return read_table(labels, model, data, where, err);
-    return read_array(labels, data, where, err);
+    return read_array(labels, declared_width(model->graph), data, where, err);
 }
 
 void fp_labels_done(struct fp_labels *labels) { fp_tensor_done(&labels->classes); }

@@ -72,7 +72,7 @@ static int check_shrinking(const struct fp_choices *c, const fineprune_prune_opt
 
 static int check_numbers(const struct fp_choices *c, const fineprune_prune_options *o, fineprune_error *err) {
     if (c->rounds > 100) return fp_fail(err, FINEPRUNE_USAGE, "%d rounds are more than make sense (100)", c->rounds);
-    if (o->sparsity >= 1 || (o->sparsity < 0 && o->sparsity != -1))
+    if (!(o->sparsity >= 0 && o->sparsity < 1) && o->sparsity != -1)
         return fp_fail(err, FINEPRUNE_USAGE, "sparsity %g is not a share of zeros from 0 to below 1", o->sparsity);
     if (o->sparsity < 0 && c->pattern->decides) {
         fp_fail(err, FINEPRUNE_USAGE,
@@ -80,11 +80,11 @@ static int check_numbers(const struct fp_choices *c, const fineprune_prune_optio
         fp_hint(err, "leave -s away, or choose a pattern that takes any number of zeros");
         return FINEPRUNE_USAGE;
     }
-    if (o->reserve >= 1 || (o->reserve < 0 && o->reserve != -1))
+    if (!(o->reserve >= 0 && o->reserve < 1) && o->reserve != -1)
         return fp_fail(err, FINEPRUNE_USAGE, "reserve %g is not a share from 0 to below 1", o->reserve);
-    if (o->min_agreement < 0 || o->min_agreement > 1)
+    if (!(o->min_agreement >= 0 && o->min_agreement <= 1))
         return fp_fail(err, FINEPRUNE_USAGE, "min-agreement %g is not a share from 0 to 1", o->min_agreement);
-    if (o->min_taught_agreement < 0 || o->min_taught_agreement > 1)
+    if (!(o->min_taught_agreement >= 0 && o->min_taught_agreement <= 1))
         return fp_fail(err, FINEPRUNE_USAGE, "min-taught-agreement %g is not a share from 0 to 1",
                        o->min_taught_agreement);
     if (fp_task_word(o->task) < 0)

@@ -114,7 +114,7 @@ class _Run:
                 return 1
 
         self.callback = c.PROGRESS(told)  # Python looks for Ctrl-C in it, so it is there without a progress, too
-        self.options = c.RunOptions(threads=threads, max_memory=max_memory, batch=batch, progress=self.callback)
+        self.options = c.RunOptions(progress=self.callback, **c.counts(threads=threads, max_memory=max_memory, batch=batch))
 
     def call(self, name, *arguments):
         try:
@@ -144,6 +144,7 @@ def _prune_options(run, sparsity, choices):
     if sparsity is None:
         sparsity = 0. if given.get("target") else 0.7
     given.setdefault("reserve", -1.)
+    c.counts(**{name: given[name] for name in ("multiple", "rounds") if name in given})
     return c.PruneOptions(sparsity=-1. if sparsity == "auto" else sparsity, run=run.options, **given)
 
 
@@ -204,7 +205,7 @@ def compact(model, multiple=0, *, threads=0, max_memory=0):
     """Takes channels out of the shapes that nothing reads; the outputs stay as they were. Kept counts are multiples of `multiple`."""
     run = _Run(threads, max_memory)
     opened, report = open_model(model, None, run), c.Handle("report_free")
-    run.call("compact", opened.pointer, multiple, ctypes.byref(run.options), report.out)
+    run.call("compact", opened.pointer, c.counts(multiple=multiple)["multiple"], ctypes.byref(run.options), report.out)
     return Result(opened, report)
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The C library by ctypes: its structs and functions as fineprune.h has them, and errors as exceptions."""
 import ctypes
+import operator
 import os
 from ctypes import POINTER, byref, c_bool, c_char, c_char_p, c_double, c_int, c_int64, c_size_t, c_void_p
 from ctypes.util import find_library
@@ -179,7 +180,21 @@ def text(name, handle):
 
 
 def encoded(value):
-    return None if value is None else os.fsencode(value) if isinstance(value, os.PathLike) else str(value).encode()
+    """A C string; None stays None."""
+    if value is None:
+        return None
+    text = os.fsencode(value) if isinstance(value, os.PathLike) else str(value).encode()
+    if b"\0" in text:
+        raise UsageError(f"{value!r} has a NUL in it")
+    return text
+
+
+def counts(**values):
+    """Whole numbers that C has room for."""
+    for name, value in values.items():
+        if not 0 <= operator.index(value) < 1 << (31 if name == "threads" else 63):
+            raise UsageError(f"{name} {value} is no number of them")
+    return values
 
 
 def path(value, what):

@@ -184,6 +184,6 @@ def open_data(model, data, limit, options):
     if shapes is not None:
         shapes = [shapes] if isinstance(shapes, str) else list(shapes)
         members.update(shapes=c.strings(shapes), n_shapes=len(shapes))
-    c.call("data_open", opened.out, model.pointer, ctypes.byref(c.DataOptions(limit=limit, **members)))
+    c.call("data_open", opened.out, model.pointer, ctypes.byref(c.DataOptions(**c.counts(limit=limit), **members)))
     add_data(opened.pointer, data)
     return opened

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <zip.h>
 
+#include "base/name_map.h"
 #include "base/stamp.h"
 #include "tensor/npy.h"
 
@@ -130,6 +131,22 @@ static int open_zip(struct fp_npz *npz, fineprune_error *err) {
     return fail_zip(npz, &error, err);
 }
 
+static int add_entry(struct fp_npz *npz, struct fp_name_map *seen, zip_uint64_t entry, fineprune_error *err) {
+    const char *name = zip_get_name(npz->zip, entry, ZIP_FL_ENC_RAW);
+    const size_t length = name ? strlen(name) : 0;
+    if (length < 4 || strcmp(name + length - 4, ".npy") != 0) return FINEPRUNE_OK;
+    if (fp_name_find(seen, name) >= 0)
+        return fp_fail(err, FINEPRUNE_DATA, "'%s' has two entries '%.200s'", npz->path, name);
+    char *copy = strndup(name, length - 4);
+    if (!copy || !fp_name_add(seen, name, 0)) {
+        free(copy);
+        return fp_fail_memory(err, npz->path, length);
+    }
+    npz->names[npz->count] = copy;
+    npz->entries[npz->count++] = entry;
+    return FINEPRUNE_OK;
+}
+
 static int read_directory(struct fp_npz *npz, fineprune_error *err) {
     zip_int64_t n = zip_get_num_entries(npz->zip, 0);
     if (n < 0 || n > MAX_ENTRIES)
@@ -137,16 +154,11 @@ static int read_directory(struct fp_npz *npz, fineprune_error *err) {
     npz->names = fp_calloc((size_t)n, sizeof(*npz->names));
     npz->entries = fp_calloc((size_t)n, sizeof(*npz->entries));
     if (!npz->names || !npz->entries) return fp_fail_memory(err, npz->path, (size_t)n * 16);
-    for (zip_uint64_t i = 0; i < (zip_uint64_t)n; i++) {
-        const char *name = zip_get_name(npz->zip, i, ZIP_FL_ENC_RAW);
-        size_t length = 0;
-        if (name) length = strlen(name);
-        if (length < 4 || strcmp(name + length - 4, ".npy") != 0) continue;
-        npz->names[npz->count] = strndup(name, length - 4);
-        if (!npz->names[npz->count]) return fp_fail_memory(err, npz->path, length);
-        npz->entries[npz->count++] = i;
-    }
-    return FINEPRUNE_OK;
+    struct fp_name_map seen = {0};
+    int status = FINEPRUNE_OK;
+    for (zip_uint64_t i = 0; i < (zip_uint64_t)n && !status; i++) status = add_entry(npz, &seen, i, err);
+    fp_name_map_done(&seen);
+    return status;
 }
 
 int fp_npz_open(struct fp_npz **out, const char *path, struct fp_memory *memory, fineprune_error *err) {

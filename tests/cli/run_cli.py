@@ -1332,6 +1332,29 @@ def store_network(place, name, nodes, outputs, weights, shape, opset=17):
 
 
 @case
+def labels_outside_the_classes(place):
+    labels = np.load(place.path("test_labels.npy")).astype(np.int64)
+    for name, array, least, most in (("from_one", labels + 1, 1, 7), ("less", labels - 5, -5, 1), ("far", np.where(labels == 6, 1 << 40, labels), 0, 1 << 40)):
+        np.save(place.path(f"{name}.npy"), array)
+        ran = fails(place, f"compare m.onnx m.onnx --data test.npz --labels {name}.npy", 4,
+                    f"labels '{name}.npy' go from {least} to {most}, but the model's classes are 0 to 6",
+                    "where they are counted from 1: numpy.save('labels.npy', y - 1)" if least == 1 else None)
+
+
+@case
+def two_arrays_of_one_name(place):
+    import warnings
+    import zipfile
+    whole = place.path("local.npz").read_bytes()
+    place.path("twice.npz").write_bytes(whole)
+    with zipfile.ZipFile(place.path("twice.npz"), "a") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        name = file.namelist()[0]
+        file.writestr(name, file.read(name))
+    fails(place, "check m.onnx --data twice.npz", 4, f"'twice.npz' has two entries '{name}'")
+
+
+@case
 def outputs_of_other_shapes(place):
     """How many rows there are depends on the weights, as in a detector: pruning changes that, and what has no partner is not compared."""
     random, node = np.random.default_rng(2), onnx.helper.make_node

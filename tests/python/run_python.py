@@ -146,6 +146,9 @@ def choices(folder):
     assert fineprune.prune(MODEL, LOCAL, "50%").bytes == fineprune.prune(MODEL, LOCAL, 0.5).bytes
     raises(fineprune.UsageError, lambda: fineprune.prune(MODEL, LOCAL, "much"), "70%")
     raises(fineprune.UsageError, lambda: fineprune.prune(MODEL, None), "no data")
+    for name, value in dict(limit=-1, threads=10 ** 30, max_memory=-1, batch=1 << 64, multiple=-1, sparsity=float("nan"), reserve=float("nan"),
+                            min_agreement=float("nan"), method="wan\0da").items():
+        raises(fineprune.UsageError, lambda: fineprune.prune(MODEL, LOCAL, **{name: value}), name.split("_")[0] if name != "method" else "NUL")
 
 
 @case
