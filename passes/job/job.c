@@ -47,17 +47,44 @@ static int leave_out(struct fp_job *job) {
     return FINEPRUNE_MODEL;
 }
 
+// What was no weight of its own, as it was a bias elsewhere too, stays left out where that has a copy now: statistics
+// and lists know nothing of it.
+static int leave_out_new(struct fp_job *job, const struct fp_name_map *before) {
+    for (int i = job->layers.weights->n; i-- > 0;) {
+        if (fp_name_find(before, job->layers.weights->items[i].name) >= 0) continue;
+        int status = fp_weights_skip(job->layers.weights, i, "it is a bias elsewhere too", job->err);
+        if (status) return status;
+    }
+    return FINEPRUNE_OK;
+}
+
+static int note_names(const struct fp_weights *weights, struct fp_name_map *names, struct fp_arena *room,
+                      fineprune_error *err) {
+    for (int i = 0; i < weights->n; i++) {
+        const char *name = weights->items[i].name, *copy = fp_arena_copy(room, name, strlen(name) + 1, 1);
+        if (copy && fp_name_find(names, copy) < 0 && !fp_name_add(names, copy, i))
+            return fp_fail_memory(err, "weights", strlen(name));
+    }
+    return fp_arena_check(room, err);
+}
+
 // A repair that moves constants into biases needs places for them in the layers that are pruned.
 static int add_biases(struct fp_job *job) {
     if (!job->choices.repair->needs) return FINEPRUNE_OK;
-    int added, status = fp_weights_add_biases(job->layers.weights, &added, job->err);
-    if (status || !added) return status;
-    fp_weights_free(job->layers.weights);
-    job->layers.weights = NULL;
-    status = fp_model_refresh(job->model, job->err);
-    if (!status) status = find_weights(job);
-    if (status) return status;
-    return leave_out(job);
+    FP_STAGE(room, "weights");
+    struct fp_name_map before = {0};
+    int added, status = note_names(job->layers.weights, &before, &room, job->err);
+    if (!status) status = fp_weights_add_biases(job->layers.weights, &added, job->err);
+    if (!status && added) {
+        fp_weights_free(job->layers.weights);
+        job->layers.weights = NULL;
+        status = fp_model_refresh(job->model, job->err);
+        if (!status) status = find_weights(job);
+        if (!status) status = leave_out_new(job, &before);
+        if (!status) status = leave_out(job);
+    }
+    fp_name_map_done(&before);
+    return status;
 }
 
 static size_t layer_bytes(const struct fp_weight *w) {

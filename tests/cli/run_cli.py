@@ -27,6 +27,7 @@ interrupts.signal(interrupts.SIGINT, interrupts.default_int_handler)
 
 import numpy as np
 import onnx
+from onnx import TensorProto, helper, numpy_helper
 import onnxruntime as ort
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -1339,6 +1340,28 @@ def labels_outside_the_classes(place):
         ran = fails(place, f"compare m.onnx m.onnx --data test.npz --labels {name}.npy", 4,
                     f"labels '{name}.npy' go from {least} to {most}, but the model's classes are 0 to 6",
                     "where they are counted from 1: numpy.save('labels.npy', y - 1)" if least == 1 else None)
+
+
+@case
+def a_bias_that_is_a_weight_elsewhere(place):
+    """It stays what it is for score, prune and apply alike, though the layer whose bias it is gets a copy."""
+    rng = np.random.default_rng(0)
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["h"]), helper.make_node("Add", ["h", "b"], ["a"]), helper.make_node("Relu", ["a"], ["r"]),
+             helper.make_node("Transpose", ["b"], ["t"], perm=[1, 0]), helper.make_node("MatMul", ["r", "t"], ["s"]),
+             helper.make_node("MatMul", ["r", "v"], ["y"])]
+    stored = [numpy_helper.from_array(rng.standard_normal(shape).astype(np.float32), name) for name, shape in (("w", (12, 48)), ("b", (1, 48)), ("v", (48, 4)))]
+    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", width]) for name, width in (("y", 4), ("s", 1))]
+    graph = helper.make_graph(nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 12])], outputs, stored)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), place.path("both.onnx"))
+    np.savez(place.path("both.npz"), x=rng.standard_normal((200, 12)).astype(np.float32))
+    pruned = json.loads(works(place, "prune both.onnx --data both.npz -o p.onnx --json -q").out)
+    works(place, "score both.onnx --data both.npz -o b.stats -q")
+    applied = json.loads(works(place, "apply both.onnx --stats b.stats -o a.onnx --json -q").out)
+    listed = json.loads(works(place, "inspect both.onnx --json").out)
+    names = [[layer["name"] for layer in report["layers"]] for report in (pruned, applied, listed)]
+    equal(names, [["w", "v"]] * 3, "weights")
+    kept = {t.name: numpy_helper.to_array(t) for t in onnx.load(place.path("p.onnx")).graph.initializer}["b"]
+    assert kept.all(), "the weight that is a bias elsewhere"
 
 
 @case
