@@ -311,10 +311,11 @@ static int compare_all(struct comparison *c, const char *stage, const fineprune_
                        fineprune_error *err) {
     const size_t n = fineprune_data_samples(c->data);
     FP_STAGE(room, "the samples");
+    int status = fp_data_check_list(c->data, err);
+    if (status) return status;
     size_t *samples = fp_arena_take(&room, n, sizeof(*samples)), step;
     if (!samples) return fp_arena_check(&room, err);
     for (size_t i = 0; i < n; i++) samples[i] = i;
-    int status = FINEPRUNE_OK;
     for (size_t at = 0; at < n && !status; at += step) {
         step = fp_data_next(c->data, samples + at, n - at, options ? options->batch : 0);
         if (c->layers) step = fp_least(step, fp_layers_batch(c->layers));

@@ -133,11 +133,13 @@ static int run_samples(struct gatherer *g, struct fineprune_model *model, struct
                        const fineprune_run_options *options, fineprune_error *err) {
     const size_t n = fineprune_data_samples(data);
     FP_STAGE(room, "the samples");
+    int status = fp_data_check_list(data, err);
+    if (status) return status;
     size_t *samples = fp_arena_take(&room, n, sizeof(*samples));
     struct fp_exec *exec = NULL;
     if (!samples) return fp_arena_check(&room, err);
     for (size_t i = 0; i < n; i++) samples[i] = i;
-    int status = fp_exec_new(&exec, model, options, err);
+    status = fp_exec_new(&exec, model, options, err);
     const struct fp_batch_visitor visitor = {.begin = before_run, .end = gather, .user = g};
     fineprune_error inner = {0};
     if (!status) status = fp_batches_run(exec, model, data, samples, n, options, "forward", &visitor, &inner);

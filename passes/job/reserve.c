@@ -54,6 +54,8 @@ int fp_job_split(struct fp_job *job) {
     const size_t n = job->data ? fineprune_data_samples(job->data) : 0;
     size_t wanted = wanted_reserve(job, n);
     FP_STAGE(room, "the list of samples");
+    int status = job->data ? fp_data_check_list(job->data, job->err) : FINEPRUNE_OK;
+    if (status) return status;
     struct hashed *all = fp_arena_take(&room, n, sizeof(*all));
     if (!all) return fp_arena_check(&room, job->err);
     job->samples.local = fp_calloc(n, sizeof(size_t));
@@ -61,7 +63,7 @@ int fp_job_split(struct fp_job *job) {
     if (!job->samples.local || !job->samples.reserve) return fp_fail_memory(job->err, room.what, n * sizeof(size_t));
     for (size_t i = 0; i < n; i++) {
         all[i].sample = i;
-        int status = fp_data_hash(job->data, i, &all[i].hash, job->err);
+        status = fp_data_hash(job->data, i, &all[i].hash, job->err);
         if (status) return status;
     }
     qsort(all, n, sizeof(*all), by_hash);

@@ -519,6 +519,15 @@ int fp_data_ready(const struct fineprune_data *data, fineprune_error *err) {
     return check_rows(data, err);
 }
 
+int fp_data_check_list(const struct fineprune_data *data, fineprune_error *err) {
+    size_t bytes;
+    if (fp_mul(fineprune_data_samples(data), sizeof(size_t), &bytes) && fp_memory_allows(data->memory, bytes))
+        return FINEPRUNE_OK;
+    int status = fp_fail_memory(err, "the samples", bytes);
+    fp_memory_hint(data->memory, err);
+    return status;
+}
+
 bool fp_data_whole(const struct fineprune_data *data) {
     for (size_t i = 0; i < data->n_inputs; i++)
         for (size_t k = 0; k < data->columns[i].n; k++)

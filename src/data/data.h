@@ -20,6 +20,8 @@ size_t fp_data_all(const struct fineprune_data *data);
 size_t fp_data_row(const struct fineprune_data *data, size_t sample);
 // Every input has data, and all have the same number of samples. Errors: DATA. fp_data_batch asks too.
 int fp_data_ready(const struct fineprune_data *data, fineprune_error *err);
+// Whether the memory limit has room for a list of all samples, before one is made. Errors: LIMIT.
+int fp_data_check_list(const struct fineprune_data *data, fineprune_error *err);
 // How many of the first `n` samples to run together: at most `batch` (0: chosen by size), what fp_data_max_batch
 // allows, and of one shape. The loop of every caller: for (at = 0; at < n; at += step) { step = fp_data_next(data,
 // samples + at, n - at, batch); fp_data_batch(...); }
