@@ -205,6 +205,8 @@ struct fp_classes {
     uint8_t *answers_of;                    // per graph output: its rows are answers; NULL: not judged yet
     struct fp_answers dense, dense_reserve; // the dense model's answers on the local samples with the reserve behind
                                             // them, and on the reserve
+    struct fp_answers fitted;               // the pruned model's on the local samples, whose features the last layer
+                                            // was fitted on: logits alone; empty: it was not
     struct fp_lesson lesson;                // without arrays: nothing is to be learned or held back
     double *teacher;                        // samples of `dense` x classes, NULL: no read-out
     uint8_t *kept;                          // per class; NULL: all
@@ -243,6 +245,8 @@ struct fp_job {
     struct fp_classes classes;
     struct fp_state state;
 };
+
+static inline bool fp_has_pattern(const struct fp_choices *c) { return c->pattern->merge || c->pattern->snap; }
 
 // NULL-terminated lists (lists.c); find returns NULL for an unknown name, and passes over parameters behind it.
 extern const struct fp_score *const fp_scores[];

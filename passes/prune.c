@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The whole method, in the order it happens. fp_prune_run is the job; prune_to is what makes a model sparse.
 #include <math.h>
+#include <stdlib.h>
 
 #include "maths/allocate.h"
 #include "maths/answers.h"
@@ -215,13 +216,16 @@ static int restore(struct fp_job *job) {
     return FINEPRUNE_OK;
 }
 
-// The last layer learns from what the pruned model makes of the samples.
+// The last layer learns from what the pruned model makes of the samples; its answers to them are kept.
 static int read_out(struct fp_job *job) {
+    struct fp_answers *now = &job->classes.fitted;
+    fp_answers_done(now);
     if (!job->classes.teacher) return FINEPRUNE_OK;
-    struct fp_answers now = {0};
-    int status = fp_answers_gather(job, &now);
-    if (!status) status = job->choices.readout->learn(job, &now);
-    fp_answers_done(&now);
+    int status = fp_answers_gather(job, now);
+    if (!status) status = job->choices.readout->learn(job, now);
+    if (!status) status = fp_answers_again(job, now);
+    free(now->features);
+    now->features = NULL;
     if (status) return status;
     return fp_job_rewrite(job);
 }

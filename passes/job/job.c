@@ -238,6 +238,7 @@ void fp_job_close(struct fp_job *job) {
     free(job->samples.reserve);
     fp_answers_done(&job->classes.dense);
     fp_answers_done(&job->classes.dense_reserve);
+    fp_answers_done(&job->classes.fitted);
     free(job->classes.kept);
     free(job->classes.removed_rows);
     free(job->classes.teacher);

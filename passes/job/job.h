@@ -82,6 +82,8 @@ struct fp_lesson_rule fp_job_lesson_rule(const struct fp_job *job);
 // verify.c: the classifier's features and logits of the model as it is now over the local samples; empty for other
 // models. The caller frees both arrays.
 int fp_answers_gather(struct fp_job *job, struct fp_answers *out);
+// Their logits once more, from the features and the last layer as it is now. Errors: LIMIT.
+int fp_answers_again(struct fp_job *job, struct fp_answers *a);
 // The dense model on the reserve, before anything is changed; then the pruned one. Shares of the reserve's answers that
 // are as before, negative when there is nothing to compare: *agreement with the dense model that has learned the same
 // lesson and lost the same classes (what the zeros have changed), *with_dense with the model that came in, over all its
@@ -109,12 +111,13 @@ int fp_verify_error(struct fp_job *job, struct fp_output_error *worst);
 void fp_verify_free(struct fp_verify *verify);
 
 // safety.c: prunes to `sparsity`, and where that ruins the model and the method is careful, to less, or without the
-// lesson; refuses (GATE) when nothing helps. prune_to restores the dense model first. The verdict on the model as it is
-// now goes into the report.
+// lesson; refuses (GATE) when nothing helps. prune_to restores the dense model first.
 int fp_prune_safely(struct fp_job *job, int (*prune_first)(struct fp_job *, double),
                     int (*prune_to)(struct fp_job *, double), double sparsity);
-int fp_safety_report(struct fp_job *job, double asked);
 int fp_safety_refuse(struct fp_job *job); // GATE, with the message
+
+// verdict.c: on the model as it is now, into the report. Errors: those of running the model; LIMIT.
+int fp_verdict_report(struct fp_job *job, double asked);
 
 // weaken.c: the numbers of the layers, those whose output error is greatest first; malloc'ed, freed by the caller also
 // after a failure. The first n of them stay dense from the next try on, the others follow the pattern.

@@ -225,7 +225,7 @@ int fp_job_report(struct fp_job *job, double asked) {
     if (status) return status;
     fp_job_report_layers(job, asked);
     double agreement = -1, with_dense = -1;
-    status = fp_safety_report(job, job->options->sparsity);
+    status = fp_verdict_report(job, job->options->sparsity);
     if (!status) status = fp_verify_after(job, true, &agreement, &with_dense);
     if (agreement >= 0) {
         const struct fp_report_agreement answers = {.pruning = agreement, .with_dense = with_dense};

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "kernel/gemm.h"
 #include "maths/answers.h"
 #include "stats/batches.h"
 #include "report/drift.h"
@@ -44,6 +45,19 @@ static int gather_answers(struct fp_job *job, bool reserve, struct fp_answers *o
 
 int fp_answers_gather(struct fp_job *job, struct fp_answers *out) {
     return gather_answers(job, false, out, NULL, NULL, NULL);
+}
+
+int fp_answers_again(struct fp_job *job, struct fp_answers *a) {
+    const struct fp_layer *l = &job->layers.items[job->classes.classifier.weight];
+    struct fp_product by_rows = {0};
+    bool done = fp_product_init(&by_rows, true, a->classes, a->n_features, l->values, job->threads) &&
+                fp_product_run(&by_rows, a->samples, a->features, a->logits);
+    fp_product_done(&by_rows);
+    if (!done) return fp_fail_memory(job->err, "the last layer's answers", a->samples * a->classes * sizeof(float));
+    for (size_t i = 0; i < a->samples; i++)
+        for (size_t k = 0; k < a->classes; k++)
+            a->logits[i * a->classes + k] += (float)((double)l->dense_bias[k] + l->bias_change[k]);
+    return FINEPRUNE_OK;
 }
 
 // The dense model's answer to reserve sample i, among the kept classes, with its read-out where there is one.

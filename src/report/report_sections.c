@@ -38,6 +38,7 @@ TABLE(static, tool, NULL, ROW(name), ROW(version), ROW(libraries));
 static bool measured(const void *m) { return ((const T *)m)->relative_error >= 0; }
 static bool measured_others(const void *m) { return ((const T *)m)->relative_error_of_other_outputs >= 0; }
 static bool has_classes(const void *m) { return ((const T *)m)->classes; }
+static bool has_more(const void *m) { return ((const T *)m)->all_samples > 0; }
 static bool is_sure(const void *m) { return has_classes(m) && ((const T *)m)->mean_confidence_before > 0; }
 TABLE(static, measures, NULL, ROW(samples), ROW(measured_on), FIELD(relative_error, FP_REAL_OR_NULL, measured, NULL),
       FIELD(relative_error_of_other_outputs, FP_REAL_OR_NULL, measured_others, NULL), ROW(worst_output),
@@ -46,7 +47,9 @@ TABLE(static, measures, NULL, ROW(samples), ROW(measured_on), FIELD(relative_err
       WHEN(is_sure, different_answers), WHEN(is_sure, of_lost_classes),
       FIELD(expected_mistakes, FP_REAL_OR_NULL, is_sure, NULL),
       FIELD(mean_confidence_before, FP_REAL_OR_NULL, is_sure, NULL),
-      FIELD(mean_confidence, FP_REAL_OR_NULL, is_sure, NULL));
+      FIELD(mean_confidence, FP_REAL_OR_NULL, is_sure, NULL), WHEN(has_more, all_samples), WHEN(has_more, all_as_came),
+      WHEN(has_more, all_as_without_zeros), WHEN(has_more, all_changed_by_lesson),
+      FIELD(all_expected_mistakes, FP_REAL_OR_NULL, has_more, NULL));
 #undef T
 
 #define T struct fp_report_verdict

@@ -32,6 +32,9 @@ struct fp_report_measures {
     double mean_confidence_before, mean_confidence; // the former 0: nothing more is known of the answers
     size_t changed_by_lesson, sure, sure_as_without_zeros, different_answers_before, different_answers, of_lost_classes;
     double expected_mistakes;
+    size_t all_samples; // with those that the last layer was fitted on; 0: it was not, and there is nothing more
+    size_t all_as_came, all_as_without_zeros, all_changed_by_lesson;
+    double all_expected_mistakes;
 };
 struct fp_report_verdict {
     const char *kind, *text;

@@ -4,6 +4,8 @@
 
 #include <jansson.h>
 
+#include "job/measures.h"
+
 enum { FEW = 12, MANY = 120 };
 
 // The report of a pruning of n samples, as JSON that the caller frees.
@@ -75,8 +77,26 @@ static void test_no_reserve(void **state) {
     json_decref(json);
 }
 
+// Few are held back: what changes among all answers counts too, unless the lesson changes more.
+static void test_all_answers(void **state) {
+    (void)state;
+    const struct fp_answer_counts held = {.n = 20, .as_came = 19, .same = 19};
+    struct fp_measures m = {
+        .classes = true, .held = held, .all = {.n = 200, .as_came = 161, .same = 164, .taught = 12}};
+    assert_true(fp_zeros_outweigh(&m));
+    m.all.taught = 40;
+    assert_false(fp_zeros_outweigh(&m));
+    m.all = (struct fp_answer_counts){.n = 200, .as_came = 180, .same = 172, .taught = 12};
+    assert_false(fp_zeros_outweigh(&m));
+    m.held.same = 17;
+    assert_true(fp_zeros_outweigh(&m));
+    m.held.taught = 4;
+    assert_false(fp_zeros_outweigh(&m));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {scratch_test(test_nothing_changes), scratch_test(test_ruined),
-                                       scratch_test(test_few_samples), scratch_test(test_no_reserve)};
+                                       scratch_test(test_few_samples), scratch_test(test_no_reserve),
+                                       cmocka_unit_test(test_all_answers)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
