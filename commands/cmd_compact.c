@@ -13,10 +13,7 @@ static int count_macs(struct fineprune_model *model, struct fp_macs *macs, const
     const int status = fp_macs_count(macs, model, NULL, 0, run, &why);
     if (status) macs->total = 0;
     if (!fp_is_limit(status)) return FINEPRUNE_OK;
-    fp_fail(err, status, "%s", why.message);
-    if (why.hint[0]) fp_hint(err, "%s", why.hint);
-    fp_memory_hint(&model->memory, err);
-    return status;
+    return fp_fail_limit(err, status, &why, &model->memory);
 }
 
 static int report_sizes(struct fineprune_model *model, struct fineprune_report *report, bool after,

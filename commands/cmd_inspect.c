@@ -34,14 +34,6 @@ static int find_zeros(struct fineprune_model *model, const struct fp_weight *w, 
     return FINEPRUNE_OK;
 }
 
-static int fail_limit(int status, const fineprune_error *why, const struct fineprune_model *model,
-                      fineprune_error *err) {
-    fp_fail(err, status, "%s", why->message);
-    if (why->hint[0]) fp_hint(err, "%s", why->hint);
-    fp_memory_hint(&model->memory, err);
-    return status;
-}
-
 // Another one of the same.
 static int copy_of(fineprune_model **out, const struct fineprune_model *model, fineprune_error *err) {
     void *bytes = NULL;
@@ -75,7 +67,7 @@ static int count_compact(const struct fineprune_model *model, struct fineprune_r
     fp_macs_free(&macs);
     fineprune_model_free(copy);
     if (!fp_is_limit(status)) return FINEPRUNE_OK; // what cannot be said is left out, but not for want of memory
-    return fail_limit(status, &why, model, err);
+    return fp_fail_limit(err, status, &why, &model->memory);
 }
 
 // Each layer's sizes, and what they add up to.
@@ -114,7 +106,7 @@ static int count_macs(struct fineprune_model *model, struct fineprune_report *re
     const int status = fp_macs_count(macs, model, NULL, 0, NULL, &why);
     if (!status) return FINEPRUNE_OK;
     fp_macs_free(macs);
-    if (fp_is_limit(status)) return fail_limit(status, &why, model, err);
+    if (fp_is_limit(status)) return fp_fail_limit(err, status, &why, &model->memory);
     FP_PUT(report, macs, &(struct fp_report_macs){.reason = why.message});
     return FINEPRUNE_OK;
 }

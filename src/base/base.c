@@ -148,6 +148,13 @@ void fp_memory_hint(const struct fp_memory *memory, fineprune_error *err) {
     fp_hint(err, "at least --max-memory %zu%c is needed", memory->refused / unit + 1, small ? 'K' : 'M');
 }
 
+int fp_fail_limit(fineprune_error *err, int status, const fineprune_error *why, const struct fp_memory *memory) {
+    fp_fail(err, status, "%s", why->message);
+    if (why->hint[0]) fp_hint(err, "%s", why->hint);
+    fp_memory_hint(memory, err);
+    return status;
+}
+
 // The smallest that is large enough, of those the last released. Nothing is wasted where there is a limit.
 static struct fp_spare *take_spare(struct fp_memory *memory, size_t size) {
     const size_t most = memory->limit ? size : 2 * size;

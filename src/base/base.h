@@ -78,6 +78,8 @@ void fp_memory_uncount(struct fp_memory *memory, size_t bytes);
 size_t fp_memory_left(const struct fp_memory *memory);
 // When an error comes from the limit: the hint tells how much is needed at least.
 void fp_memory_hint(const struct fp_memory *memory, fineprune_error *err);
+// Where something else failed for want of memory: the same, with that hint. Returns `status`.
+int fp_fail_limit(fineprune_error *err, int status, const fineprune_error *why, const struct fp_memory *memory);
 // Gives back to the system what is kept.
 void fp_memory_trim(struct fp_memory *memory);
 // Zeroed or not zeroed memory aligned to 64 bytes; NULL when the budget or the system has no more. size 0 gives a

@@ -520,7 +520,7 @@ int fp_data_ready(const struct fineprune_data *data, fineprune_error *err) {
 }
 
 int fp_data_check_list(const struct fineprune_data *data, fineprune_error *err) {
-    size_t bytes;
+    size_t bytes = SIZE_MAX;
     if (fp_mul(fineprune_data_samples(data), sizeof(size_t), &bytes) && fp_memory_allows(data->memory, bytes))
         return FINEPRUNE_OK;
     int status = fp_fail_memory(err, "the samples", bytes);

@@ -284,28 +284,17 @@ bool fp_initializer_zeros(struct fineprune_model *model, const Onnx__TensorProto
     return true;
 }
 
-int fp_initializer_outline(struct fineprune_model *model, const Onnx__TensorProto *proto, struct fp_tensor *out,
-                           fineprune_error *err) {
+// Elements that lie in the file as they are used, at an address that they can be read from, are lent; all others are
+// copied.
+static int load(struct fineprune_model *model, const Onnx__TensorProto *proto, bool aligned, struct fp_tensor *out,
+                fineprune_error *err) {
     struct storage from;
     struct fp_tensor t;
     int status = find_elements(model, proto, &t, &from, err);
     if (status) return status;
-    if (from.field != RAW || !t.count || is_packed(t.type)) return fp_initializer_load(model, proto, out, err);
-    t.data = from.bytes;
-    *out = t;
-    return FINEPRUNE_OK;
-}
-
-int fp_initializer_load(struct fineprune_model *model, const Onnx__TensorProto *proto, struct fp_tensor *out,
-                        fineprune_error *err) {
-    struct storage from;
-    struct fp_tensor t;
-    int status = find_elements(model, proto, &t, &from, err);
-    if (status) return status;
-    size_t size = fp_type_size(t.type);
-    bool lend = from.field == RAW && t.count && !is_packed(t.type) &&
-                (uintptr_t)from.bytes % (size > 8 ? 8 : size) == 0;
-    if (lend) {
+    const size_t size = fp_type_size(t.type);
+    const bool lies = from.field == RAW && t.count && !is_packed(t.type);
+    if (lies && (!aligned || (uintptr_t)from.bytes % (size > 8 ? 8 : size) == 0)) {
         t.data = from.bytes;
     } else {
         status = fp_tensor_allocate(&t, &model->memory, err);
@@ -317,6 +306,16 @@ int fp_initializer_load(struct fineprune_model *model, const Onnx__TensorProto *
     }
     *out = t;
     return FINEPRUNE_OK;
+}
+
+int fp_initializer_outline(struct fineprune_model *model, const Onnx__TensorProto *proto, struct fp_tensor *out,
+                           fineprune_error *err) {
+    return load(model, proto, false, out, err);
+}
+
+int fp_initializer_load(struct fineprune_model *model, const Onnx__TensorProto *proto, struct fp_tensor *out,
+                        fineprune_error *err) {
+    return load(model, proto, true, out, err);
 }
 
 // ---- store
