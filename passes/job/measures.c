@@ -31,11 +31,11 @@ static void reference_of(const struct fp_job *job, const struct fp_answers *a, s
         for (size_t k = 0; k < a->classes; k++) scores[k] = (double)logits[k];
         return;
     }
-    if (a == &job->classes.dense && job->classes.teacher) {
+    const struct fp_layer *l = &job->layers.items[job->classes.classifier.weight];
+    if (a == &job->classes.dense && job->classes.teacher && !l->came) { // zeros stay, and learn nothing
         memcpy(scores, job->classes.teacher + i * a->classes, a->classes * sizeof(*scores));
         return;
     }
-    const struct fp_layer *l = &job->layers.items[job->classes.classifier.weight];
     for (size_t k = 0; k < a->classes; k++) {
         scores[k] = (double)l->dense_bias[k];
         for (size_t j = 0; j < a->n_features; j++) scores[k] += (double)l->dense[k * a->n_features + j] * (double)f[j];
