@@ -99,6 +99,7 @@ static int open_data(struct job *job) {
     options.hop = o->hop;
     if (o->bgr) options.color = "bgr";
     options.no_exif = !o->exif;
+    options.threads = (int)o->threads;
     options.shapes = o->shape.items;
     options.n_shapes = o->shape.count;
     options.on_bad_file = bad_file_word(o);

@@ -319,6 +319,7 @@ static int compare_all(struct comparison *c, const char *stage, const fineprune_
     for (size_t at = 0; at < n && !status; at += step) {
         step = fp_data_next(c->data, samples + at, n - at, options ? options->batch : 0);
         if (c->layers) step = fp_least(step, fp_layers_batch(c->layers));
+        fp_data_ahead(c->data, samples + at, n - at, step);
         status = (c->layers ? layers_of_batch : compare_batch)(c, samples + at, step, err);
         if (!status && options && options->progress && options->progress(options->progress_user, stage, at + step, n))
             status = fp_fail(err, FINEPRUNE_CANCELLED, "stopped after %zu of %zu samples", at + step, n);

@@ -183,6 +183,7 @@ typedef struct fineprune_data_options {
     const char *window;      // "1s", "500ms" or a number of samples at the model's rate: each sound file gives as many
                              // samples of that length as fit into it whole, one at least; NULL: it is one sample
     const char *hop;         // from where one window begins to where the next does; NULL: as long as a window
+    int threads;             // that decode pictures; 0: all cores. No result depends on it
 } fineprune_data_options;
 
 #ifdef __cplusplus

@@ -61,7 +61,9 @@ int fp_job_split(struct fp_job *job) {
     job->samples.local = fp_calloc(n, sizeof(size_t));
     job->samples.reserve = fp_calloc(n, sizeof(size_t));
     if (!job->samples.local || !job->samples.reserve) return fp_fail_memory(job->err, room.what, n * sizeof(size_t));
+    for (size_t i = 0; i < n; i++) job->samples.local[i] = i;
     for (size_t i = 0; i < n; i++) {
+        fp_data_ahead(job->data, job->samples.local + i, n - i, 1);
         all[i].sample = i;
         status = fp_data_hash(job->data, i, &all[i].hash, job->err);
         if (status) return status;

@@ -82,7 +82,7 @@ class DataOptions(Sized):
     _fields_ = [("size", c_size_t), ("limit", c_size_t), ("preprocess", c_char_p), ("resize", c_char_p), ("crop", c_char_p), ("mean", c_char_p),
                 ("std", c_char_p), ("layout", c_char_p), ("rate", c_char_p), ("shapes", STRINGS), ("n_shapes", c_size_t),
                 ("on_bad_file", c_char_p), ("resample", c_char_p), ("color", c_char_p), ("no_exif", c_bool), ("window", c_char_p),
-                ("hop", c_char_p)]
+                ("hop", c_char_p), ("threads", c_int)]
 
 
 class Array(ctypes.Structure):

@@ -223,6 +223,25 @@ void fp_release(struct fp_memory *memory, void *data, size_t size) {
 #endif
 }
 
+bool fp_memory_hand_over(struct fp_memory *from, struct fp_memory *to, void *data, size_t size) {
+    size_t bytes = 0;
+    round_size(size, &bytes);
+    if (bytes >= SPARE_LEAST) bytes = ((struct fp_spare *)data - 1)->size;
+    if (!fp_memory_count(to, bytes)) return false;
+    from->used -= bytes;
+    return true;
+}
+
+void fp_release_whole(struct fp_memory *memory, void *data, size_t size) {
+    struct fp_memory last = {0};
+    if (!data || !memory || !fp_memory_hand_over(memory, &last, data, size)) {
+        fp_release(memory, data, size);
+        return;
+    }
+    fp_release(&last, data, size);
+    fp_memory_trim(&last);
+}
+
 void *fp_calloc(size_t count, size_t size) {
     size_t bytes;
     if (!fp_mul(count, size, &bytes)) return NULL;

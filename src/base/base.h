@@ -74,6 +74,10 @@ bool fp_memory_allows(struct fp_memory *memory, size_t more);
 // Counts memory that is taken elsewhere, or no longer counts it. False when the limit does not allow it.
 bool fp_memory_count(struct fp_memory *memory, size_t bytes);
 void fp_memory_uncount(struct fp_memory *memory, size_t bytes);
+// What fp_take has given out of `from` is of `to` from now on; false, and it is not, when that has no room.
+bool fp_memory_hand_over(struct fp_memory *from, struct fp_memory *to, void *data, size_t size);
+// fp_release of what is not wanted again: nothing of it is kept for another buffer.
+void fp_release_whole(struct fp_memory *memory, void *data, size_t size);
 // What the limit still allows; SIZE_MAX without one.
 size_t fp_memory_left(const struct fp_memory *memory);
 // When an error comes from the limit: the hint tells how much is needed at least.

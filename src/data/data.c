@@ -70,6 +70,7 @@ static int copy_options(struct fineprune_data *data, const fineprune_data_option
     }
     data->limit = options->limit;
     data->no_exif = options->no_exif;
+    data->threads = options->threads;
     int status = read_on_bad_file(data, options->on_bad_file, err);
     for (size_t i = 0; i < options->n_shapes && !status; i++)
         status = fp_fit_shape(data->inputs, data->n_inputs, options->shapes[i], err);

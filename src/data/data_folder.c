@@ -260,13 +260,21 @@ static int add_files(struct fineprune_data *data, size_t input, const char *path
     if (w.bytes) status = fp_data_preprocess(data, err); // what is wrong with it is so for all files
     if (!status) status = enter(&w, path, 0, err);
     if (!status) status = only_kind(&w, path, &kind, err);
-    for (size_t i = 0; i < w.n && !status; i++) {
+    FP_STAGE(room, path);
+    char **paths = fp_arena_take(&room, w.n, sizeof(*paths));
+    if (!status) status = fp_arena_check(&room, err);
+    for (size_t i = 0; i < w.n && paths; i++) paths[i] = w.files[i].path;
+    for (size_t i = 0, ahead = 0; i < w.n && !status; i++) {
+        if (i >= ahead && kind->add == fp_data_add_image)
+            ahead = i + fp_data_ahead_files(data, input, paths + i, w.n - i);
         const char *below = w.files[i].path + w.root;
         data->adding->class_folder = strchr(below, '/') ? below : NULL;
         data->adding->in_folder = true;
         data->adding->below = w.root;
         status = fp_data_add_file(data, input, w.files[i].path, kind, err);
     }
+    fp_data_ahead_free(data->ahead);
+    data->ahead = NULL;
     data->adding->class_folder = NULL;
     data->adding->in_folder = false;
     data->adding->below = 0;

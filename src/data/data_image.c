@@ -242,8 +242,8 @@ static void put_pixels(struct fp_tensor *dst, const struct fp_image *image, cons
 }
 
 static int decode(struct fp_image *image, const struct fp_piece *piece, const struct plan *plan, const struct sizes *s,
-                  fineprune_error *err) {
-    int status = fp_image_read(image, piece->path, piece->data->no_exif, piece->data->memory, err);
+                  struct fp_memory *memory, fineprune_error *err) {
+    int status = fp_image_read(image, piece->path, piece->data->no_exif, memory, err);
     if (!status && (image->width != piece->extent[0] || image->height != piece->extent[1]))
         status = fp_fail(err, FINEPRUNE_IO, "'%s' has changed while it was in use", piece->path);
     if (!status) status = fp_stamp_check(&piece->stamp, -1, piece->path, err);
@@ -253,6 +253,19 @@ static int decode(struct fp_image *image, const struct fp_piece *piece, const st
     const struct fp_window window = {margin(s->width, s->crop_width, p->crop_rounds),
                                      margin(s->height, s->crop_height, p->crop_rounds), s->crop_width, s->crop_height};
     return fp_image_resize(image, s->width, s->height, p->filter, &window, err);
+}
+
+int fp_data_image_decode(const struct fp_piece *piece, struct fp_memory *memory, struct fp_image *out,
+                         fineprune_error *err) {
+    struct plan plan;
+    int status = make_plan(&plan, piece->input, piece->data->preprocess->layout, piece->path, err);
+    if (status) return status;
+    const struct sizes s = plan_sizes(piece->data->preprocess, &plan, piece->extent[0], piece->extent[1]);
+    *out = (struct fp_image){.memory = memory};
+    status = check_sizes(&s, &plan, piece, err);
+    if (!status) status = decode(out, piece, &plan, &s, memory, err);
+    if (status) fp_image_done(out);
+    return status;
 }
 
 // Decoding a large photo costs more than running many a network, and every run over the samples asks for it again.
@@ -270,6 +283,19 @@ static void keep_or_drop(const struct fp_piece *piece, struct fp_image *image) {
     }
 }
 
+// It came from elsewhere, and so will the next.
+static void let_go(struct fp_image *image) {
+    fp_release_whole(image->memory, image->pixels, image->size);
+    *image = (struct fp_image){0};
+}
+
+void fp_data_image_keep(const struct fp_piece *piece, struct fp_image *image) {
+    const bool stays = may_keep(piece, image);
+    image->once = !stays;
+    *piece->decoded = *image;
+    if (stays) *piece->data->decoded += image->size;
+}
+
 static int image_load(const struct fp_piece *piece, size_t index, struct fp_tensor *dst, fineprune_error *err) {
     (void)index;
     struct plan plan;
@@ -282,11 +308,12 @@ static int image_load(const struct fp_piece *piece, size_t index, struct fp_tens
     FP_STAGE(room, piece->path);
     struct levels *levels = fp_arena_take(&room, 1, sizeof(*levels));
     status = fp_arena_check(&room, err);
-    if (!status && !kept) status = decode(&image, piece, &plan, &s, err);
+    if (!status && !kept) status = decode(&image, piece, &plan, &s, piece->data->memory, err);
     if (!status) {
         fill_levels(levels, p, plan.channels, dst->type);
         put_pixels(dst, &image, &s, levels, p, plan.last);
     }
+    if (kept && image.once) let_go(piece->decoded);
     if (kept) return status;
     if (status) fp_image_done(&image);
     else keep_or_drop(piece, &image);
@@ -377,36 +404,50 @@ static void image_view(const struct fp_piece *piece, struct fp_view *view) {
 static const struct fp_piece_kind IMAGE = {
     .shape = image_shape, .load = image_load, .what = "photos", .tell = image_tell, .view = image_view};
 
+int fp_data_image_piece(struct fp_piece *piece, const struct fineprune_data *data, size_t input, const char *path,
+                        fineprune_error *err) {
+    struct plan plan;
+    const struct fp_input *in = &data->inputs[input];
+    int status = make_plan(&plan, in, data->preprocess->layout, path, err);
+    if (!status) status = check_values(data->preprocess, in, plan.channels, path, err);
+    *piece = (struct fp_piece){
+        .kind = &IMAGE, .n = 1, .data = data, .input = in, .mode = plan.mode, .path = (char *)(uintptr_t)path};
+    (void)fp_stamp_take(&piece->stamp, -1, path); // what is not there is told by who reads it
+    if (!status) status = fp_image_probe(path, data->no_exif, &piece->extent[0], &piece->extent[1], err);
+    return status;
+}
+
 // Whether all of it can be decoded, and to what the model takes.
-static int try_image(const struct fp_piece *piece, const struct plan *plan, fineprune_error *err) {
+static int try_image(struct fineprune_data *data, const struct fp_piece *piece, fineprune_error *err) {
     struct fp_image image = {0};
-    const struct sizes s = plan_sizes(piece->data->preprocess, plan, piece->extent[0], piece->extent[1]);
-    int status = check_sizes(&s, plan, piece, err);
-    if (!status && fp_data_decodes(piece->data)) status = decode(&image, piece, plan, &s, err);
-    if (status || !image.pixels) fp_image_done(&image);
-    else keep_or_drop(piece, &image);
+    if (!fp_data_decodes(data)) {
+        int rank;
+        int64_t dims[FP_MAX_RANK];
+        return image_shape(piece, 0, &rank, dims, err);
+    }
+    int status = FINEPRUNE_OK;
+    if (fp_data_ahead_take(data, piece->path, &image)) {
+        fp_data_image_keep(piece, &image);
+        if (image.once) let_go(piece->decoded);
+        return FINEPRUNE_OK;
+    }
+    status = fp_data_image_decode(piece, data->memory, &image, err);
+    if (!status) keep_or_drop(piece, &image);
     return status;
 }
 
 int fp_data_add_image(struct fineprune_data *data, size_t input, const char *path, fineprune_error *err) {
+    struct fp_piece piece;
     int status = fp_data_only_input(data, &input, path, err);
     if (!status) status = fp_data_preprocess(data, err);
-    if (status) return status;
-    struct plan plan;
-    const struct fp_input *in = &data->inputs[input];
-    status = make_plan(&plan, in, data->preprocess->layout, path, err);
-    if (!status) status = check_values(data->preprocess, in, plan.channels, path, err);
-    struct fp_piece piece = {.kind = &IMAGE, .n = 1, .data = data, .input = in};
-    (void)fp_stamp_take(&piece.stamp, -1, path); // what is not there is told by who reads it
-    if (!status) status = fp_image_probe(path, data->no_exif, &piece.extent[0], &piece.extent[1], err);
+    if (!status) status = fp_data_image_piece(&piece, data, input, path, err);
     if (status) return status;
     if (!data->decoded) data->decoded = fp_calloc(1, sizeof(*data->decoded));
     if (!data->decoded) return fp_fail_memory(err, path, sizeof(*data->decoded));
-    piece.mode = plan.mode;
     piece.path = strdup(path);
     piece.decoded = fp_calloc(1, sizeof(*piece.decoded));
     if (!piece.path || !piece.decoded) status = fp_fail_memory(err, path, strlen(path));
-    if (!status) status = try_image(&piece, &plan, err);
+    if (!status) status = try_image(data, &piece, err);
     if (!status) return fp_data_put(data, input, &piece, path, err);
     free(piece.path);
     free(piece.decoded);

@@ -141,6 +141,8 @@ struct fineprune_data {
     char *options[FP_OPTIONS];        // copies of fineprune_data_options
     enum fp_on_bad_file on_bad_file;
     bool no_exif;
+    int threads;                       // that decode pictures; 0: as many as there are cores
+    struct fp_ahead *ahead;            // pictures of files that are to be added, while a folder is
     bool asked_for_bytes, reads_bytes; // the latter once the former
     struct fp_adding *adding;          // while a source is added
     struct fp_tally bad;               // why files could not be used
@@ -290,6 +292,27 @@ extern const struct fp_file_kind fp_data_bytes;
 int fp_data_add_random(struct fineprune_data *data, size_t input, const char *seed, fineprune_error *err);
 int fp_data_add_image(struct fineprune_data *data, size_t input, const char *path, fineprune_error *err);
 int fp_data_add_sound(struct fineprune_data *data, size_t input, const char *path, fineprune_error *err);
+
+// ---- data_image.c
+
+// A picture as a piece, from its header; piece->path is the caller's, and `decoded` none. data->preprocess is there.
+// Errors: DATA, IO.
+int fp_data_image_piece(struct fp_piece *piece, const struct fineprune_data *data, size_t input, const char *path,
+                        fineprune_error *err);
+// Its pixels as they are wanted, before they become numbers. Several threads may do so, each with memory of its own.
+// *out is freed with fp_image_done; after a failure there is nothing. Errors: DATA, IO, LIMIT.
+int fp_data_image_decode(const struct fp_piece *piece, struct fp_memory *memory, struct fp_image *out,
+                         fineprune_error *err);
+// Takes pixels over for when the piece is asked for: once, or for good where there is room.
+void fp_data_image_keep(const struct fp_piece *piece, struct fp_image *image);
+
+// ---- data_ahead.c
+
+// Decodes the first of n files that are about to be added, which are pictures; returns how many of them it has tried.
+// And the pixels of one of them, once, for the caller to free.
+size_t fp_data_ahead_files(struct fineprune_data *data, size_t input, char *const *paths, size_t n);
+bool fp_data_ahead_take(struct fineprune_data *data, const char *path, struct fp_image *out);
+void fp_data_ahead_free(struct fp_ahead *ahead); // accepts NULL
 
 void fp_data_tally_done(struct fp_tally *tally);
 void fp_data_tally_shrink(struct fp_tally *tally, size_t n, size_t total);

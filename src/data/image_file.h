@@ -11,6 +11,7 @@ struct fp_image {
     uint8_t *pixels; // rows from the top, channels together
     size_t size;
     struct fp_memory *memory;
+    bool once; // it is let go when it has been used
 };
 
 // Size of the picture, from its header. Upright as its EXIF orientation says, unless stored. Errors: DATA (not a

@@ -59,6 +59,7 @@ int fp_batches_run(struct fp_exec *exec, const struct fineprune_model *model, st
         if (fp_data_max_batch(data) == SIZE_MAX && free_choice > most)
             batch.n = fp_data_next(data, batch.samples, n - done, most);
         if (visitor->sizes) batch.n = visitor->sizes[k];
+        fp_data_ahead(data, batch.samples, n - done, batch.n);
         if (trial) memory->peak = memory->used;
         int status = run_batch(exec, model->graph, data, &batch, visitor, err);
         if (trial) {

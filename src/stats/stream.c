@@ -70,6 +70,7 @@ static int run_batch(struct fp_stream *s, size_t i, int last, const struct fp_ba
     FP_STAGE(room, "a batch");
     struct fp_tensor *inputs = fp_arena_take(&room, (size_t)n, sizeof(*inputs));
     int status = fp_arena_check(&room, err);
+    if (!status && !s->at) fp_data_ahead(s->data, s->batches[i].samples, s->batches[i].n, s->batches[i].n);
     if (!status && !s->at) status = fp_data_batch(s->data, s->batches[i].samples, s->batches[i].n, inputs, err);
     if (!status && visitor->begin) status = visitor->begin(visitor->user, &s->batches[i], err);
     if (!status)

@@ -2882,6 +2882,35 @@ def instructions_are_pinned(place):
 
 
 @case
+def pictures_are_the_same_by_any_threads(place):
+    """Pictures of many sizes, some of which cannot be used, decoded by one thread and by several, ahead and one by one, with and without room."""
+    from PIL import Image
+    random = np.random.default_rng(3)
+    place.path("photos").mkdir()
+    for i in range(90):
+        pixels = random.integers(0, 256, (random.integers(30, 200), random.integers(30, 200), 3), np.uint8)
+        ending, more = ((".jpg", {"quality": 85, "progressive": i % 4 == 1}), (".png", {}), (".webp", {}), (".bmp", {}))[i % 4]
+        Image.fromarray(pixels).save(place.path(f"photos/{i:02d}{ending}"), **more)
+    for i in (13, 14, 61):
+        path = next(place.path("photos").glob(f"{i}.*"))
+        path.write_bytes(path.read_bytes()[:200])
+    store_network(place, "image.onnx", [onnx.helper.make_node("Relu", ["x"], ["y"])], {"y": (1, None)}, {}, [3, 96, 96])
+    run = "run image.onnx --data photos --on-bad-file skip --resize 96x96 --mean 0.5 --std 0.2 -f"
+    wanted = None
+    for more in ("-j 1", "-j 2", "-j 7", "-j 2 --batch 1", "-j 2 --batch 50", "-j 3 --limit 500", "-j 2 --max-memory 60M"):
+        ran = works(place, f"{run} -o y.npz {more}")
+        assert "87 samples" in ran.err and "3 files left out" in ran.err, (more, ran.err)
+        got = np.load(place.path("y.npz"))["y"]
+        wanted = got if wanted is None else wanted
+        equal((got.shape, np.array_equal(got, wanted)), ((87, 3, 96, 96), True), more)
+    for threads in (1, 2):
+        fails(place, f"run image.onnx --data photos --resize 96x96 --mean 0.5 --std 0.2 -o y.npz -f -j {threads}", 4,
+              "3 of 90 files cannot be used: 'photos/13.png': not a picture that can be decoded: Read Error; 'photos/14.webp': not a picture that "
+              "can be decoded: damaged, or cut short; 'photos/61.png': not a picture that can be decoded: Read Error",
+              "--on-bad-file skip leaves them out and counts them")
+
+
+@case
 def what_lies_in_folders(place):
     """Folders below a folder, what is no data, files that cannot be used."""
     effect_files(place)

@@ -34,7 +34,7 @@ struct outcome {
     bool apart;            // a file of external data is there
     json_t *report;
     size_t calls; // of progress
-    int threads;  // of the process in the last of them
+    int threads;  // of the process in the last of them, or after the data were added
     void *user;
     fineprune_sparse_count count;
 };
@@ -89,6 +89,12 @@ static void write_photos(void) {
     assert_int_equal(mkdir(in_folder("photos"), 0700), 0);
     scratch_write(in_folder("photos/a.png"), bytes, n);
     scratch_write(in_folder("photos/cut.png"), bytes, n / 2);
+    assert_int_equal(mkdir(in_folder("many"), 0700), 0);
+    for (int i = 0; i < 6; i++) {
+        char name[40];
+        snprintf(name, sizeof(name), "many/%d.png", i);
+        scratch_write(in_folder(name), bytes, n);
+    }
 }
 
 static void write_files(void) {
@@ -214,6 +220,7 @@ static void make(struct outcome *o, struct call *c) {
     if (!o->status) o->status = fineprune_data_open(&data, model, &c->data, NULL);
     if (!o->status) o->status = fineprune_data_add(data, source, NULL);
     if (!o->status) o->samples = fineprune_data_samples(data);
+    if (!o->status && c->looks) o->threads = count_threads();
     if (!o->status && c->compares) o->status = compare_both(o, c, model, data);
     else if (!o->status) o->status = c->looks ? look(o, data) : prune_and_save(o, c, model, data);
     read_saved(o, c);
@@ -275,6 +282,8 @@ static void grouped(struct call *c) { assert_int_equal(fineprune_group_new(&c->s
 #define MEMBERS(X) \
     X(run_options, threads, c->run.progress = see_progress; c->run.threads = 1, c->run.threads = 2, \
       b->threads > a->threads && a->saved == b->saved) \
+    X(data_options, threads, of_image(c, "image.onnx"); c->source = "many"; c->data.threads = 1, c->data.threads = 4, \
+      b->threads > a->threads && a->first == b->first) \
     X(run_options, max_memory, , c->run.max_memory = 2000, !a->status && b->status == FINEPRUNE_LIMIT) \
     X(run_options, batch, c->run.progress = see_progress; c->prune.method = "wanda", c->run.batch = 1, \
       b->calls > a->calls && b->calls >= N / 2 && a->saved == b->saved) \
