@@ -38,9 +38,10 @@ static int find_zeros(struct fineprune_model *model, const struct fp_weight *w, 
 static int copy_of(fineprune_model **out, const struct fineprune_model *model, fineprune_error *err) {
     void *bytes = NULL;
     size_t size;
-    if (fp_model_lies_in_file(model)) return fineprune_model_open(out, model->path, NULL, err);
+    const fineprune_run_options options = {.max_memory = model->memory.limit};
+    if (fp_model_lies_in_file(model)) return fineprune_model_open(out, model->path, &options, err);
     int status = fineprune_model_write(model, &bytes, &size, NULL, err);
-    if (!status) status = fineprune_model_read(out, bytes, size, NULL, NULL, err);
+    if (!status) status = fineprune_model_read(out, bytes, size, NULL, &options, err);
     free(bytes);
     return status;
 }

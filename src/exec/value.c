@@ -19,6 +19,23 @@ static int argument_of(const struct fp_plan *plan, int value) {
     return -1;
 }
 
+#define FOLDED 4 // times what the model may claim: folding holds what goes in and what comes out
+
+// Runs a folded node. A few bytes can ask for a constant of any size: where no limit is set, one is here.
+static int run_folded(struct fp_exec *exec, struct fp_frame *frame, struct fp_cell *cell) {
+    struct fp_memory *memory = &exec->model->memory;
+    const size_t limit = memory->limit, refused = memory->refused;
+    size_t most;
+    if (!limit && fp_mul(fp_model_claims(exec->model), FOLDED, &most) && fp_add(memory->used, most, &most))
+        memory->limit = most;
+    const int status = fp_cell_run(exec, frame, cell);
+    if (limit) return status;
+    memory->limit = 0;
+    if (status) fp_memory_hint(memory, exec->err);
+    memory->refused = refused;
+    return status;
+}
+
 // Runs a folded node in a frame that has nothing but constants. What else it makes is kept too.
 static int fold_node(struct fp_exec *exec, struct fp_plan *plan, int value, struct fp_tensor *out) {
     struct fp_cell *cell = &plan->cells[plan->graph->values[value].producer->id];
@@ -26,7 +43,7 @@ static int fold_node(struct fp_exec *exec, struct fp_plan *plan, int value, stru
     FP_STAGE(room, "constants");
     frame.values = fp_arena_take(&room, (size_t)plan->graph->n_values, sizeof(*frame.values));
     if (!frame.values) return fp_arena_check(&room, exec->err);
-    int status = fp_cell_run(exec, &frame, cell);
+    int status = run_folded(exec, &frame, cell);
     for (int i = 0; i < cell->node->n_out; i++) {
         int id = cell->node->out[i];
         if (id < 0) continue;

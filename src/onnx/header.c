@@ -14,6 +14,7 @@
 struct looking {
     struct fineprune_model *model;
     fineprune_error *err;
+    size_t dense; // bytes of sparse tensors so far, zeros included
 };
 
 // ---- versions
@@ -111,17 +112,35 @@ static int check_tensor(ProtobufCMessage *message, void *user) {
     return check_external(l, t);
 }
 
+// A few bytes can declare a tensor that is larger than the machine: what its zeros take is told before they are made.
+static int check_claim(struct looking *l, const Onnx__SparseTensorProto *proto) {
+    const struct fp_memory *memory = &l->model->memory;
+    const size_t most = memory->limit ? memory->limit : fp_model_claims(l->model);
+    size_t count, bytes;
+    if (!fp_sparse_initializer_size(proto, &count) ||
+        !fp_mul(count, fp_type_size((enum fp_type)proto->values->data_type), &bytes) ||
+        !fp_add(l->dense, bytes, &l->dense))
+        l->dense = PTRDIFF_MAX;
+    if (l->dense <= most) return FINEPRUNE_OK;
+    fp_fail(l->err, FINEPRUNE_LIMIT,
+            "'%.300s': sparse tensor '%.200s' needs %.1f MB when its zeros are stored, limit %.1f MB", l->model->path,
+            fp_initializer_name(proto->values), (double)l->dense / 1e6, (double)most / 1e6);
+    fp_hint(l->err, "at least --max-memory %zuM is needed", (l->dense >> 20) + 1);
+    return FINEPRUNE_LIMIT;
+}
+
 static int check_sparse(ProtobufCMessage *message, void *user) {
-    const struct looking *l = user;
+    struct looking *l = user;
     fineprune_error inner = {0};
-    const int status = fp_sparse_initializer_check(l->model, (const Onnx__SparseTensorProto *)message, &inner);
+    const Onnx__SparseTensorProto *proto = (const Onnx__SparseTensorProto *)message;
+    const int status = fp_sparse_initializer_check(l->model, proto, &inner);
     if (status) return fp_fail(l->err, status, "'%.300s': %s", l->model->path, inner.message);
-    return FINEPRUNE_OK;
+    return check_claim(l, proto);
 }
 
 int fp_header_check(struct fineprune_model *model, fineprune_error *err) {
     Onnx__ModelProto *proto = model->proto;
-    struct looking l = {model, err};
+    struct looking l = {.model = model, .err = err};
     if (!proto->graph || (!proto->graph->n_node && !proto->graph->n_output))
         return fp_fail(err, FINEPRUNE_MODEL, "'%s' holds no graph: not an ONNX model, or only a part of one",
                        model->path);

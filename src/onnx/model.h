@@ -75,6 +75,8 @@ void fp_budget_allocator(struct ProtobufCAllocator *out, struct fp_memory *memor
 // memory, and path may be NULL, as fineprune_model_read has it.
 int fp_model_open(struct fineprune_model **out, const char *path, const void *bytes, size_t size,
                   const fineprune_run_options *options, fineprune_error *err);
+// How many bytes its constants may take that it declares but does not hold, where no limit is set.
+size_t fp_model_claims(const struct fineprune_model *model);
 // Whether it can be opened again by its path.
 bool fp_model_lies_in_file(const struct fineprune_model *model);
 void fp_model_drop_sample(struct fineprune_model *model);

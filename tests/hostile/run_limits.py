@@ -17,7 +17,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from onnx import TensorProto, helper, numpy_helper
+from onnx import SparseTensorProto, TensorProto, helper, numpy_helper
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -472,8 +472,43 @@ def meanwhile(folder):
                         f"exit {process.returncode}, left {left}: {err[:300]}")
 
 
+# ---- constants that a file declares and does not hold -----------------------------------------------------------------------------------
+
+
+def declared(kind, rows, columns):
+    """x [N, rows] times a matrix of which only one element, or none, is in the file."""
+    sparse = SparseTensorProto(dims=[rows, columns])
+    sparse.values.CopyFrom(numpy_helper.from_array(np.ones(1, np.float32), "w"))
+    sparse.indices.CopyFrom(numpy_helper.from_array(np.zeros(1, np.int64), "where"))
+    makes = {"sparse_initializer": [], "sparse_value": [helper.make_node("Constant", [], ["w"], sparse_value=sparse)],
+             "ConstantOfShape": [helper.make_node("ConstantOfShape", ["shape"], ["w"])],
+             "Expand": [helper.make_node("Constant", [], ["one"], value_float=1.0), helper.make_node("Expand", ["one", "shape"], ["w"])]}[kind]
+    model = tiny([*makes, helper.make_node("MatMul", ["x", "w"], ["y"])], [numpy_helper.from_array(np.array([rows, columns]), "shape")],
+                 inputs=[helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", rows])],
+                 outputs=[helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", columns])])
+    if not makes:
+        model.graph.sparse_initializer.append(sparse)
+    return model
+
+
+def claims(folder):
+    path = folder / "claims.onnx"
+    commands = (["check", path], ["inspect", path], ["run", path, "--data", "random:1", "-f", "-o", folder / "o.npz"])
+    for kind in ("sparse_initializer", "sparse_value", "ConstantOfShape", "Expand"):
+        path.write_bytes(declared(kind, 16, 1 << 25).SerializeToString())
+        for command in commands:
+            timed(f"2 GB of {kind} that are not there ({command[0]})", command, 2, memory=32 * MIB,
+                  pattern="" if command[0] == "check" and kind != "sparse_initializer" else "2147.5 MB")
+        timed(f"2 GB of {kind} that are not there, --max-memory", [*commands[1], "--max-memory", "1G"], 2, memory=32 * MIB, pattern="2049M")
+        path.write_bytes(declared(kind, 16, 1 << 19).SerializeToString())
+        for command in commands:
+            timed(f"32 MB of {kind} ({command[0]})", command, 4, (0, 3), memory=512 * MIB)
+    path.write_bytes(declared("sparse_initializer", 16, 1 << 21).SerializeToString())
+    timed("a sparse initializer of 134 MB, --max-memory", [*commands[1], "--max-memory", "1G"], 20, (0,))
+
+
 def main():
-    for part in (models, media, archives, headers, constants, crowds, files, meanwhile):
+    for part in (models, media, archives, headers, constants, claims, crowds, files, meanwhile):
         with tempfile.TemporaryDirectory(prefix="fineprune-limits-") as folder:
             part(Path(folder))
     TALLY.finish()
