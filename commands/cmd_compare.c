@@ -443,6 +443,7 @@ int fineprune_compare_with(fineprune_model *a, fineprune_model *b, fineprune_dat
     fineprune_compare_options o = FINEPRUNE_COMPARE_OPTIONS_INIT;
     int status = fp_options_read(&o, sizeof(o), options, "fineprune_compare_options", err);
     if (!status) status = data ? fp_data_ready(data, err) : fp_data_missing(a, err);
+    if (!status) status = fp_data_check_elements(data, err);
     if (!status && fp_task_word(o.task) < 0)
         status = fp_fail(err, FINEPRUNE_USAGE, "there is no task '%s'; auto, classes, labels or other is meant",
                          o.task);

@@ -187,7 +187,8 @@ static int try_one_sample(struct fineprune_model *model, struct fineprune_data *
 static int try_samples(struct fineprune_model *model, struct fineprune_data *data, struct fineprune_report *report,
                        fineprune_error *err) {
     const struct fp_preparation p = {.model = model, .data = data, .asks = true};
-    int status = try_one_sample(model, data, err);
+    int status = fp_data_check_elements(data, err);
+    if (!status) status = try_one_sample(model, data, err);
     if (!status) status = fp_preparation_look(&p, report, err);
     return status;
 }

@@ -44,6 +44,7 @@ static int run_job(const char *command, fineprune_model *model, fineprune_data *
     status = fp_choose(&job.choices, job.options, job.err);
     if (!status && !stats && fp_prune_wants_data(&job.choices) && (!data || !fineprune_data_samples(data)))
         status = fp_data_missing(model, job.err);
+    if (!status && data) status = fp_data_check_elements(data, job.err);
     if (!status) job.report = fp_report_new(command);
     if (!status && !job.report) status = fp_fail_memory(job.err, "the report", 0);
     struct fp_threads host;

@@ -14,7 +14,8 @@ static int score(fineprune_stats *out, struct fineprune_model *model, struct fin
     struct fp_weights *weights = NULL;
     struct fp_classifier classifier;
     FP_STAGE(room, "the list of samples");
-    int status = fp_data_check_list(data, err);
+    int status = fp_data_check_elements(data, err);
+    if (!status) status = fp_data_check_list(data, err);
     if (status) return status;
     size_t n = fineprune_data_samples(data), *samples = fp_arena_take(&room, n, sizeof(*samples));
     if (!samples) return fp_arena_check(&room, err);

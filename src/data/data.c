@@ -520,6 +520,29 @@ int fp_data_ready(const struct fineprune_data *data, fineprune_error *err) {
     return check_rows(data, err);
 }
 
+static bool is_without_elements(const struct fp_piece *piece) {
+    return piece->array.type && piece->array.rank && !piece->array.count;
+}
+
+// The cache of a first token may be empty; not all of a model's inputs.
+int fp_data_check_elements(const struct fineprune_data *data, fineprune_error *err) {
+    const struct fp_piece *found = NULL;
+    for (size_t i = 0; i < data->n_inputs; i++) {
+        const struct fp_column *column = &data->columns[i];
+        size_t n = 0;
+        for (size_t k = 0; k < column->n; k++) {
+            if (!is_without_elements(&column->pieces[k])) continue;
+            if (!n++ && !found) found = &column->pieces[k];
+        }
+        if (!n || (data->n_inputs > 1 && n < column->n)) return FINEPRUNE_OK;
+    }
+    if (!found) return FINEPRUNE_OK;
+    char shape[200];
+    fp_shape_text(shape, sizeof(shape), found->array.rank, found->array.dims);
+    return fp_fail(err, FINEPRUNE_DATA, "%s is %s %s: its samples have no elements", found->name,
+                   fp_type_name(found->array.type), shape);
+}
+
 int fp_data_check_list(const struct fineprune_data *data, fineprune_error *err) {
     size_t bytes = SIZE_MAX;
     if (fp_mul(fineprune_data_samples(data), sizeof(size_t), &bytes) && fp_memory_allows(data->memory, bytes))

@@ -23,6 +23,8 @@ int fp_data_ready(const struct fineprune_data *data, fineprune_error *err);
 // Decodes the pictures of the first `soon` of these n samples by several threads, and some more where that leaves
 // threads idle; they are asked for next. What fails is told by who asks.
 void fp_data_ahead(struct fineprune_data *data, const size_t *samples, size_t n, size_t soon);
+// For who learns or measures: no sample is without a single element, over all inputs. Errors: DATA.
+int fp_data_check_elements(const struct fineprune_data *data, fineprune_error *err);
 // Whether the memory limit has room for a list of all samples, before one is made. Errors: LIMIT.
 int fp_data_check_list(const struct fineprune_data *data, fineprune_error *err);
 // How many of the first `n` samples to run together: at most `batch` (0: chosen by size), what fp_data_max_batch

@@ -69,7 +69,10 @@ int fp_fit_array(const struct fp_input *input, const struct fp_tensor *array, co
         if (rows) *mode = FP_ROWS;
         else *mode = FP_WHOLE;
         if (array->dims[0]) return FINEPRUNE_OK;
-        return fp_fail(err, FINEPRUNE_DATA, "%s holds no samples (axis 0 has length 0)", name);
+        char shape[200];
+        fp_shape_text(shape, sizeof(shape), array->rank, array->dims);
+        return fp_fail(err, FINEPRUNE_DATA, "%s is %s %s and holds no samples (axis 0 has length 0)", name,
+                       fp_type_name(array->type), shape);
     }
     int status = fail_shape(input, array, name, err);
     if (array->rank == input->rank - 1 && fp_input_fits(input, 1, array->rank, array->dims))

@@ -336,6 +336,37 @@ def a_limit_takes_the_same_from_every_kind_of_file(place):
 
 
 @case
+def samples_without_elements_are_told(place):
+    """Nothing can be learnt from them or measured with them; a model that takes them runs, and one of several inputs may be empty."""
+    steps = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", "T", 4]) for name in ("x", "past")]
+    out = [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", "T", 3])]
+    weight = [numpy_helper.from_array(np.random.default_rng(0).standard_normal((4, 3)).astype(np.float32), "w")]
+    product = helper.make_node("MatMul", ["all", "w"], ["y"])
+    for name, inputs, first in (("one", steps[:1], helper.make_node("Identity", ["x"], ["all"])),
+                                ("two", steps, helper.make_node("Concat", ["past", "x"], ["all"], axis=1))):
+        model = helper.make_model(helper.make_graph([first, product], name, inputs, out, weight), opset_imports=[helper.make_opsetid("", 17)])
+        model.ir_version = 8
+        onnx.save(model, place.path(f"{name}.onnx"))
+    there, none = np.ones((5, 3, 4), np.float32), np.ones((5, 0, 4), np.float32)
+    np.savez(place.path("none.npz"), x=none, past=none)
+    np.savez(place.path("half.npz"), x=there, past=none)
+    np.save(place.path("zero.npy"), np.ones((0, 3, 4), np.float32))
+    np.save(place.path("empty.npy"), none)
+    commands = ("score {} {} -f -q -o s.stats", "prune {} {} -f -q -o o.onnx", "compare {0} {0} {1}")
+    for command in commands:
+        for data in ("--data none.npz", "--data none.npz --limit 2"):
+            for model in ("one.onnx", "two.onnx"):
+                fails(place, command.format(model, data), 4, "'none.npz': array 'x' is float32 [5,0,4]: its samples have no elements")
+        fails(place, command.format("one.onnx", "--data empty.npy"), 4, "'empty.npy' is float32 [5,0,4]: its samples have no elements")
+        fails(place, command.format("one.onnx", "--data zero.npy"), 4, "'zero.npy' is float32 [0,3,4] and holds no samples (axis 0 has length 0)")
+        works(place, command.format("two.onnx", "--data half.npz"))
+    works(place, "run one.onnx --data none.npz -f -q -o y.npz")
+    equal(np.load(place.path("y.npz"))["y"].shape, (5, 0, 3), "what comes out")
+    told = works(place, "check one.onnx --data none.npz", 4).out.decode()
+    assert "obstacle 'none.npz': array 'x' is float32 [5,0,4]: its samples have no elements\n" in told, told
+
+
+@case
 def prune_says_nine_lines(place):
     ran = works(place, f"{PRUNE} -o o.onnx -s 70%")
     equal(ran.out, b"", "standard output")
