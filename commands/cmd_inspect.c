@@ -120,6 +120,7 @@ static int describe_all(struct fineprune_model *model, struct fineprune_report *
     fp_describe_graph(report, model);
     int status = fp_exec_plan(&exec, model, NULL, err);
     if (!status) status = fp_weights_find(&weights, exec, model, false, err);
+    if (!status && report->obstacles.there) status = fp_weights_check_finite(weights, err);
     if (!status) status = count_macs(model, report, &macs, err);
     if (!status) status = describe_layers(model, weights, &macs, report, err);
     fp_macs_free(&macs);

@@ -21,6 +21,7 @@ static int score(fineprune_stats *out, struct fineprune_model *model, struct fin
     if (!samples) return fp_arena_check(&room, err);
     status = fp_exec_new(&exec, model, options, err);
     if (!status) status = fp_weights_find(&weights, exec, model, false, err);
+    if (!status) status = fp_weights_check_finite(weights, err);
     if (!status) {
         fp_classifier_find(&classifier, weights);
         for (size_t i = 0; i < n; i++) samples[i] = i;

@@ -38,7 +38,7 @@ static int leave_out(struct fp_job *job) {
         int status = fp_weights_skip(job->layers.weights, i, reason, job->err);
         if (status) return status;
     }
-    if (job->layers.weights->n) return FINEPRUNE_OK;
+    if (job->layers.weights->n) return fp_weights_check_finite(job->layers.weights, job->err);
     if (o->include && o->include[0] && job->layers.weights->n_skipped)
         return fp_fail(job->err, FINEPRUNE_USAGE, "no weight of '%s' that can be pruned is named by --include '%s'",
                        job->model->path, o->include[0]);

@@ -98,8 +98,9 @@ int fp_layer_check_finite(struct fp_job *job, struct fp_layer *l) {
         l->bias_change[r] = 0;
         unrepaired++;
         if (!row_fits(l, l->values + at, at, most) || !(fabs((double)l->dense_bias[r]) <= most))
-            return fp_fail(job->err, FINEPRUNE_DATA,
-                           "weight '%s' has values that are not finite, or too large for its type", l->w->name);
+            return fp_fail(job->err, FINEPRUNE_MODEL,
+                           "'%s': weight '%s' or its bias has values that are too large for its type", job->model->path,
+                           l->w->name);
     }
     if (unrepaired && job->state.last_round)
         fp_report_say(

@@ -103,6 +103,9 @@ void fp_weights_free(struct fp_weights *weights);
 // Takes item i out of the list into the skipped ones, with every tensor that it is made of.
 int fp_weights_skip(struct fp_weights *weights, int i, const char *reason, fineprune_error *err);
 
+// That no element of the weights and of their biases is NaN or infinite. Errors: MODEL, naming the file, the tensor and
+// the element.
+int fp_weights_check_finite(const struct fp_weights *weights, fineprune_error *err);
 // The matrix as float32, groups x rows x cols row-major, into dst (w->count floats).
 int fp_weight_read(struct fineprune_model *model, const struct fp_weight *w, float *dst, fineprune_error *err);
 // How many of its elements are zero (the zero point of a quantized tensor) as they are stored.

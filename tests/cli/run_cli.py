@@ -336,6 +336,43 @@ def a_limit_takes_the_same_from_every_kind_of_file(place):
 
 
 @case
+def weights_that_are_no_numbers_are_the_models_fault(place):
+    """File, initializer and element are told, of any type and place, before a sample is looked at; a weight that is left out may have them."""
+    random = np.random.default_rng(0)
+    np.savez(place.path("x.npz"), x=random.standard_normal((40, 4)).astype(np.float32))
+    tensors = {"w0": random.standard_normal((4, 6)), "b": np.zeros(6), "w1": random.standard_normal((6, 3))}
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", n]) for name, n in (("x", 4), ("y", 3))]
+
+    def make(bad, element, value, dtype=np.float32):
+        arrays = {name: t.astype(np.float32) for name, t in tensors.items()}
+        arrays[bad] = arrays[bad].astype(dtype)
+        arrays[bad][element] = value
+        given = {name: name for name in arrays}
+        nodes = []
+        if dtype != np.float32:
+            given[bad] = "cast"
+            nodes.append(helper.make_node("Cast", [bad], ["cast"], to=TensorProto.FLOAT))
+        nodes += [helper.make_node("Gemm", ["x", given["w0"], given["b"]], ["h"]), helper.make_node("Relu", ["h"], ["r"]),
+                  helper.make_node("MatMul", ["r", given["w1"]], ["y"])]
+        graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], [numpy_helper.from_array(t, name) for name, t in arrays.items()])
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+        model.ir_version = 8
+        onnx.save(model, place.path("bad.onnx"))
+
+    for bad, element, value, dtype, word in (("w0", (0, 5), np.nan, np.float32, "NaN"), ("w1", (5, 2), -np.inf, np.float32, "an infinite value"),
+                                             ("b", (3,), np.inf, np.float32, "an infinite value"), ("b", (0,), np.nan, np.float32, "NaN"),
+                                             ("w0", (3, 0), np.nan, np.float16, "NaN"), ("w1", (0, 0), np.inf, np.float16, "an infinite value")):
+        make(bad, element, value, dtype)
+        why = f"'bad.onnx': initializer '{bad}' has {word} at [{','.join(map(str, element))}]"
+        for line in ("score bad.onnx --data x.npz -f -q -o s.stats", "prune bad.onnx --data x.npz -f -q -o o.onnx",
+                     "prune bad.onnx --method magnitude -f -q -o o.onnx"):
+            fails(place, line, 3, why)
+        assert f"obstacle {why}\n" in works(place, "check bad.onnx", 3).out.decode()
+    works(place, "prune bad.onnx --method magnitude --exclude w1 -f -q -o o.onnx")
+    works(place, "inspect bad.onnx")
+
+
+@case
 def samples_without_elements_are_told(place):
     """Nothing can be learnt from them or measured with them; a model that takes them runs, and one of several inputs may be empty."""
     steps = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", "T", 4]) for name in ("x", "past")]

@@ -3,6 +3,7 @@
 // pruned is lower than what stays of the same row.
 #include "maths/allocate.h"
 #include "fake_job.h"
+#include "onnx/model.h"
 #include "job/job.h"
 
 #include <stdio.h>
@@ -243,9 +244,13 @@ static void test_finite(void **state) {
     l->values[4] = 70000;
     assert_int_equal(fp_layer_check_finite(&f.job, l), 0);
     assert_true(l->values[4] == 70000);
+    char path[] = "m.onnx";
+    struct fineprune_model model = {.path = path};
+    f.job.model = &model;
     l->values[4] = l->dense[4] = NAN;
-    assert_int_equal(fp_layer_check_finite(&f.job, l), FINEPRUNE_DATA);
-    assert_non_null(strstr(f.err.message, "weight 'w'"));
+    assert_int_equal(fp_layer_check_finite(&f.job, l), FINEPRUNE_MODEL);
+    assert_non_null(strstr(f.err.message, "'m.onnx': weight 'w'"));
+    f.job.model = NULL;
     fake_end(&f);
 }
 
