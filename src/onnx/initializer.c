@@ -35,13 +35,14 @@ static int external_number(const Onnx__TensorProto *proto, const char *key, size
     const char *text = external_entry(proto, key);
     *out = absent;
     if (!text) return FINEPRUNE_OK;
-    char *end;
-    errno = 0;
-    long long value = strtoll(text, &end, 10);
-    if (errno || end == text || *end || value < 0)
-        return fp_fail(err, FINEPRUNE_MODEL, "tensor '%s': external data %s is '%s', not a size",
+    size_t value = 0;
+    bool fits = *text != '\0';
+    for (const char *at = text; *at && fits; at++)
+        fits = *at >= '0' && *at <= '9' && fp_mul(value, 10, &value) && fp_add(value, (size_t)(*at - '0'), &value);
+    if (!fits)
+        return fp_fail(err, FINEPRUNE_MODEL, "tensor '%s': external data %s is '%.60s', not a size",
                        fp_initializer_name(proto), key, text);
-    *out = (size_t)value;
+    *out = value;
     return FINEPRUNE_OK;
 }
 

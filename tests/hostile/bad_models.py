@@ -497,6 +497,17 @@ def _(folder):
     return external(folder, "weights.bin", offset="here", length=48)
 
 
+for number in ("+0", " 0", "0 ", "-0", "0x0", "0.0", "0_0", "", "1" + "0" * 30):
+
+    @bad_model(f"external offset '{number:.6}'", r"external data offset is '")
+    def _(folder, number=number):
+        return external(folder, "weights.bin", offset=number, length=48)
+
+    @bad_model(f"external length '{number:.6}'", r"external data length is '")
+    def _(folder, number=number):
+        return external(folder, "weights.bin", offset=0, length=number.replace("0", "48"))
+
+
 @bad_model("external length past the end", r"weights\.bin|\bw\b")
 def _(folder):
     return external(folder, "weights.bin", offset=0, length=1 << 40)
