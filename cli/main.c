@@ -52,14 +52,38 @@ static int fail_read(const char *path, const char *what, fineprune_error *err) {
                     "output '%s' is a file that %s", strcmp(path, "-") ? path : "standard output", what);
 }
 
+// Standard error when it goes to a file, else NULL.
+static const char *error_file(void) {
+    static const char name[] = "/dev/stderr";
+    struct stat st, at;
+    const bool is_file = !fstat(STDERR_FILENO, &st) && S_ISREG(st.st_mode) && !stat(name, &at);
+    if (is_file && st.st_dev == at.st_dev && st.st_ino == at.st_ino) return name;
+    return NULL;
+}
+
+// Standard error goes to an input: what is to be said is said on standard output, when that is no file, or nowhere.
+static void leave_error_file(void) {
+    struct stat st;
+    const bool says = !fstat(STDOUT_FILENO, &st) && !S_ISREG(st.st_mode);
+    const int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    (void)!dup2(says ? STDOUT_FILENO : nowhere, STDERR_FILENO);
+    if (nowhere >= 0) close(nowhere);
+}
+
 // External data, and what lies in folders, lists and beside the model, are known once model and data are read. Every
 // command may write to standard output, and a large model's weights to PATH.data.
 static int check_against_inputs(const struct cli_options *o, const fineprune_model *model, const fineprune_data *data,
                                 fineprune_error *err) {
-    const char *paths[6] = {"-"};
+    const char *paths[6] = {"-"}, *error = error_file();
     char beside[PATH_MAX];
     size_t n = output_paths(o, paths + 1) + 1;
     if (n > 1 && paths[1] == o->output && beside_path(beside, o->output)) paths[n++] = beside;
+    const bool with_model = error && model && fineprune_model_reads(model, error);
+    const bool with_data = error && data && fineprune_data_reads(data, error);
+    if (with_model || with_data) {
+        leave_error_file();
+        return fail_read(error, with_model ? "is read with the model" : "the samples are read from", err);
+    }
     for (size_t i = 0; i < n; i++) {
         if (model && fineprune_model_reads(model, paths[i])) return fail_read(paths[i], "is read with the model", err);
         if (data && fineprune_data_reads(data, paths[i])) return fail_read(paths[i], "the samples are read from", err);
@@ -215,7 +239,13 @@ static int check_folder(const struct cli_options *o, fineprune_error *err) {
 static int check_outputs(const struct cli_options *o, fineprune_error *err) {
     const char *paths[4];
     const size_t n = output_paths(o, paths);
+    const char *error = error_file();
     int status = FINEPRUNE_OK;
+    if (error) status = check_inputs(o, error, err);
+    if (status) {
+        leave_error_file();
+        return status;
+    }
     if (writes_folder(o)) status = check_folder(o, err);
     if (!status) status = check_output(o, "-", err);
     for (size_t i = 0; i < n && !status; i++) {

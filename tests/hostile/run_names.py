@@ -9,6 +9,7 @@ refused with exit code 2 and one line, nothing is written, and all files keep th
 import os
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -282,6 +283,22 @@ def taken_for_leftovers(folder):
     attempts.attempt("leftover: weights", ["prune", "swept.onnx", "--data", "good.npz", "-o", "o.onnx.data"], pattern="read with the model")
 
 
+def standard_error(folder):
+    """Standard error that is opened on an input: not a byte goes there, and why is said on standard output."""
+    before = state(folder)
+    cases = [(arguments + ["-o", "new.out"] * ("-o" in options), name) for arguments, inputs, options in COMMANDS for name in inputs]
+    for i, (arguments, name) in enumerate(cases):
+        for mode in (os.O_RDWR, os.O_WRONLY | os.O_APPEND):
+            case = f"{' '.join(arguments)} 2> {name} ({mode})"
+            if ONLY not in case or (i + mode) % EACH:
+                continue
+            with os.fdopen(os.open(folder / name, mode), "ab") as opened:
+                ran = subprocess.run(list(map(str, [harness.FINEPRUNE, *arguments, "-f"])), stdout=subprocess.PIPE, stderr=opened, cwd=folder, timeout=120)
+            told = ran.stdout.decode()
+            good = ran.returncode == 2 and "error: output '/dev/stderr' is " in told and len(told.splitlines()) == 2
+            TALLY.check(case, good and state(folder) == before, f"exit {ran.returncode}, changed {state(folder) != before}: {told[:300]}")
+
+
 def beside_the_model(folder):
     """Each name that is looked for beside the model and above it: never written over, though free to be made."""
     for name in ("labels.txt", "LABELS.txt", "Labels.txt", "classes.txt", "class_names.txt", "label_map.txt", "labels.json", "classes.json", "id2label.json",
@@ -331,7 +348,7 @@ def shown(folder):
 
 
 def main():
-    for part in (named_as_an_input, standard_streams, no_file, one_file, taken_for_leftovers, beside_the_model, shown):
+    for part in (named_as_an_input, standard_streams, standard_error, no_file, one_file, taken_for_leftovers, beside_the_model, shown):
         with tempfile.TemporaryDirectory(prefix="fineprune-names-") as folder:
             folder = Path(folder).resolve() / "place"
             folder.mkdir()
