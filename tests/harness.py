@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +32,12 @@ class Ran(NamedTuple):
 
     def first_line(self):
         return next((line for line in self.err.splitlines() if line.strip()), "")
+
+
+def leftover(base, number, process=1234567):
+    """What a run that is killed leaves of an output, by name (src/base/output.c)."""
+    name = f".{base[:200]}.{process}-{number}"
+    return f"{name}-{zlib.crc32(b'fineprune' + name.encode()):08x}.part"
 
 
 def run(*arguments, timeout=60, stdin=None, env=None, cwd=None, preexec_fn=None, pass_fds=()):

@@ -13,6 +13,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #define ATTEMPTS 100
 
@@ -125,13 +126,32 @@ static int split_path(struct fp_output *output, const char **base, fineprune_err
     return fp_fail_memory(err, "a path", strlen(output->path));
 }
 
-// ".BASE.PROCESS-NUMBER.part"
+// ".BASE.PROCESS-NUMBER-SIGNATURE.part": the signature is of all before it, so that no file of the user's is one of
+// ours by chance.
+static unsigned long signature_of(const char *name, size_t n) {
+    static const char begin[] = "fineprune";
+    return crc32(crc32(0, (const Bytef *)begin, sizeof(begin) - 1), (const Bytef *)name, (uInt)n);
+}
+
+static char *temporary_path(const char *folder, const char *base, int number) {
+    char *name = fp_format(".%.200s.%ld-%d", base, (long)getpid(), number), *path = NULL;
+    if (name) path = fp_format("%s/%s-%08lx.part", folder, name, signature_of(name, strlen(name)));
+    free(name);
+    return path;
+}
+
 static bool is_temporary_of(const char *name, const char *base) {
     const size_t n = fp_least(strlen(base), 200);
     if (name[0] != '.' || strncmp(name + 1, base, n) || name[n + 1] != '.') return false;
-    const char *rest = name + n + 2;
-    const size_t digits = strspn(rest, "0123456789"), more = strspn(rest + digits + 1, "0123456789");
-    return digits && rest[digits] == '-' && more && !strcmp(rest + digits + 1 + more, ".part");
+    const char *at = name + n + 2;
+    const size_t process = strspn(at, "0123456789");
+    if (!process || at[process] != '-') return false;
+    at += process + 1;
+    const size_t number = strspn(at, "0123456789");
+    if (!number) return false;
+    char ending[30];
+    snprintf(ending, sizeof(ending), "-%08lx.part", signature_of(name, (size_t)(at + number - name)));
+    return !strcmp(at + number, ending);
 }
 
 // Removes what runs that were killed have left of the same output: who still writes holds a lock.
@@ -142,7 +162,8 @@ static void sweep(const struct fp_output *output, const char *base) {
         const int fd = openat(dirfd(folder), entry->d_name, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
         if (fd < 0) continue;
         struct stat st;
-        if (!fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_uid == geteuid() && !flock(fd, LOCK_EX | LOCK_NB))
+        if (!fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_uid == geteuid() && st.st_nlink == 1 &&
+            !flock(fd, LOCK_EX | LOCK_NB))
             (void)!unlinkat(dirfd(folder), entry->d_name, 0);
         close(fd);
     }
@@ -156,7 +177,7 @@ static int open_temporary(struct fp_output *output, const struct stat *old, fine
     sweep(output, base);
     int fd = -1;
     for (int i = 0; i < ATTEMPTS && fd < 0; i++) {
-        char *temp = fp_format("%s/.%.200s.%ld-%d.part", output->folder, base, (long)getpid(), i);
+        char *temp = temporary_path(output->folder, base, i);
         if (!temp) return fp_fail_memory(err, "a path", PATH_MAX);
         fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, output->secret ? 0600 : 0666);
         if (fd >= 0) {

@@ -306,13 +306,17 @@ def try_leftovers(scratch):
     if wanted("leftovers"):
         folder = scratch / "leftovers"
         _, command = good(folder)
-        for name in (".o.onnx.1234567-0.part", ".o.onnx.1234567-1.part", ".other.onnx.1234567-0.part", ".o.onnx.part", ".o.onnx.12x-0.part"):
+        gone, held_name, other = (harness.leftover(base, number) for base, number in (("o.onnx", 0), ("o.onnx", 1), ("other.onnx", 0)))
+        users = [".o.onnx.1234567-0.part", ".o.onnx.1234567-2-00000000.part", ".o.onnx.part", ".o.onnx.12x-0.part", other.replace("other", "o"),
+                 harness.leftover("o.onnx", 3).upper(), harness.leftover("o.onnx", 4) + ".part", harness.leftover("o.onnx", 5)]
+        for name in (gone, held_name, other, *users):
             (folder / name).write_text("left")
-        with open(folder / ".o.onnx.1234567-1.part", "w") as held:
+        os.link(folder / users[-1], folder / "linked")  # what has another name too is none of ours
+        with open(folder / held_name, "w") as held:
             fcntl.flock(held, fcntl.LOCK_EX)
             ran = harness.run(*command, "-o", folder / "o.onnx")
-        left = sorted(p.name for p in folder.iterdir() if p.name.endswith(".part"))
-        wants = [".o.onnx.1234567-1.part", ".o.onnx.12x-0.part", ".o.onnx.part", ".other.onnx.1234567-0.part"]
+        left = sorted(p.name for p in folder.iterdir() if p.name.lower().endswith(".part"))
+        wants = sorted([held_name, other, *users])
         TALLY.check("leftovers", ran.code == 0 and left == wants, f"exit {ran.code}, left {left}")
     if wanted("standard output"):
         folder = scratch / "stdout"

@@ -259,11 +259,12 @@ def one_file(folder):
 
 def taken_for_leftovers(folder):
     """Inputs that are called as what a killed run leaves of an output, which the next one removes; and PATH.data that is an input."""
-    for path, name in (("plain.onnx", ".o.onnx.1234567-0.part"), ("one.stats", ".o.onnx.1234567-1.part"), ("labels.npy", ".o.onnx.1234567-2.part"),
-                       ("config.txt", ".o.onnx.1234567-3.part"), ("weights.bin", ".o.onnx.data.1234567-4.part"), ("given.json", ".o.onnx.1234567-5.part")):
+    left = [harness.leftover("o.onnx.data" if i == 4 else "o.onnx", i) for i in range(6)]
+    for path, name in (("plain.onnx", left[0]), ("one.stats", left[1]), ("labels.npy", left[2]),
+                       ("config.txt", left[3]), ("weights.bin", left[4]), ("given.json", left[5])):
         shutil.copy(folder / path, folder / name)
     model = onnx.load(folder / "model.onnx", load_external_data=False)
-    model.graph.initializer[0].external_data[0].value = ".o.onnx.data.1234567-4.part"
+    model.graph.initializer[0].external_data[0].value = left[4]
     (folder / "swept.onnx").write_bytes(model.SerializeToString())
     for path, name in (("good.npz", "beside.onnx.data"), ("good.npz", "linked.npz")):
         if not (folder / name).exists():
@@ -272,11 +273,11 @@ def taken_for_leftovers(folder):
     os.link(folder / "beside.onnx.data", folder / "linked.npz")
     attempts = Attempts(folder)
     for out in ("o.onnx", "./o.onnx", "also/o.onnx", f"{folder}/o.onnx"):
-        for case in (["compact", ".o.onnx.1234567-0.part", "-o", out], ["prune", ".o.onnx.1234567-0.part", "--data", "good.npz", "-o", out],
-                     ["apply", "plain.onnx", "--stats", ".o.onnx.1234567-1.part", "-o", out],
-                     ["prune", "plain.onnx", "--data", "good.npz", "--config", ".o.onnx.1234567-3.part", "-o", out],
-                     ["run", "picture/m.onnx", "--data", "shots", "--preprocess", ".o.onnx.1234567-5.part", "-o", out],
-                     ["compare", "plain.onnx", "plain.onnx", "--data", "good.npz", "--labels", ".o.onnx.1234567-2.part", f"--json={out}"]):
+        for case in (["compact", left[0], "-o", out], ["prune", left[0], "--data", "good.npz", "-o", out],
+                     ["apply", "plain.onnx", "--stats", left[1], "-o", out],
+                     ["prune", "plain.onnx", "--data", "good.npz", "--config", left[3], "-o", out],
+                     ["run", "picture/m.onnx", "--data", "shots", "--preprocess", left[5], "-o", out],
+                     ["compare", "plain.onnx", "plain.onnx", "--data", "good.npz", "--labels", left[2], f"--json={out}"]):
             attempts.attempt(f"leftover: {' '.join(case)}", case)
     for out in ("beside.onnx", "./beside.onnx", "also/beside.onnx"):
         attempts.attempt(f"beside: {out}", ["prune", "model.onnx", "--data", "linked.npz", "-f", "-o", out], pattern="beside.onnx.data")

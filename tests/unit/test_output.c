@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include <cmocka.h>
 
@@ -224,8 +225,10 @@ static void test_left_behind(void **state) {
     struct place *place = *state;
     char left[128], others[128];
     struct fp_output *output;
-    snprintf(left, sizeof(left), "%s/.out.bin.123-4.part", place->folder);
-    snprintf(others, sizeof(others), "%s/.out.bin.x-4.part", place->folder);
+    const char name[] = ".out.bin.123-4";
+    const unsigned long signature = crc32(0, (const Bytef *)"fineprune.out.bin.123-4", 23);
+    snprintf(left, sizeof(left), "%s/%s-%08lx.part", place->folder, name, signature);
+    snprintf(others, sizeof(others), "%s/%s-%08lx.part", place->folder, name, signature ^ 1); // somebody else's
     assert_int_equal(write_text(left, false, "half", NULL), 0);
     assert_int_equal(write_text(others, false, "whole", NULL), 0);
     assert_int_equal(fp_output_open(&output, place->path, false, NULL), 0);
