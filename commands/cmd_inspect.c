@@ -145,6 +145,12 @@ static void add_obstacle(struct fineprune_report *report, const char *what) {
     fp_report_add_text(report, &report->obstacles, what);
 }
 
+static void add_failure(struct fineprune_report *report, const fineprune_error *err) {
+    char *text = fp_format("%s%s%s", err->message, err->hint[0] ? "; " : "", err->hint);
+    add_obstacle(report, text ? text : err->message);
+    free(text);
+}
+
 // Every tensor must be readable, not only those that a run would meet first.
 static int check_tensors(struct fineprune_model *model, struct fineprune_report *report) {
     int status = FINEPRUNE_OK;
@@ -157,6 +163,13 @@ static int check_tensors(struct fineprune_model *model, struct fineprune_report 
         if (one) add_obstacle(report, inner.message);
         if (one) status = fp_is_limit(one) ? one : FINEPRUNE_MODEL;
     }
+    return status;
+}
+
+static int check_training(struct fineprune_model *model, struct fineprune_report *report) {
+    fineprune_error inner = {0};
+    const int status = fp_exec_refuse_training(model, &inner);
+    if (status) add_failure(report, &inner);
     return status;
 }
 
@@ -219,11 +232,12 @@ int fineprune_check(fineprune_model *model, fineprune_data *data, fineprune_repo
         add_obstacle(report, "there is no weight that can be pruned");
         status = FINEPRUNE_MODEL;
     }
+    if (!described && !status) status = check_training(model, report);
     if (!described && !status && data && fineprune_data_samples(data))
         described = try_samples(model, data, report, &inner);
     fp_threads_leave(&host);
     if (described) {
-        add_obstacle(report, inner.message);
+        add_failure(report, &inner);
         status = described;
     }
     if (data) {

@@ -14,6 +14,7 @@
 
 #include "base/arena.h"
 #include "base/threads.h"
+#include "exec/exec.h"
 #include "stats/batches.h"
 #include "cmd.h"
 #include "report/describe.h"
@@ -35,6 +36,17 @@ void fp_cmd_report(struct fineprune_report *report, const struct fineprune_data 
     fp_report_put_data(report, data, &(struct fp_report_data){.samples = samples});
     FP_PUT(report, timing, &timing);
     report->peak_rss_bytes = (double)fp_peak_rss();
+}
+
+void fp_cmd_warn_training(struct fineprune_report *report, struct fineprune_model *model) {
+    static const char cause[] = "training_mode";
+    for (size_t i = 0; i < report->warnings.n; i++)
+        if (!strcmp(report->warnings.items[i].cause, cause)) return;
+    char *training = fp_exec_training(model);
+    const struct fp_report_warning told = {cause, "answers depend on the samples that run together: " FP_TRAINING_HINT,
+                                           training};
+    if (training) FP_ADD(report, warnings, &told);
+    free(training);
 }
 
 void fp_cmd_take_rows(struct fp_tensor *dst, const struct fp_tensor *t, size_t rows) {
@@ -285,6 +297,7 @@ static int run(struct gatherer *g, struct fineprune_model *model, struct finepru
     int status = make_gatherer(g, model, data, err);
     if (!status) status = run_samples(g, model, data, options, err);
     if (!status) status = look_at_preparation(g, model, data, options, report, err);
+    if (!status) fp_cmd_warn_training(report, model);
     if (!status) status = write_outputs(*w, g, err);
     if (status) return status;
     status = fp_mapping_unchanged(model->mappings, err);

@@ -16,6 +16,7 @@ static int score(fineprune_stats *out, struct fineprune_model *model, struct fin
     FP_STAGE(room, "the list of samples");
     int status = fp_data_check_elements(data, err);
     if (!status) status = fp_data_check_list(data, err);
+    if (!status) status = fp_exec_refuse_training(model, err);
     if (status) return status;
     size_t n = fineprune_data_samples(data), *samples = fp_arena_take(&room, n, sizeof(*samples));
     if (!samples) return fp_arena_check(&room, err);

@@ -182,7 +182,8 @@ static bool goes_by_layer(const struct fp_job *job) {
 
 int fp_job_open(struct fp_job *job) {
     job->threads = fp_threads_wanted(&job->options->run);
-    int status = find_weights(job);
+    int status = fp_exec_refuse_training(job->model, job->err);
+    if (!status) status = find_weights(job);
     if (!status) status = leave_out(job);
     if (!status) status = add_biases(job);
     if (status) return status;

@@ -67,5 +67,9 @@ int fp_exec_single(struct fp_exec *exec, const struct fp_node *node, struct fp_t
 // The graph's unsupported operators as text lines "Type (domain, opset N): node, node", NULL when all are supported or
 // out of memory.
 char *fp_exec_unsupported(struct fineprune_model *model);
+// The first node that computes as in training and how many do, NULL when none does or out of memory; and the refusal of
+// such a model for what learns from its answers. Errors: MODEL.
+char *fp_exec_training(struct fineprune_model *model);
+int fp_exec_refuse_training(struct fineprune_model *model, fineprune_error *err);
 
 #endif

@@ -230,6 +230,8 @@ int fp_context_stopped(struct fp_context *context, const struct fp_node *node, f
 
 // An error that names the node first.
 int fp_call_fail(struct fp_call *call, const char *format, ...) FP_PRINTF(2, 3);
+// What to do about a node that computes as in training.
+#define FP_TRAINING_HINT "export the model for inference; in PyTorch, after net.eval()"
 // Sets type and dims of output i. Errors: rank, negative or overflowing dims.
 int fp_out(struct fp_call *call, int i, enum fp_type type, int rank, const int64_t *dims);
 // Output i has the type and shape of input j.

@@ -69,6 +69,12 @@ static bool by_element(const struct fp_call *call) {
     return call->node->opset < 9 && !fp_attr_int(call->node, "spatial", 1);
 }
 
+static int refuse_output(struct fp_call *call, int i) {
+    const int status = fp_call_fail(call, "output %d is for training, which is not asked for", i);
+    fp_hint(call->err, FP_TRAINING_HINT);
+    return status;
+}
+
 static int prepare_batch(struct fp_call *call) {
     int status = fp_need(call, 5);
     if (!status) status = check_data(call, 1);
@@ -80,7 +86,7 @@ static int prepare_batch(struct fp_call *call) {
     call->out[0].layout = call->in[0]->layout;
     if (call->n_out > 1 && !is_training(call) && call->node->opset >= 9 && !status)
         for (int i = 1; i < call->n_out; i++)
-            if (fp_wanted(call, i)) return fp_call_fail(call, "output %d is for training, which is not asked for", i);
+            if (fp_wanted(call, i)) return refuse_output(call, i);
     for (int i = 1; i < call->n_out && !status; i++) {
         int like = 4;
         if (i == 1 || i == 3) like = 3;

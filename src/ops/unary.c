@@ -483,8 +483,10 @@ static int prepare_dropout(struct fp_call *call) {
         status = fp_read_scalar(call, 2, &training);
         if (!status && training != 0 && fp_given(call, 1)) status = fp_read_scalar(call, 1, &ratio);
     }
-    if (!status && training != 0 && ratio != 0)
+    if (!status && training != 0 && ratio != 0) {
         status = fp_call_fail(call, "training_mode with ratio %g is not supported", ratio);
+        fp_hint(call->err, FP_TRAINING_HINT);
+    }
     if (status || call->n_out < 2) return status;
     enum fp_type type = FP_BOOL;
     if (call->node->opset < 10) type = call->in[0]->type;

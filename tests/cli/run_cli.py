@@ -2431,6 +2431,43 @@ def check_names_every_obstacle(place):
     equal(place.run("check m.onnx --data odd.npz").code, 4, "data that do not fit")
 
 
+@case
+def models_in_training_mode_are_refused(place):
+    """BatchNormalization that reads the batch, by its attribute or by its outputs, and Dropout that throws: named before any work, with what to do. 'run' and
+    'compare' can do it, and warn."""
+    random, node = np.random.default_rng(31), onnx.helper.make_node
+    weights = {"w": random.standard_normal((6, 8)).astype(np.float32), "one": np.ones(8, np.float32), "zero": np.zeros(8, np.float32),
+               "v": random.standard_normal((8, 4)).astype(np.float32), "yes": np.array(True), "no": np.array(False), "half": np.float32(0.5)}
+    normal = ["h", "one", "zero", "zero", "one"]
+    def model(name, middle, opset=17):
+        store_network(place, name, [node("MatMul", ["x", "w"], ["h"]), *middle, node("MatMul", ["b", "v"], ["y"])], {"y": (1, ["N", 4])}, weights, [6], opset)
+    batch = "is in training mode: each answer depends on the samples it runs with, or on chance"
+    hint = "export the model for inference; in PyTorch, after net.eval()"
+    model("mode.onnx", [node("BatchNormalization", normal, ["b", "", ""], name="norm", training_mode=1)])
+    model("two.onnx", [node("BatchNormalization", normal, ["c", "", ""], name="norm", training_mode=1), node("Dropout", ["c", "half", "yes"], ["b"])])
+    model("outputs.onnx", [node("BatchNormalization", normal, ["b", "m", "s", "d", "e"], name="norm")], 12)
+    model("drop.onnx", [node("Dropout", ["h", "half", "yes"], ["b"], name="drop")])
+    model("eval.onnx", [node("BatchNormalization", normal, ["c"], training_mode=0), node("Dropout", ["c", "half", "no"], ["b"])])
+    np.savez(place.path("x.npz"), x=random.standard_normal((60, 6)).astype(np.float32))
+    works(place, "prune eval.onnx --data x.npz -o o.onnx -q")
+    works(place, "score eval.onnx --data x.npz -o s.npz -q")
+    said = {"mode": f"node 'norm' (BatchNormalization, opset 17) {batch}", "drop": f"node 'drop' (Dropout, opset 17) {batch}",
+            "two": f"node 'norm' (BatchNormalization, opset 17) {batch.replace('mode:', 'mode, with 1 more:')}",
+            "outputs": f"node 'norm' (BatchNormalization, opset 12) {batch}"}
+    for name, error in said.items():
+        fails(place, f"prune {name}.onnx --data x.npz -o p.onnx", 3, error, hint)
+        fails(place, f"score {name}.onnx --data x.npz -o t.npz", 3, error, hint)
+        fails(place, f"apply {name}.onnx --stats s.npz -o p.onnx", 3, error, hint)
+        for data in ("", "--data x.npz"):
+            ran = works(place, f"check {name}.onnx {data}".strip(), 3)
+            assert f"obstacle {error}; {hint}\n" in ran.out.decode(), ran.out
+    for name, runs in (("mode", True), ("outputs", False), ("drop", False)):
+        ran = works(place, f"run {name}.onnx --data x.npz -o y.npz -f", 0 if runs else 3)
+        assert hint in ran.err, ran.err
+    equal(warned(place, "compare eval.onnx mode.onnx --data x.npz"), ["training_mode"], "of two models")
+    equal(warned(place, "compare mode.onnx mode.onnx --data x.npz"), ["training_mode"], "said once")
+
+
 # ---- streams
 
 
