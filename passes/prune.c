@@ -305,11 +305,12 @@ static int look_at_preparation(struct fp_job *job) {
     const struct fp_answers *a = &job->classes.dense;
     struct fp_preparation p = {.model = job->model, .data = job->data, .options = &job->options->run};
     if (!job->data) return FINEPRUNE_OK;
-    if (job->classes.classifier.weight >= 0 && a->samples && !a->unlike) {
+    if (job->classes.output >= 0 && a->samples && !a->unlike) {
         p.scores = a->logits;
         p.n = a->samples;
         p.width = a->classes;
-        p.classes = true;
+        p.output = job->classes.output;
+        p.classes = job->classes.classifier.weight >= 0;
     }
     return fp_preparation_look(&p, job->report, job->err);
 }

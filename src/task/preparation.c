@@ -14,16 +14,21 @@
 #include "task/preparation_trials.h"
 #include "task/task.h"
 
-#define LOOKS 32          // samples, spread over all of them
-#define FEWEST 4          // of which something is said
-#define SHARE 0.1         // of samples that are silent or blank
-#define CLIPPED_SHARE 0.3 // of sounds that are clipped
-#define SMALLEST 16       // elements that may be all equal by chance no more
-#define LEAST_SIDE 16     // of pictures
-#define LEAST_WAVE 4000   // elements
-#define ORDERED 0.4       // of what rows apart differ, rows that lie below each other do at most
-#define DIFFERENT 0.05    // how far samples are apart at least (difference), that answers should be
-#define SAME 0.01         // of the scores' spread within a sample, what they move from sample to sample
+#define LOOKS 32           // samples, spread over all of them
+#define FEWEST 4           // of which something is said
+#define SHARE 0.1          // of samples that are silent or blank
+#define CLIPPED_SHARE 0.3  // of sounds that are clipped
+#define SMALLEST 16        // elements that may be all equal by chance no more
+#define LEAST_SIDE 16      // of pictures
+#define LEAST_WAVE 4000    // elements
+#define ORDERED 0.4        // of what rows apart differ, rows that lie below each other do at most
+#define DIFFERENT 0.05     // how far samples are apart at least (difference), that answers should be
+#define ALIKE 0.0001       // the same, of samples that are one
+#define MANY 20            // answers that are one class by chance no more
+#define MADE_FOR_CLASSES 3 // points of the task's evidence
+#define UNSURE 0.5         // mean confidence, and
+#define CLEAR 1.0          // of the scores' spread, the second behind the first: below both it is unsure
+#define SAME 0.01          // of the scores' spread within a sample, what they move from sample to sample
 
 struct facts {
     struct fp_looked_at seen;
@@ -208,13 +213,10 @@ static void warn_of_rate(const struct fineprune_data *data, struct fineprune_rep
     warn(report, "other_rate", evidence, "the sound is brought to another rate than '%.200s' says: --rate", path);
 }
 
-static int are_classes(const struct fp_preparation *p, bool *classes, fineprune_error *err) {
+static int judge_task(struct fp_task *task, const struct fp_preparation *p, fineprune_error *err) {
     struct fp_exec *exec = NULL;
     struct fp_weights *weights = NULL;
     struct fp_classifier k = {.weight = -1};
-    struct fp_task task = {0};
-    *classes = p->classes;
-    if (p->classes) return FINEPRUNE_OK;
     int status = fp_exec_plan(&exec, p->model, p->options, err);
     if (!status) status = fp_weights_find(&weights, exec, p->model, false, err);
     if (!status) fp_classifier_find(&k, weights);
@@ -226,20 +228,100 @@ static int are_classes(const struct fp_preparation *p, bool *classes, fineprune_
                                      .values = p->scores,
                                      .n = p->n,
                                      .width = p->width};
-    if (!status) status = fp_task_judge(&task, &one, NULL, err);
-    *classes = task.kind == FP_TASK_CLASSES;
+    if (!status) status = fp_task_judge(task, &one, NULL, err);
     fp_weights_free(weights);
     fp_exec_free(exec);
     return status;
 }
 
-// Scores that hardly move from sample to sample, though the samples differ.
-static int look_at_scores(const struct fp_preparation *p, const struct facts *f, struct fineprune_report *report,
-                          fineprune_error *err) {
-    double within = 0, between = 0;
+static int are_classes(const struct fp_preparation *p, bool *classes, fineprune_error *err) {
+    struct fp_task task = {0};
+    *classes = p->classes;
+    if (p->classes) return FINEPRUNE_OK;
+    const int status = judge_task(&task, p, err);
+    *classes = task.kind == FP_TASK_CLASSES;
+    return status;
+}
+
+// The same by all but the answers, which say less of it where they are all one class.
+static int are_made_for_classes(const struct fp_preparation *p, bool *classes, fineprune_error *err) {
+    static const char *const of_the_model[] = {"softmax",   "readers",       "output name",   "layer name",
+                                               "axis name", "labels beside", "labels within", "task said",
+                                               "sigmoid",   "activation",    "last layer"};
+    struct fp_task task = {0};
+    int points = 0;
+    *classes = p->classes;
+    if (p->classes) return FINEPRUNE_OK;
+    const int status = judge_task(&task, p, err);
+    for (int i = 0; i < task.n; i++)
+        for (size_t k = 0; k < FP_COUNT(of_the_model); k++)
+            if (!strcmp(task.evidence[i].name, of_the_model[k])) points += task.evidence[i].points;
+    *classes = !status && points >= MADE_FOR_CLASSES;
+    return status;
+}
+
+// Where all answers are one class: which, how sure the model is of it, and how far the second is behind, by the spread
+// of the scores. False where they are not.
+struct one_class {
+    size_t class;
+    double confidence, ahead;
+};
+
+static bool see_one_class(struct one_class *seen, const struct fp_preparation *p) {
+    *seen = (struct one_class){.class = SIZE_MAX};
+    for (size_t i = 0; i < p->n; i++) {
+        const float *row = p->scores + i * p->width;
+        double sum = 0, square = 0, all = 0, second = -INFINITY;
+        size_t best = 0;
+        for (size_t k = 0; k < p->width; k++)
+            if (row[k] > row[best]) best = k;
+        const double first = (double)row[best];
+        for (size_t k = 0; k < p->width; k++) {
+            const double behind = (double)row[k] - first;
+            if (!isfinite(row[k]) || (k != best && behind == 0)) return false;
+            if (k != best) second = fmax(second, behind);
+            sum += behind;
+            square += behind * behind;
+            all += exp(behind);
+        }
+        const double n = (double)p->width, mean = sum / n;
+        if (!i) seen->class = best;
+        if (seen->class != best) return false;
+        const bool share = first <= 1 && fabs(sum + n * first - 1) < 1e-3;
+        seen->confidence += (share ? first : 1 / all) / (double)p->n;
+        seen->ahead += -second / sqrt(square / n - mean * mean) / (double)p->n;
+    }
+    return true;
+}
+
+// One class in all answers is a user of one class, or a model that does not know these data. Where it hardly prefers
+// that class it is the second.
+static int look_at_classes(const struct fp_preparation *p, struct fineprune_report *report, fineprune_error *err) {
+    struct one_class seen;
     bool classes;
-    if (!p->scores || p->n < 10 || p->width < 2 || f->blank == f->looked) return FINEPRUNE_OK;
-    if (!(f->apart >= DIFFERENT * (double)(f->looked - 1))) return FINEPRUNE_OK;
+    if (p->n < MANY || p->width < 3 || !see_one_class(&seen, p)) return FINEPRUNE_OK;
+    const int status = are_made_for_classes(p, &classes, err);
+    if (status || !classes) return status;
+    if (seen.confidence >= UNSURE || seen.ahead >= CLEAR) {
+        fp_report_say(
+            report,
+            "all %zu answers are one class, number %zu from 0: right if this user shows no other; else look at "
+            "how the samples are prepared ('fineprune show')",
+            p->n, seen.class);
+        return FINEPRUNE_OK;
+    }
+    char evidence[160];
+    snprintf(evidence, sizeof(evidence), "class number %zu from 0 in all %zu answers, mean confidence %.0f %%",
+             seen.class, p->n, 100 * seen.confidence);
+    warn(report, "one_class", evidence,
+         "all answers are one class, and unsure: the samples look prepared otherwise than the model was trained: mean "
+         "and std, scale, colors, size ('fineprune show')");
+    return FINEPRUNE_OK;
+}
+
+// How far scores move from sample to sample, as a share of their spread within one; 0 where that is none.
+static double moves(const struct fp_preparation *p) {
+    double within = 0, between = 0;
     for (size_t k = 0; k < p->width; k++) {
         double sum = 0, square = 0;
         const double first = (double)p->scores[k];
@@ -260,12 +342,21 @@ static int look_at_scores(const struct fp_preparation *p, const struct facts *f,
         }
         within += fmax(square - sum * sum / (double)p->width, 0) / (double)p->n;
     }
-    if (!(within > 0) || !(between <= SAME * SAME * within)) return FINEPRUNE_OK;
-    int status = are_classes(p, &classes, err);
+    return within > 0 ? sqrt(between / within) : NAN;
+}
+
+// Scores that hardly move, or one class in all answers, though the samples differ.
+static int look_at_scores(const struct fp_preparation *p, const struct facts *f, struct fineprune_report *report,
+                          fineprune_error *err) {
+    bool classes = false;
+    if (!p->scores || p->n < 10 || p->width < 2 || f->blank == f->looked) return FINEPRUNE_OK;
+    const double moved = moves(p), apart = f->apart / (double)(f->looked - 1);
+    int status = FINEPRUNE_OK;
+    if (moved <= SAME && apart >= DIFFERENT) status = are_classes(p, &classes, err);
+    if (!status && !classes && apart >= ALIKE) return look_at_classes(p, report, err);
     if (status || !classes) return status;
     char evidence[160];
-    snprintf(evidence, sizeof(evidence), "scores move by %.2g %% of their spread over %zu samples",
-             100 * sqrt(between / within), p->n);
+    snprintf(evidence, sizeof(evidence), "scores move by %.2g %% of their spread over %zu samples", 100 * moved, p->n);
     warn(report, "same_answers", evidence,
          "the model answers all samples alike, as if it did not see them: they are hardly prepared as it was trained");
     return FINEPRUNE_OK;

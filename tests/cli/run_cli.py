@@ -2091,6 +2091,30 @@ def samples_that_say_nothing(place):
 
 
 @case
+def answers_that_are_one_class(place):
+    """One class in all answers: a note where the model is sure of it, a warning where it is not; nothing where the greatest output is no class, or samples are few."""
+    random, node = np.random.default_rng(29), onnx.helper.make_node
+    np.savez(place.path("x.npz"), x=(x := (random.standard_normal((60, 20)) / 100).astype(np.float32)))
+    np.savez(place.path("few.npz"), x=x[:15])
+    w = random.standard_normal((20, 5)).astype(np.float32)
+    def model(name, bias, softmax=True, scale=1):
+        tail = [node("Softmax", ["l"], ["probabilities"])] if softmax else [node("Identity", ["l"], ["position"])]
+        store_network(place, name, [node("Gemm", ["x", "w", "b"], ["l"]), *tail], {tail[0].output[0]: (1, ["N", 5])}, {"w": np.float32(scale) * w, "b": np.float32(bias)},
+                      [20])
+    model("sure.onnx", [0, 0, 6, 0, 0], scale=20)
+    model("unsure.onnx", [-.5, 0, 1, .7, .6])
+    model("amounts.onnx", [1, 2, 9, 1, 1], False)
+    noted = re.compile(r"^note +all (\d+) answers are one class, number 2 from 0: right if this user shows no other; else .*'fineprune show'", re.M)
+    for command in ("prune {} --data {} -o o.onnx --strict-sparsity", "run {} --data {} -o y.npz", "check {} --data {}"):
+        def told(model, data="x.npz"):
+            line = command.format(model, data)
+            ran, causes = works(place, f"{line} -f" if "-o" in line else line), warned(place, line)
+            return causes, bool(noted.search(ran.err + ran.out.decode()))
+        equal([told(name) for name in ("sure.onnx", "unsure.onnx", "amounts.onnx")], [([], True), (["one_class"], False), ([], False)], command)
+        equal(told("unsure.onnx", "few.npz"), ([], False), f"{command}, few samples")
+
+
+@case
 def lines_are_broken_on_a_terminal(place):
     """On a terminal of 100 columns no line of the summary is longer, and what follows lies below; a pipe gets one line each, and the same words."""
     plain = works(place, f"{PRUNE} -o o.onnx -f -s 70%").err
