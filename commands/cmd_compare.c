@@ -423,6 +423,8 @@ static int compare(struct comparison *c, const fineprune_compare_options *o, str
     if (!status) status = compare_all(c, "forward", &o->run, err);
     if (!status) status = report_comparison(c, report, began, err);
     if (!status) status = look_at_preparation(c, &o->run, report, err);
+    const struct fp_report_warning labels = {"labels_and_folders", c->labels.against, c->labels.evidence};
+    if (!status && c->labels.against[0]) FP_ADD(report, warnings, &labels);
     if (!status) fp_cmd_warn_training(report, c->a.model);
     if (!status) fp_cmd_warn_training(report, c->b.model);
     if (!status && o->layers) status = compare_layers(c, &o->run, report, err);

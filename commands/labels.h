@@ -10,6 +10,8 @@ struct fp_labels {
     struct fp_tensor classes; // int64, one a sample at least; or empty: there are none
     size_t folders;           // of classes that are counted by their order; 0: labels are not
     char from[200];           // what the report says of them, or ""
+    char against[300];        // how they contradict the class folders that the samples lie in, or "";
+    char evidence[200];       // and what shows it
 };
 
 // where: a .npy, a .csv, or "folders". The classes are those of `model`. Errors: DATA, IO, LIMIT.

@@ -1852,6 +1852,36 @@ def the_preparation_is_told(place):
 
 
 @case
+def labels_that_contradict_folders(place):
+    """Samples in class folders whose labels are others: a warning where the folders are named as the classes, or are as many and as large as these; none else."""
+    node = onnx.helper.make_node
+    store_network(place, "m.onnx", [node("Identity", ["x"], ["y"])], {"y": (1, ["N", 3])}, {}, [3])
+    labels = []
+    for kind, (name, n) in enumerate((("cat", 3), ("cow", 5), ("dog", 4))):
+        place.path(f"tree/{name}").mkdir(parents=True)
+        for k in range(n):
+            np.save(place.path(f"tree/{name}/{k}.npy"), np.eye(3, dtype=np.float32)[[kind]])
+            labels.append(kind)
+    right, listed = np.array(labels), [(kind, k) for kind, n in enumerate((3, 5, 4)) for k in range(n)]
+    mixed = right[np.random.default_rng(3).permutation(12)]
+    def causes(y, table=False):
+        np.save(place.path("y.npy"), y)
+        names = ("cat", "cow", "dog")
+        place.path("y.csv").write_text("".join(f"{names[kind]}/{k}.npy,{label}\n" for (kind, k), label in zip(listed, y)))
+        return warned(place, f"compare m.onnx m.onnx --data tree --labels y.{'csv' if table else 'npy'}")
+    swapped, moods, one = (right + 1) % 3, np.arange(12) % 2, np.where(np.arange(12) == 0, 2, right)
+    equal([causes(y) for y in (right, mixed, swapped, moods, one)], [[], ["labels_and_folders"], [], [], []], "without names")
+    equal(causes(mixed, True), ["labels_and_folders"], "of a table")
+    place.path("labels.txt").write_text("cat\ncow\ndog\n")
+    equal([causes(y) for y in (right, mixed, swapped, one)], [[], *3 * [["labels_and_folders"]]], "with names")
+    ran = works(place, "compare m.onnx m.onnx --data tree --labels y.npy").out.decode()
+    assert ("warning  1 of 12 labels are not the class whose folder the sample lies in: are they in the order of the samples, by path? --labels folders "
+            "(the first in 'cat', class 0, is labelled 2)\n") in ran, ran
+    place.path("labels.txt").write_text("cat\ncow\nhen\n")
+    equal(causes(one), [], "names of other classes")
+
+
+@case
 def labels_of_a_table(place):
     """A .csv of file and label: quotes, headings, names of classes, paths and names of files, and every mistake by its first line and count."""
     make, value = onnx.helper.make_node, onnx.helper.make_tensor_value_info
