@@ -438,7 +438,8 @@ static int command_score(struct job *job) {
     if (!status) status = fineprune_score(&job->stats, job->model, job->data, &job->run, job->err);
     if (!status) status = save_stats(job);
     if (status) return status;
-    snprintf(text, sizeof(text), "data     %zu samples", fineprune_data_samples(job->data));
+    const size_t n = fineprune_data_samples(job->data);
+    snprintf(text, sizeof(text), "data     %zu sample%s", n, n == 1 ? "" : "s");
     say_wrote(job, text);
     return FINEPRUNE_OK;
 }

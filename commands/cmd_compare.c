@@ -14,6 +14,7 @@
 #include "labels.h"
 #include "report/describe.h"
 #include "report/drift.h"
+#include "report/report_values.h"
 #include "exec/exec.h"
 #include "task/preparation.h"
 #include "task/task.h"
@@ -27,6 +28,7 @@ struct side {
     size_t right, among5;               // answers equal to the label; labels among the five greatest scores
 };
 
+#define FIVE_OF ((size_t)10)           // classes: the five best of fewer tell nothing
 #define SEEN ((size_t)1000)            // samples by which an output is judged, and
 #define SEEN_BYTES ((size_t)256 << 20) // bytes of them
 
@@ -372,7 +374,7 @@ static int report_accuracy(struct comparison *c, struct fineprune_report *report
         return status;
     }
     const double judged = (double)c->judged;
-    const bool five = c->classes > 5;
+    const bool five = c->classes >= FIVE_OF;
     const struct fp_report_accuracy accuracy = {.a = (double)c->a.right / judged,
                                                 .b = (double)c->b.right / judged,
                                                 .samples = c->judged,
@@ -392,9 +394,9 @@ static int report_comparison(struct comparison *c, struct fineprune_report *repo
     for (int i = 0; i < c->a.model->graph->n_outputs; i++) {
         if (c->unlike[i] && !c->drifts[i].count) return fp_fail(err, FINEPRUNE_MODEL, "%s", c->other_shape.message);
         if (c->unlike[i])
-            fp_report_say(report,
-                          "output '%s' has another shape in the second model in %zu runs, which were not compared",
-                          c->drifts[i].output, c->unlike[i]);
+            fp_report_say(
+                report, "output '%s' has another shape in the second model in %zu run%s, which %s not compared",
+                c->drifts[i].output, c->unlike[i], fp_plural(c->unlike[i]), c->unlike[i] == 1 ? "was" : "were");
         const struct fp_report_drift told = fp_drift_told(&c->drifts[i]);
         if (c->drifts[i].count) FP_ADD(report, drift, &told);
         else fp_report_say(report, "output '%s' is not made of numbers and is not compared", c->drifts[i].output);

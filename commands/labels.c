@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "onnx/graph.h"
+#include "report/report_values.h"
 #include "task/task_names.h"
 #include "tensor/npz.h"
 
@@ -68,7 +69,8 @@ static int read_array(struct fp_labels *l, size_t width, struct fineprune_data *
                          "labels '%s' are %s; whole numbers, one class for each sample, are wanted", path,
                          fp_type_name(raw.type));
     } else if (raw.rank < 1 || raw.count != (size_t)raw.dims[0] || (raw.count != samples && raw.count != recordings)) {
-        status = fp_fail(err, FINEPRUNE_DATA, "labels '%s' are %s, but there are %zu samples", path, shape, samples);
+        status = fp_fail(err, FINEPRUNE_DATA, "labels '%s' are %s, but there %s %zu sample%s", path, shape,
+                         samples == 1 ? "is" : "are", samples, fp_plural(samples));
         if (recordings)
             fp_hint(err, "one for each of the %zu recordings is wanted, or one for each window", recordings);
         else fp_hint(err, "an array [samples] of class numbers is wanted: numpy.save('labels.npy', y)");

@@ -129,8 +129,8 @@ static double justified(struct fp_job *job, double asked) {
     double most = fp_justified_share((double)n);
     if (!job->choices.method->cautious || job->options->strict_sparsity || asked <= most) return asked;
     job->state.few = true;
-    fp_report_say(job->report, "%zu samples are few: they justify %.0f %% zeros, not the %.3g %% that were asked", n,
-                  100 * most, 100 * asked);
+    fp_report_say(job->report, "%zu sample%s few: %s %.0f %% zeros, not the %.3g %% that were asked", n,
+                  n == 1 ? " is" : "s are", n == 1 ? "it justifies" : "they justify", 100 * most, 100 * asked);
     return most;
 }
 

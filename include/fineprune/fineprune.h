@@ -389,7 +389,7 @@ typedef struct fineprune_compare_options {
     const char *task;   // as in fineprune_prune_options: what the outputs of model a are
     const char *labels; // a .npy of class indices; a .csv of lines "file,label", the label a class index or name;
                         // "folders" for the names of the folders right below the sources: adds the accuracy of both,
-                        // and among the five best where there are more classes. NULL: none
+                        // and among the five best of ten classes or more. NULL: none
     fineprune_run_options run;
     bool layers; // adds the error of what each layer of b gives, by the same name or at the same weight, against a's
 } fineprune_compare_options;

@@ -109,8 +109,8 @@ static int run(struct fp_job *job, double sparsity) {
     fp_curves_restart(job);
     if (job->samples.n_local < number(job, LEAST_SAMPLES) && !target) {
         fp_report_say(job->report,
-                      "no channel is pruned whole: %zu samples are too few to tell which others stand in for it",
-                      job->samples.n_local);
+                      "no channel is pruned whole: %zu sample%s too few to tell which others stand in for it",
+                      job->samples.n_local, job->samples.n_local == 1 ? " is" : "s are");
         return FINEPRUNE_OK;
     }
     const struct fp_curve_rule rule = rule_of(job);

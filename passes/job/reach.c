@@ -105,8 +105,8 @@ int fp_layer_check_finite(struct fp_job *job, struct fp_layer *l) {
     if (unrepaired && job->state.last_round)
         fp_report_say(
             job->report,
-            "%zu rows of weight '%s' were not repaired: the result would not fit the type that it is stored in",
-            unrepaired, l->w->name);
+            "%zu row%s of weight '%s' %s not repaired: the result would not fit the type that it is stored in",
+            unrepaired, unrepaired == 1 ? "" : "s", l->w->name, unrepaired == 1 ? "was" : "were");
     return FINEPRUNE_OK;
 }
 

@@ -26,8 +26,9 @@ static void report_samples(struct fp_job *job, const struct hashed *sorted, size
     enum { FEW = 20 };
     for (size_t i = 0; i < n; i++) job->samples.distinct += !i || sorted[i].hash != sorted[i - 1].hash;
     if (job->samples.distinct < n)
-        fp_report_say(job->report, "%zu of the %zu samples are equal to others: %zu are distinct",
-                      n - job->samples.distinct, n, job->samples.distinct);
+        fp_report_say(job->report, "%zu of the %zu samples %s equal to others: %zu %s distinct",
+                      n - job->samples.distinct, n, n - job->samples.distinct == 1 ? "is" : "are",
+                      job->samples.distinct, job->samples.distinct == 1 ? "is" : "are");
     if (n && job->samples.distinct < FEW)
         fp_report_say(job->report, "%zu distinct sample%s too few to show all that a user needs", job->samples.distinct,
                       job->samples.distinct == 1 ? " is" : "s are");

@@ -173,12 +173,12 @@ static void put_drift_card(FILE *file, const struct fineprune_report *report) {
     double same = worst->top1_agreement;
     if (learned)
         snprintf(below, sizeof(below),
-                 "as the model that came in; %s as the dense model that learned so too; %zu samples",
-                 fp_say_share(other, agreement->pruning), samples);
+                 "as the model that came in; %s as the dense model that learned so too; %zu sample%s",
+                 fp_say_share(other, agreement->pruning), samples, fp_plural(samples));
     else if (isfinite(same))
-        snprintf(below, sizeof(below), "over %zu samples; cosine %s", samples,
+        snprintf(below, sizeof(below), "over %zu sample%s; cosine %s", samples, fp_plural(samples),
                  fp_say_number(other, "%.4f", worst->cosine));
-    else snprintf(below, sizeof(below), "of the outputs, over %zu samples", samples);
+    else snprintf(below, sizeof(below), "of the outputs, over %zu sample%s", samples, fp_plural(samples));
     if (learned) same = agreement->with_dense;
     if (isfinite(same)) put_card(file, "Same answer", fp_say_share(value, same), below);
     else put_card(file, "Cosine", fp_say_number(value, "%.4f", worst->cosine), below);
@@ -205,8 +205,8 @@ static void put_accuracy_card(FILE *file, const struct fp_report_accuracy *accur
     char below[200];
     fp_words a, b, c;
     if (!accuracy) return;
-    snprintf(below, sizeof(below), "of the second model, from %s of the first; %zu samples",
-             fp_say_share(a, accuracy->a), accuracy->samples);
+    snprintf(below, sizeof(below), "of the second model, from %s of the first; %zu sample%s",
+             fp_say_share(a, accuracy->a), accuracy->samples, fp_plural(accuracy->samples));
     put_card(file, "Accuracy", fp_say_share(b, accuracy->b), below);
     if (!isfinite(accuracy->a_top5)) return;
     snprintf(below, sizeof(below), "of the second model, from %s of the first", fp_say_share(a, accuracy->a_top5));

@@ -216,7 +216,7 @@ struct fp_report_agreement {
     double pruning, with_dense;
 };
 
-// "accuracy" of compare with labels. top5: the right class is one of the five best; NAN with no more classes than that.
+// "accuracy" of compare with labels. top5: the right class is one of the five best; NAN with less than ten classes.
 struct fp_report_accuracy {
     double a, b;
     size_t samples;

@@ -410,8 +410,8 @@ static void print_show(FILE *file, const struct fineprune_report *report) {
 static void print_accuracy(FILE *file, const struct fp_report_accuracy *accuracy) {
     fp_words a, b;
     if (!accuracy) return;
-    fprintf(file, "accuracy A %s, B %s of %zu samples", fp_say_share(a, accuracy->a), fp_say_share(b, accuracy->b),
-            accuracy->samples);
+    fprintf(file, "accuracy A %s, B %s of %zu sample%s", fp_say_share(a, accuracy->a), fp_say_share(b, accuracy->b),
+            accuracy->samples, fp_plural(accuracy->samples));
     if (isfinite(accuracy->a_top5))
         fprintf(file, "; among the five best A %s, B %s", fp_say_share(a, accuracy->a_top5),
                 fp_say_share(b, accuracy->b_top5));

@@ -79,6 +79,8 @@ char *fp_say_layer(const struct fp_report_layer *layer) {
     return fp_say_weight(layer->name, layer->part, &layer->tensors);
 }
 
+#define LIKELIER 1.005 // less is told as nothing
+
 char *fp_say_outputs(const struct fineprune_report *report) {
     const struct fp_report_outputs *o = report->outputs;
     fp_words times;
@@ -89,10 +91,21 @@ char *fp_say_outputs(const struct fineprune_report *report) {
         return fp_format("your data show %zu of %zu classes; rows removed: %zu%s", o->seen, o->classes, o->pruned,
                          o->shrunk ? "; the output has the kept ones only, in their order" : "");
     if (o->seen >= o->classes) return fp_format("your data show all %zu classes; rows removed: 0", o->classes);
-    return fp_format(
-        "your data show %zu of %zu classes; the %zu that you never showed answer only when they are %s times as "
-        "likely; rows removed: 0",
-        o->seen, o->classes, o->classes - o->seen, fp_say_number(times, "%.3g", exp(-o->unseen_bias)));
+    const size_t unseen = o->classes - o->seen;
+    const double likelier = exp(-o->unseen_bias);
+    char *others = unseen == 1 ? fp_format("the one that you never showed")
+                               : fp_format("the %zu that you never showed", unseen);
+    char *text = NULL;
+    if (others && likelier < LIKELIER)
+        text = fp_format("your data show %zu of %zu classes; %s answer%s as before; rows removed: 0", o->seen,
+                         o->classes, others, unseen == 1 ? "s" : "");
+    else if (others)
+        text = fp_format(
+            "your data show %zu of %zu classes; %s answer%s only when %s %s times as likely; rows removed: 0", o->seen,
+            o->classes, others, unseen == 1 ? "s" : "", unseen == 1 ? "it is" : "they are",
+            fp_say_number(times, "%.3g", likelier));
+    free(others);
+    return text;
 }
 
 char *fp_say_sparse(const struct fineprune_report *report) {
@@ -159,8 +172,8 @@ char *fp_say_runtime(const struct fineprune_report *report) {
 static char *say_distrust(const struct fp_report_readout *readout, const char *before, const char *after) {
     fp_words all, sure;
     if (readout->lesson < FP_LESSON_TAUGHT || readout->trusted) return fp_format("%s", "");
-    return fp_format("%sit would change %zu answers (%zu of the confident half), the model expects %s (%s) mistakes%s",
-                     before, readout->changes, readout->changes_confident,
+    return fp_format("%sit would change %zu answer%s (%zu of the confident half), the model expects %s (%s) mistakes%s",
+                     before, readout->changes, fp_plural(readout->changes), readout->changes_confident,
                      fp_say_number(all, "%.1f", readout->expected),
                      fp_say_number(sure, "%.1f", readout->expected_confident), after);
 }
