@@ -80,6 +80,10 @@ static void print_rows(FILE *file, const struct cli_command *command) {
     }
 }
 
+static const char streams[] = "Summaries, progress and errors go to standard error; what inspect, check and compare "
+                              "tell, --table, --json without a file, and -o - go to standard output. To keep a "
+                              "summary: 2> summary.txt";
+
 static void print_program_help(FILE *file) {
     static const char *const first[] = {"check", "prune", "compare"};
     fprintf(file, "fineprune: %s\n\nusage: fineprune COMMAND ... [OPTION...]\n\nCommands\n", tagline);
@@ -92,6 +96,8 @@ static void print_program_help(FILE *file) {
     for (size_t i = 0; i < sizeof(first) / sizeof(first[0]); i++)
         for (const struct cli_command *c = cli_commands; c->name; c++)
             if (strcmp(c->name, first[i]) == 0) fprintf(file, "  %s\n", c->example);
+    fprintf(file, "\nWhat goes where\n  ");
+    print_wrapped(file, streams, 2, 2);
     fprintf(file, "\nExit codes\n");
     for (size_t i = 0; exit_codes[i].meaning; i++)
         fprintf(file, "  %-4d %s\n", exit_codes[i].code, exit_codes[i].meaning);
@@ -236,7 +242,9 @@ void cli_print_man(FILE *file) {
         print_man_row(file, row);
     }
     print_man_names(file);
-    fputs(".SH \"EXIT STATUS\"\n", file);
+    fputs(".SH \"STANDARD STREAMS\"\n", file);
+    print_troff(file, streams);
+    fputs("\n.SH \"EXIT STATUS\"\n", file);
     for (size_t i = 0; exit_codes[i].meaning; i++) {
         fprintf(file, ".TP\n.B %d\n", exit_codes[i].code);
         print_troff(file, exit_codes[i].meaning);

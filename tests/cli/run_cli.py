@@ -214,6 +214,7 @@ def help_texts(place):
     ran = works(place, "--help")
     equal(ran.err, "", "standard error")
     equal(works(place, "help").out, ran.out, "help")
+    assert "What goes where\n  Summaries, progress and errors go to standard error" in ran.out.decode(), ran.out
     commands = re.findall(r"^  (\w+) +\S", ran.out.decode().split("Commands\n")[1].split("\n\n")[0], re.M)
     equal(commands, ["prune", "score", "merge", "apply", "compact", "run", "compare", "inspect", "check", "show"], "commands")
     for command in commands:
