@@ -205,11 +205,24 @@ static int read_all(struct reader *r, struct fp_stats *stats) {
     return read_answers(r, &stats->answers);
 }
 
+// Data for a model are arrays, too.
+static int fail_other_file(const struct reader *r) {
+    const char *name = fp_npz_count(r->npz) ? fp_npz_name(r->npz, 0) : NULL;
+    if (!name) return fp_fail(r->err, FINEPRUNE_DATA, "'%s' holds no statistics, and nothing else", r->path);
+    return fp_fail(r->err, FINEPRUNE_DATA, "'%s' holds data ('%.100s'), not statistics", r->path, name);
+}
+
 int fineprune_stats_open(fineprune_stats **out, const char *path, fineprune_error *err) {
     fineprune_error local = {0};
     struct reader r = {.arena = {.what = "statistics"}, .path = path, .err = err ? err : &local};
     int status = fp_npz_open(&r.npz, path, NULL, r.err);
-    if (status) return status;
+    if (!status && !has(&r, "model")) status = fail_other_file(&r);
+    if (status == FINEPRUNE_DATA)
+        fp_hint(r.err, "statistics are what 'fineprune score MODEL --data SRC -o STATS' writes");
+    if (status) {
+        fp_npz_free(r.npz);
+        return status;
+    }
     fineprune_stats *stats = calloc(1, sizeof(*stats));
     if (stats) stats->stats = fp_stats_new(r.err);
     if (stats && stats->stats) status = read_all(&r, stats->stats);

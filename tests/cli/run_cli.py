@@ -1336,6 +1336,16 @@ def score_merge_apply(place):
 
 
 @case
+def what_is_no_statistics_is_named(place):
+    hint = "statistics are what 'fineprune score MODEL --data SRC -o STATS' writes"
+    for line in ("apply gesture.onnx --stats local.npz -o o.onnx", "merge local.npz test.npz -o s.npz"):
+        fails(place, line, 4, "'local.npz' holds data ('signal'), not statistics", hint)
+    fails(place, "apply gesture.onnx --stats m.onnx -o o.onnx", 4, "cannot read 'm.onnx' as a .npz: Not a zip archive", hint)
+    np.savez(place.path("none.npz"))
+    fails(place, "apply gesture.onnx --stats none.npz -o o.onnx", 4, "'none.npz' holds no statistics, and nothing else", hint)
+
+
+@case
 def statistics_of_shared_inputs(place):
     """Inputs that several weights see in the same way are looked at once; NumPy says what each one has to find."""
     make, rng = onnx.helper.make_node, np.random.default_rng(8)
