@@ -10,13 +10,16 @@
 #include "compact/compact.h"
 #include "data/data.h"
 #include "exec/exec.h"
+#include "job/job.h"
 #include "report/describe.h"
 #include "report/report_values.h"
 #include "task/preparation.h"
 #include "weights/multiply_adds.h"
 #include "weights/zeros.h"
 
-#define FEW 0.05 // of a weight's elements: fewer zeros follow no pattern
+#define USUAL 0.7 // of zeros, when nothing else is asked
+#define TELLING 8 // samples, of which fewer decide nothing
+#define FEW 0.05  // of a weight's elements: fewer zeros follow no pattern
 
 // Rows and columns of which every element is zero, channels that are pruned whole, and the pattern. Nothing is read
 // where there are too few zeros for either.
@@ -207,6 +210,17 @@ static int try_samples(struct fineprune_model *model, struct fineprune_data *dat
     return status;
 }
 
+// What prune would do with so few samples.
+static void note_few(size_t n, struct fineprune_report *report) {
+    const double justified = fp_justified_share((double)n);
+    if (justified >= USUAL) return;
+    fp_report_say(report,
+                  "%zu sample%s few: prune makes no more than %.0f %% zeros%s; from some 50 on the result is usually "
+                  "better than the model that came",
+                  n, n == 1 ? " is" : "s are", 100 * justified,
+                  n < TELLING ? ", and cannot tell how good the result is" : "");
+}
+
 int fineprune_check(fineprune_model *model, fineprune_data *data, fineprune_report **out, fineprune_error *err) {
     struct fineprune_report *report = fp_report_new("check");
     if (!report) return fp_fail_memory(err, "the report", 0);
@@ -236,6 +250,7 @@ int fineprune_check(fineprune_model *model, fineprune_data *data, fineprune_repo
     if (!described && !status && data && fineprune_data_samples(data))
         described = try_samples(model, data, report, &inner);
     fp_threads_leave(&host);
+    if (!described && !status && data && fineprune_data_samples(data)) note_few(fineprune_data_samples(data), report);
     if (described) {
         add_failure(report, &inner);
         status = described;

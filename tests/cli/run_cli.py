@@ -2533,6 +2533,21 @@ def models_in_training_mode_are_refused(place):
     equal(warned(place, "compare mode.onnx mode.onnx --data x.npz"), ["training_mode"], "said once")
 
 
+@case
+def check_tells_what_few_samples_are_good_for(place):
+    """With few samples: how many zeros prune would make of them, and that it makes no more."""
+    signals = np.load(place.path("local.npz"))["signal"]
+    for n, said in ((1, "1 sample is few: prune makes no more than 30 % zeros, and cannot tell how good the result is; from some 50 on"),
+                    (20, "20 samples are few: prune makes no more than 50 % zeros; from some 50 on"), (30, None)):
+        np.savez(place.path("x.npz"), signal=signals[:n])
+        text = works(place, "check m.onnx --data x.npz").out.decode()
+        assert "fine     the model can be run and pruned" in text and (f"note     {said}" in text if said else "note" not in text), text
+        if said:
+            works(place, "prune m.onnx --data x.npz -o o.onnx -f --json=j.json")
+            share = json.loads(place.path("j.json").read_text())["pruned"]["sparsity"]
+            assert share <= float(said.split("than ")[1].split(" %")[0]) / 100 + 0.005, (n, share)
+
+
 # ---- streams
 
 
