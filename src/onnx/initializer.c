@@ -261,6 +261,16 @@ int fp_initializer_shape(struct fineprune_model *model, const Onnx__TensorProto 
     return FINEPRUNE_OK;
 }
 
+bool fp_initializer_outside(struct fineprune_model *model, const Onnx__TensorProto *proto, const uint8_t **bytes,
+                            size_t *size) {
+    struct storage from;
+    struct fp_tensor t;
+    if (!is_external(proto) || find_elements(model, proto, &t, &from, NULL)) return false;
+    *bytes = from.bytes;
+    *size = stored_bytes(t.type, t.count);
+    return true;
+}
+
 // Stored floats may lie at any address of the file.
 FP_VECTOR static size_t count_zeros(const uint8_t *bytes, size_t count) {
     size_t zeros = 0;

@@ -51,6 +51,9 @@ int fp_initializer_outline(struct fineprune_model *model, const Onnx__TensorProt
 // tensors that share their stored bytes.
 int fp_initializer_shape(struct fineprune_model *model, const Onnx__TensorProto *proto, struct fp_tensor *out,
                          const void **identity, fineprune_error *err);
+// Whether the elements lie in an external file, and there: lent as they are stored, NULL of an empty file.
+bool fp_initializer_outside(struct fineprune_model *model, const Onnx__TensorProto *proto, const uint8_t **bytes,
+                            size_t *size);
 // Zeros among the stored float32 elements, counted where they lie. False where they must be loaded to be looked at.
 bool fp_initializer_zeros(struct fineprune_model *model, const Onnx__TensorProto *proto, size_t *zeros);
 int fp_sparse_initializer_load(struct fineprune_model *model, const Onnx__SparseTensorProto *proto,
@@ -133,5 +136,7 @@ struct fp_model_size {
 };
 int fp_model_sizes(const struct fineprune_model *model, int threads, struct fp_model_size *out, fineprune_error *err);
 size_t fp_model_bytes(const struct fineprune_model *model); // `raw` alone
+// Of the files that the model came in: its own and those with external data that are opened by now.
+size_t fp_model_files(const struct fineprune_model *model);
 
 #endif

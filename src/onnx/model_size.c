@@ -7,6 +7,7 @@
 
 #include "base/mapping.h"
 #include "onnx/model.h"
+#include "onnx/wire.h"
 #include "onnx.pb-c.h"
 
 #define BLOCK ((size_t)32 << 10)      // deflate looks back no farther
@@ -42,10 +43,37 @@ static void sample_append(ProtobufCBuffer *buffer, size_t size, const uint8_t *d
     pass_by((struct sample *)buffer, size, data);
 }
 
+// Tensors that lie outside the file; those that have become ours since are in the message.
+struct outside {
+    struct fineprune_model *model;
+    struct sample *sample; // that they pass by, or NULL
+    size_t size;
+};
+
+static int add_outside(ProtobufCMessage *message, void *user) {
+    struct outside *o = user;
+    const uint8_t *bytes;
+    size_t size, all;
+    if (!fp_initializer_outside(o->model, (Onnx__TensorProto *)message, &bytes, &size)) return 0;
+    if (fp_add(o->size, size, &all)) o->size = all;
+    if (o->sample && bytes) pass_by(o->sample, size, bytes);
+    return 0;
+}
+
+static size_t visit_outside(const struct fineprune_model *model, struct sample *sample) {
+    struct outside o = {.model = (struct fineprune_model *)model, .sample = sample};
+    fp_wire_visit(&model->proto->base, &onnx__tensor_proto__descriptor, add_outside, &o);
+    return o.size;
+}
+
 size_t fp_model_bytes(const struct fineprune_model *model) {
-    size_t size = protobuf_c_message_get_packed_size(&model->proto->base);
+    return protobuf_c_message_get_packed_size(&model->proto->base) + visit_outside(model, NULL);
+}
+
+size_t fp_model_files(const struct fineprune_model *model) {
+    size_t size = model->file_size, all;
     for (const struct fp_mapping *m = model->mappings; m; m = m->next)
-        if (m->location) size += m->size;
+        if (m->location && fp_add(size, m->size, &all)) size = all;
     return size;
 }
 
@@ -84,8 +112,7 @@ int fp_model_sizes(const struct fineprune_model *model, int threads, struct fp_m
     s.bytes = malloc(s.n * s.block);
     if (!s.bytes) return fp_fail_memory(err, "a sample of the model", s.n * s.block);
     protobuf_c_message_pack_to_buffer(&model->proto->base, &s.base);
-    for (const struct fp_mapping *m = model->mappings; m; m = m->next)
-        if (m->location) pass_by(&s, m->size, m->data);
+    visit_outside(model, &s);
     size_t deflated;
     bool done = deflate_blocks(&s, &deflated, threads);
     free(s.bytes);

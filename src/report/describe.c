@@ -65,13 +65,14 @@ static size_t count_parameters(struct fineprune_model *model) {
 }
 
 void fp_describe_model(struct fineprune_report *report, bool second, struct fineprune_model *model, bool hash) {
+    const size_t parameters = count_parameters(model); // opens what is stored beside the file, too
     const struct fp_report_model told = {.path = model->path,
                                          .sha256 = hash ? fp_model_sha256(model) : NULL,
                                          .opset = fp_model_opset(model, ""),
                                          .ir = fp_model_ir_version(model),
                                          .producer = fp_model_producer(model),
-                                         .file_size = (size_t)model->file_size,
-                                         .parameters = count_parameters(model)};
+                                         .file_size = fp_model_files(model),
+                                         .parameters = parameters};
     if (second) FP_PUT(report, second_model, &told);
     else FP_PUT(report, model, &told);
 }

@@ -2977,6 +2977,25 @@ def two_at_once_get_the_bytes_of_one(place):
 
 
 @case
+def external_data_count_in_sizes(place):
+    """The size of a model is that of all its files, in every line that has one; what leaves the shapes leaves it too."""
+    model = onnx.load(place.path("gesture.onnx"))
+    onnx.save_model(model, str(place.path("e.onnx")), save_as_external_data=True, location="e.data", size_threshold=0)
+    size = place.path("e.onnx").stat().st_size + place.path("e.data").stat().st_size
+    for line in ("inspect e.onnx", "check e.onnx", "run e.onnx --data local.npz -o y.npz", "compact e.onnx -o c.onnx", "prune e.onnx --data local.npz -o o.onnx",
+                 "compare gesture.onnx e.onnx --data local.npz"):
+        place.path("j.json").unlink(missing_ok=True)
+        works(place, f"{line} --json=j.json")
+        told = json.loads(place.path("j.json").read_text())
+        equal((told.get("second_model") or told["model"])["file_size"], size, line)
+    for name in ("gesture", "e"):
+        works(place, f"prune {name}.onnx --data local.npz --target macs=50% -o o.onnx -f --json=j.json")
+        told = json.loads(place.path("j.json").read_text())["size"]
+        raw = [told[side]["raw_bytes"] if "raw_bytes" in told[side] else told[side]["raw"] for side in ("before", "after")]
+        equal(0.4 < raw[1] / raw[0] < 0.8, True, f"share of the bytes of {name}: {told}")
+
+
+@case
 def sparse_initializers(place):
     """The same answers from a smaller file, in ONNX Runtime and here; what is not smaller, or is an input's default, stays dense."""
     weights = {"w": np.zeros((40, 60), np.float32), "half": np.zeros((60, 20), np.float16), "v": np.random.default_rng(2).standard_normal((20, 5)).astype(np.float32),

@@ -60,6 +60,7 @@ static void large_is_estimated(void **state) {
     onnx__model_proto__free_unpacked(model.proto, NULL);
 }
 
+// Of an external file what tensors have there; once one is in the message it no longer counts.
 static void external_counts(void **state) {
     (void)state;
     struct fineprune_model model = {.proto = made_new()};
@@ -68,12 +69,35 @@ static void external_counts(void **state) {
     struct fp_mapping external = {.location = (char *)(uintptr_t)"w",
                                   .data = (uint8_t *)values,
                                   .size = LARGE * sizeof(*values)},
-                      file = {.next = &external};
+                      file = {.next = &external, .size = 1000};
     model.mappings = &file;
+    model.file_size = file.size;
+    const int64_t dims[1] = {(int64_t)LARGE / 2};
+    Onnx__StringStringEntryProto entries[2] = {ONNX__STRING_STRING_ENTRY_PROTO__INIT,
+                                               ONNX__STRING_STRING_ENTRY_PROTO__INIT};
+    Onnx__StringStringEntryProto *lists[2][2] = {{&entries[0]}, {&entries[0], &entries[1]}};
+    entries[0].key = (char *)(uintptr_t)"location", entries[0].value = (char *)(uintptr_t)"w";
+    entries[1].key = (char *)(uintptr_t)"offset", entries[1].value = (char *)(uintptr_t)"4194304";
+    Onnx__GraphProto *graph = model.proto->graph;
+    for (size_t i = 0; i < 2; i++) {
+        made_initializer(graph, i ? "v" : "w", FP_FLOAT, 1, dims, values);
+        Onnx__TensorProto *t = graph->initializer[i];
+        free(t->raw_data.data);
+        t->raw_data = (ProtobufCBinaryData){0};
+        t->has_raw_data = 0;
+        t->has_data_location = 1;
+        t->data_location = ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL;
+        t->external_data = lists[i], t->n_external_data = i + 1;
+    }
     struct fp_model_size size;
     assert_int_equal(fp_model_sizes(&model, 2, &size, NULL), 0);
     assert_true(size.raw == onnx__model_proto__get_packed_size(model.proto) + external.size && size.estimated);
     assert_true(size.deflated > size.raw / 5 * 4 && size.deflated <= size.raw);
+    assert_true(fp_model_files(&model) == 1000 + external.size);
+    graph->initializer[0]->data_location = ONNX__TENSOR_PROTO__DATA_LOCATION__DEFAULT;
+    assert_true(fp_model_bytes(&model) == onnx__model_proto__get_packed_size(model.proto) + external.size / 2);
+    for (size_t i = 0; i < 2; i++)
+        graph->initializer[i]->external_data = NULL, graph->initializer[i]->n_external_data = 0;
     free(values);
     onnx__model_proto__free_unpacked(model.proto, NULL);
 }
