@@ -106,6 +106,8 @@ FINEPRUNE_API int fineprune_model_open(fineprune_model **out, const char *path, 
 FINEPRUNE_API int fineprune_model_read(fineprune_model **out, const void *bytes, size_t size, const char *path,
                                        const fineprune_run_options *options, fineprune_error *err);
 FINEPRUNE_API void fineprune_model_free(fineprune_model *model);
+// The name of an input that data are for, in order from 0; NULL past the last. It is the model's.
+FINEPRUNE_API const char *fineprune_model_input(const fineprune_model *model, size_t index);
 // Whether `path` is a file that is read with the model: its own, one of external data, or one beside it that tells of
 // its classes or of how inputs were prepared (labels.txt, config.json, preprocessor_config.json, ...). Links are
 // followed.

@@ -113,6 +113,7 @@ FUNCTIONS = {  # what is called here: the result, and the arguments before the e
     "model_open": (c_int, [OUT, c_char_p, P, ERROR]),
     "model_read": (c_int, [OUT, P, c_size_t, c_char_p, P, ERROR]),
     "model_free": (None, [P]),
+    "model_input": (c_char_p, [P, c_size_t]),
     "model_write": (c_int, [P, OUT, POINTER(c_size_t), P, ERROR]),
     "model_save": (c_int, [P, c_char_p, P, ERROR]),
     "data_open": (c_int, [OUT, P, P, ERROR]),

@@ -429,6 +429,12 @@ void fp_graph_free(struct fp_graph *graph) {
     free(graph);
 }
 
+const char *fineprune_model_input(const fineprune_model *model, size_t index) {
+    const struct fp_graph *graph = model->graph;
+    if (index >= (size_t)graph->n_inputs) return NULL;
+    return graph->values[graph->inputs[index]].name;
+}
+
 int fp_graph_visit(struct fp_graph *graph, int (*visit)(struct fp_node *, void *), void *user) {
     for (int i = 0; i < graph->n_nodes; i++) {
         int result = visit(&graph->nodes[i], user);

@@ -5,6 +5,7 @@ errors by kind, progress and Ctrl-C, two threads at once. With torch installed, 
 
     run_python.py LIBRARY        libfineprune.so of a build whose program FINEPRUNE names
 """
+import collections
 import concurrent.futures
 import io
 import os
@@ -12,6 +13,7 @@ import re
 import sys
 import tempfile
 import traceback
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -220,6 +222,95 @@ def threads_at_once(folder):
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         made = list(pool.map(lambda _: fineprune.prune(MODEL, x(), 0.6).bytes, range(4)))
     assert all(one == wanted for one in made)
+
+
+def pair_model():
+    """A model of two inputs."""
+    node, value = onnx.helper.make_node, onnx.helper.make_tensor_value_info
+    random = np.random.default_rng(5)
+    weights = {"w": (8, 16), "v": (4, 16), "u": (16, 5)}
+    graph = onnx.helper.make_graph(
+        [node("MatMul", ["first", "w"], ["a"]), node("MatMul", ["second", "v"], ["b"]), node("Add", ["a", "b"], ["s"]), node("Relu", ["s"], ["r"]),
+         node("MatMul", ["r", "u"], ["y"])], "g", [value("first", 1, ["n", 8]), value("second", 1, ["n", 4])], [value("y", 1, ["n", 5])],
+        [onnx.numpy_helper.from_array(random.standard_normal(shape).astype(np.float32), name) for name, shape in weights.items()])
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+
+
+def warned(f):
+    """What f gives, and the warnings on the way."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        return f(), [str(one.message) for one in told if "fineprune" in str(one.message)]
+
+
+@case
+def names_that_are_no_inputs(folder):
+    """What a dict has beside the inputs is ignored and said once; where an input is missing, too, it is an error with both lists."""
+    plain, labels = fineprune.prune(MODEL, x(), 0.5).bytes, np.zeros(len(x()), int)
+    batches = [{"signal": x()[:100], "labels": labels[:100]}, {"signal": x()[100:], "labels": labels[100:]}]
+    for data in ({"labels": labels, "signal": x()}, batches, iter(batches), collections.UserDict({"signal": x(), "labels": labels}),
+                 [(batch, 0) for batch in batches]):
+        result, told = warned(lambda: fineprune.prune(MODEL, data, 0.5))
+        assert result.bytes == plain and told == ["fineprune ignores 'labels' of the data: the model's inputs are 'signal'"], told
+    error = raises(fineprune.DataError, lambda: fineprune.prune(MODEL, {"pixel_values": x(), "labels": labels}), "'pixel_values', 'labels'", "'signal'")
+    assert error.hint == "a dict has the arrays by the names of the inputs"
+
+
+@case
+def tuples_are_inputs_in_order(folder):
+    """As many of a batch as the model has inputs; a tuple of arrays is a batch where they cannot be batches."""
+    random = np.random.default_rng(6)
+    a, b, labels = random.standard_normal((80, 8)).astype(np.float32), random.standard_normal((80, 4)).astype(np.float32), np.zeros(80, int)
+    model, both = pair_model(), {"first": a, "second": b}
+    plain = fineprune.prune(model, both, 0.5).bytes
+    for data in ((a, b), (a, b, labels), [(a, b)], [[a[:50], b[:50], labels[:50]], [a[50:], b[50:], labels[50:]]], [both]):
+        result, told = warned(lambda: fineprune.prune(model, data, 0.5))
+        assert result.bytes == plain and not told, told
+    raises(fineprune.DataError, lambda: fineprune.prune(model, [(a,)], 0.5), "a batch has 1 array, ", "'first', 'second'")
+    raises(fineprune.DataError, lambda: fineprune.prune(model, a, 0.5), "a batch has 1 array, ", "in that order")
+    plain = fineprune.prune(MODEL, x(), 0.5).bytes
+    assert fineprune.prune(MODEL, (x(), np.zeros(len(x()))), 0.5).bytes == plain  # (x, labels)
+    assert fineprune.prune(MODEL, (x()[:100], x()[100:]), 0.5).bytes == plain  # two batches
+
+
+@case
+def torch_data_of_all_kinds(folder):
+    """Data sets, loaders of pairs and dicts; modules of several inputs, and whose forward takes labels."""
+    try:
+        import torch
+    except ImportError:
+        return
+    from torch.utils.data import DataLoader, TensorDataset
+    torch.manual_seed(1)
+
+    class Two(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b, self.c = torch.nn.Linear(8, 16), torch.nn.Linear(4, 16), torch.nn.Linear(16, 5)
+
+        def forward(self, first, second):
+            return self.c(torch.relu(self.a(first) + self.b(second)))
+
+    class Labelled(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.ReLU(), torch.nn.Linear(16, 5))
+
+        def forward(self, mask=None, pixel_values=None, labels=None):
+            assert mask is None and labels is None
+            return self.net(pixel_values)
+
+    a, b, y = torch.randn(80, 8), torch.randn(80, 4), torch.zeros(80, dtype=torch.long)
+    names = lambda result: [value.name for value in result.model.graph.input]
+    set_of = TensorDataset(torch.from_numpy(x()), torch.zeros(len(x())))
+    assert fineprune.prune(MODEL, set_of, 0.5).bytes == fineprune.prune(MODEL, x(), 0.5).bytes
+    for data in (DataLoader(TensorDataset(a, b, y), 16), TensorDataset(a, b), (a, b), [{"second": b, "labels": y, "first": a}]):
+        assert names(fineprune.prune(Two(), data, 0.5)) == ["first", "second"]
+    raises(fineprune.UsageError, lambda: fineprune.prune(Two(), TensorDataset(a), 0.5), "1 array, ", "'first', 'second'")
+    loader = DataLoader([{"labels": 0, "pixel_values": one} for one in a], 16)
+    result, told = warned(lambda: fineprune.prune(Labelled(), loader, 0.5))
+    assert names(result) == ["pixel_values"] and told == ["fineprune ignores 'labels' of the data: the model's inputs are 'pixel_values'"], told
+    assert names(fineprune.prune(Labelled().net, loader, 0.5)) == ["pixel_values"]
 
 
 @case

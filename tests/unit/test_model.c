@@ -305,6 +305,9 @@ static void external_data(void **state) {
     assert_int_equal(w->data_location, ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL);
     assert_string_equal(w->external_data[0]->value, "e.onnx.data");
     assert_true(small->has_raw_data && !small->n_external_data);
+    for (size_t i = 0; i < (size_t)model->graph->n_inputs; i++)
+        assert_string_equal(fineprune_model_input(model, i), model->graph->values[model->graph->inputs[i]].name);
+    assert_null(fineprune_model_input(model, (size_t)model->graph->n_inputs));
     assert_int_equal(fp_initializer_load(model, model->proto->graph->initializer[0], &a, NULL), 0);
     assert_int_equal(fp_initializer_load(external, w, &b, NULL), 0);
     assert_true(a.count == 4000 && b.count == 4000);
