@@ -1399,7 +1399,7 @@ def compare_measures(place):
     ran = works(place, "compare m.onnx gesture.onnx --data test.npz --labels test_labels.npy --task classes --json")
     equal(json.loads(ran.out)["task"]["by"], "--task", "the user's own word")
     assert "cosine 1.0000" in text and "same answer 100.0%" in text, text
-    assert re.search(r"^accuracy A (\d+\.\d)%, B \1% of \d+ samples; among the five best A (\d+\.\d)%, B \2%$", text, re.M), text
+    assert re.search(r"^accuracy A (\d+\.\d)%, B \1% of \d+ samples$", text, re.M), text
     ran = works(place, "compare m.onnx gesture.onnx --data test.npz --json")
     equal(json.loads(ran.out)["drift"][0]["top1_agreement"], 1, "agreement")
 
