@@ -345,7 +345,7 @@ int fp_prune_run(struct fp_job *job) {
 // ---- from statistics
 
 // The file says of itself which model it is of; nothing is read or written by its sizes before they are the model's.
-static int check_stats(struct fp_job *job) {
+static int compare_stats(struct fp_job *job) {
     const struct fp_stats *stats = job->gathered.stats;
     const struct fp_classifier *c = &job->classes.classifier;
     const struct fp_answers *a = &stats->answers;
@@ -365,6 +365,12 @@ static int check_stats(struct fp_job *job) {
                        "the statistics have answers of %zu classes from %zu features instead of %zu from %zu",
                        a->classes, a->n_features, c->classes, c->features);
     return FINEPRUNE_OK;
+}
+
+static int check_stats(struct fp_job *job) {
+    const int status = compare_stats(job);
+    if (status) fp_error_in(job->err, job->gathered.stats->path);
+    return status;
 }
 
 static int leave_unreached(struct fp_job *job) {

@@ -57,6 +57,18 @@ void fp_error_clear(fineprune_error *err) {
     if (err) memset(err, 0, sizeof(*err));
 }
 
+void fp_error_in(fineprune_error *err, const char *path) {
+    char text[340], file[2 * sizeof(text)];
+    if (!err || !err->status || !path) return;
+    snprintf(text, sizeof(text), "'%.300s'", path);
+    fp_escape(file, sizeof(file), text);
+    if (strstr(err->message, file)) return;
+    const fineprune_error said = *err;
+    fp_error_clear(err);
+    fp_fail(err, said.status, "%s: %s", file, said.message);
+    memcpy(err->hint, said.hint, sizeof(err->hint));
+}
+
 // ---- sizes
 
 bool fp_mul(size_t a, size_t b, size_t *out) { return !__builtin_mul_overflow(a, b, out) && *out <= PTRDIFF_MAX; }

@@ -32,6 +32,8 @@ int fp_fail_memory(fineprune_error *err, const char *what, size_t bytes);
 // Adds the line "hint: ..." to an error.
 void fp_hint(fineprune_error *err, const char *format, ...) FP_PRINTF(2, 3);
 void fp_error_clear(fineprune_error *err);
+// Puts the file before what the error says, unless it is named there.
+void fp_error_in(fineprune_error *err, const char *path);
 // Whether a call failed for want of memory or time, or was stopped: that says nothing about what it looked at.
 static inline bool fp_is_limit(int status) { return status == FINEPRUNE_LIMIT || status == FINEPRUNE_CANCELLED; }
 

@@ -16,6 +16,12 @@ struct fp_memory *fp_exec_memory(struct fp_exec *exec) { return exec->memory; }
 
 double fp_exec_preparing(const struct fp_exec *exec) { return exec->context.preparing; }
 
+int fp_exec_told(const struct fp_exec *exec, int status, fineprune_error *err) {
+    const bool of_node = err && fp_is_limit(err->status) && !strncmp(err->message, "node ", 5);
+    if (err && (err->status == FINEPRUNE_MODEL || of_node)) fp_error_in(err, exec->model->path);
+    return status;
+}
+
 int fp_exec_plan(struct fp_exec **out, struct fineprune_model *model, const fineprune_run_options *options,
                  fineprune_error *err) {
     struct fp_exec *exec = calloc(1, sizeof(*exec));
@@ -25,7 +31,7 @@ int fp_exec_plan(struct fp_exec **out, struct fineprune_model *model, const fine
     exec->context.run_body = fp_frame_run_body;
     exec->context.options = options;
     exec->threads = fp_threads_wanted(options);
-    int status = fp_plan_new(&exec->plan, model->graph, NULL, NULL, err);
+    int status = fp_exec_told(exec, fp_plan_new(&exec->plan, model->graph, NULL, NULL, err), err);
     if (status) fp_exec_free(exec);
     else *out = exec;
     return status;
@@ -57,7 +63,7 @@ int fp_exec_run(struct fp_exec *exec, const struct fp_tensor *inputs, struct fp_
     memset(outputs, 0, (size_t)n * sizeof(*outputs));
     int status = fp_frame_run(exec, exec->plan, NULL, inputs, exec->plan->graph->n_inputs, outputs);
     for (int i = 0; i < n && status; i++) fp_tensor_done(&outputs[i]);
-    return status;
+    return fp_exec_told(exec, status, err);
 }
 
 void fp_exec_forget(struct fp_exec *exec, const struct fp_node *node) {
@@ -80,14 +86,14 @@ int fp_exec_constant(struct fp_exec *exec, const struct fp_graph *graph, int val
     int status = fp_value_constant(exec, plan, value, &t);
     if (!status) fp_tensor_share(out, t);
     if (fp_is_limit(status) && !err && !exec->unheard.status) exec->unheard = exec->unasked;
-    return status;
+    return fp_exec_told(exec, status, err);
 }
 
 int fp_exec_unheard(struct fp_exec *exec, fineprune_error *err) {
     if (!exec->unheard.status) return FINEPRUNE_OK;
     const fineprune_error told = exec->unheard;
     exec->unheard = (fineprune_error){0};
-    return fp_fail(err, told.status, "%s", told.message);
+    return fp_exec_told(exec, fp_fail(err, told.status, "%s", told.message), err);
 }
 
 static bool single_cell(struct fp_cell *cell, const struct fp_node *node) {
@@ -117,5 +123,5 @@ int fp_exec_single(struct fp_exec *exec, const struct fp_node *node, struct fp_t
         for (int i = 0; i < node->n_out && status; i++) fp_tensor_done(&outputs[i]);
     }
     fp_cell_done(&cell);
-    return status;
+    return fp_exec_told(exec, status, err);
 }

@@ -81,6 +81,8 @@ struct fp_exec {
     fineprune_error unheard; // the first of a constant that who asked did not want to hear of, though the value is one
 };
 
+// What it says of a node, with the model's file: for what others call. Returns the status.
+int fp_exec_told(const struct fp_exec *exec, int status, fineprune_error *err);
 static inline void fp_exec_tell(struct fp_exec *exec, fineprune_error *err) {
     if (!err) exec->unasked = (fineprune_error){0};
     exec->err = err ? err : &exec->unasked;

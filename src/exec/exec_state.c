@@ -56,5 +56,5 @@ int fp_exec_part(struct fp_exec *exec, const struct fp_exec_state *from, const s
     }
     fp_frame_done(&frame);
     if (status && keep) fp_exec_state_done(keep);
-    return status;
+    return fp_exec_told(exec, status, err);
 }

@@ -177,6 +177,7 @@ int fp_model_open(struct fineprune_model **out, const char *path, const void *by
     struct fineprune_model *model = calloc(1, sizeof(*model));
     if (!model) return fp_fail_memory(err, "the model", sizeof(*model));
     int status = fill_model(model, path, bytes, size, options, err);
+    if (status == FINEPRUNE_MODEL) fp_error_in(err, model->path);
     if (status) fp_memory_hint(&model->memory, err);
     if (status) fineprune_model_free(model);
     else *out = model;

@@ -43,6 +43,7 @@ struct fp_stats {
     size_t samples;
     struct fp_answers answers;
     char model[65]; // sha256 of the model file
+    char *path;     // of the file they were read from, or NULL
 };
 
 // The public handle (stats_file.c), which owns them.

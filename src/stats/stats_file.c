@@ -227,6 +227,7 @@ int fineprune_stats_open(fineprune_stats **out, const char *path, fineprune_erro
     if (stats) stats->stats = fp_stats_new(r.err);
     if (stats && stats->stats) status = read_all(&r, stats->stats);
     else status = fp_fail_memory(r.err, "statistics", 0);
+    if (!status && !(stats->stats->path = strdup(path))) status = fp_fail_memory(r.err, path, strlen(path));
     fp_arena_free(&r.arena);
     fp_npz_free(r.npz);
     if (status) fineprune_stats_free(stats);

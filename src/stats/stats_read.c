@@ -29,6 +29,7 @@ void fp_stats_free(struct fp_stats *stats) {
     }
     fp_arena_free(&stats->arena);
     fp_answers_done(&stats->answers);
+    free(stats->path);
     free(stats);
 }
 
@@ -152,7 +153,12 @@ int fp_stats_add(struct fp_stats *stats, const struct fp_stats *other, fineprune
     for (int i = 0; same && i < stats->n; i++)
         same = !strcmp(stats->names[i], other->names[i]) && stats->items[i].cols == other->items[i].cols &&
                stats->items[i].groups == other->items[i].groups && !stats->items[i].gram == !other->items[i].gram;
-    if (!same) return fp_fail(err, FINEPRUNE_DATA, "the statistics belong to different models");
+    if (!same) {
+        if (!stats->path) fp_fail(err, FINEPRUNE_DATA, "the statistics belong to different models");
+        else fp_fail(err, FINEPRUNE_DATA, "the statistics belong to another model than those of '%s'", stats->path);
+        fp_error_in(err, other->path);
+        return FINEPRUNE_DATA;
+    }
     int status = FINEPRUNE_OK;
     for (int i = 0; i < stats->n && !status; i++) status = add_stat(&stats->items[i], &other->items[i], err);
     if (!status) status = fp_answers_add(&stats->answers, &other->answers, err);

@@ -374,6 +374,37 @@ def weights_that_are_no_numbers_are_the_models_fault(place):
 
 
 @case
+def errors_name_their_file(place):
+    """What is wrong with a node comes with the model's file, of two models the right one; what is wrong with statistics with theirs."""
+    np.savez(place.path("x.npz"), x=np.random.default_rng(0).standard_normal((40, 4)).astype(np.float32))
+
+    def make(name, nodes, rows=4, columns=3):
+        weight = numpy_helper.from_array(np.random.default_rng(columns).standard_normal((rows, columns)).astype(np.float32), "w")
+        ends = [helper.make_tensor_value_info(value, TensorProto.FLOAT, ["N", n]) for value, n in (("x", None), ("y", None))]
+        model = helper.make_model(helper.make_graph(nodes, "g", ends[:1], ends[1:], [weight]), opset_imports=[helper.make_opsetid("", 17)])
+        model.ir_version = 8
+        onnx.save(model, place.path(name))
+
+    product = helper.make_node("MatMul", ["x", "w"], ["y"], name="mm")
+    make("good.onnx", [product])
+    make("other.onnx", [product], columns=5)
+    make("rows.onnx", [product], rows=5)
+    make("reads.onnx", [helper.make_node("MatMul", ["q", "w"], ["y"], name="mm")])
+    make("circle.onnx", [helper.make_node("MatMul", ["h", "w"], ["h"], name="mm"), helper.make_node("Relu", ["h"], ["y"])])
+    differ = "'rows.onnx': node 'mm' (MatMul, opset 17): the inner extents 4 and 5 differ"
+    for line in ("run rows.onnx --data x.npz -f -o y.npz", "prune rows.onnx --data x.npz -f -o o.onnx", "score rows.onnx --data x.npz -f -o s.stats",
+                 "compare good.onnx rows.onnx --data x.npz"):
+        fails(place, line, 3, differ)
+    assert f"obstacle {differ}\n" in works(place, "check rows.onnx --data x.npz", 3).out.decode()
+    fails(place, "inspect reads.onnx", 3, "'reads.onnx': node 'mm' (MatMul) reads 'q', which nothing in the model makes")
+    fails(place, "inspect circle.onnx", 3, "'circle.onnx': the graph has a cycle through node 'mm' (MatMul)")
+    for name in ("good", "other"):
+        works(place, f"score {name}.onnx --data x.npz -q -o {name}.stats")
+    fails(place, "apply good.onnx --stats other.stats -f -o o.onnx", 4, "'other.stats': the statistics belong to another model than 'good.onnx'")
+    fails(place, "merge good.stats other.stats -f -o all.stats", 4, "'other.stats': the statistics belong to another model than those of 'good.stats'")
+
+
+@case
 def samples_without_elements_are_told(place):
     """Nothing can be learnt from them or measured with them; a model that takes them runs, and one of several inputs may be empty."""
     steps = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", "T", 4]) for name in ("x", "past")]
