@@ -168,9 +168,14 @@ static int opset_of(const struct builder *b, const struct scope *scope, const ch
     return fp_model_opset(b->model, domain);
 }
 
+// The specification leaves it to runtimes which of the two a node means; as ONNX Runtime has it, no function takes the
+// place of an operator of ONNX itself, and none adds one to them.
+static bool has_operators_only(const char *domain) { return !domain[0] || !strcmp(domain, "ai.onnx.ml"); }
+
 static const Onnx__FunctionProto *find_function(const struct builder *b, const Onnx__NodeProto *node,
                                                 const char *domain) {
     const Onnx__ModelProto *model = b->model->proto;
+    if (has_operators_only(domain)) return NULL;
     for (size_t i = 0; i < model->n_functions; i++) {
         const Onnx__FunctionProto *f = model->functions[i];
         const char *own = fp_or_empty(f->domain), *overload = fp_or_empty(f->overload);

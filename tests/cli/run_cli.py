@@ -374,6 +374,35 @@ def weights_that_are_no_numbers_are_the_models_fault(place):
 
 
 @case
+def functions_take_no_operators_place(place):
+    """A function called as an operator of ONNX, in any spelling of its domain, is not run where the operator is meant: what ONNX Runtime says counts."""
+    x = np.random.default_rng(0).standard_normal((10, 4)).astype(np.float32)
+    np.savez(place.path("x.npz"), x=x)
+    weight = numpy_helper.from_array(np.random.default_rng(1).standard_normal((4, 3)).astype(np.float32), "w")
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", n]) for name, n in (("x", 4), ("y", 3))]
+    for domain, spelling in (("", ""), ("", "ai.onnx"), ("ai.onnx", ""), ("ai.onnx", "ai.onnx"), ("ai.onnx.ml", "ai.onnx.ml"), ("own", "own")):
+        for name in ("Relu", "Softmax", "Gelu", "Normalizer", "Nothing"):
+            nodes = [helper.make_node("MatMul", ["x", "w"], ["h"]), helper.make_node(name, ["h"], ["y"], domain=spelling)]
+            imports = [helper.make_opsetid("", 20)] + [helper.make_opsetid(spelling, 1)] * (spelling in ("own", "ai.onnx.ml"))
+            model = helper.make_model(helper.make_graph(nodes, "g", ends[:1], ends[1:], [weight]), opset_imports=imports)
+            model.ir_version = 10
+            model.functions.append(helper.make_function(domain, name, ["a"], ["b"], [helper.make_node("Neg", ["a"], ["b"])], imports[:1]))
+            onnx.save(model, place.path("f.onnx"))
+            options = ort.SessionOptions()
+            options.log_severity_level = 4
+            try:
+                expected = ort.InferenceSession(model.SerializeToString(), options).run(None, {"x": x})[0]
+            except Exception:  # of many kinds
+                expected = None
+            ran = place.run("run f.onnx --data x.npz -f -q -o y.npz")
+            if expected is None or spelling == "ai.onnx.ml":
+                equal(ran.code, 3, f"exit code of {spelling}.{name}")
+                continue
+            equal((ran.code, ran.err), (0, ""), f"{spelling}.{name}")
+            np.testing.assert_allclose(np.load(place.path("y.npz"))["y"], expected, atol=1e-5, err_msg=f"{domain}|{spelling}.{name}")
+
+
+@case
 def errors_name_their_file(place):
     """What is wrong with a node comes with the model's file, of two models the right one; what is wrong with statistics with theirs."""
     np.savez(place.path("x.npz"), x=np.random.default_rng(0).standard_normal((40, 4)).astype(np.float32))
