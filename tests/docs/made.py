@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the guide and the recipes speak of, small: a trained network of photos (the same numbers for ONNX and for PyTorch), the photos of a user who has
 four of its six kinds and another camera, and the same again, day by day."""
+import json
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +80,7 @@ def store_photos(folder, pictures, first=0):
 
 
 def make(folder):
-    """model.onnx, mynet.py and its numbers, photos/ (no labels), the same day by day in inbox/, two users, and test/ (one folder for each kind)."""
+    """model.onnx, mynet.py and its numbers, photos/ (no labels), the same as an array and day by day in inbox/, two users, and test/ (one folder for each kind)."""
     random = np.random.default_rng(7)
     weights = trained(random)
     np.savez(folder / "mynet.npz", **weights)
@@ -88,12 +89,19 @@ def make(folder):
     kinds = random.choice(USERS, 200)
     pictures = photos(random, kinds, warmth=0.5)
     store_photos(folder / "photos", pictures)
+    np.save(folder / "photos.npy", prepared(pictures))
     for kind in USERS:
         store_photos(folder / "test" / KINDS[kind], photos(random, np.full(30, kind), warmth=0.5))
     for day, part in zip(("monday", "tuesday", "wednesday"), np.array_split(pictures, 3)):
         store_photos(folder / "inbox" / day, part)
     for user, part in zip(("anna", "ben"), np.array_split(pictures, 2)):
         store_photos(folder / "users" / user, part)
+
+
+def describe(folder):
+    """preprocess.json and labels.txt, which the guide and the recipes have their readers write."""
+    (folder / "preprocess.json").write_text(json.dumps({"resize": SIDE, "crop": SIDE, "mean": list(MEAN), "std": list(DEVIATION)}))
+    (folder / "labels.txt").write_text("".join(f"{kind}\n" for kind in KINDS))
 
 
 if __name__ == "__main__":

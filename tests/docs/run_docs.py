@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What README.md, docs/guide.md and docs/recipes.md tell people to type: every fenced block of sh and python is run, in order, in a scratch folder with
+"""What README.md, docs/guide.md, docs/recipes.md, docs/faster.md and docs/python.md tell people to type: every fenced block of sh and python is run, in order, in a scratch folder with
 a small model and data (made.py). Blocks that are only indented, or fenced as text, are not run. A block of python whose modules are not here is skipped.
 Beside that: options and labels that the pages name exist, all that exist are named, and the pages' links lead somewhere.
 
@@ -23,7 +23,8 @@ import harness  # noqa: E402
 import made  # noqa: E402
 
 TALLY = harness.Tally("docs")
-PAGES = ["README.md", "docs/guide.md", "docs/recipes.md"]
+PAGES = ["README.md", "docs/guide.md", "docs/recipes.md", "docs/faster.md", "docs/python.md"]
+LIBRARY = Path(harness.FINEPRUNE).resolve().parent / "libfineprune.so.0"  # of the Python package
 WORDS = sys.argv[1:]
 
 
@@ -43,7 +44,8 @@ def missing(block, folder):
         tops.add("torch")
     if "torch" in tops and "torch.onnx.export" in block:
         tops |= {"onnx", "onnxscript"}
-    return sorted(name for name in tops if not (folder / f"{name}.py").exists() and not importlib.util.find_spec(name))
+    lacking = {"fineprune"} & tops if harness.SANITIZED or not LIBRARY.exists() else set()
+    return sorted(lacking | {name for name in tops - {"fineprune"} if not (folder / f"{name}.py").exists() and not importlib.util.find_spec(name)})
 
 
 def scratch(page, folder):
@@ -55,7 +57,9 @@ def scratch(page, folder):
     shutil.copytree(harness.ROOT / "samples", folder / "samples")
     if page != "README.md":
         made.make(folder)
-    return {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "NO_COLOR": "1", "LC_ALL": "C.UTF-8"}
+    if page in ("docs/faster.md", "docs/python.md"):  # as the guide makes them
+        made.describe(folder)
+    return {**os.environ, "PYTHONPATH": str(harness.ROOT / "python"), "FINEPRUNE_LIBRARY": str(LIBRARY), "PATH": f"{programs}:{os.environ['PATH']}", "NO_COLOR": "1", "LC_ALL": "C.UTF-8"}
 
 
 def blocks_run(page):
