@@ -343,6 +343,7 @@ static void print_texts(FILE *file, const struct fp_texts *texts, const char *la
     for (size_t i = 0; i < texts->n; i++) print_line(file, label, texts->items[i]);
 }
 
+// The first lines, or those behind the verdict: with samples that are prepared wrongly all others are worth nothing.
 static void print_warnings(FILE *file, const struct fineprune_report *report) {
     for (size_t i = 0; i < report->warnings.n; i++) {
         const struct fp_report_warning *one = &report->warnings.items[i];
@@ -360,9 +361,9 @@ static void print_verdict(FILE *file, const struct fineprune_report *report) {
 
 static void print_pruning(FILE *file, const struct fineprune_report *report) {
     print_verdict(file, report);
+    print_warnings(file, report);
     print_model(file, report, "model", report->model);
     print_data(file, report);
-    print_warnings(file, report);
     print_task(file, report);
     print_pruned(file, report);
     print_decision(file, "outputs", fp_say_outputs(report));
@@ -391,9 +392,9 @@ static void print_compact(FILE *file, const struct fineprune_report *report) {
 
 static void print_run(FILE *file, const struct fineprune_report *report) {
     fp_words words;
+    print_warnings(file, report);
     print_model(file, report, "model", report->model);
     print_data(file, report);
-    print_warnings(file, report);
     const double rate = report->timing ? report->timing->samples_per_second : NAN;
     if (isfinite(rate)) fprintf(file, "speed    %s samples/s\n", fp_say_number(words, "%.1f", rate));
     print_texts(file, &report->notes, "note");
@@ -442,10 +443,10 @@ static void print_layer_errors(FILE *file, const struct fp_report_layer_errors *
 }
 
 static void print_compare(FILE *file, const struct fineprune_report *report) {
+    print_warnings(file, report);
     print_model(file, report, "A", report->model);
     print_model(file, report, "B", report->second_model);
     print_data(file, report);
-    print_warnings(file, report);
     print_task(file, report);
     for (size_t i = 0; i < report->drift.n; i++) {
         fputs("drift    ", file);
@@ -554,9 +555,9 @@ static void print_inspect(FILE *file, const struct fineprune_report *report) {
 }
 
 static void print_check(FILE *file, const struct fineprune_report *report) {
+    print_warnings(file, report);
     print_model(file, report, "model", report->model);
     if (report->data) print_data(file, report);
-    print_warnings(file, report);
     print_texts(file, &report->obstacles, "obstacle");
     print_texts(file, &report->notes, "note");
     if (!report->obstacles.n) fputs("fine     the model can be run and pruned\n", file);

@@ -2127,6 +2127,8 @@ def warned(place, line):
     told = json.loads(place.path("j.json").read_text()).get("warnings", [])
     lines = [text for text in (ran.err + ran.out.decode()).splitlines() if text.startswith("warning  ")]
     equal(lines, [f"warning  {one['text']} ({one['evidence']})" for one in told], f"warnings of '{line}'")
+    first = labels_of(ran.err + ran.out.decode())
+    equal(first[first[0] == "verdict":][:len(lines)], len(lines) * ["warning"], "the first lines, or those behind the verdict")
     equal(place.path("r.html").read_text().count(">warning: "), len(told), "warnings in the page")
     return [one["cause"] for one in told]
 
