@@ -16,9 +16,9 @@
 //     reliability (Spearman 1910, Brown 1910), e_k = v + (1 - v) rho_k m_k / (m_k + kappa), V_k = q_k e_k / sqrt(r2_k),
 //     D = t |F_n| / E|F| (G V), q = softmax(l + D): a prototype is as long as it exists. D = A f + c with A = t / E|F|
 //     V^T N, c = -A E f.
-//  3. Counted again, c1 = n pi of l + D; b_k = z log(w0 + (1 - w0) min(1, min(c0_k, c1_k) / seen)) holds back, z = r^2 /
-//  (r^2 + evidence) with the sure answers a class, r = (sum of max p) / found. The lesser count, for prototypes are made
-//     of the model's answers, mistakes too, and make a class that the user does not have look seen.
+//  3. Counted again, c1 = n pi of l + D; b_k = z log(w0 + (1 - w0) min(1, min(c0_k, c1_k) / seen)) holds back, z = r^2
+//  / (r^2 + evidence) with the sure answers a class, r = (sum of max p) / found. The lesser count: prototypes are made
+//     of mistakes too, and make a class that the user does not have look seen.
 //  4. base = L + b, y = argmax(base + D). The least strength at which all but `spare` of the samples answer y. What the
 //  lesson says of each sample when its
 //     prototypes are made without that sample is compared with p: `weak` of the strength in [0, 1] with the least

@@ -232,7 +232,8 @@ static void slow_study(struct slow *s, double weight) {
 }
 
 static void slow_hold(struct slow *s, const double *count) {
-    for (size_t c = 0; c < s->k; c++) s->b[c] = s->believed * log(s->w0 + (1 - s->w0) * fmin(1, count[c] / 2));
+    for (size_t c = 0; c < s->k; c++)
+        s->b[c] = s->believed * log(s->w0 + (1 - s->w0) * fmin(1, fmin(count[c], s->c0[c]) / 2));
 }
 
 // Strength by bisection: the least at which all but one in a hundred answer as at full strength.
